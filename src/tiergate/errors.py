@@ -1,0 +1,173 @@
+"""Every exception that Tiergate raises on purpose.
+
+The branches say who must act::
+
+    TiergateError
+    ├── AuthorError              the author of a catalog, subjects, policy or rules file
+    │   ├── CatalogError
+    │   ├── SubjectsError
+    │   ├── RulesError
+    │   ├── ImportSourceError
+    │   └── CompileError
+    ├── OperatorError            whoever runs the process
+    │   ├── SettingsError
+    │   ├── BundleError
+    │   ├── ReplicaError
+    │   └── ListenError
+    ├── CallerError              whoever asked
+    │   ├── CheckError
+    │   ├── UnknownFeatureError
+    │   └── RequestError
+    └── SidecarUnreachableError  the network
+
+Errors carry fields, so that a command line, an HTTP answer and a log line can each say the same thing
+in their own way. A denial is a decision, never one of these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.model.problems import Problem
+
+__all__ = [
+    "AuthorError",
+    "BundleError",
+    "CallerError",
+    "CatalogError",
+    "CheckError",
+    "CompileError",
+    "ImportSourceError",
+    "ListenError",
+    "OperatorError",
+    "ReplicaError",
+    "RequestError",
+    "RulesError",
+    "SettingsError",
+    "SidecarUnreachableError",
+    "SubjectsError",
+    "TiergateError",
+    "UnknownFeatureError",
+]
+
+
+class TiergateError(Exception):
+    """The root of every error below."""
+
+
+class AuthorError(TiergateError):
+    """A file has problems; `problems` names all of them, sorted by position."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[AuthorError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class CatalogError(AuthorError):
+    """A catalog file does not say a catalog."""
+
+
+class SubjectsError(AuthorError):
+    """A subjects file does not say subjects of this catalog."""
+
+
+class RulesError(AuthorError):
+    """A rules folder holds something that is not a valid rule."""
+
+
+class ImportSourceError(AuthorError):
+    """A foreign pricing file cannot be imported."""
+
+
+class CompileError(AuthorError):
+    """A catalog that loads cannot be compiled."""
+
+
+class OperatorError(TiergateError):
+    """The installation, not the input, is at fault."""
+
+
+class SettingsError(OperatorError):
+    """A setting is missing, unknown or out of range."""
+
+    def __init__(self, setting: str, detail: str) -> None:
+        self.setting = setting
+        self.detail = detail
+        super().__init__(f"setting `{setting}`: {detail}")
+
+    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str]]:
+        return type(self), (self.setting, self.detail)
+
+
+class BundleError(OperatorError):
+    """A bundle is torn, tampered with or of an unknown format."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        self.path = path
+        self.detail = detail
+        super().__init__(f"bundle file `{path}`: {detail}")
+
+    def __reduce__(self) -> tuple[type[BundleError], tuple[str, str]]:
+        return type(self), (self.path, self.detail)
+
+
+class ReplicaError(OperatorError):
+    """The replica of the subjects cannot be read."""
+
+
+class ListenError(OperatorError):
+    """A socket cannot be bound as asked."""
+
+
+class CallerError(TiergateError):
+    """A question is malformed."""
+
+
+class CheckError(CallerError):
+    """One field of a check is wrong."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        self.field = field
+        self.detail = detail
+        super().__init__(f"field `{field}`: {detail}")
+
+    def __reduce__(self) -> tuple[type[CheckError], tuple[str, str]]:
+        return type(self), (self.field, self.detail)
+
+
+class UnknownFeatureError(CallerError):
+    """A check names a feature that the catalog does not have."""
+
+    def __init__(self, feature: str, suggestion: str | None = None) -> None:
+        self.feature = feature
+        self.suggestion = suggestion
+        hint = f", did you mean `{suggestion}`?" if suggestion else ""
+        super().__init__(f"no feature `{feature}` in the catalog{hint}")
+
+    def __reduce__(self) -> tuple[type[UnknownFeatureError], tuple[str, str | None]]:
+        return type(self), (self.feature, self.suggestion)
+
+
+class RequestError(CallerError):
+    """A request as a whole is wrong: its body, media type, origin, size or credentials."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        self.status = status
+        self.title = title
+        self.detail = detail
+        super().__init__(f"{title}: {detail}")
+
+
+class SidecarUnreachableError(TiergateError):
+    """The sidecar did not answer."""
+
+    def __init__(self, url: str, detail: str) -> None:
+        self.url = url
+        self.detail = detail
+        super().__init__(f"no answer from `{url}`: {detail}")

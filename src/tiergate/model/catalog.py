@@ -1,0 +1,59 @@
+"""A whole catalog, and the part of it that a bundle carries beside its policies."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tiergate.model.features import Feature
+from tiergate.model.items import Item, ItemKind, Rollout
+
+__all__ = ["Catalog", "CatalogIndex", "IndexedItem", "Ladder", "Rules"]
+
+
+class Ladder(msgspec.Struct, frozen=True):
+    """Plans that form a ladder, lowest first: each must give at least what the one below gives."""
+
+    id: str
+    plans: tuple[str, ...]
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """Features and items by id, in the order of their ids, so that equal catalogs are equal values."""
+
+    features: dict[str, Feature]
+    items: dict[str, Item]
+    ladders: tuple[Ladder, ...] = ()
+
+
+class IndexedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item without its entitlements, which stand in one entity file per version."""
+
+    id: str
+    kind: ItemKind
+    name: str = ""
+    description: str = ""
+    versions: tuple[int, ...]
+    rollouts: tuple[Rollout, ...]
+    available_for: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class CatalogIndex(msgspec.Struct, frozen=True):
+    """`catalog.json` of a bundle: everything about features and items but the entitlements."""
+
+    features: dict[str, Feature]
+    items: dict[str, IndexedItem]
+    ladders: tuple[Ladder, ...] = ()
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The users' own rules as read from a folder: file name without ending → text.
+
+    `policies` from `*.cedar`, `schemas` from `*.cedarschema`, `entities` (Cedar's JSON) from `*.entities.json`.
+    """
+
+    policies: dict[str, str] = {}
+    schemas: dict[str, str] = {}
+    entities: dict[str, str] = {}

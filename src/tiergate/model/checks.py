@@ -1,0 +1,115 @@
+"""Checks and decisions (design, sections 2 and 5)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tiergate.model.amounts import Number
+from tiergate.model.features import FeatureType
+from tiergate.model.instants import FOREVER, Instant
+
+__all__ = ["PRECEDENCE", "Check", "Decision", "Entitlement", "Reason", "Source", "Subject", "SubjectType"]
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is, in order of precedence where several apply."""
+
+    UNKNOWN_SUBJECT = "unknown_subject"
+    EVALUATION_ERROR = "evaluation_error"
+    STALE_DATA = "stale_data"
+    FEATURE_INACTIVE = "feature_inactive"
+    FEATURE_SUSPENDED = "feature_suspended"
+    SUBSCRIPTION_INACTIVE = "subscription_inactive"
+    OVERRIDE_DENIED = "override_denied"
+    RULE_DENIED = "rule_denied"
+    AMOUNT_INVALID = "amount_invalid"
+    CAP_REACHED = "cap_reached"
+    NOT_ENTITLED = "not_entitled"
+    LIMIT_REACHED = "limit_reached"
+    OUT_OF_RANGE = "out_of_range"
+    LEVEL_TOO_LOW = "level_too_low"
+    GRANTED = "granted"
+
+
+PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enumerate(Reason)}
+"""The place of each reason; the smallest wins."""
+
+
+class SubjectType(StrEnum):
+    """What a subject's id names."""
+
+    CUSTOMER = "customer"
+    SUBSCRIPTION = "subscription"
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Whom a check is about: a customer or one subscription, and optionally a user inside it."""
+
+    id: str
+    type: SubjectType = SubjectType.CUSTOMER
+    user: str | None = None
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A question. Numbers are edge numbers, exact; a field that the feature's type does not know must be `None`."""
+
+    subject: Subject
+    feature: str
+    amount: Number | None = None
+    used: Number | None = None
+    user_used: Number | None = None
+    value: Number | None = None
+    level: str | None = None
+
+
+class Entitlement(msgspec.Struct, frozen=True):
+    """What the subject holds, whatever was decided.
+
+    `value`: switch true or false; custom the level's label or `None`; quantity and range the exact number, absent
+    (`msgspec.UNSET`) where unlimited. `used` and `remaining` (never negative): quantities.
+    """
+
+    value: bool | int | Number | str | None | msgspec.UnsetType = msgspec.UNSET
+    unlimited: bool | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    used: Number | msgspec.UnsetType = msgspec.UNSET
+    remaining: Number | msgspec.UnsetType = msgspec.UNSET
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An item version or an override that contributed; `value` as its author wrote it, before any multiplication.
+
+    `add` marks a value that was added on top; `subscription` is where it comes from, absent for one on the customer.
+    """
+
+    item: str | None = None
+    version: int | None = None
+    quantity: int | None = None
+    override: str | None = None
+    mode: str | None = None
+    subscription: str | None = None
+    value: bool | int | Number | str | None = None
+    unlimited: bool = False
+    add: bool = False
+    per: str | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer. `start` to `until` is how long it may be repeated; `volatile` forbids that altogether."""
+
+    allowed: bool
+    reason: Reason
+    feature: str
+    type: FeatureType
+    entitlement: Entitlement
+    sources: tuple[Source, ...]
+    policies: tuple[str, ...]
+    publication: int
+    revision: str
+    start: Instant
+    until: Instant = FOREVER
+    volatile: bool = False
+    stale: bool = False
+    errors: tuple[str, ...] = ()

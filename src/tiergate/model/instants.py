@@ -1,0 +1,71 @@
+"""Instants and intervals: UTC milliseconds since 1970, `[start, until)` (design, words and semantics 7)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+__all__ = ["BEGINNING", "FOREVER", "Instant", "Interval", "format_instant", "parse_instant"]
+
+Instant = int
+"""Milliseconds since 1970-01-01T00:00:00Z."""
+
+BEGINNING: Instant = -(2**62)
+"""Before every instant: an interval without a start."""
+
+FOREVER: Instant = 2**62
+"""After every instant: an interval without an end."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_TEXT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?",
+)
+
+
+class Interval(msgspec.Struct, frozen=True, array_like=True):
+    """The instants from `start`, included, to `until`, excluded."""
+
+    start: Instant = BEGINNING
+    until: Instant = FOREVER
+
+    def holds(self, now: Instant) -> bool:
+        """Say whether `now` lies inside."""
+        return self.start <= now < self.until
+
+
+def parse_instant(text: str) -> Instant:
+    """Read an RFC 3339 instant, floored to the millisecond, or a date, which is its midnight in UTC.
+
+    An offset is required with a time of day: a local time would be a guess.
+
+    Raises:
+        ValueError: the text is not one of these, or names no day that exists.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        msg = "must be an instant such as 2026-11-01T00:00:00Z, with its offset"
+        raise ValueError(msg)
+    day, clock, fraction, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{(offset or 'Z').upper()}")
+        since = moment - _EPOCH
+    except (ValueError, OverflowError) as error:
+        msg = f"is no instant that exists: {error}"
+        raise ValueError(msg) from None
+    millis = int(((fraction or ".0")[1:] + "00")[:3])
+    return since // _MILLISECOND + millis
+
+
+def format_instant(instant: Instant) -> str:
+    """Write an instant as RFC 3339 in UTC with milliseconds: `2027-01-01T00:00:00.000Z`.
+
+    Raises:
+        OverflowError: the instant lies outside the years 1 to 9999.
+    """
+    moment = _EPOCH + timedelta(milliseconds=instant)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant % 1000:03d}Z" if moment.year >= 1000 else (
+        moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    )

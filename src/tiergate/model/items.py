@@ -1,0 +1,74 @@
+"""Items, their definitions and rollouts (design, section 1)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tiergate.model.instants import BEGINNING, Instant
+from tiergate.model.values import Value
+
+__all__ = ["SHARE_STEPS", "Audience", "AudienceType", "Definition", "Item", "ItemKind", "Rollout"]
+
+SHARE_STEPS = 10_000
+"""A share is counted in hundredths of a percent."""
+
+
+class ItemKind(StrEnum):
+    """What a catalog item is sold as."""
+
+    PLAN = "plan"
+    ADDON = "addon"
+    CHARGE = "charge"
+
+
+class AudienceType(StrEnum):
+    """Who a rollout is for."""
+
+    EVERYBODY = "everybody"
+    NEW = "new"
+    SHARE = "share"
+    TAG = "tag"
+
+
+class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everybody; those whose item was added since the rollout's `start`; a share, in 1/10,000; or a customer tag."""
+
+    type: AudienceType = AudienceType.EVERYBODY
+    share: int = 0
+    tag: str = ""
+
+
+class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """From `start` on, `audience` gets `version`. The last rollout in force that fits a customer decides."""
+
+    version: int
+    start: Instant = BEGINNING
+    audience: Audience = Audience()
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """The entitlements of one numbered version of an item: feature id → value, in the order of the feature ids."""
+
+    version: int
+    entitlements: dict[str, Value]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A catalog item with its versions, lowest first, and its ordered rollouts.
+
+    `available_for`: plans with which an addon or charge can be bought (empty: with any). `depends_on`: items of which
+    all must be held with this one. `excludes`: items that cannot be held with this one.
+    """
+
+    id: str
+    kind: ItemKind
+    name: str = ""
+    description: str = ""
+    versions: tuple[Definition, ...]
+    rollouts: tuple[Rollout, ...]
+    available_for: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()

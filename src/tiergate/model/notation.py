@@ -1,0 +1,58 @@
+"""The one written form of an entitlement, in entity data and `@value`: `50`, `unlimited`, `+10`, `20 per subscription`.
+
+Reading needs the feature: a custom level may be called `unlimited` or `+10`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from tiergate.model.amounts import format_units, to_units
+from tiergate.model.features import Feature, FeatureType
+from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
+
+__all__ = ["format_value", "parse_value"]
+
+
+def format_value(value: Value, scale: int) -> str:
+    """Write a value; `scale` is the feature's number of decimal digits."""
+    match value:
+        case Given(on):
+            return "true" if on else "false"
+        case Level(label):
+            return label
+        case Unlimited():
+            return "unlimited"
+        case Amount(units, per):
+            sign = ""
+        case Extra(units, per):
+            sign = "+"
+    return sign + format_units(units, scale) + (f" per {per.value}" if per else "")
+
+
+def parse_value(text: str, feature: Feature) -> Value:
+    """Read what `format_value` wrote for this feature.
+
+    Raises:
+        ValueError: the text is no value of this feature's type.
+    """
+    if feature.type is FeatureType.SWITCH:
+        if text not in {"true", "false"}:
+            msg = f"`{text}` is not a switch's value"
+            raise ValueError(msg)
+        return Given(text == "true")
+    if feature.type is FeatureType.CUSTOM:
+        if not feature.rank(text):
+            msg = f"`{text}` is not a level of `{feature.id}`"
+            raise ValueError(msg)
+        return Level(text)
+    if text == "unlimited":
+        return UNLIMITED
+    number, _, per = text.partition(" per ")
+    try:
+        units = to_units(Decimal(number.removeprefix("+")), feature.scale)
+    except InvalidOperation:
+        msg = f"`{text}` is not a number"
+        raise ValueError(msg) from None
+    kind = Extra if number.startswith("+") else Amount
+    return kind(units, Per(per) if per else None)

@@ -1,0 +1,35 @@
+"""Problems found in files: what, and where."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+__all__ = ["Problem", "Severity"]
+
+
+class Severity(StrEnum):
+    """Whether a problem stops the work."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Problem(msgspec.Struct, frozen=True, order=True):
+    """One problem, ordered by file, line and column. Lines and columns count from 1; 0 where there is none.
+
+    `code` is a short stable word (`unknown-key`, `duplicate-id` …); `message` starts in lower case, has no final
+    period and puts what the author wrote in backticks.
+    """
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    severity: str = Severity.ERROR
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.severity}: {self.message} [{self.code}]"

@@ -1,0 +1,132 @@
+"""Customers and what they hold (design, sections 1 and 2).
+
+These structures are array-like: their MessagePack bytes are the compact record of a replica. Fields are only ever
+added at the end, with a default.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tiergate.model.instants import BEGINNING, FOREVER, Instant, Interval
+from tiergate.model.values import Value
+
+__all__ = [
+    "Customer",
+    "HeldItem",
+    "Override",
+    "OverrideMode",
+    "SubjectRecord",
+    "Subscription",
+    "SubscriptionStatus",
+    "Suspension",
+]
+
+
+class SubscriptionStatus(StrEnum):
+    """The state that billing last reported."""
+
+    ACTIVE = "active"
+    TRIALING = "trialing"
+    PAST_DUE = "past_due"
+    CANCELED = "canceled"
+    PAUSED = "paused"
+    EXPIRED = "expired"
+
+
+class OverrideMode(StrEnum):
+    """How an override acts on what it stands against."""
+
+    REPLACE = "replace"
+    AT_LEAST = "at_least"
+    DISABLED = "disabled"
+
+
+class Suspension(msgspec.Struct, frozen=True, array_like=True):
+    """A feature switched off over `[start, until)`. `feature` is empty where the place says which (in a feature)."""
+
+    feature: str = ""
+    start: Instant = BEGINNING
+    until: Instant = FOREVER
+    reason: str = ""
+
+
+class Override(msgspec.Struct, frozen=True, array_like=True):
+    """A value for one feature over `[start, until)`; `value` is `None` exactly where the mode is `disabled`."""
+
+    id: str
+    feature: str
+    mode: OverrideMode
+    value: Value | None
+    start: Instant = BEGINNING
+    until: Instant = FOREVER
+    author: str = ""
+    reason: str = ""
+
+
+class HeldItem(msgspec.Struct, frozen=True, array_like=True):
+    """An item in a subscription: `quantity` ≥ 1, a pinned `version` or none, its own `[start, until)`.
+
+    `added_at`: when it was added, for rollouts to those added since; `None`: at the subscription's start.
+    """
+
+    item: str
+    quantity: int = 1
+    version: int | None = None
+    added_at: Instant | None = None
+    start: Instant = BEGINNING
+    until: Instant = FOREVER
+
+
+class Subscription(msgspec.Struct, frozen=True, array_like=True):
+    """What a customer holds. Dates are instants, or `None` where not given."""
+
+    id: str
+    customer: str
+    status: SubscriptionStatus
+    items: tuple[HeldItem, ...] = ()
+    start: Instant | None = None
+    end: Instant | None = None
+    trial_end: Instant | None = None
+    grace_until: Instant | None = None
+    resume_at: Instant | None = None
+    overrides: tuple[Override, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
+
+    def live(self) -> Interval:
+        """The interval in which it counts (design, semantics 1); an empty one where it never does."""
+        start = BEGINNING if self.start is None else self.start
+        until = FOREVER if self.end is None else self.end
+        match self.status:
+            case SubscriptionStatus.ACTIVE:
+                pass
+            case SubscriptionStatus.CANCELED if self.end is not None:
+                pass
+            case SubscriptionStatus.TRIALING if self.trial_end is not None:
+                until = min(until, self.trial_end)
+            case SubscriptionStatus.PAST_DUE if self.grace_until is not None:
+                until = min(until, self.grace_until)
+            case SubscriptionStatus.PAUSED if self.resume_at is not None:
+                start = max(start, self.resume_at)
+            case _:
+                until = start
+        return Interval(start, until)
+
+
+class Customer(msgspec.Struct, frozen=True, array_like=True):
+    """A customer: tags and string attributes for rules, overrides and suspensions of its own."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+    overrides: tuple[Override, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
+
+
+class SubjectRecord(msgspec.Struct, frozen=True, array_like=True):
+    """All that a decision about a customer, or one of its subscriptions, needs to know of it."""
+
+    customer: Customer
+    subscriptions: tuple[Subscription, ...] = ()
