@@ -50,7 +50,7 @@ def to_units(number: Number, scale: int) -> int:
     sign, digits, exponent = decimal.as_tuple()
     if not isinstance(exponent, int):
         msg = "must be a finite number"
-        raise ValueError(msg)  # noqa: TRY004 - a value, not its type, is at fault
+        raise ValueError(msg)
     significant = "".join(map(str, digits)).lstrip("0")
     trimmed = significant.rstrip("0")
     if not trimmed:
@@ -68,7 +68,7 @@ def to_units(number: Number, scale: int) -> int:
     if len(trimmed) + shift > 19:
         msg = f"is larger than {format_units(MAX_EDGE_UNITS, scale)}"
         raise ValueError(msg)
-    units = int(trimmed) * 10**shift
+    units: int = int(trimmed) * 10**shift
     if units > MAX_EDGE_UNITS:
         msg = f"is larger than {format_units(MAX_EDGE_UNITS, scale)}"
         raise ValueError(msg)
@@ -79,7 +79,8 @@ def from_units(units: int, scale: int) -> Number:
     """Turn whole units into the exact edge number: an `int` where it is whole, else a `Decimal` without exponent."""
     if not scale:
         return units
-    whole, rest = divmod(units, 10**scale)
+    whole_unit: int = 10**scale
+    whole, rest = divmod(units, whole_unit)
     if not rest:
         return whole
     return Decimal(format_units(units, scale))

@@ -71,7 +71,7 @@ class Entitlement(msgspec.Struct, frozen=True):
     (`msgspec.UNSET`) where unlimited. `used` and `remaining` (never negative): quantities.
     """
 
-    value: bool | int | Number | str | None | msgspec.UnsetType = msgspec.UNSET
+    value: bool | int | Number | str | msgspec.UnsetType | None = msgspec.UNSET
     unlimited: bool | msgspec.UnsetType = msgspec.UNSET
     unit: str | msgspec.UnsetType = msgspec.UNSET
     used: Number | msgspec.UnsetType = msgspec.UNSET

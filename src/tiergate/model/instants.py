@@ -66,6 +66,8 @@ def format_instant(instant: Instant) -> str:
         OverflowError: the instant lies outside the years 1 to 9999.
     """
     moment = _EPOCH + timedelta(milliseconds=instant)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant % 1000:03d}Z" if moment.year >= 1000 else (
-        moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return (
+        f"{moment:%Y-%m-%dT%H:%M:%S}.{instant % 1000:03d}Z"
+        if moment.year >= 1000
+        else (moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z")
     )
