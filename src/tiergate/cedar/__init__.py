@@ -1,0 +1,45 @@
+"""Everything that Tiergate asks of Cedar; the only importer of cedarpy.
+
+`policies` parses text and answers questions about scopes and contents, `schema` and `validation` check it,
+`evaluation` links templates and evaluates sets, `builtin` reads the policies written by hand.
+"""
+
+from tiergate.cedar.builtin import BUILTIN_POLICIES, builtin_schema, builtin_text
+from tiergate.cedar.evaluation import Base, EntityData, Link, Outcome, PolicyGroup, authorize, authorize_text
+from tiergate.cedar.policies import (
+    Policy,
+    PolicySyntaxError,
+    Reference,
+    Scope,
+    ScopeOp,
+    Uid,
+    format_text,
+    parse_policies,
+    split_policies,
+)
+from tiergate.cedar.validation import Finding, Schema, validate
+
+__all__ = [
+    "BUILTIN_POLICIES",
+    "Base",
+    "EntityData",
+    "Finding",
+    "Link",
+    "Outcome",
+    "Policy",
+    "PolicyGroup",
+    "PolicySyntaxError",
+    "Reference",
+    "Schema",
+    "Scope",
+    "ScopeOp",
+    "Uid",
+    "authorize",
+    "authorize_text",
+    "builtin_schema",
+    "builtin_text",
+    "format_text",
+    "parse_policies",
+    "split_policies",
+    "validate",
+]

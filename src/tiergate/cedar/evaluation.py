@@ -1,0 +1,156 @@
+"""Evaluating Cedar: groups of parsed policies, links of templates, entities, and the outcome of a request.
+
+INVARIANT (errors close): an error in the diagnostics is never left out of an :class:`Outcome`, and a result without
+a decision is an error; what to make of them is the engine's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import cedarpy
+
+from tiergate.cedar.policies import Policy, PolicySyntaxError, Uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tiergate.cedar.validation import Schema
+
+__all__ = ["Base", "EntityData", "Link", "Outcome", "PolicyGroup", "authorize", "authorize_text"]
+
+
+class Link(NamedTuple):
+    """A template with its slots filled: the policy `id` for principals in `principal` on `resource`."""
+
+    template: str
+    id: str
+    principal: str
+    resource: str
+
+
+class Outcome(NamedTuple):
+    """What Cedar decided: `policies` are the ids of the deciding ones, sorted; any error makes `errors` true."""
+
+    allowed: bool
+    policies: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+class PolicyGroup:
+    """A parsed set of policies and templates that goes by Tiergate's ids. Immutable."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: cedarpy.PolicySet) -> None:
+        self.handle = handle
+
+    @staticmethod
+    def of(policies: Iterable[tuple[str, Policy]]) -> PolicyGroup:
+        """Build a group of policies under the given ids.
+
+        Raises:
+            PolicySyntaxError: Cedar refuses them, for example because an id stands twice.
+        """
+        static: dict[str, object] = {}
+        templates: dict[str, object] = {}
+        for name, policy in policies:
+            side = templates if policy.template else static
+            if name in static or name in templates:
+                msg = f"two policies are called `{name}`"
+                raise PolicySyntaxError(msg)
+            side[name] = policy.json
+        document = {"staticPolicies": static, "templates": templates, "templateLinks": []}
+        try:
+            return PolicyGroup(cedarpy.PolicySet.from_json_str(json.dumps(document)))
+        except ValueError as error:
+            raise PolicySyntaxError(str(error)) from None
+
+    def linked(self, links: Sequence[Link]) -> PolicyGroup:
+        """The group with templates linked; `principal` fills an `Item`, `resource` a `Feature`."""
+        if not links:
+            return self
+        return PolicyGroup(
+            self.handle.with_linked_batch(
+                [
+                    {
+                        "template_id": link.template,
+                        "new_id": link.id,
+                        "values": {
+                            "?principal": {"type": "Item", "id": link.principal},
+                            "?resource": {"type": "Feature", "id": link.resource},
+                        },
+                    }
+                    for link in links
+                ]
+            )
+        )
+
+    def __len__(self) -> int:
+        return len(self.handle)
+
+
+class EntityData:
+    """Parsed entities. Immutable."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: cedarpy.Entities) -> None:
+        self.handle = handle
+
+
+class Base:
+    """Entities that many checks share, parsed with the schema, so that the groups of actions are among them."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, entities: str, schema: Schema) -> None:
+        """Parse a JSON list of entities.
+
+        Raises:
+            ValueError: Cedar refuses them.
+        """
+        self.handle = cedarpy.Entities.from_json_str(entities, schema.handle)
+
+    def with_entities(self, entities: str) -> EntityData:
+        """Add the entities of one check, a JSON list; what stands in the base too must be equal to it there.
+
+        Raises:
+            ValueError: Cedar refuses them.
+        """
+        return EntityData(self.handle.with_added_json_str(entities))
+
+
+def authorize(
+    group: PolicyGroup, entities: EntityData, principal: Uid, action: str, resource: str, context: str
+) -> Outcome:
+    """Evaluate one request: `action` and `resource` are ids of `Action` and `Feature`, `context` a JSON record."""
+    result = cedarpy.is_authorized(
+        {
+            "principal": {"type": principal.type, "id": principal.id},
+            "action": {"type": "Action", "id": action},
+            "resource": {"type": "Feature", "id": resource},
+            "context": context,
+        },
+        group.handle,
+        entities.handle,
+    )
+    return _outcome(result, named=False)
+
+
+def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> Outcome:
+    """Evaluate one request from plain text alone, validating it; ids are the policies' `@id`. The slow, open way."""
+    return _outcome(cedarpy.is_authorized(request, policies, entities, schema), named=True)
+
+
+def _outcome(result: cedarpy.AuthzResult, *, named: bool) -> Outcome:
+    diagnostics = result.diagnostics
+    errors = tuple(diagnostics.errors)
+    if result.decision is cedarpy.Decision.NoDecision and not errors:
+        errors = ("cedar reached no decision",)
+    reasons = diagnostics.reasons
+    if named:
+        names = diagnostics.id_annotations_by_reason
+        reasons = [names.get(reason, reason) for reason in reasons]
+    return Outcome(result.allowed, tuple(sorted(reasons)), errors)
