@@ -1,15 +1,20 @@
-"""What every test has: Hypothesis profiles.
+"""What every test has: Hypothesis profiles, golden files.
 
-`ci`, the default, takes seconds; `long` (`make properties`) looks much harder. A property that is worth more examples
-than others asks for a multiple, `@settings(max_examples=5 * settings.default.max_examples)`, so that both profiles
-keep their meaning.
+`ci`, the default profile, takes seconds; `long` (`make properties`) looks much harder. A property that is worth more
+examples than others asks for a multiple, `@settings(max_examples=5 * settings.default.max_examples)`, so that both
+profiles keep their meaning.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Protocol
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Time says nothing about correctness on a machine that runs several tests at once.
 settings.register_profile(
@@ -17,3 +22,30 @@ settings.register_profile(
 )
 settings.register_profile("long", parent=settings.get_profile("ci"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+class Golden(Protocol):
+    """Compare a text with what a file says that it should be."""
+
+    def __call__(self, path: Path, actual: str) -> None:
+        """Fail if `actual` is not the content of `path`; with `--update-goldens`, write it there."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the one flag that updates expected outputs."""
+    parser.addoption("--update-goldens", action="store_true", help="write expected outputs instead of comparing")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Give the comparison with a golden file."""
+    update = bool(request.config.getoption("--update-goldens"))
+
+    def compare(path: Path, actual: str) -> None:
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(actual, encoding="utf-8")
+        assert path.exists(), f"no {path}: write it with `make goldens` or `make docs`"
+        assert actual == path.read_text(encoding="utf-8")
+
+    return compare

@@ -1,0 +1,130 @@
+# What one does with this repository. `make` alone lists it. Needs Python 3.11 or later and make, nothing else: each
+# target sets up what it uses in .venv, from the lock files in requirements/.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# The Python that makes .venv: the first of these that is new enough.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
+PYTEST := $(BIN)/python -m pytest
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  ARGS=… is passed on: make test ARGS='tests/unit/engine -x', make demo ARGS=--help"
+
+# ── Set-up ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Tiergate itself, installed editable, and what it needs to run.
+$(VENV)/.core: requirements/build.txt requirements/core.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one with: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@echo "installing into $(VENV)"
+	@$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/core.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What tests, checks and locks it.
+$(VENV)/.dev: $(VENV)/.core requirements/dev.txt
+	@echo "installing the development tools into $(VENV)"
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.core ## set up .venv with the `tiergate` command
+
+# ── Use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: demo
+demo: $(VENV)/.core ## compile a sample catalog, start a sidecar and ask it a few checks
+	@$(BIN)/tiergate demo $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## measure how fast and how small it is, in ratios against a baseline
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# ── Check ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: check
+check: test lint docs-check ## test, lint and docs-check
+
+# First what can share the machine, then what measures time. Exit status 5: no test is so marked.
+.PHONY: test
+test: $(VENV)/.dev ## run the tests (a few minutes)
+ifdef ARGS
+	@$(PYTEST) $(ARGS)
+else
+	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow"
+	@$(PYTEST) -m "serial and not slow" || test $$? -eq 5
+endif
+
+.PHONY: test-slow
+test-slow: $(VENV)/.dev ## run the tests that take minutes each
+	@$(PYTEST) -m slow -o faulthandler_timeout=1800 $(ARGS)
+
+.PHONY: properties
+properties: $(VENV)/.dev ## run the property tests for long, on 100 times the examples
+	@HYPOTHESIS_PROFILE=long $(PYTEST) --numprocesses auto -o faulthandler_timeout=0 tests/properties $(ARGS)
+
+.PHONY: lint
+lint: lint-code lint-types lint-imports ## check format, code, types and layers
+
+.PHONY: lint-code
+lint-code: $(VENV)/.dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+.PHONY: lint-types
+lint-types: $(VENV)/.dev
+	@$(BIN)/mypy --strict src tests
+
+.PHONY: lint-imports
+lint-imports: $(VENV)/.dev
+	@$(BIN)/lint-imports
+
+.PHONY: docs-check
+docs-check: $(VENV)/.dev ## check the pages: links, examples, generated parts
+	@$(PYTEST) tests/docs $(ARGS)
+
+# ── Write ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: format
+format: $(VENV)/.dev ## format the code and mend what ruff can
+	@$(BIN)/ruff check --fix --exit-zero --quiet
+	@$(BIN)/ruff format
+
+.PHONY: docs
+docs: $(VENV)/.dev ## write the generated pages anew, then check all pages
+	@$(PYTEST) tests/docs --quiet --update-goldens $(ARGS)
+	@$(PYTEST) tests/docs --quiet $(ARGS)
+
+.PHONY: goldens
+goldens: $(VENV)/.dev ## write the expected outputs of tests anew; read the diff before you commit it
+	@$(PYTEST) --update-goldens tests/golden $(ARGS)
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: ARGS=--upgrade)
+	@$(LOCK) --group build --output-file requirements/build.txt
+	@$(LOCK) pyproject.toml --output-file requirements/core.txt
+	@$(LOCK) pyproject.toml --group dev --constraints requirements/core.txt --output-file requirements/dev.txt
+
+.PHONY: dist
+dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
+	@$(BIN)/hatchling build --directory dist
+
+.PHONY: clean
+clean: ## remove everything that these targets make
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
