@@ -1,0 +1,1 @@
+"""The sidecar: answers checks on localhost from data that it holds itself."""

@@ -1,0 +1,151 @@
+"""What the sidecar knows at this moment: the generation of data in force, and what stands around it.
+
+One `State` is shared by everything that answers. It does no I/O: whoever loads or follows data makes a
+`Generation` and installs it, and whoever remembers answers subscribes in order to forget them.
+
+Rules:
+
+- Everything here is called from the event loop's thread. A loader in another thread or process hands over with
+  `loop.call_soon_threadsafe`.
+- A generation is installed whole or not at all, and never replaced by an older one.
+- Subscribers are told before the first answer of a new generation can be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.model import FOREVER, Instant, Problem
+
+if TYPE_CHECKING:
+    from tiergate.engine import Engine
+
+__all__ = ["Generation", "SourceReport", "State", "StatusReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One consistent state of bundle and subjects, with the engine that decides by it.
+
+    `number` counts the generations of this process from 1; it grows with every change of anything that an answer
+    can depend on. `publication` and `revision` are what answers and `/status` say. `loaded_at` is when it was made.
+    """
+
+    number: int
+    engine: Engine
+    publication: int
+    revision: str
+    loaded_at: Instant
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that data comes from: `kind` such as `catalog`, `subjects`, `rules`; `location`, a path or a URL."""
+
+    kind: str
+    location: str
+    changed_at: Instant | None = None
+
+
+class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a loader tells `/status` and the metrics about its work.
+
+    `mode`: `files` or `sync`. `loading`: a load is under way. `loaded_at`, `failed_at`: the last load that
+    succeeded and the last one that failed. `error`: why the newest attempt failed, in one line, or none if it did
+    not; `problems`: what was wrong with which file then. `loads`, `failures`: how many since the process began.
+    `customers`, `subscriptions`: how many are held, where known.
+    """
+
+    mode: str
+    sources: tuple[SourceReport, ...] = ()
+    position: str | None = None
+    loading: bool = False
+    loaded_at: Instant | None = None
+    failed_at: Instant | None = None
+    error: str | None = None
+    problems: tuple[Problem, ...] = ()
+    loads: int = 0
+    failures: int = 0
+    load_seconds: float | None = None
+    customers: int | None = None
+    subscriptions: int | None = None
+
+
+def _no_report() -> StatusReport:
+    return StatusReport(mode="none")
+
+
+class State:
+    """The generation in force, the clock, and whether the process is going down.
+
+    `clock` gives UTC milliseconds. `report` is asked at each `/status` and each scrape of the metrics, so it must
+    be cheap. `draining` says that a shutdown has begun: set it with `drain()`.
+    """
+
+    __slots__ = ("_current", "_draining", "_stale_at", "_subscribers", "clock", "report")
+
+    def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
+        self.clock = clock
+        self.report = report
+        self._current: Generation | None = None
+        self._stale_at: Instant = FOREVER
+        self._draining = False
+        self._subscribers: list[Callable[[], None]] = []
+
+    @property
+    def current(self) -> Generation | None:
+        """The generation in force; none until the first one is installed."""
+        return self._current
+
+    @property
+    def stale_at(self) -> Instant:
+        """The instant from which answers say that their data is stale; FOREVER with files."""
+        return self._stale_at
+
+    @property
+    def draining(self) -> bool:
+        """Whether a shutdown has begun."""
+        return self._draining
+
+    @property
+    def ready(self) -> bool:
+        """Whether checks can be decided, and will be for a while."""
+        return self._current is not None and not self._draining
+
+    def install(self, generation: Generation) -> None:
+        """Put a generation in force and have every subscriber forget what it remembers.
+
+        Raises:
+            ValueError: its number is not above the current one.
+        """
+        if self._current is not None and generation.number <= self._current.number:
+            msg = f"generation {generation.number} does not follow {self._current.number}"
+            raise ValueError(msg)
+        self._current = generation
+        self._notify()
+
+    def expect_stale(self, stale_at: Instant) -> None:
+        """Set the instant from which answers say `stale`.
+
+        Remembered answers are never kept beyond the instant that was known when they were made, so moving it
+        forward while the data is fresh costs nothing; every other move makes subscribers forget.
+        """
+        before, self._stale_at = self._stale_at, stale_at
+        if stale_at < before or before <= self.clock():
+            self._notify()
+
+    def drain(self) -> None:
+        """Say that a shutdown has begun: `/readyz` turns, and connections close after their next answer."""
+        self._draining = True
+        self._notify()
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, in the event loop's thread, whenever remembered answers must be forgotten."""
+        self._subscribers.append(callback)
+
+    def _notify(self) -> None:
+        for callback in self._subscribers:
+            callback()
