@@ -104,7 +104,7 @@ class Policy:
     json: dict[str, Any] = field(repr=False)
 
     @property
-    def index(self) -> int:
+    def place(self) -> int:
         """Its place in its text, from 0."""
         return int(self.position.removeprefix("policy"))
 
@@ -148,7 +148,7 @@ def parse_policies(text: str) -> list[Policy]:
         raise PolicySyntaxError(str(error)) from None
     found = [_policy(position, body, template=False) for position, body in parsed["staticPolicies"].items()]
     found += [_policy(position, body, template=True) for position, body in parsed["templates"].items()]
-    return sorted(found, key=lambda policy: policy.index)
+    return sorted(found, key=lambda policy: policy.place)
 
 
 _TOKEN = re.compile(r"""//[^\n]*|"(?:[^"\\\n]|\\.)*"|;""")

@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     message: str
 
     @property
-    def index(self) -> int:
+    def place(self) -> int:
         """The place of the policy in its text, from 0; -1 for the whole text."""
         return int(self.position.removeprefix("policy")) if self.position else -1
 

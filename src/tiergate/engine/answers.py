@@ -1,0 +1,56 @@
+"""Decisions as the JSON of the sidecar's own API (design, section 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.model import FOREVER, Entitlement, Source, format_instant
+
+if TYPE_CHECKING:
+    from tiergate.model import Decision
+
+__all__ = ["Answer", "answer", "decision_json"]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A decision in the order and the words of the API."""
+
+    allowed: bool
+    reason: str
+    feature: str
+    type: str
+    entitlement: Entitlement
+    sources: tuple[Source, ...]
+    policies: tuple[str, ...]
+    publication: int
+    revision: str
+    valid_until: str | msgspec.UnsetType
+    stale: bool
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_LAST_INSTANT = 253_402_300_799_999
+
+
+def answer(decision: Decision, *, stale: bool = False) -> Answer:
+    """Put a decision in the API's form. `valid_until` is absent where nothing ever changes by itself."""
+    return Answer(
+        allowed=decision.allowed,
+        reason=decision.reason.value,
+        feature=decision.feature,
+        type=decision.type.value,
+        entitlement=decision.entitlement,
+        sources=decision.sources,
+        policies=decision.policies,
+        publication=decision.publication,
+        revision=decision.revision,
+        valid_until=msgspec.UNSET if decision.until >= min(FOREVER, _LAST_INSTANT) else format_instant(decision.until),
+        stale=stale or decision.stale,
+    )
+
+
+def decision_json(decision: Decision, *, stale: bool = False) -> bytes:
+    """Encode a decision as JSON; numbers are exact."""
+    return _ENCODER.encode(answer(decision, stale=stale))

@@ -1,0 +1,77 @@
+"""A cache bounded in entries and in bytes, least recently used first."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+from cachetools import LRUCache
+
+__all__ = ["BoundedCache", "CacheLimits"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class CacheLimits(msgspec.Struct, frozen=True):
+    """How much an engine may keep. Entries are counts; bytes are estimates of what an entry holds, its share of
+    parsed Cedar included.
+    """
+
+    subjects: int = 20_000
+    subject_bytes: int = 32 * 2**20
+    slices: int = 8_000
+    slice_bytes: int = 48 * 2**20
+    decisions: int = 50_000
+    decision_bytes: int = 48 * 2**20
+
+
+class BoundedCache(Generic[K, V]):
+    """At most `entries` values of together at most `size` bytes; a value larger than a tenth of that is not kept."""
+
+    __slots__ = ("_bytes", "_cache", "_entries", "evictions", "hits", "misses")
+
+    def __init__(self, entries: int, size: int) -> None:
+        self._entries = entries
+        self._bytes = size
+        self._cache: LRUCache[K, tuple[V, int]] = LRUCache(maxsize=size, getsizeof=lambda held: held[1])
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
+
+    def get(self, key: K) -> V | None:
+        """The value under `key`, now the most recently used, or `None`."""
+        try:
+            held = self._cache[key]
+        except KeyError:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return held[0]
+
+    def put(self, key: K, value: V, size: int) -> None:
+        """Keep a value of about `size` bytes, evicting others as needed."""
+        if size * 10 > self._bytes or not self._entries:
+            self._cache.pop(key, None)
+            return
+        before = len(self._cache) + (key not in self._cache)
+        self._cache[key] = (value, size)
+        while len(self._cache) > self._entries:
+            self._cache.popitem()
+        self.evictions += before - len(self._cache)
+
+    def drop(self, key: K) -> None:
+        """Forget one key."""
+        self._cache.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._cache.clear()
+
+    @property
+    def bytes(self) -> int:
+        """The estimated bytes of what is kept."""
+        return int(self._cache.currsize)
+
+    def __len__(self) -> int:
+        return len(self._cache)

@@ -1,0 +1,282 @@
+"""The engine: a check and an instant in, a decision out.
+
+Facts, then Cedar: `holdings` and `facts` resolve what the subject has, a slice of Cedar's policies decides on it.
+No I/O of its own, no clock. INVARIANT (errors close): whatever goes wrong below a well-formed check is a denial with
+`evaluation_error`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.cedar import Outcome, Uid, authorize
+from tiergate.engine.caches import BoundedCache, CacheLimits
+from tiergate.engine.contexts import context_json
+from tiergate.engine.entities import EntityFactory, principal_entities, principal_uid, user_parents
+from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
+from tiergate.engine.holdings import Holdings, hold
+from tiergate.engine.questions import ACTIONS, Question, read_question
+from tiergate.engine.slices import Slices
+from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
+from tiergate.errors import OperatorError
+from tiergate.model import (
+    BEGINNING,
+    Check,
+    Decision,
+    Entitlement,
+    FeatureType,
+    Reason,
+    from_units,
+)
+from tiergate.model.checks import PRECEDENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.engine.slices import Slice
+    from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
+    from tiergate.model import CatalogIndex, Feature, Instant, Subject, SubjectRecord
+
+__all__ = ["Engine", "Evaluation"]
+
+_UNKNOWN_USAGE = UsageKnown()
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is kept of a subject: its record, and what it holds within the window of `holdings`."""
+
+    record: SubjectRecord
+    principal: Uid
+    parents: tuple[Uid, ...]
+    holdings: Holdings
+    entities: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that one decision rested on, for `explain`."""
+
+    check: Check
+    now: Instant
+    decision: Decision
+    facts: Facts | None
+    principal: Uid | None
+    action: str
+    context: str
+    slice: Slice | None
+    holdings: Holdings | None
+
+
+class Engine:
+    """Decides checks against one bundle and one set of subjects. Not for several threads at once."""
+
+    def __init__(
+        self,
+        bundle: BundleSource,
+        subjects: SubjectSource,
+        *,
+        publication: int = 0,
+        usage: UsageSource = NO_USAGE,
+        limits: CacheLimits | None = None,
+    ) -> None:
+        """Prepare to decide.
+
+        Raises:
+            BundleError: the bundle's policies or schema are missing or torn.
+        """
+        limits = limits if limits is not None else CacheLimits()
+        self.bundle = bundle
+        self.index: CatalogIndex = bundle.index
+        self.publication = publication
+        self.revision = bundle.revision
+        self._subjects = subjects
+        self._usage = usage
+        self._metering = not isinstance(usage, NoUsage)
+        self.slices = Slices(bundle, limits.slices, limits.slice_bytes)
+        self.factory = EntityFactory(bundle)
+        self.known: BoundedCache[Subject, _Known] = BoundedCache(limits.subjects, limits.subject_bytes)
+        self.decisions: BoundedCache[tuple[Subject, str, Question], tuple[_Known, Decision]] = BoundedCache(
+            limits.decisions, limits.decision_bytes
+        )
+
+    def decide(self, check: Check, now: Instant) -> Decision:
+        """Decide a check at `now`, in UTC milliseconds.
+
+        Raises:
+            UnknownFeatureError: the catalog has no such feature.
+            CheckError: a field does not fit the feature.
+        """
+        feature, question = read_question(check, self.index.features)
+        known = self._know(check.subject, now)
+        if isinstance(known, Decision):
+            return self._closed(feature, question, known.reason, known.errors, now)
+        key = (check.subject, feature.id, question)
+        metered = self._metering and feature.metered is not None
+        if not metered:
+            cached = self.decisions.get(key)
+            if cached is not None and cached[0] is known and cached[1].start <= now < cached[1].until:
+                return cached[1]
+        decision = self._evaluate(check, feature, question, known, now).decision
+        if not metered and not decision.volatile:
+            self.decisions.put(key, (known, decision), 700 + 300 * len(decision.sources))
+        return decision
+
+    def entitlements(self, subject: Subject, now: Instant) -> Iterator[Decision]:
+        """Decide, one by one and in the order of their ids, the least check of every feature."""
+        for feature in self.index.features:
+            yield self.decide(Check(subject, feature), now)
+
+    def evaluate(self, check: Check, now: Instant) -> Evaluation:
+        """Decide a check without any cached decision, and keep what it rested on.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `decide`.
+        """
+        feature, question = read_question(check, self.index.features)
+        known = self._know(check.subject, now)
+        if isinstance(known, Decision):
+            decision = self._closed(feature, question, known.reason, known.errors, now)
+            return Evaluation(check, now, decision, None, None, ACTIONS[feature.type], "", None, None)
+        return self._evaluate(check, feature, question, known, now)
+
+    def forget(self, subject: Subject) -> None:
+        """Forget what is kept of a subject, because its data has changed. Its decisions go with it."""
+        self.known.drop(subject)
+
+    def _know(self, subject: Subject, now: Instant) -> _Known | Decision:
+        """What is known of a subject at `now`; a bare denial where that is nothing or cannot be read."""
+        known = self.known.get(subject)
+        if known is not None:
+            if known.holdings.start <= now < known.holdings.until:
+                return known
+            record: SubjectRecord | None = known.record
+        else:
+            try:
+                record = self._subjects.find(subject)
+            except (OperatorError, msgspec.MsgspecError) as error:
+                return _bare(Reason.EVALUATION_ERROR, (str(error),))
+        if record is None:
+            return _bare(Reason.UNKNOWN_SUBJECT, ())
+        holdings = hold(record, subject, self.index, now)
+        known = _Known(
+            record,
+            principal_uid(subject),
+            user_parents(subject),
+            holdings,
+            principal_entities(subject, record.customer, holdings.refs),
+        )
+        self.known.put(subject, known, 1_500 + 400 * len(record.subscriptions) + 4 * len(known.entities))
+        return known
+
+    def _evaluate(
+        self, check: Check, feature: Feature, question: Question, known: _Known, now: Instant
+    ) -> Evaluation:
+        action = ACTIONS[feature.type]
+        holdings = known.holdings
+        usage = _UNKNOWN_USAGE
+        facts: Facts | None = None
+        context = ""
+        part: Slice | None = None
+        try:
+            if self._metering and feature.metered is not None:
+                usage = self._usage.known(check.subject, feature, now)
+            facts = facts_about(feature, holdings, check.subject, self.bundle, now)
+            part = self.slices.slice(feature, facts.givers, known.principal, holdings.refs, known.parents)
+            context = context_json(facts, question, usage, now, time=part.reads_time)
+            entities = self.factory.entities(feature, part.rules, known.entities, holdings.refs)
+            outcome = authorize(part.group, entities, known.principal, action, feature.id, context)
+            if not outcome.allowed and not outcome.policies and not outcome.errors:
+                outcome = authorize(
+                    self.slices.reasons(feature), entities, known.principal, action, feature.id, context
+                )._replace(allowed=False)
+        except (OperatorError, TotalOverflowError, ValueError) as error:
+            outcome = Outcome(allowed=False, policies=(), errors=(str(error),))
+        decision = self._decision(feature, question, usage, facts, outcome, part, now)
+        return Evaluation(
+            check, now, decision, facts, known.principal, action, context, part, holdings
+        )
+
+    def _decision(
+        self,
+        feature: Feature,
+        question: Question,
+        usage: UsageKnown,
+        facts: Facts | None,
+        outcome: Outcome,
+        part: Slice | None,
+        now: Instant,
+    ) -> Decision:
+        if facts is None:
+            return self._closed(feature, question, Reason.EVALUATION_ERROR, outcome.errors, now)
+        reason = self._reason(outcome)
+        volatile = part is None or part.reads_time or bool(outcome.errors)
+        return Decision(
+            allowed=reason is Reason.GRANTED,
+            reason=reason,
+            feature=feature.id,
+            type=feature.type,
+            entitlement=_entitlement(
+                feature, facts.total, usage.used if question.used is None else question.used, unlimited=facts.unlimited
+            ),
+            sources=facts.sources(),
+            policies=outcome.policies,
+            publication=self.publication,
+            revision=self.revision,
+            start=now if volatile else facts.start,
+            until=now + 1 if volatile else facts.until,
+            volatile=volatile,
+            errors=outcome.errors,
+        )
+
+    def _reason(self, outcome: Outcome) -> Reason:
+        if outcome.errors:
+            return Reason.EVALUATION_ERROR
+        if outcome.allowed:
+            return Reason.GRANTED
+        static = [self.slices.by_id[policy].reason for policy in outcome.policies if policy in self.slices.by_id]
+        return min(static, key=PRECEDENCE.__getitem__, default=Reason.EVALUATION_ERROR)
+
+    def _closed(
+        self, feature: Feature, question: Question, reason: Reason, errors: tuple[str, ...], now: Instant
+    ) -> Decision:
+        """A denial without facts: nothing is held as far as anybody knows."""
+        return Decision(
+            allowed=False,
+            reason=reason,
+            feature=feature.id,
+            type=feature.type,
+            entitlement=_entitlement(feature, 0, question.used or 0, unlimited=False),
+            sources=(),
+            policies=(),
+            publication=self.publication,
+            revision=self.revision,
+            start=BEGINNING if reason is Reason.UNKNOWN_SUBJECT else now,
+            volatile=reason is not Reason.UNKNOWN_SUBJECT,
+            errors=errors,
+        )
+
+
+def _bare(reason: Reason, errors: tuple[str, ...]) -> Decision:
+    return Decision(False, reason, "", FeatureType.SWITCH, Entitlement(), (), (), 0, "", BEGINNING, errors=errors)  # noqa: FBT003
+
+
+def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) -> Entitlement:
+    if feature.type is FeatureType.SWITCH:
+        return Entitlement(value=bool(total))
+    if feature.type is FeatureType.CUSTOM:
+        return Entitlement(value=feature.labels[total - 1] if total else None)
+    unit = feature.unit or msgspec.UNSET
+    value = msgspec.UNSET if unlimited else from_units(total, feature.scale)
+    if feature.type is FeatureType.RANGE:
+        return Entitlement(value=value, unlimited=unlimited, unit=unit)
+    return Entitlement(
+        value=value,
+        unlimited=unlimited,
+        unit=unit,
+        used=from_units(used, feature.scale),
+        remaining=msgspec.UNSET if unlimited else from_units(max(0, total - used), feature.scale),
+    )

@@ -1,0 +1,158 @@
+"""Entities for one check: the principal out of its subject's record, its items, the feature, what rules name.
+
+INVARIANT (action groups): the base of every check is parsed with the schema. Without it the groups of actions are not
+among the entities, and a rule on `Action::"access"` silently matches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tiergate.cedar import Base, Schema, Uid
+from tiergate.errors import BundleError
+from tiergate.model import SubjectType, format_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tiergate.cedar import EntityData
+    from tiergate.engine.slices import StaticPolicy
+    from tiergate.engine.sources import BundleSource
+    from tiergate.model import Customer, Feature, Subject
+
+__all__ = ["EntityFactory", "principal_entities", "principal_uid", "user_parents"]
+
+_BASES = 2_000
+
+Entity = dict[str, Any]
+
+
+def principal_uid(subject: Subject) -> Uid:
+    """The principal of a check about this subject."""
+    if subject.user is not None:
+        return Uid("User", subject.user)
+    return _subject_uid(subject)
+
+
+def user_parents(subject: Subject) -> tuple[Uid, ...]:
+    """What a principal is in beside items: a user's customer or subscription."""
+    return (_subject_uid(subject),) if subject.user is not None else ()
+
+
+def _subject_uid(subject: Subject) -> Uid:
+    return Uid("Customer" if subject.type is SubjectType.CUSTOMER else "Subscription", subject.id)
+
+
+def _uid(uid: Uid) -> dict[str, str]:
+    return {"type": uid.type, "id": uid.id}
+
+
+def principal_entities(subject: Subject, customer: Customer, refs: Iterable[str]) -> str:
+    """The principal, and for a user its subject, as JSON entities without the brackets around them."""
+    attrs = {"customer": customer.id, "tags": list(customer.tags)}
+    holder = _subject_uid(subject)
+    entities: list[Entity] = [
+        {
+            "uid": _uid(holder),
+            "attrs": attrs,
+            "tags": customer.attributes,
+            "parents": [{"type": "Item", "id": ref} for ref in refs],
+        }
+    ]
+    if subject.user is not None:
+        user = Uid("User", subject.user)
+        entities.append({"uid": _uid(user), "attrs": attrs, "tags": customer.attributes, "parents": [_uid(holder)]})
+    return json.dumps(entities)[1:-1]
+
+
+class EntityFactory:
+    """Makes the entities of checks against one bundle."""
+
+    def __init__(self, bundle: BundleSource) -> None:
+        """Parse the schema.
+
+        Raises:
+            BundleError: the schema is missing or does not parse.
+        """
+        self._bundle = bundle
+        try:
+            self._schema = Schema(bundle.text("schema.cedarschema"))
+        except ValueError as error:
+            path = "schema.cedarschema"
+            raise BundleError(path, str(error)) from None
+        self._bases: dict[tuple[str, tuple[StaticPolicy, ...]], tuple[Base, frozenset[str]]] = {}
+        self._items: dict[str, str] = {}
+
+    def entities(
+        self, feature: Feature, rules: tuple[StaticPolicy, ...], principal: str, refs: Sequence[str]
+    ) -> EntityData:
+        """The entities of a check of `feature` under `rules`, by the principal that `principal_entities` wrote."""
+        found = self._bases.get((feature.id, rules))
+        if found is None:
+            listed = self._base_entities(feature, rules)
+            items = frozenset(it["uid"]["id"] for it in listed if it["uid"]["type"] == "Item")
+            found = (Base(json.dumps(listed), self._schema), items)
+            if len(self._bases) >= _BASES:
+                self._bases.clear()
+            self._bases[feature.id, rules] = found
+        base, present = found
+        parts = [principal]
+        for ref in refs:
+            if ref not in present:
+                text = self._items.get(ref)
+                if text is None:
+                    text = self._items[ref] = json.dumps(_item_entity(ref, {}))
+                parts.append(text)
+        return base.with_entities("[" + ",".join(parts) + "]")
+
+    def listed(
+        self, feature: Feature, rules: tuple[StaticPolicy, ...], principal: str, refs: Sequence[str]
+    ) -> list[Entity]:
+        """The same entities as data, for `explain` and for other engines."""
+        listed = self._base_entities(feature, rules)
+        present = {it["uid"]["id"] for it in listed if it["uid"]["type"] == "Item"}
+        own: list[Entity] = json.loads(f"[{principal}]")
+        return own + listed + [_item_entity(ref, {}) for ref in refs if ref not in present]
+
+    def _base_entities(self, feature: Feature, rules: tuple[StaticPolicy, ...]) -> list[Entity]:
+        named = {feature.id: feature}
+        listed: list[Entity] = []
+        items: set[str] = set()
+        tags: set[str] = set(feature.tags)
+        for rule in rules:
+            for reference in rule.policy.references():
+                if reference.uid.type == "Item":
+                    items.add(reference.uid.id)
+                elif reference.uid.type == "Tag":
+                    tags.add(reference.uid.id)
+                elif reference.uid.type == "Feature" and reference.uid.id in self._bundle.index.features:
+                    other = self._bundle.index.features[reference.uid.id]
+                    named[other.id] = other
+                    tags.update(other.tags)
+        for it in named.values():
+            attrs = {"type": it.type.value, "unit": it.unit, "scale": it.scale}
+            parents = [{"type": "Tag", "id": tag} for tag in it.tags]
+            listed.append({"uid": _uid(Uid("Feature", it.id)), "attrs": attrs, "parents": parents})
+        listed += [{"uid": _uid(Uid("Tag", tag)), "attrs": {}, "parents": []} for tag in sorted(tags)]
+        for ref in sorted(items):
+            listed.append(_item_entity(ref, self._item_tags(ref)))
+        if rules:
+            for path in self._bundle.paths("entities/rules/"):
+                listed += json.loads(self._bundle.text(path))
+        return listed
+
+    def _item_tags(self, ref: str) -> dict[str, str]:
+        if "@" not in ref:
+            return {}
+        features = self._bundle.index.features
+        return {
+            feature: format_value(value, features[feature].scale)
+            for feature, value in self._bundle.definition(ref).items()
+        }
+
+
+def _item_entity(ref: str, tags: dict[str, str]) -> Entity:
+    item, at, _ = ref.rpartition("@")
+    parents = [{"type": "Item", "id": item}] if at else []
+    return {"uid": {"type": "Item", "id": ref}, "attrs": {}, "parents": parents, "tags": tags}

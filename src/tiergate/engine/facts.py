@@ -1,0 +1,306 @@
+"""Facts: what a subject has of one feature at an instant, before Cedar decides on it (design, section 3).
+
+The second step from data to facts, and the whole of the arithmetic of section 2: values combined, overrides and
+suspensions applied. Pure. Allow, deny and the reason are Cedar's.
+
+Every type is counted: units for a quantity or a range, 0 or 1 for a switch, the rank for a custom feature. A switch
+and a custom feature combine as a `max` that nothing multiplies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiergate.engine.holdings import Window
+from tiergate.model import (
+    MAX_TOTAL_UNITS,
+    Amount,
+    Combine,
+    Extra,
+    FeatureStatus,
+    FeatureType,
+    Given,
+    Level,
+    Override,
+    OverrideMode,
+    Per,
+    Source,
+    SubjectType,
+    Unlimited,
+    from_units,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.engine.holdings import HeldVersion, Holding, Holdings
+    from tiergate.engine.sources import BundleSource
+    from tiergate.model import Feature, Instant, Number, Subject, Suspension, Value
+
+__all__ = ["Facts", "TotalOverflowError", "facts_about"]
+
+
+class TotalOverflowError(ArithmeticError):
+    """A subject's total passes 2^62 units: nothing can be decided on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of one subject and feature within `[start, until)`.
+
+    `total`: units, rank, or 0 and 1; meaningless where `unlimited`. `givers`: the item versions that say something of
+    the feature, whose permits can matter. `contributions` are turned into sources by `sources`.
+    """
+
+    feature: Feature
+    holdings: Holdings
+    active: bool
+    suspended: bool
+    live: bool
+    total: int
+    unlimited: bool
+    given: bool
+    overridden: bool
+    disabled: bool
+    givers: tuple[str, ...]
+    contributions: tuple[tuple[str, HeldVersion | Override, Value | None], ...]
+    start: Instant
+    until: Instant
+
+    @property
+    def held(self) -> bool:
+        """Whether the subject holds a value that grants something."""
+        return self.unlimited or self.total > 0
+
+    def sources(self) -> tuple[Source, ...]:
+        """Each item and override that contributed, with the value that its author wrote."""
+        return tuple(_source(self.feature, *it) for it in self.contributions)
+
+
+class _Sum:
+    """Values of one feature on their way to a total."""
+
+    __slots__ = ("add", "best", "combine", "feature", "plain", "unlimited")
+
+    def __init__(self, feature: Feature) -> None:
+        self.feature = feature
+        self.plain = feature.type is FeatureType.SWITCH or feature.type is FeatureType.CUSTOM
+        self.combine = Combine.MAX if self.plain else feature.combine
+        self.best = 0
+        self.add = 0
+        self.unlimited = False
+
+    def take(self, value: Value, quantity: int) -> None:
+        if isinstance(value, Amount):
+            multiplied = value.per is Per.UNIT or (value.per is None and self.combine is Combine.SUM)
+            self.put(value.units * quantity if multiplied else value.units)
+        elif isinstance(value, Extra):
+            self.add += value.units if value.per is Per.SUBSCRIPTION else value.units * quantity
+        elif isinstance(value, Unlimited):
+            self.unlimited = True
+        elif isinstance(value, Given):
+            self.put(int(value.on))
+        else:
+            self.put(self.feature.rank(value.label))
+
+    def put(self, units: int) -> None:
+        if self.combine is Combine.SUM:
+            self.best += units
+        else:
+            self.best = max(self.best, units)
+
+    def merge(self, other: _Sum) -> None:
+        self.put(other.best)
+        self.add += other.add
+        self.unlimited = self.unlimited or other.unlimited
+
+    @property
+    def total(self) -> int:
+        return self.best + self.add
+
+    def raise_to(self, value: Value) -> bool:
+        """Lift this sum so that its total reaches a value, never lowering it; say whether that was needed."""
+        if self.unlimited:
+            return False
+        if isinstance(value, Unlimited):
+            self.unlimited = True
+            return True
+        missing = _count(self.feature, value) - self.total
+        if missing <= 0:
+            return False
+        self.best += missing
+        return True
+
+
+def facts_about(
+    feature: Feature, holdings: Holdings, subject: Subject, bundle: BundleSource, now: Instant
+) -> Facts:
+    """Resolve the facts about a feature for what a subject holds. `now` must lie within the holdings' window.
+
+    Raises:
+        TotalOverflowError: the total passes 2^62 units.
+        BundleError: the bundle cannot be read.
+    """
+    window = Window(now, holdings.start, holdings.until)
+    suspended = _suspended(feature.suspensions, "", window)
+    suspended = _suspended(holdings.customer.suspensions, feature.id, window) or suspended
+    total = _Sum(feature)
+    contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
+    givers: set[str] = set()
+    given = overridden = taken = paused = False
+    for holding in holdings.holdings:
+        values = [
+            (version, value)
+            for version in holding.versions
+            if (value := bundle.definition(version.ref).get(feature.id)) is not None
+        ]
+        givers.update(version.ref for version, _ in values)
+        if _suspended(holding.suspensions, feature.id, window):
+            paused = True
+            continue
+        override = _override(holding.overrides, feature, window)
+        if override is not None and override.mode is OverrideMode.DISABLED:
+            taken = True
+            continue
+        if override is None and not values:
+            continue
+        own = _Sum(feature)
+        if override is not None and override.mode is OverrideMode.REPLACE:
+            _replace(own, override)
+            contributions.append((holding.subscription, override, override.value))
+            overridden = True
+        else:
+            for version, value in values:
+                own.take(value, version.quantity)
+                contributions.append((holding.subscription, version, value))
+            given = given or bool(values)
+            if override is not None and override.value is not None and own.raise_to(override.value):
+                contributions.append((holding.subscription, override, override.value))
+                overridden = True
+        total.merge(own)
+    _cap(total)
+
+    live = bool(holdings.holdings)
+    disabled = False
+    if live or subject.type is SubjectType.CUSTOMER:
+        override = _override(holdings.customer.overrides, feature, window)
+        if override is None:
+            pass
+        elif override.mode is OverrideMode.DISABLED:
+            total, contributions, given, overridden, disabled = _Sum(feature), [], False, False, True
+        elif override.mode is OverrideMode.REPLACE:
+            total, given, overridden = _Sum(feature), False, True
+            _replace(total, override)
+            contributions = [("", override, override.value)]
+        elif override.value is not None and total.raise_to(override.value):
+            contributions.append(("", override, override.value))
+            overridden = True
+
+    if total.total > MAX_TOTAL_UNITS:
+        msg = f"the total of `{feature.id}` passes 2^62 units"
+        raise TotalOverflowError(msg)
+    nothing = not total.unlimited and total.total == 0
+    return Facts(
+        feature=feature,
+        holdings=holdings,
+        active=feature.status is not FeatureStatus.DRAFT,
+        suspended=suspended or (paused and nothing),
+        live=live,
+        total=total.total,
+        unlimited=total.unlimited,
+        given=given,
+        overridden=overridden,
+        disabled=disabled or (taken and nothing),
+        givers=tuple(sorted(givers)),
+        contributions=tuple(contributions),
+        start=window.start,
+        until=window.until,
+    )
+
+
+def _suspended(suspensions: Iterable[Suspension], feature: str, window: Window) -> bool:
+    found = False
+    for suspension in suspensions:
+        if suspension.feature == feature and window.holds(suspension.start, suspension.until):
+            found = True
+    return found
+
+
+def _override(overrides: Iterable[Override], feature: Feature, window: Window) -> Override | None:
+    """The override in force in one scope: disabled, else the latest replacement, else the largest `at_least`."""
+    chosen: Override | None = None
+    for override in overrides:
+        if override.feature != feature.id or not window.holds(override.start, override.until):
+            continue
+        if chosen is None or _force(override, feature) > _force(chosen, feature):
+            chosen = override
+    return chosen
+
+
+def _force(override: Override, feature: Feature) -> tuple[int, int, int, str]:
+    match override.mode:
+        case OverrideMode.DISABLED:
+            return (3, 0, override.start, override.id)
+        case OverrideMode.REPLACE:
+            return (2, 0, override.start, override.id)
+        case OverrideMode.AT_LEAST:
+            if isinstance(override.value, Unlimited):
+                return (1, MAX_TOTAL_UNITS + 1, 0, override.id)
+            return (1, 0 if override.value is None else _count(feature, override.value), 0, override.id)
+
+
+def _replace(total: _Sum, override: Override) -> None:
+    """Put in an override's value. It is never multiplied."""
+    if isinstance(override.value, Unlimited):
+        total.unlimited = True
+    elif override.value is not None:
+        total.put(_count(total.feature, override.value))
+
+
+def _count(feature: Feature, value: Value) -> int:
+    """What a value that is not unlimited counts, multiplied by nothing."""
+    if isinstance(value, Amount | Extra):
+        return value.units
+    if isinstance(value, Given):
+        return int(value.on)
+    if isinstance(value, Level):
+        return feature.rank(value.label)
+    return MAX_TOTAL_UNITS
+
+
+def _cap(total: _Sum) -> None:
+    """Cap a range at the feature's maximum."""
+    feature = total.feature
+    if feature.type is not FeatureType.RANGE or feature.maximum is None:
+        return
+    if total.unlimited or total.total > feature.maximum:
+        total.best, total.add, total.unlimited = feature.maximum, 0, False
+
+
+def _source(feature: Feature, subscription: str, by: HeldVersion | Override, value: Value | None) -> Source:
+    shown: bool | Number | str | None = None
+    per: str | None = None
+    if isinstance(value, Amount | Extra):
+        shown = from_units(value.units, feature.scale)
+        per = value.per.value if value.per is not None else None
+    elif isinstance(value, Given):
+        shown = value.on
+    elif isinstance(value, Level):
+        shown = value.label
+    add, unlimited = isinstance(value, Extra), isinstance(value, Unlimited)
+    where = subscription or None
+    if isinstance(by, Override):
+        return Source(
+            override=by.id, mode=by.mode.value, subscription=where, value=shown, unlimited=unlimited, add=add, per=per
+        )
+    return Source(
+        item=by.item,
+        version=by.version,
+        quantity=by.quantity,
+        subscription=where,
+        value=shown,
+        unlimited=unlimited,
+        add=add,
+        per=per,
+    )

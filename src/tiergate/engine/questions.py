@@ -1,0 +1,122 @@
+"""Questions: a check read against its feature, in whole units. What does not fit the feature's type is a mistake."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.errors import CheckError, UnknownFeatureError
+from tiergate.model import FeatureType, to_units
+from tiergate.naming import ID_RULE, is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.model import Check, Feature, Number
+
+__all__ = ["ACTIONS", "Question", "default_amount", "read_question"]
+
+ACTIONS: dict[FeatureType, str] = {
+    FeatureType.SWITCH: "use",
+    FeatureType.QUANTITY: "consume",
+    FeatureType.RANGE: "set",
+    FeatureType.CUSTOM: "choose",
+}
+"""The Cedar action that a check of each type asks for."""
+
+_FIELDS: dict[FeatureType, frozenset[str]] = {
+    FeatureType.SWITCH: frozenset(),
+    FeatureType.QUANTITY: frozenset({"amount", "used", "user_used"}),
+    FeatureType.RANGE: frozenset({"value"}),
+    FeatureType.CUSTOM: frozenset({"level"}),
+}
+
+
+class Question(NamedTuple):
+    """What is asked, in units: `used` and `user_used` are `None` where the check does not say.
+
+    `value` is 0 and `rank` 1 where the check names none: the least that there is to ask for.
+    """
+
+    amount: int = 0
+    used: int | None = None
+    user_used: int | None = None
+    value: int = 0
+    rank: int = 1
+
+
+_SWITCH = Question()
+
+
+def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Feature, Question]:
+    """Find the feature and read the check's numbers in its units.
+
+    Raises:
+        UnknownFeatureError: the catalog has no such feature.
+        CheckError: a field is one that the type does not know, or its value is out of range; names the field.
+    """
+    feature = features.get(check.feature)
+    if feature is None:
+        near = get_close_matches(check.feature[:100], features, n=1) if len(features) <= 20_000 else []
+        raise UnknownFeatureError(check.feature[:200], near[0] if near else None)
+    subject = check.subject
+    if not is_id(subject.id):
+        raise CheckError("subject.id", ID_RULE)
+    if subject.user is not None and not is_id(subject.user):
+        raise CheckError("subject.user", ID_RULE)
+    kind = feature.type
+    if kind is FeatureType.QUANTITY:
+        if check.value is not None or check.level is not None:
+            _refuse(check, feature)
+        amount = default_amount(feature) if check.amount is None else _units("amount", check.amount, feature)
+        if not amount:
+            field = "amount"
+            raise CheckError(field, "must be positive")
+        used = None if check.used is None else _units("used", check.used, feature)
+        user_used = None if check.user_used is None else _units("user_used", check.user_used, feature)
+        return feature, Question(amount=amount, used=used, user_used=user_used)
+    if check.amount is not None or check.used is not None or check.user_used is not None:
+        _refuse(check, feature)
+    if kind is FeatureType.RANGE:
+        if check.level is not None:
+            _refuse(check, feature)
+        return feature, Question(value=0 if check.value is None else _units("value", check.value, feature))
+    if check.value is not None:
+        _refuse(check, feature)
+    if kind is FeatureType.CUSTOM:
+        return feature, Question(rank=1 if check.level is None else _rank(check.level, feature))
+    if check.level is not None:
+        _refuse(check, feature)
+    return feature, _SWITCH
+
+
+def default_amount(feature: Feature) -> int:
+    """The amount of a check that names none: one whole unit, or the least amount that the batch allows."""
+    minimum, increment = feature.batch.minimum, feature.batch.increment
+    if minimum is None and increment is None:
+        return int(10**feature.scale)
+    step = increment or 1
+    return int(-(-(minimum or step) // step) * step)
+
+
+def _units(field: str, number: Number, feature: Feature) -> int:
+    try:
+        return to_units(number, feature.scale)
+    except ValueError as error:
+        raise CheckError(field, str(error)) from None
+
+
+def _rank(level: str, feature: Feature) -> int:
+    rank = feature.rank(level)
+    if not rank:
+        near = get_close_matches(level[:200], feature.labels, n=1)
+        hint = f", did you mean `{near[0]}`?" if near else ""
+        field = "level"
+        raise CheckError(field, f"`{level[:200]}` is not a level of `{feature.id}`{hint}")
+    return rank
+
+
+def _refuse(check: Check, feature: Feature) -> None:
+    for field in ("amount", "used", "user_used", "value", "level"):
+        if getattr(check, field) is not None and field not in _FIELDS[feature.type]:
+            raise CheckError(field, f"a {feature.type.value} such as `{feature.id}` knows no `{field}`")

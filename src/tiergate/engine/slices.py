@@ -1,0 +1,207 @@
+"""Slices: the policies that can matter to one check, as a small parsed set (design, section 3).
+
+A policy is left out only if its scope cannot match the check's principal, action and resource; conditions are never
+looked at. So a slice decides, explains and errs exactly as the whole set.
+
+Item policies are links of the templates, made when a slice is; the text in the bundle is never parsed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiergate.cedar import Link, PolicyGroup, Scope, ScopeOp, Uid, parse_policies
+from tiergate.engine.caches import BoundedCache
+from tiergate.engine.questions import ACTIONS
+from tiergate.errors import BundleError
+from tiergate.model import Reason
+from tiergate.naming import policy_id, rule_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tiergate.cedar import Policy
+    from tiergate.engine.sources import BundleSource
+    from tiergate.model import Feature
+
+__all__ = ["ACCESS", "Slice", "Slices", "StaticPolicy", "feature_ancestors"]
+
+ACCESS = Uid("Action", "access")
+"""The group that every action is in."""
+
+TIME_ATTRIBUTES = frozenset({"now", "weekday"})
+"""What a rule reads when its answer may change at any instant."""
+
+_LINK_BYTES = 1_200
+_SLICE_BYTES = 6_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StaticPolicy:
+    """A policy of the bundle that no template stands for: a guard, an override's permit, a reason or a rule."""
+
+    id: str
+    policy: Policy
+    reason: Reason
+    rule: bool
+    reads_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The policies for one check. `rules` are the users' own among them; `reads_time` is whether one reads the time."""
+
+    group: PolicyGroup
+    rules: tuple[StaticPolicy, ...]
+    reads_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The static policies that a feature's checks by one type of principal can match: always, and depending on it."""
+
+    always: tuple[StaticPolicy, ...]
+    depending: tuple[StaticPolicy, ...]
+
+
+def feature_ancestors(feature: Feature) -> frozenset[Uid]:
+    """The entities that a feature is in."""
+    return frozenset(Uid("Tag", tag) for tag in feature.tags)
+
+
+class Slices:
+    """Makes and keeps the slices of one bundle."""
+
+    def __init__(self, bundle: BundleSource, entries: int, size: int) -> None:
+        """Parse the bundle's guards, override permits, reasons, templates and rules, all of them small.
+
+        Raises:
+            BundleError: one of them is missing or does not parse.
+        """
+        self.static = [
+            *_builtin(bundle, "policies/guards.cedar"),
+            *_builtin(bundle, "policies/overrides.cedar"),
+            *_rules(bundle),
+        ]
+        self.by_id = {static.id: static for static in self.static}
+        self._templates = {static.id: static for static in _builtin(bundle, "policies/templates.cedar")}
+        reasons = _builtin(bundle, "policies/reasons.cedar")
+        self.by_id.update((static.id, static) for static in reasons)
+        self._reasons = {
+            kind: PolicyGroup.of((it.id, it.policy) for it in reasons if _acts(it.policy.action, action))
+            for kind, action in ACTIONS.items()
+        }
+        self._candidates: dict[tuple[str, str], _Candidates] = {}
+        self._groups: dict[tuple[str, tuple[StaticPolicy, ...]], PolicyGroup] = {}
+        self._slices: BoundedCache[tuple[str, tuple[str, ...], tuple[StaticPolicy, ...]], Slice] = BoundedCache(
+            entries, size
+        )
+
+    @property
+    def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], tuple[StaticPolicy, ...]], Slice]:
+        """The kept slices, for statistics."""
+        return self._slices
+
+    def reasons(self, feature: Feature) -> PolicyGroup:
+        """The permit-only set that says why nothing permitted a check of this feature."""
+        return self._reasons[feature.type]
+
+    def slice(
+        self, feature: Feature, givers: tuple[str, ...], principal: Uid, held: Sequence[str], parents: Sequence[Uid]
+    ) -> Slice:
+        """The slice for a check.
+
+        `givers`: the item versions held that say something of the feature. `held`: all item versions held.
+        `parents`: what the principal is in beside items (a user's customer or subscription).
+        """
+        candidates = self._candidates.get((feature.id, principal.type))
+        if candidates is None:
+            candidates = self._candidates_for(feature, principal.type)
+        chosen = candidates.always
+        if candidates.depending:
+            ancestors = {*parents, *item_ancestors(held)}
+            chosen += tuple(it for it in candidates.depending if it.policy.principal.can_match(principal, ancestors))
+        key = (feature.id, givers, chosen)
+        found = self._slices.get(key)
+        if found is None:
+            found = self._make(feature, givers, chosen)
+            self._slices.put(key, found, _SLICE_BYTES + _LINK_BYTES * len(givers))
+        return found
+
+    def _candidates_for(self, feature: Feature, principal_type: str) -> _Candidates:
+        action = ACTIONS[feature.type]
+        resource = Uid("Feature", feature.id)
+        tags = feature_ancestors(feature)
+        always: list[StaticPolicy] = []
+        depending: list[StaticPolicy] = []
+        for static in self.static:
+            policy = static.policy
+            if not _acts(policy.action, action) or not policy.resource.can_match(resource, tags):
+                continue
+            scope = policy.principal
+            if scope.op is ScopeOp.ANY or (
+                scope.op is ScopeOp.IS and not scope.entities and scope.entity_type == principal_type
+            ):
+                always.append(static)
+            elif scope.op is not ScopeOp.IS or scope.entity_type == principal_type:
+                depending.append(static)
+        candidates = _Candidates(tuple(always), tuple(depending))
+        self._candidates[feature.id, principal_type] = candidates
+        return candidates
+
+    def _make(self, feature: Feature, givers: tuple[str, ...], chosen: tuple[StaticPolicy, ...]) -> Slice:
+        action = ACTIONS[feature.type]
+        group = self._groups.get((action, chosen))
+        if group is None:
+            template = self._templates[action]
+            group = PolicyGroup.of([(it.id, it.policy) for it in chosen] + [(template.id, template.policy)])
+            if len(self._groups) < 1_000:
+                self._groups[action, chosen] = group
+        linked = group.linked([Link(action, policy_id(ref, feature.id), ref, feature.id) for ref in givers])
+        rules = tuple(it for it in chosen if it.rule)
+        return Slice(linked, rules, any(it.reads_time for it in rules))
+
+
+def item_ancestors(held: Collection[str]) -> set[Uid]:
+    """The items that a holder of these versions is in: each version and, without its number, its item."""
+    return {Uid("Item", ref) for ref in held} | {Uid("Item", ref.rpartition("@")[0]) for ref in held}
+
+
+def _acts(scope: Scope, action: str) -> bool:
+    return scope.can_match(Uid("Action", action), (ACCESS,))
+
+
+def _builtin(bundle: BundleSource, path: str) -> list[StaticPolicy]:
+    found: list[StaticPolicy] = []
+    for policy in _parse(bundle, path):
+        reason = Reason(policy.annotations["reason"]) if "reason" in policy.annotations else Reason.GRANTED
+        found.append(StaticPolicy(policy.id, policy, reason, rule=False, reads_time=_reads_time(policy)))
+    if path.endswith("/templates.cedar") and {it.id for it in found} != set(ACTIONS.values()):
+        raise BundleError(path, "does not hold one template for each action")
+    return found
+
+
+def _rules(bundle: BundleSource) -> list[StaticPolicy]:
+    found: list[StaticPolicy] = []
+    for path in bundle.paths("policies/rules/"):
+        file = path.removeprefix("policies/rules/").removesuffix(".cedar")
+        found.extend(
+            StaticPolicy(
+                rule_id(file, policy.id), policy, Reason.RULE_DENIED, rule=True, reads_time=_reads_time(policy)
+            )
+            for policy in _parse(bundle, path)
+        )
+    return found
+
+
+def _reads_time(policy: Policy) -> bool:
+    return policy.reads_context(TIME_ATTRIBUTES)
+
+
+def _parse(bundle: BundleSource, path: str) -> list[Policy]:
+    try:
+        return parse_policies(bundle.text(path))
+    except ValueError as error:
+        raise BundleError(path, str(error)) from None
+

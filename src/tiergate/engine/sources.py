@@ -1,0 +1,82 @@
+"""What the engine asks of others: a bundle, the subjects, and the usage that is known. Protocols only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tiergate.model import CatalogIndex, Feature, Instant, Subject, SubjectRecord, Value
+
+__all__ = ["NO_USAGE", "BundleSource", "NoUsage", "SubjectSource", "UsageKnown", "UsageSource"]
+
+
+class BundleSource(Protocol):
+    """A compiled bundle, read on demand."""
+
+    @property
+    def revision(self) -> str:
+        """The bundle's revision."""
+        ...
+
+    @property
+    def index(self) -> CatalogIndex:
+        """Features and items."""
+        ...
+
+    def definition(self, ref: str) -> Mapping[str, Value]:
+        """The entitlements of `plan/pro@7`.
+
+        Raises:
+            BundleError: the bundle does not hold it, or its file is torn.
+        """
+        ...
+
+    def text(self, path: str) -> str:
+        """A file of the bundle as text.
+
+        Raises:
+            BundleError: as `definition`.
+        """
+        ...
+
+    def paths(self, prefix: str) -> Sequence[str]:
+        """The files whose path begins so, sorted."""
+        ...
+
+
+class SubjectSource(Protocol):
+    """All subjects, looked up one at a time."""
+
+    def find(self, subject: Subject) -> SubjectRecord | None:
+        """The record of the customer, or of the customer who holds the subscription; `None` where there is none."""
+        ...
+
+
+class UsageKnown(NamedTuple):
+    """Metered usage in the present period, in units: of the subject, of its user, of everybody."""
+
+    used: int = 0
+    user_used: int = 0
+    total_used: int = 0
+
+
+class UsageSource(Protocol):
+    """Metered usage. An answer that rests on it is not repeated."""
+
+    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:
+        """What is known of the usage of a metered feature."""
+        ...
+
+
+class NoUsage:
+    """Nothing is metered here: callers say what was used."""
+
+    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002
+        """Nothing used."""
+        return UsageKnown()
+
+
+NO_USAGE = NoUsage()
+"""The one value of `NoUsage`."""
