@@ -1,20 +1,33 @@
-"""The only place that builds identifiers which cross a boundary: ids, entity UIDs, policy ids, revisions."""
+"""The only place that builds identifiers which cross a boundary.
+
+Ids, entity UIDs, policy ids, revisions, the paths of files in a bundle; and the likely id behind a near miss.
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "ID",
     "ID_RULE",
     "content_hash",
     "is_id",
+    "item_entities_path",
+    "item_policies_path",
     "item_ref",
     "item_uid",
+    "nearest",
     "policy_id",
     "revision",
+    "rule_entities_path",
     "rule_id",
+    "rule_policies_path",
     "version_ref",
 ]
 
@@ -62,3 +75,29 @@ def content_hash(content: bytes) -> str:
 def revision(manifest: bytes) -> str:
     """The revision of a bundle: the hash of its canonical manifest without the revision."""
     return content_hash(manifest)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant by `word`, if one is near."""
+    matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    return matches[0] if matches else None
+
+
+def item_policies_path(version: str) -> str:
+    """`policies/items/plan/pro@7.cedar`: where a bundle keeps the permits of an item version."""
+    return f"policies/items/{version}.cedar"
+
+
+def item_entities_path(version: str) -> str:
+    """`entities/items/plan/pro@7.json`: where a bundle keeps the entitlements of an item version."""
+    return f"entities/items/{version}.json"
+
+
+def rule_policies_path(file: str) -> str:
+    """`policies/rules/<file>.cedar`: where a bundle keeps a file of users' rules."""
+    return f"policies/rules/{file}.cedar"
+
+
+def rule_entities_path(file: str) -> str:
+    """`entities/rules/<file>.json`: where a bundle keeps a file of users' entities."""
+    return f"entities/rules/{file}.json"

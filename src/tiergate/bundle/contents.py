@@ -1,0 +1,190 @@
+"""An opened bundle: its revision, its catalog index, and its definitions and texts, read when they are asked for.
+
+Nothing of a file is used before its size and hash agree with the manifest, at every read. Definitions are kept, bounded
+in the number of entitlements that they hold together; texts are not kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+import cachetools
+import msgspec
+
+from tiergate import naming
+from tiergate.bundle.directory import check_content, read_file, sizes
+from tiergate.bundle.manifest import MANIFEST, FileEntry, Manifest, decode_manifest, manifest_of
+from tiergate.errors import BundleError
+from tiergate.model import CatalogIndex, Feature, Value, parse_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+__all__ = ["CATALOG", "DEFAULT_KEPT_ENTITLEMENTS", "Bundle"]
+
+CATALOG = "catalog.json"
+"""The catalog without the entitlements."""
+
+DEFAULT_KEPT_ENTITLEMENTS = 500_000
+"""Entitlements of definitions kept in memory, unless told otherwise: about 40 bytes each."""
+
+_KEPT_VALUES = 65_536
+
+
+class _Uid(msgspec.Struct, frozen=True):
+    type: str
+    id: str
+
+
+class _Entity(msgspec.Struct, frozen=True):
+    uid: _Uid
+    tags: dict[str, str] = {}
+
+
+class Bundle:
+    """A bundle, opened from a directory or held in memory. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        read: Callable[[str, FileEntry], bytes],
+        *,
+        kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS,
+    ) -> None:
+        """Take a manifest that `decode_manifest` proved and a `read` that proves what it returns; use `open` instead.
+
+        Raises:
+            BundleError: the catalog index is missing or torn.
+        """
+        self._manifest = manifest
+        self._read = read
+        self.revision: str = manifest.revision
+        try:
+            self.index: CatalogIndex = msgspec.json.decode(self.content(CATALOG), type=CatalogIndex)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BundleError(CATALOG, f"is not a catalog index: {error}") from None
+        self._lock = threading.Lock()
+        self._definitions: cachetools.LRUCache[str, dict[str, Value]] = cachetools.LRUCache(
+            kept_entitlements, getsizeof=lambda definition: len(definition) + 1
+        )
+        self._values: cachetools.LRUCache[Value, Value] = cachetools.LRUCache(_KEPT_VALUES)
+
+    @classmethod
+    def open(cls, directory: Path, *, kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS) -> Self:
+        """Open the bundle in `directory`, which must not change while it is open.
+
+        The manifest is proved at once, as is that its files, and no others, exist with their sizes; each file's hash
+        is proved whenever it is read.
+
+        Raises:
+            BundleError: the bundle is torn, tampered with or of an unknown format; it names the file.
+        """
+        manifest = decode_manifest(read_file(directory, MANIFEST))
+        found = sizes(directory)
+        found.pop(MANIFEST, None)
+        for path, entry in manifest.files.items():
+            if path not in found:
+                raise BundleError(path, "is missing")
+            if found[path] != entry.size:
+                raise BundleError(path, f"does not have the `{entry.size}` bytes that the manifest says")
+        for path in sorted(found.keys() - manifest.files.keys()):
+            raise BundleError(path, "is not listed in the manifest")
+
+        def read(path: str, entry: FileEntry) -> bytes:
+            return read_file(directory, path, entry)
+
+        return cls(manifest, read, kept_entitlements=kept_entitlements)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes], *, kept_entitlements: int = DEFAULT_KEPT_ENTITLEMENTS) -> Self:
+        """Hold a bundle in memory: path → content, as the compiler made them.
+
+        A manifest among them is proved as `open` does it; without one it is made.
+
+        Raises:
+            BundleError: the files are no bundle, or not the one that the manifest describes.
+        """
+        contents = {path: content for path, content in files.items() if path != MANIFEST}
+        manifest = decode_manifest(files[MANIFEST]) if MANIFEST in files else manifest_of(contents)
+        for path in sorted(manifest.files.keys() ^ contents.keys()):
+            raise BundleError(path, "is missing" if path in manifest.files else "is not listed in the manifest")
+
+        def read(path: str, entry: FileEntry) -> bytes:
+            check_content(path, contents[path], entry)
+            return contents[path]
+
+        return cls(manifest, read, kept_entitlements=kept_entitlements)
+
+    def paths(self, prefix: str = "") -> list[str]:
+        """List the paths that begin with `prefix`, sorted."""
+        return sorted(path for path in self._manifest.files if path.startswith(prefix))
+
+    def hashes(self) -> dict[str, str]:
+        """List the SHA-256 of every file, in hex, by path."""
+        return {path: entry.sha256 for path, entry in self._manifest.files.items()}
+
+    def content(self, path: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            BundleError: the manifest lists no such file, or its bytes are not the ones listed.
+        """
+        entry = self._manifest.files.get(path)
+        if entry is None:
+            raise BundleError(path, "is not listed in the manifest")
+        return self._read(path, entry)
+
+    def text(self, path: str) -> str:
+        """Read a file as text.
+
+        Raises:
+            BundleError: as `content`, or the file is not UTF-8.
+        """
+        try:
+            return self.content(path).decode()
+        except UnicodeDecodeError as error:
+            raise BundleError(path, f"is not UTF-8: {error.reason}") from None
+
+    def definition(self, ref: str) -> dict[str, Value]:
+        """Return what an item version such as `plan/pro@7` gives: feature id → value. Not to be changed.
+
+        Raises:
+            BundleError: there is no such version, or its file is torn or says what its feature cannot mean.
+        """
+        with self._lock:
+            definition = self._definitions.get(ref)
+        if definition is not None:
+            return definition
+        definition = self._read_definition(ref)
+        with self._lock:
+            if len(definition) < self._definitions.maxsize:  # each costs one more than its entitlements
+                self._definitions[ref] = definition
+        return definition
+
+    def _read_definition(self, ref: str) -> dict[str, Value]:
+        path = naming.item_entities_path(ref)
+        try:
+            entities = msgspec.json.decode(self.content(path), type=list[_Entity])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BundleError(path, f"is not entity data: {error}") from None
+        version = _Uid(**naming.item_uid(ref))
+        given = [entity.tags for entity in entities if entity.uid == version]
+        if len(given) != 1:
+            raise BundleError(path, f"does not say once what `{ref}` gives")
+        definition: dict[str, Value] = {}
+        for name, text in given[0].items():
+            feature = self.index.features.get(name)
+            if feature is None:
+                raise BundleError(path, f"gives `{name}`, which the catalog does not have")
+            definition[feature.id] = self._value(path, feature, text)  # a name and a value stand in memory once
+        return definition
+
+    def _value(self, path: str, feature: Feature, text: str) -> Value:
+        try:
+            value = parse_value(text, feature)
+        except ValueError as error:
+            raise BundleError(path, f"gives `{feature.id}` what cannot be read: {error}") from None
+        with self._lock:
+            return self._values.setdefault(value, value)

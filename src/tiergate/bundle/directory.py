@@ -1,0 +1,159 @@
+"""A bundle as a directory: written whole or not at all, and read without trusting it.
+
+A directory is written beside its place, synced, and renamed into it, so that a reader sees the old bundle or the new
+one. A directory in place is never changed: whoever holds it open keeps reading what was opened.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiergate.bundle.manifest import MANIFEST, FileEntry, encode_manifest, entry_of, manifest_of
+from tiergate.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["read_file", "sizes", "write"]
+
+
+def write(files: Mapping[str, bytes], directory: Path) -> str:
+    """Write a bundle and its manifest to `directory`, and return its revision.
+
+    `files` are all files but the manifest, as the compiler made them. An existing bundle, or an empty directory, is
+    replaced by two renames, the only moment in which there is none; anything else is left alone. Files are synced
+    before the renames and the parent directory after them.
+
+    Raises:
+        BundleError: a path is not one that a bundle may hold, two paths are one file on this file system, or
+            `directory` exists and is no bundle.
+        OSError: the file system refuses.
+    """
+    manifest = manifest_of(files)
+    directory = Path(os.path.abspath(directory))  # noqa: PTH100 - resolve() would follow a link to be replaced
+    _check_replaceable(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        staged.chmod(0o755)
+        _write_all({**files, MANIFEST: encode_manifest(manifest)}, staged)
+        _put_in_place(staged, directory)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return manifest.revision
+
+
+def sizes(directory: Path) -> dict[str, int]:
+    """List the regular files below `directory`: path with `/` → size in bytes.
+
+    Raises:
+        BundleError: there is something that is neither a regular file nor a directory, or nothing can be listed.
+    """
+    found: dict[str, int] = {}
+    try:
+        for entry in _walk(directory):
+            path = Path(entry.path).relative_to(directory).as_posix()
+            if not entry.is_file(follow_symlinks=False):
+                raise BundleError(path, "is not a regular file")
+            found[path] = entry.stat(follow_symlinks=False).st_size
+    except OSError as error:
+        raise BundleError(MANIFEST, f"cannot list `{directory}`: {error.strerror}") from None
+    return found
+
+
+def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> bytes:
+    """Read one file of a bundle, and hold it against the manifest's entry where one is given.
+
+    Raises:
+        BundleError: the file is missing or unreadable, or is not the one that the manifest lists.
+    """
+    try:
+        descriptor = os.open(directory / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BundleError(path, "is not a regular file")
+            content = file.read() if expected is None else file.read(expected.size + 1)
+    except FileNotFoundError:
+        raise BundleError(path, f"is missing from `{directory}`") from None
+    except OSError as error:
+        raise BundleError(path, f"cannot be read: {error.strerror}") from None
+    if expected is not None:
+        check_content(path, content, expected)
+    return content
+
+
+def check_content(path: str, content: bytes, expected: FileEntry) -> None:
+    """Hold the bytes of a file against the manifest's entry.
+
+    Raises:
+        BundleError: they are more or fewer, or others.
+    """
+    found = entry_of(content)
+    if found.size != expected.size:
+        raise BundleError(path, f"does not have the `{expected.size}` bytes that the manifest says")
+    if found.sha256 != expected.sha256:
+        raise BundleError(path, "is not the file that the manifest lists: its hash differs")
+
+
+def _walk(directory: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            else:
+                yield entry
+
+
+def _check_replaceable(directory: Path) -> None:
+    if not os.path.lexists(directory):
+        return
+    if directory.is_symlink() or not directory.is_dir():
+        raise BundleError(str(directory), "exists and is not a directory")
+    if not (directory / MANIFEST).is_file() and any(directory.iterdir()):
+        raise BundleError(str(directory), "exists and holds something other than a bundle")
+
+
+def _write_all(files: Mapping[str, bytes], directory: Path) -> None:
+    folders = {directory}
+    for path, content in files.items():
+        place = directory / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folders.update(folder for folder in place.parents if folder.is_relative_to(directory))
+        try:
+            with place.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            raise BundleError(path, "is the same file as another one of the bundle on this file system") from None
+    for folder in sorted(folders, reverse=True):
+        _sync_folder(folder)
+
+
+def _put_in_place(staged: Path, directory: Path) -> None:
+    if directory.exists():
+        retired = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        directory.rename(retired)
+        try:
+            staged.rename(directory)
+        except OSError:
+            retired.rename(directory)
+            raise
+        _sync_folder(directory.parent)
+        shutil.rmtree(retired, ignore_errors=True)
+    else:
+        staged.rename(directory)
+        _sync_folder(directory.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

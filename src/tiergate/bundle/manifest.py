@@ -1,0 +1,107 @@
+"""The manifest of a bundle: every file with its hash and size, and the revision that they make.
+
+Pure: bytes in, bytes out. Equal files make equal manifests, so a revision has exactly one manifest; what is not the
+canonical form of itself is refused. Reading and writing directories is left to `directory` and `contents`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate import naming
+from tiergate.errors import BundleError
+from tiergate.model.canonical import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FORMAT", "MANIFEST", "FileEntry", "Manifest", "check_path", "decode_manifest", "encode_manifest"]
+
+FORMAT = 1
+"""The bundle format that this version writes and reads."""
+
+MANIFEST = "manifest.json"
+"""The one file of a bundle that the manifest does not list."""
+
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*(?:/[A-Za-z0-9][A-Za-z0-9._@-]*)*")
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the bundle: the SHA-256 of its bytes, in lower-case hex, and how many they are."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The files by path, and their revision."""
+
+    format: int
+    files: dict[str, FileEntry]
+    revision: str
+
+
+class _Head(msgspec.Struct):
+    format: int
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that could lead out of the bundle or mean another file on another machine.
+
+    Raises:
+        BundleError: the path is absolute, has a segment that is empty, `.`, `..` or hidden, or an unusual character.
+    """
+    if _PATH.fullmatch(path) is None or path == MANIFEST:
+        raise BundleError(path, "is not a path that a bundle may hold")
+
+
+def entry_of(content: bytes) -> FileEntry:
+    """Describe a file by its content."""
+    return FileEntry(hashlib.sha256(content).hexdigest(), len(content))
+
+
+def manifest_of(files: Mapping[str, bytes]) -> Manifest:
+    """Describe a whole bundle; `files` are all of its files but the manifest.
+
+    Raises:
+        BundleError: a path is not one that a bundle may hold.
+    """
+    for path in files:
+        check_path(path)
+    entries = {path: entry_of(files[path]) for path in sorted(files)}
+    return Manifest(FORMAT, entries, _revision(FORMAT, entries))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest in its canonical form."""
+    return canonical_json(manifest)
+
+
+def decode_manifest(content: bytes) -> Manifest:
+    """Read a manifest and prove that it is whole: its format, its paths, its revision and its canonical form.
+
+    Raises:
+        BundleError: one of these does not hold.
+    """
+    try:
+        found = msgspec.json.decode(content, type=_Head).format
+        if found != FORMAT:
+            raise BundleError(MANIFEST, f"has format `{found}`; this version of Tiergate reads format `{FORMAT}`")
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(MANIFEST, f"is not a manifest: {error}") from None
+    for path in manifest.files:
+        check_path(path)
+    if manifest.revision != _revision(manifest.format, manifest.files):
+        raise BundleError(MANIFEST, "its revision is not that of the files which it lists")
+    if encode_manifest(manifest) != content:
+        raise BundleError(MANIFEST, "is not in canonical form")
+    return manifest
+
+
+def _revision(form: int, files: Mapping[str, FileEntry]) -> str:
+    return naming.revision(canonical_json({"format": form, "files": files}))

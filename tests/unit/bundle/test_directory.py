@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tiergate.bundle import MANIFEST, decode_manifest, write
+from tiergate.errors import BundleError
+
+FILES = {"catalog.json": b"{}\n", "policies/items/plan/pro@7.cedar": b"permit (principal, action, resource);\n"}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bundle_is_written_with_its_manifest(tmp_path: Path) -> None:
+    """The directory holds the files as they were given, and a manifest whose revision is returned."""
+    revision = write(FILES, tmp_path / "out")
+    found = tree(tmp_path / "out")
+    manifest = decode_manifest(found.pop(MANIFEST))
+    assert found == FILES
+    assert manifest.revision == revision
+
+
+def test_missing_parents_are_made(tmp_path: Path) -> None:
+    """A bundle can be written to a place whose parent does not exist yet."""
+    write(FILES, tmp_path / "a" / "b" / "out")
+    assert (tmp_path / "a" / "b" / "out" / MANIFEST).is_file()
+
+
+def test_an_old_bundle_is_replaced_whole(tmp_path: Path) -> None:
+    """Files of the bundle that stood there before are gone."""
+    write({"policies/old.cedar": b"", **FILES}, tmp_path / "out")
+    write(FILES, tmp_path / "out")
+    assert tree(tmp_path / "out").keys() == FILES.keys() | {MANIFEST}
+
+
+def test_nothing_is_left_beside_the_bundle(tmp_path: Path) -> None:
+    """Neither the staging directory nor the replaced bundle remain."""
+    write(FILES, tmp_path / "out")
+    write({}, tmp_path / "out")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
+    """A directory that somebody made for the bundle is used."""
+    (tmp_path / "out").mkdir()
+    write(FILES, tmp_path / "out")
+    assert (tmp_path / "out" / MANIFEST).is_file()
+
+
+def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    """A slip in the command line does not cost anybody their files."""
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(BundleError, match="holds something other than a bundle"):
+        write(FILES, tmp_path)
+    assert tree(tmp_path) == {"thesis.tex": b"years of work"}
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_only_a_directory_is_replaced(tmp_path: Path, kind: str) -> None:
+    """A file or a link in the place of the bundle is left alone."""
+    if kind == "file":
+        (tmp_path / "out").write_text("text")
+    else:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "out").symlink_to(tmp_path / "real")
+    with pytest.raises(BundleError, match="exists and is not a directory"):
+        write(FILES, tmp_path / "out")
+
+
+def test_a_relative_path_is_taken_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-o out` is a directory here."""
+    monkeypatch.chdir(tmp_path)
+    write(FILES, Path("out"))
+    assert (tmp_path / "out" / MANIFEST).is_file()
+
+
+def test_a_failure_while_writing_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk in the middle of writing changes nothing."""
+    write({"catalog.json": b"old\n"}, tmp_path / "out")
+    before = tree(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(FILES, tmp_path / "out")
+    assert tree(tmp_path) == before
+
+
+def test_a_failure_while_renaming_puts_the_old_bundle_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old bundle is back in its place where the new one cannot take it."""
+    write({"catalog.json": b"old\n"}, tmp_path / "out")
+    before = tree(tmp_path)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if (self / "policies").exists():
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(FILES, tmp_path / "out")
+    monkeypatch.undo()
+    assert tree(tmp_path) == before
+
+
+def test_every_file_and_folder_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle in place survives a power cut: what it consists of was synced first, its parent after."""
+    events: list[str] = []
+    fsync = os.fsync
+    rename = Path.rename
+
+    def note_sync(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def note_rename(self: Path, target: Path) -> Path:
+        events.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    write(FILES, tmp_path / "out")
+    assert events == ["file"] * 3 + ["folder"] * 4 + ["rename", "folder"]
+
+
+def test_two_paths_that_are_one_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system that knows no case, two items whose ids differ only in case are an error, not one item."""
+    opened = Path.open
+
+    def caseless(self: Path, mode: str) -> object:
+        return opened(self.with_name(self.name.lower()), mode)
+
+    monkeypatch.setattr(Path, "open", caseless)
+    with pytest.raises(BundleError, match="is the same file as another one"):
+        write({"policies/Pro.cedar": b"", "policies/pro.cedar": b""}, tmp_path / "out")
