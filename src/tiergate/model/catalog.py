@@ -17,14 +17,6 @@ class Ladder(msgspec.Struct, frozen=True):
     plans: tuple[str, ...]
 
 
-class Catalog(msgspec.Struct, frozen=True):
-    """Features and items by id, in the order of their ids, so that equal catalogs are equal values."""
-
-    features: dict[str, Feature]
-    items: dict[str, Item]
-    ladders: tuple[Ladder, ...] = ()
-
-
 class IndexedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An item without its entitlements, which stand in one entity file per version."""
 
@@ -46,6 +38,33 @@ class CatalogIndex(msgspec.Struct, frozen=True):
     features: dict[str, Feature]
     items: dict[str, IndexedItem]
     ladders: tuple[Ladder, ...] = ()
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """Features and items by id, in the order of their ids, so that equal catalogs are equal values."""
+
+    features: dict[str, Feature]
+    items: dict[str, Item]
+    ladders: tuple[Ladder, ...] = ()
+
+    def index(self) -> CatalogIndex:
+        """Everything but the entitlements."""
+        return CatalogIndex(self.features, {id_: _indexed(item) for id_, item in self.items.items()}, self.ladders)
+
+
+def _indexed(item: Item) -> IndexedItem:
+    return IndexedItem(
+        id=item.id,
+        kind=item.kind,
+        name=item.name,
+        description=item.description,
+        versions=tuple(definition.version for definition in item.versions),
+        rollouts=item.rollouts,
+        available_for=item.available_for,
+        depends_on=item.depends_on,
+        excludes=item.excludes,
+        tags=item.tags,
+    )
 
 
 class Rules(msgspec.Struct, frozen=True):

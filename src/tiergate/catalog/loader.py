@@ -1,0 +1,209 @@
+"""Loads a catalog from files: reads, checks everything, and either returns it whole or raises with all problems.
+
+The steps: read every file into a document; read all features; read all items against them; check what items and
+ladders name. Each goes on after problems as far as the next one's findings would be true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.document import Mapping, Node, Position
+from tiergate.catalog.features import read_feature
+from tiergate.catalog.fields import Fields, suggestion
+from tiergate.catalog.files import check_api_version, expand_paths, read_document
+from tiergate.catalog.items import EntitlementReader, ItemText, read_item
+from tiergate.catalog.positions import Positions
+from tiergate.catalog.references import check_references
+from tiergate.catalog.reports import ProblemLog, TextReport
+from tiergate.errors import CatalogError
+from tiergate.model import Catalog, Feature, ItemKind, Ladder
+from tiergate.naming import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog"]
+
+CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
+"""The endings of catalog files in a folder."""
+
+MAX_PROBLEMS = 10_000
+"""Most problems of one load that are named; the others are counted."""
+
+_FILE_KEYS = frozenset({"apiVersion", "features", "items", "ladders"})
+_LADDER_KEYS = frozenset({"id", "plans"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCatalog:
+    """A catalog and where its parts stand in the files."""
+
+    catalog: Catalog
+    positions: Positions
+
+
+def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
+    """Load one catalog from files, or from folders of `.yaml`, `.yml` and `.json` files, that together make it.
+
+    Raises:
+        CatalogError: with all problems, sorted by position.
+    """
+    log = ProblemLog(MAX_PROBLEMS)
+    loader = _Loader(log)
+    files = expand_paths(paths, CATALOG_ENDINGS, log)
+    if not files and not log.count:
+        log.add(("", 0, 0), "no-files", "no catalog file was named")
+    for path in files:
+        loader.read_file(path)
+    catalog = loader.build()
+    log.raise_any(CatalogError)
+    return LoadedCatalog(catalog, loader.positions)
+
+
+_Entries = list[tuple[Node, int, TextReport]]
+
+
+class _Seen:
+    """The ids of one kind, each with its first position."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._first: dict[str, Position] = {}
+
+    def is_new(self, id_: str, node: Node, place: int, report: TextReport) -> bool:
+        """Say whether an id is new; report a second one at its place, naming the first."""
+        at = node.value_place("id") if isinstance(node, Mapping) else place
+        position = report.position(at)
+        if id_ not in self._first:
+            self._first[id_] = position
+            return True
+        file, line, _ = self._first[id_]
+        where = f"line {line}" if file == position[0] else f"{file}, line {line}"
+        report.add(at, "duplicate-id", f"the {self._kind} `{id_}` exists already, in {where}")
+        return False
+
+
+def _written_id(node: Node) -> str | None:
+    """The valid id that an entry writes, however wrong its other keys are."""
+    id_ = node.entries.get("id") if isinstance(node, Mapping) else None
+    return id_ if isinstance(id_, str) and is_id(id_) else None
+
+
+class _Loader:
+    """What has been read so far."""
+
+    def __init__(self, log: ProblemLog) -> None:
+        self.positions = Positions()
+        self._log = log
+        self._complete = True
+        self._first: TextReport | None = None
+        self._lists: dict[str, _Entries] = {}
+
+    def read_file(self, path: Path) -> None:
+        """Read one file and set its features, items and ladders aside."""
+        document = read_document(path, self._log)
+        if document is None:
+            self._complete = False
+            return
+        root, place, report = document
+        if root is None:
+            report.add(place, "empty-file", "the file is empty: it needs at least `apiVersion` and `features`")
+            self._complete = False
+            return
+        fields = Fields.of(root, place, report, _FILE_KEYS, ("apiVersion",))
+        if fields is None:
+            self._complete = False
+            return
+        self._first = self._first or report
+        check_api_version(fields)
+        for key in ("features", "items", "ladders"):
+            if key in fields:
+                before = report.count
+                entries = fields.entries_of(key)
+                if report.count > before:
+                    self._complete = False
+                self._lists.setdefault(key, []).extend((node, at, report) for node, at in entries)
+
+    def build(self) -> Catalog:
+        """Read everything that was set aside."""
+        for key in ("features", "items"):
+            if key not in self._lists and self._complete and self._first is not None:
+                self._first.add(0, "missing-key", f"the key `{key}` is missing: write `{key}: []` if there are none")
+        features = self._features()
+        reader = EntitlementReader(features, complete=self._complete)
+        items, unread = self._items(reader)
+        check_references(items, unread, complete=self._complete)
+        ladders = self._ladders(items, unread)
+        return Catalog(
+            {id_: feature for id_, feature in sorted(features.items()) if feature is not None},
+            {id_: items[id_].item for id_ in sorted(items)},
+            ladders,
+        )
+
+    def _features(self) -> dict[str, Feature | None]:
+        """All features by id; `None` for one that exists but could not be read."""
+        found: dict[str, Feature | None] = {}
+        seen = _Seen("feature")
+        texts: list[tuple[Feature, Node, TextReport]] = []
+        for node, place, report in self._lists.get("features", []):
+            text = read_feature(node, place, report)
+            id_ = _written_id(node)
+            if id_ is None or not seen.is_new(id_, node, place, report):
+                continue
+            found[id_] = text.feature if text is not None and text.is_checkable else None
+            self.positions.put(("feature", id_), report.source, place)
+            if text is not None:
+                texts.append((text.feature, node, report))
+        for feature, node, report in texts:
+            self._check_linked(feature, node, found, report)
+        return found
+
+    def _check_linked(self, feature: Feature, node: Node, found: dict[str, Feature | None], report: TextReport) -> None:
+        if not feature.linked or not isinstance(node, Mapping):
+            return
+        for linked, place in Fields(node, 0, report).ids("linked"):
+            if linked == feature.id:
+                report.add(place, "self-reference", f"`{linked}` names itself in `linked`")
+            elif linked not in found and self._complete:
+                report.add(place, "unknown-feature", f"no feature `{linked}`{suggestion(linked, found, report)}")
+
+    def _items(self, reader: EntitlementReader) -> tuple[dict[str, ItemText], frozenset[str]]:
+        """All items by id, and the ids of those that exist but could not be read."""
+        found: dict[str, ItemText] = {}
+        unread: set[str] = set()
+        seen = _Seen("item")
+        for node, place, report in self._lists.get("items", []):
+            text = read_item(node, place, reader, report)
+            id_ = _written_id(node)
+            if id_ is not None and seen.is_new(id_, node, place, report):
+                if text is None:
+                    unread.add(id_)
+                else:
+                    found[id_] = text
+                    self.positions.put_item(text)
+        return found, frozenset(unread)
+
+    def _ladders(self, items: dict[str, ItemText], unread: frozenset[str]) -> tuple[Ladder, ...]:
+        found: dict[str, Ladder] = {}
+        seen = _Seen("ladder")
+        for node, place, report in self._lists.get("ladders", []):
+            fields = Fields.of(node, place, report, _LADDER_KEYS, ("id", "plans"))
+            if fields is None:
+                continue
+            id_ = fields.id("id")
+            plans = list(fields.ids("plans"))
+            for plan, at in plans:
+                if plan in items:
+                    if items[plan].item.kind is not ItemKind.PLAN:
+                        report.add(at, "not-a-plan", f"`{plan}` is not a plan: a ladder is made of plans")
+                elif plan not in unread and self._complete:
+                    report.add(at, "unknown-item", f"no item `{plan}`{suggestion(plan, items, report)}")
+            if len(plans) < 2 and "plans" in fields:
+                fields.problem("plans", "short-ladder", "a ladder has at least two plans")
+            if id_ is not None and seen.is_new(id_, node, place, report):
+                found[id_] = Ladder(id_, tuple(plan for plan, _ in plans))
+                self.positions.put(("ladder", id_), report.source, place)
+        return tuple(found[id_] for id_ in sorted(found))
