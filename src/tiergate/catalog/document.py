@@ -84,8 +84,8 @@ class Listing:
         return zip(self.entries, self.places or [0] * len(self.entries), strict=True)
 
 
-Node = Mapping | Listing | Broken | str | bool | int | Decimal | None
-"""Anything that a document holds."""
+Node = Mapping | Listing | list["Node"] | Broken | str | bool | int | Decimal | None
+"""Anything that a document holds; a bare `list` in one that was read without places."""
 
 
 class Source:
@@ -121,7 +121,7 @@ def describe(node: Node) -> str:
             return f"the number `{shorten(written(node))}`"
         case Mapping():
             return "a mapping"
-        case Listing():
+        case Listing() | list():
             return "a list"
         case Broken():
             return "something unreadable"

@@ -212,9 +212,10 @@ def _suspensions(fields: Fields, report: Report) -> tuple[Suspension, ...]:
     return tuple(sorted(found, key=lambda suspension: (suspension.start, suspension.until, suspension.reason)))
 
 
-def read_period(fields: Fields) -> tuple[Instant, Instant]:
+def read_period(fields: Fields, *, may_be_empty: bool = False) -> tuple[Instant, Instant]:
     """`from` and `until` of a mapping; the beginning and the end of time where they are missing."""
     start, until = fields.instant("from"), fields.instant("until")
-    if start is not None and until is not None and until <= start:
-        fields.problem("until", "empty-period", "must be later than `from`")
+    if start is not None and until is not None and (until < start or (until == start and not may_be_empty)):
+        later = "not be earlier than" if may_be_empty else "be later than"
+        fields.problem("until", "empty-period", f"`until` must {later} `from`")
     return (BEGINNING if start is None else start), (FOREVER if until is None else until)

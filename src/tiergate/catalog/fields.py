@@ -131,6 +131,8 @@ def listing_of(node: Node, place: int, report: Report) -> Sequence[tuple[Node, i
     """Read a list: its entries with their places."""
     if isinstance(node, Listing):
         return tuple(node.placed())
+    if isinstance(node, list):
+        return [(entry, 0) for entry in node]
     if node is not BROKEN:
         report.add(place, "wrong-type", f"must be a list, not {describe(node)}")
     return ()

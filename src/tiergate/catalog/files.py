@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.fields import Fields
 
-__all__ = ["API_VERSION", "MAX_FILE_BYTES", "check_api_version", "decode", "expand_paths", "read_document", "read_text"]
+__all__ = [
+    "API_VERSION",
+    "MAX_FILE_BYTES",
+    "check_api_version",
+    "decode",
+    "expand_paths",
+    "explain_os_error",
+    "read_document",
+    "read_text",
+]
 
 API_VERSION = "tiergate/v1"
 """What `apiVersion` says."""
@@ -55,12 +64,17 @@ def read_text(path: Path, log: ProblemLog) -> str | None:
         size = path.stat().st_size
         content = path.read_bytes() if size <= MAX_FILE_BYTES else b""
     except OSError as error:
-        log.add((file, 0, 0), "unreadable-file", f"the file cannot be read: {(error.strerror or str(error)).lower()}")
+        log.add((file, 0, 0), "unreadable-file", explain_os_error(error))
         return None
     if size > MAX_FILE_BYTES:
         log.add((file, 0, 0), "too-large", f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB: split it")
         return None
     return decode(content, file, log)
+
+
+def explain_os_error(error: OSError) -> str:
+    """Say in a message why a file cannot be read."""
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 def decode(content: bytes, file: str, log: ProblemLog, line: int = 1) -> str | None:

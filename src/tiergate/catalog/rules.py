@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.files import read_text
+from tiergate.catalog.files import explain_os_error, read_text
 from tiergate.catalog.reports import ProblemLog
 from tiergate.errors import RulesError
 from tiergate.model import Rules
@@ -42,8 +42,7 @@ def read_rules(folder: Path) -> Rules:
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        log.add((str(folder), 0, 0), "unreadable-folder", f"the folder of rules cannot be read: {reason}")
+        log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
         files = []
     for file in files:
         if not _is_passed_over(file):

@@ -1,0 +1,145 @@
+"""What only all records together show: ids that stand twice, customers that do not exist, totals that could overflow.
+
+The first reading keeps hashes of ids, in packed arrays. They can raise a doubt where there is nothing wrong (two ids
+with one hash), never miss what is wrong; a second reading settles the doubts by the ids themselves.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.bounds import Totals
+from tiergate.catalog.document import Mapping
+from tiergate.model import MAX_TOTAL_UNITS, Customer
+from tiergate.naming import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.catalog.bounds import Bounds
+    from tiergate.catalog.document import Position
+    from tiergate.catalog.records import Record
+    from tiergate.catalog.reports import ProblemLog
+
+__all__ = ["Consistency", "Doubts"]
+
+_LARGEST = 2**63 - 1
+
+
+class Consistency:
+    """Takes notes of records."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._customers = array("q")
+        self._subscriptions = array("q")
+        # By subscription: the hash of its customer's id, and a bound of its totals.
+        self._holders = array("q")
+        self._totals = array("q")
+
+    def note(self, record: Record) -> None:
+        """Take note of a record; of one with problems, of its id, where that can be read."""
+        subject = record.subject
+        if subject is None:
+            id_ = _written(record, "id")
+            if id_ is not None:
+                (self._customers if record.is_customer else self._subscriptions).append(hash(id_))
+        elif isinstance(subject, Customer):
+            self._customers.append(hash(subject.id))
+        else:
+            self._subscriptions.append(hash(subject.id))
+            self._holders.append(hash(subject.customer))
+            self._totals.append(min(self._bounds.cheap(subject), _LARGEST))
+
+    def doubts(self, *, is_complete: bool) -> Doubts | None:
+        """What must be settled, if anything; `is_complete` says that no customer can have been missed."""
+        customers = array("q", sorted(self._customers))
+        twice = _repeated(customers)
+        twice_subscriptions = _repeated(sorted(self._subscriptions))
+        missing = set()
+        if is_complete:
+            missing = {holder for holder in self._holders if not _holds(customers, holder)}
+        large = self._large() if sum(self._totals) > MAX_TOTAL_UNITS else set()
+        if not (twice or twice_subscriptions or missing or large):
+            return None
+        return Doubts(self._bounds, twice, twice_subscriptions, missing, large)
+
+    def _large(self) -> set[int]:
+        """Customers whose subscriptions together could pass the largest total, by the cheap bound."""
+        totals: dict[int, int] = {}
+        for holder, total in zip(self._holders, self._totals, strict=True):
+            totals[holder] = totals.get(holder, 0) + total
+        return {holder for holder, total in totals.items() if total > MAX_TOTAL_UNITS}
+
+
+class Doubts:
+    """Hashes of ids about which there is a doubt, settled by looking at all records again."""
+
+    def __init__(
+        self,
+        bounds: Bounds,
+        customers: set[int],
+        subscriptions: set[int],
+        missing: set[int],
+        large: set[int],
+    ) -> None:
+        self._bounds = bounds
+        self._twice = {True: customers, False: subscriptions}
+        self._first: dict[tuple[bool, str], Position] = {}
+        self._missing = missing
+        self._large = large
+        self._totals: dict[str, tuple[Position, Totals]] = {}
+
+    def settle(self, record: Record, log: ProblemLog) -> None:
+        """Look at one record again."""
+        id_ = _written(record, "id")
+        if id_ is not None and hash(id_) in self._twice[record.is_customer]:
+            self._settle_twice(record, id_, log)
+        subject = record.subject
+        if subject is None or isinstance(subject, Customer):
+            return
+        holder = hash(subject.customer)
+        if holder in self._missing:
+            log.add(_position(record, "customer"), "unknown-customer", f"no customer `{subject.customer}`")
+        if holder in self._large:
+            if subject.customer not in self._totals:
+                self._totals[subject.customer] = (_position(record, "customer"), Totals(self._bounds))
+            self._totals[subject.customer][1].add(subject)
+
+    def _settle_twice(self, record: Record, id_: str, log: ProblemLog) -> None:
+        position = _position(record, "id")
+        first = self._first.setdefault((record.is_customer, id_), position)
+        if first == position:
+            return
+        kind = "customer" if record.is_customer else "subscription"
+        where = f"line {first[1]}" if first[0] == position[0] else f"{first[0]}, line {first[1]}"
+        log.add(position, "duplicate-id", f"the {kind} `{id_}` exists already, in {where}")
+
+    def settle_totals(self, log: ProblemLog) -> None:
+        """Report the totals that are too large, when all records have been looked at again."""
+        for customer, (position, totals) in self._totals.items():
+            for message in totals.excess():
+                log.add(position, "total-too-large", f"all subscriptions of `{customer}` together: {message}")
+
+
+def _repeated(ordered: Iterable[int]) -> set[int]:
+    return {one for one, other in pairwise(ordered) if one == other}
+
+
+def _holds(ordered: array[int], wanted: int) -> bool:
+    place = bisect_left(ordered, wanted)
+    return place < len(ordered) and ordered[place] == wanted
+
+
+def _written(record: Record, key: str) -> str | None:
+    """The valid id that a record writes under `key`."""
+    id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
+    return id_ if isinstance(id_, str) and is_id(id_) else None
+
+
+def _position(record: Record, key: str) -> Position:
+    place = record.node.value_place(key) if isinstance(record.node, Mapping) else record.place
+    return record.report.position(place)

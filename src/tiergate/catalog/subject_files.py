@@ -1,0 +1,83 @@
+"""Reads subjects files, of any size, into customers and subscriptions; every problem is reported, with its place.
+
+Of each record 8 to 24 bytes are kept, for what can only be known at the end: that ids are unique, that the customer of
+every subscription exists, and that no customer's total could overflow. Where one of these seems wrong, the files are
+read once more, to be sure and to say where.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.consistency import Consistency
+from tiergate.catalog.files import expand_paths
+from tiergate.catalog.records import LINES_ENDINGS, Records
+from tiergate.catalog.reports import ProblemLog
+from tiergate.catalog.subjects import SubjectReader
+from tiergate.errors import SubjectsError
+from tiergate.model import Customer, SubjectRecord, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tiergate.catalog.bounds import Bounds
+    from tiergate.model import CatalogIndex
+
+__all__ = ["MAX_PROBLEMS", "SUBJECTS_ENDINGS", "load_subjects", "read_subjects"]
+
+SUBJECTS_ENDINGS = frozenset({".yaml", ".yml", ".json"}) | LINES_ENDINGS
+"""The endings of subjects files in a folder."""
+
+MAX_PROBLEMS = 1000
+"""Most problems of one load that are named; the others are counted."""
+
+
+def read_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) -> Iterator[Customer | Subscription]:
+    """Yield every customer and subscription of the files or folders, in their order.
+
+    Raises at the end if anything was wrong anywhere: until then, what was yielded is not to be trusted.
+
+    Raises:
+        SubjectsError: with the first 1,000 problems, sorted by position.
+    """
+    log = ProblemLog(MAX_PROBLEMS)
+    files = expand_paths(paths, SUBJECTS_ENDINGS, log)
+    if not files and not log.count:
+        log.add(("", 0, 0), "no-files", "no subjects file was named")
+    reader = SubjectReader(index, bounds)
+    records = Records(reader, log)
+    consistency = Consistency(bounds)
+    for path in files:
+        for record in records.read(path):
+            consistency.note(record)
+            if record.subject is not None:
+                yield record.subject
+    doubts = consistency.doubts(is_complete=records.is_complete)
+    if doubts:
+        # Everything that a record has wrong by itself is reported already.
+        again = Records(reader, ProblemLog(0))
+        for path in files:
+            for record in again.read(path, placed=True):
+                doubts.settle(record, log)
+        doubts.settle_totals(log)
+    log.raise_any(SubjectsError)
+
+
+def load_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) -> dict[str, SubjectRecord]:
+    """Read all subjects into memory: records by customer id, sorted, their subscriptions sorted by id.
+
+    Raises:
+        SubjectsError: with the first 1,000 problems, sorted by position.
+    """
+    customers: dict[str, Customer] = {}
+    held: dict[str, list[Subscription]] = {}
+    for subject in read_subjects(paths, index, bounds):
+        if isinstance(subject, Customer):
+            customers[subject.id] = subject
+        else:
+            held.setdefault(subject.customer, []).append(subject)
+    return {
+        id_: SubjectRecord(customers[id_], tuple(sorted(held.get(id_, ()), key=lambda subscription: subscription.id)))
+        for id_ in sorted(customers)
+    }

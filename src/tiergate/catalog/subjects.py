@@ -1,0 +1,251 @@
+"""Reads one customer or subscription of a subjects file, checked against the catalog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.document import BROKEN, Mapping, Node, shorten
+from tiergate.catalog.features import read_period
+from tiergate.catalog.fields import MAX_LINE, Fields, id_of, line_of, suggestion
+from tiergate.catalog.holdings import PossibleHoldings
+from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.values import read_override_value
+from tiergate.model import (
+    MAX_TOTAL_UNITS,
+    Customer,
+    HeldItem,
+    Override,
+    OverrideMode,
+    Subscription,
+    SubscriptionStatus,
+    Suspension,
+)
+from tiergate.naming import is_id
+
+if TYPE_CHECKING:
+    from tiergate.catalog.bounds import Bounds
+    from tiergate.catalog.reports import Report
+    from tiergate.model import CatalogIndex, Instant
+
+__all__ = ["CUSTOMER_KEYS", "MAX_QUANTITY", "SUBSCRIPTION_KEYS", "SubjectReader"]
+
+MAX_QUANTITY = 10**15
+"""Most of one item in a subscription."""
+
+CUSTOMER_KEYS = frozenset({"id", "tags", "attributes", "overrides", "suspensions"})
+SUBSCRIPTION_KEYS = frozenset(
+    {
+        "id",
+        "customer",
+        "status",
+        "items",
+        "start",
+        "end",
+        "trial_end",
+        "grace_until",
+        "resume_at",
+        "overrides",
+        "suspensions",
+    },
+)
+_REQUIRED = ("id", "customer", "status", "items")
+_HELD_KEYS = frozenset({"item", "quantity", "version", "added_at", "from", "until"})
+_OVERRIDE_KEYS = frozenset({"id", "feature", "mode", "value", "from", "until", "author", "reason"})
+_SUSPENSION_KEYS = frozenset({"feature", "from", "until", "reason"})
+_TYPED_CUSTOMER_KEYS = CUSTOMER_KEYS | {"type"}
+_TYPED_SUBSCRIPTION_KEYS = SUBSCRIPTION_KEYS | {"type"}
+_DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
+
+
+class SubjectReader:
+    """Reads customers and subscriptions of one catalog. `typed`: a key `type` stands in each, as in NDJSON."""
+
+    def __init__(self, index: CatalogIndex, bounds: Bounds) -> None:
+        self._index = index
+        self._bounds = bounds
+        self._holdings = PossibleHoldings(index)
+
+    def customer(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Customer | None:
+        """Read a customer; `None` after any problem."""
+        before = report.count
+        fields = Fields.of(node, place, report, _TYPED_CUSTOMER_KEYS if typed else CUSTOMER_KEYS, ("id",))
+        if fields is None:
+            return None
+        id_ = fields.id("id")
+        entries = fields.entries
+        customer = Customer(
+            id_ or "",
+            fields.tags("tags") if "tags" in entries else (),
+            self._attributes(fields, report) if "attributes" in entries else {},
+            self._overrides(fields, report) if "overrides" in entries else (),
+            self._suspensions(fields, report) if "suspensions" in entries else (),
+        )
+        return customer if report.count == before else None
+
+    def subscription(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Subscription | None:
+        """Read a subscription; `None` after any problem. Whether its customer exists is for the caller to know."""
+        before = report.count
+        known = _TYPED_SUBSCRIPTION_KEYS if typed else SUBSCRIPTION_KEYS
+        fields = Fields.of(node, place, report, known, _REQUIRED)
+        if fields is None:
+            return None
+        id_, customer, status = fields.id("id"), fields.id("customer"), fields.choice("status", SubscriptionStatus)
+        entries = fields.entries
+        start, end, trial_end, grace_until, resume_at = [
+            fields.instant(key) if key in entries else None for key in _DATES
+        ]
+        for key, instant in (("end", end), ("trial_end", trial_end), ("grace_until", grace_until)):
+            if instant is not None and start is not None and instant < start:
+                fields.problem(key, "empty-period", f"`{key}` must not be earlier than `start`")
+        self._check_dates(fields, status, end, trial_end, report)
+        items = self._items(fields, report)
+        subscription = Subscription(
+            id_ or "",
+            customer or "",
+            status or SubscriptionStatus.EXPIRED,
+            items,
+            start,
+            end,
+            trial_end,
+            grace_until,
+            resume_at,
+            self._overrides(fields, report) if "overrides" in entries else (),
+            self._suspensions(fields, report) if "suspensions" in entries else (),
+        )
+        if report.count > before:
+            return None
+        if self._bounds.cheap(subscription) > MAX_TOTAL_UNITS:
+            for message in self._bounds.excess([subscription]):
+                fields.problem("items", "total-too-large", message)
+        return subscription if report.count == before else None
+
+    @staticmethod
+    def _check_dates(
+        fields: Fields,
+        status: SubscriptionStatus | None,
+        end: Instant | None,
+        trial_end: Instant | None,
+        report: Report,
+    ) -> None:
+        if status is SubscriptionStatus.TRIALING and trial_end is None and "trial_end" not in fields:
+            report.add(fields.place, "missing-date", "a subscription that is `trialing` needs `trial_end`")
+        if status is SubscriptionStatus.CANCELED and end is None and "end" not in fields:
+            report.add(fields.place, "missing-date", "a subscription that is `canceled` needs `end`")
+
+    def _items(self, fields: Fields, report: Report) -> tuple[HeldItem, ...]:
+        before = report.count
+        entries = fields.entries_of("items")
+        found: list[HeldItem] = []
+        for node, place in entries:
+            held = self._held(node, place, report)
+            if held is None:
+                continue
+            if held in found:
+                report.add(place, "duplicate-entry", f"`{held.item}` stands here twice in the same way: use `quantity`")
+            found.append(held)
+        if report.count == before:
+            for at, code, message in self._holdings.violations(found):
+                report.add(entries[at][1], code, message)
+        return tuple(found)
+
+    def _held(self, node: Node, place: int, report: Report) -> HeldItem | None:
+        fields = Fields.of(node, place, report, _HELD_KEYS, ("item",))
+        if fields is None:
+            return None
+        entries = fields.entries
+        item = fields.id("item")
+        if item is not None and item not in self._index.items:
+            near = suggestion(item, self._index.items, report)
+            fields.problem("item", "unknown-item", f"no item `{item}`{near}")
+            item = None
+        quantity = fields.integer("quantity", 1, MAX_QUANTITY) if "quantity" in entries else 1
+        if len(entries) <= 2 and "quantity" in entries:
+            return None if item is None or quantity is None else HeldItem(item, quantity)
+        version = fields.integer("version", 1, MAX_VERSION)
+        added_at = fields.instant("added_at")
+        start, until = read_period(fields, may_be_empty=True)
+        if item is None or quantity is None:
+            return None
+        return HeldItem(item, quantity, version, added_at, start, until)
+
+    @staticmethod
+    def _attributes(fields: Fields, report: Report) -> dict[str, str]:
+        node, place = fields.entries["attributes"], fields.at("attributes")
+        if not isinstance(node, Mapping):
+            Fields.of(node, place, report, frozenset())
+            return {}
+        found: dict[str, str] = {}
+        for key, inner in node.entries.items():
+            if not is_id(key):
+                id_of(key, node.key_place(key), report)
+                continue
+            text = line_of(inner, node.value_place(key), report, MAX_LINE)
+            if text is not None:
+                found[key] = text
+        return dict(sorted(found.items()))
+
+    def _overrides(self, fields: Fields, report: Report) -> tuple[Override, ...]:
+        found: list[Override] = []
+        ids: dict[str, int] = {}
+        counts: dict[str, int] = {}
+        for node, place in fields.entries_of("overrides"):
+            override = self._override(node, place, counts, report)
+            if override is None:
+                continue
+            if override.id in ids:
+                report.add(
+                    place, "duplicate-id", f"the override `{override.id}` exists already, as entry {ids[override.id]}"
+                )
+            ids.setdefault(override.id, len(ids) + 1)
+            found.append(override)
+        return tuple(found)
+
+    def _override(self, node: Node, place: int, counts: dict[str, int], report: Report) -> Override | None:
+        fields = Fields.of(node, place, report, _OVERRIDE_KEYS, ("feature",))
+        if fields is None:
+            return None
+        id_, feature = fields.id("id"), self._feature(fields, report)
+        mode = (
+            (fields.choice("mode", OverrideMode) or OverrideMode.REPLACE) if "mode" in fields else OverrideMode.REPLACE
+        )
+        start, until = read_period(fields)
+        author, reason = fields.line("author"), fields.prose("reason")
+        value = None
+        if mode is OverrideMode.DISABLED:
+            if "value" in fields:
+                fields.problem("value", "key-conflict", "an override that is `disabled` takes no `value`")
+        elif "value" not in fields:
+            report.add(place, "missing-key", "the key `value` is missing")
+        elif feature is not None:
+            value = read_override_value(
+                fields.entries["value"],
+                fields.at("value"),
+                self._index.features[feature],
+                report,
+            )
+        if feature is None:
+            return None
+        counts[feature] = counts.get(feature, 0) + 1
+        return Override(id_ or f"{feature}-{counts[feature]}", feature, mode, value, start, until, author, reason)
+
+    def _suspensions(self, fields: Fields, report: Report) -> tuple[Suspension, ...]:
+        found: list[Suspension] = []
+        for node, place in fields.entries_of("suspensions"):
+            inner = Fields.of(node, place, report, _SUSPENSION_KEYS, ("feature",))
+            if inner is None:
+                continue
+            feature = self._feature(inner, report)
+            start, until = read_period(inner)
+            if feature is not None:
+                found.append(Suspension(feature, start, until, inner.prose("reason")))
+        return tuple(found)
+
+    def _feature(self, fields: Fields, report: Report) -> str | None:
+        id_ = fields.entries.get("feature", BROKEN)
+        if isinstance(id_, str) and id_ in self._index.features:
+            return id_
+        id_ = fields.id("feature")
+        if id_ is not None:
+            near = suggestion(id_, self._index.features, report)
+            fields.problem("feature", "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+        return None
