@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ def is_id(text: str) -> bool:
     return ID.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=16_384)
 def item_ref(kind: str, item: str) -> str:
     """`plan/pro`: an item with its kind."""
     return f"{kind}/{item}"
 
 
+@lru_cache(maxsize=16_384)
 def version_ref(kind: str, item: str, version: int) -> str:
     """`plan/pro@7`: one version of an item."""
     return f"{kind}/{item}@{version}"

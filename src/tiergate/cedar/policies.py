@@ -151,7 +151,7 @@ def parse_policies(text: str) -> list[Policy]:
     return sorted(found, key=lambda policy: policy.place)
 
 
-_TOKEN = re.compile(r"""//[^\n]*|"(?:[^"\\\n]|\\.)*"|;""")
+_TOKEN = re.compile(r"""//[^\n]*|"(?:[^"\\]|\\.)*"|;""", re.DOTALL)  # a string may span lines
 
 
 def split_policies(text: str) -> list[tuple[int, str]]:

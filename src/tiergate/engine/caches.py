@@ -29,12 +29,13 @@ class CacheLimits(msgspec.Struct, frozen=True):
 class BoundedCache(Generic[K, V]):
     """At most `entries` values of together at most `size` bytes; a value larger than a tenth of that is not kept."""
 
-    __slots__ = ("_bytes", "_cache", "_entries", "evictions", "hits", "misses")
+    __slots__ = ("_bytes", "_cache", "_entries", "_offered", "evictions", "hits", "misses")
 
     def __init__(self, entries: int, size: int) -> None:
         self._entries = entries
         self._bytes = size
         self._cache: LRUCache[K, tuple[V, int]] = LRUCache(maxsize=size, getsizeof=lambda held: held[1])
+        self._offered: set[int] = set()
         self.hits = 0
         self.misses = 0
         self.evictions = 0
@@ -60,6 +61,19 @@ class BoundedCache(Generic[K, V]):
             self._cache.popitem()
         self.evictions += before - len(self._cache)
 
+    def offer(self, key: K, value: V, size: int) -> None:
+        """Keep a value from the second time on that its key is offered.
+
+        What is asked once and never again costs next to nothing, and does not drive out what is asked often.
+        """
+        mark = hash(key)
+        if mark in self._offered:
+            self.put(key, value, size)
+            return
+        if len(self._offered) >= 2 * self._entries:
+            self._offered.clear()
+        self._offered.add(mark)
+
     def drop(self, key: K) -> None:
         """Forget one key."""
         self._cache.pop(key, None)
@@ -67,6 +81,7 @@ class BoundedCache(Generic[K, V]):
     def clear(self) -> None:
         """Forget everything."""
         self._cache.clear()
+        self._offered.clear()
 
     @property
     def bytes(self) -> int:

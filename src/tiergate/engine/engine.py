@@ -15,7 +15,7 @@ import msgspec
 from tiergate.cedar import Outcome, Uid, authorize
 from tiergate.engine.caches import BoundedCache, CacheLimits
 from tiergate.engine.contexts import context_json
-from tiergate.engine.entities import EntityFactory, principal_entities, principal_uid, user_parents
+from tiergate.engine.entities import EntityFactory, lean_principal, principal_entities, principal_uid, user_parents
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
 from tiergate.engine.holdings import Holdings, hold
 from tiergate.engine.questions import ACTIONS, Question, read_question
@@ -53,11 +53,11 @@ class _Known:
     principal: Uid
     parents: tuple[Uid, ...]
     holdings: Holdings
-    entities: str
+    lean: str
+    full: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True):
     """Everything that one decision rested on, for `explain`."""
 
     check: Check
@@ -122,7 +122,7 @@ class Engine:
                 return cached[1]
         decision = self._evaluate(check, feature, question, known, now).decision
         if not metered and not decision.volatile:
-            self.decisions.put(key, (known, decision), 700 + 300 * len(decision.sources))
+            self.decisions.offer(key, (known, decision), 700 + 300 * len(decision.sources))
         return decision
 
     def entitlements(self, subject: Subject, now: Instant) -> Iterator[Decision]:
@@ -167,9 +167,9 @@ class Engine:
             principal_uid(subject),
             user_parents(subject),
             holdings,
-            principal_entities(subject, record.customer, holdings.refs),
+            lean_principal(subject, holdings.refs),
         )
-        self.known.put(subject, known, 1_500 + 400 * len(record.subscriptions) + 4 * len(known.entities))
+        self.known.offer(subject, known, 1_500 + 400 * len(record.subscriptions) + 4 * len(known.lean))
         return known
 
     def _evaluate(
@@ -187,7 +187,12 @@ class Engine:
             facts = facts_about(feature, holdings, check.subject, self.bundle, now)
             part = self.slices.slice(feature, facts.givers, known.principal, holdings.refs, known.parents)
             context = context_json(facts, question, usage, now, time=part.reads_time)
-            entities = self.factory.entities(feature, part.rules, known.entities, holdings.refs)
+            principal = known.lean
+            if part.rules:
+                if known.full is None:
+                    known.full = principal_entities(check.subject, holdings.customer, holdings.refs)
+                principal = known.full
+            entities = self.factory.entities(feature, part.rules, principal, holdings.refs)
             outcome = authorize(part.group, entities, known.principal, action, feature.id, context)
             if not outcome.allowed and not outcome.policies and not outcome.errors:
                 outcome = authorize(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tiergate.cedar import Base, Schema, Uid
 from tiergate.errors import BundleError
 from tiergate.model import SubjectType, format_value
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Customer, Feature, Subject
 
-__all__ = ["EntityFactory", "principal_entities", "principal_uid", "user_parents"]
+__all__ = ["EntityFactory", "lean_principal", "principal_entities", "principal_uid", "user_parents"]
 
 _BASES = 2_000
 
@@ -49,21 +51,39 @@ def _uid(uid: Uid) -> dict[str, str]:
 
 
 def principal_entities(subject: Subject, customer: Customer, refs: Iterable[str]) -> str:
-    """The principal, and for a user its subject, as JSON entities without the brackets around them."""
-    attrs = {"customer": customer.id, "tags": list(customer.tags)}
+    """The principal, and for a user its subject, as JSON entities without the brackets around them.
+
+    Written by hand because it is made for every subject: ids and references need no escaping, the rest is encoded.
+    """
     holder = _subject_uid(subject)
-    entities: list[Entity] = [
-        {
-            "uid": _uid(holder),
-            "attrs": attrs,
-            "tags": customer.attributes,
-            "parents": [{"type": "Item", "id": ref} for ref in refs],
-        }
-    ]
+    shared = (
+        f'"attrs":{{"customer":"{customer.id}","tags":{_encode(customer.tags)}}},'
+        f'"tags":{_encode(customer.attributes)},"parents":'
+    )
+    parents = ",".join([f'{{"type":"Item","id":"{ref}"}}' for ref in refs])
+    text = f'{{"uid":{_uid_text(holder)},{shared}[{parents}]}}'
     if subject.user is not None:
         user = Uid("User", subject.user)
-        entities.append({"uid": _uid(user), "attrs": attrs, "tags": customer.attributes, "parents": [_uid(holder)]})
-    return json.dumps(entities)[1:-1]
+        text += f',{{"uid":{_uid_text(user)},{shared}[{_uid_text(holder)}]}}'
+    return text
+
+
+def lean_principal(subject: Subject, refs: Iterable[str]) -> str:
+    """The principal without what only rules can read: for slices that hold none."""
+    holder = _uid_text(_subject_uid(subject))
+    parents = ",".join([f'{{"type":"Item","id":"{ref}"}}' for ref in refs])
+    text = f'{{"uid":{holder},"attrs":{{}},"parents":[{parents}]}}'
+    if subject.user is not None:
+        text += f',{{"uid":{_uid_text(Uid("User", subject.user))},"attrs":{{}},"parents":[{holder}]}}'
+    return text
+
+
+def _encode(value: tuple[str, ...] | dict[str, str]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _uid_text(uid: Uid) -> str:
+    return f'{{"type":"{uid.type}","id":"{uid.id}"}}'
 
 
 class EntityFactory:
@@ -87,7 +107,11 @@ class EntityFactory:
     def entities(
         self, feature: Feature, rules: tuple[StaticPolicy, ...], principal: str, refs: Sequence[str]
     ) -> EntityData:
-        """The entities of a check of `feature` under `rules`, by the principal that `principal_entities` wrote."""
+        """The entities of a check of `feature` under `rules`.
+
+        `principal` is what `lean_principal` wrote where there are no rules, else `principal_entities`. What a version
+        is in matters to rules alone: all else names the versions themselves.
+        """
         found = self._bases.get((feature.id, rules))
         if found is None:
             listed = self._base_entities(feature, rules)
@@ -97,6 +121,8 @@ class EntityFactory:
                 self._bases.clear()
             self._bases[feature.id, rules] = found
         base, present = found
+        if not rules:
+            return base.with_entities(f"[{principal}]")
         parts = [principal]
         for ref in refs:
             if ref not in present:

@@ -9,8 +9,9 @@ and a custom feature combine as a `max` that nothing multiplies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tiergate.engine.holdings import Window
 from tiergate.model import (
@@ -45,8 +46,7 @@ class TotalOverflowError(ArithmeticError):
     """A subject's total passes 2^62 units: nothing can be decided on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """The facts of one subject and feature within `[start, until)`.
 
     `total`: units, rank, or 0 and 1; meaningless where `unlimited`. `givers`: the item versions that say something of
@@ -143,48 +143,49 @@ def facts_about(
         BundleError: the bundle cannot be read.
     """
     window = Window(now, holdings.start, holdings.until)
-    suspended = _suspended(feature.suspensions, "", window)
-    suspended = _suspended(holdings.customer.suspensions, feature.id, window) or suspended
+    name = feature.id
+    suspended = bool(feature.suspensions) and _suspended(feature.suspensions, "", window)
+    if holdings.customer.suspensions:
+        suspended = _suspended(holdings.customer.suspensions, name, window) or suspended
     total = _Sum(feature)
     contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
-    givers: set[str] = set()
+    givers: list[str] = []
     given = overridden = taken = paused = False
     for holding in holdings.holdings:
-        values = [
-            (version, value)
-            for version in holding.versions
-            if (value := bundle.definition(version.ref).get(feature.id)) is not None
-        ]
-        givers.update(version.ref for version, _ in values)
-        if _suspended(holding.suspensions, feature.id, window):
+        values: list[tuple[HeldVersion, Value]] = []
+        for version in holding.versions:
+            value = bundle.definition(version.ref).get(name)
+            if value is not None:
+                values.append((version, value))
+                givers.append(version.ref)
+        if holding.suspensions and _suspended(holding.suspensions, name, window):
             paused = True
             continue
-        override = _override(holding.overrides, feature, window)
+        override = _override(holding.overrides, feature, window) if holding.overrides else None
         if override is not None and override.mode is OverrideMode.DISABLED:
             taken = True
             continue
-        if override is None and not values:
-            continue
-        own = _Sum(feature)
         if override is not None and override.mode is OverrideMode.REPLACE:
-            _replace(own, override)
+            _replace(total, override)
             contributions.append((holding.subscription, override, override.value))
             overridden = True
-        else:
-            for version, value in values:
-                own.take(value, version.quantity)
-                contributions.append((holding.subscription, version, value))
-            given = given or bool(values)
-            if override is not None and override.value is not None and own.raise_to(override.value):
+            continue
+        own = total if override is None else _Sum(feature)
+        for version, value in values:
+            own.take(value, version.quantity)
+            contributions.append((holding.subscription, version, value))
+            given = True
+        if override is not None and override.value is not None:
+            if own.raise_to(override.value):
                 contributions.append((holding.subscription, override, override.value))
                 overridden = True
-        total.merge(own)
+            total.merge(own)
     _cap(total)
 
     live = bool(holdings.holdings)
     disabled = False
     if live or subject.type is SubjectType.CUSTOMER:
-        override = _override(holdings.customer.overrides, feature, window)
+        override = _override(holdings.customer.overrides, feature, window) if holdings.customer.overrides else None
         if override is None:
             pass
         elif override.mode is OverrideMode.DISABLED:
@@ -212,7 +213,7 @@ def facts_about(
         given=given,
         overridden=overridden,
         disabled=disabled or (taken and nothing),
-        givers=tuple(sorted(givers)),
+        givers=tuple(sorted(set(givers))) if len(givers) > 1 else tuple(givers),
         contributions=tuple(contributions),
         start=window.start,
         until=window.until,

@@ -7,8 +7,9 @@ serves all its checks until `window` ends. Pure: the record, the catalog's index
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tiergate.model import BEGINNING, FOREVER, AudienceType, SubjectType
 from tiergate.model.items import SHARE_STEPS
@@ -58,8 +59,7 @@ class Window:
         return (until == FOREVER or not self.meet(until)) and begun
 
 
-@dataclass(frozen=True, slots=True)
-class HeldVersion:
+class HeldVersion(msgspec.Struct, frozen=True):
     """A version of an item that counts now, and how often."""
 
     item: str
@@ -68,8 +68,7 @@ class HeldVersion:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True):
     """A live subscription: what it holds now, and its own overrides and suspensions."""
 
     subscription: str
@@ -78,8 +77,7 @@ class Holding:
     suspensions: tuple[Suspension, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Holdings:
+class Holdings(msgspec.Struct, frozen=True):
     """All that a subject holds within `[start, until)`; `refs` are the item versions, sorted, each once."""
 
     customer: Customer

@@ -126,7 +126,7 @@ class Slices:
         found = self._slices.get(key)
         if found is None:
             found = self._make(feature, givers, chosen)
-            self._slices.put(key, found, _SLICE_BYTES + _LINK_BYTES * len(givers))
+            self._slices.offer(key, found, _SLICE_BYTES + _LINK_BYTES * len(givers))
         return found
 
     def _candidates_for(self, feature: Feature, principal_type: str) -> _Candidates:
