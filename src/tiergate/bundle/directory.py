@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["read_file", "sizes", "write"]
 
 
-def write(files: Mapping[str, bytes], directory: Path) -> str:
+def write(files: Mapping[str, bytes], directory: Path, *, like: Path | None = None) -> str:
     """Write a bundle and its manifest to `directory`, and return its revision.
 
     `files` are all files but the manifest, as the compiler made them. An existing bundle, or an empty directory, is
     replaced by two renames, the only moment in which there is none; anything else is left alone. Files are synced
-    before the renames and the parent directory after them.
+    before the renames and the parent directory after them. `like`: a bundle (`directory` itself, unless told otherwise)
+    of which files with the same bytes are linked instead of written, so that a small change is a small write.
 
     Raises:
         BundleError: a path is not one that a bundle may hold, two paths are one file on this file system, or
@@ -41,7 +42,7 @@ def write(files: Mapping[str, bytes], directory: Path) -> str:
     staged = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         staged.chmod(0o755)
-        _write_all({**files, MANIFEST: encode_manifest(manifest)}, staged)
+        _write_all({**files, MANIFEST: encode_manifest(manifest)}, staged, directory if like is None else like)
         _put_in_place(staged, directory)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -118,21 +119,42 @@ def _check_replaceable(directory: Path) -> None:
         raise BundleError(str(directory), "exists and holds something other than a bundle")
 
 
-def _write_all(files: Mapping[str, bytes], directory: Path) -> None:
+def _write_all(files: Mapping[str, bytes], directory: Path, like: Path) -> None:
     folders = {directory}
     for path, content in files.items():
         place = directory / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folders.update(folder for folder in place.parents if folder.is_relative_to(directory))
+        if place.parent not in folders:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            folders.update(folder for folder in place.parents if folder.is_relative_to(directory))
         try:
-            with place.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            if not _link_same(like / path, place, content):
+                _write_file(place, content)
         except FileExistsError:
             raise BundleError(path, "is the same file as another one of the bundle on this file system") from None
     for folder in sorted(folders, reverse=True):
         _sync_folder(folder)
+
+
+def _link_same(source: Path, place: Path, content: bytes) -> bool:
+    """Link a file that has exactly this content already, and say whether that could be done."""
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            if os.fstat(descriptor).st_size != len(content) or file.read() != content:
+                return False
+        os.link(source, place)
+    except FileExistsError:
+        raise
+    except OSError:  # there is none, or the file system has no links: it is written
+        return False
+    return True
+
+
+def _write_file(place: Path, content: bytes) -> None:
+    with place.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _put_in_place(staged: Path, directory: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.model.subjects import Suspension
 
-__all__ = ["Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered", "ResetPeriod"]
+__all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered", "ResetPeriod"]
 
 
 class FeatureType(StrEnum):
@@ -18,6 +18,15 @@ class FeatureType(StrEnum):
     QUANTITY = "quantity"
     RANGE = "range"
     CUSTOM = "custom"
+
+
+ACTIONS: dict[FeatureType, str] = {
+    FeatureType.SWITCH: "use",
+    FeatureType.QUANTITY: "consume",
+    FeatureType.RANGE: "set",
+    FeatureType.CUSTOM: "choose",
+}
+"""The Cedar action that a check of each type asks for, and the name of the template for its entitlements."""
 
 
 class FeatureStatus(StrEnum):

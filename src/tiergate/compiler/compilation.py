@@ -1,0 +1,182 @@
+"""Compiling: the steps from a catalog and rules to the files of a bundle.
+
+Pure: what comes out depends on what goes in alone, not on its order, the machine, the time or the number of threads.
+Everything is strictly validated against the schema before it is returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
+from tiergate.compiler.entities import VersionWriter, feature_entities
+from tiergate.compiler.fragments import read_fragments
+from tiergate.compiler.permits import PermitWriter, read_shapes
+from tiergate.compiler.rule_entities import check_entities, entities_json, read_entities
+from tiergate.compiler.rules import check_rules
+from tiergate.compiler.soundness import catalog_problems, problem_at
+from tiergate.compiler.texts import AuthorText
+from tiergate.compiler.validation import validate_files
+from tiergate.compiler.vocabulary import Vocabulary
+from tiergate.errors import CompileError, RulesError
+from tiergate.model import Catalog, CatalogIndex, IndexedItem, Problem, Rules
+from tiergate.model.canonical import canonical_json
+from tiergate.naming import (
+    ID_RULE,
+    is_id,
+    item_entities_path,
+    item_policies_path,
+    rule_entities_path,
+    rule_policies_path,
+    version_ref,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.compiler.soundness import Positions
+    from tiergate.model import Definition, Item
+
+__all__ = ["catalog_index", "compile_catalog"]
+
+_SCHEMA = "schema.cedarschema"
+_NO_RULES = Rules()
+
+
+def compile_catalog(
+    catalog: Catalog,
+    rules: Rules = _NO_RULES,
+    *,
+    positions: Positions | None = None,
+    rules_folder: str = "",
+    previous: Mapping[str, str] | None = None,
+) -> dict[str, bytes]:
+    """Compile a catalog and the users' rules into all files of a bundle but its manifest: path → content.
+
+    `positions`: where the catalog's parts stand, and `rules_folder`: where the rules do, for problems. `previous`: the
+    SHA-256 in hex of the files of an earlier compilation by path; files that come out with the same hash under the
+    same schema are not validated again. It changes how long this takes, never what comes out.
+
+    Raises:
+        CompileError: the catalog cannot be compiled; all problems, sorted by position.
+        RulesError: the rules cannot; likewise.
+    """
+    positions = positions if positions is not None else {}
+    problems = catalog_problems(catalog, positions)
+    if problems:
+        raise CompileError(problems)
+    files, schema = _rule_files(rules, catalog, rules_folder)
+    files.update({f"policies/{name}.cedar": builtin_text(name).encode() for name in BUILTIN_POLICIES})
+    files["catalog.json"] = canonical_json(catalog_index(catalog))
+    files["entities/features.json"] = feature_entities(catalog.features.values())
+    compiled = _item_files(catalog, files)
+    _validate(files, compiled, schema, positions, previous or {})
+    return dict(sorted(files.items()))
+
+
+def catalog_index(catalog: Catalog) -> CatalogIndex:
+    """The catalog without its entitlements, as `catalog.json` holds it, in the order of the ids."""
+    return CatalogIndex(
+        {key: feature for key, feature in sorted(catalog.features.items())},  # noqa: C416 - a dict, in another order
+        {key: _indexed(item) for key, item in sorted(catalog.items.items())},
+        catalog.ladders,
+    )
+
+
+def _indexed(item: Item) -> IndexedItem:
+    return IndexedItem(
+        id=item.id,
+        kind=item.kind,
+        name=item.name,
+        description=item.description,
+        versions=tuple(sorted(definition.version for definition in item.versions)),
+        rollouts=item.rollouts,
+        available_for=item.available_for,
+        depends_on=item.depends_on,
+        excludes=item.excludes,
+        tags=item.tags,
+    )
+
+
+def _item_files(catalog: Catalog, files: dict[str, bytes]) -> dict[str, tuple[Item, Definition]]:
+    """Add the files of every item version; return which version each policy file is of."""
+    versions = VersionWriter(catalog.features)
+    permits = PermitWriter(catalog.features, read_shapes(builtin_text("templates")))
+    compiled: dict[str, tuple[Item, Definition]] = {}
+    for item in catalog.items.values():
+        for definition in item.versions:
+            ref = version_ref(item.kind, item.id, definition.version)
+            path = item_policies_path(ref)
+            files[path] = permits.permits(ref, definition.entitlements).encode()
+            files[item_entities_path(ref)] = versions.entities(item, definition)
+            compiled[path] = (item, definition)
+    return compiled
+
+
+def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, bytes], Schema]:
+    """Check all that the users wrote, and make their files and the schema."""
+    fragments = _sources(rules.schemas, folder, ".cedarschema")
+    written = _sources(rules.entities, folder, ".entities.json")
+    policies = _sources(rules.policies, folder, ".cedar")
+    text, schema, declared = read_fragments(list(fragments.values()))
+    own = {it.name: set(it.choices) for it in declared if it.kind == "entity"}
+    entities = {file: read_entities(source, own) for file, source in written.items()}
+    for entity in (it for listed in entities.values() for it in listed):
+        own[entity.uid.type].add(entity.uid.id)
+    if schema is not None:
+        vocabulary = Vocabulary.of(catalog, own)
+        check_entities([(written[file], listed) for file, listed in entities.items()], vocabulary, schema)
+        for source in policies.values():
+            check_rules(source, vocabulary, schema)
+    problems = [
+        problem
+        for sources in (fragments, written, policies)
+        for source in sources.values()
+        for problem in source.problems
+    ]
+    if problems or schema is None:
+        raise RulesError(sorted(set(problems)))
+    files = {_SCHEMA: text.encode()}
+    files.update({rule_policies_path(file): source.text.encode() for file, source in policies.items()})
+    files.update({rule_entities_path(file): entities_json(listed) for file, listed in entities.items()})
+    return files, schema
+
+
+def _sources(texts: Mapping[str, str], folder: str, ending: str) -> dict[str, AuthorText]:
+    """The users' files of one kind, sorted by name, each under the path that its author knows."""
+    sources: dict[str, AuthorText] = {}
+    for name, text in sorted(texts.items()):
+        source = AuthorText(f"{folder}/{name}{ending}" if folder else name + ending, text)
+        if not is_id(name):
+            source.problems.append(Problem(source.file, 0, 0, "bad-id", f"the file's name `{name}` {ID_RULE}"))
+        sources[name] = source
+    return sources
+
+
+def _validate(
+    files: Mapping[str, bytes],
+    compiled: Mapping[str, tuple[Item, Definition]],
+    schema: Schema,
+    positions: Positions,
+    previous: Mapping[str, str],
+) -> None:
+    """Validate the policies written by hand, which rules' schemas could break, and every compiled file."""
+    paths = [path for path in sorted(files) if path.startswith("policies/") and not path.startswith("policies/rules/")]
+    if previous.get(_SCHEMA) == _digest(files[_SCHEMA]):
+        paths = [path for path in paths if previous.get(path) != _digest(files[path])]
+    problems = set()
+    for path, findings in validate_files({path: files[path] for path in paths if files[path]}, schema).items():
+        for finding in findings:
+            key: tuple[str | int, ...] = ()
+            if path in compiled:
+                item, definition = compiled[path]
+                given = sorted(definition.entitlements)[finding.place : finding.place + 1] if finding.place >= 0 else []
+                key = ("item", item.id, definition.version, *given)
+            problems.add(problem_at(positions, key, "invalid-policy", f"`{path}`: {finding.message}"))
+    if problems:
+        raise CompileError(sorted(problems))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

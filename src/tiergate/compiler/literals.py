@@ -1,0 +1,73 @@
+"""String and entity literals of Cedar text: writing them, and finding where an author wrote them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tiergate.cedar import Uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["entity_literals", "quoted", "words"]
+
+_NAMED_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+_UNREADABLE = re.compile(
+    '["\\\\\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]'
+)
+"""What would end the literal, break its line, or look like something else: invisible and direction marks."""
+
+_TOKEN = re.compile(
+    r"""(?P<comment>//[^\n]*)"""
+    r"""|(?P<entity>(?P<type>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)\s*::\s*"(?P<id>(?:[^"\\]|\\.)*)")"""
+    r"""|(?P<string>"(?:[^"\\]|\\.)*")"""
+    r"""|(?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)""",
+    re.ASCII | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_NAMED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+
+
+def quoted(text: str) -> str:
+    """Write a string literal on one line that reads as it is meant.
+
+    `text` must be encodable as UTF-8: no lone surrogate.
+    """
+    if _UNREADABLE.search(text) is None:
+        return f'"{text}"'
+    return f'"{_UNREADABLE.sub(_escape, text)}"'
+
+
+def entity_literals(text: str) -> Iterator[tuple[int, Uid]]:
+    """Find the entity literals in policy text, in order, each with its place; comments and strings hold none."""
+    for token in _TOKEN.finditer(text):
+        if token["entity"] is not None:
+            yield token.start(), Uid(_joined(token["type"]), _unescaped(token["id"]))
+
+
+def words(text: str) -> Iterator[tuple[int, str]]:
+    """Find the identifiers and paths in policy text that belong to no entity literal, in order, with their places."""
+    for token in _TOKEN.finditer(text):
+        if token["word"] is not None:
+            yield token.start(), _joined(token["word"])
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    return _NAMED_ESCAPES.get(character) or f"\\u{{{ord(character):x}}}"
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(_character, text)
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    if code is None:
+        return _NAMED.get(match[3], match[3])
+    return chr(min(int(code, 16), 0x10FFFF))
+
+
+def _joined(path: str) -> str:
+    return re.sub(r"\s+", "", path)

@@ -1,0 +1,119 @@
+"""What a catalog must hold before policies can be made from it, whoever made the catalog.
+
+A loaded file or a store has been checked already, more thoroughly and in its author's terms; this is the compiler's own
+proof that no policy text can say something else than the catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tiergate.model import MAX_SCALE, Amount, Extra, FeatureType, Given, Level, Problem, Unlimited
+from tiergate.model.amounts import MAX_EDGE_UNITS
+from tiergate.naming import ID_RULE, is_id, item_ref, nearest, version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.model import Catalog, Feature, Item, Value
+
+__all__ = ["Positions", "catalog_problems", "problem_at"]
+
+Positions = Mapping[tuple[str | int, ...], tuple[str, int, int]]
+"""Where things stand in the author's files: file, line and column by ("feature", id), ("item", id), ("item", id,
+version) and ("item", id, version, feature)."""
+
+_NUMBERS = frozenset({FeatureType.QUANTITY, FeatureType.RANGE})
+_FITTING: dict[type, frozenset[FeatureType]] = {
+    Given: frozenset({FeatureType.SWITCH}),
+    Level: frozenset({FeatureType.CUSTOM}),
+    Amount: _NUMBERS,
+    Extra: _NUMBERS,
+    Unlimited: _NUMBERS,
+}
+
+
+def problem_at(positions: Positions, key: tuple[str | int, ...], code: str, message: str) -> Problem:
+    """Make a problem at the position of `key`, or of the nearest thing around it that has one."""
+    for length in range(len(key), 1, -1):
+        if key[:length] in positions:
+            return Problem(*positions[key[:length]], code, message)
+    return Problem("catalog", 0, 0, code, message)
+
+
+def catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
+    """Find all that keeps this catalog from being compiled, sorted by position."""
+    found = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions)]
+    return sorted(set(found))
+
+
+def _feature_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
+    for key, feature in catalog.features.items():
+        for message in _feature_faults(key, feature):
+            yield problem_at(positions, ("feature", key), "invalid-feature", f"feature `{key}` {message}")
+
+
+def _feature_faults(key: str, feature: Feature) -> Iterator[str]:
+    if not is_id(key) or feature.id != key:
+        yield f"has an id that {ID_RULE}" if feature.id == key else f"is called `{feature.id}` in itself"
+    if not 0 <= feature.scale <= MAX_SCALE:
+        yield f"has a scale that is not one of 0 to {MAX_SCALE}"
+    if not all(_is_text(text) for text in (feature.name, feature.description, feature.unit)):
+        yield "has text that cannot be written as UTF-8"
+    yield from (f"has a tag `{tag}` that {ID_RULE}" for tag in feature.tags if not is_id(tag))
+    if (
+        len(set(feature.labels)) < len(feature.labels)
+        or not all(feature.labels)
+        or not all(map(_is_text, feature.labels))
+    ):
+        yield "has a level that is empty, stands twice or cannot be written as UTF-8"
+
+
+def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
+    for key, item in catalog.items.items():
+        if not is_id(key) or item.id != key:
+            message = f"has an id that {ID_RULE}" if item.id == key else f"is called `{item.id}` in itself"
+            yield problem_at(positions, ("item", key), "invalid-item", f"item `{key}` {message}")
+        versions = [definition.version for definition in item.versions]
+        for version in {it for it in versions if it < 1 or versions.count(it) > 1}:
+            message = f"item `{key}` has a version `{version}` that stands twice or is not at least 1"
+            yield problem_at(positions, ("item", key, version), "invalid-version", message)
+        ref = item_ref(item.kind, key)
+        for rollout in item.rollouts:
+            if rollout.version not in versions:
+                message = f"a rollout of `{ref}` names version `{rollout.version}`, which does not exist"
+                yield problem_at(positions, ("item", key), "unknown-version", message)
+        yield from _entitlement_problems(item, catalog, positions)
+
+
+def _entitlement_problems(item: Item, catalog: Catalog, positions: Positions) -> Iterator[Problem]:
+    for definition in item.versions:
+        ref = version_ref(item.kind, item.id, definition.version)
+        for name, value in definition.entitlements.items():
+            feature = catalog.features.get(name)
+            if feature is None:
+                near = nearest(name, catalog.features)
+                hint = f", did you mean `{near}`?" if near else ""
+                code, fault = "unknown-feature", f"which is no feature{hint}"
+            else:
+                code, fault = "invalid-value", _misfit(value, feature)
+            if fault:
+                key = ("item", item.id, definition.version, name)
+                yield problem_at(positions, key, code, f"`{ref}` gives `{name}`, {fault}")
+
+
+def _misfit(value: Value, feature: Feature) -> str:
+    """Say why a feature cannot have a value; nothing where it can."""
+    if feature.type not in _FITTING[type(value)]:
+        return f"a value that a feature of type `{feature.type.value}` cannot have"
+    if isinstance(value, Amount | Extra):
+        if not 0 <= value.units <= MAX_EDGE_UNITS:
+            return f"a number that is negative or more than {MAX_EDGE_UNITS} units"
+    elif isinstance(value, Level) and not feature.rank(value.label):
+        return f"the level `{value.label}`, which it does not have"
+    return ""
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
