@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Mapping, Node, describe, shorten
+from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, describe, shorten
 from tiergate.catalog.fields import Fields, id_of, suggestion, units_of
 from tiergate.catalog.values import read_entitlement
 from tiergate.model import BEGINNING, Audience, AudienceType, Definition, Feature, Item, ItemKind, Rollout, Value
@@ -80,30 +80,38 @@ class EntitlementReader:
             return {}
         found: dict[str, Value] = {}
         seen = self._seen
-        for key, inner in node.entries.items():
-            if not isinstance(inner, Mapping):
+        places = iter(node.places)
+        for (key, inner), key_place, value_place in zip(node.entries.items(), places, places, strict=True):
+            if not isinstance(inner, Mapping | Listing | list):
                 known = seen.get((key, inner.__class__, inner))
                 if known is not None:
                     found[key] = known
                     continue
-            value = self._entitlement(key, inner, node, report)
+            value = self._entitlement(key, inner, key_place, value_place, report)
             if value is not None:
                 found[key] = value
         ids = list(found)
         ordered = sorted(ids)
         return found if ids == ordered else {id_: found[id_] for id_ in ordered}
 
-    def _entitlement(self, id_: str, inner: Node, node: Mapping, report: TextReport) -> Value | None:
+    def _entitlement(
+        self,
+        id_: str,
+        inner: Node,
+        key_place: int,
+        place: int,
+        report: TextReport,
+    ) -> Value | None:
         if id_ not in self._features:
             if self._complete:
                 near = suggestion(id_, self._features, report)
-                report.add(node.key_place(id_), "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+                report.add(key_place, "unknown-feature", f"no feature `{shorten(id_)}`{near}")
             return None
         feature = self._features[id_]
         if feature is None:
             return None
-        value = read_entitlement(inner, node.value_place(id_), feature, report)
-        if value is not None and not isinstance(inner, Mapping):
+        value = read_entitlement(inner, place, feature, report)
+        if value is not None and not isinstance(inner, Mapping | Listing | list):
             self._seen[id_, inner.__class__, inner] = value
         return value
 

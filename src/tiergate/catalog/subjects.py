@@ -138,11 +138,8 @@ class SubjectReader:
         found: list[HeldItem] = []
         for node, place in entries:
             held = self._held(node, place, report)
-            if held is None:
-                continue
-            if held in found:
-                report.add(place, "duplicate-entry", f"`{held.item}` stands here twice in the same way: use `quantity`")
-            found.append(held)
+            if held is not None:
+                found.append(held)
         if report.count == before:
             for at, code, message in self._holdings.violations(found):
                 report.add(entries[at][1], code, message)
