@@ -1,0 +1,143 @@
+"""Reads the features and usage limits of a pricing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.document import BROKEN, Node, describe
+from tiergate.catalog.fields import Fields
+from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceValue, Stated
+from tiergate.catalog.pricing2yaml.scalars import (
+    read_label,
+    read_number,
+    read_prose,
+    read_reset,
+    read_switch,
+    read_unit,
+)
+from tiergate.catalog.pricing2yaml.sections import names, read
+from tiergate.catalog.pricing2yaml.syntax import (
+    FEATURE_KEYS,
+    LIMIT_KEYS,
+    PERIOD_KEYS,
+    PERIOD_LENGTHS,
+    RESETS,
+    LimitType,
+    ValueType,
+)
+from tiergate.model import Metered, ResetPeriod
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tiergate.catalog.reports import TextReport
+
+__all__ = ["read_feature", "read_limit", "read_value"]
+
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
+
+
+def read_value(value_type: ValueType, node: Node) -> SourceValue:
+    """Read a value of a feature or limit of this type.
+
+    Raises:
+        ValueError: a message that says why it does not fit.
+    """
+    match value_type:
+        case ValueType.BOOLEAN:
+            return read_switch(node)
+        case ValueType.NUMERIC:
+            return read_number(node)
+        case ValueType.TEXT:
+            return read_label(node)
+
+
+def read_feature(
+    key: str, place: int, node: Node, at: int, tags: Collection[str] | None, report: TextReport
+) -> SourceFeature | None:
+    """Read a feature that stands at `at` under its key; nothing where its type or default is wrong."""
+    fields = Fields.of(node, at, report, FEATURE_KEYS, ("valueType", "defaultValue"))
+    if fields is None:
+        return None
+    tag = fields.entries.get("tag")
+    if tags is not None and tag is not None and tag is not BROKEN and tag not in tags:
+        fields.problem("tag", "unknown-reference", f"{describe(tag)} is not among the `tags` of this pricing")
+    value_type, default = _value_type(fields), None
+    if value_type is not None:
+        default = _default(fields, value_type)
+    description = read(fields, "description", read_prose, "")
+    if value_type is None or default is None:
+        return None
+    return SourceFeature(key, place, value_type, default, description)
+
+
+def read_limit(
+    key: str, place: int, node: Node, at: int, features: Collection[str] | None, report: TextReport
+) -> SourceFeature | None:
+    """Read a usage limit that stands at `at` under its key; nothing where its type or default is wrong."""
+    fields = Fields.of(node, at, report, LIMIT_KEYS, ("type", "valueType", "defaultValue"))
+    if fields is None:
+        return None
+    value_type, default = _value_type(fields), None
+    if value_type is not None:
+        default = _default(fields, value_type)
+    limit_type = fields.choice("type", LimitType)
+    unit = read(fields, "unit", read_unit, "")
+    metered = None
+    if limit_type is LimitType.RENEWABLE:
+        metered = Metered(_reset(fields, unit, report))
+    elif limit_type is LimitType.NON_RENEWABLE and read(fields, "trackable", _is_trackable, default=False):
+        metered = Metered()
+    linked = names(fields, "linkedFeatures", features, "feature", report)
+    description = read(fields, "description", read_prose, "")
+    if value_type is None or default is None:
+        return None
+    return SourceFeature(key, place, value_type, default, description, unit, metered, linked)
+
+
+def _value_type(fields: Fields) -> ValueType | None:
+    return fields.choice("valueType", ValueType)
+
+
+def _default(fields: Fields, value_type: ValueType) -> Stated | None:
+    if "defaultValue" not in fields:
+        return None
+    place = fields.at("defaultValue")
+    return read(fields, "defaultValue", lambda node: Stated(read_value(value_type, node), place), None)
+
+
+def _is_trackable(node: Node) -> bool:
+    return node is not None and read_switch(node).on
+
+
+def _reset(fields: Fields, unit: str, report: TextReport) -> ResetPeriod:
+    """When a renewable limit begins again: after its `period`, else as its unit says."""
+    node = fields.entries.get("period")
+    if node is None or node is BROKEN:
+        return read_reset(unit)
+    period = Fields.of(node, fields.at("period"), report, PERIOD_KEYS, ("unit",))
+    if period is None or "unit" not in period:
+        return ResetPeriod.MONTH
+    count = read(period, "value", _count, 1)
+    length = read(period, "unit", _length, 0)
+    if count == 12 and length == PERIOD_LENGTHS["MONTH"]:
+        return ResetPeriod.YEAR
+    reset = RESETS.get(count * length)
+    if reset is None and length:
+        message = "usage can begin again every hour, day, week, month or year, not after any other time"
+        fields.problem("period", "unfit-period", message)
+    return reset or ResetPeriod.MONTH
+
+
+def _count(node: Node) -> int:
+    if not isinstance(node, str) or not _COUNT.fullmatch(node):
+        raise ValueError(f"must be a whole number from 1, not {describe(node)}")
+    return int(node)
+
+
+def _length(node: Node) -> int:
+    if not isinstance(node, str) or node not in PERIOD_LENGTHS:
+        words = ", ".join(f"`{word}`" for word in PERIOD_LENGTHS)
+        raise ValueError(f"must be one of {words}, not {describe(node)}")
+    return PERIOD_LENGTHS[node]

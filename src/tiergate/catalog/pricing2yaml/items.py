@@ -1,0 +1,139 @@
+"""Reads the plans and add-ons of a pricing."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.document import BROKEN, Mapping, Node, describe, shorten
+from tiergate.catalog.fields import Fields, suggestion
+from tiergate.catalog.pricing2yaml.features import read_value
+from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceItem, Stated
+from tiergate.catalog.pricing2yaml.scalars import read_prose
+from tiergate.catalog.pricing2yaml.sections import named_entries, names, read
+from tiergate.catalog.pricing2yaml.syntax import ADD_ON_KEYS, PLAN_KEYS, VALUE_KEYS, ValueType
+from tiergate.model import ItemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tiergate.catalog.reports import TextReport
+
+__all__ = ["Declared", "ItemReader"]
+
+Declared = dict[str, SourceFeature | None]
+"""What a pricing declares, by its key; nothing for what could not be read."""
+
+
+class ItemReader:
+    """Reads items against what the pricing declares.
+
+    Anything that is nothing could not be read as a whole, so that nobody can say what it does not hold.
+    """
+
+    def __init__(
+        self,
+        features: Declared | None,
+        limits: Declared | None,
+        plans: Collection[str] | None,
+        add_ons: Collection[str] | None,
+        report: TextReport,
+    ) -> None:
+        self._features = features
+        self._limits = limits
+        self._plans = plans
+        self._add_ons = add_ons
+        self._report = report
+
+    def plan(self, key: str, place: int, node: Node, at: int) -> SourceItem | None:
+        """Read a plan that stands at `at` under its key; one that is null states nothing of its own."""
+        fields = Fields.of(_or_empty(node), at, self._report, PLAN_KEYS)
+        if fields is None:
+            return None
+        return SourceItem(
+            key,
+            place,
+            ItemKind.PLAN,
+            read(fields, "description", read_prose, ""),
+            self._stated(fields, "features", ItemKind.PLAN),
+            self._stated(fields, "usageLimits", ItemKind.PLAN),
+        )
+
+    def add_on(self, key: str, place: int, node: Node, at: int) -> SourceItem | None:
+        """Read an add-on that stands at `at` under its key; one that names no plan is for all plans."""
+        fields = Fields.of(_or_empty(node), at, self._report, ADD_ON_KEYS)
+        if fields is None:
+            return None
+        report = self._report
+        item = SourceItem(
+            key,
+            place,
+            ItemKind.ADDON,
+            read(fields, "description", read_prose, ""),
+            self._stated(fields, "features", ItemKind.ADDON),
+            self._stated(fields, "usageLimits", ItemKind.ADDON),
+            self._stated(fields, "usageLimitsExtensions", ItemKind.ADDON),
+            names(fields, "availableFor", self._plans, "plan", report) or tuple(self._plans or ()),
+            names(fields, "dependsOn", self._add_ons, "add-on", report, own=key),
+            names(fields, "excludes", self._add_ons, "add-on", report, own=key),
+        )
+        for limit in item.extensions.keys() & item.limits.keys():
+            message = f"`{shorten(limit)}` is given and extended by one add-on, which could mean either: give it to two"
+            report.add(item.extensions[limit].place, "contradiction", message)
+        for other in sorted({*item.depends_on} & {*item.excludes}):
+            message = f"`{shorten(other)}` stands in `excludes` and in `dependsOn`"
+            fields.problem("excludes", "contradiction", message)
+        return item
+
+    def _stated(self, fields: Fields, section: str, kind: ItemKind) -> dict[str, Stated]:
+        """The values that a section of an item gives, by the keys of features or limits."""
+        declared, others = self._features, self._limits
+        what, other = "feature", "usage limit"
+        if section != "features":
+            declared, others, what, other = others, declared, other, what
+        found: dict[str, Stated] = {}
+        for key, key_place, node, place in named_entries(fields, section, self._report):
+            if declared is None:
+                continue
+            if key not in declared:
+                hint = f": it is a {other}" if key in (others or ()) else suggestion(key, declared, self._report)
+                message = f"no {what} `{shorten(key)}` in this pricing{hint}"
+                self._report.add(key_place, "unknown-reference", message)
+                continue
+            feature = declared[key]
+            if feature is None:
+                continue
+            if section == "usageLimitsExtensions" and feature.value_type is not ValueType.NUMERIC:
+                message = f"`{shorten(key)}` is a {feature.value_type} limit: only a NUMERIC one can be extended"
+                self._report.add(key_place, "unfit-extension", message)
+                continue
+            stated = self._value(feature, node, place, kind)
+            if stated is not None:
+                found[key] = stated
+        return found
+
+    def _value(self, feature: SourceFeature, node: Node, place: int, kind: ItemKind) -> Stated | None:
+        """The value under `value`; nothing where a plan leaves it to the default, and after a problem."""
+        if isinstance(node, Mapping):
+            fields = Fields(node, place, self._report)
+            fields.expect(VALUE_KEYS)
+            node = fields.entries.get("value")
+            place = fields.at("value") if "value" in fields else place
+        elif node is not None and node is not BROKEN:
+            self._report.add(place, "wrong-type", f"must be a mapping such as `{{value: 5}}`, not {describe(node)}")
+            return None
+        if node is BROKEN or (node is None and kind is ItemKind.PLAN):
+            return None
+        if node is None:
+            message = "the `value` is missing: an add-on gives what it states, it takes no defaults"
+            self._report.add(place, "missing-key", message)
+            return None
+        try:
+            return Stated(read_value(feature.value_type, node), place)
+        except ValueError as error:
+            self._report.add(place, "unfit-value", str(error))
+            return None
+
+
+def _or_empty(node: Node) -> Node:
+    return Mapping({}, array("q")) if node is None else node

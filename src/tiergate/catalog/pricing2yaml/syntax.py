@@ -1,0 +1,110 @@
+"""The words of the Pricing2Yaml format, versions 1.0 to 3.1: its keys, its value types, its periods.
+
+Source: the specification of the format, https://github.com/isa-group/sphere-docs, `Pricing2Yaml/versions`. The versions
+differ only in what they add, and in what `version` means: the version of the syntax up to 2.0, of the pricing from 2.1
+on, where `syntaxVersion` says the former. So one set of keys serves all of them. Many are about prices and pages; they
+are known here so that a misspelt key is told from one that says nothing about entitlements.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from tiergate.model import ResetPeriod
+
+__all__ = [
+    "ADD_ON_KEYS",
+    "FEATURE_KEYS",
+    "LIMIT_KEYS",
+    "PERIOD_KEYS",
+    "PERIOD_LENGTHS",
+    "PLAN_KEYS",
+    "PRICING_KEYS",
+    "RESETS",
+    "SYNTAX_VERSIONS",
+    "VALUE_KEYS",
+    "LimitType",
+    "ValueType",
+]
+
+SYNTAX_VERSIONS = ("1.0", "1.1", "2.0", "2.1", "3.0", "3.1")
+"""The published versions of the format."""
+
+PRICING_KEYS = frozenset(
+    {
+        *("syntaxVersion", "version", "saasName", "createdAt", "url", "tags", "custom"),
+        *("currency", "billing", "variables", "hasAnnualPayment", "day", "month", "year", "starts", "ends"),
+        *("features", "usageLimits", "plans", "addOns"),
+    }
+)
+"""The keys of a pricing."""
+
+FEATURE_KEYS = frozenset(
+    {
+        *("description", "type", "tag", "valueType", "defaultValue", "expression", "serverExpression", "render"),
+        *("automationType", "integrationType", "docUrl", "docURL"),
+        *("pricingUrls", "pricingURLs", "pricingsUrls", "pricingsURLs"),  # each is found in published pricings
+    }
+)
+"""The keys of a feature."""
+
+LIMIT_KEYS = frozenset(
+    {
+        *("description", "type", "valueType", "defaultValue", "unit", "period", "trackable", "linkedFeatures"),
+        "render",
+    }
+)
+"""The keys of a usage limit."""
+
+PLAN_KEYS = frozenset(
+    {
+        *("description", "private", "isPrivate", "unit", "price", "monthlyPrice", "annualPrice"),
+        *("features", "usageLimits"),
+    }
+)
+"""The keys of a plan."""
+
+ADD_ON_KEYS = PLAN_KEYS | {
+    *("availableFor", "dependsOn", "excludes"),
+    *("usageLimitsExtensions", "subscriptionConstraints"),
+}
+"""The keys of an add-on."""
+
+VALUE_KEYS = frozenset({"value"})
+"""The keys of what a plan or add-on says about one feature or limit."""
+
+PERIOD_KEYS = frozenset({"value", "unit"})
+"""The keys of the period of a renewable limit."""
+
+
+class ValueType(StrEnum):
+    """What kind of value a feature or limit takes."""
+
+    BOOLEAN = "BOOLEAN"
+    NUMERIC = "NUMERIC"
+    TEXT = "TEXT"
+
+
+class LimitType(StrEnum):
+    """How a limit is used up."""
+
+    NON_RENEWABLE = "NON_RENEWABLE"
+    RENEWABLE = "RENEWABLE"
+    TIME_DRIVEN = "TIME_DRIVEN"
+    RESPONSE_DRIVEN = "RESPONSE_DRIVEN"
+
+
+_MONTH = 30 * 86_400
+_YEAR = 365 * 86_400
+
+PERIOD_LENGTHS = {"SEC": 1, "MIN": 60, "HOUR": 3_600, "DAY": 86_400, "WEEK": 604_800, "MONTH": _MONTH, "YEAR": _YEAR}
+"""The units of a period, in seconds, as the specification defines them."""
+
+RESETS = {
+    3_600: ResetPeriod.HOUR,
+    86_400: ResetPeriod.DAY,
+    604_800: ResetPeriod.WEEK,
+    _MONTH: ResetPeriod.MONTH,
+    _YEAR: ResetPeriod.YEAR,
+}
+"""The lengths, in seconds, after which metered usage can begin again."""
