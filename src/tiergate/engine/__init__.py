@@ -3,6 +3,7 @@
 from tiergate.engine.answers import Answer, answer, decision_json
 from tiergate.engine.caches import BoundedCache, CacheLimits
 from tiergate.engine.engine import Engine, Evaluation
+from tiergate.engine.explain import Explanation, Export, PolicyText, explain
 from tiergate.engine.sources import NO_USAGE, BundleSource, NoUsage, SubjectSource, UsageKnown, UsageSource
 
 __all__ = [
@@ -13,10 +14,14 @@ __all__ = [
     "CacheLimits",
     "Engine",
     "Evaluation",
+    "Explanation",
+    "Export",
     "NoUsage",
+    "PolicyText",
     "SubjectSource",
     "UsageKnown",
     "UsageSource",
     "answer",
     "decision_json",
+    "explain",
 ]

@@ -14,8 +14,9 @@ V = TypeVar("V")
 
 
 class CacheLimits(msgspec.Struct, frozen=True):
-    """How much an engine may keep. Entries are counts; bytes are estimates of what an entry holds, its share of
-    parsed Cedar included.
+    """How much an engine may keep.
+
+    Entries are counts; bytes are estimates of what an entry holds, its share of parsed Cedar included.
     """
 
     subjects: int = 20_000

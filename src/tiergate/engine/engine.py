@@ -19,7 +19,7 @@ from tiergate.engine.entities import EntityFactory, lean_principal, principal_en
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
 from tiergate.engine.holdings import Holdings, hold
 from tiergate.engine.questions import ACTIONS, Question, read_question
-from tiergate.engine.slices import Slices
+from tiergate.engine.slices import Slice, Slices
 from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
 from tiergate.errors import OperatorError
 from tiergate.model import (
@@ -28,6 +28,7 @@ from tiergate.model import (
     Decision,
     Entitlement,
     FeatureType,
+    Instant,
     Reason,
     from_units,
 )
@@ -36,9 +37,8 @@ from tiergate.model.checks import PRECEDENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.engine.slices import Slice
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
-    from tiergate.model import CatalogIndex, Feature, Instant, Subject, SubjectRecord
+    from tiergate.model import CatalogIndex, Feature, Subject, SubjectRecord
 
 __all__ = ["Engine", "Evaluation"]
 
@@ -69,6 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     context: str
     slice: Slice | None
     holdings: Holdings | None
+    usage: UsageKnown = _UNKNOWN_USAGE
 
 
 class Engine:
@@ -172,9 +173,7 @@ class Engine:
         self.known.offer(subject, known, 1_500 + 400 * len(record.subscriptions) + 4 * len(known.lean))
         return known
 
-    def _evaluate(
-        self, check: Check, feature: Feature, question: Question, known: _Known, now: Instant
-    ) -> Evaluation:
+    def _evaluate(self, check: Check, feature: Feature, question: Question, known: _Known, now: Instant) -> Evaluation:
         action = ACTIONS[feature.type]
         holdings = known.holdings
         usage = _UNKNOWN_USAGE
@@ -201,9 +200,7 @@ class Engine:
         except (OperatorError, TotalOverflowError, ValueError) as error:
             outcome = Outcome(allowed=False, policies=(), errors=(str(error),))
         decision = self._decision(feature, question, usage, facts, outcome, part, now)
-        return Evaluation(
-            check, now, decision, facts, known.principal, action, context, part, holdings
-        )
+        return Evaluation(check, now, decision, facts, known.principal, action, context, part, holdings, usage)
 
     def _decision(
         self,
@@ -266,7 +263,7 @@ class Engine:
 
 
 def _bare(reason: Reason, errors: tuple[str, ...]) -> Decision:
-    return Decision(False, reason, "", FeatureType.SWITCH, Entitlement(), (), (), 0, "", BEGINNING, errors=errors)  # noqa: FBT003
+    return Decision(False, reason, "", FeatureType.SWITCH, Entitlement(), (), (), 0, "", BEGINNING, errors=errors)
 
 
 def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) -> Entitlement:

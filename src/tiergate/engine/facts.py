@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.engine.holdings import Window
+from tiergate.engine.holdings import HeldVersion, Holdings, Window
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Amount,
     Combine,
     Extra,
+    Feature,
     FeatureStatus,
     FeatureType,
     Given,
+    Instant,
     Level,
     Override,
     OverrideMode,
@@ -29,15 +31,16 @@ from tiergate.model import (
     Source,
     SubjectType,
     Unlimited,
+    Value,
     from_units,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.engine.holdings import HeldVersion, Holding, Holdings
+    from tiergate.engine.holdings import Holding
     from tiergate.engine.sources import BundleSource
-    from tiergate.model import Feature, Instant, Number, Subject, Suspension, Value
+    from tiergate.model import Number, Subject, Suspension
 
 __all__ = ["Facts", "TotalOverflowError", "facts_about"]
 
@@ -49,7 +52,7 @@ class TotalOverflowError(ArithmeticError):
 class Facts(msgspec.Struct, frozen=True):
     """The facts of one subject and feature within `[start, until)`.
 
-    `total`: units, rank, or 0 and 1; meaningless where `unlimited`. `givers`: the item versions that say something of
+    `total`: units, rank, or 0 and 1; 0 where `unlimited`. `givers`: the item versions that say something of
     the feature, whose permits can matter. `contributions` are turned into sources by `sources`.
     """
 
@@ -133,9 +136,93 @@ class _Sum:
         return True
 
 
-def facts_about(
-    feature: Feature, holdings: Holdings, subject: Subject, bundle: BundleSource, now: Instant
-) -> Facts:
+class _Tally:
+    """What the subscriptions of a subject, then its customer, make of one feature."""
+
+    __slots__ = (
+        "bundle",
+        "contributions",
+        "disabled",
+        "feature",
+        "given",
+        "givers",
+        "overridden",
+        "paused",
+        "taken",
+        "total",
+        "window",
+    )
+
+    def __init__(self, feature: Feature, bundle: BundleSource, window: Window) -> None:
+        self.feature = feature
+        self.bundle = bundle
+        self.window = window
+        self.total = _Sum(feature)
+        self.contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
+        self.givers: list[str] = []
+        self.given = self.overridden = self.disabled = False
+        self.taken = self.paused = False
+
+    def subscription(self, holding: Holding) -> None:
+        """Add what a live subscription gives; its own override stands in place of that."""
+        name = self.feature.id
+        values: list[tuple[HeldVersion, Value]] = []
+        for version in holding.versions:
+            value = self.bundle.definition(version.ref).get(name)
+            if value is not None:
+                values.append((version, value))
+                self.givers.append(version.ref)
+        if holding.suspensions and _suspended(holding.suspensions, name, self.window):
+            self.paused = True
+            return
+        override = _override(holding.overrides, self.feature, self.window) if holding.overrides else None
+        if override is None:
+            self._take(self.total, holding, values)
+        elif override.mode is OverrideMode.DISABLED:
+            self.taken = True
+        elif override.mode is OverrideMode.REPLACE:
+            self._override(self.total, holding.subscription, override)
+        else:
+            own = _Sum(self.feature)
+            self._take(own, holding, values)
+            self._raise(own, holding.subscription, override)
+            self.total.merge(own)
+
+    def customer(self, override: Override) -> None:
+        """Put the customer's override in place of the total, or the total at least at it."""
+        if override.mode is OverrideMode.AT_LEAST:
+            self._raise(self.total, "", override)
+            return
+        self.total = _Sum(self.feature)
+        self.contributions = []
+        self.given = self.overridden = False
+        if override.mode is OverrideMode.DISABLED:
+            self.disabled = True
+        else:
+            self._override(self.total, "", override)
+
+    def _take(self, total: _Sum, holding: Holding, values: list[tuple[HeldVersion, Value]]) -> None:
+        for version, value in values:
+            total.take(value, version.quantity)
+            self.contributions.append((holding.subscription, version, value))
+            self.given = True
+
+    def _override(self, total: _Sum, subscription: str, override: Override) -> None:
+        """Put in an override's value. It is never multiplied."""
+        if isinstance(override.value, Unlimited):
+            total.unlimited = True
+        elif override.value is not None:
+            total.put(_count(self.feature, override.value))
+        self.contributions.append((subscription, override, override.value))
+        self.overridden = True
+
+    def _raise(self, total: _Sum, subscription: str, override: Override) -> None:
+        if override.value is not None and total.raise_to(override.value):
+            self.contributions.append((subscription, override, override.value))
+            self.overridden = True
+
+
+def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
     """Resolve the facts about a feature for what a subject holds. `now` must lie within the holdings' window.
 
     Raises:
@@ -143,78 +230,38 @@ def facts_about(
         BundleError: the bundle cannot be read.
     """
     window = Window(now, holdings.start, holdings.until)
-    name = feature.id
+    customer = holdings.customer
     suspended = bool(feature.suspensions) and _suspended(feature.suspensions, "", window)
-    if holdings.customer.suspensions:
-        suspended = _suspended(holdings.customer.suspensions, name, window) or suspended
-    total = _Sum(feature)
-    contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
-    givers: list[str] = []
-    given = overridden = taken = paused = False
+    if holdings.suspensions:
+        suspended = _suspended(holdings.suspensions, feature.id, window) or suspended
+    tally = _Tally(feature, bundle, window)
     for holding in holdings.holdings:
-        values: list[tuple[HeldVersion, Value]] = []
-        for version in holding.versions:
-            value = bundle.definition(version.ref).get(name)
-            if value is not None:
-                values.append((version, value))
-                givers.append(version.ref)
-        if holding.suspensions and _suspended(holding.suspensions, name, window):
-            paused = True
-            continue
-        override = _override(holding.overrides, feature, window) if holding.overrides else None
-        if override is not None and override.mode is OverrideMode.DISABLED:
-            taken = True
-            continue
-        if override is not None and override.mode is OverrideMode.REPLACE:
-            _replace(total, override)
-            contributions.append((holding.subscription, override, override.value))
-            overridden = True
-            continue
-        own = total if override is None else _Sum(feature)
-        for version, value in values:
-            own.take(value, version.quantity)
-            contributions.append((holding.subscription, version, value))
-            given = True
-        if override is not None and override.value is not None:
-            if own.raise_to(override.value):
-                contributions.append((holding.subscription, override, override.value))
-                overridden = True
-            total.merge(own)
-    _cap(total)
-
+        tally.subscription(holding)
+    _cap(tally.total)
     live = bool(holdings.holdings)
-    disabled = False
-    if live or subject.type is SubjectType.CUSTOMER:
-        override = _override(holdings.customer.overrides, feature, window) if holdings.customer.overrides else None
-        if override is None:
-            pass
-        elif override.mode is OverrideMode.DISABLED:
-            total, contributions, given, overridden, disabled = _Sum(feature), [], False, False, True
-        elif override.mode is OverrideMode.REPLACE:
-            total, given, overridden = _Sum(feature), False, True
-            _replace(total, override)
-            contributions = [("", override, override.value)]
-        elif override.value is not None and total.raise_to(override.value):
-            contributions.append(("", override, override.value))
-            overridden = True
-
+    if customer.overrides and (live or subject.type is SubjectType.CUSTOMER):
+        override = _override(customer.overrides, feature, window)
+        if override is not None:
+            tally.customer(override)
+    total = tally.total
     if total.total > MAX_TOTAL_UNITS:
         msg = f"the total of `{feature.id}` passes 2^62 units"
         raise TotalOverflowError(msg)
     nothing = not total.unlimited and total.total == 0
+    givers = tally.givers
     return Facts(
         feature=feature,
         holdings=holdings,
         active=feature.status is not FeatureStatus.DRAFT,
-        suspended=suspended or (paused and nothing),
+        suspended=suspended or (tally.paused and nothing),
         live=live,
         total=total.total,
         unlimited=total.unlimited,
-        given=given,
-        overridden=overridden,
-        disabled=disabled or (taken and nothing),
+        given=tally.given,
+        overridden=tally.overridden,
+        disabled=tally.disabled or (tally.taken and nothing),
         givers=tuple(sorted(set(givers))) if len(givers) > 1 else tuple(givers),
-        contributions=tuple(contributions),
+        contributions=tuple(tally.contributions),
         start=window.start,
         until=window.until,
     )
@@ -249,14 +296,6 @@ def _force(override: Override, feature: Feature) -> tuple[int, int, int, str]:
             if isinstance(override.value, Unlimited):
                 return (1, MAX_TOTAL_UNITS + 1, 0, override.id)
             return (1, 0 if override.value is None else _count(feature, override.value), 0, override.id)
-
-
-def _replace(total: _Sum, override: Override) -> None:
-    """Put in an override's value. It is never multiplied."""
-    if isinstance(override.value, Unlimited):
-        total.unlimited = True
-    elif override.value is not None:
-        total.put(_count(total.feature, override.value))
 
 
 def _count(feature: Feature, value: Value) -> int:

@@ -11,23 +11,28 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import BEGINNING, FOREVER, AudienceType, SubjectType
+from tiergate.model import (
+    BEGINNING,
+    FOREVER,
+    AudienceType,
+    Customer,
+    Instant,
+    Override,
+    SubjectType,
+    Suspension,
+)
 from tiergate.model.items import SHARE_STEPS
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
     from tiergate.model import (
         CatalogIndex,
-        Customer,
         HeldItem,
         IndexedItem,
-        Instant,
-        Override,
         Rollout,
         Subject,
         SubjectRecord,
         Subscription,
-        Suspension,
     )
 
 __all__ = ["HeldVersion", "Holding", "Holdings", "Window", "hold", "share_bucket", "version_in_force"]
@@ -78,9 +83,14 @@ class Holding(msgspec.Struct, frozen=True):
 
 
 class Holdings(msgspec.Struct, frozen=True):
-    """All that a subject holds within `[start, until)`; `refs` are the item versions, sorted, each once."""
+    """All that a subject holds within `[start, until)`; `refs` are the item versions, sorted, each once.
+
+    `suspensions` are the subject's own: the customer's, and those of a subscription that is itself the subject, live or
+    not.
+    """
 
     customer: Customer
+    suspensions: tuple[Suspension, ...]
     holdings: tuple[Holding, ...]
     refs: tuple[str, ...]
     start: Instant
@@ -96,17 +106,20 @@ def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Inst
     window = Window(now)
     found: list[Holding] = []
     refs: set[str] = set()
+    suspensions = record.customer.suspensions
     only = subject.id if subject.type is SubjectType.SUBSCRIPTION else None
     for subscription in record.subscriptions:
-        if only is not None and subscription.id != only:
-            continue
+        if only is not None:
+            if subscription.id != only:
+                continue
+            suspensions += subscription.suspensions
         live = subscription.live()
         if not window.holds(live.start, live.until):
             continue
         versions = _versions(subscription, record.customer, index, window)
         refs.update(version.ref for version in versions)
         found.append(Holding(subscription.id, versions, subscription.overrides, subscription.suspensions))
-    return Holdings(record.customer, tuple(found), tuple(sorted(refs)), window.start, window.until)
+    return Holdings(record.customer, suspensions, tuple(found), tuple(sorted(refs)), window.start, window.until)
 
 
 def _versions(

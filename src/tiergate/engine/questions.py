@@ -24,12 +24,7 @@ ACTIONS: dict[FeatureType, str] = {
 }
 """The Cedar action that a check of each type asks for."""
 
-_FIELDS: dict[FeatureType, frozenset[str]] = {
-    FeatureType.SWITCH: frozenset(),
-    FeatureType.QUANTITY: frozenset({"amount", "used", "user_used"}),
-    FeatureType.RANGE: frozenset({"value"}),
-    FeatureType.CUSTOM: frozenset({"level"}),
-}
+_FIELDS = ("amount", "used", "user_used", "value", "level")
 
 
 class Question(NamedTuple):
@@ -59,35 +54,37 @@ def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Featur
     if feature is None:
         near = get_close_matches(check.feature[:100], features, n=1) if len(features) <= 20_000 else []
         raise UnknownFeatureError(check.feature[:200], near[0] if near else None)
-    subject = check.subject
-    if not is_id(subject.id):
-        raise CheckError("subject.id", ID_RULE)
-    if subject.user is not None and not is_id(subject.user):
-        raise CheckError("subject.user", ID_RULE)
-    kind = feature.type
-    if kind is FeatureType.QUANTITY:
-        if check.value is not None or check.level is not None:
-            _refuse(check, feature)
-        amount = default_amount(feature) if check.amount is None else _units("amount", check.amount, feature)
-        if not amount:
-            field = "amount"
-            raise CheckError(field, "must be positive")
-        used = None if check.used is None else _units("used", check.used, feature)
-        user_used = None if check.user_used is None else _units("user_used", check.user_used, feature)
-        return feature, Question(amount=amount, used=used, user_used=user_used)
-    if check.amount is not None or check.used is not None or check.user_used is not None:
-        _refuse(check, feature)
-    if kind is FeatureType.RANGE:
-        if check.level is not None:
-            _refuse(check, feature)
-        return feature, Question(value=0 if check.value is None else _units("value", check.value, feature))
-    if check.value is not None:
-        _refuse(check, feature)
-    if kind is FeatureType.CUSTOM:
-        return feature, Question(rank=1 if check.level is None else _rank(check.level, feature))
-    if check.level is not None:
-        _refuse(check, feature)
-    return feature, _SWITCH
+    if not is_id(check.subject.id):
+        field = "subject.id"
+        raise CheckError(field, ID_RULE)
+    if check.subject.user is not None and not is_id(check.subject.user):
+        field = "subject.user"
+        raise CheckError(field, ID_RULE)
+    match feature.type:
+        case FeatureType.SWITCH:
+            _refuse(feature, check.amount, check.used, check.user_used, check.value, check.level)
+            return feature, _SWITCH
+        case FeatureType.QUANTITY:
+            _refuse(feature, None, None, None, check.value, check.level)
+            return feature, _quantity(check, feature)
+        case FeatureType.RANGE:
+            _refuse(feature, check.amount, check.used, check.user_used, None, check.level)
+            return feature, Question(value=0 if check.value is None else _units("value", check.value, feature))
+        case FeatureType.CUSTOM:
+            _refuse(feature, check.amount, check.used, check.user_used, check.value, None)
+            return feature, Question(rank=1 if check.level is None else _rank(check.level, feature))
+
+
+def _quantity(check: Check, feature: Feature) -> Question:
+    amount = default_amount(feature) if check.amount is None else _units("amount", check.amount, feature)
+    if not amount:
+        field = "amount"
+        raise CheckError(field, "must be positive")
+    return Question(
+        amount=amount,
+        used=None if check.used is None else _units("used", check.used, feature),
+        user_used=None if check.user_used is None else _units("user_used", check.user_used, feature),
+    )
 
 
 def default_amount(feature: Feature) -> int:
@@ -116,7 +113,8 @@ def _rank(level: str, feature: Feature) -> int:
     return rank
 
 
-def _refuse(check: Check, feature: Feature) -> None:
-    for field in ("amount", "used", "user_used", "value", "level"):
-        if getattr(check, field) is not None and field not in _FIELDS[feature.type]:
-            raise CheckError(field, f"a {feature.type.value} such as `{feature.id}` knows no `{field}`")
+def _refuse(feature: Feature, *fields: Number | str | None) -> None:
+    """Refuse the fields, in the order of `_FIELDS`, that the feature's type does not know and the check gives."""
+    for name, given in zip(_FIELDS, fields, strict=True):
+        if given is not None:
+            raise CheckError(name, f"a {feature.type.value} such as `{feature.id}` knows no `{name}`")

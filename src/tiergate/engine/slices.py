@@ -50,9 +50,13 @@ class StaticPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The policies for one check. `rules` are the users' own among them; `reads_time` is whether one reads the time."""
+    """The policies for one check.
+
+    `static`: those that are no item's. `rules`: the users' own among these. `reads_time`: whether one reads the time.
+    """
 
     group: PolicyGroup
+    static: tuple[StaticPolicy, ...]
     rules: tuple[StaticPolicy, ...]
     reads_time: bool
 
@@ -160,7 +164,7 @@ class Slices:
                 self._groups[action, chosen] = group
         linked = group.linked([Link(action, policy_id(ref, feature.id), ref, feature.id) for ref in givers])
         rules = tuple(it for it in chosen if it.rule)
-        return Slice(linked, rules, any(it.reads_time for it in rules))
+        return Slice(linked, chosen, rules, any(it.reads_time for it in rules))
 
 
 def item_ancestors(held: Collection[str]) -> set[Uid]:
@@ -204,4 +208,3 @@ def _parse(bundle: BundleSource, path: str) -> list[Policy]:
         return parse_policies(bundle.text(path))
     except ValueError as error:
         raise BundleError(path, str(error)) from None
-
