@@ -1,0 +1,67 @@
+"""Publishing from files: a catalog and the users' rules are loaded, compiled and validated into a bundle's files.
+
+The one place where `catalog` and `compiler` meet; it does no more than put them in order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.catalog import load_catalog, read_rules
+from tiergate.compiler import compile_catalog
+from tiergate.errors import CatalogError, RulesError
+from tiergate.model import Catalog, Problem, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tiergate.catalog import LoadedCatalog
+
+__all__ = ["Build", "build", "make"]
+
+
+class Build(NamedTuple):
+    """All files of a bundle but its manifest, path → content, and the catalog that they were made from."""
+
+    files: dict[str, bytes]
+    catalog: Catalog
+
+
+def build(catalog: Sequence[Path], rules: Path | None = None) -> dict[str, bytes]:
+    """Make the files of a bundle; see `make`."""
+    return make(catalog, rules).files
+
+
+def make(catalog: Sequence[Path], rules: Path | None = None, *, previous: Mapping[str, str] | None = None) -> Build:
+    """Make a bundle from catalog files or folders and a folder of rules.
+
+    `previous`: the hashes, by path, of the files of a bundle that this version of Tiergate validated; what comes out
+    the same is not validated again.
+
+    Raises:
+        CatalogError: the catalog's files have problems; those of the rules' files are named with them.
+        RulesError: the rules have problems.
+        CompileError: what loads cannot be compiled.
+    """
+    loaded, problems = _load(catalog)
+    found = Rules()
+    if rules is not None:
+        try:
+            found = read_rules(rules)
+        except RulesError as error:
+            if loaded is not None:
+                raise
+            problems = sorted([*problems, *error.problems])
+    if loaded is None:
+        raise CatalogError(problems)
+    folder = "" if rules is None else str(rules)
+    files = compile_catalog(loaded.catalog, found, positions=loaded.positions, rules_folder=folder, previous=previous)
+    return Build(files, loaded.catalog)
+
+
+def _load(catalog: Sequence[Path]) -> tuple[LoadedCatalog | None, list[Problem]]:
+    try:
+        return load_catalog(catalog), []
+    except CatalogError as error:
+        return None, list(error.problems)
