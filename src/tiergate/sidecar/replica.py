@@ -1,0 +1,91 @@
+"""The replica of all subjects: one SQLite file, read a record at a time.
+
+The file is built whole by `replica_builder`, never changed afterwards, and opened read-only, so that it needs no locks
+and no journal. Memory stays bounded however many subjects there are: SQLite keeps a few megabytes of pages, everything
+else is the operating system's to keep or drop. Decoded records are kept, bounded, by the engine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import msgspec
+
+from tiergate.errors import ReplicaError
+from tiergate.model import Subject, SubjectRecord, SubjectType
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FORMAT", "Replica"]
+
+FORMAT: Final = 1
+"""The layout of the file; another one is not read."""
+
+_PAGE_CACHE_KIB: Final = 16 * 1024
+_BY_CUSTOMER: Final = "SELECT record FROM customers WHERE id = ?"
+_BY_SUBSCRIPTION: Final = "SELECT record FROM customers WHERE id = (SELECT customer FROM subscriptions WHERE id = ?)"
+
+
+class Replica:
+    """All subjects of one file. To be used by one thread at a time.
+
+    `damaged` turns true when a read fails: the file must then be built anew. `size` is in bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file that `replica_builder` made.
+
+        Raises:
+            ReplicaError: it is missing, unreadable, or no replica of this format.
+        """
+        self.path = path
+        self.damaged = False
+        self._decode = msgspec.msgpack.Decoder(SubjectRecord).decode
+        # `immutable`: nobody writes it, so neither locks nor a journal are looked for.
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+        try:
+            self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ReplicaError(f"replica `{path}` cannot be opened: {error}") from None
+        try:
+            self.size = path.stat().st_size
+            self._connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+            self._connection.execute("PRAGMA mmap_size = 0")
+            meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+            if meta.get("format") != FORMAT:
+                raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
+            self.customers: int = meta["customers"]
+            self.subscriptions: int = meta["subscriptions"]
+            self._find = self._connection.cursor().execute
+            self._find(_BY_CUSTOMER, ("",)).fetchone()
+        except (sqlite3.Error, OSError, KeyError, TypeError) as error:
+            self._connection.close()
+            raise ReplicaError(f"replica `{path}` cannot be read: {error}") from None
+        except ReplicaError:
+            self._connection.close()
+            raise
+
+    def find(self, subject: Subject) -> SubjectRecord | None:
+        """The record of the customer, or of the customer who holds the subscription; `None` where there is none.
+
+        Raises:
+            ReplicaError: the file is torn, or can no longer be read.
+        """
+        try:
+            query = _BY_CUSTOMER if subject.type is SubjectType.CUSTOMER else _BY_SUBSCRIPTION
+            row = self._find(query, (subject.id,)).fetchone()
+            return None if row is None else self._decode(row[0])
+        except (sqlite3.Error, msgspec.DecodeError, msgspec.ValidationError) as error:
+            self.damaged = True
+            raise ReplicaError(f"replica `{self.path}` cannot be read: {error}") from None
+
+    def close(self) -> None:
+        """Close the file. Nothing can be found any more."""
+        self._connection.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_connection"):
+            self._connection.close()

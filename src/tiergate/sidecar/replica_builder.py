@@ -1,0 +1,226 @@
+"""Building the file of a `Replica` from a stream of customers and subscriptions, in bounded memory.
+
+The stream may come in any order. It is staged in a scratch database, sorted there by SQLite, which spills to disk, and
+merged into the final tables in the order of their keys, so that their pages are full and were each written once. The
+file appears under its name whole and synced, or not at all. Reasons and authors are left out: no decision needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from tiergate.errors import ReplicaError
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Customer, Extra, Override, Subscription, Suspension
+from tiergate.sidecar.replica import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["ReplicaFile", "build_replica", "content_digest"]
+
+_CACHE_KIB: Final = 32 * 1024
+_UNSAFE_AND_FAST: Final = (
+    "PRAGMA journal_mode = OFF",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA temp_store = FILE",
+    f"PRAGMA cache_size = -{_CACHE_KIB}",
+)
+_HASH_CHUNK: Final = 1024 * 1024
+
+
+class ReplicaFile(msgspec.Struct, frozen=True):
+    """A replica as it was built: its file name, its size in bytes, the SHA-256 of its bytes in hex, what it holds.
+
+    `most_held` is the largest sum of item quantities of one customer, `most_overridden` that of override numbers, in
+    units: no total of anybody is above `most_held` × (the largest number of the catalog) + `most_overridden`.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    customers: int
+    subscriptions: int
+    most_held: int
+    most_overridden: int
+
+
+def build_replica(path: Path, subjects: Iterable[Customer | Subscription]) -> ReplicaFile:
+    """Write `path` from customers and subscriptions in any order. It is replaced, if it exists, by one rename.
+
+    Ids must be unique and every subscription's customer must be among the customers; whoever reads subjects files
+    proves that with places in the file, here it is only refused. What `subjects` raises passes through.
+
+    Raises:
+        ReplicaError: an id stands twice, a customer is missing, or the disk is full or otherwise refuses.
+    """
+    staged, unfinished = path.with_name(f".{path.name}.staged"), path.with_name(f".{path.name}.part")
+    try:
+        for scratch in (staged, unfinished):
+            scratch.unlink(missing_ok=True)
+            os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        with closing(_open(staged)) as source:
+            _stage(source, subjects)
+            with closing(_open(unfinished)) as target:
+                merged = _Merge(source)
+                merged.write(target)
+        size, sha256 = _sync(unfinished)
+        unfinished.replace(path)
+        _sync_folder(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise ReplicaError(f"replica `{path}` cannot be written: {error}") from error
+    finally:
+        staged.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+    return ReplicaFile(
+        path.name,
+        size,
+        sha256,
+        merged.customers,
+        merged.subscriptions,
+        merged.most_held,
+        merged.most_overridden,
+    )
+
+
+def content_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in _UNSAFE_AND_FAST:
+        connection.execute(pragma)
+    return connection
+
+
+def _stage(source: sqlite3.Connection, subjects: Iterable[Customer | Subscription]) -> None:
+    source.execute("CREATE TABLE staged_customers (id TEXT NOT NULL, record BLOB NOT NULL)")
+    source.execute(
+        "CREATE TABLE staged_subscriptions (customer TEXT NOT NULL, id TEXT NOT NULL, record BLOB NOT NULL,"
+        " held INTEGER NOT NULL, overridden INTEGER NOT NULL)"
+    )
+    encode = msgspec.msgpack.Encoder().encode
+    insert = source.execute
+    insert("BEGIN")
+    for subject in subjects:
+        if isinstance(subject, Customer):
+            insert("INSERT INTO staged_customers VALUES (?, ?)", (subject.id, encode(_public_customer(subject))))
+        else:
+            held = sum([item.quantity for item in subject.items])
+            overridden = sum([_units(override) for override in subject.overrides])
+            record = encode(_public_subscription(subject))
+            row = (subject.customer, subject.id, record, min(held, MAX_TOTAL_UNITS), min(overridden, MAX_TOTAL_UNITS))
+            insert("INSERT INTO staged_subscriptions VALUES (?, ?, ?, ?, ?)", row)
+    insert("COMMIT")
+
+
+class _Merge:
+    """Joins what is staged into records, in the order of the customers' ids, and counts along."""
+
+    def __init__(self, source: sqlite3.Connection) -> None:
+        self._source = source
+        self.customers = self.subscriptions = self.most_held = self.most_overridden = 0
+
+    def write(self, target: sqlite3.Connection) -> None:
+        """Write all tables of the replica."""
+        target.execute("CREATE TABLE customers (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID")
+        target.execute("CREATE TABLE subscriptions (id TEXT PRIMARY KEY, customer TEXT NOT NULL) WITHOUT ROWID")
+        target.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID")
+        target.execute("BEGIN")
+        target.executemany("INSERT INTO customers VALUES (?, ?)", self._records())
+        target.executemany(
+            "INSERT INTO subscriptions VALUES (?, ?)",
+            self._source.execute("SELECT id, customer FROM staged_subscriptions ORDER BY id"),
+        )
+        meta = (("format", FORMAT), ("customers", self.customers), ("subscriptions", self.subscriptions))
+        target.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+        target.execute("COMMIT")
+
+    def _records(self) -> Iterator[tuple[str, bytes]]:
+        held = self._source.execute(
+            "SELECT customer, record, held, overridden FROM staged_subscriptions ORDER BY customer, id"
+        )
+        row = held.fetchone()
+        for customer, record in self._source.execute("SELECT id, record FROM staged_customers ORDER BY id"):
+            subscriptions: list[bytes] = []
+            quantity = overridden = 0
+            while row is not None and row[0] == customer:
+                subscriptions.append(row[1])
+                quantity += row[2]
+                overridden += row[3]
+                row = held.fetchone()
+            if row is not None and row[0] < customer:
+                break
+            self.customers += 1
+            self.subscriptions += len(subscriptions)
+            self.most_held = max(self.most_held, quantity)
+            self.most_overridden = max(self.most_overridden, overridden)
+            # The bytes of a `SubjectRecord`: an array of the customer and an array of the subscriptions.
+            yield customer, b"".join((b"\x92", record, _array_header(len(subscriptions)), *subscriptions))
+        if row is not None:
+            raise ReplicaError(f"a subscription names customer `{row[0]}`, which there is not")
+
+
+def _array_header(length: int) -> bytes:
+    """How MessagePack begins an array."""
+    if length < 16:
+        return bytes((0x90 | length,))
+    return b"\xdc" + length.to_bytes(2) if length < 65536 else b"\xdd" + length.to_bytes(4)
+
+
+def _public_customer(customer: Customer) -> Customer:
+    if not (customer.overrides or customer.suspensions):
+        return customer
+    return replace(customer, overrides=_overrides(customer.overrides), suspensions=_suspensions(customer.suspensions))
+
+
+def _public_subscription(subscription: Subscription) -> Subscription:
+    if not (subscription.overrides or subscription.suspensions):
+        return subscription
+    overrides, suspensions = _overrides(subscription.overrides), _suspensions(subscription.suspensions)
+    return replace(subscription, overrides=overrides, suspensions=suspensions)
+
+
+def _overrides(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+    return tuple(replace(override, author="", reason="") for override in overrides)
+
+
+def _suspensions(suspensions: tuple[Suspension, ...]) -> tuple[Suspension, ...]:
+    return tuple(replace(suspension, reason="") for suspension in suspensions)
+
+
+def _units(override: Override) -> int:
+    return override.value.units if isinstance(override.value, Amount | Extra) else 0
+
+
+def _sync(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+    return size, content_digest(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
