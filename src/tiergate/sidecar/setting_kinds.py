@@ -1,0 +1,147 @@
+"""The kinds of values that settings have: how each is read from a flag, a variable or a settings file."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BOOLEAN", "BYTES", "COUNT", "HOST", "MODE", "PATH", "PORT", "SECONDS", "SHARE", "TEXT", "Kind", "choice"]
+
+T = TypeVar("T")
+
+_UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """How the text of a value is read and shown.
+
+    `read` raises `ValueError` with what the value must be. `types`: what may stand for it in a settings file, where
+    numbers and booleans have types of their own.
+    """
+
+    word: str
+    read: Callable[[str], T]
+    show: Callable[[T], str] = str
+    types: tuple[type, ...] = (str,)
+
+    def from_file(self, value: object) -> T:
+        """Read what a settings file says.
+
+        Raises:
+            ValueError: what the value must be.
+        """
+        if type(value) not in self.types:
+            raise ValueError(f"must be {_TYPE_WORDS[self.types[0]]}")
+        if isinstance(value, bool):
+            return self.read(str(value).lower())
+        return self.read(f"{value:.9f}" if isinstance(value, float) else str(value))
+
+
+_TYPE_WORDS = {str: "a string", int: "an integer", float: "a number", bool: "`true` or `false`"}
+
+
+def _read_text(text: str) -> str:
+    if _PRINTABLE.fullmatch(text) is None:
+        raise ValueError("must be text without control characters")
+    return text
+
+
+def _read_path(text: str) -> Path:
+    return Path(_read_text(text))
+
+
+def _read_boolean(text: str) -> bool:
+    match text.lower():
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+        case _:
+            raise ValueError("must be `true` or `false`")
+
+
+def _show_boolean(value: bool) -> str:  # noqa: FBT001 - the value itself
+    return "true" if value else "false"
+
+
+def _read_integer(text: str, least: int, most: int, rule: str) -> int:
+    if re.fullmatch(r"\d{1,18}", text, re.ASCII) is None or not least <= int(text) <= most:
+        raise ValueError(rule)
+    return int(text)
+
+
+def _read_port(text: str) -> int:
+    return _read_integer(text, 0, 65535, "must be a port, 0 to 65535")
+
+
+def _read_count(text: str) -> int:
+    return _read_integer(text, 1, 10**12, "must be a whole number of at least 1")
+
+
+def _read_mode(text: str) -> int:
+    if re.fullmatch(r"0?[0-7]{3}", text, re.ASCII) is None:
+        raise ValueError("must be three octal digits, such as `660`")
+    return int(text, 8)
+
+
+def _read_seconds(text: str) -> float:
+    return _read_decimal(text, 0.001, 86400.0, "must be a number of seconds, more than 0 and at most 86400")
+
+
+def _read_share(text: str) -> float:
+    return _read_decimal(text, 0.0, 1.0, "must be a number from 0 to 1")
+
+
+def _read_decimal(text: str, least: float, most: float, rule: str) -> float:
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) is None or not least <= float(text) <= most:
+        raise ValueError(rule)
+    return float(text)
+
+
+def _read_bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,15}) ?([a-z]*)", text.lower(), re.ASCII)
+    if match is None or match[2] not in _UNITS or not int(match[1]):
+        raise ValueError("must be a size, such as `65536`, `512KiB` or `1MiB`")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _show_bytes(size: int) -> str:
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)
+
+
+def _show_decimal(value: float) -> str:
+    return str(int(value)) if math.floor(value) == value else str(value)
+
+
+def choice(*words: str) -> Kind[str]:
+    """One of some words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError("must be one of " + ", ".join(f"`{word}`" for word in words))
+        return text
+
+    return Kind("|".join(words), read)
+
+
+TEXT: Kind[str] = Kind("text", _read_text)
+HOST: Kind[str] = Kind("address", _read_text)
+PATH: Kind[Path] = Kind("path", _read_path)
+PORT: Kind[int] = Kind("port", _read_port, types=(int,))
+COUNT: Kind[int] = Kind("number", _read_count, types=(int,))
+MODE: Kind[int] = Kind("mode", _read_mode, lambda mode: f"{mode:03o}")
+SECONDS: Kind[float] = Kind("seconds", _read_seconds, _show_decimal, types=(float, int))
+SHARE: Kind[float] = Kind("share", _read_share, _show_decimal, types=(float, int))
+BYTES: Kind[int] = Kind("size", _read_bytes, _show_bytes, types=(str, int))
+BOOLEAN: Kind[bool] = Kind("boolean", _read_boolean, _show_boolean, types=(bool,))

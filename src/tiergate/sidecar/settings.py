@@ -1,0 +1,165 @@
+"""The sidecar's settings: one typed table, from which flags, environment, file and reference page are made.
+
+Every field of :class:`Settings` is one setting. The field `probe_port` is the flag `--probe-port`, the variable
+`TIERGATE_PROBE_PORT` and the key `probe-port` of the settings file. Where they come from: `setting_sources`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - the table is made from the annotations
+from typing import Annotated, Any, Final
+
+from tiergate.sidecar.setting_kinds import (
+    BOOLEAN,
+    BYTES,
+    COUNT,
+    HOST,
+    MODE,
+    PATH,
+    PORT,
+    SECONDS,
+    SHARE,
+    TEXT,
+    Kind,
+    choice,
+)
+
+__all__ = ["PREFIX", "SETTINGS", "Setting", "Settings"]
+
+PREFIX: Final = "TIERGATE_"
+"""What the name of every variable begins with."""
+
+_DECIDED_ON: Final = "What is decided on"
+_LISTENS: Final = "Where it listens"
+_MAY_ASK: Final = "Who may ask"
+_BOUNDS: Final = "Bounds"
+_LOGS: Final = "Logs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    group: str
+    kind: Kind[Any]
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `many`: it may be given several times; `group`: the part of the page where it stands."""
+
+    name: str
+    kind: Kind[Any]
+    group: str
+    help: str
+    many: bool
+    default: Any
+
+    @property
+    def field(self) -> str:
+        """The field of :class:`Settings`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """The flag of the command line."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.field.upper()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything that the sidecar can be told. Made by `resolve`; durations in seconds, sizes in bytes."""
+
+    catalog: Annotated[
+        tuple[Path, ...],
+        _Row(_DECIDED_ON, PATH, "A catalog file, or a folder of them; several are read as one. Required."),
+    ] = ()
+    subjects: Annotated[
+        tuple[Path, ...],
+        _Row(_DECIDED_ON, PATH, "A subjects file (YAML, JSON, or NDJSON where there are many), or a folder. Required."),
+    ] = ()
+    rules: Annotated[Path | None, _Row(_DECIDED_ON, PATH, "A folder of your own rules, as `.cedar` files.")] = None
+    data: Annotated[
+        Path | None,
+        _Row(
+            _DECIDED_ON,
+            PATH,
+            "A folder that keeps what was loaded, so that a restart is ready at once and outlives broken files. "
+            "Without it, a private temporary folder is used and removed at the end.",
+        ),
+    ] = None
+
+    host: Annotated[
+        str, _Row(_LISTENS, HOST, "The address of the API. Beyond loopback it needs `token-file` or `insecure`.")
+    ] = "127.0.0.1"
+    port: Annotated[int, _Row(_LISTENS, PORT, "The port of the API; 0 takes any free one.")] = 8437
+    uds: Annotated[Path | None, _Row(_LISTENS, PATH, "A Unix socket that serves the API as well.")] = None
+    uds_mode: Annotated[int, _Row(_LISTENS, MODE, "Who may connect to the Unix socket, as file permissions.")] = 0o600
+    uds_group: Annotated[
+        str | None, _Row(_LISTENS, TEXT, "The group, by name or number, that owns the Unix socket.")
+    ] = None
+    probe_host: Annotated[str, _Row(_LISTENS, HOST, "The address of probes, status and metrics.")] = "0.0.0.0"  # noqa: S104 - whoever probes is outside
+    probe_port: Annotated[
+        int, _Row(_LISTENS, PORT, "The port of probes, status and metrics; 0 takes any free one.")
+    ] = 8438
+
+    token_file: Annotated[
+        Path | None,
+        _Row(_MAY_ASK, PATH, "A file with the token that every request must then carry, as `Authorization: Bearer …`."),
+    ] = None
+    insecure: Annotated[bool, _Row(_MAY_ASK, BOOLEAN, "Listen beyond loopback without a token.")] = False
+    allowed_host: Annotated[
+        tuple[str, ...],
+        _Row(_MAY_ASK, TEXT, "A name that requests may have in `Host`, beside loopback's own names."),
+    ] = ()
+    allowed_origin: Annotated[
+        tuple[str, ...],
+        _Row(_MAY_ASK, TEXT, "An origin whose web pages may ask, such as `https://console.example`."),
+    ] = ()
+
+    max_body: Annotated[int, _Row(_BOUNDS, BYTES, "The largest body of a request.")] = 1024**2
+    max_connections: Annotated[
+        int, _Row(_BOUNDS, COUNT, "The most connections at once; requests on further ones are answered with 503.")
+    ] = 4096
+    request_timeout: Annotated[
+        float, _Row(_BOUNDS, SECONDS, "How long a client may take to send one whole request.")
+    ] = 10.0
+    keep_alive: Annotated[float, _Row(_BOUNDS, SECONDS, "How long a connection may be idle before it is closed.")] = (
+        75.0
+    )
+    shutdown_timeout: Annotated[
+        float, _Row(_BOUNDS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
+    ] = 10.0
+
+    log_format: Annotated[
+        str, _Row(_LOGS, choice("auto", "console", "json"), "`auto` is `console` at a terminal, else `json`.")
+    ] = "auto"
+    log_level: Annotated[
+        str, _Row(_LOGS, choice("debug", "info", "warning", "error"), "The least level that is logged.")
+    ] = "info"
+    decision_log: Annotated[
+        str | None,
+        _Row(_LOGS, TEXT, "Where decisions are logged, one JSON object a line: a file, or `-` for standard output."),
+    ] = None
+    decision_log_sample: Annotated[float, _Row(_LOGS, SHARE, "The share of the decisions that is logged.")] = 1.0
+
+
+def _table() -> tuple[Setting, ...]:
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    rows = []
+    for field in dataclasses.fields(Settings):
+        row: _Row = hints[field.name].__metadata__[0]
+        name = field.name.replace("_", "-")
+        rows.append(Setting(name, row.kind, row.group, row.help, isinstance(field.default, tuple), field.default))
+    return tuple(rows)
+
+
+SETTINGS: Final = _table()
+"""The table, in the order of the reference page."""
