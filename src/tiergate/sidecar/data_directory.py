@@ -1,0 +1,178 @@
+"""The folder in which a sidecar keeps what it decides by, and the record of what was last in force.
+
+    state.json              what is in force: publication, revision, replica, and the sources that they were made of
+    bundles/<revision>/     a bundle, named by the hex digits of its revision
+    subjects/<n>.sqlite     a replica, numbered in the order of their making
+    lock                    held by the sidecar that uses the folder
+
+`state.json` is replaced by a rename once what it names is on disk, so that it always names something whole. Whatever
+else lies here belongs to nobody: to a load that failed, or to a past publication.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+
+from tiergate.errors import SettingsError
+from tiergate.model import Instant
+from tiergate.model.canonical import canonical_json
+from tiergate.sidecar.replica_builder import ReplicaFile
+from tiergate.sidecar.sources import FileStamp
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+__all__ = ["FORMAT", "DataDirectory", "LoadedFiles", "Standing"]
+
+FORMAT: Final = 1
+"""The layout of `state.json`; another one is not read."""
+
+_STATE: Final = "state.json"
+
+
+class LoadedFiles(msgspec.Struct, frozen=True):
+    """Files that were loaded: their stamps when reading began, the digest of what was read, and who made of it what.
+
+    `maker` is the digest of what Tiergate itself brings; `digest` depends on it too.
+    """
+
+    stamps: tuple[FileStamp, ...]
+    digest: str
+    maker: str
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force, or is to be: a bundle and the replica that was validated against its index.
+
+    `index_digest` is of that index. `published_at`: when this publication came into force.
+    """
+
+    format: int = FORMAT
+    publication: int
+    published_at: Instant
+    revision: str
+    index_digest: str
+    replica: ReplicaFile
+    catalog: LoadedFiles
+    subjects: LoadedFiles
+
+
+class DataDirectory:
+    """An open data directory. Close it to let another sidecar use it; a temporary one is then removed."""
+
+    def __init__(self, root: Path, *, temporary: bool = False) -> None:
+        """Use `open` instead."""
+        self.root = root
+        self._temporary = temporary
+        self._lock = -1
+
+    @classmethod
+    def open(cls, root: Path | None) -> Self:
+        """Make and lock `root`, or a private temporary folder where none is given.
+
+        Raises:
+            SettingsError: the folder cannot be made or written, or another sidecar uses it.
+        """
+        temporary = root is None
+        try:
+            path = Path(tempfile.mkdtemp(prefix="tiergate-")) if root is None else root.absolute()
+            directory = cls(path, temporary=temporary)
+            for folder in (path, directory.bundles, directory.subjects, directory.scratch):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SettingsError("data", f"folder `{root}` cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(directory._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(directory._lock)
+            raise SettingsError("data", f"folder `{root}` is in use by another sidecar") from error
+        return directory
+
+    @property
+    def bundles(self) -> Path:
+        """The folder of the bundles."""
+        return self.root / "bundles"
+
+    @property
+    def subjects(self) -> Path:
+        """The folder of the replicas."""
+        return self.root / "subjects"
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what SQLite sorts on disk."""
+        return self.root / "scratch"
+
+    def bundle(self, revision: str) -> Path:
+        """Where the bundle of a revision stands."""
+        return self.bundles / revision.removeprefix("sha256:")
+
+    def replica(self, file: ReplicaFile) -> Path:
+        """Where a replica stands."""
+        return self.subjects / file.name
+
+    def paths(self, standing: Standing) -> tuple[Path, Path]:
+        """Where the bundle and the replica of a publication stand."""
+        return self.bundle(standing.revision), self.replica(standing.replica)
+
+    def next_replica(self) -> Path:
+        """A name that no replica has had as far as can be seen."""
+        numbers = (int(path.stem) for path in self.subjects.glob("*.sqlite") if path.stem.isdigit())
+        return self.subjects / f"{max(numbers, default=0) + 1}.sqlite"
+
+    def read(self) -> Standing | None:
+        """What was last in force, if that is on record and readable."""
+        try:
+            standing = msgspec.json.decode((self.root / _STATE).read_bytes(), type=Standing)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return standing if standing.format == FORMAT else None
+
+    def write(self, standing: Standing) -> None:
+        """Put on record what is in force, so that it survives a loss of power.
+
+        Raises:
+            OSError: the disk is full or otherwise refuses; the former record stays.
+        """
+        unfinished = self.root / f".{_STATE}"
+        with unfinished.open("wb") as file:
+            file.write(canonical_json(standing))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self.root / _STATE)
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sweep(self, kept: Collection[Path]) -> None:
+        """Remove all bundles and replicas, finished or not, but these. Not while a load writes here.
+
+        What cannot be removed is left for the next time.
+        """
+        for folder in (self.bundles, self.subjects, self.scratch):
+            for path in folder.iterdir():
+                if path in kept:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
+    def close(self) -> None:
+        """Let go of the folder; remove it if it was a temporary one."""
+        if self._temporary:
+            shutil.rmtree(self.root, ignore_errors=True)
+        os.close(self._lock)

@@ -1,0 +1,282 @@
+"""File mode: what is in force follows a catalog, rules and subjects on disk.
+
+What is heavy happens in the loader's process; here is only when to load, and what to do with the outcome. A load that
+fails, for whatever reason, leaves in force what was. What the operator must mend is tried again, ever less often; what
+an author must mend is tried again when the files change.
+
+With a data directory that outlives the process, so does the last good state. It is served at once where the files'
+stamps say that nothing changed, while a load proves it by their digests; else it is what remains if they cannot be
+loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from msgspec.structs import replace
+
+from tiergate.bundle import MANIFEST, Bundle
+from tiergate.engine import Engine
+from tiergate.errors import BundleError, OperatorError, ReplicaError
+from tiergate.sidecar.load_job import Job, Outcome
+from tiergate.sidecar.load_report import LoadReport
+from tiergate.sidecar.loader_process import LOADER, run_loader
+from tiergate.sidecar.replica import Replica
+from tiergate.sidecar.sources import stamp_files
+from tiergate.sidecar.state import Generation
+from tiergate.sidecar.watch import watch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.engine import CacheLimits
+    from tiergate.sidecar.data_directory import DataDirectory, Standing
+    from tiergate.sidecar.sources import FileStamp, Sources
+    from tiergate.sidecar.state import State, StatusReport
+
+__all__ = ["FileMode"]
+
+_SETTLE: Final = 0.1
+"""Seconds for which files must not have changed before they are read."""
+
+_FIRST_RETRY: Final = 1.0
+_LAST_RETRY: Final = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class FileMode:
+    """Keeps `state` at what the sources say. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        directory: DataDirectory,
+        state: State,
+        *,
+        limits: CacheLimits | None = None,
+        loader: Sequence[str] = LOADER,
+    ) -> None:
+        """Prepare; `run` does the work. `loader` is the command of the loader's process."""
+        self._sources = sources
+        self._paths = (*sources.catalog_paths, *sources.subject_paths)
+        self._directory = directory
+        self._state = state
+        self._limits = limits
+        self._loader = loader
+        self._wake = asyncio.Event()
+        self._report = LoadReport(sources)
+        self._standing = directory.read()
+        self._publication = 0 if self._standing is None else self._standing.publication
+        self._proved = False
+        self._held: _Held | None = None
+        self._retired: list[_Retired] = []
+        self._attempted: tuple[FileStamp, ...] = ()
+        self._retry_after = _FIRST_RETRY
+        self._mend_after = _FIRST_RETRY
+        self._retry_at: float | None = None
+
+    def report(self) -> StatusReport:
+        """What `/status` and the metrics say of the work."""
+        return self._report.status
+
+    async def run(self) -> None:
+        """Load, then follow the sources, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch(self._paths, self._wake))
+            standing = self._standing
+            stamps = await self._stamps()
+            if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
+                await self._serve_standing()
+            while True:
+                await self._load()
+                await self._sweep()
+                await self._change()
+
+    # ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _load(self) -> None:
+        """Load once. Whatever comes of it, the last good state is in force afterwards, if there is one."""
+        self._attempted = await self._stamps()
+        self._report.begin(self._attempted)
+        began = time.monotonic()
+        job = Job(self._sources, str(self._directory.root), self._standing, verify=not self._proved)
+        outcome = await run_loader(job, self._loader)
+        if outcome.changed:
+            self._report.interrupt()
+            self._retry_at = time.monotonic() + _SETTLE
+            return
+        if outcome.error is None:
+            self._proved = True
+            if self._held is not None:
+                self._held.forgive()
+            try:
+                await self._take(outcome.standing)
+            except (OperatorError, OSError) as error:
+                outcome = Outcome(error=str(error))
+        self._plan_retry(failed=outcome.error is not None)
+        if self._state.current is None:
+            await self._serve_standing()
+        serving = self._state.current is not None
+        self._report.end(outcome, time.monotonic() - began, self._state.clock(), serving=serving)
+
+    async def _take(self, standing: Standing | None) -> None:
+        """Put in force what a load made, as a new publication where it is not what was published last.
+
+        Raises:
+            OperatorError, OSError: it cannot be opened or put on record; nothing has changed.
+        """
+        before = self._standing
+        if standing is None:
+            self._standing = None
+        elif before is None or (before.revision, before.replica) != (standing.revision, standing.replica):
+            new = replace(standing, publication=self._publication + 1, published_at=self._state.clock())
+            held = await asyncio.to_thread(self._open, new)
+            await asyncio.to_thread(self._directory.write, new)
+            self._put_in_force(new, held)
+        elif standing != before:
+            await asyncio.to_thread(self._directory.write, standing)
+            self._standing = standing
+
+    async def _serve_standing(self) -> None:
+        """Put in force what was last good, if there is such a thing and it can be opened."""
+        if self._standing is None:
+            return
+        try:
+            held = await asyncio.to_thread(self._open, self._standing)
+        except (OperatorError, OSError) as error:
+            _log.warning("what was last in force cannot be opened", error=str(error))
+            self._standing = None
+        else:
+            self._put_in_force(self._standing, held)
+
+    def _open(self, standing: Standing) -> _Held:
+        return _Held(self._directory, standing, self._limits)
+
+    def _put_in_force(self, standing: Standing, held: _Held) -> None:
+        current = self._state.current
+        number = 1 if current is None else current.number + 1
+        self._state.install(
+            Generation(number, held.engine, standing.publication, standing.revision, self._state.clock())
+        )
+        if self._held is not None:
+            self._retired.append(_Retired(self._held))
+        self._held = held
+        self._standing = standing
+        self._publication = standing.publication
+        self._report.hold(standing.replica.customers, standing.replica.subscriptions)
+        _log.info(
+            "in force",
+            publication=standing.publication,
+            revision=standing.revision,
+            customers=standing.replica.customers,
+            subscriptions=standing.replica.subscriptions,
+        )
+
+    # ── between loads ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _plan_retry(self, *, failed: bool) -> None:
+        if failed:
+            self._retry_at = time.monotonic() + self._retry_after
+            self._retry_after = min(2 * self._retry_after, _LAST_RETRY)
+        else:
+            self._retry_at = None
+            self._retry_after = _FIRST_RETRY
+
+    async def _change(self) -> None:
+        """Wait until there is a reason to load: settled changes of the files, damage on disk, or a planned retry."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._retired:
+                await self._sweep()
+            if self._held is not None and self._held.damaged and self._retry_at is None:
+                _log.error("a file of what is in force cannot be read", remedy="it is proved, and made anew if torn")
+                self._proved = False
+                self._retry_at = time.monotonic() + self._mend_after
+                self._mend_after = min(2 * self._mend_after, _LAST_RETRY)
+            if self._retry_at is not None and time.monotonic() >= self._retry_at:
+                return
+            if await self._stamps() != self._attempted:
+                await self._settle()
+                return
+
+    async def _settle(self) -> None:
+        """Wait until the files have not changed for a moment: an editor writes in steps."""
+        before = await self._stamps()
+        while True:
+            await asyncio.sleep(_SETTLE)
+            now = await self._stamps()
+            if now == before:
+                return
+            before = now
+
+    async def _stamps(self) -> tuple[FileStamp, ...]:
+        return await asyncio.to_thread(stamp_files, self._paths)
+
+    async def _sweep(self) -> None:
+        """Remove from disk what nobody decides by any more. Not while a load is under way."""
+        self._retired = [retired for retired in self._retired if retired.in_use()]
+        kept = {path for retired in self._retired for path in retired.paths}
+        if self._held is not None:
+            kept.update(self._held.paths)
+        if self._standing is not None:
+            kept.update(self._directory.paths(self._standing))
+        await asyncio.to_thread(self._directory.sweep, kept)
+
+
+class _WatchedBundle(Bundle):
+    """A bundle that remembers whether a file of it could not be read."""
+
+    damaged = False
+
+    def content(self, path: str) -> bytes:
+        try:
+            return super().content(path)
+        except BundleError:
+            self.damaged = True
+            raise
+
+
+class _Held:
+    """The files of one publication, opened, and the engine that decides by them."""
+
+    def __init__(self, directory: DataDirectory, standing: Standing, limits: CacheLimits | None) -> None:
+        """Open them.
+
+        Raises:
+            BundleError, ReplicaError: they are not what the record says that they are.
+        """
+        self.paths = bundle_path, replica_path = directory.paths(standing)
+        self.bundle = _WatchedBundle.open(bundle_path)
+        if self.bundle.revision != standing.revision:
+            raise BundleError(MANIFEST, f"is that of `{self.bundle.revision}`, not of `{standing.revision}`")
+        self.replica = Replica(replica_path)
+        if self.replica.size != standing.replica.size:
+            raise ReplicaError(f"replica `{replica_path}` is not of `{standing.replica.size}` bytes")
+        self.engine = Engine(self.bundle, self.replica, publication=standing.publication, limits=limits)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something could not be read."""
+        return self.bundle.damaged or self.replica.damaged
+
+    def forgive(self) -> None:
+        """Forget the damage, because everything on disk was proved since."""
+        self.bundle.damaged = self.replica.damaged = False
+
+
+class _Retired:
+    """The files of a publication that is no longer in force, and whether an answer under way still needs them."""
+
+    def __init__(self, held: _Held) -> None:
+        self.paths = held.paths
+        self._engine = weakref.ref(held.bundle)
+
+    def in_use(self) -> bool:
+        """Say whether somebody holds on to it."""
+        return self._engine() is not None

@@ -1,0 +1,85 @@
+"""How a load's outcome is told: in the report behind `/status` and the metrics, and in the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from msgspec.structs import replace
+
+from tiergate.sidecar.sources import MISSING
+from tiergate.sidecar.state import SourceReport, StatusReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.model import Instant
+    from tiergate.sidecar.load_job import Outcome
+    from tiergate.sidecar.sources import FileStamp, Sources
+
+__all__ = ["LoadReport"]
+
+_LOGGED_PROBLEMS: Final = 20
+
+_log = structlog.get_logger(__name__)
+
+
+class LoadReport:
+    """The newest report, kept up to date by file mode."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.status = StatusReport(mode="files", sources=_source_reports(sources, ()), loading=True)
+
+    def begin(self, stamps: Sequence[FileStamp]) -> None:
+        """A load of the files with these stamps begins."""
+        self.status = replace(self.status, loading=True, sources=_source_reports(self._sources, stamps))
+
+    def hold(self, customers: int, subscriptions: int) -> None:
+        """As many subjects are in force now."""
+        self.status = replace(self.status, customers=customers, subscriptions=subscriptions)
+
+    def interrupt(self) -> None:
+        """The load came to nothing because the files changed under it."""
+        _log.info("the files changed while they were read, reading them again")
+
+    def end(self, outcome: Outcome, seconds: float, now: Instant, *, serving: bool) -> None:
+        """A load ended at `now` after `seconds`; `serving`: there is something in force, whatever it came to."""
+        error = _summary(outcome)
+        status = replace(self.status, loading=False, error=error, problems=outcome.problems)
+        if error is None:
+            self.status = replace(status, loads=status.loads + 1, loaded_at=now, load_seconds=round(seconds, 3))
+            _log.info("loaded", seconds=round(seconds, 3))
+            return
+        self.status = replace(status, failures=status.failures + 1, failed_at=now)
+        for problem in outcome.problems[:_LOGGED_PROBLEMS]:
+            _log.error("problem in a file", problem=str(problem))
+        _log.error(
+            "load failed",
+            error=error,
+            in_force="the last good state" if serving else "nothing: no check can be decided until this is mended",
+        )
+
+
+def _summary(outcome: Outcome) -> str | None:
+    """Why a load failed, in one line; none where it did not."""
+    if outcome.error is not None:
+        return outcome.error
+    if not outcome.problems:
+        return None
+    more = outcome.problem_count - 1
+    return str(outcome.problems[0]) + (f" (and {more} more)" if more > 0 else "")
+
+
+def _source_reports(sources: Sources, stamps: Sequence[FileStamp]) -> tuple[SourceReport, ...]:
+    named = [("catalog", path) for path in sources.catalog]
+    named += [("rules", sources.rules)] if sources.rules else []
+    named += [("subjects", path) for path in sources.subjects]
+    return tuple(
+        SourceReport(kind=kind, location=location, changed_at=_changed_at(location, stamps)) for kind, location in named
+    )
+
+
+def _changed_at(location: str, stamps: Sequence[FileStamp]) -> Instant | None:
+    inside = (stamp for stamp in stamps if stamp.path == location or stamp.path.startswith(location + "/"))
+    return max((stamp.mtime_ns // 1_000_000 for stamp in inside if stamp.size != MISSING), default=None)

@@ -1,0 +1,126 @@
+"""The files that file mode reads: when they changed, what is in them, and where a change would show.
+
+A *stamp* is what `stat` says of a file; equal stamps mean that a file was not touched, as far as `stat` can tell. A
+*digest* is made of the files' bytes and proves it. Folders count with the files in them that are not hidden.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["MISSING", "FileStamp", "Sources", "digest_files", "folders_to_watch", "stamp_files"]
+
+MISSING: Final = -1
+"""The size of a file that does not exist or cannot be looked at."""
+
+_CHUNK: Final = 1024 * 1024
+_MOST_LINKS: Final = 40
+
+
+class FileStamp(msgspec.Struct, frozen=True, array_like=True):
+    """A file as `stat` sees it, links followed: its path as given, size, time of change in nanoseconds, and inode."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Where a catalog, the users' rules and the subjects stand. Paths are absolute."""
+
+    catalog: tuple[str, ...]
+    subjects: tuple[str, ...]
+    rules: str | None = None
+
+    @property
+    def catalog_paths(self) -> tuple[Path, ...]:
+        """Everything that a bundle is made of."""
+        return tuple(Path(path) for path in (*self.catalog, *((self.rules,) if self.rules else ())))
+
+    @property
+    def subject_paths(self) -> tuple[Path, ...]:
+        """Everything that a replica is made of, beside the catalog's index."""
+        return tuple(Path(path) for path in self.subjects)
+
+
+def stamp_files(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
+    """Stamp every file that `paths` name or, where they are folders, hold. What cannot be read is `MISSING`."""
+    return tuple(_stamp(path) for path in _files(paths))
+
+
+def digest_files(paths: Iterable[Path], *, salt: bytes = b"") -> str:
+    """The SHA-256, in hex, of the names and bytes of these files, and of `salt`.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    whole = hashlib.sha256(salt)
+    for path in _files(paths):
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        whole.update(b"%s\0%s\n" % (os.fsencode(path.name), digest.hexdigest().encode()))
+    return whole.hexdigest()
+
+
+def folders_to_watch(paths: Iterable[Path]) -> frozenset[Path]:
+    """The existing folders in which a change of `paths`, or of a link on the way to them, shows as an event.
+
+    A file is replaced by a rename in its folder, or by a link on its path being replaced in *its* folder: that is how
+    Kubernetes updates a mounted ConfigMap (`catalog.yaml` is a link to `..data/catalog.yaml`, `..data` a link that is
+    exchanged). Where something does not exist yet, the nearest folder that does is watched.
+    """
+    return frozenset(folder for path in paths for folder in _folders(Path(os.path.abspath(path))))  # noqa: PTH100 - links are followed one by one
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        try:
+            inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        except OSError:
+            inside = [path]
+        yield from (file for file in inside if file == path or not (file.name.startswith(".") or file.is_dir()))
+
+
+def _stamp(path: Path) -> FileStamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return FileStamp(str(path), MISSING, 0, 0)
+    return FileStamp(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Walk from the root to `path` as the kernel does, naming each folder whose entry decides where the walk goes."""
+    here = Path(path.anchor)
+    left = list(path.parts[1:])
+    links = 0
+    while left:
+        part = left.pop(0)
+        step = here / part
+        try:
+            target = step.readlink()
+        except OSError:  # not a link, or not there
+            if not step.exists():
+                yield here
+                return
+            here = here.parent if part == ".." else step
+            continue
+        yield here
+        links += 1
+        if links > _MOST_LINKS:
+            return
+        if target.is_absolute():
+            here = Path(target.anchor)
+        left = [*(target.parts[1:] if target.is_absolute() else target.parts), *left]
+    yield here if here.is_dir() else here.parent
