@@ -20,8 +20,11 @@ FOREVER: Instant = 2**62
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _TEXT = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?",
+    re.ASCII,
 )
 
 
@@ -56,7 +59,11 @@ def parse_instant(text: str) -> Instant:
         msg = f"is no instant that exists: {error}"
         raise ValueError(msg) from None
     millis = int(((fraction or ".0")[1:] + "00")[:3])
-    return since // _MILLISECOND + millis
+    instant = since // _MILLISECOND + millis
+    if not _FIRST <= instant <= _LAST:
+        msg = "lies outside the years 1 to 9999 in UTC"
+        raise ValueError(msg)
+    return instant
 
 
 def format_instant(instant: Instant) -> str:
