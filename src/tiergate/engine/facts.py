@@ -188,14 +188,21 @@ class _Tally:
             self._raise(own, holding.subscription, override)
             self.total.merge(own)
 
-    def customer(self, override: Override) -> None:
-        """Put the customer's override in place of the total, or the total at least at it."""
+    def customer(self, override: Override, *, live: bool) -> None:
+        """Put the customer's override in place of the total, or the total at least at it.
+
+        What stands in place of the total also stands in place of what was paused or taken below it. Without any
+        subscription there is nothing but the override, so that it decides even where it raises nothing.
+        """
         if override.mode is OverrideMode.AT_LEAST:
-            self._raise(self.total, "", override)
+            if live:
+                self._raise(self.total, "", override)
+            else:
+                self._override(self.total, "", override)
             return
         self.total = _Sum(self.feature)
         self.contributions = []
-        self.given = self.overridden = False
+        self.given = self.overridden = self.paused = self.taken = False
         if override.mode is OverrideMode.DISABLED:
             self.disabled = True
         else:
@@ -242,8 +249,10 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
     if customer.overrides and (live or subject.type is SubjectType.CUSTOMER):
         override = _override(customer.overrides, feature, window)
         if override is not None:
-            tally.customer(override)
+            tally.customer(override, live=live)
     total = tally.total
+    if total.unlimited:
+        total.best = total.add = 0
     if total.total > MAX_TOTAL_UNITS:
         msg = f"the total of `{feature.id}` passes 2^62 units"
         raise TotalOverflowError(msg)
