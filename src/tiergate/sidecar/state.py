@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,8 @@ import msgspec
 from tiergate.model import FOREVER, Instant, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiergate.engine import Engine
 
 __all__ = ["Generation", "SourceReport", "State", "StatusReport"]

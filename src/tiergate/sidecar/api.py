@@ -1,0 +1,105 @@
+"""The sidecar's own API (design, section 5) as an ASGI application.
+
+Endpoints only translate: a request's body, headers and query come in as bytes, a `Decider` replies, the reply goes
+out. What stands before them is `protections`, what passes them by is `quickpath`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from tiergate.errors import TiergateError
+from tiergate.sidecar.openapi import document as openapi_document
+from tiergate.sidecar.protections import Protections, require_json
+from tiergate.sidecar.quickpath import learn
+from tiergate.sidecar.replies import ProblemHandler, Reply, context_of, send_reply
+from tiergate.sidecar.requests import read_query
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from tiergate.sidecar.decider import Decider
+    from tiergate.sidecar.metrics import Metrics
+    from tiergate.sidecar.protections import Access
+
+__all__ = ["PATHS", "api"]
+
+PATHS = {"check": "/v1/check", "checks": "/v1/checks", "entitlements": "/v1/entitlements", "openapi": "/openapi.json"}
+
+
+def api(decider: Decider, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
+    """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds."""
+    routes = [
+        Route(PATHS["check"], _Check(decider), methods=["POST"]),
+        Route(PATHS["checks"], _Checks(decider), methods=["POST"]),
+        Route(PATHS["entitlements"], _Entitlements(decider), methods=["GET"]),
+        Route(PATHS["openapi"], _OpenApi(decider.metrics), methods=["GET"]),
+    ]
+    problems = ProblemHandler(decider.metrics)
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: problems, TiergateError: problems, Exception: problems},
+    )
+    app.router.redirect_slashes = False
+    return Protections(app, access, decider.metrics, max_body=max_body, body_timeout=body_timeout)
+
+
+class _Check:
+    """`POST /v1/check`."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        require_json(scope["headers"])
+        context = context_of(scope["headers"])
+        body = (await receive())["body"]
+        learn(scope, self._decider.check)
+        await send_reply(self._decider.check(body, context), context, send)
+
+
+class _Checks:
+    """`POST /v1/checks`."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._batches = decider.batches
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        require_json(scope["headers"])
+        context = context_of(scope["headers"])
+        body = (await receive())["body"]
+        learn(scope, self._batches.at_once)
+        await send_reply(await self._batches.in_turns(body, context), context, send)
+
+
+class _Entitlements:
+    """`GET /v1/entitlements`."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        sent = scope["headers"]
+        tags = [value for name, value in sent if name == b"if-none-match"]
+        try:
+            subject = read_query(scope["query_string"])
+            reply = await self._decider.listings.reply(subject, b", ".join(tags) if tags else None)
+        except TiergateError as error:
+            reply = self._decider.refuse("entitlements", error)
+        await send_reply(reply, context_of(sent), send)
+
+
+class _OpenApi:
+    """`GET /openapi.json`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._reply = Reply(200, openapi_document())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        self._metrics.count_request("other", 200)
+        await send_reply(self._reply, context_of(scope["headers"]), send)

@@ -1,0 +1,134 @@
+"""Many checks in one request: `POST /v1/checks`.
+
+All results of a batch rest on one generation and one instant. A batch whose checks are mostly remembered is answered
+at once; another is decided in turns, and begun again where a new generation comes in between.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tiergate.errors import TiergateError
+from tiergate.sidecar.problems import document, render
+from tiergate.sidecar.replies import Reply
+from tiergate.sidecar.requests import split_checks
+from tiergate.sidecar.turns import take_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tiergate.sidecar.decider import Answer, Decider
+    from tiergate.sidecar.replies import Context
+    from tiergate.sidecar.state import Generation
+
+__all__ = ["Batches"]
+
+_AT_ONCE = 8
+"""How many checks may be decided without giving way to others."""
+
+_TRIES = 3
+"""How often a batch is begun in turns before it is decided without any pause."""
+
+
+class Batches:
+    """Answers batches of checks by asking a decider for each check."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+
+    def at_once(self, body: bytes, context: Context) -> Reply | None:
+        """Answer a batch that needs little deciding; none, with nothing done, where it needs more."""
+        try:
+            checks = split_checks(body)
+            generation = self._decider.generation()
+        except TiergateError as error:
+            return self._decider.refuse("checks", error)
+        if len(checks) > _AT_ONCE:
+            young = self._decider.answers.young
+            if sum(check not in young for check in checks) > _AT_ONCE:
+                return None
+        return _finish(_Batch(self._decider, generation, checks), context)
+
+    async def in_turns(self, body: bytes, context: Context) -> Reply:
+        """Answer any batch."""
+        try:
+            checks = split_checks(body)
+            for _ in range(_TRIES):
+                generation = self._decider.generation()
+                batch = _Batch(self._decider, generation, checks)
+                if await take_turns(batch.work(), self._decider.state, generation):
+                    return batch.reply(context)
+            return _finish(_Batch(self._decider, self._decider.generation(), checks), context)
+        except TiergateError as error:
+            return self._decider.refuse("checks", error)
+
+
+def _finish(batch: _Batch, context: Context) -> Reply:
+    for _ in batch.work():
+        pass
+    return batch.reply(context)
+
+
+class _Batch:
+    """One batch on its way: each result is the JSON of a decision or of a problem."""
+
+    def __init__(self, decider: Decider, generation: Generation, checks: Sequence[bytes]) -> None:
+        self._decider = decider
+        self._generation = generation
+        self._checks = checks
+        self._begun = time.perf_counter_ns()
+        self._now = decider.clock()
+        self._results: list[bytes] = []
+        self._answers: list[Answer | None] = []
+
+    def work(self) -> Iterator[None]:
+        """Answer the checks in order, pausing after each that had to be decided."""
+        memo = self._decider.answers
+        now = self._now
+        add_result, add_answer = self._results.append, self._answers.append
+        for check in self._checks:
+            answer = memo.young.get(check)
+            if answer is not None and answer.start <= now < answer.until:
+                answer.tally.checks_memo += 1
+                add_result(answer.body)
+                add_answer(answer)
+            else:
+                self._add_decided(check)
+                yield
+
+    def _add_decided(self, check: bytes) -> None:
+        decider = self._decider
+        at = f"/checks/{len(self._results)}"
+        try:
+            answer = decider.recall(check, self._now)
+            if answer is not None:
+                answer.tally.checks_memo += 1
+            else:
+                answer = decider.decide(self._generation, check, self._now, at)
+                answer.tally.checks_engine += 1
+        except TiergateError as error:
+            problem = document(decider.located(error, check, at), at)
+            decider.metrics.count_problem(problem.slug)
+            self._results.append(render(problem))
+            self._answers.append(None)
+        else:
+            self._results.append(answer.body)
+            self._answers.append(answer)
+
+    def reply(self, context: Context) -> Reply:
+        """Put the results together. The decision id of the n-th result, from 0, is the reply's with `.n`."""
+        decider = self._decider
+        decision_id = decider.next_id()
+        body = b'{"results":[%b]}' % b",".join(self._results)
+        elapsed = time.perf_counter_ns() - self._begun
+        decider.metrics.durations["checks"].add(elapsed)
+        decider.metrics.count_request("checks", 200)
+        log = decider.log
+        if log is not None:
+            share = elapsed // max(1, len(self._results))
+            for place, answer in enumerate(self._answers):
+                if answer is not None and answer.logged:
+                    identity = b"%b.%d" % (decision_id, place)
+                    log.offer((identity, self._now, answer.check, answer.body, context, share))
+        return Reply(200, body, decision_id)

@@ -1,0 +1,173 @@
+"""All that a subject holds: `GET /v1/entitlements`.
+
+The entity tag is a hash of the body, so that it changes exactly when the answer does: with the data, with the
+publication, and with time. A list that no volatile decision is part of is remembered until something in it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.errors import CheckError, TiergateError
+from tiergate.model import FOREVER, Entitlement, Instant, Source, format_instant
+from tiergate.sidecar.memo import SLOT, Memo
+from tiergate.sidecar.replies import Reply
+from tiergate.sidecar.turns import take_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.model import Decision, Subject
+    from tiergate.sidecar.decider import Decider
+    from tiergate.sidecar.state import Generation
+
+__all__ = ["Listings"]
+
+_TRIES = 3
+_CACHE = (b"cache-control", b"private, no-cache")
+_QUERY_NAMES = {"subject.id": "subject", "subject.user": "user"}
+
+
+class _SubjectJson(msgspec.Struct, frozen=True):
+    type: str
+    id: str
+    user: str | msgspec.UnsetType
+
+
+class _EntryJson(msgspec.Struct, frozen=True):
+    feature: str
+    type: str
+    allowed: bool
+    reason: str
+    entitlement: Entitlement
+    sources: tuple[Source, ...]
+    valid_until: str | msgspec.UnsetType
+
+
+class _ListingJson(msgspec.Struct, frozen=True):
+    subject: _SubjectJson
+    entitlements: list[_EntryJson]
+    publication: int
+    revision: str
+    valid_until: str | msgspec.UnsetType
+    stale: bool
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class _Listing:
+    """A list that may be told again within `[start, until)`."""
+
+    __slots__ = ("body", "etag", "start", "until", "weight")
+
+    def __init__(self, body: bytes, holds: tuple[Instant, Instant]) -> None:
+        self.body = body
+        self.etag = b'"%b"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+        self.start, self.until = holds
+        self.weight = SLOT + len(body) + 500
+
+
+class Listings:
+    """Lists entitlements, deciding in turns. `memo_bytes` bounds what remembered lists keep in memory."""
+
+    def __init__(self, decider: Decider, memo_bytes: int) -> None:
+        self._decider = decider
+        self.memo: Memo[_Listing] = Memo(memo_bytes)
+
+    async def reply(self, subject: Subject, known_tags: bytes | None = None) -> Reply:
+        """Answer with the list, or with 304 where `known_tags`, an `If-None-Match`, names its present state."""
+        begun = time.perf_counter_ns()
+        metrics = self._decider.metrics
+        key = _encode(subject)
+        now = self._decider.clock()
+        listing = self.memo.get(key)
+        if listing is None or not listing.start <= now < listing.until:
+            try:
+                listing = await self._decide(subject, key)
+            except TiergateError as error:
+                return self._decider.refuse("entitlements", _named(error))
+        metrics.durations["entitlements"].add(time.perf_counter_ns() - begun)
+        extra = ((b"etag", listing.etag), _CACHE)
+        if known_tags is not None and _name(known_tags, listing.etag):
+            metrics.count_request("entitlements", 304)
+            return Reply(304, b"", extra=extra)
+        metrics.count_request("entitlements", 200)
+        return Reply(200, listing.body, extra=extra)
+
+    async def _decide(self, subject: Subject, key: bytes) -> _Listing:
+        decider = self._decider
+        for _ in range(_TRIES):
+            generation = decider.generation()
+            now = decider.clock()
+            found: list[Decision] = []
+            work = _collect(generation.engine.entitlements(subject, now), found)
+            if await take_turns(work, decider.state, generation):
+                return self._listing(subject, key, generation, found, now)
+        generation = decider.generation()
+        now = decider.clock()
+        return self._listing(subject, key, generation, list(generation.engine.entitlements(subject, now)), now)
+
+    def _listing(
+        self, subject: Subject, key: bytes, generation: Generation, found: list[Decision], now: Instant
+    ) -> _Listing:
+        steady = [decision for decision in found if not decision.volatile]
+        start = max((decision.start for decision in steady), default=now)
+        until = min((decision.until for decision in steady), default=FOREVER)
+        stale_at = self._decider.state.stale_at
+        stale = now >= stale_at
+        start, until = (max(start, stale_at), until) if stale else (start, min(until, stale_at))
+        shown = _ListingJson(
+            _SubjectJson(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user),
+            [_entry(decision) for decision in found],
+            generation.publication,
+            generation.revision,
+            _instant(until),
+            stale,
+        )
+        listing = _Listing(_encode(shown), (start, until))
+        if len(steady) == len(found) and generation is self._decider.state.current:
+            self.memo.put(key, listing)
+        return listing
+
+
+def _collect(decisions: Iterator[Decision], found: list[Decision]) -> Iterator[None]:
+    for decision in decisions:
+        found.append(decision)
+        yield
+
+
+def _entry(decision: Decision) -> _EntryJson:
+    return _EntryJson(
+        decision.feature,
+        decision.type.value,
+        decision.allowed,
+        decision.reason.value,
+        decision.entitlement,
+        decision.sources,
+        msgspec.UNSET if decision.volatile else _instant(decision.until),
+    )
+
+
+def _instant(until: Instant) -> str | msgspec.UnsetType:
+    try:
+        return format_instant(until)
+    except OverflowError:
+        return msgspec.UNSET
+
+
+def _name(known_tags: bytes, etag: bytes) -> bool:
+    """Whether an `If-None-Match` names a tag (RFC 9110, section 13.1.2: weakly, a list, or `*`)."""
+    tags = [tag.strip().removeprefix(b"W/") for tag in known_tags.split(b",")]
+    return etag in tags or tags == [b"*"]
+
+
+def _named(error: TiergateError) -> TiergateError:
+    """Name the parameter of the query instead of the field of a check."""
+    if isinstance(error, CheckError):
+        return CheckError(_QUERY_NAMES.get(error.field, error.field), error.detail)
+    return error

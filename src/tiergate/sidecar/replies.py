@@ -1,0 +1,151 @@
+"""Replies: what an endpoint answers, before it is ASGI messages or bytes on the wire.
+
+Both forms are made here, from the same headers in the same order, so that nobody can tell by which path a request
+went. INVARIANT (one reply, two forms): tests compare them byte by byte.
+"""
+
+from __future__ import annotations
+
+import http
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tiergate.sidecar.problems import MEDIA_TYPE, document, problem_headers, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.requests import Request
+    from starlette.types import Send
+
+    from tiergate.sidecar.decider import Answer
+    from tiergate.sidecar.metrics import Metrics
+
+__all__ = [
+    "NO_CONTEXT",
+    "Context",
+    "Reply",
+    "context_of",
+    "headers",
+    "is_safe_token",
+    "problem_reply",
+    "send_reply",
+    "wire",
+]
+
+JSON = b"application/json"
+
+_TOKEN = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in http.HTTPStatus
+}
+
+
+class Context(NamedTuple):
+    """What a request says of itself beside its question: its id, and where in a trace it stands (W3C)."""
+
+    request_id: bytes | None = None
+    traceparent: bytes | None = None
+    tracestate: bytes | None = None
+
+
+NO_CONTEXT = Context()
+"""A request that says nothing of itself."""
+
+
+class Reply(NamedTuple):
+    """A status, a body, and the headers that are not the same for all.
+
+    `decision_id` is none where nothing was decided. `answer` is the decision that may be repeated for the same
+    request, or none. `slug` is a problem's type.
+    """
+
+    status: int
+    body: bytes
+    decision_id: bytes | None = None
+    media_type: bytes = JSON
+    extra: tuple[tuple[bytes, bytes], ...] = ()
+    answer: Answer | None = None
+    slug: str | None = None
+
+
+def is_safe_token(value: bytes) -> bool:
+    """Say whether a request's id may be echoed: 1 to 128 letters, digits and `._~:/+=@-`."""
+    return _TOKEN.fullmatch(value) is not None
+
+
+def context_of(pairs: Iterable[tuple[bytes, bytes]]) -> Context:
+    """Read the context from headers, their names in lower case. One that is given twice is not believed."""
+    found: dict[bytes, bytes | None] = {}
+    for name, value in pairs:
+        if name in (b"x-request-id", b"traceparent", b"tracestate"):
+            found[name] = None if name in found else value
+    if not found:
+        return NO_CONTEXT
+    request_id = found.get(b"x-request-id")
+    if request_id is not None and not is_safe_token(request_id):
+        request_id = None
+    return Context(request_id, found.get(b"traceparent"), found.get(b"tracestate"))
+
+
+def problem_reply(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+    """Answer with a problem."""
+    problem = document(error)
+    return Reply(
+        problem.status,
+        render(problem),
+        media_type=MEDIA_TYPE,
+        extra=problem_headers(problem.status) + extra,
+        slug=problem.slug,
+    )
+
+
+def headers(reply: Reply, context: Context) -> list[tuple[bytes, bytes]]:
+    """The headers of a reply, in the order in which they go out."""
+    found: list[tuple[bytes, bytes]] = []
+    if reply.status not in (204, 304):
+        found.append((b"content-type", reply.media_type))
+        found.append((b"content-length", b"%d" % len(reply.body)))
+    found += reply.extra
+    if context.request_id is not None:
+        found.append((b"x-request-id", context.request_id))
+    if reply.decision_id is not None:
+        found.append((b"tiergate-decision-id", reply.decision_id))
+    return found
+
+
+class ProblemHandler:
+    """Answers what endpoints and routing raise; for Starlette's `exception_handlers`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        """Answer one exception."""
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        if isinstance(error, HTTPException) and error.headers:
+            extra = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())
+        reply = problem_reply(error, extra)
+        self._metrics.count_request("other", reply.status)
+        self._metrics.count_problem(reply.slug or "")
+        response = Response(reply.body, reply.status)
+        response.raw_headers = headers(reply, context_of(request.scope["headers"]))
+        return response
+
+
+async def send_reply(reply: Reply, context: Context, send: Send) -> None:
+    """Send a reply as ASGI messages."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers(reply, context)})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def wire(reply: Reply, context: Context, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A whole answer in HTTP/1.1, for a connection that stays open unless the reply says otherwise."""
+    parts = [_STATUS_LINES[reply.status]]
+    for name, value in (*defaults, *headers(reply, context)):
+        parts += (name, b": ", value, b"\r\n")
+    parts += (b"\r\n", reply.body)
+    return b"".join(parts)
