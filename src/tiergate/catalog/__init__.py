@@ -1,11 +1,12 @@
 """Catalog and subjects files, and the users' own rules: from files to the model, with every problem's position.
 
-`load_catalog` and `dump_catalog`, `load_subjects` and `dump_subjects` are inverse to each other. `read_subjects` streams
-files of any size. `ordered` puts a catalog that was made otherwise into the order in which the loader makes it.
+`load_catalog` and `dump_catalog`, `load_subjects` and `dump_subjects` are inverse to each other. `read_subjects`
+streams files of any size. `ordered` puts a catalog that was made otherwise into the order that the loader makes.
 """
 
 from tiergate.catalog.bounds import Bounds
 from tiergate.catalog.export import dump_catalog, dump_subject_lines, dump_subjects
+from tiergate.catalog.lint import lint
 from tiergate.catalog.loader import LoadedCatalog, load_catalog
 from tiergate.catalog.order import ordered
 from tiergate.catalog.positions import Positions
@@ -19,6 +20,7 @@ __all__ = [
     "dump_catalog",
     "dump_subject_lines",
     "dump_subjects",
+    "lint",
     "load_catalog",
     "load_subjects",
     "ordered",

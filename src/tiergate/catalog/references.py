@@ -32,11 +32,7 @@ def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, c
     for text in items.values():
         why = holdability.obstacle(text.item)
         if why:
-            text.report.add(_first_place(text), "unsatisfiable", why)
-
-
-def _first_place(text: ItemText) -> int:
-    return min((place for _, _, place in text.references), default=text.place)
+            text.report.add(text.place, "unsatisfiable", why)
 
 
 def _names_existing(
@@ -110,6 +106,10 @@ class Holdability:
             first = first or f"with the plan `{plan}`, {why}"
         more = f" (and with none of its {len(plans) - 1} other plans)" if len(plans) > 1 else ""
         return f"`{item.id}` can never be held: {first}{more}"
+
+    def goes_with(self, item: Item, plan: str) -> bool:
+        """Say whether the item can be held with one plan and what the two depend on."""
+        return not self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
 
     def _plans_of_needs(self, item: Item) -> tuple[str, ...]:
         """The plans for which something that the item needs is available."""

@@ -1,0 +1,43 @@
+"""Warnings about a catalog that loads: what its author probably did not mean. `CODES` names them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.lint.addons import lint_addons
+from tiergate.catalog.lint.features import lint_features
+from tiergate.catalog.lint.findings import CODES
+from tiergate.catalog.lint.grants import current, grants
+from tiergate.catalog.lint.items import lint_items
+from tiergate.catalog.lint.linked import lint_linked
+from tiergate.catalog.lint.plans import lint_plans
+from tiergate.catalog.lint.rollouts import lint_rollouts
+from tiergate.model import Problem, Severity
+
+if TYPE_CHECKING:
+    from tiergate.catalog.document import Position
+    from tiergate.catalog.loader import LoadedCatalog
+
+__all__ = ["CODES", "lint"]
+
+
+def lint(loaded: LoadedCatalog) -> list[Problem]:
+    """All warnings about a catalog, sorted by position. What an item gives is what everybody gets in the end."""
+    catalog, positions = loaded.catalog, loaded.positions
+
+    def place(item: str) -> Position:
+        return positions.find("item", item) or ("", 0, 0)
+
+    granted = {item.id: grants(current(item), catalog.features) for item in catalog.items.values()}
+    findings = [
+        *lint_features(catalog),
+        *lint_items(catalog, granted, place),
+        *lint_plans(catalog, granted, place),
+        *lint_linked(catalog),
+        *lint_addons(catalog, granted),
+        *lint_rollouts(catalog),
+    ]
+    return sorted(
+        Problem(*(positions.find(*finding.key) or ("", 0, 0)), finding.code, finding.message, Severity.WARNING)
+        for finding in findings
+    )

@@ -1,0 +1,77 @@
+"""Findings about add-ons and charges: that nobody can buy, or that give their buyers nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.lint.findings import Finding
+from tiergate.catalog.lint.grants import Grant, is_at_most
+from tiergate.catalog.references import Holdability
+from tiergate.model import Combine, Feature, FeatureType, ItemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.catalog.lint.grants import Granted
+    from tiergate.model import Catalog, Item
+
+__all__ = ["lint_addons"]
+
+
+def lint_addons(catalog: Catalog, granted: Granted) -> Iterator[Finding]:
+    """Add-ons and charges beside the plans that they can be bought with."""
+    plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
+    if not plans:
+        return
+    holdability = Holdability(catalog.items)
+    sold = frozenset(item.id for item in catalog.items.values() if item.rollouts)
+    for item in catalog.items.values():
+        if item.kind is ItemKind.PLAN or item.id not in sold:
+            continue
+        unsold = holdability.needs(item.id) - sold
+        if unsold:
+            message = f"nobody can buy `{item.id}`: it depends on `{min(unsold)}`, which is rolled out to nobody"
+            yield Finding(("item", item.id), "add-on-not-sellable", message)
+            continue
+        candidates = item.available_for or tuple(plan.id for plan in plans)
+        buyers = [plan for plan in candidates if holdability.needs(plan) <= sold and holdability.goes_with(item, plan)]
+        if not buyers:
+            message = f"nobody can buy `{item.id}`: no plan that it goes with is rolled out"
+            yield Finding(("item", item.id), "add-on-not-sellable", message)
+        elif item.kind is ItemKind.ADDON:
+            yield from _effect(item, buyers, granted, catalog)
+
+
+def _effect(
+    item: Item,
+    buyers: list[str],
+    granted: Granted,
+    catalog: Catalog,
+) -> Iterator[Finding]:
+    """Whether the add-on gives more than each plan alone."""
+    own = granted[item.id]
+    if not own:
+        return
+    idle = [
+        plan
+        for plan in buyers
+        if not any(_counts(found, granted[plan].get(id_), catalog.features[id_]) for id_, found in own.items())
+    ]
+    if len(idle) == len(buyers):
+        message = f"`{item.id}` gives its buyers nothing: every plan that it goes with gives all of it already"
+        yield Finding(("item", item.id), "add-on-without-effect", message)
+    elif idle and item.available_for:
+        listed = ", ".join(f"`{plan}`" for plan in idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
+        message = f"`{item.id}` is available for {listed}, where it gives nothing that the plan does not"
+        yield Finding(("item", item.id), "add-on-without-effect", message)
+
+
+def _counts(added: Grant, held: Grant | None, feature: Feature) -> bool:
+    """Say whether `added` changes what a holder of `held` has."""
+    if held is None:
+        return True
+    if held.is_unlimited or (feature.maximum is not None and held.size >= feature.maximum):
+        return False
+    is_number = feature.type in (FeatureType.QUANTITY, FeatureType.RANGE)
+    is_summed = added.adds or (is_number and feature.combine is Combine.SUM)
+    return is_summed or not is_at_most(added, held)

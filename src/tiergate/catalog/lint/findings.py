@@ -1,0 +1,37 @@
+"""What lint can find: the codes, stable for those who filter by them, and findings on their way to a problem."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["CODES", "Finding"]
+
+CODES: Final = {
+    "add-on-not-sellable": "an add-on or a charge that nobody can buy",
+    "add-on-without-effect": "an add-on that gives nothing to those who can buy it",
+    "archived-feature-given": "a newer version gives an archived feature that the one before did not",
+    "batch-below-increment": "a minimum amount that is not a multiple of the increment",
+    "broken-ladder": "a plan of a ladder that gives less than the plan below it",
+    "cap-without-effect": "a cap for each user above the cap for everybody together",
+    "dead-rollout": "a rollout that a later one always overrules",
+    "feature-not-given": "an active feature that no item gives",
+    "gives-nothing": "a plan or an add-on that gives nothing",
+    "ids-differ-by-case": "two ids that differ by upper and lower case only",
+    "limit-below-minimum": "a plan whose limit is below the least amount that can be taken",
+    "linked-limit-missing": "a plan that gives a switch, and none of a limit that is linked to it",
+    "linked-limit-zero": "a limit of zero on something that a linked switch gives",
+    "no-rollout-for-everybody": "an item that some customers get no version of",
+    "plan-contained": "a plan that gives no more than one that looks cheaper",
+    "same-entitlements": "two items that give the same",
+    "share-of-nobody": "a rollout to a share of 0 percent",
+    "version-not-rolled-out": "a highest version that nobody gets",
+}
+"""Each code with what it means; docs/reference/lint.md says more."""
+
+
+class Finding(NamedTuple):
+    """Something a product person wants to know; `key` says where it stands, as in `Positions`."""
+
+    key: tuple[str | int, ...]
+    code: str
+    message: str

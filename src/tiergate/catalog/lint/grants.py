@@ -1,0 +1,97 @@
+"""How much an entitlement grants, so that two can be compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.model import (
+    Amount,
+    AudienceType,
+    Combine,
+    Definition,
+    Extra,
+    Feature,
+    Given,
+    Item,
+    Level,
+    Per,
+    Unlimited,
+    Value,
+    format_value,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Grant", "Granted", "contained", "current", "grant", "grants", "is_at_most", "show"]
+
+_ENDLESS = 2**63
+
+
+class Grant(NamedTuple):
+    """What a value grants: `size` in units, by rank, or 1 for a switch; whether it grows with the item's quantity."""
+
+    size: int
+    grows: bool
+    adds: bool = False
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Say whether there is no limit."""
+        return self.size == _ENDLESS
+
+
+Granted = dict[str, dict[str, Grant]]
+"""Item → feature → what the item grants of it in the end."""
+
+
+def grant(value: Value | None, feature: Feature) -> Grant | None:
+    """What a value grants, or nothing: a switch that is off and a number of 0 grant nothing."""
+    match value:
+        case None | Given(False) | Amount(0) | Extra(0):
+            return None
+        case Given():
+            return Grant(1, grows=False)
+        case Level(label):
+            return Grant(feature.rank(label), grows=False)
+        case Unlimited():
+            return Grant(_ENDLESS, grows=True)
+        case Amount(units, per):
+            default = Per.SUBSCRIPTION if feature.combine is Combine.MAX else Per.UNIT
+            return Grant(units, grows=(per or default) is Per.UNIT)
+        case Extra(units, per):
+            return Grant(units, grows=(per or Per.UNIT) is Per.UNIT, adds=True)
+
+
+def grants(definition: Definition, features: Mapping[str, Feature]) -> dict[str, Grant]:
+    """What a definition grants, by feature."""
+    found = {id_: grant(value, features[id_]) for id_, value in definition.entitlements.items()}
+    return {id_: one for id_, one in found.items() if one is not None}
+
+
+def is_at_most(one: Grant | None, other: Grant | None) -> bool:
+    """Say whether `one` grants nothing that `other` does not, whatever the item's quantity."""
+    if one is None:
+        return True
+    if other is None:
+        return False
+    return one.size <= other.size and (other.grows or not one.grows)
+
+
+def contained(one: Mapping[str, Grant], other: Mapping[str, Grant]) -> bool:
+    """Say whether all that `one` grants is granted by `other` too."""
+    return all(is_at_most(found, other.get(id_)) for id_, found in one.items())
+
+
+def current(item: Item) -> Definition:
+    """The version that everybody gets in the end: of the last rollout to everybody, else the highest."""
+    versions = {definition.version: definition for definition in item.versions}
+    for rollout in reversed(item.rollouts):
+        if rollout.audience.type is AudienceType.EVERYBODY:
+            return versions[rollout.version]
+    return item.versions[-1]
+
+
+def show(value: Value | None, feature: Feature) -> str:
+    """Write a value for a message."""
+    return "nothing" if value is None else f"`{format_value(value, feature.scale)}`"

@@ -1,0 +1,56 @@
+"""Findings about items: that give nothing, or the same; and ids that are easily taken for each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.lint.findings import Finding
+from tiergate.model import ItemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tiergate.catalog.document import Position
+    from tiergate.catalog.lint.grants import Grant, Granted
+    from tiergate.model import Catalog, Item
+
+__all__ = ["lint_items"]
+
+
+def lint_items(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
+    """What single items give; `place` says where an item stands in the files."""
+    same: dict[tuple[ItemKind, frozenset[tuple[str, Grant]]], list[Item]] = {}
+    for item in sorted(catalog.items.values(), key=lambda item: place(item.id)):
+        own = granted[item.id]
+        if own:
+            yield from _same(item, same.setdefault((item.kind, frozenset(own.items())), []))
+        elif item.kind is not ItemKind.CHARGE:
+            yield Finding(("item", item.id), "gives-nothing", f"`{item.id}` gives nothing")
+    yield from _alike("feature", catalog.features)
+    yield from _alike("item", catalog.items)
+
+
+def _same(item: Item, before: list[Item]) -> Iterator[Finding]:
+    """Compare with the items before it that give the same, and let it stand among them."""
+    for other in before:
+        if _have_buyers_in_common(item, other):
+            message = f"`{item.id}` gives the same as `{other.id}`"
+            yield Finding(("item", item.id), "same-entitlements", message)
+            break
+    before.append(item)
+
+
+def _have_buyers_in_common(one: Item, other: Item) -> bool:
+    """One add-on for each of several plans is no copy."""
+    return (
+        not one.available_for or not other.available_for or not set(one.available_for).isdisjoint(other.available_for)
+    )
+
+
+def _alike(kind: str, ids: Iterable[str]) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for id_ in ids:
+        other = first.setdefault(id_.casefold(), id_)
+        if other != id_:
+            message = f"the {kind}s `{other}` and `{id_}` differ by upper and lower case only"
+            yield Finding((kind, id_), "ids-differ-by-case", message)

@@ -1,0 +1,103 @@
+"""Findings about plans beside each other: ladders that do not rise, dear plans that give no more than cheap ones."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog.lint.families import Family, families
+from tiergate.catalog.lint.findings import Finding
+from tiergate.catalog.lint.grants import Grant, contained, current, is_at_most, show
+from tiergate.model import ItemKind, format_units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tiergate.catalog.document import Position
+    from tiergate.catalog.lint.grants import Granted
+    from tiergate.model import Catalog, Item, Ladder
+
+__all__ = ["lint_plans"]
+
+_NEIGHBOURS: Final = 30
+"""With how many plans that look cheaper a plan is compared."""
+
+
+def lint_plans(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
+    """What plans give, compared; `place` says where a plan stands in the files."""
+    plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
+    for ladder in catalog.ladders:
+        yield from _ladder(ladder, catalog, granted)
+    on_one_ladder = {frozenset(pair) for ladder in catalog.ladders for pair in _pairs(ladder.plans)}
+    for family in families(catalog, place):
+        yield from _family(family, granted, on_one_ladder)
+    for plan in plans:
+        yield from _linked(plan, catalog, granted[plan.id])
+
+
+def _pairs(plans: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for place, one in enumerate(plans):
+        for other in plans[place + 1 :]:
+            yield one, other
+
+
+def _ladder(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[Finding]:
+    for lower, higher in pairwise(ladder.plans):
+        for id_, grant in granted[lower].items():
+            if is_at_most(grant, granted[higher].get(id_)):
+                continue
+            feature = catalog.features[id_]
+            above, below = current(catalog.items[higher]), current(catalog.items[lower])
+            more, less = (show(one.entitlements.get(id_), feature) for one in (below, above))
+            message = (
+                f"`{higher}` gives {less} of `{id_}`, less than `{lower}` below it on the ladder `{ladder.id}`, "
+                f"which gives {more}"
+            )
+            key = ("item", higher, above.version) + ((id_,) if id_ in above.entitlements else ())
+            yield Finding(key, "broken-ladder", message)
+
+
+def _family(
+    family: Family,
+    granted: Granted,
+    on_one_ladder: set[frozenset[str]],
+) -> Iterator[Finding]:
+    ranked = [(rank, id_) for rank, group in enumerate(family.groups) for id_ in group]
+    if family.is_by_order and _falls([id_ for _, id_ in ranked], granted):
+        return
+    because = "comes after it in the file" if family.is_by_order else "looks dearer by its name"
+    for place, (rank, id_) in enumerate(ranked):
+        if not granted[id_]:
+            continue
+        for other_rank, other in reversed(ranked[max(0, place - _NEIGHBOURS) : place]):
+            is_candidate = other_rank < rank and frozenset((id_, other)) not in on_one_ladder
+            if is_candidate and _is_less(granted[id_], granted[other]):
+                message = f"all that `{id_}` gives, `{other}` gives too, and more, but `{id_}` {because}"
+                yield Finding(("item", id_), "plan-contained", message)
+                break
+
+
+def _is_less(one: dict[str, Grant], other: dict[str, Grant]) -> bool:
+    return contained(one, other) and not contained(other, one)
+
+
+def _falls(plans: list[str], granted: Granted) -> bool:
+    """Say whether the file seems to list the dearest plan first."""
+    if len(plans) < 3:
+        return False
+    falling = sum(_is_less(granted[after], granted[before]) for before, after in pairwise(plans))
+    rising = sum(_is_less(granted[before], granted[after]) for before, after in pairwise(plans))
+    return falling > rising
+
+
+def _linked(plan: Item, catalog: Catalog, granted: dict[str, Grant]) -> Iterator[Finding]:
+    """Limits of a plan that cannot work as they stand."""
+    definition = current(plan)
+    for id_, grant in granted.items():
+        feature = catalog.features[id_]
+        minimum = feature.batch.minimum
+        if minimum is not None and grant.size < minimum and not grant.adds:
+            shown = show(definition.entitlements[id_], feature)
+            least = format_units(minimum, feature.scale)
+            message = f"`{plan.id}` gives {shown} of `{id_}`, of which {least} at least must be taken at once"
+            yield Finding(("item", plan.id, definition.version, id_), "limit-below-minimum", message)

@@ -1,0 +1,61 @@
+"""Findings about who gets which version."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.lint.findings import Finding
+from tiergate.catalog.lint.grants import grant
+from tiergate.model import AudienceType, FeatureStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.model import Catalog, Feature, Item
+
+__all__ = ["lint_rollouts"]
+
+
+def lint_rollouts(catalog: Catalog) -> Iterator[Finding]:
+    """Versions and rollouts that do not reach whom they seem to be for."""
+    for item in catalog.items.values():
+        yield from _rollouts(item)
+        yield from _archived(item, catalog.features)
+
+
+def _rollouts(item: Item) -> Iterator[Finding]:
+    key = ("item", item.id)
+    if not item.rollouts:
+        yield Finding(key, "no-rollout-for-everybody", f"no version of `{item.id}` is rolled out: only pins get one")
+        return
+    if all(rollout.audience.type is not AudienceType.EVERYBODY for rollout in item.rollouts):
+        message = f"no rollout of `{item.id}` is for everybody: customers in none of its audiences get nothing of it"
+        yield Finding(key, "no-rollout-for-everybody", message)
+    highest = item.versions[-1].version
+    if all(rollout.version != highest for rollout in item.rollouts):
+        message = f"version {highest} of `{item.id}` is its highest, and no rollout names it"
+        yield Finding(("item", item.id, highest), "version-not-rolled-out", message)
+    for place, rollout in enumerate(item.rollouts):
+        if rollout.audience.type is AudienceType.SHARE and not rollout.audience.share:
+            message = f"the rollout of version {rollout.version} of `{item.id}` is for 0 percent"
+            yield Finding(key, "share-of-nobody", message)
+        for later in item.rollouts[place + 1 :]:
+            if later.audience.type is AudienceType.EVERYBODY and later.start <= rollout.start:
+                message = (
+                    f"rollout {place + 1} of `{item.id}`, of version {rollout.version}, never decides: "
+                    f"a later one, of version {later.version}, is for everybody and in force no later"
+                )
+                yield Finding(key, "dead-rollout", message)
+                break
+
+
+def _archived(item: Item, features: dict[str, Feature]) -> Iterator[Finding]:
+    """An archived feature gets no new entitlements; those that exist stay."""
+    for older, newer in pairwise(item.versions):
+        for id_, value in newer.entitlements.items():
+            feature = features[id_]
+            is_new = feature.status is FeatureStatus.ARCHIVED and grant(value, feature) is not None
+            if is_new and grant(older.entitlements.get(id_), feature) is None:
+                message = f"`{id_}` is archived, and version {newer.version} of `{item.id}` begins to give it"
+                yield Finding(("item", item.id, newer.version, id_), "archived-feature-given", message)
