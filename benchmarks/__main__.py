@@ -1,0 +1,82 @@
+"""`python -m benchmarks`: measure, and print one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.engine_rows import engine_rows
+from benchmarks.file_rows import compile_rows, reload_rows
+from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.table import Row
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:,.3g} {unit}".rstrip() if value < 1_000 else f"{value:,.0f} {unit}".rstrip()
+
+
+def main() -> int:
+    """Run the chosen groups of rows; exit status 1 where a target is missed and `--strict` is given."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3, help="how long each run of wrk takes (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="how many runs a median is made of (default: 5)")
+    parser.add_argument("--directory", type=Path, help="where to make the files, and find those of an earlier run")
+    parser.add_argument("--json", type=Path, help="write the results to this file too")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 where a target is missed")
+    parser.add_argument(
+        "groups",
+        nargs="*",
+        metavar="GROUP",
+        help="repeat, batch, engine, growth, uncached, compile, reload (default: all)",
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tiergate-bench-") as temporary:
+        directory = options.directory or Path(temporary)
+        directory.mkdir(parents=True, exist_ok=True)
+        bench = Bench(directory, options.seconds, options.rounds)
+        groups: dict[str, Callable[[], Iterator[Row]]] = {
+            "repeat": lambda: repeat_rows(bench),
+            "batch": lambda: batch_rows(bench),
+            "engine": lambda: engine_rows(directory, options.rounds),
+            "growth": lambda: growth_rows(bench),
+            "uncached": lambda: uncached_rows(bench),
+            "compile": lambda: compile_rows(directory),
+            "reload": lambda: reload_rows(directory),
+        }
+        unknown = [name for name in options.groups if name not in groups]
+        if unknown:
+            parser.error(f"no group `{unknown[0]}`; there are {', '.join(groups)}")
+        rows: list[Row] = []
+        for name in options.groups or groups:
+            print(f"measuring: {name}", file=sys.stderr, flush=True)
+            for row in groups[name]():
+                rows.append(row)
+                print(f"  {row.what}: {_figure(row.figure, row.unit)}  {row.text}", file=sys.stderr, flush=True)
+    table = Table(title=f"Tiergate on {platform.machine()}, Python {platform.python_version()}")
+    for heading in ("what", "measured", "target", "", "made of"):
+        table.add_column(heading)
+    for row in rows:
+        target = "" if row.target is None else f"{'≤' if row.most else '≥'} {_figure(row.target, row.unit)}"
+        mark = {True: "met", False: "MISSED", None: ""}[row.met]
+        table.add_row(row.what, _figure(row.figure, row.unit), target, mark, row.text)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    if options.json is not None:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    return int(options.strict and any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Processes under measurement: servers pinned to one core, wrk to the other, their memory and start-up time."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Sidecar", "ask", "free_port", "load", "running", "sidecar", "wait_for"]
+
+_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+_WRONG = re.compile(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)")
+
+
+def free_port() -> int:
+    """A port on localhost that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _pinned(core: int) -> list[str]:
+    cores = sorted(os.sched_getaffinity(0))
+    if shutil.which("taskset") is None or len(cores) < 2:
+        return []
+    return ["taskset", "-c", str(cores[core % len(cores)])]
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], path: str | None = None, seconds: float = 600) -> float:
+    """Wait until a port accepts, or until `GET path` answers 200; return the seconds that it took."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        if process.poll() is not None:
+            msg = f"the server ended with status {process.returncode}"
+            raise RuntimeError(msg)
+        try:
+            if path is None:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return time.perf_counter() - begun
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", path)
+            if connection.getresponse().status == 200:
+                return time.perf_counter() - begun
+        except OSError:
+            pass
+        time.sleep(0.005)
+    msg = f"nothing on port {port} after {seconds} s"
+    raise RuntimeError(msg)
+
+
+@contextmanager
+def running(arguments: list[str], port: int, path: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server on the first core until the block ends."""
+    process = subprocess.Popen([*_pinned(0), *arguments], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(port, process, path)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Sidecar:
+    """A running sidecar: its ports, process and how long it took from start to ready."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, probe_port: int, ready: float) -> None:
+        self.process = process
+        self.port = port
+        self.probe_port = probe_port
+        self.ready = ready
+
+    def rss(self) -> int:
+        """Resident bytes of the sidecar's own process."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:  # noqa: PTH123
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+
+@contextmanager
+def sidecar(catalog: Path, subjects: Path, data: Path, *more: str) -> Iterator[Sidecar]:
+    """Run `tiergate sidecar` on the first core until the block ends; entered when it is ready."""
+    port, probe_port = free_port(), free_port()
+    command = [sys.executable, "-m", "tiergate", "sidecar", "--catalog", str(catalog), "--subjects", str(subjects)]
+    command += ["--data", str(data), "--port", str(port), "--probe-port", str(probe_port), "--log-level", "warning"]
+    process = subprocess.Popen([*_pinned(0), *command, *more], stdout=subprocess.DEVNULL)
+    try:
+        yield Sidecar(process, port, probe_port, wait_for(probe_port, process, "/readyz"))
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def ask(port: int, body: str, path: str = "/v1/check") -> tuple[bytes, bytes]:
+    """Ask once over a raw socket; return the head, with its blank line, and the body of the answer, as they came."""
+    request = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(request.encode())
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += connection.recv(65_536)
+        head, _, content = got.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if length is None or not head.startswith(b"HTTP/1.1 200"):
+            msg = f"unexpected answer: {got[:300]!r}"
+            raise RuntimeError(msg)
+        while len(content) < int(length[1]):
+            content += connection.recv(65_536)
+    return head + b"\r\n\r\n", content
+
+
+def load(port: int, script: Path, seconds: float, connections: int = 16) -> float:
+    """Drive a server with wrk from the second core; return its requests per second.
+
+    Raises:
+        RuntimeError: wrk is missing, or an answer was not a success.
+    """
+    if shutil.which("wrk") is None:
+        msg = "wrk is needed (Debian: apt-get install wrk)"
+        raise RuntimeError(msg)
+    command = [*_pinned(1), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+    done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True)
+    if wrong := _WRONG.search(done.stdout):
+        raise RuntimeError(wrong[0])
+    rate = _RATE.search(done.stdout)
+    if rate is None:
+        raise RuntimeError(done.stdout)
+    return float(rate[1])

@@ -1,0 +1,27 @@
+"""A row of the table of results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured figure, its target (`most`: an upper bound, else a lower one), and what it was made of."""
+
+    what: str
+    figure: float
+    target: float | None
+    text: str
+    unit: str = ""
+    most: bool = False
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; `None` where there is none."""
+        if self.target is None:
+            return None
+        return self.figure <= self.target if self.most else self.figure >= self.target
