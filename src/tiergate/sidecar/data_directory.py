@@ -162,17 +162,21 @@ class DataDirectory:
         What cannot be removed is left for the next time.
         """
         for folder in (self.bundles, self.subjects, self.scratch):
-            for path in folder.iterdir():
-                if path in kept:
-                    continue
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+            with contextlib.suppress(OSError):
+                for path in folder.iterdir():
+                    if path not in kept:
+                        _remove(path)
 
     def close(self) -> None:
         """Let go of the folder; remove it if it was a temporary one."""
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
         os.close(self._lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -93,36 +93,49 @@ class FileMode:
             if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
                 await self._serve_standing()
             while True:
-                await self._load()
+                await self._try()
                 await self._sweep()
                 await self._change()
 
     # ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _load(self) -> None:
+    async def _try(self) -> None:
         """Load once. Whatever comes of it, the last good state is in force afterwards, if there is one."""
         self._attempted = await self._stamps()
         self._report.begin(self._attempted)
         began = time.monotonic()
-        job = Job(self._sources, str(self._directory.root), self._standing, verify=not self._proved)
-        outcome = await run_loader(job, self._loader)
+        try:
+            outcome = await self._load()
+        except (OperatorError, OSError) as error:
+            outcome = Outcome(error=str(error))
+        except Exception as error:  # noqa: BLE001 - the edge of the work
+            # What is in force goes on answering, and this is logged, counted and tried again.
+            _log.exception("a defect in Tiergate keeps the files from being followed")
+            outcome = Outcome(error=f"a defect in Tiergate: {error!r}")
         if outcome.changed:
             self._report.interrupt()
             self._retry_at = time.monotonic() + _SETTLE
             return
-        if outcome.error is None:
-            self._proved = True
-            if self._held is not None:
-                self._held.forgive()
-            try:
-                await self._take(outcome.standing)
-            except (OperatorError, OSError) as error:
-                outcome = Outcome(error=str(error))
         self._plan_retry(failed=outcome.error is not None)
         if self._state.current is None:
             await self._serve_standing()
         serving = self._state.current is not None
         self._report.end(outcome, time.monotonic() - began, self._state.clock(), serving=serving)
+
+    async def _load(self) -> Outcome:
+        """Have the files loaded, and put in force what comes of it.
+
+        Raises:
+            OperatorError, OSError: what was made cannot be opened or put on record; nothing has changed.
+        """
+        job = Job(self._sources, str(self._directory.root), self._standing, verify=not self._proved)
+        outcome = await run_loader(job, self._loader)
+        if outcome.error is None and not outcome.changed:
+            self._proved = True
+            if self._held is not None:
+                self._held.forgive()
+            await self._take(outcome.standing)
+        return outcome
 
     async def _take(self, standing: Standing | None) -> None:
         """Put in force what a load made, as a new publication where it is not what was published last.

@@ -68,6 +68,11 @@ class Setting:
         return f"--{self.name}"
 
     @property
+    def shown_default(self) -> str:
+        """The default as one would write it; empty where there is none."""
+        return "" if self.default is None or self.many else self.kind.show(self.default)
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
         return PREFIX + self.field.upper()

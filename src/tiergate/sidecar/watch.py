@@ -37,7 +37,10 @@ async def watch(paths: Sequence[Path], wake: asyncio.Event) -> None:
         folders = await asyncio.to_thread(folders_to_watch, paths)
         try:
             await _watch_folders(folders, paths, wake)
-        except OSError as error:  # no watches left, a folder has just gone, or a file system without them
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # no watches left, a folder has just gone, or a file system without them
             if str(error) != trouble:
                 trouble = str(error)
                 _log.warning("changes of files are noticed by looking only", error=trouble)

@@ -1,0 +1,130 @@
+"""One application on sockets that are bound already: uvicorn's server, with an end that loses no request.
+
+How it ends. First nobody new gets in, and whoever had got in by then is accepted: for a moment new TCP connections are
+dropped by a filter on the listening socket before they are made, so that closing it resets none; at a Unix socket its
+path is taken away. Then every connection is told (`shutdown` of the protocol), and the last ones are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from starlette.types import ASGIApp
+
+    from tiergate.sidecar.protocol import SidecarProtocol
+
+__all__ = ["Listener"]
+
+_ACCEPT_THE_LAST: Final = 0.02
+"""Seconds in which those who are connected already are accepted."""
+
+_LOOK: Final = 0.01
+
+_SO_ATTACH_FILTER: Final = 26
+# A classic BPF program over the TCP header: drop segments that ask for a connection (SYN without ACK), pass the rest.
+_DROP_SYN: Final = (
+    (0x30, 0, 0, 13),  # load the byte of the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # pass
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Listener(uvicorn.Server):
+    """Serves one application until `end`."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        sockets: Sequence[socket.socket],
+        *,
+        protocol: type[SidecarProtocol] | None = None,
+        keep_alive: float = 75.0,
+        shutdown_timeout: float = 10.0,
+        leave: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare. `leave` is called when nobody new shall connect. Durations in seconds."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol or "httptools",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=keep_alive,  # type: ignore[arg-type] # seconds for `call_later`
+                backlog=2048,
+            )
+        )
+        self._sockets = list(sockets)
+        self._shutdown_timeout = shutdown_timeout
+        self._leave = leave
+
+    async def run_until_end(self) -> None:
+        """Serve until `end` was called and the last answer is given, or the time for that is over."""
+        await self.serve(self._sockets)
+
+    def end(self) -> None:
+        """Begin to end."""
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever composes."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, as the module says."""
+        deadline = time.monotonic() + self._shutdown_timeout
+        self._leave()
+        for one in sockets or ():
+            _refuse_new(one)
+        await asyncio.sleep(_ACCEPT_THE_LAST)
+        for server in self.servers:
+            server.close()
+        for one in sockets or ():
+            one.close()
+        told: set[object] = set()
+        while self.server_state.connections or self.server_state.tasks:
+            for connection in list(self.server_state.connections):
+                if connection not in told:
+                    told.add(connection)
+                    connection.shutdown()
+            if time.monotonic() > deadline or self.force_exit:
+                _log.warning(
+                    "ending with connections open",
+                    connections=len(self.server_state.connections),
+                    requests=len(self.server_state.tasks),
+                )
+                return
+            await asyncio.sleep(_LOOK)
+
+
+def _refuse_new(listening: socket.socket) -> None:
+    """Have the kernel drop attempts to connect. Only a kernel that can; without it, few may be reset at the end."""
+    if listening.family == socket.AF_UNIX:
+        return
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
+    buffer = ctypes.create_string_buffer(program)
+    with contextlib.suppress(OSError):
+        listening.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_DROP_SYN), ctypes.addressof(buffer))
+        )

@@ -1,0 +1,245 @@
+"""The sidecar's process: its parts put together, from settings to the last answer.
+
+What fails here fails before anything is served: settings, sockets, the data directory. Afterwards the process goes on
+whatever happens to the files, and ends on SIGTERM or SIGINT: first `/readyz` turns, then everything that was asked is
+answered, the decision log is written out, and last the probes go. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import uvloop
+
+from tiergate import __version__
+from tiergate.errors import SettingsError
+from tiergate.sidecar.api import api
+from tiergate.sidecar.data_directory import DataDirectory
+from tiergate.sidecar.decider import Decider
+from tiergate.sidecar.decisionlog import DecisionLog, LogRules
+from tiergate.sidecar.filemode import FileMode
+from tiergate.sidecar.listener import Listener
+from tiergate.sidecar.logs import configure_logs
+from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.probes import probes
+from tiergate.sidecar.protections import Access
+from tiergate.sidecar.protocol import WireLimits, protocol_class
+from tiergate.sidecar.quickpath import QuickPath
+from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
+from tiergate.sidecar.sockets import UnixListener, bind_tcp, url_of
+from tiergate.sidecar.sources import Sources
+from tiergate.sidecar.state import State
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tiergate.model import Instant
+    from tiergate.sidecar.settings import Settings
+
+__all__ = ["run"]
+
+_SWITCH_INTERVAL: Final = 0.001
+"""Seconds after which a thread must give way to the event loop's, which waits for the interpreter's lock."""
+
+_PROBE_CONNECTIONS: Final = 256
+_PROBE_SHUTDOWN: Final = 1.0
+
+_TOKEN: Final = re.compile(rb"[!-~]{16,}")
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: a setting names what cannot be used.
+        ListenError: an address cannot be listened on.
+    """
+    configure_logs(settings.log_format, settings.log_level)
+    for name in unknown_variables(os.environ):
+        _log.warning("a variable is no setting, and ignored", variable=name)
+    with ExitStack() as opened:
+        sidecar = _Sidecar(settings, opened)
+        uvloop.run(sidecar.serve())
+
+
+class _Sidecar:
+    """Everything that one process consists of."""
+
+    def __init__(self, settings: Settings, opened: ExitStack) -> None:
+        """Open what can fail: sockets, the data directory, the decision log. `opened` closes it."""
+        self._settings = settings
+        self._token = None if settings.token_file is None else _read_token(settings.token_file)
+        self._tcp = _bind(settings.host, settings.port, opened)
+        self._probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
+        self._unix = _bind_unix(settings, opened)
+        directory = DataDirectory.open(settings.data)
+        opened.callback(directory.close)
+        self._decisions = _open_decision_log(settings, opened)
+        self._state = State(_now)
+        self._files = FileMode(_sources(settings), directory, self._state)
+        self._state.report = self._files.report
+        self._metrics = Metrics()
+        self._decider = Decider(self._state, self._metrics, log=self._decisions)
+        self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
+        self._probes = self._probe_listener()
+        self._end = asyncio.Event()
+        self._ready = False
+
+    async def serve(self) -> None:
+        """Serve until a signal, then end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        self._state.subscribe(self._on_change)
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._files.run())
+            probing = tasks.create_task(self._probes.run_until_end())
+            serving = [tasks.create_task(listener.run_until_end()) for listener in self._listeners]
+            _log.info("listening", version=__version__, **self._addresses())
+            await self._end.wait()
+            self._state.drain()
+            following.cancel()
+            for listener in self._listeners:
+                listener.end()
+            await asyncio.wait([following, *serving])
+            self._probes.end()
+            await probing
+        _log.info("ended")
+
+    # ── listeners ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _api_on_tcp(self) -> Listener:
+        settings = self._settings
+        names = {settings.host.lower(), *(name.lower() for name in settings.allowed_host)}
+        access = Access(
+            names=frozenset(names),
+            addresses=not is_loopback(settings.host),
+            origins=frozenset(settings.allowed_origin),
+            token=self._token,
+        )
+        return self._api("tcp", access, self._tcp)
+
+    def _api_on_unix(self, unix: UnixListener) -> Listener:
+        return self._api("unix", Access(everywhere=True, token=self._token), [unix.socket], unix.remove)
+
+    def _api(
+        self, name: str, access: Access, sockets: list[socket.socket], leave: Callable[[], None] = lambda: None
+    ) -> Listener:
+        settings = self._settings
+        quick = QuickPath(self._decider, name, max_body=settings.max_body)
+        limits = WireLimits(head_timeout=settings.request_timeout, connections=settings.max_connections)
+        return Listener(
+            api(self._decider, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
+            sockets,
+            protocol=protocol_class(self._metrics, quick, limits),
+            keep_alive=settings.keep_alive,
+            shutdown_timeout=settings.shutdown_timeout,
+            leave=leave,
+        )
+
+    def _probe_listener(self) -> Listener:
+        access = Access(names=frozenset(name.lower() for name in self._settings.allowed_host), addresses=True)
+        return Listener(
+            probes(self._state, self._metrics, access),
+            self._probe_sockets,
+            # Its connections are none of the API's, which are what is counted.
+            protocol=protocol_class(Metrics(), None, WireLimits(connections=_PROBE_CONNECTIONS)),
+            shutdown_timeout=_PROBE_SHUTDOWN,
+        )
+
+    def _addresses(self) -> dict[str, str]:
+        addresses = {
+            "api": " ".join(url_of(bound) for bound in self._tcp),
+            "probes": " ".join(url_of(bound) for bound in self._probe_sockets),
+        }
+        if self._unix is not None:
+            addresses["uds"] = str(self._unix.path)
+        return addresses
+
+    # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        _log.info("ending", signal=number.name)
+        if self._end.is_set():
+            for listener in (*self._listeners, self._probes):
+                listener.force_exit = True
+        self._end.set()
+
+    def _on_hangup(self) -> None:
+        if self._decisions is not None:
+            self._decisions.reopen()
+
+    def _on_change(self) -> None:
+        """Say once that checks are answered, and by what."""
+        current = self._state.current
+        if not self._ready and current is not None:
+            self._ready = True
+            _log.info("ready", publication=current.publication, revision=current.revision, **self._addresses())
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1_000_000
+
+
+def _sources(settings: Settings) -> Sources:
+    return Sources(
+        tuple(str(path.absolute()) for path in settings.catalog),
+        tuple(str(path.absolute()) for path in settings.subjects),
+        None if settings.rules is None else str(settings.rules.absolute()),
+    )
+
+
+def _bind(host: str, port: int, opened: ExitStack) -> list[socket.socket]:
+    sockets = bind_tcp(host, port)
+    for one in sockets:
+        opened.callback(one.close)
+    return sockets
+
+
+def _bind_unix(settings: Settings, opened: ExitStack) -> UnixListener | None:
+    if settings.uds is None:
+        return None
+    unix = UnixListener(settings.uds, settings.uds_mode, settings.uds_group)
+    opened.callback(unix.close)
+    return unix
+
+
+def _open_decision_log(settings: Settings, opened: ExitStack) -> DecisionLog | None:
+    if settings.decision_log is None:
+        return None
+    log = DecisionLog(settings.decision_log, LogRules(sample=settings.decision_log_sample))
+    try:
+        log.start()
+    except OSError as error:
+        raise SettingsError("decision-log", f"`{settings.decision_log}` cannot be written: {error.strerror}") from None
+    opened.callback(log.close)
+    return log
+
+
+def _read_token(path: Path) -> bytes:
+    """The token of a file: its one line.
+
+    Raises:
+        SettingsError: the file cannot be read, or holds no token.
+    """
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError("token-file", f"`{path}` cannot be read: {error.strerror}") from None
+    if _TOKEN.fullmatch(token) is None:
+        raise SettingsError("token-file", f"`{path}` must hold one token of at least 16 visible ASCII characters")
+    return token
