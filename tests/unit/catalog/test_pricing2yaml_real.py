@@ -1,0 +1,211 @@
+"""The pricings of real services, against a straightforward computation from plain YAML.
+
+The files are not part of the repository: they lie beside the checkout, in `../shared/data`. Where they are missing
+these tests are skipped, but never in CI.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tiergate.catalog.pricing2yaml import import_pricings
+from tiergate.model import (
+    Amount,
+    Catalog,
+    Combine,
+    Extra,
+    Feature,
+    FeatureType,
+    Given,
+    Item,
+    ItemKind,
+    Level,
+    Unlimited,
+)
+from tiergate.naming import is_id
+
+PRICINGS = Path(__file__).parents[3].parent / "shared" / "data" / "pricings"
+FILES = sorted(PRICINGS.glob("*/*.yml"))
+REASON = f"no pricings in {PRICINGS}"
+
+Plain = dict[str, Any]
+"""What PyYAML makes of a mapping; nothing else knows its shape."""
+
+each_file = pytest.mark.parametrize("path", FILES, ids=[f"{path.parent.name}-{path.stem}" for path in FILES])
+needs_files = pytest.mark.skipif(not FILES and "CI" not in os.environ, reason=REASON)
+
+
+@cache
+def plain(path: Path) -> Plain:
+    """A file as any YAML reader sees it."""
+    read: Plain = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return read
+
+
+def section(of: Plain | None, key: str) -> Plain:
+    """A part of a pricing, empty where it is missing or null."""
+    found: Plain = (of or {}).get(key) or {}
+    return found
+
+
+def spoken(value: object) -> object:
+    """A plain value, so that it can be compared; `None` for a text that says nothing."""
+    if isinstance(value, list):
+        return ", ".join(value) or None
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return math.inf if math.isinf(value) else Fraction(str(value))
+    return value or None
+
+
+def comparable(item: Item, catalog: Catalog) -> dict[str, object]:
+    """What an imported item gives, by the names of features, in the same terms."""
+    found: dict[str, object] = {}
+    for id_, value in item.versions[0].entitlements.items():
+        feature = catalog.features[id_]
+        match value:
+            case Given(on):
+                found[feature.name] = on
+            case Level(label):
+                found[feature.name] = label
+            case Unlimited():
+                found[feature.name] = math.inf
+            case Amount(units, None):
+                found[feature.name] = Fraction(units, 10**feature.scale)
+            case Extra(units, None):
+                found[feature.name] = ("add", Fraction(units, 10**feature.scale))
+            case _:
+                pytest.fail(f"{item.id} gives {value}")
+    return found
+
+
+def items(catalog: Catalog, kind: ItemKind) -> dict[str, Item]:
+    """The items of a kind by name."""
+    return {item.name: item for item in catalog.items.values() if item.kind is kind}
+
+
+def features(catalog: Catalog) -> dict[str, Feature]:
+    """The features by name."""
+    return {feature.name: feature for feature in catalog.features.values()}
+
+
+@needs_files
+def test_the_pricings_are_there() -> None:
+    """The tests below see all 121 files."""
+    assert len(FILES) == 121, REASON
+
+
+@each_file
+def test_every_plan_gives_its_effective_values(path: Path) -> None:
+    """Each plan of each file gives each feature and limit its own value, else the default."""
+    source, catalog = plain(path), import_pricings([path])
+    expected = {}
+    for plan, body in section(source, "plans").items():
+        values = {}
+        for part in ("features", "usageLimits"):
+            for key, declared in section(source, part).items():
+                own = section(section(body, part), key)
+                values[key] = spoken(own.get("value", declared["defaultValue"]))
+        expected[plan] = {key: value for key, value in values.items() if value is not None}
+    assert {name: comparable(item, catalog) for name, item in items(catalog, ItemKind.PLAN).items()} == expected
+
+
+@each_file
+def test_every_add_on_gives_what_it_states(path: Path) -> None:
+    """Each add-on of each file gives its values and extensions, for the plans, and with the add-ons, that it names."""
+    source, catalog = plain(path), import_pricings([path])
+    expected = {}
+    names = {id_: item.name for id_, item in catalog.items.items()}
+    actual = {
+        name: (
+            comparable(item, catalog),
+            *({names[id_] for id_ in ids} for ids in (item.available_for, item.depends_on, item.excludes)),
+        )
+        for name, item in items(catalog, ItemKind.ADDON).items()
+    }
+    for add_on, body in section(source, "addOns").items():
+        values = {
+            key: spoken(stated["value"])
+            for part in ("features", "usageLimits")
+            for key, stated in section(body, part).items()
+        }
+        for key, stated in section(body, "usageLimitsExtensions").items():
+            values[key] = ("add", Fraction(str(stated["value"])))
+        expected[add_on] = (
+            values,
+            set(body.get("availableFor") or section(source, "plans")),
+            set(body.get("dependsOn") or ()),
+            set(body.get("excludes") or ()),
+        )
+    assert actual == expected
+
+
+@each_file
+def test_every_feature_and_limit_has_its_type(path: Path) -> None:
+    """Each feature and limit of each file is there, with the type, levels, period and links that the source says."""
+    source, catalog = plain(path), import_pricings([path])
+    found = features(catalog)
+    assert found.keys() == section(source, "features").keys() | section(source, "usageLimits").keys()
+    sold = [*section(source, "plans").values(), *section(source, "addOns").values()]
+    for part in ("features", "usageLimits"):
+        for key, declared in section(source, part).items():
+            feature = found[key]
+            parts = (part, "usageLimitsExtensions") if part == "usageLimits" else (part,)
+            stated = [spoken(declared["defaultValue"])]
+            stated += [
+                spoken(section(body, of)[key]["value"]) for body in sold for of in parts if key in section(body, of)
+            ]
+            match declared["valueType"]:
+                case "BOOLEAN":
+                    assert feature.type is FeatureType.SWITCH
+                case "TEXT":
+                    assert feature.type is FeatureType.CUSTOM
+                    assert list(feature.labels) == list(dict.fromkeys(text for text in stated if text))
+                case "NUMERIC":
+                    assert feature.type is FeatureType.QUANTITY
+                    assert feature.combine is Combine.MAX
+                    numbers = [number for number in stated if isinstance(number, Fraction)]
+                    fitting = [scale for scale in range(7) if all((n * 10**scale).denominator == 1 for n in numbers)]
+                    assert feature.scale == fitting[0]
+                case other:
+                    pytest.fail(f"{key} is of the type {other}")
+            last = str(declared.get("unit")).rpartition("/")[2]
+            period = last if last in {"hour", "day", "week", "month", "year"} else "month"
+            renewable = declared["valueType"] == "NUMERIC" and declared["type"] == "RENEWABLE"
+            assert (feature.metered.reset if feature.metered else None) == (period if renewable else None)
+            assert {catalog.features[id_].name for id_ in feature.linked} == set(declared.get("linkedFeatures") or ())
+
+
+@needs_files
+def test_all_pricings_make_one_catalog_with_a_prefix() -> None:
+    """With a prefix, each file's features and items stand under its own service and version, and nothing is lost."""
+    features: set[str] = set()
+    items: set[str] = set()
+    for path in FILES:
+        source, alone = plain(path), import_pricings([path])
+        prefix = re.sub(r"[^a-z0-9]+", "-", source["saasName"].lower()) + f"-{source['version'].strip()}-"
+        features.update(prefix + id_ for id_ in alone.features)
+        items.update(prefix + id_ for id_ in alone.items)
+    catalog = import_pricings(FILES, prefix=True)
+    assert catalog.features.keys() == features
+    assert catalog.items.keys() == items
+    assert all(is_id(id_) for id_ in [*features, *items])
+
+
+@each_file
+def test_ids_are_the_keys_where_they_can_be(path: Path) -> None:
+    """Each feature and item of each file keeps its key as its name, and as its id where that is valid."""
+    catalog = import_pricings([path])
+    names = {id_: feature.name for id_, feature in catalog.features.items()}
+    for id_, name in [*names.items(), *((item.id, item.name) for item in catalog.items.values())]:
+        assert (id_ == name) == is_id(name)
