@@ -11,12 +11,14 @@ from tiergate.catalog.loader import LoadedCatalog, load_catalog
 from tiergate.catalog.order import ordered
 from tiergate.catalog.positions import Positions
 from tiergate.catalog.rules import read_rules
+from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_files import load_subjects, read_subjects
 
 __all__ = [
     "Bounds",
     "LoadedCatalog",
     "Positions",
+    "catalog_schema",
     "dump_catalog",
     "dump_subject_lines",
     "dump_subjects",
@@ -26,4 +28,6 @@ __all__ = [
     "ordered",
     "read_rules",
     "read_subjects",
+    "subjects_line_schema",
+    "subjects_schema",
 ]

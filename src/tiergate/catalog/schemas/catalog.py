@@ -1,0 +1,243 @@
+"""The schema of catalog files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tiergate.catalog.features import FEATURE_KEYS, NEVER, TYPE_KEYS
+from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.schemas.parts import (
+    DIALECT,
+    Schema,
+    api_version,
+    closed,
+    ids,
+    line,
+    listing,
+    number,
+    prose,
+    ref,
+    shared,
+    suspension,
+    whole,
+    words,
+)
+from tiergate.model import MAX_SCALE, Combine, FeatureStatus, FeatureType, ItemKind, Per, ResetPeriod
+
+__all__ = ["catalog_schema"]
+
+_PERCENT: Final = r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,2})?%$"
+
+
+def catalog_schema() -> Schema:
+    """The schema of a catalog file."""
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:tiergate:v1:catalog",
+        "title": "Tiergate catalog",
+        "description": "What a product offers, and which plan, add-on or charge gives what.",
+        **closed(
+            {
+                "apiVersion": api_version(),
+                "features": listing("#/$defs/feature", "What the product can offer."),
+                "items": listing("#/$defs/item", "Plans, add-ons and charges, and what they give."),
+                "ladders": listing("#/$defs/ladder", "Plans that form a ladder; lint holds each to the one below."),
+            },
+            required=["apiVersion"],
+        ),
+        "$defs": {
+            **shared(),
+            "suspension": suspension(in_feature=True),
+            "feature": _feature(),
+            "item": _item(),
+            "version": _version(),
+            "rollout": _rollout(),
+            "entitlements": _entitlements(),
+            "entitlement": _entitlement(),
+            "ladder": _ladder(),
+        },
+    }
+
+
+def _feature() -> Schema:
+    properties: Schema = {
+        "id": ref("id", "The feature's id, by which services ask for it."),
+        "name": line("What people read."),
+        "description": prose("What it is."),
+        "type": words(
+            FeatureType,
+            "switch: given or not. quantity: an amount on top of what is used. range: a value up to what is granted. "
+            "custom: one of ordered levels. The type of a feature never changes.",
+        ),
+        "status": words(
+            FeatureStatus,
+            "draft: prepared, not effective. archived: no new entitlements, existing ones stay effective.",
+            default=FeatureStatus.ACTIVE,
+        ),
+        "tags": ids("Words by which rules speak of several features."),
+        "unit": line("What the numbers count, such as movies/month."),
+        "scale": whole(0, MAX_SCALE, "How many decimal digits the numbers may have.") | {"default": 0},
+        "levels": {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "description": "The values that items may give directly, lowest first: labels of a custom feature, numbers "
+            "of a quantity with `unlimited` as the last one.",
+        },
+        "combine": words(
+            Combine,
+            "How the numbers that several items give become one: added, or the largest.",
+            default=Combine.SUM,
+        ),
+        "min": number("The least that an item may give of a range."),
+        "max": number("The most that an item may give of a range, and that it can combine to."),
+        "batch": closed(
+            {
+                "minimum": number("The least amount that can be taken at once.", positive=True),
+                "increment": number("Amounts are multiples of this.", positive=True),
+            },
+            description="How a quantity is taken.",
+        )
+        | {"minProperties": 1},
+        "caps": closed(
+            {
+                "total": number("The most for everybody together; needs `metered`.", positive=True),
+                "per_user": number("The most for each user.", positive=True),
+            },
+            description="Limits beside the entitlement.",
+        )
+        | {"minProperties": 1},
+        "metered": closed(
+            {"reset": words(ResetPeriod, "When usage begins again at zero.", NEVER)},
+            required=["reset"],
+            description="Usage is counted.",
+        ),
+        "linked": ids("Features that belong to this one, such as the limit of a switch."),
+        "suspensions": listing("#/$defs/suspension", "When the feature is switched off for everybody."),
+    }
+    found = closed(properties, ["id", "type"], "Something that the product can offer.")
+    found["allOf"] = [_of_type(type_) for type_ in FeatureType]
+    return found
+
+
+def _of_type(type_: FeatureType) -> Schema:
+    """What the keys of a feature of one type may be."""
+    then: Schema = {"properties": dict.fromkeys(sorted(FEATURE_KEYS - TYPE_KEYS[type_]), False)}
+    if type_ is FeatureType.CUSTOM:
+        then["required"] = ["levels"]
+        then["properties"]["levels"] = {"items": line("A label.")}
+    if type_ is FeatureType.QUANTITY:
+        then["properties"]["levels"] = {"items": {"anyOf": [number("A level."), {"const": "unlimited"}]}}
+        then["if"] = {"properties": {"caps": {"required": ["total"]}}, "required": ["caps"]}
+        then["then"] = {"required": ["metered"]}
+    return {"if": {"properties": {"type": {"const": type_.value}}, "required": ["type"]}, "then": then}
+
+
+def _item() -> Schema:
+    properties: Schema = {
+        "id": ref("id", "The item's id, unique across kinds."),
+        "kind": words(ItemKind, "What it is sold as."),
+        "name": line("What people read."),
+        "description": prose("What it is."),
+        "tags": ids("Words to group items by."),
+        "version": whole(1, MAX_VERSION, "The number of its one version.") | {"default": 1},
+        "entitlements": ref("entitlements"),
+        "versions": {
+            "type": "array",
+            "minItems": 1,
+            "items": ref("version"),
+            "description": "Several versions, instead of `version` and `entitlements`.",
+        },
+        "rollouts": listing(
+            "#/$defs/rollout",
+            "Which version whom: the last rollout in force that fits a customer decides. Left out: the highest "
+            "version for everybody. Empty: nobody but pinned subscriptions.",
+        ),
+        "available_for": ids("Plans with which it can be bought; left out: any.", least=1),
+        "depends_on": ids("Items of which all must be held with it."),
+        "excludes": ids("Items that cannot be held with it."),
+    }
+    found = closed(properties, ["id", "kind"], "A plan, add-on or charge, and what it gives.")
+    found["oneOf"] = [
+        {"required": ["entitlements"], "properties": {"versions": False}},
+        {"required": ["versions"], "properties": {"entitlements": False, "version": False}},
+    ]
+    found["if"] = {"properties": {"kind": {"const": ItemKind.PLAN.value}}, "required": ["kind"]}
+    found["then"] = {"properties": {"available_for": False}}
+    return found
+
+
+def _version() -> Schema:
+    return closed(
+        {
+            "version": whole(1, MAX_VERSION, "Its number."),
+            "entitlements": ref("entitlements"),
+        },
+        ["version", "entitlements"],
+        "One version of an item.",
+    )
+
+
+def _rollout() -> Schema:
+    share: Schema = {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": 100},
+            {"type": "string", "pattern": _PERCENT},
+        ],
+        "description": "Percent of the customers, by a stable choice.",
+    }
+    audience: Schema = {
+        "anyOf": [
+            {"enum": ["everybody", "new"]},
+            closed({"share": share}, ["share"]),
+            closed({"tag": ref("id", "Customers with this tag.")}, ["tag"]),
+        ],
+        "default": "everybody",
+        "description": "Whom it is for; `new`: those whose item was added since `from`.",
+    }
+    return closed(
+        {
+            "version": whole(1, MAX_VERSION, "The version that they get."),
+            "from": ref("instant", "When it begins; left out: it has always been so."),
+            "audience": audience,
+        },
+        ["version"],
+        "Which version whom.",
+    )
+
+
+def _entitlements() -> Schema:
+    return {
+        "type": "object",
+        "description": "Feature → what is given of it.",
+        "propertyNames": ref("id"),
+        "additionalProperties": ref("entitlement"),
+    }
+
+
+def _entitlement() -> Schema:
+    per = words(Per, "Whether it is multiplied by the item's quantity.")
+    return {
+        "anyOf": [
+            {"type": "boolean", "description": "Of a switch."},
+            number("Of a quantity or range."),
+            {"type": "string", "description": "`unlimited`, or a level of a custom feature."},
+            closed(
+                {"value": {"anyOf": [number("The number."), {"const": "unlimited"}]}, "per": per},
+                ["value"],
+            ),
+            closed({"add": number("On top of what the others give."), "per": per}, ["add"]),
+        ],
+        "description": "What is given of a feature.",
+    }
+
+
+def _ladder() -> Schema:
+    return closed(
+        {
+            "id": ref("id", "The ladder's id."),
+            "plans": ids("Its plans, lowest first.", least=2),
+        },
+        ["id", "plans"],
+        "Plans of which each gives at least what the one below it gives.",
+    )

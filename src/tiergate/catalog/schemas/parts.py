@@ -1,0 +1,134 @@
+"""The pieces of which both schemas are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
+from tiergate.catalog.files import API_VERSION
+from tiergate.naming import ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from enum import StrEnum
+
+__all__ = [
+    "DIALECT",
+    "Schema",
+    "api_version",
+    "closed",
+    "ids",
+    "line",
+    "listing",
+    "number",
+    "prose",
+    "ref",
+    "shared",
+    "suspension",
+    "whole",
+    "words",
+]
+
+Schema = dict[str, Any]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+"""The dialect that the schemas are written in."""
+
+_INSTANT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$"
+)
+
+
+def closed(properties: Schema, required: Iterable[str] = (), description: str = "") -> Schema:
+    """An object of these properties and no others."""
+    found: Schema = {"type": "object"}
+    if description:
+        found["description"] = description
+    found["properties"] = properties
+    if required:
+        found["required"] = list(required)
+    found["additionalProperties"] = False
+    return found
+
+
+def ref(name: str, description: str = "") -> Schema:
+    """A reference to a shared definition."""
+    found: Schema = {"$ref": f"#/$defs/{name}"}
+    if description:
+        found["description"] = description
+    return found
+
+
+def listing(ref: str, description: str) -> Schema:
+    """A list of what `ref` points at."""
+    return {"type": "array", "description": description, "items": {"$ref": ref}}
+
+
+def ids(description: str, least: int = 0) -> Schema:
+    """A list of ids, each once."""
+    found: Schema = {"type": "array", "description": description, "items": ref("id"), "uniqueItems": True}
+    if least:
+        found["minItems"] = least
+    return found
+
+
+def words(choices: type[StrEnum], description: str, *more: str, default: StrEnum | None = None) -> Schema:
+    """One of the words of an enumeration, or of `more`."""
+    found: Schema = {"enum": [*(choice.value for choice in choices), *more], "description": description}
+    if default is not None:
+        found["default"] = default.value
+    return found
+
+
+def line(description: str) -> Schema:
+    """One line of text."""
+    return {"type": "string", "description": description, "minLength": 1, "maxLength": MAX_LINE}
+
+
+def prose(description: str) -> Schema:
+    """Text of several lines."""
+    return {"type": "string", "description": description, "minLength": 1, "maxLength": MAX_PROSE}
+
+
+def api_version() -> Schema:
+    """The version of the formats."""
+    return {"const": API_VERSION, "description": "The version of this format."}
+
+
+def number(description: str, *, positive: bool = False) -> Schema:
+    """A number that is not negative."""
+    bound = "exclusiveMinimum" if positive else "minimum"
+    return {"type": "number", bound: 0, "description": description}
+
+
+def whole(least: int, most: int, description: str) -> Schema:
+    """A whole number."""
+    return {"type": "integer", "minimum": least, "maximum": most, "description": description}
+
+
+def shared() -> Schema:
+    """Definitions that every schema refers to."""
+    return {
+        "id": {
+            "type": "string",
+            "pattern": f"^{ID.pattern}$",
+            "description": "1 to 100 letters, digits, `.`, `_` or `-`, the first a letter or digit.",
+        },
+        "instant": {
+            "type": "string",
+            "pattern": _INSTANT,
+            "description": "An instant such as 2026-11-01T00:00:00Z, or a date, which is its midnight in UTC.",
+        },
+    }
+
+
+def suspension(*, in_feature: bool) -> Schema:
+    """A suspension, of a feature for everybody or of a subject."""
+    properties: Schema = {} if in_feature else {"feature": ref("id", "The feature that is switched off.")}
+    properties |= {
+        "from": ref("instant", "When it begins; left out: it has always been so."),
+        "until": ref("instant", "When it ends; left out: never."),
+        "reason": prose("Why."),
+    }
+    whom = "everybody" if in_feature else "this subject"
+    return closed(properties, () if in_feature else ["feature"], f"A feature switched off for {whom} over an interval.")

@@ -1,0 +1,166 @@
+"""The schemas of subjects files: whole ones, and lines of NDJSON."""
+
+from __future__ import annotations
+
+from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.schemas.parts import (
+    DIALECT,
+    Schema,
+    api_version,
+    closed,
+    ids,
+    line,
+    listing,
+    number,
+    prose,
+    ref,
+    shared,
+    suspension,
+    whole,
+    words,
+)
+from tiergate.catalog.subjects import MAX_QUANTITY
+from tiergate.model import OverrideMode, SubscriptionStatus
+
+__all__ = ["subjects_line_schema", "subjects_schema"]
+
+
+def subjects_schema() -> Schema:
+    """The schema of a subjects file in YAML or JSON."""
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:tiergate:v1:subjects",
+        "title": "Tiergate subjects",
+        "description": "Customers, and the subscriptions that they hold.",
+        **closed(
+            {
+                "apiVersion": api_version(),
+                "customers": listing("#/$defs/customer", "Customers."),
+                "subscriptions": listing("#/$defs/subscription", "Subscriptions, each of one of the customers."),
+            },
+            required=["apiVersion"],
+        ),
+        "$defs": _subject_definitions() | {"customer": _customer(), "subscription": _subscription()},
+    }
+
+
+def subjects_line_schema() -> Schema:
+    """The schema of one line of a subjects file in NDJSON."""
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:tiergate:v1:subjects-line",
+        "title": "One line of Tiergate subjects",
+        "description": "A customer, a subscription, or, on the first line, the version of the format.",
+        "oneOf": [
+            closed({"apiVersion": api_version()}, required=["apiVersion"]),
+            _customer(typed=True),
+            _subscription(typed=True),
+        ],
+        "$defs": _subject_definitions(),
+    }
+
+
+def _subject_definitions() -> Schema:
+    return {
+        **shared(),
+        "suspension": suspension(in_feature=False),
+        "held": _held(),
+        "override": _override(),
+    }
+
+
+def _typed(properties: Schema, type_: str, *, typed: bool) -> Schema:
+    return {"type": {"const": type_, "description": "What this line is."}} | properties if typed else properties
+
+
+def _exceptions() -> Schema:
+    return {
+        "overrides": listing("#/$defs/override", "Values given to this subject alone."),
+        "suspensions": listing("#/$defs/suspension", "Features switched off for this subject."),
+    }
+
+
+def _customer(*, typed: bool = False) -> Schema:
+    properties: Schema = {
+        "id": ref("id", "The customer's id, by which services ask."),
+        "tags": ids("Words that rules and rollouts speak of."),
+        "attributes": {
+            "type": "object",
+            "propertyNames": ref("id"),
+            "additionalProperties": line("Text; quote numbers."),
+            "description": "What rules may ask about a customer.",
+        },
+    } | _exceptions()
+    required = ["type", "id"] if typed else ["id"]
+    return closed(_typed(properties, "customer", typed=typed), required, "A customer.")
+
+
+def _subscription(*, typed: bool = False) -> Schema:
+    properties: Schema = {
+        "id": ref("id", "The subscription's id."),
+        "customer": ref("id", "The customer who holds it."),
+        "status": words(SubscriptionStatus, "The state that billing last reported."),
+        "items": listing("#/$defs/held", "What it holds."),
+        "start": ref("instant", "From when it counts; left out: it always has."),
+        "end": ref("instant", "Until when it counts; `canceled` needs it."),
+        "trial_end": ref("instant", "Until when a trial counts; `trialing` needs it."),
+        "grace_until": ref("instant", "Until when it counts while `past_due`; left out: not at all."),
+        "resume_at": ref("instant", "From when it counts again while `paused`; left out: not at all."),
+    } | _exceptions()
+    required = ["id", "customer", "status", "items"]
+    found = closed(
+        _typed(properties, "subscription", typed=typed),
+        ["type", *required] if typed else required,
+        "What a customer holds.",
+    )
+    found["allOf"] = [
+        {
+            "if": {"properties": {"status": {"const": status.value}}, "required": ["status"]},
+            "then": {"required": [date]},
+        }
+        for status, date in ((SubscriptionStatus.TRIALING, "trial_end"), (SubscriptionStatus.CANCELED, "end"))
+    ]
+    return found
+
+
+def _held() -> Schema:
+    return closed(
+        {
+            "item": ref("id", "The item's id."),
+            "quantity": whole(1, MAX_QUANTITY, "How many of it.") | {"default": 1},
+            "version": whole(1, MAX_VERSION, "A pin to one version; left out: as the rollouts say."),
+            "added_at": ref("instant", "When it was added; left out: at the subscription's start."),
+            "from": ref("instant", "From when it counts; left out: from the subscription's start."),
+            "until": ref("instant", "Until when it counts; left out: until the subscription's end."),
+        },
+        ["item"],
+        "An item in a subscription.",
+    )
+
+
+def _override() -> Schema:
+    found = closed(
+        {
+            "id": ref("id", "Its id, unique in its subject; left out: the feature's id and a number."),
+            "feature": ref("id", "The feature that it is about."),
+            "mode": words(
+                OverrideMode,
+                "replace: stands in place of what the items give. at_least: never lowers. disabled: takes it away.",
+                default=OverrideMode.REPLACE,
+            ),
+            "value": {
+                "anyOf": [{"type": "boolean"}, number("A number."), {"type": "string"}],
+                "description": "`true` or `false`, a number, `unlimited` or a level.",
+            },
+            "from": ref("instant", "When it begins; left out: it has always been so."),
+            "until": ref("instant", "When it ends; left out: never."),
+            "author": line("Who gave it."),
+            "reason": prose("Why."),
+        },
+        ["feature"],
+        "A value for one feature, given to this subject alone, over an interval.",
+    )
+    found["if"] = {"properties": {"mode": {"const": OverrideMode.DISABLED.value}}, "required": ["mode"]}
+    found["then"] = {"properties": {"value": False}}
+    found["else"] = {"required": ["value"]}
+    return found
