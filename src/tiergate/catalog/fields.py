@@ -197,9 +197,10 @@ class Fields:
 
     def id(self, key: str) -> str | None:
         """An id."""
-        if key not in self.entries:
-            return None
-        return id_of(self.entries[key], self.at(key), self._report)
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, str) and ID.fullmatch(node):
+            return node
+        return id_of(node, self.at(key), self._report) if node is not BROKEN else None
 
     def line(self, key: str) -> str:
         """One line of text; empty where the key is missing."""

@@ -54,6 +54,7 @@ _OVERRIDE_KEYS = frozenset({"id", "feature", "mode", "value", "from", "until", "
 _SUSPENSION_KEYS = frozenset({"feature", "from", "until", "reason"})
 _TYPED_CUSTOMER_KEYS = CUSTOMER_KEYS | {"type"}
 _TYPED_SUBSCRIPTION_KEYS = SUBSCRIPTION_KEYS | {"type"}
+_MOST_SHARED = 10_000
 _DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 
 
@@ -64,6 +65,7 @@ class SubjectReader:
         self._index = index
         self._bounds = bounds
         self._holdings = PossibleHoldings(index)
+        self._shared: dict[tuple[str, Node], HeldItem] = {}
 
     def customer(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Customer | None:
         """Read a customer; `None` after any problem."""
@@ -146,6 +148,20 @@ class SubjectReader:
         return tuple(found)
 
     def _held(self, node: Node, place: int, report: Report) -> HeldItem | None:
+        """One held item; those of an item and a quantity alone, which are most, are made once and shared."""
+        entries = node.entries if isinstance(node, Mapping) else {}
+        item, quantity = entries.get("item"), entries.get("quantity")
+        if len(entries) != 2 or not isinstance(item, str) or quantity.__class__ is not int:
+            return self._read_held(node, place, report)
+        key = (item, quantity)
+        found = self._shared.get(key)
+        if found is None:
+            found = self._read_held(node, place, report)
+            if found is not None and len(self._shared) < _MOST_SHARED:
+                self._shared[key] = found
+        return found
+
+    def _read_held(self, node: Node, place: int, report: Report) -> HeldItem | None:
         fields = Fields.of(node, place, report, _HELD_KEYS, ("item",))
         if fields is None:
             return None
@@ -156,8 +172,6 @@ class SubjectReader:
             fields.problem("item", "unknown-item", f"no item `{item}`{near}")
             item = None
         quantity = fields.integer("quantity", 1, MAX_QUANTITY) if "quantity" in entries else 1
-        if len(entries) <= 2 and "quantity" in entries:
-            return None if item is None or quantity is None else HeldItem(item, quantity)
         version = fields.integer("version", 1, MAX_VERSION)
         added_at = fields.instant("added_at")
         start, until = read_period(fields, may_be_empty=True)
