@@ -1,0 +1,71 @@
+"""`tiergate lint`: problems and warnings about files, for those who write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiergate.cli.options import AsJson, Catalogs, RulesFolder
+from tiergate.cli.sources import SubjectsFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tiergate.catalog import LoadedCatalog
+    from tiergate.model import Problem
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def lint(
+    catalog: Catalogs,
+    *,
+    rules: RulesFolder = None,
+    subjects: SubjectsFiles = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if there are warnings.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a catalog, and the rules and subjects that go with it; warn of what was probably not meant."""
+    from tiergate.catalog import lint as lint_catalog
+    from tiergate.catalog import load_catalog
+    from tiergate.cli.exits import ExitCode
+    from tiergate.cli.reports import problems_json, say_json, warn_problems
+    from tiergate.cli.terminal import say, working
+
+    with working("reading"):
+        loaded = load_catalog(catalog)
+        problems = sorted([*lint_catalog(loaded), *_problems_beside(loaded, rules, subjects or [])])
+    wrong = any(problem.severity == "error" for problem in problems)
+    code = ExitCode.INPUT if wrong else ExitCode.NO if strict and problems else ExitCode.OK
+    if as_json:
+        say_json({"problems": problems_json(problems), "exit_code": code.value})
+    elif problems:
+        warn_problems(problems)
+    else:
+        say("no problems")
+    raise typer.Exit(code)
+
+
+def _problems_beside(loaded: LoadedCatalog, rules: Path | None, subjects: list[Path]) -> list[Problem]:
+    """What is wrong with the files that stand beside a catalog which loads."""
+    from tiergate.catalog import Bounds, read_rules, read_subjects
+    from tiergate.compiler import compile_catalog
+    from tiergate.errors import AuthorError
+
+    problems: list[Problem] = []
+    if rules is not None:
+        try:
+            compile_catalog(loaded.catalog, read_rules(rules), positions=loaded.positions, rules_folder=str(rules))
+        except AuthorError as error:
+            problems += error.problems
+    if subjects:
+        try:
+            for _ in read_subjects(subjects, loaded.catalog.index(), Bounds.of(loaded.catalog)):
+                pass
+        except AuthorError as error:
+            problems += error.problems
+    return problems

@@ -1,0 +1,46 @@
+"""The sample of `tiergate demo`: a streaming service, as files that anyone may change."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = ["SAMPLE_FILES", "Sample", "copy_sample"]
+
+SAMPLE_FILES = ("catalog.yaml", "subjects.yaml", "rules/sanctions.cedar")
+"""What the sample is made of, in its folder."""
+
+
+class Sample(NamedTuple):
+    """A copy of the sample."""
+
+    catalog: Path
+    subjects: Path
+    rules: Path
+
+
+def copy_sample(folder: Path) -> Sample:
+    """Copy the sample into a folder, which is made; a file that is there already is left as it is.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    source = _source()
+    for name in SAMPLE_FILES:
+        target = folder / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.joinpath(*name.split("/")).read_bytes())
+    return Sample(folder / "catalog.yaml", folder / "subjects.yaml", folder / "rules")
+
+
+def _source() -> Traversable:
+    installed = files("tiergate") / "examples" / "streaming"
+    if installed.is_dir():
+        return installed
+    # An editable install leaves the folder where it is written: at the top of the repository.
+    return Path(__file__).parents[3] / "examples" / "streaming"

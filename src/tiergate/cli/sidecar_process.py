@@ -1,0 +1,165 @@
+"""A sidecar as a process of its own: started, waited for, listened to, ended."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tiergate.errors import ListenError, ReplicaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["SidecarProcess", "claim_ports", "started"]
+
+_HOST = "127.0.0.1"
+_START_TIMEOUT = 30.0
+_POLL = 0.05
+
+
+def claim_ports(port: int) -> tuple[int, int]:
+    """Find the ports of a sidecar's API and probes: `port` and the next one; any two that are free for 0.
+
+    Raises:
+        ListenError: one of them is in use.
+    """
+    if port:
+        for wanted in (port, port + 1):
+            _bind(wanted).close()
+        return port, port + 1
+    api, probes = _bind(0), _bind(0)
+    try:
+        return api.getsockname()[1], probes.getsockname()[1]
+    finally:
+        api.close()
+        probes.close()
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise ListenError(
+            f"port {port} is in use, perhaps by another sidecar: name another one with `--port`, "
+            f"or `--port 0` for any that is free"
+        ) from None
+    return listener
+
+
+class SidecarProcess:
+    """A running sidecar, and what it logs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._held: list[str] | None = []
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        if self.process.stderr is None:
+            return
+        for line in self.process.stderr:
+            with self._lock:
+                if self._held is None:
+                    sys.stderr.write(line)
+                else:
+                    self._held.append(line)
+
+    def logged(self) -> str:
+        """What it has logged, while its log is held back."""
+        with self._lock:
+            return "".join(self._held or ())
+
+    def let_log(self) -> None:
+        """From now on, show what it logs."""
+        with self._lock:
+            self._held = None
+
+    def wait_until_ready(self, probe_port: int) -> None:
+        """Wait until it can decide.
+
+        Raises:
+            ReplicaError: it ended, or did not get ready in half a minute; with what it logged.
+        """
+        deadline = time.monotonic() + _START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                self._reader.join(1)
+                raise ReplicaError(f"the sidecar ended at its start:\n{self.logged()}")
+            if _is_ready(probe_port):
+                return
+            time.sleep(_POLL)
+        raise ReplicaError(f"the sidecar did not get ready in {_START_TIMEOUT:.0f} seconds:\n{self.logged()}")
+
+    def end(self) -> None:
+        """End it, and wait until it has."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(_START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(1)
+
+
+@contextmanager
+def started(arguments: list[str]) -> Iterator[SidecarProcess]:
+    """Start `tiergate sidecar` with these arguments, away from the environment's settings; end it at the end."""
+    command = [sys.executable, "-m", "tiergate", "sidecar", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
+    with (
+        _signals_raise(),
+        # A session of its own: a Ctrl-C at the terminal is for the demo, which then ends the sidecar in order.
+        subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        sidecar = SidecarProcess(process)
+        try:
+            yield sidecar
+        finally:
+            sidecar.end()
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Make the signals that end a process leave through `finally`, so that no sidecar is left behind."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before: dict[signal.Signals, Callable[..., object] | int | None] = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        before[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_ready(probe_port: int) -> bool:
+    connection = http.client.HTTPConnection(_HOST, probe_port, timeout=1)
+    with suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    return False

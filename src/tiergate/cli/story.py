@@ -1,0 +1,61 @@
+"""What `tiergate demo` asks: every type of feature, and what can stand in the way. The subjects are the sample's."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import NamedTuple
+
+from tiergate.client.sidecar import check_json
+from tiergate.model import Check, Subject
+
+__all__ = ["STORY", "Step", "curl"]
+
+
+class Step(NamedTuple):
+    """A question in words, and as a check."""
+
+    question: str
+    check: Check
+
+
+STORY: tuple[Step, ...] = (
+    Step("A switch. Ada has Gold, which gives Analytics. May she use it?", Check(Subject("ada"), "analytics")),
+    Step("Ben has Basic, which does not. May he?", Check(Subject("ben"), "analytics")),
+    Step(
+        "A quantity. Gold gives 50 movies a month, and Ada bought two add-ons of 10 each. "
+        "She has watched 69. May she watch one more?",
+        Check(Subject("ada"), "movies", amount=1, used=69),
+    ),
+    Step("And then another one?", Check(Subject("ada"), "movies", amount=1, used=70)),
+    Step(
+        "A range. Initech has A-premium on the API. May it set its limit to 800 requests a minute?",
+        Check(Subject("initech"), "api-requests", value=800),
+    ),
+    Step("To 1000, as far as the range goes?", Check(Subject("initech"), "api-requests", value=1000)),
+    Step(
+        "A custom feature, with levels. Ada's Gold comes with phone support. May she chat?",
+        Check(Subject("ada"), "support", level="chat"),
+    ),
+    Step("May she call the priority phone?", Check(Subject("ada"), "support", level="priority-phone")),
+    Step("Trials. Cleo tries Platinum out: unlimited movies?", Check(Subject("cleo"), "movies", used=4711)),
+    Step("Dan did too, but his trial has ended.", Check(Subject("dan"), "movies")),
+    Step(
+        "An override that ends. Eva has Silver, and Analytics for a pilot until its last day.",
+        Check(Subject("eva"), "analytics"),
+    ),
+    Step(
+        "A suspended feature. Watch parties are switched off for everybody, whoever pays for them.",
+        Check(Subject("cleo"), "watch-party"),
+    ),
+    Step(
+        "A rule of the service's own, in Cedar: nothing for those who carry the tag `sanctioned`, as Gus does.",
+        Check(Subject("gus"), "movies"),
+    ),
+)
+
+
+def curl(url: str, check: Check) -> str:
+    """The command that asks a check."""
+    body = shlex.quote(json.dumps(check_json(check)))
+    return f"curl -s {url}/v1/check -H 'content-type: application/json' \\\n     -d {body}"

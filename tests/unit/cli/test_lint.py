@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.unit.cli.conftest import CATALOG, SAMPLE
+from tiergate.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Cli
+
+UNUSED = """\
+apiVersion: tiergate/v1
+features:
+  - {id: movies, type: quantity}
+  - {id: unused, type: switch}
+items:
+  - {id: gold, kind: plan, entitlements: {movies: 5}}
+"""
+
+
+def unused(tmp_path: Path) -> Path:
+    """Write a catalog with a warning: nobody gives one of its features."""
+    path = tmp_path / "catalog.yaml"
+    path.write_text(UNUSED, encoding="utf-8")
+    return path
+
+
+def test_a_catalog_without_problems_is_said_to_have_none(cli: Cli) -> None:
+    """The sample, its rules and its subjects have neither errors nor warnings."""
+    ran = cli("lint", CATALOG, "--rules", SAMPLE / "rules", "--subjects", SAMPLE / "subjects.yaml", "--strict")
+    assert (ran.code, ran.out, ran.err) == (0, "no problems\n", "")
+
+
+def test_warnings_alone_are_no_failure(cli: Cli, tmp_path: Path) -> None:
+    """A warning is told on standard error, with its place."""
+    ran = cli("lint", unused(tmp_path))
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.startswith(f"{tmp_path}/catalog.yaml:4:")
+    assert ": warning: " in ran.err
+    assert ran.err.endswith("1 warning\n")
+
+
+def test_warnings_fail_where_they_were_asked_to(cli: Cli, tmp_path: Path) -> None:
+    """With `--strict` a warning ends with 1."""
+    assert cli("lint", unused(tmp_path), "--strict").code == ExitCode.NO
+
+
+def test_an_error_is_an_error_without_strictness(cli: Cli, broken: Path) -> None:
+    """A catalog that does not load ends with the code of files with problems."""
+    assert cli("lint", broken).code == ExitCode.INPUT
+
+
+def test_errors_beside_the_catalog_are_told_with_its_warnings(cli: Cli, tmp_path: Path) -> None:
+    """Rules and subjects are checked too, and everything is told at once."""
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.cedar").write_text('@id("x") forbid (principal, action, resource == Feature::"films");\n')
+    subjects = tmp_path / "subjects.yaml"
+    subjects.write_text("apiVersion: tiergate/v1\nsubscriptions: [{id: s, customer: c, status: active, items: []}]\n")
+    ran = cli("lint", unused(tmp_path), "--rules", rules, "--subjects", subjects, "--json")
+    document = json.loads(ran.out)
+    assert ran.code == document["exit_code"] == ExitCode.INPUT
+    assert {(problem["file"], problem["severity"]) for problem in document["problems"]} >= {
+        (str(tmp_path / "catalog.yaml"), "warning"),
+        (str(rules / "mine.cedar"), "error"),
+        (str(subjects), "error"),
+    }
