@@ -1,22 +1,27 @@
-"""The pricings of real services, against a straightforward computation from plain YAML.
-
-The files are not part of the repository: they lie beside the checkout, in `../shared/data`. Where they are missing
-these tests are skipped, but never in CI.
-"""
+"""The import of real pricings, against a straightforward computation from plain YAML."""
 
 from __future__ import annotations
 
 import math
-import os
 import re
 from fractions import Fraction
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
+from tests.unit.catalog.pricing2yaml_real import (
+    FILES,
+    REASON,
+    each_file,
+    effective_values,
+    extensions,
+    levels,
+    needs_files,
+    plain,
+    section,
+    spoken,
+    stated_values,
+)
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.model import (
     Amount,
@@ -33,39 +38,8 @@ from tiergate.model import (
 )
 from tiergate.naming import is_id
 
-PRICINGS = Path(__file__).parents[3].parent / "shared" / "data" / "pricings"
-FILES = sorted(PRICINGS.glob("*/*.yml"))
-REASON = f"no pricings in {PRICINGS}"
-
-Plain = dict[str, Any]
-"""What PyYAML makes of a mapping; nothing else knows its shape."""
-
-each_file = pytest.mark.parametrize("path", FILES, ids=[f"{path.parent.name}-{path.stem}" for path in FILES])
-needs_files = pytest.mark.skipif(not FILES and "CI" not in os.environ, reason=REASON)
-
-
-@cache
-def plain(path: Path) -> Plain:
-    """A file as any YAML reader sees it."""
-    read: Plain = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return read
-
-
-def section(of: Plain | None, key: str) -> Plain:
-    """A part of a pricing, empty where it is missing or null."""
-    found: Plain = (of or {}).get(key) or {}
-    return found
-
-
-def spoken(value: object) -> object:
-    """A plain value, so that it can be compared; `None` for a text that says nothing."""
-    if isinstance(value, list):
-        return ", ".join(value) or None
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return math.inf if math.isinf(value) else Fraction(str(value))
-    return value or None
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def comparable(item: Item, catalog: Catalog) -> dict[str, object]:
@@ -109,14 +83,7 @@ def test_the_pricings_are_there() -> None:
 def test_every_plan_gives_its_effective_values(path: Path) -> None:
     """Each plan of each file gives each feature and limit its own value, else the default."""
     source, catalog = plain(path), import_pricings([path])
-    expected = {}
-    for plan, body in section(source, "plans").items():
-        values = {}
-        for part in ("features", "usageLimits"):
-            for key, declared in section(source, part).items():
-                own = section(section(body, part), key)
-                values[key] = spoken(own.get("value", declared["defaultValue"]))
-        expected[plan] = {key: value for key, value in values.items() if value is not None}
+    expected = {plan: effective_values(source, plan) for plan in section(source, "plans")}
     assert {name: comparable(item, catalog) for name, item in items(catalog, ItemKind.PLAN).items()} == expected
 
 
@@ -134,13 +101,8 @@ def test_every_add_on_gives_what_it_states(path: Path) -> None:
         for name, item in items(catalog, ItemKind.ADDON).items()
     }
     for add_on, body in section(source, "addOns").items():
-        values = {
-            key: spoken(stated["value"])
-            for part in ("features", "usageLimits")
-            for key, stated in section(body, part).items()
-        }
-        for key, stated in section(body, "usageLimitsExtensions").items():
-            values[key] = ("add", Fraction(str(stated["value"])))
+        values = stated_values(source, add_on)
+        values |= {key: ("add", number) for key, number in extensions(source, add_on).items()}
         expected[add_on] = (
             values,
             set(body.get("availableFor") or section(source, "plans")),
@@ -170,7 +132,7 @@ def test_every_feature_and_limit_has_its_type(path: Path) -> None:
                     assert feature.type is FeatureType.SWITCH
                 case "TEXT":
                     assert feature.type is FeatureType.CUSTOM
-                    assert list(feature.labels) == list(dict.fromkeys(text for text in stated if text))
+                    assert list(feature.labels) == levels(source, key)
                 case "NUMERIC":
                     assert feature.type is FeatureType.QUANTITY
                     assert feature.combine is Combine.MAX

@@ -1,0 +1,150 @@
+"""Real pricings all the way: imported, printed, loaded, compiled and asked, against what plain YAML says."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from tests.unit.catalog.pricing2yaml_real import (
+    Plain,
+    each_file,
+    effective_values,
+    extensions,
+    levels,
+    plain,
+    section,
+    stated_values,
+)
+from tiergate.bundle import Bundle
+from tiergate.catalog import dump_catalog, load_catalog
+from tiergate.catalog.pricing2yaml import import_pricings
+from tiergate.compiler import compile_catalog
+from tiergate.engine import Engine
+from tiergate.model import (
+    Check,
+    Customer,
+    Decision,
+    FeatureType,
+    HeldItem,
+    ItemKind,
+    Number,
+    Reason,
+    Rules,
+    Subject,
+    SubjectRecord,
+    Subscription,
+    SubscriptionStatus,
+    from_units,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = 1_800_000_000_000
+QUANTITY = 2
+
+
+class Held(NamedTuple):
+    """What a customer has: a plan, if there is one, and twice each of some add-ons."""
+
+    plan: str | None
+    add_ons: tuple[str, ...] = ()
+
+
+class Customers:
+    """One customer for each thing to hold, named by its number."""
+
+    def __init__(self, held: list[Held], ids: dict[tuple[ItemKind, str], str]) -> None:
+        self._records = [self._record(str(number), each, ids) for number, each in enumerate(held)]
+
+    @staticmethod
+    def _record(name: str, held: Held, ids: dict[tuple[ItemKind, str], str]) -> SubjectRecord:
+        items = [HeldItem(ids[ItemKind.ADDON, add_on], QUANTITY) for add_on in held.add_ons]
+        if held.plan is not None:
+            items.append(HeldItem(ids[ItemKind.PLAN, held.plan]))
+        subscription = Subscription(f"sub-{name}", name, SubscriptionStatus.ACTIVE, tuple(items))
+        return SubjectRecord(Customer(name), (subscription,))
+
+    def find(self, subject: Subject) -> SubjectRecord | None:
+        """The record of the customer of this number."""
+        return self._records[int(subject.id)]
+
+
+def everything_to_hold(source: Plain) -> list[Held]:
+    """Each plan alone, and each add-on with all that it needs and a plan for which all of these are available."""
+    plans, add_ons = section(source, "plans"), section(source, "addOns")
+    found = [Held(plan) for plan in plans]
+    for add_on in add_ons:
+        needed = [add_on]
+        for name in needed:
+            needed += [other for other in add_ons[name].get("dependsOn") or () if other not in needed]
+        fitting = [
+            plan for plan in plans if all(plan in (add_ons[name].get("availableFor") or plans) for name in needed)
+        ]
+        found.append(Held(fitting[0] if plans else None, tuple(needed)))
+    return found
+
+
+def expected_value(source: Plain, held: Held, key: str) -> object:
+    """What somebody holds of a feature: the highest of what is given, and on top what is added, for each of two."""
+    given = [stated_values(source, add_on) for add_on in held.add_ons]
+    if held.plan is not None:
+        given.append(effective_values(source, held.plan))
+    values = [each[key] for each in given if key in each]
+    added = sum(QUANTITY * extensions(source, add_on).get(key, Fraction()) for add_on in held.add_ons)
+    declared = section(source, "features").get(key) or source["usageLimits"][key]
+    match declared["valueType"]:
+        case "BOOLEAN":
+            return any(values)
+        case "TEXT":
+            order = levels(source, key)
+            return max((str(value) for value in values), key=order.index, default=None)
+        case _:
+            numbers = [value for value in values if isinstance(value, Fraction | float)]
+            return max(numbers, default=Fraction()) + added
+
+
+def held_value(decision: Decision) -> object:
+    """What the engine says that somebody holds, in the same terms."""
+    entitlement = decision.entitlement
+    if entitlement.unlimited is True:
+        return math.inf
+    value = entitlement.value
+    if decision.type is FeatureType.QUANTITY and value is not msgspec.UNSET:
+        return Fraction(str(value))
+    return value
+
+
+@each_file
+def test_an_imported_pricing_answers_as_it_says(path: Path, tmp_path: Path) -> None:
+    """For each plan and add-on of each file, and each feature, the engine grants just what the source says."""
+    source = plain(path)
+    file = tmp_path / "catalog.yaml"
+    imported = import_pricings([path])
+    file.write_text(dump_catalog(imported), encoding="utf-8")
+    loaded = load_catalog([file])
+    assert loaded.catalog == imported
+    bundle = Bundle.from_files(compile_catalog(imported, Rules(), positions=loaded.positions))
+    held = everything_to_hold(source)
+    customers = Customers(held, {(item.kind, item.name): item.id for item in imported.items.values()})
+    engine = Engine(bundle, customers)
+    for number, each in enumerate(held):
+        subject = Subject(str(number))
+        for feature in imported.features.values():
+            expected = expected_value(source, each, feature.name)
+            decision = engine.decide(Check(subject, feature.id), NOW)
+            assert held_value(decision) == expected, (each, feature.name)
+            if feature.type is not FeatureType.QUANTITY:
+                assert decision.allowed == (expected not in (None, False))
+            elif expected == math.inf:
+                assert engine.decide(Check(subject, feature.id, used=10**14), NOW).allowed
+            elif expected:
+                step = from_units(1, feature.scale)
+                limit: Number = decision.entitlement.value  # type: ignore[assignment]  # a limit of a quantity
+                assert engine.decide(Check(subject, feature.id, limit), NOW).allowed
+                assert engine.decide(Check(subject, feature.id, limit, used=step), NOW).reason is Reason.LIMIT_REACHED
+            else:
+                assert not decision.allowed
