@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import PolicySyntaxError, Schema, builtin_schema
+from tiergate.compiler.literals import nesting
 from tiergate.compiler.texts import AuthorText
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _CEDAR_NAMES = frozenset(
     {"Action", "Bool", "Boolean", "Entity", "Extension", "Long", "Record", "Set", "String"}
     | {"datetime", "decimal", "duration", "ipaddr"}
 )
+_MOST_NESTING = 50
+_NAMED = re.compile("`([^`]+)`")
 _UNRESOLVED = re.compile(r"failed to resolve types?: (.+)")
 
 
@@ -61,6 +64,8 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
     found: list[Declaration] = []
     names: set[str] = set()
     for source in fragments:
+        if nesting(source.text, "({[<") > _MOST_NESTING:  # Cedar's parser would exhaust the stack, and end the process
+            source.report(0, "too-complex", f"brackets stand more than {_MOST_NESTING} deep in one another")
         for declared in declarations(source.text):
             fault = _fault(declared, own, names)
             if fault is not None:
@@ -95,29 +100,38 @@ def _report(message: str, fragments: Sequence[AuthorText]) -> None:
     unresolved = _UNRESOLVED.fullmatch(message)
     if unresolved is not None:
         for name in unresolved[1].split(", "):
+            last = name.rpartition("::")[2]
             for source in fragments:
-                place = next((place for place, word in _words(source.text) if word == name.rpartition("::")[2]), None)
-                if place is not None:
+                for place in [place for place, word in _words(source.text) if word == last][:1]:
                     source.report(place, "unknown-type", f"there is no type `{name}`")
                     return
+    source, place = _named(message, fragments) or _stumbled_over(message, fragments)
+    source.report(place, "bad-schema", message.removeprefix("error parsing schema: "))
+
+
+def _named(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int] | None:
+    """The declaration whose name stands in a message."""
+    names = set(_NAMED.findall(message))
+    for source in fragments:
+        for declared in declarations(source.text):
+            if declared.name in names:
+                return source, declared.place
+    return None
+
+
+def _stumbled_over(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int]:
+    """The first declaration with which, read one after the other, Cedar says this."""
     read: list[AuthorText] = []
     for source in fragments:
         starts = [declared.place for declared in declarations(source.text)]
         for start, end in zip(starts, [*starts[1:], len(source.text)], strict=True):
             head = source.text[: source.text.rfind(";", start, end) + 1 or end]
             if _says(message, [*read, AuthorText(source.file, head)]):
-                source.report(start, "bad-schema", _shown(message))
-                return
+                return source, start
         if _says(message, [*read, source]):
-            source.report(0, "bad-schema", _shown(message))
-            return
+            return source, 0
         read.append(source)
-    for source in fragments[:1]:
-        source.report(0, "bad-schema", _shown(message))
-
-
-def _shown(message: str) -> str:
-    return message.removeprefix("error parsing schema: ")
+    return fragments[0], 0
 
 
 def _says(message: str, fragments: Sequence[AuthorText]) -> bool:

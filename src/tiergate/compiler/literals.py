@@ -10,7 +10,7 @@ from tiergate.cedar import Uid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["entity_literals", "quoted", "words"]
+__all__ = ["entity_literals", "nesting", "quoted", "words"]
 
 _NAMED_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
 _UNREADABLE = re.compile(
@@ -22,10 +22,12 @@ _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*)"""
     r"""|(?P<entity>(?P<type>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)\s*::\s*"(?P<id>(?:[^"\\]|\\.)*)")"""
     r"""|(?P<string>"(?:[^"\\]|\\.)*")"""
-    r"""|(?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)""",
+    r"""|(?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)"""
+    r"""|(?P<bracket>[][(){}<>])""",
     re.ASCII | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_CLOSING = str.maketrans("({[<", ")}]>")
 _NAMED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
@@ -51,6 +53,16 @@ def words(text: str) -> Iterator[tuple[int, str]]:
     for token in _TOKEN.finditer(text):
         if token["word"] is not None:
             yield token.start(), _joined(token["word"])
+
+
+def nesting(text: str, brackets: str = "({[") -> int:
+    """Count how deep brackets of these kinds stand in one another, at most."""
+    depth = deepest = 0
+    for token in _TOKEN.finditer(text):
+        if token["bracket"] is not None:
+            depth += (token["bracket"] in brackets) - (token["bracket"] in brackets.translate(_CLOSING))
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -40,21 +40,23 @@ class _RefusedError(ValueError):
 def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[OwnEntity]:
     """Read one file, and report to it what is no entity of one of the users' own types."""
     found: list[OwnEntity] = []
+    elements: list[tuple[int, object]] = []
     try:
-        for place, data in _elements(source.text):
-            uid = _uid(data.get("uid")) if isinstance(data, dict) and data.keys() <= _KEYS else None
-            if uid is None or not isinstance(data, dict):
-                message = "must be an entity: `uid` with `type` and `id`, `attrs`, `parents` and perhaps `tags`"
-                source.report(place, "bad-entity", message)
-            elif uid.type not in own_types:
-                message = f"`{uid}` is of no type that a schema file of the rules declares"
-                source.report(place, "foreign-entity", message)
-            else:
-                found.append(OwnEntity(uid, data | {"uid": uid._asdict()}, place))
+        elements = list(_elements(source.text))
     except json.JSONDecodeError as error:
         source.report(error.pos, "bad-json", f"is not a JSON list of entities: {error.msg.lower()}")
     except (_RefusedError, RecursionError) as error:
         source.report(0, "bad-json", f"is not a JSON list of entities: {error}")
+    for place, data in elements:
+        uid = _uid(data.get("uid")) if isinstance(data, dict) and data.keys() <= _KEYS else None
+        if uid is None or not isinstance(data, dict):
+            message = "must be an entity: `uid` with `type` and `id`, `attrs`, `parents` and perhaps `tags`"
+            source.report(place, "bad-entity", message)
+        elif uid.type not in own_types:
+            message = f"`{uid}` is of no type that a schema file of the rules declares"
+            source.report(place, "foreign-entity", message)
+        else:
+            found.append(OwnEntity(uid, data | {"uid": uid._asdict()}, place))
     return found
 
 
@@ -92,7 +94,7 @@ def _elements(text: str) -> Iterator[tuple[int, object]]:
     )
     at = _expect(text, 0, "[")
     if text[at : at + 1] == "]":
-        at += 1
+        at = _skip(text, at + 1)
     else:
         while True:
             element, end = decoder.raw_decode(text, at)
@@ -173,6 +175,6 @@ def _references(data: Mapping[str, Any], types: Collection[str]) -> Iterator[Uid
 def _fits(entities: Sequence[OwnEntity], schema: Schema) -> bool:
     try:
         Base(json.dumps([entity.data for entity in entities]), schema)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import Policy, PolicySyntaxError, Uid, parse_policies, split_policies, validate
-from tiergate.compiler.literals import entity_literals, words
+from tiergate.compiler.literals import entity_literals, nesting, words
 from tiergate.compiler.vocabulary import SUBJECT_TYPES
 from tiergate.naming import ID_RULE, is_id
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_rules"]
 
+_MOST_CHARACTERS = 16_384
+_MOST_NESTING = 50
+_MOST_DEPTH = 400
+_TOO_COMPLEX = "the rule is too long or too deep: use a set with `contains` for a long `||`, or write several rules"
 _TOKEN_AT_FAULT = re.compile(r"unexpected token `(.+)`", re.DOTALL)
-_WORD_AT_FAULT = re.compile(r"`([A-Za-z_]\w*)`")
+_WORD_AT_FAULT = re.compile(r"`([A-Za-z_]\w*)`|\b([A-Za-z_]\w*)\Z")
 _POLICY_NAMED = re.compile(r"for policy `policy\d+`, ")
 _READS = (".", "has", "hasTag", "getTag")
 
@@ -31,13 +35,23 @@ _READS = (".", "has", "hasTag", "getTag")
 def check_rules(source: AuthorText, vocabulary: Vocabulary, schema: Schema) -> None:
     """Report every problem of one rule file to `source`."""
     pieces = list(_pieces(source.text))
+    for start, text in pieces:
+        if len(text) > _MOST_CHARACTERS or nesting(text) > _MOST_NESTING:
+            source.report(start, "too-complex", _TOO_COMPLEX)
+    if source.problems:  # Cedar's parser would exhaust the stack, and end the process
+        return
     try:
         policies = parse_policies(source.text)
     except PolicySyntaxError as error:
         _report_syntax(source, pieces, str(error))
         return
+    except RecursionError:
+        source.report(0, "too-complex", _TOO_COMPLEX)
+        return
     seen: set[str] = set()
     for policy, (start, text) in zip(policies, pieces, strict=True):
+        if _depth(policy.json["conditions"]) > _MOST_DEPTH:
+            source.report(start, "too-complex", _TOO_COMPLEX)
         _check_annotations(policy, seen, source, start)
         if policy.template:
             message = (
@@ -116,9 +130,20 @@ def _literal_subject(access: object) -> Uid | None:
 
 
 def _word_at_fault(text: str, message: str) -> int:
-    """The place of the first word that a message has in backticks; the beginning where the text has no such word."""
+    """The place of the word that a message is about: in backticks, or its last; 0 where the text has no such word."""
     named = _WORD_AT_FAULT.search(message)
-    return next((place for place, word in words(text) if named is not None and word == named[1]), 0)
+    return next((place for place, word in words(text) if named is not None and word in named.groups()), 0)
+
+
+def _depth(tree: object) -> int:
+    """How deep a condition is in Cedar's JSON: an operator is two levels, and each one in a row lies in the next."""
+    depth = 0
+    level = [tree]
+    while level:
+        depth += 1
+        below = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        level = [node for nodes in below for node in nodes]
+    return depth
 
 
 def _report_syntax(source: AuthorText, pieces: list[tuple[int, str]], message: str) -> None:
@@ -134,17 +159,18 @@ def _report_syntax(source: AuthorText, pieces: list[tuple[int, str]], message: s
 
 
 def _token_at_fault(text: str, message: str) -> int:
-    """The place of the token that an error names: the first at which the text up to it has that same error."""
+    """The place of the token that an error names: the only such, or the first up to which there is that same error."""
     named = _TOKEN_AT_FAULT.fullmatch(message)
     if named is None:
-        return 0
+        return _word_at_fault(text, message)
     token = named[1]
-    place = text.find(token)
-    while place >= 0:
+    places = [match.start() for match in re.finditer(re.escape(token), text)]
+    if len(places) == 1:
+        return places[0]
+    for place in places:
         try:
             parse_policies(text[: place + len(token)])
         except PolicySyntaxError as error:
             if str(error) == message:
                 return place
-        place = text.find(token, place + 1)
     return 0
