@@ -146,11 +146,12 @@ def authorize_text(policies: str, entities: str, schema: str, request: dict[str,
 
 def _outcome(result: cedarpy.AuthzResult, *, named: bool) -> Outcome:
     diagnostics = result.diagnostics
+    decision = result.decision
     errors = tuple(diagnostics.errors)
-    if result.decision is cedarpy.Decision.NoDecision and not errors:
+    if decision is cedarpy.Decision.NoDecision and not errors:
         errors = ("cedar reached no decision",)
     reasons = diagnostics.reasons
     if named:
         names = diagnostics.id_annotations_by_reason
         reasons = [names.get(reason, reason) for reason in reasons]
-    return Outcome(result.allowed, tuple(sorted(reasons)), errors)
+    return Outcome(decision is cedarpy.Decision.Allow, tuple(sorted(reasons)), errors)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tiergate.cedar import Link, PolicyGroup, Scope, ScopeOp, Uid, parse_policies
 from tiergate.engine.caches import BoundedCache
 from tiergate.engine.questions import ACTIONS
@@ -33,6 +35,7 @@ ACCESS = Uid("Action", "access")
 TIME_ATTRIBUTES = frozenset({"now", "weekday"})
 """What a rule reads when its answer may change at any instant."""
 
+_MOST_UNLINKED = 1_000
 _LINK_BYTES = 1_200
 _SLICE_BYTES = 6_000
 
@@ -48,8 +51,7 @@ class StaticPolicy:
     reads_time: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(msgspec.Struct, frozen=True, eq=False):
     """The policies for one check.
 
     `static`: those that are no item's. `rules`: the users' own among these. `reads_time`: whether one reads the time.
@@ -63,9 +65,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The static policies that a feature's checks by one type of principal can match: always, and depending on it."""
+    """The static policies that a feature's checks by one type of principal can match: always, and depending on it.
 
-    always: tuple[StaticPolicy, ...]
+    `always` is a slice still without any item's policies.
+    """
+
+    always: Slice
     depending: tuple[StaticPolicy, ...]
 
 
@@ -97,13 +102,11 @@ class Slices:
             for kind, action in ACTIONS.items()
         }
         self._candidates: dict[tuple[str, str], _Candidates] = {}
-        self._groups: dict[tuple[str, tuple[StaticPolicy, ...]], PolicyGroup] = {}
-        self._slices: BoundedCache[tuple[str, tuple[str, ...], tuple[StaticPolicy, ...]], Slice] = BoundedCache(
-            entries, size
-        )
+        self._unlinked: dict[tuple[str, tuple[StaticPolicy, ...]], Slice] = {}
+        self._slices: BoundedCache[tuple[str, tuple[str, ...], Slice], Slice] = BoundedCache(entries, size)
 
     @property
-    def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], tuple[StaticPolicy, ...]], Slice]:
+    def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], Slice], Slice]:
         """The kept slices, for statistics."""
         return self._slices
 
@@ -122,14 +125,17 @@ class Slices:
         candidates = self._candidates.get((feature.id, principal.type))
         if candidates is None:
             candidates = self._candidates_for(feature, principal.type)
-        chosen = candidates.always
+        unlinked = candidates.always
         if candidates.depending:
             ancestors = {*parents, *item_ancestors(held)}
-            chosen += tuple(it for it in candidates.depending if it.policy.principal.can_match(principal, ancestors))
-        key = (feature.id, givers, chosen)
+            more = tuple(it for it in candidates.depending if it.policy.principal.can_match(principal, ancestors))
+            unlinked = self._make(ACTIONS[feature.type], unlinked.static + more)
+        if not givers:
+            return unlinked
+        key = (feature.id, givers, unlinked)
         found = self._slices.get(key)
         if found is None:
-            found = self._make(feature, givers, chosen)
+            found = _link(unlinked, ACTIONS[feature.type], feature.id, givers)
             self._slices.offer(key, found, _SLICE_BYTES + _LINK_BYTES * len(givers))
         return found
 
@@ -150,21 +156,27 @@ class Slices:
                 always.append(static)
             elif scope.op is not ScopeOp.IS or scope.entity_type == principal_type:
                 depending.append(static)
-        candidates = _Candidates(tuple(always), tuple(depending))
+        candidates = _Candidates(self._make(action, tuple(always)), tuple(depending))
         self._candidates[feature.id, principal_type] = candidates
         return candidates
 
-    def _make(self, feature: Feature, givers: tuple[str, ...], chosen: tuple[StaticPolicy, ...]) -> Slice:
-        action = ACTIONS[feature.type]
-        group = self._groups.get((action, chosen))
-        if group is None:
+    def _make(self, action: str, chosen: tuple[StaticPolicy, ...]) -> Slice:
+        """The slice of these policies and of no item's."""
+        found = self._unlinked.get((action, chosen))
+        if found is None:
             template = self._templates[action]
             group = PolicyGroup.of([(it.id, it.policy) for it in chosen] + [(template.id, template.policy)])
-            if len(self._groups) < 1_000:
-                self._groups[action, chosen] = group
-        linked = group.linked([Link(action, policy_id(ref, feature.id), ref, feature.id) for ref in givers])
-        rules = tuple(it for it in chosen if it.rule)
-        return Slice(linked, chosen, rules, any(it.reads_time for it in rules))
+            rules = tuple(it for it in chosen if it.rule)
+            found = Slice(group, chosen, rules, any(it.reads_time for it in rules))
+            if len(self._unlinked) >= _MOST_UNLINKED:
+                self._unlinked.clear()
+            self._unlinked[action, chosen] = found
+        return found
+
+
+def _link(unlinked: Slice, action: str, feature: str, givers: tuple[str, ...]) -> Slice:
+    links = [Link(action, policy_id(ref, feature), ref, feature) for ref in givers]
+    return Slice(unlinked.group.linked(links), unlinked.static, unlinked.rules, unlinked.reads_time)
 
 
 def item_ancestors(held: Collection[str]) -> set[Uid]:
