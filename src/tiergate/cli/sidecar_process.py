@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tiergate.errors import ListenError, ReplicaError
@@ -158,8 +158,8 @@ def _signals_raise() -> Iterator[None]:
 
 
 def _is_ready(probe_port: int) -> bool:
-    connection = http.client.HTTPConnection(_HOST, probe_port, timeout=1)
-    with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    return False
+    with closing(http.client.HTTPConnection(_HOST, probe_port, timeout=1)) as connection:
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        return False

@@ -201,6 +201,6 @@ def _caller_error(problem: Mapping[str, object], feature: str) -> CallerError:
     if problem.get("type") == "urn:tiergate:problem:unknown-feature":
         return UnknownFeatureError(feature, suggestion or None)
     if problem.get("type") == "urn:tiergate:problem:invalid-request":
-        return CheckError(field, detail.removeprefix(f"`{field}` "))
+        return CheckError(field, detail.removeprefix(f"`{field}`").lstrip(": "))
     status = problem.get("status")
     return RequestError(status if isinstance(status, int) else 500, str(problem.get("title", "refused")), detail)

@@ -26,7 +26,7 @@ INVALID = {
     "type": "urn:tiergate:problem:invalid-request",
     "title": "invalid request",
     "status": 400,
-    "detail": "`/amount` must be positive",
+    "detail": "`/amount`: must be positive",
     "field": "/amount",
 }
 FORBIDDEN = {"type": "urn:tiergate:problem:unauthorized", "title": "unauthorized", "status": 401, "detail": "no token"}
