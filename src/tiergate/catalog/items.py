@@ -132,6 +132,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     if kind is ItemKind.PLAN and "available_for" in fields:
         message = "a plan has no `available_for`: it names the plans with which an add-on or a charge can be bought"
         report.add(fields.key_place("available_for"), "key-not-for-kind", message)
+        references = [reference for reference in references if reference[0] != "available_for"]
     elif fields.is_empty_list("available_for"):
         message = "an empty `available_for` could mean any plan or none: leave the key out for any"
         fields.problem("available_for", "empty-list", message)

@@ -104,7 +104,7 @@ class Holdability:
             if not why:
                 return ""
             first = first or f"with the plan `{plan}`, {why}"
-        more = f" (and with none of its {len(plans) - 1} other plans)" if len(plans) > 1 else ""
+        more = f", nor is it better with another of its {len(plans)} plans" if len(plans) > 1 else ""
         return f"`{item.id}` can never be held: {first}{more}"
 
     def goes_with(self, item: Item, plan: str) -> bool:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_entitlement", "read_override_value"]
 
-_VALUE_KEYS = frozenset({"value", "per"})
-_ADD_KEYS = frozenset({"add", "per"})
 _SHOWN_LEVELS = 12
 
 
@@ -92,12 +90,11 @@ def _number(node: Node, place: int, feature: Feature, report: Report) -> Value |
 
 
 def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report) -> Value | None:
-    if "add" in node.entries:
-        fields = Fields.of(node, place, report, _ADD_KEYS)
-        key = "add"
-    else:
-        fields = Fields.of(node, place, report, _VALUE_KEYS, ["value"])
-        key = "value"
+    if "add" in node.entries and "value" in node.entries:
+        report.add(node.key_place("add"), "key-conflict", "`add` stands beside `value`: write one or the other")
+        return None
+    key = "add" if "add" in node.entries else "value"
+    fields = Fields.of(node, place, report, frozenset({key, "per"}), [key])
     if fields is None or key not in fields:
         return None
     per = fields.choice("per", Per)

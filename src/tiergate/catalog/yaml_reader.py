@@ -48,8 +48,7 @@ def read_yaml(text: str, report: TextReport, read_word: Callable[[str], Node] = 
     try:
         _feed(builder, CParser(text))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        report.add(mark.index if mark else 0, "bad-yaml", _explain(error, text))
+        report.add(_place(error, text), "bad-yaml", _explain(error, text))
         return BROKEN, 0
     except yaml.YAMLError as error:
         report.add(0, "bad-yaml", shorten(str(error)))
@@ -57,6 +56,14 @@ def read_yaml(text: str, report: TextReport, read_word: Callable[[str], Node] = 
     except _Unreadable:
         return BROKEN, 0
     return builder.root, builder.root_place
+
+
+def _place(error: yaml.MarkedYAMLError, text: str) -> int:
+    """Where to look: what the end of the text cuts short, where it begins."""
+    mark = error.problem_mark or error.context_mark
+    if mark is not None and error.context_mark is not None and not text[mark.index :].strip():
+        mark = error.context_mark
+    return mark.index if mark is not None else 0
 
 
 def _explain(error: yaml.MarkedYAMLError, text: str) -> str:
