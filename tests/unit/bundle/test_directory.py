@@ -142,3 +142,38 @@ def test_two_paths_that_are_one_file_are_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "open", caseless)
     with pytest.raises(BundleError, match="is the same file as another one"):
         write({"policies/Pro.cedar": b"", "policies/pro.cedar": b""}, tmp_path / "out")
+
+
+def test_a_file_that_stays_the_same_is_linked(tmp_path: Path) -> None:
+    """A small change is a small write: what an old bundle holds already is linked, in place or beside it."""
+    write(FILES, tmp_path / "old")
+    inodes = {path: (tmp_path / "old" / path).stat().st_ino for path in FILES}
+    write({**FILES, "catalog.json": b"[]\n"}, tmp_path / "new", like=tmp_path / "old")
+    write(FILES, tmp_path / "old")
+    for place in ["old", "new"]:
+        assert (tmp_path / place / "policies/items/plan/pro@7.cedar").stat().st_ino in inodes.values()
+    assert (tmp_path / "new" / "catalog.json").read_bytes() == b"[]\n"
+    assert (tmp_path / "new" / "catalog.json").stat().st_ino not in inodes.values()
+
+
+def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+    """Only a file that holds exactly the right bytes is linked: a damaged bundle is repaired by writing it again."""
+    write(FILES, tmp_path / "out")
+    damaged = tmp_path / "out" / "policies/items/plan/pro@7.cedar"
+    damaged.write_bytes(damaged.read_bytes().replace(b"permit", b"forbid"))
+    write(FILES, tmp_path / "out")
+    assert damaged.read_bytes() == FILES["policies/items/plan/pro@7.cedar"]
+
+
+def test_a_file_system_without_links_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be linked, everything is written."""
+    write(FILES, tmp_path / "out")
+
+    def refuse(_source: Path, _place: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    revision = write(FILES, tmp_path / "out")
+    found = tree(tmp_path / "out")
+    assert decode_manifest(found.pop(MANIFEST)).revision == revision
+    assert found == FILES

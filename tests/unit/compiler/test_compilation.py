@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tiergate.bundle import Bundle
+from tiergate.catalog import load_catalog
+from tiergate.cedar import BUILTIN_POLICIES, Finding, Schema, builtin_schema, builtin_text, validate
+from tiergate.compiler import catalog_index, compilation, compile_catalog
+from tiergate.compiler.validation import validate_files
+from tiergate.errors import CompileError
+from tiergate.model import Amount, Catalog, Definition, Feature, FeatureType, Item, ItemKind, Rollout, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STREAMING = Path(__file__).parents[3] / "examples" / "streaming" / "catalog.yaml"
+LOADED = load_catalog([STREAMING])
+RULE = '@id("own") forbid (principal, action, resource) when { principal.tags.contains("x") };'
+
+
+def seats(*numbers: int) -> Catalog:
+    """A catalog with a plan for each number of seats."""
+    feature = Feature(id="seats", type=FeatureType.QUANTITY, unit="seats")
+    items = [
+        Item(
+            id=f"plan-{place}",
+            kind=ItemKind.PLAN,
+            versions=(Definition(1, {"seats": Amount(number)}),),
+            rollouts=(Rollout(1),),
+        )
+        for place, number in enumerate(numbers)
+    ]
+    return Catalog({"seats": feature}, {item.id: item for item in items})
+
+
+def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The hashes by which a next compilation knows the files of this one."""
+    return {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+
+
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the files that a compilation validates."""
+    paths: list[str] = []
+
+    def note(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[Finding]]:
+        paths.extend(files)
+        return validate_files(files, schema)
+
+    monkeypatch.setattr(compilation, "validate_files", note)
+    return paths
+
+
+def test_the_files_of_a_bundle_are_sorted_and_complete() -> None:
+    """What comes out is everything but the manifest."""
+    assert list(compile_catalog(seats(1), Rules({"own": RULE}, {"own": ""}, {"own": "[]"}))) == [
+        "catalog.json",
+        "entities/features.json",
+        "entities/items/plan/plan-0@1.json",
+        "entities/rules/own.json",
+        "policies/guards.cedar",
+        "policies/items/plan/plan-0@1.cedar",
+        "policies/overrides.cedar",
+        "policies/reasons.cedar",
+        "policies/rules/own.cedar",
+        "policies/templates.cedar",
+        "schema.cedarschema",
+    ]
+
+
+def test_what_is_written_by_hand_goes_into_the_bundle_as_it_is() -> None:
+    """The schema and the hand-written policies are the ones in `policies/`."""
+    files = compile_catalog(seats())
+    assert files["schema.cedarschema"].decode() == builtin_schema()
+    for name in BUILTIN_POLICIES:
+        assert files[f"policies/{name}.cedar"].decode() == builtin_text(name)
+
+
+def test_the_index_is_the_catalog_without_its_entitlements() -> None:
+    """What a bundle says of features and items is what the catalog says of them."""
+    bundle = Bundle.from_files(compile_catalog(LOADED.catalog))
+    assert bundle.index == catalog_index(LOADED.catalog)
+    assert bundle.index.features == LOADED.catalog.features
+    for item in LOADED.catalog.items.values():
+        for definition in item.versions:
+            assert bundle.definition(f"{item.kind}/{item.id}@{definition.version}") == definition.entitlements
+
+
+def test_a_number_that_changes_changes_exactly_its_lines() -> None:
+    """One number is one line in one policy file, and one line in one entity file."""
+    before, after = compile_catalog(seats(10, 20, 30)), compile_catalog(seats(10, 25, 30))
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {"policies/items/plan/plan-1@1.cedar", "entities/items/plan/plan-1@1.json"}
+    for path in changed:
+        lines = list(zip(before[path].splitlines(), after[path].splitlines(), strict=True))
+        assert [pair for pair in lines if pair[0] != pair[1]] == [
+            (b'@value("20 seats")', b'@value("25 seats")')
+            if path.startswith("policies")
+            else (b'      "seats": "20"', b'      "seats": "25"')
+        ]
+
+
+def test_every_policy_file_is_validated(validated: list[str]) -> None:
+    """What was written by hand and what was compiled is validated file by file."""
+    files = compile_catalog(seats(1, 2))
+    assert validated == [path for path in files if path.startswith("policies/")]
+
+
+def test_what_came_out_before_is_not_validated_again(validated: list[str]) -> None:
+    """A change of one plan validates one plan, and comes out as if everything had been done."""
+    previous = hashes(compile_catalog(seats(10, 20, 30)))
+    fresh = compile_catalog(seats(10, 25, 30))
+    validated.clear()
+    assert compile_catalog(seats(10, 25, 30), previous=previous) == fresh
+    assert validated == ["policies/items/plan/plan-1@1.cedar"]
+
+
+def test_another_schema_validates_everything_again(validated: list[str]) -> None:
+    """What was valid under another schema is not taken for valid under this one."""
+    previous = hashes(compile_catalog(seats(10)))
+    validated.clear()
+    compile_catalog(seats(10), Rules({}, {"own": "entity Region;"}), previous=previous)
+    assert len(validated) == 5
+
+
+def test_a_policy_that_is_not_valid_is_a_problem_at_the_catalogs_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should Cedar refuse a compiled permit, the problem names the entitlement that it was compiled from."""
+    path = "policies/items/plan/gold@1.cedar"
+    monkeypatch.setattr(
+        compilation, "validate_files", lambda *_: {path: [Finding("policy2", "it is wrong"), Finding("", "all is")]}
+    )
+    with pytest.raises(CompileError) as caught:
+        compile_catalog(LOADED.catalog, positions=LOADED.positions)
+    lines = STREAMING.read_text(encoding="utf-8").splitlines()
+    whole, one = caught.value.problems
+    assert one.message == f"`{path}`: it is wrong"
+    assert lines[one.line - 1][one.column - 1 :].startswith("50, support: phone")
+    assert "analytics: true, movies: 50" in lines[whole.line - 1]
+
+
+def test_the_hand_written_policies_are_valid() -> None:
+    """Every file of `policies/` is strictly valid under the schema."""
+    schema = Schema(builtin_schema())
+    assert [finding for name in BUILTIN_POLICIES for finding in validate(builtin_text(name), schema)] == []
