@@ -25,6 +25,7 @@ from tiergate import publish
 from tiergate.bundle import Bundle
 from tiergate.engine import Engine
 from tiergate.model import (
+    FOREVER,
     Customer,
     HeldItem,
     Override,
@@ -183,17 +184,36 @@ class Service:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.server: uvicorn.Server | None = None
         self.number = 0
-        self.catalog, self.rules = catalog, rules
+        self.published = 0
+        self.rules = rules
         if ready:
-            self.publish(*records)
+            self.publish(*records, catalog=catalog)
 
-    def publish(self, *records: SubjectRecord, catalog: str | None = None) -> None:
+    def reset(self, *records: SubjectRecord) -> None:
+        """Stand as at the beginning: clock, counts, and a first publication."""
+        self.clock.now = NOW
+        self.published = 0
+
+        def forget() -> None:
+            self.state.expect_stale(FOREVER)
+            for tally in self.metrics.reasons.values():
+                for name in tally.__slots__:
+                    setattr(tally, name, 0)
+            for durations in self.metrics.durations.values():
+                durations.counts[:] = [0] * len(durations.counts)
+            self.metrics.requests.clear()
+            self.metrics.problems.clear()
+
+        self.run(forget)
+        self.publish(*records)
+
+    def publish(self, *records: SubjectRecord, catalog: str = CATALOG) -> None:
         """Put a new generation in force."""
-        self.catalog = catalog if catalog is not None else self.catalog
-        compiled = bundle(self.catalog, self.rules)
+        compiled = bundle(catalog, self.rules)
         self.number += 1
-        engine = Engine(compiled, Subjects(*records), publication=self.number)
-        generation = Generation(self.number, engine, self.number, compiled.revision, self.clock())
+        self.published += 1
+        engine = Engine(compiled, Subjects(*records), publication=self.published)
+        generation = Generation(self.number, engine, self.published, compiled.revision, self.clock())
         self.run(lambda: self.state.install(generation))
 
     def run(self, action: Callable[[], T]) -> T:

@@ -97,7 +97,7 @@ class Memo(Generic[V]):
 
     def clear(self) -> None:
         """Forget everything, at once; free it little by little."""
-        self._buried += [half for half in (self.young, self._old) if half]
+        self._buried = [half for half in (self.young, self._old) if half]
         self.young, self._old = {}, {}
         self._room = self._old_room = self.limit // _PARTS
 

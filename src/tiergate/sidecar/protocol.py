@@ -88,6 +88,7 @@ class SidecarProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.access_log = self.access_log and config.access_log
         self._at_rest = False  # INVARIANT (at rest)
         self._between = True  # the parser stands between messages
         self._in_head = False  # it stands in a request's head

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_CONTEXT",
     "Context",
+    "ProblemHandler",
     "Reply",
     "context_of",
     "headers",

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.serving import NOW, Clock, Subjects, bundle
+from tiergate.engine import Engine
+from tiergate.model import FOREVER
+from tiergate.sidecar.state import Generation, State
+
+
+def generation(number: int) -> Generation:
+    """A generation without subjects."""
+    compiled = bundle()
+    return Generation(number, Engine(compiled, Subjects()), 1, compiled.revision, NOW)
+
+
+def test_a_state_is_ready_from_its_first_generation_on() -> None:
+    """Before anything was loaded nothing can be decided."""
+    state = State(Clock())
+
+    before = state.ready
+    state.install(generation(1))
+
+    assert (before, state.ready) == (False, True)
+
+
+def test_installing_a_generation_makes_subscribers_forget() -> None:
+    """They are told after it is in force, so that what they remember next is of the new one."""
+    state = State(Clock())
+    seen: list[int] = []
+    state.subscribe(lambda: seen.append(state.current.number if state.current else 0))
+
+    state.install(generation(1))
+    state.install(generation(2))
+
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_older_generation_never_replaces_a_newer_one(number: int) -> None:
+    """Nor does one of the same number; the one in force stays."""
+    state = State(Clock())
+    state.install(generation(2))
+
+    with pytest.raises(ValueError, match="does not follow 2"):
+        state.install(generation(number))
+
+    assert state.current is not None
+    assert state.current.number == 2
+
+
+def test_answers_are_not_stale_unless_somebody_expects_them_to_be() -> None:
+    """With files there is nothing that data could lag behind."""
+    assert State(Clock()).stale_at == FOREVER
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "forgets"),
+    [
+        (NOW + 1_000, NOW + 2_000, False),
+        (NOW + 2_000, NOW + 1_000, True),
+        (NOW, NOW + 1_000, True),
+        (NOW - 1, FOREVER, True),
+    ],
+)
+def test_what_is_remembered_is_forgotten_where_staleness_makes_it_wrong(
+    before: int, after: int, *, forgets: bool
+) -> None:
+    """Fresh data that stays fresh for longer makes nothing wrong; data that was stale, or is so earlier, does."""
+    state = State(Clock())
+    state.expect_stale(before)
+    told: list[None] = []
+    state.subscribe(lambda: told.append(None))
+
+    state.expect_stale(after)
+
+    assert bool(told) is forgets
+
+
+def test_a_draining_state_is_not_ready() -> None:
+    """Who routes requests looks elsewhere from then on."""
+    state = State(Clock())
+    state.install(generation(1))
+
+    state.drain()
+
+    assert (state.ready, state.draining) == (False, True)
