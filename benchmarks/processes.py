@@ -142,7 +142,7 @@ def load(port: int, script: Path, seconds: float, connections: int = 16) -> floa
     if shutil.which("wrk") is None:
         msg = "wrk is needed (Debian: apt-get install wrk)"
         raise RuntimeError(msg)
-    command = [*_pinned(1), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+    command = [*_pinned(1), "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
     done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True)
     if wrong := _WRONG.search(done.stdout):
         raise RuntimeError(wrong[0])
