@@ -78,7 +78,7 @@ class UnixListener:
         self.path = path.absolute()
         self._lock_path = self.path.with_name(f".{self.path.name}.lock")
         self._lock = self._take_lock()
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        unfinished = self.path.with_name(f".{os.getpid()}")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._refuse_what_is_not_ours()
@@ -132,21 +132,22 @@ class UnixListener:
         os.close(self._lock)
 
     def _refuse_what_is_not_ours(self) -> None:
-        """Refuse a path where something lives, or something other than a socket is."""
-        try:
-            found = self.path.lstat()
-        except FileNotFoundError:
-            return
-        if not stat.S_ISSOCK(found.st_mode):
-            raise ListenError(f"cannot listen on `{self.path}`: it exists and is no socket")
+        """Refuse a path where something lives, or something other than a socket is.
+
+        Raises:
+            ListenError: for these reasons.
+            OSError: nobody could ever connect to this path.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             try:
                 probe.connect(str(self.path))
-            except (ConnectionRefusedError, FileNotFoundError):
+            except FileNotFoundError:
                 return
-            except OSError:
-                pass
+            except ConnectionRefusedError:
+                if not stat.S_ISSOCK(self.path.lstat().st_mode):
+                    raise ListenError(f"cannot listen on `{self.path}`: it exists and is no socket") from None
+                return
         raise ListenError(f"cannot listen on `{self.path}`: another program does")
 
     def _abandon(self, unfinished: Path) -> None:
