@@ -1,0 +1,319 @@
+"""Random catalogs and subjects as model values: everything that the formats can say, and nothing that they cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tiergate.catalog import ordered
+from tiergate.model import (
+    BEGINNING,
+    FOREVER,
+    UNLIMITED,
+    Amount,
+    Audience,
+    AudienceType,
+    Batch,
+    Caps,
+    Catalog,
+    Combine,
+    Customer,
+    Definition,
+    Extra,
+    Feature,
+    FeatureStatus,
+    FeatureType,
+    Given,
+    HeldItem,
+    Item,
+    ItemKind,
+    Ladder,
+    Level,
+    Metered,
+    Override,
+    OverrideMode,
+    Per,
+    ResetPeriod,
+    Rollout,
+    SubjectRecord,
+    Subscription,
+    SubscriptionStatus,
+    Suspension,
+    Value,
+    parse_instant,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["catalogs", "records"]
+
+IDS = ("a", "B.2", "no", "5", "1e5", "null", "x-" + "y" * 98)
+LABELS = (
+    "email",
+    "unlimited",
+    "+10",
+    "true",
+    "no",
+    "~",
+    " a",
+    "a ",
+    "# x",
+    "a: b",
+    "-",
+    "Ünï 🎬",
+    '"',
+    "'",
+    "5",
+    "{",
+    "\\",
+)
+WORDS = st.one_of(
+    st.sampled_from(["", *LABELS]),
+    st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20),
+    st.just("n" * 200),
+)
+PROSE = st.one_of(
+    WORDS,
+    st.text(
+        st.one_of(st.sampled_from("\n\t \u2028\ufeff"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=50
+    ),
+)
+INSTANTS = st.integers(parse_instant("0001-01-01"), parse_instant("9999-12-31T23:59:59.999Z"))
+EDGE = 10**15 - 1
+
+
+def units(least: int = 0, most: int = EDGE) -> st.SearchStrategy[int]:
+    """Numbers that an edge can carry: at most 15 digits."""
+    small = st.integers(least, min(most, least + 20_000))
+    return st.one_of(small, st.integers(least, most)) if most > least else st.just(least)
+
+
+@st.composite
+def periods(draw: st.DrawFn) -> tuple[int, int]:
+    """A beginning and an end, the one before the other."""
+    start, until = sorted(draw(st.lists(INSTANTS, min_size=2, max_size=2, unique=True)))
+    return draw(st.sampled_from([start, BEGINNING])), draw(st.sampled_from([until, FOREVER]))
+
+
+@st.composite
+def suspensions(draw: st.DrawFn, feature: str = "") -> Suspension:
+    """A suspension."""
+    start, until = draw(periods())
+    return Suspension(feature, start, until, draw(PROSE))
+
+
+def some(entries: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
+    """A few of these, each once."""
+    return st.lists(st.sampled_from(entries), unique=True, max_size=3).map(tuple) if entries else st.just(())
+
+
+@st.composite
+def features(draw: st.DrawFn, id_: str) -> Feature:
+    """A feature of any type."""
+    type_ = draw(st.sampled_from(FeatureType))
+    found = Feature(
+        id=id_,
+        type=type_,
+        name=draw(WORDS),
+        description=draw(PROSE),
+        status=draw(st.sampled_from(FeatureStatus)),
+        tags=draw(some(IDS)),
+        linked=tuple(other for other in draw(some(IDS[:3])) if other != id_),
+        suspensions=tuple(draw(st.lists(suspensions(), max_size=2))),
+        labels=tuple(draw(st.lists(st.sampled_from(LABELS), min_size=1, unique=True)))
+        if type_ is FeatureType.CUSTOM
+        else (),
+    )
+    return draw(numeric(found)) if type_ in (FeatureType.QUANTITY, FeatureType.RANGE) else found
+
+
+@st.composite
+def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
+    """The feature with what features of numbers have beside the others."""
+    optional = st.none() | units(1)
+    found = replace(
+        feature,
+        scale=draw(st.integers(0, 6)),
+        unit=draw(WORDS),
+        combine=draw(st.sampled_from(Combine)),
+    )
+    if feature.type is FeatureType.RANGE:
+        low, high = sorted([draw(units()), draw(units())])
+        return replace(found, minimum=draw(st.sampled_from([low, None])), maximum=draw(st.sampled_from([high, None])))
+    metered = draw(st.none() | st.builds(Metered, st.none() | st.sampled_from(ResetPeriod)))
+    found = replace(
+        found,
+        metered=metered,
+        batch=draw(st.builds(Batch, optional, optional)),
+        caps=draw(st.builds(Caps, optional if metered else st.none(), optional)),
+    )
+    if draw(st.booleans()):
+        return found
+    numbers = tuple(sorted(draw(st.sets(units(), max_size=4))))
+    return replace(found, numbers=numbers, unlimited_level=draw(st.booleans()) or not numbers)
+
+
+@st.composite
+def values(draw: st.DrawFn, feature: Feature) -> Value:
+    """What an item may give of a feature."""
+    if feature.type is FeatureType.SWITCH:
+        return Given(draw(st.booleans()))
+    if feature.type is FeatureType.CUSTOM:
+        return Level(draw(st.sampled_from(feature.labels)))
+    per = draw(st.none() | st.sampled_from(Per))
+    if draw(st.booleans()):
+        return Extra(draw(units()), per)
+    can_be_unlimited = feature.unlimited_level and feature.maximum is None
+    if feature.numbers is not None:
+        found: list[Value] = [Amount(number, per) for number in feature.numbers]
+        return draw(st.sampled_from([*found, *([UNLIMITED] if can_be_unlimited else [])]))
+    if can_be_unlimited and draw(st.booleans()):
+        return UNLIMITED
+    least = feature.minimum or 0
+    return Amount(draw(units(least, EDGE if feature.maximum is None else feature.maximum)), per)
+
+
+@st.composite
+def definitions(draw: st.DrawFn, version: int, known: Mapping[str, Feature]) -> Definition:
+    """A version of an item."""
+    chosen = draw(st.lists(st.sampled_from(sorted(known)), unique=True)) if known else []
+    return Definition(version, {id_: draw(values(known[id_])) for id_ in chosen})
+
+
+@st.composite
+def rollouts(draw: st.DrawFn, versions: tuple[int, ...]) -> Rollout:
+    """A rollout of one of the versions."""
+    start = draw(INSTANTS | st.just(BEGINNING))
+    audiences = [
+        st.just(Audience()),
+        st.integers(0, 10_000).map(lambda share: Audience(AudienceType.SHARE, share=share)),
+        st.sampled_from(IDS).map(lambda tag: Audience(AudienceType.TAG, tag=tag)),
+    ]
+    if start != BEGINNING:
+        audiences.append(st.just(Audience(AudienceType.NEW)))
+    return Rollout(draw(st.sampled_from(versions)), start, draw(st.one_of(audiences)))
+
+
+@st.composite
+def items(draw: st.DrawFn, place: int, known: Mapping[str, Feature]) -> Item:
+    """An item that can be held: what it names stands before it, and what it excludes nothing needs."""
+    versions = tuple(draw(st.lists(st.integers(1, 999_999_999), min_size=1, max_size=3, unique=True)))
+    before = IDS[1 : max(1, place - 1)]
+    kind = ItemKind.PLAN if place < 2 else draw(st.sampled_from([ItemKind.ADDON, ItemKind.CHARGE]))
+    return Item(
+        id=IDS[place],
+        kind=kind,
+        name=draw(WORDS),
+        description=draw(PROSE),
+        versions=tuple(draw(definitions(version, known)) for version in versions),
+        rollouts=draw(
+            st.just((Rollout(max(versions)),)) | st.lists(rollouts(versions), max_size=3).map(tuple),
+        ),
+        available_for=() if kind is ItemKind.PLAN else draw(some(IDS[:1])),
+        depends_on=draw(some(before)),
+        excludes=() if place < len(IDS) - 1 else draw(some(IDS[place - 1 : place])),
+        tags=draw(some(IDS)),
+    )
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    """A catalog, in the order of the loader."""
+    known = {id_: draw(features(id_)) for id_ in IDS[: draw(st.integers(3, 4))]}
+    count = draw(st.integers(0, 5) | st.just(len(IDS)))
+    listed = [draw(items(place, known)) for place in range(count)]
+    plans = [item.id for item in listed if item.kind is ItemKind.PLAN]
+    ladders: tuple[Ladder, ...] = ()
+    if len(plans) > 1:
+        ladders = tuple(Ladder(id_, tuple(draw(st.permutations(plans)))) for id_ in draw(some(IDS)))
+    return ordered(Catalog(known, {item.id: item for item in listed}, ladders))
+
+
+@st.composite
+def overrides(draw: st.DrawFn, known: Mapping[str, Feature]) -> tuple[Override, ...]:
+    """Overrides of one subject, some with their default ids."""
+    found: list[Override] = []
+    counts: dict[str, int] = {}
+    for _ in range(draw(st.integers(0, 3))):
+        feature = known[draw(st.sampled_from(sorted(known)))]
+        counts[feature.id] = counts.get(feature.id, 0) + 1
+        mode = draw(st.sampled_from(OverrideMode))
+        start, until = draw(periods())
+        id_ = draw(st.sampled_from([f"{feature.id}-{counts[feature.id]}", f"own.{len(found)}"]))
+        value = None if mode is OverrideMode.DISABLED else draw(override_values(feature))
+        found.append(Override(id_, feature.id, mode, value, start, until, draw(WORDS), draw(PROSE)))
+    return tuple(found)
+
+
+def override_values(feature: Feature) -> st.SearchStrategy[Value]:
+    """What an override may say of a feature."""
+    match feature.type:
+        case FeatureType.SWITCH:
+            return st.builds(Given, st.booleans())
+        case FeatureType.CUSTOM:
+            return st.builds(Level, st.sampled_from(feature.labels))
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            return st.just(UNLIMITED) | st.builds(Amount, units())
+
+
+@st.composite
+def held_items(draw: st.DrawFn, ids: tuple[str, ...], catalog: Catalog) -> HeldItem:
+    """A held item that needs no other."""
+    item = catalog.items[draw(st.sampled_from(ids))]
+    start, until = draw(periods())
+    version = draw(st.none() | st.sampled_from([definition.version for definition in item.versions]))
+    return HeldItem(item.id, draw(st.integers(1, 1000)), version, draw(st.none() | INSTANTS), start, until)
+
+
+@st.composite
+def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) -> Subscription:
+    """A subscription of items that can stand alone."""
+    known = catalog.features
+    alone = tuple(
+        id_
+        for id_, item in catalog.items.items()
+        if not (item.available_for or item.depends_on or item.excludes)
+        and all(id_ not in other.excludes for other in catalog.items.values())
+    )
+    status = draw(st.sampled_from(SubscriptionStatus))
+    start = draw(st.none() | INSTANTS)
+    later = INSTANTS if start is None else INSTANTS.map(lambda instant: max(instant, start))
+    end = draw(later) if status is SubscriptionStatus.CANCELED else draw(st.none() | later)
+    trial_end = draw(later) if status is SubscriptionStatus.TRIALING else draw(st.none() | later)
+    return Subscription(
+        id_,
+        customer,
+        status,
+        tuple(draw(st.lists(held_items(alone, catalog), max_size=2))) if alone else (),
+        start,
+        end,
+        trial_end,
+        draw(st.none() | later),
+        draw(st.none() | INSTANTS),
+        draw(overrides(known)),
+        tuple(draw(st.lists(st.sampled_from(sorted(known)).flatmap(suspensions), max_size=2))),
+    )
+
+
+@st.composite
+def records(draw: st.DrawFn, catalog: Catalog) -> dict[str, SubjectRecord]:
+    """Customers with what they hold, by id."""
+    found: dict[str, SubjectRecord] = {}
+    count = 0
+    for id_ in sorted(draw(st.sets(st.sampled_from(IDS), max_size=3))):
+        customer = Customer(
+            id_,
+            tuple(sorted(draw(some(IDS)))),
+            dict(sorted((key, draw(WORDS.filter(bool))) for key in draw(some(IDS)))),
+            draw(overrides(catalog.features)),
+            tuple(draw(st.lists(st.sampled_from(sorted(catalog.features)).flatmap(suspensions), max_size=2))),
+        )
+        held = []
+        for _ in range(draw(st.integers(0, 2))):
+            count += 1
+            held.append(draw(subscriptions(f"sub_{count}", id_, catalog)))
+        found[id_] = SubjectRecord(customer, tuple(held))
+    return found

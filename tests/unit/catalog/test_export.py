@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.catalog.marked import load, load_people
+from tests.unit.catalog.models import catalogs, records
+from tiergate.catalog import dump_catalog, dump_subject_lines, dump_subjects, ordered
+from tiergate.model import Catalog
+
+if TYPE_CHECKING:
+    from tiergate.model import SubjectRecord
+
+CATALOG = """\
+apiVersion: tiergate/v1
+features:
+  - {id: analytics, name: Analytics, type: switch, tags: [reports]}
+  - {id: api-limit, type: range, unit: requests/min, min: 100, max: 1000}
+  - {id: movies, type: quantity, unit: movies/month, levels: [20, 30, 50, unlimited], metered: {reset: month}}
+  - {id: storage, type: quantity, unit: GB, scale: 3, combine: max, batch: {minimum: 1, increment: 0.5}}
+  - {id: support, type: custom, levels: [email, chat, "no", "24/7: phone"]}
+items:
+  - id: extra-movies
+    kind: addon
+    available_for: [gold]
+    entitlements: {movies: {add: 10, per: subscription}}
+  - id: gold
+    kind: plan
+    versions:
+      - version: 3
+        entitlements: {analytics: true, api-limit: 800, movies: 50, storage: 10.5, support: "24/7: phone"}
+      - version: 4
+        entitlements: {}
+    rollouts: [{version: 4, from: 2026-11-01T00:00:00Z, audience: {share: 12.5}}]
+"""
+
+SUBJECTS = """\
+apiVersion: tiergate/v1
+customers:
+  - {id: acme, tags: [eu], overrides: [{feature: analytics, value: true, from: 2026-11-01T00:00:00Z, reason: pilot}]}
+subscriptions:
+  - id: sub_1
+    customer: acme
+    status: active
+    items: [{item: gold, quantity: 1}, {item: extra-movies, quantity: 2}]
+    overrides: [{feature: movies, mode: at_least, value: 70, until: 2027-01-01T00:00:00Z}]
+"""
+
+Form = Literal["yaml", "json"]
+Entry = TypeVar("Entry")
+
+FEWER = settings(max_examples=settings().max_examples // 4)
+"""Whole catalogs take long to draw."""
+
+
+def test_a_catalog_is_printed_as_a_person_writes_it(tmp_path: Path) -> None:
+    """Short things stand on one line, items in blocks, text in quotes only where it must."""
+    assert dump_catalog(load(tmp_path, CATALOG)) == CATALOG
+
+
+def test_subjects_are_printed_as_a_person_writes_them(tmp_path: Path) -> None:
+    """Short things stand on one line, subscriptions in blocks."""
+    catalog = load(tmp_path, CATALOG)
+    people = load_people(tmp_path, catalog, SUBJECTS)
+    assert dump_subjects(people.values(), catalog.index()) == SUBJECTS
+
+
+def test_long_entitlements_stand_on_a_line_each(tmp_path: Path) -> None:
+    """A change of one number is a change of one line."""
+    ids = [f"feature-with-a-long-name-{number}" for number in range(5)]
+    text = (
+        "apiVersion: tiergate/v1\nfeatures:\n"
+        + "".join(f"  - {{id: {id_}, type: quantity}}\n" for id_ in ids)
+        + "items:\n  - id: p\n    kind: plan\n    entitlements:\n"
+        + "".join(f"      {id_}: 5\n" for id_ in ids)
+    )
+    assert dump_catalog(load(tmp_path, text)) == text
+
+
+def reload(catalog: Catalog, form: Form) -> Catalog:
+    """The catalog, printed and loaded again."""
+    with TemporaryDirectory() as folder:
+        return load(Path(folder), dump_catalog(catalog, form), f"catalog.{form}")
+
+
+@FEWER
+@given(catalogs(), st.sampled_from(["yaml", "json"]))
+def test_a_printed_catalog_reads_back_equal(catalog: Catalog, form: Form) -> None:
+    """Loading is the inverse of printing."""
+    again = reload(catalog, form)
+    assert again == catalog
+    assert repr(again) == repr(catalog)
+
+
+@FEWER
+@given(catalogs())
+def test_loading_puts_a_catalog_into_order(catalog: Catalog) -> None:
+    """What `ordered` does to a catalog is what the loader does."""
+    backwards = Catalog(_backwards(catalog.features), _backwards(catalog.items), catalog.ladders[::-1])
+    assert repr(reload(backwards, "yaml")) == repr(ordered(backwards)) == repr(catalog)
+
+
+def _backwards(entries: dict[str, Entry]) -> dict[str, Entry]:
+    return dict(reversed(entries.items()))
+
+
+@FEWER
+@given(catalogs())
+def test_other_yaml_readers_agree(catalog: Catalog) -> None:
+    """What is printed means the same to PyYAML, which knows YAML 1.1 with all its booleans."""
+    printed = yaml.load(dump_catalog(catalog), Loader=_Yaml)
+    assert printed == json.loads(dump_catalog(catalog, "json"))
+
+
+class _Yaml(yaml.CSafeLoader):
+    """PyYAML's own loader, instants left as text."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith("timestamp")]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@FEWER
+@given(st.data(), st.sampled_from(["yaml", "json", "ndjson"]))
+def test_printed_subjects_read_back_equal(data: st.DataObject, form: Literal["yaml", "json", "ndjson"]) -> None:
+    """Loading is the inverse of printing, in every format."""
+    catalog = data.draw(catalogs())
+    people: dict[str, SubjectRecord] = data.draw(records(catalog))
+    if form == "ndjson":
+        text = "".join(dump_subject_lines(people.values(), catalog.index()))
+    else:
+        text = dump_subjects(people.values(), catalog.index(), form)
+    with TemporaryDirectory() as folder:
+        assert load_people(Path(folder), catalog, text, f"subjects.{form}") == people
