@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -123,7 +124,10 @@ class _Load:
         made = publish.make([Path(path) for path in self._sources.catalog], rules, previous=previous)
         revision = Bundle.from_files(made.files).revision
         if (standing is None or standing.revision != revision) and self._bundle_is_torn(revision):
-            bundle.write(made.files, self._data.bundle(revision))
+            place = self._data.bundle(revision)
+            if not (place / bundle.MANIFEST).is_file():
+                shutil.rmtree(place, ignore_errors=True)
+            bundle.write(made.files, place)
         return revision, files, _largest_number(made.catalog)
 
     def _replica_fits(self, index_digest: str, largest: int | None) -> bool:

@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
+from tiergate.model import Check, Reason, Subject
+from tiergate.sidecar.data_directory import DataDirectory
+from tiergate.sidecar.filemode import FileMode
+from tiergate.sidecar.loader_process import LOADER
+from tiergate.sidecar.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from tiergate.model import Decision
+    from tiergate.sidecar.state import Generation, StatusReport
+
+_PATIENCE = 30.0
+
+
+class Following:
+    """A file mode at work, and what it has come to."""
+
+    def __init__(self, files: Files, data: Path, loader: Sequence[str] = LOADER) -> None:
+        self.files = files
+        self.directory = DataDirectory.open(data)
+        self.state = State(lambda: time.time_ns() // 1_000_000)
+        self.mode = FileMode(files.sources, self.directory, self.state, loader=loader)
+
+    @property
+    def report(self) -> StatusReport:
+        """What `/status` would say."""
+        return self.mode.report()
+
+    @property
+    def generation(self) -> Generation:
+        """What is in force."""
+        assert self.state.current is not None
+        return self.state.current
+
+    def decide(self, customer: str = "acme", used: int = 0) -> Decision:
+        """Decide a check by what is in force."""
+        check = Check(Subject(customer), "movies", used=used)
+        return self.generation.engine.decide(check, self.state.clock())
+
+    async def until(self, happened: Callable[[], object]) -> None:
+        """Wait for something to happen."""
+        async with asyncio.timeout(_PATIENCE):
+            while not happened():  # noqa: ASYNC110 - of what is told in a report there is no event
+                await asyncio.sleep(0.005)
+
+    async def publication(self, number: int) -> Generation:
+        """Wait for a publication, and for the end of its load."""
+        await self.until(lambda: self.state.current is not None and self.state.current.publication >= number)
+        await self.until(lambda: not self.report.loading)
+        assert self.generation.publication == number
+        return self.generation
+
+    async def failure(self, number: int = 1) -> StatusReport:
+        """Wait for a load that failed."""
+        await self.until(lambda: self.report.failures >= number)
+        return self.report
+
+
+@asynccontextmanager
+async def following(files: Files, loader: Sequence[str] = LOADER) -> AsyncIterator[Following]:
+    """Follow files, with a data directory beside them."""
+    made = Following(files, files.folder.with_name("data"), loader)
+    task = asyncio.create_task(made.mode.run())
+    try:
+        yield made
+        assert not task.done()
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        made.directory.close()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """A catalog with a customer."""
+    return Files(tmp_path / "files")
+
+
+def stand_in(code: str) -> list[str]:
+    """A loader that does something else."""
+    return [sys.executable, "-c", code]
+
+
+# ── loading and following ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_on_disk_comes_into_force(files: Files) -> None:
+    """As publication 1, told in the report."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            assert now.decide().entitlement.value == 50
+            assert (now.report.loads, now.report.failures, now.report.error) == (1, 0, None)
+            assert (now.report.customers, now.report.subscriptions) == (1, 1)
+            assert [source.kind for source in now.report.sources] == ["catalog", "rules", "subjects"]
+            assert all(source.changed_at for source in now.report.sources if source.kind != "rules")
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_each_file_comes_into_force(files: Files) -> None:
+    """Catalog, subjects and rules are followed, each change a publication of its own."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            files.write(files.catalog, catalog_text(60))
+            await now.publication(2)
+            assert now.decide().entitlement.value == 60
+            files.write(files.subjects, subjects_text("acme", "beta"))
+            await now.publication(3)
+            assert now.decide("beta").allowed
+            files.write(files.rules / "bans.cedar", RULE)
+            await now.publication(4)
+            assert now.decide().reason is Reason.RULE_DENIED
+            (files.rules / "bans.cedar").unlink()
+            await now.publication(5)
+            assert now.decide().allowed
+
+    asyncio.run(scenario())
+
+
+def test_writing_in_place_is_followed_too(files: Files) -> None:
+    """Some editors do."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            files.catalog.write_text(catalog_text(70))
+            await now.publication(2)
+            assert now.decide().entitlement.value == 70
+
+    asyncio.run(scenario())
+
+
+def test_an_exchanged_config_map_is_followed(files: Files) -> None:
+    """Kubernetes exchanges a link on the way to the files."""
+    mount = files.folder.with_name("mount")
+    for number, movies in ((1, 50), (2, 80)):
+        version = mount / f"..{number}"
+        version.mkdir(parents=True)
+        (version / "catalog.yaml").write_text(catalog_text(movies))
+    (mount / "..data").symlink_to("..1")
+    (mount / "catalog.yaml").symlink_to("..data/catalog.yaml")
+    files.catalog = mount / "catalog.yaml"
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            (mount / "..data_tmp").symlink_to("..2")
+            os.replace(mount / "..data_tmp", mount / "..data")  # noqa: PTH105 - as the kubelet does it
+            await now.publication(2)
+            assert now.decide().entitlement.value == 80
+
+    asyncio.run(scenario())
+
+
+def test_files_may_appear_later(files: Files) -> None:
+    """Until then nothing is in force, and the report says why."""
+    later = files.folder.with_name("later")
+    files.catalog, existing = later / "catalog.yaml", files.catalog
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            report = await now.failure()
+            assert now.state.current is None
+            assert report.error is not None
+            assert str(files.catalog) in report.error
+            later.mkdir()
+            existing.rename(files.catalog)
+            await now.publication(1)
+            assert now.report.error is None
+
+    asyncio.run(scenario())
+
+
+def test_a_change_that_means_nothing_is_no_publication(files: Files) -> None:
+    """A comment makes a load, and that is all."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            before = await now.publication(1)
+            files.write(files.catalog, catalog_text() + "# a comment\n")
+            await now.until(lambda: now.report.loads == 2)
+            assert now.generation is before
+
+    asyncio.run(scenario())
+
+
+# ── what fails ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_broken_edit_keeps_the_last_good_state(files: Files) -> None:
+    """With all problems in the report, until the edit is mended."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            before = await now.publication(1)
+            files.write(files.catalog, catalog_text() + "oops: 1\n")
+            report = await now.failure()
+            assert now.generation is before
+            assert report.error is not None
+            assert report.error.startswith(f"{files.catalog}:6:1: error:")
+            assert [problem.line for problem in report.problems] == [6]
+            assert report.failed_at is not None
+            files.write(files.catalog, catalog_text(55))
+            await now.publication(2)
+            assert (now.report.error, now.report.problems) == (None, ())
+
+    asyncio.run(scenario())
+
+
+def test_subjects_are_followed_while_the_catalog_is_broken(files: Files) -> None:
+    """A customer who leaves is gone, whatever else is wrong."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            files.write(files.catalog, "oops")
+            await now.failure()
+            files.write(files.subjects, subjects_text("beta"))
+            await now.publication(2)
+            assert now.decide("acme").reason is Reason.UNKNOWN_SUBJECT
+            assert now.report.error is not None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL"),
+        ("raise SystemExit('no memory')", "failed with status 1: no memory"),
+        ("print('nonsense')", "failed with status 0: nonsense"),
+        ("", "failed with status 0"),
+    ],
+)
+def test_a_loader_that_fails_is_tried_again(files: Files, code: str, told: str) -> None:
+    """How it failed is in the report; a second attempt follows by itself."""
+
+    async def scenario() -> None:
+        async with following(files, stand_in(code)) as now:
+            report = await now.failure()
+            assert report.error is not None
+            assert told in report.error
+            await now.failure(2)
+
+    asyncio.run(scenario())
+
+
+def test_a_loader_that_cannot_be_started_is_a_failure_too(files: Files) -> None:
+    """The process table may be full."""
+
+    async def scenario() -> None:
+        async with following(files, ["/no/such/program"]) as now:
+            report = await now.failure()
+            assert report.error == "the loader cannot be started: No such file or directory"
+
+    asyncio.run(scenario())
+
+
+def test_what_is_in_force_outlives_a_loader_that_fails(files: Files) -> None:
+    """Here: it works once, then never again."""
+    once = files.folder / "once"
+    code = f"""
+import pathlib, runpy, sys
+once = pathlib.Path({str(once)!r})
+if once.exists():
+    sys.exit("the disk is full")
+once.touch()
+runpy.run_module("tiergate.sidecar.loader", run_name="__main__")
+"""
+
+    async def scenario() -> None:
+        async with following(files, stand_in(code)) as now:
+            before = await now.publication(1)
+            files.write(files.catalog, catalog_text(60))
+            report = await now.failure()
+            assert report.error is not None
+            assert "the disk is full" in report.error
+            assert now.generation is before
+            once.unlink()
+            await now.publication(2)
+
+    asyncio.run(scenario())
+
+
+def test_cancelling_ends_the_loader(files: Files) -> None:
+    """A shutdown does not wait for a load."""
+    pid = files.folder / "pid"
+    code = f"import os, time; open({str(pid)!r}, 'w').write(f'{{os.getpid()}}.'); time.sleep(600)"
+
+    async def scenario() -> None:
+        async with following(files, stand_in(code)) as now:
+            await now.until(lambda: pid.exists() and pid.read_text().endswith("."))
+
+    asyncio.run(scenario())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()[:-1]), signal.SIG_DFL)
+
+
+# ── from disk ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_restart_serves_at_once_what_did_not_change(files: Files) -> None:
+    """Under the same publication, before anything is loaded."""
+
+    async def scenario() -> None:
+        async with following(files) as first:
+            await first.publication(1)
+        async with following(files, stand_in("import time; time.sleep(600)")) as second:
+            await second.until(lambda: second.state.current)
+            assert second.generation.publication == 1
+            assert second.report.loading
+            assert second.decide().allowed
+
+    asyncio.run(scenario())
+
+
+def test_a_restart_loads_first_what_changed(files: Files) -> None:
+    """Nothing outdated is served when the files say otherwise; publications go on counting."""
+
+    async def scenario() -> None:
+        async with following(files) as first:
+            await first.publication(1)
+        files.write(files.catalog, catalog_text(60))
+        async with following(files) as second:
+            await second.until(lambda: second.state.current)
+            assert (second.generation.publication, second.decide().entitlement.value) == (2, 60)
+
+    asyncio.run(scenario())
+
+
+def test_a_restart_serves_the_last_good_state_where_the_files_are_broken(files: Files) -> None:
+    """And says so."""
+
+    async def scenario() -> None:
+        async with following(files) as first:
+            await first.publication(1)
+        files.catalog.unlink()
+        async with following(files) as second:
+            report = await second.failure()
+            assert (second.generation.publication, second.decide().entitlement.value) == (1, 50)
+            assert report.error is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_restart_proves_what_it_serves(files: Files) -> None:
+    """A change that `stat` cannot see is found by the digest, and published."""
+
+    async def scenario() -> None:
+        async with following(files) as first:
+            await first.publication(1)
+        before = files.catalog.stat()
+        with files.catalog.open("r+") as file:
+            text = file.read()
+            file.seek(0)
+            file.write(text.replace("50", "60"))
+        os.utime(files.catalog, ns=(before.st_atime_ns, before.st_mtime_ns))
+        async with following(files) as second:
+            await second.publication(2)
+            assert second.decide().entitlement.value == 60
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("damage", ["replica missing", "replica torn", "bundle missing", "record torn"])
+def test_a_restart_mends_what_is_damaged(files: Files, damage: str) -> None:
+    """Whatever was lost is made anew from the files."""
+
+    async def scenario() -> None:
+        async with following(files) as first:
+            generation = await first.publication(1)
+            data = first.directory
+        replica = data.subjects / "1.sqlite"
+        match damage:
+            case "replica missing":
+                replica.unlink()
+            case "replica torn":
+                replica.write_bytes(replica.read_bytes()[:-100])
+            case "bundle missing":
+                (data.bundle(generation.revision) / "manifest.json").unlink()
+            case _:
+                (data.root / "state.json").write_text("{")
+        async with following(files) as second:
+            await second.until(lambda: second.state.current and second.report.loads)
+            assert second.decide().allowed
+
+    asyncio.run(scenario())
+
+
+def test_damage_under_way_is_mended(files: Files) -> None:
+    """A file that can no longer be read denies, and is made anew."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            generation = await now.publication(1)
+            path = now.directory.bundle(generation.revision) / "entities/items/plan/gold@1.json"
+            path.write_text("[]")
+            assert now.decide().reason is Reason.EVALUATION_ERROR
+            await now.until(lambda: now.report.loads == 2)
+            assert now.decide().allowed
+
+    asyncio.run(scenario())
+
+
+# ── what is left behind ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_past_publications_leave_the_disk(files: Files) -> None:
+    """Their files are removed as soon as nobody decides by them."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            for number in range(2, 5):
+                files.write(files.catalog, catalog_text(50 + number))
+                files.write(files.subjects, subjects_text("acme", f"c{number}"))
+                await now.publication(number)
+            folder = now.directory
+            await now.until(lambda: len(list(folder.bundles.iterdir())) == len(list(folder.subjects.iterdir())) == 1)
+            assert now.decide("c4").allowed
+
+    asyncio.run(scenario())
+
+
+def test_a_publication_in_use_keeps_its_files(files: Files) -> None:
+    """An answer under way may still read them."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            before: Generation | None = await now.publication(1)
+            assert before is not None
+            path = now.directory.bundle(before.revision)
+            files.write(files.catalog, catalog_text(60))
+            await now.publication(2)
+            assert path.is_dir()
+            before = None
+            await now.until(lambda: not path.exists())
+
+    asyncio.run(scenario())
+
+
+def test_a_past_generation_is_freed_without_the_garbage_collector(files: Files) -> None:
+    """Otherwise memory and disk would wait for a collection that may be long in coming."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            now.decide()
+            path = now.directory.bundle(now.generation.revision)
+            gc.collect()
+            gc.disable()
+            try:
+                files.write(files.catalog, catalog_text(60))
+                await now.publication(2)
+                await now.until(lambda: not path.exists())
+            finally:
+                gc.enable()
+
+    asyncio.run(scenario())
