@@ -22,7 +22,9 @@ class SchemaOf(StrEnum):
 
 @app.command()
 def schema(
-    of: Annotated[SchemaOf, typer.Argument(help="Which file; `subjects-line` is one line of subjects in NDJSON.")],
+    of: Annotated[
+        SchemaOf, typer.Argument(metavar="WHICH", help="Which file; `subjects-line` is one line of subjects in NDJSON.")
+    ],
 ) -> None:
     """Print the JSON Schema of the catalog or subjects file, for editors and other tools."""
     from tiergate.catalog import catalog_schema, subjects_line_schema, subjects_schema

@@ -55,4 +55,18 @@ def _annotation(setting: Setting) -> Any:  # noqa: ANN401 - a type made of data
 sidecar.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]
 sidecar.__annotations__ = {parameter.name: parameter.annotation for parameter in _parameters()}
 app.command()(sidecar)
-app.command()(health)
+
+
+@app.command("health")
+def ask_health(
+    *,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address of the sidecar's probes.")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(metavar="PORT", help="Their port; default: `TIERGATE_PROBE_PORT`, else 8438.", show_default=False),
+    ] = 0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an answer.")] = 2.0,
+    live: Annotated[bool, typer.Option("--live", help="Ask whether it runs, not whether it can decide.")] = False,
+) -> None:
+    """Say whether a sidecar can decide: 0 is yes, 1 is no, 5 is that nothing answers."""
+    health(host, port, timeout, live=live)

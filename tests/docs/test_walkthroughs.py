@@ -1,0 +1,43 @@
+"""Pages that lead by the hand."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.docs.pages import ROOT
+from tests.docs.walkthrough import walk_through
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = [
+    "README.md",
+    "docs/tutorial/first-check.md",
+    "docs/how-to/ask-from-a-service.md",
+    "docs/how-to/choose-a-fail-mode.md",
+    "docs/how-to/explain-a-decision.md",
+]
+
+
+NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="no `curl` on the path")
+OTHER_LANGUAGES = ("go", "node")
+
+
+@NEEDS_CURL
+@pytest.mark.parametrize("page", PAGES)
+def test_a_reader_sees_what_the_page_says(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file, command and output of the page is true, in its order, with a real sidecar."""
+    monkeypatch.chdir(tmp_path)
+    walk_through(ROOT / page, tmp_path, passed_over=OTHER_LANGUAGES)
+
+
+@pytest.mark.slow
+@NEEDS_CURL
+def test_other_languages_do_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs in Go and Node do too, where these are installed; Go is slow to build the first time."""
+    missing = [program for program in OTHER_LANGUAGES if shutil.which(program) is None]
+    monkeypatch.chdir(tmp_path)
+    walk_through(ROOT / "docs" / "how-to" / "ask-from-a-service.md", tmp_path, passed_over=missing)
