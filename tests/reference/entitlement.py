@@ -1,0 +1,366 @@
+"""The reference model: what the design's section 2 says, as plainly as possible, over plain documents of section 6.
+
+No Cedar, no caches, no integers in units, nothing of `tiergate`: it shares no mistake with what it is compared to. It
+knows valid documents only, and users' rules not at all. Where speed or generality would ask for a cleverer line, the
+obvious one stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+__all__ = ["Catalogue", "boundaries", "decide", "millis"]
+
+Document = dict[str, Any]
+UNLIMITED = Decimal("Infinity")
+INACTIVE = {"draft"}
+
+
+def millis(text: str) -> int:
+    """Milliseconds since 1970 of an instant that has its offset."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def within(interval: Document, now: int) -> bool:
+    """Say whether `now` is in [from, until)."""
+    begun = "from" not in interval or millis(interval["from"]) <= now
+    ended = "until" in interval and millis(interval["until"]) <= now
+    return begun and not ended
+
+
+class Catalogue:
+    """A catalog and a subjects document, by id."""
+
+    def __init__(self, catalog: Document, subjects: Document) -> None:
+        self.features: dict[str, Document] = {it["id"]: it for it in catalog.get("features", [])}
+        self.items: dict[str, Document] = {it["id"]: it for it in catalog.get("items", [])}
+        self.customers: dict[str, Document] = {it["id"]: it for it in subjects.get("customers", [])}
+        self.subscriptions: dict[str, Document] = {it["id"]: it for it in subjects.get("subscriptions", [])}
+
+
+def live(subscription: Document, now: int) -> bool:
+    """Semantics 1: whether a subscription counts."""
+    status = subscription["status"]
+    if "start" in subscription and now < millis(subscription["start"]):
+        return False
+    if "end" in subscription and now >= millis(subscription["end"]):
+        return False
+    if status == "active":
+        return True
+    if status == "canceled":
+        return "end" in subscription
+    if status == "trialing":
+        return "trial_end" in subscription and now < millis(subscription["trial_end"])
+    if status == "past_due":
+        return "grace_until" in subscription and now < millis(subscription["grace_until"])
+    if status == "paused":
+        return "resume_at" in subscription and now >= millis(subscription["resume_at"])
+    return False
+
+
+def in_share(customer: str, item: str, percent: Decimal) -> bool:
+    """Say whether a customer is in a share of an item's customers."""
+    place = int.from_bytes(hashlib.sha256(f"{customer}\n{item}".encode()).digest()[:8], "big") % 10_000
+    return place < percent * 100
+
+
+def in_audience(audience: Any, rollout: Document, customer: Document, item: str, added: int | None) -> bool:  # noqa: ANN401 - a document's value
+    """Say whether a customer's item is in the audience of a rollout."""
+    if audience == "everybody":
+        return True
+    if audience == "new":
+        return "from" not in rollout or (added is not None and added >= millis(rollout["from"]))
+    if isinstance(audience, str):
+        return in_share(customer["id"], item, Decimal(audience.removesuffix("%")))
+    if "share" in audience:
+        return in_share(customer["id"], item, Decimal(str(audience["share"]).removesuffix("%")))
+    return audience["tag"] in customer.get("tags", [])
+
+
+def version_of(held: Document, item: Document, subscription: Document, customer: Document, now: int) -> int | None:
+    """The version of a held item that is in force: its pin, else the last rollout that fits."""
+    if "version" in held:
+        return int(held["version"])
+    if "rollouts" not in item:
+        return max(int(version["version"]) for version in versions(item))
+    added_at = held.get("added_at", subscription.get("start"))
+    added = None if added_at is None else millis(added_at)
+    chosen = None
+    for rollout in item["rollouts"]:
+        if not within({key: rollout[key] for key in ("from",) if key in rollout}, now):
+            continue
+        if in_audience(rollout.get("audience", "everybody"), rollout, customer, item["id"], added):
+            chosen = int(rollout["version"])
+    return chosen
+
+
+def versions(item: Document) -> list[Document]:
+    """All versions of an item, whichever way they are written."""
+    if "versions" in item:
+        return list(item["versions"])
+    return [{"version": item.get("version", 1), "entitlements": item.get("entitlements", {})}]
+
+
+@dataclass
+class Gift:
+    """What one item, or one override, gives: a number (a custom level's place, a switch's 0 or 1), maybe on top."""
+
+    number: Decimal
+    extra: bool
+    source: Document
+
+
+@dataclass
+class Part:
+    """What one subscription gives of one feature, and what keeps it from giving."""
+
+    gifts: list[Gift] = field(default_factory=list)
+    suspended: bool = False
+    disabled: bool = False
+
+
+def number_of(feature: Document, value: Any) -> Decimal:  # noqa: ANN401 - a document's value
+    """A value as a number: true is 1, a level its place from 1, unlimited above every number."""
+    if feature["type"] == "switch":
+        return Decimal(1 if value else 0)
+    if feature["type"] == "custom":
+        return Decimal(feature["levels"].index(value) + 1)
+    return UNLIMITED if value == "unlimited" else Decimal(value)
+
+
+def gift(feature: Document, value: Any, quantity: int, source: Document) -> Gift:  # noqa: ANN401 - a document's value
+    """What an item gives, multiplied as the feature and the value say."""
+    if feature["type"] in {"switch", "custom"}:
+        return Gift(number_of(feature, value), extra=False, source=source)
+    extra = isinstance(value, dict) and "add" in value
+    default_per = "unit" if extra or feature.get("combine", "sum") == "sum" else "subscription"
+    per = default_per
+    if isinstance(value, dict):
+        per = value.get("per", default_per)
+        value = value["add"] if extra else value["value"]
+    number = number_of(feature, value)
+    return Gift(number * quantity if per == "unit" else number, extra, source)
+
+
+def combine(feature: Document, gifts: list[Gift]) -> Decimal:
+    """Semantics 2: the values together, then every extra."""
+    values = [it.number for it in gifts if not it.extra]
+    extras = [it.number for it in gifts if it.extra]
+    together = max if feature["type"] in {"switch", "custom"} or feature.get("combine", "sum") == "max" else sum
+    return Decimal(together(values) if values else 0) + sum(extras)
+
+
+def override_in_force(feature: Document, holder: Document, now: int) -> Document | None:
+    """The one override of a customer or subscription that acts: disabled, else the latest replace, else the largest."""
+    numbered = itertools.count(1)
+    mine = [
+        {"id": f"{feature['id']}-{next(numbered)}", "mode": "replace"} | it
+        for it in holder.get("overrides", [])
+        if it["feature"] == feature["id"]
+    ]
+    mine = [it for it in mine if within(it, now)]
+
+    def of(mode: str) -> list[Document]:
+        return [it for it in mine if it["mode"] == mode]
+
+    if of("disabled"):
+        return max(of("disabled"), key=lambda it: str(it["id"]))
+    if of("replace"):
+        return max(of("replace"), key=lambda it: (millis(it["from"]) if "from" in it else -(10**18), str(it["id"])))
+    if of("at_least"):
+        return max(of("at_least"), key=lambda it: (number_of(feature, it["value"]), str(it["id"])))
+    return None
+
+
+def suspended(feature: str, holder: Document, now: int) -> bool:
+    """Say whether a customer or subscription has this feature suspended."""
+    return any(it["feature"] == feature and within(it, now) for it in holder.get("suspensions", []))
+
+
+def part_of(world: Catalogue, feature: Document, subscription: Document, customer: Document, now: int) -> Part:
+    """What a live subscription gives of a feature."""
+    part = Part(suspended=suspended(feature["id"], subscription, now))
+    for held in subscription["items"]:
+        if not within(held, now):
+            continue
+        item = world.items[held["item"]]
+        number = version_of(held, item, subscription, customer, now)
+        for version in versions(item):
+            if version["version"] == number and feature["id"] in version["entitlements"]:
+                source = {"item": f"{item['kind']}/{item['id']}", "version": number}
+                quantity = held.get("quantity", 1)
+                part.gifts.append(gift(feature, version["entitlements"][feature["id"]], quantity, source))
+    override = override_in_force(feature, subscription, now)
+    if override is None:
+        return part
+    source = {"override": override["id"]}
+    if override["mode"] == "disabled":
+        part.disabled = True
+    elif override["mode"] == "replace":
+        part.gifts = [Gift(number_of(feature, override["value"]), extra=False, source=source)]
+    elif number_of(feature, override["value"]) > combine(feature, part.gifts):
+        part.gifts = topped_up(feature, part.gifts, number_of(feature, override["value"]), source)
+    return part
+
+
+def topped_up(feature: Document, gifts: list[Gift], value: Decimal, source: Document) -> list[Gift]:
+    """Raise what a subscription gives, before its extras, just so far that its own total is `value`."""
+    missing = value - combine(feature, gifts)
+    if feature.get("combine", "sum") == "max" or feature["type"] in {"switch", "custom"}:
+        missing += combine(feature, [it for it in gifts if not it.extra])
+    return [*gifts, Gift(missing, extra=False, source=source)]
+
+
+@dataclass
+class Facts:
+    """What is known before the question is looked at."""
+
+    total: Decimal
+    live: bool
+    overridden: bool = False
+    suspended: bool = False
+    disabled: bool = False
+    sources: list[Document] = field(default_factory=list)
+
+
+def facts(world: Catalogue, feature: Document, customer: Document, subscriptions: list[Document], now: int) -> Facts:
+    """Everything that `subscriptions` (all of the customer's, or the one asked about) and the customer give."""
+    single = len(subscriptions) == 1 and subscriptions[0].get("asked", False)
+    counting = [it for it in subscriptions if live(it, now)]
+    parts = [part_of(world, feature, it, customer, now) for it in counting]
+    giving = [it for part in parts if not part.suspended and not part.disabled for it in part.gifts]
+    found = Facts(total=combine(feature, giving), live=bool(counting), sources=[it.source for it in giving])
+    if feature["type"] == "range" and "max" in feature:
+        found.total = min(found.total, Decimal(feature["max"]))
+    override = override_in_force(feature, customer, now)
+    if single and not counting:
+        override = None  # what replaces a subscription's total needs a subscription that counts
+    if override is not None:
+        found.overridden = True
+        if override["mode"] == "disabled":
+            found.disabled = True
+            found.total, found.sources = Decimal(0), []
+        elif override["mode"] == "replace":
+            found.total, found.sources = number_of(feature, override["value"]), [{"override": override["id"]}]
+        elif number_of(feature, override["value"]) > found.total or not found.live:
+            found.total = number_of(feature, override["value"])
+            found.sources.append({"override": override["id"]})
+    about = [customer, *(subscriptions if single else [])]
+    found.suspended = any(within(it, now) for it in feature.get("suspensions", []))
+    found.suspended = found.suspended or any(suspended(feature["id"], holder, now) for holder in about)
+    replaced = override is not None and override["mode"] != "at_least"
+    if not found.total and not replaced:
+        found.suspended = found.suspended or any(part.suspended for part in parts)
+        found.disabled = found.disabled or any(part.disabled for part in parts)
+    return found
+
+
+def reason_of(feature: Document, known: Facts, asked: Document) -> str:  # noqa: C901, PLR0911 - the closed set, in its order
+    """The first reason, in order of precedence, that applies."""
+    if feature.get("status", "active") in INACTIVE:
+        return "feature_inactive"
+    if known.suspended:
+        return "feature_suspended"
+    if not known.live and not known.overridden:
+        return "subscription_inactive"
+    if known.disabled:
+        return "override_denied"
+    kind = feature["type"]
+    if kind == "quantity":
+        amount = amount_of(feature, asked)
+        batch, caps = feature.get("batch", {}), feature.get("caps", {})
+        if amount < batch.get("minimum", 0) or amount % batch.get("increment", amount):
+            return "amount_invalid"
+        if "per_user" in caps and asked.get("user_used", 0) + amount > caps["per_user"]:
+            return "cap_reached"
+        if "total" in caps and amount > caps["total"]:
+            return "cap_reached"
+    if not known.total:
+        return "not_entitled"
+    if kind == "quantity" and asked.get("used", 0) + amount_of(feature, asked) > known.total:
+        return "limit_reached"
+    if kind == "range" and asked.get("value", 0) > known.total:
+        return "out_of_range"
+    if kind == "custom" and "level" in asked and number_of(feature, asked["level"]) > known.total:
+        return "level_too_low"
+    return "granted"
+
+
+def amount_of(feature: Document, asked: Document) -> Decimal:
+    """What a check asks for more: the amount that it says, or the least valid one, or one."""
+    if "amount" in asked:
+        return Decimal(asked["amount"])
+    batch = feature.get("batch", {})
+    if not batch:
+        return Decimal(1)
+    step = Decimal(batch.get("increment", Decimal(1).scaleb(-feature.get("scale", 0))))
+    steps = Decimal(batch.get("minimum", step)) // step
+    return steps * step if steps * step >= batch.get("minimum", step) else (steps + 1) * step
+
+
+def entitlement(feature: Document, total: Decimal, asked: Document) -> Document:
+    """What the subject holds, in the words of the API."""
+    kind = feature["type"]
+    if kind == "switch":
+        return {"value": bool(total)}
+    if kind == "custom":
+        return {"value": feature["levels"][int(total) - 1] if total else None}
+    shown: Document = {"unlimited": total == UNLIMITED}
+    if "unit" in feature:
+        shown["unit"] = feature["unit"]
+    if total != UNLIMITED:
+        shown["value"] = total
+    if kind == "quantity":
+        shown["used"] = asked.get("used", 0)
+        if total != UNLIMITED:
+            shown["remaining"] = max(total - shown["used"], Decimal(0))
+    return shown
+
+
+def decide(world: Catalogue, check: Document, now: int) -> Document:
+    """Answer a check, in the form of section 5 as far as it does not tell of Cedar."""
+    feature = world.features[check["feature"]]
+    subject = check["subject"]
+    if isinstance(subject, str):
+        subject = {"type": "customer", "id": subject}
+    if subject["type"] == "customer":
+        customer = world.customers.get(subject["id"])
+        asked_about = [it for it in world.subscriptions.values() if it["customer"] == subject["id"]]
+    else:
+        one = world.subscriptions.get(subject["id"])
+        customer = None if one is None else world.customers[one["customer"]]
+        asked_about = [] if one is None else [one | {"asked": True}]
+    if customer is None:
+        return answer(feature, "unknown_subject", Decimal(0), check, [])
+    known = facts(world, feature, customer, asked_about, now)
+    return answer(feature, reason_of(feature, known, check), known.total, check, known.sources)
+
+
+def answer(feature: Document, reason: str, total: Decimal, check: Document, sources: list[Document]) -> Document:
+    """Put an answer together."""
+    return {
+        "allowed": reason == "granted",
+        "reason": reason,
+        "entitlement": entitlement(feature, total, check),
+        "sources": sources,
+    }
+
+
+def boundaries(*documents: Document) -> set[int]:
+    """Every instant that documents mention anywhere: where something may begin or end."""
+    found: set[int] = set()
+    stack: list[Any] = list(documents)
+    keys = {"from", "until", "start", "end", "trial_end", "grace_until", "resume_at", "added_at"}
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            found |= {millis(value) for key, value in node.items() if key in keys and isinstance(value, str)}
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+    return found
