@@ -133,6 +133,10 @@ class Policy:
         """
         return _reads_context(self.json["conditions"], frozenset(attributes))
 
+    def reads_tags(self) -> bool:
+        """Say whether a condition can read the tags of an entity."""
+        return any("getTag" in node or "hasTag" in node for node in _nodes(self.json["conditions"]))
+
 
 def parse_policies(text: str) -> list[Policy]:
     """Parse policy text into its policies and templates, in the order of the text.

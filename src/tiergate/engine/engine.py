@@ -30,6 +30,7 @@ from tiergate.model import (
     FeatureType,
     Instant,
     Reason,
+    Subject,
     from_units,
 )
 from tiergate.model.checks import PRECEDENCE
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
-    from tiergate.model import CatalogIndex, Feature, Subject, SubjectRecord
+    from tiergate.model import CatalogIndex, Feature, SubjectRecord
 
 __all__ = ["Engine", "Evaluation"]
 
@@ -47,11 +48,14 @@ _UNKNOWN_USAGE = UsageKnown()
 
 @dataclass(slots=True)
 class _Known:
-    """What is kept of a subject: its record, and what it holds within the window of `holdings`."""
+    """What is kept of a customer or subscription: its record, and what it holds within the window of `holdings`.
 
+    `serial` tells it from those before and after it: a kept decision is good only for the one that it was made on.
+    """
+
+    serial: int
     record: SubjectRecord
     principal: Uid
-    parents: tuple[Uid, ...]
     holdings: Holdings
     lean: str
     full: str | None = None
@@ -100,9 +104,10 @@ class Engine:
         self.slices = Slices(bundle, limits.slices, limits.slice_bytes)
         self.factory = EntityFactory(bundle)
         self.known: BoundedCache[Subject, _Known] = BoundedCache(limits.subjects, limits.subject_bytes)
-        self.decisions: BoundedCache[tuple[Subject, str, Question], tuple[_Known, Decision]] = BoundedCache(
+        self.decisions: BoundedCache[tuple[Subject, str, Question], tuple[int, Decision]] = BoundedCache(
             limits.decisions, limits.decision_bytes
         )
+        self._serial = 0
 
     def decide(self, check: Check, now: Instant) -> Decision:
         """Decide a check at `now`, in UTC milliseconds.
@@ -119,11 +124,11 @@ class Engine:
         metered = self._metering and feature.metered is not None
         if not metered:
             cached = self.decisions.get(key)
-            if cached is not None and cached[0] is known and cached[1].start <= now < cached[1].until:
+            if cached is not None and cached[0] == known.serial and cached[1].start <= now < cached[1].until:
                 return cached[1]
         decision = self._evaluate(check, feature, question, known, now).decision
         if not metered and not decision.volatile:
-            self.decisions.offer(key, (known, decision), 700 + 300 * len(decision.sources))
+            self.decisions.offer(key, (known.serial, decision), 700 + 300 * len(decision.sources))
         return decision
 
     def entitlements(self, subject: Subject, now: Instant) -> Iterator[Decision]:
@@ -145,11 +150,15 @@ class Engine:
         return self._evaluate(check, feature, question, known, now)
 
     def forget(self, subject: Subject) -> None:
-        """Forget what is kept of a subject, because its data has changed. Its decisions go with it."""
-        self.known.drop(subject)
+        """Forget what is kept of a subject and its users, because its data has changed. Its decisions go with it.
+
+        A customer and each of its subscriptions are subjects of their own.
+        """
+        self.known.drop(_holder(subject))
 
     def _know(self, subject: Subject, now: Instant) -> _Known | Decision:
         """What is known of a subject at `now`; a bare denial where that is nothing or cannot be read."""
+        subject = _holder(subject)
         known = self.known.get(subject)
         if known is not None:
             if known.holdings.start <= now < known.holdings.until:
@@ -163,19 +172,16 @@ class Engine:
         if record is None:
             return _bare(Reason.UNKNOWN_SUBJECT, ())
         holdings = hold(record, subject, self.index, now)
-        known = _Known(
-            record,
-            principal_uid(subject),
-            user_parents(subject),
-            holdings,
-            lean_principal(subject, holdings.refs),
-        )
-        self.known.offer(subject, known, 1_500 + 400 * len(record.subscriptions) + 4 * len(known.lean))
+        self._serial += 1
+        lean = lean_principal(subject, holdings.refs)
+        known = _Known(self._serial, record, principal_uid(subject), holdings, lean)
+        self.known.offer(subject, known, _size(record) + 3 * len(lean))
         return known
 
     def _evaluate(self, check: Check, feature: Feature, question: Question, known: _Known, now: Instant) -> Evaluation:
         action = ACTIONS[feature.type]
-        holdings = known.holdings
+        subject, holdings = check.subject, known.holdings
+        principal = known.principal if subject.user is None else principal_uid(subject)
         usage = _UNKNOWN_USAGE
         facts: Facts | None = None
         context = ""
@@ -183,24 +189,20 @@ class Engine:
         try:
             if self._metering and feature.metered is not None:
                 usage = self._usage.known(check.subject, feature, now)
-            facts = facts_about(feature, holdings, check.subject, self.bundle, now)
-            part = self.slices.slice(feature, facts.givers, known.principal, holdings.refs, known.parents)
+            facts = facts_about(feature, holdings, subject, self.bundle, now)
+            part = self.slices.slice(feature, facts.givers, principal, holdings.refs, user_parents(subject))
             context = context_json(facts, question, usage, now, time=part.reads_time)
-            principal = known.lean
-            if part.rules:
-                if known.full is None:
-                    known.full = principal_entities(check.subject, holdings.customer, holdings.refs)
-                principal = known.full
-            entities = self.factory.entities(feature, part.rules, principal, holdings.refs)
-            outcome = authorize(part.group, entities, known.principal, action, feature.id, context)
+            written = _written(known, subject, full=bool(part.rules))
+            entities = self.factory.entities(feature, part.rules, written, holdings.refs)
+            outcome = authorize(part.group, entities, principal, action, feature.id, context)
             if not outcome.allowed and not outcome.policies and not outcome.errors:
                 outcome = authorize(
-                    self.slices.reasons(feature), entities, known.principal, action, feature.id, context
+                    self.slices.reasons(feature), entities, principal, action, feature.id, context
                 )._replace(allowed=False)
         except (OperatorError, TotalOverflowError, ValueError) as error:
             outcome = Outcome(allowed=False, policies=(), errors=(str(error),))
         decision = self._decision(feature, question, usage, facts, outcome, part, now)
-        return Evaluation(check, now, decision, facts, known.principal, action, context, part, holdings, usage)
+        return Evaluation(check, now, decision, facts, principal, action, context, part, holdings, usage)
 
     def _decision(
         self,
@@ -260,6 +262,35 @@ class Engine:
             volatile=reason is not Reason.UNKNOWN_SUBJECT,
             errors=errors,
         )
+
+
+def _holder(subject: Subject) -> Subject:
+    """The customer or subscription itself, without its user."""
+    return subject if subject.user is None else Subject(subject.id, subject.type)
+
+
+def _written(known: _Known, subject: Subject, *, full: bool) -> str:
+    """The principal as entities: `full` where rules may read all of it. Kept but for users, who are many."""
+    if subject.user is None:
+        if not full:
+            return known.lean
+        if known.full is None:
+            known.full = principal_entities(subject, known.holdings.customer, known.holdings.refs)
+        return known.full
+    if not full:
+        return lean_principal(subject, known.holdings.refs)
+    return principal_entities(subject, known.holdings.customer, known.holdings.refs)
+
+
+def _size(record: SubjectRecord) -> int:
+    """About how many bytes a record takes in memory, with what is kept beside it, as measured."""
+    customer = record.customer
+    parts = (
+        len(customer.tags) + 2 * len(customer.attributes) + 6 * (len(customer.overrides) + len(customer.suspensions))
+    )
+    for subscription in record.subscriptions:
+        parts += 6 + 3 * len(subscription.items) + 6 * (len(subscription.overrides) + len(subscription.suspensions))
+    return 700 + 70 * parts
 
 
 def _bare(reason: Reason, errors: tuple[str, ...]) -> Decision:

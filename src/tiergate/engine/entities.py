@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiergate.cedar import Base, Schema, Uid
+from tiergate.engine.caches import BoundedCache
 from tiergate.errors import BundleError
 from tiergate.model import SubjectType, format_value
+from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tiergate.cedar import EntityData
     from tiergate.engine.slices import StaticPolicy
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EntityFactory", "lean_principal", "principal_entities", "principal_uid", "user_parents"]
 
-_BASES = 2_000
+_BASES = 5_000
+_BASE_BYTES = 24 * 2**20
+_ENTITY_BYTES = 2_000
+_TEXT_FACTOR = 12  # what Cedar keeps for a byte of JSON, as measured
 
 Entity = dict[str, Any]
 
@@ -101,7 +106,10 @@ class EntityFactory:
         except ValueError as error:
             path = "schema.cedarschema"
             raise BundleError(path, str(error)) from None
-        self._bases: dict[tuple[str, tuple[StaticPolicy, ...]], tuple[Base, frozenset[str]]] = {}
+        self._bases: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], tuple[Base, frozenset[str]]] = BoundedCache(
+            _BASES, _BASE_BYTES
+        )
+        self._own: list[Entity] | None = None
         self._items: dict[str, str] = {}
 
     def entities(
@@ -116,10 +124,11 @@ class EntityFactory:
         if found is None:
             listed = self._base_entities(feature, rules)
             items = frozenset(it["uid"]["id"] for it in listed if it["uid"]["type"] == "Item")
-            found = (Base(json.dumps(listed), self._schema), items)
-            if len(self._bases) >= _BASES:
-                self._bases.clear()
-            self._bases[feature.id, rules] = found
+            whole = json.dumps(listed)
+            found = (Base(whole, self._schema), items)
+            # Kept whatever its size, because to make it for every check would be worse: of huge ones, only a few.
+            size = min(_ENTITY_BYTES + _TEXT_FACTOR * len(whole), _BASE_BYTES // 10)
+            self._bases.put((feature.id, rules), found, size)
         base, present = found
         if not rules:
             return base.with_entities(f"[{principal}]")
@@ -142,40 +151,67 @@ class EntityFactory:
         return own + listed + [_item_entity(ref, {}) for ref in refs if ref not in present]
 
     def _base_entities(self, feature: Feature, rules: tuple[StaticPolicy, ...]) -> list[Entity]:
-        named = {feature.id: feature}
-        listed: list[Entity] = []
-        items: set[str] = set()
-        tags: set[str] = set(feature.tags)
+        """What stands beside the principal: the feature, and all that the rules or the users' entities name.
+
+        An item's tags are what a version gives: large, and there only where a condition can come to read them.
+        """
+        own = self._own_entities() if rules else []
+        read = set(_named(own))
+        scoped: set[Uid] = set()
         for rule in rules:
             for reference in rule.policy.references():
-                if reference.uid.type == "Item":
-                    items.add(reference.uid.id)
-                elif reference.uid.type == "Tag":
-                    tags.add(reference.uid.id)
-                elif reference.uid.type == "Feature" and reference.uid.id in self._bundle.index.features:
-                    other = self._bundle.index.features[reference.uid.id]
-                    named[other.id] = other
-                    tags.update(other.tags)
+                (scoped if reference.in_scope else read).add(reference.uid)
+        if not any(rule.policy.reads_tags() for rule in rules):
+            scoped, read = scoped | read, set()
+        features = self._bundle.index.features
+        named = {feature.id: feature}
+        named.update((uid.id, features[uid.id]) for uid in sorted(scoped | read) if _is_feature(uid, features))
+        tags = {uid.id for uid in scoped | read if uid.type == "Tag"}
+        listed: list[Entity] = []
         for it in named.values():
+            tags.update(it.tags)
             attrs = {"type": it.type.value, "unit": it.unit, "scale": it.scale}
             parents = [{"type": "Tag", "id": tag} for tag in it.tags]
             listed.append({"uid": _uid(Uid("Feature", it.id)), "attrs": attrs, "parents": parents})
         listed += [{"uid": _uid(Uid("Tag", tag)), "attrs": {}, "parents": []} for tag in sorted(tags)]
-        for ref in sorted(items):
-            listed.append(_item_entity(ref, self._item_tags(ref)))
-        if rules:
-            for path in self._bundle.paths("entities/rules/"):
-                listed += json.loads(self._bundle.text(path))
-        return listed
+        for ref in sorted({uid.id for uid in scoped | read if uid.type == "Item"}):
+            listed.append(_item_entity(ref, self._item_tags(ref) if Uid("Item", ref) in read else {}))
+        return listed + own
+
+    def _own_entities(self) -> list[Entity]:
+        """The entities of the users' own, read once."""
+        if self._own is None:
+            self._own = [
+                it for path in self._bundle.paths("entities/rules/") for it in json.loads(self._bundle.text(path))
+            ]
+        return self._own
 
     def _item_tags(self, ref: str) -> dict[str, str]:
-        if "@" not in ref:
+        item = self._bundle.index.items.get(ref.partition("/")[2].rpartition("@")[0])
+        if item is None or ref not in {version_ref(item.kind, item.id, version) for version in item.versions}:
             return {}
         features = self._bundle.index.features
         return {
             feature: format_value(value, features[feature].scale)
             for feature, value in self._bundle.definition(ref).items()
         }
+
+
+def _is_feature(uid: Uid, features: Mapping[str, Feature]) -> bool:
+    return uid.type == "Feature" and uid.id in features
+
+
+def _named(tree: object) -> Iterator[Uid]:
+    """Everything in users' entities that may name an entity. A record that only looks so does no harm."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
+                yield Uid(node["type"], node["id"])
+            stack.extend(node.values())
 
 
 def _item_entity(ref: str, tags: dict[str, str]) -> Entity:

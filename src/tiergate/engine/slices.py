@@ -9,6 +9,7 @@ Item policies are links of the templates, made when a slice is; the text in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,9 +36,9 @@ ACCESS = Uid("Action", "access")
 TIME_ATTRIBUTES = frozenset({"now", "weekday"})
 """What a rule reads when its answer may change at any instant."""
 
-_MOST_UNLINKED = 1_000
-_LINK_BYTES = 1_200
-_SLICE_BYTES = 6_000
+_UNLINKED_BYTES = 16 * 2**20
+_LINK_BYTES = 3_100
+_POLICY_BYTES = 2_400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +68,12 @@ class Slice(msgspec.Struct, frozen=True, eq=False):
 class _Candidates:
     """The static policies that a feature's checks by one type of principal can match: always, and depending on it.
 
-    `always` is a slice still without any item's policies.
+    `always` is a slice still without any item's policies. `depending` are found by the entity that their scope names,
+    with their place, so that a rule for each of many customers costs the others nothing.
     """
 
     always: Slice
-    depending: tuple[StaticPolicy, ...]
+    depending: dict[Uid, list[tuple[int, StaticPolicy]]]
 
 
 def feature_ancestors(feature: Feature) -> frozenset[Uid]:
@@ -102,7 +104,9 @@ class Slices:
             for kind, action in ACTIONS.items()
         }
         self._candidates: dict[tuple[str, str], _Candidates] = {}
-        self._unlinked: dict[tuple[str, tuple[StaticPolicy, ...]], Slice] = {}
+        self._unlinked: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], Slice] = BoundedCache(
+            entries, _UNLINKED_BYTES
+        )
         self._slices: BoundedCache[tuple[str, tuple[str, ...], Slice], Slice] = BoundedCache(entries, size)
 
     @property
@@ -127,16 +131,16 @@ class Slices:
             candidates = self._candidates_for(feature, principal.type)
         unlinked = candidates.always
         if candidates.depending:
-            ancestors = {*parents, *item_ancestors(held)}
-            more = tuple(it for it in candidates.depending if it.policy.principal.can_match(principal, ancestors))
-            unlinked = self._make(ACTIONS[feature.type], unlinked.static + more)
+            more = _matching(candidates.depending, principal, {*parents, *item_ancestors(held)})
+            if more:
+                unlinked = self._make(ACTIONS[feature.type], unlinked.static + more)
         if not givers:
             return unlinked
         key = (feature.id, givers, unlinked)
         found = self._slices.get(key)
         if found is None:
             found = _link(unlinked, ACTIONS[feature.type], feature.id, givers)
-            self._slices.offer(key, found, _SLICE_BYTES + _LINK_BYTES * len(givers))
+            self._slices.offer(key, found, _size(unlinked.static) + _LINK_BYTES * len(givers))
         return found
 
     def _candidates_for(self, feature: Feature, principal_type: str) -> _Candidates:
@@ -144,8 +148,8 @@ class Slices:
         resource = Uid("Feature", feature.id)
         tags = feature_ancestors(feature)
         always: list[StaticPolicy] = []
-        depending: list[StaticPolicy] = []
-        for static in self.static:
+        depending: dict[Uid, list[tuple[int, StaticPolicy]]] = {}
+        for place, static in enumerate(self.static):
             policy = static.policy
             if not _acts(policy.action, action) or not policy.resource.can_match(resource, tags):
                 continue
@@ -155,8 +159,9 @@ class Slices:
             ):
                 always.append(static)
             elif scope.op is not ScopeOp.IS or scope.entity_type == principal_type:
-                depending.append(static)
-        candidates = _Candidates(self._make(action, tuple(always)), tuple(depending))
+                for uid in scope.entities:
+                    depending.setdefault(uid, []).append((place, static))
+        candidates = _Candidates(self._make(action, tuple(always)), depending)
         self._candidates[feature.id, principal_type] = candidates
         return candidates
 
@@ -168,10 +173,22 @@ class Slices:
             group = PolicyGroup.of([(it.id, it.policy) for it in chosen] + [(template.id, template.policy)])
             rules = tuple(it for it in chosen if it.rule)
             found = Slice(group, chosen, rules, any(it.reads_time for it in rules))
-            if len(self._unlinked) >= _MOST_UNLINKED:
-                self._unlinked.clear()
-            self._unlinked[action, chosen] = found
+            self._unlinked.put((action, chosen), found, _size(chosen))
         return found
+
+
+def _matching(
+    depending: dict[Uid, list[tuple[int, StaticPolicy]]], principal: Uid, ancestors: set[Uid]
+) -> tuple[StaticPolicy, ...]:
+    """Those whose scope a principal with these ancestors satisfies, in the order of the bundle."""
+    found = [it for uid in {principal, *ancestors} for it in depending.get(uid, ())]
+    found.sort(key=itemgetter(0))
+    return tuple(it for _, it in found if it.policy.principal.can_match(principal, ancestors))
+
+
+def _size(static: tuple[StaticPolicy, ...]) -> int:
+    """About how many bytes Cedar takes for a set of these policies and a template, as measured."""
+    return _POLICY_BYTES * (len(static) + 1)
 
 
 def _link(unlinked: Slice, action: str, feature: str, givers: tuple[str, ...]) -> Slice:
