@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import cedarpy
@@ -9,6 +10,9 @@ import cedarpy
 from tiergate.cedar.policies import PolicySyntaxError
 
 __all__ = ["Finding", "Schema", "validate"]
+
+
+_POSITION = re.compile(r"for policy `policy\d+`[,:] ")
 
 
 class Schema:
@@ -43,4 +47,7 @@ def validate(text: str, schema: Schema) -> list[Finding]:
     result = cedarpy.validate_policies(text, schema.handle, release_gil=True)
     if result.validation_passed:
         return []
-    return [Finding(error.policy_id, error.error) for error in result.errors] or [Finding("", "validation failed")]
+    # The place says it; `policy7` is Cedar's name for it, not its author's.
+    return [Finding(error.policy_id, _POSITION.sub("", error.error)) for error in result.errors] or [
+        Finding("", "validation failed")
+    ]

@@ -76,7 +76,7 @@ class PermitWriter:
             annotations, end = self._parts[feature]
             annotation = annotations[entitlements[feature]]
             written.append(f'@id("{policy_id(version, feature)}")\n{annotation}permit (\n{principal}{end}')
-        return "\n".join(written)
+        return "\n".join(written)  # INVARIANT (layout of permits): an empty line between them, and nowhere else
 
 
 class _Annotations(dict["Value", str]):

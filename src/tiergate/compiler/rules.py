@@ -28,7 +28,6 @@ _MOST_DEPTH = 400
 _TOO_COMPLEX = "the rule is too long or too deep: use a set with `contains` for a long `||`, or write several rules"
 _TOKEN_AT_FAULT = re.compile(r"unexpected token `(.+)`", re.DOTALL)
 _WORD_AT_FAULT = re.compile(r"`([A-Za-z_]\w*)`|\b([A-Za-z_]\w*)\Z")
-_POLICY_NAMED = re.compile(r"for policy `policy\d+`, ")
 _READS = (".", "has", "hasTag", "getTag")
 
 
@@ -62,8 +61,7 @@ def check_rules(source: AuthorText, vocabulary: Vocabulary, schema: Schema) -> N
     if not source.problems:  # a name that is none would only be reported twice, and less clearly
         for finding in validate(source.text, schema):
             start, text = pieces[finding.place] if finding.place >= 0 else (0, "")
-            message = _POLICY_NAMED.sub("", finding.message)
-            source.report(start + _word_at_fault(text, message), "invalid-rule", message)
+            source.report(start + _word_at_fault(text, finding.message), "invalid-rule", finding.message)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

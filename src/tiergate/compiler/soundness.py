@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tiergate.compiler.suggestions import Suggestions
 from tiergate.model import MAX_SCALE, Amount, Extra, FeatureType, Given, Level, Problem, Unlimited
 from tiergate.model.amounts import MAX_EDGE_UNITS
-from tiergate.naming import ID_RULE, is_id, item_ref, nearest, version_ref
+from tiergate.naming import ID_RULE, is_id, item_ref, version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,7 @@ def _feature_faults(key: str, feature: Feature) -> Iterator[str]:
 
 
 def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
+    suggestions = Suggestions()
     for key, item in catalog.items.items():
         if not is_id(key) or item.id != key:
             message = f"has an id that {ID_RULE}" if item.id == key else f"is called `{item.id}` in itself"
@@ -84,18 +86,18 @@ def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
             if rollout.version not in versions:
                 message = f"a rollout of `{ref}` names version `{rollout.version}`, which does not exist"
                 yield problem_at(positions, ("item", key), "unknown-version", message)
-        yield from _entitlement_problems(item, catalog, positions)
+        yield from _entitlement_problems(item, catalog, positions, suggestions)
 
 
-def _entitlement_problems(item: Item, catalog: Catalog, positions: Positions) -> Iterator[Problem]:
+def _entitlement_problems(
+    item: Item, catalog: Catalog, positions: Positions, suggestions: Suggestions
+) -> Iterator[Problem]:
     for definition in item.versions:
         ref = version_ref(item.kind, item.id, definition.version)
         for name, value in definition.entitlements.items():
             feature = catalog.features.get(name)
             if feature is None:
-                near = nearest(name, catalog.features)
-                hint = f", did you mean `{near}`?" if near else ""
-                code, fault = "unknown-feature", f"which is no feature{hint}"
+                code, fault = "unknown-feature", f"which is no feature{suggestions.hint(name, catalog.features)}"
             else:
                 code, fault = "invalid-value", _misfit(value, feature)
             if fault:

@@ -5,14 +5,15 @@ A policy that names nothing is not an error to Cedar: it silently never matches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tiergate.compiler.suggestions import Suggestions
 from tiergate.model.features import ACTIONS
-from tiergate.naming import item_ref, nearest, version_ref
+from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from tiergate.cedar import Uid
     from tiergate.model import Catalog
@@ -34,6 +35,7 @@ class Vocabulary:
     items: Collection[str]
     actions: Collection[str]
     own: Mapping[str, Collection[str]]
+    suggestions: Suggestions = field(default_factory=Suggestions)
 
     @classmethod
     def of(cls, catalog: Catalog, own: Mapping[str, Collection[str]]) -> Vocabulary:
@@ -55,23 +57,25 @@ class Vocabulary:
         """Say why a literal names nothing: a problem's code and message; `None` where it names something."""
         match uid.type:
             case "Feature":
-                return _absent(uid.id, self.features, "unknown-feature", "the catalog has no feature")
+                return self._absent(uid.id, self.features, "unknown-feature", "the catalog has no feature")
             case "Tag":
-                return _absent(uid.id, self.tags, "unknown-tag", "no feature of the catalog has the tag")
+                return self._absent(uid.id, self.tags, "unknown-tag", "no feature of the catalog has the tag")
             case "Item":
                 return self._item_fault(uid.id)
             case "Action":
-                return _absent(uid.id, self.actions, "unknown-action", "there is no action")
+                return self._absent(uid.id, self.actions, "unknown-action", "there is no action")
             case kind if kind in SUBJECT_TYPES:
                 return None
             case kind if kind in self.own:
-                return _absent(uid.id, self.own[kind], "unknown-entity", f"the rules' entities hold no `{kind}` called")
+                return self._absent(
+                    uid.id, self.own[kind], "unknown-entity", f"the rules' entities hold no `{kind}` called"
+                )
             case kind:
-                return _absent(kind, self.types(), "unknown-type", "there is no entity type")
+                return self._absent(kind, self.types(), "unknown-type", "there is no entity type")
 
     def type_fault(self, name: str) -> tuple[str, str] | None:
         """Say why a type named by `is` is none; `None` where it is one."""
-        return _absent(name, self.types(), "unknown-type", "there is no entity type")
+        return self._absent(name, self.types(), "unknown-type", "there is no entity type")
 
     def _item_fault(self, ref: str) -> tuple[str, str] | None:
         if ref in self.items:
@@ -82,12 +86,9 @@ class Vocabulary:
         qualified = sorted(it for it in self.items if it.partition("/")[2] == ref)
         if qualified:
             return "unknown-item", f"an item is written with its kind: `{qualified[0]}`, not `{ref}`"
-        return _absent(ref, self.items, "unknown-item", "the catalog has no item")
+        return self._absent(ref, self.items, "unknown-item", "the catalog has no item")
 
-
-def _absent(name: str, known: Iterable[str], code: str, says: str) -> tuple[str, str] | None:
-    known = frozenset(known)
-    if name in known:
-        return None
-    near = nearest(name[:200], known)
-    return code, f"{says} `{name}`" + (f", did you mean `{near}`?" if near else "")
+    def _absent(self, name: str, known: Collection[str], code: str, says: str) -> tuple[str, str] | None:
+        if name in known:
+            return None
+        return code, f"{says} `{name}`{self.suggestions.hint(name, known)}"

@@ -270,3 +270,9 @@ def test_a_damaged_rule_is_accepted_or_refused(edits: list[tuple[int, str]]) -> 
         text = text[:place] + inserted + text[place + 1 :]
     for it in problems(text):
         assert 1 <= it.line <= text.count("\n") + 1
+
+
+def test_only_the_first_problems_have_suggestions() -> None:
+    """A thousand mistakes do not cost a thousand searches through the catalog."""
+    text = "".join(rule(condition='resource == Feature::"movie"', id_=f"r{number}") for number in range(60))
+    assert sum("did you mean `movies`" in it.message for it in problems(text)) == 50
