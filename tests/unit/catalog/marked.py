@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Problem, SubjectRecord
 
-__all__ = ["MARK", "Found", "catalog_problems", "expect", "load", "load_people", "subjects_problems", "unmark"]
+__all__ = [
+    "MARK",
+    "Found",
+    "catalog_problems",
+    "expect",
+    "load",
+    "load_people",
+    "places",
+    "subjects_problems",
+    "unmark",
+]
 
 MARK = "^"
 
