@@ -86,7 +86,7 @@ def check(
 def _ask(asked: Check, url: str | None, token_file: Path | None) -> bytes:
     from tiergate.client import DEFAULT_URL, Sidecar
 
-    token = token_file.read_text(encoding="utf-8").strip() if token_file else None
+    token = token_file.read_text(encoding="utf-8", errors="replace").strip() if token_file else None
     with Sidecar(url or DEFAULT_URL, token=token, timeout=_TIMEOUT) as sidecar:
         return sidecar.ask(asked)
 
@@ -99,7 +99,8 @@ def _decide(
     from tiergate.engine import decision_json
 
     now = instant(at)
-    return decision_json(open_engine(catalog, subjects, rules, None, asked.subject).engine.decide(asked, now))
+    with open_engine(catalog, subjects, rules, None, asked.subject) as opened:
+        return decision_json(opened.engine.decide(asked, now))
 
 
 def _tell(body: bytes, *, as_json: bool) -> None:

@@ -76,8 +76,9 @@ def explain(
         value=value,
         level=level,
     )
-    engine, source = open_engine(catalog, subjects, rules, data, asked.subject)
-    explanation = explain_decision(engine, asked, instant(at))
+    with open_engine(catalog, subjects, rules, data, asked.subject) as (engine, source):
+        explanation = explain_decision(engine, asked, instant(at))
+        record = source.find(asked.subject)
     body = decision_json(explanation.decision)
     answer = read_answer(read_json(body))
     if export is not None and explanation.export.files:
@@ -87,7 +88,7 @@ def explain(
     if as_json:
         say(_document(explanation, body))
     else:
-        tell(explanation, answer, engine.index.features[feature], source.find(asked.subject), asked.subject)
+        tell(explanation, answer, engine.index.features[feature], record, asked.subject)
 
 
 def _document(explanation: Explanation, decision: bytes) -> str:

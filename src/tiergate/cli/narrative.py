@@ -26,6 +26,7 @@ def tell(
     say(verdict(answer), "bold green" if answer.allowed else "bold red")
     now = explanation.now
     _section("asked", _asked(explanation, answer, now))
+    _section("errors", [("", error) for error in explanation.decision.errors])
     if record is not None:
         subscriptions = [
             one for one in record.subscriptions if subject.type is SubjectType.CUSTOMER or one.id == subject.id
@@ -109,8 +110,15 @@ def _facts_title(feature: Feature) -> str:
 
 
 def _facts(explanation: Explanation) -> list[tuple[str, str]]:
-    facts = {name: value for name, value in explanation.context.items() if name != "now"}
-    return [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in facts.items()]
+    facts: list[tuple[str, str]] = []
+    for name, value in explanation.context.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        facts += [(f"{name}.{part}" if part else name, _fact(one)) for part, one in inner if name != "now"]
+    return facts
+
+
+def _fact(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _policies(explanation: Explanation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,7 +11,7 @@ import typer
 from tiergate.errors import ReplicaError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tiergate.catalog import Bounds
     from tiergate.engine import Engine, SubjectSource
@@ -41,13 +42,14 @@ class Opened(NamedTuple):
     subjects: SubjectSource
 
 
+@contextmanager
 def open_engine(
     catalog: Sequence[Path] | None,
     subjects: Sequence[Path] | None,
     rules: Path | None,
     data: Path | None,
     whom: Subject,
-) -> Opened:
+) -> Iterator[Opened]:
     """Make the engine that decides about one subject, from files or from a data folder.
 
     Raises:
@@ -60,13 +62,16 @@ def open_engine(
     if data is not None:
         if catalog or subjects or rules:
             raise SettingsError("data", "stands in place of `--catalog`, `--subjects` and `--rules`")
-        return engine_of_data(data)
+        with engine_of_data(data) as opened:
+            yield opened
+        return
     if not catalog:
         raise SettingsError("catalog", "is required: give `--catalog` and `--subjects`, or `--data`")
     if not subjects:
         raise SettingsError("subjects", "is required with `--catalog`")
     with working("reading the files"):
-        return engine_of_files(catalog, subjects, rules, whom)
+        opened = engine_of_files(catalog, subjects, rules, whom)
+    yield opened
 
 
 def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Path | None, whom: Subject) -> Opened:
@@ -86,7 +91,8 @@ def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Pa
     return Opened(Engine(bundle, source), source)
 
 
-def engine_of_data(data: Path) -> Opened:
+@contextmanager
+def engine_of_data(data: Path) -> Iterator[Opened]:
     """Open what a sidecar last had in force, without disturbing it.
 
     Raises:
@@ -103,8 +109,8 @@ def engine_of_data(data: Path) -> Opened:
     if standing is None:
         raise ReplicaError(f"`{data}` is not the data folder of a sidecar that has loaded anything")
     bundle = Bundle.open(directory.bundle(standing.revision))
-    replica = Replica(directory.replica(standing.replica))
-    return Opened(Engine(bundle, replica, publication=standing.publication), replica)
+    with closing(Replica(directory.replica(standing.replica))) as replica:
+        yield Opened(Engine(bundle, replica, publication=standing.publication), replica)
 
 
 class _OneSubject:

@@ -10,7 +10,7 @@ import msgspec
 
 from tiergate.client.answers import Answer, read_answer, read_json
 from tiergate.client.connections import Connections
-from tiergate.errors import CheckError, RequestError, SidecarUnreachableError, UnknownFeatureError
+from tiergate.errors import CheckError, RequestError, SettingsError, SidecarUnreachableError, UnknownFeatureError
 from tiergate.model import Check, Subject
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ class Sidecar:
         `timeout`: seconds for each step of a request.
 
         Raises:
-            SettingsError: `url` is neither of these.
+            SettingsError: `url` is neither of these, or `token` is none.
         """
         self._connections = Connections(url, timeout)
+        if token is not None and not (token and token.isascii() and token.isprintable()):
+            raise SettingsError("token", "must be printable ASCII characters, on one line")
         self._headers = {"accept": "application/json"}
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"

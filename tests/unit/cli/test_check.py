@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,3 +130,32 @@ def test_problems_of_the_subjects_file_are_named(cli: Cli, tmp_path: Path) -> No
     ran = cli("check", "ada", "movies", *FILES[:2], "--subjects", subjects)
     assert ran.code == ExitCode.INPUT
     assert f"{subjects}:4:" in ran.err
+
+
+def test_a_mistake_is_json_where_a_program_asked(cli: Cli) -> None:
+    """With `--json` a refused question is a document too."""
+    ran = cli("check", "ada", "moovies", *FILES, "--json")
+    document = json.loads(ran.out)
+    assert (ran.code, ran.err) == (ExitCode.USAGE, "")
+    assert document == {
+        "error": "no feature `moovies` in the catalog, did you mean `movies`?",
+        "exit_code": 2,
+        "problems": [],
+    }
+
+
+def test_bytes_that_are_no_text_are_a_mistake_too() -> None:
+    """An argument that is not UTF-8 is refused like any other feature that is not there."""
+    command: list[str | bytes] = [sys.executable, "-m", "tiergate", "check", "ada", b"mov\xffies", *FILES, "--json"]
+    ran = subprocess.run(command, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (ExitCode.USAGE, b"")
+    assert b"no feature `mov\\udcffies`" in ran.stdout
+
+
+@pytest.mark.parametrize("token", [b"", b"two\nlines", b"\xff\xfe"])
+def test_a_token_that_can_be_none_is_refused(cli: Cli, tmp_path: Path, token: bytes) -> None:
+    """A token file with anything but one line of printable ASCII is a mistake in the call."""
+    (tmp_path / "token").write_bytes(token)
+    ran = cli("check", "ada", "movies", "--token-file", tmp_path / "token")
+    assert ran.code == ExitCode.USAGE
+    assert "setting `token`: must be printable ASCII characters" in ran.err

@@ -77,6 +77,31 @@ def test_units_are_told_where_cedar_counts_in_smaller_ones(cli: Cli) -> None:
     assert "  limit       125\n" in out
 
 
+CAPPED = """\
+apiVersion: tiergate/v1
+features:
+  - {id: seats, type: quantity, caps: {per_user: 2}}
+items:
+  - {id: team, kind: plan, entitlements: {seats: 5}}
+"""
+
+ACME = """\
+apiVersion: tiergate/v1
+customers: [{id: acme}]
+subscriptions: [{id: sub_1, customer: acme, status: active, items: [{item: team}]}]
+"""
+
+
+def test_a_cap_is_told_number_by_number(cli: Cli, tmp_path: Path) -> None:
+    """Facts within facts stand each on a line of their own."""
+    (tmp_path / "catalog.yaml").write_text(CAPPED, encoding="utf-8")
+    (tmp_path / "subjects.yaml").write_text(ACME, encoding="utf-8")
+    files = ("--catalog", tmp_path / "catalog.yaml", "--subjects", tmp_path / "subjects.yaml")
+    lines = cli("explain", "acme", "seats", "--user", "ann", "--user-used", "2", *files).out.splitlines()
+    assert lines[0] == "no: a cap is reached (cap_reached)"
+    assert [line.split() for line in lines if "userCap." in line][:2] == [["userCap.limit", "2"], ["userCap.used", "2"]]
+
+
 def test_one_subscription_is_explained_by_itself(cli: Cli) -> None:
     """A check about a subscription shows this one alone."""
     out = cli("explain", "sub-ada", "movies", "--subscription", *FILES).out
