@@ -60,6 +60,15 @@ def wait_for(port: int, process: subprocess.Popen[bytes], path: str | None = Non
     raise RuntimeError(msg)
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def running(arguments: list[str], port: int, path: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server on the first core until the block ends."""
@@ -68,12 +77,7 @@ def running(arguments: list[str], port: int, path: str | None = None) -> Iterato
         wait_for(port, process, path)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
 
 
 class Sidecar:
@@ -104,12 +108,7 @@ def sidecar(catalog: Path, subjects: Path, data: Path, *more: str) -> Iterator[S
     try:
         yield Sidecar(process, port, probe_port, wait_for(probe_port, process, "/readyz"))
     finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
 
 
 def ask(port: int, body: str, path: str = "/v1/check") -> tuple[bytes, bytes]:
