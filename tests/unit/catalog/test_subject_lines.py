@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.catalog.marked import expect, load, load_people, places, subjects_problems, unmark
+from tests.unit.catalog.samples import CUSTOMER, SUBSCRIPTION
 from tiergate.catalog import Bounds, read_subjects
 from tiergate.catalog.records import MAX_LINE_BYTES, Records
 from tiergate.catalog.reports import ProblemLog
@@ -27,11 +28,6 @@ apiVersion: tiergate/v1
 features: [{id: seats, type: quantity, scale: 2}, {id: sso, type: switch}]
 items: [{id: gold, kind: plan, entitlements: {seats: 5}}]
 """
-
-CUSTOMER = '{"type": "customer", "id": "acme"}'
-SUBSCRIPTION = (
-    '{"type": "subscription", "id": "s", "customer": "acme", "status": "active", "items": [{"item": "gold"}]}'
-)
 
 
 @pytest.fixture

@@ -223,7 +223,13 @@ def _entitlement() -> Schema:
             number("Of a quantity or range."),
             {"type": "string", "description": "`unlimited`, or a level of a custom feature."},
             closed(
-                {"value": {"anyOf": [number("The number."), {"const": "unlimited"}]}, "per": per},
+                {
+                    "value": {
+                        "anyOf": [number("A number."), {"const": "unlimited"}],
+                        "description": "The number, where `per` says how it is multiplied.",
+                    },
+                    "per": per,
+                },
                 ["value"],
             ),
             closed({"add": number("On top of what the others give."), "per": per}, ["add"]),
