@@ -63,20 +63,23 @@ class PermitWriter:
     """Writes the permits of item versions that give the features of one catalog."""
 
     def __init__(self, features: Mapping[str, Feature], shapes: Mapping[FeatureType, Shape]) -> None:
-        self._parts = {key: (_Annotations(feature), _end(feature, shapes)) for key, feature in features.items()}
+        self._parts = {
+            key: (f'{key}")\n', _Annotations(feature), _end(feature, shapes)) for key, feature in features.items()
+        }
 
     def permits(self, version: str, entitlements: Mapping[str, Value]) -> str:
         """Write the permits of `plan/pro@7`, one for each entitlement, in the order of the features' ids.
 
         A value that grants nothing has one too: the catalog says it, and the facts decide.
         """
-        principal = _constraint("principal in", f'Item::"{version}",')
+        principal = "permit (\n" + _constraint("principal in", f'Item::"{version}",')
+        id_ = f'@id("{policy_id(version, "")}'
         written: list[str] = []
         for feature in sorted(entitlements):
-            annotations, end = self._parts[feature]
-            annotation = annotations[entitlements[feature]]
-            written.append(f'@id("{policy_id(version, feature)}")\n{annotation}permit (\n{principal}{end}')
-        return "\n".join(written)  # INVARIANT (layout of permits): an empty line between them, and nowhere else
+            id_end, annotations, end = self._parts[feature]
+            written += (id_, id_end, annotations[entitlements[feature]], principal, end)
+        # INVARIANT (layout of permits): an empty line between them, and nowhere else
+        return "".join(written)[:-1]
 
 
 class _Annotations(dict["Value", str]):
@@ -92,10 +95,10 @@ class _Annotations(dict["Value", str]):
 
 
 def _end(feature: Feature, shapes: Mapping[FeatureType, Shape]) -> str:
-    """All that follows the principal in a permit for this feature."""
+    """All that follows the principal in a permit for this feature, with the empty line after it."""
     shape = shapes[feature.type]
     resource = _constraint("resource ==", f'Feature::"{feature.id}"')
-    return f"{shape.action}{resource}{shape.conditions}\n"
+    return f"{shape.action}{resource}{shape.conditions}\n\n"
 
 
 def _constraint(left: str, right: str) -> str:

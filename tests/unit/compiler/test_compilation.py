@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,3 +149,22 @@ def test_the_hand_written_policies_are_valid() -> None:
     """Every file of `policies/` is strictly valid under the schema."""
     schema = Schema(builtin_schema())
     assert [finding for name in BUILTIN_POLICIES for finding in validate(builtin_text(name), schema)] == []
+
+
+def test_another_process_compiles_the_same(tmp_path: Path) -> None:
+    """The order in which this process happens to walk through sets does not reach the bundle."""
+    program = (
+        "import pathlib, sys; from tiergate.bundle import write; from tiergate.publish import build;"
+        "print(write(build([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2])), pathlib.Path(sys.argv[3])))"
+    )
+    rules = STREAMING.parents[1] / "rules"
+    revisions = {
+        subprocess.run(
+            [sys.executable, "-c", program, str(STREAMING), str(rules), str(tmp_path / seed)],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ["1", "2", "3"]
+    }
+    assert len(revisions) == 1
