@@ -75,6 +75,8 @@ class Listener(uvicorn.Server):
             )
         )
         self._sockets = list(sockets)
+        self._end = asyncio.Event()
+        self._told: set[object] = set()
         self._shutdown_timeout = shutdown_timeout
         self._leave = leave
 
@@ -85,15 +87,23 @@ class Listener(uvicorn.Server):
     def end(self) -> None:
         """Begin to end."""
         self.should_exit = True
+        self._end.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever composes."""
         yield
 
+    async def main_loop(self) -> None:
+        """Keep the header `Date` right, until the end."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), 1.0)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End, as the module says."""
         deadline = time.monotonic() + self._shutdown_timeout
+        self._tell()
         self._leave()
         for one in sockets or ():
             _refuse_new(one)
@@ -102,12 +112,8 @@ class Listener(uvicorn.Server):
             server.close()
         for one in sockets or ():
             one.close()
-        told: set[object] = set()
         while self.server_state.connections or self.server_state.tasks:
-            for connection in list(self.server_state.connections):
-                if connection not in told:
-                    told.add(connection)
-                    connection.shutdown()
+            self._tell()
             if time.monotonic() > deadline or self.force_exit:
                 _log.warning(
                     "ending with connections open",
@@ -116,6 +122,13 @@ class Listener(uvicorn.Server):
                 )
                 return
             await asyncio.sleep(_LOOK)
+
+    def _tell(self) -> None:
+        """Tell every connection that has not been told."""
+        for connection in list(self.server_state.connections):
+            if connection not in self._told:
+                self._told.add(connection)
+                connection.shutdown()
 
 
 def _refuse_new(listening: socket.socket) -> None:
