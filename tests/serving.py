@@ -40,7 +40,7 @@ from tiergate.sidecar.api import api
 from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES, Decider
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.protections import Access
-from tiergate.sidecar.protocol import WireLimits, protocol_class
+from tiergate.sidecar.protocol import SidecarProtocol, WireLimits, protocol_class
 from tiergate.sidecar.quickpath import QuickPath
 from tiergate.sidecar.state import Generation, State
 
@@ -144,7 +144,9 @@ class Where(NamedTuple):
             sock.settimeout(timeout)
             sock.connect(self.path)
             return sock
-        return socket.create_connection((self.host, self.port), timeout)
+        sock = socket.create_connection((self.host, self.port), timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
 
     @property
     def url(self) -> str:
@@ -165,7 +167,7 @@ class Service:
         memo: bool = True,
         max_body: int = 2**20,
         body_timeout: float = 10.0,
-        keep_alive: int = 75,
+        keep_alive: float = 75,
         log: DecisionLog | None = None,
         ready: bool = True,
     ) -> None:
@@ -255,7 +257,7 @@ class Service:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=self.keep_alive,
+                timeout_keep_alive=self.keep_alive,  # type: ignore[arg-type]
                 timeout_graceful_shutdown=5,
             )
             self.server = uvicorn.Server(config)
@@ -284,6 +286,11 @@ class Service:
                 thread.join(10)
                 self.loop = None
                 assert not thread.is_alive()
+
+    def connections(self) -> list[SidecarProtocol]:
+        """All open connections; to be called in the event loop's thread."""
+        assert self.server is not None
+        return [open_ for open_ in self.server.server_state.connections if isinstance(open_, SidecarProtocol)]
 
     def stop(self) -> None:
         """Begin a graceful shutdown."""

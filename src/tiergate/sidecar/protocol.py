@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tiergate.errors import RequestError
@@ -44,6 +45,10 @@ __all__ = ["SidecarProtocol", "WireLimits", "protocol_class"]
 
 _logger = logging.getLogger(__name__)
 
+_PIECE = 16 * 2**10
+"""How many bytes are parsed at once: tiny requests, each of which costs kilobytes, are queued by the hundred then."""
+
+_UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
 
 
@@ -99,8 +104,11 @@ class SidecarProtocol(HttpToolsProtocol):
         self._deaf = False  # what comes is not read
         self._lingering = False
         self._ended = False  # the client has closed its direction
+        self._unread = False  # something may have come that nobody will read
         self._surplus = False  # one connection more than there may be
         self._refusal: RequestError | None = None
+        self._backlog = b""  # what is parsed when the pipeline is empty
+        self._plain_head = b""  # in place of one that wishes for another protocol
         self._head_timer: TimerHandle | None = None
         self._write: Any = None
 
@@ -109,6 +117,7 @@ class SidecarProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self)
         self._write = transport.write
         self.metrics.connections += 1
         limit = self.limits.connections
@@ -159,7 +168,7 @@ class SidecarProtocol(HttpToolsProtocol):
         if not self._waits():
             return False
         self._ending = True
-        self.cycle.keep_alive = False
+        self._mark_last()
         return True
 
     def pause_writing(self) -> None:
@@ -174,16 +183,20 @@ class SidecarProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Answer what was asked, and what is under way, then close."""
-        self._ending = True
+        self._ending = self._unread = True
         self._at_rest = False
-        if self._waits():
-            self.cycle.keep_alive = False
-        elif self._between:
+        self._mark_last()
+        if self._between and not self._waits():
             self.loop.call_later(self.limits.linger, self._close_at_rest)
 
     def _close_at_rest(self) -> None:
         if not self._waits() and self._between and not self.transport.is_closing():
             self.transport.close()
+
+    def _mark_last(self) -> None:
+        """Have the newest answer say that the connection closes, if it is the last."""
+        if self._ending and not self._backlog and self._waits():
+            self.cycle.keep_alive = False
 
     def _waits(self) -> bool:
         """Whether an answer is pending."""
@@ -194,6 +207,7 @@ class SidecarProtocol(HttpToolsProtocol):
             self._between
             and not self._waits()
             and not self.pipeline
+            and not self._backlog
             and not self.flow.write_paused
             and not self._ending
             and not self._surplus
@@ -233,31 +247,48 @@ class SidecarProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         whole = self._between and not self._waits() and not self._ending
+        self._messages = 0
+        if len(data) <= _PIECE:
+            self._feed(data)
+        else:
+            for place in range(0, len(data), _PIECE):
+                if self.pipeline:
+                    # Each queued request costs kilobytes: the next piece is parsed when these are answered.
+                    self._backlog = data[place:]
+                    break
+                self._feed(data[place : place + _PIECE])
+                if self._deaf:
+                    break
+        if self._deaf:
+            return
+        if self._in_head and not self._backlog:
+            self._begin_head()
+        self._mark_last()
+        if whole and self._messages == 1 and self._between and self.quick is not None:
+            self.scope["extensions"] = {EXTENSION: {"path": self.quick, "segment": data}}
+
+    def _feed(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes:
                 self._refuse(self._head_too_large())
                 return
-        self._messages = 0
-        rest: bytes | memoryview = data
         try:
-            while rest:
-                try:
-                    self.parser.feed_data(rest)
-                    break
-                except httptools.HttpParserUpgrade as upgrade:
-                    # The request that asked for another protocol is whole; what follows is HTTP all the same.
-                    rest = memoryview(rest)[upgrade.args[0] :]
+            while data:
+                data = self._feed_plainly(data)
         except httptools.HttpParserError as error:
             detail = str(error)[:100] or "it is no HTTP/1.1"
-            self._refuse(
-                self._refusal or RequestError(400, "malformed request", detail[:1].lower() + detail[1:].rstrip("."))
-            )
-            return
-        if self._in_head:
-            self._begin_head()
-        if whole and self._messages == 1 and self._between and self.quick is not None:
-            self.scope["extensions"] = {EXTENSION: {"path": self.quick, "segment": data}}
+            detail = detail[:1].lower() + detail[1:].rstrip(".")
+            self._refuse(self._refusal or RequestError(400, "malformed request", detail))
+
+    def _feed_plainly(self, data: bytes) -> bytes:
+        """Have data parsed up to a wish for another protocol; say what is to be parsed in its place."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            head, self._plain_head = self._plain_head, b""
+            return head + data[upgrade.args[0] :]
+        return b""
 
     def on_message_begin(self) -> None:
         """Leave the rest: a request begins."""
@@ -283,18 +314,19 @@ class SidecarProtocol(HttpToolsProtocol):
         self._end_head()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.head_bytes or len(self.headers) > self.limits.head_fields:
-            self._in_head = True
-            self._refusal = self._head_too_large()
-            raise self._refusal
+            raise self._refused(self._head_too_large())
+        if self.parser.should_upgrade():
+            self._ignore_upgrade()
+            return
         if not self.url.startswith(b"/"):
             self._take_absolute_target()
         # The rest of the method is uvicorn's, with what is ours: no upgrade, our transport, and when to end.
-        if self._ending or self._surplus:
+        if self._surplus:
             self.expect_100_continue = False
         super().on_headers_complete()
         cycle = self.cycle
         cycle.transport = _Wire(self)  # type: ignore[assignment]
-        if self._ending or self._surplus:
+        if self._surplus:
             cycle.keep_alive = False
 
     def _take_absolute_target(self) -> None:
@@ -303,12 +335,34 @@ class SidecarProtocol(HttpToolsProtocol):
         if match is not None:
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", match[1])]
         elif self.url != b"*":
-            self._in_head = True
-            self._refusal = RequestError(400, "malformed request", "the target is no path")
-            raise self._refusal
+            raise self._refused(RequestError(400, "malformed request", "the target is no path"))
+
+    def _ignore_upgrade(self) -> None:
+        """Have the request parsed once more, without the wish for another protocol.
+
+        The parser would take its body for that protocol's; and Java's client, for one, wishes for HTTP/2 in each
+        request of a connection until it gets an answer.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise self._refused(RequestError(405, "method not allowed", "this is no proxy"))
+        kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
+        if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
+            kept.append((b"connection", b"close"))
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % pair for pair in kept]
+        self._plain_head = b"\r\n".join((*lines, b"", b""))
+
+    def _refused(self, error: RequestError) -> RequestError:
+        """Remember why the parser is about to be stopped in a head."""
+        self._in_head = True
+        self._refusal = error
+        return error
 
     def on_message_complete(self) -> None:
         """Stand between messages again."""
+        if self._plain_head:
+            return
         super().on_message_complete()
         self._between = True
         if not self._waits():
@@ -323,9 +377,11 @@ class SidecarProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
-        else:
-            self._used = True
-            self._settle()
+        if self._backlog and not self.pipeline:
+            data, self._backlog = self._backlog, b""
+            self._parse(data)
+        self._used = True
+        self._settle()
 
     def _should_upgrade(self) -> bool:
         return False
@@ -338,7 +394,7 @@ class SidecarProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Answer the present request with a problem, after all before it, and close; read nothing more."""
-        self._deaf = self._ending = True
+        self._deaf = self._ending = self._unread = True
         self._at_rest = False
         self._end_head()
         reply = problem_reply(error)
@@ -392,7 +448,7 @@ class SidecarProtocol(HttpToolsProtocol):
         """Close after the last answer: at once, or, where more may be coming, without destroying that answer."""
         self._deaf = self._ending = True
         self._at_rest = False
-        if (self._between and self._refusal is None and not self._surplus) or self._ended:
+        if self._ended or not (self._unread or self._surplus or not self._between):
             self.transport.close()
             return
         if self._lingering:
@@ -402,6 +458,18 @@ class SidecarProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(self.limits.linger, self.transport.close)
+
+
+class _Flow(FlowControl):
+    """Reading goes on only when nothing is queued: uvicorn would read, and queue, more while it answers the first."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: SidecarProtocol) -> None:
+        super().__init__(transport)
+        self._protocol = protocol
+
+    def resume_reading(self) -> None:
+        if not self._protocol.pipeline and not self._protocol._backlog:  # noqa: SLF001 - a part of it
+            super().resume_reading()
 
 
 class _Wire:

@@ -145,6 +145,11 @@ VALUES = st.one_of(
 NAMES = st.sampled_from([*requests.CHECK_FIELDS, *requests.SUBJECT_FIELDS, "amont", "feature:", "f\\u0065ature"])
 
 
+def braced(fields: list[str], space: str) -> str:
+    """An object of these fields."""
+    return "{" + f",{space}".join(fields) + "}"
+
+
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
     """Objects that are nearly checks: right or wrong names and values, now and then twice."""
@@ -152,11 +157,12 @@ def bodies(draw: st.DrawFn) -> bytes:
     def thing(values: st.SearchStrategy[str]) -> str:
         pairs = draw(st.lists(st.tuples(NAMES, values), max_size=5))
         space = draw(st.sampled_from(["", " ", "\n\t"]))
-        return "{%s}" % ("," + space).join(f'"{name}"{space}:{space}{value}' for name, value in pairs)
+        return braced([f'"{name}"{space}:{space}{value}' for name, value in pairs], space)
 
-    sound = ['"feature": "movies"', draw(st.sampled_from(['"subject": "acme"', '"subject": %s' % thing(VALUES)]))]
+    subject = draw(st.sampled_from(['"acme"', thing(VALUES)]))
+    sound = ['"feature": "movies"', f'"subject": {subject}']
     extra = [f'"{name}": {draw(VALUES)}' for name in draw(st.lists(NAMES, max_size=3))]
-    text = "{%s}" % ", ".join(draw(st.permutations(sound + extra)))
+    text = braced(draw(st.permutations(sound + extra)), " ")
     return draw(st.sampled_from([text, thing(VALUES)])).encode("utf-8", "surrogatepass")
 
 
