@@ -109,7 +109,7 @@ docs: $(VENV)/.dev ## write the generated pages anew, then check all pages
 
 .PHONY: goldens
 goldens: $(VENV)/.dev ## write the expected outputs of tests anew; read the diff before you commit it
-	@$(PYTEST) --update-goldens tests/golden $(ARGS)
+	@$(PYTEST) --update-goldens $$(grep -rl --include='test_*.py' 'golden: Golden' tests) $(ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(ARGS)
@@ -126,5 +126,5 @@ dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
 
 .PHONY: clean
 clean: ## remove everything that these targets make
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
