@@ -58,7 +58,7 @@ def families(catalog: Catalog, place: Callable[[str], Position]) -> Iterator[Fam
         stem = tuple(word for word in words if not _is_rank(word))
         if len(stem) < len(words):
             by_tier[stem][_rank(words)].append(id_)
-        elif len(words) > 1:
+        elif len(words) > 1 and not words[-1].isdigit():
             by_stem[stem[:-1]].append(id_)
     for ranked in by_tier.values():
         if len(ranked) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
 from tiergate.catalog.lint.grants import grant
-from tiergate.model import Amount, Extra, FeatureType, Given, ItemKind
+from tiergate.model import Amount, Extra, FeatureStatus, FeatureType, Given, ItemKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def _limits(catalog: Catalog) -> dict[str, list[str]]:
         for other in feature.linked:
             for switch, limit in ((feature, catalog.features[other]), (catalog.features[other], feature)):
                 is_limit = limit.type in (FeatureType.QUANTITY, FeatureType.RANGE)
-                if switch.type is FeatureType.SWITCH and is_limit:
+                if switch.type is FeatureType.SWITCH and is_limit and limit.status is not FeatureStatus.DRAFT:
                     found[switch.id].add(limit.id)
     return {switch: sorted(found[switch]) for switch in sorted(found)}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog.lint.families import Family, families
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.grants import Grant, contained, current, is_at_most, show
+from tiergate.catalog.lint.grants import Grant, contained, current, show
 from tiergate.model import ItemKind, format_units
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def _pairs(plans: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 def _ladder(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[Finding]:
     for lower, higher in pairwise(ladder.plans):
         for id_, grant in granted[lower].items():
-            if is_at_most(grant, granted[higher].get(id_)):
+            other = granted[higher].get(id_)
+            if other is not None and grant.size <= other.size:
                 continue
             feature = catalog.features[id_]
             above, below = current(catalog.items[higher]), current(catalog.items[lower])
