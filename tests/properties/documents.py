@@ -11,9 +11,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.reference.entitlement import boundaries, versions
+from tests.reference.entitlement import versions
 
-__all__ = ["INSTANTS", "Document", "asks", "catalogs", "nows", "questions", "subjects", "worlds"]
+__all__ = ["INSTANTS", "Document", "catalogs", "number", "subjects", "worlds"]
 
 Document = dict[str, Any]
 
@@ -316,60 +316,3 @@ def worlds(draw: st.DrawFn) -> tuple[Document, Document]:
     """A catalog and its subjects."""
     catalog = draw(catalogs())
     return catalog, draw(subjects(catalog))
-
-
-def nows(*documents: Document) -> st.SearchStrategy[int]:
-    """Instants at which to ask: mostly at, just before and just after what the documents mention."""
-    marks = sorted(boundaries(*documents) | {1_780_000_000_000})
-    near = st.builds(lambda mark, step: mark + step, st.sampled_from(marks), st.sampled_from([-1, 0, 0, 1]))
-    return st.one_of(near, near, near, st.integers(0, 1_900_000_000_000))
-
-
-@st.composite
-def asks(draw: st.DrawFn, catalog: Document, known: Document) -> Document:
-    """A check without its numbers: a subject and a feature."""
-    customers = [it["id"] for it in known["customers"]]
-    listed = [it["id"] for it in known["subscriptions"]]
-    ids: list[Any] = [*customers, *({"type": "customer", "id": it} for it in customers)]
-    ids += [{"type": "subscription", "id": it} for it in listed] * 2
-    subject = draw(rarely(st.sampled_from(["nobody", {"type": "subscription", "id": "acme"}]), None, odds=15))
-    subject = subject or draw(st.sampled_from(ids))
-    if draw(st.integers(0, 3)) == 3:
-        subject = subject if isinstance(subject, dict) else {"type": "customer", "id": subject}
-        subject = subject | {"user": draw(st.sampled_from(["bob", "acme"]))}
-    return {"subject": subject, "feature": draw(st.sampled_from(catalog["features"]))["id"]}
-
-
-@st.composite
-def questions(draw: st.DrawFn, feature: Document, held: Document) -> Document:
-    """The numbers of a check, often at the very limit of `held`, the entitlement as an answer shows it."""
-    type_ = feature["type"]
-    if type_ == "switch":
-        return {}
-    if type_ == "custom":
-        return draw(mapping({}, level=st.sampled_from(feature["levels"])))
-    scale = feature.get("scale", 0)
-    limit = int(Decimal(held.get("value", 40)).scaleb(scale))
-    at_limit = st.sampled_from([limit - 1, limit, limit, limit + 1]).map(lambda units: number(max(0, units), scale))
-    asked = st.one_of(at_limit, numbers(scale))
-    if type_ == "range":
-        return draw(mapping({}, value=asked))
-    positive = asked.filter(bool)
-    found: Document = draw(
-        mapping({}, amount=st.one_of(positive, batches(feature)), used=asked, user_used=numbers(scale))
-    )
-    if draw(st.booleans()) and "amount" in found:
-        missing = limit - int(Decimal(found["amount"]).scaleb(scale)) + draw(st.integers(-1, 1))
-        found["used"] = number(max(0, missing), scale)
-    return found
-
-
-def batches(feature: Document) -> st.SearchStrategy[int | Decimal]:
-    """Amounts about a quantity's batch."""
-    batch = feature.get("batch", {})
-    scale = feature.get("scale", 0)
-    minimum, increment = (int(Decimal(batch.get(key, 1)).scaleb(scale)) for key in ("minimum", "increment"))
-    near = st.builds(
-        lambda times, more: max(1, times * increment + more), st.integers(1, 9), st.sampled_from([0, 0, 1])
-    )
-    return st.one_of(near, st.sampled_from([minimum, minimum + 1, increment])).map(lambda units: number(units, scale))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from tests.properties.documents import asks, nows, questions, worlds
+from tests.properties.documents import Document, worlds
 from tests.properties.engines import World, check_of
+from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
-from tests.reference.entitlement import Catalogue, decide
 from tiergate.cedar import authorize_text, parse_policies
 from tiergate.engine.contexts import context_json
 from tiergate.engine.entities import principal_entities
@@ -54,20 +54,16 @@ def faults(errors: tuple[str, ...], names: dict[str, str]) -> list[str]:
     return sorted(re.sub(r"`(policy\d+)`", lambda match: f"`{names[match[1]]}`", error) for error in errors)
 
 
-@given(st.data())
-def test_a_slice_decides_explains_and_errs_as_the_whole_set(data: st.DataObject) -> None:
+@given(worlds(), st.data(), st.integers(0, 2**32))
+def test_a_slice_decides_explains_and_errs_as_the_whole_set(
+    drawn: tuple[Document, Document], data: st.DataObject, seed: int
+) -> None:
     """Decision, deciding policies and errors are those of all policies and all entities together."""
-    catalog, subjects = data.draw(worlds(), label="world")
-    written = data.draw(rule_files(catalog, subjects), label="rules")
-    world, reference = World(catalog, subjects, written), Catalogue(catalog, subjects)
+    world = World(*drawn, data.draw(rule_files(*drawn), label="rules"))
     engine = world.engine()
     policies, schema = whole_policies(world.bundle), world.bundle.text("schema.cedarschema")
     names = {policy.position: policy.id for policy in parse_policies(policies)}
-    now = data.draw(nows(catalog, subjects), label="now")
-    for _ in range(4):
-        ask = data.draw(asks(catalog, subjects))
-        held = decide(reference, ask, now)["entitlement"]
-        ask |= data.draw(questions(reference.features[ask["feature"]], held), label="check")
+    for now, ask in Inquirer(*drawn, seed).asks(nows=3, checks=3):
         check = check_of(ask)
         evaluation = engine.evaluate(check, now)
         if evaluation.facts is None:

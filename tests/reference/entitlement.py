@@ -18,7 +18,6 @@ __all__ = ["Catalogue", "boundaries", "decide", "millis"]
 
 Document = dict[str, Any]
 UNLIMITED = Decimal("Infinity")
-INACTIVE = {"draft"}
 
 
 def millis(text: str) -> int:
@@ -257,12 +256,14 @@ def facts(world: Catalogue, feature: Document, customer: Document, subscriptions
     if not found.total and not replaced:
         found.suspended = found.suspended or any(part.suspended for part in parts)
         found.disabled = found.disabled or any(part.disabled for part in parts)
+    if feature.get("status", "active") == "draft":
+        found.total, found.sources = Decimal(0), []  # prepared, not effective
     return found
 
 
 def reason_of(feature: Document, known: Facts, asked: Document) -> str:  # noqa: C901, PLR0911 - the closed set, in its order
     """The first reason, in order of precedence, that applies."""
-    if feature.get("status", "active") in INACTIVE:
+    if feature.get("status", "active") == "draft":
         return "feature_inactive"
     if known.suspended:
         return "feature_suspended"
