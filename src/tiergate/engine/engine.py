@@ -24,6 +24,7 @@ from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
 from tiergate.errors import OperatorError
 from tiergate.model import (
     BEGINNING,
+    FOREVER,
     Check,
     Decision,
     Entitlement,
@@ -121,13 +122,13 @@ class Engine:
         if isinstance(known, Decision):
             return self._closed(feature, question, known.reason, known.errors, now)
         key = (check.subject, feature.id, question)
-        metered = self._metering and feature.metered is not None
+        metered = self._metered(feature)
         if not metered:
             cached = self.decisions.get(key)
             if cached is not None and cached[0] == known.serial and cached[1].start <= now < cached[1].until:
                 return cached[1]
         decision = self._evaluate(check, feature, question, known, now).decision
-        if not metered and not decision.volatile:
+        if not decision.volatile:
             self.decisions.offer(key, (known.serial, decision), 700 + 300 * len(decision.sources))
         return decision
 
@@ -187,7 +188,7 @@ class Engine:
         context = ""
         part: Slice | None = None
         try:
-            if self._metering and feature.metered is not None:
+            if self._metered(feature):
                 usage = self._usage.known(check.subject, feature, now)
             facts = facts_about(feature, holdings, subject, self.bundle, now)
             part = self.slices.slice(feature, facts.givers, principal, holdings.refs, user_parents(subject))
@@ -217,7 +218,7 @@ class Engine:
         if facts is None:
             return self._closed(feature, question, Reason.EVALUATION_ERROR, outcome.errors, now)
         reason = self._reason(outcome)
-        volatile = part is None or part.reads_time or bool(outcome.errors)
+        momentary = part is None or part.reads_time or bool(outcome.errors)
         return Decision(
             allowed=reason is Reason.GRANTED,
             reason=reason,
@@ -230,11 +231,15 @@ class Engine:
             policies=outcome.policies,
             publication=self.publication,
             revision=self.revision,
-            start=now if volatile else facts.start,
-            until=now + 1 if volatile else facts.until,
-            volatile=volatile,
+            start=now if momentary else facts.start,
+            until=now + 1 if momentary else facts.until,
+            volatile=momentary or self._metered(feature),
             errors=outcome.errors,
         )
+
+    def _metered(self, feature: Feature) -> bool:
+        """Say whether the usage of this feature is counted here, so that no answer about it may be repeated."""
+        return self._metering and feature.metered is not None
 
     def _reason(self, outcome: Outcome) -> Reason:
         if outcome.errors:
@@ -248,6 +253,7 @@ class Engine:
         self, feature: Feature, question: Question, reason: Reason, errors: tuple[str, ...], now: Instant
     ) -> Decision:
         """A denial without facts: nothing is held as far as anybody knows."""
+        momentary = reason is not Reason.UNKNOWN_SUBJECT
         return Decision(
             allowed=False,
             reason=reason,
@@ -258,8 +264,9 @@ class Engine:
             policies=(),
             publication=self.publication,
             revision=self.revision,
-            start=BEGINNING if reason is Reason.UNKNOWN_SUBJECT else now,
-            volatile=reason is not Reason.UNKNOWN_SUBJECT,
+            start=now if momentary else BEGINNING,
+            until=now + 1 if momentary else FOREVER,
+            volatile=momentary,
             errors=errors,
         )
 

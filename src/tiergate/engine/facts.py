@@ -200,13 +200,17 @@ class _Tally:
             else:
                 self._override(self.total, "", override)
             return
-        self.total = _Sum(self.feature)
-        self.contributions = []
-        self.given = self.overridden = self.paused = self.taken = False
+        self.clear()
         if override.mode is OverrideMode.DISABLED:
             self.disabled = True
         else:
             self._override(self.total, "", override)
+
+    def clear(self) -> None:
+        """Let nothing of what was added so far count."""
+        self.total = _Sum(self.feature)
+        self.contributions = []
+        self.given = self.overridden = self.paused = self.taken = False
 
     def _take(self, total: _Sum, holding: Holding, values: list[tuple[HeldVersion, Value]]) -> None:
         for version, value in values:
@@ -250,6 +254,9 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
         override = _override(customer.overrides, feature, window)
         if override is not None:
             tally.customer(override, live=live)
+    active = feature.status is not FeatureStatus.DRAFT
+    if not active:
+        tally.clear()
     total = tally.total
     if total.unlimited:
         total.best = total.add = 0
@@ -261,7 +268,7 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
     return Facts(
         feature=feature,
         holdings=holdings,
-        active=feature.status is not FeatureStatus.DRAFT,
+        active=active,
         suspended=suspended or (tally.paused and nothing),
         live=live,
         total=total.total,
