@@ -26,26 +26,28 @@ if TYPE_CHECKING:
     from tiergate.sidecar.metrics import Metrics
     from tiergate.sidecar.protections import Access
 
-__all__ = ["PATHS", "api"]
-
-PATHS = {"check": "/v1/check", "checks": "/v1/checks", "entitlements": "/v1/entitlements", "openapi": "/openapi.json"}
+__all__ = ["api", "routes"]
 
 
 def api(decider: Decider, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
     """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds."""
-    routes = [
-        Route(PATHS["check"], _Check(decider), methods=["POST"]),
-        Route(PATHS["checks"], _Checks(decider), methods=["POST"]),
-        Route(PATHS["entitlements"], _Entitlements(decider), methods=["GET"]),
-        Route(PATHS["openapi"], _OpenApi(decider.metrics), methods=["GET"]),
-    ]
     problems = ProblemHandler(decider.metrics)
     app = Starlette(
-        routes=routes,
+        routes=routes(decider),
         exception_handlers={HTTPException: problems, TiergateError: problems, Exception: problems},
     )
     app.router.redirect_slashes = False
     return Protections(app, access, decider.metrics, max_body=max_body, body_timeout=body_timeout)
+
+
+def routes(decider: Decider) -> list[Route]:
+    """Every path of the API, and what answers it. The OpenAPI document has the same."""
+    return [
+        Route("/v1/check", _Check(decider), methods=["POST"]),
+        Route("/v1/checks", _Checks(decider), methods=["POST"]),
+        Route("/v1/entitlements", _Entitlements(decider), methods=["GET"]),
+        Route("/openapi.json", _OpenApi(decider.metrics), methods=["GET"]),
+    ]
 
 
 class _Check:

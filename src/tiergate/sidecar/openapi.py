@@ -70,7 +70,13 @@ def _check() -> Json:
         "operationId": "check",
         "summary": "May this subject use this feature?",
         "description": "Answers 200 for allow and deny alike. An unknown subject is a denial, an unknown feature not.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Check")}}},
+        "requestBody": _body(
+            "Check",
+            switch={"subject": "acme", "feature": "analytics"},
+            quantity={"subject": "acme", "feature": "movies", "amount": 1, "used": 12},
+            range={"subject": {"type": "subscription", "id": "sub_1"}, "feature": "api-limit", "value": 500},
+            custom={"subject": {"id": "acme", "user": "u1"}, "feature": "support", "level": "chat"},
+        ),
         "responses": {
             "200": {
                 "description": "A decision.",
@@ -89,7 +95,10 @@ def _checks() -> Json:
         "summary": f"Up to {MAX_CHECKS} checks at once.",
         "description": "Results stand in the order of the checks; each is a decision or a problem. All rest on one "
         "publication and one instant. The decision id of the n-th, counted from 0, is the header's with `.n`.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Checks")}}},
+        "requestBody": _body(
+            "Checks",
+            two={"checks": [{"subject": "acme", "feature": "analytics"}, {"subject": "acme", "feature": "movies"}]},
+        ),
         "responses": {
             "200": {
                 "description": "The results.",
@@ -106,7 +115,7 @@ def _entitlements() -> Json:
         "operationId": "entitlements",
         "summary": "What a subject holds of every feature.",
         "parameters": [
-            {"name": "subject", "in": "query", "required": True, "schema": _ID},
+            {"name": "subject", "in": "query", "required": True, "schema": _ID, "example": "acme"},
             {"name": "type", "in": "query", "schema": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER}},
             {"name": "user", "in": "query", "schema": _ID},
             {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
@@ -135,6 +144,11 @@ def _self() -> Json:
             "default": _response_ref("Problem"),
         },
     }
+
+
+def _body(schema: str, **examples: Json) -> Json:
+    shown = {name: {"value": value} for name, value in examples.items()}
+    return {"required": True, "content": {"application/json": {"schema": _ref(schema), "examples": shown}}}
 
 
 def _refusals(*statuses: str) -> Json:

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.metrics import Metrics
     from tiergate.sidecar.state import State
 
-__all__ = ["PATHS", "probes"]
-
-PATHS = ("/livez", "/readyz", "/status", "/metrics")
+__all__ = ["probes"]
 
 _UNSET = msgspec.UNSET
 
