@@ -16,7 +16,7 @@ __all__ = ["REASONS", "holding", "lines", "moment", "source", "verdict"]
 
 REASONS: dict[str, str] = {
     Reason.UNKNOWN_SUBJECT: "nobody of this id is known",
-    Reason.EVALUATION_ERROR: "the policies could not be evaluated",
+    Reason.EVALUATION_ERROR: "the check could not be evaluated",
     Reason.STALE_DATA: "the data is too old to decide by",
     Reason.FEATURE_INACTIVE: "the feature is a draft",
     Reason.FEATURE_SUSPENDED: "the feature is suspended",
