@@ -72,6 +72,8 @@ CASES: dict[str, list[str]] = {
         catalog(gives("crm-basic", "users: 5, support: chat"), "^" + gives("crm-pro", "users: 5, support: email")),
         catalog("^" + gives("gold", "users: 5"), gives("silver", "users: unlimited")),
         catalog(gives("team-10", "storage: {value: 5, per: unit}"), "^" + gives("team-50", "storage: 5")),
+        catalog(gives("basic-plus", "users: 6"), "^" + gives("standard", "users: 5")),
+        catalog(gives("basic", "users: 6"), "^" + gives("basic-plus", "users: 5")),
         catalog(gives("crm-ant", "users: 6"), "^" + gives("crm-bee", "users: 5")),
         catalog(gives("crm-ant", "users: 1"), gives("crm-bee", "users: 3"), "^" + gives("crm-cow", "users: 2")),
     ],
@@ -209,6 +211,9 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
         catalog(gives("apple", "users: 6"), gives("pear", "users: 5")),
         catalog(gives("gold", "users: 6"), gives("premium", "users: 5")),
         catalog(gives("crm-2023", "users: 6"), gives("crm-2024", "users: 5")),
+        # Words that mean different things to different people, words of two scales.
+        catalog(gives("pro", "users: 5"), gives("team", "users: 6"), gives("growth", "users: 4")),
+        catalog(gives("crm-silver", "users: 6"), gives("crm-enterprise", "users: 5")),
         # What a ladder says counts more than what names say.
         catalog(gives("pro", "users: 5"), gives("basic", "users: 6"), more="ladders: [{id: l, plans: [pro, basic]}]\n"),
         # A flat number above one for each unit, each plan held once.
@@ -255,6 +260,12 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
 def test_what_is_ordinary_is_not_found(text: str, tmp_path: Path) -> None:
     """A catalog as people mean it has no findings."""
     assert [str(problem) for problem in findings(tmp_path, text)] == []
+
+
+def test_the_order_of_the_alphabet_says_nothing(tmp_path: Path) -> None:
+    """A file that a program wrote, sorted by id, does not say which plan is dearer."""
+    text = catalog(gives("crm-ant", "users: 6"), gives("crm-bee", "users: 5")).replace("id: fee", "id: a-fee")
+    assert findings(tmp_path, text) == []
 
 
 def test_findings_are_warnings_in_order(tmp_path: Path) -> None:
