@@ -84,6 +84,12 @@ class BoundedCache(Generic[K, V]):
         self._cache.clear()
         self._offered.clear()
 
+    def shed(self, count: int) -> bool:
+        """Forget up to `count` values, so that many can be freed in short steps; say whether any are left."""
+        for _ in range(min(count, len(self._cache))):
+            self._cache.popitem()
+        return bool(self._cache)
+
     @property
     def bytes(self) -> int:
         """The estimated bytes of what is kept."""

@@ -43,6 +43,9 @@ __all__ = ["FileMode"]
 _SETTLE: Final = 0.1
 """Seconds for which files must not have changed before they are read."""
 
+_FREED_AT_ONCE: Final = 100
+_BETWEEN_FREEING: Final = 0.002
+
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
@@ -78,6 +81,7 @@ class FileMode:
         self._attempted: tuple[FileStamp, ...] = ()
         self._retry_after = _FIRST_RETRY
         self._mend_after = _FIRST_RETRY
+        self._tasks: asyncio.TaskGroup
         self._retry_at: float | None = None
 
     def report(self) -> StatusReport:
@@ -86,8 +90,8 @@ class FileMode:
 
     async def run(self) -> None:
         """Load, then follow the sources, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watch(self._paths, self._wake))
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(watch(self._paths, self._wake))
             standing = self._standing
             stamps = await self._stamps()
             if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
@@ -178,6 +182,7 @@ class FileMode:
         )
         if self._held is not None:
             self._retired.append(_Retired(self._held))
+            self._tasks.create_task(_free(self._held.engine))
         self._held = held
         self._standing = standing
         self._publication = standing.publication
@@ -240,6 +245,13 @@ class FileMode:
         if self._standing is not None:
             kept.update(self._directory.paths(self._standing))
         await asyncio.to_thread(self._directory.sweep, kept)
+
+
+async def _free(engine: Engine) -> None:
+    """Free an engine that is no longer in force in short steps: all of it at once would hold up checks."""
+    for cache in (engine.decisions, engine.known, engine.slices.cache):
+        while cache.shed(_FREED_AT_ONCE):  # noqa: ASYNC110 - there is nothing to wait for but others' turns
+            await asyncio.sleep(_BETWEEN_FREEING)
 
 
 class _WatchedBundle(Bundle):

@@ -8,6 +8,7 @@ answered, the decision log is written out, and last the probes go. A second sign
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -50,6 +51,8 @@ __all__ = ["run"]
 
 _SWITCH_INTERVAL: Final = 0.001
 """Seconds after which a thread must give way to the event loop's, which waits for the interpreter's lock."""
+
+_COLLECT_AFTER: Final = (10_000, 20, 50)
 
 _PROBE_CONNECTIONS: Final = 256
 _PROBE_SHUTDOWN: Final = 1.0
@@ -188,6 +191,11 @@ class _Sidecar:
         current = self._state.current
         if not self._ready and current is not None:
             self._ready = True
+            # What lives from here on to the end is not looked at again by the garbage collector, and a full collection,
+            # which takes tens of milliseconds, is rare: what answers leave behind is freed by its reference count.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_COLLECT_AFTER)
             _log.info("ready", publication=current.publication, revision=current.revision, **self._addresses())
 
 
