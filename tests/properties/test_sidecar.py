@@ -1,0 +1,97 @@
+"""Invariants 3 and 5 over HTTP: a sidecar on a real socket, its memo included, agrees with the reference model."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.properties.documents import Document, worlds
+from tests.properties.engines import Subjects, World, text_of
+from tests.properties.inquiries import Inquirer
+from tests.reference.entitlement import decide
+from tests.serving import Service, get, post
+from tests.wire import Answer, Connection
+from tiergate.engine import Engine
+from tiergate.sidecar.state import Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Sidecar:
+    """A sidecar that serves one world after the other, at any instant, over one connection."""
+
+    def __init__(self, service: Service, connection: Connection) -> None:
+        self.service = service
+        self.connection = connection
+
+    def serve(self, world: World) -> None:
+        """Put a world in force."""
+        self.service.number += 1
+        number = self.service.number
+        engine = Engine(world.bundle, Subjects(world.records), publication=number)
+        generation = Generation(number, engine, number, world.bundle.revision, 0)
+        self.service.run(lambda: self.service.state.install(generation))
+
+    def read(self, request: bytes) -> Any:  # noqa: ANN401 - JSON
+        """Ask, and read an answer's numbers exactly."""
+        answer: Answer = self.connection.ask(request)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body, parse_float=Decimal)
+
+
+@pytest.fixture(scope="module")
+def sidecar() -> Iterator[Sidecar]:
+    """One sidecar for all worlds."""
+    service = Service()
+    with service.serve() as where, Connection(where.connect()) as connection:
+        yield Sidecar(service, connection)
+
+
+def judged(answer: Document) -> Document:
+    """What the reference model has to say of an answer."""
+    return {key: answer[key] for key in ("allowed", "reason", "entitlement")}
+
+
+@given(drawn=worlds(), seed=st.integers(0, 2**32))
+def test_a_sidecar_agrees_with_the_reference_model(
+    sidecar: Sidecar, drawn: tuple[Document, Document], seed: int
+) -> None:
+    """One by one, asked again at other instants, and in batches: each answer is the reference model's."""
+    inquirer = Inquirer(*drawn, seed)
+    sidecar.serve(World(*drawn))
+    asked = list(inquirer.asks(nows=2, checks=6))
+    instants = [inquirer.now() for _ in range(2)]
+    for now in [*instants, *instants]:
+        sidecar.service.clock.now = now
+        for _, ask in asked:
+            answer = sidecar.read(post("/v1/check", text_of(ask)))
+            assert judged(answer) == judged(decide(inquirer.reference, ask, now)), (ask, now)
+    sidecar.service.clock.now = now = inquirer.now()
+    checks = [ask for _, ask in asked] + [ask for _, ask in inquirer.asks(nows=1, checks=6)]
+    results = sidecar.read(post("/v1/checks", text_of({"checks": checks})))["results"]
+    for ask, answer in zip(checks, results, strict=True):
+        assert judged(answer) == judged(decide(inquirer.reference, ask, now)), (ask, now)
+
+
+@settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]
+@given(drawn=worlds(), seed=st.integers(0, 2**32))
+def test_a_listing_says_what_the_reference_model_says(
+    sidecar: Sidecar, drawn: tuple[Document, Document], seed: int
+) -> None:
+    """Every feature of the catalog is listed, with what the subject holds of it."""
+    inquirer = Inquirer(*drawn, seed)
+    sidecar.serve(World(*drawn))
+    for customer in inquirer.customers:
+        sidecar.service.clock.now = now = inquirer.now()
+        listed = sidecar.read(get(f"/v1/entitlements?subject={quote(customer)}"))["entitlements"]
+        assert {it["feature"] for it in listed} == set(inquirer.features)
+        for entry in listed:
+            expected = decide(inquirer.reference, {"subject": customer, "feature": entry["feature"]}, now)
+            assert judged(entry) == judged(expected), (customer, now)
