@@ -16,6 +16,7 @@ from tiergate.cedar.policies import (
     format_text,
     parse_policies,
     split_policies,
+    with_id,
 )
 from tiergate.cedar.validation import Finding, Schema, validate
 
@@ -42,4 +43,5 @@ __all__ = [
     "parse_policies",
     "split_policies",
     "validate",
+    "with_id",
 ]

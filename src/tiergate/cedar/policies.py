@@ -26,6 +26,7 @@ __all__ = [
     "format_text",
     "parse_policies",
     "split_policies",
+    "with_id",
 ]
 
 
@@ -176,6 +177,21 @@ def split_policies(text: str) -> list[tuple[int, str]]:
             parts.append((text.count("\n", 0, start) + 1, body))
         begin = end
     return parts
+
+
+_GAP = r"(?:\s|//[^\n]*\n)*"
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_ID_ANNOTATION = re.compile(
+    rf"//[^\n]*|{_STRING}|(?P<before>@{_GAP}id{_GAP}\({_GAP}){_STRING}(?P<after>{_GAP}\))", re.DOTALL
+)
+
+
+def with_id(text: str, name: str) -> str:
+    """Write another `@id` into the text of one policy that has one; `name` needs no escaping in a string of Cedar."""
+    for match in _ID_ANNOTATION.finditer(text):
+        if match["before"] is not None:
+            return f'{text[: match.start()]}{match["before"]}"{name}"{match["after"]}{text[match.end() :]}'
+    return text
 
 
 def format_text(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tiergate.cedar import split_policies
+from tiergate.cedar import parse_policies, split_policies, with_id
 from tiergate.engine.contexts import context_json
 from tiergate.engine.entities import principal_entities
 from tiergate.engine.questions import ACTIONS, read_question
@@ -127,19 +127,14 @@ def _texts(engine: Engine, evaluation: Evaluation) -> dict[str, str]:
         rules = {rule_id(file, name): text for name, text in _named(engine, path).items()}
         for it in part.rules:
             if it.id in rules:
-                own = it.policy.id
-                texts[it.id] = rules[it.id].replace(f'@id("{own}")', f'@id("{it.id}")', 1)
+                texts[it.id] = with_id(rules[it.id], it.id)
     return texts
 
 
 def _named(engine: Engine, path: str) -> dict[str, str]:
     """The policies of a file of the bundle by their `@id`; only files that parse are in one."""
-    named: dict[str, str] = {}
-    for _, text in split_policies(engine.bundle.text(path)):
-        after = text.split('@id("', 1)
-        if len(after) == 2:
-            named[after[1].split('"', 1)[0]] = text
-    return named
+    text = engine.bundle.text(path)
+    return {policy.id: piece for policy, (_, piece) in zip(parse_policies(text), split_policies(text), strict=True)}
 
 
 def _pretty(value: object) -> str:
