@@ -49,6 +49,17 @@ def test_long_entitlements_stand_on_a_line_each(tmp_path: Path) -> None:
     assert dump_catalog(load(tmp_path, text)) == text
 
 
+def test_characters_that_nobody_sees_are_escaped(tmp_path: Path) -> None:
+    """Line separators and marks survive printing, in YAML and JSON, and stand there to be seen."""
+    text = "a\u2028b\ufeffc\n\td"
+    catalog = load(tmp_path, CATALOG.replace("name: Analytics", f"description: {json.dumps(text)}"))
+    assert catalog.features["analytics"].description == text
+    for form in ("yaml", "json"):
+        printed = dump_catalog(catalog, form)
+        assert '"a\\u2028b\\ufeffc\\n\\td"' in printed
+        assert load(tmp_path, printed, f"again.{form}") == catalog
+
+
 def reload(catalog: Catalog, form: Form) -> Catalog:
     """The catalog, printed and loaded again."""
     with TemporaryDirectory() as folder:

@@ -161,6 +161,15 @@ def test_the_levels_of_a_quantity_are_listed_where_none_fits(tmp_path: Path) -> 
     assert problem.message == "`25` is not a level of `stepped`: it has 20, 30, `unlimited`"
 
 
+def test_what_an_author_wrote_is_shown_on_one_line(tmp_path: Path) -> None:
+    """Line breaks and long texts do not tear a message apart."""
+    problems = catalog_problems(tmp_path, given('{custom: "a\\nb", switch: ' + "x" * 200 + "}"))
+    assert [problem.message for problem in problems] == [
+        "`custom` has no level `a\N{REPLACEMENT CHARACTER}b`: it has `email`, `unlimited`, `no`, `10`",
+        f"`switch` is a switch: it takes `true` or `false`, not the text `{'x' * 60}…`",
+    ]
+
+
 def test_an_item_has_several_versions_lowest_first(tmp_path: Path) -> None:
     """The order in the file does not matter; without rollouts the highest is for everybody."""
     versions = "[{version: 7, entitlements: {whole: 7}}, {version: 2, entitlements: {whole: 2}}]"

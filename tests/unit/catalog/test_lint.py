@@ -208,6 +208,7 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
         catalog(gives("crm-ant", "users: 7"), gives("crm-bee", "users: 6"), gives("crm-cow", "users: 5")),
         # Not comparable, not related, of the same rank, of two years.
         catalog(gives("crm-basic", "users: 5, storage: 1"), gives("crm-pro", "users: 6")),
+        catalog(gives("crm-basic", "storage: 1"), gives("crm-pro", "users: 6")),
         catalog(gives("apple", "users: 6"), gives("pear", "users: 5")),
         catalog(gives("gold", "users: 6"), gives("premium", "users: 5")),
         catalog(gives("crm-2023", "users: 6"), gives("crm-2024", "users: 5")),
@@ -235,6 +236,7 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
         catalog(gives("one", "users: unlimited"), gives("two", "users: 3"), gives("extra", "users: {add: 1}", "addon")),
         # Without plans everything stands alone.
         catalog(gives("extra", "users: 3", "addon")),
+        catalog("id: setup, kind: charge, entitlements: {}", gives("extra", "users: 3", "charge")),
         # A charge for something that is no entitlement.
         catalog("id: setup, kind: charge, entitlements: {}"),
         # A draft waits for its items, an archived feature stays where it was.

@@ -152,6 +152,32 @@ def test_a_file_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["c.yaml", "c.json"])
+@pytest.mark.parametrize(
+    ("content", "place", "code"),
+    [
+        (b"apiVersion: tiergate/v1\r\nname: caf\xc3\xa9 \xe9\n", (2, 12), "not-utf-8"),
+        ("apiVersion: tiergate/v1".encode("utf-16"), (1, 1), "not-utf-8"),
+        (b"\xef\xbb\xbfapiVersion: tiergate/v1\n", (1, 1), "byte-order-mark"),
+    ],
+)
+def test_bytes_that_are_no_text_are_a_problem(
+    name: str, content: bytes, place: tuple[int, int], code: str, tmp_path: Path
+) -> None:
+    """The first byte that is not UTF-8 is named, and so is a byte order mark."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert [(problem.line, problem.column, problem.code) for problem in problems_of(path)] == [(*place, code)]
+
+
+def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
+    """What is too large to be a catalog is refused by its size."""
+    path = tmp_path / "c.yaml"
+    with path.open("wb") as file:
+        file.truncate(2**28 + 1)
+    assert [problem.code for problem in problems_of(path)] == ["too-large"]
+
+
 def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
     """A folder without catalog files is named, not taken for an empty catalog."""
     assert [problem.code for problem in problems_of(tmp_path)] == ["empty-folder"]

@@ -277,6 +277,22 @@ def test_a_subscription_and_its_customer_may_stand_in_two_files(catalog: Catalog
     assert [held.id for held in people["acme"].subscriptions] == ["s"]
 
 
+def test_no_paths_are_a_problem(catalog: Catalog) -> None:
+    """Subjects of no files are no subjects."""
+    with pytest.raises(SubjectsError) as caught:
+        load_subjects([], catalog.index(), Bounds.of(catalog))
+    assert [problem.code for problem in caught.value.problems] == ["no-files"]
+
+
+@pytest.mark.parametrize("name", ["s.yaml", "s.ndjson"])
+def test_a_file_that_does_not_exist_is_a_problem(name: str, catalog: Catalog, tmp_path: Path) -> None:
+    """Its path is named, without a line."""
+    with pytest.raises(SubjectsError) as caught:
+        load_subjects([tmp_path / name], catalog.index(), Bounds.of(catalog))
+    (problem,) = caught.value.problems
+    assert str(problem) == f"{tmp_path / name}: error: cannot be read: no such file or directory [unreadable-file]"
+
+
 def test_a_customer_and_a_subscription_may_share_an_id(catalog: Catalog, tmp_path: Path) -> None:
     """Ids are unique among their own kind."""
     people = load_people(tmp_path, catalog, subscription("items: []").replace("id: s", "id: acme"))

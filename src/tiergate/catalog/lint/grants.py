@@ -69,10 +69,8 @@ def grants(definition: Definition, features: Mapping[str, Feature]) -> dict[str,
     return {id_: one for id_, one in found.items() if one is not None}
 
 
-def is_at_most(one: Grant | None, other: Grant | None) -> bool:
+def is_at_most(one: Grant, other: Grant | None) -> bool:
     """Say whether `one` grants nothing that `other` does not, whatever the item's quantity."""
-    if one is None:
-        return True
     if other is None:
         return False
     return one.size <= other.size and (other.grows or not one.grows)
