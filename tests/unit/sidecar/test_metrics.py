@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.serving import NOW, Service, customer
+from tiergate.errors import RequestError
+from tiergate.sidecar.decisionlog import DecisionLog
+from tiergate.sidecar.metrics import Durations, exposition, registry
+from tiergate.sidecar.replies import NO_CONTEXT
+from tiergate.sidecar.state import StatusReport
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
+CHECK = b'{"subject": "acme", "feature": "movies"}'
+
+
+def told(service: Service) -> dict[str, Metric]:
+    """What Prometheus reads."""
+    text = exposition(registry(service.metrics, service.state)).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def values(family: Metric) -> dict[tuple[str, ...], float]:
+    """The samples of a family by the values of their labels."""
+    return {tuple(sample.labels.values()): sample.value for sample in family.samples}
+
+
+def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
+    """Each as it was given."""
+    service = Service(customer("acme"))
+    for _ in range(3):
+        service.decider.check(CHECK, NO_CONTEXT)
+    service.decider.batches.at_once(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)
+
+    assert values(told(service)["tiergate_decisions"]) == {
+        ("check", "granted", "engine"): 1,
+        ("check", "granted", "memo"): 2,
+        ("checks", "granted", "memo"): 1,
+        ("checks", "unknown_subject", "engine"): 1,
+    }
+
+
+def test_requests_are_counted_by_endpoint_and_status() -> None:
+    """Repeats, which are counted by their reason alone, among them."""
+    service = Service(customer("acme"))
+    service.decider.check(CHECK, NO_CONTEXT)
+    service.decider.check(b"{", NO_CONTEXT)
+    next(iter(service.metrics.reasons.values())).check_repeat += 5
+
+    assert values(told(service)["tiergate_requests"]) == {("check", "200"): 6, ("check", "400"): 1}
+
+
+def test_problems_are_counted_by_type() -> None:
+    """Wherever they come up."""
+    service = Service(customer("acme"))
+    service.decider.refuse("check", RequestError(413, "content too large", "x"))
+    service.decider.batches.at_once(b'{"checks": [1, 2]}', NO_CONTEXT)
+
+    assert values(told(service)["tiergate_problems"]) == {("content-too-large",): 1, ("invalid-request",): 2}
+
+
+@given(st.lists(st.integers(0, 10**10)))
+def test_durations_fall_into_their_buckets(durations: list[int]) -> None:
+    """Each bucket counts what took at most so long; the bounds are powers of two nanoseconds."""
+    counted = Durations()
+    for duration in durations:
+        counted.add(duration)
+
+    assert counted.total == sum(durations)
+    *bounded, last = counted.buckets()
+    assert last[0] == "+Inf"
+    assert last[1] == len(durations)
+    for bound, count in bounded:
+        # A duration that equals a bound counts as longer: a nanosecond of difference.
+        assert count == sum(duration < round(float(bound) * 1e9) for duration in durations)
+
+
+def test_the_state_is_told() -> None:
+    """What is in force, and that the newest load failed."""
+    service = Service(customer("acme"))
+    service.state.report = lambda: StatusReport(
+        mode="files", error="broken", loads=2, failures=1, load_seconds=0.5, customers=7, subscriptions=9
+    )
+    service.state.expect_stale(NOW)
+    families = told(service)
+
+    assert {
+        name: values(families[f"tiergate_{name}"])
+        for name in ("ready", "stale", "publication", "generation", "load_failing", "loads", "subjects")
+    } == {
+        "ready": {(): 1},
+        "stale": {(): 1},
+        "publication": {(): 1},
+        "generation": {(): 1},
+        "load_failing": {(): 1},
+        "loads": {("success",): 2, ("failure",): 1},
+        "subjects": {("customer",): 7, ("subscription",): 9},
+    }
+
+
+def test_every_metric_is_documented(tmp_path: Path) -> None:
+    """And everything that is documented is a metric."""
+    service = Service(customer("acme"), log=DecisionLog(str(tmp_path / "log")))
+    service.state.report = lambda: StatusReport(mode="files", load_seconds=1, customers=1, subscriptions=1)
+    own = {
+        family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
+        for family in told(service).values()
+        if family.name.startswith("tiergate_")
+    }
+    documented = set(re.findall(r"^\| `(tiergate_\w+)`", PAGE.read_text(), re.MULTILINE))
+
+    assert own == documented
