@@ -19,6 +19,8 @@ PAGES = [
     "docs/how-to/ask-from-a-service.md",
     "docs/how-to/choose-a-fail-mode.md",
     "docs/how-to/explain-a-decision.md",
+    "docs/how-to/write-and-test-rules.md",
+    "docs/explanation/consistency-and-failure-modes.md",
 ]
 
 

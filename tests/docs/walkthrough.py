@@ -70,16 +70,16 @@ def walk_through(page: Path, folder: Path, *, passed_over: Collection[str] = ())
                 sidecar.wait_until_ready(probes)
                 changed = False
             elif language == "console":
-                for typed in _typed(_here(block["body"], port)):
+                for typed in _typed(_here(block["body"], port, probes)):
                     if typed.command.split()[0] not in passed_over:
                         _compare(typed, environment, patiently=changed)
             elif name:
-                (folder / name).write_text(_here(block["body"], port), encoding="utf-8")
+                (folder / name).write_text(_here(block["body"], port, probes), encoding="utf-8")
                 changed = True
 
 
-def _here(text: str, port: int) -> str:
-    return text.replace("127.0.0.1:8437", f"127.0.0.1:{port}")
+def _here(text: str, port: int, probes: int) -> str:
+    return text.replace("127.0.0.1:8437", f"127.0.0.1:{port}").replace("127.0.0.1:8438", f"127.0.0.1:{probes}")
 
 
 def _typed(body: str) -> Iterator[Typed]:
@@ -101,7 +101,7 @@ def _compare(typed: Typed, environment: dict[str, str], *, patiently: bool) -> N
             text=True,
             check=False,
         ).stdout
-        if _pattern(typed.expected).fullmatch(written.rstrip("\n") + "\n"):
+        if _pattern(typed.expected).fullmatch(written.rstrip("\n") + "\n" if written else ""):
             return
         if time.monotonic() > deadline:
             raise AssertionError(f"$ {typed.command}\n{written}\nis not what the page says:\n{typed.expected}")

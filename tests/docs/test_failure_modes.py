@@ -1,0 +1,73 @@
+"""The page on consistency and failure modes: its bounds are those in force, what it names exists."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from tests.docs.pages import ROOT, spans
+from tiergate.bundle.contents import DEFAULT_KEPT_ENTITLEMENTS
+from tiergate.catalog.files import MAX_FILE_BYTES
+from tiergate.catalog.records import MAX_LINE_BYTES
+from tiergate.engine.caches import CacheLimits
+from tiergate.model import BEGINNING
+from tiergate.sidecar import decider, filemode, quickpath
+from tiergate.sidecar.decisionlog import DecisionLog
+from tiergate.sidecar.load_job import MOST_PROBLEMS
+from tiergate.sidecar.metrics import Metrics, exposition, registry
+from tiergate.sidecar.protocol import WireLimits
+from tiergate.sidecar.requests import MAX_CHECKS
+from tiergate.sidecar.settings import SETTINGS
+from tiergate.sidecar.state import State
+from tiergate.sidecar.watch import LOOK_EVERY
+
+PAGE = ROOT / "docs" / "explanation" / "consistency-and-failure-modes.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def test_the_bounds_on_the_page_are_in_force() -> None:
+    """Each row of the table of bounds has the numbers of the code, and no row is missing or too many."""
+    kept, wire, mib = CacheLimits(), WireLimits(), 2**20
+    queue = inspect.signature(DecisionLog).parameters["capacity"].default
+    expected = {
+        "subjects kept by the engine": f"{kept.subjects:,} and {kept.subject_bytes // mib} MiB",
+        "slices kept": f"{kept.slices:,} and {kept.slice_bytes // mib} MiB",
+        "decisions kept": f"{kept.decisions:,} and {kept.decision_bytes // mib} MiB",
+        "entitlements of item versions kept": f"{DEFAULT_KEPT_ENTITLEMENTS:,}",
+        "remembered answers, and lists of entitlements": f"{decider.DEFAULT_MEMO_BYTES // mib} MiB together",
+        "remembered requests of each listener": f"{quickpath.DEFAULT_MEMO_BYTES // mib} MiB",
+        "decision log, waiting to be written": f"{queue:,} records",
+        "checks of one `POST /v1/checks`": f"{MAX_CHECKS:,}",
+        "the head of a request": f"{wire.head_bytes // 2**10} KiB and {wire.head_fields} fields",
+        "the body of a request": "`--max-body`",
+        "connections": "`--max-connections`",
+        "YAML or JSON file": (
+            f"{MAX_FILE_BYTES // mib} MiB; subjects in NDJSON have no bound but {MAX_LINE_BYTES // mib} MiB for a line"
+        ),
+        "problems of one load in `/status`": f"{MOST_PROBLEMS}, and all are counted",
+    }
+    table = TEXT.partition("| what | bound |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert dict(re.findall(r"^\| (.+?) \| (.+?) \|$", table, re.MULTILINE)) == expected
+
+
+def test_the_times_on_the_page_are_in_force() -> None:
+    """When a file is read, looked at, and tried again is what the code does."""
+    assert f"unchanged for {filemode._SETTLE:g} s" in TEXT
+    assert f"not changed for {filemode._SETTLE:g} s" in TEXT
+    assert LOOK_EVERY == 1
+    assert f"tried again after {filemode._FIRST_RETRY:g} s" in TEXT
+    assert filemode._LAST_RETRY == 60
+
+
+def test_the_metrics_on_the_page_exist() -> None:
+    """Whatever it says to watch can be watched."""
+    state = State(lambda: BEGINNING)
+    shown = exposition(registry(Metrics(), state)).decode()
+    named = {re.match(r"tiergate_\w+", span) for span in spans(PAGE)}
+    assert {match[0] for match in named if match and f"# TYPE {match[0].removesuffix('_total')}" not in shown} == set()
+
+
+def test_the_settings_on_the_page_exist() -> None:
+    """Each flag that it names is one of the sidecar's."""
+    named = {match[0] for span in spans(PAGE) if (match := re.match(r"--[a-z-]+", span))}
+    assert named - {setting.flag for setting in SETTINGS} == set()
