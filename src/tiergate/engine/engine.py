@@ -18,7 +18,7 @@ from tiergate.engine.contexts import context_json
 from tiergate.engine.entities import EntityFactory, lean_principal, principal_entities, principal_uid, user_parents
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
 from tiergate.engine.holdings import Holdings, hold
-from tiergate.engine.questions import ACTIONS, Question, read_question
+from tiergate.engine.questions import Question, read_question
 from tiergate.engine.slices import Slice, Slices
 from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
 from tiergate.errors import OperatorError
@@ -35,6 +35,7 @@ from tiergate.model import (
     from_units,
 )
 from tiergate.model.checks import PRECEDENCE
+from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,9 @@ import msgspec
 from tiergate.cedar import parse_policies, split_policies, with_id
 from tiergate.engine.contexts import context_json
 from tiergate.engine.entities import principal_entities
-from tiergate.engine.questions import ACTIONS, read_question
+from tiergate.engine.questions import read_question
 from tiergate.model import Decision, Instant, format_instant
+from tiergate.model.features import ACTIONS
 from tiergate.naming import policy_id, rule_id
 
 if TYPE_CHECKING:

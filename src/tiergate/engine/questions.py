@@ -14,15 +14,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Check, Feature, Number
 
-__all__ = ["ACTIONS", "Question", "default_amount", "read_question"]
-
-ACTIONS: dict[FeatureType, str] = {
-    FeatureType.SWITCH: "use",
-    FeatureType.QUANTITY: "consume",
-    FeatureType.RANGE: "set",
-    FeatureType.CUSTOM: "choose",
-}
-"""The Cedar action that a check of each type asks for."""
+__all__ = ["Question", "default_amount", "read_question"]
 
 _FIELDS = ("amount", "used", "user_used", "value", "level")
 

@@ -16,9 +16,9 @@ import msgspec
 
 from tiergate.cedar import Link, PolicyGroup, Scope, ScopeOp, Uid, parse_policies
 from tiergate.engine.caches import BoundedCache
-from tiergate.engine.questions import ACTIONS
 from tiergate.errors import BundleError
 from tiergate.model import Reason
+from tiergate.model.features import ACTIONS
 from tiergate.naming import policy_id, rule_id
 
 if TYPE_CHECKING:
