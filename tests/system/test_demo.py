@@ -14,6 +14,7 @@ import pytest
 
 from tiergate.cli.story import STORY
 from tiergate.client import Sidecar
+from tiergate.errors import SidecarUnreachableError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -121,8 +122,9 @@ def test_at_a_terminal_the_sidecar_listens_on_and_follows_the_files(tmp_path: Pa
 def test_a_demo_that_is_terminated_leaves_no_sidecar_behind(tmp_path: Path) -> None:
     """SIGTERM ends the sidecar with the demo."""
     with Terminal(tmp_path) as terminal:
-        terminal.read_to("Ctrl-C ends it.")
+        url, _ = listening(terminal.read_to("Ctrl-C ends it."))
         terminal.process.terminate()
-        terminal.read_to("ended")
         assert terminal.process.wait(30) == 128 + signal.SIGTERM
+    with closing(Sidecar(url)) as sidecar, pytest.raises(SidecarUnreachableError):
+        sidecar.check("ada", "movies")
     assert list(tmp_path.iterdir()) == []

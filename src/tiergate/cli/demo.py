@@ -71,7 +71,7 @@ def demo(
             _invite(sample, api, probes)
             sidecar.let_log()
             try:
-                sidecar.process.wait()
+                sidecar.wait()
             except KeyboardInterrupt:
                 return
             raise OperatorError("the sidecar has ended")

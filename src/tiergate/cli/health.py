@@ -1,7 +1,7 @@
-"""`tiergate health`: ask a sidecar's probe port, for images that have no other client.
+"""Asking a sidecar's probe port, for images that have no other client: `tiergate health`.
 
-Also runs as `python -m tiergate.cli.health`, which imports nothing but the standard library and ends within some tens
-of milliseconds: a container's health check runs it every few seconds.
+Runs as `python -m tiergate.cli.health` too, which imports nothing but the standard library and ends within some tens of
+milliseconds: a container's health check runs it every few seconds. The command with its options is in `sidecar`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,17 @@ import http.client
 import os
 import sys
 
-__all__ = ["ask", "health"]
+__all__ = ["ask", "probe_port"]
 
 _PORT = 8438
+_TIMEOUT = 2.0
 _READY, _NOT_READY, _USAGE, _UNREACHABLE = 0, 1, 2, 5
 
 
-def health(host: str = "127.0.0.1", port: int = 0, timeout: float = 2.0, *, live: bool = False) -> None:
-    """Say whether the sidecar on this machine can decide (or, with `--live`, whether it runs at all).
-
-    The port is that of the probes; without one, `TIERGATE_PROBE_PORT`, else 8438. Ends with 0 for yes, 1 for no, and 5
-    where nothing answers.
-    """
+def probe_port() -> int:
+    """The port that the environment says, else the usual one."""
     given = os.environ.get("TIERGATE_PROBE_PORT", "")
-    code, said = ask(host, port or (int(given) if given.isdecimal() else _PORT), timeout, live=live)
-    sys.stdout.write(said + "\n")
-    raise SystemExit(code)
+    return int(given) if given.isdecimal() else _PORT
 
 
 def ask(host: str, port: int, timeout: float, *, live: bool = False) -> tuple[int, str]:
@@ -49,4 +44,6 @@ if __name__ == "__main__":
     if set(sys.argv[1:]) - {"--live"}:
         sys.stderr.write("usage: python -m tiergate.cli.health [--live]\n")
         raise SystemExit(_USAGE)
-    health(live="--live" in sys.argv[1:])
+    code, said = ask("127.0.0.1", probe_port(), _TIMEOUT, live="--live" in sys.argv[1:])
+    sys.stdout.write(said + "\n")
+    raise SystemExit(code)

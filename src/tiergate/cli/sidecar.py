@@ -1,6 +1,6 @@
 """`tiergate sidecar`: serve decisions on this machine. Its options are the table of the sidecar's settings.
 
-`tiergate health`, which asks it how it is, is made here too: its own module must not import typer.
+`tiergate health`, which asks it how it is, is made here too, because the module `health` must not import typer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from tiergate.cli.health import health
 from tiergate.sidecar.settings import SETTINGS, Setting
 
 __all__ = ["app", "sidecar"]
@@ -69,4 +68,8 @@ def ask_health(
     live: Annotated[bool, typer.Option("--live", help="Ask whether it runs, not whether it can decide.")] = False,
 ) -> None:
     """Say whether a sidecar can decide: 0 is yes, 1 is no, 5 is that nothing answers."""
-    health(host, port, timeout, live=live)
+    from tiergate.cli.health import ask, probe_port
+
+    code, said = ask(host, port or probe_port(), timeout, live=live)
+    typer.echo(said)
+    raise typer.Exit(code)

@@ -23,6 +23,7 @@ __all__ = ["SidecarProcess", "claim_ports", "started"]
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
 _POLL = 0.05
+_SLICE = 0.5
 
 
 def claim_ports(port: int) -> tuple[int, int]:
@@ -73,10 +74,11 @@ class SidecarProcess:
             return
         for line in self.process.stderr:
             with self._lock:
-                if self._held is None:
-                    sys.stderr.write(line)
-                else:
+                if self._held is not None:
                     self._held.append(line)
+                    continue
+            with suppress(OSError):  # a terminal that is gone: the log is read on, so that the sidecar can end
+                sys.stderr.write(line)
 
     def logged(self) -> str:
         """What it has logged, while its log is held back."""
@@ -103,6 +105,15 @@ class SidecarProcess:
                 return
             time.sleep(_POLL)
         raise ReplicaError(f"the sidecar did not get ready in {_START_TIMEOUT:.0f} seconds:\n{self.logged()}")
+
+    def wait(self) -> None:
+        """Wait until it ends by itself.
+
+        In slices: a signal that comes just before a wait without end would be noticed after it only.
+        """
+        while self.process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_SLICE)
 
     def end(self) -> None:
         """End it, and wait until it has."""
