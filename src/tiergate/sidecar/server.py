@@ -21,11 +21,14 @@ import structlog
 import uvloop
 
 from tiergate import __version__
+from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
+from tiergate.model import Reason
 from tiergate.sidecar.api import api
 from tiergate.sidecar.data_directory import DataDirectory
+from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES as DECIDER_BYTES
 from tiergate.sidecar.decider import Decider
-from tiergate.sidecar.decisionlog import DecisionLog, LogRules
+from tiergate.sidecar.decisionlog import DecisionLog, LogRules, Mask
 from tiergate.sidecar.filemode import FileMode
 from tiergate.sidecar.listener import Listener
 from tiergate.sidecar.logs import configure_logs
@@ -33,8 +36,10 @@ from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.probes import probes
 from tiergate.sidecar.protections import Access
 from tiergate.sidecar.protocol import WireLimits, protocol_class
+from tiergate.sidecar.quickpath import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
 from tiergate.sidecar.quickpath import QuickPath
 from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
+from tiergate.sidecar.settings import Settings
 from tiergate.sidecar.sockets import UnixListener, bind_tcp, url_of
 from tiergate.sidecar.sources import Sources
 from tiergate.sidecar.state import State
@@ -45,7 +50,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Instant
-    from tiergate.sidecar.settings import Settings
 
 __all__ = ["run"]
 
@@ -57,7 +61,8 @@ _COLLECT_AFTER: Final = (10_000, 20, 50)
 _PROBE_CONNECTIONS: Final = 256
 _PROBE_SHUTDOWN: Final = 1.0
 
-_TOKEN: Final = re.compile(rb"[!-~]{16,}")
+_SECRET: Final = re.compile(rb"[!-~]{16,}")
+_LONGEST_KEY: Final = 64
 
 _log = structlog.get_logger(__name__)
 
@@ -83,7 +88,7 @@ class _Sidecar:
     def __init__(self, settings: Settings, opened: ExitStack) -> None:
         """Open what can fail: sockets, the data directory, the decision log. `opened` closes it."""
         self._settings = settings
-        self._token = None if settings.token_file is None else _read_token(settings.token_file)
+        self._token = None if settings.token_file is None else _read_secret(settings.token_file, "token-file")
         self._tcp = _bind(settings.host, settings.port, opened)
         self._probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
         self._unix = _bind_unix(settings, opened)
@@ -91,10 +96,15 @@ class _Sidecar:
         opened.callback(directory.close)
         self._decisions = _open_decision_log(settings, opened)
         self._state = State(_now)
-        self._files = FileMode(_sources(settings), directory, self._state)
+        self._files = FileMode(_sources(settings), directory, self._state, limits=_limits(settings.cache_size))
         self._state.report = self._files.report
         self._metrics = Metrics()
-        self._decider = Decider(self._state, self._metrics, log=self._decisions)
+        self._decider = Decider(
+            self._state,
+            self._metrics,
+            log=self._decisions,
+            memo_bytes=int(DECIDER_BYTES * _share(settings.cache_size)),
+        )
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
         self._probes = self._probe_listener()
         self._end = asyncio.Event()
@@ -119,6 +129,8 @@ class _Sidecar:
             for listener in self._listeners:
                 listener.end()
             await asyncio.wait([following, *serving])
+            if self._decisions is not None:
+                await asyncio.to_thread(self._decisions.close)
             self._probes.end()
             await probing
         _log.info("ended")
@@ -143,7 +155,8 @@ class _Sidecar:
         self, name: str, access: Access, sockets: list[socket.socket], leave: Callable[[], None] = lambda: None
     ) -> Listener:
         settings = self._settings
-        quick = QuickPath(self._decider, name, max_body=settings.max_body)
+        memo_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
+        quick = QuickPath(self._decider, name, memo_bytes=memo_bytes, max_body=settings.max_body)
         limits = WireLimits(head_timeout=settings.request_timeout, connections=settings.max_connections)
         return Listener(
             api(self._decider, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
@@ -229,7 +242,18 @@ def _bind_unix(settings: Settings, opened: ExitStack) -> UnixListener | None:
 def _open_decision_log(settings: Settings, opened: ExitStack) -> DecisionLog | None:
     if settings.decision_log is None:
         return None
-    log = DecisionLog(settings.decision_log, LogRules(sample=settings.decision_log_sample))
+    rules = LogRules(
+        sample=settings.decision_log_sample,
+        allowed={"all": None, "allowed": True, "denied": False}[settings.decision_log_outcome],
+        reasons=frozenset(Reason(reason) for reason in settings.decision_log_reason),
+        features=frozenset(settings.decision_log_feature),
+        subject=Mask(settings.decision_log_subject),
+        user=Mask(settings.decision_log_user),
+        key=os.urandom(32)
+        if settings.decision_log_key_file is None
+        else _read_secret(settings.decision_log_key_file, "decision-log-key-file")[:_LONGEST_KEY],
+    )
+    log = DecisionLog(settings.decision_log, rules, capacity=settings.decision_log_queue)
     try:
         log.start()
     except OSError as error:
@@ -238,16 +262,28 @@ def _open_decision_log(settings: Settings, opened: ExitStack) -> DecisionLog | N
     return log
 
 
-def _read_token(path: Path) -> bytes:
-    """The token of a file: its one line.
+def _read_secret(path: Path, setting: str) -> bytes:
+    """The secret that a file holds as its one line.
 
     Raises:
-        SettingsError: the file cannot be read, or holds no token.
+        SettingsError: the file cannot be read, or holds none.
     """
     try:
-        token = path.read_bytes().strip()
+        secret = path.read_bytes().strip()
     except OSError as error:
-        raise SettingsError("token-file", f"`{path}` cannot be read: {error.strerror}") from None
-    if _TOKEN.fullmatch(token) is None:
-        raise SettingsError("token-file", f"`{path}` must hold one token of at least 16 visible ASCII characters")
-    return token
+        raise SettingsError(setting, f"`{path}` cannot be read: {error.strerror}") from None
+    if _SECRET.fullmatch(secret) is None:
+        raise SettingsError(setting, f"`{path}` must hold one line of at least 16 visible ASCII characters")
+    return secret
+
+
+def _limits(size: int) -> CacheLimits:
+    """The engine's part of the memory for what is remembered."""
+    usual = CacheLimits()
+    share = _share(size)
+    return CacheLimits(**{name: max(1, int(getattr(usual, name) * share)) for name in usual.__struct_fields__})
+
+
+def _share(size: int) -> float:
+    """What part of the usual memory for what is remembered this is."""
+    return size / Settings().cache_size

@@ -124,15 +124,15 @@ def _show_decimal(value: float) -> str:
     return str(int(value)) if math.floor(value) == value else str(value)
 
 
-def choice(*words: str) -> Kind[str]:
-    """One of some words."""
+def choice(*words: str, word: str = "") -> Kind[str]:
+    """One of some words; `word` says what they are, where they are too many to list."""
 
     def read(text: str) -> str:
         if text not in words:
-            raise ValueError("must be one of " + ", ".join(f"`{word}`" for word in words))
+            raise ValueError("must be one of " + ", ".join(f"`{one}`" for one in words))
         return text
 
-    return Kind("|".join(words), read)
+    return Kind(word or "|".join(words), read)
 
 
 TEXT: Kind[str] = Kind("text", _read_text)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - the table is made from the annotations
 from typing import Annotated, Any, Final
 
+from tiergate.model import Reason
 from tiergate.sidecar.setting_kinds import (
     BOOLEAN,
     BYTES,
@@ -37,6 +38,7 @@ _LISTENS: Final = "Where it listens"
 _MAY_ASK: Final = "Who may ask"
 _BOUNDS: Final = "Bounds"
 _LOGS: Final = "Logs"
+_DECISION_LOG: Final = "The decision log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,10 @@ class Settings:
         float, _Row(_BOUNDS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
     ] = 10.0
 
+    cache_size: Annotated[
+        int, _Row(_BOUNDS, BYTES, "The memory for everything that is remembered to answer faster, about.")
+    ] = 168 * 1024**2
+
     log_format: Annotated[
         str, _Row(_LOGS, choice("auto", "console", "json"), "`auto` is `console` at a terminal, else `json`.")
     ] = "auto"
@@ -151,9 +157,48 @@ class Settings:
     ] = "info"
     decision_log: Annotated[
         str | None,
-        _Row(_LOGS, TEXT, "Where decisions are logged, one JSON object a line: a file, or `-` for standard output."),
+        _Row(
+            _DECISION_LOG,
+            TEXT,
+            "Where decisions are logged, one JSON object a line: a file, or `-` for standard output.",
+        ),
     ] = None
-    decision_log_sample: Annotated[float, _Row(_LOGS, SHARE, "The share of the decisions that is logged.")] = 1.0
+    decision_log_sample: Annotated[float, _Row(_DECISION_LOG, SHARE, "The share of the decisions that is logged.")] = (
+        1.0
+    )
+    decision_log_outcome: Annotated[
+        str, _Row(_DECISION_LOG, choice("all", "allowed", "denied"), "Which decisions are logged.")
+    ] = "all"
+    decision_log_reason: Annotated[
+        tuple[str, ...],
+        _Row(_DECISION_LOG, choice(*Reason, word="reason"), "Log only decisions with this reason."),
+    ] = ()
+    decision_log_feature: Annotated[
+        tuple[str, ...], _Row(_DECISION_LOG, TEXT, "Log only decisions about this feature.")
+    ] = ()
+    decision_log_subject: Annotated[
+        str,
+        _Row(
+            _DECISION_LOG,
+            choice("keep", "hash", "drop"),
+            "What is written of customers and subscriptions: their ids, a keyed hash of each, or nothing.",
+        ),
+    ] = "keep"
+    decision_log_user: Annotated[str, _Row(_DECISION_LOG, choice("keep", "hash", "drop"), "The same for users.")] = (
+        "keep"
+    )
+    decision_log_key_file: Annotated[
+        Path | None,
+        _Row(
+            _DECISION_LOG,
+            PATH,
+            "A file with the key of these hashes, so that they are the same in every process. Without it, each process "
+            "makes one of its own.",
+        ),
+    ] = None
+    decision_log_queue: Annotated[
+        int, _Row(_DECISION_LOG, COUNT, "How many decisions may wait to be written; further ones are dropped, counted.")
+    ] = 50_000
 
 
 def _table() -> tuple[Setting, ...]:
