@@ -300,8 +300,9 @@ def amount_of(feature: Document, asked: Document) -> Decimal:
     if not batch:
         return Decimal(1)
     step = Decimal(batch.get("increment", Decimal(1).scaleb(-feature.get("scale", 0))))
-    steps = Decimal(batch.get("minimum", step)) // step
-    return steps * step if steps * step >= batch.get("minimum", step) else (steps + 1) * step
+    least = Decimal(batch.get("minimum", 1))
+    steps = least // step
+    return steps * step if steps * step >= least else (steps + 1) * step
 
 
 def entitlement(feature: Document, total: Decimal, asked: Document) -> Document:

@@ -80,12 +80,14 @@ def _quantity(check: Check, feature: Feature) -> Question:
 
 
 def default_amount(feature: Feature) -> int:
-    """The amount of a check that names none: one whole unit, or the least amount that the batch allows."""
-    minimum, increment = feature.batch.minimum, feature.batch.increment
-    if minimum is None and increment is None:
-        return int(10**feature.scale)
-    step = increment or 1
-    return int(-(-(minimum or step) // step) * step)
+    """The amount of a check that names none: the minimum amount, or one whole unit where there is no minimum.
+
+    Where the batch has an increment, the next whole multiple of it, so that the amount is one that can be taken.
+    """
+    batch = feature.batch
+    least = int(10**feature.scale) if batch.minimum is None else batch.minimum
+    step = batch.increment or 1
+    return -(-least // step) * step
 
 
 def _units(field: str, number: Number, feature: Feature) -> int:
