@@ -70,3 +70,11 @@ def test_a_near_miss_is_told_from_a_far_one() -> None:
     assert naming.nearest("movise", ["move", "movies", "seats"]) == "movies"
     assert naming.nearest("zebra", ["seats", "movies"]) is None
     assert naming.nearest("x", []) is None
+
+
+def test_a_near_miss_is_found_among_thousands() -> None:
+    """Whether it is in the beginning or in the end of the word, the likely id is the one that is otherwise alike."""
+    known = [f"feature-{number:05}-seats" for number in range(10_000)]
+    assert naming.nearest("featrue-04711-seats", known) == "feature-04711-seats"
+    assert naming.nearest("feature-04711-saets", known) == "feature-04711-seats"
+    assert naming.nearest("zebra", known) is None

@@ -39,9 +39,11 @@ class Consistency:
         # By subscription: the hash of its customer's id, and a bound of its totals.
         self._holders = array("q")
         self._totals = array("q")
+        self._count = 0
 
     def note(self, record: Record) -> None:
         """Take note of a record; of one with problems, of its id, where that can be read."""
+        self._count += 1
         subject = record.subject
         if subject is None:
             id_ = _written(record, "id")
@@ -65,7 +67,7 @@ class Consistency:
         large = self._large() if sum(self._totals) > MAX_TOTAL_UNITS else set()
         if not (twice or twice_subscriptions or missing or large):
             return None
-        return Doubts(self._bounds, twice, twice_subscriptions, missing, large)
+        return Doubts(self._bounds, twice, twice_subscriptions, missing, large, self._count)
 
     def _large(self) -> set[int]:
         """Customers whose subscriptions together could pass the largest total, by the cheap bound."""
@@ -85,16 +87,19 @@ class Doubts:
         subscriptions: set[int],
         missing: set[int],
         large: set[int],
+        count: int,
     ) -> None:
         self._bounds = bounds
         self._twice = {True: customers, False: subscriptions}
         self._first: dict[tuple[bool, str], Position] = {}
         self._missing = missing
         self._large = large
+        self._left = count
         self._totals: dict[str, tuple[Position, Totals]] = {}
 
     def settle(self, record: Record, log: ProblemLog) -> None:
         """Look at one record again."""
+        self._left -= 1
         id_ = _written(record, "id")
         if id_ is not None and hash(id_) in self._twice[record.is_customer]:
             self._settle_twice(record, id_, log)
@@ -118,8 +123,11 @@ class Doubts:
         where = f"line {first[1]}" if first[0] == position[0] else f"{first[0]}, line {first[1]}"
         log.add(position, "duplicate-id", f"the {kind} `{id_}` exists already, in {where}")
 
-    def settle_totals(self, log: ProblemLog) -> None:
-        """Report the totals that are too large, when all records have been looked at again."""
+    def finish(self, file: str, log: ProblemLog) -> None:
+        """Report what shows when all records have been looked at again: totals, and that they were not all there."""
+        if self._left:
+            message = "has problems that cannot be placed: it changed while it was read, or is a pipe"
+            log.add((file, 0, 0), "changed-file", message)
         for customer, (position, totals) in self._totals.items():
             for message in totals.excess():
                 log.add(position, "total-too-large", f"all subscriptions of `{customer}` together: {message}")

@@ -6,13 +6,12 @@ the whole load fail. Nothing that was written is dropped silently: unknown keys 
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.catalog.document import BROKEN, Broken, Listing, Mapping, Node, describe, shorten
 from tiergate.model import Instant, Number, parse_instant, to_units
-from tiergate.naming import ID, ID_RULE
+from tiergate.naming import ID, ID_RULE, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -41,7 +40,7 @@ MAX_PROSE = 10_000
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MAX_SUGGESTIONS = 200
+_MAX_SUGGESTIONS = 100
 
 _Choice = TypeVar("_Choice", bound="StrEnum")
 
@@ -50,8 +49,8 @@ def suggestion(word: str, known: Collection[str], report: Report) -> str:
     """`, did you mean …?` where one of `known` is near; nothing otherwise, or after many problems, since it is slow."""
     if report.count > _MAX_SUGGESTIONS:
         return ""
-    near = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.7)
-    return f", did you mean `{near[0]}`?" if near else ""
+    near = nearest(word[:MAX_LINE], known)
+    return f", did you mean `{shorten(near)}`?" if near else ""
 
 
 def id_of(node: Node, place: int, report: Report) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import BROKEN, Node, Source, describe
@@ -40,17 +41,22 @@ def expand_paths(paths: Sequence[Path], endings: frozenset[str], log: ProblemLog
 
     Hidden files and tests (`*_test.yaml`) of a folder are left out; a folder without any file is a problem.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
-        if not path.is_dir():
-            found.setdefault(path.resolve(), path)
-            continue
-        inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in endings and _is_meant(file)]
-        if not inside:
-            log.add((str(path), 0, 0), "empty-folder", f"the folder holds no {', '.join(sorted(endings))} file")
-        for file in inside:
-            found.setdefault(file.resolve(), file)
+        for file in _inside(path, endings, log) if path.is_dir() else [path]:
+            found.setdefault(os.path.realpath(file), file)
     return list(found.values())
+
+
+def _inside(folder: Path, endings: frozenset[str], log: ProblemLog) -> list[Path]:
+    try:
+        files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in endings and _is_meant(file)]
+    except OSError as error:
+        log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
+        return []
+    if not files:
+        log.add((str(folder), 0, 0), "empty-folder", f"the folder holds no {', '.join(sorted(endings))} file")
+    return files
 
 
 def _is_meant(file: Path) -> bool:
@@ -61,12 +67,12 @@ def read_text(path: Path, log: ProblemLog) -> str | None:
     """The text of a file, or nothing after a problem."""
     file = str(path)
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MAX_FILE_BYTES else b""
+        with path.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         log.add((file, 0, 0), "unreadable-file", explain_os_error(error))
         return None
-    if size > MAX_FILE_BYTES:
+    if len(content) > MAX_FILE_BYTES:
         log.add((file, 0, 0), "too-large", f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB: split it")
         return None
     return decode(content, file, log)

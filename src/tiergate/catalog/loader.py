@@ -55,7 +55,7 @@ def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
     loader = _Loader(log)
     files = expand_paths(paths, CATALOG_ENDINGS, log)
     if not files and not log.count:
-        log.add(("", 0, 0), "no-files", "no catalog file was named")
+        log.add(("catalog", 0, 0), "no-files", "no file was named")
     for path in files:
         loader.read_file(path)
     catalog = loader.build()

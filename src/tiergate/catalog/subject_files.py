@@ -7,6 +7,7 @@ read once more, to be sure and to say where.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.consistency import Consistency
@@ -19,7 +20,6 @@ from tiergate.model import Customer, SubjectRecord, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tiergate.catalog.bounds import Bounds
     from tiergate.model import CatalogIndex
@@ -44,7 +44,7 @@ def read_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) ->
     log = ProblemLog(MAX_PROBLEMS)
     files = expand_paths(paths, SUBJECTS_ENDINGS, log)
     if not files and not log.count:
-        log.add(("", 0, 0), "no-files", "no subjects file was named")
+        log.add(("subjects", 0, 0), "no-files", "no file was named")
     reader = SubjectReader(index, bounds)
     records = Records(reader, log)
     consistency = Consistency(bounds)
@@ -57,10 +57,10 @@ def read_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) ->
     if doubts:
         # Everything that a record has wrong by itself is reported already.
         again = Records(reader, ProblemLog(0))
-        for path in files:
+        for path in filter(Path.is_file, files):  # a pipe has nothing more to say
             for record in again.read(path, placed=True):
                 doubts.settle(record, log)
-        doubts.settle_totals(log)
+        doubts.finish(str(files[0]), log)
     log.raise_any(SubjectsError)
 
 

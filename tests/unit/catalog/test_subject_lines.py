@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +168,19 @@ def test_lines_are_read_in_bounded_memory(catalog: Catalog, tmp_path: Path) -> N
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak / (2 * count) < 100
+
+
+def test_a_pipe_is_read_once(catalog: Catalog, tmp_path: Path) -> None:
+    """What cannot be read again to settle a doubt is refused, never accepted in doubt."""
+    path = tmp_path / "s.ndjson"
+    os.mkfifo(path)
+
+    writer = Thread(target=path.write_text, args=[f"{CUSTOMER}\n{CUSTOMER}\n"])
+    writer.start()
+    with pytest.raises(SubjectsError) as caught:
+        list(read_subjects([path], catalog.index(), Bounds.of(catalog)))
+    writer.join()
+    assert [problem.code for problem in caught.value.problems] == ["changed-file"]
 
 
 LINES = st.recursive(
