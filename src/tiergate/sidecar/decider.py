@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.engine import decision_json
-from tiergate.errors import CheckError, RequestError, TiergateError
+from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
 from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply, problem_reply
 from tiergate.sidecar.requests import locate, read_check
+from tiergate.sidecar.suggestions import Suggestions
 
 if TYPE_CHECKING:
     from tiergate.model import Decision, Instant
@@ -46,6 +47,7 @@ _logger = logging.getLogger(__name__)
 _SHARE_OF_CHECKS = 0.75
 _SAID_AGAIN_AFTER = 60_000
 _MOST_SAID = 1_000
+_MOST_SHOWN = 200
 
 
 class Answer:
@@ -92,6 +94,8 @@ class Decider:
         self._ids = itertools.count(1)
         self._id_prefix = os.urandom(5).hex().encode()
         self._said: dict[str, Instant] = {}
+        self._suggestions = Suggestions(())
+        self.forget()
         state.subscribe(self.forget)
         metrics.sizes["answers"] = lambda: (len(self.answers), self.answers.size)
         metrics.sizes["entitlements"] = lambda: (len(self.listings.memo), self.listings.memo.size)
@@ -102,6 +106,8 @@ class Decider:
         """Forget every remembered answer."""
         self.answers.clear()
         self.listings.memo.clear()
+        current = self.state.current
+        self._suggestions = Suggestions(current.engine.index.features if current is not None else ())
 
     def next_id(self) -> bytes:
         """A decision id that no other answer of this process has, nor, by its random part, one of another's."""
@@ -152,7 +158,10 @@ class Decider:
             RequestError: it is no JSON.
             CheckError, UnknownFeatureError: it is no check of this catalog.
         """
-        decision = generation.engine.decide(read_check(body, at), now)
+        check = read_check(body, at)
+        if check.feature not in generation.engine.index.features:
+            raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
+        decision = generation.engine.decide(check, now)
         stale_at = self.state.stale_at
         start, until = decision.start, decision.until
         stale = now >= stale_at

@@ -328,6 +328,8 @@ class SidecarProtocol(HttpToolsProtocol):
         cycle.transport = _Wire(self)  # type: ignore[assignment]
         if self._surplus:
             cycle.keep_alive = False
+            self.metrics.count_request("other", 503)
+            self.metrics.count_problem("too-many-connections")
 
     def _take_absolute_target(self) -> None:
         """Read `http://host/path`, whose host stands in place of the header's (RFC 9112, section 3.2.2)."""

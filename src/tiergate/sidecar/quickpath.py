@@ -25,7 +25,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tiergate.sidecar.memo import SLOT, Memo
-from tiergate.sidecar.replies import NO_CONTEXT, Context, is_safe_token, wire
+from tiergate.sidecar.replies import NO_CONTEXT, Context, make_context, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,10 +139,7 @@ class QuickPath:
             if len(found) != len(parts) // 3:
                 return None
             announced = found.get(b"content-length", b"")
-            request_id = found.get(b"x-request-id")
-            if request_id is not None and not is_safe_token(request_id):
-                request_id = None
-            context = Context(request_id, found.get(b"traceparent"), found.get(b"tracestate"))
+            context = make_context(found)
         if not announced.isdigit() or int(announced) != length or length > self._max_body:
             return None
         reply = head.endpoint(segment[end:], context)

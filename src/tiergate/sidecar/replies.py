@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tiergate.sidecar.problems import MEDIA_TYPE, document, problem_headers, render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.types import Send
@@ -31,7 +31,7 @@ __all__ = [
     "Reply",
     "context_of",
     "headers",
-    "is_safe_token",
+    "make_context",
     "problem_reply",
     "send_reply",
     "wire",
@@ -40,6 +40,8 @@ __all__ = [
 JSON = b"application/json"
 
 _TOKEN = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
+_PRINTABLE = re.compile(rb"[ -~]{1,512}")
+_CONTEXT_HEADERS = frozenset({b"x-request-id", b"traceparent", b"tracestate"})
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode("ascii")) for status in http.HTTPStatus
 }
@@ -73,23 +75,29 @@ class Reply(NamedTuple):
     slug: str | None = None
 
 
-def is_safe_token(value: bytes) -> bool:
-    """Say whether a request's id may be echoed: 1 to 128 letters, digits and `._~:/+=@-`."""
-    return _TOKEN.fullmatch(value) is not None
-
-
 def context_of(pairs: Iterable[tuple[bytes, bytes]]) -> Context:
-    """Read the context from headers, their names in lower case. One that is given twice is not believed."""
-    found: dict[bytes, bytes | None] = {}
+    """Read the context from headers, their names in lower case. What is given twice, or unsafe, is left out."""
+    found: dict[bytes, bytes] = {}
     for name, value in pairs:
-        if name in (b"x-request-id", b"traceparent", b"tracestate"):
-            found[name] = None if name in found else value
-    if not found:
-        return NO_CONTEXT
-    request_id = found.get(b"x-request-id")
-    if request_id is not None and not is_safe_token(request_id):
-        request_id = None
-    return Context(request_id, found.get(b"traceparent"), found.get(b"tracestate"))
+        if name in _CONTEXT_HEADERS:
+            found[name] = b"" if name in found else value
+    return make_context(found) if found else NO_CONTEXT
+
+
+def make_context(found: Mapping[bytes, bytes]) -> Context:
+    """Make a context of header values, without those that are not safe to echo or to log.
+
+    An id is safe that is 1 to 128 letters, digits and `._~:/+=@-`; the others, where they are printable and not long.
+    """
+    return Context(
+        _safe(found.get(b"x-request-id"), _TOKEN),
+        _safe(found.get(b"traceparent"), _PRINTABLE),
+        _safe(found.get(b"tracestate"), _PRINTABLE),
+    )
+
+
+def _safe(value: bytes | None, form: re.Pattern[bytes]) -> bytes | None:
+    return value if value is not None and form.fullmatch(value) else None
 
 
 def problem_reply(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
