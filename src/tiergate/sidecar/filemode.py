@@ -111,6 +111,8 @@ class FileMode:
         try:
             outcome = await self._load()
         except (OperatorError, OSError) as error:
+            # What could not be opened is not what it was when it was proved: the retry proves it, and makes it anew.
+            self._proved = False
             outcome = Outcome(error=str(error))
         except Exception as error:  # noqa: BLE001 - the edge of the work
             # What is in force goes on answering, and this is logged, counted and tried again.

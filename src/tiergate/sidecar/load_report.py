@@ -13,13 +13,14 @@ from tiergate.sidecar.state import SourceReport, StatusReport
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.model import Instant
+    from tiergate.model import Instant, Problem
     from tiergate.sidecar.load_job import Outcome
     from tiergate.sidecar.sources import FileStamp, Sources
 
 __all__ = ["LoadReport"]
 
 _LOGGED_PROBLEMS: Final = 20
+_IN_THE_LOG: Final = "what is wrong may name a customer, so that it stands in the log alone"
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +47,8 @@ class LoadReport:
     def end(self, outcome: Outcome, seconds: float, now: Instant, *, serving: bool) -> None:
         """A load ended at `now` after `seconds`; `serving`: there is something in force, whatever it came to."""
         error = _summary(outcome)
-        status = replace(self.status, loading=False, error=error, problems=outcome.problems)
+        open_ = replace(outcome, problems=tuple(self._unnamed(problem) for problem in outcome.problems))
+        status = replace(self.status, loading=False, error=_summary(open_), problems=open_.problems)
         if error is None:
             self.status = replace(status, loads=status.loads + 1, loaded_at=now, load_seconds=round(seconds, 3))
             _log.info("loaded", seconds=round(seconds, 3))
@@ -59,6 +61,12 @@ class LoadReport:
             error=error,
             in_force="the last good state" if serving else "nothing: no check can be decided until this is mended",
         )
+
+    def _unnamed(self, problem: Problem) -> Problem:
+        """A problem as it may be told to whoever asks on the probe port: nothing of what a subjects file says."""
+        if problem.file not in self._sources.subjects:
+            return problem
+        return replace(problem, message=_IN_THE_LOG)
 
 
 def _summary(outcome: Outcome) -> str | None:

@@ -228,6 +228,20 @@ def test_a_broken_edit_keeps_the_last_good_state(files: Files) -> None:
     asyncio.run(scenario())
 
 
+def test_the_report_says_nothing_of_what_a_subjects_file_says(files: Files) -> None:
+    """The place of a problem in one, without its words: they may name a customer, and the probe port is open."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            files.write(files.subjects, subjects_text("acme").replace("customer: acme", "customer: secretcorp"))
+            report = await now.failure()
+            assert [problem.file for problem in report.problems] == [str(files.subjects)]
+            assert "secretcorp" not in f"{report.error} {report.problems}"
+
+    asyncio.run(scenario())
+
+
 def test_subjects_are_followed_while_the_catalog_is_broken(files: Files) -> None:
     """A customer who leaves is gone, whatever else is wrong."""
 
@@ -424,6 +438,24 @@ def test_damage_under_way_is_mended(files: Files) -> None:
 
 
 # ── what is left behind ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_damage_that_a_change_of_the_catalog_meets_is_mended(files: Files) -> None:
+    """The replica is found to be torn when the new catalog is put in force with it: it is made anew, and both count."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            replica = next(now.directory.root.rglob("*.sqlite"))
+            replica.chmod(0o600)
+            content = bytearray(replica.read_bytes())
+            content[:200] = b"x" * 200
+            replica.write_bytes(content)
+            files.write(files.catalog, catalog_text(55))
+            await now.publication(2)
+            assert now.decide("acme").entitlement.value == 55
+
+    asyncio.run(scenario())
 
 
 def test_past_publications_leave_the_disk(files: Files) -> None:
