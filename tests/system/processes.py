@@ -108,15 +108,15 @@ class Process:
         """What `/status` says."""
         return self.probe("/status")[1]
 
-    def until(self, happened: Callable[[Any], object]) -> Any:  # noqa: ANN401 - a document
-        """Wait until `/status` says something."""
-        deadline = time.monotonic() + PATIENCE
+    def until(self, happened: Callable[[Any], object], patience: float = PATIENCE) -> Any:  # noqa: ANN401 - a document
+        """Wait, for at most `patience` seconds, until `/status` says something."""
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             status = self.status()
             if happened(status):
                 return status
             time.sleep(0.02)
-        raise AssertionError(f"waited for in vain: {status}")
+        raise AssertionError(f"waited for in vain: {self.status()}")
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; return the exit code."""

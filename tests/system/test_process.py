@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.system.processes import Process, check_request, sidecar
 from tests.unit.sidecar.catalogs import Files, catalog_text, subjects_text
 from tests.wire import Connection
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -110,6 +110,23 @@ def test_a_broken_edit_shows_in_status_metrics_and_log(files: Files) -> None:
         assert "tiergate_load_failing 1.0" in process.probe("/metrics")[1]
         assert process.event("load failed")["in_force"] == "the last good state"
         assert process.ask(check_request()).json()["publication"] == 1
+
+
+def test_a_loader_that_is_killed_leaves_the_last_good_state(files: Files) -> None:
+    """As by the system when memory runs out; once the file can be read, it is loaded by itself."""
+    with sidecar(*given(files)) as process:
+        files.subjects.unlink()
+        os.mkfifo(files.subjects)  # which the loader waits for
+        process.until(lambda status: status["load"]["loading"])
+        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children")
+        while not children.read_text():
+            time.sleep(0.01)
+        os.kill(int(children.read_text()), signal.SIGKILL)
+        status = process.until(lambda status: status["load"]["failures"])
+        assert "ended by SIGKILL" in status["load"]["error"]
+        assert process.ask(check_request()).json()["allowed"] is True
+        files.write(files.subjects, subjects_text("beta"))
+        process.until(lambda status: status["publication"] == 2)
 
 
 def test_a_unix_socket_serves_the_same(files: Files) -> None:

@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Listener(uvicorn.Server):
-    """Serves one application until `end`."""
+    """Serves one application until `end`. `listening` is set once connections are accepted."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Listener(uvicorn.Server):
             )
         )
         self._sockets = list(sockets)
+        self.listening = asyncio.Event()
         self._end = asyncio.Event()
         self._told: set[object] = set()
         self._shutdown_timeout = shutdown_timeout
@@ -93,6 +94,11 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever composes."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.listening.set()
 
     async def main_loop(self) -> None:
         """Keep the header `Date` right, until the end."""

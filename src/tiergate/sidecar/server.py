@@ -122,6 +122,8 @@ class _Sidecar:
             following = tasks.create_task(self._files.run())
             probing = tasks.create_task(self._probes.run_until_end())
             serving = [tasks.create_task(listener.run_until_end()) for listener in self._listeners]
+            for listener in (*self._listeners, self._probes):
+                await listener.listening.wait()
             _log.info("listening", version=__version__, **self._addresses())
             await self._end.wait()
             self._state.drain()
