@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
+from contextlib import suppress
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -65,7 +66,9 @@ def _converse(process: subprocess.Popen[bytes], line: bytes) -> bytes:
         process.stdin.write(line)
         process.stdin.flush()
     except BrokenPipeError:
-        pass
+        # It ended without listening. What is left to be written would be tried again, and fail, at the closing.
+        with suppress(BrokenPipeError):
+            process.stdin.close()
     said = process.stdout.read()
     process.wait()
     return said
