@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from contextlib import suppress
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
