@@ -24,17 +24,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tiergate.errors import RequestError
 from tiergate.sidecar.quickpath import EXTENSION
-from tiergate.sidecar.replies import NO_CONTEXT, Reply, problem_reply, send_reply, wire
+from tiergate.sidecar.replies import NO_CONTEXT, Reply, problem_reply, wire
+from tiergate.sidecar.wires import GuardedFlow, Wire, refusal
 
 if TYPE_CHECKING:
     from asyncio.events import TimerHandle
 
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -117,14 +116,14 @@ class SidecarProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self)
+        self.flow = GuardedFlow(transport, lambda: not self.pipeline and not self._backlog)
         self._write = transport.write
         self.metrics.connections += 1
         limit = self.limits.connections
         if limit is not None and len(self.connections) > limit:
             self._surplus = True
             busy = RequestError(503, "too many connections", f"there may be {limit} at once")
-            self.app = _refusal(problem_reply(busy))
+            self.app = refusal(problem_reply(busy))
         self._settle()
         self._rearm()
 
@@ -325,7 +324,7 @@ class SidecarProtocol(HttpToolsProtocol):
             self.expect_100_continue = False
         super().on_headers_complete()
         cycle = self.cycle
-        cycle.transport = _Wire(self)  # type: ignore[assignment]
+        cycle.transport = Wire(self.transport, self._finish)  # type: ignore[assignment]
         if self._surplus:
             cycle.keep_alive = False
             self.metrics.count_request("other", 503)
@@ -409,11 +408,11 @@ class SidecarProtocol(HttpToolsProtocol):
                 self._say_last(reply)
                 return
             # It has no cycle yet, and waits for those that have.
-            self.pipeline.appendleft((self._last_cycle(), _refusal(reply)))
+            self.pipeline.appendleft((self._last_cycle(), refusal(reply)))
         elif self.cycle.response_complete:
             self._finish()
         elif self.pipeline:
-            self.pipeline[0] = (self._last_cycle(), _refusal(reply))
+            self.pipeline[0] = (self._last_cycle(), refusal(reply))
         else:
             # Its answer is being made, and waits for a body that never comes.
             self.cycle.disconnected = True
@@ -428,7 +427,7 @@ class SidecarProtocol(HttpToolsProtocol):
         scope.update({"method": "GET", "path": "/", "query_string": b""})
         self.cycle = RequestResponseCycle(
             scope=scope,
-            transport=_Wire(self),  # type: ignore[arg-type]
+            transport=Wire(self.transport, self._finish),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -460,38 +459,3 @@ class SidecarProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(self.limits.linger, self.transport.close)
-
-
-class _Flow(FlowControl):
-    """Reading goes on only when nothing is queued: uvicorn would read, and queue, more while it answers the first."""
-
-    def __init__(self, transport: asyncio.Transport, protocol: SidecarProtocol) -> None:
-        super().__init__(transport)
-        self._protocol = protocol
-
-    def resume_reading(self) -> None:
-        if not self._protocol.pipeline and not self._protocol._backlog:  # noqa: SLF001 - a part of it
-            super().resume_reading()
-
-
-class _Wire:
-    """The transport as an answer sees it: closing goes through the protocol."""
-
-    __slots__ = ("_protocol", "is_closing", "write")
-
-    def __init__(self, protocol: SidecarProtocol) -> None:
-        self._protocol = protocol
-        self.write = protocol._write  # noqa: SLF001 - a part of it
-        self.is_closing = protocol.transport.is_closing
-
-    def close(self) -> None:
-        self._protocol._finish()  # noqa: SLF001 - a part of it
-
-
-def _refusal(reply: Reply) -> ASGI3Application:
-    """An application that always gives one reply."""
-
-    async def refuse(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:  # noqa: ARG001
-        await send_reply(reply, NO_CONTEXT, send)  # type: ignore[arg-type]
-
-    return refuse
