@@ -47,11 +47,12 @@ class Mapping:
     that was read without places.
     """
 
-    __slots__ = ("entries", "places")
+    __slots__ = ("_indexes", "entries", "places")
 
     def __init__(self, entries: dict[str, Node], places: array[int]) -> None:
         self.entries = entries
         self.places = places
+        self._indexes: dict[str, int] | None = None
 
     def key_place(self, key: str) -> int:
         """Where the key stands; `key` must be one of the mapping's."""
@@ -64,10 +65,9 @@ class Mapping:
     def _place(self, key: str, which: int) -> int:
         if not self.places:
             return 0
-        for index, candidate in enumerate(self.entries):
-            if candidate == key:
-                return self.places[2 * index + which]
-        raise KeyError(key)
+        if self._indexes is None:
+            self._indexes = {key: index for index, key in enumerate(self.entries)}
+        return self.places[2 * self._indexes[key] + which]
 
 
 class Listing:

@@ -41,6 +41,7 @@ ITEM_KEYS = frozenset(
         "excludes",
     },
 )
+_LISTS = ("available_for", "depends_on", "excludes")
 _VERSION_KEYS = frozenset({"version", "entitlements"})
 _ROLLOUT_KEYS = frozenset({"version", "from", "audience"})
 _AUDIENCE_KEYS = frozenset({"share", "tag"})
@@ -126,9 +127,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     versions = _versions(fields, entitlements, places, report)
     rollouts = _rollouts(fields, versions, report)
     name, description, tags = fields.line("name"), fields.prose("description"), fields.tags("tags")
-    references = [
-        (key, found, at) for key in ("available_for", "depends_on", "excludes") for found, at in fields.ids(key)
-    ]
+    references = [(key, found, at) for key in _LISTS for found, at in fields.ids(key)]
     if kind is ItemKind.PLAN and "available_for" in fields:
         message = "a plan has no `available_for`: it names the plans with which an add-on or a charge can be bought"
         report.add(fields.key_place("available_for"), "key-not-for-kind", message)
@@ -138,7 +137,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
         fields.problem("available_for", "empty-list", message)
     if id_ is None or kind is None:
         return None
-    by_key = {key: tuple(sorted(found for k, found, _ in references if k == key)) for key, _, _ in references}
+    named = {key: tuple(sorted(found for its_key, found, _ in references if its_key == key)) for key in _LISTS}
     item = Item(
         id=id_,
         kind=kind,
@@ -146,9 +145,9 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
         description=description,
         versions=versions,
         rollouts=rollouts,
-        available_for=by_key.get("available_for", ()),
-        depends_on=by_key.get("depends_on", ()),
-        excludes=by_key.get("excludes", ()),
+        available_for=named["available_for"],
+        depends_on=named["depends_on"],
+        excludes=named["excludes"],
         tags=tags,
     )
     return ItemText(item, fields.place, references, places, report)

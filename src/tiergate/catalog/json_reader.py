@@ -8,6 +8,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
+from tiergate.catalog.reports import report_twice
 from tiergate.catalog.scalars import NUMBER, read_number
 
 if TYPE_CHECKING:
@@ -162,9 +163,7 @@ class _Reader:
             value_place = self.start
             node = self.value(depth)
             if key in entries:
-                line = self._report.position(places[2 * list(entries).index(key)])[1]
-                message = f"the key `{shorten(key)}` stands here twice, first in line {line}"
-                self._report.add(place, "duplicate-key", message)
+                report_twice(key, place, entries, places, self._report)
             else:
                 entries[key] = node
                 places.append(place)

@@ -118,6 +118,10 @@ class Records:
             is_first = False
             if record is not None:
                 yield record
+        if is_first and not placed:
+            self.is_complete = False
+            message = 'is empty, as a file is that is being written; one without subjects has a head: {"apiVersion": …}'
+            self._log.add((name, 0, 0), "empty-file", message)
 
     def _fast(self, content: bytes) -> Record | None:
         """The record of a line without problems; `None` where it has any, or is unusual."""

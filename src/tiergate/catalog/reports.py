@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from tiergate.catalog.document import shorten
 from tiergate.model import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tiergate.catalog.document import Position, Source
     from tiergate.errors import AuthorError
 
-__all__ = ["MORE_PROBLEMS", "PlacelessReport", "PlacesNeeded", "ProblemLog", "Report", "TextReport"]
+__all__ = ["MORE_PROBLEMS", "PlacelessReport", "PlacesNeeded", "ProblemLog", "Report", "TextReport", "report_twice"]
 
 MORE_PROBLEMS = "more-problems"
 """The code of the last problem where more were found than are kept."""
+
+
+_MAX_LOOKED_UP = 1000
+"""After how many problems of a text the first of two keys is no longer looked up, which is slow."""
 
 
 class ProblemLog:
@@ -91,6 +98,17 @@ class TextReport:
     def position(self, place: int) -> Position:
         """File, line and column of a place."""
         return self.source.position(place)
+
+
+def report_twice(
+    key: str, place: int, entries: Mapping[str, object], places: Sequence[int], report: TextReport
+) -> None:
+    """Report a key that stands in `entries` already; `places` is of keys and values in turn, as in a document."""
+    message = f"the key `{shorten(key)}` stands here twice"
+    if report.count < _MAX_LOOKED_UP:
+        first = places[2 * list(entries).index(key)]
+        message += f", first in line {report.position(first)[1]}"
+    report.add(place, "duplicate-key", message)
 
 
 Report = TextReport | PlacelessReport

@@ -15,6 +15,7 @@ from yaml import events
 from yaml.cyaml import CParser  # type: ignore[attr-defined] # the stubs hide where it comes from
 
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
+from tiergate.catalog.reports import report_twice
 from tiergate.catalog.scalars import read_plain
 
 if TYPE_CHECKING:
@@ -217,8 +218,6 @@ class _Builder:
             self._report.add(place, "merge-key", "the merge key `<<` is not supported: write the keys out")
             return _NO_KEY
         if top.entries is not None and key in top.entries:
-            first = top.places[2 * list(top.entries).index(key)]
-            message = f"the key `{shorten(key)}` stands here twice, first in line {self._report.position(first)[1]}"
-            self._report.add(place, "duplicate-key", message)
+            report_twice(key, place, top.entries, top.places, self._report)
             return _NO_KEY
         return key
