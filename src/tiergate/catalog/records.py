@@ -118,7 +118,7 @@ class Records:
             is_first = False
             if record is not None:
                 yield record
-        if is_first and not placed:
+        if is_first:
             self.is_complete = False
             message = 'is empty, as a file is that is being written; one without subjects has a head: {"apiVersion": …}'
             self._log.add((name, 0, 0), "empty-file", message)

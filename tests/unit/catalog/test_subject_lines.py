@@ -54,9 +54,16 @@ def test_lines_come_in_any_order(text: str, catalog: Catalog, tmp_path: Path) ->
     assert [held.items[0].item for held in people["acme"].subscriptions] == ["gold"]
 
 
-def test_an_empty_file_has_no_subjects(catalog: Catalog, tmp_path: Path) -> None:
-    """A file of lines may have none."""
-    assert load_people(tmp_path, catalog, "", "s.jsonl") == {}
+@pytest.mark.parametrize("text", ["", "\n", "  \r\n\n"])
+def test_an_empty_file_is_refused(text: str, catalog: Catalog, tmp_path: Path) -> None:
+    """It is more likely still being written than a list of nobody."""
+    problems = subjects_problems(tmp_path, catalog, text, "s.jsonl")
+    assert [problem.code for problem in problems] == ["empty-file"]
+
+
+def test_a_head_alone_has_no_subjects(catalog: Catalog, tmp_path: Path) -> None:
+    """A file of lines may have none, if it says so."""
+    assert load_people(tmp_path, catalog, '{"apiVersion": "tiergate/v1"}\n', "s.jsonl") == {}
 
 
 @pytest.mark.parametrize(
