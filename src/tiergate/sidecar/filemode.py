@@ -12,6 +12,7 @@ loaded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import weakref
 from typing import TYPE_CHECKING, Final
@@ -28,7 +29,7 @@ from tiergate.sidecar.loader_process import LOADER, run_loader
 from tiergate.sidecar.replica import Replica
 from tiergate.sidecar.sources import stamp_files
 from tiergate.sidecar.state import Generation
-from tiergate.sidecar.watch import watch
+from tiergate.sidecar.watch import LOOK_EVERY, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,7 +211,8 @@ class FileMode:
     async def _change(self) -> None:
         """Wait until there is a reason to load: settled changes of the files, damage on disk, or a planned retry."""
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY)
             self._wake.clear()
             if self._retired:
                 await self._sweep()

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import socket
 import struct
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -139,7 +140,7 @@ class Listener(uvicorn.Server):
 
 def _refuse_new(listening: socket.socket) -> None:
     """Have the kernel drop attempts to connect. Only a kernel that can; without it, few may be reset at the end."""
-    if listening.family == socket.AF_UNIX:
+    if sys.platform != "linux" or listening.family == socket.AF_UNIX:
         return
     program = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
     buffer = ctypes.create_string_buffer(program)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_SWITCH_INTERVAL: Final = 0.001
+_SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a thread must give way to the event loop's, which waits for the interpreter's lock."""
 
 _COLLECT_AFTER: Final = (10_000, 20, 50)

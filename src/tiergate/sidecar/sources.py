@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MISSING", "FileStamp", "Sources", "digest_files", "folders_to_watch", "stamp_files"]
+__all__ = ["MISSING", "FileStamp", "Sources", "Watched", "digest_files", "entries_to_watch", "stamp_files"]
 
 MISSING: Final = -1
 """The size of a file that does not exist or cannot be looked at."""
@@ -73,14 +73,21 @@ def digest_files(paths: Iterable[Path], *, salt: bytes = b"") -> str:
     return whole.hexdigest()
 
 
-def folders_to_watch(paths: Iterable[Path]) -> frozenset[Path]:
-    """The existing folders in which a change of `paths`, or of a link on the way to them, shows as an event.
+class Watched(NamedTuple):
+    """An entry of a folder in which a change would show; without a name, all of its entries."""
+
+    folder: Path
+    name: str | None
+
+
+def entries_to_watch(paths: Iterable[Path]) -> frozenset[Watched]:
+    """The entries of existing folders in which a change of `paths`, or of a link on the way to them, shows.
 
     A file is replaced by a rename in its folder, or by a link on its path being replaced in *its* folder: that is how
     Kubernetes updates a mounted ConfigMap (`catalog.yaml` is a link to `..data/catalog.yaml`, `..data` a link that is
-    exchanged). Where something does not exist yet, the nearest folder that does is watched.
+    exchanged). Where something does not exist yet, its appearing in the nearest folder that does is awaited.
     """
-    return frozenset(folder for path in paths for folder in _folders(Path(os.path.abspath(path))))  # noqa: PTH100 - links are followed one by one
+    return frozenset(entry for path in paths for entry in _entries(Path(os.path.abspath(path))))  # noqa: PTH100 - links are followed one by one
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -100,8 +107,8 @@ def _stamp(path: Path) -> FileStamp:
     return FileStamp(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    """Walk from the root to `path` as the kernel does, naming each folder whose entry decides where the walk goes."""
+def _entries(path: Path) -> Iterator[Watched]:
+    """Walk from the root to `path` as the kernel does, naming each entry that decides where the walk goes."""
     here = Path(path.anchor)
     left = list(path.parts[1:])
     links = 0
@@ -112,15 +119,15 @@ def _folders(path: Path) -> Iterator[Path]:
             target = step.readlink()
         except OSError:  # not a link, or not there
             if not step.exists():
-                yield here
+                yield Watched(here, part)
                 return
             here = here.parent if part == ".." else step
             continue
-        yield here
+        yield Watched(here, part)
         links += 1
         if links > _MOST_LINKS:
             return
         if target.is_absolute():
             here = Path(target.anchor)
         left = [*(target.parts[1:] if target.is_absolute() else target.parts), *left]
-    yield here if here.is_dir() else here.parent
+    yield Watched(here, None) if here.is_dir() else Watched(here.parent, here.name)

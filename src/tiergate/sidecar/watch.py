@@ -1,28 +1,29 @@
-"""Says when to look at some files again: soon after the kernel reports a change near them, and every second anyway.
+"""Says when to look at some files again: soon after the kernel reports a change near them.
 
 Reports of changes make a reload quick. They are not relied upon: network file systems send none, and a machine may have
-run out of watches. So this only ever wakes somebody up, who compares stamps.
+run out of watches. So this only ever wakes somebody up, who compares stamps, and who looks now and then anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import watchfiles
 
-from tiergate.sidecar.sources import folders_to_watch
+from tiergate.sidecar.sources import Watched, entries_to_watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["LOOK_EVERY", "watch"]
 
 LOOK_EVERY: Final = 1.0
-"""Seconds after which one looks, reports or none."""
+"""Seconds after which one should look, reports or none."""
 
 _GROUP_MS: Final = 50
 _LONGEST_GROUP_MS: Final = 400
@@ -34,13 +35,10 @@ async def watch(paths: Sequence[Path], wake: asyncio.Event) -> None:
     """Set `wake` whenever one should look at `paths` again, until cancelled."""
     trouble: str | None = None
     while True:
-        folders = await asyncio.to_thread(folders_to_watch, paths)
+        entries = await asyncio.to_thread(entries_to_watch, paths)
         try:
-            await _watch_folders(folders, paths, wake)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # no watches left, a folder has just gone, or a file system without them
+            await _watch_entries(entries, paths, wake)
+        except (OSError, RuntimeError) as error:  # no watches left, a folder has just gone, no file system events
             if str(error) != trouble:
                 trouble = str(error)
                 _log.warning("changes of files are noticed by looking only", error=trouble)
@@ -48,11 +46,16 @@ async def watch(paths: Sequence[Path], wake: asyncio.Event) -> None:
             await asyncio.sleep(LOOK_EVERY)
 
 
-async def _watch_folders(folders: frozenset[Path], paths: Sequence[Path], wake: asyncio.Event) -> None:
-    """Watch until the folders that matter are others."""
+async def _watch_entries(entries: frozenset[Watched], paths: Sequence[Path], wake: asyncio.Event) -> None:
+    """Watch until the entries that matter are others."""
+
+    def matters(_: watchfiles.Change, path: str) -> bool:
+        folder, name = os.path.split(path)
+        return Watched(Path(folder), name) in entries or Watched(Path(folder), None) in entries
+
     changes = watchfiles.awatch(
-        *folders,
-        watch_filter=None,
+        *{entry.folder for entry in entries},
+        watch_filter=matters,
         step=_GROUP_MS,
         debounce=_LONGEST_GROUP_MS,
         rust_timeout=int(LOOK_EVERY * 1000),
@@ -63,5 +66,5 @@ async def _watch_folders(folders: frozenset[Path], paths: Sequence[Path], wake: 
     async with aclosing(changes):
         async for _ in changes:
             wake.set()
-            if await asyncio.to_thread(folders_to_watch, paths) != folders:
+            if await asyncio.to_thread(entries_to_watch, paths) != entries:
                 return

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.sidecar.sources import MISSING, Sources, digest_files, folders_to_watch, stamp_files
+from tiergate.sidecar.sources import MISSING, Sources, Watched, digest_files, entries_to_watch, stamp_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,20 +66,20 @@ def test_sources_keep_catalog_and_rules_apart_from_subjects() -> None:
     assert [str(path) for path in sources.subject_paths] == ["/s"]
 
 
-def test_the_folder_of_a_file_is_watched(tmp_path: Path) -> None:
-    """There the file is written or replaced."""
+def test_a_file_is_watched_in_its_folder(tmp_path: Path) -> None:
+    """There it is written or replaced; what else happens there is nothing to us."""
     (tmp_path / "a").touch()
-    assert folders_to_watch([tmp_path / "a"]) == {tmp_path}
+    assert entries_to_watch([tmp_path / "a"]) == {Watched(tmp_path, "a")}
 
 
 def test_a_folder_is_watched_itself(tmp_path: Path) -> None:
     """Files come and go in it."""
-    assert folders_to_watch([tmp_path]) == {tmp_path}
+    assert entries_to_watch([tmp_path]) == {Watched(tmp_path, None)}
 
 
 def test_what_does_not_exist_is_awaited_in_the_nearest_folder(tmp_path: Path) -> None:
     """Its appearing shows there."""
-    assert folders_to_watch([tmp_path / "later" / "catalog.yaml"]) == {tmp_path}
+    assert entries_to_watch([tmp_path / "later" / "catalog.yaml"]) == {Watched(tmp_path, "later")}
 
 
 def test_every_link_on_the_way_is_watched_where_it_stands(tmp_path: Path) -> None:
@@ -89,21 +89,28 @@ def test_every_link_on_the_way_is_watched_where_it_stands(tmp_path: Path) -> Non
     (mount / "..2026_1" / "catalog.yaml").touch()
     (mount / "..data").symlink_to("..2026_1")
     (mount / "catalog.yaml").symlink_to("..data/catalog.yaml")
-    assert folders_to_watch([mount / "catalog.yaml"]) == {mount, mount / "..2026_1"}
+    assert entries_to_watch([mount / "catalog.yaml"]) == {
+        Watched(mount, "catalog.yaml"),
+        Watched(mount, "..data"),
+        Watched(mount / "..2026_1", "catalog.yaml"),
+    }
 
 
 def test_an_absolute_link_leads_elsewhere(tmp_path: Path) -> None:
-    """Both its folder and the one of its target matter."""
+    """Both the link and its target matter."""
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").touch()
     (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "a").symlink_to(tmp_path / "real" / "a")
-    assert folders_to_watch([tmp_path / "links" / "a"]) == {tmp_path / "links", tmp_path / "real"}
+    (tmp_path / "links" / "b").symlink_to(tmp_path / "real" / "a")
+    assert entries_to_watch([tmp_path / "links" / "b"]) == {
+        Watched(tmp_path / "links", "b"),
+        Watched(tmp_path / "real", "a"),
+    }
 
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
-    """They lead nowhere; their folder is watched for somebody to mend them."""
+    """They lead nowhere; they are watched for somebody to mend them."""
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    assert folders_to_watch([tmp_path / "a"]) == {tmp_path}
+    assert entries_to_watch([tmp_path / "a"]) == {Watched(tmp_path, "a"), Watched(tmp_path, "b")}
     assert stamp_files([tmp_path / "a"])[0].size == MISSING
