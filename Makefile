@@ -93,7 +93,7 @@ lint-imports: $(VENV)/.dev
 
 .PHONY: docs-check
 docs-check: $(VENV)/.dev ## check the pages: links, examples, generated parts
-	@$(PYTEST) tests/docs $(ARGS)
+	@$(PYTEST) --numprocesses auto tests/docs $(ARGS)
 
 # ── Write ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,8 +104,8 @@ format: $(VENV)/.dev ## format the code and mend what ruff can
 
 .PHONY: docs
 docs: $(VENV)/.dev ## write the generated pages anew, then check all pages
-	@$(PYTEST) tests/docs --quiet --update-goldens $(ARGS)
-	@$(PYTEST) tests/docs --quiet $(ARGS)
+	@$(PYTEST) --quiet --update-goldens $$(grep -rl --include='test_*.py' 'golden: Golden' tests/docs) $(ARGS)
+	@$(PYTEST) --numprocesses auto tests/docs --quiet $(ARGS)
 
 .PHONY: goldens
 goldens: $(VENV)/.dev ## write the expected outputs of tests anew; read the diff before you commit it
