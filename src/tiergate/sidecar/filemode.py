@@ -92,15 +92,22 @@ class FileMode:
     async def run(self) -> None:
         """Load, then follow the sources, until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
-            self._tasks.create_task(watch(self._paths, self._wake))
-            standing = self._standing
-            stamps = await self._stamps()
-            if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
-                await self._serve_standing()
-            while True:
-                await self._try()
-                await self._sweep()
-                await self._change()
+            end = asyncio.Event()
+            self._tasks.create_task(watch(self._paths, self._wake, end))
+            try:
+                await self._follow()
+            finally:
+                end.set()
+
+    async def _follow(self) -> None:
+        standing = self._standing
+        stamps = await self._stamps()
+        if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
+            await self._serve_standing()
+        while True:
+            await self._try()
+            await self._sweep()
+            await self._change()
 
     # ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -212,7 +219,8 @@ class FileMode:
         """Wait until there is a reason to load: settled changes of the files, damage on disk, or a planned retry."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY)
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._wake.wait()
             self._wake.clear()
             if self._retired:
                 await self._sweep()

@@ -32,6 +32,7 @@ _ACCEPT_THE_LAST: Final = 0.02
 """Seconds in which those who are connected already are accepted."""
 
 _LOOK: Final = 0.01
+_DATE_EVERY: Final = 1.0
 
 _SO_ATTACH_FILTER: Final = 26
 # A classic BPF program over the TCP header: drop segments that ask for a connection (SYN without ACK), pass the rest.
@@ -105,7 +106,8 @@ class Listener(uvicorn.Server):
         """Keep the header `Date` right, until the end."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), 1.0)
+                async with asyncio.timeout(_DATE_EVERY):
+                    await self._end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End, as the module says."""

@@ -31,13 +31,16 @@ _LONGEST_GROUP_MS: Final = 400
 _log = structlog.get_logger(__name__)
 
 
-async def watch(paths: Sequence[Path], wake: asyncio.Event) -> None:
-    """Set `wake` whenever one should look at `paths` again, until cancelled."""
+async def watch(paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event) -> None:
+    """Set `wake` whenever one should look at `paths` again, until `end` is set.
+
+    Cancelling ends it too, but only after a second: the thread that waits for the kernel is not interrupted by it.
+    """
     trouble: str | None = None
-    while True:
+    while not end.is_set():
         entries = await asyncio.to_thread(entries_to_watch, paths)
         try:
-            await _watch_entries(entries, paths, wake)
+            await _watch_entries(entries, paths, wake, end)
         except (OSError, RuntimeError) as error:  # no watches left, a folder has just gone, no file system events
             if str(error) != trouble:
                 trouble = str(error)
@@ -46,7 +49,9 @@ async def watch(paths: Sequence[Path], wake: asyncio.Event) -> None:
             await asyncio.sleep(LOOK_EVERY)
 
 
-async def _watch_entries(entries: frozenset[Watched], paths: Sequence[Path], wake: asyncio.Event) -> None:
+async def _watch_entries(
+    entries: frozenset[Watched], paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event
+) -> None:
     """Watch until the entries that matter are others."""
 
     def matters(_: watchfiles.Change, path: str) -> bool:
@@ -56,6 +61,7 @@ async def _watch_entries(entries: frozenset[Watched], paths: Sequence[Path], wak
     changes = watchfiles.awatch(
         *{entry.folder for entry in entries},
         watch_filter=matters,
+        stop_event=end,
         step=_GROUP_MS,
         debounce=_LONGEST_GROUP_MS,
         rust_timeout=int(LOOK_EVERY * 1000),

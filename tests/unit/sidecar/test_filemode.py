@@ -81,6 +81,7 @@ async def following(files: Files, loader: Sequence[str] = LOADER) -> AsyncIterat
         yield made
         assert not task.done()
     finally:
+        made.mode._wake.set()  # a wake-up in the same instant must not swallow the cancellation
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

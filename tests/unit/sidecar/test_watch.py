@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import watchfiles
@@ -19,15 +18,14 @@ def watching(path: Path, scenario: Callable[[asyncio.Event], Awaitable[None]]) -
     """Run a scenario while a path is watched."""
 
     async def run() -> None:
-        wake = asyncio.Event()
-        task = asyncio.create_task(watch([path], wake))
+        wake, end = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(watch([path], wake, end))
         try:
             async with asyncio.timeout(30):
                 await scenario(wake)
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            end.set()
+            await task
 
     asyncio.run(run())
 
