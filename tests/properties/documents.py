@@ -1,19 +1,21 @@
-"""Random catalogs, subjects and checks as documents of the design's section 6: everything that sections 1 and 2 name.
+"""Random catalogs and subjects as documents of the design's section 6: everything that sections 1 and 2 name.
 
-What is drawn is always valid. Instants come from few values, so that things often begin and end at the same one;
+What is made is always valid. Instants come from few values, so that things often begin and end at the same one;
 numbers from few values too, so that limits are met exactly.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hypothesis import strategies as st
-
+from tests.properties.choices import Choices, random_strategy
 from tests.reference.entitlement import versions
 
-__all__ = ["INSTANTS", "Document", "catalogs", "number", "subjects", "worlds"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CUSTOMER_IDS", "FEATURE_TAGS", "INSTANTS", "Document", "catalogs", "number", "some", "subjects", "worlds"]
 
 Document = dict[str, Any]
 
@@ -34,16 +36,23 @@ FEATURE_TAGS = ("reports", "beta")
 CUSTOMER_TAGS = ("eu", "pilot")
 LABELS = ("email", "phone", "unlimited", "+10", "true", "e-mail & “chat”", "50", "null")
 UNITS = ("movies/month", "GB", "requests/min")
+LATEST = 10**15
 
 
-def mapping(required: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A document with some keys always and others sometimes."""
-    return st.fixed_dictionaries(required, optional=optional)
+def chance(choose: Choices, odds: int) -> bool:
+    """True one time in `odds`."""
+    return choose.number(1, odds) == odds
 
 
-def rarely(strategy: st.SearchStrategy[Any], otherwise: Any, odds: int = 4) -> st.SearchStrategy[Any]:  # noqa: ANN401 - any value
-    """One time in `odds` what `strategy` gives, else a fixed value."""
-    return st.integers(1, odds).flatmap(lambda number: strategy if number == odds else st.just(otherwise))
+def some(choose: Choices, options: Sequence[str], least: int = 0) -> list[str]:
+    """Some of the options, each at most once, in any order."""
+    left = list(options)
+    return [left.pop(choose.number(0, len(left) - 1)) for _ in range(choose.number(least, len(left)))]
+
+
+def optional(choose: Choices, odds: int, **values: Any) -> Document:  # noqa: ANN401 - a document's values
+    """Each of these values one time in `odds`; a value that can be called is made only then."""
+    return {key: value() if callable(value) else value for key, value in values.items() if chance(choose, odds)}
 
 
 def number(units: int, scale: int) -> int | Decimal:
@@ -56,24 +65,22 @@ def number(units: int, scale: int) -> int | Decimal:
     return Decimal(units).scaleb(-scale).normalize()
 
 
-def numbers(scale: int, least: int = 0, most: int | None = None) -> st.SearchStrategy[int | Decimal]:
-    """Edge numbers, mostly small ones, between two bounds in units."""
-    top = 60 * 10**scale if most is None else most
-    coarse = st.integers(0, 12).map(lambda step: least + (top - least) * step // 12)
-    units = st.one_of(coarse, st.integers(least, top))
-    if most is None:
-        units = st.one_of(units, units, units, units, st.just(10**15 - 1), st.just(10**15))
-    return units.map(lambda it: number(it, scale))
+def amount(choose: Choices, scale: int, least: int = 0, most: int | None = None) -> int | Decimal:
+    """An edge number between two bounds in units, mostly a round one; without an upper bound seldom a huge one."""
+    one: int = 10**scale
+    top = 60 * one if most is None else most
+    if most is None and chance(choose, 12):
+        return number(choose.one([LATEST - 1, LATEST]), scale)
+    if chance(choose, 2):
+        return number(choose.number(least, top), scale)
+    return number(least + (top - least) * choose.number(0, 12) // 12, scale)
 
 
-instants = st.sampled_from(INSTANTS)
-
-
-@st.composite
-def periods(draw: st.DrawFn) -> Document:
+def period(choose: Choices) -> Document:
     """`from` and `until`, one of them, or neither."""
-    first, last = sorted(draw(st.lists(st.integers(0, len(INSTANTS) - 1), min_size=2, max_size=2, unique=True)))
-    which = draw(st.sampled_from(["both", "from", "until", "neither"]))
+    first = choose.number(0, len(INSTANTS) - 2)
+    last = choose.number(first + 1, len(INSTANTS) - 1)
+    which = choose.one(["neither", "from", "until", "both"])
     found = {}
     if which in {"both", "from"}:
         found["from"] = INSTANTS[first]
@@ -82,237 +89,197 @@ def periods(draw: st.DrawFn) -> Document:
     return found
 
 
-suspension_periods = periods().map(lambda period: period | {"reason": "maintenance"})
-
-
-@st.composite
-def features(draw: st.DrawFn, id_: str) -> Document:
+def feature(choose: Choices, id_: str) -> Document:
     """One feature."""
-    type_ = draw(st.sampled_from(["switch", "quantity", "quantity", "range", "custom"]))
+    type_ = choose.one(["switch", "quantity", "quantity", "quantity", "range", "custom"])
     found: Document = {"id": id_, "type": type_}
-    found |= draw(
-        mapping(
-            {},
-            name=st.just("A name"),
-            status=st.sampled_from(["active"] * 6 + ["archived"] * 3 + ["draft"]),
-            tags=st.lists(st.sampled_from(FEATURE_TAGS), unique=True),
-            suspensions=rarely(st.lists(suspension_periods, max_size=2), [], odds=6),
-        )
-    )
+    found |= optional(choose, 2, name="A name", tags=lambda: some(choose, FEATURE_TAGS))
+    found |= optional(choose, 4, status=lambda: choose.one(["active", "archived", "archived", "draft"]))
+    if chance(choose, 10):
+        found["suspensions"] = [period(choose) | {"reason": "repair"} for _ in range(choose.number(0, 2))]
     if type_ == "custom":
-        return found | {"levels": draw(st.lists(st.sampled_from(LABELS), min_size=1, max_size=4, unique=True))}
+        return found | {"levels": some(choose, LABELS, least=1)[:4]}
     if type_ == "switch":
         return found
-    scale = draw(st.sampled_from([0, 0, 0, 1, 3, 6]))
-    if scale or draw(st.booleans()):
+    scale = choose.one([0, 0, 0, 1, 3, 6])
+    if scale or chance(choose, 2):
         found["scale"] = scale
-    found |= draw(mapping({}, unit=st.sampled_from(UNITS), combine=st.sampled_from(["sum", "max", "max"])))
-    return found | draw(ranges(scale) if type_ == "range" else quantities(scale))
+    found |= optional(choose, 2, unit=lambda: choose.one(UNITS), combine=lambda: choose.one(["sum", "max", "max"]))
+    return found | (range_(choose, scale) if type_ == "range" else quantity(choose, scale))
 
 
-@st.composite
-def ranges(draw: st.DrawFn, scale: int) -> Document:
+def range_(choose: Choices, scale: int) -> Document:
     """What a range has beside other numbers."""
-    low, high = sorted(draw(st.lists(st.integers(0, 60 * 10**scale), min_size=2, max_size=2)))
-    return {key: number(units, scale) for key, units in (("min", low), ("max", high)) if draw(st.booleans())}
+    low = choose.number(0, 60 * 10**scale)
+    high = choose.number(low, 60 * 10**scale)
+    return optional(choose, 2, min=number(low, scale), max=number(high, scale))
 
 
-@st.composite
-def quantities(draw: st.DrawFn, scale: int) -> Document:
+def quantity(choose: Choices, scale: int) -> Document:
     """What a quantity has beside other numbers."""
     found: Document = {}
-    positive = numbers(scale, least=1)
-    if draw(st.integers(0, 3)) == 3:
-        levels = sorted({*draw(st.lists(numbers(scale), min_size=1, max_size=4))})
-        found["levels"] = [*levels, *(["unlimited"] if draw(st.booleans()) else [])]
-    if draw(st.integers(0, 3)) == 3:
-        step = numbers(scale, least=1, most=4 * 10**scale)
-        found["batch"] = draw(
-            st.one_of(mapping({"minimum": step}, increment=step), mapping({"increment": step}, minimum=step))
-        )
-    if draw(st.booleans()):
-        found["metered"] = {"reset": draw(st.sampled_from(["hour", "day", "week", "month", "year", "never"]))}
-    if draw(st.integers(0, 3)) == 3:
-        caps = mapping({"per_user": positive})
-        if "metered" in found:
-            caps = st.one_of(caps, mapping({"total": positive}, per_user=positive))
-        found["caps"] = draw(caps)
+    one: int = 10**scale
+    if chance(choose, 5):
+        levels = sorted({amount(choose, scale) for _ in range(choose.number(1, 4))})
+        found["levels"] = [*levels, *(["unlimited"] if chance(choose, 2) else [])]
+    if chance(choose, 4):
+        steps = {key: amount(choose, scale, least=1, most=4 * one) for key in ("minimum", "increment")}
+        found["batch"] = {key: steps[key] for key in choose.one([["minimum"], ["increment"], ["minimum", "increment"]])}
+    if chance(choose, 2):
+        found["metered"] = {"reset": choose.one(["hour", "day", "week", "month", "year", "never"])}
+    if chance(choose, 5):
+        caps = {key: amount(choose, scale, least=1) for key in ("per_user", "total")}
+        keys = [["per_user"], ["total"], ["per_user", "total"]] if "metered" in found else [["per_user"]]
+        found["caps"] = {key: caps[key] for key in choose.one(keys)}
     return found
 
 
-@st.composite
-def entitlements(draw: st.DrawFn, feature: Document) -> Any:  # noqa: ANN401 - a document's value
+def entitlement(choose: Choices, of: Document) -> Any:  # noqa: ANN401 - a document's value
     """What an item version gives for one feature."""
-    type_ = feature["type"]
+    type_ = of["type"]
     if type_ == "switch":
-        return draw(st.sampled_from([True, True, False]))
+        return choose.one([True, True, False])
     if type_ == "custom":
-        return draw(st.sampled_from(feature["levels"]))
-    scale = feature.get("scale", 0)
-    per = st.sampled_from(["unit", "subscription"])
-    if draw(st.integers(0, 3)) == 3:
-        return draw(mapping({"add": numbers(scale, most=20 * 10**scale)}, per=per))
-    if "levels" in feature:
-        value = draw(st.sampled_from(feature["levels"]))
-    elif type_ == "range" and ("min" in feature or "max" in feature):
-        low = int(Decimal(feature.get("min", 0)).scaleb(scale))
-        high = int(Decimal(feature.get("max", 100)).scaleb(scale))
-        value = draw(numbers(scale, low, high))
+        return choose.one(of["levels"])
+    scale = of.get("scale", 0)
+    per = optional(choose, 3, per=lambda: choose.one(["unit", "subscription"]))
+    if chance(choose, 4):
+        return {"add": amount(choose, scale, most=20 * 10**scale)} | per
+    if "levels" in of:
+        value = choose.one(of["levels"])
+    elif "min" in of or "max" in of:
+        low, high = (int(Decimal(of.get(key, other)).scaleb(scale)) for key, other in (("min", 0), ("max", 60)))
+        value = amount(choose, scale, low, high)
     else:
-        value = draw(rarely(st.just("unlimited"), None)) or draw(numbers(scale))
-    if value != "unlimited" and draw(st.integers(0, 2)) == 2:
-        return draw(mapping({"value": st.just(value)}, per=per))
-    return value
+        value = "unlimited" if chance(choose, 8) else amount(choose, scale)
+    return {"value": value} | per if value != "unlimited" and chance(choose, 3) else value
 
 
-@st.composite
-def items(draw: st.DrawFn, id_: str, listed: list[Document]) -> Document:
+def item(choose: Choices, id_: str, features: list[Document]) -> Document:
     """One item."""
-    found: Document = {"id": id_, "kind": draw(st.sampled_from(["plan", "plan", "addon", "charge"]))}
+    found: Document = {"id": id_, "kind": choose.one(["plan", "plan", "addon", "charge"])}
 
     def definition() -> Document:
-        return {it["id"]: draw(entitlements(it)) for it in listed if draw(st.integers(0, 4))}
+        return {it["id"]: entitlement(choose, it) for it in features if not chance(choose, 4)}
 
-    if draw(st.booleans()):
+    if chance(choose, 2):
         found["entitlements"] = definition()
-        found |= draw(mapping({}, version=st.integers(1, 9)))
+        found |= optional(choose, 2, version=choose.number(1, 9))
     else:
-        chosen = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True))
-        found["versions"] = [{"version": it, "entitlements": definition()} for it in chosen]
-    if draw(st.integers(0, 2)) == 2:
-        listed_versions = st.sampled_from([it["version"] for it in versions(found)])
-        found["rollouts"] = draw(st.lists(rollouts(listed_versions), max_size=4))
+        numbers = {choose.number(1, 12) for _ in range(choose.number(1, 3))}
+        found["versions"] = [{"version": it, "entitlements": definition()} for it in numbers]
+    if chance(choose, 3):
+        found["rollouts"] = [rollout(choose, found) for _ in range(choose.number(0, 4))]
     return found
 
 
-@st.composite
-def rollouts(draw: st.DrawFn, listed: st.SearchStrategy[int]) -> Document:
+def rollout(choose: Choices, of: Document) -> Document:
     """One rollout."""
-    found: Document = {"version": draw(listed)}
-    if draw(st.booleans()):
-        found["from"] = draw(instants)
-    share = st.one_of(st.sampled_from([0, 25, 50, 75, 100, Decimal("33.33"), "50%", "99.99%"]), st.integers(0, 100))
-    audiences: list[st.SearchStrategy[Any]] = [
-        st.just("everybody"),
-        share.map(lambda it: {"share": it}),
-        st.sampled_from(CUSTOMER_TAGS).map(lambda it: {"tag": it}),
-    ]
+    found: Document = {"version": choose.one(versions(of))["version"]}
+    found |= optional(choose, 2, **{"from": lambda: choose.one(INSTANTS)})
+    audiences: list[Any] = ["everybody", {"tag": choose.one(CUSTOMER_TAGS)}]
+    shares: list[Any] = [0, 25, 50, 75, 100, Decimal("33.33"), "50%", "99.99%", choose.number(0, 100)]
+    audiences.append({"share": choose.one(shares)})
     if "from" in found:
-        audiences.append(st.just("new"))
-    found |= draw(mapping({}, audience=st.one_of(audiences)))
-    return found
+        audiences.append("new")
+    return found | optional(choose, 2, audience=lambda: choose.one(audiences))
 
 
-@st.composite
-def catalogs(draw: st.DrawFn) -> Document:
+def catalog(choose: Choices) -> Document:
     """A catalog."""
-    count = draw(st.integers(1, len(FEATURE_IDS)))
-    listed = [draw(features(id_)) for id_ in FEATURE_IDS[:count]]
-    count = draw(st.integers(1, len(ITEM_IDS)))
-    return {
-        "apiVersion": "tiergate/v1",
-        "features": listed,
-        "items": [draw(items(id_, listed)) for id_ in ITEM_IDS[:count]],
-    }
+    features = [feature(choose, id_) for id_ in FEATURE_IDS[: choose.number(1, len(FEATURE_IDS))]]
+    items = [item(choose, id_, features) for id_ in ITEM_IDS[: choose.number(1, len(ITEM_IDS))]]
+    return {"apiVersion": "tiergate/v1", "features": features, "items": items}
 
 
-@st.composite
-def overrides(draw: st.DrawFn, listed: list[Document]) -> list[Document]:
-    """The overrides of one customer or subscription: all with ids, or none."""
-    named = draw(st.booleans())
-    found: list[Document] = []
-    for place in range(draw(st.sampled_from([0, 0, 1, 2, 4]))):
-        feature = draw(st.sampled_from(listed))
-        mode = draw(st.sampled_from(["replace", "at_least", "disabled"]))
-        override: Document = {"feature": feature["id"], "reason": "a note"}
-        if mode != "replace" or draw(st.booleans()):
-            override["mode"] = mode
-        if mode != "disabled":
-            override["value"] = draw(override_values(feature))
-        override |= draw(periods())
-        if named:
-            override["id"] = draw(st.sampled_from(["Z", "a", "m"])) + f".{place}"
-        found.append(override)
+def override(choose: Choices, of: Document) -> Document:
+    """One override."""
+    mode = choose.one(["replace", "replace", "at_least", "at_least", "disabled"])
+    found: Document = {"feature": of["id"], "reason": "a note"} | period(choose)
+    if mode != "replace" or chance(choose, 2):
+        found["mode"] = mode
+    if mode != "disabled":
+        found["value"] = override_value(choose, of)
     return found
 
 
-def override_values(feature: Document) -> st.SearchStrategy[Any]:
+def override_value(choose: Choices, of: Document) -> Any:  # noqa: ANN401 - a document's value
     """What an override may say of a feature: free of levels, minimum and maximum."""
-    if feature["type"] == "switch":
-        return st.booleans()
-    if feature["type"] == "custom":
-        return st.sampled_from(feature["levels"])
-    scale = feature.get("scale", 0)
-    return st.one_of(numbers(scale), numbers(scale, most=200 * 10**scale), st.just(0), st.just("unlimited"))
+    if of["type"] == "switch":
+        return choose.one([True, False])
+    if of["type"] == "custom":
+        return choose.one(of["levels"])
+    scale = of.get("scale", 0)
+    most: int = 200 * 10**scale
+    return choose.one([amount(choose, scale), amount(choose, scale, most=most), 0, "unlimited"])
 
 
-@st.composite
-def suspensions(draw: st.DrawFn, listed: list[Document]) -> list[Document]:
-    """The suspensions of one customer or subscription."""
-    count = draw(st.sampled_from([0] * 8 + [1, 1, 2]))
-    return [{"feature": draw(st.sampled_from(listed))["id"]} | draw(suspension_periods) for _ in range(count)]
-
-
-@st.composite
-def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Document) -> Document:
-    """One subscription."""
-    status = draw(st.sampled_from(["active"] * 12 + ["trialing", "past_due", "canceled", "paused", "expired"]))
-    found: Document = {"id": id_, "customer": customer, "status": status}
-    found |= draw(rarely(mapping({}, start=instants, resume_at=instants), {}, odds=2))
-    later = [it for it in INSTANTS if it >= found.get("start", "")]
-    needed = {"trialing": "trial_end", "canceled": "end"}.get(status)
-    found |= {
-        key: draw(st.sampled_from(later))
-        for key in ("end", "trial_end", "grace_until")
-        if key == needed or draw(st.integers(0, 2 if key == "grace_until" else 6)) == 2
-    }
-    found["items"] = []
-    for _ in range(draw(st.sampled_from([0, 1, 1, 2, 2, 3]))):
-        item = draw(st.sampled_from(catalog["items"]))
-        held: Document = {"item": item["id"]}
-        held |= draw(mapping({}, quantity=st.integers(1, 5), added_at=instants))
-        held |= draw(rarely(periods(), {}))
-        if draw(st.integers(0, 3)) == 3:
-            held["version"] = draw(st.sampled_from([it["version"] for it in versions(item)]))
-        if not any(normal(held) == normal(other) for other in found["items"]):
-            found["items"].append(held)
-    return found | with_notes(draw, catalog)
-
-
-def normal(held: Document) -> Document:
-    """A held item with its defaults, to tell doubles."""
-    return {"quantity": 1} | held
-
-
-def with_notes(draw: st.DrawFn, catalog: Document) -> Document:
-    """The overrides and suspensions that a customer or subscription has, if any."""
-    found = {"overrides": draw(overrides(catalog["features"])), "suspensions": draw(suspensions(catalog["features"]))}
-    even_empty = draw(st.booleans())
+def notes(choose: Choices, features: list[Document]) -> Document:
+    """The overrides, all with ids or none, and the suspensions that a customer or subscription has, if any."""
+    overrides = [override(choose, choose.one(features)) for _ in range(choose.one([0, 0, 0, 1, 1, 2, 4]))]
+    if chance(choose, 2):
+        overrides = [it | {"id": choose.one(["Z", "a", "m"]) + f".{place}"} for place, it in enumerate(overrides)]
+    suspended = [choose.one(features)["id"] for _ in range(choose.one([0] * 8 + [1, 1, 2]))]
+    suspensions = [{"feature": it} | period(choose) for it in suspended]
+    found = {"overrides": overrides, "suspensions": suspensions}
+    even_empty = chance(choose, 4)
     return {key: value for key, value in found.items() if value or even_empty}
 
 
-@st.composite
-def subjects(draw: st.DrawFn, catalog: Document) -> Document:
+def subscription(choose: Choices, id_: str, customer: str, of: Document) -> Document:
+    """One subscription."""
+    status = choose.one(["active"] * 12 + ["trialing", "past_due", "canceled", "paused", "expired"])
+    found: Document = {"id": id_, "customer": customer, "status": status}
+    found |= optional(choose, 4, start=lambda: choose.one(INSTANTS))
+    found |= optional(choose, 2 if status == "paused" else 8, resume_at=lambda: choose.one(INSTANTS))
+    later = [it for it in INSTANTS if it >= found.get("start", "")]
+    needed = {"trialing": "trial_end", "canceled": "end"}.get(status)
+    for key in ("end", "trial_end", "grace_until"):
+        if key == needed or chance(choose, 2 if (key, status) == ("grace_until", "past_due") else 8):
+            found[key] = choose.one(later)
+    found["items"] = []
+    for _ in range(choose.one([1, 1, 2, 2, 3, 0])):
+        held = held_item(choose, choose.one(of["items"]))
+        if not any({"quantity": 1} | held == {"quantity": 1} | other for other in found["items"]):
+            found["items"].append(held)
+    return found | notes(choose, of["features"])
+
+
+def held_item(choose: Choices, of: Document) -> Document:
+    """One item in a subscription."""
+    found: Document = {"item": of["id"]}
+    found |= optional(choose, 2, quantity=choose.number(1, 5))
+    found |= optional(choose, 4, added_at=lambda: choose.one(INSTANTS))
+    found |= optional(choose, 4, version=lambda: choose.one(versions(of))["version"])
+    return found | (period(choose) if chance(choose, 4) else {})
+
+
+def subjects_of(choose: Choices, of: Document) -> Document:
     """Customers and their subscriptions."""
-    count = draw(st.integers(1, len(CUSTOMER_IDS)))
     customers: list[Document] = []
     listed: list[Document] = []
-    for id_ in CUSTOMER_IDS[:count]:
-        customer: Document = {"id": id_} | draw(
-            mapping(
-                {},
-                tags=st.lists(st.sampled_from(CUSTOMER_TAGS), unique=True),
-                attributes=mapping({}, region=st.sampled_from(["eu", "us"]), size=st.sampled_from(["7", 'ü"\\'])),
-            )
+    for id_ in CUSTOMER_IDS[: choose.number(1, len(CUSTOMER_IDS))]:
+        attributes = optional(
+            choose, 2, region=lambda: choose.one(["eu", "us"]), size=lambda: choose.one(["7", 'ü"\\'])
         )
-        customers.append(customer | with_notes(draw, catalog))
-        for place in range(draw(st.sampled_from([0, 1, 1, 2, 3]))):
-            listed.append(draw(subscriptions(f"sub_{len(listed)}.{place}", id_, catalog)))
+        found = {"id": id_} | optional(choose, 2, tags=lambda: some(choose, CUSTOMER_TAGS), attributes=attributes)
+        customers.append(found | notes(choose, of["features"]))
+        for _ in range(choose.one([1, 1, 1, 2, 2, 3, 0])):
+            listed.append(subscription(choose, f"sub_{len(listed)}.x", id_, of))
     return {"apiVersion": "tiergate/v1", "customers": customers, "subscriptions": listed}
 
 
-@st.composite
-def worlds(draw: st.DrawFn) -> tuple[Document, Document]:
+def world(choose: Choices) -> tuple[Document, Document]:
     """A catalog and its subjects."""
-    catalog = draw(catalogs())
-    return catalog, draw(subjects(catalog))
+    made = catalog(choose)
+    return made, subjects_of(choose, made)
+
+
+catalogs = random_strategy(catalog)
+"""A catalog."""
+
+subjects = random_strategy(subjects_of)
+"""Customers and their subscriptions, of a catalog."""
+
+worlds = random_strategy(world)
+"""A catalog and its subjects."""

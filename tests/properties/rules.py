@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import strategies as st
-
-from tests.properties.documents import CUSTOMER_IDS, FEATURE_TAGS
+from tests.properties.choices import Choices, random_strategy
+from tests.properties.documents import CUSTOMER_IDS, FEATURE_TAGS, some
 from tests.reference.entitlement import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.properties.documents import Document
 
 __all__ = ["rule_files"]
@@ -53,53 +54,51 @@ CHOOSING = ("context.rank == 1", "context.heldRank - context.rank == 92233720368
 READS = {"consume": CONSUMING, "set": SETTING, "choose": CHOOSING, "use": ()}
 
 
-def quoted(kind: str, ids: list[str]) -> list[str]:
+def quoted(kind: str, ids: Iterable[str]) -> list[str]:
     """Entities as they are written in policies."""
     return [f'{kind}::"{it}"' for it in ids]
 
 
-@st.composite
-def scopes(draw: st.DrawFn, catalog: Document, known: Document, action: str | None) -> str:
+def scope(choose: Choices, catalog: Document, known: Document, action: str | None) -> str:
     """The scope of a rule."""
     items = [f"{it['kind']}/{it['id']}" for it in catalog["items"]]
     items += [f"{it['kind']}/{it['id']}@{v['version']}" for it in catalog["items"] for v in versions(it)]
     subscriptions = quoted("Subscription", [it["id"] for it in known["subscriptions"]])
-    subjects = quoted("Customer", list(CUSTOMER_IDS)) + subscriptions + quoted("User", ["bob", "acme"])
+    subjects = quoted("Customer", CUSTOMER_IDS) + subscriptions + quoted("User", ["bob", "acme"])
     groups = quoted("Item", items) + subjects
-    kind = draw(st.sampled_from(["", "", "==", "in", "in", "is", "is in"]))
-    principal = {
-        "": "principal",
-        "==": f"principal == {draw(st.sampled_from(subjects))}",
-        "in": f"principal in {draw(st.sampled_from(groups))}",
-        "is": f"principal is {draw(st.sampled_from(['Customer', 'Subscription', 'User']))}",
-        "is in": f"principal is {draw(st.sampled_from(['Customer', 'User']))} in {draw(st.sampled_from(groups))}",
-    }[kind]
+    principal = choose.one(
+        [
+            "principal",
+            "principal",
+            f"principal == {choose.one(subjects)}",
+            f"principal in {choose.one(groups)}",
+            f"principal in {choose.one(groups)}",
+            f"principal is {choose.one(['Customer', 'Subscription', 'User'])}",
+            f"principal is {choose.one(['Customer', 'User'])} in {choose.one(groups)}",
+        ]
+    )
     act = f'action == Action::"{action}"'
     if action is None:
-        listed = ", ".join(quoted("Action", draw(st.lists(st.sampled_from(ACTIONS), min_size=1, unique=True))))
-        act = draw(st.sampled_from(["action", 'action in Action::"access"', f"action in [{listed}]"]))
-    feature = f'Feature::"{draw(st.sampled_from(catalog["features"]))["id"]}"'
-    tag = f'Tag::"{draw(st.sampled_from(FEATURE_TAGS))}"'
-    resource = draw(
-        st.sampled_from(
-            ["resource", "resource", f"resource == {feature}", f"resource in {tag}", "resource is Feature",
-             f"resource is Feature in {tag}", f"resource in {feature}"]
-        )
+        listed = ", ".join(quoted("Action", some(choose, ACTIONS, least=1)))
+        act = choose.one(["action", 'action in Action::"access"', f"action in [{listed}]"])
+    feature = f'Feature::"{choose.one(catalog["features"])["id"]}"'
+    tag = f'Tag::"{choose.one(FEATURE_TAGS)}"'
+    resource = choose.one(
+        ["resource", "resource", f"resource == {feature}", f"resource in {tag}", "resource is Feature",
+         f"resource is Feature in {tag}", f"resource in {feature}"]
     )  # fmt: skip
     return f"{principal}, {act}, {resource}"
 
 
-@st.composite
-def rules(draw: st.DrawFn, catalog: Document, known: Document) -> str:
+def rule(choose: Choices, catalog: Document, known: Document) -> str:
     """One rule without its id."""
-    action = draw(st.sampled_from([None, None, None, *ACTIONS]))
-    effect = draw(st.sampled_from(["permit", "forbid"]))
+    action = choose.one([None, None, None, *ACTIONS])
     condition = ""
-    for _ in range(draw(st.integers(0, 2))):
-        choices = [*ANYWHERE, *item_conditions(catalog), *(READS[action] * 3 if action else ())]
-        test = draw(st.sampled_from(choices + list(IN_TIME if draw(st.integers(0, 3)) == 3 else ())))
-        condition += f" {draw(st.sampled_from(['when', 'when', 'unless']))} {{ {test} }}"
-    return f"{effect} ({draw(scopes(catalog, known, action))}){condition};"
+    for _ in range(choose.number(0, 2)):
+        tests = [*ANYWHERE, *item_conditions(catalog), *(READS[action] * 3 if action else ())]
+        test = choose.one(tests + list(IN_TIME if choose.number(0, 3) == 3 else ()))
+        condition += f" {choose.one(['when', 'when', 'unless'])} {{ {test} }}"
+    return f"{choose.one(['permit', 'forbid'])} ({scope(choose, catalog, known, action)}){condition};"
 
 
 def item_conditions(catalog: Document) -> list[str]:
@@ -113,11 +112,14 @@ def item_conditions(catalog: Document) -> list[str]:
     ]
 
 
-@st.composite
-def rule_files(draw: st.DrawFn, catalog: Document, known: Document) -> dict[str, str]:
+def files(choose: Choices, catalog: Document, known: Document) -> dict[str, str]:
     """One or two files of rules, each rule with an id of its own in its file."""
     found = {}
-    for name in ("house", "law.2")[: draw(st.integers(1, 2))]:
-        listed = draw(st.lists(rules(catalog, known), min_size=1, max_size=4))
-        found[name] = "\n".join(f'@id("r{place}")\n{rule}' for place, rule in enumerate(listed))
+    for name in ("house", "law.2")[: choose.number(1, 2)]:
+        listed = [rule(choose, catalog, known) for _ in range(choose.number(1, 4))]
+        found[name] = "\n".join(f'@id("r{place}")\n{text}' for place, text in enumerate(listed))
     return found
+
+
+rule_files = random_strategy(files)
+"""Files of rules for a world."""

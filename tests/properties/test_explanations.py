@@ -19,7 +19,7 @@ from tiergate.engine import explain
 def test_an_export_reaches_the_same_decision(drawn: tuple[Document, Document], data: st.DataObject, seed: int) -> None:
     """Decision, deciding policies and, after a denial that nothing forbade, the reasons: from the exported files."""
     engine = World(*drawn, data.draw(rule_files(*drawn), label="rules")).engine()
-    for now, ask in Inquirer(*drawn, seed).asks(nows=3, checks=3):
+    for now, ask in Inquirer(*drawn, seed).asks(nows=2, checks=2):
         explanation = explain(engine, check_of(ask), now)
         files, decision = explanation.export.files, explanation.decision
         event(decision.reason)

@@ -63,7 +63,7 @@ def test_a_slice_decides_explains_and_errs_as_the_whole_set(
     engine = world.engine()
     policies, schema = whole_policies(world.bundle), world.bundle.text("schema.cedarschema")
     names = {policy.position: policy.id for policy in parse_policies(policies)}
-    for now, ask in Inquirer(*drawn, seed).asks(nows=3, checks=3):
+    for now, ask in Inquirer(*drawn, seed).asks(nows=2, checks=3):
         check = check_of(ask)
         evaluation = engine.evaluate(check, now)
         if evaluation.facts is None:
