@@ -156,7 +156,7 @@ def _item(item: Item, features: dict[str, Feature]) -> _Data:
         excludes=item.excludes,
     )
     if len(item.versions) == 1:
-        data |= _definition(item.versions[0], features, default_version=1)
+        data |= _definition(item.versions[0], features)
     else:
         data["versions"] = [_definition(definition, features) for definition in item.versions]
     if item.rollouts != (Rollout(item.versions[-1].version),):
@@ -164,8 +164,8 @@ def _item(item: Item, features: dict[str, Feature]) -> _Data:
     return data
 
 
-def _definition(definition: Definition, features: dict[str, Feature], default_version: int | None = None) -> _Data:
-    data: _Data = {} if definition.version == default_version else {"version": definition.version}
+def _definition(definition: Definition, features: dict[str, Feature]) -> _Data:
+    data: _Data = {"version": definition.version}
     data["entitlements"] = {id_: _value(value, features[id_].scale) for id_, value in definition.entitlements.items()}
     return data
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FeatureType, to_units
-from tiergate.naming import ID_RULE, is_id
+from tiergate.naming import ID_RULE, is_id, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +43,7 @@ def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Featur
     """
     feature = features.get(check.feature)
     if feature is None:
-        near = get_close_matches(check.feature[:100], features, n=1) if len(features) <= 20_000 else []
-        raise UnknownFeatureError(check.feature[:200], near[0] if near else None)
+        raise UnknownFeatureError(check.feature[:200], nearest(check.feature[:100], features))
     if not is_id(check.subject.id):
         field = "subject.id"
         raise CheckError(field, ID_RULE)
@@ -100,8 +98,8 @@ def _units(field: str, number: Number, feature: Feature) -> int:
 def _rank(level: str, feature: Feature) -> int:
     rank = feature.rank(level)
     if not rank:
-        near = get_close_matches(level[:200], feature.labels, n=1)
-        hint = f", did you mean `{near[0]}`?" if near else ""
+        near = nearest(level[:200], feature.labels)
+        hint = f", did you mean `{near}`?" if near else ""
         field = "level"
         raise CheckError(field, f"`{level[:200]}` is not a level of `{feature.id}`{hint}")
     return rank

@@ -18,6 +18,7 @@ items:
   - id: extra-movies
     kind: addon
     available_for: [gold]
+    version: 1
     entitlements: {movies: {add: 10, per: subscription}}
   - id: gold
     kind: plan

@@ -43,7 +43,7 @@ def test_long_entitlements_stand_on_a_line_each(tmp_path: Path) -> None:
     text = (
         "apiVersion: tiergate/v1\nfeatures:\n"
         + "".join(f"  - {{id: {id_}, type: quantity}}\n" for id_ in ids)
-        + "items:\n  - id: p\n    kind: plan\n    entitlements:\n"
+        + "items:\n  - id: p\n    kind: plan\n    version: 1\n    entitlements:\n"
         + "".join(f"      {id_}: 5\n" for id_ in ids)
     )
     assert dump_catalog(load(tmp_path, text)) == text
