@@ -142,8 +142,8 @@ def entitlement(choose: Choices, of: Document) -> Any:  # noqa: ANN401 - a docum
     if type_ == "custom":
         return choose.one(of["levels"])
     scale = of.get("scale", 0)
-    per = optional(choose, 3, per=lambda: choose.one(["unit", "subscription"]))
-    if chance(choose, 4):
+    per = optional(choose, 2, per=lambda: choose.one(["unit", "subscription"]))
+    if chance(choose, 3):
         return {"add": amount(choose, scale, most=20 * 10**scale)} | per
     if "levels" in of:
         value = choose.one(of["levels"])
@@ -248,7 +248,8 @@ def subscription(choose: Choices, id_: str, customer: str, of: Document) -> Docu
 def held_item(choose: Choices, of: Document) -> Document:
     """One item in a subscription."""
     found: Document = {"item": of["id"]}
-    found |= optional(choose, 2, quantity=choose.number(1, 5))
+    if not chance(choose, 3):
+        found["quantity"] = choose.number(1, 5)
     found |= optional(choose, 4, added_at=lambda: choose.one(INSTANTS))
     found |= optional(choose, 4, version=lambda: choose.one(versions(of))["version"])
     return found | (period(choose) if chance(choose, 4) else {})

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.properties.documents import Document, worlds
-from tests.properties.engines import Subjects, World, text_of
+from tests.properties.engines import Subjects, World, answered, check_of, text_of
 from tests.properties.inquiries import Inquirer
+from tests.properties.rules import rule_files
 from tests.reference.entitlement import decide
 from tests.serving import Service, get, post
 from tests.wire import Answer, Connection
@@ -78,6 +79,24 @@ def test_a_sidecar_agrees_with_the_reference_model(
     results = sidecar.read(post("/v1/checks", text_of({"checks": checks})))["results"]
     for ask, answer in zip(checks, results, strict=True):
         assert judged(answer) == judged(decide(inquirer.reference, ask, now)), (ask, now)
+
+
+@given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))
+def test_a_sidecar_answers_under_rules_as_an_engine_that_keeps_nothing(
+    sidecar: Sidecar, drawn: tuple[Document, Document], data: st.DataObject, seed: int
+) -> None:
+    """Rules that read the time or err are never remembered, at whatever instant the same is asked again."""
+    inquirer = Inquirer(*drawn, seed)
+    world = World(*drawn, data.draw(rule_files(*drawn), label="rules"))
+    sidecar.serve(world)
+    engine = world.engine()
+    asked = [ask for _, ask in inquirer.asks(nows=1, checks=5)]
+    instants = [inquirer.now() for _ in range(3)]
+    for now in [*instants, *instants]:
+        sidecar.service.clock.now = now
+        for ask in asked:
+            fresh = answered(engine.evaluate(check_of(ask), now).decision)
+            assert judged(sidecar.read(post("/v1/check", text_of(ask)))) == judged(fresh), (ask, now)
 
 
 @settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]
