@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - the table is made from the annotations
 from typing import Annotated, Any, Final
 
-from tiergate.model import Reason
 from tiergate.sidecar.setting_kinds import (
     BOOLEAN,
     BYTES,
@@ -28,7 +27,27 @@ from tiergate.sidecar.setting_kinds import (
     choice,
 )
 
-__all__ = ["PREFIX", "SETTINGS", "Setting", "Settings"]
+__all__ = ["PREFIX", "REASONS", "SETTINGS", "Setting", "Settings"]
+
+# `model.Reason`, written out, because the command line reads this table before it needs the model. A test compares.
+REASONS: Final = (
+    "unknown_subject",
+    "evaluation_error",
+    "stale_data",
+    "feature_inactive",
+    "feature_suspended",
+    "subscription_inactive",
+    "override_denied",
+    "rule_denied",
+    "amount_invalid",
+    "cap_reached",
+    "not_entitled",
+    "limit_reached",
+    "out_of_range",
+    "level_too_low",
+    "granted",
+)
+"""The reasons that the decision log can be filtered by."""
 
 PREFIX: Final = "TIERGATE_"
 """What the name of every variable begins with."""
@@ -171,7 +190,7 @@ class Settings:
     ] = "all"
     decision_log_reason: Annotated[
         tuple[str, ...],
-        _Row(_DECISION_LOG, choice(*Reason, word="reason"), "Log only decisions with this reason."),
+        _Row(_DECISION_LOG, choice(*REASONS, word="reason"), "Log only decisions with this reason."),
     ] = ()
     decision_log_feature: Annotated[
         tuple[str, ...], _Row(_DECISION_LOG, TEXT, "Log only decisions about this feature.")

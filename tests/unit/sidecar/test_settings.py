@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 
 from tiergate.errors import SettingsError
+from tiergate.model import Reason
 from tiergate.sidecar.setting_sources import is_loopback, resolve, unknown_variables
-from tiergate.sidecar.settings import SETTINGS, Settings
+from tiergate.sidecar.settings import REASONS, SETTINGS, Settings
 
 SOURCES = {"catalog": ["c.yaml"], "subjects": ["s.yaml"]}
+
+
+def test_the_reasons_of_the_table_are_those_of_the_model() -> None:
+    """They are written out, so that the command line need not load the model."""
+    assert tuple(Reason) == REASONS
 
 
 def test_every_field_of_the_settings_is_in_the_table() -> None:
