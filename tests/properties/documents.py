@@ -162,13 +162,13 @@ def item(choose: Choices, id_: str, features: list[Document]) -> Document:
     def definition() -> Document:
         return {it["id"]: entitlement(choose, it) for it in features if not chance(choose, 4)}
 
-    if chance(choose, 2):
+    if chance(choose, 3):
         found["entitlements"] = definition()
         found |= optional(choose, 2, version=choose.number(1, 9))
     else:
         numbers = {choose.number(1, 12) for _ in range(choose.number(1, 3))}
         found["versions"] = [{"version": it, "entitlements": definition()} for it in numbers]
-    if chance(choose, 3):
+    if chance(choose, 2):
         found["rollouts"] = [rollout(choose, found) for _ in range(choose.number(0, 4))]
     return found
 
