@@ -13,11 +13,15 @@ The branches say who must act::
     │   ├── SettingsError
     │   ├── BundleError
     │   ├── ReplicaError
-    │   └── ListenError
+    │   ├── ListenError
+    │   └── StoreError
     ├── CallerError              whoever asked
     │   ├── CheckError
     │   ├── UnknownFeatureError
-    │   └── RequestError
+    │   ├── RequestError
+    │   ├── NotFoundError
+    │   ├── ConflictError
+    │   └── PreconditionError
     └── SidecarUnreachableError  the network
 
 Errors carry fields, so that a command line, an HTTP answer and a log line can each say the same thing
@@ -40,14 +44,18 @@ __all__ = [
     "CatalogError",
     "CheckError",
     "CompileError",
+    "ConflictError",
     "ImportSourceError",
     "ListenError",
+    "NotFoundError",
     "OperatorError",
+    "PreconditionError",
     "ReplicaError",
     "RequestError",
     "RulesError",
     "SettingsError",
     "SidecarUnreachableError",
+    "StoreError",
     "SubjectsError",
     "TiergateError",
     "UnknownFeatureError",
@@ -125,6 +133,10 @@ class ListenError(OperatorError):
     """A socket cannot be bound as asked."""
 
 
+class StoreError(OperatorError):
+    """The store's database cannot be used: unreachable, of another schema, or damaged."""
+
+
 class CallerError(TiergateError):
     """A question is malformed."""
 
@@ -162,6 +174,45 @@ class RequestError(CallerError):
         self.title = title
         self.detail = detail
         super().__init__(f"{title}: {detail}")
+
+
+class NotFoundError(CallerError):
+    """The store has no such thing; `kind` such as `feature`, `subscription`."""
+
+    def __init__(self, kind: str, id_: str, suggestion: str | None = None) -> None:
+        self.kind = kind
+        self.id = id_
+        self.suggestion = suggestion
+        hint = f", did you mean `{suggestion}`?" if suggestion else ""
+        super().__init__(f"no {kind} `{id_}`{hint}")
+
+    def __reduce__(self) -> tuple[type[NotFoundError], tuple[str, str, str | None]]:
+        return type(self), (self.kind, self.id, self.suggestion)
+
+
+class ConflictError(CallerError):
+    """What was asked contradicts what stands; `code` is a stable word, `detail` a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(detail)
+
+    def __reduce__(self) -> tuple[type[ConflictError], tuple[str, str]]:
+        return type(self), (self.code, self.detail)
+
+
+class PreconditionError(CallerError):
+    """Somebody else has changed it since it was read: the entity tag is not the present one."""
+
+    def __init__(self, kind: str, id_: str, etag: int) -> None:
+        self.kind = kind
+        self.id = id_
+        self.etag = etag
+        super().__init__(f"the {kind} `{id_}` has changed since it was read: its entity tag is now `{etag}`")
+
+    def __reduce__(self) -> tuple[type[PreconditionError], tuple[str, str, int]]:
+        return type(self), (self.kind, self.id, self.etag)
 
 
 class SidecarUnreachableError(TiergateError):
