@@ -24,12 +24,12 @@ help: ## list the targets
 
 # ── Set-up ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Tiergate itself, installed editable, and what it needs to run.
-$(VENV)/.core: requirements/build.txt requirements/core.txt pyproject.toml
+# Tiergate itself, installed editable, and what it needs to run, the control plane included.
+$(VENV)/.core: requirements/build.txt requirements/control-plane.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found; name one with: make PYTHON=/path/to/python" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@echo "installing into $(VENV)"
-	@$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/core.txt
+	@$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/control-plane.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -118,7 +118,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: ARGS=--upgrade)
 	@$(LOCK) --group build --output-file requirements/build.txt
 	@$(LOCK) pyproject.toml --output-file requirements/core.txt
-	@$(LOCK) pyproject.toml --group dev --constraints requirements/core.txt --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra control-plane --constraints requirements/core.txt --output-file requirements/control-plane.txt
+	@$(LOCK) pyproject.toml --extra control-plane --group dev --constraints requirements/control-plane.txt --output-file requirements/dev.txt
 
 .PHONY: dist
 dist: $(VENV)/.core ## build the wheel and the source distribution in dist/

@@ -14,11 +14,14 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"]
 CORE: list[str] = PROJECT["project"]["dependencies"]
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+CONTROL_PLANE = CORE + [line for extra in EXTRAS.values() for line in extra if not line.startswith("tiergate[")]
 
 DECLARED: dict[str, list[str]] = {
     "build": GROUPS["build"],
     "core": CORE,
-    "dev": CORE + GROUPS["test"] + GROUPS["lint"] + GROUPS["lock"],
+    "control-plane": CONTROL_PLANE,
+    "dev": CONTROL_PLANE + GROUPS["test"] + GROUPS["lint"] + GROUPS["lock"],
 }
 
 
@@ -47,6 +50,13 @@ def test_a_lock_names_hashes_and_no_registry(lock: str) -> None:
     assert "index-url" not in text
 
 
-def test_development_runs_what_images_run() -> None:
-    """The development lock pins the same versions as the lock of the package alone."""
-    assert locked("core").items() <= locked("dev").items()
+@pytest.mark.parametrize(("smaller", "larger"), [("core", "control-plane"), ("control-plane", "dev")])
+def test_development_runs_what_images_run(smaller: str, larger: str) -> None:
+    """A lock pins the same versions as the locks of less than it."""
+    assert locked(smaller).items() <= locked(larger).items()
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_sidecar_is_installed_without_the_extras(extra: str) -> None:
+    """The lock of the package alone holds nothing that an extra names."""
+    assert not {canonicalize_name(Requirement(line).name) for line in EXTRAS[extra]} & locked("core").keys()
