@@ -1,0 +1,20 @@
+"""The store: tables, transactions and the change feed, on SQLite or PostgreSQL. The only importer of SQLModel."""
+
+from tiergate.store.database import Database
+from tiergate.store.feed import Entry, FeedHead, read_after, read_head
+from tiergate.store.unit import SYSTEM, Actor, PublishedState, Publishing, ReadUnit, Store, WriteUnit
+
+__all__ = [
+    "SYSTEM",
+    "Actor",
+    "Database",
+    "Entry",
+    "FeedHead",
+    "PublishedState",
+    "Publishing",
+    "ReadUnit",
+    "Store",
+    "WriteUnit",
+    "read_after",
+    "read_head",
+]

@@ -1,0 +1,130 @@
+"""The change feed: one total order of everything that sidecars must know.
+
+A position is given under a lock on the one row of `feed_head`, as the last thing that a transaction does before it
+commits. INVARIANT (feed order): whoever holds the lock commits before the next one gets it, so positions have no gaps,
+are visible in their order, and a reader who has seen position n will never meet a smaller one that is new.
+
+Entries chain by hash: the chain at a position is the SHA-256 of the chain before it and of the entry's own digest. The
+same is computed by whoever follows (`tiergate.bundle.chain`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from sqlalchemy import insert, select, update
+
+from tiergate.errors import StoreError
+from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlmodel import Session
+
+    from tiergate.model import Instant
+
+__all__ = ["Entry", "FeedHead", "append", "chain_after", "chain_start", "read_after", "read_head"]
+
+
+class FeedHead(NamedTuple):
+    """How far the feed goes: its last position and the chain there, its floor, the sequence in force (0: none)."""
+
+    position: int
+    chain: str
+    floor: int
+    publication: int
+
+
+class Entry(NamedTuple):
+    """One entry as readers get it, and what it is about."""
+
+    position: int
+    line: bytes
+    digest: str
+    customer: str | None
+    publication: int | None
+
+
+class Change(NamedTuple):
+    """What is to be appended: the JSON of a customer's record (or `null`), or of a publication's envelope."""
+
+    customer: str | None
+    publication: int | None
+    content: bytes
+
+
+def chain_start(store: str) -> str:
+    """The chain before the first entry of a store's feed, in hex."""
+    return hashlib.sha256(b"tiergate-feed\0" + store.encode()).hexdigest()
+
+
+def chain_after(chain: str, digest: str) -> str:
+    """The chain after one more entry; both in hex."""
+    return hashlib.sha256(bytes.fromhex(chain) + bytes.fromhex(digest)).hexdigest()
+
+
+def read_head(session: Session, *, lock: bool = False) -> FeedHead:
+    """Read the head; with `lock`, keep others from appending until this transaction ends.
+
+    Raises:
+        StoreError: the store was never set up.
+    """
+    head = FeedHeadRow.__table__.c  # type: ignore[attr-defined]
+    query = select(head.position, head.chain, head.floor, head.publication).where(head.key == ONLY_ROW)
+    row = session.connection().execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise StoreError("the store was never set up: run `tiergate migrate`")
+    return FeedHead(*row)
+
+
+def append(session: Session, head: FeedHead, changes: Sequence[Change], at: Instant) -> FeedHead:
+    """Append changes after `head`, which must have been read with its lock in this transaction; return the new head."""
+    position, chain, publication = head.position, head.chain, head.publication
+    rows = []
+    for change in changes:
+        position += 1
+        if change.publication is not None:
+            publication = change.publication
+            line = b'{"position":%d,"at":%d,"publication":%b}' % (position, at, change.content)
+        else:
+            customer = msgspec.json.encode(change.customer)
+            line = b'{"position":%d,"at":%d,"customer":%b,"record":%b}' % (position, at, customer, change.content)
+        digest = hashlib.sha256(line).hexdigest()
+        chain = chain_after(chain, digest)
+        rows.append(
+            {
+                "position": position,
+                "at": at,
+                "customer": change.customer,
+                "publication": change.publication,
+                "line": line,
+                "digest": digest,
+                "redacted": False,
+            }
+        )
+    connection = session.connection()
+    if rows:
+        connection.execute(insert(FeedRow), rows)
+    new = FeedHead(position, chain, head.floor, publication)
+    table = FeedHeadRow.__table__  # type: ignore[attr-defined]
+    connection.execute(
+        update(table)
+        .where(table.c.key == ONLY_ROW)
+        .values(position=new.position, chain=new.chain, publication=new.publication)
+    )
+    return new
+
+
+def read_after(session: Session, position: int, limit: int) -> list[Entry]:
+    """Read up to `limit` entries after a position, in order. Those at or below the floor may be redacted."""
+    feed = FeedRow.__table__.c  # type: ignore[attr-defined]
+    query = (
+        select(feed.position, feed.line, feed.digest, feed.customer, feed.publication)
+        .where(feed.position > position)
+        .order_by(feed.position)
+        .limit(limit)
+    )
+    return [Entry(*row) for row in session.connection().execute(query)]
