@@ -14,15 +14,18 @@ The branches say who must act::
     │   ├── BundleError
     │   ├── ReplicaError
     │   ├── ListenError
-    │   └── StoreError
+    │   ├── StoreError
+    │   └── TrustError
     ├── CallerError              whoever asked
+    │   ├── BodyError
     │   ├── CheckError
     │   ├── UnknownFeatureError
     │   ├── RequestError
     │   ├── NotFoundError
     │   ├── ConflictError
     │   └── PreconditionError
-    └── SidecarUnreachableError  the network
+    ├── SidecarUnreachableError  the network
+    └── SyncError                the network, or the control plane behind it
 
 Errors carry fields, so that a command line, an HTTP answer and a log line can each say the same thing
 in their own way. A denial is a decision, never one of these.
@@ -30,6 +33,8 @@ in their own way. A denial is a decision, never one of these.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthorError",
+    "BodyError",
+    "BodyProblem",
     "BundleError",
     "CallerError",
     "CatalogError",
@@ -50,6 +57,7 @@ __all__ = [
     "NotFoundError",
     "OperatorError",
     "PreconditionError",
+    "Refusal",
     "ReplicaError",
     "RequestError",
     "RulesError",
@@ -57,7 +65,9 @@ __all__ = [
     "SidecarUnreachableError",
     "StoreError",
     "SubjectsError",
+    "SyncError",
     "TiergateError",
+    "TrustError",
     "UnknownFeatureError",
 ]
 
@@ -137,8 +147,62 @@ class StoreError(OperatorError):
     """The store's database cannot be used: unreachable, of another schema, or damaged."""
 
 
+class Refusal(StrEnum):
+    """Why something that should have been signed is not accepted: a closed set, counted and shown by these words."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    FUTURE_FORMAT = "future_format"
+    OTHER_STORE = "other_store"
+    ROLLBACK = "rollback"
+    GAP = "gap"
+    TRUNCATED = "truncated"
+    BROKEN_CHAIN = "broken_chain"
+    WRONG_HASH = "wrong_hash"
+    CONTRADICTION = "contradiction"
+
+
+class TrustError(OperatorError):
+    """Something that came from a store is not what that store signed, or is older than what is known of it."""
+
+    def __init__(self, kind: Refusal, detail: str) -> None:
+        self.kind = kind
+        self.detail = detail
+        super().__init__(f"refused ({kind}): {detail}")
+
+    def __reduce__(self) -> tuple[type[TrustError], tuple[Refusal, str]]:
+        return type(self), (self.kind, self.detail)
+
+
 class CallerError(TiergateError):
     """A question is malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyProblem:
+    """One thing that is wrong in a JSON body.
+
+    `pointer` is the JSON Pointer (RFC 6901) of the value or key at fault, empty for the body as a whole; `code` a short
+    stable word as of a file's problem; `suggestion` what was probably meant, where the detail proposes something.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+    suggestion: str | None = None
+
+
+class BodyError(CallerError):
+    """A JSON body does not say what it must; `problems` names all that is wrong, in the order of the text."""
+
+    def __init__(self, problems: Sequence[BodyProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"`{one.pointer}`: {one.detail}" for one in self.problems))
+
+    def __reduce__(self) -> tuple[type[BodyError], tuple[tuple[BodyProblem, ...]]]:
+        return type(self), (self.problems,)
 
 
 class CheckError(CallerError):
@@ -222,3 +286,20 @@ class SidecarUnreachableError(TiergateError):
         self.url = url
         self.detail = detail
         super().__init__(f"no answer from `{url}`: {detail}")
+
+
+class SyncError(TiergateError):
+    """A control plane or an object store did not give what it was asked for; `status` is HTTP's, where there was one.
+
+    `code` is the last part of the problem's type, such as `resync-needed`, where it said one.
+    """
+
+    def __init__(self, url: str, detail: str, status: int | None = None, code: str = "") -> None:
+        self.url = url
+        self.detail = detail
+        self.status = status
+        self.code = code
+        super().__init__(f"`{url}`: {detail}")
+
+    def __reduce__(self) -> tuple[type[SyncError], tuple[str, str, int | None, str]]:
+        return type(self), (self.url, self.detail, self.status, self.code)

@@ -30,6 +30,7 @@ __all__ = [
     "rule_entities_path",
     "rule_id",
     "rule_policies_path",
+    "statement_type",
     "version_ref",
 ]
 
@@ -121,3 +122,8 @@ def rule_policies_path(file: str) -> str:
 def rule_entities_path(file: str) -> str:
     """`entities/rules/<file>.json`: where a bundle keeps a file of users' entities."""
     return f"entities/rules/{file}.json"
+
+
+def statement_type(kind: str) -> str:
+    """`application/vnd.tiergate.head+json`: the type of a signed statement's payload."""
+    return f"application/vnd.tiergate.{kind}+json"

@@ -1,0 +1,153 @@
+"""The lines of the change feed, and the chain of hashes that a signed head closes.
+
+A line is JSON without a newline, and what counts are its bytes: `chain(n) = sha256(chain(n-1) + sha256(line n))`, from
+a start that depends on the store. So a head vouches for every line before it, and a line for nothing by itself. What a
+line may follow, and what a head must say, is left to `trust`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tiergate.errors import Refusal, TrustError
+from tiergate.model import Instant, SubjectRecord
+
+__all__ = [
+    "MAX_LINE_BYTES",
+    "FeedEntry",
+    "OtherChange",
+    "PublicationChange",
+    "SubjectChange",
+    "chain_start",
+    "extend",
+    "head_line",
+    "publication_line",
+    "read_head_line",
+    "read_line",
+    "subject_line",
+]
+
+MAX_LINE_BYTES = 8 * 1024**2
+"""Most bytes of a line."""
+
+
+class SubjectChange(msgspec.Struct, frozen=True):
+    """A customer's record is now this one; `None`: there is no such customer any more."""
+
+    position: int
+    at: Instant
+    customer: str
+    record: SubjectRecord | None
+
+
+class PublicationChange(msgspec.Struct, frozen=True):
+    """A publication is in force: the envelope's bytes."""
+
+    position: int
+    at: Instant
+    publication: bytes
+
+
+class OtherChange(msgspec.Struct, frozen=True):
+    """Something that this version does not know. It counts in the chain; a head's `needs` says who must know it."""
+
+    position: int
+    at: Instant
+
+
+FeedEntry = SubjectChange | PublicationChange | OtherChange
+
+
+class _SubjectLine(msgspec.Struct):
+    position: int
+    at: Instant
+    customer: str
+    record: SubjectRecord | None
+
+
+class _PublicationLine(msgspec.Struct):
+    position: int
+    at: Instant
+    publication: msgspec.Raw
+
+
+class _HeadLine(msgspec.Struct):
+    head: msgspec.Raw
+
+
+class _Line(msgspec.Struct):
+    position: Annotated[int, Meta(ge=1, le=2**62)]
+    at: Instant
+    customer: str | UnsetType = UNSET
+    record: SubjectRecord | UnsetType | None = UNSET
+    publication: msgspec.Raw | UnsetType = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+_decode_head = msgspec.json.Decoder(_HeadLine).decode
+
+
+def chain_start(store: str) -> bytes:
+    """The chain at position 0: 32 bytes."""
+    return hashlib.sha256(b"tiergate-feed\0" + store.encode()).digest()
+
+
+def extend(chain: bytes, line: bytes) -> bytes:
+    """The chain after one more line."""
+    return hashlib.sha256(chain + hashlib.sha256(line).digest()).digest()
+
+
+def subject_line(position: int, at: Instant, customer: str, record: SubjectRecord | None) -> bytes:
+    """Write the line of a subject's change. The record carries no reasons and no authors."""
+    return _encode(_SubjectLine(position, at, customer, record))
+
+
+def publication_line(position: int, at: Instant, envelope: bytes) -> bytes:
+    """Write the line of a publication."""
+    return _encode(_PublicationLine(position, at, msgspec.Raw(envelope)))
+
+
+def head_line(envelope: bytes) -> bytes:
+    """Write the line that ends a page."""
+    return _encode(_HeadLine(msgspec.Raw(envelope)))
+
+
+def read_line(line: bytes) -> FeedEntry:
+    """Read a line of the feed.
+
+    Raises:
+        TrustError: it is none: `malformed` or `too_large`.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise TrustError(Refusal.TOO_LARGE, f"a line of the feed has at most {MAX_LINE_BYTES} bytes")
+    try:
+        read = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TrustError(Refusal.MALFORMED, f"a line of the feed cannot be read: {error}") from None
+    if read.publication is not UNSET:
+        return PublicationChange(read.position, read.at, bytes(read.publication))
+    if read.customer is UNSET or read.record is UNSET:
+        return OtherChange(read.position, read.at)
+    record = read.record
+    if record is not None and (
+        record.customer.id != read.customer or any(it.customer != read.customer for it in record.subscriptions)
+    ):
+        raise TrustError(Refusal.MALFORMED, f"line {read.position} of the feed holds another customer's record")
+    return SubjectChange(read.position, read.at, read.customer, record)
+
+
+def read_head_line(line: bytes) -> bytes:
+    """Return the envelope that ends a page.
+
+    Raises:
+        TrustError: this line does not: the page is `truncated`.
+    """
+    try:
+        return bytes(_decode_head(line).head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise TrustError(Refusal.TRUNCATED, "the page does not end with a signed head") from None

@@ -1,0 +1,107 @@
+"""Signed envelopes: DSSE v1 (https://github.com/secure-systems-lab/dsse), with Ed25519.
+
+A signature covers the payload's type and its exact bytes, so that nothing is parsed before it is known to be signed,
+and a statement of one kind never passes for one of another. An envelope may carry several signatures and a reader trust
+several keys: one good signature by one trusted key is enough, which is how keys are exchanged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.bundle.keys import SIGNATURE_BYTES
+from tiergate.errors import Refusal, TrustError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.bundle.keys import SigningKey, VerifyKey
+
+__all__ = ["MAX_ENVELOPE_BYTES", "MAX_SIGNATURES", "pae", "read_payload", "sign", "verify"]
+
+MAX_ENVELOPE_BYTES = 4 * 1024**2
+"""Most bytes of an envelope. The largest hold a subject's record."""
+
+MAX_SIGNATURES = 16
+"""Most signatures of an envelope: verifying is what costs."""
+
+
+class _Signature(msgspec.Struct, frozen=True):
+    keyid: str
+    sig: bytes
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    payload: bytes
+    payload_type: str = msgspec.field(name="payloadType")
+    signatures: list[_Signature]
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """The bytes that are signed: DSSE's pre-authentication encoding."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(payload_type: str, payload: bytes, keys: Iterable[SigningKey]) -> bytes:
+    """Make an envelope, as JSON without a newline, with a signature by each of `keys`.
+
+    Raises:
+        ValueError: there is no key, too many, or the payload is too large.
+    """
+    message = pae(payload_type, payload)
+    signatures = [_Signature(key.key_id, key.sign(message)) for key in keys]
+    if not 1 <= len(signatures) <= MAX_SIGNATURES:
+        raise ValueError(f"an envelope has 1 to {MAX_SIGNATURES} signatures, not {len(signatures)}")
+    content = msgspec.json.encode(_Envelope(payload=payload, payload_type=payload_type, signatures=signatures))
+    if len(content) > MAX_ENVELOPE_BYTES:
+        raise ValueError(f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes, not {len(content)}")
+    return content
+
+
+def verify(content: bytes, payload_type: str, keys: Iterable[VerifyKey]) -> bytes:
+    """Return the payload of an envelope of this type that one of `keys` signed.
+
+    Raises:
+        TrustError: it is none: `malformed`, `too_large`, `unknown_key` or `bad_signature`.
+    """
+    envelope = _read(content, payload_type)
+    trusted = {key.key_id: key for key in keys}
+    message = pae(payload_type, envelope.payload)
+    known = False
+    for signature in envelope.signatures:
+        key = trusted.get(signature.keyid)
+        if key is None:
+            continue
+        known = True
+        if len(signature.sig) == SIGNATURE_BYTES and key.verifies(message, signature.sig):
+            return envelope.payload
+    if known:
+        raise TrustError(Refusal.BAD_SIGNATURE, "a signature does not fit what it should have signed")
+    named = ", ".join(f"`{signature.keyid[:16]}`" for signature in envelope.signatures[:3])
+    raise TrustError(Refusal.UNKNOWN_KEY, f"it is signed by {named or 'nobody'}, and by no key that is trusted")
+
+
+def read_payload(content: bytes, payload_type: str) -> bytes:
+    """Return the payload of an envelope whose bytes are known by other means to be good: no signature is looked at.
+
+    Raises:
+        TrustError: it is none of this type: `malformed` or `too_large`.
+    """
+    return _read(content, payload_type).payload
+
+
+def _read(content: bytes, payload_type: str) -> _Envelope:
+    if len(content) > MAX_ENVELOPE_BYTES:
+        raise TrustError(Refusal.TOO_LARGE, f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes")
+    try:
+        envelope = msgspec.json.decode(content, type=_Envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TrustError(Refusal.MALFORMED, f"it is no signed envelope: {error}") from None
+    if envelope.payload_type != payload_type:
+        raise TrustError(Refusal.MALFORMED, f"it is of type `{envelope.payload_type[:80]}`, not `{payload_type}`")
+    if len(envelope.signatures) > MAX_SIGNATURES:
+        raise TrustError(Refusal.TOO_LARGE, f"it has more than {MAX_SIGNATURES} signatures")
+    return envelope
