@@ -5,7 +5,16 @@
 """
 
 from tiergate.cedar.builtin import BUILTIN_POLICIES, builtin_schema, builtin_text
-from tiergate.cedar.evaluation import Base, EntityData, Link, Outcome, PolicyGroup, authorize, authorize_text
+from tiergate.cedar.evaluation import (
+    Base,
+    EntityData,
+    Link,
+    Outcome,
+    PolicyGroup,
+    authorize,
+    authorize_caller,
+    authorize_text,
+)
 from tiergate.cedar.policies import (
     Policy,
     PolicySyntaxError,
@@ -36,6 +45,7 @@ __all__ = [
     "ScopeOp",
     "Uid",
     "authorize",
+    "authorize_caller",
     "authorize_text",
     "builtin_schema",
     "builtin_text",

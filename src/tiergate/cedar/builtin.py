@@ -1,4 +1,4 @@
-"""The policies written by hand, as shipped: the schema, guards, overrides, reasons and templates."""
+"""The policies written by hand, as shipped: the schema, guards, overrides, reasons and templates; and the roles."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _read(name: str) -> str:
     return (Path(__file__).parents[3] / "policies" / name).read_text(encoding="utf-8")
 
 
-def builtin_schema() -> str:
-    """The schema that every policy is validated against."""
-    return _read("schema.cedarschema")
+def builtin_schema(name: str = "schema") -> str:
+    """The schema that every policy is validated against; `roles`: the one of the table of roles."""
+    return _read(f"{name}.cedarschema")
 
 
 def builtin_text(name: str) -> str:
-    """One of `BUILTIN_POLICIES`, as Cedar text."""
+    """One of `BUILTIN_POLICIES`, or `roles` or `scopes`, as Cedar text."""
     return _read(f"{name}.cedar")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tiergate.cedar.validation import Schema
 
-__all__ = ["Base", "EntityData", "Link", "Outcome", "PolicyGroup", "authorize", "authorize_text"]
+__all__ = ["Base", "EntityData", "Link", "Outcome", "PolicyGroup", "authorize", "authorize_caller", "authorize_text"]
 
 
 class Link(NamedTuple):
@@ -137,6 +137,17 @@ def authorize(
         entities.handle,
     )
     return _outcome(result, named=False)
+
+
+def authorize_caller(group: PolicyGroup, entities: EntityData, caller: str, action: str, resource: Uid) -> Outcome:
+    """Evaluate one request of a caller of the control plane, under policies for `roles.cedarschema`."""
+    request = {
+        "principal": {"type": "Caller", "id": caller},
+        "action": {"type": "Action", "id": action},
+        "resource": {"type": resource.type, "id": resource.id},
+        "context": {},
+    }
+    return _outcome(cedarpy.is_authorized(request, group.handle, entities.handle), named=False)
 
 
 def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> Outcome:

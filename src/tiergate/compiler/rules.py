@@ -14,13 +14,13 @@ from tiergate.compiler.vocabulary import SUBJECT_TYPES
 from tiergate.naming import ID_RULE, is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tiergate.cedar import Schema
     from tiergate.compiler.texts import AuthorText
     from tiergate.compiler.vocabulary import Vocabulary
 
-__all__ = ["check_rules"]
+__all__ = ["check_rules", "check_types", "parse_each"]
 
 _MOST_CHARACTERS = 16_384
 _MOST_NESTING = 50
@@ -33,24 +33,9 @@ _READS = (".", "has", "hasTag", "getTag")
 
 def check_rules(source: AuthorText, vocabulary: Vocabulary, schema: Schema) -> None:
     """Report every problem of one rule file to `source`."""
-    pieces = list(_pieces(source.text))
-    for start, text in pieces:
-        if len(text) > _MOST_CHARACTERS or nesting(text) > _MOST_NESTING:
-            source.report(start, "too-complex", _TOO_COMPLEX)
-    if source.problems:  # Cedar's parser would exhaust the stack, and end the process
-        return
-    try:
-        policies = parse_policies(source.text)
-    except PolicySyntaxError as error:
-        _report_syntax(source, pieces, str(error))
-        return
-    except RecursionError:
-        source.report(0, "too-complex", _TOO_COMPLEX)
-        return
+    rules = parse_each(source)
     seen: set[str] = set()
-    for policy, (start, text) in zip(policies, pieces, strict=True):
-        if _depth(policy.json["conditions"]) > _MOST_DEPTH:
-            source.report(start, "too-complex", _TOO_COMPLEX)
+    for policy, start, text in rules:
         _check_annotations(policy, seen, source, start)
         if policy.template:
             message = (
@@ -58,10 +43,39 @@ def check_rules(source: AuthorText, vocabulary: Vocabulary, schema: Schema) -> N
             )
             source.report(start, "rule-template", message)
         _check_names(policy, text, start, vocabulary, source)
-    if not source.problems:  # a name that is none would only be reported twice, and less clearly
-        for finding in validate(source.text, schema):
-            start, text = pieces[finding.place] if finding.place >= 0 else (0, "")
-            source.report(start + _word_at_fault(text, finding.message), "invalid-rule", finding.message)
+    check_types(source, rules, schema)
+
+
+def parse_each(source: AuthorText) -> list[tuple[Policy, int, str]]:
+    """Parse policies with their places, counted in characters, and texts; report what cannot be read to `source`."""
+    pieces = list(_pieces(source.text))
+    for start, text in pieces:
+        if len(text) > _MOST_CHARACTERS or nesting(text) > _MOST_NESTING:
+            source.report(start, "too-complex", _TOO_COMPLEX)
+    if source.problems:  # Cedar's parser would exhaust the stack, and end the process
+        return []
+    try:
+        policies = parse_policies(source.text)
+    except PolicySyntaxError as error:
+        _report_syntax(source, pieces, str(error))
+        return []
+    except RecursionError:
+        source.report(0, "too-complex", _TOO_COMPLEX)
+        return []
+    found = [(policy, start, text) for policy, (start, text) in zip(policies, pieces, strict=True)]
+    for policy, start, _ in found:
+        if _depth(policy.json["conditions"]) > _MOST_DEPTH:
+            source.report(start, "too-complex", _TOO_COMPLEX)
+    return found
+
+
+def check_types(source: AuthorText, rules: Sequence[tuple[Policy, int, str]], schema: Schema) -> None:
+    """Report what is not valid under a schema, unless there are problems already."""
+    if source.problems:  # a name that is none would only be reported twice, and less clearly
+        return
+    for finding in validate(source.text, schema):
+        start, text = rules[finding.place][1:] if finding.place >= 0 else (0, "")
+        source.report(start + _word_at_fault(text, finding.message), "invalid-rule", finding.message)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
