@@ -1,4 +1,4 @@
-"""What every test has: Hypothesis profiles, golden files.
+"""What every test has: Hypothesis profiles, golden files, databases (`tests/databases.py`).
 
 `ci`, the default profile, takes seconds; `long` (`make properties`) looks much harder. A property that is worth more
 examples than others asks for a multiple, `@settings(max_examples=5 * settings.default.max_examples)`, so that both
@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytest_plugins = ["tests.databases"]
 
 # Time says nothing about correctness on a machine that runs several tests at once.
 settings.register_profile(

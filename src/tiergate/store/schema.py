@@ -1,30 +1,109 @@
-"""The schema of the database: made, brought up to this version, and checked before anything is served."""
+"""The version of the store's schema: brought up to date by `migrate`, demanded by whoever serves.
+
+A release serves exactly one version. It refuses an older one, for it would read and write what is not there, and a
+newer one, for it would write what the newer release no longer reads. Migrating is one transaction under a lock, so
+that it happens whole or not at all, and once when several control planes begin it together.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import inspect
-from sqlmodel import SQLModel
+from sqlalchemy import Column, MetaData, String, Table, inspect, select, text
 
 from tiergate.errors import StoreError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from tiergate.store.database import Database
 
-__all__ = ["check_schema", "migrate"]
+__all__ = ["SCHEMA_VERSION", "check_schema", "migrate", "schema_version", "upgrade"]
+
+SCHEMA_VERSION: Final = 1
+"""The version that this release serves: that of the newest script in `migrations/versions`."""
+
+_SCRIPTS: Final = Path(__file__).with_name("migrations")
+_VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32)))
+_LOCK: Final = 0x7469_6572  # of all who migrate a PostgreSQL database; any number that others do not use
 
 
-def migrate(database: Database) -> None:
-    """Make the schema that this version needs."""
-    SQLModel.metadata.create_all(database.engine)
+def schema_version(database: Database) -> int:
+    """Read the version of the schema; 0 for a database without one.
+
+    Raises:
+        StoreError: the database cannot be reached, or its version is none of ours.
+    """
+    with database.reading() as session:
+        return _version(session.connection())
 
 
 def check_schema(database: Database) -> None:
-    """Refuse a database that this version cannot serve.
+    """Make sure that this release can serve the database.
 
     Raises:
-        StoreError: its schema is older or newer, or there is none.
+        StoreError: the schema is older or newer than this release's; the message says what to do.
     """
-    if not inspect(database.engine).has_table("store"):
-        raise StoreError("the database holds no store: run `tiergate migrate`")
+    found = schema_version(database)
+    if found == 0:
+        raise StoreError("the database has no schema yet: run `tiergate migrate`")
+    if found < SCHEMA_VERSION:
+        raise StoreError(
+            f"the database's schema has version {found}, this release needs {SCHEMA_VERSION}: run `tiergate migrate`"
+        )
+    if found > SCHEMA_VERSION:
+        raise _newer(found)
+
+
+def migrate(database: Database) -> int:
+    """Bring the schema up to this release's version, and return the version that it had.
+
+    Raises:
+        StoreError: the schema is of a newer release.
+    """
+    return upgrade(database, SCHEMA_VERSION)
+
+
+def upgrade(database: Database, version: int) -> int:
+    """Bring the schema up to `version`, if it is older, and return the version that it had.
+
+    Raises:
+        StoreError: the schema is newer than this release's.
+    """
+    # Alembic takes a while to import, and nothing but a migration needs it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    with database.writing() as session:
+        connection = session.connection()
+        if not database.is_sqlite:  # there, a writing transaction has the whole database
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = _version(connection)
+        if found > SCHEMA_VERSION:
+            raise _newer(found)
+        if found < version:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+            config.set_main_option("path_separator", "newline")
+            command.upgrade(config, f"{version:04}")
+            session.commit()
+    return found
+
+
+def _version(connection: Connection) -> int:
+    if not inspect(connection).has_table(_VERSION.name):
+        return 0
+    found = connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
+    if found is None:
+        return 0
+    if not found.isdecimal():
+        raise StoreError(f"the database has another program's schema: `{found}` is no version of ours")
+    return int(found)
+
+
+def _newer(found: int) -> StoreError:
+    return StoreError(
+        f"the database's schema has version {found}, newer than this release's {SCHEMA_VERSION}: "
+        "run the release that made it, or a newer one"
+    )

