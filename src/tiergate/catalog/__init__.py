@@ -1,33 +1,95 @@
 """Catalog and subjects files, and the users' own rules: from files to the model, with every problem's position.
 
 `load_catalog` and `dump_catalog`, `load_subjects` and `dump_subjects` are inverse to each other. `read_subjects`
-streams files of any size. `ordered` puts a catalog that was made otherwise into the order that the loader makes.
+streams files of any size. `ordered` puts a catalog that was made otherwise into the order that the loader makes. One
+entry of a file is also a body of the API: the `read_…_body` functions read one, the `…_data` functions write it.
 """
 
+from tiergate.catalog.bodies import (
+    ItemBody,
+    patched,
+    read_customer_body,
+    read_entitlement_body,
+    read_entitlements_body,
+    read_feature_body,
+    read_held_item_body,
+    read_item_body,
+    read_override_body,
+    read_subscription_body,
+    read_suspension_body,
+)
 from tiergate.catalog.bounds import Bounds
-from tiergate.catalog.export import dump_catalog, dump_subject_lines, dump_subjects
+from tiergate.catalog.export import (
+    audience_data,
+    customer_data,
+    definition_data,
+    dump_catalog,
+    dump_subject_lines,
+    dump_subjects,
+    entitlements_data,
+    feature_data,
+    held_item_data,
+    item_data,
+    item_head_data,
+    override_data,
+    rollout_data,
+    subscription_data,
+    suspension_data,
+    value_data,
+)
 from tiergate.catalog.lint import lint
 from tiergate.catalog.loader import LoadedCatalog, load_catalog
 from tiergate.catalog.order import ordered
+from tiergate.catalog.pointers import escape_pointer
 from tiergate.catalog.positions import Positions
+from tiergate.catalog.printer import Plain, to_json_line
 from tiergate.catalog.rules import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_files import load_subjects, read_subjects
+from tiergate.catalog.subjects import SubjectReader
 
 __all__ = [
     "Bounds",
+    "ItemBody",
     "LoadedCatalog",
+    "Plain",
     "Positions",
+    "SubjectReader",
+    "audience_data",
     "catalog_schema",
+    "customer_data",
+    "definition_data",
     "dump_catalog",
     "dump_subject_lines",
     "dump_subjects",
+    "entitlements_data",
+    "escape_pointer",
+    "feature_data",
+    "held_item_data",
+    "item_data",
+    "item_head_data",
     "lint",
     "load_catalog",
     "load_subjects",
     "ordered",
+    "override_data",
+    "patched",
+    "read_customer_body",
+    "read_entitlement_body",
+    "read_entitlements_body",
+    "read_feature_body",
+    "read_held_item_body",
+    "read_item_body",
+    "read_override_body",
     "read_rules",
     "read_subjects",
+    "read_subscription_body",
+    "read_suspension_body",
+    "rollout_data",
     "subjects_line_schema",
     "subjects_schema",
+    "subscription_data",
+    "suspension_data",
+    "to_json_line",
+    "value_data",
 ]

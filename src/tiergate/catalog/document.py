@@ -107,6 +107,11 @@ class Source:
         start = self._breaks[before - 1] if before else 0
         return self.file, self._line + before, place - start + 1
 
+    def place(self, line: int, column: int) -> int:
+        """The place of a line and column, as `position` gives them."""
+        before = line - self._line
+        return (self._breaks[before - 1] if before else 0) + column - 1
+
 
 def describe(node: Node) -> str:
     """Say what a node is, for a message: `the number `5``, `a list`."""

@@ -1,4 +1,7 @@
-"""Writes catalogs and subjects as their files: the inverse of the loaders, which read back equal values."""
+"""Writes catalogs and subjects as their files: the inverse of the loaders, which read back equal values.
+
+The functions that end in `_data` give the plain data of one entry, as it stands in a file and in a body of the API.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Literal
 
     from tiergate.model import (
@@ -40,13 +43,31 @@ if TYPE_CHECKING:
         Customer,
         Definition,
         HeldItem,
+        IndexedItem,
         Instant,
         SubjectRecord,
         Subscription,
         Suspension,
     )
 
-__all__ = ["dump_catalog", "dump_subject_lines", "dump_subjects"]
+__all__ = [
+    "audience_data",
+    "customer_data",
+    "definition_data",
+    "dump_catalog",
+    "dump_subject_lines",
+    "dump_subjects",
+    "entitlements_data",
+    "feature_data",
+    "held_item_data",
+    "item_data",
+    "item_head_data",
+    "override_data",
+    "rollout_data",
+    "subscription_data",
+    "suspension_data",
+    "value_data",
+]
 
 _Data = dict[str, Plain]
 _SHARE_DIGITS: Final = 2
@@ -56,8 +77,8 @@ def dump_catalog(catalog: Catalog, form: Literal["yaml", "json"] = "yaml") -> st
     """The file that `load_catalog` reads back as an equal catalog."""
     data: _Data = {
         "apiVersion": API_VERSION,
-        "features": [_feature(feature) for feature in catalog.features.values()],
-        "items": [_item(item, catalog.features) for item in catalog.items.values()],
+        "features": [feature_data(feature) for feature in catalog.features.values()],
+        "items": [item_data(item, catalog.features) for item in catalog.items.values()],
     }
     if catalog.ladders:
         data["ladders"] = [{"id": ladder.id, "plans": list(ladder.plans)} for ladder in catalog.ladders]
@@ -73,8 +94,8 @@ def dump_subjects(
     customers: list[Plain] = []
     subscriptions: list[Plain] = []
     for record in records:
-        customers.append(_customer(record.customer, index.features))
-        subscriptions += [_subscription(subscription, index.features) for subscription in record.subscriptions]
+        customers.append(customer_data(record.customer, index.features))
+        subscriptions += [subscription_data(subscription, index.features) for subscription in record.subscriptions]
     data: _Data = {"apiVersion": API_VERSION, "customers": customers, "subscriptions": subscriptions}
     return to_yaml(data) if form == "yaml" else to_json(data)
 
@@ -83,14 +104,15 @@ def dump_subject_lines(records: Iterable[SubjectRecord], index: CatalogIndex) ->
     """The lines of the NDJSON file of these records, each with its line break."""
     yield to_json_line({"apiVersion": API_VERSION}) + "\n"
     for record in records:
-        customer = _customer(record.customer, index.features)
+        customer = customer_data(record.customer, index.features)
         yield to_json_line({"type": "customer", **customer}) + "\n"
         for subscription in record.subscriptions:
-            data = _subscription(subscription, index.features)
+            data = subscription_data(subscription, index.features)
             yield to_json_line({"type": "subscription", **data}) + "\n"
 
 
-def _feature(feature: Feature) -> _Data:
+def feature_data(feature: Feature) -> _Data:
+    """A feature."""
     scale = feature.scale
     data: _Data = {"id": feature.id}
     _put_texts(data, feature.name, feature.description)
@@ -116,7 +138,7 @@ def _feature(feature: Feature) -> _Data:
         data["metered"] = {"reset": feature.metered.reset.value if feature.metered.reset else NEVER}
     _put_lists(data, tags=feature.tags, linked=feature.linked)
     if feature.suspensions:
-        data["suspensions"] = [_suspension(suspension) for suspension in feature.suspensions]
+        data["suspensions"] = [suspension_data(suspension) for suspension in feature.suspensions]
     return data
 
 
@@ -145,7 +167,20 @@ def _put_lists(data: _Data, **lists: tuple[str, ...]) -> None:
             data[key] = list(entries)
 
 
-def _item(item: Item, features: dict[str, Feature]) -> _Data:
+def item_data(item: Item, features: Mapping[str, Feature]) -> _Data:
+    """An item with all its versions and rollouts."""
+    data = item_head_data(item)
+    if len(item.versions) == 1:
+        data |= definition_data(item.versions[0], features)
+    else:
+        data["versions"] = [definition_data(definition, features) for definition in item.versions]
+    if item.rollouts != (Rollout(item.versions[-1].version),):
+        data["rollouts"] = [rollout_data(rollout) for rollout in item.rollouts]
+    return data
+
+
+def item_head_data(item: Item | IndexedItem) -> _Data:
+    """What is said of an item beside its versions and rollouts."""
     data: _Data = {"id": item.id, "kind": item.kind.value}
     _put_texts(data, item.name, item.description)
     _put_lists(
@@ -155,22 +190,24 @@ def _item(item: Item, features: dict[str, Feature]) -> _Data:
         depends_on=item.depends_on,
         excludes=item.excludes,
     )
-    if len(item.versions) == 1:
-        data |= _definition(item.versions[0], features)
-    else:
-        data["versions"] = [_definition(definition, features) for definition in item.versions]
-    if item.rollouts != (Rollout(item.versions[-1].version),):
-        data["rollouts"] = [_rollout(rollout) for rollout in item.rollouts]
+    if item.private_to:
+        data["private_to"] = item.private_to
     return data
 
 
-def _definition(definition: Definition, features: dict[str, Feature]) -> _Data:
-    data: _Data = {"version": definition.version}
-    data["entitlements"] = {id_: _value(value, features[id_].scale) for id_, value in definition.entitlements.items()}
-    return data
+def definition_data(definition: Definition, features: Mapping[str, Feature]) -> _Data:
+    """One version of an item."""
+    return {"version": definition.version, "entitlements": entitlements_data(definition.entitlements, features)}
 
 
-def _value(value: Value, scale: int) -> Plain:
+def entitlements_data(entitlements: Mapping[str, Value], features: Mapping[str, Feature]) -> _Data:
+    """What a version gives: feature → value."""
+    return {id_: value_data(value, features[id_]) for id_, value in entitlements.items()}
+
+
+def value_data(value: Value, feature: Feature) -> Plain:
+    """What is said of one feature."""
+    scale = feature.scale
     match value:
         case Given(on):
             return on
@@ -190,14 +227,16 @@ def _value(value: Value, scale: int) -> Plain:
     return data
 
 
-def _rollout(rollout: Rollout) -> _Data:
+def rollout_data(rollout: Rollout) -> _Data:
+    """One rollout of an item."""
     data: _Data = {"version": rollout.version} | _period(rollout.start, FOREVER)
     if rollout.audience.type is not AudienceType.EVERYBODY:
-        data["audience"] = _audience(rollout.audience)
+        data["audience"] = audience_data(rollout.audience)
     return data
 
 
-def _audience(audience: Audience) -> Plain:
+def audience_data(audience: Audience) -> Plain:
+    """Whom a rollout is for."""
     match audience.type:
         case AudienceType.EVERYBODY | AudienceType.NEW:
             return audience.type.value
@@ -220,32 +259,36 @@ def _instant(instant: Instant) -> str:
     return format_instant(instant).replace(".000Z", "Z")
 
 
-def _suspension(suspension: Suspension) -> _Data:
+def suspension_data(suspension: Suspension) -> _Data:
+    """A suspension, of a feature for everybody or for one subject."""
     data: _Data = {"feature": suspension.feature} if suspension.feature else {}
     data |= _period(suspension.start, suspension.until)
     return data | ({"reason": suspension.reason} if suspension.reason else {})
 
 
-def _customer(customer: Customer, features: dict[str, Feature]) -> _Data:
+def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
+    """A customer; with `every_id`, also the overrides say theirs that it goes without saying."""
     data: _Data = {"id": customer.id}
     _put_lists(data, tags=customer.tags)
     if customer.attributes:
         data["attributes"] = dict(customer.attributes)
-    return data | _exceptions(customer, features)
+    return data | _exceptions(customer, features, every_id=every_id)
 
 
-def _subscription(subscription: Subscription, features: dict[str, Feature]) -> _Data:
+def subscription_data(subscription: Subscription, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
+    """A subscription; with `every_id`, also the overrides say theirs that it goes without saying."""
     data: _Data = {"id": subscription.id, "customer": subscription.customer, "status": subscription.status.value}
     for key in ("start", "end", "trial_end", "grace_until", "resume_at"):
         instant: Instant | None = getattr(subscription, key)
         if instant is not None:
             data[key] = _instant(instant)
     # `items` first among the lists: it is what one looks for.
-    data["items"] = [_held(held) for held in subscription.items]
-    return data | _exceptions(subscription, features)
+    data["items"] = [held_item_data(held) for held in subscription.items]
+    return data | _exceptions(subscription, features, every_id=every_id)
 
 
-def _held(held: HeldItem) -> _Data:
+def held_item_data(held: HeldItem) -> _Data:
+    """An item in a subscription."""
     data: _Data = {"item": held.item, "quantity": held.quantity}
     if held.version is not None:
         data["version"] = held.version
@@ -254,26 +297,29 @@ def _held(held: HeldItem) -> _Data:
     return data | _period(held.start, held.until)
 
 
-def _exceptions(subject: Customer | Subscription, features: dict[str, Feature]) -> _Data:
+def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature], *, every_id: bool) -> _Data:
     data: _Data = {}
     counts: dict[str, int] = {}
     overrides: list[Plain] = []
     for override in subject.overrides:
         counts[override.feature] = counts.get(override.feature, 0) + 1
-        overrides.append(_override(override, features[override.feature], counts[override.feature]))
+        written = override_data(override, features)
+        if not every_id and override.id == f"{override.feature}-{counts[override.feature]}":
+            del written["id"]
+        overrides.append(written)
     if overrides:
         data["overrides"] = overrides
     if subject.suspensions:
-        data["suspensions"] = [_suspension(suspension) for suspension in subject.suspensions]
+        data["suspensions"] = [suspension_data(suspension) for suspension in subject.suspensions]
     return data
 
 
-def _override(override: Override, feature: Feature, count: int) -> _Data:
-    data: _Data = {} if override.id == f"{feature.id}-{count}" else {"id": override.id}
-    data["feature"] = feature.id
+def override_data(override: Override, features: Mapping[str, Feature]) -> _Data:
+    """An override, with its id."""
+    data: _Data = {"id": override.id, "feature": override.feature}
     if override.mode is not OverrideMode.REPLACE:
         data["mode"] = override.mode.value
     if override.value is not None:
-        data["value"] = _value(override.value, feature.scale)
+        data["value"] = value_data(override.value, features[override.feature])
     data |= _period(override.start, override.until)
     return data | {key: text for key, text in (("author", override.author), ("reason", override.reason)) if text}

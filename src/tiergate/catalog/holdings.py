@@ -1,4 +1,4 @@
-"""What a subscription holds: is it possible at all by the catalog's `available_for`, `depends_on` and `excludes`?
+"""What a subscription holds: is it possible by the catalog's `available_for`, `depends_on`, `excludes`, `private_to`?
 
 Each is asked of one subscription by itself, and of instants at which items are held together. An add-on must share some
 instant with a plan of its `available_for`, an item with each item that it depends on; two items of which one excludes
@@ -37,11 +37,14 @@ class PossibleHoldings:
             for other in item.excludes:
                 self._excluded.setdefault(id_, set()).add(other)
                 self._excluded.setdefault(other, set()).add(id_)
-        bound = (id_ for id_, item in index.items.items() if item.available_for or item.depends_on)
+        bound = (id_ for id_, item in index.items.items() if item.available_for or item.depends_on or item.private_to)
         self._bound = frozenset(bound) | frozenset(self._excluded)
 
-    def violations(self, items: Sequence[HeldItem]) -> Iterator[Impossibility]:
-        """What makes a subscription with these items impossible; all of the items must be in the catalog."""
+    def violations(self, items: Sequence[HeldItem], customer: str | None) -> Iterator[Impossibility]:
+        """What makes a customer's subscription with these items impossible; all of them must be in the catalog.
+
+        `customer` is `None` where it is not known, so that nothing private can be told from what is not.
+        """
         bound = self._bound
         for place, held in enumerate(items):
             if held.version is not None and held.version not in self._index.items[held.item].versions:
@@ -49,6 +52,8 @@ class PossibleHoldings:
                 message = f"no version {held.version} of `{held.item}`: it has {listed}"
                 yield Impossibility(place, "unknown-version", message)
             if held.item in bound:
+                if customer is not None and self._index.items[held.item].private_to not in ("", customer):
+                    yield Impossibility(place, "private-item", f"`{held.item}` is private to another customer")
                 yield from self._together(place, held, items)
 
     def _together(self, place: int, held: HeldItem, items: Sequence[HeldItem]) -> Iterator[Impossibility]:

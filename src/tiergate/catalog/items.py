@@ -39,6 +39,7 @@ ITEM_KEYS = frozenset(
         "available_for",
         "depends_on",
         "excludes",
+        "private_to",
     },
 )
 _LISTS = ("available_for", "depends_on", "excludes")
@@ -135,6 +136,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     elif fields.is_empty_list("available_for"):
         message = "an empty `available_for` could mean any plan or none: leave the key out for any"
         fields.problem("available_for", "empty-list", message)
+    private_to = fields.id("private_to") or ""
     if id_ is None or kind is None:
         return None
     named = {key: tuple(sorted(found for its_key, found, _ in references if its_key == key)) for key in _LISTS}
@@ -149,6 +151,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
         depends_on=named["depends_on"],
         excludes=named["excludes"],
         tags=tags,
+        private_to=private_to,
     )
     return ItemText(item, fields.place, references, places, report)
 

@@ -17,27 +17,45 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.items import ItemText
 
-__all__ = ["Holdability", "check_references"]
+__all__ = ["Holdability", "check_item", "check_references"]
 
 
 def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, complete: bool) -> None:
     """Report to each item's own report; `unread` are ids of items that exist but could not be read."""
     sound = complete and not unread
+    known = {id_: text.item for id_, text in items.items()}
     for text in items.values():
-        if not _names_existing(text, items, unread, complete=complete):
+        if not _names_existing(text, known, unread, complete=complete):
             sound = False
     if not sound:
         return
-    holdability = Holdability({id_: text.item for id_, text in items.items()})
+    holdability = Holdability(known)
     for text in items.values():
         why = holdability.obstacle(text.item)
         if why:
             text.report.add(text.place, "unsatisfiable", why)
 
 
+def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
+    """Report to the item's report what is wrong with its references among `others`, which are right by themselves.
+
+    That covers items that could be held before and could not be beside this one.
+    """
+    before = {id_: item for id_, item in others.items() if id_ != text.item.id}
+    items = before | {text.item.id: text.item}
+    if not _names_existing(text, items, frozenset(), complete=True):
+        return
+    holdability = Holdability(items)
+    for item in (text.item, *before.values()):
+        why = holdability.obstacle(item)
+        if why:
+            because = "" if item is text.item else f"beside this `{text.item.id}`, "
+            text.report.add(text.place, "unsatisfiable", because + why)
+
+
 def _names_existing(
     text: ItemText,
-    items: Mapping[str, ItemText],
+    items: Mapping[str, Item],
     unread: frozenset[str],
     *,
     complete: bool,
@@ -49,7 +67,7 @@ def _names_existing(
         if id_ == text.item.id:
             text.report.add(place, "self-reference", f"`{id_}` names itself in `{key}`")
         elif id_ in items:
-            kind = items[id_].item.kind
+            kind = items[id_].kind
             if key == "available_for" and kind is not ItemKind.PLAN:
                 article = "an addon" if kind is ItemKind.ADDON else "a charge"
                 text.report.add(place, "not-a-plan", f"`{id_}` is {article}: `available_for` names plans")

@@ -100,7 +100,7 @@ class SubjectReader:
             if instant is not None and start is not None and instant < start:
                 fields.problem(key, "empty-period", f"`{key}` must not be earlier than `start`")
         self._check_dates(fields, status, end, trial_end, report)
-        items = self._items(fields, report)
+        items = self._items(fields, customer, report)
         subscription = Subscription(
             id_ or "",
             customer or "",
@@ -134,20 +134,20 @@ class SubjectReader:
         if status is SubscriptionStatus.CANCELED and end is None and "end" not in fields:
             report.add(fields.place, "missing-date", "a subscription that is `canceled` needs `end`")
 
-    def _items(self, fields: Fields, report: Report) -> tuple[HeldItem, ...]:
+    def _items(self, fields: Fields, customer: str | None, report: Report) -> tuple[HeldItem, ...]:
         before = report.count
         entries = fields.entries_of("items")
         found: list[HeldItem] = []
         for node, place in entries:
-            held = self._held(node, place, report)
+            held = self.held_item(node, place, report)
             if held is not None:
                 found.append(held)
         if report.count == before:
-            for at, code, message in self._holdings.violations(found):
+            for at, code, message in self._holdings.violations(found, customer):
                 report.add(entries[at][1], code, message)
         return tuple(found)
 
-    def _held(self, node: Node, place: int, report: Report) -> HeldItem | None:
+    def held_item(self, node: Node, place: int, report: Report) -> HeldItem | None:
         """One held item; those of an item and a quantity alone, which are most, are made once and shared."""
         entries = node.entries if isinstance(node, Mapping) else {}
         item, quantity = entries.get("item"), entries.get("quantity")
@@ -200,7 +200,7 @@ class SubjectReader:
         ids: dict[str, int] = {}
         counts: dict[str, int] = {}
         for node, place in fields.entries_of("overrides"):
-            override = self._override(node, place, counts, report)
+            override = self.override(node, place, report, counts)
             if override is None:
                 continue
             if override.id in ids:
@@ -211,7 +211,8 @@ class SubjectReader:
             found.append(override)
         return tuple(found)
 
-    def _override(self, node: Node, place: int, counts: dict[str, int], report: Report) -> Override | None:
+    def override(self, node: Node, place: int, report: Report, counts: dict[str, int]) -> Override | None:
+        """Read an override; `counts`, of those before it by feature, gives one its number that has no id."""
         fields = Fields.of(node, place, report, _OVERRIDE_KEYS, ("feature",))
         if fields is None:
             return None
@@ -242,14 +243,20 @@ class SubjectReader:
     def _suspensions(self, fields: Fields, report: Report) -> tuple[Suspension, ...]:
         found: list[Suspension] = []
         for node, place in fields.entries_of("suspensions"):
-            inner = Fields.of(node, place, report, _SUSPENSION_KEYS, ("feature",))
-            if inner is None:
-                continue
-            feature = self._feature(inner, report)
-            start, until = read_period(inner)
-            if feature is not None:
-                found.append(Suspension(feature, start, until, inner.prose("reason")))
+            suspension = self.suspension(node, place, report)
+            if suspension is not None:
+                found.append(suspension)
         return tuple(found)
+
+    def suspension(self, node: Node, place: int, report: Report) -> Suspension | None:
+        """Read a suspension of one feature for the subject; `None` where no feature is named."""
+        fields = Fields.of(node, place, report, _SUSPENSION_KEYS, ("feature",))
+        if fields is None:
+            return None
+        feature = self._feature(fields, report)
+        start, until = read_period(fields)
+        reason = fields.prose("reason")
+        return None if feature is None else Suspension(feature, start, until, reason)
 
     def _feature(self, fields: Fields, report: Report) -> str | None:
         id_ = fields.entries.get("feature", BROKEN)

@@ -96,6 +96,7 @@ def _indexed(item: Item) -> IndexedItem:
         depends_on=item.depends_on,
         excludes=item.excludes,
         tags=item.tags,
+        private_to=item.private_to,
     )
 
 

@@ -30,6 +30,7 @@ class IndexedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     depends_on: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    private_to: str = ""
 
 
 class CatalogIndex(msgspec.Struct, frozen=True):
@@ -64,6 +65,7 @@ def _indexed(item: Item) -> IndexedItem:
         depends_on=item.depends_on,
         excludes=item.excludes,
         tags=item.tags,
+        private_to=item.private_to,
     )
 
 

@@ -59,7 +59,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A catalog item with its versions, lowest first, and its ordered rollouts.
 
     `available_for`: plans with which an addon or charge can be bought (empty: with any). `depends_on`: items of which
-    all must be held with this one. `excludes`: items that cannot be held with this one.
+    all must be held with this one. `excludes`: items that cannot be held with this one. `private_to`: the one customer
+    who may hold it, empty where any may.
     """
 
     id: str
@@ -72,3 +73,4 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    private_to: str = ""

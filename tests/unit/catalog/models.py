@@ -216,6 +216,7 @@ def items(draw: st.DrawFn, place: int, known: Mapping[str, Feature]) -> Item:
         depends_on=draw(some(before)),
         excludes=() if place < len(IDS) - 1 else draw(some(IDS[place - 1 : place])),
         tags=draw(some(IDS)),
+        private_to=draw(st.sampled_from(("", "", *IDS))),
     )
 
 
@@ -276,6 +277,7 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         id_
         for id_, item in catalog.items.items()
         if not (item.available_for or item.depends_on or item.excludes)
+        and item.private_to in ("", customer)
         and all(id_ not in other.excludes for other in catalog.items.values())
     )
     status = draw(st.sampled_from(SubscriptionStatus))

@@ -156,6 +156,7 @@ def _item() -> Schema:
         "available_for": ids("Plans with which it can be bought; left out: any.", least=1),
         "depends_on": ids("Items of which all must be held with it."),
         "excludes": ids("Items that cannot be held with it."),
+        "private_to": ref("id", "The one customer who may hold it; left out: any."),
     }
     found = closed(properties, ["id", "kind"], "A plan, add-on or charge, and what it gives.")
     found["oneOf"] = [
