@@ -57,7 +57,7 @@ def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord]:
     unpacking = zlib.decompressobj(wbits=31)
     try:
         lines = unpacking.decompress(content, _MAX_UNPACKED_BYTES)
-        records = _decode_lines(lines)
+        records = [] if unpacking.unconsumed_tail else _decode_lines(lines)
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` cannot be read: {error}") from None
     if unpacking.unconsumed_tail:

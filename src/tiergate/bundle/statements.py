@@ -104,7 +104,7 @@ class PageEntry(msgspec.Struct, frozen=True):
 
 
 class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """All subjects at one position, by pages, and the publication then in force (an envelope), if there was one.
+    """All subjects at one position, by pages, and the publication then in force: its envelope, or `null` for none.
 
     It is not signed itself: its hash stands in a signed head.
     """
@@ -114,10 +114,15 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreId
     position: Count
     chain: Hash
-    publication: msgspec.Raw | None
+    publication: msgspec.Raw
     pages: tuple[PageEntry, ...]
     customers: Count
     subscriptions: Count
+
+    @property
+    def envelope(self) -> bytes | None:
+        """The bytes of the publication's envelope."""
+        return None if bytes(self.publication) == b"null" else bytes(self.publication)
 
 
 Statement = Publication | Head | SubjectStatement

@@ -43,12 +43,13 @@ from tiergate.bundle.statements import (
     payload_type,
 )
 from tiergate.errors import Refusal, TrustError
-from tiergate.model import BEGINNING, Instant, Subject
+from tiergate.model import BEGINNING, Instant, Subject, SubjectType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.bundle.keys import VerifyKey
+    from tiergate.model import SubjectRecord
 
 __all__ = ["MAX_SKEW", "Cursor", "Page", "Snapshot", "Step", "Trust"]
 
@@ -192,15 +193,15 @@ class Trust:
             raise TrustError(Refusal.OTHER_STORE, f"the snapshot is of store `{found.store}`, not of `{head.store}`")
         if (found.position, found.chain) != (head.position, head.chain):
             raise TrustError(Refusal.CONTRADICTION, "the snapshot and its head are of different positions")
-        envelope = b"" if found.publication is None else bytes(found.publication)
-        publication = _covered(envelope, head) if envelope else None
+        envelope = found.envelope
+        publication = None if envelope is None else _covered(envelope, head)
         if (0 if publication is None else publication.sequence) != head.publication:
             raise TrustError(Refusal.CONTRADICTION, "the snapshot and its head are of different publications")
         revision = "" if publication is None else publication.revision
         fresh_at = head.issued_at if self._is_fresh(head, now) else BEGINNING
         cursor = Cursor(head.position, head.chain, head.publication, revision, fresh_at)
         self._store = head.store
-        return Snapshot(found, publication, envelope, head, head_envelope, cursor)
+        return Snapshot(found, publication, envelope or b"", head, head_envelope, cursor)
 
     def subject(self, envelope: bytes, subject: Subject, *, since: int = 0) -> SubjectStatement:
         """Believe what the store says of one subject, at position `since` or later.
@@ -209,7 +210,7 @@ class Trust:
             TrustError: it is not believed, is about another subject, or older.
         """
         found = self._signed(envelope, SubjectStatement)
-        if (found.type, found.id) != (subject.type, subject.id):
+        if (found.type, found.id) != (subject.type, subject.id) or not _is_about(found.record, subject):
             raise TrustError(Refusal.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`")
         if found.position < since:
             raise TrustError(Refusal.ROLLBACK, f"it is of position {found.position}, before {since}")
@@ -326,3 +327,14 @@ def _follow(publication: Publication, cursor: Cursor) -> None:
     if publication.sequence == cursor.publication and publication.revision != cursor.revision:
         detail = f"publication {publication.sequence} was of another revision"
         raise TrustError(Refusal.CONTRADICTION, detail)
+
+
+def _is_about(record: SubjectRecord | None, subject: Subject) -> bool:
+    if record is None:
+        return True
+    customer = record.customer.id
+    if any(subscription.customer != customer for subscription in record.subscriptions):
+        return False
+    if subject.type is SubjectType.CUSTOMER:
+        return customer == subject.id
+    return any(subscription.id == subject.id for subscription in record.subscriptions)
