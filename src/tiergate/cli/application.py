@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.main import get_command
 
-from tiergate.cli import check, demo, explain, imports, lint, schema, sidecar, version
+from tiergate.cli import check, demo, explain, imports, lint, migrate, schema, sidecar, version
 from tiergate.cli import compile as compile_command
 from tiergate.cli.reports import report
 from tiergate.cli.terminal import let_go
@@ -34,6 +34,7 @@ for command in (
     explain,
     imports,
     schema,
+    migrate,
     demo,
     version,
 ):

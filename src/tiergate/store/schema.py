@@ -7,10 +7,12 @@ that it happens whole or not at all, and once when several control planes begin 
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, MetaData, String, Table, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 
 from tiergate.errors import StoreError
 
@@ -26,6 +28,7 @@ SCHEMA_VERSION: Final = 1
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32)))
+_ONE_AT_A_TIME: Final = threading.Lock()  # alembic's environment is global
 _LOCK: Final = 0x7469_6572  # of all who migrate a PostgreSQL database; any number that others do not use
 
 
@@ -60,7 +63,7 @@ def migrate(database: Database) -> int:
     """Bring the schema up to this release's version, and return the version that it had.
 
     Raises:
-        StoreError: the schema is of a newer release.
+        StoreError: the schema is of a newer release, or the database refuses; nothing has changed then.
     """
     return upgrade(database, SCHEMA_VERSION)
 
@@ -69,7 +72,7 @@ def upgrade(database: Database, version: int) -> int:
     """Bring the schema up to `version`, if it is older, and return the version that it had.
 
     Raises:
-        StoreError: the schema is newer than this release's.
+        StoreError: the schema is newer than this release's, or the database refuses; nothing has changed then.
     """
     # Alembic takes a while to import, and nothing but a migration needs it.
     from alembic import command  # noqa: PLC0415
@@ -86,8 +89,12 @@ def upgrade(database: Database, version: int) -> int:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
             config.set_main_option("path_separator", "newline")
-            command.upgrade(config, f"{version:04}")
-            session.commit()
+            try:
+                with _ONE_AT_A_TIME:
+                    command.upgrade(config, f"{version:04}")
+                session.commit()
+            except DBAPIError as error:
+                raise StoreError(f"the schema stays at version {found}: {error.orig}") from error
     return found
 
 

@@ -1,0 +1,340 @@
+CREATE FUNCTION public.audit_is_kept() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            RAISE EXCEPTION 'the audit log is only ever added to';
+        END
+        $$;
+CREATE TABLE public.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+CREATE TABLE public.api_key (
+    id character varying NOT NULL,
+    name character varying NOT NULL,
+    secret_sha256 character varying NOT NULL,
+    roles text NOT NULL,
+    actions text,
+    customers text,
+    created_at bigint NOT NULL,
+    created_by character varying NOT NULL,
+    expires_at bigint,
+    revoked_at bigint,
+    last_used_at bigint
+);
+CREATE TABLE public.audit (
+    id integer NOT NULL,
+    at bigint NOT NULL,
+    actor character varying NOT NULL,
+    actor_kind character varying NOT NULL,
+    action character varying NOT NULL,
+    kind character varying NOT NULL,
+    resource character varying NOT NULL,
+    customer character varying,
+    before text,
+    after text,
+    reason text NOT NULL,
+    request_id character varying NOT NULL,
+    redacted boolean NOT NULL
+);
+CREATE SEQUENCE public.audit_id_seq
+    AS integer
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.audit_id_seq OWNED BY public.audit.id;
+CREATE TABLE public.blob (
+    sha256 character varying NOT NULL,
+    content bytea NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE TABLE public.bundle (
+    revision character varying NOT NULL,
+    manifest bytea NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE TABLE public.customer (
+    id character varying NOT NULL,
+    etag bigint NOT NULL,
+    tags text NOT NULL,
+    attributes text NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    erased_at bigint
+);
+CREATE TABLE public.customer_tag (
+    tag character varying NOT NULL,
+    customer character varying NOT NULL
+);
+CREATE TABLE public.delivery (
+    id character varying NOT NULL,
+    webhook character varying NOT NULL,
+    type character varying NOT NULL,
+    payload bytea NOT NULL,
+    status character varying NOT NULL,
+    attempts integer NOT NULL,
+    due_at bigint NOT NULL,
+    created_at bigint NOT NULL,
+    finished_at bigint,
+    answer text NOT NULL
+);
+CREATE TABLE public.feature (
+    id character varying NOT NULL,
+    etag bigint NOT NULL,
+    type character varying NOT NULL,
+    status character varying NOT NULL,
+    name character varying NOT NULL,
+    document text NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);
+CREATE TABLE public.feature_tag (
+    tag character varying NOT NULL,
+    feature character varying NOT NULL
+);
+CREATE TABLE public.feed (
+    "position" bigint NOT NULL,
+    at bigint NOT NULL,
+    customer character varying,
+    publication bigint,
+    line bytea NOT NULL,
+    digest character varying NOT NULL,
+    redacted boolean NOT NULL
+);
+CREATE TABLE public.feed_head (
+    key integer NOT NULL,
+    "position" bigint NOT NULL,
+    chain character varying NOT NULL,
+    floor bigint NOT NULL,
+    publication bigint NOT NULL
+);
+CREATE SEQUENCE public.feed_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.feed_position_seq OWNED BY public.feed."position";
+CREATE TABLE public.held_item (
+    subscription character varying NOT NULL,
+    place integer NOT NULL,
+    item character varying NOT NULL,
+    quantity bigint NOT NULL,
+    version bigint,
+    added_at bigint,
+    start bigint NOT NULL,
+    until bigint NOT NULL
+);
+CREATE TABLE public.idempotency (
+    caller character varying NOT NULL,
+    key character varying NOT NULL,
+    request_sha256 character varying NOT NULL,
+    status integer NOT NULL,
+    headers text NOT NULL,
+    body bytea NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE TABLE public.item (
+    id character varying NOT NULL,
+    etag bigint NOT NULL,
+    kind character varying NOT NULL,
+    name character varying NOT NULL,
+    document text NOT NULL,
+    rollouts text NOT NULL,
+    draft text,
+    newest bigint NOT NULL,
+    private_to character varying,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);
+CREATE TABLE public.item_tag (
+    tag character varying NOT NULL,
+    item character varying NOT NULL
+);
+CREATE TABLE public.item_version (
+    item character varying NOT NULL,
+    version bigint NOT NULL,
+    entitlements text NOT NULL,
+    publication bigint NOT NULL,
+    published_at bigint NOT NULL
+);
+CREATE TABLE public.override (
+    holder_type character varying NOT NULL,
+    holder character varying NOT NULL,
+    id character varying NOT NULL,
+    place integer NOT NULL,
+    feature character varying NOT NULL,
+    mode character varying NOT NULL,
+    value text,
+    start bigint NOT NULL,
+    until bigint NOT NULL,
+    author character varying NOT NULL,
+    reason text NOT NULL
+);
+CREATE TABLE public.policy_file (
+    kind character varying NOT NULL,
+    name character varying NOT NULL,
+    etag bigint NOT NULL,
+    text text NOT NULL,
+    updated_at bigint NOT NULL
+);
+CREATE TABLE public.publication (
+    sequence bigint NOT NULL,
+    revision character varying NOT NULL,
+    "position" bigint NOT NULL,
+    issued_at bigint NOT NULL,
+    envelope bytea NOT NULL,
+    catalog character varying NOT NULL,
+    rules character varying NOT NULL,
+    roles character varying NOT NULL,
+    rolled_back_to bigint,
+    author character varying NOT NULL,
+    note text NOT NULL
+);
+CREATE SEQUENCE public.publication_sequence_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.publication_sequence_seq OWNED BY public.publication.sequence;
+CREATE TABLE public.snapshot (
+    "position" bigint NOT NULL,
+    manifest character varying NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE SEQUENCE public.snapshot_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.snapshot_position_seq OWNED BY public.snapshot."position";
+CREATE TABLE public.store (
+    key integer NOT NULL,
+    id character varying NOT NULL,
+    created_at bigint NOT NULL,
+    bootstrapped_at bigint
+);
+CREATE TABLE public.subject_record (
+    customer character varying NOT NULL,
+    "position" bigint NOT NULL,
+    record bytea NOT NULL
+);
+CREATE TABLE public.subscription (
+    id character varying NOT NULL,
+    customer character varying NOT NULL,
+    etag bigint NOT NULL,
+    status character varying NOT NULL,
+    start bigint,
+    "end" bigint,
+    trial_end bigint,
+    grace_until bigint,
+    resume_at bigint,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);
+CREATE TABLE public.suspension (
+    holder_type character varying NOT NULL,
+    holder character varying NOT NULL,
+    place integer NOT NULL,
+    feature character varying NOT NULL,
+    start bigint NOT NULL,
+    until bigint NOT NULL,
+    reason text NOT NULL
+);
+CREATE TABLE public.webhook (
+    id character varying NOT NULL,
+    etag bigint NOT NULL,
+    url text NOT NULL,
+    events text NOT NULL,
+    secrets text NOT NULL,
+    description text NOT NULL,
+    enabled boolean NOT NULL,
+    failing_since bigint,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);
+ALTER TABLE ONLY public.audit ALTER COLUMN id SET DEFAULT nextval('public.audit_id_seq'::regclass);
+ALTER TABLE ONLY public.feed ALTER COLUMN "position" SET DEFAULT nextval('public.feed_position_seq'::regclass);
+ALTER TABLE ONLY public.publication ALTER COLUMN sequence SET DEFAULT nextval('public.publication_sequence_seq'::regclass);
+ALTER TABLE ONLY public.snapshot ALTER COLUMN "position" SET DEFAULT nextval('public.snapshot_position_seq'::regclass);
+ALTER TABLE ONLY public.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.blob
+    ADD CONSTRAINT blob_pkey PRIMARY KEY (sha256);
+ALTER TABLE ONLY public.bundle
+    ADD CONSTRAINT bundle_pkey PRIMARY KEY (revision);
+ALTER TABLE ONLY public.customer
+    ADD CONSTRAINT customer_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.customer_tag
+    ADD CONSTRAINT customer_tag_pkey PRIMARY KEY (tag, customer);
+ALTER TABLE ONLY public.delivery
+    ADD CONSTRAINT delivery_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.feature
+    ADD CONSTRAINT feature_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.feature_tag
+    ADD CONSTRAINT feature_tag_pkey PRIMARY KEY (tag, feature);
+ALTER TABLE ONLY public.feed_head
+    ADD CONSTRAINT feed_head_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY ("position");
+ALTER TABLE ONLY public.held_item
+    ADD CONSTRAINT held_item_pkey PRIMARY KEY (subscription, place);
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key);
+ALTER TABLE ONLY public.item
+    ADD CONSTRAINT item_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.item_tag
+    ADD CONSTRAINT item_tag_pkey PRIMARY KEY (tag, item);
+ALTER TABLE ONLY public.item_version
+    ADD CONSTRAINT item_version_pkey PRIMARY KEY (item, version);
+ALTER TABLE ONLY public.override
+    ADD CONSTRAINT override_pkey PRIMARY KEY (holder_type, holder, id);
+ALTER TABLE ONLY public.policy_file
+    ADD CONSTRAINT policy_file_pkey PRIMARY KEY (kind, name);
+ALTER TABLE ONLY public.publication
+    ADD CONSTRAINT publication_pkey PRIMARY KEY (sequence);
+ALTER TABLE ONLY public.snapshot
+    ADD CONSTRAINT snapshot_pkey PRIMARY KEY ("position");
+ALTER TABLE ONLY public.store
+    ADD CONSTRAINT store_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.subject_record
+    ADD CONSTRAINT subject_record_pkey PRIMARY KEY (customer);
+ALTER TABLE ONLY public.subscription
+    ADD CONSTRAINT subscription_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.suspension
+    ADD CONSTRAINT suspension_pkey PRIMARY KEY (holder_type, holder, place);
+ALTER TABLE ONLY public.webhook
+    ADD CONSTRAINT webhook_pkey PRIMARY KEY (id);
+CREATE INDEX audit_resource ON public.audit USING btree (kind, resource, id);
+CREATE INDEX delivery_due ON public.delivery USING btree (status, due_at);
+CREATE INDEX feed_customer_position ON public.feed USING btree (customer, "position");
+CREATE INDEX held_item_item_version ON public.held_item USING btree (item, version);
+CREATE INDEX ix_audit_action ON public.audit USING btree (action);
+CREATE INDEX ix_audit_actor ON public.audit USING btree (actor);
+CREATE INDEX ix_audit_at ON public.audit USING btree (at);
+CREATE INDEX ix_audit_customer ON public.audit USING btree (customer);
+CREATE INDEX ix_customer_tag_customer ON public.customer_tag USING btree (customer);
+CREATE INDEX ix_delivery_webhook ON public.delivery USING btree (webhook);
+CREATE INDEX ix_feature_status ON public.feature USING btree (status);
+CREATE INDEX ix_feature_tag_feature ON public.feature_tag USING btree (feature);
+CREATE INDEX ix_feature_type ON public.feature USING btree (type);
+CREATE INDEX ix_feed_at ON public.feed USING btree (at);
+CREATE INDEX ix_idempotency_created_at ON public.idempotency USING btree (created_at);
+CREATE INDEX ix_item_kind ON public.item USING btree (kind);
+CREATE INDEX ix_item_private_to ON public.item USING btree (private_to);
+CREATE INDEX ix_item_tag_item ON public.item_tag USING btree (item);
+CREATE INDEX ix_override_feature ON public.override USING btree (feature);
+CREATE INDEX ix_publication_issued_at ON public.publication USING btree (issued_at);
+CREATE INDEX ix_publication_revision ON public.publication USING btree (revision);
+CREATE INDEX ix_subscription_customer ON public.subscription USING btree (customer);
+CREATE INDEX ix_subscription_status ON public.subscription USING btree (status);
+CREATE INDEX ix_suspension_feature ON public.suspension USING btree (feature);
+CREATE TRIGGER audit_is_kept BEFORE DELETE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_kept();
+CREATE TRIGGER audit_is_unchanged BEFORE UPDATE ON public.audit FOR EACH ROW WHEN (((NOT new.redacted) OR (new.id <> old.id) OR (new.at <> old.at) OR ((new.actor_kind)::text <> (old.actor_kind)::text) OR ((new.action)::text <> (old.action)::text) OR ((new.kind)::text <> (old.kind)::text))) EXECUTE FUNCTION public.audit_is_kept();
