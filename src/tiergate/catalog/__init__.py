@@ -19,6 +19,7 @@ from tiergate.catalog.bodies import (
     read_suspension_body,
 )
 from tiergate.catalog.bounds import Bounds
+from tiergate.catalog.edits import Use, deletion_refusals, draft_refusals, feature_refusals, status_refusals
 from tiergate.catalog.export import (
     audience_data,
     customer_data,
@@ -55,16 +56,20 @@ __all__ = [
     "Plain",
     "Positions",
     "SubjectReader",
+    "Use",
     "audience_data",
     "catalog_schema",
     "customer_data",
     "definition_data",
+    "deletion_refusals",
+    "draft_refusals",
     "dump_catalog",
     "dump_subject_lines",
     "dump_subjects",
     "entitlements_data",
     "escape_pointer",
     "feature_data",
+    "feature_refusals",
     "held_item_data",
     "item_data",
     "item_head_data",
@@ -86,6 +91,7 @@ __all__ = [
     "read_subscription_body",
     "read_suspension_body",
     "rollout_data",
+    "status_refusals",
     "subjects_line_schema",
     "subjects_schema",
     "subscription_data",
