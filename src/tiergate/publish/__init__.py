@@ -1,0 +1,9 @@
+"""Publishing: the use cases in which `catalog`, `compiler` and `bundle` meet.
+
+`files` makes bundles from files, and is all that a sidecar needs. The other modules publish from the store, for the
+control plane; they are imported by their own names, so that a sidecar's installation does without the store.
+"""
+
+from tiergate.publish.files import Build, build, make
+
+__all__ = ["Build", "build", "make"]
