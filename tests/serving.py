@@ -188,6 +188,7 @@ class Service:
         self.number = 0
         self.published = 0
         self.rules = rules
+        self.subjects = Subjects()
         if ready:
             self.publish(*records, catalog=catalog)
 
@@ -214,7 +215,8 @@ class Service:
         compiled = bundle(catalog, self.rules)
         self.number += 1
         self.published += 1
-        engine = Engine(compiled, Subjects(*records), publication=self.published)
+        self.subjects = Subjects(*records)
+        engine = Engine(compiled, self.subjects, publication=self.published)
         generation = Generation(self.number, engine, self.published, compiled.revision, self.clock())
         self.run(lambda: self.state.install(generation))
 

@@ -1,7 +1,8 @@
 """Many checks in one request: `POST /v1/checks`.
 
-All results of a batch rest on one generation and one instant. A batch whose checks are mostly remembered is answered
-at once; another is decided in turns, and begun again where a new generation comes in between.
+All results of a batch rest on one generation, one edition of each subject and one instant. A batch whose checks are
+mostly remembered is answered at once; another is decided in turns, and begun again where a new generation, or a change
+of one of its subjects, comes in between.
 """
 
 from __future__ import annotations
@@ -44,11 +45,10 @@ class Batches:
             generation = self._decider.generation()
         except TiergateError as error:
             return self._decider.refuse("checks", error)
-        if len(checks) > _AT_ONCE:
-            young = self._decider.answers.young
-            if sum(check not in young for check in checks) > _AT_ONCE:
-                return None
-        return _finish(_Batch(self._decider, generation, checks), context)
+        batch = _Batch(self._decider, generation, checks)
+        if batch.missing > _AT_ONCE:
+            return None
+        return _finish(batch, context)
 
     async def in_turns(self, body: bytes, context: Context) -> Reply:
         """Answer any batch."""
@@ -57,7 +57,7 @@ class Batches:
             for _ in range(_TRIES):
                 generation = self._decider.generation()
                 batch = _Batch(self._decider, generation, checks)
-                if await take_turns(batch.work(), self._decider.state, generation):
+                if await take_turns(batch.work(), self._decider.state, generation) and batch.consistent:
                     return batch.reply(context)
             return _finish(_Batch(self._decider, self._decider.generation(), checks), context)
         except TiergateError as error:
@@ -71,25 +71,37 @@ def _finish(batch: _Batch, context: Context) -> Reply:
 
 
 class _Batch:
-    """One batch on its way: each result is the JSON of a decision or of a problem."""
+    """One batch on its way: each result is the JSON of a decision or of a problem.
+
+    It begins with what is remembered; `missing` is how many checks that leaves.
+    """
 
     def __init__(self, decider: Decider, generation: Generation, checks: Sequence[bytes]) -> None:
         self._decider = decider
         self._generation = generation
         self._checks = checks
         self._begun = time.perf_counter_ns()
-        self._now = decider.clock()
+        self._now = now = decider.clock()
+        self._remembered = [
+            answer
+            if answer is not None and answer.start <= now < answer.until and not answer.edition.outdated
+            else None
+            for answer in map(decider.answers.young.get, checks)
+        ]
+        self.missing = self._remembered.count(None)
         self._results: list[bytes] = []
         self._answers: list[Answer | None] = []
 
+    @property
+    def consistent(self) -> bool:
+        """Whether no subject has changed since its first result."""
+        return not any(answer is not None and answer.edition.outdated for answer in self._answers)
+
     def work(self) -> Iterator[None]:
         """Answer the checks in order, pausing after each that had to be decided."""
-        memo = self._decider.answers
-        now = self._now
         add_result, add_answer = self._results.append, self._answers.append
-        for check in self._checks:
-            answer = memo.young.get(check)
-            if answer is not None and answer.start <= now < answer.until:
+        for check, answer in zip(self._checks, self._remembered, strict=True):
+            if answer is not None:
                 answer.tally.checks_memo += 1
                 add_result(answer.body)
                 add_answer(answer)

@@ -7,7 +7,8 @@ Rules:
 
 - An answer is remembered under the JSON of its check, as it stood in the body, for as long as its decision holds
   and at most until the instant from which answers say stale. INVARIANT (no answer outlives its generation): the state
-  has memos forgotten before anything of a new generation is decided.
+  has memos forgotten before anything of a new generation is decided. INVARIANT (no answer outlives its edition): an
+  answer holds the edition of its subject, taken before the data was looked at, and whoever gives it looks there first.
 - What is volatile, and what is a problem, is not remembered.
 """
 
@@ -33,6 +34,7 @@ from tiergate.sidecar.suggestions import Suggestions
 if TYPE_CHECKING:
     from tiergate.model import Decision, Instant
     from tiergate.sidecar.decisionlog import DecisionLog
+    from tiergate.sidecar.editions import Edition
     from tiergate.sidecar.metrics import Metrics, ReasonTally
     from tiergate.sidecar.replies import Context
     from tiergate.sidecar.state import Generation, State
@@ -51,22 +53,30 @@ _MOST_SHOWN = 200
 
 
 class Answer:
-    """A decision as its JSON, that may be given again within `[start, until)`.
+    """A decision as its JSON, that may be given again within `[start, until)` unless its edition is outdated.
 
     `check` is the JSON that asked; `tally` counts it; `logged` says whether the decision log wants it.
     """
 
-    __slots__ = ("body", "check", "logged", "start", "tally", "until", "weight")
+    __slots__ = ("body", "check", "edition", "logged", "start", "tally", "until", "weight")
 
     def __init__(
-        self, check: bytes, body: bytes, holds: tuple[Instant, Instant], tally: ReasonTally, *, logged: bool
+        self,
+        check: bytes,
+        body: bytes,
+        holds: tuple[Instant, Instant],
+        edition: Edition,
+        tally: ReasonTally,
+        *,
+        logged: bool,
     ) -> None:
         self.check = check
         self.body = body
         self.start, self.until = holds
+        self.edition = edition
         self.tally = tally
         self.logged = logged
-        self.weight = SLOT + len(check) + len(body) + 200
+        self.weight = SLOT + len(check) + len(body) + 200 + edition.charge()
 
 
 class Decider:
@@ -149,7 +159,9 @@ class Decider:
     def recall(self, check: bytes, now: Instant) -> Answer | None:
         """The remembered answer to the JSON of a check, if it holds at `now`."""
         answer = self.answers.get(check)
-        return answer if answer is not None and answer.start <= now < answer.until else None
+        if answer is None or not answer.start <= now < answer.until or answer.edition.outdated:
+            return None
+        return answer
 
     def decide(self, generation: Generation, body: bytes, now: Instant, at: str = "") -> Answer:
         """Decide the JSON of a check, to which `at` points in its request, and remember the answer.
@@ -161,6 +173,7 @@ class Decider:
         check = read_check(body, at)
         if check.feature not in generation.engine.index.features:
             raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
+        edition = self.state.editions.of(check.subject)
         decision = generation.engine.decide(check, now)
         stale_at = self.state.stale_at
         start, until = decision.start, decision.until
@@ -176,6 +189,7 @@ class Decider:
             body,
             decision_json(decision, stale=stale),
             (start, until),
+            edition,
             self.metrics.reasons[decision.reason],
             logged=self.log is not None and self.log.rules.want(decision),
         )

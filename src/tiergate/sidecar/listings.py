@@ -2,6 +2,7 @@
 
 The entity tag is a hash of the body, so that it changes exactly when the answer does: with the data, with the
 publication, and with time. A list that no volatile decision is part of is remembered until something in it changes.
+One list rests on one generation and one edition of its subject, also where it is decided in turns.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Decision, Subject
     from tiergate.sidecar.decider import Decider
+    from tiergate.sidecar.editions import Edition
     from tiergate.sidecar.state import Generation
 
 __all__ = ["Listings"]
@@ -61,15 +63,16 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class _Listing:
-    """A list that may be told again within `[start, until)`."""
+    """A list that may be told again within `[start, until)` unless its edition is outdated."""
 
-    __slots__ = ("body", "etag", "start", "until", "weight")
+    __slots__ = ("body", "edition", "etag", "start", "until", "weight")
 
-    def __init__(self, body: bytes, holds: tuple[Instant, Instant]) -> None:
+    def __init__(self, body: bytes, holds: tuple[Instant, Instant], edition: Edition) -> None:
         self.body = body
+        self.edition = edition
         self.etag = b'"%b"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
         self.start, self.until = holds
-        self.weight = SLOT + len(body) + 500
+        self.weight = SLOT + len(body) + 500 + edition.charge()
 
 
 class Listings:
@@ -86,7 +89,7 @@ class Listings:
         key = _encode(subject)
         now = self._decider.clock()
         listing = self.memo.get(key)
-        if listing is None or not listing.start <= now < listing.until:
+        if listing is None or not listing.start <= now < listing.until or listing.edition.outdated:
             try:
                 listing = await self._decide(subject, key)
             except TiergateError as error:
@@ -103,17 +106,26 @@ class Listings:
         decider = self._decider
         for _ in range(_TRIES):
             generation = decider.generation()
+            edition = decider.state.editions.of(subject)
             now = decider.clock()
             found: list[Decision] = []
             work = _collect(generation.engine.entitlements(subject, now), found)
-            if await take_turns(work, decider.state, generation):
-                return self._listing(subject, key, generation, found, now)
+            if await take_turns(work, decider.state, generation) and not edition.outdated:
+                return self._listing(subject, key, generation, edition, found, now)
         generation = decider.generation()
+        edition = decider.state.editions.of(subject)
         now = decider.clock()
-        return self._listing(subject, key, generation, list(generation.engine.entitlements(subject, now)), now)
+        found = list(generation.engine.entitlements(subject, now))
+        return self._listing(subject, key, generation, edition, found, now)
 
     def _listing(
-        self, subject: Subject, key: bytes, generation: Generation, found: list[Decision], now: Instant
+        self,
+        subject: Subject,
+        key: bytes,
+        generation: Generation,
+        edition: Edition,
+        found: list[Decision],
+        now: Instant,
     ) -> _Listing:
         steady = [decision for decision in found if not decision.volatile]
         start = max((decision.start for decision in steady), default=now)
@@ -129,7 +141,7 @@ class Listings:
             _instant(until),
             stale,
         )
-        listing = _Listing(_encode(shown), (start, until))
+        listing = _Listing(_encode(shown), (start, until), edition)
         if len(steady) == len(found) and generation is self._decider.state.current:
             self.memo.put(key, listing)
         return listing

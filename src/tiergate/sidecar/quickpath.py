@@ -13,7 +13,7 @@ Rules:
 - A head is learnt only from a request that took the long way: whole in one segment, admitted, HTTP/1.1, with one
   `Content-Length` and without what changes how a message is framed or how the connection goes on.
 - Everything is learnt for one listener, because another admits differently.
-- What a repeat answers holds for the present generation and instant, or is not given.
+- What a repeat answers holds for the present generation, edition of its subject and instant, or is not given.
 - Whatever is unusual is left to the long way, which is the authority. INVARIANT (quick is slow): both ways answer the
   same, but for the decision id and the date; the tests of the API run through both.
 """
@@ -111,7 +111,7 @@ class QuickPath:
                 return self._by_head(segment, defaults)
         answer = repeat.answer
         now = self._clock()
-        if not answer.start <= now < answer.until:
+        if not answer.start <= now < answer.until or answer.edition.outdated:
             self.repeats.drop(segment)
             return self._by_head(segment, defaults)
         if defaults is not self._defaults:

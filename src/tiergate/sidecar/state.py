@@ -1,7 +1,8 @@
 """What the sidecar knows at this moment: the generation of data in force, and what stands around it.
 
 One `State` is shared by everything that answers. It does no I/O: whoever loads or follows data makes a
-`Generation` and installs it, and whoever remembers answers subscribes in order to forget them.
+`Generation` and installs it, or says which subjects of the present one changed; whoever remembers answers subscribes
+in order to forget them, and keeps the `Edition` of its subject with each.
 
 Rules:
 
@@ -9,6 +10,8 @@ Rules:
   `loop.call_soon_threadsafe`.
 - A generation is installed whole or not at all, and never replaced by an older one.
 - Subscribers are told before the first answer of a new generation can be made.
+- A subject that changes within a generation is forgotten alone, in the engine and in every memo, by one call:
+  `changed`. INVARIANT (no answer outlives its edition).
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import FOREVER, Instant, Problem
+from tiergate.model import FOREVER, Instant, Problem, Subject, SubjectType
+from tiergate.sidecar.editions import Editions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from tiergate.engine import Engine
 
@@ -30,10 +34,11 @@ __all__ = ["Generation", "SourceReport", "State", "StatusReport"]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One consistent state of bundle and subjects, with the engine that decides by it.
+    """One bundle and its subjects, with the engine that decides by them.
 
-    `number` counts the generations of this process from 1; it grows with every change of anything that an answer
-    can depend on. `publication` and `revision` are what answers and `/status` say. `loaded_at` is when it was made.
+    `number` counts the generations of this process from 1; it grows with everything that is put in force as a whole.
+    Subjects may change within a generation, one by one, as `State.changed` is told. `publication` and `revision` are
+    what answers and `/status` say. `loaded_at` is when it was made.
     """
 
     number: int
@@ -82,15 +87,17 @@ def _no_report() -> StatusReport:
 class State:
     """The generation in force, the clock, and whether the process is going down.
 
-    `clock` gives UTC milliseconds. `report` is asked at each `/status` and each scrape of the metrics, so it must
-    be cheap. `draining` says that a shutdown has begun: set it with `drain()`.
+    `editions` are those of the subjects that answers rest on. `clock` gives UTC milliseconds. `report` is asked at each
+    `/status` and each scrape of the metrics, so it must be cheap. `draining` says that a shutdown has begun: set it
+    with `drain()`.
     """
 
-    __slots__ = ("_current", "_draining", "_stale_at", "_subscribers", "clock", "report")
+    __slots__ = ("_current", "_draining", "_stale_at", "_subscribers", "clock", "editions", "report")
 
     def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
         self.clock = clock
         self.report = report
+        self.editions = Editions()
         self._current: Generation | None = None
         self._stale_at: Instant = FOREVER
         self._draining = False
@@ -127,6 +134,22 @@ class State:
             raise ValueError(msg)
         self._current = generation
         self._notify()
+
+    def changed(self, customer: str, subscriptions: Collection[str]) -> None:
+        """Forget what is remembered of a customer, of subscriptions and of their users, and of nobody else.
+
+        To be called in the same turn of the event loop in which their new data can first be read. `subscriptions` are
+        those that the customer has now and those that it had before: one that it lost or that left it for another
+        customer is answered differently too, and so is one that did not exist until now. Of a subscription that moves
+        both customers change. Whoever stops following a subject says so here as well: what is remembered of it would
+        no longer be forgotten in time.
+        """
+        if self._current is not None:
+            forget = self._current.engine.forget
+            forget(Subject(customer))
+            for subscription in subscriptions:
+                forget(Subject(subscription, SubjectType.SUBSCRIPTION))
+        self.editions.outdate(customer, subscriptions)
 
     def expect_stale(self, stale_at: Instant) -> None:
         """Set the instant from which answers say `stale`.

@@ -15,6 +15,8 @@ from tiergate.sidecar.replies import NO_CONTEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tiergate.sidecar.replies import Reply
+
 CHECK = b'{"subject": "acme", "feature": "movies"}'
 
 
@@ -219,3 +221,115 @@ def test_a_list_with_something_volatile_has_a_steady_tag() -> None:
 
     assert len(decided) == 15
     assert len(tags) == 1
+
+
+def change(service: Service, name: str, plan: str) -> None:
+    """Have a customer change its plan, as a feed would say it."""
+    service.subjects.records[name] = customer(name, plan)
+    service.state.changed(name, [f"sub-{name}"])
+
+
+def limits(reply: Reply) -> set[object]:
+    """What the results of a batch say that is held."""
+    return {result["entitlement"]["value"] for result in json.loads(reply.body)["results"]}
+
+
+def test_a_change_of_one_subject_forgets_only_what_is_remembered_of_it() -> None:
+    """The others' answers are still repeated."""
+    service = Service(customer("acme"), customer("bob"))
+    decided = counted(service)
+    bodies = [CHECK, CHECK.replace(b'"acme"', b'{"type": "subscription", "id": "sub-acme", "user": "ann"}'), BOB]
+    for body in bodies:
+        service.decider.check(body, NO_CONTEXT)
+    change(service, "acme", "silver")
+    replies = [service.decider.check(body, NO_CONTEXT) for body in bodies]
+
+    assert len(decided) == 5
+    assert [json.loads(reply.body)["entitlement"]["value"] for reply in replies] == [30, 30, 50]
+
+
+BOB = CHECK.replace(b"acme", b"bob")
+
+
+def test_a_subject_that_is_created_is_no_longer_unknown() -> None:
+    """That nobody knew it was remembered."""
+    service = Service()
+    reasons = [json.loads(service.decider.check(CHECK, NO_CONTEXT).body)["reason"] for _ in range(2)]
+    change(service, "acme", "gold")
+    reasons.append(json.loads(service.decider.check(CHECK, NO_CONTEXT).body)["reason"])
+
+    assert reasons == ["unknown_subject", "unknown_subject", "granted"]
+
+
+def test_a_list_is_forgotten_when_its_subject_changes() -> None:
+    """And no other list is."""
+    service = Service(customer("acme"), customer("bob"))
+    decided = counted(service)
+    for name in ("acme", "bob", "acme", "bob"):
+        asyncio.run(service.decider.listings.reply(Subject(name)))
+    change(service, "acme", "silver")
+    listed = [asyncio.run(service.decider.listings.reply(Subject(name))) for name in ("acme", "bob")]
+
+    assert len(decided) == 15
+    assert [json.loads(reply.body)["entitlements"][2]["entitlement"]["value"] for reply in listed] == [30, 50]
+
+
+def test_a_batch_of_what_changed_is_not_answered_at_once(service: Service) -> None:
+    """To decide all of it again would hold up the others, as the first time."""
+    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    change(service, "acme", "silver")
+
+    assert service.decider.batches.at_once(BATCH, NO_CONTEXT) is None
+    assert limits(asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))) == {30}
+
+
+def changed_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> list[Check]:
+    """Have a customer change its plan, again and again, while the engine decides."""
+    monkeypatch.setattr(turns, "_TURN", -1)
+    decided: list[Check] = []
+    left = times
+
+    def act(check: Check) -> None:
+        nonlocal left
+        decided.append(check)
+        if left and check.feature == "movies":
+            left -= 1
+            asyncio.get_running_loop().call_soon(change, service, name, ("silver", "gold")[left % 2])
+
+    spy(service, act)
+    return decided
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+def test_a_batch_rests_on_one_edition_of_a_subject(
+    service: Service, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Also where changes come while it is decided, as often as they like."""
+    changed_meanwhile(service, monkeypatch, "acme", times)
+
+    assert len(limits(asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT)))) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+def test_a_list_rests_on_one_edition_of_its_subject(
+    service: Service, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """What is remembered in the end is right."""
+    changed_meanwhile(service, monkeypatch, "acme", times)
+    lists = [json.loads(asyncio.run(service.decider.listings.reply(Subject("acme"))).body) for _ in range(5)]
+    held = [{entry["feature"]: entry["entitlement"].get("value") for entry in it["entitlements"]} for it in lists]
+
+    assert all(found in (GOLD, SILVER) for found in held)
+    assert held[-1] == (GOLD if service.subjects.records["acme"] == customer("acme") else SILVER)
+
+
+GOLD = {"analytics": True, "api-limit": 800, "movies": 50, "storage": 10, "support": "phone"}
+SILVER = {"analytics": False, "api-limit": 0, "movies": 30, "storage": 0, "support": "chat"}
+
+
+def test_a_batch_does_not_mind_that_others_change(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds do every second; it would never end."""
+    decided = changed_meanwhile(service, monkeypatch, "bob", 1_000)
+    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+
+    assert len(decided) == 50

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serving import NOW, Clock, Subjects, bundle
+from tests.serving import NOW, Clock, Subjects, bundle, customer
 from tiergate.engine import Engine
-from tiergate.model import FOREVER
+from tiergate.model import FOREVER, Check, Customer, Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.state import Generation, State
 
 
@@ -47,6 +47,36 @@ def test_an_older_generation_never_replaces_a_newer_one(number: int) -> None:
 
     assert state.current is not None
     assert state.current.number == 2
+
+
+def test_a_subject_that_changed_is_read_anew() -> None:
+    """The customer as well as each of its subscriptions, by an engine that has read them before."""
+    subjects = Subjects(customer("acme"))
+    state = State(Clock())
+    compiled = bundle()
+    engine = Engine(compiled, subjects)
+    state.install(Generation(1, engine, 1, compiled.revision, NOW))
+    both = (Subject("acme"), Subject("sub-acme", SubjectType.SUBSCRIPTION))
+    for _ in range(3):
+        assert all(engine.decide(Check(subject, "movies"), NOW).allowed for subject in both)
+
+    subjects.records["acme"] = SubjectRecord(Customer("acme"))
+    state.changed("acme", ["sub-acme"])
+
+    assert [engine.decide(Check(subject, "movies"), NOW).reason for subject in both] == [
+        "subscription_inactive",
+        "unknown_subject",
+    ]
+
+
+def test_a_change_before_anything_is_loaded_outdates_all_the_same() -> None:
+    """Whoever follows changes need not know whether something is in force yet."""
+    state = State(Clock())
+    edition = state.editions.of(Subject("acme"))
+
+    state.changed("acme", [])
+
+    assert edition.outdated
 
 
 def test_answers_are_not_stale_unless_somebody_expects_them_to_be() -> None:
