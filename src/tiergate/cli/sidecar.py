@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import Annotated, Any
 
 import typer
 
-from tiergate.sidecar.settings import SETTINGS, Setting
+from tiergate.cli.setting_options import add_command, given
+from tiergate.sidecar.settings import TABLE
 
 __all__ = ["app", "sidecar"]
 
@@ -26,34 +26,10 @@ def sidecar(**flags: Any) -> None:  # noqa: ANN401 - what each flag takes, its s
     from tiergate.sidecar import server
     from tiergate.sidecar.setting_sources import resolve
 
-    given = {name.replace("_", "-"): value for name, value in flags.items()}
-    server.run(resolve(given, os.environ))
+    server.run(resolve(given(flags), os.environ))
 
 
-def _parameters() -> list[inspect.Parameter]:
-    file = typer.Option("--settings", metavar="PATH", help="A settings file, in TOML.", show_default=False)
-    rows = [("settings", Annotated[str | None, file]), *((row.field, _annotation(row)) for row in SETTINGS)]
-    return [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in rows
-    ]
-
-
-def _annotation(setting: Setting) -> Any:  # noqa: ANN401 - a type made of data
-    words = setting.help
-    default = setting.shown_default
-    if default:
-        words += f" Default: `{default}`."
-    if setting.kind.word == "boolean":
-        return Annotated[bool | None, typer.Option(setting.flag, help=words, show_default=False)]
-    option = typer.Option(setting.flag, metavar=setting.kind.word.upper(), help=words, show_default=False)
-    return Annotated[list[str] | None, option] if setting.many else Annotated[str | None, option]
-
-
-# Typer makes the options from the signature: the table's, not one written a second time.
-sidecar.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]
-sidecar.__annotations__ = {parameter.name: parameter.annotation for parameter in _parameters()}
-app.command()(sidecar)
+add_command(app, sidecar, TABLE)
 
 
 @app.command("health")

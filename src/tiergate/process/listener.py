@@ -21,10 +21,10 @@ import uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from starlette.types import ASGIApp
 
-    from tiergate.sidecar.protocol import SidecarProtocol
 
 __all__ = ["Listener"]
 
@@ -55,12 +55,16 @@ class Listener(uvicorn.Server):
         app: ASGIApp,
         sockets: Sequence[socket.socket],
         *,
-        protocol: type[SidecarProtocol] | None = None,
+        protocol: type[asyncio.Protocol] | None = None,
         keep_alive: float = 75.0,
         shutdown_timeout: float = 10.0,
         leave: Callable[[], None] = lambda: None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
-        """Prepare. `leave` is called when nobody new shall connect. Durations in seconds."""
+        """Prepare. `leave` is called when nobody new shall connect. Durations in seconds.
+
+        `certificate`: the files of a chain of certificates and of its key, both in PEM, to serve HTTPS.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -74,6 +78,8 @@ class Listener(uvicorn.Server):
                 proxy_headers=False,
                 timeout_keep_alive=keep_alive,  # type: ignore[arg-type] # seconds for `call_later`
                 backlog=2048,
+                ssl_certfile=None if certificate is None else str(certificate[0]),
+                ssl_keyfile=None if certificate is None else str(certificate[1]),
             )
         )
         self._sockets = list(sockets)
@@ -96,6 +102,15 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever composes."""
         yield
+
+    def renew_certificate(self) -> None:
+        """Read the files of the certificate again, for the connections to come.
+
+        Raises:
+            OSError: they cannot be read, or do not fit together (`ssl.SSLError`); the former ones stay.
+        """
+        if self.config.ssl is not None and self.config.ssl_certfile is not None:
+            self.config.ssl.load_cert_chain(self.config.ssl_certfile, self.config.ssl_keyfile)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""

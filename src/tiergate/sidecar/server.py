@@ -24,14 +24,15 @@ from tiergate import __version__
 from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
 from tiergate.model import Reason
+from tiergate.process.listener import Listener
+from tiergate.process.logs import configure_logs
+from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.sidecar.api import api
 from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES as DECIDER_BYTES
 from tiergate.sidecar.decider import Decider
 from tiergate.sidecar.decisionlog import DecisionLog, LogRules, Mask
 from tiergate.sidecar.filemode import FileMode
-from tiergate.sidecar.listener import Listener
-from tiergate.sidecar.logs import configure_logs
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.probes import probes
 from tiergate.sidecar.protections import Access
@@ -40,7 +41,6 @@ from tiergate.sidecar.quickpath import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
 from tiergate.sidecar.quickpath import QuickPath
 from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
 from tiergate.sidecar.settings import Settings
-from tiergate.sidecar.sockets import UnixListener, bind_tcp, url_of
 from tiergate.sidecar.sources import Sources
 from tiergate.sidecar.state import State
 

@@ -6,13 +6,11 @@ Every field of :class:`Settings` is one setting. The field `probe_port` is the f
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - the table is made from the annotations
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from tiergate.sidecar.setting_kinds import (
+from tiergate.process.setting_kinds import (
     BOOLEAN,
     BYTES,
     COUNT,
@@ -23,11 +21,11 @@ from tiergate.sidecar.setting_kinds import (
     SECONDS,
     SHARE,
     TEXT,
-    Kind,
     choice,
 )
+from tiergate.process.settings import Row, Setting, table_of
 
-__all__ = ["PREFIX", "REASONS", "SETTINGS", "Setting", "Settings"]
+__all__ = ["PREFIX", "REASONS", "SETTINGS", "TABLE", "Setting", "Settings"]
 
 # `model.Reason`, written out, because the command line reads this table before it needs the model. A test compares.
 REASONS: Final = (
@@ -60,61 +58,22 @@ _LOGS: Final = "Logs"
 _DECISION_LOG: Final = "The decision log"
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    group: str
-    kind: Kind[Any]
-    help: str
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the table. `many`: it may be given several times; `group`: the part of the page where it stands."""
-
-    name: str
-    kind: Kind[Any]
-    group: str
-    help: str
-    many: bool
-    default: Any
-
-    @property
-    def field(self) -> str:
-        """The field of :class:`Settings`."""
-        return self.name.replace("-", "_")
-
-    @property
-    def flag(self) -> str:
-        """The flag of the command line."""
-        return f"--{self.name}"
-
-    @property
-    def shown_default(self) -> str:
-        """The default as one would write it; empty where there is none."""
-        return "" if self.default is None or self.many else self.kind.show(self.default)
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return PREFIX + self.field.upper()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything that the sidecar can be told. Made by `resolve`; durations in seconds, sizes in bytes."""
 
     catalog: Annotated[
         tuple[Path, ...],
-        _Row(_DECIDED_ON, PATH, "A catalog file, or a folder of them; several are read as one. Required."),
+        Row(_DECIDED_ON, PATH, "A catalog file, or a folder of them; several are read as one. Required."),
     ] = ()
     subjects: Annotated[
         tuple[Path, ...],
-        _Row(_DECIDED_ON, PATH, "A subjects file (YAML, JSON, or NDJSON where there are many), or a folder. Required."),
+        Row(_DECIDED_ON, PATH, "A subjects file (YAML, JSON, or NDJSON where there are many), or a folder. Required."),
     ] = ()
-    rules: Annotated[Path | None, _Row(_DECIDED_ON, PATH, "A folder of your own rules, as `.cedar` files.")] = None
+    rules: Annotated[Path | None, Row(_DECIDED_ON, PATH, "A folder of your own rules, as `.cedar` files.")] = None
     data: Annotated[
         Path | None,
-        _Row(
+        Row(
             _DECIDED_ON,
             PATH,
             "A folder that keeps what was loaded, so that a restart is ready at once and outlives broken files. "
@@ -123,92 +82,88 @@ class Settings:
     ] = None
 
     host: Annotated[
-        str, _Row(_LISTENS, HOST, "The address of the API. Beyond loopback it needs `token-file` or `insecure`.")
+        str, Row(_LISTENS, HOST, "The address of the API. Beyond loopback it needs `token-file` or `insecure`.")
     ] = "127.0.0.1"
-    port: Annotated[int, _Row(_LISTENS, PORT, "The port of the API; 0 takes any free one.")] = 8437
-    uds: Annotated[Path | None, _Row(_LISTENS, PATH, "A Unix socket that serves the API as well.")] = None
-    uds_mode: Annotated[int, _Row(_LISTENS, MODE, "Who may connect to the Unix socket, as file permissions.")] = 0o600
+    port: Annotated[int, Row(_LISTENS, PORT, "The port of the API; 0 takes any free one.")] = 8437
+    uds: Annotated[Path | None, Row(_LISTENS, PATH, "A Unix socket that serves the API as well.")] = None
+    uds_mode: Annotated[int, Row(_LISTENS, MODE, "Who may connect to the Unix socket, as file permissions.")] = 0o600
     uds_group: Annotated[
-        str | None, _Row(_LISTENS, TEXT, "The group, by name or number, that owns the Unix socket.")
+        str | None, Row(_LISTENS, TEXT, "The group, by name or number, that owns the Unix socket.")
     ] = None
-    probe_host: Annotated[str, _Row(_LISTENS, HOST, "The address of probes, status and metrics.")] = "0.0.0.0"  # noqa: S104 - whoever probes is outside
-    probe_port: Annotated[
-        int, _Row(_LISTENS, PORT, "The port of probes, status and metrics; 0 takes any free one.")
-    ] = 8438
+    probe_host: Annotated[str, Row(_LISTENS, HOST, "The address of probes, status and metrics.")] = "0.0.0.0"  # noqa: S104 - whoever probes is outside
+    probe_port: Annotated[int, Row(_LISTENS, PORT, "The port of probes, status and metrics; 0 takes any free one.")] = (
+        8438
+    )
 
     token_file: Annotated[
         Path | None,
-        _Row(_MAY_ASK, PATH, "A file with the token that every request must then carry, as `Authorization: Bearer …`."),
+        Row(_MAY_ASK, PATH, "A file with the token that every request must then carry, as `Authorization: Bearer …`."),
     ] = None
-    insecure: Annotated[bool, _Row(_MAY_ASK, BOOLEAN, "Listen beyond loopback without a token.")] = False
+    insecure: Annotated[bool, Row(_MAY_ASK, BOOLEAN, "Listen beyond loopback without a token.")] = False
     allowed_host: Annotated[
         tuple[str, ...],
-        _Row(_MAY_ASK, TEXT, "A name that requests may have in `Host`, beside loopback's own names."),
+        Row(_MAY_ASK, TEXT, "A name that requests may have in `Host`, beside loopback's own names."),
     ] = ()
     allowed_origin: Annotated[
         tuple[str, ...],
-        _Row(_MAY_ASK, TEXT, "An origin whose web pages may ask, such as `https://console.example`."),
+        Row(_MAY_ASK, TEXT, "An origin whose web pages may ask, such as `https://console.example`."),
     ] = ()
 
-    max_body: Annotated[int, _Row(_BOUNDS, BYTES, "The largest body of a request.")] = 1024**2
+    max_body: Annotated[int, Row(_BOUNDS, BYTES, "The largest body of a request.")] = 1024**2
     max_connections: Annotated[
-        int, _Row(_BOUNDS, COUNT, "The most connections at once; requests on further ones are answered with 503.")
+        int, Row(_BOUNDS, COUNT, "The most connections at once; requests on further ones are answered with 503.")
     ] = 4096
     request_timeout: Annotated[
-        float, _Row(_BOUNDS, SECONDS, "How long a client may take to send one whole request.")
+        float, Row(_BOUNDS, SECONDS, "How long a client may take to send one whole request.")
     ] = 10.0
-    keep_alive: Annotated[float, _Row(_BOUNDS, SECONDS, "How long a connection may be idle before it is closed.")] = (
-        75.0
-    )
+    keep_alive: Annotated[float, Row(_BOUNDS, SECONDS, "How long a connection may be idle before it is closed.")] = 75.0
     shutdown_timeout: Annotated[
-        float, _Row(_BOUNDS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
+        float, Row(_BOUNDS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
     ] = 10.0
 
     cache_size: Annotated[
-        int, _Row(_BOUNDS, BYTES, "The memory for everything that is remembered to answer faster, about.")
+        int, Row(_BOUNDS, BYTES, "The memory for everything that is remembered to answer faster, about.")
     ] = 168 * 1024**2
 
     log_format: Annotated[
-        str, _Row(_LOGS, choice("auto", "console", "json"), "`auto` is `console` at a terminal, else `json`.")
+        str, Row(_LOGS, choice("auto", "console", "json"), "`auto` is `console` at a terminal, else `json`.")
     ] = "auto"
     log_level: Annotated[
-        str, _Row(_LOGS, choice("debug", "info", "warning", "error"), "The least level that is logged.")
+        str, Row(_LOGS, choice("debug", "info", "warning", "error"), "The least level that is logged.")
     ] = "info"
     decision_log: Annotated[
         str | None,
-        _Row(
+        Row(
             _DECISION_LOG,
             TEXT,
             "Where decisions are logged, one JSON object a line: a file, or `-` for standard output.",
         ),
     ] = None
-    decision_log_sample: Annotated[float, _Row(_DECISION_LOG, SHARE, "The share of the decisions that is logged.")] = (
-        1.0
-    )
+    decision_log_sample: Annotated[float, Row(_DECISION_LOG, SHARE, "The share of the decisions that is logged.")] = 1.0
     decision_log_outcome: Annotated[
-        str, _Row(_DECISION_LOG, choice("all", "allowed", "denied"), "Which decisions are logged.")
+        str, Row(_DECISION_LOG, choice("all", "allowed", "denied"), "Which decisions are logged.")
     ] = "all"
     decision_log_reason: Annotated[
         tuple[str, ...],
-        _Row(_DECISION_LOG, choice(*REASONS, word="reason"), "Log only decisions with this reason."),
+        Row(_DECISION_LOG, choice(*REASONS, word="reason"), "Log only decisions with this reason."),
     ] = ()
     decision_log_feature: Annotated[
-        tuple[str, ...], _Row(_DECISION_LOG, TEXT, "Log only decisions about this feature.")
+        tuple[str, ...], Row(_DECISION_LOG, TEXT, "Log only decisions about this feature.")
     ] = ()
     decision_log_subject: Annotated[
         str,
-        _Row(
+        Row(
             _DECISION_LOG,
             choice("keep", "hash", "drop"),
             "What is written of customers and subscriptions: their ids, a keyed hash of each, or nothing.",
         ),
     ] = "keep"
-    decision_log_user: Annotated[str, _Row(_DECISION_LOG, choice("keep", "hash", "drop"), "The same for users.")] = (
+    decision_log_user: Annotated[str, Row(_DECISION_LOG, choice("keep", "hash", "drop"), "The same for users.")] = (
         "keep"
     )
     decision_log_key_file: Annotated[
         Path | None,
-        _Row(
+        Row(
             _DECISION_LOG,
             PATH,
             "A file with the key of these hashes, so that they are the same in every process. Without it, each process "
@@ -216,19 +171,12 @@ class Settings:
         ),
     ] = None
     decision_log_queue: Annotated[
-        int, _Row(_DECISION_LOG, COUNT, "How many decisions may wait to be written; further ones are dropped, counted.")
+        int, Row(_DECISION_LOG, COUNT, "How many decisions may wait to be written; further ones are dropped, counted.")
     ] = 50_000
 
 
-def _table() -> tuple[Setting, ...]:
-    hints = typing.get_type_hints(Settings, include_extras=True)
-    rows = []
-    for field in dataclasses.fields(Settings):
-        row: _Row = hints[field.name].__metadata__[0]
-        name = field.name.replace("_", "-")
-        rows.append(Setting(name, row.kind, row.group, row.help, isinstance(field.default, tuple), field.default))
-    return tuple(rows)
+TABLE: Final = table_of(Settings, PREFIX, foreign=(PREFIX + "CP_",))
+"""The table; variables that begin with `TIERGATE_CP_` are the control plane's."""
 
-
-SETTINGS: Final = _table()
+SETTINGS: Final = TABLE.settings
 """The table, in the order of the reference page."""

@@ -39,13 +39,14 @@ class FeedHead(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry as readers get it, and what it is about."""
+    """One entry as readers get it, what it is about, and the chain up to it."""
 
     position: int
     line: bytes
     digest: str
     customer: str | None
     publication: int | None
+    chain: str
 
 
 class Change(NamedTuple):
@@ -102,6 +103,7 @@ def append(session: Session, head: FeedHead, changes: Sequence[Change], at: Inst
                 "publication": change.publication,
                 "line": line,
                 "digest": digest,
+                "chain": chain,
                 "redacted": False,
             }
         )
@@ -122,7 +124,7 @@ def read_after(session: Session, position: int, limit: int) -> list[Entry]:
     """Read up to `limit` entries after a position, in order. Those at or below the floor may be redacted."""
     feed = FeedRow.__table__.c  # type: ignore[attr-defined]
     query = (
-        select(feed.position, feed.line, feed.digest, feed.customer, feed.publication)
+        select(feed.position, feed.line, feed.digest, feed.customer, feed.publication, feed.chain)
         .where(feed.position > position)
         .order_by(feed.position)
         .limit(limit)

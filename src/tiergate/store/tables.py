@@ -8,7 +8,7 @@ files, so no column is bounded a second time.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 __all__ = [
@@ -73,8 +73,9 @@ class FeedHeadRow(SQLModel, table=True):
 
 
 class FeedRow(SQLModel, table=True):
-    """One entry of the feed. `line` is what readers get; `digest` is the SHA-256 of the line as it was published.
+    """One entry of the feed.
 
+    `line` is what readers get; `digest` is the SHA-256 of the line as it was published, `chain` that of all up to here.
     An entry is about a `customer` or a `publication`. `redacted`: a person's data was taken out of the line since.
     """
 
@@ -87,6 +88,7 @@ class FeedRow(SQLModel, table=True):
     publication: int | None = Field(default=None, sa_type=BigInteger)
     line: bytes = Field(sa_type=LargeBinary)
     digest: str
+    chain: str
     redacted: bool = False
 
 
@@ -353,7 +355,11 @@ class AuditRow(SQLModel, table=True):
     __tablename__ = "audit"
     __table_args__ = (Index("audit_resource", "kind", "resource", "id"),)
 
-    id: int | None = Field(default=None, primary_key=True)
+    # SQLite counts by itself in an INTEGER key alone, which holds 64 bits there.
+    id: int | None = Field(
+        default=None,
+        sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    )
     at: int = Field(sa_type=BigInteger, index=True)
     actor: str = Field(index=True)
     actor_kind: str

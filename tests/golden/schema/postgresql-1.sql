@@ -22,7 +22,7 @@ CREATE TABLE public.api_key (
     last_used_at bigint
 );
 CREATE TABLE public.audit (
-    id integer NOT NULL,
+    id bigint NOT NULL,
     at bigint NOT NULL,
     actor character varying NOT NULL,
     actor_kind character varying NOT NULL,
@@ -37,7 +37,6 @@ CREATE TABLE public.audit (
     redacted boolean NOT NULL
 );
 CREATE SEQUENCE public.audit_id_seq
-    AS integer
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -100,6 +99,7 @@ CREATE TABLE public.feed (
     publication bigint,
     line bytea NOT NULL,
     digest character varying NOT NULL,
+    chain character varying NOT NULL,
     redacted boolean NOT NULL
 );
 CREATE TABLE public.feed_head (

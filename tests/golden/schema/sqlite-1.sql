@@ -139,6 +139,7 @@ CREATE TABLE feed (
 	publication BIGINT,
 	line BLOB NOT NULL,
 	digest VARCHAR NOT NULL,
+	chain VARCHAR NOT NULL,
 	redacted BOOLEAN NOT NULL,
 	PRIMARY KEY (position)
 );

@@ -9,7 +9,7 @@ import pytest
 
 SAY = """
 import logging, structlog
-from tiergate.sidecar.logs import configure_logs
+from tiergate.process.logs import configure_logs
 configure_logs({form!r}, {level!r})
 structlog.get_logger("tiergate.x").info("in force", publication=7)
 structlog.get_logger("tiergate.x").debug("detail")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tiergate.errors import ListenError, SettingsError
-from tiergate.sidecar.sockets import UnixListener, bind_tcp, url_of
+from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
