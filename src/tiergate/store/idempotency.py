@@ -1,0 +1,76 @@
+"""Answers kept for whoever sends the same creating request again: within the transaction that made them.
+
+A key is its caller's own. The same key with another request is a mistake, and is said to be one. What was refused is
+not kept: sent again, it is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import delete, insert, select
+
+from tiergate.errors import RequestError
+from tiergate.store.tables import IdempotencyRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from tiergate.store.unit import WriteUnit
+
+__all__ = ["KEPT_FOR", "IdempotencyKey", "StoredAnswer", "keep_answer", "kept_answer"]
+
+KEPT_FOR: Final = 24 * 60 * 60 * 1000
+"""Milliseconds for which an answer is kept."""
+
+_ROWS: Table = IdempotencyRow.__table__  # type: ignore[attr-defined]
+
+
+class IdempotencyKey(NamedTuple):
+    """Whose key it is, the key, and the hash of the whole request: method, path, query and body."""
+
+    caller: str
+    key: str
+    request_sha256: str
+
+
+class StoredAnswer(NamedTuple):
+    """An answer as it was given."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def kept_answer(unit: WriteUnit, key: IdempotencyKey) -> StoredAnswer | None:
+    """The answer that this request got before, or none.
+
+    Raises:
+        RequestError: 422, another request had the key.
+    """
+    query = select(_ROWS).where(
+        _ROWS.c.caller == key.caller, _ROWS.c.key == key.key, _ROWS.c.created_at > unit.now - KEPT_FOR
+    )
+    row = unit.session.connection().execute(query).one_or_none()
+    if row is None:
+        return None
+    if row.request_sha256 != key.request_sha256:
+        raise RequestError(422, "idempotency key reused", f"`{key.key}` was sent with another request before")
+    return StoredAnswer(row.status, json.loads(row.headers), bytes(row.body))
+
+
+def keep_answer(unit: WriteUnit, key: IdempotencyKey, answer: StoredAnswer) -> None:
+    """Keep the answer to a request, and forget those that are too old."""
+    connection = unit.session.connection()
+    connection.execute(delete(_ROWS).where(_ROWS.c.created_at <= unit.now - KEPT_FOR))
+    row = {
+        "caller": key.caller,
+        "key": key.key,
+        "request_sha256": key.request_sha256,
+        "status": answer.status,
+        "headers": json.dumps(answer.headers),
+        "body": answer.body,
+        "created_at": unit.now,
+    }
+    connection.execute(insert(_ROWS), [row])

@@ -1,0 +1,99 @@
+"""The administration API on a real socket in this process, for tests: a real uvicorn in a thread of its own.
+
+`serving` takes any endpoints and a store. Who asks is said by the token: `as_("admin")`, `as_("publisher", "sidecar")`
+are callers of these roles; real keys and tokens are tested where they are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import httpx
+import uvicorn
+
+from tiergate.control.access import AdminApi
+from tiergate.control.authorization import Caller, CallerKind, Scope, shipped_roles
+from tiergate.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from starlette.types import ASGIApp
+
+    from tiergate.control.access import Endpoint
+    from tiergate.control.authorization import RolePolicies
+    from tiergate.store import Store
+
+__all__ = ["Admin", "identify_by_roles", "serving", "serving_app"]
+
+
+def identify_by_roles(token: str) -> Caller:
+    """The caller that a token names: roles, and after `@` the customers that it is narrowed to."""
+    roles, _, customers = token.partition("@")
+    if not roles:
+        raise RequestError(401, "unauthorized", "no roles")
+    scope = Scope(customers=frozenset(customers.split("+"))) if customers else Scope()
+    return Caller(f"test/{token}", CallerKind.KEY, frozenset(roles.split("+")), token, scope)
+
+
+class Admin:
+    """Where an API is served, and clients of it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._clients: list[httpx.Client] = []
+
+    def as_(self, *roles: str, customers: Iterable[str] = ()) -> httpx.Client:
+        """A client with these roles, narrowed to these customers."""
+        narrowed = "+".join(customers)
+        return self.bearing("+".join(roles) + (f"@{narrowed}" if narrowed else ""))
+
+    def bearing(self, token: str) -> httpx.Client:
+        """A client with a token."""
+        return self.client({"authorization": f"Bearer {token}"})
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
+        """A client with these headers."""
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close all clients."""
+        for client in self._clients:
+            client.close()
+
+
+@contextlib.contextmanager
+def serving(
+    store: Store,
+    endpoints: Iterable[Endpoint],
+    *,
+    identify: Callable[[str], Caller] = identify_by_roles,
+    roles: Callable[[], RolePolicies] | None = None,
+) -> Iterator[Admin]:
+    """Serve endpoints on a store."""
+    table = shipped_roles()
+    with serving_app(AdminApi(endpoints, identify=identify, roles=roles or (lambda: table), store=store)) as admin:
+        yield admin
+
+
+@contextlib.contextmanager
+def serving_app(app: ASGIApp) -> Iterator[Admin]:
+    """Serve an application."""
+    listening = socket.create_server(("127.0.0.1", 0))  # whoever connects early waits in its queue
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="admin")
+    thread.start()
+    admin = Admin(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    try:
+        yield admin
+    finally:
+        admin.close()
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
