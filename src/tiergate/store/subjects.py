@@ -6,15 +6,16 @@ the published state of the same transaction.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from msgspec.structs import replace
+from sqlalchemy import bindparam, delete, insert, or_, select
 
 from tiergate.model import (
     Customer,
     HeldItem,
+    Instant,
     Override,
     OverrideMode,
     SubjectRecord,
@@ -34,12 +35,24 @@ from tiergate.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Row, Table
+    from sqlalchemy import ColumnElement, Connection, Row, Table
     from sqlmodel import Session
 
-__all__ = ["DATES", "read_record", "record_json", "write_customer_parts", "write_subscription_parts"]
+__all__ = [
+    "DATES",
+    "Stamp",
+    "StoredRecord",
+    "StoredSubscription",
+    "read_record",
+    "read_stored",
+    "read_subscriptions",
+    "record_json",
+    "without_reasons",
+    "write_customer_parts",
+    "write_subscription_parts",
+]
 
 DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 """The dates of a subscription."""
@@ -51,8 +64,58 @@ _HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
 _OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
 _SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 
+_MOST_IDS: Final = 5000  # in one statement: databases bound its parameters
+
+# Statements are built once: building one costs about as much as running it.
+_ITS_CUSTOMERS = select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(bindparam("ids", expanding=True)))
+_ITS_CUSTOMERS_LOCKED = _ITS_CUSTOMERS.order_by(_CUSTOMERS.c.id).with_for_update()
+_OF_CUSTOMERS = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.customer.in_(bindparam("ids", expanding=True)))
+_BY_ID = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id.in_(bindparam("ids", expanding=True)))
+_ITS_HELD = (
+    select(
+        _HELD.c.subscription,
+        _HELD.c.item,
+        _HELD.c.quantity,
+        _HELD.c.version,
+        _HELD.c.added_at,
+        _HELD.c.start,
+        _HELD.c.until,
+    )
+    .where(_HELD.c.subscription.in_(bindparam("ids", expanding=True)))
+    .order_by(_HELD.c.subscription, _HELD.c.place)
+)
+_DROP_TAGS = delete(_TAGS).where(_TAGS.c.customer == bindparam("id"))
+_DROP_HELD = delete(_HELD).where(_HELD.c.subscription == bindparam("id"))
+_ADD_TAGS, _ADD_HELD = insert(_TAGS), insert(_HELD)
+
 _value = msgspec.json.Decoder(Value).decode
+_tags = msgspec.json.Decoder(tuple[str, ...]).decode
+_attributes = msgspec.json.Decoder(dict[str, str]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+class Stamp(NamedTuple):
+    """What a row says of itself beside what it stands for."""
+
+    etag: int
+    created_at: Instant
+    updated_at: Instant
+
+
+class StoredSubscription(NamedTuple):
+    """A subscription as it is stored."""
+
+    subscription: Subscription
+    stamp: Stamp
+
+
+class StoredRecord(NamedTuple):
+    """A customer as it is stored; `stamps` are of its subscriptions, by id."""
+
+    record: SubjectRecord
+    stamp: Stamp
+    erased_at: Instant | None
+    stamps: dict[str, Stamp]
 
 
 def record_json(record: SubjectRecord | None) -> bytes:
@@ -60,174 +123,251 @@ def record_json(record: SubjectRecord | None) -> bytes:
     return _encode(record)
 
 
+def without_reasons(record: SubjectRecord) -> SubjectRecord:
+    """A record as the feed carries it: without reasons and authors."""
+    return SubjectRecord(
+        replace(record.customer, overrides=_bare(record.customer), suspensions=_silent(record.customer)),
+        tuple(
+            replace(held, overrides=_bare(held), suspensions=_silent(held))
+            if held.overrides or held.suspensions
+            else held
+            for held in record.subscriptions
+        ),
+    )
+
+
+def _bare(holder: Customer | Subscription) -> tuple[Override, ...]:
+    return tuple(replace(override, author="", reason="") for override in holder.overrides)
+
+
+def _silent(holder: Customer | Subscription) -> tuple[Suspension, ...]:
+    return tuple(replace(suspension, reason="") for suspension in holder.suspensions)
+
+
+# ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def read_record(session: Session, customer: str, *, public: bool) -> SubjectRecord | None:
     """Read a customer with all subscriptions, sorted by id; none where there is no such customer.
 
     `public`: without reasons and authors, as the feed carries it.
     """
-    connection = session.connection()
-    own = connection.execute(
-        select(_CUSTOMERS.c.tags, _CUSTOMERS.c.attributes).where(_CUSTOMERS.c.id == customer)
-    ).one_or_none()
-    if own is None:
+    stored = read_stored(session, [customer]).get(customer)
+    if stored is None:
         return None
-    found = connection.execute(
-        select(_SUBSCRIPTIONS.c.id, _SUBSCRIPTIONS.c.status, *(_SUBSCRIPTIONS.c[date] for date in DATES))
-        .where(_SUBSCRIPTIONS.c.customer == customer)
-        .order_by(_SUBSCRIPTIONS.c.id)
-    ).all()
-    ids = [subscription.id for subscription in found]
-    held = _held(connection, ids)
-    overrides = _overrides(connection, customer, ids, public=public)
-    suspensions = _suspensions(connection, customer, ids, public=public)
-    return SubjectRecord(
-        Customer(
-            customer,
-            tuple(json.loads(own.tags)),
-            json.loads(own.attributes),
-            overrides.get((SubjectType.CUSTOMER, customer), ()),
-            suspensions.get((SubjectType.CUSTOMER, customer), ()),
-        ),
-        tuple(
-            Subscription(
-                row.id,
-                customer,
-                SubscriptionStatus(row.status),
-                held.get(row.id, ()),
-                row.start,
-                row.end,
-                row.trial_end,
-                row.grace_until,
-                row.resume_at,
-                overrides.get((SubjectType.SUBSCRIPTION, row.id), ()),
-                suspensions.get((SubjectType.SUBSCRIPTION, row.id), ()),
-            )
-            for row in found
-        ),
-    )
+    return without_reasons(stored.record) if public else stored.record
 
 
-def _held(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[HeldItem, ...]]:
-    if not ids:
+def read_stored(
+    session: Session, customers: Sequence[str], *, lock: bool = False, alone: bool = False
+) -> dict[str, StoredRecord]:
+    """Read customers with all that they hold, by id; those that do not exist are left out.
+
+    `lock` keeps others from changing them until the transaction ends; `alone`: without their subscriptions.
+    """
+    found: dict[str, StoredRecord] = {}
+    for ids in _in_parts(customers):
+        found.update(_read_part(session.connection(), ids, lock=lock, alone=alone))
+    return found
+
+
+def read_subscriptions(session: Session, ids: Sequence[str]) -> dict[str, StoredSubscription]:
+    """Read subscriptions, by id; those that do not exist are left out."""
+    connection = session.connection()
+    found: dict[str, StoredSubscription] = {}
+    for part in _in_parts(ids):
+        rows = connection.execute(_BY_ID, {"ids": part}).all()
+        found.update((one.subscription.id, one) for one in _subscriptions(connection, rows))
+    return found
+
+
+def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for begin in range(0, len(ids), _MOST_IDS):
+        yield ids[begin : begin + _MOST_IDS]
+
+
+def _read_part(connection: Connection, ids: Sequence[str], *, lock: bool, alone: bool) -> dict[str, StoredRecord]:
+    own = connection.execute(_ITS_CUSTOMERS_LOCKED if lock else _ITS_CUSTOMERS, {"ids": ids}).all()
+    if not own:
         return {}
-    columns = _HELD.c
-    query = (
-        select(
-            columns.subscription,
-            columns.item,
-            columns.quantity,
-            columns.version,
-            columns.added_at,
-            columns.start,
-            columns.until,
+    rows = [] if alone else connection.execute(_OF_CUSTOMERS, {"ids": ids}).all()
+    first = rows[:_MOST_IDS]
+    exceptions = _Exceptions(connection, ids, [row.id for row in first])
+    held: dict[str, list[StoredSubscription]] = {}
+    for one in _subscriptions(connection, first, exceptions):
+        held.setdefault(one.subscription.customer, []).append(one)
+    for begin in range(_MOST_IDS, len(rows), _MOST_IDS):
+        for one in _subscriptions(connection, rows[begin : begin + _MOST_IDS]):
+            held.setdefault(one.subscription.customer, []).append(one)
+    found = {}
+    for row in own:
+        customer = Customer(
+            row.id, _tags(row.tags), _attributes(row.attributes), *exceptions.of(SubjectType.CUSTOMER, row.id)
         )
-        .where(columns.subscription.in_(ids))
-        .order_by(columns.subscription, columns.place)
-    )
-    found: dict[str, tuple[HeldItem, ...]] = {}
-    for subscription, *rest in connection.execute(query):
-        found[subscription] = (*found.get(subscription, ()), HeldItem(*rest))
+        its = sorted(held.get(row.id, ()), key=lambda one: one.subscription.id)
+        found[row.id] = StoredRecord(
+            SubjectRecord(customer, tuple(one.subscription for one in its)),
+            _stamp(row),
+            row.erased_at,
+            {one.subscription.id: one.stamp for one in its},
+        )
     return found
 
 
-def _of_holders(table: Table, customer: str, ids: Sequence[str]) -> object:
-    own = (table.c.holder_type == SubjectType.CUSTOMER.value) & (table.c.holder == customer)
-    if not ids:
-        return own
-    return own | ((table.c.holder_type == SubjectType.SUBSCRIPTION.value) & table.c.holder.in_(ids))
+def _subscriptions(
+    connection: Connection, rows: Sequence[Row[tuple[object, ...]]], exceptions: _Exceptions | None = None
+) -> Iterator[StoredSubscription]:
+    if not rows:
+        return
+    ids = [row.id for row in rows]
+    items: dict[str, list[HeldItem]] = {}
+    for subscription, *rest in connection.execute(_ITS_HELD, {"ids": ids}):
+        items.setdefault(subscription, []).append(HeldItem(*rest))
+    exceptions = _Exceptions(connection, (), ids) if exceptions is None else exceptions
+    for row in rows:
+        subscription = Subscription(
+            row.id,
+            row.customer,
+            SubscriptionStatus(row.status),
+            tuple(items.get(row.id, ())),
+            row.start,
+            row.end,
+            row.trial_end,
+            row.grace_until,
+            row.resume_at,
+            *exceptions.of(SubjectType.SUBSCRIPTION, row.id),
+        )
+        yield StoredSubscription(subscription, _stamp(row))
 
 
-def _overrides(
-    connection: Connection, customer: str, ids: Sequence[str], *, public: bool
-) -> dict[tuple[str, str], tuple[Override, ...]]:
-    columns = _OVERRIDES.c
-    query = (
-        select(_OVERRIDES)
-        .where(_of_holders(_OVERRIDES, customer, ids))  # type: ignore[arg-type]
-        .order_by(columns.holder_type, columns.holder, columns.place, columns.id)
+def _stamp(row: Row[tuple[object, ...]]) -> Stamp:
+    return Stamp(row.etag, row.created_at, row.updated_at)
+
+
+def _holders(table: Table) -> ColumnElement[bool]:
+    kind, holder = table.c.holder_type, table.c.holder
+    return or_(
+        (kind == SubjectType.CUSTOMER.value) & holder.in_(bindparam("customers", expanding=True)),
+        (kind == SubjectType.SUBSCRIPTION.value) & holder.in_(bindparam("subscriptions", expanding=True)),
     )
-    found: dict[tuple[str, str], tuple[Override, ...]] = {}
-    for row in connection.execute(query):
-        key = (row.holder_type, row.holder)
-        found[key] = (*found.get(key, ()), _override(row, public=public))
-    return found
 
 
-def _override(row: Row[tuple[object, ...]], *, public: bool) -> Override:
-    return Override(
-        row.id,
-        row.feature,
-        OverrideMode(row.mode),
-        None if row.value is None else _value(row.value),
-        row.start,
-        row.until,
-        "" if public else row.author,
-        "" if public else row.reason,
-    )
+_ITS_OVERRIDES = select(_OVERRIDES).where(_holders(_OVERRIDES)).order_by(_OVERRIDES.c.place, _OVERRIDES.c.id)
+_ITS_SUSPENSIONS = select(_SUSPENSIONS).where(_holders(_SUSPENSIONS)).order_by(_SUSPENSIONS.c.place)
 
 
-def _suspensions(
-    connection: Connection, customer: str, ids: Sequence[str], *, public: bool
-) -> dict[tuple[str, str], tuple[Suspension, ...]]:
-    columns = _SUSPENSIONS.c
-    query = (
-        select(_SUSPENSIONS)
-        .where(_of_holders(_SUSPENSIONS, customer, ids))  # type: ignore[arg-type]
-        .order_by(columns.holder_type, columns.holder, columns.place)
-    )
-    found: dict[tuple[str, str], tuple[Suspension, ...]] = {}
-    for row in connection.execute(query):
-        key = (row.holder_type, row.holder)
-        suspension = Suspension(row.feature, row.start, row.until, "" if public else row.reason)
-        found[key] = (*found.get(key, ()), suspension)
-    return found
+class _Exceptions:
+    """The overrides and suspensions of some customers and subscriptions."""
+
+    def __init__(self, connection: Connection, customers: Sequence[str], subscriptions: Sequence[str]) -> None:
+        ids = {"customers": customers, "subscriptions": subscriptions}
+        self._overrides: dict[tuple[str, str], list[Override]] = {}
+        for row in connection.execute(_ITS_OVERRIDES, ids):
+            override = Override(
+                row.id,
+                row.feature,
+                OverrideMode(row.mode),
+                None if row.value is None else _value(row.value),
+                row.start,
+                row.until,
+                row.author,
+                row.reason,
+            )
+            self._overrides.setdefault((row.holder_type, row.holder), []).append(override)
+        self._suspensions: dict[tuple[str, str], list[Suspension]] = {}
+        for row in connection.execute(_ITS_SUSPENSIONS, ids):
+            suspension = Suspension(row.feature, row.start, row.until, row.reason)
+            self._suspensions.setdefault((row.holder_type, row.holder), []).append(suspension)
+
+    def of(self, kind: SubjectType, id_: str) -> tuple[tuple[Override, ...], tuple[Suspension, ...]]:
+        """Those of one subject."""
+        key = (kind.value, id_)
+        return tuple(self._overrides.get(key, ())), tuple(self._suspensions.get(key, ()))
 
 
-def write_customer_parts(session: Session, customer: Customer) -> None:
-    """Make the rows below a customer what it says: tags, overrides, suspensions. Its own row is the caller's."""
+# ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_customer_parts(session: Session, customer: Customer, before: Customer | None = None) -> None:
+    """Make the rows below a customer what it says: tags, overrides, suspensions. Its own row is the caller's.
+
+    `before`: what they say now, where that is known; only what differs is then written.
+    """
     connection = session.connection()
-    connection.execute(delete(_TAGS).where(_TAGS.c.customer == customer.id))
-    if customer.tags:
-        connection.execute(insert(_TAGS), [{"tag": tag, "customer": customer.id} for tag in customer.tags])
-    _write_exceptions(connection, SubjectType.CUSTOMER, customer)
+    if before is None or before.tags != customer.tags:
+        if before is None or before.tags:
+            connection.execute(_DROP_TAGS, {"id": customer.id})
+        if customer.tags:
+            connection.execute(_ADD_TAGS, [{"tag": tag, "customer": customer.id} for tag in customer.tags])
+    _write_exceptions(connection, SubjectType.CUSTOMER, customer, before)
 
 
-def write_subscription_parts(session: Session, subscription: Subscription) -> None:
-    """Make the rows below a subscription what it says: items, overrides, suspensions. Its own row is the caller's."""
+def write_subscription_parts(session: Session, subscription: Subscription, before: Subscription | None = None) -> None:
+    """Make the rows below a subscription what it says: items, overrides, suspensions. Its own row is the caller's.
+
+    `before`: as for a customer.
+    """
     connection = session.connection()
-    connection.execute(delete(_HELD).where(_HELD.c.subscription == subscription.id))
-    if subscription.items:
-        rows = [
-            {"subscription": subscription.id, "place": place, **msgspec.structs.asdict(held)}
-            for place, held in enumerate(subscription.items)
-        ]
-        connection.execute(insert(_HELD), rows)
-    _write_exceptions(connection, SubjectType.SUBSCRIPTION, subscription)
+    if before is None or before.items != subscription.items:
+        if before is None or before.items:
+            connection.execute(_DROP_HELD, {"id": subscription.id})
+        if subscription.items:
+            connection.execute(_ADD_HELD, held_rows(subscription))
+    _write_exceptions(connection, SubjectType.SUBSCRIPTION, subscription, before)
 
 
-def _write_exceptions(connection: Connection, kind: SubjectType, holder: Customer | Subscription) -> None:
-    key = {"holder_type": kind.value, "holder": holder.id}
-    for table in (_OVERRIDES, _SUSPENSIONS):
-        connection.execute(delete(table).where(table.c.holder_type == kind.value, table.c.holder == holder.id))
-    if holder.overrides:
-        connection.execute(
-            insert(_OVERRIDES),
-            [
-                {
-                    **key,
-                    **msgspec.structs.asdict(override),
-                    "place": place,
-                    "mode": override.mode.value,
-                    "value": None if override.value is None else _encode(override.value).decode(),
-                }
-                for place, override in enumerate(holder.overrides)
-            ],
-        )
-    if holder.suspensions:
-        connection.execute(
-            insert(_SUSPENSIONS),
-            [
-                {**key, **msgspec.structs.asdict(suspension), "place": place}
-                for place, suspension in enumerate(holder.suspensions)
-            ],
-        )
+def held_rows(subscription: Subscription) -> list[dict[str, object]]:
+    """The rows of the items of a subscription."""
+    return [
+        {"subscription": subscription.id, "place": place, **msgspec.structs.asdict(held)}
+        for place, held in enumerate(subscription.items)
+    ]
+
+
+def override_rows(kind: SubjectType, holder: Customer | Subscription) -> list[dict[str, object]]:
+    """The rows of the overrides of a subject."""
+    return [
+        {
+            "holder_type": kind.value,
+            "holder": holder.id,
+            **msgspec.structs.asdict(override),
+            "place": place,
+            "mode": override.mode.value,
+            "value": None if override.value is None else _encode(override.value).decode(),
+        }
+        for place, override in enumerate(holder.overrides)
+    ]
+
+
+def suspension_rows(kind: SubjectType, holder: Customer | Subscription) -> list[dict[str, object]]:
+    """The rows of the suspensions of a subject."""
+    return [
+        {"holder_type": kind.value, "holder": holder.id, **msgspec.structs.asdict(suspension), "place": place}
+        for place, suspension in enumerate(holder.suspensions)
+    ]
+
+
+def _write_exceptions(
+    connection: Connection,
+    kind: SubjectType,
+    holder: Customer | Subscription,
+    before: Customer | Subscription | None,
+) -> None:
+    key = {"type": kind.value, "id": holder.id}
+    if before is None or before.overrides != holder.overrides:
+        if before is None or before.overrides:
+            connection.execute(_DROP[_OVERRIDES], key)
+        if holder.overrides:
+            connection.execute(_ADD[_OVERRIDES], override_rows(kind, holder))
+    if before is None or before.suspensions != holder.suspensions:
+        if before is None or before.suspensions:
+            connection.execute(_DROP[_SUSPENSIONS], key)
+        if holder.suspensions:
+            connection.execute(_ADD[_SUSPENSIONS], suspension_rows(kind, holder))
+
+
+_DROP = {
+    table: delete(table).where(table.c.holder_type == bindparam("type"), table.c.holder == bindparam("id"))
+    for table in (_OVERRIDES, _SUSPENSIONS)
+}
+_ADD = {table: insert(table) for table in (_OVERRIDES, _SUSPENSIONS)}

@@ -1,0 +1,243 @@
+"""Customers: opened for changes one at a time, and searched.
+
+An :class:`Account` is a customer with all that it holds, locked until the transaction ends. Everything that changes a
+customer or what it holds goes through one, so that the rows, the record in the feed and the entity tags agree.
+
+Leaves to others: whether what is written makes sense, who may write it, and what the audit log says of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import bindparam, delete, exists, func, insert, select, update
+
+from tiergate.errors import ConflictError, NotFoundError
+from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
+from tiergate.store.subjects import (
+    DATES,
+    Stamp,
+    StoredRecord,
+    StoredSubscription,
+    read_stored,
+    without_reasons,
+    write_customer_parts,
+    write_subscription_parts,
+)
+from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Table
+    from sqlmodel import Session
+
+    from tiergate.model import Instant
+    from tiergate.store.unit import WriteUnit
+
+__all__ = ["Account", "CustomerFilter", "contains", "open_account", "search_customers"]
+
+_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
+_TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
+_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
+_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
+_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
+
+_ADD_CUSTOMER, _ADD_SUBSCRIPTION = insert(_CUSTOMERS), insert(_SUBSCRIPTIONS)
+_EDIT_CUSTOMER = update(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("its"))
+_EDIT_SUBSCRIPTION = update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
+_DROP_CUSTOMER = delete(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("its"))
+_DROP_SUBSCRIPTION = delete(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
+_HOLDER_OF = select(_SUBSCRIPTIONS.c.customer).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
+
+_encode = msgspec.json.Encoder().encode
+
+
+def open_account(unit: WriteUnit, customer: str) -> Account:
+    """Lock a customer, and read it with all that it holds.
+
+    Raises:
+        NotFoundError: there is no such customer.
+    """
+    stored = read_stored(unit.session, [customer], lock=True).get(customer)
+    if stored is None:
+        raise NotFoundError("customer", customer)
+    return Account(unit, stored)
+
+
+class Account:
+    """A customer with all that it holds, locked for the rest of a transaction."""
+
+    def __init__(self, unit: WriteUnit, stored: StoredRecord) -> None:
+        """Use `open_account` or `create`."""
+        self._unit = unit
+        self.customer: Customer = stored.record.customer
+        self.stamp: Stamp = stored.stamp
+        self.erased_at: Instant | None = stored.erased_at
+        self._held = {
+            subscription.id: StoredSubscription(subscription, stored.stamps[subscription.id])
+            for subscription in stored.record.subscriptions
+        }
+
+    @classmethod
+    def create(cls, unit: WriteUnit, customer: Customer) -> Account:
+        """Add a customer.
+
+        Raises:
+            ConflictError: there is one of this id.
+        """
+        if read_stored(unit.session, [customer.id], alone=True):
+            raise ConflictError("already-exists", f"the customer `{customer.id}` exists already")
+        stamp = Stamp(1, unit.now, unit.now)
+        row = {"id": customer.id, **_document(customer), **stamp._asdict(), "erased_at": None}
+        unit.session.connection().execute(_ADD_CUSTOMER, row)
+        write_customer_parts(unit.session, customer, Customer(customer.id))
+        account = cls(unit, StoredRecord(SubjectRecord(customer), stamp, None, {}))
+        account._tell()
+        return account
+
+    @property
+    def record(self) -> SubjectRecord:
+        """The customer and all that it holds, with reasons and authors."""
+        return SubjectRecord(self.customer, tuple(self._held[id_].subscription for id_ in sorted(self._held)))
+
+    def subscription(self, id_: str) -> StoredSubscription:
+        """One of its subscriptions.
+
+        Raises:
+            NotFoundError: it has none of this id.
+        """
+        found = self._held.get(id_)
+        if found is None:
+            raise NotFoundError("subscription", id_)
+        return found
+
+    def write_customer(self, customer: Customer) -> bool:
+        """Make the customer what `customer` says, and say whether that is any different."""
+        before = self.customer
+        if customer == before:
+            return False
+        self.stamp = self._next(self.stamp)
+        row = {"its": customer.id, "etag": self.stamp.etag, "updated_at": self.stamp.updated_at, **_document(customer)}
+        self._unit.session.connection().execute(_EDIT_CUSTOMER, row)
+        write_customer_parts(self._unit.session, customer, before)
+        self.customer = customer
+        self._tell()
+        return True
+
+    def write_subscription(self, subscription: Subscription) -> bool:
+        """Add one of its subscriptions, or make it what `subscription` says; say whether that is any different.
+
+        Raises:
+            ConflictError: another customer has a subscription of this id.
+        """
+        session = self._unit.session
+        stored = self._held.get(subscription.id)
+        dates = {"status": subscription.status.value, **{date: getattr(subscription, date) for date in DATES}}
+        if stored is None:
+            if session.connection().execute(_HOLDER_OF, {"its": subscription.id}).first() is not None:
+                raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
+            stamp = Stamp(1, self._unit.now, self._unit.now)
+            row = {"id": subscription.id, "customer": self.customer.id, **dates, **stamp._asdict()}
+            session.connection().execute(_ADD_SUBSCRIPTION, row)
+            before = replace(subscription, items=(), overrides=(), suspensions=())
+        else:
+            before = stored.subscription
+            if subscription == before:
+                return False
+            stamp = self._next(stored.stamp)
+            row = {"its": subscription.id, "etag": stamp.etag, "updated_at": stamp.updated_at, **dates}
+            session.connection().execute(_EDIT_SUBSCRIPTION, row)
+        write_subscription_parts(session, subscription, before)
+        self._held[subscription.id] = StoredSubscription(subscription, stamp)
+        self._tell()
+        return True
+
+    def remove_subscription(self, id_: str) -> None:
+        """Delete one of its subscriptions.
+
+        Raises:
+            NotFoundError: it has none of this id.
+        """
+        before = self.subscription(id_).subscription
+        bare = replace(before, items=(), overrides=(), suspensions=())
+        write_subscription_parts(self._unit.session, bare, before)
+        self._unit.session.connection().execute(_DROP_SUBSCRIPTION, {"its": id_})
+        del self._held[id_]
+        self._tell()
+
+    def remove(self) -> None:
+        """Delete the customer.
+
+        Raises:
+            ConflictError: it has subscriptions.
+        """
+        if self._held:
+            said = f"the customer `{self.customer.id}` has subscriptions ({len(self._held)}): delete these first"
+            raise ConflictError("has-subscriptions", said)
+        write_customer_parts(self._unit.session, Customer(self.customer.id), self.customer)
+        self._unit.session.connection().execute(_DROP_CUSTOMER, {"its": self.customer.id})
+        self._unit.replace_record(self.customer.id, None)
+
+    def _next(self, stamp: Stamp) -> Stamp:
+        return Stamp(stamp.etag + 1, stamp.created_at, self._unit.now)
+
+    def _tell(self) -> None:
+        self._unit.replace_record(self.customer.id, without_reasons(self.record))
+
+
+def _document(customer: Customer) -> dict[str, object]:
+    return {"tags": _encode(customer.tags).decode(), "attributes": _encode(customer.attributes).decode()}
+
+
+class CustomerFilter(NamedTuple):
+    """Which customers are wanted; what is empty or none is not asked for.
+
+    `tags`: all of them. `text` stands in the id or in an attribute, in whatever case. `feature`: an override of it
+    stands on the customer or on a subscription. `item`, `status`: of one of its subscriptions, the same one.
+    """
+
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    feature: str | None = None
+    item: str | None = None
+    status: str | None = None
+
+
+def search_customers(session: Session, wanted: CustomerFilter, after: str, limit: int) -> list[StoredRecord]:
+    """Find customers, without their subscriptions, in the order of their ids, from the one after `after` on."""
+    conditions = [_CUSTOMERS.c.id > after] if after else []
+    conditions += [exists().where(_TAGS.c.tag == tag, _TAGS.c.customer == _CUSTOMERS.c.id) for tag in wanted.tags]
+    if wanted.text:
+        quoted = _encode(wanted.text).decode()[1:-1]
+        conditions.append(contains(_CUSTOMERS.c.id, wanted.text) | contains(_CUSTOMERS.c.attributes, quoted))
+    if wanted.feature is not None:
+        conditions.append(_overridden(wanted.feature))
+    held = [_SUBSCRIPTIONS.c.customer == _CUSTOMERS.c.id]
+    if wanted.status is not None:
+        held.append(_SUBSCRIPTIONS.c.status == wanted.status)
+    if wanted.item is not None:
+        held.append(exists().where(_HELD.c.subscription == _SUBSCRIPTIONS.c.id, _HELD.c.item == wanted.item))
+    if len(held) > 1:
+        conditions.append(exists().where(*held))
+    query = select(_CUSTOMERS.c.id).where(*conditions).order_by(_CUSTOMERS.c.id).limit(limit)
+    ids = session.connection().execute(query).scalars().all()
+    found = read_stored(session, ids, alone=True)
+    return [found[id_] for id_ in ids]
+
+
+def _overridden(feature: str) -> ColumnElement[bool]:
+    columns = _OVERRIDES.c
+    own = (columns.holder_type == SubjectType.CUSTOMER.value) & (columns.holder == _CUSTOMERS.c.id)
+    its = (
+        select(_SUBSCRIPTIONS.c.id)
+        .where(_SUBSCRIPTIONS.c.customer == _CUSTOMERS.c.id, _SUBSCRIPTIONS.c.id == columns.holder)
+        .correlate(_CUSTOMERS, _OVERRIDES)
+    )
+    held = (columns.holder_type == SubjectType.SUBSCRIPTION.value) & its.exists()
+    return exists().where(columns.feature == feature, own | held)
+
+
+def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Say that a text stands somewhere in a column, in whatever case."""
+    return func.lower(column).contains(text.lower(), autoescape=True)

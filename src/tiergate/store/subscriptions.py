@@ -1,0 +1,92 @@
+"""Subscriptions: whose they are, and how they are searched. They are changed through their customer's `Account`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import bindparam, exists, select
+
+from tiergate.errors import NotFoundError
+from tiergate.model import SubjectType
+from tiergate.store.customers import contains
+from tiergate.store.subjects import StoredSubscription, read_subscriptions
+from tiergate.store.tables import CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+    from sqlmodel import Session
+
+__all__ = ["SubscriptionFilter", "customer_of", "get_subscription", "search_subscriptions"]
+
+_TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
+_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
+_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
+_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
+
+_CUSTOMER_OF = select(_SUBSCRIPTIONS.c.customer).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
+
+
+def customer_of(session: Session, subscription: str) -> str | None:
+    """The customer who has a subscription, which never changes; none where there is no such subscription."""
+    found: str | None = session.connection().execute(_CUSTOMER_OF, {"its": subscription}).scalar_one_or_none()
+    return found
+
+
+def get_subscription(session: Session, id_: str) -> StoredSubscription:
+    """Read one subscription.
+
+    Raises:
+        NotFoundError: there is no such subscription.
+    """
+    found = read_subscriptions(session, [id_])
+    if id_ not in found:
+        raise NotFoundError("subscription", id_)
+    return found[id_]
+
+
+class SubscriptionFilter(NamedTuple):
+    """Which subscriptions are wanted; what is empty or none is not asked for.
+
+    `tags`: all of them, on the customer. `text` stands in the id or the customer's id, in whatever case. `item`, and
+    `version` as its pin: in one entry. `feature`: an override of it stands on the subscription.
+    """
+
+    customer: str | None = None
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    status: str | None = None
+    item: str | None = None
+    version: int | None = None
+    feature: str | None = None
+
+
+def search_subscriptions(
+    session: Session, wanted: SubscriptionFilter, after: str, limit: int
+) -> list[StoredSubscription]:
+    """Find subscriptions in the order of their ids, from the one after `after` on."""
+    columns = _SUBSCRIPTIONS.c
+    conditions = [columns.id > after] if after else []
+    if wanted.customer is not None:
+        conditions.append(columns.customer == wanted.customer)
+    conditions += [exists().where(_TAGS.c.tag == tag, _TAGS.c.customer == columns.customer) for tag in wanted.tags]
+    if wanted.text:
+        conditions.append(contains(columns.id, wanted.text) | contains(columns.customer, wanted.text))
+    if wanted.status is not None:
+        conditions.append(columns.status == wanted.status)
+    if wanted.item is not None or wanted.version is not None:
+        entry = [_HELD.c.subscription == columns.id]
+        entry += [_HELD.c.item == wanted.item] if wanted.item is not None else []
+        entry += [_HELD.c.version == wanted.version] if wanted.version is not None else []
+        conditions.append(exists().where(*entry))
+    if wanted.feature is not None:
+        conditions.append(
+            exists().where(
+                _OVERRIDES.c.holder_type == SubjectType.SUBSCRIPTION.value,
+                _OVERRIDES.c.holder == columns.id,
+                _OVERRIDES.c.feature == wanted.feature,
+            )
+        )
+    query = select(columns.id).where(*conditions).order_by(columns.id).limit(limit)
+    ids = session.connection().execute(query).scalars().all()
+    found = read_subscriptions(session, ids)
+    return [found[id_] for id_ in ids]
