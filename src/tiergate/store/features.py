@@ -1,0 +1,190 @@
+"""The features of the working catalog: rows to the model and back, searched by page, and who uses them.
+
+Whether an edit is allowed is for the caller to have asked (`catalog.edits`), under the lock of the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import delete, insert, select, update
+
+from tiergate.errors import ConflictError, NotFoundError
+from tiergate.model import Feature, FeatureStatus, FeatureType
+from tiergate.model.canonical import canonical_json
+from tiergate.naming import nearest
+from tiergate.store.subjects import Stamp
+from tiergate.store.tables import ONLY_ROW, FeatureRow, FeatureTagRow, StoreRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Row, Select, Table
+
+    from tiergate.store.unit import ReadUnit, WriteUnit
+
+__all__ = [
+    "FeatureFilter",
+    "StoredFeature",
+    "add_feature",
+    "find_feature",
+    "list_features",
+    "lock_catalog",
+    "paged",
+    "read_features",
+    "remove_feature",
+    "replace_feature",
+    "says",
+]
+
+_FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
+_TAGS: Table = FeatureTagRow.__table__  # type: ignore[attr-defined]
+_STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
+_AT_ONCE: Final = 500
+
+_feature = msgspec.json.Decoder(Feature).decode
+
+
+class StoredFeature(NamedTuple):
+    """A feature as it is stored."""
+
+    feature: Feature
+    stamp: Stamp
+
+
+class FeatureFilter(NamedTuple):
+    """Which features are wanted: all that hold to everything that is said. `text` is looked for in whatever case."""
+
+    tag: str | None = None
+    text: str | None = None
+    type: FeatureType | None = None
+    status: FeatureStatus | None = None
+
+
+def lock_catalog(unit: WriteUnit) -> None:
+    """Keep others from editing or publishing the working catalog until this transaction ends.
+
+    INVARIANT (one editor): every change of features, items and drafts takes this lock before it reads what it rests
+    on, and so does whoever publishes them; so what one edit was checked against cannot change under it.
+    """
+    unit.session.connection().execute(select(_STORE.c.key).where(_STORE.c.key == ONLY_ROW).with_for_update())
+
+
+def read_features(unit: ReadUnit) -> dict[str, Feature]:
+    """All features by id, sorted."""
+    rows = unit.session.connection().execute(select(_FEATURES.c.document))
+    found = [_feature(row.document) for row in rows]
+    return {feature.id: feature for feature in sorted(found, key=lambda feature: feature.id)}
+
+
+def find_feature(unit: ReadUnit, id_: str) -> StoredFeature:
+    """One feature.
+
+    Raises:
+        NotFoundError: there is none, with the id that was probably meant.
+    """
+    connection = unit.session.connection()
+    row = connection.execute(select(_FEATURES).where(_FEATURES.c.id == id_)).one_or_none()
+    if row is None:
+        known = connection.execute(select(_FEATURES.c.id)).scalars()
+        raise NotFoundError("feature", id_, nearest(id_, known))
+    return _stored(row)
+
+
+def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> list[StoredFeature]:
+    """Up to `limit` features in the order of their ids, those after an id."""
+    query = select(_FEATURES)
+    if wanted.tag is not None:
+        query = query.join(_TAGS, _TAGS.c.feature == _FEATURES.c.id).where(_TAGS.c.tag == wanted.tag)
+    if wanted.type is not None:
+        query = query.where(_FEATURES.c.type == wanted.type.value)
+    if wanted.status is not None:
+        query = query.where(_FEATURES.c.status == wanted.status.value)
+    found: list[StoredFeature] = []
+    for row in paged(unit, query, _FEATURES, after):
+        stored = _stored(row)
+        feature = stored.feature
+        if says(wanted.text, feature.id, feature.name, feature.description):
+            found.append(stored)
+            if len(found) == limit:
+                break
+    return found
+
+
+def paged(
+    unit: ReadUnit, query: Select[tuple[object, ...]], table: Table, after: str | None
+) -> Iterator[Row[tuple[object, ...]]]:
+    """The rows of a query on a table in the order of its ids, those after an id; read by parts."""
+    connection = unit.session.connection()
+    while True:
+        part = query if after is None else query.where(table.c.id > after)
+        rows = connection.execute(part.order_by(table.c.id).limit(_AT_ONCE)).all()
+        yield from rows
+        if len(rows) < _AT_ONCE:
+            return
+        after = rows[-1].id
+
+
+def says(text: str | None, *texts: str) -> bool:
+    """Say whether one of some texts has `text` in it, in whatever case; no text is in all."""
+    return text is None or any(text.casefold() in one.casefold() for one in texts)
+
+
+def add_feature(unit: WriteUnit, feature: Feature) -> StoredFeature:
+    """Add a feature.
+
+    Raises:
+        ConflictError: there is one of this id.
+    """
+    connection = unit.session.connection()
+    query = select(_FEATURES.c.id).where(_FEATURES.c.id == feature.id)
+    if connection.execute(query).one_or_none() is not None:
+        raise ConflictError("already-exists", f"there is a feature `{feature.id}` already")
+    stamp = Stamp(1, unit.now, unit.now)
+    row = {"id": feature.id, "created_at": unit.now, **_columns(unit, feature, stamp.etag)}
+    connection.execute(insert(FeatureRow), [row])
+    _add_tags(unit, feature)
+    return StoredFeature(feature, stamp)
+
+
+def replace_feature(unit: WriteUnit, before: StoredFeature, feature: Feature) -> StoredFeature:
+    """Make a feature, as it was read in this transaction, another of the same id. An equal one is left alone."""
+    if feature == before.feature:
+        return before
+    connection = unit.session.connection()
+    etag = before.stamp.etag + 1
+    query = update(_FEATURES).where(_FEATURES.c.id == feature.id)
+    connection.execute(query.values(**_columns(unit, feature, etag)))
+    if feature.tags != before.feature.tags:
+        connection.execute(delete(_TAGS).where(_TAGS.c.feature == feature.id))
+        _add_tags(unit, feature)
+    return StoredFeature(feature, Stamp(etag, before.stamp.created_at, unit.now))
+
+
+def remove_feature(unit: WriteUnit, id_: str) -> None:
+    """Remove a feature."""
+    connection = unit.session.connection()
+    connection.execute(delete(_TAGS).where(_TAGS.c.feature == id_))
+    connection.execute(delete(_FEATURES).where(_FEATURES.c.id == id_))
+
+
+def _columns(unit: WriteUnit, feature: Feature, etag: int) -> dict[str, object]:
+    return {
+        "etag": etag,
+        "type": feature.type.value,
+        "status": feature.status.value,
+        "name": feature.name,
+        "document": canonical_json(feature).decode(),
+        "updated_at": unit.now,
+    }
+
+
+def _add_tags(unit: WriteUnit, feature: Feature) -> None:
+    if feature.tags:
+        rows = [{"tag": tag, "feature": feature.id} for tag in feature.tags]
+        unit.session.connection().execute(insert(FeatureTagRow), rows)
+
+
+def _stored(row: Row[tuple[object, ...]]) -> StoredFeature:
+    return StoredFeature(_feature(row.document), Stamp(row.etag, row.created_at, row.updated_at))

@@ -1,0 +1,222 @@
+"""The items of the working catalog and their drafts: rows to the model and back; and their published versions, to read.
+
+Whether an edit is allowed is for the caller to have asked (`catalog.edits`, `catalog.references`), under the catalog's
+lock (`features.lock_catalog`) in the same transaction. Versions and rollouts come about by publishing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import delete, func, insert, select, update
+
+from tiergate.errors import ConflictError, NotFoundError
+from tiergate.model import Definition, Instant, Item, ItemKind, Rollout, Value
+from tiergate.model.canonical import canonical_json
+from tiergate.naming import nearest
+from tiergate.store.features import paged, says
+from tiergate.store.subjects import Stamp
+from tiergate.store.tables import ItemRow, ItemTagRow, VersionRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row, Table
+
+    from tiergate.store.unit import ReadUnit, WriteUnit
+
+__all__ = [
+    "ItemFilter",
+    "StoredItem",
+    "StoredVersion",
+    "add_item",
+    "find_item",
+    "find_version",
+    "list_items",
+    "list_versions",
+    "read_items",
+    "remove_item",
+    "replace_item",
+]
+
+_ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
+_TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]
+_VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
+
+_item = msgspec.json.Decoder(Item).decode
+_rollouts = msgspec.json.Decoder(tuple[Rollout, ...]).decode
+_entitlements = msgspec.json.Decoder(dict[str, Value]).decode
+
+
+class StoredItem(NamedTuple):
+    """An item as it is stored.
+
+    `item` is without versions and with the rollouts in force; `draft` is what its next version will give, if it has
+    one; `newest` the highest version that was ever published, 0 for none.
+    """
+
+    item: Item
+    draft: dict[str, Value] | None
+    newest: int
+    stamp: Stamp
+
+
+class StoredVersion(NamedTuple):
+    """A published version of an item: in which publication it came, and when."""
+
+    definition: Definition
+    publication: int
+    published_at: Instant
+
+
+class ItemFilter(NamedTuple):
+    """Which items are wanted: all that hold to everything that is said. `text` is looked for in whatever case.
+
+    `has_draft`: those that have a draft, or have none.
+    """
+
+    tag: str | None = None
+    text: str | None = None
+    kind: ItemKind | None = None
+    private_to: str | None = None
+    has_draft: bool | None = None
+
+
+def read_items(unit: ReadUnit) -> dict[str, StoredItem]:
+    """All items by id, sorted."""
+    rows = unit.session.connection().execute(select(_ITEMS))
+    found = sorted((_stored(row) for row in rows), key=lambda stored: stored.item.id)
+    return {stored.item.id: stored for stored in found}
+
+
+def find_item(unit: ReadUnit, id_: str) -> StoredItem:
+    """One item.
+
+    Raises:
+        NotFoundError: there is none, with the id that was probably meant.
+    """
+    connection = unit.session.connection()
+    row = connection.execute(select(_ITEMS).where(_ITEMS.c.id == id_)).one_or_none()
+    if row is None:
+        public = connection.execute(select(_ITEMS.c.id).where(_ITEMS.c.private_to.is_(None))).scalars()
+        raise NotFoundError("item", id_, nearest(id_, public))
+    return _stored(row)
+
+
+def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int) -> list[StoredItem]:
+    """Up to `limit` items in the order of their ids, those after an id."""
+    query = select(_ITEMS)
+    if wanted.tag is not None:
+        query = query.join(_TAGS, _TAGS.c.item == _ITEMS.c.id).where(_TAGS.c.tag == wanted.tag)
+    if wanted.kind is not None:
+        query = query.where(_ITEMS.c.kind == wanted.kind.value)
+    if wanted.private_to is not None:
+        query = query.where(_ITEMS.c.private_to == wanted.private_to)
+    if wanted.has_draft is not None:
+        query = query.where(_ITEMS.c.draft.is_not(None) if wanted.has_draft else _ITEMS.c.draft.is_(None))
+    found: list[StoredItem] = []
+    for row in paged(unit, query, _ITEMS, after):
+        stored = _stored(row)
+        item = stored.item
+        if says(wanted.text, item.id, item.name, item.description):
+            found.append(stored)
+            if len(found) == limit:
+                break
+    return found
+
+
+def add_item(unit: WriteUnit, item: Item, draft: dict[str, Value] | None) -> StoredItem:
+    """Add an item, with a draft or without. The versions of one that was deleted are not given out again.
+
+    Raises:
+        ConflictError: there is one of this id.
+    """
+    connection = unit.session.connection()
+    if connection.execute(select(_ITEMS.c.id).where(_ITEMS.c.id == item.id)).one_or_none() is not None:
+        raise ConflictError("already-exists", f"there is an item `{item.id}` already")
+    query = select(func.coalesce(func.max(_VERSIONS.c.version), 0)).where(_VERSIONS.c.item == item.id)
+    newest: int = connection.execute(query).scalar_one()
+    stored = StoredItem(replace(item, versions=(), rollouts=()), draft, newest, Stamp(1, unit.now, unit.now))
+    row = {"id": item.id, "rollouts": "[]", "newest": newest, "created_at": unit.now, **_columns(stored)}
+    connection.execute(insert(ItemRow), [row])
+    _add_tags(unit, item)
+    return stored
+
+
+def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[str, Value] | None) -> StoredItem:
+    """Make an item, as it was read in this transaction, another of the same id, with this draft or none.
+
+    Rollouts and versions stay as they are; where nothing changes, nothing is written.
+    """
+    item = replace(item, versions=(), rollouts=before.item.rollouts)
+    if (item, draft) == (before.item, before.draft):
+        return before
+    connection = unit.session.connection()
+    stamp = Stamp(before.stamp.etag + 1, before.stamp.created_at, unit.now)
+    stored = StoredItem(item, draft, before.newest, stamp)
+    connection.execute(update(_ITEMS).where(_ITEMS.c.id == item.id).values(**_columns(stored)))
+    if item.tags != before.item.tags:
+        connection.execute(delete(_TAGS).where(_TAGS.c.item == item.id))
+        _add_tags(unit, item)
+    return stored
+
+
+def remove_item(unit: WriteUnit, id_: str) -> None:
+    """Remove an item and its draft. What was published of it stays."""
+    connection = unit.session.connection()
+    connection.execute(delete(_TAGS).where(_TAGS.c.item == id_))
+    connection.execute(delete(_ITEMS).where(_ITEMS.c.id == id_))
+
+
+def find_version(unit: ReadUnit, item: str, version: int) -> StoredVersion:
+    """One published version.
+
+    Raises:
+        NotFoundError: the item has no such version.
+    """
+    query = select(_VERSIONS).where(_VERSIONS.c.item == item, _VERSIONS.c.version == version)
+    row = unit.session.connection().execute(query).one_or_none()
+    if row is None:
+        raise NotFoundError("version", f"{item}@{version}")
+    return _version(row)
+
+
+def list_versions(unit: ReadUnit, item: str, below: int | None, limit: int) -> list[StoredVersion]:
+    """Up to `limit` published versions of an item, the newest first, those below a number."""
+    query = select(_VERSIONS).where(_VERSIONS.c.item == item)
+    if below is not None:
+        query = query.where(_VERSIONS.c.version < below)
+    rows = unit.session.connection().execute(query.order_by(_VERSIONS.c.version.desc()).limit(limit))
+    return [_version(row) for row in rows]
+
+
+def _columns(stored: StoredItem) -> dict[str, object]:
+    item, draft = stored.item, stored.draft
+    return {
+        "etag": stored.stamp.etag,
+        "kind": item.kind.value,
+        "name": item.name,
+        "document": canonical_json(replace(item, rollouts=())).decode(),
+        "draft": None if draft is None else canonical_json(draft).decode(),
+        "private_to": item.private_to or None,
+        "updated_at": stored.stamp.updated_at,
+    }
+
+
+def _add_tags(unit: WriteUnit, item: Item) -> None:
+    if item.tags:
+        rows = [{"tag": tag, "item": item.id} for tag in item.tags]
+        unit.session.connection().execute(insert(ItemTagRow), rows)
+
+
+def _stored(row: Row[tuple[object, ...]]) -> StoredItem:
+    return StoredItem(
+        replace(_item(row.document), rollouts=_rollouts(row.rollouts)),
+        None if row.draft is None else _entitlements(row.draft),
+        row.newest,
+        Stamp(row.etag, row.created_at, row.updated_at),
+    )
+
+
+def _version(row: Row[tuple[object, ...]]) -> StoredVersion:
+    return StoredVersion(Definition(row.version, _entitlements(row.entitlements)), row.publication, row.published_at)
