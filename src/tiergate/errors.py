@@ -255,15 +255,19 @@ class NotFoundError(CallerError):
 
 
 class ConflictError(CallerError):
-    """What was asked contradicts what stands; `code` is a stable word, `detail` a sentence."""
+    """What was asked contradicts what stands; `code` is a stable word, `detail` a sentence.
 
-    def __init__(self, code: str, detail: str) -> None:
+    `problems`: where in the body, if several things in it or one place of it do.
+    """
+
+    def __init__(self, code: str, detail: str, problems: Sequence[BodyProblem] = ()) -> None:
         self.code = code
         self.detail = detail
+        self.problems = tuple(problems)
         super().__init__(detail)
 
-    def __reduce__(self) -> tuple[type[ConflictError], tuple[str, str]]:
-        return type(self), (self.code, self.detail)
+    def __reduce__(self) -> tuple[type[ConflictError], tuple[str, str, tuple[BodyProblem, ...]]]:
+        return type(self), (self.code, self.detail, self.problems)
 
 
 class PreconditionError(CallerError):

@@ -37,6 +37,8 @@ _KEY: Final = re.compile(r"[!-~]{1,255}")
 _JSON_PATH: Final = re.compile(r" - at `([^`]*)`\Z")
 _STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
 
+_encode = msgspec.json.Encoder(decimal_format="number").encode  # exact numbers are numbers
+
 T = TypeVar("T")
 
 
@@ -56,7 +58,7 @@ class Answer:
             headers["etag"] = etag_text(etag)
         if location is not None:
             headers["location"] = location
-        return Answer(status, msgspec.json.encode(value), headers)
+        return Answer(status, _encode(value), headers)
 
     @staticmethod
     def page(items: Sequence[object], cursor: str | None) -> Answer:

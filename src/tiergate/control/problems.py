@@ -105,8 +105,9 @@ def _mistake(error: CallerError) -> ProblemDocument:
         case PreconditionError(etag=etag):
             found = _problem("precondition-failed", "changed by somebody else", 412, str(error))
             return msgspec.structs.replace(found, etag=f'"{etag}"')
-        case ConflictError(code=code):
-            return _problem(code, code.replace("-", " "), 409, str(error))
+        case ConflictError(code=code, problems=problems):
+            found = _problem(code, code.replace("-", " "), 409, str(error))
+            return msgspec.structs.replace(found, errors=_details(problems))
         case RequestError(status=status, title=title, detail=detail):
             return _problem(title.lower().replace(" ", "-"), title, status, detail)
         case _:
@@ -133,11 +134,15 @@ def _problem(slug: str, title: str, status: int, detail: str, suggestion: str | 
 
 def _body(problems: Sequence[BodyProblem]) -> ProblemDocument:
     unreadable = any(one.code in _NOT_JSON for one in problems)
-    errors = tuple(
-        ProblemDetail(one.detail, one.code, pointer=one.pointer, suggestion=one.suggestion) for one in problems
-    )
+    errors = _details(problems)
     slug, title = ("malformed-body", "malformed body") if unreadable else ("invalid-body", "invalid body")
     return ProblemDocument(_URN + slug, title, 400 if unreadable else 422, _many(len(errors)), None, errors)
+
+
+def _details(problems: Sequence[BodyProblem]) -> tuple[ProblemDetail, ...]:
+    return tuple(
+        ProblemDetail(one.detail, one.code, pointer=one.pointer, suggestion=one.suggestion) for one in problems
+    )
 
 
 def _files(problems: Sequence[Problem]) -> ProblemDocument:

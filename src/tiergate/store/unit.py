@@ -56,6 +56,8 @@ _RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
+_encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+
 T = TypeVar("T")
 
 
@@ -194,8 +196,8 @@ class WriteUnit(ReadUnit):
                 "kind": kind,
                 "resource": resource,
                 "customer": customer,
-                "before": None if before is None else msgspec.json.encode(before, order="sorted").decode(),
-                "after": None if after is None else msgspec.json.encode(after, order="sorted").decode(),
+                "before": None if before is None else _encode(before).decode(),
+                "after": None if after is None else _encode(after).decode(),
                 "reason": self.reason,
                 "request_id": self.request_id,
                 "redacted": False,

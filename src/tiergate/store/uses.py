@@ -7,7 +7,7 @@ force, or by the pin of a subscription.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from sqlalchemy import func, select
@@ -27,7 +27,7 @@ from tiergate.store.tables import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import ColumnElement, Row, Table
+    from sqlalchemy import ColumnElement, Table
 
     from tiergate.store.unit import ReadUnit
 
@@ -86,17 +86,17 @@ def _of_versions(unit: ReadUnit, id_: str) -> Iterator[tuple[Value, str]]:
     )
     for row in connection.execute(query).all():
         value = _entitlements(row.entitlements).get(id_)
-        if value is not None and _is_reachable(unit, row):
+        if value is not None and _is_reachable(unit, row.item, row.version, row.rollouts):
             yield value, f"`{version_ref(row.kind, row.item, row.version)}`"
 
 
-def _is_reachable(unit: ReadUnit, row: Row[Any]) -> bool:
-    if any(rollout.version == row.version for rollout in _rollouts(row.rollouts)):
+def _is_reachable(unit: ReadUnit, item: str, version: int, rollouts: str) -> bool:
+    if any(rollout.version == version for rollout in _rollouts(rollouts)):
         return True
-    published = unit.published.catalog.items.get(row.item)
-    if published is not None and any(one.version == row.version for one in published.versions):
+    published = unit.published.catalog.items.get(item)
+    if published is not None and any(one.version == version for one in published.versions):
         return True
-    query = select(_HELD.c.place).where(_HELD.c.item == row.item, _HELD.c.version == row.version).limit(1)
+    query = select(_HELD.c.place).where(_HELD.c.item == item, _HELD.c.version == version).limit(1)
     return unit.session.connection().execute(query).first() is not None
 
 
