@@ -89,8 +89,10 @@ def read_item_body(
     features: ReadOnly[str, Feature],
     items: ReadOnly[str, Item],
     fixed: ReadOnly[str, str] = _NOT_FIXED,
+    *,
+    with_draft: bool = True,
 ) -> ItemBody:
-    """Read an item: what is said of it, and its draft where the key `entitlements` is there.
+    """Read an item: what is said of it, and its draft where the key `entitlements` is there and may be.
 
     `items` are those that it may name, which with it must still be such that each can be held.
 
@@ -100,13 +102,17 @@ def read_item_body(
     text = _Body(body, fixed)
     has_draft = isinstance(text.node, Mapping) and "entitlements" in text.node.entries
     if isinstance(text.node, Mapping):
-        for key in _PUBLISHED_KEYS:
+        elsewhere = dict.fromkeys(_PUBLISHED_KEYS, "versions and rollouts come about by publishing")
+        if not with_draft:
+            has_draft = False
+            elsewhere["entitlements"] = "the draft has an address of its own"
+        for key, why in elsewhere.items():
             if key in text.node.entries:
-                message = f"`{key}` is not edited here: versions and rollouts come about by publishing"
-                text.report.add(text.node.key_place(key), "published", message)
+                text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` is not edited here: {why}")
         # What was refused is taken out, so that no second problem follows.
-        stand_in: dict[str, Node] = {} if has_draft else {"entitlements": Mapping({}, array("q"))}
-        text.node = _changed(text.node, text.place, without=_PUBLISHED_KEYS, put=stand_in)
+        text.node = _changed(text.node, text.place, without=elsewhere, put={})
+        if not has_draft:
+            text.node = _changed(text.node, text.place, put={"entitlements": Mapping({}, array("q"))})
     read = read_item(text.node, text.place, EntitlementReader(features, complete=True), text.report)
     if read is not None and text.is_right():
         check_item(read, items)
@@ -276,7 +282,7 @@ class _Body:
         if isinstance(self.node, Mapping):
             for key, value in fixed.items():
                 if self.node.entries.get(key, value) != value:
-                    message = f"must be `{value}`, which the address says, or be left out"
+                    message = f"must be `{value}` here, or be left out: it does not change"
                     self.report.add(self.node.value_place(key), "fixed-value", message)
             if fixed:
                 self.node = _changed(self.node, self.place, put=fixed)

@@ -45,6 +45,12 @@ def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
     items = before | {text.item.id: text.item}
     if not _names_existing(text, items, frozenset(), complete=True):
         return
+    if text.item.kind is not ItemKind.PLAN:
+        for other in before.values():
+            if text.item.id in other.available_for:
+                message = f"`{other.id}` is available for `{text.item.id}`, which must stay a plan"
+                text.report.add(text.place, "not-a-plan", message)
+                return
     holdability = Holdability(items)
     for item in (text.item, *before.values()):
         why = holdability.obstacle(item)

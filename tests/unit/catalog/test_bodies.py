@@ -229,11 +229,26 @@ def test_versions_and_rollouts_of_an_item_are_not_edited(catalog: Catalog) -> No
     """They come about by publishing; nothing else is said of them."""
     body = '{"id": "new", "kind": "plan", "version": 2, "versions": 5, "name": 3, "rollouts": []}'
     assert problems(lambda: read_item_body(body, catalog.features, catalog.items)) == [
-        ("/version", "published"),
-        ("/versions", "published"),
+        ("/version", "not-edited-here"),
+        ("/versions", "not-edited-here"),
         ("/name", "wrong-type"),
-        ("/rollouts", "published"),
+        ("/rollouts", "not-edited-here"),
     ]
+
+
+def test_the_draft_of_an_item_can_be_kept_out(catalog: Catalog) -> None:
+    """Where it has an address of its own."""
+    body = '{"id": "new", "kind": "plan", "entitlements": {"no": "such"}}'
+    assert problems(lambda: read_item_body(body, catalog.features, catalog.items, with_draft=False)) == [
+        ("/entitlements", "not-edited-here")
+    ]
+
+
+def test_a_plan_that_others_name_stays_one(catalog: Catalog) -> None:
+    """An add-on is available for plans alone."""
+    body = '{"id": "gold", "kind": "addon"}'
+    with pytest.raises(BodyError, match="`extra-movies` is available for `gold`, which must stay a plan"):
+        read_item_body(body, catalog.features, catalog.items)
 
 
 def test_what_an_item_names_must_exist_and_fit(catalog: Catalog) -> None:
