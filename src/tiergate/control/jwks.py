@@ -1,0 +1,155 @@
+"""The public keys of those who issue tokens: a JWKS (RFC 7517) from a file or a URL, kept for a while.
+
+Keys are fetched anew when they are an hour old, and at once where a token names one that is not known, but that at
+most once a minute, since anybody can name anything. Where fetching fails the keys of before serve on, for a day at
+most: what an issuer withdraws does not count for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import structlog
+
+from tiergate.errors import OperatorError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["JwksError", "KeySet"]
+
+FRESH_FOR: Final = 3600.0
+"""Seconds after which keys are fetched anew."""
+KEPT_FOR: Final = 86_400.0
+"""Seconds for which keys serve without being fetched anew."""
+ASK_AGAIN_AFTER: Final = 60.0
+"""Seconds between two attempts to fetch."""
+
+_TIMEOUT: Final = 5.0
+_MAX_BYTES: Final = 2**20
+_MAX_KEYS: Final = 100
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_log = structlog.get_logger(__name__)
+
+
+class JwksError(OperatorError):
+    """The keys of an issuer cannot be had."""
+
+
+class KeySet:
+    """One issuer's keys. Safe to ask from several threads; one of them fetches, the others wait for it.
+
+    `source`: an https URL (http on loopback), or a file's path. `ca_file`: whom to trust for the URL, `token_file`: a
+    bearer token to fetch with, read every time, both as a Kubernetes API server wants it. `clock`: seconds that only
+    go forward.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        ca_file: str | None = None,
+        token_file: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; nothing is fetched yet.
+
+        Raises:
+            SettingsError: the source is a URL that is not https.
+        """
+        parts = urlsplit(source)
+        self._is_url = parts.scheme in {"http", "https"}
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise SettingsError("issuers", f"`{source}` must be https: whoever can change the keys can be anybody")
+        self._source = source
+        self._ca_file = ca_file
+        self._token_file = token_file
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._fetched_at: float | None = None
+        self._asked_at: float | None = None
+
+    def find(self, kid: str | None) -> jwt.PyJWK | None:
+        """The key of this id, or the only one where a token names none; none where there is no such key.
+
+        Raises:
+            JwksError: the keys cannot be fetched, and there are none from before that still count.
+        """
+        with self._lock:
+            if not self._is_fresh() or (self._pick(kid) is None):
+                self._refresh()
+            if self._fetched_at is None or self._clock() - self._fetched_at > KEPT_FOR:
+                raise JwksError(f"the keys at `{self._source}` cannot be fetched")
+            return self._pick(kid)
+
+    def _pick(self, kid: str | None) -> jwt.PyJWK | None:
+        if kid is None:
+            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return self._keys.get(kid)
+
+    def _is_fresh(self) -> bool:
+        return self._fetched_at is not None and self._clock() - self._fetched_at < FRESH_FOR
+
+    def _refresh(self) -> None:
+        now = self._clock()
+        if self._asked_at is not None and now - self._asked_at < ASK_AGAIN_AFTER:
+            return
+        self._asked_at = now
+        try:
+            self._keys = _read(self._fetch())
+        except (OSError, ValueError, httpx.HTTPError, jwt.PyJWTError) as error:
+            _log.warning("the keys of an issuer cannot be fetched", source=self._source, error=str(error))
+            return
+        self._fetched_at = now
+
+    def _fetch(self) -> bytes:
+        if not self._is_url:
+            content = Path(self._source).read_bytes()
+            if len(content) > _MAX_BYTES:
+                raise ValueError("the file is too large")
+            return content
+        headers = {"accept": "application/json"}
+        if self._token_file is not None:
+            headers["authorization"] = f"Bearer {Path(self._token_file).read_text('ascii').strip()}"
+        verify = ssl.create_default_context(cafile=self._ca_file)
+        with (
+            httpx.Client(verify=verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            client.stream("GET", self._source, headers=headers) as answer,
+        ):
+            answer.raise_for_status()
+            content = b""
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > _MAX_BYTES:
+                    raise ValueError("the answer is too large")
+        return content
+
+
+def _read(content: bytes) -> dict[str | None, jwt.PyJWK]:
+    """The keys for verifying signatures; those of kinds that nobody here knows are left out."""
+    document = json.loads(content)
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
+        raise ValueError("is no JWKS")
+    found: dict[str | None, jwt.PyJWK] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
+            continue  # a secret that both sides know is none: whoever could read this could sign
+        try:
+            key = jwt.PyJWK(entry)
+        except jwt.PyJWTError:
+            continue
+        found[key.key_id] = key
+    if not found:
+        raise ValueError("has no key that can be used")
+    return found
