@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tiergate.model import Instant, Subject
+    from tiergate.sidecar.decider import Ensures
     from tiergate.sidecar.decisionlog import DecisionLog
 
 CATALOG = """\
@@ -170,13 +171,17 @@ class Service:
         keep_alive: float = 75,
         log: DecisionLog | None = None,
         ready: bool = True,
+        stale_deny: tuple[str, ...] = (),
+        ensures: Ensures | None = None,
     ) -> None:
         self.clock = Clock()
         self.state = State(self.clock)
         self.metrics = Metrics()
         self.log = log
         size = DEFAULT_MEMO_BYTES if memo else 0
-        self.decider = Decider(self.state, self.metrics, log=log, memo_bytes=size)
+        self.decider = Decider(
+            self.state, self.metrics, log=log, memo_bytes=size, stale_deny=stale_deny, subjects=ensures
+        )
         self.quick = QuickPath(self.decider, "tcp", memo_bytes=size, max_body=max_body)
         self.app = api(
             self.decider, access if access is not None else Access(), max_body=max_body, body_timeout=body_timeout

@@ -35,11 +35,12 @@ NO_DEFAULTS: list[tuple[bytes, bytes]] = []
 class Sidecar:
     """All of a sidecar that remembers, and an engine beside it that does not."""
 
-    def __init__(self, world: World, limits: CacheLimits | None, memo_bytes: int) -> None:
+    def __init__(self, world: World, limits: CacheLimits | None, memo_bytes: int, denied: str) -> None:
         self.clock = Clock()
         self.state = State(self.clock)
         self.limits = limits
-        self.decider = Decider(self.state, Metrics(), memo_bytes=memo_bytes)
+        self.denied = denied
+        self.decider = Decider(self.state, Metrics(), memo_bytes=memo_bytes, stale_deny=[denied])
         self.quick = QuickPath(self.decider, "test", memo_bytes=memo_bytes)
         self.quick.learn(post("/v1/check", b""), self.decider.check)
         self.subjects = Subjects(world.records)
@@ -76,7 +77,11 @@ class Sidecar:
 
     def answered(self, decision: Decision) -> Document:
         """A decision as it is answered now, but for how long it holds."""
-        found: Document = json.loads(decision_json(decision, stale=self.clock() >= self.state.stale_at))
+        found: Document = json.loads(decision_json(decision))
+        if self.clock() >= self.state.stale_at:
+            found["stale"] = True
+            if found["feature"] == self.denied and found["reason"] not in {"unknown_subject", "evaluation_error"}:
+                found |= {"allowed": False, "reason": "stale_data", "policies": []}
         return without_end(found)
 
     def check(self, check: Document) -> Document:
@@ -130,8 +135,9 @@ def test_a_sidecar_answers_as_one_that_remembers_nothing(
     second = data.draw(subjects(catalog), label="changed subjects")
     plain, ruled = World(catalog, first), World(catalog, second, data.draw(rule_files(catalog, first), label="rules"))
     limits = data.draw(st.sampled_from([None, TIGHT]), label="limits")
-    sidecar = Sidecar(plain, limits, data.draw(st.sampled_from([2**20, 12_000]), label="memo"))
     inquirers = [Inquirer(catalog, known, seed) for known in (first, second)]
+    memo_bytes = data.draw(st.sampled_from([2**20, 12_000]), label="memo")
+    sidecar = Sidecar(plain, limits, memo_bytes, inquirers[0].features[0])
     checks = [ask for inquirer in inquirers for _, ask in inquirer.asks(nows=1, checks=4)]
     random = inquirers[0].random
 

@@ -133,6 +133,15 @@ class Engine:
             self.decisions.offer(key, (known.serial, decision), 700 + 300 * len(decision.sources))
         return decision
 
+    def unknown(self, check: Check, now: Instant) -> Decision:
+        """Answer a check as for a subject that does not exist, without looking for it.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `decide`.
+        """
+        feature, question = read_question(check, self.index.features)
+        return self._closed(feature, question, Reason.UNKNOWN_SUBJECT, (), now)
+
     def entitlements(self, subject: Subject, now: Instant) -> Iterator[Decision]:
         """Decide, one by one and in the order of their ids, the least check of every feature."""
         for feature in self.index.features:

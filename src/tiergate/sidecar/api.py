@@ -55,13 +55,14 @@ class _Check:
 
     def __init__(self, decider: Decider) -> None:
         self._decider = decider
+        self._at_once = decider.check if decider.subjects is None else decider.check_at_once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_json(scope["headers"])
         context = context_of(scope["headers"])
         body = (await receive())["body"]
-        learn(scope, self._decider.check)
-        await send_reply(self._decider.check(body, context), context, send)
+        learn(scope, self._at_once)
+        await send_reply(await self._decider.check_in_time(body, context), context, send)
 
 
 class _Checks:

@@ -45,21 +45,23 @@ class Batches:
             generation = self._decider.generation()
         except TiergateError as error:
             return self._decider.refuse("checks", error)
-        batch = _Batch(self._decider, generation, checks)
-        if batch.missing > _AT_ONCE:
+        batch = _Batch(self._decider, generation, checks, time.perf_counter_ns())
+        if batch.missing > _AT_ONCE or batch.must_wait():
             return None
         return _finish(batch, context)
 
     async def in_turns(self, body: bytes, context: Context) -> Reply:
         """Answer any batch."""
+        begun = time.perf_counter_ns()
         try:
             checks = split_checks(body)
+            await self._decider.ensure(checks)
             for _ in range(_TRIES):
                 generation = self._decider.generation()
-                batch = _Batch(self._decider, generation, checks)
+                batch = _Batch(self._decider, generation, checks, begun)
                 if await take_turns(batch.work(), self._decider.state, generation) and batch.consistent:
                     return batch.reply(context)
-            return _finish(_Batch(self._decider, self._decider.generation(), checks), context)
+            return _finish(_Batch(self._decider, self._decider.generation(), checks, begun), context)
         except TiergateError as error:
             return self._decider.refuse("checks", error)
 
@@ -73,14 +75,15 @@ def _finish(batch: _Batch, context: Context) -> Reply:
 class _Batch:
     """One batch on its way: each result is the JSON of a decision or of a problem.
 
-    It begins with what is remembered; `missing` is how many checks that leaves.
+    It begins with what is remembered; `missing` is how many checks that leaves. `begun`: when the request came, in
+    nanoseconds.
     """
 
-    def __init__(self, decider: Decider, generation: Generation, checks: Sequence[bytes]) -> None:
+    def __init__(self, decider: Decider, generation: Generation, checks: Sequence[bytes], begun: int) -> None:
         self._decider = decider
         self._generation = generation
         self._checks = checks
-        self._begun = time.perf_counter_ns()
+        self._begun = begun
         self._now = now = decider.clock()
         self._remembered = [
             answer
@@ -91,6 +94,14 @@ class _Batch:
         self.missing = self._remembered.count(None)
         self._results: list[bytes] = []
         self._answers: list[Answer | None] = []
+
+    def must_wait(self) -> bool:
+        """Whether a subject must be fetched before all can be answered."""
+        decider = self._decider
+        if decider.subjects is None:
+            return False
+        pairs = zip(self._checks, self._remembered, strict=True)
+        return any(answer is None and decider.absent(check) is not None for check, answer in pairs)
 
     @property
     def consistent(self) -> bool:

@@ -10,28 +10,35 @@ Rules:
   has memos forgotten before anything of a new generation is decided. INVARIANT (no answer outlives its edition): an
   answer holds the edition of its subject, taken before the data was looked at, and whoever gives it looks there first.
 - What is volatile, and what is a problem, is not remembered.
+- Where subjects are fetched on demand (`Ensures`), whoever asks has those fetched that are not known, before anything
+  is decided. What is still not known when it is decided is an `unknown_subject` that says stale and is not remembered.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from tiergate.engine import decision_json
 from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
+from tiergate.model import Check, Subject
 from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply, problem_reply
 from tiergate.sidecar.requests import locate, read_check
+from tiergate.sidecar.staleness import NONE_CHOSEN, choose, once_stale
 from tiergate.sidecar.suggestions import Suggestions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tiergate.model import Decision, Instant
     from tiergate.sidecar.decisionlog import DecisionLog
     from tiergate.sidecar.editions import Edition
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replies import Context
     from tiergate.sidecar.state import Generation, State
 
-__all__ = ["DEFAULT_MEMO_BYTES", "Answer", "Decider"]
+__all__ = ["DEFAULT_MEMO_BYTES", "Answer", "Decider", "Ensures"]
 
 DEFAULT_MEMO_BYTES = 24 * 2**20
 """What remembered answers to checks, and lists of entitlements, may keep in memory by default, together."""
@@ -50,6 +57,22 @@ _SHARE_OF_CHECKS = 0.75
 _SAID_AGAIN_AFTER = 60_000
 _MOST_SAID = 1_000
 _MOST_SHOWN = 200
+_READ_AT_ONCE = 100
+
+
+class Ensures(Protocol):
+    """Subjects that are held only once they were asked for. It is asked about customers and subscriptions, not users.
+
+    Who lets a subject go, or holds another edition of it, tells `State.changed`.
+    """
+
+    def known(self, subject: Subject) -> bool:
+        """Whether what is held says all about a subject, be it that there is none. Cheap."""
+        ...
+
+    async def ensure(self, subject: Subject) -> bool:
+        """Have a subject fetched, in bounded time, and say whether it is known now. Raises nothing."""
+        ...
 
 
 class Answer:
@@ -82,7 +105,8 @@ class Answer:
 class Decider:
     """Answers from the generation in force. `memo_bytes` bounds what it remembers; 0 remembers nothing.
 
-    `batches` answers many checks at once, `listings` all entitlements of a subject.
+    `stale_deny`: what is denied once the data is stale, as `staleness` reads it. `subjects`: who fetches subjects on
+    demand; none where all are held. `batches` answers many checks at once, `listings` all entitlements of a subject.
     """
 
     def __init__(
@@ -92,11 +116,14 @@ class Decider:
         *,
         log: DecisionLog | None = None,
         memo_bytes: int = DEFAULT_MEMO_BYTES,
+        stale_deny: Sequence[str] = (),
+        subjects: Ensures | None = None,
     ) -> None:
         self.state = state
         self.metrics = metrics
         self.log = log
         self.clock = state.clock
+        self.subjects = subjects
         self.answers: Memo[Answer] = Memo(int(memo_bytes * _SHARE_OF_CHECKS))
         self.batches = Batches(self)
         self.listings = Listings(self, memo_bytes - self.answers.limit)
@@ -105,6 +132,9 @@ class Decider:
         self._id_prefix = os.urandom(5).hex().encode()
         self._said: dict[str, Instant] = {}
         self._suggestions = Suggestions(())
+        self._stale_deny = tuple(stale_deny)
+        self._denied_once_stale = NONE_CHOSEN
+        self._generation = 0
         self.forget()
         state.subscribe(self.forget)
         metrics.sizes["answers"] = lambda: (len(self.answers), self.answers.size)
@@ -117,15 +147,21 @@ class Decider:
         self.answers.clear()
         self.listings.memo.clear()
         current = self.state.current
-        self._suggestions = Suggestions(current.engine.index.features if current is not None else ())
+        if current is not None and current.number != self._generation:
+            self._generation = current.number
+            features = current.engine.index.features
+            self._suggestions = Suggestions(features)
+            self._denied_once_stale = choose(self._stale_deny, features)
+            for word in self._denied_once_stale.unknown:
+                _logger.warning("`stale-deny` names `%s`, which no feature of the catalog is or has", word)
 
     def next_id(self) -> bytes:
         """A decision id that no other answer of this process has, nor, by its random part, one of another's."""
         return b"%b%010x" % (self._id_prefix, next(self._ids))
 
-    def check(self, body: bytes, context: Context) -> Reply:
-        """Answer `POST /v1/check`."""
-        begun = time.perf_counter_ns()
+    def check(self, body: bytes, context: Context, begun: int = 0) -> Reply:
+        """Answer `POST /v1/check`. `begun`: when that began, in nanoseconds; 0 means now."""
+        begun = begun or time.perf_counter_ns()
         now = self.clock()
         answer = self.recall(body, now)
         repeated = answer is not None
@@ -144,6 +180,44 @@ class Decider:
         if answer.logged and self.log is not None:
             self.log.offer((decision_id, now, body, answer.body, context, elapsed))
         return Reply(200, answer.body, decision_id, answer=answer if repeated else None)
+
+    def check_at_once(self, body: bytes, context: Context) -> Reply | None:
+        """Answer `POST /v1/check`; none, with nothing done, where its subject must be fetched first."""
+        return None if self.absent(body) is not None else self.check(body, context)
+
+    async def check_in_time(self, body: bytes, context: Context) -> Reply:
+        """Answer `POST /v1/check`, and have its subject fetched where that is needed."""
+        begun = time.perf_counter_ns()
+        await self.ensure([body])
+        return self.check(body, context, begun)
+
+    def absent(self, check: bytes) -> Subject | None:
+        """The subject that must be fetched before the JSON of a check can be answered, if it must and can be read."""
+        if self.subjects is None or self.state.current is None or self.recall(check, self.clock()) is not None:
+            return None
+        try:
+            subject = _holder(read_check(check).subject)
+        except TiergateError:
+            return None
+        return None if self.subjects.known(subject) else subject
+
+    async def ensure(self, checks: Sequence[bytes]) -> None:
+        """Have the subjects fetched, together, that must be before some checks can be answered."""
+        if self.subjects is None:
+            return
+        found: set[Subject] = set()
+        for place, check in enumerate(checks, 1):
+            subject = self.absent(check)
+            if subject is not None:
+                found.add(subject)
+            if place % _READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await asyncio.gather(*(self.subjects.ensure(subject) for subject in found))
+
+    async def ensure_subject(self, subject: Subject) -> None:
+        """Have a subject fetched where it is not known."""
+        if self.subjects is not None and self.state.current is not None and not self.holds(subject):
+            await self.subjects.ensure(_holder(subject))
 
     def generation(self) -> Generation:
         """The generation to decide by.
@@ -174,12 +248,15 @@ class Decider:
         if check.feature not in generation.engine.index.features:
             raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
         edition = self.state.editions.of(check.subject)
-        decision = generation.engine.decide(check, now)
+        if self.holds(check.subject):
+            decision = generation.engine.decide(check, now)
+        else:
+            decision = _not_fetched(generation.engine.unknown(check, now))
         stale_at = self.state.stale_at
         start, until = decision.start, decision.until
-        stale = now >= stale_at
-        if stale:
+        if now >= stale_at:
             start = max(start, stale_at)
+            decision = self.once_stale(decision)
         elif stale_at < until:
             until = stale_at
             decision = msgspec.structs.replace(decision, until=until)
@@ -187,7 +264,7 @@ class Decider:
             self._say(decision, now)
         answer = Answer(
             body,
-            decision_json(decision, stale=stale),
+            decision_json(decision),
             (start, until),
             edition,
             self.metrics.reasons[decision.reason],
@@ -196,6 +273,21 @@ class Decider:
         if not decision.volatile and generation is self.state.current:
             self.answers.put(body, answer)
         return answer
+
+    def entitlements(self, generation: Generation, subject: Subject, now: Instant) -> Iterator[Decision]:
+        """Decide, one by one, the least check of every feature, fresh or stale."""
+        if self.holds(subject):
+            return generation.engine.entitlements(subject, now)
+        unknown = generation.engine.unknown
+        return (_not_fetched(unknown(Check(subject, feature), now)) for feature in generation.engine.index.features)
+
+    def holds(self, subject: Subject) -> bool:
+        """Whether the data that is held says all about a subject."""
+        return self.subjects is None or self.subjects.known(_holder(subject))
+
+    def once_stale(self, decision: Decision) -> Decision:
+        """A decision as it is given once the data is stale."""
+        return once_stale(decision, self._denied_once_stale)
 
     def located(self, error: TiergateError, check: bytes, at: str = "") -> TiergateError:
         """Point to the field of the request that an error of the engine names."""
@@ -219,3 +311,13 @@ class Decider:
                     self._said.clear()
                 self._said[text] = now + _SAID_AGAIN_AFTER
                 _logger.error("a check of `%s` was denied, because it cannot be evaluated: %s", decision.feature, error)
+
+
+def _holder(subject: Subject) -> Subject:
+    """The customer or subscription that a user is in; any other subject itself."""
+    return subject if subject.user is None else Subject(subject.id, subject.type)
+
+
+def _not_fetched(decision: Decision) -> Decision:
+    """A decision about a subject of which nothing is known, though it may exist."""
+    return msgspec.structs.replace(decision, stale=True, volatile=True)

@@ -104,18 +104,19 @@ class Listings:
 
     async def _decide(self, subject: Subject, key: bytes) -> _Listing:
         decider = self._decider
+        await decider.ensure_subject(subject)
         for _ in range(_TRIES):
             generation = decider.generation()
             edition = decider.state.editions.of(subject)
             now = decider.clock()
             found: list[Decision] = []
-            work = _collect(generation.engine.entitlements(subject, now), found)
+            work = _collect(decider.entitlements(generation, subject, now), found)
             if await take_turns(work, decider.state, generation) and not edition.outdated:
                 return self._listing(subject, key, generation, edition, found, now)
         generation = decider.generation()
         edition = decider.state.editions.of(subject)
         now = decider.clock()
-        found = list(generation.engine.entitlements(subject, now))
+        found = list(decider.entitlements(generation, subject, now))
         return self._listing(subject, key, generation, edition, found, now)
 
     def _listing(
@@ -131,15 +132,18 @@ class Listings:
         start = max((decision.start for decision in steady), default=now)
         until = min((decision.until for decision in steady), default=FOREVER)
         stale_at = self._decider.state.stale_at
-        stale = now >= stale_at
-        start, until = (max(start, stale_at), until) if stale else (start, min(until, stale_at))
+        if now >= stale_at:
+            start = max(start, stale_at)
+            found = [self._decider.once_stale(decision) for decision in found]
+        else:
+            until = min(until, stale_at)
         shown = _ListingJson(
             _SubjectJson(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user),
             [_entry(decision) for decision in found],
             generation.publication,
             generation.revision,
             _instant(until),
-            stale,
+            now >= stale_at or any(decision.stale for decision in found),
         )
         listing = _Listing(_encode(shown), (start, until), edition)
         if len(steady) == len(found) and generation is self._decider.state.current:

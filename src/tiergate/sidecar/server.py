@@ -104,6 +104,7 @@ class _Sidecar:
             self._metrics,
             log=self._decisions,
             memo_bytes=int(DECIDER_BYTES * _share(settings.cache_size)),
+            stale_deny=settings.stale_deny,
         )
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
         self._probes = self._probe_listener()

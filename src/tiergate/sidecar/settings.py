@@ -51,6 +51,7 @@ PREFIX: Final = "TIERGATE_"
 """What the name of every variable begins with."""
 
 _DECIDED_ON: Final = "What is decided on"
+_STALE: Final = "Stale data"
 _LISTENS: Final = "Where it listens"
 _MAY_ASK: Final = "Who may ask"
 _BOUNDS: Final = "Bounds"
@@ -80,6 +81,16 @@ class Settings:
             "Without it, a private temporary folder is used and removed at the end.",
         ),
     ] = None
+
+    stale_deny: Annotated[
+        tuple[str, ...],
+        Row(
+            _STALE,
+            TEXT,
+            "What is denied, with the reason `stale_data`, once the data is stale: a feature's id, `tag:` and a tag of "
+            "features, or `*` for all. Everything else is decided by the data that there is.",
+        ),
+    ] = ()
 
     host: Annotated[
         str, Row(_LISTENS, HOST, "The address of the API. Beyond loopback it needs `token-file` or `insecure`.")

@@ -1,0 +1,65 @@
+"""What is denied once the data is stale: the operator's choice, feature by feature.
+
+A choice is a feature's id, `tag:` and a tag, or `*` for every feature. It is made of words, because the catalog that
+gives them a meaning comes later and changes: what a catalog does not know of it is for the caller to tell somebody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from tiergate.model import FOREVER, Decision, Reason
+from tiergate.model.checks import PRECEDENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tiergate.model import Feature
+
+__all__ = ["NONE_CHOSEN", "Chosen", "choose", "once_stale"]
+
+EVERY = "*"
+TAG = "tag:"
+
+
+class Chosen(NamedTuple):
+    """The features of one catalog that a choice names, and the words of it that name nothing there."""
+
+    features: frozenset[str]
+    unknown: tuple[str, ...]
+
+
+NONE_CHOSEN = Chosen(frozenset(), ())
+
+
+def choose(words: Iterable[str], features: Mapping[str, Feature]) -> Chosen:
+    """Look up what a choice names among the features of a catalog."""
+    chosen: set[str] = set()
+    unknown: list[str] = []
+    for word in words:
+        if word == EVERY:
+            chosen.update(features)
+            continue
+        if word.startswith(TAG):
+            found = [name for name, feature in features.items() if word.removeprefix(TAG) in feature.tags]
+        else:
+            found = [word] if word in features else []
+        if not found:
+            unknown.append(word)
+        chosen.update(found)
+    return Chosen(frozenset(chosen), tuple(unknown))
+
+
+def once_stale(decision: Decision, chosen: Chosen) -> Decision:
+    """A decision as it is given once the data is stale: it says so, and is a denial where its feature was chosen.
+
+    The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
+    stands is not for time to say.
+    """
+    if decision.feature in chosen.features and PRECEDENCE[decision.reason] > PRECEDENCE[Reason.STALE_DATA]:
+        return msgspec.structs.replace(
+            decision, allowed=False, reason=Reason.STALE_DATA, policies=(), until=FOREVER, stale=True
+        )
+    return msgspec.structs.replace(decision, stale=True)
