@@ -22,7 +22,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tiergate import __version__
-from tiergate.model import Reason
+from tiergate.model import FOREVER, Reason
+from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -118,6 +119,7 @@ class _StateCollector(Collector):
         yield from self._answers()
         yield from self._resources()
         yield from self._data()
+        yield from self._sync()
 
     def _answers(self) -> Iterator[Metric]:
         metrics = self._metrics
@@ -208,6 +210,30 @@ class _StateCollector(Collector):
             if count is not None:
                 subjects.add_metric([kind], count)
         yield subjects
+
+    def _sync(self) -> Iterator[Metric]:
+        report = self._state.report()
+        if report.mode != SYNC:
+            return
+        yield CounterMetricFamily(
+            "tiergate_sync_errors", "How often the store was not heard, or not believed.", value=report.sync_errors
+        )
+        if report.lag is not None:
+            yield GaugeMetricFamily(
+                "tiergate_sync_lag_entries", "Entries of the feed that are not in force yet.", value=report.lag
+            )
+        if report.last_sync_at is not None:
+            yield GaugeMetricFamily(
+                "tiergate_sync_last_success_timestamp_seconds",
+                "When the store was last heard and believed.",
+                value=report.last_sync_at / 1000,
+            )
+        if self._state.stale_at < FOREVER:
+            yield GaugeMetricFamily(
+                "tiergate_stale_timestamp_seconds",
+                "From when on answers say stale, unless the store is heard before.",
+                value=self._state.stale_at / 1000,
+            )
 
 
 def registry(metrics: Metrics, state: State) -> CollectorRegistry:

@@ -6,7 +6,7 @@ is refused, and a name in `Host` must be known. An address in its place is what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from tiergate.model import Instant, Problem, format_instant
 from tiergate.sidecar.metrics import CONTENT_TYPE, exposition, registry
 from tiergate.sidecar.protections import Access, Protections
 from tiergate.sidecar.replies import ProblemHandler
+from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tiergate.sidecar.state import State
 
 __all__ = ["probes"]
+
+T = TypeVar("T")
 
 _UNSET = msgspec.UNSET
 
@@ -63,6 +66,12 @@ class _Status(msgspec.Struct, frozen=True):
     stale: bool
     stale_at: str | msgspec.UnsetType
     position: str | msgspec.UnsetType
+    latest: int | msgspec.UnsetType
+    lag: int | msgspec.UnsetType
+    last_sync_at: str | msgspec.UnsetType
+    sync_errors: int | msgspec.UnsetType
+    max_staleness: float | msgspec.UnsetType
+    control_plane: str | msgspec.UnsetType
     sources: tuple[_Source, ...]
     load: _LastLoad
     customers: int | msgspec.UnsetType
@@ -129,7 +138,13 @@ def _status(state: State) -> _Status:
         generation_at=_UNSET if current is None else _instant(current.loaded_at),
         stale=state.clock() >= state.stale_at,
         stale_at=_instant(state.stale_at),
-        position=_UNSET if report.position is None else report.position,
+        position=_known(report.position),
+        latest=_known(report.latest),
+        lag=_known(report.lag),
+        last_sync_at=_instant(report.last_sync_at),
+        sync_errors=report.sync_errors if report.mode == SYNC else _UNSET,
+        max_staleness=_known(report.max_staleness),
+        control_plane=_known(report.control_plane),
         sources=tuple(_Source(source.kind, source.location, _instant(source.changed_at)) for source in report.sources),
         load=_LastLoad(
             loading=report.loading,
@@ -137,13 +152,17 @@ def _status(state: State) -> _Status:
             failures=report.failures,
             loaded_at=_instant(report.loaded_at),
             failed_at=_instant(report.failed_at),
-            seconds=_UNSET if report.load_seconds is None else report.load_seconds,
-            error=_UNSET if report.error is None else report.error,
+            seconds=_known(report.load_seconds),
+            error=_known(report.error),
             problems=report.problems,
         ),
-        customers=_UNSET if report.customers is None else report.customers,
-        subscriptions=_UNSET if report.subscriptions is None else report.subscriptions,
+        customers=_known(report.customers),
+        subscriptions=_known(report.subscriptions),
     )
+
+
+def _known(value: T | None) -> T | msgspec.UnsetType:
+    return _UNSET if value is None else value
 
 
 def _instant(instant: Instant | None) -> str | msgspec.UnsetType:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Engine
 
-__all__ = ["Generation", "SourceReport", "State", "StatusReport"]
+__all__ = ["SYNC", "Generation", "SourceReport", "State", "StatusReport"]
+
+SYNC = "sync"
+"""The mode of a sidecar that follows a control plane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     succeeded and the last one that failed. `error`: why the newest attempt failed, in one line, or none if it did
     not; `problems`: what was wrong with which file then. `loads`, `failures`: how many since the process began.
     `customers`, `subscriptions`: how many are held, where known.
+
+    Of sync alone: `position`, the last entry of the feed that is in force; `latest`, the newest that was heard of, and
+    `lag`, how many entries are between them; `last_sync_at`, when the store was last heard and believed;
+    `sync_errors`, how often that failed; `max_staleness`, in seconds, after which data is stale; `control_plane`, its
+    URL.
     """
 
     mode: str
@@ -78,6 +86,12 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     load_seconds: float | None = None
     customers: int | None = None
     subscriptions: int | None = None
+    latest: int | None = None
+    lag: int | None = None
+    last_sync_at: Instant | None = None
+    sync_errors: int = 0
+    max_staleness: float | None = None
+    control_plane: str | None = None
 
 
 def _no_report() -> StatusReport:

@@ -106,10 +106,36 @@ def test_the_state_is_told() -> None:
     }
 
 
+def test_sync_is_told() -> None:
+    """How far behind it is, when it last succeeded, how often it failed, and when answers begin to say stale."""
+    service = Service(customer("acme"))
+    service.state.report = lambda: StatusReport(mode="sync", lag=3, last_sync_at=NOW - 500, sync_errors=2)
+    service.state.expect_stale(NOW + 60_000)
+    families = told(service)
+
+    assert {name: values(families[f"tiergate_{name}"]) for name in SYNC_METRICS} == {
+        "sync_lag_entries": {(): 3},
+        "sync_last_success_timestamp_seconds": {(): NOW / 1000 - 0.5},
+        "sync_errors": {(): 2},
+        "stale_timestamp_seconds": {(): NOW / 1000 + 60},
+    }
+
+
+SYNC_METRICS = ("sync_lag_entries", "sync_last_success_timestamp_seconds", "sync_errors", "stale_timestamp_seconds")
+
+
+def test_with_files_nothing_is_told_of_sync() -> None:
+    """A lag of nothing would look like one of zero."""
+    assert not {f"tiergate_{name}" for name in SYNC_METRICS} & set(told(Service(customer("acme"))))
+
+
 def test_every_metric_is_documented(tmp_path: Path) -> None:
     """And everything that is documented is a metric."""
     service = Service(customer("acme"), log=DecisionLog(str(tmp_path / "log")))
-    service.state.report = lambda: StatusReport(mode="files", load_seconds=1, customers=1, subscriptions=1)
+    service.state.report = lambda: StatusReport(
+        mode="sync", load_seconds=1, customers=1, subscriptions=1, lag=0, last_sync_at=NOW
+    )
+    service.state.expect_stale(NOW)
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -10,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving import NOW, Service, customer
 from tiergate import __version__
 from tiergate.model import Problem, format_instant
-from tiergate.sidecar.probes import probes
+from tiergate.sidecar.probes import _Status, probes
 from tiergate.sidecar.state import SourceReport, StatusReport
 
 if TYPE_CHECKING:
@@ -131,6 +133,42 @@ def test_the_status_says_what_is_wrong_with_which_file() -> None:
             }
         ],
     }
+
+
+def test_the_status_says_how_sync_goes() -> None:
+    """How far behind it is, and since when; without sync there is none of it."""
+    service = Service(customer("acme"))
+    before = client(service).get("/status").json()
+    service.state.report = lambda: StatusReport(
+        mode="sync",
+        position="41",
+        latest=44,
+        lag=3,
+        last_sync_at=NOW - 500,
+        sync_errors=2,
+        max_staleness=60,
+        control_plane="https://tiergate.example",
+    )
+    status = client(service).get("/status").json()
+
+    assert {name: value for name, value in status.items() if name not in before} == {
+        "position": "41",
+        "latest": 44,
+        "lag": 3,
+        "last_sync_at": format_instant(NOW - 500),
+        "sync_errors": 2,
+        "max_staleness": 60.0,
+        "control_plane": "https://tiergate.example",
+    }
+
+
+def test_every_member_of_the_status_is_documented() -> None:
+    """In the table of the reference."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    rows = page.partition("`/status` says:")[2].splitlines()
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")}
+
+    assert documented == set(_Status.__struct_fields__)
 
 
 def test_the_metrics_are_prometheus_exposition() -> None:
