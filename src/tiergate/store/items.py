@@ -6,7 +6,8 @@ lock (`features.lock_catalog`) in the same transaction. Versions and rollouts co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -34,6 +35,7 @@ __all__ = [
     "find_version",
     "list_items",
     "list_versions",
+    "owner_of",
     "read_items",
     "remove_item",
     "replace_item",
@@ -42,6 +44,8 @@ __all__ = [
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]
 _VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
+
+_NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
 
 _item = msgspec.json.Decoder(Item).decode
 _rollouts = msgspec.json.Decoder(tuple[Rollout, ...]).decode
@@ -101,6 +105,13 @@ def find_item(unit: ReadUnit, id_: str) -> StoredItem:
         public = connection.execute(select(_ITEMS.c.id).where(_ITEMS.c.private_to.is_(None))).scalars()
         raise NotFoundError("item", id_, nearest(id_, public))
     return _stored(row)
+
+
+def owner_of(unit: ReadUnit, id_: str) -> str | None:
+    """The customer that an item is private to; none where it is not, or where there is no such item."""
+    query = select(_ITEMS.c.private_to).where(_ITEMS.c.id == id_)
+    owner: str | None = unit.session.connection().execute(query).scalar_one_or_none()
+    return owner
 
 
 def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int) -> list[StoredItem]:
@@ -168,14 +179,16 @@ def remove_item(unit: WriteUnit, id_: str) -> None:
     connection.execute(delete(_ITEMS).where(_ITEMS.c.id == id_))
 
 
-def find_version(unit: ReadUnit, item: str, version: int) -> StoredVersion:
-    """One published version.
+def find_version(unit: ReadUnit, item: str, version: str) -> StoredVersion:
+    """One published version, by its number as it is written.
 
     Raises:
         NotFoundError: the item has no such version.
     """
-    query = select(_VERSIONS).where(_VERSIONS.c.item == item, _VERSIONS.c.version == version)
-    row = unit.session.connection().execute(query).one_or_none()
+    row = None
+    if _NUMBER.fullmatch(version):
+        query = select(_VERSIONS).where(_VERSIONS.c.item == item, _VERSIONS.c.version == int(version))
+        row = unit.session.connection().execute(query).one_or_none()
     if row is None:
         raise NotFoundError("version", f"{item}@{version}")
     return _version(row)
