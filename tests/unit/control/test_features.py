@@ -58,10 +58,9 @@ def test_a_feature_is_created_as_a_file_says_it(working: Working) -> None:
     assert '"levels":[1,2.5]' in shown.text
 
 
-def test_a_feature_is_created_once(working: Working) -> None:
+def test_a_feature_is_created_once(small: Working) -> None:
     """A second one of its id is a conflict."""
-    working.make("/v1/features", REPORTS)
-    assert problem(working.ask("POST", "/v1/features", REPORTS)) == (409, "already-exists", [])
+    assert problem(small.ask("POST", "/v1/features", REPORTS)) == (409, "already-exists", [])
 
 
 def test_a_creation_is_repeated_by_its_key(working: Working) -> None:
@@ -104,11 +103,10 @@ def test_a_patch_changes_what_it_names(working: Working) -> None:
     }
 
 
-def test_a_patch_that_changes_nothing_is_no_change(working: Working) -> None:
+def test_a_patch_that_changes_nothing_is_no_change(small: Working) -> None:
     """The entity tag stays, and the audit log says nothing."""
-    working.make("/v1/features", STORAGE)
-    assert working.ask("PATCH", "/v1/features/storage", {"unit": "GB"}).headers["etag"] == '"1"'
-    assert [action for action, *_ in working.audit()] == ["feature.created"]
+    assert small.ask("PATCH", "/v1/features/storage", {"unit": "GB"}).headers["etag"] == '"1"'
+    assert [action for action, *_ in small.audit()] == ["feature.created"] * 3
 
 
 def test_the_type_of_a_feature_never_changes(small: Working) -> None:
@@ -155,12 +153,10 @@ def test_of_racing_writers_who_saw_the_same_one_wins(working: Working) -> None:
     assert sorted(statuses) == [200, 412, 412, 412, 412, 412]
 
 
-def test_a_status_moves_by_its_own_requests(working: Working) -> None:
+def test_a_status_moves_by_its_own_requests(small: Working) -> None:
     """One that is there already is left alone, one from elsewhere is refused."""
-    working.make("/v1/features", REPORTS)
-
     moves = ("archive", "reactivate", "activate", "activate", "archive", "activate", "reactivate")
-    assert [working.ask("POST", f"/v1/features/reports/{verb}").status_code for verb in moves] == [
+    assert [small.ask("POST", f"/v1/features/reports/{verb}").status_code for verb in moves] == [
         409,
         409,
         200,
@@ -169,8 +165,7 @@ def test_a_status_moves_by_its_own_requests(working: Working) -> None:
         409,
         200,
     ]
-    assert [action for action, *_ in working.audit()] == [
-        "feature.created",
+    assert [action for action, *_ in small.audit()[3:]] == [
         "feature.activated",
         "feature.archived",
         "feature.reactivated",
