@@ -8,7 +8,8 @@ The branches say who must act::
     │   ├── SubjectsError
     │   ├── RulesError
     │   ├── ImportSourceError
-    │   └── CompileError
+    │   ├── CompileError
+    │   └── PublishError
     ├── OperatorError            whoever runs the process
     │   ├── SettingsError
     │   ├── BundleError
@@ -57,6 +58,7 @@ __all__ = [
     "NotFoundError",
     "OperatorError",
     "PreconditionError",
+    "PublishError",
     "Refusal",
     "ReplicaError",
     "RequestError",
@@ -105,6 +107,10 @@ class ImportSourceError(AuthorError):
 
 class CompileError(AuthorError):
     """A catalog that loads cannot be compiled."""
+
+
+class PublishError(AuthorError):
+    """What would be published contradicts itself, what is published, or what subjects hold."""
 
 
 class OperatorError(TiergateError):

@@ -51,6 +51,7 @@ def compile_catalog(
     positions: Positions | None = None,
     rules_folder: str = "",
     previous: Mapping[str, str] | None = None,
+    known: Mapping[str, bytes] | None = None,
 ) -> dict[str, bytes]:
     """Compile a catalog and the users' rules into all files of a bundle but its manifest: path → content.
 
@@ -70,7 +71,7 @@ def compile_catalog(
     files.update({f"policies/{name}.cedar": builtin_text(name).encode() for name in BUILTIN_POLICIES})
     files["catalog.json"] = canonical_json(catalog_index(catalog))
     files["entities/features.json"] = feature_entities(catalog.features.values())
-    compiled = _item_files(catalog, files)
+    compiled = _item_files(catalog, files, known or {})
     _validate(files, compiled, schema, positions, previous or {})
     return dict(sorted(files.items()))
 
@@ -100,7 +101,9 @@ def _indexed(item: Item) -> IndexedItem:
     )
 
 
-def _item_files(catalog: Catalog, files: dict[str, bytes]) -> dict[str, tuple[Item, Definition]]:
+def _item_files(
+    catalog: Catalog, files: dict[str, bytes], known: Mapping[str, bytes]
+) -> dict[str, tuple[Item, Definition]]:
     """Add the files of every item version; return which version each policy file is of."""
     versions = VersionWriter(catalog.features)
     permits = PermitWriter(catalog.features, read_shapes(builtin_text("templates")))
@@ -108,9 +111,12 @@ def _item_files(catalog: Catalog, files: dict[str, bytes]) -> dict[str, tuple[It
     for item in catalog.items.values():
         for definition in item.versions:
             ref = version_ref(item.kind, item.id, definition.version)
-            path = item_policies_path(ref)
-            files[path] = permits.permits(ref, definition.entitlements).encode()
-            files[item_entities_path(ref)] = versions.entities(item, definition)
+            path, data_path = item_policies_path(ref), item_entities_path(ref)
+            if path in known and data_path in known:
+                files[path], files[data_path] = known[path], known[data_path]
+            else:
+                files[path] = permits.permits(ref, definition.entitlements).encode()
+                files[data_path] = versions.entities(item, definition)
             compiled[path] = (item, definition)
     return compiled
 

@@ -1,0 +1,119 @@
+"""What is published, and what of the working state is not yet. Pure: both states come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tiergate.model import Catalog, Definition, Feature, Item, Rules
+    from tiergate.store.policy_files import PolicyFile
+    from tiergate.store.publications import WorkingItem, WorkingState
+
+__all__ = ["FeatureEdit", "FileEdit", "Pending", "Standing", "head_of", "newest_needed", "pending_edits", "rule_texts"]
+
+
+class Standing(NamedTuple):
+    """What a publication fixed: all of it. The roles are empty where they are those that are shipped."""
+
+    sequence: int
+    revision: str
+    catalog: Catalog
+    rules: Rules
+    roles: str
+
+
+class FeatureEdit(NamedTuple):
+    """A feature that is another one than is published; none where it is not there any more."""
+
+    new: Feature | None
+    etag: int | None
+
+
+class FileEdit(NamedTuple):
+    """A file of the rules, or the roles, that is another one than is published; none where it is not there any more."""
+
+    text: str | None
+    etag: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """All that is not published yet, by id; rules by kind and name (`policies/eu`).
+
+    `items`: as edited, none where it is not there any more. `idle`: items that are not in the published catalog and
+    have no draft; they are published only when they are named. `known`: everything that there is, as `feature/seats`.
+    """
+
+    features: Mapping[str, FeatureEdit]
+    items: Mapping[str, WorkingItem | None]
+    idle: Mapping[str, WorkingItem]
+    rules: Mapping[str, FileEdit]
+    roles: FileEdit | None
+    known: frozenset[str]
+
+
+def newest_needed(working: WorkingState) -> list[str]:
+    """The items whose draft must be compared with their newest version."""
+    return [id_ for id_, item in working.items.items() if item.draft is not None and item.newest]
+
+
+def pending_edits(
+    standing: Standing,
+    working: WorkingState,
+    files: Iterable[PolicyFile],
+    newest: Mapping[str, Definition],
+) -> Pending:
+    """Compare the working state with what is published. `newest`: the newest versions of items that have a draft."""
+    catalog = standing.catalog
+    features = {
+        id_: FeatureEdit(known.feature, known.etag)
+        for id_, known in working.features.items()
+        if catalog.features.get(id_) != known.feature
+    }
+    features |= {id_: FeatureEdit(None, None) for id_ in catalog.features.keys() - working.features.keys()}
+    items: dict[str, WorkingItem | None] = dict.fromkeys(catalog.items.keys() - working.items.keys())
+    idle: dict[str, WorkingItem] = {}
+    for id_, item in working.items.items():
+        published = catalog.items.get(id_)
+        has_draft = item.draft is not None and (id_ not in newest or newest[id_].entitlements != item.draft)
+        if has_draft or (published is not None and head_of(published) != item.item):
+            items[id_] = item
+        elif published is None:
+            idle[id_] = item
+    texts = {file.key: file for file in files}
+    roles = texts.pop("roles/roles", None)
+    published_texts = rule_texts(standing.rules)
+    rules = {
+        key: FileEdit(file.text, file.etag) for key, file in texts.items() if published_texts.get(key) != file.text
+    }
+    rules |= {key: FileEdit(None, None) for key in published_texts.keys() - texts.keys()}
+    new_roles = FileEdit("", None) if roles is None else FileEdit(roles.text, roles.etag)
+    known = {
+        *(f"features/{id_}" for id_ in (*catalog.features, *working.features)),
+        *(f"items/{id_}" for id_ in (*catalog.items, *working.items)),
+        *(f"rules/{key}" for key in (*published_texts, *texts)),
+    }
+    return Pending(
+        features,
+        items,
+        idle,
+        rules,
+        None if new_roles.text == standing.roles else new_roles,
+        frozenset(known),
+    )
+
+
+def head_of(item: Item) -> Item:
+    """An item without its versions and rollouts: what is edited as metadata."""
+    return replace(item, versions=(), rollouts=())
+
+
+def rule_texts(rules: Rules) -> dict[str, str]:
+    """All files of the rules, by kind and name."""
+    kinds = (("policies", rules.policies), ("schemas", rules.schemas), ("entities", rules.entities))
+    return {f"{kind}/{name}": text for kind, texts in kinds for name, text in texts.items()}

@@ -1,0 +1,43 @@
+"""Where the parts of a catalog are said to stand, for problems: in files, else by their place in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tiergate.model import Problem
+
+__all__ = ["Places"]
+
+_Key = tuple[str | int, ...]
+_Position = tuple[str, int, int]
+
+
+class Places(Mapping[_Key, _Position]):
+    """A mapping to (file, line, column) of whatever is asked for; keys as in `compiler.Positions`.
+
+    What stands in no file has a path in place of the file's name, such as `items/gold/versions/3/movies`, and no line.
+    """
+
+    def __init__(self, files: Mapping[_Key, _Position] | None = None) -> None:
+        self._files = {} if files is None else files
+
+    def __getitem__(self, key: _Key) -> _Position:
+        for length in range(len(key), 1, -1):
+            if key[:length] in self._files:
+                return self._files[key[:length]]
+        kind, id_, *rest = (str(part) for part in key)
+        inner = ("versions", *rest) if kind == "item" and rest else rest
+        return "/".join((f"{kind}s", id_, *inner)), 0, 0
+
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, tuple) and len(key) > 1
+
+    def problem(self, key: _Key, code: str, message: str) -> Problem:
+        """A problem where `key` stands."""
+        return Problem(*self[key], code, message)

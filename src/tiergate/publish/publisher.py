@@ -1,0 +1,337 @@
+"""Publishing from the store: plan on one state of it, compile, and put in force in one short transaction.
+
+What is to be published a `Planner` says (`plans`, `applying`). It is planned and compiled on a state that was read
+before, so that compiling holds no lock. The transaction then proves that nothing it rests on has changed: the
+publication in force, the entity tags of the edits, and, where subjects were changed meanwhile, that none holds what
+would vanish. Else all of it is planned again. So a publication is made whole or not at all.
+
+INVARIANT (lock order): the catalog's lock, then the feed's; and the feed's is held from before the checks until the
+commit, so that no subject is changed in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from tiergate.bundle import Publication, decode_manifest, encode_manifest
+from tiergate.compiler.roles import read_roles
+from tiergate.errors import AuthorError, PublishError, RulesError, StoreError
+from tiergate.publish.compiled import Compilation, IncrementalCompiler
+from tiergate.publish.difference import Change, difference
+from tiergate.publish.pending import Standing
+from tiergate.publish.places import Places
+from tiergate.publish.refusals import refusals
+from tiergate.store import Publishing, read_head
+from tiergate.store.features import lock_catalog
+from tiergate.store.policy_files import policy_files
+from tiergate.store.publications import (
+    bundle_manifest,
+    has_bundle,
+    published_policies,
+    put_blobs,
+    put_bundle,
+    update_published_items,
+    working_etags,
+    write_versions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.model import Instant, Problem
+    from tiergate.publish.proposals import Proposal
+    from tiergate.publish.signer import Signer
+    from tiergate.store import ReadUnit, Store, WriteUnit
+
+__all__ = ["Outcome", "Plan", "Planner", "Preview", "Publisher"]
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 20
+
+
+def _nothing_more(unit: WriteUnit, sequence: int) -> None:
+    """Write nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be published, and as what.
+
+    `action`: its name in the audit log. `also`: what else is written in the same transaction, given the new sequence.
+    `places` and `rules_folder`: where the author knows things to stand.
+    """
+
+    proposal: Proposal
+    action: str = "publication.created"
+    note: str = ""
+    rolled_back_to: int | None = None
+    also: Callable[[WriteUnit, int], None] = _nothing_more
+    places: Places = field(default_factory=Places)
+    rules_folder: str = "rules"
+
+
+if TYPE_CHECKING:
+    Planner = Callable[[ReadUnit, Standing], Plan]
+    Run = Callable[[Callable[[WriteUnit], "Outcome"]], T]
+
+
+class Outcome(NamedTuple):
+    """What came of it: the publication in force, and what changed with it; nothing, where it was in force before."""
+
+    sequence: int
+    revision: str
+    changes: tuple[Change, ...]
+
+    @property
+    def is_new(self) -> bool:
+        """Say whether something was published."""
+        return bool(self.changes)
+
+
+class Preview(NamedTuple):
+    """What would come of it: the publication that is in force, what would change, and what stands against it.
+
+    `revision` is the one that it would get, empty where there are problems.
+    """
+
+    sequence: int
+    revision: str
+    changes: tuple[Change, ...]
+    problems: tuple[Problem, ...]
+
+
+class _Ready(NamedTuple):
+    """A plan that may be carried out: on which publication and position it rests, and the bundle."""
+
+    standing: Standing
+    position: int
+    plan: Plan
+    changes: tuple[Change, ...]
+    compilation: Compilation | None
+
+
+class _StaleError(Exception):
+    """What was planned on has changed."""
+
+
+class Publisher:
+    """Publishes what planners plan. Safe to use from several threads, and beside other processes on the same store."""
+
+    def __init__(self, store: Store, signer: Signer) -> None:
+        self.store = store
+        self.signer = signer
+        self._compiler = IncrementalCompiler()
+        self._lock = threading.Lock()
+        self._standing: Standing | None = None
+
+    def standing(self, unit: ReadUnit) -> Standing:
+        """What is in force, whole."""
+        sequence = unit.head().publication
+        with self._lock:
+            known = self._standing
+        if known is not None and known.sequence == sequence:
+            return known
+        state = unit.published_at(sequence)
+        found = Standing(sequence, state.revision, state.catalog, *published_policies(unit, sequence))
+        with self._lock:
+            self._standing = found
+        return found
+
+    def carry_out(self, planner: Planner, run: Run[T]) -> T:
+        """Plan, compile and publish; return what `run` returns.
+
+        `run` gets a function that works on one writing transaction, and has it run in one, as `Store.change` does.
+        Where nothing would change, nothing is published.
+
+        Raises:
+            PublishError: it contradicts itself, what is published, or what subjects hold.
+            AuthorError: it cannot be compiled, with all problems.
+            StoreError: the store cannot be used. What the planner and `run` raise passes through.
+        """
+        for _ in range(_ATTEMPTS):
+            ready = self._ready(planner)
+            made: list[Standing] = []
+
+            def work(unit: WriteUnit, ready: _Ready = ready, made: list[Standing] = made) -> Outcome:
+                made.clear()
+                return self._commit(unit, ready, made)
+
+            try:
+                result = run(work)
+            except _StaleError:
+                continue
+            if made:
+                with self._lock:
+                    self._standing = made[0]
+            return result
+        raise StoreError("the store is too busy: what was planned on changed every time")
+
+    def preview(self, planner: Planner) -> Preview:
+        """Say what would come of it, without any effect.
+
+        Raises:
+            StoreError: the store cannot be used. What the planner raises passes through.
+        """
+
+        def work(unit: ReadUnit) -> tuple[Standing, Plan, list[Problem]]:
+            standing = self.standing(unit)
+            plan = planner(unit, standing)
+            return standing, plan, self._problems(unit, standing, plan)
+
+        standing, plan, problems = self.store.read(work)
+        changes = tuple(difference(standing, plan.proposal))
+        revision = standing.revision
+        if not problems and not plan.proposal.is_like(standing):
+            try:
+                revision = self._compile(standing, plan).manifest.revision
+            except PublishError as error:
+                problems = list(error.problems)
+        return Preview(standing.sequence, "" if problems else revision, changes, tuple(problems))
+
+    # ── before the transaction ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _ready(self, planner: Planner) -> _Ready:
+        def work(unit: ReadUnit) -> tuple[Standing, int, Plan, list[Problem]]:
+            standing, position = self.standing(unit), unit.head().position
+            plan = planner(unit, standing)
+            return standing, position, plan, self._problems(unit, standing, plan)
+
+        standing, position, plan, problems = self.store.read(work)
+        if problems:
+            raise PublishError(problems)
+        if plan.proposal.is_like(standing):
+            return _Ready(standing, position, plan, (), None)
+        changes = tuple(difference(standing, plan.proposal))
+        return _Ready(standing, position, plan, changes, self._compile(standing, plan))
+
+    @staticmethod
+    def _problems(unit: ReadUnit, standing: Standing, plan: Plan) -> list[Problem]:
+        found = refusals(unit, standing.catalog, plan.proposal.catalog, plan.places)
+        return sorted({*plan.proposal.problems, *found})
+
+    def _compile(self, standing: Standing, plan: Plan) -> Compilation:
+        """Compile, and read the roles, telling all problems of both.
+
+        Raises:
+            PublishError: there are any.
+        """
+        proposal = plan.proposal
+        problems: list[Problem] = []
+        if proposal.roles and proposal.roles != standing.roles:
+            try:
+                read_roles(proposal.roles)
+            except RulesError as error:
+                problems += error.problems
+        try:
+            compilation = self._compiler.compile(
+                proposal.catalog,
+                proposal.rules,
+                positions=plan.places,
+                rules_folder=plan.rules_folder,
+                validated=self._validated(standing),
+            )
+        except AuthorError as error:
+            raise PublishError(sorted({*problems, *error.problems})) from None
+        if problems:
+            raise PublishError(sorted(problems))
+        return compilation
+
+    def _validated(self, standing: Standing) -> dict[str, str]:
+        """The hashes of the files of the bundle in force, which were validated when it was published."""
+        if self._compiler.is_warm or not standing.sequence:
+            return {}
+        content = self.store.read(lambda unit: bundle_manifest(unit.session, standing.revision))
+        return {path: entry.sha256 for path, entry in decode_manifest(content).files.items()}
+
+    # ── the transaction ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(self, unit: WriteUnit, ready: _Ready, made: list[Standing]) -> Outcome:
+        standing, plan, compilation = ready.standing, ready.plan, ready.compilation
+        if compilation is None:
+            return Outcome(standing.sequence, standing.revision, ())
+        lock_catalog(unit)
+        head = read_head(unit.session, lock=True)
+        if head.publication != standing.sequence or not _is_current(unit, plan.proposal):
+            raise _StaleError
+        if head.position != ready.position and self._problems(unit, standing, plan):
+            raise _StaleError
+        sequence, revision = standing.sequence + 1, compilation.manifest.revision
+        blobs = _Blobs(plan.proposal)
+        if not has_bundle(unit.session, revision):
+            blobs.add_files(compilation)
+            put_bundle(unit, revision, encode_manifest(compilation.manifest))
+        put_blobs(unit, blobs.contents)
+        write_versions(unit, sequence, plan.proposal.versions)
+        update_published_items(unit, plan.proposal.items)
+        plan.also(unit, sequence)
+        after = {"publication": sequence, "revision": revision, "changes": ready.changes, "note": plan.note}
+        unit.audit(plan.action, "publication", str(sequence), after=after)
+
+        def make(sequence: int, position: int, at: Instant) -> Publishing:
+            statement = Publication(
+                store=self.store.id,
+                issued_at=at,
+                sequence=sequence,
+                revision=revision,
+                position=position,
+                rolled_back_to=plan.rolled_back_to,
+            )
+            envelope = self.signer.sign(statement)
+            row = {
+                "sequence": sequence,
+                "revision": revision,
+                "position": position,
+                "issued_at": at,
+                "envelope": envelope,
+                "catalog": blobs.catalog,
+                "rules": blobs.rules,
+                "roles": blobs.roles,
+                "rolled_back_to": plan.rolled_back_to,
+                "author": unit.actor.id,
+                "note": plan.note,
+            }
+            return Publishing(row, envelope)
+
+        unit.append_publication(standing.sequence, make)
+        proposal = plan.proposal
+        made.append(Standing(sequence, revision, proposal.catalog, proposal.rules, proposal.roles))
+        return Outcome(sequence, revision, ready.changes)
+
+
+class _Blobs:
+    """The bytes that a publication fixes, by their hashes."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.catalog = self._put(msgspec.json.encode(proposal.catalog))
+        self.rules = self._put(msgspec.json.encode(proposal.rules))
+        self.roles = self._put(proposal.roles.encode())
+
+    def add_files(self, compilation: Compilation) -> None:
+        """Add the files of a bundle."""
+        for path, entry in compilation.manifest.files.items():
+            self.contents[entry.sha256] = compilation.files[path]
+
+    def _put(self, content: bytes) -> str:
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.contents[sha256] = content
+        return sha256
+
+
+def _is_current(unit: WriteUnit, proposal: Proposal) -> bool:
+    """Say whether all of the working state that was read is still what it was."""
+    features, items = working_etags(unit.session, proposal.features_read.keys(), proposal.items_read.keys())
+    if any(features.get(id_) != etag for id_, etag in proposal.features_read.items()):
+        return False
+    if any(items.get(id_) != etag for id_, etag in proposal.items_read.items()):
+        return False
+    if not proposal.files_read:
+        return True
+    files = {file.key: file.etag for file in policy_files(unit.session)}
+    return all(files.get(key) == etag for key, etag in proposal.files_read.items())

@@ -1,0 +1,88 @@
+"""The files of the users' rules, and the roles, as they are edited: rows, and nothing of what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, insert, select, update
+
+from tiergate.errors import NotFoundError
+from tiergate.store.tables import PolicyFileRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Table
+    from sqlmodel import Session
+
+    from tiergate.model import Instant
+    from tiergate.store.unit import WriteUnit
+
+__all__ = ["ROLES", "RULE_KINDS", "PolicyFile", "find_policy_file", "policy_files", "put_policy_file", "remove_files"]
+
+RULE_KINDS: Final = ("policies", "schemas", "entities")
+"""The kinds of the users' rules, as in the model's `Rules`."""
+
+ROLES: Final = "roles"
+"""The kind of the roles, and the name of the one file of that kind."""
+
+_FILES: Table = PolicyFileRow.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A file as it is edited."""
+
+    kind: str
+    name: str
+    text: str
+    etag: int
+    updated_at: Instant
+
+    @property
+    def key(self) -> str:
+        """Kind and name in one: `policies/eu`."""
+        return f"{self.kind}/{self.name}"
+
+
+def policy_files(session: Session) -> list[PolicyFile]:
+    """All files, by kind and name."""
+    query = select(_FILES.c.kind, _FILES.c.name, _FILES.c.text, _FILES.c.etag, _FILES.c.updated_at)
+    rows = session.connection().execute(query.order_by(_FILES.c.kind, _FILES.c.name))
+    return [PolicyFile(row.kind, row.name, row.text, row.etag, row.updated_at) for row in rows]
+
+
+def find_policy_file(session: Session, kind: str, name: str) -> PolicyFile:
+    """One file.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    query = select(_FILES).where(_FILES.c.kind == kind, _FILES.c.name == name)
+    row = session.connection().execute(query).one_or_none()
+    if row is None:
+        raise NotFoundError("file of the rules" if kind != ROLES else "edited table of roles", f"{kind}/{name}")
+    return PolicyFile(row.kind, row.name, row.text, row.etag, row.updated_at)
+
+
+def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyFile:
+    """Make a file say this, new or known. An equal one is left alone."""
+    connection = unit.session.connection()
+    its = (_FILES.c.kind == kind, _FILES.c.name == name)
+    row = connection.execute(select(_FILES.c.text, _FILES.c.etag, _FILES.c.updated_at).where(*its)).one_or_none()
+    if row is None:
+        values = {"kind": kind, "name": name, "etag": 1, "text": text, "updated_at": unit.now}
+        connection.execute(insert(PolicyFileRow), [values])
+        return PolicyFile(kind, name, text, 1, unit.now)
+    if row.text == text:
+        return PolicyFile(kind, name, text, row.etag, row.updated_at)
+    changed = update(_FILES).where(*its)
+    connection.execute(changed.values(text=text, etag=row.etag + 1, updated_at=unit.now))
+    return PolicyFile(kind, name, text, row.etag + 1, unit.now)
+
+
+def remove_files(session: Session, files: Iterable[tuple[str, str]]) -> None:
+    """Remove files, each by its kind and name; those that are not there are passed over."""
+    for kind, name in files:
+        session.connection().execute(delete(_FILES).where(_FILES.c.kind == kind, _FILES.c.name == name))
