@@ -57,9 +57,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import compile_path
 
-from tiergate.control.authorization import Action, Caller, CallerKind, Resource, RolePolicies
-from tiergate.control.http import AdminRequest, Answer
-from tiergate.control.problems import PROBLEM_TYPE, ForbiddenError, problem_document, problem_headers
+from tiergate.control.authorization import Action, Caller, CallerKind, Permission, Resource, RolePolicies
+from tiergate.control.http import AdminRequest, Answer, enforce
+from tiergate.control.problems import PROBLEM_TYPE, problem_document, problem_headers
 from tiergate.errors import RequestError
 from tiergate.naming import nearest
 
@@ -84,6 +84,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 # What names anything here needs no escapes but these: so a path means the same to whoever stands in front of us.
 _PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~:@$+-]|%3[Aa]|%40)+)+")
 _NOBODY: Final = Caller("anonymous", CallerKind.PERSON, frozenset())
+_NOTHING: Final = Permission(allowed=False, policies=())
 _PAGING: Final = ("limit", "cursor")
 
 _log = structlog.get_logger(__name__)
@@ -185,11 +186,12 @@ class AdminApi:
         endpoint, params = self._route(http)
         caller, roles = await self._admit(http, endpoint)
 
-        def permit(action: Action, resource: Resource) -> None:
-            _permit(roles, caller, action, resource)
+        def allows(action: Action, resource: Resource) -> Permission:
+            return _NOTHING if roles is None else roles.allows(caller, action, resource)
 
         if isinstance(endpoint.action, Action) and isinstance(endpoint.resource, Resource):
-            permit(endpoint.action, endpoint.resource)  # before anything of the body is read
+            # before anything of the body is read
+            enforce(caller, endpoint.action, endpoint.resource, allows(endpoint.action, endpoint.resource))
         request = AdminRequest(
             method=http.method,
             path=http.scope["path"],
@@ -200,13 +202,13 @@ class AdminApi:
             caller=caller,
             request_id=request_id,
             store=self._store,
-            permit=permit,
+            allows=allows,
         )
         if isinstance(endpoint.action, Action) and callable(endpoint.resource):
-            permit(endpoint.action, await run_in_threadpool(endpoint.resource, request))
+            request.require(endpoint.action, await run_in_threadpool(endpoint.resource, request))
         answer: object
         if inspect.iscoroutinefunction(endpoint.handler):
-            answer = await endpoint.handler(request)
+            answer = await _unless_gone(http, endpoint.handler(request))
         else:
             answer = await run_in_threadpool(endpoint.handler, request)
         if not isinstance(answer, Answer):
@@ -242,16 +244,29 @@ class AdminApi:
         return await run_in_threadpool(admit)
 
 
-def _permit(roles: RolePolicies | None, caller: Caller, action: Action, resource: Resource) -> None:
-    if roles is None:
-        raise ForbiddenError(action, resource.type, scoped=False)
-    found = roles.allows(caller, action, resource)
-    if found.errors:
-        _log.error("a policy of the roles erred, so it is denied", caller=caller.id, action=action, errors=found.errors)
-    if not found.allowed:
-        _log.info("denied", caller=caller.id, action=action, resource=resource.type, id=resource.id)
-        scoped = any(policy.startswith("scope/") for policy in found.policies)
-        raise ForbiddenError(action, resource.type, scoped=scoped)
+async def _unless_gone(http: Request, work: Awaitable[Answer]) -> Answer:
+    """Do what may wait for something to happen, and give it up when the caller goes away.
+
+    Raises:
+        ClientDisconnect: it has.
+    """
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(http))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _gone(http: Request) -> None:
+    """Wait until the caller goes away; its body was read."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _request_id(http: Request) -> str:

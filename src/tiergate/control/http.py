@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
+import structlog
 
+from tiergate.control.problems import ForbiddenError
 from tiergate.errors import BodyError, BodyProblem, PreconditionError, RequestError
 from tiergate.store import Actor
 from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer, kept_answer
@@ -22,10 +24,10 @@ from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-    from tiergate.control.authorization import Action, Caller, Resource
+    from tiergate.control.authorization import Action, Caller, Permission, Resource
     from tiergate.store import ReadUnit, Store, WriteUnit
 
-__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "etag_text"]
+__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "enforce", "etag_text"]
 
 MAX_LIMIT: Final = 500
 """Most entries of one page of a list."""
@@ -40,6 +42,8 @@ _STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # exact numbers are numbers
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class AdminRequest:
         caller: Caller,
         request_id: str,
         store: Store,
-        permit: Callable[[Action, Resource], None],
+        allows: Callable[[Action, Resource], Permission],
     ) -> None:
         self.method = method
         self.path = path
@@ -106,7 +110,7 @@ class AdminRequest:
         self.caller = caller
         self.request_id = request_id
         self.store = store
-        self._permit = permit
+        self._allows = allows
 
     # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,9 +146,12 @@ class AdminRequest:
         if text is None:
             return None
         try:
-            return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+            found = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         except (binascii.Error, ValueError):
-            raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out") from None
+            found = "\x00"
+        if "\x00" in found:
+            raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
+        return found
 
     def number(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number among the query's parameters.
@@ -185,16 +192,21 @@ class AdminRequest:
         Raises:
             ForbiddenError: it may not.
         """
-        self._permit(action, resource)
+        enforce(self.caller, action, resource, self._allows(action, resource))
+
+    def may(self, action: Action, resource: Resource) -> bool:
+        """Say whether the caller may do something beside what the endpoint is for."""
+        return self._allows(action, resource).allowed
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:
         """Run `work` in one transaction that reads."""
         return self.store.read(work)
 
-    def change(self, work: Callable[[WriteUnit], Answer]) -> Answer:
+    def change(self, work: Callable[[WriteUnit], Answer], *, kept: Callable[[Answer], Answer] | None = None) -> Answer:
         """Run `work` in one transaction, and keep its answer under the request's `Idempotency-Key`, if it has one.
 
-        `work` may be run several times, and must have no effect but through its unit.
+        `work` may be run several times, and must have no effect but through its unit. `kept`: what is kept of an
+        answer that must not be given twice.
 
         Raises:
             RequestError: 422, the key came with another request before; 400, it is none.
@@ -204,12 +216,13 @@ class AdminRequest:
             return self.write(work)
 
         def once(unit: WriteUnit) -> Answer:
-            kept = kept_answer(unit, key)
-            if kept is not None:
-                return Answer(kept.status, kept.body, {**kept.headers, "idempotency-replayed": "true"})
+            before = kept_answer(unit, key)
+            if before is not None:
+                return Answer(before.status, before.body, {**before.headers, "idempotency-replayed": "true"})
             answer = work(unit)
-            if isinstance(answer.body, bytes):
-                keep_answer(unit, key, StoredAnswer(answer.status, dict(answer.headers), answer.body))
+            keeping = answer if kept is None else kept(answer)
+            if isinstance(keeping.body, bytes):
+                keep_answer(unit, key, StoredAnswer(keeping.status, dict(keeping.headers), keeping.body))
             return answer
 
         return self.write(once)
@@ -252,6 +265,20 @@ class AdminRequest:
         parts = [self.method.encode(), self.path.encode(), repr(sorted(self.query.items())).encode(), self.body]
         digest = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
         return IdempotencyKey(self.caller.id, key, digest)
+
+
+def enforce(caller: Caller, action: Action, resource: Resource, permission: Permission) -> None:
+    """Let a caller do what it may.
+
+    Raises:
+        ForbiddenError: it may not.
+    """
+    if permission.errors:
+        _log.error("a policy of the roles erred: denied", caller=caller.id, action=action, errors=permission.errors)
+    if not permission.allowed:
+        _log.info("denied", caller=caller.id, action=action, resource=resource.type, id=resource.id)
+        scoped = any(policy.startswith("scope/") for policy in permission.policies)
+        raise ForbiddenError(action, resource.type, scoped=scoped)
 
 
 def etag_text(etag: int) -> str:

@@ -47,7 +47,7 @@ ON = {
     "sync": "Store",
     "reportUsage": "Store",
     "editCustomer": "Customer",
-    "eraseCustomer": "Customer",
+    "eraseCustomer": "Customer Store",
     "editSubscription": "Subscription",
     "pinVersion": "Subscription",
     "override": "Customer Subscription",

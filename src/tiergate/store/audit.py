@@ -1,0 +1,168 @@
+"""The audit log: searched, exported, and redacted where a person's data must go. Writing it is the unit's.
+
+The database itself refuses to change or delete an entry but for a redaction, which the entry says for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import func, or_, select, text, update
+
+from tiergate.model import Instant
+from tiergate.store.tables import AuditRow, KeyRow, OverrideRow, PublicationRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import ColumnElement, Row, Select, Table
+
+    from tiergate.store.unit import ReadUnit, Store, WriteUnit
+
+__all__ = ["ERASED", "AuditEntry", "AuditQuery", "export_audit", "redact_actor", "redact_customer", "search_audit"]
+
+ERASED: Final = "erased"
+"""What stands in place of whoever did something, once that must not be known any more."""
+
+_AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
+_KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
+_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
+_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
+_AT_ONCE: Final = 1000
+
+
+class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One change. `before` and `after` are JSON; `redacted`: a person's data was taken out since."""
+
+    id: int
+    at: Instant
+    actor: str
+    actor_kind: str
+    action: str
+    kind: str
+    resource: str
+    customer: str | None = None
+    before: msgspec.Raw | None = None
+    after: msgspec.Raw | None = None
+    reason: str = ""
+    request_id: str = ""
+    redacted: bool = False
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries are wanted; all that is said must hold. `text` occurs in before, after, reason or resource."""
+
+    actor: str | None = None
+    action: str | None = None
+    kind: str | None = None
+    resource: str | None = None
+    customer: str | None = None
+    request_id: str | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+    text: str | None = None
+
+
+def search_audit(unit: ReadUnit, wanted: AuditQuery, before: int | None, limit: int) -> list[AuditEntry]:
+    """Entries, the newest first; `before`: only those with a smaller id."""
+    query = _selected(wanted).order_by(_AUDIT.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_AUDIT.c.id < before)
+    return [_entry(row) for row in unit.session.connection().execute(query)]
+
+
+def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[AuditEntry]:
+    """Entries with a greater id than `after`, the oldest first, up to the end of the log as it is now.
+
+    Going on after the last entry of an export loses nothing: what is written at this moment is waited for.
+    """
+    end = _end(store)
+    while True:
+        query = _selected(wanted).where(_AUDIT.c.id > after, _AUDIT.c.id <= end).order_by(_AUDIT.c.id).limit(_AT_ONCE)
+        with store.database.reading() as session:
+            found = [_entry(row) for row in session.connection().execute(query)]
+        yield from found
+        if len(found) < _AT_ONCE:
+            return
+        after = found[-1].id
+
+
+def redact_customer(unit: WriteUnit, customer: str) -> int:
+    """Take what was before and after, and why, out of all entries about a customer; return how many these are."""
+    values = {"before": None, "after": None, "reason": "", "redacted": True}
+    changed = update(_AUDIT).where(_AUDIT.c.customer == customer).values(**values)
+    return unit.session.connection().execute(changed).rowcount
+
+
+def redact_actor(unit: WriteUnit, actor: str) -> int:
+    """Forget who a person was that changed things; return how many entries of the log named it.
+
+    Also where it stands as the author of overrides and publications, and as the maker of keys.
+    """
+    connection = unit.session.connection()
+    quoted, erased = msgspec.json.encode(actor).decode(), msgspec.json.encode(ERASED).decode()
+    named = or_(_AUDIT.c.actor == actor, *(_holds(column, quoted) for column in (_AUDIT.c.before, _AUDIT.c.after)))
+    count = connection.execute(select(func.count()).select_from(_AUDIT).where(named)).scalar_one()
+    changed = update(_AUDIT).where(named)
+    values = {
+        "before": func.replace(_AUDIT.c.before, quoted, erased),
+        "after": func.replace(_AUDIT.c.after, quoted, erased),
+        "redacted": True,
+    }
+    connection.execute(changed.where(_AUDIT.c.actor != actor).values(**values))
+    connection.execute(changed.where(_AUDIT.c.actor == actor).values(**values, actor=ERASED, reason=""))
+    connection.execute(update(_KEYS).where(_KEYS.c.created_by == actor).values(created_by=ERASED))
+    connection.execute(update(_OVERRIDES).where(_OVERRIDES.c.author == actor).values(author=ERASED))
+    connection.execute(update(_PUBLICATIONS).where(_PUBLICATIONS.c.author == actor).values(author=ERASED))
+    return int(count)
+
+
+def _selected(wanted: AuditQuery) -> Select[Any]:
+    query = select(_AUDIT)
+    for name in ("actor", "action", "kind", "resource", "customer", "request_id"):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(_AUDIT.c[name] == value)
+    if wanted.since is not None:
+        query = query.where(_AUDIT.c.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(_AUDIT.c.at < wanted.until)
+    if wanted.text:
+        columns = (_AUDIT.c.before, _AUDIT.c.after, _AUDIT.c.reason, _AUDIT.c.resource)
+        query = query.where(or_(*(_holds(column, wanted.text, fold=True) for column in columns)))
+    return query
+
+
+def _holds(column: ColumnElement[Any], part: str, *, fold: bool = False) -> ColumnElement[bool]:
+    """A column that holds a text; `fold`: in letters of either case."""
+    if fold:
+        return column.icontains(part, autoescape=True)
+    return column.contains(part, autoescape=True)
+
+
+def _end(store: Store) -> int:
+    """The id of the last entry, when all that have a smaller one can be read."""
+    with store.database.writing() as session:
+        connection = session.connection()
+        if not store.database.is_sqlite:  # ids are given before the commit: wait for those that are not there yet
+            connection.execute(text("LOCK TABLE audit IN SHARE MODE"))
+        return int(connection.execute(select(func.coalesce(func.max(_AUDIT.c.id), 0))).scalar_one())
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(
+        row.id,
+        row.at,
+        row.actor,
+        row.actor_kind,
+        row.action,
+        row.kind,
+        row.resource,
+        row.customer,
+        None if row.before is None else msgspec.Raw(row.before.encode()),
+        None if row.after is None else msgspec.Raw(row.after.encode()),
+        row.reason,
+        row.request_id,
+        row.redacted,
+    )
