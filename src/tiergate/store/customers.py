@@ -112,6 +112,10 @@ class Account:
             raise NotFoundError("subscription", id_)
         return found
 
+    def holds(self, id_: str) -> bool:
+        """Say whether one of its subscriptions has this id."""
+        return id_ in self._held
+
     def write_customer(self, customer: Customer) -> bool:
         """Make the customer what `customer` says, and say whether that is any different."""
         before = self.customer

@@ -1,0 +1,298 @@
+"""Changes of what one customer has, as use cases: what they need to be allowed, what is checked, what is written down.
+
+Whatever way a change comes (a whole document, a patch, one override), it ends here as the whole subject before and
+after. INVARIANT (no way around): the actions that it needs are told from the difference between the two, so that what
+one route refuses, no other lets through.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.catalog import customer_data, subscription_data
+from tiergate.control.authorization import Action, Resource
+from tiergate.control.terms import printable_features, terms_for
+from tiergate.control.working import Data, stamped
+from tiergate.errors import ConflictError
+from tiergate.model import FOREVER, Customer, HeldItem, Instant, OverrideMode, Subscription, format_instant
+from tiergate.store.customers import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.control.http import AdminRequest
+    from tiergate.control.terms import Terms
+    from tiergate.model import CatalogIndex, Feature, Override, Suspension
+    from tiergate.store import WriteUnit
+    from tiergate.store.subjects import Stamp, StoredSubscription
+
+__all__ = [
+    "customer_answer",
+    "delete_customer",
+    "delete_subscription",
+    "needed_for_customer",
+    "needed_for_subscription",
+    "save_customer",
+    "save_subscription",
+    "subscription_answer",
+]
+
+
+def customer_answer(customer: Customer, stamp: Stamp, index: CatalogIndex, erased_at: Instant | None = None) -> Data:
+    """A customer as it is answered: the file's form, and what the store knows of it."""
+    data = customer_data(customer, printable_features(index.features, customer), every_id=True)
+    data |= stamped(stamp)
+    return data if erased_at is None else {**data, "erased_at": format_instant(erased_at)}
+
+
+def subscription_answer(stored: StoredSubscription, index: CatalogIndex) -> Data:
+    """A subscription as it is answered."""
+    held = stored.subscription
+    return subscription_data(held, printable_features(index.features, held), every_id=True) | stamped(stored.stamp)
+
+
+# ── What a change needs ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def needed_for_customer(before: Customer | None, after: Customer | None) -> set[Action]:
+    """The actions that a change of a customer needs; `None` stands for there being none."""
+    known = before or after
+    if known is None:
+        return set()
+    nothing = Customer(known.id)
+    needed = _needed_for_exceptions(before or nothing, after or nothing)
+    if before is None or after is None or (before.tags, before.attributes) != (after.tags, after.attributes):
+        needed.add(Action.EDIT_CUSTOMER)
+    return needed
+
+
+def needed_for_subscription(before: Subscription | None, after: Subscription | None) -> set[Action]:
+    """The actions that a change of a subscription needs; `None` stands for there being none."""
+    known = before or after
+    if known is None:
+        return set()
+    nothing = _bare(known)
+    old, new = before or nothing, after or nothing
+    needed = _needed_for_exceptions(old, new)
+    if before is None or after is None or _bare(old) != _bare(new):
+        needed.add(Action.EDIT_SUBSCRIPTION)
+    if [_unpinned(held) for held in old.items] != [_unpinned(held) for held in new.items]:
+        needed.add(Action.EDIT_ENTITLEMENT)
+    if _pins_change(old, new):
+        needed.add(Action.PIN_VERSION)
+    return needed
+
+
+def _bare(subscription: Subscription) -> Subscription:
+    return replace(subscription, items=(), overrides=(), suspensions=())
+
+
+def _unpinned(held: HeldItem) -> HeldItem:
+    return replace(held, version=None)
+
+
+def _pins_change(before: Subscription, after: Subscription) -> bool:
+    """Say whether a pin is new, or one is gone of an item that is still held."""
+    old, new = ({(held.item, held.version) for held in it.items if held.version is not None} for it in (before, after))
+    kept = {held.item for held in after.items}
+    return not new <= old or any(item in kept for item, _ in old - new)
+
+
+def _needed_for_exceptions(before: Customer | Subscription, after: Customer | Subscription) -> set[Action]:
+    needed: set[Action] = set()
+    stood = {override.id: override for override in before.overrides}
+    stand = {override.id: override for override in after.overrides}
+    for id_, override in stand.items():
+        if id_ not in stood:
+            needed.add(Action.OVERRIDE)
+            if override.mode is OverrideMode.DISABLED:
+                needed.add(Action.EDIT_ENTITLEMENT)  # it takes something away
+    if any(stand.get(id_) != override for id_, override in stood.items()):
+        needed.add(Action.EDIT_ENTITLEMENT)
+    if before.suspensions != after.suspensions:
+        needed.add(Action.EDIT_ENTITLEMENT)
+    return needed
+
+
+# ── Changes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, account: Account | None) -> Account:
+    """Add a customer (`account` is then `None`), or make it what `customer` says.
+
+    Overrides that are new or different are the caller's from then on, whatever author they say.
+
+    Raises:
+        ForbiddenError: the caller may not do all of that.
+        BodyError: it cannot be so by the published catalog.
+        ConflictError: there is such a customer.
+    """
+    before = None if account is None else account.customer
+    terms = terms_for(unit.published, customer.id)
+    stood = () if before is None else before.overrides
+    customer = replace(customer, overrides=_signed(customer.overrides, stood, request.caller.id))
+    resource = Resource.customer_of(customer.id)
+    for action in sorted(needed_for_customer(before, customer)):
+        request.require(action, resource)
+    terms.check_new_overrides(customer, before)
+    if account is None:
+        account = Account.create(unit, customer)
+    elif not account.write_customer(customer):
+        return account
+    terms.check_totals(account.record)
+    _write_down_customer(unit, before, customer, terms)
+    return account
+
+
+def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account) -> None:
+    """Delete a customer, who has no subscriptions any more.
+
+    Raises:
+        ForbiddenError: the caller may not take away all that goes with it.
+        ConflictError: it has subscriptions.
+    """
+    customer = account.customer
+    for action in sorted(needed_for_customer(customer, None)):
+        request.require(action, Resource.customer_of(customer.id))
+    account.remove()
+    _write_down_customer(unit, customer, None, terms_for(unit.published, customer.id))
+
+
+def save_subscription(
+    request: AdminRequest, unit: WriteUnit, subscription: Subscription, account: Account, *, is_new: bool
+) -> StoredSubscription:
+    """Add a subscription to an account, or make it what `subscription` says.
+
+    An item that is new in it is held since now, for rollouts to those added since, unless it says since when.
+
+    Raises:
+        ForbiddenError, BodyError, ConflictError: as for a customer.
+    """
+    if is_new and account.holds(subscription.id):
+        raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
+    before = None if is_new else account.subscription(subscription.id).subscription
+    terms = terms_for(unit.published, account.customer.id)
+    stood = () if before is None else before.overrides
+    subscription = replace(
+        subscription,
+        items=_dated(subscription, before, unit.now),
+        overrides=_signed(subscription.overrides, stood, request.caller.id),
+    )
+    resource = Resource.subscription(subscription.id, account.customer.id)
+    for action in sorted(needed_for_subscription(before, subscription)):
+        request.require(action, resource)
+    terms.check_new_overrides(subscription, before)
+    if account.write_subscription(subscription):
+        terms.check_totals(account.record)
+        _write_down_subscription(unit, before, subscription, terms)
+    return account.subscription(subscription.id)
+
+
+def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account, id_: str) -> None:
+    """Delete a subscription of an account.
+
+    Raises:
+        ForbiddenError: the caller may not take away all that goes with it.
+        NotFoundError: it has none of this id.
+    """
+    before = account.subscription(id_).subscription
+    for action in sorted(needed_for_subscription(before, None)):
+        request.require(action, Resource.subscription(id_, account.customer.id))
+    account.remove_subscription(id_)
+    _write_down_subscription(unit, before, None, terms_for(unit.published, account.customer.id))
+
+
+def _signed(overrides: tuple[Override, ...], stood: tuple[Override, ...], author: str) -> tuple[Override, ...]:
+    """The overrides with their true authors: an author is whoever wrote it, not whom a body names."""
+    known = {override.id: override for override in stood}
+    found = []
+    for override in overrides:
+        old = known.get(override.id)
+        same = old is not None and replace(override, author=old.author) == old
+        found.append(old if same and old is not None else replace(override, author=author))
+    return tuple(found)
+
+
+def _dated(subscription: Subscription, before: Subscription | None, now: Instant) -> tuple[HeldItem, ...]:
+    """The items with the instants at which they were added: what was held before keeps its own."""
+    if before is None:
+        if subscription.start is not None:
+            return subscription.items  # they count as added at its start
+        known: dict[str, Instant | None] = {}
+    else:
+        known = {held.item: held.added_at for held in before.items}
+    return tuple(
+        held if held.added_at is not None else replace(held, added_at=known.get(held.item, now))
+        for held in subscription.items
+    )
+
+
+# ── What is written down ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_down_customer(unit: WriteUnit, before: Customer | None, after: Customer | None, terms: Terms) -> None:
+    known = before or after
+    if known is None:
+        return
+    features = terms.published.index.features
+    unit.audit(
+        f"customer.{_verb(before, after)}",
+        "customer",
+        known.id,
+        before=None if before is None else _customer_data(before, features),
+        after=None if after is None else _customer_data(after, features),
+        customer=known.id,
+    )
+    _tell_suspensions(unit, before, after, {"customer": known.id})
+
+
+def _write_down_subscription(
+    unit: WriteUnit, before: Subscription | None, after: Subscription | None, terms: Terms
+) -> None:
+    known = before or after
+    if known is None:
+        return
+    features = terms.published.index.features
+    unit.audit(
+        f"subscription.{_verb(before, after)}",
+        "subscription",
+        known.id,
+        before=None if before is None else _subscription_data(before, features),
+        after=None if after is None else _subscription_data(after, features),
+        customer=known.customer,
+    )
+    _tell_suspensions(unit, before, after, {"customer": known.customer, "subscription": known.id})
+
+
+def _customer_data(customer: Customer, features: Mapping[str, Feature]) -> Data:
+    return customer_data(customer, printable_features(features, customer), every_id=True)
+
+
+def _subscription_data(subscription: Subscription, features: Mapping[str, Feature]) -> Data:
+    return subscription_data(subscription, printable_features(features, subscription), every_id=True)
+
+
+def _verb(before: object, after: object) -> str:
+    if before is None:
+        return "created"
+    return "deleted" if after is None else "changed"
+
+
+def _tell_suspensions(
+    unit: WriteUnit,
+    before: Customer | Subscription | None,
+    after: Customer | Subscription | None,
+    whose: dict[str, str],
+) -> None:
+    stood = () if before is None else before.suspensions
+    stand = () if after is None else after.suspensions
+    for type_, new, old in (("feature.suspended", stand, stood), ("feature.resumed", stood, stand)):
+        for suspension in new:
+            if suspension not in old:
+                unit.emit(type_, {"feature": suspension.feature, **whose, **_until(suspension)})
+
+
+def _until(suspension: Suspension) -> dict[str, str]:
+    return {} if suspension.until == FOREVER else {"until": format_instant(suspension.until)}

@@ -1,0 +1,79 @@
+"""What the endpoints about subjects share of reading bodies: what an answer has beside the form, and partial edits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tiergate.catalog import patched
+from tiergate.errors import RequestError
+from tiergate.naming import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.catalog import Plain
+    from tiergate.control.http import AdminRequest
+
+__all__ = ["MERGE_PATCH", "form_of", "patch_form", "peek", "tags_of"]
+
+MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
+"""The media types of a partial edit."""
+
+_ANSWERED: Final = frozenset({"etag", "created_at", "updated_at", "erased_at"})
+
+_read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_text = msgspec.json.Decoder(str).decode
+
+
+def form_of(body: bytes) -> bytes:
+    """A body without what only answers say, so that an answer can be edited and sent back."""
+    found = _entries(body)
+    if _ANSWERED.isdisjoint(found):
+        return body
+    return msgspec.json.encode({key: value for key, value in found.items() if key not in _ANSWERED})
+
+
+def patch_form(body: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
+    """Apply a merge patch to a form, and say which of its `parts` it leaves as they stand.
+
+    These are taken out: what a patch does not name is not read again, so that what was allowed once, and is no longer,
+    does not stand in the way of other changes.
+
+    Raises:
+        BodyError: the patch is no JSON object.
+    """
+    named = _entries(body)
+    kept = frozenset(part for part in parts if part not in named)
+    return patched(form_of(body), {key: value for key, value in onto.items() if key not in kept}), kept
+
+
+def peek(body: bytes, key: str) -> str:
+    """The id under a key of a body, before it is read; `*`, which nobody is called, where there is none."""
+    try:
+        found = _read_text(_entries(body).get(key, msgspec.Raw(b"null")))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "*"
+    return found if is_id(found) else "*"
+
+
+def tags_of(request: AdminRequest) -> tuple[str, ...]:
+    """The tags that are asked for, `?tag=eu,beta`: all of them.
+
+    Raises:
+        RequestError: 400, one is no tag.
+    """
+    text = request.query.get("tag")
+    tags = text.split(",") if text else []
+    for tag in tags:
+        if not is_id(tag):
+            raise RequestError(400, "invalid request", f"`tag` must be tags with commas between them, not `{text}`")
+    return tuple(tags)
+
+
+def _entries(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _read_object(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}

@@ -1,0 +1,159 @@
+"""The endpoints for customers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.catalog import customer_data, read_customer_body
+from tiergate.control.access import Endpoint
+from tiergate.control.accounts import customer_answer, delete_customer, save_customer
+from tiergate.control.authorization import Action, Resource
+from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
+from tiergate.control.http import AdminRequest, Answer, etag_text
+from tiergate.control.terms import printable_features, terms_for
+from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
+from tiergate.store.subjects import read_stored
+
+if TYPE_CHECKING:
+    from tiergate.store import ReadUnit, WriteUnit
+
+__all__ = ["endpoints", "the_customer"]
+
+_PATH = "/v1/customers/{customer}"
+_PARTS = ("overrides", "suspensions")
+
+
+def endpoints() -> list[Endpoint]:
+    """The routes."""
+    view, edit = Action.VIEW, Action.EDIT_CUSTOMER
+    searched = ("tag", "text", "feature", "item", "status")
+    return [
+        Endpoint("GET", "/v1/customers", view, list_customers, Resource.store(), query=searched, paged=True),
+        Endpoint("POST", "/v1/customers", edit, create_customer, _named),
+        Endpoint("GET", _PATH, view, get_customer, the_customer),
+        Endpoint("PUT", _PATH, edit, put_customer, the_customer),
+        Endpoint("PATCH", _PATH, edit, patch_customer, the_customer, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _PATH, edit, remove_customer, the_customer),
+    ]
+
+
+def the_customer(request: AdminRequest) -> Resource:
+    """The customer of the path."""
+    return Resource.customer_of(request.params["customer"])
+
+
+def _named(request: AdminRequest) -> Resource:
+    return Resource.customer_of(peek(request.body, "id"))
+
+
+def list_customers(request: AdminRequest) -> Answer:
+    """List customers, by id; `tag` (several with commas: all), `text`, overridden `feature`, held `item`, `status`."""
+    query = request.query
+    wanted = CustomerFilter(
+        tags_of(request), query.get("text", ""), query.get("feature"), query.get("item"), query.get("status")
+    )
+
+    def work(unit: ReadUnit) -> Answer:
+        found = search_customers(unit.session, wanted, request.cursor or "", request.limit + 1)
+        index = unit.published.index
+        page = found[: request.limit]
+        return Answer.page(
+            [customer_answer(one.record.customer, one.stamp, index, one.erased_at) for one in page],
+            page[-1].record.customer.id if len(found) > len(page) else None,
+        )
+
+    return request.read(work)
+
+
+def create_customer(request: AdminRequest) -> Answer:
+    """Create a customer."""
+
+    def work(unit: WriteUnit) -> Answer:
+        reader = terms_for(unit.published, peek(request.body, "id")).reader
+        customer = read_customer_body(form_of(request.body), reader)
+        return _answer(unit, save_customer(request, unit, customer, None), 201)
+
+    return request.change(work)
+
+
+def get_customer(request: AdminRequest) -> Answer:
+    """Read a customer."""
+    id_ = request.params["customer"]
+
+    def work(unit: ReadUnit) -> Answer:
+        found = read_stored(unit.session, [id_], alone=True).get(id_)
+        if found is None:
+            raise NotFoundError("customer", id_)
+        if request.is_fresh(found.stamp.etag):
+            return Answer(304, headers={"etag": etag_text(found.stamp.etag)})
+        data = customer_answer(found.record.customer, found.stamp, unit.published.index, found.erased_at)
+        return Answer.json(data, etag=found.stamp.etag)
+
+    return request.read(work)
+
+
+def put_customer(request: AdminRequest) -> Answer:
+    """Make a customer what the body says; create it where there is none, unless `If-Match` says that there was."""
+    id_ = request.params["customer"]
+
+    def work(unit: WriteUnit) -> Answer:
+        account = _open(request, unit, id_)
+        reader = terms_for(unit.published, id_).reader
+        customer = read_customer_body(form_of(request.body), reader, {"id": id_})
+        status = 201 if account is None else 200
+        return _answer(unit, save_customer(request, unit, customer, account), status)
+
+    return request.change(work)
+
+
+def _open(request: AdminRequest, unit: WriteUnit, id_: str) -> Account | None:
+    """The account to replace, if there is one and the caller's preconditions hold."""
+    try:
+        account = open_account(unit, id_)
+    except NotFoundError:
+        if "if-match" in request.headers:
+            raise
+        return None
+    if request.headers.get("if-none-match", "").strip() == "*":
+        raise PreconditionError("customer", id_, account.stamp.etag)
+    request.check_etag("customer", id_, account.stamp.etag)
+    return account
+
+
+def patch_customer(request: AdminRequest) -> Answer:
+    """Change some of a customer, by a JSON merge patch (RFC 7396)."""
+    id_ = request.params["customer"]
+
+    def work(unit: WriteUnit) -> Answer:
+        account = open_account(unit, id_)
+        request.check_etag("customer", id_, account.stamp.etag)
+        terms, before = terms_for(unit.published, id_), account.customer
+        features = printable_features(terms.published.index.features, before)
+        text, kept = patch_form(request.body, customer_data(before, features, every_id=True), _PARTS)
+        customer = read_customer_body(text, terms.reader, {"id": id_})
+        customer = replace(customer, **{part: getattr(before, part) for part in kept})
+        return _answer(unit, save_customer(request, unit, customer, account), 200)
+
+    return request.change(work)
+
+
+def remove_customer(request: AdminRequest) -> Answer:
+    """Delete a customer that has no subscriptions."""
+    id_ = request.params["customer"]
+
+    def work(unit: WriteUnit) -> Answer:
+        account = open_account(unit, id_)
+        request.check_etag("customer", id_, account.stamp.etag)
+        delete_customer(request, unit, account)
+        return Answer.empty()
+
+    return request.change(work)
+
+
+def _answer(unit: WriteUnit, account: Account, status: int) -> Answer:
+    customer, etag = account.customer, account.stamp.etag
+    data = customer_answer(customer, account.stamp, unit.published.index, account.erased_at)
+    return Answer.json(data, status, etag=etag, location=f"/v1/customers/{customer.id}" if status == 201 else None)

@@ -1,0 +1,204 @@
+"""The endpoints for subscriptions as wholes: listed, created, read, replaced, patched, deleted.
+
+Their items and the steps of their lives (trial, pause, cancel…) are `subscription_steps`'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.catalog import read_subscription_body, subscription_data
+from tiergate.control.access import Endpoint
+from tiergate.control.accounts import delete_subscription, save_subscription, subscription_answer
+from tiergate.control.authorization import Action, Resource
+from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
+from tiergate.control.customers import the_customer
+from tiergate.control.http import AdminRequest, Answer, etag_text
+from tiergate.control.terms import printable_features, terms_for
+from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.store.customers import Account, open_account
+from tiergate.store.subscriptions import (
+    SubscriptionFilter,
+    customer_of,
+    get_subscription,
+    search_subscriptions,
+)
+
+if TYPE_CHECKING:
+    from tiergate.model import Subscription
+    from tiergate.store import ReadUnit, WriteUnit
+    from tiergate.store.subjects import StoredSubscription
+
+__all__ = ["answer", "endpoints", "open_holder", "patched_subscription", "the_subscription"]
+
+_PATH = "/v1/subscriptions/{subscription}"
+_OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
+_PARTS = ("items", "overrides", "suspensions")
+_SEARCHED = ("text", "status", "item", "version", "feature")
+_MOST_VERSIONS = 10**9
+
+
+def endpoints() -> list[Endpoint]:
+    """The routes."""
+    view, edit = Action.VIEW, Action.EDIT_SUBSCRIPTION
+    searched = ("customer", "tag", *_SEARCHED)
+    return [
+        Endpoint("GET", "/v1/subscriptions", view, list_subscriptions, Resource.store(), query=searched, paged=True),
+        Endpoint("POST", "/v1/subscriptions", edit, create_subscription, _named),
+        Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_SEARCHED, paged=True),
+        Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, _named),
+        Endpoint("GET", _PATH, view, read_subscription, the_subscription),
+        Endpoint("PUT", _PATH, edit, put_subscription, _named),
+        Endpoint("PATCH", _PATH, edit, patch_subscription, the_subscription, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _PATH, edit, remove_subscription, the_subscription),
+    ]
+
+
+def the_subscription(request: AdminRequest) -> Resource:
+    """The subscription of the path."""
+    id_ = request.params["subscription"]
+    return Resource.subscription(id_, request.read(lambda unit: customer_of(unit.session, id_)))
+
+
+def _named(request: AdminRequest) -> Resource:
+    """The subscription of the path or the body, of the customer whose it is or will be."""
+    id_ = request.params.get("subscription") or peek(request.body, "id")
+    holder = request.read(lambda unit: customer_of(unit.session, id_)) if "subscription" in request.params else None
+    return Resource.subscription(id_, holder or request.params.get("customer") or peek(request.body, "customer"))
+
+
+def open_holder(unit: WriteUnit, subscription: str) -> Account:
+    """Lock the customer who has a subscription.
+
+    Raises:
+        NotFoundError: there is no such subscription.
+    """
+    customer = customer_of(unit.session, subscription)
+    if customer is None:
+        raise NotFoundError("subscription", subscription)
+    account = open_account(unit, customer)
+    account.subscription(subscription)  # it may have gone while we waited
+    return account
+
+
+def list_subscriptions(request: AdminRequest) -> Answer:
+    """List subscriptions, by id; by `customer`, its `tag`s, `text`, `status`, `item`, pinned `version`, `feature`."""
+    query = request.query
+    wanted = SubscriptionFilter(
+        customer=request.params.get("customer", query.get("customer")),
+        tags=tags_of(request),
+        text=query.get("text", ""),
+        status=query.get("status"),
+        item=query.get("item"),
+        version=request.number("version", 0, least=1, most=_MOST_VERSIONS) or None,
+        feature=query.get("feature"),
+    )
+
+    def work(unit: ReadUnit) -> Answer:
+        found = search_subscriptions(unit.session, wanted, request.cursor or "", request.limit + 1)
+        page, index = found[: request.limit], unit.published.index
+        last = page[-1].subscription.id if len(found) > len(page) else None
+        return Answer.page([subscription_answer(one, index) for one in page], last)
+
+    return request.read(work)
+
+
+def create_subscription(request: AdminRequest) -> Answer:
+    """Create a subscription of a customer that exists."""
+    fixed = {"customer": request.params["customer"]} if "customer" in request.params else {}
+
+    def work(unit: WriteUnit) -> Answer:
+        customer = fixed.get("customer") or peek(request.body, "customer")
+        reader = terms_for(unit.published, customer).reader
+        subscription = read_subscription_body(form_of(request.body), reader, fixed)
+        account = open_account(unit, subscription.customer)
+        return answer(unit, save_subscription(request, unit, subscription, account, is_new=True), 201)
+
+    return request.change(work)
+
+
+def read_subscription(request: AdminRequest) -> Answer:
+    """Read a subscription."""
+
+    def work(unit: ReadUnit) -> Answer:
+        found = get_subscription(unit.session, request.params["subscription"])
+        if request.is_fresh(found.stamp.etag):
+            return Answer(304, headers={"etag": etag_text(found.stamp.etag)})
+        return Answer.json(subscription_answer(found, unit.published.index), etag=found.stamp.etag)
+
+    return request.read(work)
+
+
+def put_subscription(request: AdminRequest) -> Answer:
+    """Make a subscription what the body says; create it where there is none, unless `If-Match` says that there was."""
+    id_ = request.params["subscription"]
+
+    def work(unit: WriteUnit) -> Answer:
+        known = customer_of(unit.session, id_)
+        if known is None and "if-match" in request.headers:
+            raise NotFoundError("subscription", id_)
+        fixed = {"id": id_} if known is None else {"id": id_, "customer": known}
+        reader = terms_for(unit.published, known or peek(request.body, "customer")).reader
+        subscription = read_subscription_body(form_of(request.body), reader, fixed)
+        account = open_account(unit, subscription.customer)
+        is_new = not account.holds(id_)
+        if not is_new:
+            etag = account.subscription(id_).stamp.etag
+            if request.headers.get("if-none-match", "").strip() == "*":
+                raise PreconditionError("subscription", id_, etag)
+            request.check_etag("subscription", id_, etag)
+        stored = save_subscription(request, unit, subscription, account, is_new=is_new)
+        return answer(unit, stored, 201 if is_new else 200)
+
+    return request.change(work)
+
+
+def patch_subscription(request: AdminRequest) -> Answer:
+    """Change some of a subscription, by a JSON merge patch (RFC 7396)."""
+    id_ = request.params["subscription"]
+
+    def work(unit: WriteUnit) -> Answer:
+        account = open_holder(unit, id_)
+        request.check_etag("subscription", id_, account.subscription(id_).stamp.etag)
+        subscription = patched_subscription(unit, account, id_, request.body)
+        return answer(unit, save_subscription(request, unit, subscription, account, is_new=False), 200)
+
+    return request.change(work)
+
+
+def patched_subscription(unit: WriteUnit, account: Account, id_: str, patch: bytes) -> Subscription:
+    """A subscription of an account with a merge patch applied. Parts that the patch does not name stay as they are.
+
+    Raises:
+        BodyError: the result is no subscription by the published catalog.
+    """
+    terms, before = terms_for(unit.published, account.customer.id), account.subscription(id_).subscription
+    features = printable_features(terms.published.index.features, before)
+    text, kept = patch_form(patch, {"items": [], **subscription_data(before, features, every_id=True)}, _PARTS)
+    if "items" in kept:  # which every subscription must have
+        text = f'{{"items":[],{text[1:]}'
+    subscription = read_subscription_body(text, terms.reader, {"id": id_, "customer": account.customer.id})
+    return replace(subscription, **{part: getattr(before, part) for part in kept})
+
+
+def remove_subscription(request: AdminRequest) -> Answer:
+    """Delete a subscription. To let it end, and keep it, there is `end`."""
+    id_ = request.params["subscription"]
+
+    def work(unit: WriteUnit) -> Answer:
+        account = open_holder(unit, id_)
+        request.check_etag("subscription", id_, account.subscription(id_).stamp.etag)
+        delete_subscription(request, unit, account, id_)
+        return Answer.empty()
+
+    return request.change(work)
+
+
+def answer(unit: WriteUnit, stored: StoredSubscription, status: int) -> Answer:
+    """Answer with a subscription as it now is."""
+    location = f"/v1/subscriptions/{stored.subscription.id}" if status == 201 else None
+    return Answer.json(
+        subscription_answer(stored, unit.published.index), status, etag=stored.stamp.etag, location=location
+    )

@@ -1,0 +1,64 @@
+"""Stores with something in force, for tests of what rests on a publication and not on how one is made."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiergate import publish
+from tiergate.bundle import encode_manifest, manifest_of
+from tiergate.model.canonical import canonical_json
+from tiergate.store import SYSTEM, Publishing
+from tiergate.store.publications import put_blobs, put_bundle
+
+if TYPE_CHECKING:
+    from tiergate.model import Catalog, Instant
+    from tiergate.store import Store, WriteUnit
+
+__all__ = ["put_in_force"]
+
+
+@lru_cache(64)
+def _compiled(text: str) -> publish.Build:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.yaml"
+        path.write_text(text, encoding="utf-8")
+        return publish.make([path])
+
+
+def put_in_force(store: Store, text: str) -> Catalog:
+    """Put a catalog file in force in a store, with an envelope that nobody signed."""
+    files, catalog = _compiled(text)
+    manifest = manifest_of(files)
+
+    def work(unit: WriteUnit) -> None:
+        sequence = unit.head().publication
+        hashes = {entry.sha256: files[path] for path, entry in manifest.files.items()}
+        fixed = canonical_json(catalog)
+        catalog_hash = hashlib.sha256(fixed).hexdigest()
+        put_blobs(unit, hashes | {catalog_hash: fixed})
+        put_bundle(unit, manifest.revision, encode_manifest(manifest))
+
+        def make(number: int, position: int, at: Instant) -> Publishing:
+            row = {
+                "sequence": number,
+                "revision": manifest.revision,
+                "position": position,
+                "issued_at": at,
+                "envelope": b"{}",
+                "catalog": catalog_hash,
+                "rules": "",
+                "roles": "",
+                "rolled_back_to": None,
+                "author": "test",
+                "note": "",
+            }
+            return Publishing(row, b"{}")
+
+        unit.append_publication(sequence, make)
+
+    store.change(work, SYSTEM)
+    return catalog
