@@ -29,7 +29,7 @@ from tiergate.bundle.manifest import (
     manifest_of,
 )
 from tiergate.bundle.pack import MAX_PACK_BYTES, Pack, pack, unpack
-from tiergate.bundle.snapshots import MAX_PAGE_BYTES, read_snapshot_page, write_snapshot_page
+from tiergate.bundle.snapshots import MAX_PAGE_BYTES, pack_snapshot_page, read_snapshot_page, write_snapshot_page
 from tiergate.bundle.statements import (
     STATEMENT_FORMAT,
     Head,
@@ -83,6 +83,7 @@ __all__ = [
     "head_line",
     "manifest_of",
     "pack",
+    "pack_snapshot_page",
     "publication_line",
     "read_line",
     "read_snapshot_page",

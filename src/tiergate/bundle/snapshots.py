@@ -20,7 +20,7 @@ from tiergate.model import SubjectRecord
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_PAGE_BYTES", "read_snapshot_page", "write_snapshot_page"]
+__all__ = ["MAX_PAGE_BYTES", "pack_snapshot_page", "read_snapshot_page", "write_snapshot_page"]
 
 MAX_PAGE_BYTES: Final = 64 * 1024**2
 """Most bytes of a page, packed."""
@@ -29,7 +29,7 @@ _MAX_UNPACKED_BYTES: Final = 512 * 1024**2
 _LEVEL: Final = 6
 
 _encode_lines = msgspec.json.Encoder().encode_lines
-_decode_lines = msgspec.json.Decoder(SubjectRecord).decode_lines
+_decode = msgspec.json.Decoder(SubjectRecord).decode
 
 
 def write_snapshot_page(records: Iterable[SubjectRecord]) -> tuple[bytes, PageEntry]:
@@ -39,11 +39,19 @@ def write_snapshot_page(records: Iterable[SubjectRecord]) -> tuple[bytes, PageEn
         ValueError: the page is too large.
     """
     held = list(records)
-    lines = _encode_lines(held)
+    return pack_snapshot_page(_encode_lines(held), len(held))
+
+
+def pack_snapshot_page(lines: bytes, count: int) -> tuple[bytes, PageEntry]:
+    """As `write_snapshot_page`, of `count` records that are lines of JSON already, each with its newline.
+
+    Raises:
+        ValueError: the page is too large.
+    """
     content = gzip.compress(lines, _LEVEL, mtime=0)
     if len(content) > MAX_PAGE_BYTES or len(lines) > _MAX_UNPACKED_BYTES:
         raise ValueError(f"a page of a snapshot has at most {MAX_PAGE_BYTES} bytes, not {len(content)}")
-    return content, PageEntry(hashlib.sha256(content).hexdigest(), len(content), len(held))
+    return content, PageEntry(hashlib.sha256(content).hexdigest(), len(content), count)
 
 
 def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord]:
@@ -57,7 +65,8 @@ def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord]:
     unpacking = zlib.decompressobj(wbits=31)
     try:
         lines = unpacking.decompress(content, _MAX_UNPACKED_BYTES)
-        records = [] if unpacking.unconsumed_tail else _decode_lines(lines)
+        # One by one, so that another thread may run in between: a page takes long.
+        records = [] if unpacking.unconsumed_tail else [_decode(line) for line in lines.split(b"\n") if line]
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` cannot be read: {error}") from None
     if unpacking.unconsumed_tail:

@@ -1,0 +1,117 @@
+"""Following the feed: pages of it for whoever reads, and PostgreSQL's word that it has grown.
+
+A page begins after a position that its reader knows, ends at one whose chain is known, and never leaves anything out:
+positions have no gaps and are visible in their order (see `feed`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import psycopg
+from sqlalchemy import func, select
+
+from tiergate.errors import StoreError
+from tiergate.store.database import CHANNEL
+from tiergate.store.feed import FeedHead, read_head
+from tiergate.store.tables import FeedRow, PublicationRow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from sqlalchemy import Table
+    from sqlmodel import Session
+
+    from tiergate.store.database import Database
+
+__all__ = ["FeedPage", "Line", "notifications", "publication_at", "publication_envelope", "read_page"]
+
+_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
+_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
+_AT_ONCE: Final = 500
+_ALIVE: Final = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "connect_timeout": "5"}
+
+
+class Line(NamedTuple):
+    """One line of the feed, the chain up to it, and the sequence of the publication in force from there on."""
+
+    position: int
+    line: bytes
+    chain: str
+    publication: int
+
+
+class FeedPage(NamedTuple):
+    """Lines after a position, as far as the page goes, and how far the feed itself went in the same instant."""
+
+    lines: list[Line]
+    head: FeedHead
+
+
+def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> FeedPage:
+    """Read up to `limit` lines after a position, and no more than `max_bytes` of them, but always one if there is one.
+
+    None is read for a position below the head's floor: its lines may be redacted or dropped.
+
+    Raises:
+        StoreError: the feed has a hole.
+    """
+    head = read_head(session)
+    lines: list[Line] = []
+    if not head.floor <= after < head.position:
+        return FeedPage(lines, head)
+    publication = publication_at(session, after)
+    size = 0
+    for position, line, chain, published in _rows(session, after, limit):
+        size += len(line)
+        if lines and size > max_bytes:
+            break
+        publication = publication if published is None else published
+        lines.append(Line(position, line, chain, publication))
+        if position != after + len(lines):
+            raise StoreError(f"the feed has a hole before position {position}")
+    return FeedPage(lines, head)
+
+
+def _rows(session: Session, after: int, limit: int) -> Iterator[tuple[int, bytes, str, int | None]]:
+    columns = _FEED.c
+    query = select(columns.position, columns.line, columns.chain, columns.publication).order_by(columns.position)
+    while limit > 0:
+        rows = session.connection().execute(query.where(columns.position > after).limit(min(limit, _AT_ONCE))).all()
+        for row in rows:
+            yield row.position, bytes(row.line), row.chain, row.publication
+        if len(rows) < _AT_ONCE:
+            return
+        after, limit = rows[-1].position, limit - len(rows)
+
+
+def publication_at(session: Session, position: int) -> int:
+    """The sequence of the publication in force at a position of the feed; 0 before the first."""
+    columns = _PUBLICATIONS.c
+    query = select(func.max(columns.sequence)).where(columns.position <= position)
+    return session.connection().execute(query).scalar_one_or_none() or 0
+
+
+def publication_envelope(session: Session, sequence: int) -> bytes | None:
+    """The signed envelope of a publication; none where there is no such publication."""
+    query = select(_PUBLICATIONS.c.envelope).where(_PUBLICATIONS.c.sequence == sequence)
+    found = session.connection().execute(query).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+async def notifications(database: Database) -> AsyncGenerator[None]:
+    """Yield once when listening has begun, then whenever another control plane on this PostgreSQL grew the feed.
+
+    Raises:
+        StoreError: the connection cannot be made, or is lost. Whoever listens begins again, and reads what was missed.
+    """
+    url = database.engine.url.set(drivername="postgresql").update_query_dict(_ALIVE)
+    try:
+        connection = await psycopg.AsyncConnection.connect(url.render_as_string(hide_password=False), autocommit=True)
+        async with connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            yield
+            async for _ in connection.notifies():
+                yield
+    except psycopg.Error as error:
+        raise StoreError(f"the database's notifications cannot be had: {error}") from error
