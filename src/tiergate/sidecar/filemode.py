@@ -27,6 +27,7 @@ from tiergate.sidecar.load_job import Job, Outcome
 from tiergate.sidecar.load_report import LoadReport
 from tiergate.sidecar.loader_process import LOADER, run_loader
 from tiergate.sidecar.replica import Replica
+from tiergate.sidecar.retirement import free
 from tiergate.sidecar.sources import stamp_files
 from tiergate.sidecar.state import Generation
 from tiergate.sidecar.watch import LOOK_EVERY, watch
@@ -43,9 +44,6 @@ __all__ = ["FileMode"]
 
 _SETTLE: Final = 0.1
 """Seconds for which files must not have changed before they are read."""
-
-_FREED_AT_ONCE: Final = 100
-_BETWEEN_FREEING: Final = 0.002
 
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
@@ -192,7 +190,7 @@ class FileMode:
         )
         if self._held is not None:
             self._retired.append(_Retired(self._held))
-            self._tasks.create_task(_free(self._held.engine))
+            self._tasks.create_task(free(self._held.engine))
         self._held = held
         self._standing = standing
         self._publication = standing.publication
@@ -257,13 +255,6 @@ class FileMode:
         if self._standing is not None:
             kept.update(self._directory.paths(self._standing))
         await asyncio.to_thread(self._directory.sweep, kept)
-
-
-async def _free(engine: Engine) -> None:
-    """Free an engine that is no longer in force in short steps: all of it at once would hold up checks."""
-    for cache in (engine.decisions, engine.known, engine.slices.cache):
-        while cache.shed(_FREED_AT_ONCE):  # noqa: ASYNC110 - there is nothing to wait for but others' turns
-            await asyncio.sleep(_BETWEEN_FREEING)
 
 
 class _WatchedBundle(Bundle):

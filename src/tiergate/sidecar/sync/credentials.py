@@ -1,0 +1,103 @@
+"""The key with which a sidecar asks a control plane, and the public keys of the store that it believes.
+
+A key file holds a bare key or token, or the JSON that `tiergate keys create --role sidecar` writes:
+`{"control_plane": "https://…", "key": "…", "store": "…", "public_keys": ["-----BEGIN PUBLIC KEY-----…"]}`. It is read
+again at every request, so that a token that is replaced in it, as Kubernetes does it, is used at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from tiergate.bundle import VerifyKey
+from tiergate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Believed", "Credential", "believed", "read_credential"]
+
+_MOST_BYTES: Final = 64 * 1024
+_BARE: Final = re.compile(r"[!-~]{8,16384}")
+_HOW: Final = (
+    "give `public-key`, a file with the store's public key (the control plane's operator gets it with "
+    "`tiergate keys public`), or a `key-file` as `tiergate keys create --role sidecar` writes it, which holds it"
+)
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What a key file says."""
+
+    key: str
+    control_plane: str | None = None
+    store: str | None = None
+    public_keys: tuple[str, ...] = ()
+
+
+class Believed(NamedTuple):
+    """What is told from outside of whom to ask and whom to believe."""
+
+    control_plane: str | None
+    store: str | None
+    keys: tuple[VerifyKey, ...]
+
+
+def read_credential(path: Path) -> Credential:
+    """Read a key file.
+
+    Raises:
+        SettingsError: it cannot be read, or holds no key. The message holds nothing of it.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES).strip()
+    except OSError as error:
+        raise SettingsError("key-file", f"`{path}` cannot be read: {error.strerror}") from None
+    if content.startswith(b"{"):
+        try:
+            credential = msgspec.json.decode(content, type=Credential)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SettingsError("key-file", f"`{path}` is not as `tiergate keys create` writes it: {error}") from None
+    else:
+        credential = Credential(content.decode("ascii", "replace"))
+    if _BARE.fullmatch(credential.key) is None:
+        raise SettingsError("key-file", f"`{path}` must hold one key or token, of visible ASCII characters")
+    return credential
+
+
+def believed(
+    control_plane: str | None, store: str | None, public_keys: Sequence[Path], key_file: Path | None
+) -> Believed:
+    """Put together what the settings and the key file say; the settings come first.
+
+    Raises:
+        SettingsError: a file cannot be read or used, there is no public key, or no store id where one is needed.
+    """
+    credential = None if key_file is None else read_credential(key_file)
+    keys = [_public_key(path) for path in public_keys]
+    if credential is not None:
+        control_plane = control_plane or credential.control_plane
+        store = store or credential.store
+        keys += [_parse(pem, f"`{key_file}`", "key-file") for pem in credential.public_keys]
+    if not keys:
+        raise SettingsError("public-key", f"is required, for nothing unsigned is accepted: {_HOW}")
+    return Believed(control_plane, store, tuple(dict.fromkeys(keys)))
+
+
+def _public_key(path: Path) -> VerifyKey:
+    try:
+        pem = path.read_bytes()
+    except OSError as error:
+        raise SettingsError("public-key", f"`{path}` cannot be read: {error.strerror}") from None
+    return _parse(pem, f"`{path}`", "public-key")
+
+
+def _parse(pem: bytes | str, place: str, setting: str) -> VerifyKey:
+    try:
+        return VerifyKey.from_pem(pem)
+    except ValueError as error:
+        raise SettingsError(setting, f"what {place} holds {error}") from None

@@ -1,0 +1,92 @@
+"""Where the replicas of sync lie in the data directory, and the record of how far anything was ever in force.
+
+    sync/<n>.sqlite   a replica, whole from the moment that it has this name; the greatest number counts
+    sync/floor.json   the store, and a cursor before which nothing is put in force again, though the replica be lost
+
+The floor is written after what it tells of, and for positions alone not at each one: it matters only where the replica
+that says it exactly is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tiergate.bundle import Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+__all__ = ["Floor", "SyncFolder"]
+
+_FLOOR: Final = "floor.json"
+
+
+class Floor(msgspec.Struct, frozen=True):
+    """What was in force: of this store, up to this cursor."""
+
+    store: str
+    cursor: Cursor
+
+
+class SyncFolder:
+    """The folder `sync` of a data directory."""
+
+    def __init__(self, root: Path) -> None:
+        """Make it.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self._path = root / "sync"
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def latest(self) -> Path | None:
+        """The newest replica."""
+        numbers = self._numbers()
+        return self._path / f"{max(numbers)}.sqlite" if numbers else None
+
+    def next(self) -> Path:
+        """The name of the next one."""
+        return self._path / f"{max(self._numbers(), default=0) + 1}.sqlite"
+
+    def sweep(self, kept: Collection[Path]) -> None:
+        """Remove every replica but these, finished or not. What cannot be removed is left for the next time."""
+        names = {path.name for path in kept}
+        with contextlib.suppress(OSError):
+            for path in self._path.iterdir():
+                base = path.name.removesuffix("-wal").removesuffix("-shm")
+                if base not in names and path.name != _FLOOR:
+                    path.unlink()
+
+    def read_floor(self) -> Floor | None:
+        """The floor, if there is one that can be read."""
+        try:
+            return msgspec.json.decode((self._path / _FLOOR).read_bytes(), type=Floor)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def write_floor(self, floor: Floor) -> None:
+        """Put a floor on record, so that it survives a loss of power.
+
+        Raises:
+            OSError: the disk is full or otherwise refuses; the former one stays.
+        """
+        unfinished = self._path / f".{_FLOOR}"
+        with unfinished.open("wb") as file:
+            file.write(msgspec.json.encode(floor))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._path / _FLOOR)
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _numbers(self) -> list[int]:
+        return [int(path.stem) for path in self._path.glob("*.sqlite") if path.stem.isdigit()]

@@ -1,0 +1,78 @@
+"""What sync says of itself: to `/status` and the metrics, and to the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec.structs import replace
+
+from tiergate.errors import TrustError
+from tiergate.sidecar.state import SourceReport, StatusReport
+
+if TYPE_CHECKING:
+    from tiergate.model import Instant
+    from tiergate.sidecar.sync.replica import Kept
+
+__all__ = ["SyncReport"]
+
+_log = structlog.get_logger(__name__)
+
+
+class SyncReport:
+    """The newest report, kept up to date by whoever follows."""
+
+    def __init__(self, control_plane: str, object_store: str | None = None, *, max_staleness: float) -> None:
+        sources = [("control-plane", control_plane), ("object-store", object_store)]
+        self.status = StatusReport(
+            mode="sync",
+            sources=tuple(SourceReport(kind=kind, location=url) for kind, url in sources if url is not None),
+            loading=True,
+            max_staleness=max_staleness,
+            control_plane=control_plane,
+        )
+
+    def begin(self) -> None:
+        """Everything is fetched anew."""
+        self.status = replace(self.status, loading=True)
+
+    def hold(self, kept: Kept, latest: int | None) -> None:
+        """This much is in force now; the feed was seen to reach to `latest`."""
+        position = kept.cursor.position
+        self.status = replace(
+            self.status,
+            position=str(position),
+            latest=latest,
+            lag=None if latest is None else max(0, latest - position),
+            customers=kept.customers,
+            subscriptions=kept.subscriptions,
+        )
+
+    def install(self, kept: Kept, now: Instant, seconds: float | None = None) -> None:
+        """A publication is in force; `seconds`: how long it took to fetch everything, where that was done."""
+        status = replace(self.status, loading=False, loaded_at=now, loads=self.status.loads + 1)
+        self.status = status if seconds is None else replace(status, load_seconds=round(seconds, 3))
+        _log.info(
+            "in force",
+            publication=kept.cursor.publication,
+            revision=kept.cursor.revision,
+            position=kept.cursor.position,
+            customers=kept.customers,
+            subscriptions=kept.subscriptions,
+        )
+
+    def succeed(self, now: Instant) -> None:
+        """The store was heard and believed."""
+        if self.status.error is not None:
+            _log.info("the store is followed again")
+        self.status = replace(self.status, loading=False, last_sync_at=now, error=None)
+
+    def fail(self, error: Exception, now: Instant, *, serving: bool, again_in: float) -> None:
+        """It was not."""
+        said = str(error)
+        if said != self.status.error:  # the same over and over is logged once
+            log = _log.error if isinstance(error, TrustError) else _log.warning
+            in_force = "the last good state" if serving else "nothing: no check can be decided until this is mended"
+            log("the store is not followed", error=said, in_force=in_force, again_in=round(again_in, 1))
+        status = replace(self.status, loading=False, error=said, failed_at=now)
+        self.status = replace(status, failures=status.failures + 1, sync_errors=status.sync_errors + 1)
