@@ -50,6 +50,31 @@ SETTINGS: Final = {
 # Stops the server and removes its folder as soon as whoever holds the other end of its input is gone, however it went.
 GUARD: Final = 'read -r _; "$1/bin/pg_ctl" stop --silent --mode=immediate --pgdata="$2/data"; rm -rf "$2"'
 
+# Ends all other connections, and empties all tables, past the triggers that guard some.
+EMPTY: Final = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
+    SET session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+    FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+        EXECUTE format('ALTER SEQUENCE %I RESTART', name);
+    END LOOP;
+END
+$$
+"""
+
+# What a test may have changed of a schema.
+SHAPE: Final = """
+SELECT (SELECT string_agg(relname || relnatts, ' ' ORDER BY relname) FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace),
+       (SELECT count(*) FROM pg_trigger), (SELECT array_agg(version_num) FROM alembic_version)
+"""
+
 DEADLINE: Final = 60.0  # seconds for the server to start or to stop, on a machine that has much else to do
 
 
@@ -61,6 +86,8 @@ class PostgresServer:
         self._folder = folder
         self._identity = identity
         self._process: subprocess.Popen[bytes] | None = None
+        self._idle: list[str] = []
+        self._shapes: dict[str, str] = {}
         self._names = (f"test_{number}" for number in itertools.count())
 
     @classmethod
@@ -160,6 +187,30 @@ class PostgresServer:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def remember(self, template: str) -> None:
+        """Take a database as the template of stores, as it is now."""
+        with psycopg.connect(self.url(template)) as connection:
+            self._shapes[template] = str(connection.execute(SHAPE).fetchone())
+
+    @contextmanager
+    def store(self, template: str) -> Iterator[str]:
+        """As `database`, ten times as quick: one that was used before is emptied, and serves under another name."""
+        name = next(self._names)
+        if self._idle:
+            self.execute(f"ALTER DATABASE {self._idle.pop()} RENAME TO {name}")
+        else:
+            self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        try:
+            yield self.url(name)
+        finally:
+            with psycopg.connect(self.url(name), autocommit=True) as connection:
+                connection.execute(EMPTY)
+                shape = str(connection.execute(SHAPE).fetchone())
+            if shape == self._shapes[template]:
+                self._idle.append(name)
+            else:  # whatever the test did to the schema ends with it
+                self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
 
 def _programs_for(identity: dict[str, Any], folder: Path) -> Path:
     """Where PostgreSQL's programs are: in the installed wheel, or in a copy where `nobody` may not look there."""
@@ -189,6 +240,7 @@ def postgres_template(postgres: PostgresServer) -> str:
     """Give the name of a database that has the schema and nothing else."""
     postgres.execute("CREATE DATABASE migrated")
     _migrate(postgres.url("migrated"))
+    postgres.remember("migrated")
     return "migrated"
 
 
@@ -212,7 +264,7 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres: PostgresServer, postgres_template: str) -> Iterator[str]:
     """Give the URL of a fresh store on PostgreSQL."""
-    with postgres.database(postgres_template) as url:
+    with postgres.store(postgres_template) as url:
         Store.open(url, migrating=True).close()
         yield url
 

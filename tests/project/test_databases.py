@@ -8,15 +8,20 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 from watchfiles import watch
 
 from tests.databases import PostgresServer
+from tiergate.errors import StoreError
+from tiergate.store import SYSTEM, Store
 
 ROOT = Path(__file__).parents[2]
 
 HOLDER = """
 import os, signal
 from tests.databases import PostgresServer
+from tiergate.errors import StoreError
+from tiergate.store import SYSTEM, Store
 with PostgresServer.run() as server:
     print(server.url("postgres").partition("host=")[2], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -54,3 +59,20 @@ def test_what_was_committed_outlives_a_killed_server() -> None:
         server.start()
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT number FROM kept").fetchall() == [(1,)]
+
+
+def test_a_store_that_was_used_before_has_nothing_of_it(postgres: PostgresServer, postgres_template: str) -> None:
+    """No row, no number that was given out, and nobody who is still connected."""
+    with postgres.store(postgres_template) as url:
+        before = Store.open(url, migrating=True)
+        before.change(lambda unit: unit.audit("edit", "feature", "movies"), SYSTEM)
+    with postgres.store(postgres_template) as url:
+        after = Store.open(url, migrating=True)
+        assert after.id != before.id
+        after.change(lambda unit: unit.audit("edit", "feature", "movies"), SYSTEM)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT id FROM audit").fetchall() == [(1,)]
+        with pytest.raises(StoreError, match="does not exist"):
+            before.change(lambda unit: unit.audit("edit", "feature", "movies"), SYSTEM)
+        after.close()
+    before.close()

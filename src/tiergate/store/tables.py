@@ -389,7 +389,7 @@ class IdempotencyRow(SQLModel, table=True):
 
 
 class WebhookRow(SQLModel, table=True):
-    """Where events go. `secrets` and `events` are JSON lists; an empty list of events is all of them."""
+    """Where events go. `events` is a JSON list, an empty one is all of them; `secrets` one of `webhooks.Secret`."""
 
     __tablename__ = "webhook"
 
@@ -409,10 +409,14 @@ class DeliveryRow(SQLModel, table=True):
     """One event on its way to one webhook. `status` is `waiting`, `delivered` or `dead`."""
 
     __tablename__ = "delivery"
-    __table_args__ = (Index("delivery_due", "status", "due_at"),)
+    __table_args__ = (
+        Index("delivery_due", "status", "due_at"),
+        Index("delivery_webhook_due", "webhook", "status", "due_at"),
+        Index("delivery_webhook_created", "webhook", "created_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
-    webhook: str = Field(index=True)
+    webhook: str
     type: str
     payload: bytes = Field(sa_type=LargeBinary)
     status: str = "waiting"

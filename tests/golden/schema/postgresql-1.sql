@@ -314,6 +314,8 @@ ALTER TABLE ONLY public.webhook
     ADD CONSTRAINT webhook_pkey PRIMARY KEY (id);
 CREATE INDEX audit_resource ON public.audit USING btree (kind, resource, id);
 CREATE INDEX delivery_due ON public.delivery USING btree (status, due_at);
+CREATE INDEX delivery_webhook_created ON public.delivery USING btree (webhook, created_at, id);
+CREATE INDEX delivery_webhook_due ON public.delivery USING btree (webhook, status, due_at);
 CREATE INDEX feed_customer_position ON public.feed USING btree (customer, "position");
 CREATE INDEX held_item_item_version ON public.held_item USING btree (item, version);
 CREATE INDEX ix_audit_action ON public.audit USING btree (action);
@@ -321,7 +323,6 @@ CREATE INDEX ix_audit_actor ON public.audit USING btree (actor);
 CREATE INDEX ix_audit_at ON public.audit USING btree (at);
 CREATE INDEX ix_audit_customer ON public.audit USING btree (customer);
 CREATE INDEX ix_customer_tag_customer ON public.customer_tag USING btree (customer);
-CREATE INDEX ix_delivery_webhook ON public.delivery USING btree (webhook);
 CREATE INDEX ix_feature_status ON public.feature USING btree (status);
 CREATE INDEX ix_feature_tag_feature ON public.feature_tag USING btree (feature);
 CREATE INDEX ix_feature_type ON public.feature USING btree (type);

@@ -106,7 +106,9 @@ CREATE TABLE delivery (
 
 CREATE INDEX delivery_due ON delivery (status, due_at);
 
-CREATE INDEX ix_delivery_webhook ON delivery (webhook);
+CREATE INDEX delivery_webhook_created ON delivery (webhook, created_at, id);
+
+CREATE INDEX delivery_webhook_due ON delivery (webhook, status, due_at);
 
 CREATE TABLE feature (
 	id VARCHAR NOT NULL,

@@ -1,0 +1,158 @@
+"""Where events may be sent: which URLs, and which addresses behind them.
+
+An address that somebody types in must not open our own network to him: only `https` to public addresses, but for the
+networks that the operator allows, where plain `http` will do too. Names are checked by what they resolve to, every
+address of them, at the moment of sending; and to a checked address, not to a name, is then connected, so that a name
+that changes its mind in between gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    Resolver = Callable[[str, int], Awaitable[list[str]]]
+
+__all__ = ["Destination", "Destinations", "RefusedDestinationError", "resolve"]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAX_URL: Final = 2048
+_PORTS: Final = {"https": 443, "http": 80}
+
+_HOST: Final = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|[0-9A-Fa-f:.]{2,45}")
+
+# What Python's table of addresses takes for public, or does in some version of it, and is not.
+_INSIDE: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32",  # answers inside of a cloud alone
+        "192.0.0.0/24",  # protocol assignments
+        "192.88.99.0/24",  # 6to4 relays, of former times
+        "64:ff9b:1::/48",  # local NAT64
+        "fec0::/10",  # site-local, of former times
+    )
+)
+# IPv6 networks whose addresses end in the IPv4 address that is meant.
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+
+
+class RefusedDestinationError(Exception):
+    """Nothing may be sent there; the message says why."""
+
+
+class Destination(NamedTuple):
+    """A URL that may be sent to: the addresses to connect to, the port, and the name to check the certificate for."""
+
+    url: httpx.URL
+    addresses: tuple[str, ...]
+    name: str
+
+
+class Destinations:
+    """What may be sent to. `allowed`: networks beside the public ones, such as `10.0.0.0/8`."""
+
+    def __init__(self, allowed: Iterable[str] = (), *, resolver: Resolver | None = None) -> None:
+        """Take the networks.
+
+        Raises:
+            ValueError: one of them is none.
+        """
+        self._allowed: tuple[Network, ...] = tuple(ipaddress.ip_network(network) for network in allowed)
+        self._resolve = resolve if resolver is None else resolver
+
+    def check_url(self, text: str) -> httpx.URL:
+        """Check all of a URL that can be told without resolving its name.
+
+        Raises:
+            RefusedDestinationError: it is malformed, or can never be sent to.
+        """
+        if len(text) > _MAX_URL:
+            raise RefusedDestinationError(f"a URL has {_MAX_URL} characters at most")
+        try:
+            url = httpx.URL(text)
+            port = url.port
+        except (httpx.InvalidURL, ValueError) as error:
+            raise RefusedDestinationError(f"is no URL: {error}") from None
+        if url.scheme not in _PORTS or (url.scheme == "http" and not self._allowed):
+            raise RefusedDestinationError("the URL must begin with `https://`")
+        if not _HOST.fullmatch(url.raw_host) or (port is not None and not 0 < port < 65536):
+            raise RefusedDestinationError("the URL must name a host, and a port from 1 to 65535 if any")
+        if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
+            raise RefusedDestinationError("the URL must have no user and no password")
+        if url.fragment:
+            raise RefusedDestinationError("the URL must have no fragment (`#`)")
+        literal = _address(url.host)
+        if literal is not None:
+            self._check_address(literal, url.scheme)
+        return url
+
+    async def find(self, text: str) -> Destination:
+        """Check a URL and resolve its name, once.
+
+        Raises:
+            RefusedDestinationError: the URL, or any of the addresses of its name, may not be sent to.
+            OSError: the name cannot be resolved now.
+        """
+        url = self.check_url(text)
+        name = url.raw_host.decode("ascii")
+        found = await self._resolve(name, url.port or _PORTS[url.scheme])
+        addresses = [_address(address) for address in found]
+        if not addresses:
+            raise RefusedDestinationError(f"`{name}` has no address")
+        for address in addresses:
+            if address is None:
+                raise RefusedDestinationError(f"`{name}` resolves to what is no address")
+            self._check_address(address, url.scheme)
+        return Destination(url, tuple(str(address) for address in addresses), name)
+
+    def _check_address(self, address: Address, scheme: str) -> None:
+        meant = _meant(address)
+        if any(meant in network for network in self._allowed):
+            return
+        inside = any(meant in network for network in _INSIDE)
+        if inside or not meant.is_global or meant.is_multicast or meant.is_reserved:
+            raise RefusedDestinationError(f"`{address}` is no public address, and not in a network that is allowed")
+        if scheme != "https":
+            raise RefusedDestinationError(f"`{address}` is a public address: the URL must begin with `https://`")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """All addresses of a name, as the system gives them.
+
+    Raises:
+        OSError: it has none, or nobody can say now.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _meant(address: Address) -> Address:
+    """The address that packets reach in the end: the IPv4 address inside of an IPv6 one, where there is one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    embedding = address in _NAT64 or (address in _COMPATIBLE and int(address) > 1)
+    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if embedding else address
