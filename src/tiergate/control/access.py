@@ -60,7 +60,7 @@ from starlette.routing import compile_path
 from tiergate.control.authorization import Action, Caller, CallerKind, Permission, Resource, RolePolicies
 from tiergate.control.http import AdminRequest, Answer, enforce
 from tiergate.control.problems import PROBLEM_TYPE, problem_document, problem_headers
-from tiergate.errors import RequestError
+from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.naming import nearest
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ _BODY_TIMEOUT: Final = 30.0
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 # What names anything here needs no escapes but these: so a path means the same to whoever stands in front of us.
 _PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~:@$+-]|%3[Aa]|%40)+)+")
+_NUL: Final = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
 _NOBODY: Final = Caller("anonymous", CallerKind.PERSON, frozenset())
 _NOTHING: Final = Permission(allowed=False, policies=())
 _PAGING: Final = ("limit", "cursor")
@@ -329,7 +330,10 @@ async def _body(http: Request, endpoint: Endpoint) -> bytes:
         if len(types) != 1 or types[0].partition(";")[0].strip().lower() not in endpoint.media_types:
             wanted = " or ".join(f"`{it}`" for it in endpoint.media_types)
             raise RequestError(415, "unsupported media type", f"the header `Content-Type` must be {wanted}")
-    return b"".join(parts)
+    body = b"".join(parts)
+    if _NUL.search(body):  # PostgreSQL keeps no such text, and nothing here is called so
+        raise BodyError([BodyProblem("", "bad-character", "has the character U+0000, which no text has")])
+    return body
 
 
 def _response(answer: Answer) -> Response:

@@ -119,11 +119,12 @@ class AdminRequest:
         """Why it is asked, or nothing.
 
         Raises:
-            RequestError: 400, the reason is too long.
+            RequestError: 400, the reason is too long, or not printable.
         """
         text = unquote(self.headers.get("tiergate-reason", "")).strip()
-        if len(text) > _MAX_REASON:
-            raise RequestError(400, "invalid request", f"`Tiergate-Reason` may have {_MAX_REASON} characters at most")
+        if len(text) > _MAX_REASON or not text.isprintable():
+            detail = f"`Tiergate-Reason` must be printable, and of {_MAX_REASON} characters at most"
+            raise RequestError(400, "invalid request", detail)
         return text
 
     @property

@@ -113,8 +113,8 @@ def whoami(request: AdminRequest) -> Answer:
 
 
 def draft(request: AdminRequest) -> Answer:
-    """Show the table of roles as it is drafted."""
-    return _drafted(request.read(lambda unit: find_policy_file(unit.session, ROLES, ROLES)))
+    """Show the table of roles as it is drafted, which is the shipped one where there is no other."""
+    return _drafted(request.read(_found))
 
 
 def edit_draft(request: AdminRequest) -> Answer:
@@ -135,10 +135,12 @@ def edit_draft(request: AdminRequest) -> Answer:
 
 
 def drop_draft(request: AdminRequest) -> Answer:
-    """Drop the draft of the table of roles."""
+    """Draft the table of roles as shipped, by dropping what was drafted."""
 
     def work(unit: WriteUnit) -> Answer:
-        before = find_policy_file(unit.session, ROLES, ROLES)
+        before = _found(unit)
+        if before is None:
+            raise NotFoundError("draft of the roles", ROLES)
         request.check_etag("draft of the roles", ROLES, before.etag)
         remove_files(unit.session, [(ROLES, ROLES)])
         unit.audit("roles.draft_dropped", "roles", "draft", before={"text": before.text})
@@ -147,7 +149,7 @@ def drop_draft(request: AdminRequest) -> Answer:
     return request.change(work)
 
 
-def _found(unit: WriteUnit) -> PolicyFile | None:
+def _found(unit: ReadUnit) -> PolicyFile | None:
     try:
         return find_policy_file(unit.session, ROLES, ROLES)
     except NotFoundError:
@@ -163,5 +165,6 @@ def _shown(unit: ReadUnit, table: RolePolicies) -> dict[str, object]:
     }
 
 
-def _drafted(file: PolicyFile) -> Answer:
-    return Answer.json({"text": file.text, "etag": etag_text(file.etag)}, etag=file.etag)
+def _drafted(file: PolicyFile | None) -> Answer:
+    text, etag = (builtin_text("roles"), 0) if file is None else (file.text, file.etag)
+    return Answer.json({"text": text, "etag": etag_text(etag), "shipped": text == builtin_text("roles")}, etag=etag)

@@ -166,7 +166,7 @@ def test_a_cursor_comes_back_as_it_went_out(admin: Admin) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "limit=x", "limit=1&limit=2", "tga=x", "tag=%00", "cursor=é"]
+    "query", ["limit=0", "limit=501", "limit=x", "limit=1&limit=2", "tga=x", "tag=%00", "cursor=é", "cursor=YQBi"]
 )
 def test_a_parameter_that_is_wrong_is_refused(admin: Admin, query: str) -> None:
     """Unknown, twice, or out of bounds."""
@@ -287,6 +287,21 @@ def test_a_body_that_does_not_say_what_it_must_is_refused(admin: Admin, body: by
     answer = admin.as_("admin").post("/v1/notes", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert answer.json()["errors"][0].get("pointer", "") == pointer
+
+
+@pytest.mark.parametrize("body", [b'{"text": "a\\u0000b"}', b'{"text": "\\\\\\u0000"}', b'{"text": "a"}\x00'])
+def test_a_text_that_no_database_keeps_is_refused(admin: Admin, body: bytes) -> None:
+    """U+0000, however it is written; what only looks like it is text like any other."""
+    client = admin.as_("admin")
+    answer = client.post("/v1/notes", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "bad-character")
+    assert client.post("/v1/notes", json={"text": "\\u0000"}).status_code == 201
+
+
+@pytest.mark.parametrize("reason", ["%00", "a%0Ab", "x" * 1001])
+def test_a_reason_is_printable_and_not_long(admin: Admin, reason: str) -> None:
+    """It is written down."""
+    assert admin.as_("admin").get("/v1/notes", headers={"tiergate-reason": reason}).status_code == 400
 
 
 def test_bodies_are_bounded_and_called_what_they_are(admin: Admin) -> None:
