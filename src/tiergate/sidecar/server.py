@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Instant
+    from tiergate.sidecar.sync.follow import Sync
 
 __all__ = ["run"]
 
@@ -96,8 +97,8 @@ class _Sidecar:
         opened.callback(directory.close)
         self._decisions = _open_decision_log(settings, opened)
         self._state = State(_now)
-        self._files = FileMode(_sources(settings), directory, self._state, limits=_limits(settings.cache_size))
-        self._state.report = self._files.report
+        self._source = _source(settings, directory, self._state)
+        self._state.report = self._source.report
         self._metrics = Metrics()
         self._decider = Decider(
             self._state,
@@ -105,6 +106,7 @@ class _Sidecar:
             log=self._decisions,
             memo_bytes=int(DECIDER_BYTES * _share(settings.cache_size)),
             stale_deny=settings.stale_deny,
+            subjects=None if isinstance(self._source, FileMode) else self._source.on_demand,
         )
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
         self._probes = self._probe_listener()
@@ -120,7 +122,7 @@ class _Sidecar:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._state.subscribe(self._on_change)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._files.run())
+            following = tasks.create_task(self._source.run())
             probing = tasks.create_task(self._probes.run_until_end())
             serving = [tasks.create_task(listener.run_until_end()) for listener in self._listeners]
             for listener in (*self._listeners, self._probes):
@@ -217,6 +219,17 @@ class _Sidecar:
 
 def _now() -> Instant:
     return time.time_ns() // 1_000_000
+
+
+def _source(settings: Settings, directory: DataDirectory, state: State) -> FileMode | Sync:
+    """What is decided on, and keeps it so."""
+    limits = _limits(settings.cache_size)
+    if settings.key_file is None:
+        return FileMode(_sources(settings), directory, state, limits=limits)
+    # What speaks to other machines takes long to import, and file mode has no need of it.
+    from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415
+
+    return sync_of(settings, directory.root, state, limits)
 
 
 def _sources(settings: Settings) -> Sources:

@@ -36,12 +36,37 @@ def unknown_variables(environ: Mapping[str, str], others: Iterable[str] = ()) ->
 
 
 def _fit(settings: Settings) -> None:
-    for name, given in (("catalog", settings.catalog), ("subjects", settings.subjects)):
-        if not given:
-            raise SettingsError(name, f"is required: give `--{name}`, `{PREFIX}{name.upper()}` or a settings file")
+    files = {"catalog": settings.catalog, "subjects": settings.subjects, "rules": settings.rules}
+    if settings.control_plane or settings.key_file:
+        _fit_sync(settings, [name for name, given in files.items() if given])
+    else:
+        _fit_files(settings)
     if not (is_loopback(settings.host) or settings.token_file or settings.insecure):
         raise SettingsError("host", f"`{settings.host}` is beyond loopback: give `token-file`, or `insecure`")
     if settings.uds is None and settings.uds_group is not None:
         raise SettingsError("uds-group", "needs `uds`")
     if settings.port and settings.port == settings.probe_port:
         raise SettingsError("probe-port", f"{settings.probe_port} is the port of the API already")
+
+
+def _fit_files(settings: Settings) -> None:
+    for name, given in (("catalog", settings.catalog), ("subjects", settings.subjects)):
+        if not given:
+            where = f"give `--{name}`, `{PREFIX}{name.upper()}` or a settings file"
+            raise SettingsError(name, f"is required: {where}; or follow a `control-plane`")
+    only_sync = {
+        "public-key": settings.public_key,
+        "store-id": settings.store_id,
+        "object-store": settings.object_store,
+        "on-demand": settings.on_demand,
+    }
+    for name, value in only_sync.items():
+        if value:
+            raise SettingsError(name, "needs `control-plane`, or a `key-file` that names one")
+
+
+def _fit_sync(settings: Settings, files: list[str]) -> None:
+    if files:
+        raise SettingsError(files[0], "a control plane is followed: what is decided on comes from there or from files")
+    if settings.key_file is None:
+        raise SettingsError("key-file", "is required with `control-plane`: `tiergate keys create --role sidecar`")

@@ -52,6 +52,7 @@ PREFIX: Final = "TIERGATE_"
 
 _DECIDED_ON: Final = "What is decided on"
 _STALE: Final = "Stale data"
+_FOLLOWED: Final = "Which control plane is followed"
 _LISTENS: Final = "Where it listens"
 _MAY_ASK: Final = "Who may ask"
 _BOUNDS: Final = "Bounds"
@@ -65,11 +66,20 @@ class Settings:
 
     catalog: Annotated[
         tuple[Path, ...],
-        Row(_DECIDED_ON, PATH, "A catalog file, or a folder of them; several are read as one. Required."),
+        Row(
+            _DECIDED_ON,
+            PATH,
+            "A catalog file, or a folder of them; several are read as one. Required without `control-plane`.",
+        ),
     ] = ()
     subjects: Annotated[
         tuple[Path, ...],
-        Row(_DECIDED_ON, PATH, "A subjects file (YAML, JSON, or NDJSON where there are many), or a folder. Required."),
+        Row(
+            _DECIDED_ON,
+            PATH,
+            "A subjects file (YAML, JSON, or NDJSON where there are many), or a folder. Required without "
+            "`control-plane`.",
+        ),
     ] = ()
     rules: Annotated[Path | None, Row(_DECIDED_ON, PATH, "A folder of your own rules, as `.cedar` files.")] = None
     data: Annotated[
@@ -82,6 +92,61 @@ class Settings:
         ),
     ] = None
 
+    control_plane: Annotated[
+        str | None,
+        Row(
+            _FOLLOWED,
+            TEXT,
+            "The URL of a control plane to follow instead of files, such as `https://tiergate.example:8440`. A "
+            "`key-file` may name it too.",
+        ),
+    ] = None
+    key_file: Annotated[
+        Path | None,
+        Row(
+            _FOLLOWED,
+            PATH,
+            "A file with the key, or a Kubernetes service account's token, to ask the control plane with; or with all "
+            "that `tiergate keys create --role sidecar` writes. Read again at every request.",
+        ),
+    ] = None
+    public_key: Annotated[
+        tuple[Path, ...],
+        Row(
+            _FOLLOWED,
+            PATH,
+            "A file with a public key, in PEM, by which the store may sign; several are valid at the same time. Needed "
+            "unless the `key-file` holds them.",
+        ),
+    ] = ()
+    store_id: Annotated[
+        str | None,
+        Row(_FOLLOWED, TEXT, "The id of the store; another one's data is refused. By default, the first that is seen."),
+    ] = None
+    object_store: Annotated[
+        str | None,
+        Row(
+            _FOLLOWED,
+            TEXT,
+            "Where bundles and snapshots are fetched from first: `s3://…`, `gs://…`, `az://…` or `file:///…`. Needs "
+            "`tiergate[object-store]`.",
+        ),
+    ] = None
+    on_demand: Annotated[
+        bool,
+        Row(_FOLLOWED, BOOLEAN, "Hold only the subjects that are asked for, and fetch each when that happens first."),
+    ] = False
+    on_demand_timeout: Annotated[
+        float, Row(_FOLLOWED, SECONDS, "How long a check waits for its subject to be fetched.")
+    ] = 0.5
+    on_demand_keep: Annotated[
+        int, Row(_FOLLOWED, COUNT, "How many customers are held at most; those longest unasked for go first.")
+    ] = 100_000
+
+    max_staleness: Annotated[
+        float,
+        Row(_STALE, SECONDS, "The age from which data that follows a control plane counts as stale."),
+    ] = 300.0
     stale_deny: Annotated[
         tuple[str, ...],
         Row(
@@ -110,7 +175,14 @@ class Settings:
         Path | None,
         Row(_MAY_ASK, PATH, "A file with the token that every request must then carry, as `Authorization: Bearer …`."),
     ] = None
-    insecure: Annotated[bool, Row(_MAY_ASK, BOOLEAN, "Listen beyond loopback without a token.")] = False
+    insecure: Annotated[
+        bool,
+        Row(
+            _MAY_ASK,
+            BOOLEAN,
+            "Listen beyond loopback without a token, and speak to a control plane or object store there without TLS.",
+        ),
+    ] = False
     allowed_host: Annotated[
         tuple[str, ...],
         Row(_MAY_ASK, TEXT, "A name that requests may have in `Host`, beside loopback's own names."),

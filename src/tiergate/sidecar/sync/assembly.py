@@ -1,0 +1,45 @@
+"""Sync put together, from settings to what runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.errors import SettingsError
+from tiergate.sidecar.sync.credentials import believed
+from tiergate.sidecar.sync.depots import Depots
+from tiergate.sidecar.sync.fetching import ControlPlane, check_url
+from tiergate.sidecar.sync.follow import OnDemandRules, Sync, SyncRules
+from tiergate.sidecar.sync.object_store import Objects
+from tiergate.sidecar.sync.report import SyncReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tiergate.engine import CacheLimits
+    from tiergate.sidecar.settings import Settings
+    from tiergate.sidecar.state import State
+
+__all__ = ["sync_of"]
+
+
+def sync_of(settings: Settings, root: Path, state: State, limits: CacheLimits) -> Sync:
+    """Make what follows the control plane that the settings name, and keeps what it has in the folder `root`.
+
+    Raises:
+        SettingsError: a setting or the key file names what cannot be used, or there is no public key.
+    """
+    found = believed(settings.control_plane, settings.store_id, settings.public_key, settings.key_file)
+    if found.control_plane is None:
+        raise SettingsError("control-plane", "is required: the `key-file` does not name one")
+    check_url(found.control_plane, insecure=settings.insecure)
+    control = ControlPlane(found.control_plane, settings.key_file)
+    objects = None
+    if settings.object_store is not None:
+        objects = Objects(settings.object_store, insecure=settings.insecure)
+    on_demand = OnDemandRules(settings.on_demand_timeout, settings.on_demand_keep) if settings.on_demand else None
+    rules = SyncRules(settings.max_staleness, limits, on_demand)
+    report = SyncReport(found.control_plane, settings.object_store, max_staleness=settings.max_staleness)
+    try:
+        return Sync(found, control, Depots(control, objects), root, state, rules, report)
+    except OSError as error:
+        raise SettingsError("data", f"folder `{root}` cannot be used: {error.strerror}") from error
