@@ -16,7 +16,7 @@ def migrate(
     database: Annotated[
         str,
         typer.Option(
-            envvar="TIERGATE_DATABASE",
+            envvar="TIERGATE_CP_DATABASE",
             metavar="URL",
             help="The store's database: `sqlite:///tiergate.db` or `postgresql://user@host/name`.",
         ),
