@@ -39,7 +39,7 @@ from tiergate.catalog.export import (
     value_data,
 )
 from tiergate.catalog.lint import lint
-from tiergate.catalog.loader import LoadedCatalog, load_catalog
+from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts
 from tiergate.catalog.order import ordered
 from tiergate.catalog.pointers import escape_pointer
 from tiergate.catalog.positions import Positions
@@ -75,6 +75,7 @@ __all__ = [
     "item_head_data",
     "lint",
     "load_catalog",
+    "load_catalog_texts",
     "load_subjects",
     "ordered",
     "override_data",

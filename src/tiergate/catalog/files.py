@@ -23,6 +23,7 @@ __all__ = [
     "decode",
     "expand_paths",
     "explain_os_error",
+    "parse_document",
     "read_document",
     "read_text",
 ]
@@ -101,10 +102,13 @@ def decode(content: bytes, file: str, log: ProblemLog, line: int = 1) -> str | N
 def read_document(path: Path, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
     """The document of a `.json` file or, with any other ending, a YAML one: root, its place, and its report."""
     text = read_text(path, log)
-    if text is None:
-        return None
-    report = TextReport(log, Source(str(path), text))
-    root, place = read_json(text, report) if path.suffix.lower() == ".json" else read_yaml(text, report)
+    return None if text is None else parse_document(str(path), text, log)
+
+
+def parse_document(file: str, text: str, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
+    """As `read_document`, of a file whose text is known."""
+    report = TextReport(log, Source(file, text))
+    root, place = read_json(text, report) if file.lower().endswith(".json") else read_yaml(text, report)
     return None if root is BROKEN else (root, place, report)
 
 

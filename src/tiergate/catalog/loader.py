@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.document import Mapping, Node, Position
 from tiergate.catalog.features import read_feature
 from tiergate.catalog.fields import Fields, suggestion
-from tiergate.catalog.files import check_api_version, expand_paths, read_document
+from tiergate.catalog.files import check_api_version, expand_paths, parse_document, read_document
 from tiergate.catalog.items import EntitlementReader, ItemText, read_item
 from tiergate.catalog.positions import Positions
 from tiergate.catalog.references import check_references
@@ -22,10 +22,11 @@ from tiergate.model import Catalog, Feature, ItemKind, Ladder
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping as ReadOnly
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog"]
+__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog", "load_catalog_texts"]
 
 CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 """The endings of catalog files in a folder."""
@@ -35,14 +36,19 @@ MAX_PROBLEMS = 10_000
 
 _FILE_KEYS = frozenset({"apiVersion", "features", "items", "ladders"})
 _LADDER_KEYS = frozenset({"id", "plans"})
+_NUMBERED = frozenset({"version", "versions", "rollouts"})
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedCatalog:
-    """A catalog and where its parts stand in the files."""
+    """A catalog and where its parts stand in the files.
+
+    `unnumbered`: the items of which the files say neither the version nor rollouts, so that both are the defaults.
+    """
 
     catalog: Catalog
     positions: Positions
+    unnumbered: frozenset[str] = frozenset()
 
 
 def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
@@ -57,10 +63,23 @@ def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
     if not files and not log.count:
         log.add(("catalog", 0, 0), "no-files", "no file was named")
     for path in files:
-        loader.read_file(path)
-    catalog = loader.build()
-    log.raise_any(CatalogError)
-    return LoadedCatalog(catalog, loader.positions)
+        loader.read(read_document(path, log))
+    return loader.finish()
+
+
+def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
+    """Load one catalog from the texts of files that together make it, by name: JSON where it ends so, else YAML.
+
+    Raises:
+        CatalogError: with all problems, sorted by position.
+    """
+    log = ProblemLog(MAX_PROBLEMS)
+    loader = _Loader(log)
+    if not texts:
+        log.add(("catalog", 0, 0), "no-files", "no file was named")
+    for name, text in texts.items():
+        loader.read(parse_document(name, text, log))
+    return loader.finish()
 
 
 _Entries = list[tuple[Node, int, TextReport]]
@@ -101,10 +120,20 @@ class _Loader:
         self._complete = True
         self._first: TextReport | None = None
         self._lists: dict[str, _Entries] = {}
+        self._unnumbered: set[str] = set()
 
-    def read_file(self, path: Path) -> None:
-        """Read one file and set its features, items and ladders aside."""
-        document = read_document(path, self._log)
+    def finish(self) -> LoadedCatalog:
+        """Read everything that was set aside, and say it, or what is wrong.
+
+        Raises:
+            CatalogError: with all problems.
+        """
+        catalog = self.build()
+        self._log.raise_any(CatalogError)
+        return LoadedCatalog(catalog, self.positions, frozenset(self._unnumbered))
+
+    def read(self, document: tuple[Node, int, TextReport] | None) -> None:
+        """Set the features, items and ladders of a file aside; nothing of one that could not be read."""
         if document is None:
             self._complete = False
             return
@@ -184,6 +213,8 @@ class _Loader:
                 else:
                     found[id_] = text
                     self.positions.put_item(text)
+                    if isinstance(node, Mapping) and _NUMBERED.isdisjoint(node.entries):
+                        self._unnumbered.add(id_)
         return found, frozenset(unread)
 
     def _ladders(self, items: dict[str, ItemText], unread: frozenset[str]) -> tuple[Ladder, ...]:

@@ -415,7 +415,8 @@ def published_policies(unit: ReadUnit, sequence: int) -> tuple[Rules, str]:
     if not sequence:
         return Rules(), ""
     found = publication(unit.session, sequence)
-    return msgspec.json.decode(unit.blob(found.rules), type=Rules), unit.blob(found.roles).decode()
+    rules = msgspec.json.decode(unit.blob(found.rules), type=Rules) if found.rules else Rules()
+    return rules, unit.blob(found.roles).decode() if found.roles else ""
 
 
 def put_blobs(unit: WriteUnit, contents: Mapping[str, bytes]) -> None:

@@ -1,0 +1,120 @@
+"""Catalog files over HTTP: a file is applied as a whole, and what is published is written as one.
+
+The body of `apply` says the catalog as one object, the file's form in JSON, or as files with their names and texts, so
+that problems are told at the author's lines. What `export` answers can be applied elsewhere as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
+from tiergate.catalog.document import Source
+from tiergate.catalog.pointers import pointers
+from tiergate.control.access import Endpoint
+from tiergate.control.authorization import Action, Resource
+from tiergate.control.http import Answer
+from tiergate.control.publishing import carried_out, preview_data
+from tiergate.control.working import flag
+from tiergate.errors import BodyError, BodyProblem, CatalogError
+from tiergate.model import Rules
+from tiergate.publish.applying import Application, apply_plan, exported
+from tiergate.publish.pending import rule_texts
+
+if TYPE_CHECKING:
+    from tiergate.control.http import AdminRequest
+    from tiergate.publish.publisher import Publisher
+
+__all__ = ["endpoints"]
+
+_MAX_BODY: Final = 64 * 2**20
+_NAME: Final = "catalog.json"
+
+
+class _FileText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    text: str
+
+
+class _ApplyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    catalog: msgspec.Raw
+    rules: Rules | None = None
+    prune: bool = False
+    dry_run: bool = False
+    note: str = ""
+
+
+def endpoints(publisher: Publisher) -> list[Endpoint]:
+    """What there is about catalog files."""
+
+    def apply(request: AdminRequest) -> Answer:
+        """Make what catalog files say the published catalog."""
+        body = request.decode(_ApplyBody)
+        application = Application(_loaded(body.catalog), body.rules, body.prune, body.note)
+        if body.rules is not None:
+            _check_texts(body.rules)
+            request.require(Action.EDIT_RULES, Resource.store())
+        planner = apply_plan(application)
+        if body.dry_run:
+            return Answer.json(preview_data(publisher.preview(planner)))
+        request.require(Action.APPLY, Resource.catalog())
+        return carried_out(publisher, request, planner)
+
+    def export(request: AdminRequest) -> Answer:
+        """Write what is published as a catalog file, and with `rules=true` the rules."""
+        with_rules, private = flag(request, "rules"), flag(request, "private")
+        if with_rules or private:
+            request.require(Action.VIEW, Resource.store())
+        standing = request.read(publisher.standing)
+        text = exported(standing.catalog, private=bool(private))
+        said = {
+            "publication": standing.sequence,
+            "revision": standing.revision,
+            "catalog": [{"name": "catalog.yaml", "text": text}],
+        }
+        return Answer.json({**said, "rules": standing.rules} if with_rules else said)
+
+    catalog = Resource.catalog()
+    return [
+        Endpoint("POST", "/v1/apply", Action.PREVIEW, apply, catalog, max_body=_MAX_BODY),
+        Endpoint("GET", "/v1/export", Action.VIEW, export, catalog, query=("rules", "private")),
+    ]
+
+
+def _loaded(content: msgspec.Raw) -> LoadedCatalog:
+    text = bytes(content).decode()
+    if not text.lstrip().startswith("["):
+        return _loaded_object(text)
+    try:
+        files = msgspec.json.decode(content, type=list[_FileText])
+    except msgspec.ValidationError as error:
+        raise BodyError([BodyProblem("/catalog", "wrong-value", str(error))]) from None
+    texts = {file.name: file.text for file in files}
+    if len(texts) < len(files):
+        raise BodyError([BodyProblem("/catalog", "duplicate-name", "two of the files have the same name")])
+    return load_catalog_texts(texts)
+
+
+def _check_texts(rules: Rules) -> None:
+    for key, text in rule_texts(rules).items():
+        if "\x00" in text:
+            kind, _, name = key.partition("/")
+            at = f"/rules/{kind}/{escape_pointer(name)}"
+            raise BodyError([BodyProblem(at, "bad-character", "has a character that no text has")])
+
+
+def _loaded_object(text: str) -> LoadedCatalog:
+    try:
+        return load_catalog_texts({_NAME: text})
+    except CatalogError as error:
+        source = Source(_NAME, text)
+        places = [source.place(it.line, it.column) if it.line else 0 for it in error.problems]
+        found = pointers(text, places)
+        raise BodyError(
+            [
+                BodyProblem("/catalog" + (found[place] if it.line else ""), it.code, it.message)
+                for it, place in zip(error.problems, places, strict=True)
+            ]
+        ) from None
