@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from tiergate.errors import AuthorError, CallerError, OperatorError, SettingsError, SidecarUnreachableError
+from tiergate.errors import AuthorError, CallerError, OperatorError, SettingsError, SidecarUnreachableError, SyncError
 
 __all__ = ["EXIT_CODES", "EXIT_MEANINGS", "ExitCode", "exit_code"]
 
@@ -28,7 +28,7 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.USAGE: "The command was called wrongly: an argument, an option, a setting, or a field of a check.",
     ExitCode.INPUT: "Input files have problems; each is named with its file, line and column.",
     ExitCode.OPERATOR: "The machine is at fault: a port in use, a file that cannot be read or written, a torn bundle.",
-    ExitCode.UNREACHABLE: "No sidecar answers.",
+    ExitCode.UNREACHABLE: "No sidecar answers, or no control plane.",
     ExitCode.INTERNAL: "A defect in Tiergate. Please report what it printed.",
     ExitCode.INTERRUPTED: "It was interrupted.",
 }
@@ -40,6 +40,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (OperatorError, ExitCode.OPERATOR),
     (CallerError, ExitCode.USAGE),
     (SidecarUnreachableError, ExitCode.UNREACHABLE),
+    (SyncError, ExitCode.UNREACHABLE),
     (OSError, ExitCode.OPERATOR),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )

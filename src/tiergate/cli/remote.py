@@ -1,0 +1,106 @@
+"""The control plane as commands ask it: where it is, with which key, and what its problems are for a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from tiergate.errors import RequestError, SettingsError, SyncError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+__all__ = ["ControlPlane", "ControlPlaneUrl", "KeyFile"]
+
+ControlPlaneUrl = Annotated[
+    str,
+    typer.Option("--control-plane", envvar="TIERGATE_CONTROL_PLANE", metavar="URL", help="Where the control plane is."),
+]
+KeyFile = Annotated[
+    Path,
+    typer.Option(
+        "--key-file", envvar="TIERGATE_KEY_FILE", metavar="PATH", help="A file with the API key or token to ask with."
+    ),
+]
+
+DEFAULT_URL = "http://127.0.0.1:8440"
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_TIMEOUT = 60.0
+
+
+class ControlPlane:
+    """One control plane, asked with one key."""
+
+    def __init__(self, url: str, key_file: Path) -> None:
+        """Prepare; nothing is asked yet.
+
+        Raises:
+            SettingsError: the URL is none, would carry the key in the clear, or the file has no key.
+            OSError: the file cannot be read.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SettingsError("control-plane", f"`{url}` must be a URL such as `https://tiergate.example.com`")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise SettingsError("control-plane", f"`{url}` must be https: the key would go out in the clear")
+        key = key_file.read_text(encoding="utf-8").strip()
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise SettingsError("key-file", f"`{key_file}` must hold one key or token, and nothing else")
+        self._url = url.rstrip("/")
+        self._key = key
+
+    def ask(self, method: str, path: str, *, body: object = None, **query: str) -> Any:  # noqa: ANN401 - JSON
+        """Ask once, and give the answer's JSON; none where it has no body.
+
+        Raises:
+            RequestError: the control plane refuses it, and says why.
+            SyncError: it does not answer, or cannot.
+        """
+        import httpx
+
+        headers = {"authorization": f"Bearer {self._key}"}
+        try:
+            with httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
+                answer = client.request(
+                    method, self._url + path, headers=headers, params=query, json=body if body is not None else None
+                )
+        except httpx.HTTPError as error:
+            raise SyncError(self._url, f"the control plane does not answer: {error}") from None
+        if not answer.is_success:
+            raise _error(self._url, answer)
+        return answer.json() if answer.content else None
+
+    def pages(self, path: str, **query: str) -> Iterator[Any]:
+        """All entries of a list.
+
+        Raises:
+            RequestError: the control plane refuses it, and says why.
+            SyncError: it does not answer, or cannot.
+        """
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.ask("GET", path, limit="500", **query, **cursor)
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            cursor = {"cursor": page["next"]}
+
+
+def _error(url: str, answer: httpx.Response) -> RequestError | SyncError:
+    try:
+        problem = answer.json()
+        title, detail = str(problem["title"]), str(problem["detail"])
+        errors = [
+            f"{one.get('pointer') or one.get('file') or ''}: {one['detail']}" for one in problem.get("errors", [])
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return SyncError(url, f"answers with {answer.status_code}, and is no control plane", answer.status_code)
+    if answer.status_code >= 500:
+        return SyncError(url, f"{title}: {detail}", answer.status_code)
+    return RequestError(answer.status_code, title, "; ".join(errors) or detail)
