@@ -18,9 +18,10 @@ from tiergate.catalog import (
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action
+from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
 from tiergate.control.items import item_resource, locked_item
-from tiergate.control.working import refuse_any, stamped
+from tiergate.control.working import refuse_any, stamped, unchanged
 from tiergate.errors import NotFoundError
 from tiergate.model import AudienceType
 from tiergate.store.features import find_feature, read_features
@@ -48,7 +49,7 @@ def endpoints() -> list[Endpoint]:
     return [
         Endpoint("GET", _PATH, Action.VIEW, show, item_resource),
         Endpoint("PUT", _PATH, Action.EDIT_DRAFT, put, item_resource, max_body=_MAX_BODY),
-        Endpoint("PATCH", _PATH, Action.EDIT_DRAFT, edit, item_resource, max_body=_MAX_BODY),
+        Endpoint("PATCH", _PATH, Action.EDIT_DRAFT, edit, item_resource, max_body=_MAX_BODY, media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, Action.EDIT_DRAFT, delete, item_resource),
         Endpoint("PUT", _ENTITLEMENT, Action.EDIT_DRAFT, put_entitlement, item_resource),
         Endpoint("DELETE", _ENTITLEMENT, Action.EDIT_DRAFT, delete_entitlement, item_resource),
@@ -61,7 +62,8 @@ def show(request: AdminRequest) -> Answer:
 
     def work(unit: ReadUnit) -> Answer:
         stored = find_item(unit, request.params["id"])
-        return _answer(stored, _draft_of(stored), read_features(unit))
+        draft = _draft_of(stored)
+        return unchanged(request, stored.stamp) or _answer(stored, draft, read_features(unit))
 
     return request.read(work)
 

@@ -19,8 +19,9 @@ from tiergate.catalog import (
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action, Resource
+from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
-from tiergate.control.working import choice, refuse_any, stamped
+from tiergate.control.working import choice, refuse_any, stamped, unchanged
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.store.features import (
@@ -62,7 +63,7 @@ def endpoints() -> list[Endpoint]:
         ),
         Endpoint("POST", "/v1/features", Action.CREATE_FEATURE, create, Resource.feature()),
         Endpoint("GET", _PATH, Action.VIEW, show, _feature),
-        Endpoint("PATCH", _PATH, Action.EDIT_FEATURE, edit, _feature),
+        Endpoint("PATCH", _PATH, Action.EDIT_FEATURE, edit, _feature, media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, Action.EDIT_FEATURE, delete, _feature),
         Endpoint("POST", f"{_PATH}/activate", Action.EDIT_FEATURE, activate, _feature),
         Endpoint("POST", f"{_PATH}/archive", Action.EDIT_FEATURE, archive, _feature),
@@ -96,7 +97,8 @@ def list_all(request: AdminRequest) -> Answer:
 
 def show(request: AdminRequest) -> Answer:
     """Show a feature."""
-    return _answer(request.read(lambda unit: find_feature(unit, request.params["id"])))
+    stored = request.read(lambda unit: find_feature(unit, request.params["id"]))
+    return unchanged(request, stored.stamp) or _answer(stored)
 
 
 def create(request: AdminRequest) -> Answer:

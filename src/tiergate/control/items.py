@@ -19,8 +19,9 @@ from tiergate.catalog import (
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action, Resource
+from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
-from tiergate.control.working import choice, flag, refuse_any, stamped
+from tiergate.control.working import choice, flag, refuse_any, stamped, unchanged
 from tiergate.errors import ConflictError, RequestError
 from tiergate.model import ItemKind, format_instant
 from tiergate.naming import item_ref
@@ -66,7 +67,7 @@ def endpoints() -> list[Endpoint]:
         ),
         Endpoint("POST", "/v1/items", Action.EDIT_ITEM, create, Resource.item("*"), max_body=_MAX_BODY),
         Endpoint("GET", _PATH, Action.VIEW, show, item_resource),
-        Endpoint("PATCH", _PATH, Action.EDIT_ITEM, edit, item_resource),
+        Endpoint("PATCH", _PATH, Action.EDIT_ITEM, edit, item_resource, media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, Action.EDIT_ITEM, delete, item_resource),
         Endpoint("GET", f"{_PATH}/versions", Action.VIEW, list_all_versions, item_resource, paged=True),
         Endpoint("GET", f"{_PATH}/versions/{{version}}", Action.VIEW, show_version, item_resource),
@@ -104,7 +105,8 @@ def list_all(request: AdminRequest) -> Answer:
 
 def show(request: AdminRequest) -> Answer:
     """Show an item."""
-    return _answer(request.read(lambda unit: find_item(unit, request.params["id"])))
+    stored = request.read(lambda unit: find_item(unit, request.params["id"]))
+    return unchanged(request, stored.stamp) or _answer(stored)
 
 
 def create(request: AdminRequest) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.catalog import Plain
-from tiergate.control.http import etag_text
+from tiergate.control.http import Answer, etag_text
 from tiergate.errors import ConflictError, RequestError
 from tiergate.model import format_instant
 from tiergate.naming import nearest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiergate.errors import BodyProblem
     from tiergate.store.subjects import Stamp
 
-__all__ = ["Data", "choice", "flag", "refuse_any", "stamped"]
+__all__ = ["Data", "choice", "flag", "refuse_any", "stamped", "unchanged"]
 
 Data = dict[str, Plain]
 """A JSON object."""
@@ -44,6 +44,11 @@ def stamped(stamp: Stamp) -> Data:
         "created_at": format_instant(stamp.created_at),
         "updated_at": format_instant(stamp.updated_at),
     }
+
+
+def unchanged(request: AdminRequest, stamp: Stamp) -> Answer | None:
+    """Answer that the caller has the present state already, if it has (`If-None-Match`)."""
+    return Answer(304, headers={"etag": etag_text(stamp.etag)}) if request.is_fresh(stamp.etag) else None
 
 
 def choice(request: AdminRequest, name: str, choices: type[_Choice]) -> _Choice | None:

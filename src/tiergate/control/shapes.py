@@ -1,0 +1,155 @@
+"""What each route of the API takes and gives: the names of schemas, by method and path.
+
+A route that is missing here is described without them; tests hold this table against the routes.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["SHAPES", "Shape"]
+
+NDJSON: Final = "application/x-ndjson"
+
+
+class Shape(NamedTuple):
+    """The schemas of a route: of its answer, of its body; its status when all is well, and the answer's media type.
+
+    `page`: a list of what it gives, page by page. Without `gives`, an answer of a media type has no schema, and one of
+    none has no body. `created`: the status 201 beside 200, of a route that creates what is not there.
+    """
+
+    gives: str | None = None
+    takes: str | None = None
+    status: int = 200
+    page: bool = False
+    media: str = "application/json"
+    created: bool = False
+
+
+def _page(gives: str) -> Shape:
+    return Shape(gives, page=True)
+
+
+_GONE: Final = Shape(status=204)
+
+
+def _made(gives: str, takes: str) -> Shape:
+    return Shape(gives, takes, 201)
+
+
+_FEATURES: Final = {
+    "GET /v1/features": _page("StoredFeature"),
+    "POST /v1/features": _made("StoredFeature", "Feature"),
+    "GET /v1/features/{id}": Shape("StoredFeature"),
+    "PATCH /v1/features/{id}": Shape("StoredFeature", "MergePatch"),
+    "DELETE /v1/features/{id}": _GONE,
+    "POST /v1/features/{id}/activate": Shape("StoredFeature"),
+    "POST /v1/features/{id}/archive": Shape("StoredFeature"),
+    "POST /v1/features/{id}/reactivate": Shape("StoredFeature"),
+}
+
+_ITEMS: Final = {
+    "GET /v1/items": _page("StoredItem"),
+    "POST /v1/items": _made("StoredItem", "NewItem"),
+    "GET /v1/items/{id}": Shape("StoredItem"),
+    "PATCH /v1/items/{id}": Shape("StoredItem", "MergePatch"),
+    "DELETE /v1/items/{id}": _GONE,
+    "GET /v1/items/{id}/versions": _page("ListedVersion"),
+    "GET /v1/items/{id}/versions/{version}": Shape("PublishedVersion"),
+    "GET /v1/items/{id}/draft": Shape("StoredDraft"),
+    "PUT /v1/items/{id}/draft": Shape("StoredDraft", "Draft"),
+    "PATCH /v1/items/{id}/draft": Shape("StoredDraft", "MergePatch"),
+    "DELETE /v1/items/{id}/draft": _GONE,
+    "PUT /v1/items/{id}/draft/entitlements/{feature}": Shape("StoredDraft", "Entitlement"),
+    "DELETE /v1/items/{id}/draft/entitlements/{feature}": Shape("StoredDraft"),
+    "GET /v1/items/{id}/draft/diff": Shape("DraftDifference"),
+}
+
+_SUBJECTS: Final = {
+    "GET /v1/customers": _page("StoredCustomer"),
+    "POST /v1/customers": _made("StoredCustomer", "Customer"),
+    "GET /v1/customers/{customer}": Shape("StoredCustomer"),
+    "PUT /v1/customers/{customer}": Shape("StoredCustomer", "Identified", created=True),
+    "PATCH /v1/customers/{customer}": Shape("StoredCustomer", "MergePatch"),
+    "DELETE /v1/customers/{customer}": _GONE,
+    "GET /v1/customers/{customer}/subscriptions": _page("StoredSubscription"),
+    "POST /v1/customers/{customer}/subscriptions": _made("StoredSubscription", "Identified"),
+    "GET /v1/subscriptions": _page("StoredSubscription"),
+    "POST /v1/subscriptions": _made("StoredSubscription", "Subscription"),
+    "GET /v1/subscriptions/{subscription}": Shape("StoredSubscription"),
+    "PUT /v1/subscriptions/{subscription}": Shape("StoredSubscription", "Identified", created=True),
+    "PATCH /v1/subscriptions/{subscription}": Shape("StoredSubscription", "MergePatch"),
+    "DELETE /v1/subscriptions/{subscription}": _GONE,
+    "POST /v1/subscriptions/{subscription}/items": _made("StoredSubscription", "HeldItem"),
+    "PATCH /v1/subscriptions/{subscription}/items/{item}": Shape("StoredSubscription", "MergePatch"),
+    "DELETE /v1/subscriptions/{subscription}/items/{item}": Shape("StoredSubscription"),
+    "PUT /v1/subscriptions/{subscription}/items/{item}/pin": Shape("StoredSubscription", "Pin"),
+    "DELETE /v1/subscriptions/{subscription}/items/{item}/pin": Shape("StoredSubscription"),
+    **{
+        f"POST /v1/subscriptions/{{subscription}}/{step}": Shape("StoredSubscription", "Step")
+        for step in ("activate", "cancel", "end", "past-due", "pause", "resume", "trial")
+    },
+    **{
+        f"{method} /v1/{holder}/{path}": shape
+        for holder in ("customers/{customer}", "subscriptions/{subscription}")
+        for method, path, shape in (
+            ("GET", "overrides", _page("Override")),
+            ("POST", "overrides", _made("Override", "Override")),
+            ("GET", "overrides/{override}", Shape("Override")),
+            ("PUT", "overrides/{override}", Shape("Override", "Override")),
+            ("DELETE", "overrides/{override}", _GONE),
+            ("GET", "suspensions", _page("Suspension")),
+            ("POST", "suspensions", _made("Suspension", "Suspension")),
+            ("DELETE", "suspensions/{feature}", _GONE),
+        )
+    },
+}
+
+_ACCESS: Final = {
+    "GET /v1/whoami": Shape("Caller"),
+    "GET /v1/roles": Shape("Roles"),
+    "GET /v1/roles/draft": Shape("StoredRolesDraft"),
+    "PUT /v1/roles/draft": Shape("StoredRolesDraft", "RolesDraft"),
+    "DELETE /v1/roles/draft": _GONE,
+    "GET /v1/keys": _page("Key"),
+    "POST /v1/keys": _made("MadeKey", "NewKey"),
+    "GET /v1/keys/{id}": Shape("Key"),
+    "DELETE /v1/keys/{id}": Shape("Key"),
+    "GET /v1/audit": _page("AuditEntry"),
+    "GET /v1/audit/export": Shape(media=NDJSON),
+    "POST /v1/audit/erasures": Shape("Erased", "Erasure"),
+}
+
+_WEBHOOKS: Final = {
+    "GET /v1/webhooks": _page("Webhook"),
+    "POST /v1/webhooks": _made("MadeWebhook", "NewWebhook"),
+    "GET /v1/webhooks/{webhook}": Shape("Webhook"),
+    "PATCH /v1/webhooks/{webhook}": Shape("Webhook", "WebhookEdit"),
+    "DELETE /v1/webhooks/{webhook}": _GONE,
+    "POST /v1/webhooks/{webhook}/rotate-secret": Shape("MadeWebhook", "Rotation"),
+    "POST /v1/webhooks/{webhook}/test": Shape("Delivery", status=202),
+    "GET /v1/webhooks/{webhook}/deliveries": _page("Delivery"),
+    "GET /v1/webhooks/{webhook}/deliveries/{delivery}": Shape("Delivery"),
+    "POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": Shape("Delivery", status=202),
+}
+
+_SYNC: Final = {
+    "GET /v1/sync/changes": Shape(media=NDJSON),
+    "GET /v1/sync/publication": Shape("Envelope"),
+    "GET /v1/sync/bundles/{revision}": Shape(media="application/zip"),
+    "GET /v1/sync/snapshot": Shape(media=NDJSON),
+    "GET /v1/sync/snapshot/pages/{sha256}": Shape(media="application/gzip"),
+    "GET /v1/sync/subjects/{kind}/{id}": Shape("Envelope"),
+}
+
+SHAPES: Final[dict[str, Shape]] = {
+    **_FEATURES,
+    **_ITEMS,
+    **_SUBJECTS,
+    **_ACCESS,
+    **_WEBHOOKS,
+    **_SYNC,
+    "GET /openapi.json": Shape("OpenApi"),
+}
+"""By method and path."""
