@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -26,7 +27,7 @@ from tiergate.publish.difference import Change, difference
 from tiergate.publish.pending import Standing
 from tiergate.publish.places import Places
 from tiergate.publish.refusals import refusals
-from tiergate.store import Publishing, read_head
+from tiergate.store import Publishing, ReadUnit, WriteUnit, read_head
 from tiergate.store.features import lock_catalog
 from tiergate.store.policy_files import policy_files
 from tiergate.store.publications import (
@@ -41,14 +42,12 @@ from tiergate.store.publications import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tiergate.model import Instant, Problem
     from tiergate.publish.proposals import Proposal
     from tiergate.publish.signer import Signer
-    from tiergate.store import ReadUnit, Store, WriteUnit
+    from tiergate.store import Store
 
-__all__ = ["Outcome", "Plan", "Planner", "Preview", "Publisher"]
+__all__ = ["Outcome", "Plan", "Planner", "Preview", "Publisher", "Run"]
 
 T = TypeVar("T")
 
@@ -76,9 +75,8 @@ class Plan:
     rules_folder: str = "rules"
 
 
-if TYPE_CHECKING:
-    Planner = Callable[[ReadUnit, Standing], Plan]
-    Run = Callable[[Callable[[WriteUnit], "Outcome"]], T]
+Planner = Callable[[ReadUnit, Standing], Plan]
+"""Says what is to be published, given one state of the store and what is in force. Called again after a lost race."""
 
 
 class Outcome(NamedTuple):
@@ -92,6 +90,10 @@ class Outcome(NamedTuple):
     def is_new(self) -> bool:
         """Say whether something was published."""
         return bool(self.changes)
+
+
+Run = Callable[[Callable[[WriteUnit], Outcome]], T]
+"""Has a function run in one writing transaction, as `Store.change` does, and returns what it likes."""
 
 
 class Preview(NamedTuple):
