@@ -139,15 +139,17 @@ def authorize(
     return _outcome(result, named=False)
 
 
-def authorize_caller(group: PolicyGroup, entities: EntityData, caller: str, action: str, resource: Uid) -> Outcome:
-    """Evaluate one request of a caller of the control plane, under policies for `roles.cedarschema`."""
+def authorize_caller(
+    group: PolicyGroup, entities: EntityData, schema: Schema, caller: str, action: str, resource: Uid
+) -> Outcome:
+    """Evaluate one request of a caller of the control plane; an action that the schema has not on that is an error."""
     request = {
         "principal": {"type": "Caller", "id": caller},
         "action": {"type": "Action", "id": action},
         "resource": {"type": resource.type, "id": resource.id},
         "context": {},
     }
-    return _outcome(cedarpy.is_authorized(request, group.handle, entities.handle), named=False)
+    return _outcome(cedarpy.is_authorized(request, group.handle, entities.handle, schema.handle), named=False)
 
 
 def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> Outcome:

@@ -117,5 +117,5 @@ def _governs(policies: PolicyGroup, kind: str) -> bool:
         {"uid": store._asdict(), "attrs": {}, "parents": []},
     ]
     known = Base("[]", roles_schema()).with_entities(json.dumps(entities))
-    outcomes = [authorize_caller(policies, known, "admin", action, store) for action in _GOVERNING]
+    outcomes = [authorize_caller(policies, known, roles_schema(), "admin", action, store) for action in _GOVERNING]
     return all(outcome.allowed and not outcome.errors for outcome in outcomes)

@@ -185,7 +185,7 @@ class RolePolicies:
         except ValueError as error:  # a name that Cedar refuses: nothing is known of it, so nothing is allowed
             return Permission(allowed=False, policies=(), errors=(str(error),))
         outcome = authorize_caller(
-            self._table.policies, entities, caller.id, action.value, Uid(resource.type, resource.id)
+            self._table.policies, entities, roles_schema(), caller.id, action.value, Uid(resource.type, resource.id)
         )
         return Permission(outcome.allowed and not outcome.errors, outcome.policies, outcome.errors)
 

@@ -37,7 +37,7 @@ ON = {
     "publish": "Item Catalog",
     "editRollout": "Item Catalog",
     "rollback": "Catalog",
-    "editRules": "Catalog",
+    "editRules": "Store",
     "apply": "Catalog",
     "preview": "Catalog",
     "editRoles": "Store",
@@ -197,6 +197,15 @@ def test_a_table_cannot_leave_scopes_out() -> None:
     roles = RolePolicies.parse('@id("all") permit (principal, action, resource);')
     narrowed = caller("admin", scope=Scope(customers=frozenset({"acme"})))
     assert not roles.allows(narrowed, Action.VIEW, Resource.customer_of("other")).allowed
+
+
+@pytest.mark.parametrize("type_", RESOURCES)
+@pytest.mark.parametrize("action", ON)
+def test_an_action_on_what_it_is_not_for_is_denied(action: str, type_: str) -> None:
+    """Even to an admin: nobody has said what that would be."""
+    found = ROLES.allows(caller("admin"), Action(action), RESOURCES[type_])
+    assert found.allowed is (type_ in ON[action].split())
+    assert bool(found.errors) is not found.allowed
 
 
 def test_an_error_in_a_policy_denies() -> None:
