@@ -67,7 +67,8 @@ class Sync:
     ) -> None:
         """Compose. `max_waiting`: so many requests may wait at once.
 
-        `lines_between_snapshots`: a snapshot that is more lines behind the end of the feed is made anew.
+        `lines_between_snapshots`: one that is more lines behind the end of the feed, and more than a quarter of the
+        customers, is made anew.
         """
         self._store, self._tail, self._heads = store, tail, heads
         self._snapshots, self._packs = snapshots, packs
@@ -137,7 +138,7 @@ class Sync:
         """Get the newest snapshot of all subjects, or a new one: a signed head and the manifest of its pages."""
         state = await self._state_reaching(0)
         offer = await run_in_threadpool(self._snapshots.newest)
-        if offer is None or state.head.position - offer.manifest.position > self._between:
+        if offer is None or self._is_outdated(offer, state):
             making = self._make(state.head.position)
             if offer is None:
                 offer = await asyncio.shield(making)
@@ -183,7 +184,7 @@ class Sync:
         state = await self._state_reaching(0)
         await run_in_threadpool(self._snapshots.remove_outdated)
         offer = await run_in_threadpool(self._snapshots.newest)
-        if offer is None or state.head.position - offer.manifest.position > self._between:
+        if offer is None or self._is_outdated(offer, state):
             offer = await asyncio.shield(self._make(state.head.position))
         return offer
 
@@ -195,6 +196,11 @@ class Sync:
             self._making = asyncio.create_task(run_in_threadpool(self._snapshots.make, position))
             self._making.add_done_callback(_log_failure)
         return self._making
+
+    def _is_outdated(self, offer: Offer, state: TailState) -> bool:
+        """Say whether a new snapshot is worth its making, which takes as long as there are customers."""
+        behind = state.head.position - offer.manifest.position
+        return behind > max(self._between, offer.manifest.customers // 4)
 
     def _state(self) -> TailState:
         if self._tail.state is None:

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.admin import serving
+from tests.publishing import CATALOG, Press, opened
+from tests.unit.control.catalog_server import problem
+from tiergate.control import drafts, features, gitops, items, publishing, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from tests.admin import Admin
+
+RULE = '@id("a")\nforbid (principal, action, resource == Feature::"movies");\n'
+
+
+class Api:
+    """A publisher's API, and clients of it."""
+
+    def __init__(self, press: Press, admin: Admin) -> None:
+        self.press = press
+        self._admin = admin
+
+    def ask(self, method: str, path: str, body: object = None, role: str = "admin", **headers: str) -> httpx.Response:
+        """Ask in a role; a body is written as JSON."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        content = None if body is None else msgspec.json.encode(body)
+        if content is not None:
+            sent["content-type"] = "application/json"
+        return self._admin.as_(role).request(method, path, content=content, headers=sent)
+
+    def draft(self, movies: int) -> None:
+        """Draft how many movies the plan `gold` gives."""
+        answer = self.ask("PUT", "/v1/items/gold/draft", {"entitlements": {"analytics": True, "movies": movies}})
+        assert answer.status_code in {200, 201}, answer.text
+
+    def audit(self) -> list[str]:
+        """The actions in the audit log."""
+        names = [it for row in self.press.rows()["audit"] for it in row if isinstance(it, str)]
+        return sorted(it for it in names if it.partition(".")[2] and " " not in it and '"' not in it)
+
+
+@pytest.fixture
+def api(sqlite_url: str) -> Iterator[Api]:
+    """The API on a store with a small catalog in force as publication 1."""
+    with opened(sqlite_url) as press:
+        press.apply()
+        publisher = press.publisher
+        endpoints = [
+            *features.endpoints(),
+            *items.endpoints(),
+            *drafts.endpoints(),
+            *publishing.endpoints(publisher),
+            *rules.endpoints(publisher),
+            *gitops.endpoints(publisher),
+        ]
+        with serving(press.store, endpoints) as admin:
+            yield Api(press, admin)
+
+
+def changed(answer: httpx.Response) -> list[tuple[str, str, str]]:
+    """What an answer says that changes."""
+    return [(it["kind"], it["id"], it["change"]) for it in answer.json()["changes"]]
+
+
+def test_publishing_answers_with_what_changed(api: Api) -> None:
+    """And where the publication is; the second time there is nothing to do."""
+    api.draft(60)
+    answer = api.ask("POST", "/v1/publish", {"note": "more movies"})
+    assert (answer.status_code, answer.headers["location"]) == (201, "/v1/publications/2")
+    assert changed(answer) == [("item", "gold", "changed")]
+    assert {"path": "versions/2/movies", "before": 50, "after": 60} in answer.json()["changes"][0]["details"]
+    again = api.ask("POST", "/v1/publish")
+    assert (again.status_code, again.json()["published"], again.json()["publication"]) == (200, False, 2)
+    shown = api.ask("GET", "/v1/publications/2").json()
+    assert (shown["note"], shown["author"], shown["changes"]) == ("more movies", "test/admin", answer.json()["changes"])
+
+
+def test_publishing_is_repeated_by_its_key(api: Api) -> None:
+    """The same request is answered alike, although nothing is pending any more."""
+    api.draft(60)
+    first, second = (api.ask("POST", "/v1/publish", {}, idempotency_key="k1") for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert (first.content, api.press.sequence) == (second.content, 2)
+
+
+def test_a_dry_run_has_no_effect(api: Api) -> None:
+    """It says what would change and what stands against it."""
+    api.draft(60)
+    answer = api.ask("POST", "/v1/publish", {"dry_run": True, "items": ["gold", "golden"]})
+    assert (answer.status_code, api.press.sequence) == (200, 1)
+    assert [(it["file"], it["code"]) for it in answer.json()["problems"]] == [("items/golden", "unknown-item")]
+    assert changed(api.ask("GET", "/v1/pending")) == [("item", "gold", "changed")]
+
+
+def test_what_cannot_be_published_is_told_with_its_places(api: Api) -> None:
+    """As a problem document."""
+    answer = api.ask("POST", "/v1/publish", {"items": ["golden"]})
+    said = answer.json()
+    assert (answer.status_code, said["type"]) == (422, "urn:tiergate:problem:invalid-files")
+    assert said["errors"][0]["code"] == "unknown-item"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "pointer"),
+    [
+        ({"audience": {"share": 100.001}}, "/rollout/audience/share"),
+        ({"audience": {"share": 1, "tag": "a"}}, "/rollout/audience"),
+        ({"audience": {"tag": "not a tag"}}, "/rollout/audience/tag"),
+        ({"audience": "somebody"}, "/rollout/audience"),
+        ({"from": "tomorrow"}, "/rollout/from"),
+    ],
+)
+def test_a_rollout_is_read_strictly(api: Api, rollout: dict[str, Any], pointer: str) -> None:
+    """What it means is never guessed."""
+    api.draft(60)
+    status, name, errors = problem(api.ask("POST", "/v1/publish", {"rollout": rollout}))
+    assert (status, name, [at for at, _ in errors]) == (422, "invalid-body", [pointer])
+
+
+def test_a_version_is_given_to_a_share_and_widened(api: Api) -> None:
+    """Narrowing it again needs `narrow`."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish", {"rollout": {"audience": {"share": 12.5}}})
+    path = "/v1/items/gold/rollouts"
+    shown = api.ask("GET", path)
+    assert shown.json() == {
+        "rollouts": [{"version": 1}, {"version": 2, "audience": {"share": 12.5}}],
+        "versions": [1, 2],
+    }
+    wider = api.ask("POST", path, {"version": 2, "audience": {"share": 50}}, if_match=shown.headers["etag"])
+    assert wider.status_code == 201
+    assert api.ask("POST", path, {"version": 2}, if_match=shown.headers["etag"]).status_code == 412
+    narrow = {"rollouts": [{"version": 1}, {"version": 2, "audience": {"share": 10}}]}
+    assert problem(api.ask("PUT", path, narrow))[:2] == (409, "rollout-narrowed")
+    assert api.ask("PUT", path, {**narrow, "narrow": True}).status_code == 201
+
+
+def test_rolling_back_says_to_what(api: Api) -> None:
+    """The list of publications tells the story, the latest first."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish")
+    preview = api.ask("POST", "/v1/publications/1/rollback", {"dry_run": True})
+    answer = api.ask("POST", "/v1/publications/1/rollback", {"note": "too many"})
+    assert (answer.status_code, answer.json()["revision"]) == (201, preview.json()["revision"])
+    first = api.ask("GET", "/v1/publications?limit=1").json()
+    assert [(it["publication"], it["rolled_back_to"]) for it in first["items"]] == [(3, 1)]
+    rest = api.ask("GET", f"/v1/publications?cursor={first['next']}").json()
+    assert ([it["publication"] for it in rest["items"]], rest["next"]) == ([2, 1], None)
+    assert api.ask("POST", "/v1/publications/9/rollback").status_code == 404
+    assert api.ask("GET", "/v1/publications/x").status_code == 404
+
+
+def test_a_feature_is_suspended_and_resumed(api: Api) -> None:
+    """Each by a publication of its own, in the audit log with its reason."""
+    path = "/v1/features/movies/suspensions"
+    answer = api.ask("POST", path, {"until": "2030-01-01T00:00:00Z", "reason": "outage"})
+    assert (answer.status_code, changed(answer)) == (201, [("feature", "movies", "changed")])
+    assert api.ask("GET", path).json()["items"] == [{"number": 1, "until": "2030-01-01T00:00:00Z", "reason": "outage"}]
+    assert api.ask("DELETE", f"{path}/2").status_code == 404
+    assert api.ask("DELETE", f"{path}/1").status_code == 201
+    assert (api.ask("GET", path).json()["items"], api.press.sequence) == ([], 3)
+    empty = {"from": "2030-01-01T00:00:00Z", "until": "2030-01-01T00:00:00Z"}
+    assert problem(api.ask("POST", path, empty)) == (422, "invalid-body", [("/until", "empty-period")])
+    assert {"feature.suspended", "feature.resumed"} <= set(api.audit())
+
+
+def test_rules_are_drafted_and_checked(api: Api) -> None:
+    """A file with problems is kept, and cannot be published."""
+    assert api.ask("PUT", "/v1/rules/policies/eu", {"text": "permit ("}).status_code == 201
+    assert api.ask("POST", "/v1/rules/check").json()["problems"][0]["file"] == "rules/eu.cedar"
+    assert api.ask("POST", "/v1/publish").status_code == 422
+    etag = api.ask("GET", "/v1/rules/policies/eu").headers["etag"]
+    assert api.ask("PUT", "/v1/rules/policies/eu", {"text": RULE}, if_match='"9"').status_code == 412
+    assert api.ask("PUT", "/v1/rules/policies/eu", {"text": RULE}, if_match=etag).status_code == 200
+    assert api.ask("POST", "/v1/rules/check").json()["problems"] == []
+    assert changed(api.ask("POST", "/v1/publish")) == [("rule", "policies/eu", "added")]
+    assert [(it["kind"], it["name"]) for it in api.ask("GET", "/v1/rules").json()["items"]] == [("policies", "eu")]
+    assert api.ask("DELETE", "/v1/rules/policies/eu").status_code == 204
+    assert changed(api.ask("POST", "/v1/publish")) == [("rule", "policies/eu", "removed")]
+    assert api.ask("PUT", "/v1/rules/verses/eu", {"text": RULE}).status_code == 404
+
+
+def test_a_publisher_publishes_no_rules(api: Api) -> None:
+    """Unasked they are left out, asked for they are refused; applying and rolling back likewise."""
+    api.ask("PUT", "/v1/rules/policies/eu", {"text": RULE})
+    api.draft(60)
+    assert changed(api.ask("POST", "/v1/publish", role="publisher")) == [("item", "gold", "changed")]
+    assert api.ask("POST", "/v1/publish", {"rules": ["policies/eu"]}, role="publisher").status_code == 403
+    assert api.ask("POST", "/v1/publish", {"roles": True}, role="publisher").status_code == 403
+    body = {"catalog": [{"name": "c.yaml", "text": CATALOG}], "rules": {"policies": {"eu": RULE}}}
+    assert api.ask("POST", "/v1/apply", body, role="publisher").status_code == 403
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert api.ask("POST", "/v1/publications/2/rollback", role="publisher").status_code == 403
+    assert api.ask("POST", "/v1/publications/2/rollback").status_code == 201
+
+
+def test_who_may_only_look_cannot_publish(api: Api) -> None:
+    """Neither for real nor on trial."""
+    for path in ("/v1/publish", "/v1/publications/1/rollback", "/v1/apply", "/v1/features/movies/suspensions"):
+        assert api.ask("POST", path, {}, role="analyst").status_code == 403
+
+
+def test_a_file_is_applied_and_exported(api: Api) -> None:
+    """What export answers, applied elsewhere, changes nothing here."""
+    text = CATALOG.replace("movies: 50", "movies: 55")
+    body = {"catalog": [{"name": "catalog.yaml", "text": text}]}
+    trial = api.ask("POST", "/v1/apply", {**body, "dry_run": True})
+    assert (trial.status_code, api.press.sequence) == (200, 1)
+    answer = api.ask("POST", "/v1/apply", body)
+    assert (answer.status_code, answer.json()["changes"]) == (201, trial.json()["changes"])
+    assert answer.json()["revision"] == trial.json()["revision"]
+    said = api.ask("GET", "/v1/export?rules=true").json()
+    assert "version: 2" in said["catalog"][0]["text"]
+    again = api.ask("POST", "/v1/apply", {"catalog": said["catalog"], "rules": said["rules"], "prune": True})
+    assert (again.status_code, again.json()["published"]) == (200, False)
+
+
+def test_a_catalog_is_applied_as_an_object(api: Api) -> None:
+    """Its problems have JSON Pointers; those of files have lines."""
+    catalog = {
+        "apiVersion": "tiergate/v1",
+        "features": [{"id": "movies", "type": "quantity"}],
+        "items": [{"id": "tiny", "kind": "plan", "entitlements": {"movie": 1}}],
+    }
+    status, name, errors = problem(api.ask("POST", "/v1/apply", {"catalog": catalog}))
+    assert (status, name) == (422, "invalid-body")
+    assert errors == [("/catalog/items/0/entitlements/movie", "unknown-feature")]
+    text = CATALOG.replace("movies: 50", "movie: 50")
+    answer = api.ask("POST", "/v1/apply", {"catalog": [{"name": "plans.yaml", "text": text}]})
+    assert [(it["file"], it["line"]) for it in answer.json()["errors"]] == [("plans.yaml", 8)]
+    catalog["items"] = []
+    assert api.ask("POST", "/v1/apply", {"catalog": catalog}).json()["published"] is False
