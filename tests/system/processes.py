@@ -31,11 +31,17 @@ PATIENCE = 60.0
 class Process:
     """A running sidecar."""
 
-    def __init__(self, *arguments: str | Path, environ: Mapping[str, str] | None = None, ports: bool = True) -> None:
+    def __init__(
+        self,
+        *arguments: str | Path,
+        environ: Mapping[str, str] | None = None,
+        ports: bool = True,
+        command: str = "sidecar",
+    ) -> None:
         free = ("--port", "0", "--probe-port", "0", "--probe-host", "127.0.0.1") if ports else ()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tiergate", "sidecar", *free, "--log-format", "json", *map(str, arguments)],
+            [sys.executable, "-m", "tiergate", command, *free, "--log-format", "json", *map(str, arguments)],
             env={**inherited, **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 import typer
 from typer.main import get_command
 
-from tiergate.cli import check, demo, explain, imports, lint, migrate, schema, sidecar, version
+from tiergate.cli import (
+    check,
+    control_plane_command,
+    demo,
+    explain,
+    imports,
+    keys,
+    lint,
+    migrate,
+    schema,
+    sidecar,
+    version,
+)
 from tiergate.cli import compile as compile_command
 from tiergate.cli.reports import report
 from tiergate.cli.terminal import let_go
@@ -30,11 +42,13 @@ for command in (
     compile_command,
     lint,
     sidecar,
+    control_plane_command,
     check,
     explain,
     imports,
     schema,
     migrate,
+    keys,
     demo,
     version,
 ):

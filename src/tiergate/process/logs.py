@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["configure_logs"]
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_CHATTY = ("uvicorn", "uvicorn.error", "watchfiles", "asyncio")
+_CHATTY = ("uvicorn", "uvicorn.error", "watchfiles", "asyncio", "alembic", "httpx", "httpcore", "sqlalchemy")
 
 
 def configure_logs(form: str, level: str) -> None:

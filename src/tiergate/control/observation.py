@@ -1,0 +1,144 @@
+"""What the control plane counts and logs of its requests, and how Prometheus reads it.
+
+INVARIANT (metrics are documented): every name here stands in docs/how-to/run-the-control-plane.md; a test compares.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from tiergate import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["CONTENT_TYPE", "Observed", "Requests", "exposition", "registry"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_OTHER: Final = "other"
+_READS: Final = frozenset({"GET", "HEAD"})
+
+_log = structlog.get_logger(__name__)
+
+
+class Requests:
+    """Counts of requests. Only the event loop's thread counts."""
+
+    def __init__(self) -> None:
+        self.answered: dict[tuple[str, str, int], int] = {}
+        self.durations: dict[str, list[int]] = {}
+        self.seconds: dict[str, float] = {}
+        self.open = 0
+
+    def add(self, group: str, method: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        key = (group, method, status)
+        self.answered[key] = self.answered.get(key, 0) + 1
+        buckets = self.durations.setdefault(group, [0] * (len(_BOUNDS) + 1))
+        buckets[next((place for place, bound in enumerate(_BOUNDS) if seconds <= bound), len(_BOUNDS))] += 1
+        self.seconds[group] = self.seconds.get(group, 0.0) + seconds
+
+
+class Observed:
+    """Counts and logs what an application answers."""
+
+    def __init__(self, app: ASGIApp, requests: Requests, paths: Iterable[str], logged: str) -> None:
+        """Observe `app`, whose routes have these paths. `logged`: `all`, `changes` or `none`, as the setting."""
+        self._app = app
+        self._requests = requests
+        self._groups = frozenset(_group(path) for path in paths)
+        self._logged = logged
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        status, request_id = 0, ""
+
+        async def observe(message: Message) -> None:
+            nonlocal status, request_id
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                request_id = next((value.decode() for name, value in message["headers"] if name == b"x-request-id"), "")
+            await send(message)
+
+        self._requests.open += 1
+        begun = time.perf_counter()
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            self._requests.open -= 1
+            seconds = time.perf_counter() - begun
+            group = _group(scope["path"])
+            if status:
+                method = scope["method"]
+                self._requests.add(group if group in self._groups else _OTHER, method, status, seconds)
+                if self._logged == "all" or (self._logged == "changes" and not (method in _READS and status < 400)):
+                    _log.info(
+                        "request",
+                        method=method,
+                        path=scope["path"],
+                        status=status,
+                        seconds=round(seconds, 6),
+                        request_id=request_id,
+                        client=(scope.get("client") or ("",))[0],
+                    )
+
+
+class _Collector(Collector):
+    def __init__(self, requests: Requests, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
+        self._requests, self._gauges = requests, gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, each time from the present counts."""
+        answered = CounterMetricFamily(
+            "tiergate_cp_requests", "Requests answered.", labels=["group", "method", "status"]
+        )
+        for (group, method, status), count in sorted(self._requests.answered.items()):
+            answered.add_metric([group, method, str(status)], count)
+        yield answered
+        durations = HistogramMetricFamily(
+            "tiergate_cp_request_duration_seconds", "From a request's head to the end of its answer.", labels=["group"]
+        )
+        for group, counts in sorted(self._requests.durations.items()):
+            total, buckets = 0, list[tuple[str, float]]()
+            for bound, count in zip((*map(repr, _BOUNDS), "+Inf"), counts, strict=True):
+                total += count
+                buckets.append((bound, total))
+            durations.add_metric([group], buckets, self._requests.seconds[group])
+        yield durations
+        yield GaugeMetricFamily("tiergate_cp_open_requests", "Requests under way.", value=self._requests.open)
+        yield InfoMetricFamily("tiergate_cp_build", "The version that runs.", value={"version": __version__})
+        for name, (words, value) in self._gauges().items():
+            yield GaugeMetricFamily(f"tiergate_cp_{name}", words, value=value)
+
+
+def registry(requests: Requests, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> CollectorRegistry:
+    """A registry of everything that this process tells: its own counts, and Python's and the system's."""
+    found = CollectorRegistry(auto_describe=False)
+    found.register(_Collector(requests, gauges))
+    ProcessCollector(registry=found)
+    PlatformCollector(registry=found)
+    GCCollector(registry=found)
+    return found
+
+
+def exposition(source: CollectorRegistry) -> bytes:
+    """Write what a registry holds in Prometheus's text format."""
+    return generate_latest(source)
+
+
+def _group(path: str) -> str:
+    """What a path is about: its first part, after the version of the API."""
+    parts = path.strip("/").split("/")
+    return parts[1] if parts[0] == "v1" and len(parts) > 1 else parts[0]

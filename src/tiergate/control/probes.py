@@ -1,0 +1,57 @@
+"""What those ask who run the control plane: `/livez`, `/readyz`, `/metrics`, and the description of the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tiergate.control.access import Endpoint, Open
+from tiergate.control.http import Answer
+from tiergate.control.observation import CONTENT_TYPE, exposition
+from tiergate.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import CollectorRegistry
+
+    from tiergate.control.http import AdminRequest
+    from tiergate.control.tail import Tail
+    from tiergate.model import Instant
+
+__all__ = ["Probes"]
+
+_SILENT_MS: Final = 15_000
+"""After so long without an answer of the database, others should be asked."""
+
+
+class Probes:
+    """Endpoints that tell nothing about any customer, and are open to whoever reaches the port."""
+
+    def __init__(self, tail: Tail, registry: CollectorRegistry, clock: Callable[[], Instant]) -> None:
+        self._tail, self._registry, self._clock = tail, registry, clock
+        self.draining = False
+
+    def endpoints(self) -> list[Endpoint]:
+        """All of them."""
+        return [
+            Endpoint("GET", "/livez", Open.ANYBODY, self.live),
+            Endpoint("GET", "/readyz", Open.ANYBODY, self.ready),
+            Endpoint("GET", "/metrics", Open.ANYBODY, self.metrics),
+        ]
+
+    async def live(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+        """Say that the process runs."""
+        return Answer.json({"status": "live"})
+
+    async def ready(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+        """Say whether requests can be served."""
+        if self.draining:
+            raise RequestError(503, "not ready", "a shutdown has begun")
+        state = self._tail.state
+        if state is None or (self._tail.failing and self._clock() - state.confirmed_at > _SILENT_MS):
+            raise RequestError(503, "not ready", "the database does not answer")
+        return Answer.json({"status": "ready"})
+
+    async def metrics(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+        """Tell all counts, for Prometheus."""
+        return Answer(200, exposition(self._registry), {"content-type": CONTENT_TYPE})

@@ -1,0 +1,258 @@
+"""The control plane's process: its parts put together, from settings to the last answer.
+
+What fails here fails before anything is served: settings, keys, the database's schema, the socket. It ends on SIGTERM
+or SIGINT: first `/readyz` turns, then those who wait for news are answered and requests under way are finished. A
+second signal ends it at once. SIGHUP has the certificate read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio.to_thread
+import structlog
+import uvloop
+
+from tiergate import __version__
+from tiergate.bundle import SigningKey
+from tiergate.control.app import admin_api, all_endpoints
+from tiergate.control.authentication import Authenticator, TokenReader, read_issuers
+from tiergate.control.background import keep_objects, keep_snapshots, keep_tidy, kept_going
+from tiergate.control.delivery import Sender
+from tiergate.control.destinations import Destinations
+from tiergate.control.dispatcher import Dispatcher
+from tiergate.control.heads import Heads
+from tiergate.control.object_store import Depot
+from tiergate.control.observation import Observed, Requests, registry
+from tiergate.control.packs import Packs
+from tiergate.control.probes import Probes
+from tiergate.control.roles import RolesInForce
+from tiergate.control.settings import TABLE
+from tiergate.control.snapshots import Snapshots
+from tiergate.control.sync import Sync
+from tiergate.control.tail import Tail
+from tiergate.errors import SettingsError
+from tiergate.process.listener import Listener
+from tiergate.process.logs import configure_logs
+from tiergate.process.settings import is_loopback
+from tiergate.process.sockets import bind_tcp, url_of
+from tiergate.publish.signer import Signer
+from tiergate.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from tiergate.control.settings import Settings
+
+__all__ = ["run", "signer_of"]
+
+_SECRET_MODE: Final = 0o600
+_PUBLIC_MODE: Final = 0o644
+_PRIVATE: Final = 0o077
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: a setting names what cannot be used.
+        ListenError: the address cannot be listened on.
+        StoreError: the database cannot be used, or its schema is not this release's.
+    """
+    configure_logs(settings.log_format, settings.log_level)
+    for name in TABLE.unknown_variables(os.environ):
+        _log.warning("a variable is no setting, and ignored", variable=name)
+    os.umask(_PRIVATE)  # a database on SQLite holds what customers have, and secrets of webhooks
+    with ExitStack() as opened:
+        plane = _ControlPlane(settings, opened)
+        uvloop.run(plane.serve())
+
+
+class _ControlPlane:
+    """Everything that one process consists of."""
+
+    def __init__(self, settings: Settings, opened: ExitStack) -> None:
+        """Open what can fail: the store, keys, sockets. `opened` closes it."""
+        self._settings = settings
+        destinations = _destinations(settings)
+        tokens = _tokens(settings)
+        self._sockets = bind_tcp(settings.host, settings.port)
+        for one in self._sockets:
+            opened.callback(one.close)
+        migrating = settings.migrate or settings.database.startswith("sqlite")
+        self._store = Store.open(settings.database, migrating=migrating)
+        opened.callback(self._store.close)
+        signer = signer_of(settings, self._store)
+        self._tail = Tail(self._store)
+        snapshots, packs = Snapshots(self._store), Packs(self._store)
+        self._depot = None if settings.object_store is None else Depot(settings.object_store, snapshots, packs)
+        self._sync = Sync(
+            self._store,
+            self._tail,
+            Heads(self._store.id, signer),
+            snapshots,
+            packs,
+            max_waiting=settings.max_waiting,
+            lines_between_snapshots=settings.snapshot_every,
+        )
+        self._requests = Requests()
+        self._probes = Probes(self._tail, registry(self._requests, self._gauges), self._store.clock)
+        self._sender = Sender(destinations)
+        in_force = RolesInForce(self._store)
+        endpoints = all_endpoints(
+            signer=signer,
+            store=self._store,
+            sync=self._sync,
+            destinations=destinations,
+            in_force=in_force,
+            probes=self._probes.endpoints(),
+        )
+        api = admin_api(self._store, endpoints, Authenticator(self._store, tokens).identify, in_force)
+        self._listener = Listener(
+            Observed(api, self._requests, [it.path for it in endpoints], settings.log_requests),
+            self._sockets,
+            keep_alive=settings.keep_alive,
+            shutdown_timeout=settings.shutdown_timeout,
+            certificate=_certificate(settings),
+        )
+        self._end = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Serve until a signal, then end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self._settings.threads
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(work) for work in self._background()]
+            serving = tasks.create_task(self._listener.run_until_end())
+            await self._listener.listening.wait()
+            _log.info("listening", version=__version__, api=self._address(), store=self._store.id)
+            waiting = tasks.create_task(self._say_ready())
+            await self._end.wait()
+            self._probes.draining = True
+            self._tail.end()
+            self._listener.end()
+            await serving
+            for task in (*background, waiting):
+                task.cancel()
+        await self._sender.close()
+        _log.info("ended")
+
+    def _background(self) -> list[Coroutine[Any, Any, None]]:
+        settings = self._settings
+        tidy = {"feed_days": settings.feed_retention, "history_days": settings.history_retention}
+        works = [
+            kept_going("tail", self._tail.run),
+            kept_going("webhooks", Dispatcher(self._store, self._sender).run),
+            kept_going("snapshots", lambda: keep_snapshots(self._sync)),
+            kept_going("retention", lambda: keep_tidy(self._store, **tidy)),  # type: ignore[arg-type]
+        ]
+        depot = self._depot
+        if depot is not None:
+            every = settings.object_store_every
+            works.append(
+                kept_going("objects", lambda: keep_objects(depot, self._sync, self._tail, self._store, every=every))
+            )
+        return works
+
+    async def _say_ready(self) -> None:
+        """Say once that the database answers."""
+        await self._tail.wait(lambda _: True, float("inf"))
+        state = self._tail.state
+        if state is not None:
+            _log.info("ready", position=state.head.position, publication=state.head.publication, api=self._address())
+
+    def _address(self) -> str:
+        addresses = " ".join(url_of(bound) for bound in self._sockets)
+        return addresses if self._settings.tls_cert is None else addresses.replace("http://", "https://")
+
+    def _gauges(self) -> Mapping[str, tuple[str, float]]:
+        found: dict[str, tuple[str, float]] = {
+            "waiting_readers": ("Requests that wait for news.", self._sync.waiting),
+            "feed_failing": ("1 where the database does not answer.", int(self._tail.failing)),
+        }
+        state = self._tail.state
+        if state is not None:
+            age = max(0, self._store.clock() - state.confirmed_at) / 1000
+            found["feed_position"] = ("The last position of the feed.", state.head.position)
+            found["feed_floor"] = ("The position after which the feed begins.", state.head.floor)
+            found["feed_confirmed_age_seconds"] = ("How long ago the database was asked.", age)
+            found["publication"] = ("The publication in force.", state.head.publication)
+        if self._depot is not None:
+            found["object_store_failing"] = ("1 where the object store cannot be written.", int(self._depot.failing))
+            found["object_store_put_timestamp_seconds"] = ("When it was last brought up to date.", self._depot.put_at)
+        return found
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        _log.info("ending", signal=number.name)
+        if self._end.is_set():
+            self._listener.force_exit = True
+        self._end.set()
+
+    def _on_hangup(self) -> None:
+        try:
+            self._listener.renew_certificate()
+        except OSError as error:
+            _log.error("the certificate cannot be read again, and stays", error=str(error))
+
+
+def signer_of(settings: Settings, store: Store) -> Signer:
+    """The keys that the settings name; on loopback with SQLite, one beside the database, made for a new store.
+
+    Raises:
+        SettingsError: there is none, or it cannot be read or written.
+    """
+    beside = store.database.engine.url.database if store.database.is_sqlite else None
+    if settings.signing_key_file or beside is None or not is_loopback(settings.host):
+        return Signer.read(settings.signing_key_file)
+    path = Path(beside).with_suffix(".signing-key.pem")
+    if not path.exists():
+        if store.read(lambda unit: unit.head().position):
+            raise SettingsError("signing-key-file", f"is required: the store has been signed for, and `{path}` is gone")
+        key = SigningKey.generate()
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET_MODE), "w") as file:
+                file.write(key.to_pem())
+                file.flush()
+                os.fsync(file.fileno())
+            path.with_suffix(".public.pem").write_text(key.verify_key.to_pem())
+            path.with_suffix(".public.pem").chmod(_PUBLIC_MODE)
+        except OSError as error:
+            raise SettingsError("signing-key-file", f"`{path}` cannot be written: {error.strerror}") from None
+        _log.info("made a key to sign with", file=str(path), sidecars_trust=str(path.with_suffix(".public.pem")))
+    return Signer.read([path])
+
+
+def _certificate(settings: Settings) -> tuple[Path, Path] | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    for name, path in (("tls-cert", settings.tls_cert), ("tls-key", settings.tls_key)):
+        if not path.is_file():
+            raise SettingsError(name, f"there is no file `{path}`")
+    return settings.tls_cert, settings.tls_key
+
+
+def _destinations(settings: Settings) -> Destinations:
+    try:
+        return Destinations(settings.webhook_network)
+    except ValueError as error:
+        raise SettingsError("webhook-network", str(error)) from None
+
+
+def _tokens(settings: Settings) -> TokenReader:
+    if settings.issuers_file is None:
+        return TokenReader([])
+    try:
+        text = settings.issuers_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError("issuers-file", f"`{settings.issuers_file}` cannot be read: {error}") from None
+    return TokenReader(read_issuers(text))

@@ -1,0 +1,71 @@
+"""How far back the feed goes: for sidecars that follow, and as the history of what customers had.
+
+The floor moves with time, but never beyond a snapshot that is offered, so that whoever is sent away finds one to go on
+from. What is below the floor is history: it stays for as long as history is kept, and of each customer the last entry
+before that, which says what holds at its beginning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import aliased
+
+from tiergate.store.feed import read_head
+from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow, IdempotencyRow, SnapshotRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from tiergate.model import Instant
+    from tiergate.store.unit import WriteUnit
+
+__all__ = ["drop_history", "drop_idempotency", "raise_floor"]
+
+_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
+_HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
+_SNAPSHOTS: Table = SnapshotRow.__table__  # type: ignore[attr-defined]
+_IDEMPOTENCY: Table = IdempotencyRow.__table__  # type: ignore[attr-defined]
+
+_AT_ONCE: Final = 5_000
+
+
+def raise_floor(unit: WriteUnit, before: Instant) -> int:
+    """Have the feed begin after the last entry before an instant, or at the oldest snapshot; return where it begins."""
+    head = read_head(unit.session, lock=True)
+    connection = unit.session.connection()
+    query = select(_FEED.c.position).where(_FEED.c.at < before).order_by(_FEED.c.at.desc(), _FEED.c.position.desc())
+    old = connection.execute(query.limit(1)).scalar_one_or_none()
+    snapshot = connection.execute(select(func.min(_SNAPSHOTS.c.position))).scalar_one_or_none()
+    floor = min(old or 0, snapshot or 0)
+    if floor <= head.floor:
+        return head.floor
+    connection.execute(update(_HEAD).where(_HEAD.c.key == ONLY_ROW).values(floor=floor))
+    return floor
+
+
+def drop_history(unit: WriteUnit, before: Instant) -> int:
+    """Remove some entries below the floor that say nothing of the time from `before` on; return how many."""
+    later = aliased(_FEED)
+    superseded = (
+        select(later.c.position)
+        .where(later.c.customer == _FEED.c.customer, later.c.position > _FEED.c.position, later.c.at <= before)
+        .exists()
+    )
+    query = (
+        select(_FEED.c.position)
+        .where(_FEED.c.at < before, _FEED.c.position <= unit.head().floor, _FEED.c.customer.is_(None) | superseded)
+        .order_by(_FEED.c.position)
+        .limit(_AT_ONCE)
+    )
+    connection = unit.session.connection()
+    positions = connection.execute(query).scalars().all()
+    if positions:
+        connection.execute(delete(_FEED).where(_FEED.c.position.in_(positions)))
+    return len(positions)
+
+
+def drop_idempotency(unit: WriteUnit, before: Instant) -> int:
+    """Forget the answers kept for requests sent again, from before an instant; return how many."""
+    return unit.session.connection().execute(delete(_IDEMPOTENCY).where(_IDEMPOTENCY.c.created_at < before)).rowcount
