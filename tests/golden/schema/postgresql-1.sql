@@ -9,14 +9,14 @@ CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
 CREATE TABLE public.api_key (
-    id character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
     name character varying NOT NULL,
-    secret_sha256 character varying NOT NULL,
+    secret_sha256 character varying NOT NULL COLLATE pg_catalog."C",
     roles text NOT NULL,
     actions text,
     customers text,
     created_at bigint NOT NULL,
-    created_by character varying NOT NULL,
+    created_by character varying NOT NULL COLLATE pg_catalog."C",
     expires_at bigint,
     revoked_at bigint,
     last_used_at bigint
@@ -24,16 +24,16 @@ CREATE TABLE public.api_key (
 CREATE TABLE public.audit (
     id bigint NOT NULL,
     at bigint NOT NULL,
-    actor character varying NOT NULL,
-    actor_kind character varying NOT NULL,
-    action character varying NOT NULL,
-    kind character varying NOT NULL,
-    resource character varying NOT NULL,
-    customer character varying,
+    actor character varying NOT NULL COLLATE pg_catalog."C",
+    actor_kind character varying NOT NULL COLLATE pg_catalog."C",
+    action character varying NOT NULL COLLATE pg_catalog."C",
+    kind character varying NOT NULL COLLATE pg_catalog."C",
+    resource character varying NOT NULL COLLATE pg_catalog."C",
+    customer character varying COLLATE pg_catalog."C",
     before text,
     after text,
     reason text NOT NULL,
-    request_id character varying NOT NULL,
+    request_id character varying NOT NULL COLLATE pg_catalog."C",
     redacted boolean NOT NULL
 );
 CREATE SEQUENCE public.audit_id_seq
@@ -44,17 +44,17 @@ CREATE SEQUENCE public.audit_id_seq
     CACHE 1;
 ALTER SEQUENCE public.audit_id_seq OWNED BY public.audit.id;
 CREATE TABLE public.blob (
-    sha256 character varying NOT NULL,
+    sha256 character varying NOT NULL COLLATE pg_catalog."C",
     content bytea NOT NULL,
     created_at bigint NOT NULL
 );
 CREATE TABLE public.bundle (
-    revision character varying NOT NULL,
+    revision character varying NOT NULL COLLATE pg_catalog."C",
     manifest bytea NOT NULL,
     created_at bigint NOT NULL
 );
 CREATE TABLE public.customer (
-    id character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
     tags text NOT NULL,
     attributes text NOT NULL,
@@ -63,15 +63,15 @@ CREATE TABLE public.customer (
     erased_at bigint
 );
 CREATE TABLE public.customer_tag (
-    tag character varying NOT NULL,
-    customer character varying NOT NULL
+    tag character varying NOT NULL COLLATE pg_catalog."C",
+    customer character varying NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE public.delivery (
-    id character varying NOT NULL,
-    webhook character varying NOT NULL,
-    type character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    webhook character varying NOT NULL COLLATE pg_catalog."C",
+    type character varying NOT NULL COLLATE pg_catalog."C",
     payload bytea NOT NULL,
-    status character varying NOT NULL,
+    status character varying NOT NULL COLLATE pg_catalog."C",
     attempts integer NOT NULL,
     due_at bigint NOT NULL,
     created_at bigint NOT NULL,
@@ -79,47 +79,40 @@ CREATE TABLE public.delivery (
     answer text NOT NULL
 );
 CREATE TABLE public.feature (
-    id character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
-    type character varying NOT NULL,
-    status character varying NOT NULL,
+    type character varying NOT NULL COLLATE pg_catalog."C",
+    status character varying NOT NULL COLLATE pg_catalog."C",
     name character varying NOT NULL,
     document text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL
 );
 CREATE TABLE public.feature_tag (
-    tag character varying NOT NULL,
-    feature character varying NOT NULL
+    tag character varying NOT NULL COLLATE pg_catalog."C",
+    feature character varying NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE public.feed (
     "position" bigint NOT NULL,
     at bigint NOT NULL,
-    customer character varying,
+    customer character varying COLLATE pg_catalog."C",
     publication bigint,
     line bytea NOT NULL,
-    digest character varying NOT NULL,
-    chain character varying NOT NULL,
+    digest character varying NOT NULL COLLATE pg_catalog."C",
+    chain character varying NOT NULL COLLATE pg_catalog."C",
     redacted boolean NOT NULL
 );
 CREATE TABLE public.feed_head (
     key integer NOT NULL,
     "position" bigint NOT NULL,
-    chain character varying NOT NULL,
+    chain character varying NOT NULL COLLATE pg_catalog."C",
     floor bigint NOT NULL,
     publication bigint NOT NULL
 );
-CREATE SEQUENCE public.feed_position_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-ALTER SEQUENCE public.feed_position_seq OWNED BY public.feed."position";
 CREATE TABLE public.held_item (
-    subscription character varying NOT NULL,
+    subscription character varying NOT NULL COLLATE pg_catalog."C",
     place integer NOT NULL,
-    item character varying NOT NULL,
+    item character varying NOT NULL COLLATE pg_catalog."C",
     quantity bigint NOT NULL,
     version bigint,
     added_at bigint,
@@ -127,106 +120,92 @@ CREATE TABLE public.held_item (
     until bigint NOT NULL
 );
 CREATE TABLE public.idempotency (
-    caller character varying NOT NULL,
-    key character varying NOT NULL,
-    request_sha256 character varying NOT NULL,
+    caller character varying NOT NULL COLLATE pg_catalog."C",
+    key character varying NOT NULL COLLATE pg_catalog."C",
+    request_sha256 character varying NOT NULL COLLATE pg_catalog."C",
     status integer NOT NULL,
     headers text NOT NULL,
     body bytea NOT NULL,
     created_at bigint NOT NULL
 );
 CREATE TABLE public.item (
-    id character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
-    kind character varying NOT NULL,
+    kind character varying NOT NULL COLLATE pg_catalog."C",
     name character varying NOT NULL,
     document text NOT NULL,
     rollouts text NOT NULL,
     draft text,
     newest bigint NOT NULL,
-    private_to character varying,
+    private_to character varying COLLATE pg_catalog."C",
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL
 );
 CREATE TABLE public.item_tag (
-    tag character varying NOT NULL,
-    item character varying NOT NULL
+    tag character varying NOT NULL COLLATE pg_catalog."C",
+    item character varying NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE public.item_version (
-    item character varying NOT NULL,
+    item character varying NOT NULL COLLATE pg_catalog."C",
     version bigint NOT NULL,
     entitlements text NOT NULL,
     publication bigint NOT NULL,
     published_at bigint NOT NULL
 );
 CREATE TABLE public.override (
-    holder_type character varying NOT NULL,
-    holder character varying NOT NULL,
-    id character varying NOT NULL,
+    holder_type character varying NOT NULL COLLATE pg_catalog."C",
+    holder character varying NOT NULL COLLATE pg_catalog."C",
+    id character varying NOT NULL COLLATE pg_catalog."C",
     place integer NOT NULL,
-    feature character varying NOT NULL,
-    mode character varying NOT NULL,
+    feature character varying NOT NULL COLLATE pg_catalog."C",
+    mode character varying NOT NULL COLLATE pg_catalog."C",
     value text,
     start bigint NOT NULL,
     until bigint NOT NULL,
-    author character varying NOT NULL,
+    author character varying NOT NULL COLLATE pg_catalog."C",
     reason text NOT NULL
 );
 CREATE TABLE public.policy_file (
-    kind character varying NOT NULL,
-    name character varying NOT NULL,
+    kind character varying NOT NULL COLLATE pg_catalog."C",
+    name character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
     text text NOT NULL,
     updated_at bigint NOT NULL
 );
 CREATE TABLE public.publication (
     sequence bigint NOT NULL,
-    revision character varying NOT NULL,
+    revision character varying NOT NULL COLLATE pg_catalog."C",
     "position" bigint NOT NULL,
     issued_at bigint NOT NULL,
     envelope bytea NOT NULL,
-    catalog character varying NOT NULL,
-    rules character varying NOT NULL,
-    roles character varying NOT NULL,
+    catalog character varying NOT NULL COLLATE pg_catalog."C",
+    rules character varying NOT NULL COLLATE pg_catalog."C",
+    roles character varying NOT NULL COLLATE pg_catalog."C",
     rolled_back_to bigint,
-    author character varying NOT NULL,
+    author character varying NOT NULL COLLATE pg_catalog."C",
     note text NOT NULL
 );
-CREATE SEQUENCE public.publication_sequence_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-ALTER SEQUENCE public.publication_sequence_seq OWNED BY public.publication.sequence;
 CREATE TABLE public.snapshot (
     "position" bigint NOT NULL,
-    manifest character varying NOT NULL,
+    manifest character varying NOT NULL COLLATE pg_catalog."C",
     created_at bigint NOT NULL
 );
-CREATE SEQUENCE public.snapshot_position_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-ALTER SEQUENCE public.snapshot_position_seq OWNED BY public.snapshot."position";
 CREATE TABLE public.store (
     key integer NOT NULL,
-    id character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
     created_at bigint NOT NULL,
     bootstrapped_at bigint
 );
 CREATE TABLE public.subject_record (
-    customer character varying NOT NULL,
+    customer character varying NOT NULL COLLATE pg_catalog."C",
     "position" bigint NOT NULL,
     record bytea NOT NULL
 );
 CREATE TABLE public.subscription (
-    id character varying NOT NULL,
-    customer character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    customer character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
-    status character varying NOT NULL,
+    status character varying NOT NULL COLLATE pg_catalog."C",
     start bigint,
     "end" bigint,
     trial_end bigint,
@@ -236,16 +215,16 @@ CREATE TABLE public.subscription (
     updated_at bigint NOT NULL
 );
 CREATE TABLE public.suspension (
-    holder_type character varying NOT NULL,
-    holder character varying NOT NULL,
+    holder_type character varying NOT NULL COLLATE pg_catalog."C",
+    holder character varying NOT NULL COLLATE pg_catalog."C",
     place integer NOT NULL,
-    feature character varying NOT NULL,
+    feature character varying NOT NULL COLLATE pg_catalog."C",
     start bigint NOT NULL,
     until bigint NOT NULL,
     reason text NOT NULL
 );
 CREATE TABLE public.webhook (
-    id character varying NOT NULL,
+    id character varying NOT NULL COLLATE pg_catalog."C",
     etag bigint NOT NULL,
     url text NOT NULL,
     events text NOT NULL,
@@ -257,9 +236,6 @@ CREATE TABLE public.webhook (
     updated_at bigint NOT NULL
 );
 ALTER TABLE ONLY public.audit ALTER COLUMN id SET DEFAULT nextval('public.audit_id_seq'::regclass);
-ALTER TABLE ONLY public.feed ALTER COLUMN "position" SET DEFAULT nextval('public.feed_position_seq'::regclass);
-ALTER TABLE ONLY public.publication ALTER COLUMN sequence SET DEFAULT nextval('public.publication_sequence_seq'::regclass);
-ALTER TABLE ONLY public.snapshot ALTER COLUMN "position" SET DEFAULT nextval('public.snapshot_position_seq'::regclass);
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 ALTER TABLE ONLY public.api_key
