@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from tiergate.cli import (
     check,
-    control_plane_command,
+    control_plane,
     demo,
     explain,
     imports,
@@ -42,7 +42,7 @@ for command in (
     compile_command,
     lint,
     sidecar,
-    control_plane_command,
+    control_plane,
     check,
     explain,
     imports,
