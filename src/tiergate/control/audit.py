@@ -1,4 +1,4 @@
-"""The audit log over HTTP: search, export, and the erasure of who a person was."""
+"""The audit log over HTTP: search and export."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import msgspec
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer
-from tiergate.errors import BodyError, BodyProblem, RequestError
+from tiergate.errors import RequestError
 from tiergate.model import format_instant, parse_instant
-from tiergate.store.audit import ERASED, AuditQuery, export_audit, redact_actor, search_audit
+from tiergate.store.audit import AuditQuery, export_audit, search_audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.control.http import AdminRequest
     from tiergate.model import Instant
-    from tiergate.store import WriteUnit
     from tiergate.store.audit import AuditEntry
 
 __all__ = ["endpoints"]
@@ -29,17 +28,12 @@ _BATCH: Final = 200
 _MAX_ID: Final = 2**62
 
 
-class _Erasure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    actor: str
-
-
 def endpoints() -> list[Endpoint]:
     """What there is about the audit log."""
     store = Resource.store()
     return [
         Endpoint("GET", "/v1/audit", Action.VIEW_AUDIT, search, store, query=_FILTERS, paged=True),
         Endpoint("GET", "/v1/audit/export", Action.VIEW_AUDIT, export, store, query=(*_FILTERS, "after")),
-        Endpoint("POST", "/v1/audit/erasures", Action.ERASE_CUSTOMER, erase_actor, store),
     ]
 
 
@@ -61,20 +55,6 @@ def export(request: AdminRequest) -> Answer:
     after = request.number("after", 0, least=0, most=_MAX_ID)
     entries = export_audit(request.store, _wanted(request), after)
     return Answer.stream(_lines(entries), "application/x-ndjson")
-
-
-def erase_actor(request: AdminRequest) -> Answer:
-    """Forget who a person was: its id is replaced wherever it stands as the author of something."""
-    actor = request.decode(_Erasure).actor
-    if not actor.strip() or actor == ERASED:
-        raise BodyError([BodyProblem("/actor", "wrong-value", "must be the id of a caller, as the log has it")])
-
-    def work(unit: WriteUnit) -> Answer:
-        count = redact_actor(unit, actor)
-        unit.audit("actor.erased", "actor", ERASED, after={"entries": count})
-        return Answer.json({"entries": count})
-
-    return request.change(work)
 
 
 def _wanted(request: AdminRequest) -> AuditQuery:

@@ -1,4 +1,4 @@
-"""The audit log: searched, exported, and redacted where a person's data must go. Writing it is the unit's.
+"""The audit log: searched and exported. Writing it is the unit's, taking a person's data out of it is `erasure`'s.
 
 The database itself refuses to change or delete an entry but for a redaction, which the entry says for ever.
 """
@@ -8,27 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, or_, select, text
 
 from tiergate.model import Instant
-from tiergate.store.tables import AuditRow, KeyRow, OverrideRow, PublicationRow
+from tiergate.store.tables import AuditRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import ColumnElement, Row, Select, Table
+    from sqlalchemy import Row, Select, Table
 
-    from tiergate.store.unit import ReadUnit, Store, WriteUnit
+    from tiergate.store.unit import ReadUnit, Store
 
-__all__ = ["ERASED", "AuditEntry", "AuditQuery", "export_audit", "redact_actor", "redact_customer", "search_audit"]
-
-ERASED: Final = "erased"
-"""What stands in place of whoever did something, once that must not be known any more."""
+__all__ = ["AuditEntry", "AuditQuery", "export_audit", "search_audit"]
 
 _AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
-_KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 1000
 
 
@@ -88,36 +82,6 @@ def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[Audit
         after = found[-1].id
 
 
-def redact_customer(unit: WriteUnit, customer: str) -> int:
-    """Take what was before and after, and why, out of all entries about a customer; return how many these are."""
-    values = {"before": None, "after": None, "reason": "", "redacted": True}
-    changed = update(_AUDIT).where(_AUDIT.c.customer == customer).values(**values)
-    return unit.session.connection().execute(changed).rowcount
-
-
-def redact_actor(unit: WriteUnit, actor: str) -> int:
-    """Forget who a person was that changed things; return how many entries of the log named it.
-
-    Also where it stands as the author of overrides and publications, and as the maker of keys.
-    """
-    connection = unit.session.connection()
-    quoted, erased = msgspec.json.encode(actor).decode(), msgspec.json.encode(ERASED).decode()
-    named = or_(_AUDIT.c.actor == actor, *(_holds(column, quoted) for column in (_AUDIT.c.before, _AUDIT.c.after)))
-    count = connection.execute(select(func.count()).select_from(_AUDIT).where(named)).scalar_one()
-    changed = update(_AUDIT).where(named)
-    values = {
-        "before": func.replace(_AUDIT.c.before, quoted, erased),
-        "after": func.replace(_AUDIT.c.after, quoted, erased),
-        "redacted": True,
-    }
-    connection.execute(changed.where(_AUDIT.c.actor != actor).values(**values))
-    connection.execute(changed.where(_AUDIT.c.actor == actor).values(**values, actor=ERASED, reason=""))
-    connection.execute(update(_KEYS).where(_KEYS.c.created_by == actor).values(created_by=ERASED))
-    connection.execute(update(_OVERRIDES).where(_OVERRIDES.c.author == actor).values(author=ERASED))
-    connection.execute(update(_PUBLICATIONS).where(_PUBLICATIONS.c.author == actor).values(author=ERASED))
-    return int(count)
-
-
 def _selected(wanted: AuditQuery) -> Select[Any]:
     query = select(_AUDIT)
     for name in ("actor", "action", "kind", "resource", "customer", "request_id"):
@@ -130,15 +94,8 @@ def _selected(wanted: AuditQuery) -> Select[Any]:
         query = query.where(_AUDIT.c.at < wanted.until)
     if wanted.text:
         columns = (_AUDIT.c.before, _AUDIT.c.after, _AUDIT.c.reason, _AUDIT.c.resource)
-        query = query.where(or_(*(_holds(column, wanted.text, fold=True) for column in columns)))
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
     return query
-
-
-def _holds(column: ColumnElement[Any], part: str, *, fold: bool = False) -> ColumnElement[bool]:
-    """A column that holds a text; `fold`: in letters of either case."""
-    if fold:
-        return column.icontains(part, autoescape=True)
-    return column.contains(part, autoescape=True)
 
 
 def _end(store: Store) -> int:

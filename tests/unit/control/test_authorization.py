@@ -47,7 +47,7 @@ ON = {
     "sync": "Store",
     "reportUsage": "Store",
     "editCustomer": "Customer",
-    "eraseCustomer": "Customer Store",
+    "eraseCustomer": "Customer",
     "editSubscription": "Subscription",
     "pinVersion": "Subscription",
     "override": "Customer Subscription",
