@@ -8,14 +8,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tiergate.errors import RequestError, SettingsError, SyncError
+from tiergate.errors import PublishError, RequestError, SettingsError, SyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import httpx
 
-__all__ = ["ControlPlane", "ControlPlaneUrl", "KeyFile"]
+    from tiergate.model import Problem
+
+__all__ = ["DEFAULT_URL", "ControlPlane", "ControlPlaneUrl", "KeyFile", "problems_of"]
 
 ControlPlaneUrl = Annotated[
     str,
@@ -59,7 +61,8 @@ class ControlPlane:
         """Ask once, and give the answer's JSON; none where it has no body.
 
         Raises:
-            RequestError: the control plane refuses it, and says why.
+            PublishError: the control plane finds problems in files.
+            RequestError: it refuses it, and says why.
             SyncError: it does not answer, or cannot.
         """
         import httpx
@@ -92,10 +95,22 @@ class ControlPlane:
             cursor = {"cursor": page["next"]}
 
 
-def _error(url: str, answer: httpx.Response) -> RequestError | SyncError:
+def problems_of(said: Iterable[dict[str, Any]]) -> list[Problem]:
+    """Problems in files, or places of the store, as the control plane says them."""
+    from tiergate.model import Problem
+
+    return [
+        Problem(one["file"], one.get("line") or 0, one.get("column") or 0, one["code"], one["detail"]) for one in said
+    ]
+
+
+def _error(url: str, answer: httpx.Response) -> PublishError | RequestError | SyncError:
     try:
         problem = answer.json()
         title, detail = str(problem["title"]), str(problem["detail"])
+        placed = [one for one in problem.get("errors", []) if one.get("file")]
+        if placed:
+            return PublishError(problems_of(placed))
         errors = [
             f"{one.get('pointer') or one.get('file') or ''}: {one['detail']}" for one in problem.get("errors", [])
         ]

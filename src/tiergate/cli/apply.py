@@ -1,0 +1,64 @@
+"""`tiergate apply`: what catalog files say becomes what the control plane has published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiergate.cli.changes import DryRun, Note
+from tiergate.cli.options import AsJson, RulesFolder
+from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def apply(
+    *,
+    file: Annotated[
+        list[Path],
+        typer.Option(
+            "--file", "-f", metavar="CATALOG", help="A catalog file, or a folder of them; may be given several times."
+        ),
+    ],
+    key_file: KeyFile,
+    control_plane: ControlPlaneUrl = DEFAULT_URL,
+    rules: RulesFolder = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what is published and not in the files, but for private items.")
+    ] = False,
+    dry_run: DryRun = False,
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Publish what catalog files say, and tell what that changes. Once more changes nothing.
+
+    What the files do not name stays as it is, unless `--prune` is given. Versions that the files write are kept with
+    their numbers; one that was published can never say something else.
+    """
+    from tiergate.catalog import load_catalog, read_rules
+    from tiergate.catalog.files import expand_paths
+    from tiergate.catalog.loader import CATALOG_ENDINGS
+    from tiergate.catalog.reports import ProblemLog
+    from tiergate.cli.changes import tell
+    from tiergate.cli.remote import ControlPlane
+    from tiergate.cli.terminal import working
+
+    load_catalog(file)  # what is wrong with the files shows without a control plane
+    paths = expand_paths(file, CATALOG_ENDINGS, ProblemLog())
+    body: dict[str, object] = {
+        "catalog": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in paths],
+        "prune": prune,
+        "dry_run": dry_run,
+        "note": note,
+    }
+    if rules is not None:
+        found = read_rules(rules)
+        body["rules"] = {"policies": found.policies, "schemas": found.schemas, "entities": found.entities}
+    with working("applying"):
+        said = ControlPlane(control_plane, key_file).ask("POST", "/v1/apply", body=body)
+    tell(said, dry_run=dry_run, as_json=as_json)
