@@ -41,13 +41,16 @@ force allowed the endpoint's action, but for endpoints that say `Open`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import re
+import tempfile
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -105,7 +108,8 @@ class Endpoint:
     """A route: what is asked how, what kind of operation it is, on what, and who answers.
 
     `query`: the parameters that it knows; `paged`: `limit` and `cursor` too. `max_body` in bytes; `media_types` of
-    a body that is not empty.
+    a body that is not empty. `spooled`: the body is not held in memory, but written to a file, `AdminRequest.spool`,
+    which is gone after the answer.
     """
 
     method: str
@@ -117,6 +121,7 @@ class Endpoint:
     paged: bool = False
     max_body: int = _MAX_BODY
     media_types: tuple[str, ...] = JSON
+    spooled: bool = False
 
     def __post_init__(self) -> None:
         """See that it is whole.
@@ -193,18 +198,24 @@ class AdminApi:
         if isinstance(endpoint.action, Action) and isinstance(endpoint.resource, Resource):
             # before anything of the body is read
             enforce(caller, endpoint.action, endpoint.resource, allows(endpoint.action, endpoint.resource))
-        request = AdminRequest(
-            method=http.method,
-            path=http.scope["path"],
-            params=params,
-            query=_query(http, endpoint),
-            headers=_headers(http),
-            body=await _body(http, endpoint),
-            caller=caller,
-            request_id=request_id,
-            store=self._store,
-            allows=allows,
-        )
+        with tempfile.NamedTemporaryFile(suffix=".ndjson") if endpoint.spooled else contextlib.nullcontext() as spool:
+            request = AdminRequest(
+                method=http.method,
+                path=http.scope["path"],
+                params=params,
+                query=_query(http, endpoint),
+                headers=_headers(http),
+                body=await _body(http, endpoint, spool),
+                caller=caller,
+                request_id=request_id,
+                store=self._store,
+                allows=allows,
+                spool=None if spool is None else Path(spool.name),
+            )
+            return await self._handle(http, endpoint, request)
+
+    @staticmethod
+    async def _handle(http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
         if isinstance(endpoint.action, Action) and callable(endpoint.resource):
             request.require(endpoint.action, await run_in_threadpool(endpoint.resource, request))
         answer: object
@@ -310,18 +321,23 @@ def _headers(http: Request) -> Mapping[str, str]:
     return found
 
 
-async def _body(http: Request, endpoint: Endpoint) -> bytes:
+async def _body(http: Request, endpoint: Endpoint, spool: IO[bytes] | None = None) -> bytes:
+    """Read the body, into memory or `spool`, in which case nothing is left to return."""
     most = 0 if endpoint.method in _BODILESS else endpoint.max_body
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
+        async with asyncio.timeout(_BODY_TIMEOUT) as limit:
             async for part in http.stream():
                 size += len(part)
                 if size > most:
                     said = f"a body may have {most} bytes at most" if most else "this takes no body"
                     raise RequestError(413, "content too large", said)
-                parts.append(part)
+                if spool is None:
+                    parts.append(part)
+                else:
+                    await run_in_threadpool(spool.write, part)
+                    limit.reschedule(asyncio.get_running_loop().time() + _BODY_TIMEOUT)  # large ones take their time
     except TimeoutError:
         detail = f"the body did not arrive within {_BODY_TIMEOUT:g} seconds"
         raise RequestError(408, "request timeout", detail) from None
@@ -330,6 +346,8 @@ async def _body(http: Request, endpoint: Endpoint) -> bytes:
         if len(types) != 1 or types[0].partition(";")[0].strip().lower() not in endpoint.media_types:
             wanted = " or ".join(f"`{it}`" for it in endpoint.media_types)
             raise RequestError(415, "unsupported media type", f"the header `Content-Type` must be {wanted}")
+    if spool is not None:
+        spool.flush()
     body = b"".join(parts)
     if _NUL.search(body):  # PostgreSQL keeps no such text, and nothing here is called so
         raise BodyError([BodyProblem("", "bad-character", "has the character U+0000, which no text has")])

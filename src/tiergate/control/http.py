@@ -23,6 +23,7 @@ from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tiergate.control.authorization import Action, Caller, Permission, Resource
     from tiergate.store import ReadUnit, Store, WriteUnit
@@ -84,7 +85,8 @@ class AdminRequest:
     """A request of a caller who may do what the endpoint's action says.
 
     `params` are the parts of the path, `query` the parameters, each once. `reason` is why, in the caller's words, for
-    the audit log: the header `Tiergate-Reason`, percent-encoded where it is not ASCII.
+    the audit log: the header `Tiergate-Reason`, percent-encoded where it is not ASCII. `spool` is the file that holds
+    the body, where the endpoint says so.
     """
 
     def __init__(  # noqa: PLR0913 - made in one place
@@ -100,6 +102,7 @@ class AdminRequest:
         request_id: str,
         store: Store,
         allows: Callable[[Action, Resource], Permission],
+        spool: Path | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -110,6 +113,7 @@ class AdminRequest:
         self.caller = caller
         self.request_id = request_id
         self.store = store
+        self.spool = spool
         self._allows = allows
 
     # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────────
