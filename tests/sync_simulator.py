@@ -49,8 +49,9 @@ class Simulator:
         self.asked: list[str] = []
         self.page_size = 2
         self.url = ""
-        self.unheld = threading.Event()
+        self.unheld = threading.Event()  # unless it is set, what is said of a subject stays on its way
         self.unheld.set()
+        self.stated = threading.Event()  # something was said of a subject
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event | None = None
         self._snapshot_pages: dict[str, bytes] = {}
@@ -102,7 +103,8 @@ class Simulator:
             Route("/v1/sync/bundles/{revision}", self._bundle),
             Route("/v1/sync/subjects/{kind}/{id}", self._subject),
         ]
-        listener = socket.socket()
+        # Only of what says that it is TCP does asyncio turn off that small writes wait for each other.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         config = uvicorn.Config(Starlette(routes=routes), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
@@ -167,7 +169,6 @@ class Simulator:
         return self._reply(request, Response(pack(*found, None if have is None else have[0])))
 
     async def _subject(self, request: Request) -> Response:
-        await asyncio.to_thread(self.unheld.wait, 10)
         kind, id_ = request.path_params["kind"].removesuffix("s"), request.path_params["id"]
         record = self._find(kind, id_)
         statement = SubjectStatement(
@@ -178,7 +179,10 @@ class Simulator:
             id=id_,
             record=record,
         )
-        return self._reply(request, Response(signed(statement, self.feed.keys)))
+        answer = self._reply(request, Response(signed(statement, self.feed.keys)))
+        self.stated.set()
+        await asyncio.to_thread(self.unheld.wait, 10)
+        return answer
 
     def _find(self, kind: str, id_: str) -> SubjectRecord | None:
         if kind == "customer":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from tiergate.errors import SettingsError
@@ -32,6 +33,7 @@ def sync_of(settings: Settings, root: Path, state: State, limits: CacheLimits) -
     if found.control_plane is None:
         raise SettingsError("control-plane", "is required: the `key-file` does not name one")
     check_url(found.control_plane, insecure=settings.insecure)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request
     control = ControlPlane(found.control_plane, settings.key_file)
     objects = None
     if settings.object_store is not None:

@@ -210,10 +210,13 @@ class Sync:
         whole = self.on_demand is None
         snapshot = await bootstrap(path, trust, self._depots, self._state.clock(), with_subjects=whole)
         trust = trust.at(snapshot.cursor)
-        self._candidate = await asyncio.to_thread(Holding, path, trust, asyncio.get_running_loop())
+        candidate = await asyncio.to_thread(Holding, path, trust, asyncio.get_running_loop())
+        self._candidate = candidate
         self._rebuild = False
         self._latest = snapshot.head.latest
-        await self._promote(self._candidate)
+        await self._promote(candidate)
+        if self._held is candidate:
+            self._report.succeed(self._state.clock())
 
     async def _promote(self, candidate: Holding) -> None:
         """Put a candidate in force once it is no older than what was; else let it follow the feed for a while."""

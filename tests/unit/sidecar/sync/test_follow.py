@@ -1,27 +1,47 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from tests.following import BETTER, files
+import pytest
+
+from tests.following import BETTER, Follow, files
+from tests.signing import NOW, Feed, key
+from tests.sync_simulator import Simulator
+from tiergate.bundle import Head, head_line
+from tiergate.bundle.chain import read_head_line
+from tiergate.bundle.envelope import read_payload, sign
+from tiergate.bundle.statements import payload_type
+from tiergate.model import FOREVER, SubjectType
 
 if TYPE_CHECKING:
-    from tests.following import Follow
-    from tests.sync_simulator import Simulator
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+
+def run(scenario: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a scenario to its end."""
+    asyncio.run(scenario())
+
+
+# ── what a store says is in force ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_new_sidecar_begins_with_a_snapshot(follow: Follow) -> None:
-    """Everything that the store has is in force."""
+    """Everything that the store has is in force, by pages."""
 
     async def scenario() -> None:
         async with follow() as sidecar:
             await sidecar.at(4)
-            assert (sidecar.limit("acme"), sidecar.limit("beta")) == (50, 30)
+            assert [sidecar.limit(customer) for customer in ("acme", "beta", "nobody")] == [50, 30, 0]
+            assert sidecar.decide("sub-beta", type_=SubjectType.SUBSCRIPTION).entitlement.value == 30
             assert sidecar.publication == 1
             status = sidecar.report.status
-            assert (status.customers, status.subscriptions, status.lag) == (3, 3, 0)
+            assert (status.mode, status.customers, status.subscriptions, status.lag) == ("sync", 3, 3, 0)
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_a_change_is_in_force_at_once(follow: Follow, simulator: Simulator) -> None:
@@ -30,7 +50,7 @@ def test_a_change_is_in_force_at_once(follow: Follow, simulator: Simulator) -> N
     async def scenario() -> None:
         async with follow() as sidecar:
             await sidecar.at(4)
-            assert sidecar.limit("acme") == 50
+            assert (sidecar.limit("acme"), sidecar.limit("beta"), sidecar.limit("dent")) == (50, 30, 0)
             simulator.put("acme", "silver")
             simulator.put("dent")
             await sidecar.at(simulator.put("beta", None))
@@ -38,17 +58,473 @@ def test_a_change_is_in_force_at_once(follow: Follow, simulator: Simulator) -> N
             assert sidecar.decide("beta").reason == "unknown_subject"
             assert sidecar.report.status.customers == 3
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_a_publication_is_in_force_at_once(follow: Follow, simulator: Simulator) -> None:
-    """Only its files that differ are fetched."""
+    """And the generation is another one, so that everything remembered is forgotten."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            revision = simulator.publish(files(BETTER))
+            await sidecar.at(5)
+            current = sidecar.state.current
+            assert current is not None
+            assert (current.number, current.publication, current.revision) == (2, 2, revision)
+            assert sidecar.limit("acme") == 20
+
+    run(scenario)
+
+
+def test_a_rollback_is_a_publication_like_any_other(follow: Follow, simulator: Simulator) -> None:
+    """The bundle before is still kept, and not fetched again."""
 
     async def scenario() -> None:
         async with follow() as sidecar:
             await sidecar.at(4)
             simulator.publish(files(BETTER))
             await sidecar.at(5)
+            asked = sum(path.startswith("bundles/") for path in simulator.asked)
+            simulator.publish(files())
+            await sidecar.at(6)
+            assert (sidecar.publication, sidecar.limit("acme")) == (3, 50)
+            assert sum(path.startswith("bundles/") for path in simulator.asked) == asked
+
+    run(scenario)
+
+
+def test_who_comes_late_takes_the_last_of_several_publications(follow: Follow, simulator: Simulator) -> None:
+    """Bundles in between may be gone from the store."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        skipped = simulator.publish(files(BETTER))
+        simulator.put("acme", "silver")
+        simulator.publish(files())
+        del simulator.bundles[skipped]
+        simulator.put("dent")
+        async with follow() as sidecar:
+            await sidecar.at(8)
+            assert (sidecar.publication, sidecar.limit("acme"), sidecar.limit("dent")) == (3, 30, 50)
+
+    run(scenario)
+
+
+def test_a_store_without_a_publication_is_waited_for(tmp_path: Path) -> None:
+    """Nothing can be decided until there is one; then everything can."""
+    simulator = Simulator()
+    simulator.put("acme")
+
+    async def scenario() -> None:
+        async with Follow(simulator, tmp_path)() as sidecar:
+            await sidecar.at(1)
+            assert not sidecar.state.ready
+            simulator.publish(files())
+            await sidecar.at(2)
+            assert sidecar.limit("acme") == 50
+
+    with simulator.serve():
+        run(scenario)
+
+
+# ── staleness ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_staleness_counts_from_what_was_signed(follow: Follow, simulator: Simulator) -> None:
+    """Not from when it came: a minute after the head was issued, by these rules."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            assert sidecar.state.stale_at == NOW + 60_000
+            simulator.feed.now = NOW + 5_000
+            await sidecar.at(simulator.put("dent"))
+            assert sidecar.state.stale_at == NOW + 65_000
+
+    run(scenario)
+
+
+def test_a_frozen_feed_shows(follow: Follow, simulator: Simulator) -> None:
+    """Whoever answers with the same signed page forever keeps nothing fresh."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            frozen = simulator.feed.page(4)
+            simulator.tamper = lambda path, body: frozen if path == "changes" else body
+            simulator.feed.now = NOW + 50_000
+            simulator.put("dent")
+            seen = len(simulator.asked)
+            await sidecar.until(lambda: len(simulator.asked) > seen + 2)
+            assert sidecar.state.stale_at == NOW + 60_000
+            assert sidecar.decide("dent").reason == "unknown_subject"
+
+    run(scenario)
+
+
+# ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_restart_serves_from_disk_without_the_control_plane(follow: Follow, simulator: Simulator) -> None:
+    """At once, with what was in force last, and says how old that is."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            simulator.put("acme", "silver")
+            simulator.publish(files(BETTER))
+            await sidecar.at(6)
+        async with follow("http://127.0.0.1:9") as sidecar:
+            await sidecar.at(6)
+            assert (sidecar.publication, sidecar.limit("acme")) == (2, 30)
+            assert sidecar.state.stale_at == NOW + 60_000
+            await sidecar.failed("no answer")
+            assert sidecar.limit("acme") == 30
+
+    run(scenario)
+
+
+def test_a_restart_goes_on_where_it_was(follow: Follow, simulator: Simulator) -> None:
+    """Without another snapshot."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        simulator.put("dent")
+        simulator.asked.clear()
+        async with follow() as sidecar:
+            await sidecar.at(5)
+            assert sidecar.limit("dent") == 50
+        assert set(simulator.asked) == {"changes"}
+
+    run(scenario)
+
+
+def test_the_replica_is_for_nobody_else(follow: Follow) -> None:
+    """Its file and what belongs to it can be read by its owner alone."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            found = list((follow.folder / "sync").glob("*.sqlite*"))
+            assert found
+            assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
+
+    run(scenario)
+
+
+def replica_of(folder: Path) -> Path:
+    """The one replica of a sidecar."""
+    (path,) = (folder / "sync").glob("*.sqlite")
+    return path
+
+
+def spoil(folder: Path, *statements: str) -> None:
+    """Change the replica behind the sidecar's back."""
+    with closing(sqlite3.connect(replica_of(folder))) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def test_a_torn_record_is_healed_from_a_snapshot(follow: Follow, simulator: Simulator) -> None:
+    """It denies while it is torn, everything else is served, and a new replica takes its place by itself."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            spoil(follow.folder, "UPDATE customers SET record = x'00' WHERE id = 'acme'")
+            await sidecar.at(simulator.put("dent"))
+            assert sidecar.decide("acme").reason == "evaluation_error"
+            assert sidecar.limit("dent") == 50
+            await sidecar.until(lambda: sidecar.state.current is not None and sidecar.state.current.number == 2)
+            assert sidecar.limit("acme") == 50
+            assert replica_of(follow.folder).name == "2.sqlite"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE meta SET value = 99 WHERE key = 'format'",
+        "DELETE FROM meta WHERE key = 'cursor'",
+        "UPDATE meta SET value = x'00' WHERE key = 'head'",
+        "UPDATE meta SET value = 'elsewhere' WHERE key = 'store'",
+        "DELETE FROM blobs",
+        "DELETE FROM manifests",
+        "DROP TABLE meta",
+    ],
+)
+def test_a_torn_replica_is_built_anew_at_the_start(follow: Follow, statement: str) -> None:
+    """Whatever is wrong with it; nobody has to remove a file."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        spoil(follow.folder, statement)
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            assert sidecar.limit("acme") == 50
+
+    run(scenario)
+
+
+def test_a_file_that_is_no_database_is_built_anew(follow: Follow) -> None:
+    """A disk that lost its mind is no reason to stay down."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        replica_of(follow.folder).write_bytes(b"hello" * 1000)
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            assert sidecar.limit("acme") == 50
+
+    run(scenario)
+
+
+def test_a_lost_replica_does_not_let_an_older_publication_in(follow: Follow, simulator: Simulator) -> None:
+    """What was in force once is on record apart from the replica."""
+    old = Feed()
+    old.lines = list(simulator.feed.lines)
+    old.records = dict(simulator.feed.records)
+    old._in_force = list(simulator.feed._in_force)
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            simulator.publish(files(BETTER))
+            await sidecar.at(5)
+        replica_of(follow.folder).unlink()
+        new, simulator.feed = simulator.feed, old
+        async with follow() as sidecar:
+            await sidecar.failed("rollback")
+            assert not sidecar.state.ready
+            simulator.feed = new
+            await sidecar.at(5)
+            assert sidecar.publication == 2
+
+    run(scenario)
+
+
+# ── another store, other keys ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_store_is_pinned_across_restarts(follow: Follow, simulator: Simulator) -> None:
+    """Another store with the same key is refused, and what is on disk goes on serving."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        simulator.feed.store = "elsewhere"
+        simulator.put("dent")
+        async with follow() as sidecar:
+            await sidecar.failed("other_store")
+            assert sidecar.limit("acme") == 50
+
+    run(scenario)
+
+
+def test_a_configured_store_takes_the_place_of_the_one_before(follow: Follow) -> None:
+    """Who says another store id means it: nothing of the former store is served."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        follow.store = "elsewhere"
+        async with follow() as sidecar:
+            await sidecar.failed("other_store")
+            assert sidecar.state.stale_at == FOREVER
+            assert not sidecar.state.ready
+
+    run(scenario)
+
+
+def test_keys_can_be_exchanged(follow: Follow, simulator: Simulator) -> None:
+    """First both are trusted, then the store signs with the new one, then the old one is not trusted any more."""
+    new = key("new")
+
+    async def scenario() -> None:
+        follow.keys = (key(), new)
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            simulator.feed.keys = (new,)
+            await sidecar.at(simulator.put("dent"))
+        follow.keys = (new,)
+        async with follow() as sidecar:
+            await sidecar.at(simulator.put("acme", "silver"))
+            assert (sidecar.limit("acme"), sidecar.limit("beta")) == (30, 30)
+
+    run(scenario)
+
+
+def test_what_a_key_vouched_for_that_is_not_trusted_any_more_is_not_served(follow: Follow) -> None:
+    """A key that leaked is taken away, and with it what stands on disk."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        follow.keys = (key("other"),)
+        async with follow() as sidecar:
+            await sidecar.failed("unknown_key")
+            assert not sidecar.state.ready
+
+    run(scenario)
+
+
+# ── a feed that does not go on ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who_was_away_too_long_begins_anew_beside_what_serves(follow: Follow, simulator: Simulator) -> None:
+    """The feed begins after what is known: a snapshot takes its place, and no file of before stays."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+        simulator.put("dent")
+        simulator.put("beta", None)
+        simulator.floor = 6
+        async with follow() as sidecar:
+            await sidecar.at(6)
+            assert (sidecar.limit("dent"), sidecar.limit("beta"), sidecar.limit("acme")) == (50, 0, 50)
+            await sidecar.until(lambda: replica_of(follow.folder).name == "2.sqlite")
+
+    run(scenario)
+
+
+def test_a_store_that_was_set_back_changes_nothing(follow: Follow, simulator: Simulator) -> None:
+    """Positions that were in force are never taken back: it is said, and what was good goes on serving."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(simulator.put("dent"))
+            simulator.feed.lines.pop()
+            simulator.feed.records.pop("dent")
+            simulator.wake()
+            await sidecar.failed("409")
+            await sidecar.failed("rollback")
+            assert sidecar.limit("dent") == 50
+
+    run(scenario)
+
+
+# ── attacks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def forged(path: str, body: bytes) -> bytes:
+    """The same page, its head signed by nobody who is trusted."""
+    if path != "changes":
+        return body
+    *lines, last = body.splitlines()
+    kind = payload_type(Head)
+    head = sign(kind, read_payload(read_head_line(last), kind), [key("mallory")])
+    return b"".join(line + b"\n" for line in (*lines, head_line(head)))
+
+
+ATTACKS: dict[str, tuple[str, Callable[[str, bytes], bytes | int]]] = {
+    "a page without its end": ("truncated", lambda path, body: body[:-40] if path == "changes" else body),
+    "a better plan": ("broken_chain", lambda _, body: body.replace(b"silver", b"golden")),
+    "another signature": ("unknown_key", forged),
+    "no page": ("truncated", lambda path, body: b"<html>" if path == "changes" else body),
+    "an error": ("it answers 500", lambda path, body: 500 if path == "changes" else body),
+    "nobody is let in": ("it answers 401", lambda path, body: 401 if path == "changes" else body),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_page_that_was_tampered_with_changes_nothing(follow: Follow, simulator: Simulator, attack: str) -> None:
+    """It is refused and said; what is in force goes on; and when the attack is over so is the trouble."""
+    words, tamper = ATTACKS[attack]
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            simulator.tamper = tamper
+            simulator.put("acme", "silver")
+            await sidecar.failed(words)
+            assert sidecar.limit("acme") == 50
+            assert sidecar.report.status.sync_errors > 0
+            simulator.tamper = lambda _, body: body
+            await sidecar.at(5)
+            assert sidecar.limit("acme") == 30
+            await sidecar.until(lambda: sidecar.report.status.error is None)
+
+    run(scenario)
+
+
+BUNDLES: dict[str, tuple[str, Callable[[str, bytes], bytes | int]]] = {
+    "torn": ("readable pack", lambda path, body: body[:-40] if path.startswith("bundles/") else body),
+    "altered": (
+        "bundle file",
+        lambda path, body: body[:200] + b"XXXX" + body[204:] if path.startswith("bundles/") else body,
+    ),
+    "gone": ("404", lambda path, body: 404 if path.startswith("bundles/") else body),
+}
+
+
+@pytest.mark.parametrize("attack", BUNDLES)
+def test_a_bundle_that_was_tampered_with_changes_nothing(follow: Follow, simulator: Simulator, attack: str) -> None:
+    """The publication before stays in force, and the new one comes when its bundle does."""
+    words, tamper = BUNDLES[attack]
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            simulator.tamper = tamper
+            simulator.publish(files(BETTER))
+            await sidecar.failed(words)
+            assert (sidecar.publication, sidecar.limit("acme")) == (1, 50)
+            simulator.tamper = lambda _, body: body
+            await sidecar.at(5)
             assert (sidecar.publication, sidecar.limit("acme")) == (2, 20)
 
-    asyncio.run(scenario())
+    run(scenario)
+
+
+def test_a_bundle_that_cannot_be_decided_by_is_never_on_record(follow: Follow, simulator: Simulator) -> None:
+    """It is signed and whole, and no policies: the one before stays, after a restart too."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            simulator.publish({path: it for path, it in files().items() if path != "catalog.json"})
+            await sidecar.failed("catalog.json")
+            assert sidecar.limit("acme") == 50
+        async with follow("http://127.0.0.1:9") as sidecar:
+            await sidecar.at(4)
+            assert (sidecar.publication, sidecar.limit("acme")) == (1, 50)
+
+    run(scenario)
+
+
+SNAPSHOTS: dict[str, tuple[str, Callable[[str, bytes], bytes | int]]] = {
+    "another manifest": (
+        "wrong_hash",
+        lambda path, body: body.replace(b'"customers":3', b'"customers":4') if path == "snapshot" else body,
+    ),
+    "one line": ("two lines", lambda path, body: body.splitlines()[0] if path == "snapshot" else body),
+    "no head": ("begin with a head", lambda path, body: b"[]\n[]\n" if path == "snapshot" else body),
+    "another page": ("wrong_hash", lambda path, body: bytes(len(body)) if path.startswith("snapshot/") else body),
+    "a page too long": ("more than", lambda path, body: body + b"x" if path.startswith("snapshot/") else body),
+    "a missing page": ("404", lambda path, body: 404 if path.startswith("snapshot/") else body),
+}
+
+
+@pytest.mark.parametrize("attack", SNAPSHOTS)
+def test_a_snapshot_that_was_tampered_with_is_not_begun_with(follow: Follow, simulator: Simulator, attack: str) -> None:
+    """Nothing is decided by it; the honest one is taken when it comes, and nothing unfinished stays on disk."""
+    words, simulator.tamper = SNAPSHOTS[attack]
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.failed(words)
+            assert not sidecar.state.ready
+            simulator.tamper = lambda _, body: body
+            await sidecar.at(4)
+            assert sidecar.limit("acme") == 50
+            assert len([path for path in (follow.folder / "sync").iterdir() if ".sqlite" in path.name]) == 3
+
+    run(scenario)
