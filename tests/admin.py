@@ -1,7 +1,8 @@
 """The administration API on a real socket in this process, for tests: a real uvicorn in a thread of its own.
 
 `serving` takes any endpoints and a store. Who asks is said by the token: `as_("admin")`, `as_("publisher", "sidecar")`
-are callers of these roles; real keys and tokens are tested where they are read.
+are callers of these roles; real keys and tokens are tested where they are read. Every answer that a client gets is
+held to the OpenAPI document of the endpoints.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 import uvicorn
 
+from tests.contract import Contract
 from tiergate.control.access import AdminApi
 from tiergate.control.authorization import Caller, CallerKind, Scope, shipped_roles
 from tiergate.errors import RequestError
@@ -43,8 +45,9 @@ def identify_by_roles(token: str) -> Caller:
 class Admin:
     """Where an API is served, and clients of it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, check: Callable[[httpx.Response], None] | None = None) -> None:
         self.url = url
+        self._check = check
         self._clients: list[httpx.Client] = []
 
     def as_(self, *roles: str, customers: Iterable[str] = ()) -> httpx.Client:
@@ -58,7 +61,8 @@ class Admin:
 
     def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
         """A client with these headers."""
-        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        hooks = {"response": [] if self._check is None else [self._check]}
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, event_hooks=hooks)
         self._clients.append(client)
         return client
 
@@ -78,18 +82,22 @@ def serving(
 ) -> Iterator[Admin]:
     """Serve endpoints on a store."""
     table = shipped_roles()
-    with serving_app(AdminApi(endpoints, identify=identify, roles=roles or (lambda: table), store=store)) as admin:
+    api = AdminApi(endpoints, identify=identify, roles=roles or (lambda: table), store=store)
+    with serving_app(api, Contract(api.endpoints).check) as admin:
         yield admin
 
 
 @contextlib.contextmanager
-def serving_app(app: ASGIApp) -> Iterator[Admin]:
-    """Serve an application."""
-    listening = socket.create_server(("127.0.0.1", 0))  # whoever connects early waits in its queue
+def serving_app(app: ASGIApp, check: Callable[[httpx.Response], None] | None = None) -> Iterator[Admin]:
+    """Serve an application, of which every answer to a client goes through `check`."""
+    # Said to be TCP, or asyncio does not turn off its delay; whoever connects early waits in the queue.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), name="admin")
     thread.start()
-    admin = Admin(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    admin = Admin(f"http://127.0.0.1:{listening.getsockname()[1]}", check)
     try:
         yield admin
     finally:

@@ -28,7 +28,9 @@ __all__ = ["description", "endpoint"]
 _PARAMETER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _UNKNOWN: Final = Shape(takes="Anything", media="*/*")
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_OPTIONAL_BODIES: Final = frozenset({"Step", "Rotation", "Anything"})
+_OPTIONAL_BODIES: Final = frozenset(
+    {"Step", "Rotation", "Publish", "Rollback", "FeatureSuspension", "Erasure", "Anything"}
+)
 _REFUSALS: Final = {
     "400": "The request as a whole is wrong.",
     "401": "No credentials, or none that are known.",

@@ -90,6 +90,8 @@ _SUBJECTS: Final = {
         f"POST /v1/subscriptions/{{subscription}}/{step}": Shape("StoredSubscription", "Step")
         for step in ("activate", "cancel", "end", "past-due", "pause", "resume", "trial")
     },
+    "GET /v1/customers/{customer}/entitlements": Shape("SubjectEntitlements"),
+    "GET /v1/subscriptions/{subscription}/entitlements": Shape("SubjectEntitlements"),
     **{
         f"{method} /v1/{holder}/{path}": shape
         for holder in ("customers/{customer}", "subscriptions/{subscription}")
@@ -106,11 +108,32 @@ _SUBJECTS: Final = {
     },
 }
 
+_PUBLISHING: Final = {
+    "GET /v1/pending": Shape("Outcome"),
+    "POST /v1/publish": Shape("Outcome", "Publish", created=True),
+    "GET /v1/publications": _page("Publication"),
+    "GET /v1/publications/{sequence}": Shape("ShownPublication"),
+    "POST /v1/publications/{sequence}/rollback": Shape("Outcome", "Rollback", created=True),
+    "GET /v1/items/{id}/rollouts": Shape("Rollouts"),
+    "PUT /v1/items/{id}/rollouts": Shape("Outcome", "NewRollouts", created=True),
+    "POST /v1/items/{id}/rollouts": Shape("Outcome", "NewRollout", created=True),
+    "GET /v1/features/{id}/suspensions": _page("NumberedSuspension"),
+    "POST /v1/features/{id}/suspensions": Shape("Outcome", "FeatureSuspension", created=True),
+    "DELETE /v1/features/{id}/suspensions/{number}": Shape("Outcome", created=True),
+    "POST /v1/apply": Shape("Outcome", "Application", created=True),
+    "GET /v1/export": Shape("Export"),
+    "GET /v1/rules": _page("RuleFile"),
+    "POST /v1/rules/check": Shape("RulesCheck"),
+    "GET /v1/rules/{kind}/{name}": Shape("ShownRuleFile"),
+    "PUT /v1/rules/{kind}/{name}": Shape("ShownRuleFile", "Text", created=True),
+    "DELETE /v1/rules/{kind}/{name}": _GONE,
+}
+
 _ACCESS: Final = {
     "GET /v1/whoami": Shape("Caller"),
     "GET /v1/roles": Shape("Roles"),
     "GET /v1/roles/draft": Shape("StoredRolesDraft"),
-    "PUT /v1/roles/draft": Shape("StoredRolesDraft", "RolesDraft"),
+    "PUT /v1/roles/draft": Shape("StoredRolesDraft", "Text"),
     "DELETE /v1/roles/draft": _GONE,
     "GET /v1/keys": _page("Key"),
     "POST /v1/keys": _made("MadeKey", "NewKey"),
@@ -118,7 +141,8 @@ _ACCESS: Final = {
     "DELETE /v1/keys/{id}": Shape("Key"),
     "GET /v1/audit": _page("AuditEntry"),
     "GET /v1/audit/export": Shape(media=NDJSON),
-    "POST /v1/audit/erasures": Shape("Erased", "Erasure"),
+    "POST /v1/customers/{customer}/erase": Shape("ErasedCustomer", "Erasure"),
+    "POST /v1/authors/erase": Shape("ErasedAuthor", "Author"),
 }
 
 _WEBHOOKS: Final = {
@@ -147,9 +171,13 @@ SHAPES: Final[dict[str, Shape]] = {
     **_FEATURES,
     **_ITEMS,
     **_SUBJECTS,
+    **_PUBLISHING,
     **_ACCESS,
     **_WEBHOOKS,
     **_SYNC,
     "GET /openapi.json": Shape("OpenApi"),
+    "GET /livez": Shape("Health"),
+    "GET /readyz": Shape("Health"),
+    "GET /metrics": Shape(media="text/plain"),
 }
 """By method and path."""

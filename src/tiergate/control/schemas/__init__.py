@@ -1,0 +1,163 @@
+"""The JSON Schemas of what the API takes and gives, by name: those of the files, and what stands beside them.
+
+What an entry of a file must be is said once, in the schemas of the files (`catalog.schemas`); here each becomes a
+component of the OpenAPI document, and gets the members that answers have beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tiergate.catalog import catalog_schema, subjects_schema
+from tiergate.control.schemas.access import access_schemas, problem_schema, sync_schemas, webhook_schemas
+from tiergate.control.schemas.parts import (
+    COUNT,
+    ETAG,
+    FLAG,
+    PREFIX,
+    TEXT,
+    TEXTS,
+    Schema,
+    closed,
+    ref,
+    with_more,
+    without,
+)
+from tiergate.control.schemas.publishing import publishing_schemas, rule_schemas
+from tiergate.model import Reason
+
+__all__ = ["Schema", "component_schemas", "ref"]
+
+_FROM_CATALOG: Final = {
+    "id": "Id",
+    "instant": "Instant",
+    "feature": "Feature",
+    "suspension": "FeatureSuspension",
+    "item": "Item",
+    "version": "Version",
+    "rollout": "Rollout",
+    "entitlements": "Entitlements",
+    "entitlement": "Entitlement",
+    "ladder": "Ladder",
+}
+_FROM_SUBJECTS: Final = {
+    "id": "Id",
+    "instant": "Instant",
+    "suspension": "Suspension",
+    "held": "HeldItem",
+    "override": "Override",
+    "customer": "Customer",
+    "subscription": "Subscription",
+}
+_PUBLISHED: Final = ("version", "entitlements", "versions", "rollouts")
+_CHANGE: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "feature": ref("Id"),
+        "change": {"enum": ["added", "removed", "changed"]},
+        "before": ref("Entitlement"),
+        "after": ref("Entitlement"),
+    },
+    "required": ["feature", "change"],
+    "additionalProperties": False,
+}
+_PUBLICATION: Final[Schema] = {
+    "version": {"type": "integer", "minimum": 1},
+    "publication": {"type": "integer", "minimum": 1, "description": "With which it came."},
+    "published_at": ref("Instant"),
+}
+
+
+def component_schemas() -> dict[str, Schema]:
+    """All schemas by name."""
+    found = _renamed(catalog_schema()["$defs"], _FROM_CATALOG) | _renamed(subjects_schema()["$defs"], _FROM_SUBJECTS)
+    stamp = {"etag": ETAG, "created_at": ref("Instant"), "updated_at": ref("Instant")}
+    head = without(found["Item"], _PUBLISHED)
+    found |= {
+        "StoredFeature": with_more(found["Feature"], stamp),
+        "NewItem": with_more(head, {"entitlements": ref("Entitlements")}, required=False),
+        "StoredItem": with_more(
+            head,
+            {
+                "rollouts": {"type": "array", "items": ref("Rollout")},
+                "newest_version": COUNT | {"description": "The newest version ever published; 0: none was."},
+                "has_draft": FLAG,
+                **stamp,
+            },
+        ),
+        "Draft": closed({"entitlements": ref("Entitlements")}),
+        "StoredDraft": closed({"item": ref("Id"), "entitlements": ref("Entitlements"), **stamp}),
+        "DraftDifference": closed(
+            {
+                "item": ref("Id"),
+                "against": {"type": "integer", "minimum": 1, "description": "Absent: nothing was published."},
+                "changes": {"type": "array", "items": _CHANGE},
+            },
+            optional=("against",),
+        ),
+        "ListedVersion": closed(_PUBLICATION),
+        "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
+        "StoredCustomer": with_more(with_more(found["Customer"], stamp), {"erased_at": ref("Instant")}, required=False),
+        "StoredSubscription": with_more(found["Subscription"], stamp),
+        "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
+        "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
+        "Step": {
+            "type": "object",
+            "additionalProperties": ref("Instant"),
+            "maxProperties": 1,
+            "description": "The date of the step, where it takes one.",
+        },
+        **access_schemas(),
+        **publishing_schemas(found["FeatureSuspension"]),
+        **rule_schemas(),
+        **webhook_schemas(),
+        **sync_schemas(),
+        "SubjectEntitlements": _subject_entitlements(),
+        "Problem": problem_schema(),
+        "Identified": {
+            "type": "object",
+            "description": "As the thing itself; what the address says can be left out.",
+        },
+        "Health": closed({"status": TEXT}),
+        "OpenApi": {"type": "object", "description": "This document."},
+        "Anything": {},
+    }
+    return found
+
+
+def _subject_entitlements() -> Schema:
+    """As the sidecar's list of what a subject holds."""
+    entry = {
+        "feature": ref("Id"),
+        "type": TEXT,
+        "allowed": FLAG,
+        "reason": {"enum": [reason.value for reason in Reason]},
+        "entitlement": {"type": "object"},
+        "sources": {"type": "array", "items": {"type": "object"}},
+        "policies": TEXTS,
+        "valid_until": ref("Instant"),
+    }
+    return closed(
+        {
+            "subject": closed({"type": TEXT, "id": TEXT}),
+            "at": ref("Instant"),
+            "entitlements": {"type": "array", "items": closed(entry, optional=("valid_until",))},
+            "publication": COUNT,
+            "revision": TEXT,
+            "position": COUNT,
+        }
+    )
+
+
+def _renamed(definitions: dict[str, Schema], names: dict[str, str]) -> dict[str, Schema]:
+    """Definitions of a file's schema as components, by their names here."""
+
+    def moved(value: Any) -> Any:  # noqa: ANN401 - a schema is any JSON
+        if isinstance(value, dict):
+            return {
+                key: PREFIX + names[inner.rpartition("/")[2]] if key == "$ref" else moved(inner)
+                for key, inner in value.items()
+            }
+        return [moved(inner) for inner in value] if isinstance(value, list) else value
+
+    return {names[name]: moved(definition) for name, definition in definitions.items()}
