@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tiergate.cli.changes import DryRun, Note
 from tiergate.cli.options import AsJson, RulesFolder
 from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
+from tiergate.cli.sources import SubjectsFiles
+
+if TYPE_CHECKING:
+    from tiergate.model import Catalog, SubjectRecord
 
 __all__ = ["app"]
 
@@ -28,6 +32,7 @@ def apply(
     key_file: KeyFile,
     control_plane: ControlPlaneUrl = DEFAULT_URL,
     rules: RulesFolder = None,
+    subjects: SubjectsFiles = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what is published and not in the files, but for private items.")
     ] = False,
@@ -38,17 +43,19 @@ def apply(
     """Publish what catalog files say, and tell what that changes. Once more changes nothing.
 
     What the files do not name stays as it is, unless `--prune` is given. Versions that the files write are kept with
-    their numbers; one that was published can never say something else.
+    their numbers; one that was published can never say something else. Customers and subscriptions of `--subjects` are
+    written afterwards, each as a whole; those that are not named stay.
     """
-    from tiergate.catalog import load_catalog, read_rules
+    from tiergate.catalog import dump_subject_lines, load_catalog, read_rules
     from tiergate.catalog.files import expand_paths
     from tiergate.catalog.loader import CATALOG_ENDINGS
     from tiergate.catalog.reports import ProblemLog
     from tiergate.cli.changes import tell
     from tiergate.cli.remote import ControlPlane
-    from tiergate.cli.terminal import working
+    from tiergate.cli.terminal import say, working
 
-    load_catalog(file)  # what is wrong with the files shows without a control plane
+    loaded = load_catalog(file)  # what is wrong with the files shows without a control plane
+    records = _records(subjects, loaded.catalog) if subjects else None
     paths = expand_paths(file, CATALOG_ENDINGS, ProblemLog())
     body: dict[str, object] = {
         "catalog": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in paths],
@@ -59,6 +66,21 @@ def apply(
     if rules is not None:
         found = read_rules(rules)
         body["rules"] = {"policies": found.policies, "schemas": found.schemas, "entities": found.entities}
+    asked = ControlPlane(control_plane, key_file)
     with working("applying"):
-        said = ControlPlane(control_plane, key_file).ask("POST", "/v1/apply", body=body)
+        said = asked.ask("POST", "/v1/apply", body=body)
+        if records is not None and not dry_run:
+            lines = dump_subject_lines(records, loaded.catalog.index())
+            said["subjects"] = asked.send_lines("/v1/import/subjects", lines)
     tell(said, dry_run=dry_run, as_json=as_json)
+    if "subjects" in said and not as_json:
+        counts = said["subjects"]
+        say(
+            f"{counts['customers']:,} customers, {counts['subscriptions']:,} subscriptions: {counts['changed']:,} changed"
+        )
+
+
+def _records(subjects: list[Path], catalog: Catalog) -> list[SubjectRecord]:
+    from tiergate.catalog import Bounds, load_subjects
+
+    return list(load_subjects(subjects, catalog.index(), Bounds.of(catalog)).values())

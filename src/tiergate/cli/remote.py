@@ -11,7 +11,7 @@ import typer
 from tiergate.errors import PublishError, RequestError, SettingsError, SyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import httpx
 
@@ -65,14 +65,26 @@ class ControlPlane:
             RequestError: it refuses it, and says why.
             SyncError: it does not answer, or cannot.
         """
+        return self._send(method, path, params=query, json=body)
+
+    def send_lines(self, path: str, lines: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
+        """Send lines of JSON as they come, and give the answer's.
+
+        Raises:
+            PublishError: the control plane finds problems in them.
+            RequestError: it refuses it, and says why.
+            SyncError: it does not answer, or cannot.
+        """
+        content = (line.encode() for line in lines)
+        return self._send("POST", path, content=content, headers={"content-type": "application/x-ndjson"})
+
+    def _send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **what: Any) -> Any:  # noqa: ANN401
         import httpx
 
-        headers = {"authorization": f"Bearer {self._key}"}
+        sent = {"authorization": f"Bearer {self._key}", **(headers or {})}
         try:
             with httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
-                answer = client.request(
-                    method, self._url + path, headers=headers, params=query, json=body if body is not None else None
-                )
+                answer = client.request(method, self._url + path, headers=sent, **what)
         except httpx.HTTPError as error:
             raise SyncError(self._url, f"the control plane does not answer: {error}") from None
         if not answer.is_success:

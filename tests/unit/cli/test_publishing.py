@@ -7,7 +7,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
-from tiergate.control import drafts, features, gitops, items, publishing
+from tiergate.control import drafts, features, gitops, imports, items, publishing
 from tiergate.model import Amount, Given, Level
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def remote(press: Press, cli: Cli, tmp_path: Path) -> Iterator[Remote]:
         *drafts.endpoints(),
         *publishing.endpoints(publisher),
         *gitops.endpoints(publisher),
+        *imports.endpoints(),
     ]
     with serving(press.store, endpoints) as admin:
 
@@ -98,6 +99,19 @@ def test_problems_are_told_at_their_lines(remote: Remote, file: Path, press: Pre
     file.write_text(CATALOG.replace("type: switch", "type: swich"))
     assert remote("apply", "-f", file).code == 3
     assert press.sequence == 1
+
+
+def test_subjects_are_written_after_the_catalog(remote: Remote, file: Path, tmp_path: Path, press: Press) -> None:
+    """Those that hold something new too; not on trial."""
+    subjects = tmp_path / "subjects.yaml"
+    held = "{id: s1, customer: acme, status: active, items: [{item: gold, quantity: 1}]}"
+    text = f"apiVersion: tiergate/v1\ncustomers:\n  - {{id: acme}}\nsubscriptions:\n  - {held}\n"
+    subjects.write_text(text, encoding="utf-8")
+    assert remote("apply", "-f", file, "--subjects", subjects, "--dry-run").code == 0
+    assert press.count()["customer"] == 0
+    first, second = (remote("apply", "-f", file, "--subjects", subjects) for _ in range(2))
+    assert first.out.splitlines()[-1] == "1 customers, 1 subscriptions: 2 changed"
+    assert second.out.splitlines()[-1] == "1 customers, 1 subscriptions: 0 changed"
 
 
 def test_what_is_exported_can_be_applied(remote: Remote, file: Path, tmp_path: Path) -> None:
