@@ -221,6 +221,11 @@ def replica_of(folder: Path) -> Path:
     return path
 
 
+def names(folder: Path) -> list[str]:
+    """The names of all replicas."""
+    return sorted(path.name for path in (folder / "sync").glob("*.sqlite"))
+
+
 def spoil(folder: Path, *statements: str) -> None:
     """Change the replica behind the sidecar's back."""
     with closing(sqlite3.connect(replica_of(folder))) as connection:
@@ -241,7 +246,7 @@ def test_a_torn_record_is_healed_from_a_snapshot(follow: Follow, simulator: Simu
             assert sidecar.limit("dent") == 50
             await sidecar.until(lambda: sidecar.state.current is not None and sidecar.state.current.number == 2)
             assert sidecar.limit("acme") == 50
-            assert replica_of(follow.folder).name == "2.sqlite"
+            await sidecar.until(lambda: names(follow.folder) == ["2.sqlite"])
 
     run(scenario)
 
@@ -390,7 +395,7 @@ def test_who_was_away_too_long_begins_anew_beside_what_serves(follow: Follow, si
         async with follow() as sidecar:
             await sidecar.at(6)
             assert (sidecar.limit("dent"), sidecar.limit("beta"), sidecar.limit("acme")) == (50, 0, 50)
-            await sidecar.until(lambda: replica_of(follow.folder).name == "2.sqlite")
+            await sidecar.until(lambda: names(follow.folder) == ["2.sqlite"])
 
     run(scenario)
 
