@@ -54,9 +54,9 @@ class RolesInForce:
             StoreError: what is in force is no table of this version.
         """
         sequence = unit.head().publication
-        if not sequence:
+        blob = publication(unit.session, sequence).roles if sequence else ""
+        if not blob:
             return self._shipped
-        blob = publication(unit.session, sequence).roles
         with self._lock:
             table = self._tables.get(blob)
         if table is None:
