@@ -73,6 +73,7 @@ class Receiver:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128  # whoever comes while all are busy waits
 
             def handle_error(self, request: object, client_address: object) -> None:
                 pass  # a sender that hangs up is part of what is tested
