@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.control.http import AdminRequest
-    from tiergate.control.terms import Terms
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
-    from tiergate.store import WriteUnit
+    from tiergate.store import PublishedState, WriteUnit
     from tiergate.store.subjects import Stamp, StoredSubscription
 
 __all__ = [
@@ -36,7 +35,10 @@ __all__ = [
     "needed_for_subscription",
     "save_customer",
     "save_subscription",
+    "signed",
     "subscription_answer",
+    "write_down_customer",
+    "write_down_subscription",
 ]
 
 
@@ -132,7 +134,7 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
     before = None if account is None else account.customer
     terms = terms_for(unit.published, customer.id)
     stood = () if before is None else before.overrides
-    customer = replace(customer, overrides=_signed(customer.overrides, stood, request.caller.id))
+    customer = replace(customer, overrides=signed(customer.overrides, stood, request.caller.id))
     resource = Resource.customer_of(customer.id)
     for action in sorted(needed_for_customer(before, customer)):
         request.require(action, resource)
@@ -142,7 +144,7 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
     elif not account.write_customer(customer):
         return account
     terms.check_totals(account.record)
-    _write_down_customer(unit, before, customer, terms)
+    write_down_customer(unit, before, customer, terms.published)
     return account
 
 
@@ -157,7 +159,7 @@ def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account) ->
     for action in sorted(needed_for_customer(customer, None)):
         request.require(action, Resource.customer_of(customer.id))
     account.remove()
-    _write_down_customer(unit, customer, None, terms_for(unit.published, customer.id))
+    write_down_customer(unit, customer, None, unit.published)
 
 
 def save_subscription(
@@ -178,7 +180,7 @@ def save_subscription(
     subscription = replace(
         subscription,
         items=_dated(subscription, before, unit.now),
-        overrides=_signed(subscription.overrides, stood, request.caller.id),
+        overrides=signed(subscription.overrides, stood, request.caller.id),
     )
     resource = Resource.subscription(subscription.id, account.customer.id)
     for action in sorted(needed_for_subscription(before, subscription)):
@@ -186,7 +188,7 @@ def save_subscription(
     terms.check_new_overrides(subscription, before)
     if account.write_subscription(subscription):
         terms.check_totals(account.record)
-        _write_down_subscription(unit, before, subscription, terms)
+        write_down_subscription(unit, before, subscription, terms.published)
     return account.subscription(subscription.id)
 
 
@@ -201,11 +203,11 @@ def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account
     for action in sorted(needed_for_subscription(before, None)):
         request.require(action, Resource.subscription(id_, account.customer.id))
     account.remove_subscription(id_)
-    _write_down_subscription(unit, before, None, terms_for(unit.published, account.customer.id))
+    write_down_subscription(unit, before, None, unit.published)
 
 
-def _signed(overrides: tuple[Override, ...], stood: tuple[Override, ...], author: str) -> tuple[Override, ...]:
-    """The overrides with their true authors: an author is whoever wrote it, not whom a body names."""
+def signed(overrides: tuple[Override, ...], stood: tuple[Override, ...], author: str) -> tuple[Override, ...]:
+    """The overrides with their true authors: whoever wrote it, not whom a body names."""
     known = {override.id: override for override in stood}
     found = []
     for override in overrides:
@@ -232,11 +234,14 @@ def _dated(subscription: Subscription, before: Subscription | None, now: Instant
 # ── What is written down ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write_down_customer(unit: WriteUnit, before: Customer | None, after: Customer | None, terms: Terms) -> None:
+def write_down_customer(
+    unit: WriteUnit, before: Customer | None, after: Customer | None, published: PublishedState
+) -> None:
+    """Have the audit log say what was done to a customer, and the webhooks what was suspended."""
     known = before or after
     if known is None:
         return
-    features = terms.published.index.features
+    features = published.index.features
     unit.audit(
         f"customer.{_verb(before, after)}",
         "customer",
@@ -248,13 +253,14 @@ def _write_down_customer(unit: WriteUnit, before: Customer | None, after: Custom
     _tell_suspensions(unit, before, after, {"customer": known.id})
 
 
-def _write_down_subscription(
-    unit: WriteUnit, before: Subscription | None, after: Subscription | None, terms: Terms
+def write_down_subscription(
+    unit: WriteUnit, before: Subscription | None, after: Subscription | None, published: PublishedState
 ) -> None:
+    """As `write_down_customer`."""
     known = before or after
     if known is None:
         return
-    features = terms.published.index.features
+    features = published.index.features
     unit.audit(
         f"subscription.{_verb(before, after)}",
         "subscription",

@@ -13,7 +13,7 @@ import cachetools
 from msgspec.structs import replace
 
 from tiergate.catalog import Bounds, SubjectReader
-from tiergate.errors import BodyError, BodyProblem
+from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import MAX_TOTAL_UNITS, CatalogIndex, Feature, FeatureStatus, FeatureType, Given, Level
 
 if TYPE_CHECKING:
@@ -73,14 +73,31 @@ class Terms:
     def problems_of(self, override: Override, pointer: str) -> list[BodyProblem]:
         """What is wrong with an override that is new."""
         problems = []
-        feature = self._all.features.get(override.feature)
-        if feature is not None and feature.status is FeatureStatus.ARCHIVED:
-            message = f"`{feature.id}` is archived, and takes no new overrides"
+        if self._is_archived(override):
+            message = f"`{override.feature}` is archived, and takes no new overrides"
             problems.append(BodyProblem(f"{pointer}/feature", "archived-feature", message))
         if not override.reason:
             message = "an override says why it is given: the key `reason` is missing"
             problems.append(BodyProblem(pointer, "missing-key", message))
         return problems
+
+    def check_archived(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
+        """See that no override is new or changed that names an archived feature; reasons are for others to ask.
+
+        Raises:
+            ConflictError: one is.
+        """
+        stood = () if before is None else before.overrides
+        for override in holder.overrides:
+            if self._is_archived(override) and override not in stood:
+                said = (
+                    f"`{override.feature}` is archived, and takes no new overrides: `{holder.id}` has `{override.id}`"
+                )
+                raise ConflictError("archived-feature", said)
+
+    def _is_archived(self, override: Override) -> bool:
+        feature = self._all.features.get(override.feature)
+        return feature is not None and feature.status is FeatureStatus.ARCHIVED
 
     def _known(self, subscription: Subscription) -> Subscription:
         """What of a subscription is in the catalog: what is not gives nothing."""

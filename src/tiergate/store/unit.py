@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import cachetools
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tiergate.errors import NotFoundError, StoreError
@@ -53,6 +53,9 @@ _AT_ONCE: Final = 1000
 
 _CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
+_KNOWN_RECORDS = select(_RECORDS.c.customer, _RECORDS.c.record).where(
+    _RECORDS.c.customer.in_(bindparam("ids", expanding=True))
+)
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
@@ -245,16 +248,19 @@ class WriteUnit(ReadUnit):
     def _changes(self) -> list[tuple[str, bytes]]:
         """What the feed must say of the customers that were touched: those whose record came out different."""
         connection = self.session.connection()
+        touched = sorted(self._touched)
+        known: dict[str, bytes] = {}
+        for begin in range(0, len(touched), _AT_ONCE):
+            rows = connection.execute(_KNOWN_RECORDS, {"ids": touched[begin : begin + _AT_ONCE]})
+            known.update((row.customer, bytes(row.record)) for row in rows)
         found: list[tuple[str, bytes]] = []
-        for customer in sorted(self._touched):
+        for customer in touched:
             if customer in self._records:
                 record = self._records[customer]
             else:
                 record = read_record(self.session, customer, public=True)
             content = record_json(record)
-            query = select(_RECORDS.c.record).where(_RECORDS.c.customer == customer)
-            before = connection.execute(query).scalar_one_or_none()
-            if (b"null" if before is None else bytes(before)) != content:
+            if known.get(customer, b"null") != content:
                 found.append((customer, content))
         return found
 
