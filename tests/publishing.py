@@ -125,19 +125,22 @@ class Press:
     def hold(self, customer: str, *items: str | HeldItem, overrides: tuple[Override, ...] = ()) -> None:
         """Write a customer with one subscription, called as the customer with `sub-` before, that holds these items."""
         held = tuple(it if isinstance(it, HeldItem) else HeldItem(it) for it in items)
+        self.store.change(lambda unit: self.write_subject(unit, customer, held, overrides), SYSTEM)
 
-        def work(unit: WriteUnit) -> None:
-            times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}
-            connection = unit.session.connection()
-            connection.execute(insert(CustomerRow), [{"id": customer, "tags": "[]", "attributes": "{}", **times}])
-            write_customer_parts(unit.session, Customer(customer, overrides=overrides))
-            status = SubscriptionStatus.ACTIVE
-            row = {"id": f"sub-{customer}", "customer": customer, "status": status.value, **times}
-            connection.execute(insert(SubscriptionRow), [row])
-            write_subscription_parts(unit.session, Subscription(f"sub-{customer}", customer, status, held))
-            unit.touch(customer)
-
-        self.store.change(work, SYSTEM)
+    @staticmethod
+    def write_subject(
+        unit: WriteUnit, customer: str, held: tuple[HeldItem, ...], overrides: tuple[Override, ...] = ()
+    ) -> None:
+        """Write a customer with one subscription, in a transaction of others."""
+        times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}
+        connection = unit.session.connection()
+        connection.execute(insert(CustomerRow), [{"id": customer, "tags": "[]", "attributes": "{}", **times}])
+        write_customer_parts(unit.session, Customer(customer, overrides=overrides))
+        status = SubscriptionStatus.ACTIVE
+        row = {"id": f"sub-{customer}", "customer": customer, "status": status.value, **times}
+        connection.execute(insert(SubscriptionRow), [row])
+        write_subscription_parts(unit.session, Subscription(f"sub-{customer}", customer, status, held))
+        unit.touch(customer)
 
     # ── the whole database ───────────────────────────────────────────────────────────────────────────────────────────
 

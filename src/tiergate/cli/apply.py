@@ -74,10 +74,8 @@ def apply(
             said["subjects"] = asked.send_lines("/v1/import/subjects", lines)
     tell(said, dry_run=dry_run, as_json=as_json)
     if "subjects" in said and not as_json:
-        counts = said["subjects"]
-        say(
-            f"{counts['customers']:,} customers, {counts['subscriptions']:,} subscriptions: {counts['changed']:,} changed"
-        )
+        count = said["subjects"]
+        say(f"{count['customers']:,} customers, {count['subscriptions']:,} subscriptions: {count['changed']:,} changed")
 
 
 def _records(subjects: list[Path], catalog: Catalog) -> list[SubjectRecord]:
