@@ -10,9 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import httpx
 import pytest
 
-from tiergate.cli.story import STORY
+from tiergate.cli.story import REVERT, STORY
 from tiergate.client import Sidecar
 from tiergate.errors import SidecarUnreachableError
 
@@ -35,24 +36,28 @@ VERDICTS = [
     "yes: granted",
     "no: the feature is suspended (feature_suspended)",
     "no: a rule forbids it (rule_denied)",
+    "no: the limit is reached (limit_reached)",
 ]
 
 
 def test_the_demo_asks_a_real_sidecar_and_ends_by_itself(tmp_path: Path) -> None:
-    """Without a terminal the demo compiles, serves, asks everything aloud, ends with 0 and leaves nothing behind."""
+    """Without a terminal it publishes, follows, asks, changes an answer, ends with 0 and leaves nothing behind."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "TIERGATE_PORT": "1", "TIERGATE_CATALOG": "/nowhere"}
     ran = subprocess.run(DEMO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert re.findall(r"^(?:yes|no): .*$", ran.stdout, re.MULTILINE) == VERDICTS
-    assert ran.stdout.count("curl -s http://127.0.0.1:") == len(STORY)
+    assert ran.stdout.count("/v1/check") == len(STORY) + 1
+    assert re.search(r"Published as number 2; the sidecar decides by it \d+ ms later", ran.stdout)
+    assert "from        plan/gold@2: 30" in ran.stdout
     assert '@id("plan/gold@1/movies")' in ran.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_that_was_asked_for_stays(tmp_path: Path) -> None:
-    """With `--folder` the sample and its bundle are left for whoever wants to go on with them."""
+    """With `--folder` everything is left for whoever wants to go on with it."""
     subprocess.run([*DEMO, "--once", "--folder", tmp_path / "mine"], capture_output=True, check=True)
-    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"catalog.yaml", "subjects.yaml", "rules", "bundle"}
+    left = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert left >= {"sample", "bundle", "store.sqlite", "admin.key", "sidecar.json", "sidecar"}
 
 
 class Terminal:
@@ -92,39 +97,47 @@ class Terminal:
         self.close()
 
 
-def listening(text: str) -> tuple[str, Path]:
-    """The sidecar's address and the catalog that it follows, as the demo wrote them."""
-    url = re.search(r"--url (http://127\.0\.0\.1:\d+)", text)
-    catalog = re.search(r"^(/\S+/catalog\.yaml)\r?$", text, re.MULTILINE)
-    assert url is not None
-    assert catalog is not None
-    return url[1], Path(catalog[1])
+def listening(text: str) -> tuple[str, str, str]:
+    """The addresses of the sidecar and the control plane, and the admin's key, as the demo wrote them."""
+    sidecar = re.search(r"--url (http://127\.0\.0\.1:\d+)", text)
+    control = re.search(r"-X POST (http://127\.0\.0\.1:\d+)/v1/publish", text)
+    key = re.search(r"KEY=\$\(cat (/\S+)\)", text)
+    assert sidecar is not None
+    assert control is not None
+    assert key is not None
+    return sidecar[1], control[1], Path(key[1]).read_text(encoding="utf-8").strip()
 
 
-def test_at_a_terminal_the_sidecar_listens_on_and_follows_the_files(tmp_path: Path) -> None:
-    """The demo invites to change the catalog, and the answer changes with it; Ctrl-C ends everything with 0."""
+def test_at_a_terminal_both_listen_on_and_can_be_changed(tmp_path: Path) -> None:
+    """The demo invites to publish again, and the answer changes with it; Ctrl-C ends everything with 0."""
     with Terminal(tmp_path) as terminal:
-        url, catalog = listening(terminal.read_to("Ctrl-C ends it."))
+        url, control, key = listening(terminal.read_to("Ctrl-C ends it."))
         with closing(Sidecar(url, timeout=10)) as sidecar:
+            assert not sidecar.check("ada", "movies", used=69).allowed
+            for request in REVERT:
+                answer = httpx.request(
+                    request.method,
+                    control + request.path,
+                    json=request.body,
+                    headers={"authorization": f"Bearer {key}"},
+                    timeout=30,
+                )
+                assert answer.is_success, answer.text
+            terminal.read_to("publication=3")
             assert sidecar.check("ada", "movies", used=69).allowed
-            text = catalog.read_text(encoding="utf-8")
-            catalog.write_text(
-                text.replace("movies: 50, support: phone", "movies: 30, support: phone"), encoding="utf-8"
-            )
-            terminal.read_to("publication=2")
-            answer = sidecar.check("ada", "movies", used=69)
-            assert (answer.allowed, answer.entitlement.value) == (False, 50)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(30) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_demo_that_is_terminated_leaves_no_sidecar_behind(tmp_path: Path) -> None:
-    """SIGTERM ends the sidecar with the demo."""
+def test_a_demo_that_is_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
+    """SIGTERM ends the sidecar and the control plane with the demo."""
     with Terminal(tmp_path) as terminal:
-        url, _ = listening(terminal.read_to("Ctrl-C ends it."))
+        url, control, _ = listening(terminal.read_to("Ctrl-C ends it."))
         terminal.process.terminate()
         assert terminal.process.wait(30) == 128 + signal.SIGTERM
     with closing(Sidecar(url)) as sidecar, pytest.raises(SidecarUnreachableError):
         sidecar.check("ada", "movies")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(control)
     assert list(tmp_path.iterdir()) == []

@@ -24,6 +24,7 @@ from tiergate.cli import (
     rollback,
     schema,
     sidecar,
+    up,
     version,
 )
 from tiergate.cli import compile as compile_command
@@ -60,6 +61,7 @@ for command in (
     publications,
     keys,
     demo,
+    up,
     version,
 ):
     app.add_typer(command.app)

@@ -1,11 +1,12 @@
-"""`tiergate demo`: the sample, compiled, served and asked aloud."""
+"""`tiergate demo`: the sample, compiled, published, followed by a sidecar, asked aloud, and changed by a publish."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,12 @@ from tiergate.errors import OperatorError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
+    from tiergate.cli.household import Household, Ports
     from tiergate.cli.sample import Sample
+    from tiergate.client import Answer, Sidecar
+    from tiergate.model import Check
 
 __all__ = ["app"]
 
@@ -25,6 +31,7 @@ app = typer.Typer()
 
 _PORT = 8437
 _TIMEOUT = 5.0
+_FOLLOWED_WITHIN = 20.0
 _WIDTH = 100
 _SHOWN_POLICY = ("plan/gold@1", "plan/gold@1/movies")
 
@@ -35,46 +42,58 @@ def demo(
     port: Annotated[
         int,
         typer.Option(
-            min=0, max=65534, metavar="PORT", help="The sidecar's port; its probes take the next. 0: any two."
+            min=0,
+            max=65534,
+            metavar="PORT",
+            help="The sidecar's port; its probes take the next, the control plane any that is free. 0: any for all.",
         ),
     ] = _PORT,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to put the sample, and leave it; default: a temporary one."),
+        typer.Option(metavar="DIR", help="Where to put everything, and leave it; default: a temporary one."),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End after the checks instead of listening on.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End after the change instead of listening on.")] = False,
 ) -> None:
-    """Compile a sample catalog, start a sidecar and ask it checks of every type, aloud.
+    """Publish a sample catalog, let a sidecar follow, ask it checks of every type, and change an answer, aloud.
 
-    The sidecar then listens on until Ctrl-C. Without a terminal, the demo ends after the checks.
+    Both then listen on until Ctrl-C. Without a terminal, the demo ends after the change.
     """
-    from tiergate.cli.sample import copy_sample
-    from tiergate.cli.sidecar_process import claim_ports, started
-    from tiergate.cli.terminal import say
+    from tiergate.cli.extras import need_control_plane
 
-    api, probes = claim_ports(port)
-    with _folder(folder) as place:
-        sample = copy_sample(place)
+    need_control_plane()
+    from tiergate.cli.household import Household, Ports, load_sample
+    from tiergate.cli.sample import copy_sample
+    from tiergate.cli.sidecar_process import claim_port, claim_ports
+    from tiergate.cli.terminal import say
+    from tiergate.client import Sidecar
+
+    ports = Ports(claim_port(0), *claim_ports(port))
+    with _folder(folder) as place, ExitStack() as running:
+        sample = copy_sample(place / "sample")
         _compile(sample, place / "bundle")
-        arguments = [
-            *("--catalog", str(sample.catalog), "--subjects", str(sample.subjects), "--rules", str(sample.rules)),
-            *("--port", str(api), "--probe-port", str(probes), "--probe-host", "127.0.0.1"),
-            *("--log-format", "console"),
-        ]
-        say("\nStarting a sidecar:", "bold")
-        say(f"{_command()} sidecar \\\n     {_options(sample)}")
-        with started(arguments) as sidecar:
-            sidecar.wait_until_ready(probes)
-            _ask(f"http://127.0.0.1:{api}")
-            if once or not sys.stdin.isatty():
-                return
-            _invite(sample, api, probes)
-            sidecar.let_log()
-            try:
-                sidecar.wait()
-            except KeyboardInterrupt:
-                return
-            raise OperatorError("the sidecar has ended")
+        household = Household(place)
+        household.furnish(ports)
+        say("\nStarting a control plane and publishing this there, with nine customers:", "bold")
+        control = running.enter_context(household.running_control(ports))
+        client = running.enter_context(household.client(ports))
+        load_sample(client, sample)
+        say(f"http://127.0.0.1:{ports.control}")
+        say("\nStarting a sidecar that follows it, and answers from its own disk:", "bold")
+        sidecar = running.enter_context(household.running_sidecar(ports))
+        say(f"http://127.0.0.1:{ports.sidecar}")
+        with Sidecar(f"http://127.0.0.1:{ports.sidecar}", timeout=_TIMEOUT) as asker:
+            _ask(asker, f"http://127.0.0.1:{ports.sidecar}")
+            _change(client, asker, ports)
+        if once or not sys.stdin.isatty():
+            return
+        _invite(household, ports)
+        for process in (control, sidecar):
+            process.let_log()
+        try:
+            sidecar.wait()
+        except KeyboardInterrupt:
+            return
+        raise OperatorError("the sidecar has ended")
 
 
 @contextmanager
@@ -104,41 +123,68 @@ def _compile(sample: Sample, output: Path) -> None:
     say(next(text for _, text in split_policies(compiled.text(path)) if f'@id("{policy}")' in text))
 
 
-def _ask(url: str) -> None:
-    from tiergate.cli.story import STORY, curl
-    from tiergate.cli.terminal import say, say_table
-    from tiergate.cli.wording import lines, verdict
-    from tiergate.client import Sidecar, read_answer, read_json
-
-    with Sidecar(url, timeout=_TIMEOUT) as sidecar:
-        for step in STORY:
-            answer = read_answer(read_json(sidecar.ask(step.check)))
-            say("\n" + textwrap.fill(step.question, _WIDTH), "bold")
-            say(curl(url, step.check), "dim")
-            say(verdict(answer), "green" if answer.allowed else "red")
-            say_table(lines(answer))
-
-
-def _invite(sample: Sample, api: int, probes: int) -> None:
+def _ask(sidecar: Sidecar, url: str) -> None:
     from tiergate.cli.story import STORY, curl
     from tiergate.cli.terminal import say
 
-    url = f"http://127.0.0.1:{api}"
-    asked = "" if api == _PORT else f" --url {url}"
-    say("\nThe sidecar listens on. Try, in another terminal:", "bold")
-    say(curl(url, STORY[2].check))
+    for step in STORY:
+        say("\n" + textwrap.fill(step.question, _WIDTH), "bold")
+        say(curl(url, step.check), "dim")
+        _tell(_answer(sidecar, step.check))
+
+
+def _change(client: httpx.Client, sidecar: Sidecar, ports: Ports) -> None:
+    """Publish a change, and wait until the sidecar answers by it."""
+    from tiergate.cli.household import asked
+    from tiergate.cli.story import CHANGE, CHANGED, curl
+    from tiergate.cli.terminal import say
+
+    say("\n" + textwrap.fill(CHANGED.question, _WIDTH), "bold")
+    for request in CHANGE:
+        say(request.curl(f"http://127.0.0.1:{ports.control}"), "dim")
+        said = asked(client, request.method, request.path, request.body)
+    begun = time.monotonic()
+    publication = said["publication"]
+    while (answer := _answer(sidecar, CHANGED.check)).publication < publication:
+        if time.monotonic() - begun > _FOLLOWED_WITHIN:
+            raise OperatorError(f"the sidecar did not follow publication {publication}")
+        time.sleep(0.001)
+    waited = time.monotonic() - begun
+    say(f"Published as number {publication}; the sidecar decides by it {1000 * waited:.0f} ms later:", "bold")
+    say(curl(f"http://127.0.0.1:{ports.sidecar}", CHANGED.check), "dim")
+    _tell(answer)
+
+
+def _answer(sidecar: Sidecar, check: Check) -> Answer:
+    from tiergate.client import read_answer, read_json
+
+    return read_answer(read_json(sidecar.ask(check)))
+
+
+def _tell(answer: Answer) -> None:
+    from tiergate.cli.terminal import say, say_table
+    from tiergate.cli.wording import lines, verdict
+
+    say(verdict(answer), "green" if answer.allowed else "red")
+    say_table(lines(answer))
+
+
+def _invite(household: Household, ports: Ports) -> None:
+    from tiergate.cli.story import CHANGED, REVERT, curl
+    from tiergate.cli.terminal import say
+
+    url, control = f"http://127.0.0.1:{ports.sidecar}", f"http://127.0.0.1:{ports.control}"
+    elsewhere = "" if ports.sidecar == _PORT else f" --url {url}"
+    say("\nBoth listen on. Try, in another terminal:", "bold")
+    say(curl(url, CHANGED.check))
     say(f"curl -s '{url}/v1/entitlements?subject=ada'")
-    say(f"curl -s http://127.0.0.1:{probes}/status")
-    say(f"{_command()} check ada movies --used 69{asked}")
-    say(f"{_command()} explain ada movies --used 69 \\\n     {_options(sample)}")
-    say("\nOr change the files: the sidecar follows them. Give Gold fewer movies, 30, and ask again.", "bold")
-    say(str(sample.catalog))
-    say(str(sample.subjects))
+    say(f"curl -s http://127.0.0.1:{ports.probes}/status")
+    say(f"{_command()} check ada movies --used 69{elsewhere}")
+    say("\nOr give Gold its movies back, and ask again:", "bold")
+    say(f"KEY=$(cat {household.admin_key.absolute()})")
+    for request in REVERT:
+        say(request.curl(control))
     say("\nCtrl-C ends it.", "bold")
-
-
-def _options(sample: Sample) -> str:
-    return f"--catalog {sample.catalog} \\\n     --subjects {sample.subjects} \\\n     --rules {sample.rules}"
 
 
 def _command() -> str:

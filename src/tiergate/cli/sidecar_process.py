@@ -1,4 +1,4 @@
-"""A sidecar as a process of its own: started, waited for, listened to, ended."""
+"""A sidecar or a control plane as a process of its own: started, waited for, listened to, ended."""
 
 from __future__ import annotations
 
@@ -18,12 +18,22 @@ from tiergate.errors import ListenError, ReplicaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["SidecarProcess", "claim_ports", "started"]
+__all__ = ["SidecarProcess", "claim_port", "claim_ports", "started"]
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
 _POLL = 0.05
 _SLICE = 0.5
+
+
+def claim_port(port: int) -> int:
+    """Find the port of a control plane: `port`, or any that is free for 0.
+
+    Raises:
+        ListenError: it is in use.
+    """
+    with _bind(port) as listener:
+        return int(listener.getsockname()[1])
 
 
 def claim_ports(port: int) -> tuple[int, int]:
@@ -60,10 +70,11 @@ def _bind(port: int) -> socket.socket:
 
 
 class SidecarProcess:
-    """A running sidecar, and what it logs."""
+    """A running `tiergate sidecar`, or another command that serves, and what it logs."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], command: str = "sidecar") -> None:
         self.process = process
+        self._name = command.replace("-", " ")
         self._held: list[str] | None = []
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -100,11 +111,11 @@ class SidecarProcess:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 self._reader.join(1)
-                raise ReplicaError(f"the sidecar ended at its start:\n{self.logged()}")
+                raise ReplicaError(f"the {self._name} ended at its start:\n{self.logged()}")
             if _is_ready(probe_port):
                 return
             time.sleep(_POLL)
-        raise ReplicaError(f"the sidecar did not get ready in {_START_TIMEOUT:.0f} seconds:\n{self.logged()}")
+        raise ReplicaError(f"the {self._name} did not get ready in {_START_TIMEOUT:.0f} seconds:\n{self.logged()}")
 
     def wait(self) -> None:
         """Wait until it ends by itself.
@@ -128,15 +139,14 @@ class SidecarProcess:
 
 
 @contextmanager
-def started(arguments: list[str]) -> Iterator[SidecarProcess]:
-    """Start `tiergate sidecar` with these arguments, away from the environment's settings; end it at the end."""
-    command = [sys.executable, "-m", "tiergate", "sidecar", *arguments]
+def started(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarProcess]:
+    """Start a command that serves with these arguments, away from the environment's settings; end it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
     with (
         _signals_raise(),
         # A session of its own: a Ctrl-C at the terminal is for the demo, which then ends the sidecar in order.
         subprocess.Popen(  # noqa: S603 - our own command
-            command,
+            [sys.executable, "-m", "tiergate", command, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -144,7 +154,7 @@ def started(arguments: list[str]) -> Iterator[SidecarProcess]:
             start_new_session=True,
         ) as process,
     ):
-        sidecar = SidecarProcess(process)
+        sidecar = SidecarProcess(process, command)
         try:
             yield sidecar
         finally:

@@ -1,4 +1,4 @@
-"""What `tiergate demo` asks: every type of feature, and what can stand in the way. The subjects are the sample's."""
+"""What `tiergate demo` asks and changes: every type of feature, and what can stand in the way. All of the sample's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tiergate.client.sidecar import check_json
 from tiergate.model import Check, Subject
 
-__all__ = ["STORY", "Step", "curl"]
+__all__ = ["CHANGE", "CHANGED", "REVERT", "STORY", "Request", "Step", "curl"]
 
 
 class Step(NamedTuple):
@@ -53,6 +53,42 @@ STORY: tuple[Step, ...] = (
         Check(Subject("gus"), "movies"),
     ),
 )
+
+
+class Request(NamedTuple):
+    """Something to ask the control plane for, as an admin."""
+
+    method: str
+    path: str
+    body: object
+
+    def curl(self, url: str) -> str:
+        """The command that asks it, with the admin's key in the variable `KEY`."""
+        body = shlex.quote(json.dumps(self.body))
+        return (
+            f"curl -s -X {self.method} {url}{self.path} \\\n"
+            f"     -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' -d {body}"
+        )
+
+
+CHANGE: tuple[Request, ...] = (
+    Request("PUT", "/v1/items/gold/draft/entitlements/movies", 30),
+    Request("POST", "/v1/publish", {"note": "Gold gives 30 movies"}),
+)
+"""Gold gives fewer movies from now on: edited, then published."""
+
+REVERT: tuple[Request, ...] = (
+    Request("PUT", "/v1/items/gold/draft/entitlements/movies", 50),
+    Request("POST", "/v1/publish", {"note": "Gold gives 50 movies again"}),
+)
+"""And gives them back."""
+
+CHANGED = Step(
+    "Plans change. Gold gives 30 movies from now on, for everybody who has it: edit, publish, and ask again. "
+    "Ada has watched 69. May she watch one more?",
+    Check(Subject("ada"), "movies", amount=1, used=69),
+)
+"""What the change changes."""
 
 
 def curl(url: str, check: Check) -> str:

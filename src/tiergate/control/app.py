@@ -12,10 +12,12 @@ from tiergate.control import (
     customers,
     drafts,
     entitlements,
+    erasure,
     features,
     gitops,
     items,
     keys,
+    openapi,
     overrides,
     publishing,
     roles,
@@ -67,7 +69,7 @@ def all_endpoints(
 ) -> list[Endpoint]:
     """Every endpoint of the control plane."""
     publisher = Publisher(store, signer)
-    return [
+    found = [
         *features.endpoints(),
         *items.endpoints(),
         *drafts.endpoints(),
@@ -79,6 +81,7 @@ def all_endpoints(
         *subscription_steps.endpoints(),
         *overrides.endpoints(),
         *entitlements.endpoints(),
+        *erasure.endpoints(),
         *keys.endpoints(in_force),
         *roles.endpoints(in_force),
         *audit.endpoints(),
@@ -86,6 +89,7 @@ def all_endpoints(
         *sync.endpoints(),
         *probes,
     ]
+    return [*found, openapi.endpoint(found)]
 
 
 class BriefMemory:
