@@ -209,3 +209,35 @@ def test_a_group_needs_a_socket() -> None:
     """A setting that would do nothing is refused."""
     with pytest.raises(SettingsError, match="needs `uds`"):
         resolve({**SOURCES, "uds-group": "staff"}, {})
+
+
+FOLLOWED = {"control-plane": "https://plane.example", "key-file": "/key"}
+
+
+def test_a_control_plane_stands_in_place_of_files() -> None:
+    """With the key to ask it; a key file may name it too."""
+    assert resolve(FOLLOWED, {}).control_plane == "https://plane.example"
+    assert resolve({"key-file": "/key"}, {}).catalog == ()
+
+
+@pytest.mark.parametrize("file", ["catalog", "subjects", "rules"])
+def test_what_is_decided_on_comes_from_one_place(file: str) -> None:
+    """A control plane or files, not both."""
+    with pytest.raises(SettingsError, match=f"`{file}`: a control plane is followed"):
+        resolve({**FOLLOWED, file: "/x"}, {})
+
+
+def test_a_control_plane_needs_a_key() -> None:
+    """It says how to make one."""
+    with pytest.raises(SettingsError, match=r"`key-file`: is required.*tiergate keys create"):
+        resolve({"control-plane": "https://plane.example"}, {})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("public-key", "/x"), ("store-id", "shop"), ("object-store", "s3://x"), ("on-demand", "true")],
+)
+def test_what_only_sync_can_use_is_refused_with_files(setting: str, value: str) -> None:
+    """Rather than passed over."""
+    with pytest.raises(SettingsError, match=f"`{setting}`: needs `control-plane`"):
+        resolve({**SOURCES, setting: value}, {})

@@ -86,6 +86,8 @@ class ControlPlane:
         self._key_file = key_file
         self._client = client or httpx.AsyncClient(
             follow_redirects=False,
+            # Proxies and certificates as the environment says, but no proxy on the way to this machine itself.
+            trust_env=not _is_loopback(urlsplit(url).hostname or ""),
             timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=120.0),
             headers={"user-agent": f"tiergate-sidecar/{__version__}"},

@@ -164,6 +164,23 @@ def test_a_frozen_feed_shows(follow: Follow, simulator: Simulator) -> None:
     run(scenario)
 
 
+def test_clock_steps_break_nothing(follow: Follow, simulator: Simulator) -> None:
+    """An hour back, an hour ahead: changes come through, and the age is told by the clock as it is."""
+    steps = [NOW]
+    follow.clock = lambda: steps[-1]
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            for step, plan in ((-3_600_000, "silver"), (3_600_000, "gold"), (0, "silver")):
+                steps.append(NOW + step)
+                await sidecar.at(simulator.put("acme", plan))
+                assert sidecar.limit("acme") == (30 if plan == "silver" else 50)
+                assert (steps[-1] >= sidecar.state.stale_at) == (step > 0)
+
+    run(scenario)
+
+
 # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
