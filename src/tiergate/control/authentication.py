@@ -20,7 +20,8 @@ import yaml
 from tiergate.control.authorization import Caller, CallerKind, Scope
 from tiergate.control.jwks import KeySet
 from tiergate.errors import RequestError, SettingsError
-from tiergate.store.keys import is_key, note_use, proven_key
+from tiergate.store.key_uses import KeyUses
+from tiergate.store.keys import is_key, proven_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -148,6 +149,7 @@ class Authenticator:
     def __init__(self, store: Store, tokens: TokenReader) -> None:
         self._store = store
         self._tokens = tokens
+        self.uses = KeyUses(store)
 
     def identify(self, token: str) -> Caller:
         """Say whose a token is.
@@ -167,7 +169,7 @@ class Authenticator:
             raise _refused("there is no such key")
         if not key.counts(self._store.clock()):
             raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired")
-        note_use(self._store, key)
+        self.uses.note(key)
         return key_caller(key)
 
 

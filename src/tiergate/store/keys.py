@@ -15,10 +15,9 @@ import string
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, or_, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import insert, select, update
 
-from tiergate.errors import ConflictError, NotFoundError, StoreError
+from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Instant
 from tiergate.store.tables import KeyRow, StoreRow
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Table
 
-    from tiergate.store.unit import ReadUnit, Store, WriteUnit
+    from tiergate.store.unit import ReadUnit, WriteUnit
 
 __all__ = [
     "ApiKey",
@@ -37,13 +36,9 @@ __all__ = [
     "find_key",
     "is_key",
     "list_keys",
-    "note_use",
     "proven_key",
     "revoke_key",
 ]
-
-USE_NOTED_EVERY: Final = 60_000
-"""Milliseconds within which the use of a key is written down once."""
 
 _KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 _STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
@@ -157,21 +152,6 @@ def list_keys(unit: ReadUnit, after: str | None, limit: int) -> list[ApiKey]:
     if after is not None:
         query = query.where(_KEYS.c.id > after)
     return [_key(row) for row in unit.session.connection().execute(query)]
-
-
-def note_use(store: Store, key: ApiKey) -> None:
-    """Write down that a key was used now, at most once a minute; where that cannot be written now, it is left."""
-    now = store.clock()
-    if key.last_used_at is not None and now < key.last_used_at + USE_NOTED_EVERY:
-        return
-    last = _KEYS.c.last_used_at
-    due = or_(last.is_(None), last <= now - USE_NOTED_EVERY)
-    try:
-        with store.database.writing() as session:
-            session.connection().execute(update(_KEYS).where(_KEYS.c.id == key.id, due).values(last_used_at=now))
-            session.commit()
-    except (StoreError, DBAPIError):
-        return  # who may read while nothing can be written goes on reading
 
 
 def bootstrap(unit: WriteUnit, name: str, *, force: bool = False) -> NewKey:

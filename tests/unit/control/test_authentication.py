@@ -398,9 +398,11 @@ def new_key(store: Store, **narrowed: Any) -> NewKey:  # noqa: ANN401 - of sever
 def test_a_key_stands_for_its_roles_and_scope(store: Store, reader: TokenReader) -> None:
     """And its use is written down."""
     key, shown = new_key(store, actions=["preview"], customers=["acme"])
-    caller = Authenticator(store, reader).identify(shown)
+    people = Authenticator(store, reader)
+    caller = people.identify(shown)
     scope = Scope(frozenset({"preview"}), frozenset({"acme"}))
     assert caller == Caller(f"key/{key.id}", CallerKind.KEY, frozenset({"publisher"}), "ci", scope)
+    people.uses.wait()
     found = store.read(lambda unit: find_key(unit, key.id))
     assert found is not None
     assert found.last_used_at == store.clock()

@@ -10,13 +10,12 @@ from sqlalchemy import select, text
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.store import Actor, Store
+from tiergate.store.key_uses import NOTED_EVERY, KeyUses
 from tiergate.store.keys import (
-    USE_NOTED_EVERY,
     bootstrap,
     create_key,
     find_key,
     list_keys,
-    note_use,
     proven_key,
     revoke_key,
 )
@@ -139,25 +138,52 @@ def test_keys_are_listed_by_pages(store: Store) -> None:
     assert [key.id for key in (*first, *rest)] == ids
 
 
+def last_use(store: Store, key: ApiKey) -> int | None:
+    """When a key was used last, as it is written down."""
+    found = store.read(lambda unit: find_key(unit, key.id))
+    assert found is not None
+    return found.last_used_at
+
+
 def test_a_use_is_written_down_once_a_minute(store: Store, clock: Clock) -> None:
-    """Also when others have read the key before it was."""
-    key = made(store).key
-    uses = []
-    for step in (0, USE_NOTED_EVERY - 1, 1):
+    """By whichever control plane, and also for those who have read the key before it was."""
+    key, other = made(store).key, made(store).key
+    one, another = KeyUses(store), KeyUses(store)
+    seen = []
+    for step in (0, NOTED_EVERY - 1, 1):
         clock.now += step
-        note_use(store, key)
-        found = store.read(lambda unit: find_key(unit, key.id))
-        uses.append(found.last_used_at if found is not None else None)
-    assert uses == [NOW, NOW, NOW + USE_NOTED_EVERY]
+        for uses in (one, another):
+            uses.note(key)
+            uses.wait()
+        seen.append(last_use(store, key))
+    assert seen == [NOW, NOW, NOW + NOTED_EVERY]
+    assert last_use(store, other) is None
+
+
+def test_nobody_waits_for_a_use_to_be_written_down(sqlite_url: str) -> None:
+    """It is done when the one who writes has done, for all keys that were used meanwhile."""
+    with contextlib.closing(Store.open(sqlite_url)) as store:
+        keys = [made(store).key for _ in range(3)]
+        uses = KeyUses(store)
+        with store.database.writing():
+            for key in keys:
+                uses.note(key)
+            assert [last_use(store, key) for key in keys] == [None] * 3
+        uses.wait()
+        assert None not in [last_use(store, key) for key in keys]
 
 
 def test_a_use_that_cannot_be_written_down_hinders_nobody(store: Store) -> None:
-    """Whoever reads while the table cannot be written goes on."""
+    """Whoever reads while the table cannot be written goes on; the next use is tried again."""
     key = made(store).key
-    with store.database.writing() as session:
-        session.connection().execute(text("DROP TABLE api_key"))
-        session.commit()
-    note_use(store, key)
+    uses = KeyUses(store)
+    for statement in ("ALTER TABLE api_key RENAME TO gone", "ALTER TABLE gone RENAME TO api_key"):
+        with store.database.writing() as session:
+            session.connection().execute(text(statement))
+            session.commit()
+        uses.note(key)
+        uses.wait()
+    assert last_use(store, key) == NOW
 
 
 def test_the_first_admin_is_made_once(store: Store) -> None:
