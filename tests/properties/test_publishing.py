@@ -46,7 +46,7 @@ from tiergate.publish.proposals import EVERYTHING, Choice
 from tiergate.publish.rolling_back import rollback_plan
 from tiergate.publish.rollouts import Launch
 from tiergate.store import SYSTEM, Store, WriteUnit
-from tiergate.store.publications import read_working
+from tiergate.store.publications import put_blobs, read_working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -299,12 +299,13 @@ def test_compiling_what_changed_is_compiling_everything(documents: list[Document
 
 
 def mixture(old: Catalog, new: Catalog, random: Random) -> Catalog:
-    """One catalog with some features' names and some versions of another time, which can be compiled."""
-    features = {id_: replace(it, name=random.choice([it.name, "Other"])) for id_, it in new.features.items()}
-    items = {
-        id_: it if id_ not in old.items or old.items[id_].kind is not it.kind else replace(it, name=old.items[id_].name)
-        for id_, it in new.items.items()
+    """The new catalog with other units of some features and with the old names of items: it can be compiled."""
+    numbers = (FeatureType.QUANTITY, FeatureType.RANGE)
+    features = {
+        id_: replace(it, unit=random.choice([it.unit, "of another kind"])) if it.type in numbers else it
+        for id_, it in new.features.items()
     }
+    items = {id_: replace(it, name=old.items[id_].name if id_ in old.items else "") for id_, it in new.items.items()}
     return Catalog(features, items, new.ladders)
 
 
@@ -353,6 +354,23 @@ def test_no_subscription_holds_what_is_not_in_force(store_url: str) -> None:
         for row in held:
             item = press.catalog.items[str(row[2])]
             assert row[4] is None or row[4] in {it.version for it in item.versions}
+
+
+def test_a_pin_in_the_midst_of_publishing_is_not_lost(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pins a version while a publication drops it, after all was proved, comes too late and sees it gone."""
+    press.draft("free", EXTRA)
+    pinning = threading.Thread(target=lambda: hold_if_possible(press, "globex", "free", pin=True))
+
+    def interrupted(unit: WriteUnit, contents: dict[str, bytes]) -> None:
+        pinning.start()
+        pinning.join(0.5)  # it cannot end before this publication is in force
+        put_blobs(unit, contents)
+
+    monkeypatch.setattr(publishing, "put_blobs", interrupted)
+    press.publish()
+    pinning.join()
+    pins = [row[4] for row in press.rows()["held_item"] if row[2] == "free"]
+    assert (pins, press.versions("free")) == ([2], [2])
 
 
 def hold_if_possible(press: Press, customer: str, item: str, *, pin: bool) -> None:
