@@ -25,7 +25,8 @@ _MOST_BYTES: Final = 64 * 1024
 _BARE: Final = re.compile(r"[!-~]{8,16384}")
 _HOW: Final = (
     "give `public-key`, a file with the store's public key (the control plane's operator gets it with "
-    "`tiergate keys signing-key public-key`), or a `key-file` as `tiergate keys create --role sidecar` writes it, which holds it"
+    "`tiergate keys signing-key public-key`), or a `key-file` as `tiergate keys create --role sidecar` writes it, "
+    "which holds it"
 )
 
 
