@@ -94,7 +94,7 @@ class PostgresServer:
     @contextmanager
     def run(cls) -> Iterator[PostgresServer]:
         """Make a server and start it; at the end it is stopped, and nothing is left of it."""
-        folder = Path(tempfile.mkdtemp(prefix="tiergate-"))
+        folder = Path(tempfile.mkdtemp(prefix="tiergate-pg-"))
         identity: dict[str, Any] = {"cwd": folder}
         if os.geteuid() == 0:
             identity |= {"user": "nobody", "group": "nogroup", "extra_groups": []}

@@ -39,7 +39,7 @@ def test_nothing_is_left_of_a_server_whose_holder_was_killed() -> None:
         check=False,
     )
     folder = Path(done.stdout.strip())
-    assert folder.name.startswith("tiergate-"), done.stderr
+    assert folder.name.startswith("tiergate-pg-"), done.stderr
     for _ in watch(folder.parent, rust_timeout=100, yield_on_timeout=True, recursive=False):
         if not folder.exists():
             break
