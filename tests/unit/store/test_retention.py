@@ -1,0 +1,104 @@
+"""How far back the feed goes, and what of it is history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from tests.unit.control.feeds import publish, write
+from tiergate.control.background import tidy
+from tiergate.control.snapshots import Snapshots
+from tiergate.store import SYSTEM, Store
+from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
+from tiergate.store.tables import FeedRow, IdempotencyRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY = 24 * 60 * 60 * 1000
+START = 1_700_000_000_000
+
+
+class Time:
+    """A clock that stands until somebody moves it."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        """The instant."""
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    """A clock."""
+    return Time()
+
+
+@pytest.fixture
+def store(store_url: str, time: Time) -> Iterator[Store]:
+    """An empty store, on either database."""
+    opened = Store.open(store_url, clock=time)
+    yield opened
+    opened.close()
+
+
+def positions(store: Store) -> list[int]:
+    """The entries that are there."""
+    query = select(FeedRow.__table__.c.position).order_by("position")  # type: ignore[attr-defined]
+    return list(store.read(lambda unit: unit.session.connection().execute(query).scalars().all()))
+
+
+def floor(store: Store) -> int:
+    """Where the feed begins."""
+    return store.read(lambda unit: unit.head().floor)
+
+
+def test_the_feed_begins_where_it_was_so_many_days_ago(store: Store, time: Time) -> None:
+    """Readers who were away for longer begin with the snapshot that there is."""
+    write(store, "a", "b")
+    time.now += 31 * DAY
+    write(store, "c")
+    Snapshots(store).make(3)
+    tidy(store, time.now, feed_days=30, history_days=None)
+    assert floor(store) == 2
+    assert positions(store) == [1, 2, 3]
+
+
+def test_the_feed_always_goes_back_to_every_snapshot(store: Store, time: Time) -> None:
+    """Who is sent away finds a snapshot to go on from, whatever its age."""
+    write(store, "a", "b")
+    tidy(store, time.now + 400 * DAY, feed_days=30, history_days=None)
+    assert floor(store) == 0
+    snapshots = Snapshots(store)
+    snapshots.make(2)
+    write(store, "c")
+    snapshots.make(3)
+    tidy(store, time.now + 400 * DAY, feed_days=30, history_days=None)
+    assert floor(store) == 2
+    assert snapshots.newest() is not None
+
+
+def test_history_keeps_what_held_at_its_beginning(store: Store, time: Time) -> None:
+    """Of each customer the last entry before the kept time stays, and nothing that a later one superseded then."""
+    write(store, "a", "b", region="us")
+    publish(store)
+    write(store, "a", region="eu")
+    time.now += 100 * DAY
+    write(store, "a", region="fr")
+    Snapshots(store).make(5)
+    tidy(store, time.now, feed_days=30, history_days=50)
+    assert positions(store) == [2, 4, 5]
+
+
+def test_answers_kept_for_requests_sent_again_are_forgotten(store: Store, time: Time) -> None:
+    """After a day."""
+    key, answer = IdempotencyKey("me", "k", "00"), StoredAnswer(200, {}, b"")
+    store.change(lambda unit: keep_answer(unit, key, answer), SYSTEM)
+    table = IdempotencyRow.__table__  # type: ignore[attr-defined]
+    for days, left in ((0, 1), (2, 0)):
+        tidy(store, time.now + days * DAY, feed_days=30, history_days=None)
+        assert len(store.read(lambda unit: unit.session.connection().execute(select(table)).all())) == left
