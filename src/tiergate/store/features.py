@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tiergate.store.unit import ReadUnit, WriteUnit
 
 __all__ = [
+    "AT_ONCE",
     "FeatureFilter",
     "StoredFeature",
     "add_feature",
@@ -41,7 +42,8 @@ __all__ = [
 _FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = FeatureTagRow.__table__  # type: ignore[attr-defined]
 _STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
-_AT_ONCE: Final = 500
+AT_ONCE: Final = 500
+"""How many rows are looked at together where most may not be wanted."""
 
 _feature = msgspec.json.Decoder(Feature).decode
 
@@ -102,7 +104,7 @@ def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limi
     if wanted.status is not None:
         query = query.where(_FEATURES.c.status == wanted.status.value)
     found: list[StoredFeature] = []
-    for row in paged(unit, query, _FEATURES, after):
+    for row in paged(unit, query, _FEATURES, after, limit if wanted.text is None else AT_ONCE):
         stored = _stored(row)
         feature = stored.feature
         if says(wanted.text, feature.id, feature.name, feature.description):
@@ -113,15 +115,15 @@ def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limi
 
 
 def paged(
-    unit: ReadUnit, query: Select[tuple[object, ...]], table: Table, after: str | None
+    unit: ReadUnit, query: Select[tuple[object, ...]], table: Table, after: str | None, size: int
 ) -> Iterator[Row[tuple[object, ...]]]:
-    """The rows of a query on a table in the order of its ids, those after an id; read by parts."""
+    """The rows of a query on a table in the order of its ids, those after an id; read by parts of a size."""
     connection = unit.session.connection()
     while True:
         part = query if after is None else query.where(table.c.id > after)
-        rows = connection.execute(part.order_by(table.c.id).limit(_AT_ONCE)).all()
+        rows = connection.execute(part.order_by(table.c.id).limit(size)).all()
         yield from rows
-        if len(rows) < _AT_ONCE:
+        if len(rows) < size:
             return
         after = rows[-1].id
 

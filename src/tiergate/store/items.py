@@ -17,7 +17,7 @@ from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Definition, Instant, Item, ItemKind, Rollout, Value
 from tiergate.model.canonical import canonical_json
 from tiergate.naming import nearest
-from tiergate.store.features import paged, says
+from tiergate.store.features import AT_ONCE, paged, says
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ItemRow, ItemTagRow, VersionRow
 
@@ -126,7 +126,7 @@ def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int
     if wanted.has_draft is not None:
         query = query.where(_ITEMS.c.draft.is_not(None) if wanted.has_draft else _ITEMS.c.draft.is_(None))
     found: list[StoredItem] = []
-    for row in paged(unit, query, _ITEMS, after):
+    for row in paged(unit, query, _ITEMS, after, limit if wanted.text is None else AT_ONCE):
         stored = _stored(row)
         item = stored.item
         if says(wanted.text, item.id, item.name, item.description):

@@ -10,29 +10,18 @@ from jsonschema import Draft202012Validator
 
 from tests.admin import serving
 from tests.contract import Contract
-from tiergate.bundle import SigningKey
+from tests.routes import all_routes
 from tiergate.control.access import Endpoint, Open
-from tiergate.control.app import all_endpoints
-from tiergate.control.destinations import Destinations
-from tiergate.control.heads import Heads
 from tiergate.control.http import Answer
 from tiergate.control.openapi import description
-from tiergate.control.packs import Packs
-from tiergate.control.roles import RolesInForce
 from tiergate.control.schemas import component_schemas
 from tiergate.control.shapes import SHAPES
-from tiergate.control.snapshots import Snapshots
-from tiergate.control.sync import Sync
-from tiergate.control.tail import Tail
-from tiergate.publish.signer import Signer
 from tiergate.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.control.http import AdminRequest
-
-PROBES = {"GET /livez", "GET /readyz", "GET /metrics"}
 
 
 @pytest.fixture
@@ -45,16 +34,8 @@ def store(sqlite_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def endpoints(store: Store) -> list[Endpoint]:
-    """Every route but the probes."""
-    signer, tail = Signer([SigningKey.generate()]), Tail(store)
-    return all_endpoints(
-        store=store,
-        signer=signer,
-        sync=Sync(store, tail, Heads(store.id, signer), Snapshots(store), Packs(store)),
-        destinations=Destinations(),
-        in_force=RolesInForce(store),
-        probes=(),
-    )
+    """Every route."""
+    return all_routes(store)
 
 
 def references(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
@@ -71,7 +52,7 @@ def references(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
 
 def test_every_route_says_what_it_takes_and_gives(endpoints: list[Endpoint]) -> None:
     """The table of shapes has the routes, and no others."""
-    assert {f"{one.method} {one.path}" for one in endpoints} | PROBES == SHAPES.keys()
+    assert {f"{one.method} {one.path}" for one in endpoints} == SHAPES.keys()
 
 
 def test_the_document_has_the_routes_and_no_others(store: Store, endpoints: list[Endpoint]) -> None:
@@ -79,7 +60,7 @@ def test_the_document_has_the_routes_and_no_others(store: Store, endpoints: list
     with serving(store, endpoints) as admin:
         served = admin.client().get("/openapi.json").json()
     said = {f"{method.upper()} {path}" for path, operations in served["paths"].items() for method in operations}
-    assert said == SHAPES.keys() - PROBES
+    assert said == SHAPES.keys()
     assert served == description(endpoints)
 
 

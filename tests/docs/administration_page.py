@@ -1,0 +1,101 @@
+"""Writes the reference of the administration API from its routes and their shapes."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tiergate.control.access import Open
+from tiergate.control.shapes import SHAPES, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.control.access import Endpoint
+
+__all__ = ["administration_page"]
+
+_OPEN = {Open.ANYBODY: "anybody", Open.AUTHENTICATED: "every caller"}
+
+
+def administration_page(endpoints: Sequence[Endpoint]) -> str:
+    """The page, as docs/reference/administration-api.md should be."""
+    parts = [HEAD]
+    for group, found in groupby(sorted(endpoints, key=_place), key=_group):
+        parts += [f"### {group}", "", "| | for | takes, gives | |", "|---|---|---|---|"]
+        parts += [_row(one) for one in found]
+        parts.append("")
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _group(one: Endpoint) -> str:
+    return one.path.removeprefix("/v1").strip("/").split("/")[0]
+
+
+def _place(one: Endpoint) -> tuple[str, str, int]:
+    return _group(one), one.path, ("GET", "POST", "PUT", "PATCH", "DELETE").index(one.method)
+
+
+def _row(one: Endpoint) -> str:
+    shape = SHAPES.get(f"{one.method} {one.path}", Shape())
+    action = _OPEN[one.action] if isinstance(one.action, Open) else f"`{one.action.value}`"
+    takes = f"{shape.takes} → " if shape.takes else ""
+    gives = shape.gives or ("nothing" if shape.status == 204 else f"`{shape.media}`")
+    query = "".join(f", `{name}`" for name in one.query)
+    asked = f"{one.method} {one.path}"
+    summary = re.sub(r"\|", r"\\|", one.summary)
+    return f"| `{asked}`{query} | {action} | {takes}{'page of ' if shape.page else ''}{gives} | {summary} |"
+
+
+HEAD = """\
+# The administration API
+
+<!-- Generated from the routes in src/tiergate/control by `make docs`. -->
+
+The control plane listens on `127.0.0.1:8440`. It serves its whole description, with every schema that is named below,
+as OpenAPI 3.1 at `/openapi.json`. Everything that is not a success is a [problem document](errors.md).
+
+## What holds everywhere
+
+- **Who may ask**: `Authorization: Bearer` with an API key or a token ([callers](callers.md)). Each route is for one
+  action of the [table of roles](roles.md); the table below says for which.
+- **Bodies are the files' forms**: a feature, item, customer, subscription, override or suspension in JSON is exactly an
+  entry of the [catalog file](catalog-file.md) or [subjects file](subjects-file.md). An answer is the same, with `etag`,
+  `created_at` and `updated_at` beside it. Numbers are exact both ways.
+- **All that is wrong is said at once**: 422, with `errors`, each with a JSON Pointer (RFC 6901), a code and a sentence.
+- **Edits**: `PATCH` takes a JSON Merge Patch (RFC 7396), as `application/merge-patch+json` or `application/json`:
+  what it does not name stays, `null` takes away, a list is replaced as a whole.
+- **Lost races**: a thing's answer has an `ETag`. A write with `If-Match` is 412 where somebody else was first. A read
+  with `If-None-Match` is 304 where nothing changed.
+- **Sent again**: `POST` honours `Idempotency-Key`: the same request with the same key is answered as before, and done
+  once. Another request with the key is 422.
+- **Why**: `Tiergate-Reason` is written to the [audit log](audit-log.md) with each change.
+- **Lists**: `limit` (50, at most 500) and `cursor`; the answer is `{"items": […], "next": "…"}`, and `next` is null on
+  the last page. Pages are stable while entries come and go. Parameters beside these are named below.
+
+## The working catalog
+
+Features, what is said of items, and items' drafts are edited without any effect until they are published. Versions and
+rollouts come about by publishing, and are not edited with an item. An edit that would pull away what is sold already is
+409, and says who holds what:
+
+| code | |
+|---|---|
+| `level-mapped`, `level-order` | a level that a reachable version, a draft or an override gives stays, in its order |
+| `value-excluded` | a minimum or maximum of a range that would exclude what is given |
+| `scale-mapped` | the scale stays while any value is given |
+| `status-move` | a feature goes from `draft` to `active` to `archived` and back to `active` |
+| `feature-active`, `feature-mapped` | only what is not active and not in use is deleted |
+| `feature-archived` | an archived feature takes no new entitlements |
+| `kind-published` | an item that was published keeps its kind |
+| `item-held` | an item that others hold does not become private to one customer |
+| `item-in-use` | an item that a subscription holds or another item names is not deleted |
+| `already-exists` | the id is taken |
+
+The type of a feature never changes. A version is reachable while a rollout names it, drafted or in force, or a
+subscription is pinned to it. A draft that is edited in part begins with what the newest version gives.
+
+## Routes
+
+"""
