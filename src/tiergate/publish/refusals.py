@@ -91,9 +91,11 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
         except BodyError as error:
             for problem in error.problems:
                 yield places.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")
-    for id_, feature in sorted(new.features.items()):
-        for gone in sorted(ids.intersection(feature.linked) - new.features.keys()):
-            yield places.problem(("feature", id_), "unknown-feature", f"`{id_}` names `{gone}` in `linked`: it is gone")
+    gone = {id_ for id_ in ids if id_ not in new.features}
+    for id_, feature in sorted(new.features.items()) if gone else ():
+        for linked in sorted(gone.intersection(feature.linked)):
+            message = f"`{id_}` names `{linked}` in `linked`, which would be gone"
+            yield places.problem(("feature", id_), "unknown-feature", message)
 
 
 def _given(catalog: Catalog, features: set[str]) -> dict[str, list[Use]]:
