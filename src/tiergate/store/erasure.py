@@ -30,6 +30,7 @@ from tiergate.store.tables import (
     FeedHeadRow,
     FeedRow,
     IdempotencyRow,
+    KeyRow,
     OverrideRow,
     PublicationRow,
 )
@@ -49,6 +50,7 @@ _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
 _AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
 _ANSWERS: Table = IdempotencyRow.__table__  # type: ignore[attr-defined]
+_KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 _OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 
@@ -124,6 +126,8 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, Erased]:
     for table in (_OVERRIDES, _PUBLICATIONS):
         edit = update(table).where(table.c.author == author).values(author=pseudonym)
         changed += connection.execute(edit).rowcount
+    maker = update(_KEYS).where(_KEYS.c.created_by == author).values(created_by=pseudonym)
+    changed += connection.execute(maker).rowcount
     if not changed:
         raise NotFoundError("author", author)
     return pseudonym, Erased(0, entries, 0)

@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.store import Actor, Store
+from tiergate.store.erasure import erase_author
 from tiergate.store.key_uses import NOTED_EVERY, KeyUses
 from tiergate.store.keys import (
     bootstrap,
@@ -128,6 +129,15 @@ def test_what_is_revoked_stays_so(store: Store, clock: Clock) -> None:
     assert store.change(lambda unit: revoke_key(unit, key.id), ANN).revoked_at == NOW
     with pytest.raises(NotFoundError, match="no key `nothing`"):
         store.change(lambda unit: revoke_key(unit, "nothing"), ANN)
+
+
+def test_whoever_made_a_key_can_be_forgotten(store: Store) -> None:
+    """The key stays, made by nobody who is known."""
+    key = made(store).key
+    pseudonym, _ = store.change(lambda unit: erase_author(unit, ANN.id), Actor("okta/bob", "person"))
+    found = store.read(lambda unit: find_key(unit, key.id))
+    assert found is not None
+    assert (found.created_by, found.roles) == (pseudonym, key.roles)
 
 
 def test_keys_are_listed_by_pages(store: Store) -> None:
