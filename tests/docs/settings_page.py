@@ -6,7 +6,7 @@ from itertools import groupby
 
 from tiergate.sidecar.settings import SETTINGS, Setting
 
-__all__ = ["settings_page"]
+__all__ = ["row", "settings_page"]
 
 
 def settings_page() -> str:
@@ -14,12 +14,13 @@ def settings_page() -> str:
     parts = [HEAD]
     for group, settings in groupby(SETTINGS, key=lambda setting: setting.group):
         parts += [f"## {group}", "", "| setting | value | default | |", "|---|---|---|---|"]
-        parts += [_row(setting) for setting in settings]
+        parts += [row(setting) for setting in settings]
         parts.append("")
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def _row(setting: Setting) -> str:
+def row(setting: Setting) -> str:
+    """The row of one setting."""
     kind = setting.kind.word.replace("|", " \\| ")
     default = f"`{setting.shown_default}`" if setting.shown_default else ""
     return f"| `{setting.name}` | {kind}{', several' if setting.many else ''} | {default} | {setting.help} |"
