@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
     from tiergate.store.customers import Account
 
-__all__ = ["endpoints"]
+__all__ = ["endpoints", "with_items"]
 
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _ITEM: Final = f"{_PATH}/items/{{item}}"
@@ -123,7 +123,7 @@ def add_item(request: AdminRequest) -> Answer:
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
         held = read_held_item_body(request.body, terms_for(unit.published, account.customer.id).reader)
         added = replace(held, added_at=unit.now) if held.added_at is None else held
-        return _with_items(unit, account, before, (*before.items, added))
+        return with_items(unit, account, before, (*before.items, added))
 
     return _change(request, edit, 201)
 
@@ -136,7 +136,7 @@ def patch_item(request: AdminRequest) -> Answer:
         text = patched(request.body, held_item_data(before.items[place]))
         reader = terms_for(unit.published, account.customer.id).reader
         held = read_held_item_body(text, reader, {"item": before.items[place].item})
-        return _with_items(unit, account, before, _exchanged(before, place, held))
+        return with_items(unit, account, before, _exchanged(before, place, held))
 
     return _change(request, edit)
 
@@ -146,7 +146,7 @@ def remove_item(request: AdminRequest) -> Answer:
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
         place = _place(before, request.params["item"])
-        return _with_items(unit, account, before, before.items[:place] + before.items[place + 1 :])
+        return with_items(unit, account, before, before.items[:place] + before.items[place + 1 :])
 
     return _change(request, edit)
 
@@ -202,7 +202,7 @@ def _exchanged(subscription: Subscription, place: int, held: HeldItem) -> tuple[
     return (*subscription.items[:place], held, *subscription.items[place + 1 :])
 
 
-def _with_items(unit: WriteUnit, account: Account, before: Subscription, items: tuple[HeldItem, ...]) -> Subscription:
+def with_items(unit: WriteUnit, account: Account, before: Subscription, items: tuple[HeldItem, ...]) -> Subscription:
     """The subscription with these items, which must be possible together.
 
     Raises:
