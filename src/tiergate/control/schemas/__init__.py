@@ -99,6 +99,8 @@ def component_schemas() -> dict[str, Schema]:
         "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(with_more(found["Customer"], stamp), {"erased_at": ref("Instant")}, required=False),
         "StoredSubscription": with_more(found["Subscription"], stamp),
+        "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
+        "Imported": closed({"customers": COUNT, "subscriptions": COUNT, "changed": COUNT}),
         "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
         "Step": {
