@@ -23,7 +23,7 @@ from tiergate.catalog import (
 from tiergate.catalog.references import Holdability
 from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, ItemKind
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
 from tiergate.store.publications import held_quantities, override_uses, pinned_versions, suspension_uses
 from tiergate.store.uses import held_by_others, item_uses
@@ -84,7 +84,7 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
             continue
         if before is not None:
             for refusal in feature_refusals(before, after, uses):
-                if refusal.code != "status-move":  # what lies between is the working state's
+                if refusal.code != "status-move" or after.status is FeatureStatus.DRAFT:  # others go by way of `active`
                     yield places.problem(("feature", id_), refusal.code, refusal.detail)
         try:
             read_feature_body(to_json_line(feature_data(after)), new.features.keys())

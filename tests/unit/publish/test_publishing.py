@@ -183,6 +183,7 @@ def test_what_is_given_must_be_published_with_it(small: Press) -> None:
     [
         (Feature(id="movies", type=FeatureType.SWITCH), "type-changed"),
         (Feature(id="movies", type=FeatureType.QUANTITY, scale=1), "scale-mapped"),
+        (Feature(id="movies", type=FeatureType.QUANTITY, status=FeatureStatus.DRAFT), "status-move"),
         (Feature(id="movies", type=FeatureType.QUANTITY, numbers=(5, 51)), "level-mapped"),
         (Feature(id="support", type=FeatureType.CUSTOM, labels=("email", "phone")), "level-mapped"),
         (Feature(id="support", type=FeatureType.CUSTOM, labels=("email", "chat", "phone"), linked=("x",)), None),
