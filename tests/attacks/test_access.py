@@ -137,6 +137,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/roles/draft
         GET /v1/rules
         GET /v1/rules/{kind}/{name}
+        GET /v1/export/subjects
         GET /v1/customers
         GET /v1/customers/{customer}
         GET /v1/customers/{customer}/subscriptions
@@ -162,6 +163,7 @@ WHO: list[tuple[frozenset[str], str]] = [
     (
         SALES,
         """
+        POST /v1/import/subjects
         POST /v1/customers
         PUT /v1/customers/{customer}
         PATCH /v1/customers/{customer}
@@ -289,7 +291,8 @@ def ask(client: httpx.Client, route: str, customer: str, item: str = "gold") -> 
     """The status of an answer."""
     method, path = path_of(route, customer, item)
     body = {"id": customer, "customer": customer} if method in {"POST", "PUT", "PATCH"} else None
-    return client.request(method, path, json=body).status_code
+    headers = {"content-type": "application/x-ndjson"} if path.startswith("/v1/import/") else None
+    return client.request(method, path, json=body, headers=headers).status_code
 
 
 def test_every_route_has_its_row(store: Store) -> None:
