@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tiergate.catalog.fields import suggestion
 from tiergate.model import Item, ItemKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tiergate.catalog.items import ItemText
 
@@ -39,9 +41,11 @@ def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, c
 def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
     """Report to the item's report what is wrong with its references among `others`, which are right by themselves.
 
-    That covers items that could be held before and could not be beside this one.
+    That covers items that could be held before and could not be beside this one. What the others name and is not among
+    them, as what is private to somebody else, counts as not there.
     """
-    before = {id_: item for id_, item in others.items() if id_ != text.item.id}
+    known = others.keys() | {text.item.id}
+    before = {id_: _among(item, known) for id_, item in others.items() if id_ != text.item.id}
     items = before | {text.item.id: text.item}
     if not _names_existing(text, items, frozenset(), complete=True):
         return
@@ -57,6 +61,14 @@ def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
         if why:
             because = "" if item is text.item else f"beside this `{text.item.id}`, "
             text.report.add(text.place, "unsatisfiable", because + why)
+
+
+def _among(item: Item, known: Collection[str]) -> Item:
+    """The item without the names of what is not known."""
+    named = {key: getattr(item, key) for key in ("available_for", "depends_on", "excludes")}
+    if all(id_ in known for ids in named.values() for id_ in ids):
+        return item
+    return replace(item, **{key: tuple(id_ for id_ in ids if id_ in known) for key, ids in named.items()})
 
 
 def _names_existing(

@@ -244,6 +244,12 @@ def test_the_draft_of_an_item_can_be_kept_out(catalog: Catalog) -> None:
     ]
 
 
+def test_what_others_name_need_not_be_among_the_items(catalog: Catalog) -> None:
+    """It may be hidden from whoever edits."""
+    hidden = {"gold": replace(catalog.items["gold"], excludes=("secret",), depends_on=("secret",))}
+    assert read_item_body('{"id": "new", "kind": "plan", "depends_on": ["gold"]}', {}, hidden).item.id == "new"
+
+
 def test_a_plan_that_others_name_stays_one(catalog: Catalog) -> None:
     """An add-on is available for plans alone."""
     body = '{"id": "gold", "kind": "addon"}'
