@@ -5,6 +5,7 @@ Each is a partial edit with a name: what the caller says is in the words of the 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,12 +21,15 @@ from tiergate.control.subscriptions import answer, open_holder, patched_subscrip
 from tiergate.control.terms import terms_for
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import HeldItem, Subscription, format_instant
+from tiergate.publish.plans import pins_plan
+from tiergate.store.subscriptions import get_subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.control.http import AdminRequest, Answer
-    from tiergate.store import WriteUnit
+    from tiergate.publish.publisher import Publisher
+    from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
 
 __all__ = ["endpoints", "with_items"]
@@ -84,15 +88,17 @@ _STEPS: Final = {
 }
 
 
-def endpoints() -> list[Endpoint]:
-    """The routes."""
+def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
+    """The routes. With a `publisher`, an item can be pinned to any version that ever was, not only to one in force."""
+    pin_any = partial(pin_item, publisher)
+    pin_any.__doc__ = pin_item.__doc__
     items, pin, edit = Action.EDIT_ENTITLEMENT, Action.PIN_VERSION, Action.EDIT_SUBSCRIPTION
     subject = the_subscription
     return [
         Endpoint("POST", f"{_PATH}/items", items, add_item, subject),
         Endpoint("PATCH", _ITEM, items, patch_item, subject, media_types=MERGE_PATCH),
         Endpoint("DELETE", _ITEM, items, remove_item, subject),
-        Endpoint("PUT", f"{_ITEM}/pin", pin, pin_item, subject),
+        Endpoint("PUT", f"{_ITEM}/pin", pin, pin_any, subject),
         Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, subject),
         *(Endpoint("POST", f"{_PATH}/{name}", edit, _handler(name, step), subject) for name, step in _STEPS.items()),
     ]
@@ -155,9 +161,11 @@ class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
 
 
-def pin_item(request: AdminRequest) -> Answer:
+def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
     """Keep an item of a subscription at a version, whatever is rolled out."""
     pin = request.decode(_Pin)
+    if publisher is not None:
+        _put_in_reach(publisher, request, pin.version)
 
     def edit(unit: WriteUnit, _: Account, before: Subscription) -> Subscription:
         place = _place(before, request.params["item"])
@@ -170,6 +178,24 @@ def pin_item(request: AdminRequest) -> Answer:
         return replace(before, items=_exchanged(before, place, held))
 
     return _change(request, edit)
+
+
+def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> None:
+    """Have a version that was published put into the bundle, by a publication of its own, unless it is there."""
+    id_ = request.params["subscription"]
+
+    def missing(unit: ReadUnit) -> str | None:
+        held = get_subscription(unit.session, id_).subscription
+        item = held.items[_place(held, request.params["item"])].item
+        known = unit.published.index.items.get(item)
+        return item if known is not None and version not in known.versions else None
+
+    item = request.read(missing)
+    if item is None:
+        return
+    note = f"`{id_}` is pinned to `{item}` {version}"
+    with suppress(NotFoundError):  # there never was one: what follows says so
+        publisher.carry_out(pins_plan({item: [version]}, note), request.write)
 
 
 def unpin_item(request: AdminRequest) -> Answer:

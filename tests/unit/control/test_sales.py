@@ -7,9 +7,9 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import Press
-from tests.unit.control.subjects import ENDPOINTS, NOW, Ticking, codes, made
-from tiergate.control import drafts, entitlements, items, sales
-from tiergate.model import format_instant
+from tests.unit.control.subjects import NOW, Ticking, codes, made
+from tiergate.control import customers, entitlements, overrides, sales, subscription_steps, subscriptions
+from tiergate.model import Amount, format_instant
 from tiergate.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def api(url: str) -> Iterator[tuple[Admin, Press, Ticking]]:
     store = Store.open(url, clock=clock)
     press = Press(store)
     press.apply(CATALOG)
-    endpoints = [*ENDPOINTS, *sales.endpoints(press.publisher), *items.endpoints(), *drafts.endpoints()]
+    endpoints = [*customers.endpoints(), *subscriptions.endpoints(), *overrides.endpoints()]
+    endpoints += [*subscription_steps.endpoints(press.publisher), *sales.endpoints(press.publisher)]
     try:
         with serving(store, [*endpoints, *entitlements.endpoints()]) as admin:
             client = admin.as_("admin")
@@ -175,3 +176,19 @@ def test_a_plan_is_not_made_of_what_gives_nothing_or_cannot_be_sold(sold: tuple[
     assert codes(client.post("/v1/subscriptions/s1/plan", json={"id": "x", "kind": "addon"})) == [
         ("/kind", "fixed-value")
     ]
+
+
+def test_a_pin_brings_a_version_back_that_no_rollout_reaches(sold: tuple[Admin, Press, Ticking]) -> None:
+    """By a publication of its own; what was never published is refused."""
+    admin, press, _ = sold
+    press.draft("gold", {"movies": Amount(20)})
+    press.publish()
+    client = admin.as_("sales-agent")
+    assert [one.version for one in press.catalog.items["gold"].versions] == [2]
+    assert given(client, "/v1/subscriptions/s1", "movies") == 50
+    path = "/v1/subscriptions/s1/items/gold/pin"
+    made(client.put(path, json={"version": 1}), 200)
+    assert [one.version for one in press.catalog.items["gold"].versions] == [1, 2]
+    assert given(client, "/v1/subscriptions/s1", "movies") == 80
+    assert codes(client.put(path, json={"version": 9})) == [("/version", "unknown-version")]
+    assert admin.as_("customer-support").put(path, json={"version": 1}).status_code == 403
