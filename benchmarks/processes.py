@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Sidecar", "ask", "free_port", "load", "running", "sidecar", "wait_for"]
+__all__ = ["Sidecar", "ask", "end", "free_port", "load", "running", "sidecar", "wait_for"]
 
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _WRONG = re.compile(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)")
@@ -60,7 +60,8 @@ def wait_for(port: int, process: subprocess.Popen[bytes], path: str | None = Non
     raise RuntimeError(msg)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, by force if it takes a minute."""
     process.terminate()
     try:
         process.wait(60)
@@ -77,7 +78,7 @@ def running(arguments: list[str], port: int, path: str | None = None) -> Iterato
         wait_for(port, process, path)
         yield process
     finally:
-        _end(process)
+        end(process)
 
 
 class Sidecar:
@@ -108,7 +109,7 @@ def sidecar(catalog: Path, subjects: Path, data: Path, *more: str) -> Iterator[S
     try:
         yield Sidecar(process, port, probe_port, wait_for(probe_port, process, "/readyz"))
     finally:
-        _end(process)
+        end(process)
 
 
 def ask(port: int, body: str, path: str = "/v1/check") -> tuple[bytes, bytes]:

@@ -1,0 +1,169 @@
+"""Rows about the control plane: from publish to effective, a sustained stream of changes, a first full sync.
+
+When something became effective is read from the sidecars' own status (the instant at which they put it in force), so
+that watching them does not slow them down; everything runs on one machine and one clock.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import httpx
+
+from benchmarks.control_planes import ControlPlane, control_plane, synced_sidecar
+from benchmarks.processes import ask
+from benchmarks.table import Row
+from benchmarks.workload import write_catalog, write_subjects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from benchmarks.processes import Sidecar
+
+__all__ = ["changes_rows", "first_sync_rows", "publish_rows"]
+
+_CUSTOMERS = 1_000
+_SIDECARS = 50
+_FOLLOWERS = 20
+_RATE = 200
+_MANY = 1_000_000
+
+
+def publish_rows(directory: Path, rounds: int) -> Iterator[Row]:
+    """From the request to publish until the sidecars decide by it: one sidecar, then fifty."""
+    with control_plane(directory / "publish", *_sample(directory / "publish", 10, 10, _CUSTOMERS)) as plane:
+        for sidecars, share, bound in ((1, 0.5, 50.0), (_SIDECARS, 0.99, 500.0)):
+            with ExitStack() as stack:
+                cars = [stack.enter_context(synced_sidecar(plane, directory / f"car-{n}")) for n in range(sidecars)]
+                taken = [wait for turn in range(max(5, 2 * rounds)) for wait in _publish(plane, cars, turn)]
+            taken.sort()
+            figure = taken[min(len(taken) - 1, int(len(taken) * share))]
+            name = f"publish to effective on {sidecars} sidecar{'s' * (sidecars > 1)}, p{share * 100:.0f}"
+            text = f"median {statistics.median(taken):.0f}, worst {taken[-1]:.0f} of {len(taken)}"
+            yield Row(name, figure, bound, text, unit="ms", most=True)
+
+
+def _publish(plane: ControlPlane, cars: Sequence[Sidecar], turn: int) -> list[float]:
+    """Publish once; how many milliseconds it took each sidecar."""
+    draft = {"entitlements": {"f1": 100 + turn + int(time.time()) % 1_000_000}}
+    plane.client.patch("/v1/items/p1/draft", json=draft).raise_for_status()
+    begun = time.time_ns() // 1_000_000
+    answer = plane.client.post("/v1/publish", json={})
+    answer.raise_for_status()
+    sequence = int(answer.json()["publication"])
+    return [max(0, _in_force(car, sequence) - begun) for car in cars]
+
+
+def _in_force(car: Sidecar, sequence: int) -> float:
+    """When a sidecar put a publication in force, in milliseconds since 1970."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status = _status(car)
+        if status.get("publication") == sequence:
+            return _millis(str(status["generation_at"]))
+        time.sleep(0.2)
+    msg = f"publication {sequence} did not come"
+    raise RuntimeError(msg)
+
+
+def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
+    """Subscriptions changed at a steady rate, with sidecars following: how far the slowest one is behind."""
+    with control_plane(directory / "changes", *_sample(directory / "changes", 10, 10, _CUSTOMERS)) as plane:
+        with ExitStack() as stack:
+            cars = [stack.enter_context(synced_sidecar(plane, directory / f"follow-{n}")) for n in range(_FOLLOWERS)]
+            done: list[float] = []
+            stop = threading.Event()
+            writers = [threading.Thread(target=_change, args=(plane, n, 4, done, stop)) for n in range(4)]
+            begun = time.monotonic()
+            for writer in writers:
+                writer.start()
+            lags: list[float] = []
+            while time.monotonic() - begun < max(10.0, 3 * seconds):
+                lags += [_lag(plane, car) for car in cars]
+            stop.set()
+            for writer in writers:
+                writer.join()
+            took = time.monotonic() - begun
+        rate = len(done) / took
+        done.sort()
+        yield Row("subscription changes a second, sustained", rate, float(_RATE) * 0.97, f"{len(done)} changes")
+        worst = f"{len(lags)} looks at {_FOLLOWERS} sidecars; one change takes {statistics.median(done) * 1e3:.1f} ms"
+        yield Row("… the furthest any sidecar is behind", max(lags), 1.0, worst, unit="s", most=True)
+
+
+def _change(plane: ControlPlane, number: int, of: int, done: list[float], stop: threading.Event) -> None:
+    """Change one subscription after another at this writer's part of the rate."""
+    with httpx.Client(base_url=plane.url, headers=plane.headers, timeout=30) as client:
+        turn, due = 0, time.monotonic()
+        while not stop.is_set():
+            turn += 1
+            due += of / _RATE
+            time.sleep(max(0.0, due - time.monotonic()))
+            name = (turn * of + number) % _CUSTOMERS
+            begun = time.monotonic()
+            held = {"items": [{"item": "p1", "quantity": 1 + turn % 9}]}
+            client.patch(f"/v1/subscriptions/s{name}", json=held).raise_for_status()
+            done.append(time.monotonic() - begun)
+
+
+def _lag(plane: ControlPlane, car: Sidecar) -> float:
+    """How old the first change is that a sidecar has not applied, in seconds."""
+    now = time.time()
+    position = _status(car)["position"]
+    lines = plane.sync.get("/v1/sync/changes", params={"after": str(position), "limit": 1}).text.splitlines()
+    first = json.loads(lines[0])
+    return max(0.0, now - first["at"] / 1000) if "at" in first else 0.0
+
+
+def first_sync_rows(directory: Path) -> Iterator[Row]:
+    """A million subjects: a first full sync, one change, and a restart."""
+    home = directory / "million"
+    begun = time.monotonic()
+    with control_plane(home, *_sample(home, 400, 200, _MANY)) as plane:
+        loaded = time.monotonic() - begun
+        data = home / "car"
+        with synced_sidecar(plane, data) as car:
+            text = f"loading them into the store took {loaded:.0f} s; RSS {car.rss() / 2**20:.0f} MB"
+            yield Row("first full sync, 1 million subjects", car.ready, 60.0, text, unit="s", most=True)
+            taken = sorted(_applied(plane, car, turn) for turn in range(21))
+            text = f"worst {taken[-1]:.0f} of {len(taken)}, from the request on"
+            yield Row("… a change applied, median", statistics.median(taken), 50.0, text, unit="ms", most=True)
+        with synced_sidecar(plane, data) as car:
+            yield Row("… a restart ready", car.ready, 3.0, "", unit="s", most=True)
+
+
+def _applied(plane: ControlPlane, car: Sidecar, turn: int) -> float:
+    """Take a plan away from a customer or give it back, and wait until a check says so; in milliseconds."""
+    status = "expired" if turn % 2 == 0 else "active"
+    begun = time.monotonic()
+    plane.client.patch("/v1/subscriptions/s7", json={"status": status}).raise_for_status()
+    while True:
+        _, body = ask(car.port, '{"subject":"c7","feature":"f4"}')
+        if (json.loads(body)["reason"] == "subscription_inactive") == (status == "expired"):
+            return (time.monotonic() - begun) * 1e3
+
+
+def _sample(home: Path, features: int, plans: int, customers: int) -> tuple[Path, Path]:
+    home.mkdir(parents=True, exist_ok=True)
+    catalog, subjects = home / "catalog.yaml", home / f"subjects-{customers}.ndjson"
+    write_catalog(catalog, features, plans)
+    if not subjects.is_file():
+        write_subjects(subjects, customers, plans)
+    return catalog, subjects
+
+
+def _status(car: Sidecar) -> dict[str, object]:
+    found: dict[str, object] = httpx.get(f"http://127.0.0.1:{car.probe_port}/status", timeout=10).json()
+    return found
+
+
+def _millis(instant: str) -> float:
+    from tiergate.model import parse_instant  # noqa: PLC0415 - the benchmarks measure from outside, but for this
+
+    return parse_instant(instant)
