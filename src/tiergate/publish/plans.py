@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tiergate.catalog import suspension_data
 from tiergate.errors import ConflictError, NotFoundError
-from tiergate.model import Catalog, Definition, Feature, Item, Rollout, Suspension
+from tiergate.model import FOREVER, Catalog, Definition, Feature, Item, Rollout, Suspension, format_instant
 from tiergate.naming import nearest
 from tiergate.publish.pending import Pending, Standing, newest_needed, pending_edits
 from tiergate.publish.proposals import EVERYTHING, Choice, ItemParts, Proposal, chosen, in_order
@@ -120,12 +120,13 @@ def _suspended(
     features[id_] = _with_suspensions(published, change)
     working = read_working(unit.session, [id_], ()).features.get(id_)
     said: dict[str, object] = {"feature": id_, **suspension_data(suspension)}
+    told = {"feature": id_} | ({} if suspension.until == FOREVER else {"until": format_instant(suspension.until)})
 
-    def also(unit: WriteUnit, sequence: int) -> None:
+    def also(unit: WriteUnit, _: int) -> None:
         if working is not None:
             write_features(unit, [_with_suspensions(working.feature, change)])
         unit.audit(action, "feature", id_, after=said)
-        unit.emit(action, {**said, "publication": sequence})
+        unit.emit(action, told)
 
     proposal = Proposal(
         replace_catalog(standing.catalog, features=features),
