@@ -168,7 +168,7 @@ def _refuse_change(unit: ReadUnit, before: StoredItem, item: Item) -> None:
 
 
 def delete(request: AdminRequest) -> Answer:
-    """Delete an item that no subscription holds and no other item names. What was published of it stays."""
+    """Delete an item that no subscription holds and no other item or ladder names. What was published of it stays."""
 
     def work(unit: WriteUnit) -> Answer:
         item = locked_item(request, unit).item
@@ -177,6 +177,8 @@ def delete(request: AdminRequest) -> Answer:
             for other in _heads(unit).values()
             if item.id in (*other.available_for, *other.depends_on, *other.excludes)
         ]
+        ladders = unit.published.catalog.ladders
+        named_by += [f"the ladder `{ladder.id}`" for ladder in ladders if item.id in ladder.plans]
         holders = [*item_uses(unit, item.id), *named_by]
         if holders:
             raise ConflictError("item-in-use", f"`{item.id}` is in use, by {', '.join(holders)}")

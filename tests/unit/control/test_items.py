@@ -19,6 +19,7 @@ from tiergate.model import (
     HeldItem,
     Item,
     ItemKind,
+    Ladder,
     Level,
     Rollout,
     Subscription,
@@ -162,6 +163,17 @@ def test_an_item_in_use_is_not_deleted(working: Working) -> None:
     assert answer.json()["detail"].endswith("the subscription `s-acme`, the item `extra`")
     assert working.ask("DELETE", "/v1/items/extra").status_code == 204
     assert working.ask("GET", "/v1/items/extra").status_code == 404
+
+
+def test_a_plan_of_a_ladder_is_not_deleted(small: Working) -> None:
+    """The ladder would have a rung less."""
+    small.make("/v1/items", {"id": "max", "kind": "plan"})
+    plans = {
+        id_: Item(id=id_, kind=ItemKind.PLAN, versions=(Definition(1, {}),), rollouts=()) for id_ in ("max", "pro")
+    }
+    put_in_force(small.store, Catalog({}, plans, (Ladder("up", ("pro", "max")),)))
+    answer = small.ask("DELETE", "/v1/items/max")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "`max` is in use, by the ladder `up`")
 
 
 def test_versions_of_a_deleted_item_are_not_given_out_again(small: Working) -> None:
