@@ -51,7 +51,8 @@ class BulkReplica:
         self._unfinished = path.with_name(f".{path.name}.part")
         self._last = ""
         try:
-            self._unfinished.unlink(missing_ok=True)
+            for left in (f"{path.name}-wal", f"{path.name}-shm", self._unfinished.name):  # by another file of this name
+                path.with_name(left).unlink(missing_ok=True)
             os.close(os.open(self._unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(self._unfinished, isolation_level=None, check_same_thread=False)
             for pragma in _UNSAFE_AND_FAST:

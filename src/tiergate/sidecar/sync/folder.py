@@ -52,7 +52,7 @@ class SyncFolder:
 
     def next(self) -> Path:
         """The name of the next one."""
-        return self._path / f"{max(self._numbers(), default=0) + 1}.sqlite"
+        return self._path / f"{max(self._used(), default=0) + 1}.sqlite"
 
     def sweep(self, kept: Collection[Path]) -> None:
         """Remove every replica but these, finished or not. What cannot be removed is left for the next time."""
@@ -90,3 +90,8 @@ class SyncFolder:
 
     def _numbers(self) -> list[int]:
         return [int(path.stem) for path in self._path.glob("*.sqlite") if path.stem.isdigit()]
+
+    def _used(self) -> list[int]:
+        """Numbers of replicas, and of what one may have left behind: its log must never come to belong to another."""
+        names = (path.name.partition(".")[0] for path in self._path.iterdir())
+        return [int(name) for name in names if name.isdigit()]

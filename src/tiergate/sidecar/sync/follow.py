@@ -15,6 +15,7 @@ What is in force goes on answering whatever happens here. Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 import weakref
@@ -139,10 +140,20 @@ class Sync:
             finally:
                 if self.on_demand is not None:
                     await self.on_demand.end()
-                for holding in (self._held, self._candidate):
-                    if holding is not None:
-                        holding.retire()
+                self._end()
                 await self._control.close()
+
+    def _end(self) -> None:
+        """Leave on disk what the next process begins with."""
+        floor = self._lowest
+        with contextlib.suppress(OSError, ReplicaError):  # it is there as it is, only in a form that takes longer
+            if self._held is not None and floor is not None:
+                self._folder.write_floor(floor)
+                self._held.replica.release()
+                self._held.writer.fold()
+        for holding in (self._held, self._candidate):
+            if holding is not None:
+                holding.retire()
 
     async def _follow(self) -> None:
         failures = 0

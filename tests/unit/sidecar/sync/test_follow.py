@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 from tests.following import BETTER, Follow, files
 from tests.signing import NOW, Feed, key
 from tests.sync_simulator import Simulator
-from tiergate.bundle import Head, head_line
+from tiergate.bundle import Head, head_line, manifest_of, pack
 from tiergate.bundle.chain import read_head_line
 from tiergate.bundle.envelope import read_payload, sign
 from tiergate.bundle.statements import payload_type
@@ -332,6 +333,37 @@ def test_a_lost_replica_does_not_let_an_older_publication_in(follow: Follow, sim
     run(scenario)
 
 
+def test_an_older_snapshot_is_not_put_in_force_before_it_has_caught_up(follow: Follow, simulator: Simulator) -> None:
+    """It is honest, and of before: who withholds what came since has nothing put in force."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            _, manifest, _ = simulator.feed.snapshot(size=simulator.page_size)
+            frozen = simulator.feed.page(4)
+            simulator.publish(files(BETTER))
+            await sidecar.at(simulator.put("dent"))
+        replica_of(follow.folder).unlink()
+        digest = hashlib.sha256(manifest).hexdigest()
+        older = head_line(simulator.feed.head(4, snapshot=digest)) + b"\n" + manifest + b"\n"
+        bodies = {"snapshot": older, "changes": frozen}
+
+        def replay(path: str, body: bytes) -> bytes:
+            return bodies.get(path, body)
+
+        simulator.tamper = replay
+        async with follow() as sidecar:
+            await sidecar.failed("6 was in force")
+            assert not sidecar.state.ready
+            del bodies["changes"]
+            await sidecar.at(6)
+            current = sidecar.state.current
+            assert current is not None
+            assert (current.number, current.publication, sidecar.limit("dent")) == (1, 2, 20)
+
+    run(scenario)
+
+
 # ── another store, other keys ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -502,6 +534,23 @@ def test_a_bundle_that_was_tampered_with_changes_nothing(follow: Follow, simulat
             simulator.tamper = lambda _, body: body
             await sidecar.at(5)
             assert (sidecar.publication, sidecar.limit("acme")) == (2, 20)
+
+    run(scenario)
+
+
+def test_a_pack_that_leaves_out_files_is_no_bundle(follow: Follow, simulator: Simulator) -> None:
+    """Files that are neither in it nor held are missed before anything is committed."""
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            content = files(BETTER)
+            manifest = manifest_of(content)
+            nothing = pack(manifest, content, manifest)
+            simulator.tamper = lambda path, body: nothing if path.startswith("bundles/") else body
+            simulator.publish(content)
+            await sidecar.failed("files that did not come")
+            assert (sidecar.publication, sidecar.limit("acme")) == (1, 50)
 
     run(scenario)
 

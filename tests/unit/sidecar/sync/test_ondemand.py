@@ -191,18 +191,22 @@ def test_a_deletion_during_the_flight_is_not_lost(on_demand: Follow, simulator: 
 
 def test_a_statement_waits_for_the_feed(on_demand: Follow, simulator: Simulator) -> None:
     """It may be ahead of it: no older change may then come on top."""
+    on_demand.on_demand = OnDemandRules(timeout=0.3, keep=2)
 
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            simulator.feed.put("acme", "silver")  # nobody who waits is told
-            simulator.feed.put("acme", "platinum")
-            asked = asyncio.create_task(subjects(sidecar).ensure(ACME))
-            await asyncio.to_thread(simulator.stated.wait)
-            assert not subjects(sidecar).known(ACME)
-            simulator.wake()
-            assert await asked
+            simulator.tamper = lambda path, body: 503 if path == "changes" else body
+            simulator.put("acme", "silver")
+            simulator.put("acme", "platinum")
+            assert not await subjects(sidecar).ensure(ACME)
+            assert fetched(simulator) == ["customers/acme"]
+            simulator.tamper = lambda _, body: body
+            await sidecar.at(6)
+            while not subjects(sidecar).known(ACME):
+                await subjects(sidecar).ensure(ACME)
             assert sidecar.decide("acme").entitlement.unlimited
+            assert fetched(simulator) == ["customers/acme"]
 
     asyncio.run(scenario())
 

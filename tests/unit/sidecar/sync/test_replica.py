@@ -216,6 +216,21 @@ def test_customers_out_of_order_are_refused(tmp_path: Path, pages: list[list[str
     building.abandon()
 
 
+def test_what_another_file_of_the_name_left_is_not_read(path: Path) -> None:
+    """Its log would be taken for the new file's, and bring back what was."""
+    writer = ReplicaWriter(path)
+    writer.apply([SubjectChange(2, NOW, "acme", None)], Cursor(2, CHAIN), b"h")
+    log = path.with_name("1.sqlite-wal")
+    left = log.read_bytes()
+    writer.close()
+    path.unlink()
+    log.write_bytes(left)
+    build(path, record("acme"))
+    with closing(ReplicaWriter(path)) as writer, closing(SyncReplica(path)) as replica:
+        assert writer.kept.cursor.position == 1
+        assert replica.find(Subject("acme")) == record("acme")
+
+
 def test_the_file_is_read_by_its_owner_alone(path: Path) -> None:
     """It says what customers have."""
     assert path.stat().st_mode & 0o777 == 0o600
