@@ -294,10 +294,14 @@ def _tell_suspensions(
 ) -> None:
     stood = () if before is None else before.suspensions
     stand = () if after is None else after.suspensions
-    for type_, new, old in (("feature.suspended", stand, stood), ("feature.resumed", stood, stand)):
-        for suspension in new:
-            if suspension not in old:
-                unit.emit(type_, {"feature": suspension.feature, **whose, **_until(suspension)})
+    kept = {(it.feature, it.start): it for it in stand}
+    for old in stood:
+        new = kept.get((old.feature, old.start))
+        if new is None or new.until <= unit.now < old.until:
+            unit.emit("feature.resumed", {"feature": old.feature, **whose, **_until(old)})
+    for new in stand:
+        if new not in stood and new.until > unit.now:
+            unit.emit("feature.suspended", {"feature": new.feature, **whose, **_until(new)})
 
 
 def _until(suspension: Suspension) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Terms:
         problems = []
         if self._is_archived(override):
             message = f"`{override.feature}` is archived, and takes no new overrides"
-            problems.append(BodyProblem(f"{pointer}/feature", "archived-feature", message))
+            problems.append(BodyProblem(f"{pointer}/feature", "feature-archived", message))
         if not override.reason:
             message = "an override says why it is given: the key `reason` is missing"
             problems.append(BodyProblem(pointer, "missing-key", message))
@@ -93,7 +93,7 @@ class Terms:
                 said = (
                     f"`{override.feature}` is archived, and takes no new overrides: `{holder.id}` has `{override.id}`"
                 )
-                raise ConflictError("archived-feature", said)
+                raise ConflictError("feature-archived", said)
 
     def _is_archived(self, override: Override) -> bool:
         feature = self._all.features.get(override.feature)

@@ -150,7 +150,7 @@ def test_archived_features_take_no_new_overrides(sqlite_url: str) -> None:
     with api(sqlite_url) as (admin, _, _):
         override = {"feature": "legacy", "value": True, "reason": "a promise"}
         answer = send(admin.as_("admin"), lines(customer("acme", overrides=[override])))
-        assert (answer.status_code, answer.json()["type"]) == (409, "urn:tiergate:problem:archived-feature")
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:tiergate:problem:feature-archived")
 
 
 def test_only_an_admin_says_who_else_wrote_something(sqlite_url: str) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import insert, select
 
 from tests.unit.control.subjects import NOW, codes, made, served
 from tiergate.model import FOREVER, format_instant
+from tiergate.store import SYSTEM
+from tiergate.store.tables import DeliveryRow, WebhookRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.admin import Admin
     from tests.unit.control.subjects import Ticking
-    from tiergate.store import Store
+    from tiergate.store import Store, WriteUnit
 
 PROMISE = {"feature": "movies", "value": 99, "reason": "a promise"}
 PATHS = ["/v1/customers/acme", "/v1/subscriptions/s1"]
@@ -64,7 +68,7 @@ def test_an_override_is_given_read_replaced_and_taken(support: httpx.Client, sal
     ("change", "problem"),
     [
         ({"reason": ""}, ("/reason", "empty-text")),
-        ({"feature": "legacy", "value": True}, ("/feature", "archived-feature")),
+        ({"feature": "legacy", "value": True}, ("/feature", "feature-archived")),
         ({"feature": "moviez"}, ("/feature", "unknown-feature")),
         ({"value": -1}, ("/value", "bad-number")),
         ({"mode": "disabled"}, ("/value", "key-conflict")),
@@ -134,3 +138,28 @@ def test_a_suspension_that_is_over_is_refused(sales: httpx.Client) -> None:
     """It would do nothing."""
     body = {"feature": "movies", "until": "2026-01-01T00:00:00Z"}
     assert codes(sales.post("/v1/customers/acme/suspensions", json=body)) == [("/until", "empty-period")]
+
+
+def test_webhooks_are_told_what_is_suspended_and_resumed(
+    api: tuple[Admin, Store, Ticking], sales: httpx.Client
+) -> None:
+    """Once each, with whom it is about."""
+
+    def listen(unit: WriteUnit) -> None:
+        row = {"id": "w", "url": "https://example.com", "events": "[]", "secrets": "[]", "created_at": 0}
+        row |= {"etag": 1, "description": "", "enabled": True, "updated_at": 0}
+        unit.session.connection().execute(insert(WebhookRow), [row])
+
+    api[1].change(listen, SYSTEM)
+    path = "/v1/subscriptions/s1/suspensions"
+    made(sales.post(path, json={"feature": "movies", "until": format_instant(NOW + 9000)}))
+    api[2].now += 5
+    assert sales.delete(f"{path}/movies").status_code == 204
+    columns = DeliveryRow.__table__.c  # type: ignore[attr-defined]
+    query = select(columns.payload).where(columns.type.startswith("feature."))
+    sent = api[1].read(lambda unit: unit.session.connection().execute(query).scalars().all())
+    whose = {"feature": "movies", "customer": "acme", "subscription": "s1", "until": format_instant(NOW + 9000)}
+    assert sorted((json.loads(it)["type"], json.loads(it)["data"] == whose) for it in sent) == [
+        ("feature.resumed", True),
+        ("feature.suspended", True),
+    ]
