@@ -154,8 +154,9 @@ def test_a_commit_that_fails_changes_nothing(press: Press) -> None:
     assert press.rows() == before
 
 
-def test_a_publish_that_always_loses_changes_nothing_of_its_own(press: Press) -> None:
+def test_a_publish_that_always_loses_changes_nothing_of_its_own(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is overtaken every time gives up, and says so; what the others did stays."""
+    monkeypatch.setattr(publishing, "_ATTEMPTS", 4)
 
     def overtaken(work: Callable[[WriteUnit], Outcome]) -> Outcome:
         suspensions = press.catalog.features["movies"].suspensions
