@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import stat
 import subprocess
@@ -15,7 +17,8 @@ import pytest
 
 from tests.certificates import certify, trusting
 from tests.control_planes import ROLES, ControlPlane, control_plane, prepare_store
-from tests.system.processes import Process
+from tests.docs.pages import ROOT
+from tests.system.processes import Process, check_request, sidecar
 from tiergate.bundle import Trust
 from tiergate.cli.exits import ExitCode
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SAMPLE = ROOT / "examples" / "streaming"
 LATER = 4_000_000_000_000
 
 
@@ -35,10 +39,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 def test_every_role_is_let_in_with_its_key(plane: ControlPlane) -> None:
     """Keys of the store name their callers; the sidecar's opens sync, and sync alone."""
-    for role in ROLES:
-        expected = 200 if role in {"sidecar", "admin"} else 403
+    for role in set(ROLES) - {"admin"}:
         answer = plane.client(role).get("/v1/sync/changes?after=0")
-        assert answer.status_code == expected or role == "admin", role
+        assert answer.status_code == (200 if role == "sidecar" else 403), role
     assert plane.client("sidecar").get("/v1/features").status_code == 403
     assert plane.client("analyst").get("/v1/features").status_code == 200
 
@@ -150,6 +153,41 @@ def test_the_end_answers_fifty_who_wait_and_comes_at_once(tmp_path: Path) -> Non
         assert plane.process.end() == 0
         assert time.monotonic() - begun < 15
         assert {one.result().status_code for one in asked} == {200}
+
+
+def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
+    """The page names what Prometheus finds, a store of objects included."""
+    page = (ROOT / "docs" / "how-to" / "run-the-control-plane.md").read_text(encoding="utf-8")
+    with control_plane(tmp_path, None, "--object-store", f"file://{tmp_path}/depot") as plane:
+        text = httpx.get(f"{plane.url}/metrics").text
+    kinds = dict(re.findall(r"^# TYPE (tiergate_cp_\w+) (\w+)$", text, re.MULTILINE))
+    assert set(re.findall(r"^\| `(tiergate_cp_\w+)` \|", page, re.MULTILINE)) == set(kinds)
+
+
+def test_a_sidecar_follows_through_restarts_of_either(tmp_path: Path) -> None:
+    """What is published and written reaches a real sidecar, before and after the control plane was killed."""
+    sample = SAMPLE / "catalog.yaml"
+    body = {"catalog": [{"name": sample.name, "text": sample.read_text(encoding="utf-8")}]}
+    with control_plane(tmp_path) as first:
+        client = first.client()
+        client.post("/v1/apply", json=body).raise_for_status()
+        client.post("/v1/customers", json={"id": "acme"}).raise_for_status()
+        arguments: list[str | Path] = [
+            *("--control-plane", first.url, "--key-file", first.key_file("sidecar")),
+            *("--public-key", first.public_key_file, "--data", tmp_path / "sidecar"),
+        ]
+        with sidecar(*arguments) as follower:
+            follower.until(lambda status: int(status["position"]) == 2)
+            first.kill()
+            with first.restarted() as second:
+                items = [{"item": "gold"}]
+                subscription = {"id": "s", "customer": "acme", "status": "active", "items": items}
+                answer = second.client().post("/v1/subscriptions", json=subscription)
+                assert answer.is_success, answer.text
+                follower.until(lambda status: int(status["position"]) == 3)
+                assert json.loads(follower.ask(check_request("acme", "movies")).body)["allowed"]
+        with sidecar(*arguments) as again:  # nobody to follow: it begins from its own disk
+            assert json.loads(again.ask(check_request("acme", "movies")).body)["allowed"]
 
 
 def run(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
