@@ -164,6 +164,9 @@ WHO: list[tuple[frozenset[str], str]] = [
         SALES,
         """
         POST /v1/import/subjects
+        POST /v1/customers/{customer}/items
+        POST /v1/customers/{customer}/plan
+        POST /v1/subscriptions/{subscription}/plan
         POST /v1/customers
         PUT /v1/customers/{customer}
         PATCH /v1/customers/{customer}

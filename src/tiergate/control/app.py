@@ -23,6 +23,7 @@ from tiergate.control import (
     publishing,
     roles,
     rules,
+    sales,
     subscription_steps,
     subscriptions,
 )
@@ -84,6 +85,7 @@ def all_endpoints(
         *entitlements.endpoints(),
         *erasure.endpoints(),
         *imports.endpoints(),
+        *sales.endpoints(publisher),
         *keys.endpoints(in_force),
         *roles.endpoints(in_force),
         *audit.endpoints(),

@@ -90,6 +90,9 @@ _SUBJECTS: Final = {
         f"POST /v1/subscriptions/{{subscription}}/{step}": Shape("StoredSubscription", "Step")
         for step in ("activate", "cancel", "end", "past-due", "pause", "resume", "trial")
     },
+    "POST /v1/customers/{customer}/items": _made("SoldItem", "NewItem"),
+    "POST /v1/customers/{customer}/plan": _made("SoldItem", "OwnPlan"),
+    "POST /v1/subscriptions/{subscription}/plan": _made("DraftedItem", "Identified"),
     "POST /v1/import/subjects": Shape("Imported", "SubjectLines"),
     "GET /v1/export/subjects": Shape(media=NDJSON),
     "GET /v1/customers/{customer}/entitlements": Shape("SubjectEntitlements"),

@@ -124,6 +124,15 @@ def component_schemas() -> dict[str, Schema]:
         "OpenApi": {"type": "object", "description": "This document."},
         "Anything": {},
     }
+    drafted = with_more(found["StoredItem"], {"entitlements": ref("Entitlements")})
+    sold = with_more(drafted, {"publication": COUNT})
+    found["DraftedItem"] = drafted
+    found["SoldItem"] = with_more(sold, {"subscription": ref("StoredSubscription")}, required=False)
+    found["OwnPlan"] = closed(
+        {"features": ref("Entitlements"), "id": ref("Id"), "name": TEXT},
+        optional=("id", "name"),
+        description="Values of features that are offered for it.",
+    )
     return found
 
 
