@@ -151,7 +151,7 @@ def load_sample(client: httpx.Client, sample: Sample) -> None:
     Raises:
         SyncError: the control plane refuses it.
     """
-    from tiergate.catalog import Bounds, customer_data, load_catalog, load_subjects, read_rules, subscription_data
+    from tiergate.catalog import Bounds, dump_subject_lines, load_catalog, load_subjects, read_rules
 
     if asked(client, "GET", "/v1/customers?limit=1")["items"]:
         return
@@ -160,15 +160,13 @@ def load_sample(client: httpx.Client, sample: Sample) -> None:
         body = {"catalog": files, "rules": read_rules(sample.rules), "note": "the sample"}
         asked(client, "POST", "/v1/apply", body)
     catalog = load_catalog([sample.catalog]).catalog
-    records = load_subjects([sample.subjects], catalog.index(), Bounds.of(catalog)).values()
-    for record in records:
-        asked(client, "POST", "/v1/customers", customer_data(record.customer, catalog.features))
-        for subscription in record.subscriptions:
-            asked(client, "POST", "/v1/subscriptions", subscription_data(subscription, catalog.features))
+    index = catalog.index()
+    records = load_subjects([sample.subjects], index, Bounds.of(catalog)).values()
+    asked(client, "POST", "/v1/import/subjects", "".join(dump_subject_lines(records, index)))
 
 
 def asked(client: httpx.Client, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-    """Ask the control plane, and give its answer.
+    """Ask the control plane, and give its answer. A body is JSON, or lines of it where it is a text.
 
     Raises:
         SyncError: it does not answer, or refuses.
@@ -176,8 +174,12 @@ def asked(client: httpx.Client, method: str, path: str, body: object = None) -> 
     import httpx
     import msgspec
 
-    content = None if body is None else msgspec.json.Encoder(decimal_format="number").encode(body)
-    headers = {} if body is None else {"content-type": "application/json"}
+    content: bytes | None = None
+    headers = {}
+    if isinstance(body, str):
+        content, headers = body.encode(), {"content-type": "application/x-ndjson"}
+    elif body is not None:
+        content, headers = msgspec.json.encode(body), {"content-type": "application/json"}
     try:
         answer = client.request(method, path, content=content, headers=headers)
     except httpx.HTTPError as error:
