@@ -19,7 +19,14 @@ from tiergate.publish.publisher import Outcome, Planner, Publisher
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.policy_files import put_policy_file
-from tiergate.store.publications import WorkingItem, bundle_manifest, read_working, write_features, write_items
+from tiergate.store.publications import (
+    WorkingItem,
+    bundle_manifest,
+    delete_features,
+    read_working,
+    write_features,
+    write_items,
+)
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import CustomerRow, SubscriptionRow
 
@@ -59,6 +66,10 @@ class Press:
     def edit_features(self, *features: Feature) -> None:
         """Make the working features these."""
         self.store.change(lambda unit: write_features(unit, features), SYSTEM)
+
+    def remove_feature(self, id_: str) -> None:
+        """Take a feature out of the working catalog."""
+        self.store.change(lambda unit: delete_features(unit.session, [id_]), SYSTEM)
 
     def edit_item(self, id_: str, **changes: Any) -> None:  # noqa: ANN401 - fields of an item
         """Change what is said of a working item."""

@@ -25,7 +25,7 @@ from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
 from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
-from tiergate.store.publications import held_quantities, override_uses, pinned_versions, suspension_uses
+from tiergate.store.publications import first_given, held_quantities, override_uses, pinned_versions, suspension_uses
 from tiergate.store.uses import held_by_others, item_uses
 
 if TYPE_CHECKING:
@@ -91,11 +91,30 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
         except BodyError as error:
             for problem in error.problems:
                 yield places.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")
+    yield from _reinterpreted(unit, old, new, ids, places)
     gone = {id_ for id_ in ids if id_ not in new.features}
     for id_, feature in sorted(new.features.items()) if gone else ():
         for linked in sorted(gone.intersection(feature.linked)):
             message = f"`{id_}` names `{linked}` in `linked`, which would be gone"
             yield places.problem(("feature", id_), "unknown-feature", message)
+
+
+def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+    """Features whose numbers would say something else in versions that nobody can reach now, and that can come back."""
+    if not old.features and not old.items:
+        return
+    doubtful = {id_ for id_ in ids & new.features.keys() if _scale(old.features.get(id_)) != _scale(new.features[id_])}
+    for id_, (item, version, sequence) in first_given(unit.session, doubtful).items() if doubtful else ():
+        then, now = unit.published_at(sequence).catalog.features.get(id_), new.features[id_]
+        if then is not None and (then.type, then.scale) != (now.type, now.scale):
+            code = "type-changed" if then.type is not now.type else "scale-mapped"
+            was = f"`{id_}` was a {then.type.value} of scale {then.scale} when"
+            message = f"{was} version {version} of `{item}` was published, which cannot come to say something else"
+            yield places.problem(("feature", id_), code, message)
+
+
+def _scale(feature: Feature | None) -> object:
+    return None if feature is None else (feature.type, feature.scale)
 
 
 def _given(catalog: Catalog, features: set[str]) -> dict[str, list[Use]]:

@@ -48,6 +48,7 @@ __all__ = [
     "bundle_manifest",
     "delete_features",
     "delete_items",
+    "first_given",
     "has_bundle",
     "held_quantities",
     "override_uses",
@@ -86,6 +87,7 @@ _feature = msgspec.json.Decoder(Feature).decode
 _item = msgspec.json.Decoder(Item).decode
 _rollouts = msgspec.json.Decoder(tuple[Rollout, ...]).decode
 _entitlements = msgspec.json.Decoder(dict[str, Value]).decode
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _value = msgspec.json.Decoder(Value).decode
 
 
@@ -296,6 +298,17 @@ def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, De
         query = select(columns.item, columns.version, columns.entitlements).where(columns.item.in_(part or ()))
         for id_, number, entitlements in session.connection().execute(query):
             found[id_][number] = Definition(number, _entitlements(entitlements))
+    return found
+
+
+def first_given(session: Session, features: Collection[str]) -> dict[str, tuple[str, int, int]]:
+    """Which of these features some version ever gave: its item and number, and the publication that it came with."""
+    found: dict[str, tuple[str, int, int]] = {}
+    columns = _VERSIONS.c
+    query = select(columns.item, columns.version, columns.publication, columns.entitlements)
+    for id_, number, sequence, entitlements in session.connection().execute(query.order_by(columns.publication)):
+        for feature in _keys(entitlements).keys() & features:
+            found.setdefault(feature, (id_, number, sequence))
     return found
 
 

@@ -195,6 +195,26 @@ def test_edits_that_break_what_is_sold_are_refused(small: Press, feature: Featur
     assert codes(small)[0] == (f"features/{feature.id}", code or "unknown-feature")
 
 
+def test_versions_that_nobody_reaches_keep_their_meaning(press: Press) -> None:
+    """A number in one never comes to be another, neither by a new scale nor by a new feature of the same id."""
+    press.apply(
+        CATALOG.replace("movies: 5}", "analytics: true}").replace(", movies: 50", "").replace("movies: {add: 10}", "")
+    )
+    assert press.versions("gold") == [2]
+    scaled = Feature(id="movies", type=FeatureType.QUANTITY, scale=3)
+    press.edit_features(scaled)
+    assert codes(press) == [("features/movies", "scale-mapped")]
+    archived = Feature(id="movies", type=FeatureType.QUANTITY, status=FeatureStatus.ARCHIVED)
+    press.edit_features(archived)
+    press.publish()
+    press.remove_feature("movies")
+    press.publish()
+    press.edit_features(scaled)
+    assert codes(press) == [("features/movies", "scale-mapped")]
+    press.edit_features(archived)
+    assert press.publish().is_new
+
+
 def test_a_level_that_an_override_gives_stays(press: Press) -> None:
     """Nobody's exception may lose its meaning."""
     override = Override("o", "support", OverrideMode.REPLACE, Level("phone"))
