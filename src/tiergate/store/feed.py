@@ -14,7 +14,7 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from tiergate.errors import StoreError
 from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow
@@ -22,11 +22,26 @@ from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
 
 __all__ = ["Entry", "FeedHead", "append", "chain_after", "chain_start", "read_after", "read_head"]
+
+
+_HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
+_FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
+
+# Made once: to make a statement costs as much as to execute it.
+_READ_HEAD = select(_HEAD.c.position, _HEAD.c.chain, _HEAD.c.floor, _HEAD.c.publication).where(_HEAD.c.key == ONLY_ROW)
+_LOCK_HEAD = _READ_HEAD.with_for_update()
+_ADVANCE = (
+    update(_HEAD)
+    .where(_HEAD.c.key == ONLY_ROW)
+    .values(position=bindparam("to"), chain=bindparam("new_chain"), publication=bindparam("in_force"))
+)
+_ADD = insert(_FEED)
 
 
 class FeedHead(NamedTuple):
@@ -73,9 +88,7 @@ def read_head(session: Session, *, lock: bool = False) -> FeedHead:
     Raises:
         StoreError: the store was never set up.
     """
-    head = FeedHeadRow.__table__.c  # type: ignore[attr-defined]
-    query = select(head.position, head.chain, head.floor, head.publication).where(head.key == ONLY_ROW)
-    row = session.connection().execute(query.with_for_update() if lock else query).one_or_none()
+    row = session.connection().execute(_LOCK_HEAD if lock else _READ_HEAD).one_or_none()
     if row is None:
         raise StoreError("the store was never set up: run `tiergate migrate`")
     return FeedHead(*row)
@@ -109,14 +122,9 @@ def append(session: Session, head: FeedHead, changes: Sequence[Change], at: Inst
         )
     connection = session.connection()
     if rows:
-        connection.execute(insert(FeedRow), rows)
+        connection.execute(_ADD, rows)
     new = FeedHead(position, chain, head.floor, publication)
-    table = FeedHeadRow.__table__  # type: ignore[attr-defined]
-    connection.execute(
-        update(table)
-        .where(table.c.key == ONLY_ROW)
-        .values(position=new.position, chain=new.chain, publication=new.publication)
-    )
+    connection.execute(_ADVANCE, {"to": position, "new_chain": chain, "in_force": publication})
     return new
 
 

@@ -56,6 +56,9 @@ _RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
 _KNOWN_RECORDS = select(_RECORDS.c.customer, _RECORDS.c.record).where(
     _RECORDS.c.customer.in_(bindparam("ids", expanding=True))
 )
+_DROP_RECORDS = delete(_RECORDS).where(_RECORDS.c.customer.in_(bindparam("ids", expanding=True)))
+_ADD_RECORDS = insert(_RECORDS)
+_ADD_AUDIT = insert(AuditRow.__table__)  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
@@ -151,8 +154,15 @@ class WriteUnit(ReadUnit):
         self._events: list[Event] = []
         self._audit: list[dict[str, object]] = []
         self._based_on: int | None = None
+        self._head: FeedHead | None = None
         self._publish: Callable[[int, int, Instant], Publishing] | None = None
         self._grown = False
+
+    def head(self) -> FeedHead:
+        """How far the feed goes. On SQLite nobody else can move it while this transaction lasts."""
+        if self._head is None or not self.store.database.is_sqlite:
+            self._head = read_head(self.session)
+        return self._head
 
     @property
     def published(self) -> PublishedState:
@@ -240,7 +250,7 @@ class WriteUnit(ReadUnit):
         if self._events:
             enqueue(self.session, self._events, self.now)
         if self._audit:
-            connection.execute(insert(AuditRow), self._audit)
+            connection.execute(_ADD_AUDIT, self._audit)
         self.session.commit()
         if self._grown:
             self.store.database.committed()
@@ -265,7 +275,7 @@ class WriteUnit(ReadUnit):
         return found
 
     def _grow(self, changed: list[tuple[str, bytes]]) -> None:
-        head = read_head(self.session, lock=True)
+        head = self.head() if self.store.database.is_sqlite else read_head(self.session, lock=True)
         if self._based_on is not None and head.publication != self._based_on:
             raise _LostRaceError
         changes = [Change(customer, None, content) for customer, content in changed]
@@ -292,14 +302,14 @@ class WriteUnit(ReadUnit):
         connection = self.session.connection()
         for begin in range(0, len(changed), _AT_ONCE):
             ids = [customer for customer, _ in changed[begin : begin + _AT_ONCE]]
-            connection.execute(delete(_RECORDS).where(_RECORDS.c.customer.in_(ids)))
+            connection.execute(_DROP_RECORDS, {"ids": ids})
         rows = [
             {"customer": customer, "position": position + place, "record": content}
             for place, (customer, content) in enumerate(changed, start=1)
             if content != b"null"
         ]
         if rows:
-            connection.execute(insert(RecordRow), rows)
+            connection.execute(_ADD_RECORDS, rows)
 
 
 class Store:
