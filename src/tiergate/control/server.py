@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from tiergate.control.settings import Settings
 
 __all__ = ["run", "signer_of"]
+
+_SWITCH_INTERVAL: Final = 0.001
+"""Seconds after which a thread that compiles must give way to the event loop's, on which everybody waits."""
 
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
@@ -127,6 +131,7 @@ class _ControlPlane:
     async def serve(self) -> None:
         """Serve until a signal, then end."""
         loop = asyncio.get_running_loop()
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
