@@ -19,16 +19,10 @@ from tiergate.publish.publisher import Outcome, Planner, Publisher
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.policy_files import put_policy_file
-from tiergate.store.publications import (
-    WorkingItem,
-    bundle_manifest,
-    delete_features,
-    read_working,
-    write_features,
-    write_items,
-)
+from tiergate.store.publications import bundle_manifest
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import CustomerRow, SubscriptionRow
+from tiergate.store.working import WorkingItem, delete_features, read_working, write_features, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -46,7 +46,8 @@ from tiergate.publish.proposals import EVERYTHING, Choice
 from tiergate.publish.rolling_back import rollback_plan
 from tiergate.publish.rollouts import Launch
 from tiergate.store import SYSTEM, Store, WriteUnit
-from tiergate.store.publications import put_blobs, read_working
+from tiergate.store.publications import put_blobs
+from tiergate.store.working import read_working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from tiergate.catalog.pointers import pointers
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer
-from tiergate.control.publishing import carried_out, preview_data
+from tiergate.control.outcomes import carried_out, preview_data
 from tiergate.control.working import flag
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.model import Rules

@@ -13,6 +13,7 @@ import msgspec
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer, etag_text
+from tiergate.control.outcomes import problem_data
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant
 from tiergate.naming import ID_RULE, is_id
@@ -43,11 +44,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     def check(request: AdminRequest) -> Answer:  # noqa: ARG001
         """Tell what stands against publishing the rules as they are drafted, with all that is pending."""
         preview = publisher.preview(pending_plan(Choice(roles=False)))
-        problems = [
-            {"file": it.file, "line": it.line, "column": it.column, "code": it.code, "detail": it.message}
-            for it in preview.problems
-        ]
-        return Answer.json({"problems": problems})
+        return Answer.json({"problems": [problem_data(problem) for problem in preview.problems]})
 
     return [
         Endpoint("GET", "/v1/rules", Action.VIEW, list_files, store),

@@ -23,14 +23,7 @@ from tiergate.publish.plans import item_parts
 from tiergate.publish.proposals import ItemParts, Proposal, in_order, rules_with
 from tiergate.publish.publisher import Plan
 from tiergate.store.policy_files import policy_files, put_policy_file, remove_files
-from tiergate.store.publications import (
-    WorkingItem,
-    delete_features,
-    delete_items,
-    read_working,
-    write_features,
-    write_items,
-)
+from tiergate.store.working import WorkingItem, delete_features, delete_items, read_working, write_features, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

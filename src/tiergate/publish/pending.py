@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Definition, Feature, Item, Rules
     from tiergate.store.policy_files import PolicyFile
-    from tiergate.store.publications import WorkingItem, WorkingState
+    from tiergate.store.working import WorkingItem, WorkingState
 
 __all__ = ["FeatureEdit", "FileEdit", "Pending", "Standing", "head_of", "newest_needed", "pending_edits", "rule_texts"]
 

@@ -18,14 +18,10 @@ from tiergate.publish.pending import Pending, Standing, newest_needed, pending_e
 from tiergate.publish.proposals import EVERYTHING, Choice, ItemParts, Proposal, chosen, in_order
 from tiergate.publish.publisher import Plan
 from tiergate.publish.rollouts import Launch, narrowed, pruned, reachable
+from tiergate.store.holdings import pinned_versions
 from tiergate.store.policy_files import policy_files
-from tiergate.store.publications import (
-    PublishedItem,
-    pinned_versions,
-    read_working,
-    versions,
-    write_features,
-)
+from tiergate.store.publications import PublishedItem, versions
+from tiergate.store.working import read_working, write_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

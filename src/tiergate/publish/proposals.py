@@ -13,13 +13,14 @@ from msgspec.structs import replace
 
 from tiergate.model import Catalog, Definition, Problem, Rules
 from tiergate.publish.rollouts import Launch, pruned, reachable
-from tiergate.store.publications import PublishedItem, WorkingItem
+from tiergate.store.publications import PublishedItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tiergate.model import Instant, Item
     from tiergate.publish.pending import Pending, Standing
+    from tiergate.store.working import WorkingItem
 
 __all__ = ["EVERYTHING", "Choice", "ItemParts", "Proposal", "chosen", "in_order", "rules_with"]
 

@@ -37,9 +37,9 @@ from tiergate.store.publications import (
     put_blobs,
     put_bundle,
     update_published_items,
-    working_etags,
     write_versions,
 )
+from tiergate.store.working import working_etags
 
 if TYPE_CHECKING:
     from tiergate.model import Instant, Problem

@@ -25,7 +25,8 @@ from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
 from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
-from tiergate.store.publications import first_given, held_quantities, override_uses, pinned_versions, suspension_uses
+from tiergate.store.holdings import held_quantities, override_uses, pinned_versions, suspension_uses
+from tiergate.store.publications import first_given
 from tiergate.store.uses import held_by_others, item_uses
 
 if TYPE_CHECKING:

@@ -16,14 +16,8 @@ from tiergate.publish.plans import find_pending, item_parts, replace_catalog
 from tiergate.publish.proposals import Proposal
 from tiergate.publish.publisher import Plan
 from tiergate.store.policy_files import ROLES, put_policy_file, remove_files
-from tiergate.store.publications import (
-    PublishedItem,
-    WorkingItem,
-    published_policies,
-    read_working,
-    write_features,
-    write_items,
-)
+from tiergate.store.publications import PublishedItem, published_policies
+from tiergate.store.working import WorkingItem, read_working, write_features, write_items
 
 if TYPE_CHECKING:
     from tiergate.publish.publisher import Planner

@@ -1,4 +1,4 @@
-"""What publishing reads and writes: the working catalog, versions, publications, bundles, and what subjects hold of it.
+"""What is published: versions, publications, bundles and their blobs; and what publishing makes of the working items.
 
 Rows to the model and back, and nothing else: what may be published is the `publish` package's to say.
 """
@@ -6,31 +6,25 @@ Rows to the model and back, and nothing else: what may be published is the `publ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from tiergate.errors import NotFoundError
-from tiergate.model import Definition, Feature, FeatureType, Item, Rollout, Rules, Value
+from tiergate.model import Definition, Rollout, Rules, Value
 from tiergate.model.canonical import canonical_json
 from tiergate.store.tables import (
     BlobRow,
     BundleRow,
-    FeatureRow,
-    FeatureTagRow,
-    HeldItemRow,
     ItemRow,
-    ItemTagRow,
-    OverrideRow,
     PublicationRow,
-    SubscriptionRow,
-    SuspensionRow,
     VersionRow,
 )
+from tiergate.store.working import in_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import Table
     from sqlmodel import Session
@@ -39,73 +33,29 @@ if TYPE_CHECKING:
     from tiergate.store.unit import ReadUnit, WriteUnit
 
 __all__ = [
-    "OverrideUse",
     "PublicationRecord",
     "PublishedItem",
-    "WorkingFeature",
-    "WorkingItem",
-    "WorkingState",
     "bundle_manifest",
-    "delete_features",
-    "delete_items",
     "first_given",
     "has_bundle",
-    "held_quantities",
-    "override_uses",
-    "pinned_versions",
     "publication",
     "publications",
     "published_policies",
     "put_blobs",
     "put_bundle",
-    "read_working",
-    "suspension_uses",
     "update_published_items",
     "versions",
-    "working_etags",
-    "write_features",
-    "write_items",
     "write_versions",
 ]
 
-_AT_ONCE: Final = 500
-
-_FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
-_FEATURE_TAGS: Table = FeatureTagRow.__table__  # type: ignore[attr-defined]
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
-_ITEM_TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]
 _VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 _BUNDLES: Table = BundleRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
-_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
-_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
-_OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
-_SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 
-_feature = msgspec.json.Decoder(Feature).decode
-_item = msgspec.json.Decoder(Item).decode
-_rollouts = msgspec.json.Decoder(tuple[Rollout, ...]).decode
 _entitlements = msgspec.json.Decoder(dict[str, Value]).decode
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_value = msgspec.json.Decoder(Value).decode
-
-
-class WorkingFeature(NamedTuple):
-    """A feature as it is edited, and its entity tag."""
-
-    feature: Feature
-    etag: int
-
-
-class WorkingItem(NamedTuple):
-    """An item as it is edited: `item` has neither versions nor rollouts; `newest` is its highest version so far."""
-
-    item: Item
-    rollouts: tuple[Rollout, ...]
-    draft: dict[str, Value] | None
-    newest: int
-    etag: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +65,6 @@ class PublishedItem:
     rollouts: tuple[Rollout, ...]
     newest: int
     is_done: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WorkingState:
-    """The working catalog."""
-
-    features: Mapping[str, WorkingFeature]
-    items: Mapping[str, WorkingItem]
-
-
-@dataclass(frozen=True, slots=True)
-class OverrideUse:
-    """A value that overrides of one feature give (none: they disable it), one who has it, and how many have."""
-
-    value: Value | None
-    holder: str
-    count: int
 
 
 class PublicationRecord(NamedTuple):
@@ -147,130 +80,6 @@ class PublicationRecord(NamedTuple):
     rolled_back_to: int | None
     author: str
     note: str
-
-
-# ── The working catalog ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read_working(
-    session: Session, features: Collection[str] | None = None, items: Collection[str] | None = None
-) -> WorkingState:
-    """Read the working catalog, or the features and items named."""
-    connection = session.connection()
-    found_features: dict[str, WorkingFeature] = {}
-    columns = _FEATURES.c
-    feature_query = select(columns.id, columns.document, columns.etag)
-    for part in _parts(features):
-        narrowed = feature_query if part is None else feature_query.where(columns.id.in_(part))
-        for id_, document, etag in connection.execute(narrowed):
-            found_features[id_] = WorkingFeature(_feature(document), etag)
-    found_items: dict[str, WorkingItem] = {}
-    of_items = _ITEMS.c
-    item_query = select(
-        of_items.id, of_items.document, of_items.rollouts, of_items.draft, of_items.newest, of_items.etag
-    )
-    for part in _parts(items):
-        narrowed = item_query if part is None else item_query.where(of_items.id.in_(part))
-        for row in connection.execute(narrowed):
-            draft = None if row.draft is None else _entitlements(row.draft)
-            found_items[row.id] = WorkingItem(_item(row.document), _rollouts(row.rollouts), draft, row.newest, row.etag)
-    return WorkingState(found_features, found_items)
-
-
-def _parts(ids: Collection[str] | None) -> Iterator[Sequence[str] | None]:
-    if ids is None:
-        yield None
-        return
-    listed = sorted(ids)
-    for begin in range(0, len(listed), _AT_ONCE):
-        yield listed[begin : begin + _AT_ONCE]
-
-
-def working_etags(
-    session: Session, features: Collection[str], items: Collection[str]
-) -> tuple[dict[str, int], dict[str, int]]:
-    """The entity tags of these features and items; of those that are there."""
-    found: list[dict[str, int]] = []
-    for table, ids in ((_FEATURES, features), (_ITEMS, items)):
-        tags: dict[str, int] = {}
-        for part in _parts(ids):
-            query = select(table.c.id, table.c.etag).where(table.c.id.in_(part or ()))
-            tags.update({row.id: row.etag for row in session.connection().execute(query)})
-        found.append(tags)
-    return found[0], found[1]
-
-
-def write_features(unit: WriteUnit, features: Iterable[Feature]) -> None:
-    """Make the working features these, new or known."""
-    known = _etags(unit.session, _FEATURES)
-    connection = unit.session.connection()
-    new, tags = [], []
-    for feature in features:
-        values: dict[str, object] = {
-            "type": feature.type.value,
-            "status": feature.status.value,
-            "name": feature.name,
-            "document": canonical_json(feature).decode(),
-            "updated_at": unit.now,
-        }
-        if feature.id in known:
-            changed = update(_FEATURES).where(_FEATURES.c.id == feature.id)
-            connection.execute(changed.values(etag=_FEATURES.c.etag + 1, **values))
-            connection.execute(delete(_FEATURE_TAGS).where(_FEATURE_TAGS.c.feature == feature.id))
-        else:
-            new.append({"id": feature.id, "etag": 1, "created_at": unit.now, **values})
-        tags += [{"tag": tag, "feature": feature.id} for tag in feature.tags]
-    if new:
-        connection.execute(insert(FeatureRow), new)
-    if tags:
-        connection.execute(insert(FeatureTagRow), tags)
-
-
-def write_items(unit: WriteUnit, items: Iterable[WorkingItem]) -> None:
-    """Make the working items these, new or known, with all that is said of them; their own `etag` is not looked at."""
-    known = _etags(unit.session, _ITEMS)
-    connection = unit.session.connection()
-    new, tags = [], []
-    for working in items:
-        item = working.item
-        values: dict[str, object] = {
-            "kind": item.kind.value,
-            "name": item.name,
-            "document": canonical_json(msgspec.structs.replace(item, versions=(), rollouts=())).decode(),
-            "rollouts": canonical_json(working.rollouts).decode(),
-            "draft": None if working.draft is None else canonical_json(working.draft).decode(),
-            "newest": working.newest,
-            "private_to": item.private_to or None,
-            "updated_at": unit.now,
-        }
-        if item.id in known:
-            connection.execute(update(_ITEMS).where(_ITEMS.c.id == item.id).values(etag=_ITEMS.c.etag + 1, **values))
-            connection.execute(delete(_ITEM_TAGS).where(_ITEM_TAGS.c.item == item.id))
-        else:
-            new.append({"id": item.id, "etag": 1, "created_at": unit.now, **values})
-        tags += [{"tag": tag, "item": item.id} for tag in item.tags]
-    if new:
-        connection.execute(insert(ItemRow), new)
-    if tags:
-        connection.execute(insert(ItemTagRow), tags)
-
-
-def _etags(session: Session, table: Table) -> set[str]:
-    return set(session.connection().execute(select(table.c.id)).scalars())
-
-
-def delete_features(session: Session, features: Collection[str]) -> None:
-    """Take features out of the working catalog."""
-    for table, column in ((_FEATURE_TAGS, _FEATURE_TAGS.c.feature), (_FEATURES, _FEATURES.c.id)):
-        for part in _parts(features):
-            session.connection().execute(delete(table).where(column.in_(part or ())))
-
-
-def delete_items(session: Session, items: Collection[str]) -> None:
-    """Take items out of the working catalog. Their versions stay: they were published."""
-    for table, column in ((_ITEM_TAGS, _ITEM_TAGS.c.item), (_ITEMS, _ITEMS.c.id)):
-        for part in _parts(items):
-            session.connection().execute(delete(table).where(column.in_(part or ())))
 
 
 def update_published_items(unit: WriteUnit, updates: Mapping[str, PublishedItem]) -> None:
@@ -294,7 +103,7 @@ def versions(session: Session, items: Collection[str]) -> dict[str, dict[int, De
     """Every version of these items that was ever published."""
     found: dict[str, dict[int, Definition]] = {id_: {} for id_ in items}
     columns = _VERSIONS.c
-    for part in _parts(items):
+    for part in in_parts(items):
         query = select(columns.item, columns.version, columns.entitlements).where(columns.item.in_(part or ()))
         for id_, number, entitlements in session.connection().execute(query):
             found[id_][number] = Definition(number, _entitlements(entitlements))
@@ -326,57 +135,6 @@ def write_versions(unit: WriteUnit, sequence: int, new: Iterable[tuple[str, Defi
     ]
     if rows:
         unit.session.connection().execute(insert(VersionRow), rows)
-
-
-# ── What subjects hold ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def pinned_versions(session: Session, items: Collection[str]) -> dict[str, frozenset[int]]:
-    """The versions of these items to which some subscription is pinned."""
-    found: dict[str, set[int]] = {id_: set() for id_ in items}
-    columns = _HELD.c
-    for part in _parts(items):
-        query = select(columns.item, columns.version).distinct()
-        query = query.where(columns.item.in_(part or ()), columns.version.is_not(None))
-        for id_, version in session.connection().execute(query):
-            found[id_].add(version)
-    return {id_: frozenset(pins) for id_, pins in found.items()}
-
-
-def override_uses(session: Session, feature: Feature) -> list[OverrideUse]:
-    """The values that overrides give of a feature; of numbers and switches, one stands for all."""
-    columns = _OVERRIDES.c
-    told = columns.value if feature.type is FeatureType.CUSTOM else func.min(columns.value)
-    query = select(told, func.min(columns.holder_type), func.min(columns.holder), func.count())
-    query = query.where(columns.feature == feature.id)
-    if feature.type is FeatureType.CUSTOM:
-        query = query.group_by(columns.value).order_by(func.min(columns.holder))
-    return [
-        OverrideUse(None if value is None else _value(value), f"an override of the {kind} `{holder}`", count)
-        for value, kind, holder, count in session.connection().execute(query)
-        if count
-    ]
-
-
-def suspension_uses(session: Session, feature: str) -> int:
-    """How many suspensions of single subjects name a feature."""
-    query = select(func.count()).select_from(_SUSPENSIONS).where(_SUSPENSIONS.c.feature == feature)
-    return int(session.connection().execute(query).scalar_one())
-
-
-def held_quantities(session: Session, items: Mapping[str, int], limit: int) -> list[str]:
-    """Customers who hold one of these items in more than its quantity given; at most `limit`."""
-    if not items:
-        return []
-    many = or_(*((_HELD.c.item == id_) & (_HELD.c.quantity > quantity) for id_, quantity in items.items()))
-    query = (
-        select(_SUBSCRIPTIONS.c.customer)
-        .distinct()
-        .join(_HELD, _HELD.c.subscription == _SUBSCRIPTIONS.c.id)
-        .where(many)
-        .limit(limit)
-    )
-    return list(session.connection().execute(query).scalars())
 
 
 # ── Publications ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -435,7 +193,7 @@ def published_policies(unit: ReadUnit, sequence: int) -> tuple[Rules, str]:
 def put_blobs(unit: WriteUnit, contents: Mapping[str, bytes]) -> None:
     """Keep immutable bytes under their hashes, which the caller computed; what is there already stays."""
     connection = unit.session.connection()
-    for part in _parts(contents):
+    for part in in_parts(contents):
         known = set(connection.execute(select(_BLOBS.c.sha256).where(_BLOBS.c.sha256.in_(part or ()))).scalars())
         rows = [
             {"sha256": sha256, "content": contents[sha256], "created_at": unit.now}

@@ -1,0 +1,88 @@
+"""Whom a version is for, and from when on, as bodies say it; and the other small texts of requests to publish."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from tiergate.errors import BodyError, BodyProblem
+from tiergate.model import Audience, AudienceType, Rollout, parse_instant
+from tiergate.model.items import SHARE_STEPS
+from tiergate.naming import is_id
+from tiergate.publish.rollouts import Launch
+
+if TYPE_CHECKING:
+    from tiergate.model import Instant
+
+__all__ = ["LaunchBody", "RolloutBody", "check_note", "read_instant"]
+
+_MAX_NOTE: Final = 10_000
+
+
+class AudienceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    share: Decimal | None = None
+    tag: str | None = None
+
+
+class LaunchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom, and from when on."""
+
+    audience: AudienceBody | Literal["everybody", "new"] = "everybody"
+    start: str | None = msgspec.field(default=None, name="from")
+
+    def launch(self, at: str) -> Launch:
+        """What it says; `at`: where in the body it stands."""
+        return Launch(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
+
+
+class RolloutBody(LaunchBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which version, whom, and from when on."""
+
+    version: int
+
+    def rollout(self, at: str, now: Instant) -> Rollout:
+        """What it says."""
+        return self.launch(at).rollout(self.version, now)
+
+
+def _audience(body: AudienceBody | str, at: str) -> Audience:
+    if isinstance(body, str):
+        return Audience(AudienceType(body))
+    if (body.share is None) == (body.tag is None):
+        raise BodyError([BodyProblem(at, "key-conflict", "an audience has either `share` or `tag`")])
+    if body.tag is not None:
+        if not is_id(body.tag):
+            raise BodyError([BodyProblem(f"{at}/tag", "bad-id", f"`{body.tag[:100]}` is not a tag")])
+        return Audience(AudienceType.TAG, tag=body.tag)
+    share = Decimal(0) if body.share is None else body.share
+    steps = share * (SHARE_STEPS // 100) if share.is_finite() else Decimal(-1)
+    if not 0 <= steps <= SHARE_STEPS or steps != steps.to_integral_value():
+        message = "must be a percentage from 0 to 100, of at most two decimal digits"
+        raise BodyError([BodyProblem(f"{at}/share", "bad-number", message)])
+    return Audience(AudienceType.SHARE, share=int(steps))
+
+
+def read_instant(text: str | None, at: str) -> Instant | None:
+    """An instant, if one is said; `at`: where in the body.
+
+    Raises:
+        BodyError: the text is none.
+    """
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise BodyError([BodyProblem(at, "bad-instant", f"`{text[:100]}` {error}")]) from None
+
+
+def check_note(text: str, at: str = "/note") -> None:
+    """See that a note or a reason can be kept.
+
+    Raises:
+        BodyError: it is too long, or has a character that no text has.
+    """
+    if len(text) > _MAX_NOTE or "\x00" in text:
+        raise BodyError([BodyProblem(at, "bad-text", f"must be text of at most {_MAX_NOTE} characters")])
