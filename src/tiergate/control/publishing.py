@@ -16,9 +16,7 @@ from tiergate.control.http import Answer
 from tiergate.control.launches import LaunchBody, check_note
 from tiergate.control.outcomes import carried_out, preview_data
 from tiergate.errors import NotFoundError, RequestError
-from tiergate.model import (
-    format_instant,
-)
+from tiergate.model import format_instant
 from tiergate.publish.difference import difference
 from tiergate.publish.pending import Standing
 from tiergate.publish.plans import pending_plan
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["endpoints"]
 
 _NOTHING: Final[frozenset[str]] = frozenset()
-_MAX_NOTE: Final = 10_000
 
 
 class _PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
