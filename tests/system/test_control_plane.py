@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
@@ -67,10 +68,9 @@ def test_requests_are_logged_with_their_ids(plane: ControlPlane) -> None:
     """What changes something, or fails, is a line of the log; what only reads is not."""
     plane.client("analyst").get("/v1/features")
     plane.client("analyst").post("/v1/features", json={}, headers={"x-request-id": "mine"})
-    logged = plane.process.event("request", len(plane.process.events("request")) or 1)
-    found = [event for event in plane.process.events("request") if event["request_id"] == "mine"]
-    assert logged
-    assert (found[0]["status"], found[0]["path"]) == (403, "/v1/features")
+    logged = (plane.process.event("request", count) for count in itertools.count(1))
+    found = next(event for event in logged if event["request_id"] == "mine")
+    assert (found["status"], found["path"]) == (403, "/v1/features")
     assert not any(event["status"] == 200 for event in plane.process.events("request"))
 
 
