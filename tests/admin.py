@@ -62,7 +62,9 @@ class Admin:
     def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
         """A client with these headers."""
         hooks = {"response": [] if self._check is None else [self._check]}
-        client = httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, event_hooks=hooks)
+        client = httpx.Client(
+            base_url=self.url, headers=headers, timeout=30, trust_env=False, verify=False, event_hooks=hooks
+        )
         self._clients.append(client)
         return client
 

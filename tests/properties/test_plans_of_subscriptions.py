@@ -54,7 +54,7 @@ class Found(NamedTuple):
 
 
 @given(worlds(), st.integers(0, 2**32))
-@settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]
+@settings(max_examples=settings.default.max_examples // 8)  # type: ignore[union-attr]
 def test_a_plan_gives_what_its_subscription_gave(drawn: tuple[Document, Document], seed: int) -> None:
     """Whatever the items, versions, rollouts, quantities and overrides."""
     catalog, subjects = drawn

@@ -88,7 +88,7 @@ def remembered(unit: ReadUnit, customer: str) -> tuple[SubjectRecord | None, byt
 
 
 @given(worlds(), st.data())
-@settings(max_examples=settings.default.max_examples // 5)  # type: ignore[union-attr]
+@settings(max_examples=settings.default.max_examples // 10)  # type: ignore[union-attr]
 def test_what_is_remembered_is_what_stands(store: Store, drawn: tuple[Document, Document], data: st.DataObject) -> None:
     """Created, changed, imported, emptied, deleted and made again, in any order."""
     catalog, first = drawn
