@@ -12,14 +12,16 @@ import msgspec
 import pytest
 
 from tests.unit.control.feeds import Plane, publish, remove_customer, serve_sync, write
-from tiergate.bundle import read_snapshot_page
+from tiergate.bundle import encode_manifest, manifest_of, read_snapshot_page, unpack
 from tiergate.model import Subject, SubjectType
 from tiergate.store import SYSTEM, Store
+from tiergate.store.publications import put_blobs, put_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.bundle import Trust
+    from tiergate.store import WriteUnit
 
 NOW = 4_000_000_000_000  # later than any head
 
@@ -241,6 +243,36 @@ def test_a_snapshot_is_believed_and_says_what_the_feed_said(plane: Plane) -> Non
     write(plane.store, "later")
     following = plane.trust().at(found.cursor)
     assert customers(following, plane.get("changes", after=4, wait=30).content) == [(5, "later")]
+
+
+def test_a_bundle_is_sent_without_the_files_that_one_has(plane: Plane) -> None:
+    """Whole to whoever has none or an unknown one; only what differs to whoever has another; nothing for a guess."""
+    old = put_bundle_of(plane.store, {"catalog.json": b"{}", "policies/a.cedar": b"// a"})
+    new = put_bundle_of(plane.store, {"catalog.json": b"{}", "policies/a.cedar": b"// b"})
+    for query, paths in (
+        ({}, {"catalog.json", "policies/a.cedar"}),
+        ({"have": old}, {"policies/a.cedar"}),
+        ({"have": new}, set[str]()),
+        ({"have": f"sha256:{'0' * 64}"}, {"catalog.json", "policies/a.cedar"}),
+        ({"have": "nonsense"}, {"catalog.json", "policies/a.cedar"}),
+    ):
+        answer = plane.get(f"bundles/{new}", **query)
+        assert set(unpack(answer.content, new).files) == paths
+        assert "immutable" in answer.headers["cache-control"]
+    for unknown in (f"sha256:{'0' * 64}", "sha256:", "nonsense"):
+        assert problem(plane.get(f"bundles/{unknown}")) == (404, "not-found")
+
+
+def put_bundle_of(store: Store, files: dict[str, bytes]) -> str:
+    """Put a bundle of these files into the store; return its revision."""
+    manifest = manifest_of(files)
+
+    def work(unit: WriteUnit) -> None:
+        put_blobs(unit, {entry.sha256: files[path] for path, entry in manifest.files.items()})
+        put_bundle(unit, manifest.revision, encode_manifest(manifest))
+
+    store.change(work, SYSTEM)
+    return manifest.revision
 
 
 def test_no_other_blob_is_served_as_a_page(plane: Plane) -> None:
