@@ -185,8 +185,8 @@ def draft_plan(request: AdminRequest) -> Answer:
     id_ = request.params["subscription"]
 
     def work(unit: WriteUnit) -> Answer:
-        lock_catalog(unit)
         account = open_holder(unit, id_)
+        lock_catalog(unit)  # after the customer, as where an item is sold
         held = account.subscription(id_).subscription
         entitlements = given_by(account.customer, held, unit.published, unit.now)
         features = read_features(unit)
