@@ -20,7 +20,7 @@ from tiergate.model import format_instant
 from tiergate.publish.difference import difference
 from tiergate.publish.pending import Standing
 from tiergate.publish.plans import pending_plan
-from tiergate.publish.proposals import Choice
+from tiergate.publish.proposals import EVERYTHING, Choice
 from tiergate.publish.rolling_back import rollback_plan
 from tiergate.store.publications import publication, publications, published_policies
 
@@ -73,9 +73,10 @@ class _Handlers:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    def pending(self, request: AdminRequest) -> Answer:  # noqa: ARG002
+    def pending(self, request: AdminRequest) -> Answer:
         """Show what publishing everything would change."""
-        return Answer.json(preview_data(self._publisher.preview(pending_plan())))
+        choice = EVERYTHING if _sees_rules(request) else Choice(rules=_NOTHING, roles=False)
+        return Answer.json(preview_data(self._publisher.preview(pending_plan(choice))))
 
     def publish(self, request: AdminRequest) -> Answer:
         """Publish what is pending, or what is chosen of it."""
@@ -134,6 +135,8 @@ class _Handlers:
             return found, difference(_standing(unit, sequence - 1), _standing(unit, sequence))
 
         found, changes = request.read(work)
+        if not _sees_rules(request):
+            changes = [change for change in changes if change.kind not in {"rule", "roles"}]
         return Answer.json({**_publication_data(found), "changes": changes})
 
 
@@ -156,6 +159,11 @@ def _choice(request: AdminRequest, body: _PublishBody) -> Choice:
     return Choice(
         frozenset(body.features or ()), frozenset(body.items or ()), frozenset(body.rules or ()), bool(body.roles)
     )
+
+
+def _sees_rules(request: AdminRequest) -> bool:
+    """Say whether the caller may see rules and roles, whose texts stand in what changes."""
+    return request.may(Action.VIEW, Resource.store())
 
 
 def _sequence(request: AdminRequest) -> int:

@@ -188,9 +188,10 @@ def test_rules_are_drafted_and_checked(api: Api) -> None:
 
 
 def test_a_publisher_publishes_no_rules(api: Api) -> None:
-    """Unasked they are left out, asked for they are refused; applying and rolling back likewise."""
+    """Nor sees any: unasked they are left out, asked for they are refused; applying and rolling back likewise."""
     api.ask("PUT", "/v1/rules/policies/eu", {"text": RULE})
     api.draft(60)
+    assert changed(api.ask("GET", "/v1/pending", role="publisher")) == [("item", "gold", "changed")]
     assert changed(api.ask("POST", "/v1/publish", role="publisher")) == [("item", "gold", "changed")]
     assert api.ask("POST", "/v1/publish", {"rules": ["policies/eu"]}, role="publisher").status_code == 403
     assert api.ask("POST", "/v1/publish", {"roles": True}, role="publisher").status_code == 403
@@ -198,6 +199,8 @@ def test_a_publisher_publishes_no_rules(api: Api) -> None:
     assert api.ask("POST", "/v1/apply", body, role="publisher").status_code == 403
     assert api.ask("POST", "/v1/publish").status_code == 201
     assert api.ask("POST", "/v1/publications/2/rollback", role="publisher").status_code == 403
+    assert changed(api.ask("GET", "/v1/publications/3", role="publisher")) == []
+    assert changed(api.ask("GET", "/v1/publications/3")) == [("rule", "policies/eu", "added")]
     assert api.ask("POST", "/v1/publications/2/rollback").status_code == 201
 
 

@@ -25,6 +25,7 @@ from tiergate.model import (
     Override,
     OverrideMode,
     Rollout,
+    Rules,
     Suspension,
 )
 from tiergate.publish.plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
@@ -391,6 +392,19 @@ def test_a_rollback_leaves_what_was_not_published(small: Press) -> None:
     small.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
     small.carry_out(rollback_plan(1))
     assert [(it.kind, it.id) for it in small.publish().changes] == [("feature", "analytics")]
+
+
+def test_a_rollback_brings_back_what_was_removed(small: Press) -> None:
+    """Items, features and rules, in the working state too; so nothing is pending afterwards."""
+    rule = '@id("a")\nforbid (principal, action, resource == Feature::"movies");\n'
+    small.edit_rule("policies", "eu", rule)
+    small.publish()
+    small.apply(CATALOG[: CATALOG.index("  - {id: extra")], Rules(), prune=True)
+    assert ("extra" in small.catalog.items, small.rows()["policy_file"]) == (False, [])
+    small.carry_out(rollback_plan(2))
+    assert (small.versions("extra"), small.item("extra").newest) == ([1], 1)
+    assert small.store.read(small.publisher.standing).rules.policies == {"eu": rule}
+    assert not small.publish().is_new
 
 
 def test_a_rollback_takes_nothing_from_subscriptions(press: Press) -> None:
