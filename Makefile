@@ -45,7 +45,7 @@ install: $(VENV)/.core ## set up .venv with the `tiergate` command
 # ── Use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: demo
-demo: $(VENV)/.core ## compile a sample catalog, start a sidecar and ask it a few checks
+demo: $(VENV)/.core ## publish a sample, let a sidecar follow, ask it checks, publish a change
 	@$(BIN)/tiergate demo $(ARGS)
 
 .PHONY: bench
