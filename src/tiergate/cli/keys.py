@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,11 @@ def create(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key, and show it this once."""
+    """Make an API key, and show it this once.
+
+    With the role `sidecar` that is all that a sidecar's --key-file may hold, in JSON: where the control plane is, and
+    the public keys by which the store may sign.
+    """
     from tiergate.cli.remote import ControlPlane
     from tiergate.cli.reports import say_json
     from tiergate.cli.terminal import warn
@@ -69,12 +74,17 @@ def create(
     said = ControlPlane(control_plane, key_file).ask(
         "POST", "/v1/keys", body={word: value for word, value in body.items() if value is not None}
     )
+    secret = said["key"]
+    if "public_keys" in said:  # a sidecar's: with all that it needs to know
+        known = {"control_plane": control_plane, "key": secret}
+        secret = json.dumps({**known, "store": said["store"], "public_keys": said["public_keys"]}, indent=2)
     if as_json:
         if out is not None:
-            _hand_over(said.pop("key"), out)
+            del said["key"]
+            _hand_over(secret, out)
         say_json(said)
         return
-    _hand_over(said["key"], out)
+    _hand_over(secret, out)
     warn(f"key {said['id']} with the roles {', '.join(said['roles'])}")
 
 

@@ -55,6 +55,7 @@ class ControlPlane:
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise SettingsError("key-file", f"`{key_file}` must hold one key or token, and nothing else")
         self._url = url.rstrip("/")
+        self._is_here = parts.hostname in _LOOPBACK
         self._key = key
 
     def ask(self, method: str, path: str, *, body: object = None, **query: str) -> Any:  # noqa: ANN401 - JSON
@@ -83,7 +84,8 @@ class ControlPlane:
 
         sent = {"authorization": f"Bearer {self._key}", **(headers or {})}
         try:
-            with httpx.Client(timeout=_TIMEOUT, follow_redirects=False) as client:
+            # What is on this machine is asked directly, whatever proxy the environment names.
+            with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not self._is_here) as client:
                 answer = client.request(method, self._url + path, headers=sent, **what)
         except httpx.HTTPError as error:
             raise SyncError(self._url, f"the control plane does not answer: {error}") from None

@@ -86,7 +86,7 @@ def all_endpoints(
         *erasure.endpoints(),
         *imports.endpoints(),
         *sales.endpoints(publisher),
-        *keys.endpoints(in_force),
+        *keys.endpoints(in_force, {"store": store.id, "public_keys": [key.to_pem() for key in signer.verify_keys]}),
         *roles.endpoints(in_force),
         *audit.endpoints(),
         *WebhookEndpoints(destinations).endpoints(),

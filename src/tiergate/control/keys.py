@@ -20,7 +20,7 @@ from tiergate.naming import ID_RULE, is_id, nearest
 from tiergate.store.keys import create_key, find_key, list_keys, revoke_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tiergate.control.http import AdminRequest
     from tiergate.control.roles import RolesInForce
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["endpoints", "key_data"]
 
 _MAX_NAME: Final = 200
+_SIDECAR: Final = "sidecar"
 _MAX_LISTED: Final = 1000
 
 
@@ -42,13 +43,13 @@ class _NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: str | None = None
 
 
-def endpoints(roles: RolesInForce) -> list[Endpoint]:
-    """What there is about keys."""
+def endpoints(roles: RolesInForce, trust: Mapping[str, object]) -> list[Endpoint]:
+    """What there is about keys. `trust`: what a sidecar is told together with its key, to know the store by."""
     store = Resource.store()
 
     def create(request: AdminRequest) -> Answer:
         """Make an API key; only this answer has its text."""
-        return _create(request, roles)
+        return _create(request, roles, trust)
 
     return [
         Endpoint("GET", "/v1/keys", Action.MANAGE_KEYS, show_all, store, paged=True),
@@ -86,7 +87,7 @@ def key_data(key: ApiKey) -> dict[str, object]:
     return {name: format_instant(value) if name.endswith("_at") else value for name, value in said.items()}
 
 
-def _create(request: AdminRequest, roles: RolesInForce) -> Answer:
+def _create(request: AdminRequest, roles: RolesInForce, trust: Mapping[str, object]) -> Answer:
     body = request.decode(_NewKey)
 
     def work(unit: WriteUnit) -> Answer:
@@ -94,7 +95,10 @@ def _create(request: AdminRequest, roles: RolesInForce) -> Answer:
         key, text = create_key(
             unit, body.name, body.roles, actions=body.actions, customers=body.customers, expires_at=expires_at
         )
-        return Answer.json({"key": text, **key_data(key)}, 201, location=f"/v1/keys/{key.id}")
+        said = {"key": text, **key_data(key)}
+        if _SIDECAR in body.roles:
+            said |= trust
+        return Answer.json(said, 201, location=f"/v1/keys/{key.id}")
 
     return request.change(work, kept=_without_text)
 

@@ -67,6 +67,7 @@ def _fit_files(settings: Settings) -> None:
 
 def _fit_sync(settings: Settings, files: list[str]) -> None:
     if files:
-        raise SettingsError(files[0], "a control plane is followed: what is decided on comes from there or from files")
+        also = "a control plane is followed: what is decided on comes from there or from files; `control-plane` or "
+        raise SettingsError(files[0], f"{also}`key-file` is set, by a flag, a `{PREFIX}` variable or the settings file")
     if settings.key_file is None:
         raise SettingsError("key-file", "is required with `control-plane`: `tiergate keys create --role sidecar`")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.control.accountability import accountable
+from tests.unit.control.accountability import SIGNING_KEY, accountable
 from tiergate.bundle import SigningKey
 from tiergate.cli.exits import ExitCode
+from tiergate.sidecar.sync.credentials import believed, read_credential
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, proven_key
 
@@ -68,6 +69,18 @@ def test_a_key_goes_into_a_file_of_its_owner(api: Accountable, admin: Callable[.
     count = len(json.loads(admin("list", "--json").out)["keys"])
     assert admin("create", "ci", "--role", "publisher", "--out", out).code == ExitCode.OPERATOR
     assert len(json.loads(admin("list", "--json").out)["keys"]) == count
+
+
+def test_a_sidecars_key_comes_with_all_that_it_needs(
+    api: Accountable, admin: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """Where the control plane is, and which store by which keys to believe: in a file that a sidecar reads."""
+    out = tmp_path / "sidecar.json"
+    made = admin("create", "shop", "--role", "sidecar", "--out", out)
+    assert made.code == ExitCode.OK, made.err
+    found = believed(None, None, [], out)
+    assert found == (api.admin.url, api.store.id, (SIGNING_KEY.verify_key,))
+    assert api.store.read(lambda unit: proven_key(unit, read_credential(out).key)) is not None
 
 
 def test_what_the_control_plane_refuses_is_told(

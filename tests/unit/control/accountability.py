@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.admin import serving
+from tiergate.bundle import SigningKey
 from tiergate.control import audit, keys, roles
 from tiergate.control.authentication import Authenticator, TokenReader
 from tiergate.control.roles import RolesInForce
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from tiergate.control.authorization import Caller
     from tiergate.store import WriteUnit
 
-__all__ = ["Accountable", "accountable", "publish_roles"]
+__all__ = ["SIGNING_KEY", "Accountable", "accountable", "publish_roles"]
+
+SIGNING_KEY = SigningKey.generate()
+"""What the store signs with."""
 
 
 class Accountable:
@@ -45,7 +49,8 @@ def accountable(
     with closing(Store.open(url, clock=clock)) as store:
         table = RolesInForce(store)
         people = Authenticator(store, TokenReader([])).identify if identify is None else identify
-        endpoints = [*keys.endpoints(table), *roles.endpoints(table), *audit.endpoints()]
+        trust = {"store": store.id, "public_keys": [SIGNING_KEY.verify_key.to_pem()]}
+        endpoints = [*keys.endpoints(table, trust), *roles.endpoints(table), *audit.endpoints()]
         with serving(store, endpoints, identify=people, roles=table) as admin:
             yield Accountable(store, admin)
 

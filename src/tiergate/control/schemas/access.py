@@ -31,7 +31,10 @@ def access_schemas() -> dict[str, Schema]:
             optional=("actions", "customers", "expires_at"),
         ),
         "Key": closed(key, optional=rarely),
-        "MadeKey": closed({"key": TEXT | {"description": "Shown this once."}, **key}, optional=(*rarely, "key")),
+        "MadeKey": closed(
+            {"key": TEXT | {"description": "Shown this once."}, **key, "store": TEXT, "public_keys": TEXTS},
+            optional=(*rarely, "key", "store", "public_keys"),
+        ),
         "Caller": closed(
             {"id": TEXT, "kind": TEXT, "name": TEXT, "roles": TEXTS, "may": actions, **narrowed},
             optional=("actions", "customers"),
