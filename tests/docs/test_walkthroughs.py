@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PAGES = [
     "README.md",
     "docs/tutorial/first-check.md",
+    "docs/tutorial/publish-a-plan.md",
     "docs/how-to/ask-from-a-service.md",
     "docs/how-to/choose-a-fail-mode.md",
     "docs/how-to/explain-a-decision.md",

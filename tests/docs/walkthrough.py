@@ -1,9 +1,11 @@
-"""Walks through a page as a reader does: writes its files, starts its sidecar, types its commands, compares.
+"""Walks through a page as a reader does: writes its files, starts its processes, types its commands, compares.
 
 - A block that begins with ```` ```yaml catalog.yaml ```` is a file.
-- ```` ```sh sidecar ```` is the sidecar that the reader leaves running; here it listens on ports of its own.
+- ```` ```sh sidecar ````, ```` ```sh control-plane ```` and ```` ```sh up ```` are what the reader leaves running; here
+  they listen on ports of their own, which stand for those of the page. Starting something on ports that are taken ends
+  what took them, and all that was started after it.
 - ```` ```console ```` holds commands after `$ ` and what they write. `…` stands for anything; alone on its line for any
-  number of lines.
+  number of lines. `export NAME=…` holds for the commands that follow.
 - Other blocks are for readers alone. The sample is there as `examples`.
 """
 
@@ -17,10 +19,11 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.docs.pages import ROOT
-from tiergate.cli.sidecar_process import claim_ports, started
+from tiergate.cli.sidecar_process import claim_port, claim_ports, started
+from tiergate.errors import ListenError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,7 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["walk_through"]
 
 _BLOCK = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_EXPORT = re.compile(r"export (?P<name>\w+)=")
+_ASKS = re.compile(r"^tiergate check |/v1/checks? |/status")
 _PATIENCE = 20.0
+_SIDECAR, _PROBES, _CONTROL, _OTHER_CONTROL = "8437", "8438", "8440", "8450"
+_LISTENS: Final = {
+    "sidecar": {"--port": _SIDECAR, "--probe-port": _PROBES},
+    "control-plane": {"--port": _CONTROL},
+    "up": {"--port": _SIDECAR, "--control-port": _CONTROL},
+}
+"""The options by which a command is told its ports, with what they are where the page does not say."""
+
 _SHIM = """\
 #!/bin/sh
 case "$1 $*" in
@@ -51,60 +64,106 @@ def walk_through(page: Path, folder: Path, *, passed_over: Collection[str] = ())
 
     Commands that begin with a program in `passed_over` are not typed.
     """
-    port, probes = claim_ports(0)
-    commands = folder / ".bin"
-    commands.mkdir()
-    shim = commands / "tiergate"
-    shim.write_text(_SHIM.format(port=port, python=sys.executable), encoding="utf-8")
-    shim.chmod(0o755)
-    (folder / "examples").symlink_to(ROOT / "examples")
-    python = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{commands}:{python}:{os.environ['PATH']}", "COLUMNS": "200"}
-    with ExitStack() as running:
-        changed = False
+    walk = _Walk(folder)
+    with walk.running:
         for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
             language, _, name = block["info"].partition(" ")
-            if language == "sh" and name == "sidecar":
-                words = shlex.split(block["body"].replace("\\\n", " "))[2:]
-                sidecar = running.enter_context(started([*words, "--port", str(port), "--probe-port", str(probes)]))
-                sidecar.wait_until_ready(probes)
-                changed = False
+            body = walk.here(block["body"])
+            if language == "sh" and name in _LISTENS:
+                walk.start(name, shlex.split(body.replace("\\\n", " "))[2:])
             elif language == "console":
-                for typed in _typed(_here(block["body"], port, probes)):
+                for typed in _typed(body):
                     if typed.command.split()[0] not in passed_over:
-                        _compare(typed, environment, patiently=changed)
+                        walk.type(typed)
             elif name:
-                (folder / name).write_text(_here(block["body"], port, probes), encoding="utf-8")
-                changed = True
+                (folder / name).write_text(body, encoding="utf-8")
+                walk.changed = True
 
 
-def _here(text: str, port: int, probes: int) -> str:
-    return text.replace("127.0.0.1:8437", f"127.0.0.1:{port}").replace("127.0.0.1:8438", f"127.0.0.1:{probes}")
+class _Walk:
+    """A reader on the way: their shell, and what they have left running."""
+
+    def __init__(self, folder: Path) -> None:
+        self.changed = False
+        """Whether a file has changed, which a sidecar may not have followed yet."""
+        self._publishes = False
+        self.running = ExitStack()
+        self._in_use: list[tuple[set[str], ExitStack]] = []
+        self._ports = _free_ports()
+        commands = folder / ".bin"
+        commands.mkdir()
+        shim = commands / "tiergate"
+        shim.write_text(_SHIM.format(port=self._ports[_SIDECAR], python=sys.executable), encoding="utf-8")
+        shim.chmod(0o755)
+        (folder / "examples").symlink_to(ROOT / "examples")
+        path = f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self._environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
+
+    def here(self, text: str) -> str:
+        """A text of the page with the ports that stand for its own."""
+        return re.sub(r"\b84\d\d\b", lambda found: str(self._ports.get(found[0], found[0])), text)
+
+    def start(self, command: str, words: list[str]) -> None:
+        """Start what the reader leaves running, and wait until it is ready."""
+        options = {option: str(self._ports[port]) for option, port in _LISTENS[command].items()}
+        options |= {option: words[words.index(option) + 1] for option in options if option in words}
+        taken = set(options.values())
+        if command == "up":
+            taken.add(str(self._ports[_PROBES]))
+        while any(taken & ports for ports, _ in self._in_use):
+            self._in_use.pop()[1].close()
+        process = self.running.enter_context(ExitStack())
+        self._in_use.append((taken, process))
+        given = [word for option, port in options.items() if option not in words for word in (option, port)]
+        ready = self._ports[_PROBES] if command != "control-plane" else int(options["--port"])
+        process.enter_context(started([*words, *given], command)).wait_until_ready(ready)
+        if command == "sidecar":
+            self.changed = False
+        else:
+            self._publishes = True
+            self._environment["TIERGATE_CONTROL_PLANE"] = f"http://127.0.0.1:{self._ports[_CONTROL]}"
+
+    def type(self, typed: Typed) -> None:
+        """Type a command, and compare; a question to a sidecar that may yet have to follow, again until it has."""
+        if (export := _EXPORT.match(typed.command)) is not None:
+            script = f'{typed.command}\nprintf %s "${export["name"]}"'
+            self._environment[export["name"]] = self._run(script)
+            return
+        patiently = self.changed or (self._publishes and _ASKS.search(typed.command))
+        deadline = time.monotonic() + (_PATIENCE if patiently else 0)
+        while True:
+            written = self._run(typed.command)
+            if _pattern(typed.expected).fullmatch(written.rstrip("\n") + "\n" if written else ""):
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"$ {typed.command}\n{written}\nis not what the page says:\n{typed.expected}")
+
+    def _run(self, command: str) -> str:
+        return subprocess.run(
+            command,
+            shell=True,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        ).stdout
+
+
+def _free_ports() -> dict[str, int]:
+    """Ports that are free, by those that a page names; `up` takes two that follow each other."""
+    while True:
+        try:
+            api, probes = claim_ports(claim_port(0))
+        except ListenError:
+            continue
+        return {_SIDECAR: api, _PROBES: probes, _CONTROL: claim_port(0), _OTHER_CONTROL: claim_port(0)}
 
 
 def _typed(body: str) -> Iterator[Typed]:
     for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
         command, _, expected = re.sub(r"\\\n", "", part).partition("\n")
         yield Typed(command, expected)
-
-
-def _compare(typed: Typed, environment: dict[str, str], *, patiently: bool) -> None:
-    """Type a command; after a change of files, again until the running sidecar has followed it."""
-    deadline = time.monotonic() + (_PATIENCE if patiently else 0)
-    while True:
-        written = subprocess.run(
-            typed.command,
-            shell=True,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        ).stdout
-        if _pattern(typed.expected).fullmatch(written.rstrip("\n") + "\n" if written else ""):
-            return
-        if time.monotonic() > deadline:
-            raise AssertionError(f"$ {typed.command}\n{written}\nis not what the page says:\n{typed.expected}")
 
 
 def _pattern(expected: str) -> re.Pattern[str]:
