@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ def control_plane(home: Path, catalog: Path, subjects: Path) -> Iterator[Control
     home.mkdir(parents=True, exist_ok=True)
     for old in home.glob("store.sqlite*"):
         old.unlink()
+    shutil.rmtree(home / "cars", ignore_errors=True)  # what followed the store of an earlier run
     database, port = f"sqlite:///{home / 'store.sqlite'}", free_port()
     subprocess.run([sys.executable, "-c", _CREDENTIALS, str(home), database], check=True)
     command = [sys.executable, "-m", "tiergate", "control-plane", "--database", database, "--log-level", "warning"]
@@ -74,8 +76,10 @@ def control_plane(home: Path, catalog: Path, subjects: Path) -> Iterator[Control
 
 
 @contextmanager
-def synced_sidecar(plane: ControlPlane, data: Path) -> Iterator[Sidecar]:
-    """Run a sidecar that follows a control plane; entered when it is ready."""
+def synced_sidecar(plane: ControlPlane, name: str) -> Iterator[Sidecar]:
+    """Run a sidecar that follows a control plane, on the data that one of this name left; entered when it is ready."""
+    data = plane.home / "cars" / name
+    data.parent.mkdir(exist_ok=True)
     port, probe_port = free_port(), free_port()
     command = [sys.executable, "-m", "tiergate", "sidecar", "--control-plane", plane.url]
     command += ["--key-file", str(plane.home / "sidecar.key"), "--public-key", str(plane.home / "public-key.pem")]

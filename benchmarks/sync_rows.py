@@ -40,7 +40,7 @@ def publish_rows(directory: Path, rounds: int) -> Iterator[Row]:
     with control_plane(directory / "publish", *_sample(directory / "publish", 10, 10, _CUSTOMERS)) as plane:
         for sidecars, share, bound in ((1, 0.5, 50.0), (_SIDECARS, 0.99, 500.0)):
             with ExitStack() as stack:
-                cars = [stack.enter_context(synced_sidecar(plane, directory / f"car-{n}")) for n in range(sidecars)]
+                cars = [stack.enter_context(synced_sidecar(plane, f"{sidecars}-{n}")) for n in range(sidecars)]
                 taken = [wait for turn in range(max(5, 2 * rounds)) for wait in _publish(plane, cars, turn)]
             taken.sort()
             figure = taken[min(len(taken) - 1, int(len(taken) * share))]
@@ -76,7 +76,7 @@ def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
     """Subscriptions changed at a steady rate, with sidecars following: how far the slowest one is behind."""
     with control_plane(directory / "changes", *_sample(directory / "changes", 10, 10, _CUSTOMERS)) as plane:
         with ExitStack() as stack:
-            cars = [stack.enter_context(synced_sidecar(plane, directory / f"follow-{n}")) for n in range(_FOLLOWERS)]
+            cars = [stack.enter_context(synced_sidecar(plane, f"follow-{n}")) for n in range(_FOLLOWERS)]
             done: list[float] = []
             stop = threading.Event()
             writers = [threading.Thread(target=_change, args=(plane, n, 4, done, stop)) for n in range(4)]
@@ -127,14 +127,13 @@ def first_sync_rows(directory: Path) -> Iterator[Row]:
     begun = time.monotonic()
     with control_plane(home, *_sample(home, 400, 200, _MANY)) as plane:
         loaded = time.monotonic() - begun
-        data = home / "car"
-        with synced_sidecar(plane, data) as car:
+        with synced_sidecar(plane, "car") as car:
             text = f"loading them into the store took {loaded:.0f} s; RSS {car.rss() / 2**20:.0f} MB"
             yield Row("first full sync, 1 million subjects", car.ready, 60.0, text, unit="s", most=True)
             taken = sorted(_applied(plane, car, turn) for turn in range(21))
             text = f"worst {taken[-1]:.0f} of {len(taken)}, from the request on"
             yield Row("… a change applied, median", statistics.median(taken), 50.0, text, unit="ms", most=True)
-        with synced_sidecar(plane, data) as car:
+        with synced_sidecar(plane, "car") as car:
             yield Row("… a restart ready", car.ready, 3.0, "", unit="s", most=True)
 
 

@@ -7,6 +7,7 @@ among the entities, and a rule on `Action::"access"` silently matches nothing.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -102,7 +103,7 @@ class EntityFactory:
         """
         self._bundle = bundle
         try:
-            self._schema = Schema(bundle.text("schema.cedarschema"))
+            self._schema = _schema(bundle.text("schema.cedarschema"))
         except ValueError as error:
             path = "schema.cedarschema"
             raise BundleError(path, str(error)) from None
@@ -195,6 +196,12 @@ class EntityFactory:
             feature: format_value(value, features[feature].scale)
             for feature, value in self._bundle.definition(ref).items()
         }
+
+
+@lru_cache(maxsize=4)
+def _schema(text: str) -> Schema:
+    """The schema, which one bundle after the other brings unchanged."""
+    return Schema(text)
 
 
 def _is_feature(uid: Uid, features: Mapping[str, Feature]) -> bool:

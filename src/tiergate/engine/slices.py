@@ -9,6 +9,7 @@ Item policies are links of the templates, made when a slice is; the text in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ TIME_ATTRIBUTES = frozenset({"now", "weekday"})
 """What a rule reads when its answer may change at any instant."""
 
 _UNLINKED_BYTES = 16 * 2**20
+_KEPT_TEXTS = 16
 _LINK_BYTES = 3_100
 _POLICY_BYTES = 2_400
 
@@ -207,7 +209,11 @@ def _acts(scope: Scope, action: str) -> bool:
 
 def _builtin(bundle: BundleSource, path: str) -> list[StaticPolicy]:
     found: list[StaticPolicy] = []
-    for policy in _parse(bundle, path):
+    try:
+        policies = _parsed(bundle.text(path))
+    except ValueError as error:
+        raise BundleError(path, str(error)) from None
+    for policy in policies:
         reason = Reason(policy.annotations["reason"]) if "reason" in policy.annotations else Reason.GRANTED
         found.append(StaticPolicy(policy.id, policy, reason, rule=False, reads_time=_reads_time(policy)))
     if path.endswith("/templates.cedar") and {it.id for it in found} != set(ACTIONS.values()):
@@ -237,3 +243,9 @@ def _parse(bundle: BundleSource, path: str) -> list[Policy]:
         return parse_policies(bundle.text(path))
     except ValueError as error:
         raise BundleError(path, str(error)) from None
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _parsed(text: str) -> tuple[Policy, ...]:
+    """The policies of a text that one bundle after the other brings unchanged: those written by hand."""
+    return tuple(parse_policies(text))

@@ -32,6 +32,7 @@ from tiergate.sidecar.sync.bootstrap import bootstrap
 from tiergate.sidecar.sync.folder import Floor, SyncFolder
 from tiergate.sidecar.sync.holding import Holding, Opened
 from tiergate.sidecar.sync.ondemand import OnDemand
+from tiergate.sidecar.sync.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -123,6 +124,9 @@ class Sync:
         self._rebuild = False
         self._begun: float | None = None
         self._latest: int | None = None
+        self._cut_off = False
+        self._at_end = False
+        self._pace = Pace()
         self._opened: Opened | None = None
         self._alive: list[tuple[str, weakref.ref[Bundle]]] = []
         self._tasks: asyncio.TaskGroup
@@ -161,8 +165,11 @@ class Sync:
             try:
                 if self._candidate is None and (self._held is None or self._rebuild or self._held.replica.damaged):
                     await self._build()
+                if self._cut_off and self._candidate is not None:
+                    await self._promote(self._candidate)
                 await self._poll(self._candidate or self._held)
                 failures = 0
+                self._cut_off = False
                 continue
             except (SyncError, OperatorError, OSError) as error:
                 failure: Exception = error
@@ -170,6 +177,7 @@ class Sync:
                 _log.exception("a defect in Tiergate keeps the store from being followed")
                 failure = error
             failures += 1
+            self._cut_off = isinstance(failure, SyncError)
             again_in = self._rules.random() * min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures, 20))
             self._recover(failure)
             self._report.fail(failure, self._state.clock(), serving=self._state.current is not None, again_in=again_in)
@@ -230,8 +238,15 @@ class Sync:
             self._report.succeed(self._state.clock())
 
     async def _promote(self, candidate: Holding) -> None:
-        """Put a candidate in force once it is no older than what was; else let it follow the feed for a while."""
+        """Put a candidate in force once it is no older than what was; else let it follow the feed for a while.
+
+        Where nothing is in force, it first goes on from its snapshot to the end of the feed, so that nobody who is
+        known is denied as unknown; unless nobody can be asked for the feed.
+        """
         floor = self._lowest
+        behind = self._latest is not None and candidate.trust.position < self._latest
+        if self._held is None and behind and not self._cut_off:
+            return
         try:
             if floor is not None and not candidate.trust.supersedes(floor.cursor):
                 return
@@ -263,12 +278,15 @@ class Sync:
         """Ask for what comes next, once, and take it."""
         if holding is None:
             return
+        if self._at_end and holding is self._held:
+            await holding.unless_damaged(asyncio.sleep(self._pace.delay(time.monotonic())))
         begun = time.monotonic()
         wait = self._wait if holding is self._held else 0.0
         body = await holding.unless_damaged(self._control.changes(holding.trust.position, wait, _PAGE_LINES))
         trust, now = holding.trust, self._state.clock()
         page = await holding.work(lambda: trust.page(body, now))
         self._latest = page.head.latest
+        self._at_end = page.head.position == page.head.latest
         await self._take(holding, page)
         if holding is self._candidate:
             floor = self._lowest
