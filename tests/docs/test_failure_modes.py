@@ -7,6 +7,7 @@ import re
 
 from tests.docs.pages import ROOT, spans
 from tiergate.bundle.contents import DEFAULT_KEPT_ENTITLEMENTS
+from tiergate.bundle.trust import MAX_SKEW
 from tiergate.catalog.files import MAX_FILE_BYTES
 from tiergate.catalog.records import MAX_LINE_BYTES
 from tiergate.engine.caches import CacheLimits
@@ -19,6 +20,7 @@ from tiergate.sidecar.protocol import WireLimits
 from tiergate.sidecar.requests import MAX_CHECKS
 from tiergate.sidecar.settings import SETTINGS
 from tiergate.sidecar.state import State
+from tiergate.sidecar.sync import fetching, follow
 from tiergate.sidecar.watch import LOOK_EVERY
 
 PAGE = ROOT / "docs" / "explanation" / "consistency-and-failure-modes.md"
@@ -57,6 +59,17 @@ def test_the_times_on_the_page_are_in_force() -> None:
     assert LOOK_EVERY == 1
     assert f"tried again after {filemode._FIRST_RETRY:g} s" in TEXT
     assert filemode._LAST_RETRY == 60
+
+
+def test_the_times_of_sync_on_the_page_are_in_force() -> None:
+    """How old data gets, when a store is asked again, and when a silent one is given up."""
+    defaults = {setting.name: setting.default for setting in SETTINGS}
+    assert f"`--max-staleness`, {defaults['max-staleness']:g} s unless you choose" in TEXT
+    assert f"every {follow._LONGEST_WAIT:g} s, or every third of `--max-staleness`" in TEXT
+    assert f"doubles up to {follow._LAST_RETRY:g} s" in TEXT
+    assert f"given up after {fetching._SILENCE_SECONDS + follow._LONGEST_WAIT:g} s at most" in TEXT
+    assert f"up to {follow._FRESH_EVERY / 1000:g} s older" in TEXT
+    assert f"{MAX_SKEW / 60_000:g} minutes ahead" in TEXT
 
 
 def test_the_metrics_on_the_page_exist() -> None:
