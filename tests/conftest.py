@@ -20,7 +20,7 @@ pytest_plugins = ["tests.databases"]
 
 # Time says nothing about correctness on a machine that runs several tests at once.
 settings.register_profile(
-    "ci", max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci", max_examples=100, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("long", parent=settings.get_profile("ci"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -31,6 +31,11 @@ class Golden(Protocol):
 
     def __call__(self, path: Path, actual: str) -> None:
         """Fail if `actual` is not the content of `path`; with `--update-goldens`, write it there."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run twice as many tests at once as there are cores: half of them wait for servers and processes."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

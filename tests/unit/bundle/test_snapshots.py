@@ -39,7 +39,9 @@ def test_a_page_is_gzip_of_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", gzip.compress(b"{}"), gzip.compress(b"[]\n") * 2, gzip.compress(b"[")]
+    "content",
+    [b"", b"hello", gzip.compress(b"{}"), gzip.compress(b"[]\n") * 2, gzip.compress(b"[")],
+    ids=["nothing", "no gzip", "no record", "two pages", "half a record"],
 )
 def test_what_is_no_page_is_refused(content: bytes) -> None:
     """Though somebody signed for it."""
