@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tiergate.cli.exits import ExitCode
 from tiergate.cli.story import CHANGE
 from tiergate.client import Sidecar
 
@@ -99,6 +100,27 @@ def test_up_serves_the_sample_and_goes_on_where_it_was(tmp_path: Path) -> None:
                 time.sleep(0.02)  # it may have ended before it heard of that, and begins by what it knew
             assert not decided.allowed
     assert json.loads((folder / "sidecar.json").read_text())["control_plane"] == second.url("/v1/publish")
+
+
+def test_what_is_in_the_way_of_up_is_named(tmp_path: Path) -> None:
+    """Another `up` on the same folder, which goes on undisturbed, and a port that is taken, with the option for it."""
+    folder = tmp_path / "data"
+    with up(folder, "--no-sample") as running:
+        known = (folder / "sidecar.json").read_text()
+        port = running.url("/openapi.json").rpartition(":")[2]
+        assert "is in use by another `tiergate up`" in refused("--data", folder, *PORTS)
+        taken = refused("--data", tmp_path / "other", "--port", "0", "--control-port", port)
+        assert f"port {port} is in use" in taken
+        assert "`--control-port`" in taken
+        assert (folder / "sidecar.json").read_text() == known
+
+
+def refused(*arguments: str | Path) -> str:
+    """What `tiergate up` says when it cannot begin."""
+    command = [sys.executable, "-m", "tiergate", "up", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == ExitCode.OPERATOR
+    return ran.stderr
 
 
 def test_up_can_leave_the_sample_out(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ are made in the store itself, as `tiergate keys bootstrap-admin` does it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -69,6 +70,22 @@ class Household:
         self.sidecar_key = folder / "sidecar.json"
         self.sidecar_data = folder / "sidecar"
         self.sample = folder / "sample"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others out of the folder meanwhile; it is made if need be.
+
+        Raises:
+            OSError: the folder cannot be written.
+            OperatorError: somebody else uses it.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OperatorError(f"the folder `{self.folder}` is in use by another `tiergate up`") from None
+            yield
 
     def furnish(self, ports: Ports) -> bool:
         """Make what is not there yet, and say whether the admin's key is new.

@@ -26,13 +26,13 @@ _POLL = 0.05
 _SLICE = 0.5
 
 
-def claim_port(port: int) -> int:
-    """Find the port of a control plane: `port`, or any that is free for 0.
+def claim_port(port: int, option: str = "--port") -> int:
+    """Find the port of a control plane: `port`, or any that is free for 0. `option` is how another one is named.
 
     Raises:
         ListenError: it is in use.
     """
-    with _bind(port) as listener:
+    with _bind(port, option) as listener:
         return int(listener.getsockname()[1])
 
 
@@ -54,7 +54,7 @@ def claim_ports(port: int) -> tuple[int, int]:
         probes.close()
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(port: int, option: str = "--port") -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -63,8 +63,8 @@ def _bind(port: int) -> socket.socket:
     except OSError:
         listener.close()
         raise ListenError(
-            f"port {port} is in use, perhaps by another sidecar: name another one with `--port`, "
-            f"or `--port 0` for any that is free"
+            f"port {port} is in use, perhaps by another {'sidecar' if option == '--port' else 'control plane'}: "
+            f"name another one with `{option}`, or `{option} 0` for any that is free"
         ) from None
     return listener
 

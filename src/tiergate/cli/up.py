@@ -53,11 +53,12 @@ def up(
     from tiergate.cli.sidecar_process import claim_port, claim_ports
     from tiergate.cli.terminal import say, working
 
-    ports = Ports(claim_port(control_port), *claim_ports(port))
+    ports = Ports(claim_port(control_port, "--control-port"), *claim_ports(port))
     household = Household(data)
-    is_new = household.furnish(ports)
     try:
         with ExitStack() as running, working("starting"):
+            running.enter_context(household.alone())
+            is_new = household.furnish(ports)
             control = running.enter_context(household.running_control(ports))
             with household.client(ports) as client:
                 if sample:
