@@ -214,8 +214,10 @@ class Publisher:
 
     @staticmethod
     def _problems(unit: ReadUnit, standing: Standing, plan: Plan) -> list[Problem]:
+        told = plan.proposal.problems
+        known = {(it.file, it.line, it.column, it.code) for it in told}
         found = refusals(unit, standing.catalog, plan.proposal.catalog, plan.places)
-        return sorted({*plan.proposal.problems, *found})
+        return sorted({*told, *(it for it in found if (it.file, it.line, it.column, it.code) not in known)})
 
     def _compile(self, standing: Standing, plan: Plan) -> Compilation:
         """Compile, and read the roles, telling all problems of both.

@@ -101,6 +101,11 @@ def test_a_published_number_never_says_something_else(press: Press) -> None:
     assert (problem.file, problem.line, problem.code) == ("catalog.yaml", 8, "version-published")
 
 
+def test_what_is_wrong_with_a_number_is_told_once(press: Press) -> None:
+    """That of a version in force, too."""
+    assert refused(press, movies(99, "version: 1, ")) == ["version-published"]
+
+
 def test_a_version_that_is_pinned_stays(press: Press) -> None:
     """Whatever the file says."""
     press.hold("acme", HeldItem("gold", version=1))
