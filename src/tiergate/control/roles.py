@@ -37,6 +37,7 @@ class RolesInForce:
         self._store = store
         self._shipped = shipped_roles()
         self._tables: cachetools.LRUCache[str, RolePolicies] = cachetools.LRUCache(_KEPT_TABLES)
+        self._by_sequence: cachetools.LRUCache[int, RolePolicies] = cachetools.LRUCache(_KEPT_TABLES)
         self._lock = threading.Lock()
 
     def __call__(self) -> RolePolicies:
@@ -54,7 +55,17 @@ class RolesInForce:
             StoreError: what is in force is no table of this version.
         """
         sequence = unit.head().publication
-        blob = publication(unit.session, sequence).roles if sequence else ""
+        if not sequence:
+            return self._shipped
+        with self._lock:
+            known = self._by_sequence.get(sequence)  # what a publication fixed never changes
+        if known is None:
+            known = self._read(unit, publication(unit.session, sequence).roles)
+            with self._lock:
+                self._by_sequence[sequence] = known
+        return known
+
+    def _read(self, unit: ReadUnit, blob: str) -> RolePolicies:
         if not blob:
             return self._shipped
         with self._lock:

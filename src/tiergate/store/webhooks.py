@@ -47,6 +47,8 @@ __all__ = [
 _WEBHOOKS: Table = WebhookRow.__table__  # type: ignore[attr-defined]
 _DELIVERIES: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 
+_WANTING = select(_WEBHOOKS.c.id, _WEBHOOKS.c.events).where(_WEBHOOKS.c.enabled)  # made once: every change asks
+
 _SECRET_BYTES: Final = 32  # Standard Webhooks asks for 24 to 64
 
 TEST_EVENT: Final = "webhook.test"
@@ -176,11 +178,12 @@ def signing_secrets(text: str, now: Instant) -> tuple[str, ...]:
 
 def enqueue(session: Session, events: Sequence[Event], now: Instant) -> None:
     """Write one delivery for each event and each webhook that wants it."""
-    query = select(_WEBHOOKS.c.id, _WEBHOOKS.c.events).where(_WEBHOOKS.c.enabled)
-    wanted = [(id_, set(msgspec.json.decode(types))) for id_, types in session.connection().execute(query)]
+    wanted = [(id_, set(msgspec.json.decode(types))) for id_, types in session.connection().execute(_WANTING)]
+    if not wanted:
+        return
     rows = [
         _delivery(id_, event, payload, now)
-        for event, payload in ((event, _payload(event, now)) for event in events if wanted)
+        for event, payload in ((event, _payload(event, now)) for event in events)
         for id_, types in wanted
         if not types or event.type in types
     ]
