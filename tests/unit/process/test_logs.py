@@ -15,6 +15,7 @@ structlog.get_logger("tiergate.x").info("in force", publication=7)
 structlog.get_logger("tiergate.x").debug("detail")
 logging.getLogger("tiergate.y").error("a check of `%s` failed", "movies")
 logging.getLogger("uvicorn.error").info("Started server process")
+secret = "tg_" + "secret"
 try:
     1 / 0
 except ZeroDivisionError:
@@ -64,3 +65,11 @@ def test_the_form_for_people_is_text() -> None:
     """One reads it at a terminal; without one, `auto` is JSON."""
     assert "publication=7" in said("console")
     assert events(said("auto")) != []
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_shows_no_variables(form: str) -> None:
+    """Among which are keys and secrets."""
+    text = said(form)
+    assert "ZeroDivisionError" in text
+    assert "tg_secret" not in text
