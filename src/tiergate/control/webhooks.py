@@ -117,7 +117,7 @@ class WebhookEndpoints:
             shown = _webhook(webhook) | {"secret": secret}
             return Answer.json(shown, 201, etag=webhook.etag, location=f"/v1/webhooks/{webhook.id}")
 
-        return request.change(work)
+        return request.change(work, kept=_without_secret)
 
     def show(self, request: AdminRequest) -> Answer:
         """Show a webhook."""
@@ -167,7 +167,7 @@ class WebhookEndpoints:
             unit.audit("webhook.secret_rotated", "webhook", webhook.id, after={"overlap": overlap})
             return Answer.json(_webhook(webhook) | {"secret": secret}, etag=webhook.etag)
 
-        return request.change(work)
+        return request.change(work, kept=_without_secret)
 
     def test(self, request: AdminRequest) -> Answer:
         """Send a webhook an event that says nothing, `webhook.test`."""
@@ -269,6 +269,15 @@ def _before(cursor: str | None) -> tuple[Instant, str] | None:
 
 def _settings(webhook: Webhook) -> dict[str, object]:
     return msgspec.structs.asdict(webhook.settings)
+
+
+def _without_secret(answer: Answer) -> Answer:
+    """What is kept for whoever sends the request again: the secret is told once."""
+    if not isinstance(answer.body, bytes):
+        return answer
+    said = msgspec.json.decode(answer.body, type=dict[str, object])
+    said.pop("secret")
+    return Answer(answer.status, msgspec.json.encode(said), answer.headers)
 
 
 def _webhook(webhook: Webhook) -> dict[str, object]:

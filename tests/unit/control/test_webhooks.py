@@ -19,7 +19,7 @@ from tiergate.control.destinations import Destinations
 from tiergate.control.dispatcher import Dispatcher
 from tiergate.control.webhooks import MOST_WEBHOOKS, WebhookEndpoints
 from tiergate.store import SYSTEM, Store, WriteUnit
-from tiergate.store.tables import AuditRow
+from tiergate.store.tables import AuditRow, IdempotencyRow
 from tiergate.store.webhooks import WebhookSettings, add_webhook
 
 if TYPE_CHECKING:
@@ -99,6 +99,18 @@ def test_a_secret_is_told_once(client: httpx.Client, store: Store) -> None:
     listed = client.get("/v1/webhooks").json()
     assert listed == {"items": [shown.json()], "next": None}
     assert made["secret"] not in json.dumps(audited(store))
+
+
+@pytest.mark.parametrize("path", ["", "/{id}/rotate-secret"])
+def test_a_secret_is_not_kept_for_requests_that_are_sent_again(client: httpx.Client, store: Store, path: str) -> None:
+    """The same answer without it: it stands nowhere but with its webhook."""
+    where = "/v1/webhooks" + path.format(**create(client))
+    body = {} if path else {"url": URL}
+    first, again = (client.post(where, json=body, headers={"idempotency-key": "k"}).json() for _ in range(2))
+    secret = first.pop("secret")
+    assert again == first
+    with store.database.reading() as session:
+        assert secret not in repr(session.connection().execute(select(IdempotencyRow)).all())
 
 
 def test_webhooks_are_listed_by_pages(client: httpx.Client) -> None:

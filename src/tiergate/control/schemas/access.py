@@ -85,7 +85,7 @@ def webhook_schemas() -> dict[str, Schema]:
         "WebhookEdit": closed(settings, optional=tuple(settings)),
         "Rotation": closed({"overlap": COUNT | {"description": "Seconds."}}, optional=("overlap",)),
         "Webhook": closed(webhook),
-        "MadeWebhook": closed(webhook | {"secret": TEXT | {"description": "Shown this once."}}),
+        "MadeWebhook": closed(webhook | {"secret": TEXT | {"description": "Shown this once."}}, optional=("secret",)),
         "Delivery": closed(
             {
                 "id": TEXT,
