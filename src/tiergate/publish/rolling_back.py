@@ -1,7 +1,8 @@
 """Rolling back: what a past publication fixed becomes a new one.
 
 It undoes what was published since, in the working state too; what was edited since and not published stays pending, and
-so does what the past publication did not have: nothing is lost. Versions keep their numbers.
+so does what the past publication did not have: nothing is lost. Versions keep their numbers. What was sold to one
+customer alone since then stays in force: it is no part of what went wrong, and nothing would stand in for it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from tiergate.publish.proposals import Proposal
 from tiergate.publish.publisher import Plan
 from tiergate.store.policy_files import ROLES, put_policy_file, remove_files
 from tiergate.store.publications import PublishedItem, published_policies
+from tiergate.store.uses import item_uses
 from tiergate.store.working import WorkingItem, read_working, write_features, write_items
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from tiergate.model import Catalog, Item
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
@@ -29,7 +34,8 @@ __all__ = ["rollback_plan"]
 def rollback_plan(sequence: int, *, roles: bool = False, note: str = "") -> Planner:
     """Publish the catalog and the rules of a past publication again, and with `roles` its roles.
 
-    Versions to which subscriptions are pinned since then come along; what else they hold must be there.
+    Versions to which subscriptions are pinned since then come along, and so do items private to a customer; what else
+    they hold must be there.
     """
 
     def plan(unit: ReadUnit, standing: Standing) -> Plan:
@@ -39,7 +45,7 @@ def rollback_plan(sequence: int, *, roles: bool = False, note: str = "") -> Plan
             raise ConflictError("in-force", f"publication {sequence} is in force")
         past = unit.published_at(sequence)
         its_rules, its_roles = published_policies(unit, sequence)
-        items = {id_: item for id_, item in past.catalog.items.items()}  # noqa: C416 - changed below
+        items = {**past.catalog.items, **_private_since(unit, standing.catalog, past.catalog)}
         for id_, parts in item_parts(unit, list(items)).items():
             missing = parts.pins - {it.version for it in items[id_].versions}
             more = [parts.versions[version] for version in missing if version in parts.versions]
@@ -56,6 +62,22 @@ def rollback_plan(sequence: int, *, roles: bool = False, note: str = "") -> Plan
         return _plan(unit, standing, target, sequence, note)
 
     return plan
+
+
+def _private_since(unit: ReadUnit, now: Catalog, past: Catalog) -> dict[str, Item]:
+    """The items private to a customer that the past did not have: those that are held, or need nothing that goes."""
+    found = {id_: item for id_, item in now.items.items() if item.private_to and id_ not in past.items}
+    known = past.items.keys() | found.keys()
+    return {
+        id_: item
+        for id_, item in found.items()
+        if _needs_only(item, known, past.features.keys()) or item_uses(unit, id_)
+    }
+
+
+def _needs_only(item: Item, items: AbstractSet[str], features: AbstractSet[str]) -> bool:
+    named = {*item.available_for, *item.depends_on, *item.excludes}
+    return named <= items and all(it.entitlements.keys() <= features for it in item.versions)
 
 
 def _plan(unit: ReadUnit, standing: Standing, target: Standing, sequence: int, note: str) -> Plan:

@@ -420,6 +420,19 @@ def test_a_rollback_takes_nothing_from_subscriptions(press: Press) -> None:
         press.carry_out(rollback_plan(1))
 
 
+def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
+    """Held or not; but for what nobody holds and gives a feature that goes."""
+    private = "kind: plan, private_to: acme, entitlements: {"
+    press.apply(f"{CATALOG}  - {{id: deal, {private}movies: 30}}}}\n  - {{id: offer, {private}movies: 20}}}}\n")
+    press.hold("acme", "deal")
+    late = CATALOG.replace("items:", "  - {id: late, type: switch}\nitems:", 1)
+    press.apply(f"{late}  - {{id: never, {private}late: true}}}}\n")
+    press.carry_out(rollback_plan(1))
+    assert (press.versions("deal"), press.versions("offer")) == ([1], [1])
+    assert "never" not in press.catalog.items
+    assert press.item("deal").rollouts == (Rollout(1),)
+
+
 def test_a_rollback_goes_to_a_past_publication(small: Press) -> None:
     """Neither to the one in force nor to one that never was."""
     with pytest.raises(ConflictError):
