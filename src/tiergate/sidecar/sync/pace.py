@@ -10,8 +10,8 @@ from typing import Final
 
 __all__ = ["Pace"]
 
-_AT_ONCE: Final = 4.0
-_A_SECOND: Final = 4.0
+_AT_ONCE: Final = 24.0
+_A_SECOND: Final = 5.0
 
 
 class Pace:
