@@ -76,7 +76,7 @@ def create_customer(request: AdminRequest) -> Answer:
         customer = read_customer_body(form_of(request.body), reader)
         return _answer(unit, save_customer(request, unit, customer, None), 201)
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def get_customer(request: AdminRequest) -> Answer:
@@ -106,7 +106,7 @@ def put_customer(request: AdminRequest) -> Answer:
         status = 201 if account is None else 200
         return _answer(unit, save_customer(request, unit, customer, account), status)
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def _open(request: AdminRequest, unit: WriteUnit, id_: str) -> Account | None:
@@ -137,7 +137,7 @@ def patch_customer(request: AdminRequest) -> Answer:
         customer = replace(customer, **{part: getattr(before, part) for part in kept})
         return _answer(unit, save_customer(request, unit, customer, account), 200)
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def remove_customer(request: AdminRequest) -> Answer:
@@ -150,7 +150,7 @@ def remove_customer(request: AdminRequest) -> Answer:
         delete_customer(request, unit, account)
         return Answer.empty()
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def _answer(unit: WriteUnit, account: Account, status: int) -> Answer:

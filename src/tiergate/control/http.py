@@ -207,18 +207,24 @@ class AdminRequest:
         """Run `work` in one transaction that reads."""
         return self.store.read(work)
 
-    def change(self, work: Callable[[WriteUnit], Answer], *, kept: Callable[[Answer], Answer] | None = None) -> Answer:
+    def change(
+        self,
+        work: Callable[[WriteUnit], Answer],
+        *,
+        kept: Callable[[Answer], Answer] | None = None,
+        brief: bool = False,
+    ) -> Answer:
         """Run `work` in one transaction, and keep its answer under the request's `Idempotency-Key`, if it has one.
 
         `work` may be run several times, and must have no effect but through its unit. `kept`: what is kept of an
-        answer that must not be given twice.
+        answer that must not be given twice. `brief`: it takes milliseconds, and publishes nothing.
 
         Raises:
             RequestError: 422, the key came with another request before; 400, it is none.
         """
         key = self._idempotency_key()
         if key is None:
-            return self.write(work)
+            return self.write(work, brief=brief)
 
         def once(unit: WriteUnit) -> Answer:
             before = kept_answer(unit, key)
@@ -230,11 +236,11 @@ class AdminRequest:
                 keep_answer(unit, key, StoredAnswer(keeping.status, dict(keeping.headers), keeping.body))
             return answer
 
-        return self.write(once)
+        return self.write(once, brief=brief)
 
-    def write(self, work: Callable[[WriteUnit], T]) -> T:
+    def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
         """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
-        return self.store.change(work, self.actor, request_id=self.request_id, reason=self.reason)
+        return self.store.change(work, self.actor, request_id=self.request_id, reason=self.reason, brief=brief)
 
     def check_etag(self, kind: str, id_: str, etag: int) -> None:
         """See that a thing is still what the caller has seen, where the request says what that was (`If-Match`).

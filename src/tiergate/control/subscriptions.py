@@ -116,7 +116,7 @@ def create_subscription(request: AdminRequest) -> Answer:
         account = open_account(unit, subscription.customer)
         return answer(unit, save_subscription(request, unit, subscription, account, is_new=True), 201)
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def read_subscription(request: AdminRequest) -> Answer:
@@ -152,7 +152,7 @@ def put_subscription(request: AdminRequest) -> Answer:
         stored = save_subscription(request, unit, subscription, account, is_new=is_new)
         return answer(unit, stored, 201 if is_new else 200)
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def patch_subscription(request: AdminRequest) -> Answer:
@@ -165,7 +165,7 @@ def patch_subscription(request: AdminRequest) -> Answer:
         subscription = patched_subscription(unit, account, id_, request.body)
         return answer(unit, save_subscription(request, unit, subscription, account, is_new=False), 200)
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def patched_subscription(unit: WriteUnit, account: Account, id_: str, patch: bytes) -> Subscription:
@@ -193,7 +193,7 @@ def remove_subscription(request: AdminRequest) -> Answer:
         delete_subscription(request, unit, account, id_)
         return Answer.empty()
 
-    return request.change(work)
+    return request.change(work, brief=True)
 
 
 def answer(unit: WriteUnit, stored: StoredSubscription, status: int) -> Answer:

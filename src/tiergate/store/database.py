@@ -8,16 +8,16 @@ PostgreSQL transactions are READ COMMITTED, and whoever needs more locks rows.
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlmodel import Session
 
 from tiergate.errors import StoreError
+from tiergate.store.together import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,8 @@ __all__ = ["CHANNEL", "Database", "is_passing"]
 
 CHANNEL: Final = "tiergate_feed"
 """The channel on which PostgreSQL tells every control plane that the feed has grown."""
+
+T = TypeVar("T")
 
 _BUSY_MS: Final = 15_000
 _PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
@@ -69,7 +71,7 @@ class Database:
                 pool_pre_ping=True,
                 pool_recycle=1800,
             )
-        self._writers = threading.Lock()
+        self.turns = Turns(self.engine, self.committed)
         self._listeners: list[Callable[[], None]] = []
 
     @contextmanager
@@ -90,24 +92,32 @@ class Database:
         Raises:
             StoreError: the database cannot be reached.
         """
-        with self._writers if self.is_sqlite else nullcontext(), self._session(write=True, level=None) as session:
+        with self.turns.alone() if self.is_sqlite else nullcontext(), self._session(write=True, level=None) as session:
             yield session
+
+    def together(self, work: Callable[[Session], tuple[T, bool]]) -> T:
+        """Run a brief change on SQLite, in one transaction with those that wait beside it; return once it is committed.
+
+        `work` must not commit. It says beside its result whether it grew the feed, of which the listeners are told.
+
+        Raises:
+            UndoneError: begin again: another change lost the transaction for all.
+            StoreError: the database cannot be used. What `work` raises passes through.
+        """
+        with _told_plainly():
+            return self.turns.together(work)
 
     @contextmanager
     def _session(self, *, write: bool, level: str | None) -> Iterator[Session]:
         options: dict[str, Any] = {"tiergate_write": write}
         if level is not None:
             options["isolation_level"] = level
-        try:
-            with (
-                self.engine.connect().execution_options(**options) as connection,
-                Session(connection, autoflush=False, expire_on_commit=False) as session,
-            ):
-                yield session
-        except OperationalError as error:
-            if is_passing(error):
-                raise
-            raise StoreError(f"the database cannot be used: {_said(error)}") from error
+        with (
+            _told_plainly(),
+            self.engine.connect().execution_options(**options) as connection,
+            Session(connection, autoflush=False, expire_on_commit=False) as session,
+        ):
+            yield session
 
     def listen(self, callback: Callable[[], None]) -> None:
         """Have `callback` called after each commit of this process that grew the feed, from the committing thread."""
@@ -126,6 +136,16 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if is_passing(error):
+            raise
+        raise StoreError(f"the database cannot be used: {_said(error)}") from error
 
 
 def is_passing(error: SQLAlchemyError) -> bool:

@@ -2,7 +2,8 @@
 
 A position is given under a lock on the one row of `feed_head`, as the last thing that a transaction does before it
 commits. INVARIANT (feed order): whoever holds the lock commits before the next one gets it, so positions have no gaps,
-are visible in their order, and a reader who has seen position n will never meet a smaller one that is new.
+are visible in their order, and a reader who has seen position n will never meet a smaller one that is new. Changes that
+commit together (`tiergate.store.together`) are one holder: each sees the head as the one before left it.
 
 Entries chain by hash: the chain at a position is the SHA-256 of the chain before it and of the entry's own digest. The
 same is computed by whoever follows (`tiergate.bundle.chain`).

@@ -3,7 +3,8 @@
 `Store.change` runs a function in one transaction and, where it lost a race, runs it again from its beginning, so the
 function must have no effect but through its unit. At the end, in this order: the records of all customers that were
 touched are made; the head of the feed is locked; it is proved that no publication came in between on which the work
-did not rest; the feed grows; deliveries and the audit log are written; the transaction commits.
+did not rest; the feed grows; deliveries and the audit log are written; the transaction commits. On SQLite, where a
+commit waits for the disk, brief changes that wait for each other may share one (`tiergate.store.together`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tiergate.store.tables import (
     RecordRow,
     StoreRow,
 )
+from tiergate.store.together import UndoneError
 from tiergate.store.webhooks import Event, enqueue
 
 if TYPE_CHECKING:
@@ -156,7 +158,8 @@ class WriteUnit(ReadUnit):
         self._based_on: int | None = None
         self._head: FeedHead | None = None
         self._publish: Callable[[int, int, Instant], Publishing] | None = None
-        self._grown = False
+        self.grown = False
+        self.is_brief = False
 
     def head(self) -> FeedHead:
         """How far the feed goes. On SQLite nobody else can move it while this transaction lasts."""
@@ -235,6 +238,8 @@ class WriteUnit(ReadUnit):
         is begun again. `make` gets the new sequence, its position in the feed and the instant, under the feed's lock,
         and returns the row and the signed envelope.
         """
+        if self.is_brief:  # INVARIANT (kept is committed): nobody beside reads, and keeps, what may yet be undone
+            raise RuntimeError("a change that publishes is not brief")
         self._based_on = based_on
         self._publish = make
 
@@ -242,6 +247,13 @@ class WriteUnit(ReadUnit):
 
     def finish(self) -> None:
         """Do what is done last, and commit. The store calls it."""
+        self.settle()
+        self.session.commit()
+        if self.grown:
+            self.store.database.committed()
+
+    def settle(self) -> None:
+        """Do what is done last before the commit. The store calls it."""
         self.session.flush()
         changes = self._changes()
         if changes or self._publish is not None:
@@ -251,9 +263,6 @@ class WriteUnit(ReadUnit):
             enqueue(self.session, self._events, self.now)
         if self._audit:
             connection.execute(_ADD_AUDIT, self._audit)
-        self.session.commit()
-        if self._grown:
-            self.store.database.committed()
 
     def _changes(self) -> list[tuple[str, bytes]]:
         """What the feed must say of the customers that were touched: those whose record came out different."""
@@ -294,7 +303,7 @@ class WriteUnit(ReadUnit):
             for customer, _ in changed
         ]
         self.store.database.tell(self.session)
-        self._grown = True
+        self.grown = True
 
     def _keep_records(self, changed: list[tuple[str, bytes]], position: int) -> None:
         if not changed:
@@ -365,20 +374,44 @@ class Store:
         with self.database.reading() as session:
             return work(ReadUnit(self, session))
 
-    def change(self, work: Callable[[WriteUnit], T], actor: Actor, *, request_id: str = "", reason: str = "") -> T:
+    def change(
+        self,
+        work: Callable[[WriteUnit], T],
+        actor: Actor,
+        *,
+        request_id: str = "",
+        reason: str = "",
+        brief: bool = False,
+    ) -> T:
         """Run `work` in one transaction and commit it; after a lost race, again from its beginning.
+
+        `brief`: it takes milliseconds, and publishes nothing, so that others can wait for it and share its commit.
 
         Raises:
             StoreError: the database cannot be used, or the race was lost too often. What `work` raises passes through.
         """
+
+        def once(session: Session) -> tuple[T, bool]:
+            unit = WriteUnit(self, session, actor, request_id, reason)
+            unit.is_brief = True
+            result = work(unit)
+            unit.settle()
+            return result, unit.grown
+
+        shares = brief and self.database.is_sqlite
         pause = _FIRST_PAUSE
         for _ in range(_ATTEMPTS):
             try:
+                if shares:
+                    return self.database.together(once)
                 with self.database.writing() as session:
                     unit = WriteUnit(self, session, actor, request_id, reason)
                     result = work(unit)
                     unit.finish()
                     return result
+            except UndoneError:
+                shares = False  # so that it falls by its own faults alone
+                continue
             except _LostRaceError:
                 pass
             except DBAPIError as error:
