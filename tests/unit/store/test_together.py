@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
 from tiergate.errors import StoreError
@@ -84,7 +84,7 @@ def at_once(store: Store, works: Sequence[Callable[[WriteUnit], object]]) -> lis
 
 
 def customers(store: Store) -> set[str | None]:
-    """Those that the feed tells of, whose positions and chain are seen to be right."""
+    """Those that stand and the feed tells of, whose positions and chain are seen to be right."""
     entries = store.read(lambda unit: read_after(unit.session, 0, 1000))
     assert [entry.position for entry in entries] == [*range(1, len(entries) + 1)]
     chain = chain_start(store.id)
@@ -92,7 +92,11 @@ def customers(store: Store) -> set[str | None]:
         chain = chain_after(chain, hashlib.sha256(entry.line).hexdigest())
     head = store.read(lambda unit: unit.head())
     assert (head.position, head.chain) == (len(entries), chain)
-    return {entry.customer for entry in entries}
+    told = {entry.customer for entry in entries}
+    ids = select(CustomerRow.__table__.c.id)  # type: ignore[attr-defined]
+    rows = store.read(lambda unit: unit.session.connection().execute(ids).scalars().all())
+    assert set(rows) == told
+    return told
 
 
 def test_those_that_wait_commit_once(store: Store, commits: list[int]) -> None:
