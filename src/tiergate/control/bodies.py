@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from tiergate.catalog import patched
-from tiergate.errors import RequestError
+from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.http import AdminRequest
 
-__all__ = ["MERGE_PATCH", "form_of", "patch_form", "peek", "tags_of"]
+__all__ = ["MERGE_PATCH", "decode_parts", "form_of", "patch_form", "peek", "tags_of"]
 
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
 
 _ANSWERED: Final = frozenset({"etag", "created_at", "updated_at", "erased_at"})
+
+T = TypeVar("T")
 
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_text = msgspec.json.Decoder(str).decode
@@ -33,6 +35,18 @@ def form_of(body: bytes) -> bytes:
     if _ANSWERED.isdisjoint(found):
         return body
     return msgspec.json.encode({key: value for key, value in found.items() if key not in _ANSWERED})
+
+
+def decode_parts(request: AdminRequest, form: type[T]) -> T:
+    """Read a body into a structure that keeps parts of it (`msgspec.Raw`) for other readers.
+
+    Raises:
+        BodyError: it does not say such a structure, or such a part is nested too deep to be told from what follows.
+    """
+    try:
+        return request.decode(form)
+    except RecursionError:
+        raise BodyError([BodyProblem("", "too-deep", "nested too deep")]) from None
 
 
 def patch_form(body: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tuple[str, frozenset[str]]:

@@ -15,6 +15,7 @@ from tiergate.catalog.document import Source
 from tiergate.catalog.pointers import pointers
 from tiergate.control.access import Endpoint
 from tiergate.control.authorization import Action, Resource
+from tiergate.control.bodies import decode_parts
 from tiergate.control.http import Answer
 from tiergate.control.outcomes import carried_out, preview_data
 from tiergate.control.working import flag
@@ -51,7 +52,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     def apply(request: AdminRequest) -> Answer:
         """Make what catalog files say the published catalog."""
-        body = request.decode(_ApplyBody)
+        body = decode_parts(request, _ApplyBody)
         application = Application(_loaded(body.catalog), body.rules, body.prune, body.note)
         if body.rules is not None:
             _check_texts(body.rules)

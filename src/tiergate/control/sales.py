@@ -24,6 +24,7 @@ from tiergate.catalog import (
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription, subscription_answer
 from tiergate.control.authorization import Action, Resource
+from tiergate.control.bodies import decode_parts
 from tiergate.control.custom_plans import SELF_SERVICE, given_by, private_item_plan
 from tiergate.control.customers import the_customer
 from tiergate.control.http import Answer
@@ -92,7 +93,7 @@ class _OwnPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def sell_own_plan(publisher: Publisher, request: AdminRequest) -> Answer:
     """Make a customer the plan that it put together from features with the tag `self-service`, published at once."""
     customer = request.params["customer"]
-    wanted = request.decode(_OwnPlan)
+    wanted = decode_parts(request, _OwnPlan)
     id_ = wanted.id or f"own-{secrets.token_hex(6)}"
 
     def read(unit: ReadUnit) -> tuple[Item, dict[str, Value]]:
