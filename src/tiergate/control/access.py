@@ -216,13 +216,21 @@ class AdminApi:
 
     @staticmethod
     async def _handle(http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
-        if isinstance(endpoint.action, Action) and callable(endpoint.resource):
-            request.require(endpoint.action, await run_in_threadpool(endpoint.resource, request))
+        def require() -> None:
+            if isinstance(endpoint.action, Action) and callable(endpoint.resource):
+                request.require(endpoint.action, endpoint.resource(request))
+
+        def handle() -> object:
+            require()
+            return endpoint.handler(request)
+
         answer: object
         if inspect.iscoroutinefunction(endpoint.handler):
+            if callable(endpoint.resource):
+                await run_in_threadpool(require)
             answer = await _unless_gone(http, endpoint.handler(request))
         else:
-            answer = await run_in_threadpool(endpoint.handler, request)
+            answer = await run_in_threadpool(handle)  # in one go: every way to a thread and back takes its time
         if not isinstance(answer, Answer):
             raise TypeError(f"{endpoint.method} {endpoint.path} did not return an `Answer`")
         return _response(answer)
