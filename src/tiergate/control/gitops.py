@@ -26,6 +26,7 @@ from tiergate.publish.pending import rule_texts
 
 if TYPE_CHECKING:
     from tiergate.control.http import AdminRequest
+    from tiergate.model import Catalog
     from tiergate.publish.publisher import Publisher
 
 __all__ = ["endpoints"]
@@ -61,6 +62,8 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         if body.dry_run:
             return Answer.json(preview_data(publisher.preview(planner)))
         request.require(Action.APPLY, Resource.catalog())
+        for feature in _suspended_otherwise(application, request.read(publisher.standing).catalog):
+            request.require(Action.SUSPEND_FEATURE, Resource.feature(feature))
         return carried_out(publisher, request, planner)
 
     def export(request: AdminRequest) -> Answer:
@@ -81,6 +84,17 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     return [
         Endpoint("POST", "/v1/apply", Action.PREVIEW, apply, catalog, max_body=_MAX_BODY),
         Endpoint("GET", "/v1/export", Action.VIEW, export, catalog, query=("rules", "private")),
+    ]
+
+
+def _suspended_otherwise(application: Application, standing: Catalog) -> list[str]:
+    """The features in force that a file would suspend, or let be used again: who may do that is a row of its own."""
+    return [
+        id_
+        for id_, feature in application.loaded.catalog.features.items()
+        if (feature.suspensions or application.prune)
+        and id_ in standing.features
+        and feature.suspensions != standing.features[id_].suspensions
     ]
 
 

@@ -24,7 +24,7 @@ from tiergate.store.working import WorkingItem, read_working, write_features, wr
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-    from tiergate.model import Catalog, Item
+    from tiergate.model import Catalog, Feature, Item
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
@@ -35,7 +35,7 @@ def rollback_plan(sequence: int, *, roles: bool = False, note: str = "") -> Plan
     """Publish the catalog and the rules of a past publication again, and with `roles` its roles.
 
     Versions to which subscriptions are pinned since then come along, and so do items private to a customer; what else
-    they hold must be there.
+    they hold must be there. Features stay suspended, or not, as they are now: that is operated elsewhere.
     """
 
     def plan(unit: ReadUnit, standing: Standing) -> Plan:
@@ -55,13 +55,20 @@ def rollback_plan(sequence: int, *, roles: bool = False, note: str = "") -> Plan
         target = Standing(
             sequence,
             past.revision,
-            replace_catalog(past.catalog, items=items),
+            replace_catalog(past.catalog, features=_suspended_as_now(past.catalog, standing.catalog), items=items),
             its_rules,
             its_roles if roles else standing.roles,
         )
         return _plan(unit, standing, target, sequence, note)
 
     return plan
+
+
+def _suspended_as_now(past: Catalog, now: Catalog) -> dict[str, Feature]:
+    return {
+        id_: replace(feature, suspensions=now.features[id_].suspensions) if id_ in now.features else feature
+        for id_, feature in past.features.items()
+    }
 
 
 def _private_since(unit: ReadUnit, now: Catalog, past: Catalog) -> dict[str, Item]:

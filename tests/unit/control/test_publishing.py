@@ -204,6 +204,21 @@ def test_a_publisher_publishes_no_rules(api: Api) -> None:
     assert api.ask("POST", "/v1/publications/2/rollback").status_code == 201
 
 
+def test_a_publisher_resumes_nothing_that_was_suspended(api: Api) -> None:
+    """Neither by going back to before, nor by a file that says otherwise, nor does it suspend anything so."""
+    suspended = CATALOG.replace("type: quantity", "type: quantity, suspensions: [{reason: abuse}]", 1)
+    assert suspended != CATALOG
+    body = {"catalog": [{"name": "c.yaml", "text": suspended}]}
+    assert api.ask("POST", "/v1/apply", body, role="publisher").status_code == 403
+    api.draft(60)
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert api.ask("POST", "/v1/features/movies/suspensions", {"reason": "a flaw"}).status_code == 201
+    assert api.ask("POST", "/v1/publications/1/rollback", role="publisher").status_code == 201
+    assert len(api.ask("GET", "/v1/features/movies/suspensions").json()["items"]) == 1
+    pruned: dict[str, Any] = {"catalog": [{"name": "c.yaml", "text": CATALOG}], "prune": True}
+    assert api.ask("POST", "/v1/apply", pruned, role="publisher").status_code == 403
+
+
 def test_who_may_only_look_cannot_publish(api: Api) -> None:
     """Neither for real nor on trial."""
     for path in ("/v1/publish", "/v1/publications/1/rollback", "/v1/apply", "/v1/features/movies/suspensions"):
