@@ -33,6 +33,7 @@ _SIDECARS = 50
 _FOLLOWERS = 20
 _RATE = 200
 _MANY = 1_000_000
+_BETWEEN_LOOKS = 0.05
 
 
 def publish_rows(directory: Path, rounds: int) -> Iterator[Row]:
@@ -85,7 +86,9 @@ def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
                 writer.start()
             lags: list[float] = []
             while time.monotonic() - begun < max(10.0, 3 * seconds):
-                lags += [_lag(plane, car) for car in cars]
+                for car in cars:
+                    lags.append(_lag(plane, car))
+                    time.sleep(_BETWEEN_LOOKS)
             stop.set()
             for writer in writers:
                 writer.join()
@@ -158,8 +161,11 @@ def _sample(home: Path, features: int, plans: int, customers: int) -> tuple[Path
 
 
 def _status(car: Sidecar) -> dict[str, object]:
-    found: dict[str, object] = httpx.get(f"http://127.0.0.1:{car.probe_port}/status", timeout=10).json()
+    found: dict[str, object] = _PROBES.get(f"http://127.0.0.1:{car.probe_port}/status").json()
     return found
+
+
+_PROBES = httpx.Client(timeout=10)
 
 
 def _millis(instant: str) -> float:

@@ -58,6 +58,7 @@ class Database:
             self.engine = create_engine(
                 parsed.set(drivername="sqlite+pysqlite"),
                 connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
+                hide_parameters=True,  # errors are logged, and parameters are people's data
                 pool_size=pool_size,
                 max_overflow=2 * pool_size,
             )
@@ -68,6 +69,7 @@ class Database:
                 parsed.set(drivername="postgresql+psycopg"),
                 pool_size=pool_size,
                 max_overflow=2 * pool_size,
+                hide_parameters=True,
                 pool_pre_ping=True,
                 pool_recycle=1800,
             )
