@@ -32,6 +32,7 @@ _CUSTOMERS = 1_000
 _SIDECARS = 50
 _FOLLOWERS = 20
 _RATE = 200
+_WRITERS = 4
 _MANY = 1_000_000
 _BETWEEN_LOOKS = 0.05
 
@@ -80,7 +81,7 @@ def changes_rows(directory: Path, seconds: float) -> Iterator[Row]:
             cars = [stack.enter_context(synced_sidecar(plane, f"follow-{n}")) for n in range(_FOLLOWERS)]
             done: list[float] = []
             stop = threading.Event()
-            writers = [threading.Thread(target=_change, args=(plane, n, 4, done, stop)) for n in range(4)]
+            writers = [threading.Thread(target=_change, args=(plane, n, _WRITERS, done, stop)) for n in range(_WRITERS)]
             begun = time.monotonic()
             for writer in writers:
                 writer.start()
