@@ -138,6 +138,7 @@ def test_https_is_spoken_with_a_certificate(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/livez", verify=trusting(tmp_path / "cert.pem")).status_code == 200
         certify(tmp_path)
         plane.process.process.send_signal(signal.SIGHUP)
+        plane.process.event("the certificate was read again")
         assert httpx.get(f"{url}/livez", verify=trusting(tmp_path / "cert.pem")).status_code == 200
 
 

@@ -208,6 +208,8 @@ class _ControlPlane:
             self._listener.renew_certificate()
         except OSError as error:
             _log.error("the certificate cannot be read again, and stays", error=str(error))
+        else:
+            _log.info("the certificate was read again")
 
 
 def signer_of(settings: Settings, store: Store) -> Signer:
