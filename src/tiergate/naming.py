@@ -19,6 +19,8 @@ __all__ = [
     "ID",
     "ID_RULE",
     "content_hash",
+    "feed_next",
+    "feed_start",
     "is_id",
     "item_entities_path",
     "item_policies_path",
@@ -77,6 +79,16 @@ def item_uid(ref: str) -> dict[str, str]:
 def content_hash(content: bytes) -> str:
     """`sha256:<hex>` of some bytes."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def feed_start(store: str) -> bytes:
+    """The chain before the first line of a store's feed: it depends on the store, so that no two feeds are alike."""
+    return hashlib.sha256(b"tiergate-feed\0" + store.encode()).digest()
+
+
+def feed_next(chain: bytes, digest: bytes) -> bytes:
+    """The chain after one more line, of which `digest` is the SHA-256."""
+    return hashlib.sha256(chain + digest).digest()
 
 
 def revision(manifest: bytes) -> str:

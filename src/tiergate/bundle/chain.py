@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tiergate import naming
 from tiergate.errors import Refusal, TrustError
 from tiergate.model import Instant, SubjectRecord
 
@@ -94,12 +95,12 @@ _decode_head = msgspec.json.Decoder(_HeadLine).decode
 
 def chain_start(store: str) -> bytes:
     """The chain at position 0: 32 bytes."""
-    return hashlib.sha256(b"tiergate-feed\0" + store.encode()).digest()
+    return naming.feed_start(store)
 
 
 def extend(chain: bytes, line: bytes) -> bytes:
     """The chain after one more line."""
-    return hashlib.sha256(chain + hashlib.sha256(line).digest()).digest()
+    return naming.feed_next(chain, hashlib.sha256(line).digest())
 
 
 def subject_line(position: int, at: Instant, customer: str, record: SubjectRecord | None) -> bytes:

@@ -5,8 +5,7 @@ commits. INVARIANT (feed order): whoever holds the lock commits before the next 
 are visible in their order, and a reader who has seen position n will never meet a smaller one that is new. Changes that
 commit together (`tiergate.store.together`) are one holder: each sees the head as the one before left it.
 
-Entries chain by hash: the chain at a position is the SHA-256 of the chain before it and of the entry's own digest. The
-same is computed by whoever follows (`tiergate.bundle.chain`).
+Entries chain by hash, as `naming` says, so that whoever follows (`tiergate.bundle.chain`) computes the same.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from sqlalchemy import bindparam, insert, select, update
 
+from tiergate import naming
 from tiergate.errors import StoreError
 from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow
 
@@ -75,12 +75,12 @@ class Change(NamedTuple):
 
 def chain_start(store: str) -> str:
     """The chain before the first entry of a store's feed, in hex."""
-    return hashlib.sha256(b"tiergate-feed\0" + store.encode()).hexdigest()
+    return naming.feed_start(store).hex()
 
 
 def chain_after(chain: str, digest: str) -> str:
     """The chain after one more entry; both in hex."""
-    return hashlib.sha256(bytes.fromhex(chain) + bytes.fromhex(digest)).hexdigest()
+    return naming.feed_next(bytes.fromhex(chain), bytes.fromhex(digest)).hex()
 
 
 def read_head(session: Session, *, lock: bool = False) -> FeedHead:
