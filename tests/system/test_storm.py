@@ -236,11 +236,23 @@ class World:
                     self.writes += 1
             else:
                 name = draw.choice(list(self.accepted))
+                self._see_kept(name)
                 wanted = self.attempted[name] = self.accepted[name] + 1
                 items = [{"item": "base"}, {"item": "extra", "quantity": wanted}]
                 if self._ok("PATCH", f"/v1/subscriptions/s-{name}", {"items": items}):
                     self.accepted[name] = wanted
                     self.writes += 1
+
+    def _see_kept(self, name: str) -> None:
+        """See that the store has what was accepted, before anything is written over it."""
+        try:
+            answer = self._client.get(f"/v1/subscriptions/s-{name}")
+        except httpx.HTTPError:
+            return
+        if answer.is_success:
+            held = {one["item"]: one.get("quantity", 1) for one in answer.json()["items"]}
+            if not self.accepted[name] <= held.get("extra", 0) <= self.attempted[name]:
+                self.wrong.append(f"{self.accepted[name]} of {name} was accepted, and the store has {held}")
 
     def _publish(self, quota: int) -> bool:
         drafted = self._ok("PUT", "/v1/items/base/draft", {"entitlements": {"quota": quota}})
@@ -276,6 +288,18 @@ class World:
             self.wrong.append(f"{name} {feature}: {answer.status_code} {said}")
             return None
         return int(said["entitlement"]["value"])
+
+    def arrived(self) -> bool:
+        """Say whether every sidecar answers what was accepted last or, of a write that got no answer, attempted."""
+        for api, _ in self._ports:
+            with httpx.Client(base_url=f"http://127.0.0.1:{api}", timeout=5) as client:
+                for name, seats in self.accepted.items():
+                    said, quota = self._value(client, name, "seats"), self._value(client, name, "quota")
+                    if said is None or quota is None:
+                        return False
+                    if not (seats <= said <= self.attempted[name] and self.quota <= quota <= self.attempted_quota):
+                        return False
+        return True
 
     def settled(self) -> bool:
         """Say whether every sidecar answers exactly what was accepted last."""
@@ -362,6 +386,10 @@ def _weather(world: World, faults: int) -> None:
     for thread in threads:
         thread.join()
     written = world.writes
+    try:
+        _until(lambda: world.lives() and world.arrived(), "come to what was accepted")  # before it is written again
+    except AssertionError:
+        pytest.fail("\n".join(world.wrong[:20]) + world.state())
     _until(lambda: world.lives() and world.repeat_last(), "write after the storm")
     try:
         _until(lambda: world.lives() and world.settled(), "settle after the storm")
