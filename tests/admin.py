@@ -18,8 +18,8 @@ import uvicorn
 
 from tests.contract import Contract
 from tiergate.control.access import AdminApi
-from tiergate.control.authorization import Caller, CallerKind, Scope, shipped_roles
 from tiergate.errors import RequestError
+from tiergate.permissions import Caller, CallerKind, Scope, shipped_roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tiergate.control.access import Endpoint
-    from tiergate.control.authorization import RolePolicies
+    from tiergate.permissions import RolePolicies
     from tiergate.store import Store
 
 __all__ = ["Admin", "identify_by_roles", "serving", "serving_app"]

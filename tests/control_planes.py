@@ -18,7 +18,7 @@ import httpx
 
 from tests.system.processes import PATIENCE, Process
 from tiergate.bundle import SigningKey
-from tiergate.control.authorization import shipped_roles
+from tiergate.permissions import shipped_roles
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key
 

@@ -22,7 +22,6 @@ from tiergate.bundle import SigningKey
 from tiergate.control.access import AdminApi, Endpoint, Open
 from tiergate.control.app import all_endpoints
 from tiergate.control.authentication import Authenticator, IssuerSettings, TokenReader
-from tiergate.control.authorization import shipped_roles
 from tiergate.control.destinations import Destinations
 from tiergate.control.heads import Heads
 from tiergate.control.http import AdminRequest, Answer
@@ -33,6 +32,7 @@ from tiergate.control.roles import RolesInForce
 from tiergate.control.snapshots import Snapshots
 from tiergate.control.sync import Sync
 from tiergate.control.tail import Tail
+from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, revoke_key

@@ -8,7 +8,7 @@ import pytest
 
 from tests.admin import serving
 from tests.unit.control.subjects import ENDPOINTS, made, served
-from tiergate.control.authorization import RolePolicies, shipped_roles
+from tiergate.permissions import RolePolicies, shipped_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

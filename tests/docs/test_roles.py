@@ -9,7 +9,7 @@ import pytest
 from tests.docs.pages import ROOT
 from tiergate.cedar import builtin_schema, builtin_text
 from tiergate.compiler.fragments import declarations
-from tiergate.control.authorization import Action, Caller, CallerKind, Resource, RolePolicies, shipped_roles
+from tiergate.permissions import Action, Caller, CallerKind, Resource, RolePolicies, shipped_roles
 
 PAGE = (ROOT / "docs" / "reference" / "roles.md").read_text(encoding="utf-8")
 RESOURCES = {

@@ -60,11 +60,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import compile_path
 
-from tiergate.control.authorization import Action, Caller, CallerKind, Permission, Resource, RolePolicies
 from tiergate.control.http import AdminRequest, Answer, enforce
 from tiergate.control.problems import PROBLEM_TYPE, problem_document, problem_headers
 from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.naming import nearest
+from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

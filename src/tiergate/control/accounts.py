@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog import customer_data, subscription_data
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
 from tiergate.errors import ConflictError
 from tiergate.model import FOREVER, Customer, HeldItem, Instant, OverrideMode, Subscription, format_instant
+from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
 
 if TYPE_CHECKING:

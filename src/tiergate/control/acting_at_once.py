@@ -8,7 +8,6 @@ import msgspec
 
 from tiergate.catalog import rollout_data, suspension_data
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer
 from tiergate.control.items import item_resource
 from tiergate.control.launches import RolloutBody, check_note, read_instant
@@ -16,6 +15,7 @@ from tiergate.control.outcomes import carried_out
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import BEGINNING, FOREVER, Rollout, Suspension
 from tiergate.naming import nearest
+from tiergate.permissions import Action, Resource
 from tiergate.publish.plans import resumption_plan, rollouts_plan, suspension_plan
 from tiergate.store.working import working_etags
 

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tiergate.control.access import Endpoint
-    from tiergate.control.authorization import Caller
     from tiergate.control.destinations import Destinations
     from tiergate.control.roles import RolesInForce
     from tiergate.control.sync import Sync
+    from tiergate.permissions import Caller
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer
 from tiergate.errors import RequestError
 from tiergate.model import format_instant, parse_instant
+from tiergate.permissions import Action, Resource
 from tiergate.store.audit import AuditQuery, export_audit, search_audit
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import msgspec
 import structlog
 import yaml
 
-from tiergate.control.authorization import Caller, CallerKind, Scope
 from tiergate.control.jwks import KeySet
 from tiergate.errors import RequestError, SettingsError
+from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store.key_uses import KeyUses
 from tiergate.store.keys import is_key, proven_key
 

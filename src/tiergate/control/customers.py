@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from tiergate.catalog import customer_data, read_customer_body
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import customer_answer, delete_customer, save_customer
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
 from tiergate.store.subjects import read_stored
 

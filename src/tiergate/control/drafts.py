@@ -17,13 +17,13 @@ from tiergate.catalog import (
     value_data,
 )
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action
 from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
 from tiergate.control.items import item_resource, locked_item
 from tiergate.control.working import refuse_any, stamped, unchanged
 from tiergate.errors import NotFoundError
 from tiergate.model import AudienceType
+from tiergate.permissions import Action
 from tiergate.store.features import find_feature, read_features
 from tiergate.store.items import find_item, find_version, replace_item
 

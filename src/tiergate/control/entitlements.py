@@ -14,12 +14,12 @@ import cachetools
 
 from tiergate.bundle import Bundle, check_content, decode_manifest
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.engine import CacheLimits, Engine
 from tiergate.errors import BundleError, NotFoundError, RequestError
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord, SubjectType, format_instant, parse_instant
+from tiergate.permissions import Action, Resource
 from tiergate.store.history import (
     PastPublication,
     blob_content,

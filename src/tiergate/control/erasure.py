@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.customers import the_customer
 from tiergate.control.http import Answer
+from tiergate.permissions import Action, Resource
 from tiergate.store.erasure import erase_author, erase_customer
 from tiergate.store.snapshots import snapshot_lock
 

@@ -18,12 +18,12 @@ from tiergate.catalog import (
     read_feature_body,
 )
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
 from tiergate.control.working import choice, refuse_any, stamped, unchanged
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FeatureStatus, FeatureType
+from tiergate.permissions import Action, Resource
 from tiergate.store.features import (
     FeatureFilter,
     add_feature,

@@ -14,13 +14,13 @@ from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
 from tiergate.catalog.document import Source
 from tiergate.catalog.pointers import pointers
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.bodies import decode_parts
 from tiergate.control.http import Answer
 from tiergate.control.outcomes import carried_out, preview_data
 from tiergate.control.working import flag
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.model import Rules
+from tiergate.permissions import Action, Resource
 from tiergate.publish.applying import Application, apply_plan, exported
 from tiergate.publish.pending import rule_texts
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tiergate.control.authorization import Action, Caller, Permission, Resource
+    from tiergate.permissions import Action, Caller, Permission, Resource
     from tiergate.store import ReadUnit, Store, WriteUnit
 
 __all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "enforce", "etag_text"]

@@ -26,11 +26,11 @@ from tiergate.control.accounts import (
     write_down_customer,
     write_down_subscription,
 )
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import AuthorError, ConflictError, SubjectsError
 from tiergate.model import Customer, Subscription
+from tiergate.permissions import Action, Resource
 from tiergate.store import ReadUnit
 from tiergate.store.bulk import Upsert, lock_customers, write_subjects
 from tiergate.store.customers import CustomerFilter, search_customers

@@ -18,13 +18,13 @@ from tiergate.catalog import (
     rollout_data,
 )
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
 from tiergate.control.working import choice, flag, refuse_any, stamped, unchanged
 from tiergate.errors import ConflictError, RequestError
 from tiergate.model import ItemKind, format_instant
 from tiergate.naming import item_ref
+from tiergate.permissions import Action, Resource
 from tiergate.store.features import lock_catalog, read_features
 from tiergate.store.items import (
     ItemFilter,

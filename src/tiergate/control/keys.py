@@ -12,11 +12,11 @@ import msgspec
 
 from tiergate.compiler.roles import role_words
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource, Scope
 from tiergate.control.http import Answer
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant, parse_instant
 from tiergate.naming import ID_RULE, is_id, nearest
+from tiergate.permissions import Action, Resource, Scope
 from tiergate.store.keys import create_key, find_key, list_keys, revoke_key
 
 if TYPE_CHECKING:

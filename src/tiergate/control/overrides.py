@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from tiergate.catalog import override_data, read_override_body, read_suspension_body, suspension_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_customer, save_subscription
-from tiergate.control.authorization import Action
 from tiergate.control.bodies import form_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
@@ -21,6 +20,7 @@ from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
 from tiergate.model import BEGINNING, Customer, SubjectType, Subscription, parse_instant
+from tiergate.permissions import Action
 from tiergate.store.customers import open_account
 from tiergate.store.subjects import read_stored
 from tiergate.store.subscriptions import get_subscription
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tiergate.catalog import Plain
-    from tiergate.control.authorization import Resource
     from tiergate.model import Feature, Instant, Suspension
+    from tiergate.permissions import Resource
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
 

@@ -11,12 +11,12 @@ import msgspec
 
 from tiergate.control import acting_at_once
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer
 from tiergate.control.launches import LaunchBody, check_note
 from tiergate.control.outcomes import carried_out, preview_data
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import format_instant
+from tiergate.permissions import Action, Resource
 from tiergate.publish.difference import difference
 from tiergate.publish.pending import Standing
 from tiergate.publish.plans import pending_plan

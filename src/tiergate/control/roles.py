@@ -10,9 +10,9 @@ import msgspec
 
 from tiergate.cedar import builtin_text
 from tiergate.control.access import Endpoint, Open
-from tiergate.control.authorization import Action, Resource, RolePolicies, shipped_roles
 from tiergate.control.http import Answer, etag_text
 from tiergate.errors import NotFoundError, RulesError, StoreError
+from tiergate.permissions import Action, Resource, RolePolicies, shipped_roles
 from tiergate.store.policy_files import ROLES, find_policy_file, put_policy_file, remove_files
 from tiergate.store.publications import publication
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import Answer, etag_text
 from tiergate.control.outcomes import problem_data
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant
 from tiergate.naming import ID_RULE, is_id
+from tiergate.permissions import Action, Resource
 from tiergate.publish.plans import pending_plan
 from tiergate.publish.proposals import Choice
 from tiergate.store.policy_files import RULE_KINDS, find_policy_file, policy_files, put_policy_file, remove_files

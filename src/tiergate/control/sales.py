@@ -23,7 +23,6 @@ from tiergate.catalog import (
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription, subscription_answer
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.bodies import decode_parts
 from tiergate.control.custom_plans import SELF_SERVICE, given_by, private_item_plan
 from tiergate.control.customers import the_customer
@@ -34,6 +33,7 @@ from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.working import refuse_any
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import HeldItem
+from tiergate.permissions import Action, Resource
 from tiergate.store.customers import open_account
 from tiergate.store.features import lock_catalog, read_features
 from tiergate.store.items import add_item, find_item, read_items

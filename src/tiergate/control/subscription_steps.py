@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from tiergate.catalog import held_item_data, patched, read_held_item_body, subscription_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
-from tiergate.control.authorization import Action
 from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.subscriptions import answer, open_holder, patched_subscription, the_subscription
 from tiergate.control.terms import terms_for
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import HeldItem, Subscription, format_instant
+from tiergate.permissions import Action
 from tiergate.publish.plans import pins_plan
 from tiergate.store.subscriptions import get_subscription
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from tiergate.catalog import read_subscription_body, subscription_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import delete_subscription, save_subscription, subscription_answer
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subscriptions import (
     SubscriptionFilter,

@@ -17,11 +17,11 @@ from starlette.concurrency import run_in_threadpool
 
 from tiergate.bundle import SubjectStatement, head_line
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.control.pages import MAX_LINES, Pages
 from tiergate.errors import ConflictError, NotFoundError, RequestError, StoreError
 from tiergate.model import SubjectRecord, SubjectType
+from tiergate.permissions import Action, Resource
 from tiergate.store.following import publication_envelope
 from tiergate.store.snapshots import subject_record
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.control.access import Endpoint
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.destinations import RefusedDestinationError
 from tiergate.control.http import Answer, etag_text
 from tiergate.errors import BodyError, BodyProblem, ConflictError, RequestError
 from tiergate.model import format_instant
 from tiergate.naming import nearest
+from tiergate.permissions import Action, Resource
 from tiergate.store.deliveries import DeliveryStatus, deliveries_before, read_delivery, redeliver
 from tiergate.store.webhooks import (
     TEST_EVENT,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.admin import Admin
-    from tiergate.control.authorization import Caller
+    from tiergate.permissions import Caller
     from tiergate.store import WriteUnit
 
 __all__ = ["SIGNING_KEY", "Accountable", "accountable", "publish_roles"]

@@ -18,12 +18,12 @@ from sqlalchemy import delete, insert, select, update
 from tests.admin import Admin, identify_by_roles
 from tiergate.bundle import Cursor, Publication, SigningKey, Trust
 from tiergate.control.access import AdminApi
-from tiergate.control.authorization import shipped_roles
 from tiergate.control.heads import Heads
 from tiergate.control.packs import Packs
 from tiergate.control.snapshots import Snapshots
 from tiergate.control.sync import Sync
 from tiergate.control.tail import Tail
+from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Publishing, Store, WriteUnit
 from tiergate.store.tables import CustomerRow, FeedHeadRow, FeedRow

@@ -10,7 +10,6 @@ import pytest
 
 from tests.admin import Admin, serving
 from tiergate.control.access import Endpoint, Open
-from tiergate.control.authorization import Action, Resource
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.errors import (
     BodyError,
@@ -22,6 +21,7 @@ from tiergate.errors import (
     StoreError,
 )
 from tiergate.model import Problem
+from tiergate.permissions import Action, Resource
 from tiergate.store import Store
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiergate.control.app import BriefMemory
-from tiergate.control.authorization import Caller, CallerKind
+from tiergate.permissions import Caller, CallerKind
 
 
 class Counting:

@@ -10,9 +10,9 @@ import yaml
 
 from tests.issuer import AUDIENCE, ISSUER, Issuer, JwksServer, write_jwks
 from tiergate.control.authentication import Authenticator, IssuerSettings, TokenReader, read_issuers
-from tiergate.control.authorization import Caller, CallerKind, Scope
 from tiergate.control.jwks import ASK_AGAIN_AFTER, FRESH_FOR, KEPT_FOR, JwksError, KeySet
 from tiergate.errors import RequestError, SettingsError
+from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, find_key, revoke_key
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.control.accountability import accountable, publish_roles
 from tiergate.cedar import builtin_text
-from tiergate.control.authorization import Action
+from tiergate.permissions import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tiergate.control.authorization import Action
 from tiergate.control.schemas.parts import COUNT, ETAG, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
+from tiergate.permissions import Action
 
 __all__ = ["access_schemas", "problem_schema", "sync_schemas", "webhook_schemas"]
 

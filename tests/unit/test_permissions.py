@@ -4,7 +4,8 @@ import pytest
 
 from tiergate.cedar import builtin_text
 from tiergate.compiler.roles import role_words
-from tiergate.control.authorization import (
+from tiergate.errors import RulesError
+from tiergate.permissions import (
     Action,
     Caller,
     CallerKind,
@@ -13,7 +14,6 @@ from tiergate.control.authorization import (
     Scope,
     shipped_roles,
 )
-from tiergate.errors import RulesError
 
 # Spelt out by hand from the roles that were asked for, not from the policies.
 SALES = {"editCustomer", "editSubscription", "pinVersion", "override", "editEntitlement", "sellCustom", "view"}
