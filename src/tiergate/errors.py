@@ -9,7 +9,8 @@ The branches say who must act::
     │   ├── RulesError
     │   ├── ImportSourceError
     │   ├── CompileError
-    │   └── PublishError
+    │   ├── PublishError
+    │   └── SuiteError
     ├── OperatorError            whoever runs the process
     │   ├── SettingsError
     │   ├── BundleError
@@ -67,6 +68,7 @@ __all__ = [
     "SidecarUnreachableError",
     "StoreError",
     "SubjectsError",
+    "SuiteError",
     "SyncError",
     "TiergateError",
     "TrustError",
@@ -111,6 +113,10 @@ class CompileError(AuthorError):
 
 class PublishError(AuthorError):
     """What would be published contradicts itself, what is published, or what subjects hold."""
+
+
+class SuiteError(AuthorError):
+    """A file of entitlement tests does not say tests, or says them of what is not there."""
 
 
 class OperatorError(TiergateError):
