@@ -36,7 +36,7 @@ Place = tuple[str, int, int]
 
 
 class SuiteKind(StrEnum):
-    """What a suite is about: decisions on checks, the table of roles, or policies by themselves, in Cedar's own form."""
+    """What a suite is about: decisions on checks, the table of roles, or policies by themselves in Cedar's form."""
 
     ENTITLEMENTS = "entitlements"
     ROLES = "roles"
