@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tests.unit.catalog.pricing2yaml_real import (
-    Plain,
-    each_file,
-    effective_values,
-    extensions,
-    levels,
-    plain,
-    section,
-    stated_values,
-)
+from tests.reference.pricings import pricing
+from tests.unit.catalog.pricing2yaml_real import Plain, each_file, plain, section
 from tiergate.bundle import Bundle
 from tiergate.catalog import dump_catalog, load_catalog
 from tiergate.catalog.pricing2yaml import import_pricings
@@ -52,6 +44,11 @@ class Held(NamedTuple):
 
     plan: str | None
     add_ons: tuple[str, ...] = ()
+
+    @property
+    def quantities(self) -> dict[str, int]:
+        """How many of each."""
+        return dict.fromkeys(self.add_ons, QUANTITY) | ({} if self.plan is None else {self.plan: 1})
 
 
 class Customers:
@@ -88,40 +85,21 @@ def everything_to_hold(source: Plain) -> list[Held]:
     return found
 
 
-def expected_value(source: Plain, held: Held, key: str) -> object:
-    """What somebody holds of a feature: the highest of what is given, and on top what is added, for each of two."""
-    given = [stated_values(source, add_on) for add_on in held.add_ons]
-    if held.plan is not None:
-        given.append(effective_values(source, held.plan))
-    values = [each[key] for each in given if key in each]
-    added = sum(QUANTITY * extensions(source, add_on).get(key, Fraction()) for add_on in held.add_ons)
-    declared = section(source, "features").get(key) or source["usageLimits"][key]
-    match declared["valueType"]:
-        case "BOOLEAN":
-            return any(values)
-        case "TEXT":
-            order = levels(source, key)
-            return max((str(value) for value in values), key=order.index, default=None)
-        case _:
-            numbers = [value for value in values if isinstance(value, Fraction | float)]
-            return max(numbers, default=Fraction()) + added
-
-
 def held_value(decision: Decision) -> object:
-    """What the engine says that somebody holds, in the same terms."""
+    """What the engine says that somebody holds, in the same terms; `None` for nothing."""
     entitlement = decision.entitlement
     if entitlement.unlimited is True:
         return math.inf
     value = entitlement.value
     if decision.type is FeatureType.QUANTITY and value is not msgspec.UNSET:
-        return Fraction(str(value))
-    return value
+        return Fraction(str(value)) or None
+    return value or None
 
 
 @each_file
 def test_an_imported_pricing_answers_as_it_says(path: Path, tmp_path: Path) -> None:
     """For each plan and add-on of each file, and each feature, the engine grants just what the source says."""
-    source = plain(path)
+    source, said = plain(path), pricing(path)
     file = tmp_path / "catalog.yaml"
     imported = import_pricings([path])
     file.write_text(dump_catalog(imported), encoding="utf-8")
@@ -134,11 +112,11 @@ def test_an_imported_pricing_answers_as_it_says(path: Path, tmp_path: Path) -> N
     for number, each in enumerate(held):
         subject = Subject(str(number))
         for feature in imported.features.values():
-            expected = expected_value(source, each, feature.name)
+            expected = said.held(each.quantities, feature.name)
             decision = engine.decide(Check(subject, feature.id), NOW)
             assert held_value(decision) == expected, (each, feature.name)
             if feature.type is not FeatureType.QUANTITY:
-                assert decision.allowed == (expected not in (None, False))
+                assert decision.allowed == (expected is not None)
             elif expected == math.inf:
                 assert engine.decide(Check(subject, feature.id, used=10**14), NOW).allowed
             elif expected:

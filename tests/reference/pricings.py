@@ -1,0 +1,177 @@
+"""What changes from one real pricing to the next, and for whom: plain YAML and arithmetic, nothing of `tiergate`.
+
+A pricing's features and usage limits share one set of names here, as its plans and add-ons do: no real pricing has a
+name in both. What somebody holds of a feature is `True`, a number, a label, or `None` where it is nothing: a switch
+that is off, a limit of 0, a text that says nothing, a feature that the pricing does not have.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.unit.catalog.pricing2yaml_real import (
+    FILES,
+    effective_values,
+    extensions,
+    levels,
+    plain,
+    section,
+    spoken,
+    stated_values,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.unit.catalog.pricing2yaml_real import Plain
+
+__all__ = ["YEARS", "Declared", "Held", "Holding", "Pricing", "Verdict", "gone", "pricing", "verdict"]
+
+Held = bool | Fraction | float | str | None
+"""What somebody holds of a feature."""
+Holding = dict[str, int]
+"""What somebody has bought: quantities by the names of plans and add-ons."""
+
+YEARS: list[tuple[Path, Path]] = [
+    (before, after) for before, after in itertools.pairwise(FILES) if before.parent == after.parent
+]
+"""Each pricing with the one that came next; a year without one is left out."""
+
+_PERIODS = ("hour", "day", "week", "month", "year")
+
+
+class Verdict(StrEnum):
+    """What a change makes of what somebody holds of a feature."""
+
+    SAME = "same"
+    GAINS = "gains"
+    LOSES = "loses"
+    LESS = "less"
+    MORE = "more"
+    OTHER = "other"
+
+
+class Declared(NamedTuple):
+    """What a pricing says of a feature or limit for everybody."""
+
+    type: str
+    levels: tuple[str, ...]
+    unit: str
+    digits: int
+    """How many decimal digits its numbers need."""
+    resets: str | None
+    """The period after which a renewable limit begins again."""
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """One year of one service."""
+
+    plans: dict[str, dict[str, object]]
+    add_ons: dict[str, dict[str, object]]
+    added: dict[str, dict[str, Fraction]]
+    """What add-ons add to limits."""
+    features: dict[str, Declared]
+
+    @property
+    def items(self) -> list[str]:
+        """All plans and add-ons."""
+        return [*self.plans, *self.add_ons]
+
+    def held(self, holding: Mapping[str, int], feature: str) -> Held:
+        """What somebody holds of a feature; items that the pricing does not have give nothing.
+
+        A switch is on if anything gives it, of texts the highest level counts, of numbers the largest, and what is
+        added comes on top, for each unit of what adds it.
+        """
+        if feature not in self.features:
+            return None
+        given = [part[name] for part in (self.plans, self.add_ons) for name in holding if name in part]
+        values = [each[feature] for each in given if feature in each]
+        match self.features[feature].type:
+            case "BOOLEAN":
+                return True if any(values) else None
+            case "TEXT":
+                order = self.features[feature].levels
+                return max((str(value) for value in values), key=order.index, default=None)
+            case _:
+                added = sum(count * self.added.get(name, {}).get(feature, 0) for name, count in holding.items())
+                numbers = [value for value in values if isinstance(value, Fraction | float)]
+                return max(numbers, default=Fraction()) + added or None
+
+
+def pricing(path: Path) -> Pricing:
+    """Read a pricing."""
+    source = plain(path)
+    plans, add_ons = section(source, "plans"), section(source, "addOns")
+    features = {
+        key: _declared(source, part, key) for part in ("features", "usageLimits") for key in section(source, part)
+    }
+    return Pricing(
+        {plan: effective_values(source, plan) for plan in plans},
+        {add_on: stated_values(source, add_on) for add_on in add_ons},
+        {add_on: extensions(source, add_on) for add_on in add_ons},
+        features,
+    )
+
+
+def _declared(source: Plain, part: str, key: str) -> Declared:
+    declared = source[part][key]
+    kind, unit = declared["valueType"], declared.get("unit") or ""
+    numeric = kind == "NUMERIC"
+    numbers = [number for number in _stated(source, part, key) if isinstance(number, Fraction)] if numeric else []
+    period = unit.rpartition("/")[2]
+    return Declared(
+        kind,
+        tuple(levels(source, key)) if kind == "TEXT" else (),
+        unit if numeric else "",
+        next(digits for digits in range(7) if all((number * 10**digits).denominator == 1 for number in numbers)),
+        (period if period in _PERIODS else "month") if numeric and declared["type"] == "RENEWABLE" else None,
+    )
+
+
+def _stated(source: Plain, part: str, key: str) -> list[object]:
+    """Every value that a pricing states for a feature or limit."""
+    found = [spoken(source[part][key]["defaultValue"])]
+    parts = (part, "usageLimitsExtensions") if part == "usageLimits" else (part,)
+    for sold in [*section(source, "plans").values(), *section(source, "addOns").values()]:
+        found += [spoken(section(sold, of)[key]["value"]) for of in parts if key in section(sold, of)]
+    return found
+
+
+def verdict(old: Pricing, new: Pricing, feature: str, before: Held, after: Held) -> Verdict:
+    """Say what it is to hold `after` where one held `before`: more if everything that was allowed is, and more is."""
+    if before is None or after is None:
+        return Verdict.SAME if before is after else Verdict.GAINS if before is None else Verdict.LOSES
+    if old.features[feature].type != new.features[feature].type:
+        return Verdict.OTHER
+    if isinstance(before, str):
+        could, can = _reached(old, feature, before), _reached(new, feature, str(after))
+        less, more = bool(could - can), bool(can - could)
+    else:
+        less, more = _number(after) < _number(before), _number(after) > _number(before)
+    if less and more:
+        return Verdict.OTHER
+    return Verdict.LESS if less else Verdict.MORE if more else Verdict.SAME
+
+
+def gone(old: Pricing, new: Pricing) -> set[str]:
+    """The items that nobody can have any more."""
+    return {*old.items} - {*new.items}
+
+
+def _reached(of: Pricing, feature: str, label: str) -> set[str]:
+    """The levels that a check may ask for by somebody who holds this one."""
+    order = of.features[feature].levels
+    return {*order[: order.index(label) + 1]}
+
+
+def _number(held: Held) -> Fraction | float:
+    assert not isinstance(held, str)
+    return math.inf if held is None else held
