@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.docs.pages import ROOT
-from tiergate.cli.sidecar_process import claim_port, claim_ports, started
 from tiergate.errors import ListenError
+from tiergate.process.children import claim_port, claim_ports, started
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tiergate.cli.sidecar_process import claim_ports, started
 from tiergate.client import Answer, Sidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject
+from tiergate.process.children import claim_ports, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

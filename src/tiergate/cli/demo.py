@@ -63,9 +63,9 @@ def demo(
     need_control_plane()
     from tiergate.cli.household import Household, Ports, load_sample
     from tiergate.cli.sample import copy_sample
-    from tiergate.cli.sidecar_process import claim_port, claim_ports
     from tiergate.cli.terminal import say
     from tiergate.client import Sidecar
+    from tiergate.process.children import claim_port, claim_ports
 
     ports = Ports(claim_port(0), *claim_ports(port))
     with _folder(folder) as place, ExitStack() as running:

@@ -14,8 +14,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiergate.cli.sidecar_process import SidecarProcess, started
 from tiergate.errors import OperatorError, SyncError
+from tiergate.process.children import SidecarProcess, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

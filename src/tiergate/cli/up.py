@@ -14,7 +14,7 @@ from tiergate.errors import OperatorError
 
 if TYPE_CHECKING:
     from tiergate.cli.household import Household, Ports
-    from tiergate.cli.sidecar_process import SidecarProcess
+    from tiergate.process.children import SidecarProcess
 
 __all__ = ["app"]
 
@@ -50,8 +50,8 @@ def up(
     need_control_plane()
     from tiergate.cli.household import Household, Ports, asked, load_sample
     from tiergate.cli.sample import copy_sample
-    from tiergate.cli.sidecar_process import claim_port, claim_ports
     from tiergate.cli.terminal import say, working
+    from tiergate.process.children import claim_port, claim_ports
 
     ports = Ports(claim_port(control_port, "--control-port"), *claim_ports(port))
     household = Household(data)

@@ -11,10 +11,10 @@ from tests.unit.cli.conftest import SAMPLE
 from tiergate.catalog import Bounds, load_catalog, load_subjects
 from tiergate.cli.exits import ExitCode
 from tiergate.cli.sample import SAMPLE_FILES, copy_sample
-from tiergate.cli.sidecar_process import claim_ports
 from tiergate.cli.story import STORY, curl
 from tiergate.errors import ListenError
 from tiergate.model import FeatureType
+from tiergate.process.children import claim_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
