@@ -11,13 +11,13 @@ from tiergate.bundle.trust import MAX_SKEW
 from tiergate.catalog.files import MAX_FILE_BYTES
 from tiergate.catalog.records import MAX_LINE_BYTES
 from tiergate.engine.caches import CacheLimits
+from tiergate.engine.requests import MAX_CHECKS
 from tiergate.model import BEGINNING
 from tiergate.sidecar import decider, filemode, quickpath
 from tiergate.sidecar.decisionlog import DecisionLog
 from tiergate.sidecar.load_job import MOST_PROBLEMS
 from tiergate.sidecar.metrics import Metrics, exposition, registry
 from tiergate.sidecar.protocol import WireLimits
-from tiergate.sidecar.requests import MAX_CHECKS
 from tiergate.sidecar.settings import SETTINGS
 from tiergate.sidecar.state import State
 from tiergate.sidecar.sync import fetching, follow

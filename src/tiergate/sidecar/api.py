@@ -12,12 +12,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from tiergate.engine.requests import read_query
 from tiergate.errors import TiergateError
 from tiergate.sidecar.openapi import document as openapi_document
 from tiergate.sidecar.protections import Protections, require_json
 from tiergate.sidecar.quickpath import learn
 from tiergate.sidecar.replies import ProblemHandler, Reply, context_of, send_reply
-from tiergate.sidecar.requests import read_query
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

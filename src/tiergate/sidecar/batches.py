@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tiergate.engine.requests import split_checks
 from tiergate.errors import TiergateError
 from tiergate.sidecar.problems import document, render
 from tiergate.sidecar.replies import Reply
-from tiergate.sidecar.requests import split_checks
 from tiergate.sidecar.turns import take_turns
 
 if TYPE_CHECKING:

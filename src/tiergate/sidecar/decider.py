@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tiergate.engine import decision_json
+from tiergate.engine.requests import locate, read_check
 from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
 from tiergate.model import Check, Subject
 from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply, problem_reply
-from tiergate.sidecar.requests import locate, read_check
 from tiergate.sidecar.staleness import NONE_CHOSEN, choose, once_stale
 from tiergate.sidecar.suggestions import Suggestions
 

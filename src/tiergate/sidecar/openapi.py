@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from tiergate import __version__
+from tiergate.engine.requests import MAX_CHECKS
 from tiergate.model import FeatureType, OverrideMode, Per, Reason, SubjectType
 from tiergate.naming import ID
-from tiergate.sidecar.requests import MAX_CHECKS
 
 __all__ = ["description", "document"]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tiergate.engine import requests
+from tiergate.engine.requests import locate, read_check, read_query, split_checks
 from tiergate.errors import CallerError, CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType
-from tiergate.sidecar import requests
-from tiergate.sidecar.requests import locate, read_check, read_query, split_checks
 
 
 def test_a_subject_may_be_a_customers_id() -> None:
