@@ -6,7 +6,7 @@ Nothing may be missing, and nothing may be there that did not change.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -30,6 +30,14 @@ QUANTITIES = (1, 2)
 each_change = pytest.mark.parametrize(
     ("before", "after"), YEARS, ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS]
 )
+
+
+class Change(NamedTuple):
+    """What somebody had and has of a feature, and what that is to them."""
+
+    before: Held
+    after: Held
+    verdict: Verdict
 
 
 class Side:
@@ -57,14 +65,14 @@ def names(old: Side, new: Side) -> tuple[dict[str, str], dict[str, str]]:
     return features, items
 
 
-def changes(old: Pricing, new: Pricing, holding: dict[str, int]) -> dict[str, tuple[Held, Held, Verdict]]:
-    """What is different for somebody who holds this: before, after, and what that is to them, by feature."""
+def changes(old: Pricing, new: Pricing, holding: dict[str, int]) -> dict[str, Change]:
+    """What is different for somebody who holds this, by feature."""
     found = {}
     for feature in old.features.keys() | new.features.keys():
         before, after = old.held(holding, feature), new.held(holding, feature)
         said = verdict(old, new, feature, before, after)
         if said is not Verdict.SAME:
-            found[feature] = (before, after, said)
+            found[feature] = Change(before, after, said)
     return found
 
 
