@@ -18,7 +18,7 @@ from tiergate.errors import ListenError, ReplicaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["SidecarProcess", "claim_port", "claim_ports", "started"]
+__all__ = ["SidecarProcess", "claim_port", "claim_ports", "launched", "started"]
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
@@ -140,25 +140,29 @@ class SidecarProcess:
 
 @contextmanager
 def started(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarProcess]:
+    """Do as `launched`, and end it too when a signal ends this process, which is a command of ours."""
+    with _signals_raise(), launched(arguments, command) as served:
+        yield served
+
+
+@contextmanager
+def launched(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarProcess]:
     """Start a command that serves with these arguments, away from the environment's settings; end it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
-    with (
-        _signals_raise(),
-        # A session of its own: a Ctrl-C at the terminal is for the demo, which then ends the sidecar in order.
-        subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "tiergate", command, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process,
-    ):
-        sidecar = SidecarProcess(process, command)
+    # A session of its own: a Ctrl-C at the terminal is for whoever started it, who then ends it in order.
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "tiergate", command, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        served = SidecarProcess(process, command)
         try:
-            yield sidecar
+            yield served
         finally:
-            sidecar.end()
+            served.end()
 
 
 @contextmanager
