@@ -8,7 +8,8 @@ Item policies are links of the templates, made when a slice is; the text in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from tiergate.model.features import ACTIONS
 from tiergate.naming import policy_id, rule_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tiergate.cedar import Policy
     from tiergate.engine.sources import BundleSource
@@ -97,10 +98,15 @@ class Slices:
             *_builtin(bundle, "policies/overrides.cedar"),
             *_rules(bundle),
         ]
-        self.by_id = {static.id: static for static in self.static}
         self._templates = {static.id: static for static in _builtin(bundle, "policies/templates.cedar")}
-        reasons = _builtin(bundle, "policies/reasons.cedar")
-        self.by_id.update((static.id, static) for static in reasons)
+        self._sizes = (entries, size)
+        self._prepare(_builtin(bundle, "policies/reasons.cedar"))
+
+    def _prepare(self, reasons: list[StaticPolicy]) -> None:
+        """Make what depends on the policies, with nothing kept yet."""
+        entries, size = self._sizes
+        self._asked_after = reasons
+        self.by_id = {static.id: static for static in (*self.static, *reasons)}
         self._reasons = {
             kind: PolicyGroup.of((it.id, it.policy) for it in reasons if _acts(it.policy.action, action))
             for kind, action in ACTIONS.items()
@@ -110,6 +116,16 @@ class Slices:
             entries, _UNLINKED_BYTES
         )
         self._slices: BoundedCache[tuple[str, tuple[str, ...], Slice], Slice] = BoundedCache(entries, size)
+
+    def otherwise(self, changed: Mapping[str, Policy | None]) -> Slices:
+        """These slices with some policies, by their ids, put in place of others; `None` leaves one out.
+
+        Nothing is parsed again. A policy that stands in place of another goes by the other's id.
+        """
+        other = copy(self)
+        other.static = _otherwise(self.static, changed)
+        other._prepare(_otherwise(self._asked_after, changed))  # noqa: SLF001 - of its own kind
+        return other
 
     @property
     def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], Slice], Slice]:
@@ -231,6 +247,17 @@ def _rules(bundle: BundleSource) -> list[StaticPolicy]:
             )
             for policy in _parse(bundle, path)
         )
+    return found
+
+
+def _otherwise(statics: list[StaticPolicy], changed: Mapping[str, Policy | None]) -> list[StaticPolicy]:
+    found: list[StaticPolicy] = []
+    for static in statics:
+        policy = changed.get(static.id, static.policy)
+        if policy is static.policy:
+            found.append(static)
+        elif policy is not None:
+            found.append(replace(static, policy=policy, reads_time=_reads_time(policy)))
     return found
 
 

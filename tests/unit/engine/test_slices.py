@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.engine.small import bundle
 from tiergate.bundle import Bundle
-from tiergate.cedar import Uid, builtin_text
+from tiergate.cedar import Uid, builtin_text, parse_policies
 from tiergate.engine.slices import Slice, Slices, item_ancestors
 from tiergate.errors import BundleError
 from tiergate.model import Reason
@@ -178,3 +178,30 @@ def test_what_is_written_by_hand_never_reads_the_time() -> None:
     of = slices()
     assert not any(it.reads_time for it in of.static)
     assert "now" not in builtin_text("templates") + builtin_text("reasons")
+
+
+def test_slices_can_be_had_with_a_policy_left_out() -> None:
+    """The others stay as they are, and those that it was made from too."""
+    of = slices(RULES)
+    without = of.otherwise({"rule/house/use": None, "guard/override-denied": None})
+    assert ids(taken(without, "analytics")) == [
+        it for it in ids(taken(of, "analytics")) if it not in ("rule/house/use", "guard/override-denied")
+    ]
+    assert "rule/house/use" in ids(taken(of, "analytics"))
+
+
+def test_slices_can_be_had_with_another_policy_in_place_of_one() -> None:
+    """It goes by the id of the one that it stands for, and is known to read the time."""
+    of = slices('@id("late") forbid (principal, action, resource) when { false };')
+    (other,) = parse_policies("forbid (principal, action, resource) when { context.weekday == 7 };")
+    part = taken(of.otherwise({"rule/house/late": other}), "analytics")
+    assert ids(part)[-1] == "rule/house/late"
+    assert part.rules[0].policy is other
+    assert (part.reads_time, taken(of, "analytics").reads_time) == (True, False)
+
+
+def test_reasons_can_be_left_out_too() -> None:
+    """They are a set of their own."""
+    of = slices()
+    movies = bundle().index.features["movies"]
+    assert len(of.reasons(movies)) - len(of.otherwise({"reason/limit-reached": None}).reasons(movies)) == 1
