@@ -1,0 +1,160 @@
+"""The basis of a decision: what it rested on beside check, instant and bundle, so that it can be made again.
+
+Written into the decision log by whoever decided, read back by whoever replays. A decision is a pure function of the
+check, the instant, the bundle, the subject's record and this. What the record was, the basis either holds, or it says
+where in a store's feed it stands.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from tiergate.engine.engine import Engine
+from tiergate.engine.explain import Explanation, explain
+from tiergate.engine.sources import NO_USAGE, UsageKnown
+from tiergate.model import FOREVER, SubjectRecord, format_instant, from_units, parse_instant, to_units
+from tiergate.model.checks import PRECEDENCE, Reason
+
+if TYPE_CHECKING:
+    from tiergate.engine.sources import BundleSource
+    from tiergate.model import Check, Decision, Feature, Instant, Subject
+
+__all__ = ["Basis", "UsageGiven", "as_given", "basis_json", "once_stale", "read_basis", "reproduce"]
+
+_LAST_INSTANT = 253_402_300_799_999
+
+
+class UsageGiven(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Metered usage in the then present period, exact: of the subject, of its user, of everybody."""
+
+    used: Decimal = Decimal(0)
+    user_used: Decimal = Decimal(0)
+    total_used: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, known: UsageKnown, feature: Feature) -> UsageGiven:
+        """What is known of a feature's usage, from its units."""
+        return cls(*(Decimal(from_units(units, feature.scale)) for units in known))
+
+    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - it is this one's
+        """The same in units of a feature: this is a `UsageSource`.
+
+        Raises:
+            ValueError: the feature does not take such numbers.
+        """
+        return UsageKnown(*(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used)))
+
+
+class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a decision rested on.
+
+    `store`, `position`: whose feed was followed, and how far it was in force; none where data came from files.
+    `version`: of Tiergate. `stale_at`: the instant from which the data was stale, as text; none where it never is.
+    `stale_deny`: it was stale, and the operator has this feature denied then. `fetched`: false where subjects are held
+    on demand, and this one could not be had. `usage`: where it is metered. `errors`: why it could not be evaluated.
+    `record`: of the subject, without authors and reasons; null where it was unknown; absent unless that is configured.
+    """
+
+    store: str = ""
+    position: int | None = None
+    version: str = ""
+    stale_at: str | None = None
+    stale_deny: bool = False
+    fetched: bool = True
+    usage: UsageGiven | None = None
+    errors: tuple[str, ...] = ()
+    record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def stale_instant(self) -> Instant:
+        """`stale_at` as an instant.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return FOREVER if self.stale_at is None else parse_instant(self.stale_at)
+
+    @staticmethod
+    def stale_text(stale_at: Instant) -> str | None:
+        """How `stale_at` is written."""
+        return None if stale_at >= _LAST_INSTANT else format_instant(stale_at)
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(Basis).decode
+
+
+def basis_json(basis: Basis) -> bytes:
+    """Encode a basis as one line of JSON; numbers are exact."""
+    return _encode(basis)
+
+
+def read_basis(content: bytes | msgspec.Raw) -> Basis:
+    """Read a basis.
+
+    Raises:
+        ValueError: it is none; says where and why.
+    """
+    try:
+        basis = _decode(content)
+    except RecursionError:
+        msg = "is nested too deeply"
+        raise ValueError(msg) from None
+    _ = basis.stale_instant
+    return basis
+
+
+def once_stale(decision: Decision, *, denied: bool) -> Decision:
+    """A decision as it is given once the data is stale: it says so, and is a denial where its feature is denied then.
+
+    The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
+    stands is not for time to say.
+    """
+    if denied and PRECEDENCE[decision.reason] > PRECEDENCE[Reason.STALE_DATA]:
+        return replace(decision, allowed=False, reason=Reason.STALE_DATA, policies=(), until=FOREVER, stale=True)
+    return replace(decision, stale=True)
+
+
+def as_given(decision: Decision, now: Instant, stale_at: Instant, *, stale_deny: bool) -> Decision:
+    """A decision as it is given at `now` where data is stale from `stale_at` on: stale, or valid until then at most."""
+    if now >= stale_at:
+        return once_stale(decision, denied=stale_deny)
+    return replace(decision, until=stale_at) if stale_at < decision.until else decision
+
+
+class _OneRecord:
+    """The subjects of a decision that is made again: the one that it was about."""
+
+    def __init__(self, record: SubjectRecord | None) -> None:
+        self._record = record
+
+    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - it is the one
+        return self._record
+
+
+def reproduce(
+    bundle: BundleSource, check: Check, now: Instant, basis: Basis, record: SubjectRecord | None, *, publication: int
+) -> Explanation:
+    """Make a decision again, and lay open why. The same bundle, record and basis give the same bytes.
+
+    `record` is that of the customer, or of the customer who holds the subscription; none where there is none.
+
+    Raises:
+        UnknownFeatureError, CheckError: as `Engine.decide`.
+        BundleError: a part of the bundle is missing or torn.
+        ValueError: the basis has usage that the feature does not take.
+    """
+    usage = NO_USAGE if basis.usage is None else basis.usage
+    feature = bundle.index.features.get(check.feature)
+    if basis.usage is not None and feature is not None:
+        basis.usage.known(check.subject, feature, now)
+    subjects = _OneRecord(record if basis.fetched else None)
+    explanation = explain(Engine(bundle, subjects, publication=publication, usage=usage), check, now)
+    decision = as_given(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
+    if not basis.fetched:
+        decision = once_stale(decision, denied=False)
+    return replace(explanation, decision=decision)
