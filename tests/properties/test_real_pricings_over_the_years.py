@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.properties.buyers import buyers, record
 from tests.reference.pricings import YEARS, Pricing, Verdict, pricing, verdict
+from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import REASON, needs_files
 from tiergate.bundle import Bundle
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
+from tiergate.engine import Engine
 from tiergate.impact.touched import touched
-from tiergate.model import Rules
+from tiergate.model import Check, Rules, Subject, SubjectType
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.reference.pricings import Held
-    from tiergate.model import Catalog
+    from tiergate.model import Catalog, SubjectRecord
 
 NOW = 1_800_000_000_000
 QUANTITIES = (1, 2)
@@ -38,6 +41,18 @@ class Change(NamedTuple):
     before: Held
     after: Held
     verdict: Verdict
+
+
+class Found:
+    """One customer, whoever is asked for."""
+
+    def __init__(self, record: SubjectRecord) -> None:
+        self._record = record
+
+    def find(self, subject: Subject) -> SubjectRecord:
+        """The customer."""
+        assert subject.id.startswith(self._record.customer.id)
+        return self._record
 
 
 class Side:
@@ -93,6 +108,23 @@ def test_every_year_has_its_successor() -> None:
     """The tests below see 102 changes of 19 services."""
     assert len(YEARS) == 102, REASON
     assert len({before.parent for before, _ in YEARS}) == 19
+
+
+@each_change
+def test_customers_have_what_arithmetic_says(before: Path, after: Path) -> None:
+    """Customers, and each of their subscriptions, hold by the engine what they are worked out to hold."""
+    old, new = side(before), side(after)
+    for number, buyer in enumerate(buyers(old.said, new.said, 6)):
+        one = (old, new)[number % 2]
+        items = {name: id_ for id_, name in (old.items | new.items).items()}
+        features = {feature.name: feature for feature in (new.catalog.features | old.catalog.features).values()}
+        engine = Engine(one.bundle, Found(record(buyer, items, features)))
+        subjects = [Subject(buyer.id), *(Subject(it.id, SubjectType.SUBSCRIPTION) for it in buyer.bought)]
+        for subject in subjects:
+            only = subject.id if subject.type is SubjectType.SUBSCRIPTION else None
+            for id_, name in one.features.items():
+                decision = engine.decide(Check(subject, id_), NOW)
+                assert held_value(decision) == buyer.held(one.said, name, only), (buyer, name)
 
 
 @each_change

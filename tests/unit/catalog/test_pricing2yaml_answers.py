@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from tests.reference.pricings import pricing
+from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import Plain, each_file, plain, section
 from tiergate.bundle import Bundle
 from tiergate.catalog import dump_catalog, load_catalog
@@ -18,7 +16,6 @@ from tiergate.engine import Engine
 from tiergate.model import (
     Check,
     Customer,
-    Decision,
     FeatureType,
     HeldItem,
     ItemKind,
@@ -83,17 +80,6 @@ def everything_to_hold(source: Plain) -> list[Held]:
         ]
         found.append(Held(fitting[0] if plans else None, tuple(needed)))
     return found
-
-
-def held_value(decision: Decision) -> object:
-    """What the engine says that somebody holds, in the same terms; `None` for nothing."""
-    entitlement = decision.entitlement
-    if entitlement.unlimited is True:
-        return math.inf
-    value = entitlement.value
-    if decision.type is FeatureType.QUANTITY and value is not msgspec.UNSET:
-        return Fraction(str(value)) or None
-    return value or None
 
 
 @each_file
