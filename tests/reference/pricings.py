@@ -8,7 +8,6 @@ that is off, a limit of 0, a text that says nothing, a feature that the pricing 
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.unit.catalog.pricing2yaml_real import Plain
 
-__all__ = ["YEARS", "Declared", "Held", "Holding", "Pricing", "Verdict", "gone", "pricing", "verdict"]
+__all__ = ["YEARS", "Declared", "Held", "Holding", "Pricing", "Verdict", "pricing", "verdict"]
 
 Held = bool | Fraction | float | str | None
 """What somebody holds of a feature."""
@@ -146,32 +145,30 @@ def _stated(source: Plain, part: str, key: str) -> list[object]:
 
 
 def verdict(old: Pricing, new: Pricing, feature: str, before: Held, after: Held) -> Verdict:
-    """Say what it is to hold `after` where one held `before`: more if everything that was allowed is, and more is."""
+    """Say what it is to hold `after` where one held `before`: which of the checks that were allowed still are."""
     if before is None or after is None:
         return Verdict.SAME if before is after else Verdict.GAINS if before is None else Verdict.LOSES
-    if old.features[feature].type != new.features[feature].type:
-        return Verdict.OTHER
-    if isinstance(before, str):
-        could, can = _reached(old, feature, before), _reached(new, feature, str(after))
-        less, more = bool(could - can), bool(can - could)
+    was, becomes = old.features[feature], new.features[feature]
+    if was.type == becomes.type == "NUMERIC":
+        one, other = _number(before), _number(after)
+        # Whatever has no more digits than the feature may be asked for; so few digits allow less than many.
+        less = other < one or becomes.digits < was.digits
+        more = other > one or becomes.digits > was.digits
     else:
-        less, more = _number(after) < _number(before), _number(after) > _number(before)
+        could, can = _asked(was, before), _asked(becomes, after)
+        less, more = bool(could - can), bool(can - could)
     if less and more:
         return Verdict.OTHER
     return Verdict.LESS if less else Verdict.MORE if more else Verdict.SAME
 
 
-def gone(old: Pricing, new: Pricing) -> set[str]:
-    """The items that nobody can have any more."""
-    return {*old.items} - {*new.items}
-
-
-def _reached(of: Pricing, feature: str, label: str) -> set[str]:
-    """The levels that a check may ask for by somebody who holds this one."""
-    order = of.features[feature].levels
-    return {*order[: order.index(label) + 1]}
+def _asked(declared: Declared, held: Held) -> set[str | None]:
+    """What somebody who holds this may ask for: the feature as such, and of a text each level up to theirs."""
+    if not isinstance(held, str):
+        return {None}
+    return {None, *declared.levels[: declared.levels.index(held) + 1]}
 
 
 def _number(held: Held) -> Fraction | float:
-    assert not isinstance(held, str)
-    return math.inf if held is None else held
+    assert isinstance(held, Fraction | float)
+    return held
