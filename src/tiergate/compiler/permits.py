@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import split_policies
 from tiergate.compiler.literals import quoted
-from tiergate.compiler.wording import readable
+from tiergate.model.wording import readable
 from tiergate.model.features import ACTIONS
 from tiergate.naming import policy_id
 

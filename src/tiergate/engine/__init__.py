@@ -2,8 +2,11 @@
 
 from tiergate.engine.answers import Answer, answer, decision_json
 from tiergate.engine.caches import BoundedCache, CacheLimits
+from tiergate.engine.derivations import reason_out
 from tiergate.engine.engine import Engine, Evaluation
-from tiergate.engine.explain import Explanation, Export, PolicyText, explain
+from tiergate.engine.explain import Explanation, Export, PolicyText, explain, explain_evaluation
+from tiergate.engine.reasoning import Reasoning, Standing
+from tiergate.engine.sentences import sentences, told
 from tiergate.engine.sources import NO_USAGE, BundleSource, NoUsage, SubjectSource, UsageKnown, UsageSource
 
 __all__ = [
@@ -18,10 +21,16 @@ __all__ = [
     "Export",
     "NoUsage",
     "PolicyText",
+    "Reasoning",
+    "Standing",
     "SubjectSource",
     "UsageKnown",
     "UsageSource",
     "answer",
     "decision_json",
     "explain",
+    "explain_evaluation",
+    "reason_out",
+    "sentences",
+    "told",
 ]

@@ -32,6 +32,7 @@ from tiergate.model import (
     Instant,
     Reason,
     Subject,
+    SubjectRecord,
     from_units,
 )
 from tiergate.model.checks import PRECEDENCE
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
-    from tiergate.model import CatalogIndex, Feature, SubjectRecord
+    from tiergate.model import CatalogIndex, Feature
 
 __all__ = ["Engine", "Evaluation"]
 
@@ -64,7 +65,7 @@ class _Known:
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """Everything that one decision rested on, for `explain`."""
+    """Everything that one decision rested on, for `explain`. `record` is none where nothing is known of the subject."""
 
     check: Check
     now: Instant
@@ -76,6 +77,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     slice: Slice | None
     holdings: Holdings | None
     usage: UsageKnown = _UNKNOWN_USAGE
+    record: SubjectRecord | None = None
 
 
 class Engine:
@@ -123,7 +125,7 @@ class Engine:
         if isinstance(known, Decision):
             return self._closed(feature, question, known.reason, known.errors, now)
         key = (check.subject, feature.id, question)
-        metered = self._metered(feature)
+        metered = self.metered(feature)
         if not metered:
             cached = self.decisions.get(key)
             if cached is not None and cached[0] == known.serial and cached[1].start <= now < cached[1].until:
@@ -167,6 +169,16 @@ class Engine:
         """
         self.known.drop(_holder(subject))
 
+    def record_of(self, subject: Subject) -> SubjectRecord | None:
+        """The record that decisions about a subject rest on; none where it is unknown.
+
+        Raises:
+            OperatorError: it cannot be read.
+        """
+        subject = _holder(subject)
+        known = self.known.get(subject)
+        return self._subjects.find(subject) if known is None else known.record
+
     def _know(self, subject: Subject, now: Instant) -> _Known | Decision:
         """What is known of a subject at `now`; a bare denial where that is nothing or cannot be read."""
         subject = _holder(subject)
@@ -198,7 +210,7 @@ class Engine:
         context = ""
         part: Slice | None = None
         try:
-            if self._metered(feature):
+            if self.metered(feature):
                 usage = self._usage.known(check.subject, feature, now)
             facts = facts_about(feature, holdings, subject, self.bundle, now)
             part = self.slices.slice(feature, facts.givers, principal, holdings.refs, user_parents(subject))
@@ -213,7 +225,7 @@ class Engine:
         except (OperatorError, TotalOverflowError, ValueError) as error:
             outcome = Outcome(allowed=False, policies=(), errors=(str(error),))
         decision = self._decision(feature, question, usage, facts, outcome, part, now)
-        return Evaluation(check, now, decision, facts, principal, action, context, part, holdings, usage)
+        return Evaluation(check, now, decision, facts, principal, action, context, part, holdings, usage, known.record)
 
     def _decision(
         self,
@@ -243,11 +255,12 @@ class Engine:
             revision=self.revision,
             start=now if momentary else facts.start,
             until=now + 1 if momentary else facts.until,
-            volatile=momentary or self._metered(feature),
+            volatile=momentary or self.metered(feature),
             errors=outcome.errors,
+            usage=(usage.used, usage.user_used, usage.total_used) if self.metered(feature) else None,
         )
 
-    def _metered(self, feature: Feature) -> bool:
+    def metered(self, feature: Feature) -> bool:
         """Say whether the usage of this feature is counted here, so that no answer about it may be repeated."""
         return self._metering and feature.metered is not None
 

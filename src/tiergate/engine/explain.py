@@ -1,36 +1,53 @@
 """Explanations: everything that a decision rested on, as data for a person or for another Cedar engine.
 
-The slow path beside `decide`: it evaluates afresh, and reads the text of the policies from the bundle.
+The slow path beside `decide`: it evaluates afresh, and reads the text of the policies from the bundle. What all this
+means is for `reasoning` to say, and for `sentences` in words.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from tiergate.cedar import parse_policies, split_policies, with_id
 from tiergate.engine.contexts import context_json
+from tiergate.engine.engine import Evaluation
 from tiergate.engine.entities import principal_entities
-from tiergate.engine.questions import read_question
-from tiergate.model import Decision, Instant, format_instant
+from tiergate.engine.questions import Question, read_question
+from tiergate.model import Decision, IndexedItem, Instant, Value, format_instant
 from tiergate.model.features import ACTIONS
-from tiergate.naming import policy_id, rule_id
+from tiergate.naming import item_policies_path, policy_id, rule_id
 
 if TYPE_CHECKING:
-    from tiergate.engine.engine import Engine, Evaluation
-    from tiergate.model import Check
+    from collections.abc import Mapping
 
-__all__ = ["Explanation", "Export", "PolicyText", "explain"]
+    from tiergate.cedar import Uid
+    from tiergate.engine.engine import Engine
+    from tiergate.engine.facts import Facts
+    from tiergate.engine.holdings import Holdings
+    from tiergate.engine.slices import Slice
+    from tiergate.model import Check, Feature
+
+__all__ = ["Explanation", "Export", "PolicyText", "explain", "explain_evaluation"]
+
+
+_KEPT_TEXTS = 64
 
 
 class PolicyText(msgspec.Struct, frozen=True):
-    """A policy that could matter: its id, its text, and whether it decided."""
+    """A policy that could matter: its id, its text, and whether it decided.
+
+    `reason`: the reason of a denial by it, empty for what permits. `description`: what its author says of it.
+    """
 
     id: str
     text: str
     decided: bool
+    reason: str = ""
+    description: str = ""
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -47,7 +64,9 @@ class Explanation(msgspec.Struct, frozen=True):
     """A decision and what it rested on.
 
     `context`: the facts as Cedar saw them, with `now` and `weekday`. `held`: item version → quantity, of everything
-    that the subject holds now. `policies`: every policy of the slice, the deciding ones first.
+    that the subject holds now. `policies`: every policy of the slice, the deciding ones first. `question`: what was
+    asked, in units. `metered`: whether usage is counted here. `given`: item version → its value, of those held that say something of the feature. `items`: the
+    catalog's items by id. `export` is empty where it was not wanted.
     """
 
     decision: Decision
@@ -58,83 +77,162 @@ class Explanation(msgspec.Struct, frozen=True):
     held: dict[str, int]
     policies: tuple[PolicyText, ...]
     export: Export
+    evaluation: Evaluation
+    question: Question
+    metered: bool
+    given: dict[str, Value]
+    items: dict[str, IndexedItem]
 
 
-def explain(engine: Engine, check: Check, now: Instant) -> Explanation:
-    """Decide a check afresh and lay open why.
+class _Known(NamedTuple):
+    """What is there of an evaluation of a subject that is known."""
+
+    feature: Feature
+    question: Question
+    facts: Facts
+    holdings: Holdings
+    part: Slice
+    principal: Uid
+
+
+def explain(engine: Engine, check: Check, now: Instant, *, export: bool = True) -> Explanation:
+    """Decide a check afresh and lay open why; with `export` also for another Cedar engine.
 
     Raises:
         UnknownFeatureError, CheckError: as `Engine.decide`.
         BundleError: the text of a policy cannot be read.
     """
-    evaluation = engine.evaluate(check, now)
-    facts, holdings, part = evaluation.facts, evaluation.holdings, evaluation.slice
-    if facts is None or holdings is None or part is None or evaluation.principal is None:
-        return Explanation(evaluation.decision, now, "", evaluation.action, {}, {}, (), Export({}))
+    return explain_evaluation(engine, engine.evaluate(check, now), export=export)
+
+
+def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool = False) -> Explanation:
+    """Lay open why an evaluation of this engine decided as it did.
+
+    Raises:
+        BundleError: the text of a policy cannot be read.
+    """
+    check, now = evaluation.check, evaluation.now
     feature, question = read_question(check, engine.index.features)
-    context = context_json(facts, question, evaluation.usage, now, time=True)
-    texts = _texts(engine, evaluation)
-    deciding = set(evaluation.decision.policies)
-    policies = tuple(PolicyText(name, text, name in deciding) for name, text in texts.items())
-    reasons = _named(engine, "policies/reasons.cedar")
-    policies += tuple(PolicyText(name, text, decided=True) for name, text in reasons.items() if name in deciding)
-    principal = principal_entities(check.subject, holdings.customer, holdings.refs)
+    items = engine.index.items
+    facts, holdings, part, principal = evaluation.facts, evaluation.holdings, evaluation.slice, evaluation.principal
+    if facts is None or holdings is None or part is None or principal is None:
+        return Explanation(
+            evaluation.decision,
+            now,
+            "" if principal is None else str(principal),
+            evaluation.action,
+            {},
+            {} if holdings is None else _held(holdings),
+            (),
+            Export({}),
+            evaluation,
+            question,
+            engine.metered(feature),
+            {},
+            items,
+        )
+    known = _Known(feature, question, facts, holdings, part, principal)
+    context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
+    texts = _texts(engine, known)
+    policies = _shown(engine, evaluation.decision, texts)
+    return Explanation(
+        decision=evaluation.decision,
+        now=now,
+        principal=str(principal),
+        action=evaluation.action,
+        context={**context, "now": format_instant(now)},
+        held=_held(holdings),
+        policies=tuple(sorted(policies, key=lambda it: (not it.decided, it.id))),
+        export=_export(engine, check, known, context, texts) if export else Export({}),
+        evaluation=evaluation,
+        question=question,
+        metered=engine.metered(feature),
+        given={ref: engine.bundle.definition(ref)[feature.id] for ref in facts.givers},
+        items=items,
+    )
+
+
+def _held(holdings: Holdings) -> dict[str, int]:
     held: dict[str, int] = {}
     for holding in holdings.holdings:
         for version in holding.versions:
             held[version.ref] = held.get(version.ref, 0) + version.quantity
-    uid = evaluation.principal
-    action = ACTIONS[feature.type]
-    request = {
-        "principal": str(uid),
-        "action": f'Action::"{action}"',
-        "resource": f'Feature::"{feature.id}"',
-        "context": json.loads(context),
+    return dict(sorted(held.items()))
+
+
+def _shown(engine: Engine, decision: Decision, texts: Mapping[str, str]) -> list[PolicyText]:
+    """The policies of the slice, and those that gave the reason of a denial that nothing forbade."""
+    deciding = set(decision.policies)
+    reasons = {
+        name: it for name, it in _named(engine.bundle.text("policies/reasons.cedar")).items() if name in deciding
     }
-    export = Export(
+    found: list[PolicyText] = []
+    for name, text in (*texts.items(), *reasons.items()):
+        static = engine.slices.by_id.get(name)
+        forbids = static is not None and (name in reasons or static.policy.effect == "forbid")
+        found.append(
+            PolicyText(
+                name,
+                text,
+                name in deciding,
+                static.reason.value if static is not None and forbids else "",
+                "" if static is None else static.policy.annotations.get("description", ""),
+            )
+        )
+    return found
+
+
+def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any], texts: Mapping[str, str]) -> Export:
+    feature, holdings = known.feature, known.holdings
+    principal = principal_entities(check.subject, holdings.customer, holdings.refs)
+    request = {
+        "principal": str(known.principal),
+        "action": f'Action::"{ACTIONS[feature.type]}"',
+        "resource": f'Feature::"{feature.id}"',
+        "context": context,
+    }
+    return Export(
         {
             "policies.cedar": "\n\n".join(texts.values()) + "\n",
             "reasons.cedar": engine.bundle.text("policies/reasons.cedar"),
             "schema.cedarschema": engine.bundle.text("schema.cedarschema"),
-            "entities.json": _pretty(engine.factory.listed(feature, part.rules, principal, holdings.refs)),
-            "context.json": _pretty(request["context"]),
+            "entities.json": _pretty(engine.factory.listed(feature, known.part.rules, principal, holdings.refs)),
+            "context.json": _pretty(context),
             "request.json": _pretty(request),
         }
     )
-    return Explanation(
-        decision=evaluation.decision,
-        now=now,
-        principal=str(uid),
-        action=action,
-        context={**json.loads(context), "now": format_instant(now)},
-        held=dict(sorted(held.items())),
-        policies=tuple(sorted(policies, key=lambda it: (not it.decided, it.id))),
-        export=export,
-    )
 
 
-def _texts(engine: Engine, evaluation: Evaluation) -> dict[str, str]:
+def _texts(engine: Engine, known: _Known) -> dict[str, str]:
     """The text of every policy of the slice by its id."""
-    facts, part = evaluation.facts, evaluation.slice
-    if facts is None or part is None:
-        return {}
-    built = _named(engine, "policies/guards.cedar") | _named(engine, "policies/overrides.cedar")
+    bundle, part = engine.bundle, known.part
+    built = _named(bundle.text("policies/guards.cedar")) | _named(bundle.text("policies/overrides.cedar"))
     texts = {it.id: built[it.id] for it in part.static if not it.rule}
-    for ref in facts.givers:
-        name = policy_id(ref, facts.feature.id)
-        texts[name] = _named(engine, f"policies/items/{ref}.cedar")[name]
-    for path in engine.bundle.paths("policies/rules/") if part.rules else ():
+    for ref in known.facts.givers:
+        name = policy_id(ref, known.feature.id)
+        texts[name] = _permit(bundle.text(item_policies_path(ref)), name)
+    for path in bundle.paths("policies/rules/") if part.rules else ():
         file = path.removeprefix("policies/rules/").removesuffix(".cedar")
-        rules = {rule_id(file, name): text for name, text in _named(engine, path).items()}
+        rules = {rule_id(file, name): text for name, text in _named(bundle.text(path)).items()}
         for it in part.rules:
             if it.id in rules:
                 texts[it.id] = with_id(rules[it.id], it.id)
     return texts
 
 
-def _named(engine: Engine, path: str) -> dict[str, str]:
+def _permit(text: str, name: str) -> str:
+    """One permit of an item version's file, which may hold thousands: found by the layout that the compiler gives it."""
+    head = f'@id("{name}")\n'
+    begin = 0 if text.startswith(head) else text.find(f"\n\n{head}") + 2
+    if begin < 2 and not text.startswith(head):
+        return _named(text)[name]
+    end = text.find('\n\n@id("', begin)
+    return (text[begin:] if end < 0 else text[begin:end]).rstrip()
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _named(text: str) -> dict[str, str]:
     """The policies of a file of the bundle by their `@id`; only files that parse are in one."""
-    text = engine.bundle.text(path)
     return {policy.id: piece for policy, (_, piece) in zip(parse_policies(text), split_policies(text), strict=True)}
 
 

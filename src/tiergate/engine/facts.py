@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
 
-__all__ = ["Facts", "TotalOverflowError", "facts_about"]
+__all__ = ["Facts", "TotalOverflowError", "counted", "facts_about", "override_in_force", "source_of"]
 
 
 class TotalOverflowError(ArithmeticError):
@@ -78,7 +78,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     def sources(self) -> tuple[Source, ...]:
         """Each item and override that contributed, with the value that its author wrote."""
-        return tuple(_source(self.feature, *it) for it in self.contributions)
+        return tuple(source_of(self.feature, *it) for it in self.contributions)
 
 
 class _Sum:
@@ -175,7 +175,7 @@ class _Tally:
         if holding.suspensions and _suspended(holding.suspensions, name, self.window):
             self.paused = True
             return
-        override = _override(holding.overrides, self.feature, self.window) if holding.overrides else None
+        override = override_in_force(holding.overrides, self.feature, self.window) if holding.overrides else None
         if override is None:
             self._take(self.total, holding, values)
         elif override.mode is OverrideMode.DISABLED:
@@ -251,7 +251,7 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
     _cap(tally.total)
     live = bool(holdings.holdings)
     if customer.overrides and (live or subject.type is SubjectType.CUSTOMER):
-        override = _override(customer.overrides, feature, window)
+        override = override_in_force(customer.overrides, feature, window)
         if override is not None:
             tally.customer(override, live=live)
     active = feature.status is not FeatureStatus.DRAFT
@@ -283,6 +283,13 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
     )
 
 
+def counted(feature: Feature, value: Value, quantity: int) -> int:
+    """What an item's value counts, in units or as a rank, where the item is held `quantity` times; 0 for unlimited."""
+    one = _Sum(feature)
+    one.take(value, quantity)
+    return one.total
+
+
 def _suspended(suspensions: Iterable[Suspension], feature: str, window: Window) -> bool:
     found = False
     for suspension in suspensions:
@@ -291,8 +298,11 @@ def _suspended(suspensions: Iterable[Suspension], feature: str, window: Window) 
     return found
 
 
-def _override(overrides: Iterable[Override], feature: Feature, window: Window) -> Override | None:
-    """The override in force in one scope: disabled, else the latest replacement, else the largest `at_least`."""
+def override_in_force(overrides: Iterable[Override], feature: Feature, window: Window) -> Override | None:
+    """The override in force in one scope: disabled, else the latest replacement, else the largest `at_least`.
+
+    Narrows `window` to the instants within which that stays so.
+    """
     chosen: Override | None = None
     for override in overrides:
         if override.feature != feature.id or not window.holds(override.start, override.until):
@@ -334,7 +344,8 @@ def _cap(total: _Sum) -> None:
         total.best, total.add, total.unlimited = feature.maximum, 0, False
 
 
-def _source(feature: Feature, subscription: str, by: HeldVersion | Override, value: Value | None) -> Source:
+def source_of(feature: Feature, subscription: str, by: HeldVersion | Override, value: Value | None) -> Source:
+    """An item version or an override as an answer shows it; `subscription` is empty for one on the customer."""
     shown: bool | Number | str | None = None
     per: str | None = None
     if isinstance(value, Amount | Extra):

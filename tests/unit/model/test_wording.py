@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiergate.compiler.wording import readable
+from tiergate.model.wording import readable
 from tiergate.model import UNLIMITED, Amount, Extra, Feature, FeatureType, Given, Level, Per, Value
 
 SWITCH = Feature(id="analytics", type=FeatureType.SWITCH)

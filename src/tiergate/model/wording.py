@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.model import Amount, Extra, Given, Level, Unlimited, format_units
+from tiergate.model.amounts import format_units
+from tiergate.model.values import Amount, Extra, Given, Level, Unlimited
 
 if TYPE_CHECKING:
-    from tiergate.model import Feature, Value
+    from tiergate.model.features import Feature
+    from tiergate.model.values import Value
 
 __all__ = ["readable"]
 

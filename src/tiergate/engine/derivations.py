@@ -1,0 +1,168 @@
+"""From an explanation and the record that it rested on to the reasoning: one step for each of its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.engine.answers import answer
+from tiergate.engine.facts import counted, source_of
+from tiergate.engine.holdings import HeldVersion
+from tiergate.engine.phrases import plain
+from tiergate.engine.reasoning import Asked, Cap, Change, Contribution, Counting, Reasoning, Whom
+from tiergate.engine.standings import EVERYBODY, Standings, written
+from tiergate.model import Amount, Extra, FeatureType, Override, format_instant, from_units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiergate.engine.explain import Explanation
+    from tiergate.engine.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
+    from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
+
+__all__ = ["reason_out"]
+
+UNSET = msgspec.UNSET
+
+
+def reason_out(explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject) -> Reasoning:
+    """Put together the reasoning behind a decision.
+
+    `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
+    """
+    subscriptions: tuple[SubscriptionStanding, ...] = ()
+    overrides: tuple[OverrideStanding, ...] = ()
+    suspensions: tuple[SuspensionStanding, ...] = ()
+    if record is not None:
+        standings = Standings(explanation, feature, record, subject)
+        subscriptions = tuple(standings.subscriptions())
+        overrides = tuple(standings.overrides())
+        suspensions = tuple(standings.suspensions())
+    decision = explanation.decision
+    return Reasoning(
+        asked=_asked(explanation, feature, subject),
+        decision=answer(decision),
+        known=record is not None,
+        subscriptions=subscriptions,
+        held=explanation.held,
+        values=tuple(_values(explanation, feature)),
+        counting=_counting(explanation, feature),
+        overrides=overrides,
+        suspensions=suspensions,
+        changes=_changes(explanation, subscriptions, overrides, suspensions),
+        principal=explanation.principal,
+        action=explanation.action,
+        context=explanation.context,
+        policies=explanation.policies,
+        errors=decision.errors,
+    )
+
+
+def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> Asked:
+    question = explanation.question
+    check = explanation.evaluation.check
+
+    def edge(units: int) -> Number:
+        return from_units(units, feature.scale)
+
+    is_quantity = feature.type is FeatureType.QUANTITY
+    used_from = "check" if check.used is not None else "metered" if explanation.metered else "nothing"
+    return Asked(
+        subject=Whom(subject.type.value, subject.id, UNSET if subject.user is None else subject.user),
+        feature=feature.id,
+        type=feature.type.value,
+        at=format_instant(explanation.now),
+        name=feature.name or UNSET,
+        unit=feature.unit or UNSET,
+        amount=edge(question.amount) if is_quantity else UNSET,
+        used=explanation.decision.entitlement.used,
+        used_from=used_from if is_quantity else UNSET,
+        value=edge(question.value) if feature.type is FeatureType.RANGE and check.value is not None else UNSET,
+        level=UNSET if check.level is None else check.level,
+    )
+
+
+def _values(explanation: Explanation, feature: Feature) -> Iterator[Contribution]:
+    facts = explanation.evaluation.facts
+    for subscription, by, value in () if facts is None else facts.contributions:
+        item = explanation.items.get(by.item.partition("/")[2]) if isinstance(by, HeldVersion) else None
+        yield Contribution(
+            source=source_of(feature, subscription, by, value),
+            name=item.name if item is not None and item.name else UNSET,
+            counts=_counts(feature, by, value),
+        )
+
+
+def _counts(feature: Feature, by: HeldVersion | Override, value: Value | None) -> Number | msgspec.UnsetType:
+    """How much of a number a contribution makes; for what is no number, nothing."""
+    if not isinstance(value, Amount | Extra):
+        return UNSET
+    units = value.units if isinstance(by, Override) else counted(feature, value, by.quantity)
+    return from_units(units, feature.scale)
+
+
+def _counting(explanation: Explanation, feature: Feature) -> Counting:
+    def edge(units: int | None) -> Number | msgspec.UnsetType:
+        return UNSET if units is None else from_units(units, feature.scale)
+
+    match feature.type:
+        case FeatureType.SWITCH:
+            return Counting(combine="any")
+        case FeatureType.CUSTOM:
+            return Counting(combine="highest", levels=feature.labels)
+        case FeatureType.RANGE:
+            return Counting(combine=feature.combine.value, minimum=edge(feature.minimum), maximum=edge(feature.maximum))
+        case FeatureType.QUANTITY:
+            return Counting(
+                combine=feature.combine.value,
+                minimum=edge(feature.batch.minimum),
+                increment=edge(feature.batch.increment),
+                user_cap=_cap(explanation, "userCap", feature),
+                total_cap=_cap(explanation, "totalCap", feature),
+            )
+
+
+def _cap(explanation: Explanation, name: str, feature: Feature) -> Cap | msgspec.UnsetType:
+    """A cap as Cedar saw it; absent where the feature has none, or nothing was evaluated."""
+    found = explanation.context.get(name)
+    if found is None:
+        return UNSET
+    return Cap(from_units(found["limit"], feature.scale), from_units(found["used"], feature.scale))
+
+
+def _changes(
+    explanation: Explanation,
+    subscriptions: Iterable[SubscriptionStanding],
+    overrides: Iterable[OverrideStanding],
+    suspensions: Iterable[SuspensionStanding],
+) -> tuple[Change, ...]:
+    """What begins or ends when the decision may change."""
+    at = written(explanation.decision.until)
+    if at is UNSET:
+        return ()
+    found: list[str] = []
+    for one in subscriptions:
+        found += _turns(f"subscription {one.id}", one.start, one.until, at, ("begins to count", "no longer counts"))
+        for held in one.items:
+            label = f"{plain(held.name) if held.name else held.item} in subscription {one.id}"
+            found += _turns(label, held.start, held.until, at, ("begins to count", "no longer counts"))
+            item = explanation.items.get(held.item.rpartition("/")[2])
+            if item is not None and not held.pinned and any(written(it.start) == at for it in item.rollouts):
+                found.append(f"another version of {held.item} may come into force")
+    for override in overrides:
+        found += _turns(f"the override {override.id}", override.start, override.until, at, ("begins", "ends"))
+    for it in suspensions:
+        label = "the suspension" if it.on.type == EVERYBODY else f"the suspension on {it.on.type} {it.on.id}"
+        found += _turns(label, it.start, it.until, at, ("begins", "ends"))
+    return tuple(Change(at, what) for what in dict.fromkeys(found))
+
+
+def _turns(
+    label: str,
+    start: str | msgspec.UnsetType,
+    until: str | msgspec.UnsetType,
+    at: str,
+    words: tuple[str, str],
+) -> list[str]:
+    return [f"{label} {word}" for end, word in zip((start, until), words, strict=True) if end == at]

@@ -1,0 +1,63 @@
+"""The smallest parts of sentences: moments, numbers with their units, lists, and texts that somebody else wrote."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.model import Instant, Number
+
+__all__ = ["joined", "moment", "number", "plain", "times"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_MOST = 300
+
+
+def moment(instant: Instant) -> str:
+    """An instant within the years 1 to 9999: `1 January 2027 at 00:00 UTC`, as exact as it needs to be."""
+    at = _EPOCH + timedelta(milliseconds=instant)
+    clock = f"{at:%H:%M}"
+    if at.second or instant % 1000:
+        clock += f":{at:%S}"
+    if instant % 1000:
+        clock += f".{instant % 1000:03d}"
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year} at {clock} UTC"
+
+
+def number(value: Number, unit: str = "") -> str:
+    """A number as digits, with its unit: `70 movies/month`."""
+    digits = str(value) if isinstance(value, int) else f"{value:f}"
+    return f"{digits} {unit}".rstrip()
+
+
+def times(count: int) -> str:
+    """How often: `2 times`."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Words in a row: `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def plain(text: str) -> str:
+    """Somebody's text as a part of one line: without line ends and control characters, cut where it is long."""
+    shown = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return shown if len(shown) <= _MOST else f"{shown[:_MOST]}…"
