@@ -1,1 +1,147 @@
-"""The pytest plugin: files of entitlement tests collected as items, and fixtures for what they are decided with."""
+"""The pytest plugin: files of entitlement tests collected as items, and fixtures for what they are decided with.
+
+Every run of pytest in an installation with Tiergate loads this module, so it imports nothing of Tiergate by itself:
+what a hook or a fixture needs, it imports when it is used. Leaves to others: the items (`collection`), what fixtures
+give (`workbench`), the comparison of a decision with what was expected (`assertions`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.bundle import Bundle
+    from tiergate.engine import Engine
+    from tiergate.model import Catalog
+    from tiergate.policytest.collection import SuiteFile
+    from tiergate.policytest.workbench import Files, LiveSidecar, Workbench
+
+__all__: list[str] = []
+
+_PARTS = ("catalog", "subjects", "rules")
+_WORKBENCH: pytest.StashKey[Workbench] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the keys of pytest's configuration file; paths in it are relative to that file."""
+    parser.addini("tiergate_catalog", "files or folders of the catalog that Tiergate's fixtures use", "paths", [])
+    parser.addini("tiergate_subjects", "files or folders of the subjects that Tiergate's fixtures use", "paths", [])
+    parser.addini("tiergate_rules", "the folder of rules that Tiergate's fixtures use", "paths", [])
+    parser.addini("tiergate_test_files", "patterns of files of entitlement tests", "args", ["*_test.yaml"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marker is for."""
+    config.addinivalue_line(
+        "markers",
+        "tiergate(catalog, subjects, rules): the files that Tiergate's fixtures use, relative to the test's file; "
+        "each a path, or a list of them",
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+    """Collect a file of entitlement tests: one by its name that names our `apiVersion`, or that was asked for."""
+    patterns = parent.config.getini("tiergate_test_files")
+    if not any(file_path.match(pattern) for pattern in patterns):
+        return None
+    from tiergate.policytest.collection import SuiteFile, is_ours
+
+    if not parent.session.isinitpath(file_path) and not is_ours(file_path):
+        text = f"{file_path} has no `apiVersion: tiergate/v1`: it is not collected (see `tiergate_test_files`)"
+        parent.warn(pytest.PytestCollectionWarning(text))
+        return None
+    file: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
+    return file
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the sidecars that were started."""
+    workbench = config.stash.get(_WORKBENCH, None)
+    if workbench is not None:
+        workbench.close()
+
+
+@pytest.fixture
+def tiergate_files(request: pytest.FixtureRequest) -> Files:
+    """The files that the other fixtures use.
+
+    From an indirect parameter (a mapping of `catalog`, `subjects`, `rules`), else from the marker `tiergate`, else from
+    pytest's configuration; each for itself. Override this fixture where tests write files of their own.
+    """
+    from tiergate.policytest.workbench import Files
+
+    given: dict[str, tuple[Path, ...]] = {}
+    for part in _PARTS:
+        given[part] = tuple(request.config.getini(f"tiergate_{part}"))
+    for marker in reversed(list(request.node.iter_markers("tiergate"))):
+        if marker.args:
+            pytest.fail("the marker `tiergate` takes `catalog`, `subjects` and `rules` by their names", pytrace=False)
+        given |= _paths(marker.kwargs, request.path.parent, "marker `tiergate`")
+    if hasattr(request, "param"):
+        given |= _paths(request.param, request.path.parent, "parameter of `tiergate_files`")
+    if len(given["rules"]) > 1:
+        pytest.fail("`rules` is one folder", pytrace=False)
+    return Files(given["catalog"], given["subjects"], next(iter(given["rules"]), None))
+
+
+@pytest.fixture
+def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: Workbench) -> Catalog:
+    """The catalog, which compiles together with the rules."""
+    from tiergate.policytest.workbench import told
+
+    with told():
+        return _tiergate_workbench.made(tiergate_files).catalog
+
+
+@pytest.fixture
+def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: Workbench) -> Bundle:
+    """What the catalog and the rules compile to."""
+    from tiergate.policytest.workbench import told
+
+    with told():
+        return _tiergate_workbench.made(tiergate_files).bundle
+
+
+@pytest.fixture
+def tiergate_engine(tiergate_files: Files, _tiergate_workbench: Workbench) -> Engine:
+    """An engine that decides about the subjects, in this process, at any instant that it is asked for."""
+    from tiergate.policytest.workbench import told
+
+    with told():
+        return _tiergate_workbench.engine(tiergate_files)
+
+
+@pytest.fixture
+def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: Workbench) -> LiveSidecar:
+    """A running sidecar, in a process of its own on a free port, which follows the files."""
+    from tiergate.policytest.workbench import told
+
+    with told():
+        return _tiergate_workbench.sidecar(tiergate_files)
+
+
+@pytest.fixture
+def _tiergate_workbench(request: pytest.FixtureRequest) -> Workbench:
+    """What all tests of this run share."""
+    from tiergate.policytest.workbench import Workbench
+
+    return request.config.stash.setdefault(_WORKBENCH, Workbench())
+
+
+def _paths(given: Mapping[str, object], folder: Path, where: str) -> dict[str, tuple[Path, ...]]:
+    """The paths of a marker or a parameter, relative to the folder of the test."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for part, value in given.items():
+        if part not in _PARTS:
+            pytest.fail(f"the {where} has no `{part}`: it takes {', '.join(f'`{it}`' for it in _PARTS)}", pytrace=False)
+        paths = value if isinstance(value, list | tuple) else [value]
+        wrong = [path for path in paths if not isinstance(path, str | Path)]
+        if wrong:
+            pytest.fail(f"`{part}` of the {where} must be a path or a list of paths, not `{wrong[0]}`", pytrace=False)
+        found[part] = tuple(folder / path for path in paths)
+    return found
