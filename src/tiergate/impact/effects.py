@@ -1,0 +1,186 @@
+"""What a change does to subjects, as values: one effect on one subject and feature, and the tally of all of them.
+
+What is allowed is compared as sets of checks. Pure; who is asked and how is `preview`'s and `comparison`'s to know.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.model import Number, SubjectType, format_instant
+
+if TYPE_CHECKING:
+    from tiergate.model import Instant, Reason, Subject
+
+__all__ = ["UNLIMITED", "Answered", "Effect", "FeatureTally", "Impact", "SubjectEffect", "effect_data", "impact_data"]
+
+UNLIMITED: Final = "unlimited"
+"""The value of what has no limit, as catalogs write it."""
+
+_EXAMPLES: Final = 10
+
+
+class Effect(StrEnum):
+    """What becomes of the checks about a feature that a subject is allowed.
+
+    `gains`: nothing was, something is. `loses`: something was, nothing is. `less` and `more`: some of them remain, or
+    all of them and others. `other`: some are denied now that were allowed, and the other way round.
+    """
+
+    LOSES = "loses"
+    LESS = "less"
+    OTHER = "other"
+    MORE = "more"
+    GAINS = "gains"
+
+    @property
+    def takes(self) -> bool:
+        """Say whether something that was allowed is denied."""
+        return self in {Effect.LOSES, Effect.LESS, Effect.OTHER}
+
+    @classmethod
+    def of(cls, before: frozenset[object], after: frozenset[object]) -> Effect | None:
+        """The effect of having other things allowed; none where they are the same."""
+        if before == after:
+            return None
+        if not before:
+            return cls.GAINS
+        if not after:
+            return cls.LOSES
+        if after < before:
+            return cls.LESS
+        return cls.MORE if before < after else cls.OTHER
+
+
+class Answered(NamedTuple):
+    """What the least check is answered: whether it is allowed and why, and the value that the subject holds.
+
+    `value`: true or false of a switch, the label of a custom feature, the number of a quantity or a range, or
+    `UNLIMITED`; none where nothing is held or the feature is not there.
+    """
+
+    allowed: bool
+    reason: Reason | None
+    value: bool | Number | str | None
+
+
+class SubjectEffect(NamedTuple):
+    """One effect on one subject and feature. `since`: the first instant at which it holds.
+
+    `used`: what the subject has used, where that is known; `above`: it is more than the subject may have then.
+    """
+
+    customer: str
+    subject: Subject
+    feature: str
+    effect: Effect
+    since: Instant
+    before: Answered
+    after: Answered
+    used: Number | None = None
+    above: bool = False
+
+    @property
+    def is_customer(self) -> bool:
+        """Say whether the subject is the customer itself."""
+        return self.subject.type is SubjectType.CUSTOMER
+
+
+@dataclass(slots=True)
+class FeatureTally:
+    """How many customers and single subscriptions have each effect of one feature, and a few of them each."""
+
+    customers: Counter[Effect] = field(default_factory=Counter)
+    subscriptions: Counter[Effect] = field(default_factory=Counter)
+    above: int = 0
+    examples: dict[Effect, list[SubjectEffect]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Impact:
+    """The tally of a change. Of subscriptions, only those of customers who have several are asked about by themselves.
+
+    `examined`: customers that were looked at. `customers`: how many have each effect of some feature, themselves or by
+    one of their subscriptions; `touched`: any effect; `above`: customers who have used more than they may have then.
+    """
+
+    examined: int = 0
+    touched: int = 0
+    above: int = 0
+    customers: Counter[Effect] = field(default_factory=Counter)
+    features: dict[str, FeatureTally] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> int:
+        """How many customers lose something or get less of it: at least one of their checks is denied then."""
+        return self._takes
+
+    _takes: int = 0
+
+    def count(self, effects: list[SubjectEffect]) -> None:
+        """Count the effects on one customer and its subscriptions; none of them: it was looked at."""
+        self.examined += 1
+        if not effects:
+            return
+        self.touched += 1
+        found = {it.effect for it in effects}
+        self.customers.update(found)
+        self._takes += any(it.takes for it in found)
+        self.above += any(it.above for it in effects)
+        above: set[str] = set()
+        for one in effects:
+            tally = self.features.setdefault(one.feature, FeatureTally())
+            (tally.customers if one.is_customer else tally.subscriptions)[one.effect] += 1
+            if one.above and one.feature not in above:
+                above.add(one.feature)
+                tally.above += 1
+            examples = tally.examples.setdefault(one.effect, [])
+            if len(examples) < _EXAMPLES:
+                examples.append(one)
+
+
+def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:
+    """A tally as members of JSON; `named`: with the examples, which name customers."""
+    said: dict[str, object] = {
+        "examined": impact.examined,
+        "customers": {"touched": impact.touched, "take": impact.takes, "above": impact.above}
+        | _counts(impact.customers),
+        "features": [_feature_data(id_, tally, named=named) for id_, tally in sorted(impact.features.items())],
+    }
+    return said
+
+
+def _feature_data(id_: str, tally: FeatureTally, *, named: bool) -> dict[str, object]:
+    said: dict[str, object] = {
+        "feature": id_,
+        "customers": _counts(tally.customers),
+        "subscriptions": _counts(tally.subscriptions),
+        "above": tally.above,
+    }
+    if named:
+        said["examples"] = [effect_data(one) for effect in Effect for one in tally.examples.get(effect, ())]
+    return said
+
+
+def _counts(counter: Counter[Effect]) -> dict[str, int]:
+    return {effect.value: counter[effect] for effect in Effect}
+
+
+def effect_data(one: SubjectEffect) -> dict[str, object]:
+    """An effect as members of JSON: a line of the full list."""
+    said: dict[str, object] = {"customer": one.customer}
+    if not one.is_customer:
+        said["subscription"] = one.subject.id
+    said |= {"feature": one.feature, "effect": one.effect.value, "since": format_instant(one.since)}
+    said |= {"before": _answered_data(one.before), "after": _answered_data(one.after)}
+    if one.used is not None:
+        said |= {"used": one.used, "above": one.above}
+    return said
+
+
+def _answered_data(answered: Answered) -> dict[str, object]:
+    reason = "unknown_feature" if answered.reason is None else answered.reason.value
+    return {"allowed": answered.allowed, "reason": reason, "value": answered.value}
