@@ -5,12 +5,15 @@ Nothing may be missing, and nothing may be there that did not change.
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.properties.buyers import buyers, record
+from tests.properties.buyers import Buyer, buyers, record
 from tests.reference.pricings import YEARS, Pricing, Verdict, pricing, verdict
 from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import REASON, needs_files
@@ -18,14 +21,16 @@ from tiergate.bundle import Bundle
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
 from tiergate.engine import Engine
+from tiergate.impact.effects import UNLIMITED, Effect, SubjectEffect
+from tiergate.impact.preview import preview
 from tiergate.impact.touched import touched
-from tiergate.model import Check, Rules, Subject, SubjectType
+from tiergate.model import Check, FeatureType, Rules, Subject, SubjectType
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.reference.pricings import Held
-    from tiergate.model import Catalog, SubjectRecord
+    from tiergate.model import Catalog, Feature, Number, SubjectRecord
 
 NOW = 1_800_000_000_000
 QUANTITIES = (1, 2)
@@ -145,3 +150,97 @@ def test_what_is_touched_is_what_changed(before: Path, after: Path) -> None:
     assert {items[id_] for id_ in found.items} == noticed
     assert not found.by_cedar
     assert not found.instants
+
+
+class Used:
+    """What buyers have used, themselves and by each of their subscriptions."""
+
+    def __init__(self, buyers: list[Buyer], features: dict[str, str]) -> None:
+        self._used = {buyer.id: buyer.used for buyer in buyers}
+        self._used |= {it.id: buyer.used for buyer in buyers for it in buyer.bought}
+        self._features = features
+
+    def used(self, subject: Subject, feature: str) -> Number | None:
+        """What a subject has used of a feature."""
+        found = self._used[subject.id].get(self._features[feature])
+        return None if found is None else Decimal(found.numerator) / Decimal(found.denominator)
+
+
+class Effected(NamedTuple):
+    """An effect on somebody, in plain terms."""
+
+    subject: str
+    feature: str
+    verdict: str
+    before: Held
+    after: Held
+    above: bool
+
+
+def expected_effects(old: Pricing, new: Pricing, buyer: Buyer) -> set[Effected]:
+    """All effects on a customer, and on each subscription that counts of those who have several."""
+    subjects: list[tuple[str, str | None]] = [(buyer.id, None)]
+    if len(buyer.bought) > 1:
+        subjects += [(it.id, it.id) for it in buyer.bought if it.live]
+    found = set()
+    for subject, only in subjects:
+        for feature in old.features.keys() | new.features.keys():
+            before, after = buyer.held(old, feature, only), buyer.held(new, feature, only)
+            said = verdict(old, new, feature, before, after)
+            used = buyer.used.get(feature, 0)
+            takes = said in {Verdict.LOSES, Verdict.LESS, Verdict.OTHER}
+            above = takes and used > (after if isinstance(after, Fraction | float) else 0)
+            if said is not Verdict.SAME:
+                found.add(Effected(subject, feature, said.value, before, after, above))
+    return found
+
+
+def told_value(value: object, feature: Feature | None) -> Held:
+    """A value as an effect tells it, in plain terms."""
+    if feature is None or not value:
+        return None
+    if value == UNLIMITED:
+        return math.inf
+    return Fraction(str(value)) if feature.type is FeatureType.QUANTITY else value  # type: ignore[return-value]
+
+
+@each_change
+def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
+    """Each customer and subscription gains, loses, gets less or more of just what arithmetic says, and stands above."""
+    old, new = side(before), side(after)
+    names_of_features, names_of_items = names(old, new)
+    items = {name: id_ for id_, name in names_of_items.items()}
+    features = {feature.name: feature for feature in (new.catalog.features | old.catalog.features).values()}
+    drawn = buyers(old.said, new.said, 40)
+    told: list[SubjectEffect] = []
+    impact = preview(
+        old.bundle,
+        new.bundle,
+        [record(buyer, items, features) for buyer in drawn],
+        now=NOW,
+        usage=Used(drawn, names_of_features),
+        each=told.append,
+    )
+    found = [
+        Effected(
+            it.subject.id,
+            names_of_features[it.feature],
+            it.effect.value,
+            told_value(it.before.value, old.catalog.features.get(it.feature)),
+            told_value(it.after.value, new.catalog.features.get(it.feature)),
+            it.above,
+        )
+        for it in told
+    ]
+    by_buyer = {buyer.id: expected_effects(old.said, new.said, buyer) for buyer in drawn}
+    expected = {it for effects in by_buyer.values() for it in effects}
+    assert set(found) == expected
+    assert len(found) == len(expected)
+    assert impact.examined == len(drawn)
+    assert impact.touched == sum(bool(effects) for effects in by_buyer.values())
+    assert impact.above == sum(any(it.above for it in effects) for effects in by_buyer.values())
+    takes = sum(any(it.verdict in {"loses", "less", "other"} for it in effects) for effects in by_buyer.values())
+    assert impact.takes == takes
+    for effect in Effect:
+        count = sum(any(it.verdict == effect for it in effects) for effects in by_buyer.values())
+        assert impact.customers[effect] == count
