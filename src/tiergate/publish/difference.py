@@ -17,8 +17,8 @@ from tiergate.catalog import (
     feature_data,
     item_head_data,
     rollout_data,
-    to_json_line,
 )
+from tiergate.catalog.comparison import Detail, details, raw
 from tiergate.publish.pending import rule_texts
 
 if TYPE_CHECKING:
@@ -39,14 +39,6 @@ class ChangeKind(StrEnum):
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"
-
-
-class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value that changes: `path` inside the thing, parted by `/`; before and after are JSON, or not there."""
-
-    path: str
-    before: msgspec.Raw | None = None
-    after: msgspec.Raw | None = None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -105,17 +97,17 @@ def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalo
             continue
         path = f"versions/{number}"
         if number in was:
-            yield Detail(path, _raw(definition_data(was[number], old.features)["entitlements"]))
+            yield Detail(path, raw(definition_data(was[number], old.features)["entitlements"]))
             continue
         lower = [it for it in (*was, *now) if it < number]
         base = (was.get(max(lower)) or now[max(lower)]) if lower else None
         if base is None:
-            yield Detail(path, None, _raw(_given(now[number].entitlements, new)))
+            yield Detail(path, None, raw(_given(now[number].entitlements, new)))
             continue
         known = {**old.features, **new.features}
         one = entitlements_data({id_: it for id_, it in base.entitlements.items() if id_ in known}, known)
-        details = list(_details(one, _given(now[number].entitlements, new), f"{path}/"))
-        yield from details or [Detail(path, None, _raw(_given(now[number].entitlements, new)))]
+        found = list(details(one, _given(now[number].entitlements, new), f"{path}/"))
+        yield from found or [Detail(path, None, raw(_given(now[number].entitlements, new)))]
 
 
 def _given(entitlements: Mapping[str, Value], catalog: Catalog) -> _Data:
@@ -145,25 +137,5 @@ def _rules(old: Rules, new: Rules) -> Iterator[Change]:
 
 def _change(kind: str, id_: str, before: _Data, after: _Data) -> Change:
     if not before or not after:
-        return Change(kind, id_, ChangeKind.REMOVED if before else ChangeKind.ADDED, tuple(_details(before, after)))
-    return Change(kind, id_, ChangeKind.CHANGED, tuple(_details(before, after)))
-
-
-def _details(before: Mapping[str, Plain], after: Mapping[str, Plain], path: str = "") -> Iterator[Detail]:
-    for key in sorted(before.keys() | after.keys()):
-        if key == "id" and not path:
-            continue
-        one, other = before.get(key), after.get(key)
-        if one == other and type(one) is type(other):
-            continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _details(one, other, f"{path}{key}/")
-        else:
-            yield Detail(
-                path + key, None if key not in before else _raw(one), None if key not in after else _raw(other)
-            )
-
-
-def _raw(value: Plain | None) -> msgspec.Raw | None:
-    """JSON as it is, so that exact numbers stay what they are."""
-    return None if value is None else msgspec.Raw(to_json_line(value).encode())
+        return Change(kind, id_, ChangeKind.REMOVED if before else ChangeKind.ADDED, tuple(details(before, after)))
+    return Change(kind, id_, ChangeKind.CHANGED, tuple(details(before, after)))
