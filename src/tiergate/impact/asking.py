@@ -84,12 +84,12 @@ def _quantity(side: Limit, known: list[Limit]) -> Iterator[Ask]:
         if cap is not None
     ]
     for most in [it.total for it in known if not it.unlimited] + caps:
-        amounts.add(most // step * step)
+        amounts |= {most // step * step, (most // step + 1) * step}
     for amount in sorted(amounts):
         if amount <= 0:
             continue
         places = [it.total - amount for it in known if it.feature.type is FeatureType.QUANTITY and not it.unlimited]
-        own = [cap - amount for cap in caps]
+        own = [left for cap in caps for left in (cap - amount, cap)]
         yield from _asked(amount, Fraction(0), None)
         yield from _asked(amount, Fraction(_ABOVE_ALL), None)
         for used in places:
