@@ -1,0 +1,136 @@
+"""The recorder: for each case that passed, which units it would have failed without.
+
+It decides the case again as it would be if a unit were otherwise, and holds the answer against what the case expects:
+only what a case states or tells apart is covered. What is covered once is not tried again, so that well tested
+catalogs cost little. Leaves to others: what units there are (`grounds`), and what the marks amount to (`measure`).
+
+INVARIANT (honest): a unit is marked only where a case was decided with it otherwise, and came out wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.engine.alternatives import alternative
+from tiergate.model import Reason
+from tiergate.policytest.comparison import compare_decision, compare_permission
+from tiergate.policytest.coverage.definitions import Otherwise
+from tiergate.policytest.coverage.grounds import CatalogGround, RolesGround
+from tiergate.policytest.coverage.measure import Coverage, measure
+from tiergate.policytest.coverage.units import Aspect, Unit
+from tiergate.policytest.suites import Permitted
+from tiergate.policytest.worlds import CatalogWorld, RolesWorld
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiergate.engine import Evaluation
+    from tiergate.permissions import Permission
+    from tiergate.policytest.results import Mismatch
+    from tiergate.policytest.suites import Case
+    from tiergate.policytest.worlds import Compiled, World
+
+__all__ = ["Recorder"]
+
+_UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_OF_RANGE, Reason.LEVEL_TOO_LOW})
+
+
+class Recorder:
+    """Observes a run, and knows afterwards what it covered. A case is told before the next one is decided."""
+
+    def __init__(self, worlds: Iterable[World]) -> None:
+        """Find what there is to cover: in all the worlds of the suites, whether or not their tests are run."""
+        self._catalogs: dict[Compiled, CatalogGround] = {}
+        self._tables: dict[str, RolesGround] = {}
+        self._covered: dict[Unit, Case] = {}
+        self._reached: dict[Unit, Case] = {}
+        for world in worlds:
+            match world:
+                case CatalogWorld():
+                    self._catalog(world)
+                case RolesWorld():
+                    self._table(world)
+                case _:
+                    pass
+
+    def coverage(self) -> Coverage:
+        """What was covered until now."""
+        return measure([*self._catalogs.values(), *self._tables.values()], self._covered, self._reached)
+
+    def entitlement(self, world: World, case: Case, evaluation: Evaluation) -> None:
+        """Try what the decision of a check rested on."""
+        if not isinstance(world, CatalogWorld) or evaluation.facts is None or evaluation.slice is None:
+            return
+        if compare_decision(case.expected, evaluation.decision):
+            return
+        ground, feature = self._catalog(world), evaluation.facts.feature
+        for ref in evaluation.facts.givers:
+            for unit, value in ground.entitlement_units(ref, feature):
+                if unit not in self._covered:
+                    bundle = Otherwise(world.bundle, ref, feature.id, value)
+                    other = alternative(world.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
+                    self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
+        for unit in _in_question(ground, case, evaluation):
+            if unit not in self._covered:
+                other = alternative(world.engine, slices=ground.slices(unit)).evaluate(evaluation.check, evaluation.now)
+                self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
+
+    def permission(self, world: World, case: Case, permission: Permission) -> None:
+        """Try what the answer of a table of roles rested on."""
+        if not isinstance(world, RolesWorld) or not isinstance(case.question, Permitted):
+            return
+        if compare_permission(case.expected, permission):
+            return
+        ground = self._table(world)
+        deciding = set(permission.policies)
+        for unit in ground.units:
+            fits = (unit.id in deciding) == (unit.aspect is Aspect.DECIDES) or permission.errors
+            if fits and unit not in self._covered:
+                asked = case.question
+                other = ground.otherwise(unit).allows(asked.caller, asked.action, asked.resource)
+                self._mark(ground, unit, case, compare_permission(case.expected, other))
+
+    def _mark(
+        self, ground: CatalogGround | RolesGround, unit: Unit, case: Case, mismatches: tuple[Mismatch, ...]
+    ) -> None:
+        """Mark a unit that a case tried, and would have failed without in these ways."""
+        if mismatches:
+            self._covered[unit] = case
+            ground.close(unit)
+        elif unit.aspect is not Aspect.CONDITION:
+            self._reached.setdefault(unit, case)
+
+    def _catalog(self, world: CatalogWorld) -> CatalogGround:
+        if world.compiled not in self._catalogs:
+            self._catalogs[world.compiled] = CatalogGround(world)
+        return self._catalogs[world.compiled]
+
+    def _table(self, world: RolesWorld) -> RolesGround:
+        if world.roles.text not in self._tables:
+            self._tables[world.roles.text] = RolesGround(world)
+        return self._tables[world.roles.text]
+
+
+def _in_question(ground: CatalogGround, case: Case, evaluation: Evaluation) -> Iterator[Unit]:
+    """The units of policies that could have to do with a decision.
+
+    A policy that did not decide changes nothing by not being there, nor one that decided by a condition less; and what
+    permits, or tells a reason, changes nothing where something forbids.
+    """
+    decision, expected = evaluation.decision, case.expected
+    deciding = set(decision.policies)
+    is_unforbidden = decision.reason in _UNFORBIDDEN
+    names = [it.id for it in evaluation.slice.static] if evaluation.slice is not None else []
+    for name in names + (ground.reasons if is_unforbidden else []):
+        for unit in ground.policy_units(name):
+            if decision.errors:
+                yield unit
+            elif unit.aspect is Aspect.DECIDES:
+                if name in deciding:
+                    yield unit
+            elif name not in deciding and (
+                is_unforbidden
+                or ground.effect(name) == "forbid"
+                or (decision.allowed and expected.policies is not None)
+            ):
+                yield unit

@@ -1,0 +1,152 @@
+"""Coverage in words and as data: how much, and of all that is not covered, where it stands and what test it wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tiergate.model import FeatureType
+from tiergate.policytest.coverage.measure import Mark
+from tiergate.policytest.coverage.units import Aspect, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.policytest.coverage.grounds import Subject
+    from tiergate.policytest.coverage.measure import Coverage, Measured
+    from tiergate.policytest.coverage.units import Unit
+    from tiergate.policytest.suites import Place
+
+__all__ = ["KINDS", "advice", "aspect_name", "case_name", "coverage_json", "coverage_text", "place_name"]
+
+KINDS: Final[dict[Kind, str]] = {
+    Kind.ENTITLEMENT: "entitlements",
+    Kind.LEVEL: "levels",
+    Kind.GUARD: "guards",
+    Kind.OVERRIDE: "overrides",
+    Kind.REASON: "reasons",
+    Kind.RULE: "rules",
+    Kind.ROLE: "roles",
+    Kind.SCOPE: "scopes of keys",
+}
+"""The kinds of units, as headings."""
+
+
+def coverage_text(coverage: Coverage) -> str:
+    """Tell how much is covered, kind by kind, and what is not, a line each, with its place."""
+    return "\n".join(_lines(coverage)) + "\n"
+
+
+def coverage_json(coverage: Coverage) -> dict[str, object]:
+    """The same as data, with every unit."""
+    return {
+        "percent": float(coverage.percent),
+        "covered": coverage.covered,
+        "total": coverage.total,
+        "kinds": {
+            kind.value: {"percent": float(part.percent), "covered": part.covered, "total": part.total}
+            for kind, part in coverage.by_kind.items()
+        },
+        "units": [_unit_json(it) for it in coverage.measured],
+    }
+
+
+def advice(unit: Unit, subject: Subject) -> str:
+    """What no case shows of a unit that is not covered, and what would show it."""
+    match unit.kind, unit.aspect:
+        case Kind.LEVEL, _:
+            return "no case would fail if nothing gave this level: state it as a `value`, or ask for what it gives"
+        case Kind.ENTITLEMENT, aspect:
+            return _entitlement_advice(aspect, subject)
+        case Kind.ROLE, Aspect.DECIDES:
+            return "no case would fail without this row: allow something that no other row allows, or state `policies`"
+        case Kind.OVERRIDE, Aspect.DECIDES:
+            return "no case would fail without it: allow something by an override alone, or state `policies`"
+        case Kind.REASON, Aspect.DECIDES:
+            return "no case would fail without it: state this `reason`"
+        case ((Kind.GUARD | Kind.RULE | Kind.SCOPE), Aspect.DECIDES):
+            return "no case would fail without it: state a decision that it alone makes, its `reason` or `policies`"
+        case Kind.REASON, _:
+            return f"no case would fail if {_which(unit)} always held: state another denial's `reason` and `policies`"
+        case _:
+            return f"no case would fail if {_which(unit)} always held: state a decision that it spares"
+
+
+def _entitlement_advice(aspect: Aspect, subject: Subject) -> str:
+    kind = subject.feature.type if subject.feature is not None else None
+    is_level = kind is FeatureType.CUSTOM
+    match aspect:
+        case Aspect.LIMIT if is_level:
+            return "no case would fail if the level were one lower: ask for this level, or state `value`"
+        case Aspect.LIMIT:
+            return "no case would fail if it were one unit less: ask for exactly the limit, or state `value`"
+        case Aspect.BEYOND if is_level:
+            return "no case would fail if the level were one higher: ask for the next level, or state `value`"
+        case Aspect.BEYOND if kind is FeatureType.SWITCH:
+            return "no case would fail if it were on: state a denial"
+        case Aspect.BEYOND:
+            return "no case would fail if it were one unit more: ask for one unit above the limit, or state `value`"
+        case Aspect.UNLIMITED:
+            return "no case would fail if it were a number: ask for more than anything else gives, or state `value`"
+        case _:
+            return "no case would fail if it were not there: allow something that it alone gives, or state `value`"
+
+
+def _which(unit: Unit) -> str:
+    return "its condition" if not unit.clause else f"its condition number {unit.clause + 1}"
+
+
+def aspect_name(unit: Unit) -> str:
+    """The aspect of a unit, short: `limit`, `condition 2`."""
+    return f"{unit.aspect} {unit.clause + 1}" if unit.clause else unit.aspect
+
+
+def place_name(place: Place | None, file: str) -> str:
+    """`catalog.yaml:12:5`; the file alone where no more is known, `shipped` where there is none."""
+    return ":".join(map(str, place)) if place else file or "shipped"
+
+
+def case_name(measured: Measured) -> str:
+    """The case that covered a unit, or that came nearest: `catalog_test.yaml:31: ada · movies`."""
+    case = measured.case
+    return "" if case is None else f"{case.place[0]}:{case.place[1]}: {case.name}"
+
+
+def _lines(coverage: Coverage) -> Iterator[str]:
+    yield f"coverage: {coverage.percent} % ({coverage.covered:,} of {coverage.total:,})"
+    kinds = coverage.by_kind
+    width = max((len(KINDS[kind]) for kind in kinds), default=0)
+    for kind, part in kinds.items():
+        yield f"  {KINDS[kind]:{width}}  {part.percent:>6} %  ({part.covered:,} of {part.total:,})"
+    if coverage.missing:
+        yield "not covered:"
+    for it in coverage.missing:
+        says = f" ({it.subject.says})" if it.subject.says else ""
+        yield (
+            f"  {place_name(it.subject.place, it.subject.file)}: "
+            f"{it.unit.id}{says}, {aspect_name(it.unit)}: {advice(it.unit, it.subject)}"
+        )
+        if it.mark is Mark.REACHED:
+            yield f"    nearest: {case_name(it)}"
+
+
+def _unit_json(measured: Measured) -> dict[str, object]:
+    unit, subject = measured.unit, measured.subject
+    found: dict[str, object] = {"kind": unit.kind.value, "id": unit.id, "aspect": unit.aspect.value}
+    if unit.aspect is Aspect.CONDITION:
+        found["condition"] = unit.clause + 1
+    if subject.says:
+        found["says"] = subject.says
+    if subject.file:
+        found["file"] = subject.file
+    if subject.place:
+        found["line"], found["column"] = subject.place[1:]
+    found["mark"] = measured.mark.value
+    if measured.case is not None:
+        found["case"] = {
+            "name": measured.case.name,
+            "file": measured.case.place[0],
+            "line": measured.case.place[1],
+        }
+    if measured.mark is not Mark.COVERED:
+        found["advice"] = advice(unit, subject)
+    return found
