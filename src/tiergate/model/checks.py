@@ -97,7 +97,10 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer. `start` to `until` is how long it may be repeated; `volatile` forbids that altogether."""
+    """The answer. `start` to `until` is how long it may be repeated; `volatile` forbids that altogether.
+
+    `usage`: what was metered, where the feature is, in units: of the subject, of its user, of everybody.
+    """
 
     allowed: bool
     reason: Reason
@@ -113,3 +116,4 @@ class Decision(msgspec.Struct, frozen=True):
     volatile: bool = False
     stale: bool = False
     errors: tuple[str, ...] = ()
+    usage: tuple[int, int, int] | None = None

@@ -153,5 +153,5 @@ class _Batch:
             for place, answer in enumerate(self._answers):
                 if answer is not None and answer.logged:
                     identity = b"%b.%d" % (decision_id, place)
-                    log.offer((identity, self._now, answer.check, answer.body, context, share))
+                    log.offer((identity, self._now, answer.check, answer.body, context, share, answer.basis))
         return Reply(200, body, decision_id)

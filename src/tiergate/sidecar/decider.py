@@ -17,6 +17,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -25,21 +26,23 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from tiergate.engine import decision_json
+from tiergate import __version__
+from tiergate.engine import UsageKnown, decision_json
+from tiergate.engine.basis import Basis, UsageGiven, as_given, basis_json, once_stale
 from tiergate.engine.requests import locate, read_check
-from tiergate.errors import CheckError, RequestError, TiergateError, UnknownFeatureError
+from tiergate.errors import CheckError, OperatorError, RequestError, TiergateError, UnknownFeatureError
 from tiergate.model import Check, Subject
 from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply, problem_reply
-from tiergate.sidecar.staleness import NONE_CHOSEN, choose, once_stale
+from tiergate.sidecar.staleness import NONE_CHOSEN, choose
 from tiergate.sidecar.suggestions import Suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.model import Decision, Instant
+    from tiergate.model import Decision, Instant, SubjectRecord
     from tiergate.sidecar.decisionlog import DecisionLog
     from tiergate.sidecar.editions import Edition
     from tiergate.sidecar.metrics import Metrics, ReasonTally
@@ -78,10 +81,10 @@ class Ensures(Protocol):
 class Answer:
     """A decision as its JSON, that may be given again within `[start, until)` unless its edition is outdated.
 
-    `check` is the JSON that asked; `tally` counts it; `logged` says whether the decision log wants it.
+    `check` is the JSON that asked; `tally` counts it; `logged` says whether the decision log wants it, with `basis`.
     """
 
-    __slots__ = ("body", "check", "edition", "logged", "start", "tally", "until", "weight")
+    __slots__ = ("basis", "body", "check", "edition", "logged", "start", "tally", "until", "weight")
 
     def __init__(
         self,
@@ -90,16 +93,16 @@ class Answer:
         holds: tuple[Instant, Instant],
         edition: Edition,
         tally: ReasonTally,
-        *,
-        logged: bool,
+        basis: bytes | None,
     ) -> None:
         self.check = check
         self.body = body
         self.start, self.until = holds
         self.edition = edition
         self.tally = tally
-        self.logged = logged
-        self.weight = SLOT + len(check) + len(body) + 200 + edition.charge()
+        self.logged = basis is not None
+        self.basis = basis or b""
+        self.weight = SLOT + len(check) + len(body) + len(self.basis) + 200 + edition.charge()
 
 
 class Decider:
@@ -178,7 +181,7 @@ class Decider:
         self._durations.add(elapsed)
         self.metrics.count_request("check", 200)
         if answer.logged and self.log is not None:
-            self.log.offer((decision_id, now, body, answer.body, context, elapsed))
+            self.log.offer((decision_id, now, body, answer.body, context, elapsed, answer.basis))
         return Reply(200, answer.body, decision_id, answer=answer if repeated else None)
 
     def check_at_once(self, body: bytes, context: Context) -> Reply | None:
@@ -248,18 +251,14 @@ class Decider:
         if check.feature not in generation.engine.index.features:
             raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
         edition = self.state.editions.of(check.subject)
-        if self.holds(check.subject):
-            decision = generation.engine.decide(check, now)
-        else:
-            decision = _not_fetched(generation.engine.unknown(check, now))
-        stale_at = self.state.stale_at
-        start, until = decision.start, decision.until
+        held = self.holds(check.subject)
+        engine = generation.engine
+        decision = engine.decide(check, now) if held else _not_fetched(engine.unknown(check, now))
+        stale_at, denied = self.state.stale_at, check.feature in self._denied_once_stale.features
+        start, until = decision.start, min(decision.until, stale_at)
         if now >= stale_at:
-            start = max(start, stale_at)
-            decision = self.once_stale(decision)
-        elif stale_at < until:
-            until = stale_at
-            decision = msgspec.structs.replace(decision, until=until)
+            start, until = max(start, stale_at), decision.until
+        decision = as_given(decision, now, stale_at, stale_deny=denied)
         if decision.errors:
             self._say(decision, now)
         answer = Answer(
@@ -268,7 +267,7 @@ class Decider:
             (start, until),
             edition,
             self.metrics.reasons[decision.reason],
-            logged=self.log is not None and self.log.rules.want(decision),
+            self._basis(generation, check, decision, now, held=held),
         )
         if not decision.volatile and generation is self.state.current:
             self.answers.put(body, answer)
@@ -287,7 +286,7 @@ class Decider:
 
     def once_stale(self, decision: Decision) -> Decision:
         """A decision as it is given once the data is stale."""
-        return once_stale(decision, self._denied_once_stale)
+        return once_stale(decision, denied=decision.feature in self._denied_once_stale.features)
 
     def located(self, error: TiergateError, check: bytes, at: str = "") -> TiergateError:
         """Point to the field of the request that an error of the engine names."""
@@ -301,6 +300,31 @@ class Decider:
         self.metrics.count_request(endpoint, reply.status)
         self.metrics.count_problem(reply.slug or "")
         return reply
+
+    def _basis(
+        self, generation: Generation, check: Check, decision: Decision, now: Instant, *, held: bool
+    ) -> bytes | None:
+        """The basis of a decision as the log has it; none where the log does not want the decision."""
+        if self.log is None or not self.log.rules.want(decision):
+            return None
+        rules, followed, stale_at = self.log.rules, self.state.followed, self.state.stale_at
+        index = generation.engine.index.features
+        record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
+        if rules.wants_records:
+            with contextlib.suppress(OperatorError, msgspec.MsgspecError):  # its decision says so, among the errors
+                record = generation.engine.record_of(check.subject)
+        basis = Basis(
+            store="" if followed is None else followed.store,
+            position=None if followed is None else followed.position,
+            version=__version__,
+            stale_at=Basis.stale_text(stale_at),
+            stale_deny=now >= stale_at and check.feature in self._denied_once_stale.features,
+            fetched=held,
+            usage=None if decision.usage is None else UsageGiven.of(UsageKnown(*decision.usage), index[check.feature]),
+            errors=() if rules.masks else decision.errors,
+            record=record,
+        )
+        return basis_json(basis)
 
     def _say(self, decision: Decision, now: Instant) -> None:
         """Log what went wrong in deciding, each error once a minute."""

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionLog", "LogRules", "Mask", "Record"]
 
-Record = tuple[bytes, Instant, bytes, bytes, Context, int]
-"""Decision id, instant, the check's JSON, the decision's JSON, the request's context, and how long it took in ns."""
+Record = tuple[bytes, Instant, bytes, bytes, Context, int, bytes]
+"""Decision id, instant, the JSON of check and decision, the request's context, how long it took in ns, the basis."""
 
 _logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class LogRules:
     """What is logged: a share of the decisions, those with these outcomes, of these features (none: of all).
 
     `sample` is between 0 and 1. `key` makes the hashes of masked names; without one they cannot be compared with
-    those of another process.
+    those of another process. `records`: a line holds the subject's record too, unless subjects are masked.
     """
 
     sample: float = 1.0
@@ -66,6 +66,17 @@ class LogRules:
     subject: Mask = Mask.KEEP
     user: Mask = Mask.KEEP
     key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    records: bool = False
+
+    @property
+    def wants_records(self) -> bool:
+        """Whether a line holds the subject's record, which says who it is."""
+        return self.records and self.subject is Mask.KEEP
+
+    @property
+    def masks(self) -> bool:
+        """Whether any name is not written as it is."""
+        return (self.subject, self.user) != (Mask.KEEP, Mask.KEEP)
 
     def want(self, decision: Decision) -> bool:
         """Say whether decisions like this are logged, sampling apart."""
@@ -222,20 +233,20 @@ class _Lines:
 
     def __init__(self, rules: LogRules) -> None:
         self._rules = rules
-        self._masked = (rules.subject, rules.user) != (Mask.KEEP, Mask.KEEP)
+        self._masked = rules.masks
         self._second = -1
         self._second_text = ""
 
     def line(self, record: Record) -> bytes:
         """One record as a line."""
-        decision_id, now, check, decision, context, nanoseconds = record
+        decision_id, now, check, decision, context, nanoseconds, basis = record
         if self._masked:
             check, decision = self._mask_check(check), self._mask_decision(decision)
         elif b"\n" in check or b"\r" in check:
             check = msgspec.json.format(check, indent=0)
         parts = [
-            b'{"id":"%s","time":"%s","request":%s,"decision":%s,"duration_us":%d.%d'
-            % (decision_id, self._time(now), check, decision, nanoseconds // 1000, nanoseconds // 100 % 10)
+            b'{"id":"%s","time":"%s","request":%s,"decision":%s,"basis":%s,"duration_us":%d.%d'
+            % (decision_id, self._time(now), check, decision, basis, nanoseconds // 1000, nanoseconds // 100 % 10)
         ]
         for name, value in zip(Context._fields, context, strict=True):
             if value is not None:

@@ -121,7 +121,7 @@ class QuickPath:
         elapsed = time.perf_counter_ns() - begun
         self._durations.add(elapsed)
         if answer.logged and self._log is not None:
-            self._log.offer((decision_id, now, answer.check, answer.body, NO_CONTEXT, elapsed))
+            self._log.offer((decision_id, now, answer.check, answer.body, NO_CONTEXT, elapsed, answer.basis))
         return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", answer.body))
 
     def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:

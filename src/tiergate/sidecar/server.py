@@ -268,6 +268,7 @@ def _open_decision_log(settings: Settings, opened: ExitStack) -> DecisionLog | N
         key=os.urandom(32)
         if settings.decision_log_key_file is None
         else _read_secret(settings.decision_log_key_file, "decision-log-key-file")[:_LONGEST_KEY],
+        records=settings.decision_log_record,
     )
     log = DecisionLog(settings.decision_log, rules, capacity=settings.decision_log_queue)
     try:

@@ -47,6 +47,8 @@ def _fit(settings: Settings) -> None:
         raise SettingsError("uds-group", "needs `uds`")
     if settings.port and settings.port == settings.probe_port:
         raise SettingsError("probe-port", f"{settings.probe_port} is the port of the API already")
+    if settings.decision_log_record and settings.decision_log_subject != "keep":
+        raise SettingsError("decision-log-record", "a record says who it is of: it needs `decision-log-subject` `keep`")
 
 
 def _fit_files(settings: Settings) -> None:

@@ -244,6 +244,14 @@ class Settings:
     decision_log_user: Annotated[str, Row(_DECISION_LOG, choice("keep", "hash", "drop"), "The same for users.")] = (
         "keep"
     )
+    decision_log_record: Annotated[
+        bool,
+        Row(
+            _DECISION_LOG,
+            BOOLEAN,
+            "Write the subject's record into each line too, so that a decision can be replayed without its history.",
+        ),
+    ] = False
     decision_log_key_file: Annotated[
         Path | None,
         Row(

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from tiergate.model import FOREVER, Decision, Reason
-from tiergate.model.checks import PRECEDENCE
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tiergate.model import Feature
 
-__all__ = ["NONE_CHOSEN", "Chosen", "choose", "once_stale"]
+__all__ = ["NONE_CHOSEN", "Chosen", "choose"]
 
 EVERY = "*"
 TAG = "tag:"
@@ -50,16 +45,3 @@ def choose(words: Iterable[str], features: Mapping[str, Feature]) -> Chosen:
             unknown.append(word)
         chosen.update(found)
     return Chosen(frozenset(chosen), tuple(unknown))
-
-
-def once_stale(decision: Decision, chosen: Chosen) -> Decision:
-    """A decision as it is given once the data is stale: it says so, and is a denial where its feature was chosen.
-
-    The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
-    stands is not for time to say.
-    """
-    if decision.feature in chosen.features and PRECEDENCE[decision.reason] > PRECEDENCE[Reason.STALE_DATA]:
-        return msgspec.structs.replace(
-            decision, allowed=False, reason=Reason.STALE_DATA, policies=(), until=FOREVER, stale=True
-        )
-    return msgspec.structs.replace(decision, stale=True)

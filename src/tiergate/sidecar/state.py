@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Engine
 
-__all__ = ["SYNC", "Generation", "SourceReport", "State", "StatusReport"]
+__all__ = ["SYNC", "Followed", "Generation", "SourceReport", "State", "StatusReport"]
 
 SYNC = "sync"
 """The mode of a sidecar that follows a control plane."""
@@ -49,6 +49,13 @@ class Generation:
     publication: int
     revision: str
     loaded_at: Instant
+
+
+class Followed(NamedTuple):
+    """The store that is followed, and the last entry of its feed that decisions rest on."""
+
+    store: str
+    position: int
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,17 +108,19 @@ def _no_report() -> StatusReport:
 class State:
     """The generation in force, the clock, and whether the process is going down.
 
-    `editions` are those of the subjects that answers rest on. `clock` gives UTC milliseconds. `report` is asked at each
-    `/status` and each scrape of the metrics, so it must be cheap. `draining` says that a shutdown has begun: set it
-    with `drain()`.
+    `editions` are those of the subjects that answers rest on. `followed` is how far a feed is in force, none with
+    files: whoever follows sets it in the turn from which on decisions rest on it. `clock` gives UTC milliseconds.
+    `report` is asked at each `/status` and each scrape of the metrics, so it must be cheap. `draining` says that a
+    shutdown has begun: set it with `drain()`.
     """
 
-    __slots__ = ("_current", "_draining", "_stale_at", "_subscribers", "clock", "editions", "report")
+    __slots__ = ("_current", "_draining", "_stale_at", "_subscribers", "clock", "editions", "followed", "report")
 
     def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
         self.clock = clock
         self.report = report
         self.editions = Editions()
+        self.followed: Followed | None = None
         self._current: Generation | None = None
         self._stale_at: Instant = FOREVER
         self._draining = False

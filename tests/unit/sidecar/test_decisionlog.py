@@ -28,7 +28,7 @@ def logged(path: Path, log: DecisionLog) -> list[dict[str, Any]]:
 
 def record(check: bytes = CHECK, decision: bytes = b'{"allowed":true}', context: Context = NO_CONTEXT) -> Any:  # noqa: ANN401
     """A record as a decider offers it."""
-    return b"d1", NOW + 7, check, decision, context, 123_456
+    return b"d1", NOW + 7, check, decision, context, 123_456, b'{"position":7}'
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def test_a_record_tells_the_check_the_decision_and_where_in_a_trace_it_was(path:
         "time": format_instant(NOW + 7),
         "request": {"subject": "acme", "feature": "movies", "amount": 1.0},
         "decision": {"allowed": True},
+        "basis": {"position": 7},
         "duration_us": 123.4,
         "request_id": "r1",
         "traceparent": TRACE.decode(),

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from tiergate.bundle import Cursor, Trust
 from tiergate.errors import OperatorError, Refusal, ReplicaError, SyncError, TrustError
 from tiergate.sidecar.retirement import free
-from tiergate.sidecar.state import Generation
+from tiergate.sidecar.state import Followed, Generation
 from tiergate.sidecar.sync.bootstrap import bootstrap
 from tiergate.sidecar.sync.folder import Floor, SyncFolder
 from tiergate.sidecar.sync.holding import Holding, Opened
@@ -260,6 +260,7 @@ class Sync:
             if self.on_demand is not None:
                 self.on_demand.begin(await candidate.work(candidate.writer.holders))
             before, self._held, self._candidate = self._held, candidate, None
+            self._reach(candidate)
             if opened is not None:
                 self._install(opened)
         self._state.expect_stale(self._stale_at(candidate.cursor))
@@ -357,9 +358,15 @@ class Sync:
         """Answer by what was committed, from this turn of the event loop on."""
         holding.replica.renew()
         if holding is self._held:
+            self._reach(holding)
             self.forget(changed)
             if self.on_demand is not None:
                 self.on_demand.followed(changes)
+
+    def _reach(self, holding: Holding) -> None:
+        """Say how far what can be read goes: what is committed, in the turn in which it is first read."""
+        kept = holding.writer.kept
+        self._state.followed = Followed(kept.store, kept.cursor.position)
 
     def _concerned(self, changes: Sequence[SubjectChange]) -> Sequence[SubjectChange]:
         return changes if self.on_demand is None else self.on_demand.follow(changes)

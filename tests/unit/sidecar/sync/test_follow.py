@@ -75,6 +75,42 @@ def test_a_publication_is_in_force_at_once(follow: Follow, simulator: Simulator)
     run(scenario)
 
 
+def test_the_position_that_is_said_is_the_one_that_is_read(follow: Follow, simulator: Simulator) -> None:
+    """In every turn of the event loop, though what is committed runs ahead of what can be read."""
+
+    async def scenario() -> None:
+        limits = {4: 50}
+        seen: set[int] = set()
+
+        async def look() -> None:
+            while True:
+                followed = sidecar.state.followed
+                assert followed is not None
+                assert followed.store == simulator.feed.store
+                assert sidecar.limit("acme") == limits[followed.position]
+                seen.add(followed.position)
+                await asyncio.sleep(0)
+
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            looking = asyncio.create_task(look())
+            for plan, limit in (("silver", 30), ("gold", 50)) * 5:
+                position = simulator.feed.latest + 1
+                limits[position] = limit
+                await sidecar.at(simulator.put("acme", plan))
+            position = simulator.feed.latest + 1
+            limits[position] = 20
+            simulator.publish(files(BETTER))
+            await sidecar.at(position)
+            await asyncio.sleep(0)
+            looking.cancel()
+            await asyncio.wait([looking])
+            assert looking.cancelled()
+            assert seen == limits.keys()
+
+    run(scenario)
+
+
 def test_a_rollback_is_a_publication_like_any_other(follow: Follow, simulator: Simulator) -> None:
     """The bundle before is still kept, and not fetched again."""
 
