@@ -28,6 +28,7 @@ from tiergate.cli import (
     version,
 )
 from tiergate.cli import compile as compile_command
+from tiergate.cli import test as test_command
 from tiergate.cli.reports import report
 from tiergate.cli.terminal import let_go
 
@@ -47,6 +48,7 @@ app = typer.Typer(
 for command in (
     compile_command,
     lint,
+    test_command,
     sidecar,
     control_plane,
     check,

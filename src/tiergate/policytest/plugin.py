@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tiergate_catalog", "files or folders of the catalog that Tiergate's fixtures use", "paths", [])
     parser.addini("tiergate_subjects", "files or folders of the subjects that Tiergate's fixtures use", "paths", [])
     parser.addini("tiergate_rules", "the folder of rules that Tiergate's fixtures use", "paths", [])
-    parser.addini("tiergate_test_files", "patterns of files of entitlement tests", "args", ["*_test.yaml"])
+    parser.addini("tiergate_test_files", "patterns of files of entitlement tests", "args", ["*_test.yaml", "*_test.yml"])
 
 
 def pytest_configure(config: pytest.Config) -> None:

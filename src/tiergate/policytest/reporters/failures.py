@@ -8,12 +8,12 @@ from tiergate.model import Decision
 from tiergate.policytest.results import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from tiergate.policytest.results import CaseResult
+    from tiergate.policytest.results import CaseResult, Mismatch
     from tiergate.policytest.suites import Place
 
-__all__ = ["Line", "failure_lines", "place_text", "singular_or_plural"]
+__all__ = ["Line", "difference_lines", "failure_lines", "place_text", "singular_or_plural"]
 
 UNSTATED_NOTE = "no row of `expected` speaks of this case, so it is expected to be denied"
 
@@ -32,17 +32,29 @@ def failure_lines(result: CaseResult) -> Iterator[Line]:
     """
     if result.status not in {Status.FAILED, Status.ERROR}:
         return
-    if result.mismatches:
-        yield Line("expected  " + ", ".join(f"{one.field} {one.expected}" for one in result.mismatches), "green")
-        actual = ", ".join(f"{one.field} {one.actual}" for one in result.mismatches)
-        yield Line(f"actual    {actual}{_reason(result)}", "red")
     word = "problem" if result.status is Status.ERROR else "why"
-    for line in (part for sentence in result.why for part in sentence.splitlines()):
-        yield Line(f"{word:8}  {line}".rstrip())
-        word = ""
+    yield from difference_lines(result.mismatches, result.why, result.actual, word)
     if not result.case.stated and result.status is Status.FAILED:
         yield Line(f"note      {UNSTATED_NOTE}")
     yield Line(f"at        {place_text(result.case.place)}", "cyan")
+
+
+def difference_lines(
+    mismatches: Sequence[Mismatch], why: Sequence[str], actual: object, word: str = "why"
+) -> Iterator[Line]:
+    """What was expected, what came of it, and why: sentences that follow `word`.
+
+    Of a decision, `actual` says its reason too, where that is none of the mismatches.
+    """
+    if mismatches:
+        yield Line("expected  " + ", ".join(f"{one.field} {one.expected}" for one in mismatches), "green")
+        said = ", ".join(f"{one.field} {one.actual}" for one in mismatches)
+        if isinstance(actual, Decision) and all(one.field != "reason" for one in mismatches):
+            said += f" ({actual.reason.value})"
+        yield Line(f"actual    {said}", "red")
+    for line in (part for sentence in why for part in sentence.splitlines()):
+        yield Line(f"{word:8}  {line}".rstrip())
+        word = ""
 
 
 def place_text(place: Place) -> str:
@@ -53,10 +65,3 @@ def place_text(place: Place) -> str:
 def singular_or_plural(number: int, what: str) -> str:
     """`1 case`, `12 cases`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _reason(result: CaseResult) -> str:
-    """The reason of a decision, where it is not said already."""
-    if not isinstance(result.actual, Decision) or any(one.field == "reason" for one in result.mismatches):
-        return ""
-    return f" ({result.actual.reason.value})"

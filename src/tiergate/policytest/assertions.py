@@ -1,0 +1,193 @@
+"""`assert_decision`: ask an engine or a sidecar in one line, and say what differs from what was expected.
+
+The words are those of a test file: a request says `amount`, `used`, `user_used`, `value`, `level`; an expectation
+`allowed`, `reason`, `value`, `remaining`, `sources`, `policies`, `valid_until`. Compares as test files are compared.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
+
+import msgspec
+
+from tiergate.engine import Answer, Engine, explain, sentences
+from tiergate.model import FOREVER, Check, Decision, FeatureType, Reason, Subject, parse_instant
+from tiergate.policytest.comparison import compare_decision
+from tiergate.policytest.reporters.failures import difference_lines
+from tiergate.policytest.suites import Expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tiergate.model import Instant, Number
+    from tiergate.policytest.results import Mismatch
+
+__all__ = ["Asks", "Stated", "assert_decision"]
+
+_REQUEST: Final = frozenset({"amount", "used", "user_used", "value", "level"})
+_MILLISECONDS: Final = 1000
+
+
+class Stated(TypedDict, total=False):
+    """What is expected of a decision; what is left out may be anything.
+
+    `value`: a number, a label, true, false, the text `unlimited`, or `None` for nothing. `sources` and `policies` are
+    compared as sets. `valid_until`: `None` is that the answer never changes by itself.
+    """
+
+    allowed: bool
+    reason: str
+    value: bool | float | Number | str | None
+    remaining: float | Number
+    sources: Iterable[str]
+    policies: Iterable[str]
+    valid_until: str | datetime | Instant | None
+
+
+class Asks(Protocol):
+    """A client of a sidecar, such as `tiergate.client.Sidecar`."""
+
+    def ask(self, check: Check) -> bytes:
+        """Ask a check; give the answer's JSON."""
+        ...
+
+
+def assert_decision(
+    decider: Engine | Asks,
+    subject: str | Subject,
+    feature: str,
+    request: Mapping[str, object] | None = None,
+    *,
+    now: str | datetime | Instant | None = None,
+    **stated: Unpack[Stated],
+) -> Decision:
+    """Ask whether a subject may use a feature, and fail unless the decision is as stated. Gives the decision.
+
+    `decider`: an engine, or a sidecar's client. `subject`: a customer's id will do. `request`: the fields of the check.
+    `now`: an engine decides as of it (an instant as text or as UTC milliseconds, or a `datetime` with a time zone);
+    without it, and always on a sidecar, the clock's. `stated`: see `Stated`; at least one of `allowed` and `reason`.
+
+    Raises:
+        AssertionError: the decision is not as stated; the message says what was expected, what came, and why.
+        TypeError: an expectation has no such name.
+        ValueError: the call states nothing, contradicts itself, or names a field that no check has.
+        UnknownFeatureError, CheckError: the check is wrong.
+        SidecarUnreachableError, RequestError: the sidecar did not decide.
+    """
+    __tracebackhide__ = True
+    expected = _expectation(stated)
+    check = _check(subject, feature, request or {})
+    if isinstance(decider, Engine):
+        at = _instant(now)
+        decision = decider.decide(check, at)
+    elif now is not None:
+        raise ValueError("a running sidecar decides by its own clock: `now` is for an engine")
+    else:
+        decision = _read(decider.ask(check))
+    mismatches = compare_decision(expected, decision)
+    if mismatches:
+        why = _why(decider, check, at) if isinstance(decider, Engine) else _basis(decision)
+        raise AssertionError(_message(check, request or {}, mismatches, decision, why))
+    return decision
+
+
+def _check(subject: str | Subject, feature: str, request: Mapping[str, object]) -> Check:
+    unknown = sorted(request.keys() - _REQUEST)
+    if unknown:
+        known = ", ".join(f"`{name}`" for name in sorted(_REQUEST))
+        raise ValueError(f"a check has no field `{unknown[0]}`: a request may say {known}")
+    fields: dict[str, Any] = {name: _exact(value) for name, value in request.items()}
+    return Check(Subject(subject) if isinstance(subject, str) else subject, feature, **fields)
+
+
+def _expectation(stated: Stated) -> Expectation:
+    unknown = sorted(stated.keys() - Stated.__annotations__.keys())
+    if unknown:
+        known = ", ".join(f"`{name}`" for name in Stated.__annotations__)
+        raise TypeError(f"an expectation has no `{unknown[0]}`: it may state {known}")
+    if "allowed" not in stated and "reason" not in stated:
+        raise ValueError("state `allowed` or `reason`")
+    said: dict[str, Any] = {}
+    if "reason" in stated:
+        said["reason"] = Reason(stated["reason"])
+    said["allowed"] = stated.get("allowed", said.get("reason") is Reason.GRANTED)
+    if "reason" in said and said["allowed"] is not (said["reason"] is Reason.GRANTED):
+        raise ValueError(f"`{said['reason']}` is not the reason of a decision whose `allowed` is {said['allowed']}")
+    if "value" in stated:
+        said |= {"has_value": True, "value": _exact(stated["value"])}
+    if "remaining" in stated:
+        said["remaining"] = _exact(stated["remaining"])
+    if "sources" in stated:
+        said["sources"] = _names("sources", stated["sources"])
+    if "policies" in stated:
+        said["policies"] = _names("policies", stated["policies"])
+    if "valid_until" in stated:
+        until = stated["valid_until"]
+        said["valid_until"] = FOREVER if until is None else _instant(until)
+    return Expectation(**said)
+
+
+def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ValueError(f"`{what}` is a list of names, not one text")
+    return tuple(names)
+
+
+def _exact(value: object) -> object:
+    """A number as it was written: a `float` by the digits that it is shown with."""
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _instant(moment: str | datetime | Instant | None) -> Instant:
+    if moment is None:
+        return time.time_ns() // 1_000_000
+    if isinstance(moment, str):
+        return parse_instant(moment)
+    if not isinstance(moment, datetime):
+        return moment
+    if moment.tzinfo is None:
+        raise ValueError(f"`{moment.isoformat()}` has no time zone")
+    since = moment.astimezone(UTC) - datetime.fromtimestamp(0, UTC)
+    return (since.days * 86_400 + since.seconds) * _MILLISECONDS + since.microseconds // 1000
+
+
+def _read(body: bytes) -> Decision:
+    """A sidecar's answer as the decision that it was. How long it may be repeated, and errors, it does not say."""
+    answer = msgspec.json.decode(body, type=Answer)
+    return Decision(
+        allowed=answer.allowed,
+        reason=Reason(answer.reason),
+        feature=answer.feature,
+        type=FeatureType(answer.type),
+        entitlement=answer.entitlement,
+        sources=answer.sources,
+        policies=answer.policies,
+        publication=answer.publication,
+        revision=answer.revision,
+        start=0,
+        until=parse_instant(answer.valid_until) if isinstance(answer.valid_until, str) else FOREVER,
+        stale=answer.stale,
+    )
+
+
+def _why(engine: Engine, check: Check, now: Instant) -> tuple[str, ...]:
+    feature = engine.index.features[check.feature]
+    return sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
+
+
+def _basis(decision: Decision) -> tuple[str, ...]:
+    """What a sidecar says of how it decided."""
+    policies = ", ".join(decision.policies) or "no policy"
+    return (f"decided by {policies}, at publication {decision.publication}",)
+
+
+def _message(
+    check: Check, request: Mapping[str, object], mismatches: Sequence[Mismatch], decision: Decision, why: Sequence[str]
+) -> str:
+    asked = ", ".join(f"{name} {value}" for name, value in request.items())
+    whom = check.subject.id + (f" ({check.subject.user})" if check.subject.user else "")
+    head = " · ".join(part for part in (whom, check.feature, asked) if part) + " is not decided as expected"
+    return "\n".join([head, *(line.text for line in difference_lines(mismatches, why, decision))])
