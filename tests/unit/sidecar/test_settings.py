@@ -246,6 +246,6 @@ def test_what_only_sync_can_use_is_refused_with_files(setting: str, value: str) 
 @pytest.mark.parametrize("mask", ["hash", "drop"])
 def test_records_are_not_logged_where_subjects_are_masked(mask: str) -> None:
     """A record says who it is of; users are in none."""
-    with pytest.raises(SettingsError, match="`decision-log-record`: .*`decision-log-subject`"):
+    with pytest.raises(SettingsError, match=r"`decision-log-record`: .*`decision-log-subject`"):
         resolve({**SOURCES, "decision-log-record": True, "decision-log-subject": mask}, {})
     assert resolve({**SOURCES, "decision-log-record": True, "decision-log-user": mask}, {}).decision_log_record
