@@ -19,6 +19,7 @@ from tiergate.catalog.bodies import (
     read_suspension_body,
 )
 from tiergate.catalog.bounds import Bounds
+from tiergate.catalog.consistency import Consistency
 from tiergate.catalog.edits import Use, deletion_refusals, draft_refusals, feature_refusals, status_refusals
 from tiergate.catalog.export import (
     audience_data,
@@ -38,12 +39,15 @@ from tiergate.catalog.export import (
     suspension_data,
     value_data,
 )
+from tiergate.catalog.fields import Fields
 from tiergate.catalog.lint import lint
-from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts
+from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts, read_catalog
 from tiergate.catalog.order import ordered
 from tiergate.catalog.pointers import escape_pointer
 from tiergate.catalog.positions import Positions
 from tiergate.catalog.printer import Plain, to_json_line
+from tiergate.catalog.records import Record, Records
+from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.catalog.rules import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_files import load_subjects, read_subjects
@@ -51,11 +55,17 @@ from tiergate.catalog.subjects import SubjectReader
 
 __all__ = [
     "Bounds",
+    "Consistency",
+    "Fields",
     "ItemBody",
     "LoadedCatalog",
     "Plain",
     "Positions",
+    "ProblemLog",
+    "Record",
+    "Records",
     "SubjectReader",
+    "TextReport",
     "Use",
     "audience_data",
     "catalog_schema",
@@ -80,6 +90,7 @@ __all__ = [
     "ordered",
     "override_data",
     "patched",
+    "read_catalog",
     "read_customer_body",
     "read_entitlement_body",
     "read_entitlements_body",

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tiergate.model import Number
 
@@ -61,6 +61,13 @@ class Mapping:
     def value_place(self, key: str) -> int:
         """Where the value of the key stands; `key` must be one of the mapping's."""
         return self._place(key, 1)
+
+    def only(self, keys: Collection[str]) -> Mapping:
+        """The mapping without any other keys, at their places."""
+        places = array(
+            "q", (at for key in self.entries if key in keys for at in (self._place(key, 0), self._place(key, 1)))
+        )
+        return Mapping({key: node for key, node in self.entries.items() if key in keys}, places)
 
     def _place(self, key: str, which: int) -> int:
         if not self.places:

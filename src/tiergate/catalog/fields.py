@@ -213,6 +213,15 @@ class Fields:
             return ""
         return line_of(self.entries[key], self.at(key), self._report, MAX_PROSE, prose=True) or ""
 
+    def flag(self, key: str) -> bool | None:
+        """`true` or `false`."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, bool):
+            return node
+        if node is not BROKEN:
+            self.problem(key, "wrong-type", f"must be `true` or `false`, not {describe(node)}")
+        return None
+
     def integer(self, key: str, least: int, most: int) -> int | None:
         """A whole number from `least` to `most`."""
         if key not in self.entries:
@@ -254,6 +263,15 @@ class Fields:
         near = suggestion(node, words, self._report) if isinstance(node, str) else ""
         listed = ", ".join(f"`{word}`" for word in words)
         self.problem(key, "unknown-word", f"must be one of {listed}, not {describe(node)}{near}")
+        return None
+
+    def mapping(self, key: str) -> Fields | None:
+        """The fields of a mapping whose keys are free; none where the key is missing or has something else."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, Mapping):
+            return Fields(node, self.at(key), self._report)
+        if node is not BROKEN:
+            self.problem(key, "wrong-type", f"must be a mapping, not {describe(node)}")
         return None
 
     def entries_of(self, key: str) -> Sequence[tuple[Node, int]]:

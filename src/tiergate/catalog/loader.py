@@ -22,11 +22,11 @@ from tiergate.model import Catalog, Feature, ItemKind, Ladder
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from collections.abc import Mapping as ReadOnly
-    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog", "load_catalog_texts"]
+__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog", "load_catalog_texts", "read_catalog"]
 
 CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 """The endings of catalog files in a folder."""
@@ -82,6 +82,16 @@ def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
     return loader.finish()
 
 
+def read_catalog(documents: Iterable[tuple[Node, int, TextReport] | None], log: ProblemLog) -> LoadedCatalog | None:
+    """Load one catalog from documents that were read before, which report to `log`; `None` after any problem."""
+    before = log.count
+    loader = _Loader(log)
+    for document in documents:
+        loader.read(document)
+    loaded = loader.loaded()
+    return loaded if log.count == before else None
+
+
 _Entries = list[tuple[Node, int, TextReport]]
 
 
@@ -128,9 +138,13 @@ class _Loader:
         Raises:
             CatalogError: with all problems.
         """
-        catalog = self.build()
+        loaded = self.loaded()
         self._log.raise_any(CatalogError)
-        return LoadedCatalog(catalog, self.positions, frozenset(self._unnumbered))
+        return loaded
+
+    def loaded(self) -> LoadedCatalog:
+        """Read everything that was set aside; not to be trusted after a problem."""
+        return LoadedCatalog(self.build(), self.positions, frozenset(self._unnumbered))
 
     def read(self, document: tuple[Node, int, TextReport] | None) -> None:
         """Set the features, items and ladders of a file aside; nothing of one that could not be read."""

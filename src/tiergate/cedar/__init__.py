@@ -13,6 +13,7 @@ from tiergate.cedar.evaluation import (
     PolicyGroup,
     authorize,
     authorize_caller,
+    authorize_request,
     authorize_text,
 )
 from tiergate.cedar.policies import (
@@ -46,6 +47,7 @@ __all__ = [
     "Uid",
     "authorize",
     "authorize_caller",
+    "authorize_request",
     "authorize_text",
     "builtin_schema",
     "builtin_text",

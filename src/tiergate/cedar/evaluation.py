@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from tiergate.cedar.validation import Schema
 
-__all__ = ["Base", "EntityData", "Link", "Outcome", "PolicyGroup", "authorize", "authorize_caller", "authorize_text"]
+__all__ = [
+    "Base",
+    "EntityData",
+    "Link",
+    "Outcome",
+    "PolicyGroup",
+    "authorize",
+    "authorize_caller",
+    "authorize_request",
+    "authorize_text",
+]
 
 
 class Link(NamedTuple):
@@ -150,6 +160,16 @@ def authorize_caller(
         "context": {},
     }
     return _outcome(cedarpy.is_authorized(request, group.handle, entities.handle, schema.handle), named=False)
+
+
+def authorize_request(
+    group: PolicyGroup, entities: str, schema: Schema | None, principal: str, action: str, resource: str, context: str
+) -> Outcome:
+    """Evaluate one request in Cedar's own words: UIDs as text, entities and context as JSON. Validated by a schema."""
+    request = {"principal": principal, "action": action, "resource": resource, "context": context}
+    if schema is None:
+        return _outcome(cedarpy.is_authorized(request, group.handle, entities), named=False)
+    return _outcome(cedarpy.is_authorized(request, group.handle, entities, schema.handle), named=False)
 
 
 def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> Outcome:

@@ -5,6 +5,7 @@ from tiergate.engine.caches import BoundedCache, CacheLimits
 from tiergate.engine.derivations import reason_out
 from tiergate.engine.engine import Engine, Evaluation
 from tiergate.engine.explain import Explanation, Export, PolicyText, explain, explain_evaluation
+from tiergate.engine.questions import read_question
 from tiergate.engine.reasoning import Reasoning, Standing
 from tiergate.engine.sentences import sentences, told
 from tiergate.engine.sources import NO_USAGE, BundleSource, NoUsage, SubjectSource, UsageKnown, UsageSource
@@ -30,6 +31,7 @@ __all__ = [
     "decision_json",
     "explain",
     "explain_evaluation",
+    "read_question",
     "reason_out",
     "sentences",
     "told",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiergate.cedar import Outcome
     from tiergate.engine import Evaluation
     from tiergate.model import Decision
     from tiergate.permissions import Permission
     from tiergate.policytest.suites import Case, Suite, Test
-    from tiergate.policytest.worlds import World
+    from tiergate.policytest.worlds import CatalogWorld, RolesWorld
 
 __all__ = ["CaseResult", "Mismatch", "Observer", "Report", "Status", "SuiteResult", "TestResult"]
 
@@ -47,7 +48,7 @@ class CaseResult:
     status: Status
     mismatches: tuple[Mismatch, ...] = ()
     why: tuple[str, ...] = ()
-    actual: Decision | Permission | None = None
+    actual: Decision | Permission | Outcome | None = None
     nanoseconds: int = 0
 
 
@@ -102,10 +103,10 @@ class Report:
 class Observer(Protocol):
     """Is told of every case that was decided, as it was decided: coverage is one."""
 
-    def entitlement(self, world: World, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, world: CatalogWorld, case: Case, evaluation: Evaluation) -> None:
         """A check was decided."""
         ...
 
-    def permission(self, world: World, case: Case, permission: Permission) -> None:
+    def permission(self, world: RolesWorld, case: Case, permission: Permission) -> None:
         """The table of roles was asked."""
         ...

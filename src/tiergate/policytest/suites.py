@@ -78,7 +78,8 @@ class Expectation:
 
     `value`: the number, label, true or false, or the text `unlimited`; `has_value` says whether it is stated, since
     nothing held (`null`) is a value too. `sources`: `plan/gold@3`, or `override/` and the override's id. `policies`:
-    the deciding ones. Both are compared as sets. `errors`: how many policies erred.
+    the deciding ones. Both are compared as sets, but in Cedar's own form, where those stated must be among the deciding
+    ones. `valid_until`: `FOREVER` where nothing changes by itself. `errors`: how many policies erred.
     """
 
     allowed: bool = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import LoadedCatalog
 
-__all__ = ["Build", "build", "make"]
+__all__ = ["Build", "build", "make", "make_loaded"]
 
 
 class Build(NamedTuple):
@@ -56,8 +56,20 @@ def make(catalog: Sequence[Path], rules: Path | None = None, *, previous: Mappin
     if loaded is None:
         raise CatalogError(problems)
     folder = "" if rules is None else str(rules)
-    files = compile_catalog(loaded.catalog, found, positions=loaded.positions, rules_folder=folder, previous=previous)
-    return Build(files, loaded.catalog)
+    return make_loaded(loaded, found, folder, previous=previous)
+
+
+def make_loaded(
+    loaded: LoadedCatalog, rules: Rules, rules_folder: str = "", *, previous: Mapping[str, str] | None = None
+) -> Build:
+    """Make a bundle from a catalog and rules that are loaded; `rules_folder` is where these stand, for problems.
+
+    Raises:
+        RulesError, CompileError: as `make`.
+    """
+    catalog, positions = loaded.catalog, loaded.positions
+    files = compile_catalog(catalog, rules, positions=positions, rules_folder=rules_folder, previous=previous)
+    return Build(files, catalog)
 
 
 def _load(catalog: Sequence[Path]) -> tuple[LoadedCatalog | None, list[Problem]]:

@@ -1,0 +1,153 @@
+"""The rows of `expected`: which cells of the matrix each speaks of, and what all of them together say of a cell.
+
+Rows add to each other, and must not contradict each other. INVARIANT (unstated is denied): a cell of which no row
+speaks is expected to be denied.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tiergate.catalog import Fields
+from tiergate.catalog.document import shorten
+from tiergate.model import Reason
+from tiergate.policytest.matrix import names_of
+from tiergate.policytest.suites import Expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tiergate.catalog import TextReport
+    from tiergate.policytest.matrix import Cell
+
+__all__ = ["OUTCOME_KEYS", "Stated", "read_expected", "read_outcome"]
+
+OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
+"""The keys of a row of which every case that rows speak of needs at least one."""
+
+Stated = dict[str, Any]
+"""What a row states, by the fields of `Expectation`."""
+
+
+class _Row(NamedTuple):
+    fields: Fields
+    stated: Stated
+    line: int
+
+    def at(self, key: str) -> int:
+        """Where a field is stated: `allowed` may follow from the reason, `has_value` from the value."""
+        return next((self.fields.at(one) for one in (key, "reason", "value") if one in self.fields), self.fields.place)
+
+
+def read_expected(
+    test: Fields,
+    axes: tuple[str, str, str],
+    cells: Sequence[Cell],
+    keys: frozenset[str],
+    read_row: Callable[[Fields, Sequence[Cell]], Stated],
+    report: TextReport,
+) -> dict[Cell, tuple[Expectation, int]]:
+    """Read the rows of a test: what is expected of each cell that rows speak of, and the place of the first such row.
+
+    `axes` name what the cells are made of; `read_row` reads the other `keys` of a row, given the cells it speaks of.
+    """
+    selection = _Selection(axes, cells, report)
+    rows: list[_Row] = []
+    spoken: dict[Cell, tuple[int, ...]] = {}
+    for node, place in test.entries_of("expected"):
+        fields = Fields.of(node, place, report, keys | frozenset(axes))
+        if fields is None:
+            continue
+        selected = selection.cells_of(fields)
+        stated = read_row(fields, selected)
+        for cell in selected:
+            spoken[cell] = (*spoken.get(cell, ()), len(rows))
+        rows.append(_Row(fields, stated, report.position(place)[1]))
+    merged: dict[tuple[int, ...], Expectation] = {}
+    for cell, numbers in spoken.items():
+        if numbers not in merged:
+            merged[numbers] = _merge([rows[number] for number in numbers], cell, report)
+    return {cell: (merged[numbers], rows[numbers[0]].fields.place) for cell, numbers in spoken.items()}
+
+
+def read_outcome(row: Fields) -> Stated:
+    """Read `allowed` and `reason`, which must agree."""
+    stated: Stated = {}
+    allowed, reason = row.flag("allowed"), row.choice("reason", Reason)
+    if allowed is not None:
+        stated["allowed"] = allowed
+    if reason is not None:
+        stated["reason"] = reason
+        if allowed is not None and allowed != (reason is Reason.GRANTED):
+            row.problem("reason", "contradiction", f"`{reason}` is not the reason where `allowed` is {_word(allowed)}")
+        stated["allowed"] = reason is Reason.GRANTED
+    return stated
+
+
+class _Selection:
+    """Finds the cells that a row names."""
+
+    def __init__(self, axes: tuple[str, str, str], cells: Sequence[Cell], report: TextReport) -> None:
+        self._axes = axes
+        self._cells = cells
+        self._report = report
+        self._by_name: tuple[dict[str, list[Cell]], ...] = ({}, {}, {})
+        for cell in cells:
+            for named, name in zip(self._by_name, cell, strict=True):
+                if name:
+                    named.setdefault(name, []).append(cell)
+
+    def cells_of(self, row: Fields) -> Sequence[Cell]:
+        """The cells of which a row speaks; none is a problem."""
+        before = self._report.count
+        wanted: list[frozenset[str] | None] = []
+        narrowest: Iterable[Cell] = self._cells
+        fewest = len(self._cells)
+        for axis, named in zip(self._axes, self._by_name, strict=True):
+            if axis not in row:
+                wanted.append(None)
+                continue
+            names = names_of(row.entries[axis], row.at(axis), named, axis, self._report)
+            wanted.append(frozenset(names))
+            count = sum(len(named[name]) for name in names)
+            if count <= fewest:
+                fewest = count
+                narrowest = [cell for name in names for cell in named[name]]
+        first, second, third = wanted
+        found = [
+            cell
+            for cell in narrowest
+            if (first is None or cell[0] in first)
+            and (second is None or cell[1] in second)
+            and (third is None or cell[2] in third)
+        ]
+        if not found and self._report.count == before and self._cells:
+            self._report.add(row.place, "selects-nothing", "this row speaks of no case of the test")
+        return found
+
+
+def _merge(rows: Sequence[_Row], cell: Cell, report: TextReport) -> Expectation:
+    """What rows say together; `cell` is one of which all of them speak."""
+    stated: Stated = {}
+    said_by: dict[str, _Row] = {}
+    for row in rows:
+        for key, value in row.stated.items():
+            if key not in stated:
+                stated[key] = value
+                said_by[key] = row
+            elif stated[key] != value or type(stated[key]) is not type(value):
+                message = f"the row in line {said_by[key].line} says another `{key}` of `{_shown(cell)}`"
+                report.add(row.at(key), "contradiction", message)
+                break  # what follows from it, such as another reason, is no second problem
+    if "allowed" not in stated and not any(OUTCOME_KEYS & row.fields.entries.keys() for row in rows):
+        message = f"no row says `allowed` or `reason` of `{_shown(cell)}`"
+        report.add(rows[0].fields.place, "missing-key", message)
+    return Expectation(**stated)
+
+
+def _shown(cell: Cell) -> str:
+    return shorten(" · ".join(name for name in cell if name))
+
+
+def _word(allowed: bool) -> str:  # noqa: FBT001 - it is the value
+    return f"`{str(allowed).lower()}`"

@@ -1,0 +1,195 @@
+"""Reads the tests of a suite about roles: callers × actions × resources, each cell a question to the table of roles.
+
+Pairs of an action and a type of resource that the roles' schema does not have are no cells: nobody can ask them.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog import Fields
+from tiergate.catalog.document import shorten
+from tiergate.catalog.fields import line_of, suggestion
+from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
+from tiergate.compiler.roles import role_words, roles_schema
+from tiergate.naming import ID_RULE, is_id
+from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
+from tiergate.policytest.expectations import Stated, read_expected
+from tiergate.policytest.matrix import names_of
+from tiergate.policytest.suites import UNSTATED, Case, Permitted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tiergate.catalog import TextReport
+    from tiergate.policytest.matrix import Cell
+    from tiergate.policytest.worlds import RolesWorld
+
+__all__ = ["CALLER_KEYS", "RESOURCE_KEYS", "ROLE_ROW_KEYS", "ROLE_TEST_KEYS", "ResourceType", "RoleTests", "applies"]
+
+
+class ResourceType(StrEnum):
+    """What an action can be on; the entities of `policies/roles.cedarschema`."""
+
+    FEATURE = "Feature"
+    ITEM = "Item"
+    CUSTOMER = "Customer"
+    SUBSCRIPTION = "Subscription"
+    CATALOG = "Catalog"
+    STORE = "Store"
+
+
+ROLE_TEST_KEYS: Final = frozenset({"callers", "actions", "resources"})
+"""The keys of a test about roles beside those of every test; the first and the last are of its suite too."""
+
+CALLER_KEYS: Final = frozenset({"id", "roles", "kind", "actions", "customers"})
+"""What may be said of a caller."""
+
+RESOURCE_KEYS: Final = frozenset({"type", "id", "customer"})
+"""What may be said of a resource."""
+
+ROLE_ROW_KEYS: Final = frozenset({"allowed", "policies", "errors"})
+"""What a row may state."""
+
+_AXES: Final = ("caller", "action", "resource")
+_ACTIONS: Final = frozenset(action.value for action in Action)
+_MOST_ERRORS: Final = 1_000_000
+_DEFAULT_IDS: Final = {ResourceType.CATALOG: "catalog", ResourceType.STORE: "store"}
+_OF_SOMEBODY: Final = frozenset({ResourceType.ITEM, ResourceType.CUSTOMER, ResourceType.SUBSCRIPTION})
+
+
+@cache
+def applies(action: Action, type_: ResourceType) -> bool:
+    """Say whether the roles' schema has an action on a type of resource."""
+    schema = roles_schema()
+    attrs = {"customer": "x"} if type_ is ResourceType.CUSTOMER else {}
+    entities = [
+        {"uid": {"type": "Caller", "id": "x"}, "attrs": {"kind": CallerKind.KEY}, "parents": []},
+        {"uid": {"type": type_, "id": "x"}, "attrs": attrs, "parents": []},
+    ]
+    known = Base("[]", schema).with_entities(json.dumps(entities))
+    return not authorize_caller(PolicyGroup.of([]), known, schema, "x", action, Uid(type_, "x")).errors
+
+
+class RoleTests:
+    """Reads the tests of one suite."""
+
+    def __init__(self, world: RolesWorld, suite: Fields, report: TextReport) -> None:
+        """Read the callers and the resources of a suite."""
+        self._roles = world.roles
+        self._report = report
+        self._callers = self._read_callers(suite)
+        self._resources = self._read_resources(suite)
+        texts = (world.roles.text, builtin_text("scopes"))
+        self._policies = frozenset(policy.id for text in texts for policy in parse_policies(text))
+
+    def cases(self, test: Fields) -> list[Case]:
+        """Read the cases of a test."""
+        callers = self._names(test, "callers", self._callers)
+        actions = self._names(test, "actions", _ACTIONS)
+        resources = self._names(test, "resources", self._resources)
+        cells = [
+            (caller, action, resource)
+            for caller in callers
+            for action in actions
+            for resource in resources
+            if applies(Action(action), ResourceType(self._resources[resource].type))
+        ]
+        expected = read_expected(test, _AXES, cells, ROLE_ROW_KEYS, self._row, self._report) if cells else {}
+        place = self._report.position(test.place)
+        found = []
+        for cell in cells:
+            caller, action, resource = cell
+            question = Permitted(self._callers[caller], Action(action), self._resources[resource])
+            if cell in expected:
+                expectation, at = expected[cell]
+                found.append(Case(*cell, question, expectation, self._report.position(at), stated=True))
+            else:
+                found.append(Case(*cell, question, UNSTATED, place, stated=False))
+        return found
+
+    def _names(self, test: Fields, key: str, known: Collection[str]) -> list[str]:
+        if key not in test:
+            self._report.add(test.place, "missing-key", f"the key `{key}` is missing")
+            return []
+        return names_of(test.entries[key], test.at(key), known, key.removesuffix("s"), self._report)
+
+    def _row(self, row: Fields, cells: Sequence[Cell]) -> Stated:  # noqa: ARG002 - a row says the same of all its cells
+        stated: Stated = {}
+        allowed, errors = row.flag("allowed"), row.integer("errors", 0, _MOST_ERRORS)
+        if allowed is not None:
+            stated["allowed"] = allowed
+        if errors is not None:
+            stated["errors"] = errors
+        if "policies" in row:
+            named = names_of(row.entries["policies"], row.at("policies"), self._policies, "policy", self._report)
+            stated["policies"] = tuple(sorted(named))
+        return stated
+
+    def _read_callers(self, suite: Fields) -> dict[str, Caller]:
+        callers = suite.mapping("callers")
+        found: dict[str, Caller] = {}
+        for name in callers.entries if callers is not None else ():
+            if callers is None or line_of(name, callers.key_place(name), self._report) is None:
+                continue
+            fields = Fields.of(callers.entries[name], callers.at(name), self._report, CALLER_KEYS, ("roles",))
+            if fields is not None:
+                found[name] = self._caller(name, fields)
+        return found
+
+    def _caller(self, name: str, fields: Fields) -> Caller:
+        roles = []
+        for role, place in fields.ids("roles"):
+            roles.append(role)
+            near = "" if role in self._roles.roles else suggestion(role, self._roles.roles, self._report)
+            if near:  # one that no row is about gives nothing, which may be the point
+                self._report.add(place, "unknown-role", f"no row is about the role `{role}`{near}")
+        kind = fields.choice("kind", CallerKind) or CallerKind.PERSON
+        actions = None
+        if "actions" in fields:
+            actions = frozenset(
+                names_of(fields.entries["actions"], fields.at("actions"), role_words(), "action", self._report)
+            )
+        customers = frozenset(id_ for id_, _ in fields.ids("customers")) if "customers" in fields else None
+        id_ = fields.line("id") if "id" in fields else name
+        return Caller(id_, kind, frozenset(roles), name, Scope(actions, customers))
+
+    def _read_resources(self, suite: Fields) -> dict[str, Resource]:
+        resources = suite.mapping("resources")
+        found: dict[str, Resource] = {}
+        for name in resources.entries if resources is not None else ():
+            if resources is None or line_of(name, resources.key_place(name), self._report) is None:
+                continue
+            fields = Fields.of(resources.entries[name], resources.at(name), self._report, RESOURCE_KEYS, ("type",))
+            resource = self._resource(fields) if fields is not None else None
+            if resource is not None:
+                found[name] = resource
+        return found
+
+    def _resource(self, fields: Fields) -> Resource | None:
+        type_ = fields.choice("type", ResourceType)
+        if type_ is None:
+            return None
+        id_ = self._resource_id(fields, type_)
+        customer = fields.id("customer")
+        if type_ is ResourceType.CUSTOMER:
+            if customer is not None and customer != id_:
+                fields.problem("customer", "contradiction", f"the customer of `{id_}` is itself")
+            customer = id_
+        elif "customer" in fields and type_ not in _OF_SOMEBODY:
+            fields.problem("customer", "key-conflict", f"a {type_.value} is nobody's in particular: leave it out")
+        return Resource(type_.value, id_, customer)
+
+    def _resource_id(self, fields: Fields, type_: ResourceType) -> str:
+        """The id of a resource; features and items as such go by `*`."""
+        if "id" not in fields:
+            if type_ in (ResourceType.CUSTOMER, ResourceType.SUBSCRIPTION):
+                self._report.add(fields.place, "missing-key", "the key `id` is missing")
+            return _DEFAULT_IDS.get(type_, "*")
+        id_ = fields.line("id")
+        if id_ and id_ != "*" and not is_id(id_):
+            fields.problem("id", "bad-id", f"the id `{shorten(id_)}` {ID_RULE}")
+        return id_
