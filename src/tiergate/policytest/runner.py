@@ -87,9 +87,9 @@ class Runner:
         """Run all cases of one test."""
         return self._test(loaded, suite, test, test.cases, observers)
 
-    def run_case(self, world: World, case: Case, observers: Sequence[Observer] = ()) -> CaseResult:
-        """Run one case against the world of its suite, whatever is to be skipped."""
-        return _run(world, case, observers)
+    def run_case(self, loaded: Loaded, suite: Suite, case: Case, observers: Sequence[Observer] = ()) -> CaseResult:
+        """Run one case of a suite, whatever is to be skipped."""
+        return _run(loaded.world(suite), case, observers)
 
     @staticmethod
     def _test(
