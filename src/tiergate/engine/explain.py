@@ -65,8 +65,8 @@ class Explanation(msgspec.Struct, frozen=True):
 
     `context`: the facts as Cedar saw them, with `now` and `weekday`. `held`: item version → quantity, of everything
     that the subject holds now. `policies`: every policy of the slice, the deciding ones first. `question`: what was
-    asked, in units. `metered`: whether usage is counted here. `given`: item version → its value, of those held that say something of the feature. `items`: the
-    catalog's items by id. `export` is empty where it was not wanted.
+    asked, in units. `metered`: whether usage is counted here. `given`: item version → its value, of those held that say
+    something of the feature. `items`: the catalog's items by id. `export` is empty where it was not wanted.
     """
 
     decision: Decision
@@ -221,7 +221,7 @@ def _texts(engine: Engine, known: _Known) -> dict[str, str]:
 
 
 def _permit(text: str, name: str) -> str:
-    """One permit of an item version's file, which may hold thousands: found by the layout that the compiler gives it."""
+    """One permit of an item version's file, which may hold thousands: found by the layout that its compiler gave it."""
     head = f'@id("{name}")\n'
     begin = 0 if text.startswith(head) else text.find(f"\n\n{head}") + 2
     if begin < 2 and not text.startswith(head):

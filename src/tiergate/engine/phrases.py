@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.model import Instant, Number
+    from tiergate.model import Instant
 
-__all__ = ["joined", "moment", "number", "plain", "times"]
+__all__ = ["joined", "moment", "plain", "times", "with_unit"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = (
@@ -41,8 +42,10 @@ def moment(instant: Instant) -> str:
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year} at {clock} UTC"
 
 
-def number(value: Number, unit: str = "") -> str:
-    """A number as digits, with its unit: `70 movies/month`."""
+def with_unit(value: object, unit: str = "") -> str:
+    """A number as digits, with its unit: `70 movies/month`; nothing for what is no number."""
+    if not isinstance(value, int | Decimal):
+        return ""
     digits = str(value) if isinstance(value, int) else f"{value:f}"
     return f"{digits} {unit}".rstrip()
 

@@ -8,29 +8,17 @@ ended on 31 January 2026 at 00:00 UTC`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from tiergate.engine.answers import Answer
 from tiergate.engine.explain import PolicyText
 from tiergate.model import (
-    Amount,
-    Extra,
-    Feature,
-    FeatureType,
     Number,
-    Override,
     Source,
-    Unlimited,
-    format_instant,
-    from_units,
 )
 from tiergate.model.subjects import SubscriptionStatus
-
-if TYPE_CHECKING:
-    from tiergate.engine.explain import Explanation
-    from tiergate.model import Check
 
 __all__ = [
     "Asked",

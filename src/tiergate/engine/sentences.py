@@ -10,13 +10,13 @@ why, what else stood against it, and what will change.
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from tiergate.engine.derivations import reason_out
-from tiergate.engine.phrases import joined, moment, number, plain, times
+from tiergate.engine.phrases import moment, plain, times, with_unit
 from tiergate.engine.reasoning import Standing
 from tiergate.engine.standings import EVERYBODY
+from tiergate.engine.verdicts import cause, feature_name, verdict, whom
 from tiergate.model import FeatureType, OverrideMode, Reason, parse_instant
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine.explain import Explanation, PolicyText
     from tiergate.engine.reasoning import Contribution, OverrideStanding, Reasoning
-    from tiergate.model import Feature, Number, Subject, SubjectRecord
+    from tiergate.model import Feature, Subject, SubjectRecord
 
 __all__ = ["sentences", "told"]
 
@@ -61,12 +61,12 @@ class _Telling:
         self._type = FeatureType(reasoning.asked.type)
         self._reason = Reason(reasoning.decision.reason)
         self._unit = reasoning.asked.unit or ""
-        self._feature = plain(reasoning.asked.name or "") or reasoning.asked.feature
+        self._feature = feature_name(reasoning)
         self._deciding = [it for it in reasoning.policies if it.decided]
 
     def sentences(self) -> Iterator[str]:
         it = self._it
-        yield self._verdict()
+        yield verdict(it)
         for error in it.errors[:_MOST]:
             yield f"What went wrong: {plain(error)}."
         if it.decision.stale:
@@ -81,111 +81,11 @@ class _Telling:
         yield from self._besides()
         yield from self._changes()
 
-    # ── the answer ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _verdict(self) -> str:
-        at = moment(parse_instant(self._asked.at))
-        whom, act = self._whom(), self._act()
-        if self._it.decision.allowed:
-            return f"Yes: on {at}, {whom} may {act}."
-        return f"No: on {at}, {whom} may not {act}, because {self._cause(self._reason)}."
-
-    def _whom(self) -> str:
-        subject = self._asked.subject
-        user = f"user {subject.user} of " if subject.user else ""
-        return f"{user}{subject.type} {subject.id}"
-
-    def _act(self) -> str:
-        asked, feature = self._asked, self._feature
-        match self._type:
-            case FeatureType.SWITCH:
-                return f"use {feature}"
-            case FeatureType.QUANTITY:
-                return f"take {_bare(asked.amount)} more of {feature}"
-            case FeatureType.RANGE:
-                return f"set {feature} to {self._of(asked.value)}" if asked.value else f"set {feature}"
-            case FeatureType.CUSTOM:
-                return f"choose the level {plain(asked.level)} of {feature}" if asked.level else f"use {feature}"
-
-    def _cause(self, reason: Reason) -> str:
-        """Why not, for every reason of a denial."""
-        feature = self._feature
-        match reason:
-            case Reason.UNKNOWN_SUBJECT:
-                return f"no {self._asked.subject.type} {self._asked.subject.id} is known"
-            case Reason.EVALUATION_ERROR:
-                return "the check could not be evaluated, and what cannot be evaluated is denied"
-            case Reason.STALE_DATA:
-                return f"the data is too old to decide on {feature} by"
-            case Reason.FEATURE_INACTIVE:
-                return f"{feature} is a draft that nobody has yet"
-            case Reason.FEATURE_SUSPENDED:
-                return f"{feature} is suspended"
-            case Reason.SUBSCRIPTION_INACTIVE:
-                return "no subscription counts at that time"
-            case Reason.OVERRIDE_DENIED:
-                return f"an override takes {feature} away"
-            case Reason.RULE_DENIED:
-                return f"{self._rules()} forbids it"
-            case Reason.AMOUNT_INVALID:
-                return f"that amount cannot be taken: {self._amounts()}"
-            case Reason.CAP_REACHED:
-                return f"a cap is reached: {self._caps()}"
-            case Reason.NOT_ENTITLED:
-                return f"nothing that is held gives {feature}"
-            case Reason.LIMIT_REACHED:
-                return f"the limit is reached: {self._beyond()}"
-            case Reason.OUT_OF_RANGE:
-                return f"that is out of range: no more than {self._of(self._value())} is granted"
-            case Reason.LEVEL_TOO_LOW:
-                return f"the level held is too low: it is {plain(str(self._value()))}"
-            case Reason.GRANTED:
-                return "it is granted"
-            case _:
-                assert_never(reason)
-
-    def _beyond(self) -> str:
-        used, amount, limit = self._asked.used, self._asked.amount, self._value()
-        return f"{_bare(used)} are used, and {_bare(amount)} more would pass the limit of {self._of(limit)}"
-
-    def _rules(self) -> str:
-        rules = [it for it in self._deciding if it.reason == Reason.RULE_DENIED]
-        return f"the rule {_named(rules[0])}" if len(rules) == 1 else "more than one rule"
-
-    def _amounts(self) -> str:
-        counting = self._it.counting
-        parts = []
-        if counting.minimum:
-            parts.append(f"at least {self._of(counting.minimum)}")
-        if counting.increment:
-            parts.append(f"in steps of {self._of(counting.increment)}")
-        return f"it must be {joined(parts)}"
-
-    def _caps(self) -> str:
-        """The caps that decided, or, where other reasons go before them, none."""
-        counting, deciding = self._it.counting, {it.id for it in self._deciding}
-        amount = _bare(self._asked.amount)
-        parts = []
-        for policy, cap, whose in (
-            ("guard/user-cap-reached", counting.user_cap, "each user"),
-            ("guard/total-cap-reached", counting.total_cap, "everybody together"),
-        ):
-            if policy in deciding and cap:
-                parts.append(
-                    f"{whose} may take at most {self._of(cap.limit)}, {_bare(cap.used)} are used, and {amount} more "
-                    "would pass that"
-                )
-        return joined(parts)
-
     # ── the numbers ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _value(self) -> Number | str | bool | None:
-        """What is held, where it is not unlimited."""
-        return self._it.decision.entitlement.value or 0
 
     def _of(self, value: object) -> str:
         """A number of the reasoning with its unit."""
-        return number(value, self._unit) if isinstance(value, int | Decimal) else ""
+        return with_unit(value, self._unit)
 
     def _numbers(self) -> Iterator[str]:
         held = self._it.decision.entitlement
@@ -194,7 +94,7 @@ class _Telling:
                 yield f"There is no limit; {self._used()}."
             case FeatureType.QUANTITY:
                 if held.value:
-                    yield f"The limit is {self._of(held.value)}; {self._used()}, so {_bare(held.remaining)} remain."
+                    yield f"The limit is {self._of(held.value)}; {self._used()}, so {with_unit(held.remaining)} remain."
             case FeatureType.RANGE if held.unlimited:
                 yield f"{self._feature} may be set to any value."
             case FeatureType.RANGE if held.value:
@@ -206,7 +106,7 @@ class _Telling:
                 return
 
     def _used(self) -> str:
-        used = _bare(self._it.decision.entitlement.used)
+        used = with_unit(self._it.decision.entitlement.used)
         match self._asked.used_from:
             case "check":
                 return f"the check says that {used} are used"
@@ -220,7 +120,9 @@ class _Telling:
         several = len({one.source.subscription for one in items}) > 1
         yield from _several([self._contribution(one, several=several) for one in items], "items that give some of it")
         held = self._it.decision.entitlement
-        if len(self._it.values) > 1 and self._type is not FeatureType.SWITCH:
+        maximum = self._it.counting.maximum
+        is_capped = bool(items) and self._type is FeatureType.RANGE and held.value == maximum
+        if len(self._it.values) > 1 and self._type is not FeatureType.SWITCH and not is_capped:
             if held.unlimited:
                 yield "Unlimited stands above every number."
             elif self._type is FeatureType.CUSTOM:
@@ -232,9 +134,8 @@ class _Telling:
                     else "The greatest of them, with what is added,"
                 )
                 yield f"{how} makes {self._of(held.value)}."
-        maximum = self._it.counting.maximum
-        if self._it.values and self._type is FeatureType.RANGE and held.value == maximum:
-            yield f"More than {self._of(maximum)} cannot be set, whatever is held."
+        if is_capped:
+            yield f"What items give counts up to {self._of(maximum)}, and no further."
 
     def _contribution(self, one: Contribution, *, several: bool) -> str:
         source = one.source
@@ -316,20 +217,15 @@ class _Telling:
                     found.append(f"{name} in subscription {one.id} does not count: {held.why}.")
         yield from _several(found, "subscriptions and items that do not count")
         if self._it.known and not self._it.subscriptions:
-            yield f"There is no subscription for {self._whom()}."
+            yield f"There is no subscription for {whom(self._it)}."
 
     def _besides(self) -> Iterator[str]:
         """What else decided: other reasons of the same denial, and rules by their names."""
-        others = {Reason(it.reason) for it in self._deciding if it.reason} - {self._reason}
+        it = self._it
+        others = {Reason(one.reason) for one in self._deciding if one.reason} - {self._reason}
         for reason in sorted(others, key=list(Reason).index):
-            yield f"Besides, {self._cause(reason)}."
-        rules = [it for it in self._deciding if it.id.startswith("rule/")]
-        yield from _several([self._rule(it) for it in rules], "rules")
-
-    def _rule(self, it: PolicyText) -> str:
-        act = "forbids" if it.reason else "permits"
-        says = f": {plain(it.description)}" if it.description else ""
-        return f"The rule {it.id.removeprefix('rule/')} {act} it{says}."
+            yield f"Besides, {cause(it, reason)}."
+        yield from _several([_rule(one) for one in self._deciding if one.id.startswith("rule/")], "rules")
 
     def _changes(self) -> Iterator[str]:
         changes = self._it.changes
@@ -344,13 +240,10 @@ class _Telling:
             yield f"This may change on {moment(parse_instant(until))}."
 
 
-def _bare(value: object) -> str:
-    """A number without its unit, which the limit beside it has."""
-    return number(value) if isinstance(value, int | Decimal) else ""
-
-
-def _named(policy: PolicyText) -> str:
-    return policy.id.removeprefix("rule/")
+def _rule(policy: PolicyText) -> str:
+    act = "forbids" if policy.reason else "permits"
+    says = f": {plain(policy.description)}" if policy.description else ""
+    return f"The rule {policy.id.removeprefix('rule/')} {act} it{says}."
 
 
 def _about(author: str | msgspec.UnsetType, reason: str | msgspec.UnsetType) -> str:
