@@ -1,7 +1,10 @@
 """What was so at an instant: the record of a customer, as the feed has kept it, and the publication in force.
 
 The entry that counts at an instant is the last one of those that were written by then: positions say what came after
-what, clocks only roughly.
+what, clocks only roughly; so what a sidecar decided by is asked for by its position.
+
+History is kept for as long as the operator says. INVARIANT (no guess): before the first entry that is left of a
+customer, it is only said not to have been where it is known that no entry was dropped that would say otherwise.
 """
 
 from __future__ import annotations
@@ -9,32 +12,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from tiergate.errors import NotFoundError
+from tiergate.errors import ConflictError, NotFoundError, RequestError
 from tiergate.model import SubjectRecord
+from tiergate.store.feed import read_head
 from tiergate.store.subscriptions import customer_of
-from tiergate.store.tables import AuditRow, BlobRow, FeedRow, PublicationRow
+from tiergate.store.tables import AuditRow, BlobRow, CustomerRow, FeedRow, PublicationRow
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from sqlalchemy import ColumnElement, Table
     from sqlmodel import Session
 
     from tiergate.model import Instant
 
-__all__ = ["PastPublication", "PastRecord", "blob_content", "holder_of", "publication_at", "record_at"]
+__all__ = [
+    "PastPublication",
+    "PastRecord",
+    "blob_content",
+    "holder_of",
+    "holders_of",
+    "publication_at",
+    "publication_upto",
+    "record_at",
+    "record_upto",
+]
 
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
+_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
 
 class PastRecord(NamedTuple):
-    """What the feed said of a customer, and where; none where the customer was not, or not any more."""
+    """What the feed said of a customer, and where; none where the customer was not, or not any more.
+
+    `redacted`: what described a person was erased from it since.
+    """
 
     position: int
     record: SubjectRecord | None
+    redacted: bool = False
 
 
 class PastPublication(NamedTuple):
@@ -52,15 +71,62 @@ _line = msgspec.json.Decoder(_Line).decode
 
 
 def record_at(session: Session, customer: str, at: Instant) -> PastRecord:
-    """What a customer was at an instant. After its first entry there is always one; before, there is position 0."""
+    """What a customer was at an instant. After its first entry there is always one; before, there is position 0.
+
+    Raises:
+        RequestError: 410, it is not kept any more.
+    """
+    return _past(session, customer, _FEED.c.at <= at, None)
+
+
+def record_upto(session: Session, customer: str, position: int) -> PastRecord:
+    """What a customer was once everything up to a position of the feed had happened; as `record_at`.
+
+    Raises:
+        ConflictError: the feed does not go so far.
+        RequestError: 410, it is not kept any more.
+    """
+    head = read_head(session).position
+    if position > head:
+        raise ConflictError("beyond-the-feed", f"the feed ends at {head}, and does not have a position {position}")
+    return _past(session, customer, _FEED.c.position <= position, position)
+
+
+def _past(session: Session, customer: str, then: ColumnElement[bool], position: int | None) -> PastRecord:
     query = (
-        select(_FEED.c.position, _FEED.c.line)
-        .where(_FEED.c.customer == customer, _FEED.c.at <= at)
+        select(_FEED.c.position, _FEED.c.line, _FEED.c.redacted)
+        .where(_FEED.c.customer == customer, then)
         .order_by(_FEED.c.position.desc())
         .limit(1)
     )
     row = session.connection().execute(query).one_or_none()
-    return PastRecord(0, None) if row is None else PastRecord(row.position, _line(row.line).record)
+    if row is not None:
+        return PastRecord(row.position, _line(row.line).record, row.redacted)
+    if _may_be_lost(session, customer, position):
+        raise RequestError(410, "not kept", f"what `{customer}` had then is not kept any more")
+    return PastRecord(0, None)
+
+
+def _may_be_lost(session: Session, customer: str, position: int | None) -> bool:
+    """Whether a customer, of whom there is an entry only later, may have had one that was dropped.
+
+    `position`: where it should stand at last; none: before its first one.
+    """
+    execute = session.connection().execute
+    first = execute(
+        select(_FEED.c.position, _FEED.c.at).where(_FEED.c.customer == customer).order_by(_FEED.c.position).limit(1)
+    ).one_or_none()
+    if first is None:  # of everybody who ever was, the last entry stays
+        return False
+    upto = first.position - 1 if position is None else position
+    kept = execute(select(func.count()).select_from(_FEED).where(_FEED.c.position <= upto)).scalar_one()
+    if kept == upto:  # positions have no gaps but where entries were dropped
+        return False
+    seen = [
+        execute(select(_CUSTOMERS.c.created_at).where(_CUSTOMERS.c.id == customer)).scalar_one_or_none(),
+        execute(select(func.min(_AUDIT.c.at)).where(_AUDIT.c.customer == customer)).scalar_one(),
+    ]
+    return bool(min((at for at in seen if at is not None), default=0) < first.at)
 
 
 def holder_of(session: Session, subscription: str) -> str | None:
@@ -77,21 +143,47 @@ def holder_of(session: Session, subscription: str) -> str | None:
     return found
 
 
+def holders_of(session: Session, subscription: str) -> tuple[str, ...]:
+    """Every customer who has a subscription or ever had it, as the log says; who has it now comes first."""
+    now = customer_of(session, subscription)
+    query = (
+        select(_AUDIT.c.customer)
+        .where(_AUDIT.c.kind == "subscription", _AUDIT.c.resource == subscription, _AUDIT.c.customer.is_not(None))
+        .group_by(_AUDIT.c.customer)
+        .order_by(func.max(_AUDIT.c.id).desc())
+    )
+    found = session.connection().execute(query).scalars()
+    return tuple(dict.fromkeys([*([] if now is None else [now]), *found]))
+
+
 def publication_at(session: Session, at: Instant) -> PastPublication:
     """The publication that was in force at an instant.
 
     Raises:
         NotFoundError: nothing was published yet.
     """
+    return _publication(session, _PUBLICATIONS.c.issued_at <= at, "at that instant")
+
+
+def publication_upto(session: Session, position: int) -> PastPublication:
+    """The publication that was in force once everything up to a position of the feed had happened.
+
+    Raises:
+        NotFoundError: nothing was published yet.
+    """
+    return _publication(session, _PUBLICATIONS.c.position <= position, f"at position {position}")
+
+
+def _publication(session: Session, then: ColumnElement[bool], when: str) -> PastPublication:
     query = (
         select(_PUBLICATIONS.c.sequence, _PUBLICATIONS.c.revision)
-        .where(_PUBLICATIONS.c.issued_at <= at)
+        .where(then)
         .order_by(_PUBLICATIONS.c.sequence.desc())
         .limit(1)
     )
     row = session.connection().execute(query).one_or_none()
     if row is None:
-        raise NotFoundError("publication", "at that instant")
+        raise NotFoundError("publication", when)
     return PastPublication(*row)
 
 

@@ -1,0 +1,119 @@
+"""What was so at a position of the feed, and what is said where it is not known any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.control.feeds import publish, remove_customer, write
+from tiergate.control.background import tidy
+from tiergate.control.snapshots import Snapshots
+from tiergate.errors import ConflictError, NotFoundError, RequestError
+from tiergate.store import SYSTEM, Store
+from tiergate.store.erasure import erase_customer
+from tiergate.store.history import publication_upto, record_at, record_upto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY = 24 * 60 * 60 * 1000
+START = 1_700_000_000_000
+
+
+class Time:
+    """A clock that stands until somebody moves it."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        """The instant."""
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    """A clock."""
+    return Time()
+
+
+@pytest.fixture
+def store(store_url: str, time: Time) -> Iterator[Store]:
+    """An empty store, on either database."""
+    opened = Store.open(store_url, clock=time)
+    yield opened
+    opened.close()
+
+
+def region(store: Store, customer: str, position: int) -> str | None:
+    """Where a customer was at a position; none where it was not."""
+    past = store.read(lambda unit: record_upto(unit.session, customer, position))
+    return None if past.record is None else past.record.customer.attributes.get("region", "")
+
+
+def test_a_record_is_found_by_position(store: Store) -> None:
+    """Everything up to the position has happened, and nothing after it; a clock does not enter into it."""
+    write(store, "a", region="us")
+    write(store, "b")
+    write(store, "a", region="fr")
+    store.change(lambda unit: remove_customer(unit, "a"), SYSTEM)
+    write(store, "a", region="de")
+
+    assert [region(store, "a", position) for position in range(6)] == [None, "us", "us", "fr", None, "de"]
+    assert [region(store, "never", position) for position in range(6)] == [None] * 6
+
+
+def test_a_position_that_the_feed_does_not_have_is_refused(store: Store) -> None:
+    """It is another store's, or of one that was put back to an older state."""
+    write(store, "a")
+
+    with pytest.raises(ConflictError, match="ends at 1"):
+        region(store, "a", 2)
+
+
+def test_a_publication_is_found_by_position(store: Store) -> None:
+    """The last one up to it."""
+    write(store, "a")
+    publish(store, "a")
+    write(store, "b")
+    publish(store, "b")
+
+    found = [store.read(lambda unit, to=to: publication_upto(unit.session, to)) for to in (2, 3, 4)]  # type: ignore[misc]
+    assert [(it.sequence, it.revision[7]) for it in found] == [(1, "a"), (1, "a"), (2, "b")]
+    with pytest.raises(NotFoundError, match="at position 1"):
+        store.read(lambda unit: publication_upto(unit.session, 1))
+
+
+def test_what_is_not_kept_any_more_is_never_guessed(store: Store, time: Time) -> None:
+    """That is: before the first entry that is left of a customer who was there before it."""
+    write(store, "a", region="us")
+    write(store, "b")
+    time.now += 1
+    write(store, "a", region="eu")
+    time.now += 100 * DAY
+    write(store, "c")
+    Snapshots(store).make(4)
+    tidy(store, time.now, feed_days=30, history_days=50)
+
+    for position in (1, 2):
+        with pytest.raises(RequestError, match="not kept any more") as refused:
+            region(store, "a", position)
+        assert refused.value.status == 410
+    with pytest.raises(RequestError, match="not kept any more"):
+        store.read(lambda unit: record_at(unit.session, "a", START - 1))
+    assert [region(store, "a", position) for position in (3, 4)] == ["eu", "eu"]
+    assert region(store, "b", 2) == "eu"
+    assert [region(store, "c", position) for position in (1, 2, 3, 4)] == [None, None, None, "eu"]
+    assert region(store, "never", 1) is None
+
+
+def test_a_record_that_was_erased_says_so(store: Store) -> None:
+    """What is left of it still says what was held."""
+    write(store, "a", "b", region="us")
+    store.change(lambda unit: erase_customer(unit, "a", tags=False), SYSTEM)
+
+    erased, other = (store.read(lambda unit, name=name: record_upto(unit.session, name, 2)) for name in "ab")  # type: ignore[misc]
+    assert (erased.redacted, other.redacted) == (True, False)
+    assert erased.record is not None
+    assert erased.record.customer.attributes == {}
