@@ -165,7 +165,8 @@ def split_policies(text: str) -> list[tuple[int, str]]:
     Works on text that does not parse too, so that a syntax error can be given the line of its policy.
     """
     parts: list[tuple[int, str]] = []
-    begin = 0
+    begin = counted = 0
+    line = 1
     for token in [*_TOKEN.finditer(text), None]:
         if token is not None and token.group() != ";":
             continue
@@ -174,7 +175,9 @@ def split_policies(text: str) -> list[tuple[int, str]]:
         body = re.sub(r"\A(?:\s|//[^\n]*(?:\n|\Z))*", "", piece)
         if body:
             start = end - len(body)
-            parts.append((text.count("\n", 0, start) + 1, body))
+            line += text.count("\n", counted, start)
+            counted = start
+            parts.append((line, body))
         begin = end
     return parts
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tiergate.cedar import parse_policies, split_policies, with_id
+from tiergate.cedar import split_policies, with_id
 from tiergate.engine.contexts import context_json
 from tiergate.engine.engine import Evaluation
 from tiergate.engine.entities import principal_entities
 from tiergate.engine.questions import Question, read_question
+from tiergate.engine.slices import parsed
 from tiergate.model import Decision, IndexedItem, Instant, Value, format_instant
 from tiergate.model.features import ACTIONS
-from tiergate.naming import item_policies_path, policy_id, rule_id
+from tiergate.naming import item_policies_path, policy_id, rule_policies_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Export", "PolicyText", "explain", "explain_evaluation"]
 
 
-_KEPT_TEXTS = 64
+_KEPT_TEXTS = 32
 
 
 class PolicyText(msgspec.Struct, frozen=True):
@@ -204,19 +205,19 @@ def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any]
 
 
 def _texts(engine: Engine, known: _Known) -> dict[str, str]:
-    """The text of every policy of the slice by its id."""
+    """The text of every policy of the slice by its id. Nothing is parsed here: what is long was parsed before."""
     bundle, part = engine.bundle, known.part
     built = _named(bundle.text("policies/guards.cedar")) | _named(bundle.text("policies/overrides.cedar"))
     texts = {it.id: built[it.id] for it in part.static if not it.rule}
     for ref in known.facts.givers:
         name = policy_id(ref, known.feature.id)
         texts[name] = _permit(bundle.text(item_policies_path(ref)), name)
-    for path in bundle.paths("policies/rules/") if part.rules else ():
-        file = path.removeprefix("policies/rules/").removesuffix(".cedar")
-        rules = {rule_id(file, name): text for name, text in _named(bundle.text(path)).items()}
-        for it in part.rules:
-            if it.id in rules:
-                texts[it.id] = with_id(rules[it.id], it.id)
+    pieces: dict[str, tuple[str, ...]] = {}
+    for it in part.rules:
+        path = rule_policies_path(it.id.split("/")[1])
+        if path not in pieces:
+            pieces[path] = _pieces(bundle.text(path))
+        texts[it.id] = with_id(pieces[path][it.policy.place], it.id)
     return texts
 
 
@@ -230,10 +231,14 @@ def _permit(text: str, name: str) -> str:
     return (text[begin:] if end < 0 else text[begin:end]).rstrip()
 
 
-@lru_cache(maxsize=_KEPT_TEXTS)
 def _named(text: str) -> dict[str, str]:
     """The policies of a file of the bundle by their `@id`; only files that parse are in one."""
-    return {policy.id: piece for policy, (_, piece) in zip(parse_policies(text), split_policies(text), strict=True)}
+    return {policy.id: piece for policy, piece in zip(parsed(text), _pieces(text), strict=True)}
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(piece for _, piece in split_policies(text))
 
 
 def _pretty(value: object) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Feature
 
-__all__ = ["ACCESS", "Slice", "Slices", "StaticPolicy", "feature_ancestors"]
+__all__ = ["ACCESS", "Slice", "Slices", "StaticPolicy", "feature_ancestors", "parsed"]
 
 ACCESS = Uid("Action", "access")
 """The group that every action is in."""
@@ -226,7 +226,7 @@ def _acts(scope: Scope, action: str) -> bool:
 def _builtin(bundle: BundleSource, path: str) -> list[StaticPolicy]:
     found: list[StaticPolicy] = []
     try:
-        policies = _parsed(bundle.text(path))
+        policies = parsed(bundle.text(path))
     except ValueError as error:
         raise BundleError(path, str(error)) from None
     for policy in policies:
@@ -273,6 +273,6 @@ def _parse(bundle: BundleSource, path: str) -> list[Policy]:
 
 
 @lru_cache(maxsize=_KEPT_TEXTS)
-def _parsed(text: str) -> tuple[Policy, ...]:
+def parsed(text: str) -> tuple[Policy, ...]:
     """The policies of a text that one bundle after the other brings unchanged: those written by hand."""
     return tuple(parse_policies(text))
