@@ -18,6 +18,7 @@ class SchemaOf(StrEnum):
     CATALOG = "catalog"
     SUBJECTS = "subjects"
     SUBJECTS_LINE = "subjects-line"
+    TEST = "test"
 
 
 @app.command()
@@ -26,7 +27,7 @@ def schema(
         SchemaOf, typer.Argument(metavar="WHICH", help="Which file; `subjects-line` is one line of subjects in NDJSON.")
     ],
 ) -> None:
-    """Print the JSON Schema of the catalog or subjects file, for editors and other tools."""
+    """Print the JSON Schema of the catalog, subjects or test file, for editors and other tools."""
     from tiergate.catalog import catalog_schema, subjects_line_schema, subjects_schema
     from tiergate.cli.reports import say_json
 
@@ -37,3 +38,7 @@ def schema(
             say_json(subjects_schema())
         case SchemaOf.SUBJECTS_LINE:
             say_json(subjects_line_schema())
+        case SchemaOf.TEST:
+            from tiergate.policytest.schema import suite_schema
+
+            say_json(suite_schema())

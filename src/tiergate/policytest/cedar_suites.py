@@ -15,6 +15,7 @@ from tiergate.catalog.document import BROKEN, describe, shorten
 from tiergate.catalog.fields import line_of, listing_of
 from tiergate.catalog.files import parse_document, read_text
 from tiergate.cedar import PolicyGroup, PolicySyntaxError, Schema, parse_policies, validate
+from tiergate.policytest.expectations import MOST_ERRORS
 from tiergate.policytest.suites import Case, CedarRequest, Expectation, Test
 from tiergate.policytest.worlds import CedarWorld
 
@@ -33,7 +34,6 @@ CEDAR_KEYS: Final = frozenset({"tests", "policies", "schema"})
 _TEST_KEYS: Final = frozenset({"name", "request", "entities", "decision", "reason", "num_errors"})
 _REQUIRED: Final = ("request", "entities", "decision", "reason", "num_errors")
 _REQUEST_KEYS: Final = frozenset({"principal", "action", "resource", "context"})
-_MOST_ERRORS: Final = 1_000_000
 _MOST_TEXT: Final = 10_000
 
 
@@ -127,7 +127,7 @@ def _test(node: Node, place: int, plain: object, number: int, report: TextReport
     reason = tuple(
         found for inner, at in fields.entries_of("reason") if (found := line_of(inner, at, report, _MOST_TEXT))
     )
-    errors = fields.integer("num_errors", 0, _MOST_ERRORS)
+    errors = fields.integer("num_errors", 0, MOST_ERRORS)
     fields.entries_of("entities")
     request = _request(fields, plain, report)
     if report.count > before or request is None:

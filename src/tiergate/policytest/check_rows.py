@@ -10,7 +10,7 @@ from tiergate.catalog.fields import line_of, suggestion, units_of
 from tiergate.catalog.values import read_override_value
 from tiergate.model import FOREVER, FeatureType
 from tiergate.naming import policy_id, version_ref
-from tiergate.policytest.expectations import OUTCOME_KEYS, Stated, read_outcome
+from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, Stated, read_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,8 +27,6 @@ ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "
 
 OVERRIDE_PREFIX: Final = "override/"
 """Before the id of an override among sources."""
-
-_MOST_ERRORS = 1_000_000
 
 
 class CheckRows:
@@ -55,7 +53,7 @@ class CheckRows:
             is_never = row.entries["valid_until"] is None
             stated["valid_until"] = FOREVER if is_never else row.instant("valid_until")
         if "errors" in row:
-            stated["errors"] = row.integer("errors", 0, _MOST_ERRORS)
+            stated["errors"] = row.integer("errors", 0, MOST_ERRORS)
         return stated
 
     def _is_value(self, row: Fields, feature: Feature) -> bool:

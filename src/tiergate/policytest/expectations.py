@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from tiergate.catalog import TextReport
     from tiergate.policytest.matrix import Cell
 
-__all__ = ["OUTCOME_KEYS", "Stated", "read_expected", "read_outcome"]
+__all__ = ["MOST_ERRORS", "OUTCOME_KEYS", "Stated", "read_expected", "read_outcome"]
 
 OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
 """The keys of a row of which every case that rows speak of needs at least one."""
+
+MOST_ERRORS: Final = 1_000_000
+"""Most errors that a row may state."""
 
 Stated = dict[str, Any]
 """What a row states, by the fields of `Expectation`."""

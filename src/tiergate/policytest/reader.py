@@ -150,7 +150,7 @@ class SuiteReader:
 
     def _catalog_world(self, head: _Head) -> CatalogWorld | None:
         suite, report = head.fields, head.report
-        rules = self._path(head, "rules") if "rules" in suite else None
+        rules = self._path(head, suite, "rules") if "rules" in suite else None
         inline = sorted(INLINE_KEYS & suite.entries.keys())
         before = report.count
         if "catalog" in suite:
@@ -177,7 +177,7 @@ class SuiteReader:
     def _roles(self, head: _Head) -> tuple[Test, ...]:
         file, text = f"{SHIPPED} roles", builtin_text("roles")
         if head.fields.entries["roles"] != SHIPPED:
-            path = self._path(head, "roles")
+            path = self._path(head, head.fields, "roles")
             read = None if path is None else read_text(path, head.log)
             if read is None:
                 return ()
@@ -196,12 +196,8 @@ class SuiteReader:
         )
         if fields is None or head.log.count > before:
             return ()
-        schema = self._paths(head, fields, "schema") if "schema" in fields else []
-        if len(schema) > 1:
-            fields.problem("schema", "wrong-type", "names one file")
-        files = CedarFiles(
-            self._paths(head, fields, "tests"), self._paths(head, fields, "policies"), schema[0] if schema else None
-        )
+        schema = self._path(head, fields, "schema") if "schema" in fields else None
+        files = CedarFiles(self._paths(head, fields, "tests"), self._paths(head, fields, "policies"), schema)
         world = read_cedar_world(str(head.path), files, head.log)
         tests = read_cedar_tests(files.tests, head.log)
         if world is None:
@@ -211,9 +207,9 @@ class SuiteReader:
             fields.problem("tests", "no-tests", "the files hold no test")
         return tests
 
-    def _path(self, head: _Head, key: str) -> Path | None:
-        """The path that a key of the suite names."""
-        text = line_of(head.fields.entries[key], head.fields.at(key), head.report, _MOST_PATH)
+    def _path(self, head: _Head, fields: Fields, key: str) -> Path | None:
+        """The path that a key names."""
+        text = line_of(fields.entries[key], fields.at(key), head.report, _MOST_PATH)
         return None if text is None else self._resolved(head, text)
 
     def _paths(self, head: _Head, fields: Fields, key: str) -> list[Path]:

@@ -17,7 +17,7 @@ from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_tex
 from tiergate.compiler.roles import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
-from tiergate.policytest.expectations import Stated, read_expected
+from tiergate.policytest.expectations import MOST_ERRORS, Stated, read_expected
 from tiergate.policytest.matrix import names_of
 from tiergate.policytest.suites import UNSTATED, Case, Permitted
 
@@ -56,7 +56,6 @@ ROLE_ROW_KEYS: Final = frozenset({"allowed", "policies", "errors"})
 
 _AXES: Final = ("caller", "action", "resource")
 _ACTIONS: Final = frozenset(action.value for action in Action)
-_MOST_ERRORS: Final = 1_000_000
 _DEFAULT_IDS: Final = {ResourceType.CATALOG: "catalog", ResourceType.STORE: "store"}
 _OF_SOMEBODY: Final = frozenset({ResourceType.ITEM, ResourceType.CUSTOMER, ResourceType.SUBSCRIPTION})
 
@@ -119,7 +118,7 @@ class RoleTests:
 
     def _row(self, row: Fields, cells: Sequence[Cell]) -> Stated:  # noqa: ARG002 - a row says the same of all its cells
         stated: Stated = {}
-        allowed, errors = row.flag("allowed"), row.integer("errors", 0, _MOST_ERRORS)
+        allowed, errors = row.flag("allowed"), row.integer("errors", 0, MOST_ERRORS)
         if allowed is not None:
             stated["allowed"] = allowed
         if errors is not None:
