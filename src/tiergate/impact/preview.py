@@ -103,7 +103,7 @@ class Preview:
         """
         self.touched: Touched = touched(old, new, now if at is None else min(now, at))
         self._usage = usage
-        self._comparison = Comparison(old, new)
+        self._comparison = Comparison(old, new, self.touched.features)
         by_cedar = self.touched.by_cedar
         self._shapes = Shapes(
             (old.index, new.index),
