@@ -12,25 +12,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import cachetools
 
-from tiergate.bundle import Bundle, check_content, decode_manifest
 from tiergate.control.access import Endpoint
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
+from tiergate.control.revisions import Revisions
 from tiergate.engine import CacheLimits, Engine
-from tiergate.errors import BundleError, NotFoundError, RequestError
+from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord, SubjectType, format_instant, parse_instant
 from tiergate.permissions import Action, Resource
-from tiergate.store.history import (
-    PastPublication,
-    blob_content,
-    holder_of,
-    publication_at,
-    record_at,
-)
-from tiergate.store.publications import bundle_manifest, publication
+from tiergate.store.history import PastPublication, holder_of, publication_at, record_at
+from tiergate.store.publications import publication
 
 if TYPE_CHECKING:
-    from tiergate.bundle import FileEntry
+    from tiergate.bundle import Bundle
     from tiergate.model import Instant
     from tiergate.store import ReadUnit, Store
 
@@ -178,6 +172,7 @@ class _Engines:
     """Engines by store and revision, those that were asked last."""
 
     def __init__(self) -> None:
+        self._revisions = Revisions()
         self._lock = threading.Lock()
         self._opened: cachetools.LRUCache[tuple[str, str], _Opened] = cachetools.LRUCache(_KEPT_ENGINES)
 
@@ -191,20 +186,7 @@ class _Engines:
         with self._lock:
             opened = self._opened.get(key)
         if opened is None:
-            opened = _Opened(_open(store, asked.publication.revision))
+            opened = _Opened(self._revisions.open(store, asked.publication.revision))
             with self._lock:
                 self._opened[key] = opened
         return opened.decide(asked.record, subject, at)
-
-
-def _open(store: Store, revision: str) -> Bundle:
-    manifest = decode_manifest(store.read(lambda unit: bundle_manifest(unit.session, revision)))
-
-    def read(path: str, entry: FileEntry) -> bytes:
-        content = store.read(lambda unit: blob_content(unit.session, entry.sha256))
-        if content is None:
-            raise BundleError(path, "is missing in the store")
-        check_content(path, content, entry)
-        return content
-
-    return Bundle(manifest, read)
