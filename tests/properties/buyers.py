@@ -79,9 +79,30 @@ class Buyer:
 
 
 def buyers(old: Pricing, new: Pricing, count: int) -> list[Buyer]:
-    """Draw customers; the same ones for the same two pricings."""
+    """Draw customers, half of them like the one before but for one thing; the same ones for the same two pricings."""
     draw = random.Random(f"{sorted(old.items)} {sorted(new.items)}")
-    return [_buyer(draw, f"c{number}", old, new) for number in range(count)]
+    found: list[Buyer] = []
+    for number in range(count):
+        if number % 2:
+            found.append(_twin(draw, f"c{number}", found[-1]))
+        else:
+            found.append(_buyer(draw, f"c{number}", old, new))
+    return found
+
+
+def _twin(draw: random.Random, id_: str, other: Buyer) -> Buyer:
+    """One who has used as much, but has one more of something, or one promise or subscription less that counts."""
+    bought = [Bought(it.id.replace(other.id, id_), it.live, dict(it.holding)) for it in other.bought]
+    exempt = dict(other.exempt)
+    other_in = draw.choice(["quantity", "quantity", "live", "exempt"])
+    if bought and other_in == "quantity":
+        holding = draw.choice(bought).holding
+        holding[draw.choice([*holding])] += 1
+    elif bought and other_in == "live":
+        bought[0] = bought[0]._replace(live=not bought[0].live)
+    elif exempt:
+        exempt.popitem()
+    return Buyer(id_, tuple(bought), exempt, other.used)
 
 
 def _buyer(draw: random.Random, id_: str, old: Pricing, new: Pricing) -> Buyer:
