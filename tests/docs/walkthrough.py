@@ -42,6 +42,13 @@ _LISTENS: Final = {
 }
 """The options by which a command is told its ports, with what they are where the page does not say."""
 
+_AUTHOR: Final = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "A reader"), ("EMAIL", "reader@example.com"))
+}
+"""Who the reader is, which Git was told before."""
+
 _SHIM = """\
 #!/bin/sh
 case "$1 $*" in
@@ -97,7 +104,7 @@ class _Walk:
         shim.chmod(0o755)
         (folder / "examples").symlink_to(ROOT / "examples")
         path = f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
+        self._environment = {**os.environ, **_AUTHOR, "PATH": path, "COLUMNS": "200"}
 
     def here(self, text: str) -> str:
         """A text of the page with the ports that stand for its own."""
@@ -115,7 +122,11 @@ class _Walk:
         process = self.running.enter_context(ExitStack())
         self._in_use.append((taken, process))
         given = [word for option, port in options.items() if option not in words for word in (option, port)]
-        ready = self._ports[_PROBES] if command != "control-plane" else int(options["--port"])
+        ready = self._ports[_PROBES]
+        if command == "control-plane":
+            ready = int(options["--port"])
+        elif "--no-sample" in words:  # nothing is published that the sidecar could be ready with
+            ready = self._ports[_CONTROL]
         process.enter_context(started([*words, *given], command)).wait_until_ready(ready)
         if command == "sidecar":
             self.changed = False
