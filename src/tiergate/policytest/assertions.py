@@ -13,8 +13,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 
 import msgspec
 
-from tiergate.engine import Answer, Engine, explain, sentences
-from tiergate.model import FOREVER, Check, Decision, FeatureType, Reason, Subject, parse_instant
+from tiergate.client import read_answer, read_json
+from tiergate.engine import Engine, explain, sentences
+from tiergate.model import (
+    BEGINNING,
+    FOREVER,
+    Check,
+    Decision,
+    Entitlement,
+    FeatureType,
+    Reason,
+    Source,
+    Subject,
+    parse_instant,
+)
 from tiergate.policytest.comparison import compare_decision
 from tiergate.policytest.reporters.failures import difference_lines
 from tiergate.policytest.suites import Expectation
@@ -156,19 +168,26 @@ def _instant(moment: str | datetime | Instant | None) -> Instant:
 
 def _read(body: bytes) -> Decision:
     """A sidecar's answer as the decision that it was. How long it may be repeated, and errors, it does not say."""
-    answer = msgspec.json.decode(body, type=Answer)
+    answer = read_answer(read_json(body))
+    held = answer.entitlement
     return Decision(
         allowed=answer.allowed,
         reason=Reason(answer.reason),
         feature=answer.feature,
         type=FeatureType(answer.type),
-        entitlement=answer.entitlement,
-        sources=answer.sources,
+        entitlement=Entitlement(
+            value=msgspec.UNSET if held.unlimited else held.value,
+            unlimited=held.unlimited,
+            remaining=msgspec.UNSET if held.remaining is None else held.remaining,
+        ),
+        sources=tuple(
+            Source(item=one.item or None, version=one.version, override=one.override or None) for one in answer.sources
+        ),
         policies=answer.policies,
         publication=answer.publication,
         revision=answer.revision,
-        start=0,
-        until=parse_instant(answer.valid_until) if isinstance(answer.valid_until, str) else FOREVER,
+        start=BEGINNING,
+        until=FOREVER if answer.valid_until is None else _instant(answer.valid_until),
         stale=answer.stale,
     )
 

@@ -32,7 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tiergate_catalog", "files or folders of the catalog that Tiergate's fixtures use", "paths", [])
     parser.addini("tiergate_subjects", "files or folders of the subjects that Tiergate's fixtures use", "paths", [])
     parser.addini("tiergate_rules", "the folder of rules that Tiergate's fixtures use", "paths", [])
-    parser.addini("tiergate_test_files", "patterns of files of entitlement tests", "args", ["*_test.yaml", "*_test.yml"])
+    patterns = ["*_test.yaml", "*_test.yml"]
+    parser.addini("tiergate_test_files", "patterns of files of entitlement tests", "args", patterns)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -139,9 +140,9 @@ def _paths(given: Mapping[str, object], folder: Path, where: str) -> dict[str, t
     for part, value in given.items():
         if part not in _PARTS:
             pytest.fail(f"the {where} has no `{part}`: it takes {', '.join(f'`{it}`' for it in _PARTS)}", pytrace=False)
-        paths = value if isinstance(value, list | tuple) else [value]
-        wrong = [path for path in paths if not isinstance(path, str | Path)]
-        if wrong:
-            pytest.fail(f"`{part}` of the {where} must be a path or a list of paths, not `{wrong[0]}`", pytrace=False)
+        named = value if isinstance(value, list | tuple) else [value]
+        paths = [path for path in named if isinstance(path, str | Path)]
+        if len(paths) < len(named):
+            pytest.fail(f"`{part}` of the {where} must be a path or a list of paths, not `{value}`", pytrace=False)
         found[part] = tuple(folder / path for path in paths)
     return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from tiergate.model import Catalog
+    from tiergate.model import Catalog, Check
     from tiergate.policytest.watching import Stamp
     from tiergate.process.children import SidecarProcess
 
@@ -67,6 +67,14 @@ class LiveSidecar(NamedTuple):
     probe_url: str
     client: Sidecar
     process: SidecarProcess
+
+    def ask(self, check: Check) -> bytes:
+        """Ask a check, so that `assert_decision` takes this as it takes a client.
+
+        Raises:
+            SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: as the client's `ask`.
+        """
+        return self.client.ask(check)
 
 
 _Key = tuple[Files, tuple[tuple[str, "Stamp | None"], ...]]
@@ -162,9 +170,9 @@ def told() -> Iterator[None]:
     try:
         yield
     except AuthorError as error:
-        pytest.fail("\n".join(map(str, error.problems)), pytrace=False)
+        raise pytest.fail.Exception("\n".join(map(str, error.problems)), pytrace=False) from None
     except OperatorError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _key(files: Files) -> _Key:
