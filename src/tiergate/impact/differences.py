@@ -1,0 +1,151 @@
+"""What a comparison of two bundles comes to, as values: what changes in meaning, what does not, what is not proved.
+
+Values only; `meaning` finds them. Each difference carries a check that shows it, so that nobody needs to believe it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tiergate.catalog.comparison import Detail
+from tiergate.impact.bearers import Audience, Bearing
+from tiergate.impact.sides import Held
+from tiergate.model import Instant, Number
+
+__all__ = [
+    "Difference",
+    "Evidence",
+    "FeatureChange",
+    "ItemChange",
+    "Kind",
+    "Meaning",
+    "Note",
+    "Turn",
+    "Unproved",
+]
+
+
+class Kind(StrEnum):
+    """What becomes of what is held. `OTHER`: neither is more, as of two ranges of levels that cannot be compared."""
+
+    GAINS = "gains"
+    LOSES = "loses"
+    MORE = "more"
+    LESS = "less"
+    OTHER = "other"
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A check, asked of both sides at `at`, which they answer differently.
+
+    `subject` is made up, unless a rule names it. Reasons are those of decisions; empty where the check is a mistake.
+    """
+
+    subject: str
+    at: Instant
+    reason_before: str
+    reason_after: str
+    amount: Number | None = None
+    used: Number | None = None
+    user_used: Number | None = None
+    value: Number | None = None
+    level: str | None = None
+    tags: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What a holder of one item alone comes to get of one feature.
+
+    `bearing`: whether it holds one of it, two, or one in each of two subscriptions. `audience`: which holders, `None`
+    for all that are pinned to no version. `[since, until)`: when; `None` for from now on, and for ever.
+    """
+
+    item: str
+    feature: str
+    bearing: Bearing
+    audience: Audience | None
+    since: Instant | None
+    until: Instant | None
+    kind: Kind
+    before: Held
+    after: Held
+    shown_by: Evidence
+
+
+class ItemChange(msgspec.Struct, frozen=True):
+    """An item that only one side has: `change` is `added` or `removed`; `kind` and `id` as in the catalog."""
+
+    kind: str
+    id: str
+    change: str
+
+
+class FeatureChange(msgspec.Struct, frozen=True):
+    """A feature that is decided otherwise whoever holds it: `change` is `added`, `removed` or `changed`.
+
+    `details`: what is said otherwise of it, of all that decides. `cases`: how many decided cases differ by it alone.
+    """
+
+    id: str
+    change: str
+    details: tuple[Detail, ...]
+    cases: int
+    shown_by: Evidence | None = None
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Checks of a feature that turn out otherwise although as much is held: rules do that.
+
+    `items`: holders of which, empty where it takes none. `rules`: those that can come to it and changed, or name
+    something that did.
+    """
+
+    feature: str
+    allowed_before: bool
+    reason_before: str
+    allowed_after: bool
+    reason_after: str
+    items: tuple[str, ...]
+    rules: tuple[str, ...]
+    cases: int
+    shown_by: Evidence
+
+
+class Unproved(msgspec.Struct, frozen=True):
+    """What may differ although no decided case does: `what` is a rule or a feature, `why` begins in lower case."""
+
+    what: str
+    why: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What is said otherwise and decides nothing: of a feature, an item or a ladder."""
+
+    kind: str
+    id: str
+    details: tuple[Detail, ...]
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """All that a comparison found. `cases`: how many checks were decided on both sides."""
+
+    cases: int
+    items: tuple[ItemChange, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    features: tuple[FeatureChange, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    unproved: tuple[Unproved, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Say whether some decision differs."""
+        return bool(self.items or self.differences or self.features or self.turns)
+
+    @property
+    def is_same(self) -> bool:
+        """Say whether it is proved that no decision differs."""
+        return not self.differs and not self.unproved
