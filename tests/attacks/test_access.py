@@ -151,6 +151,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/subscriptions/{subscription}/overrides
         GET /v1/subscriptions/{subscription}/overrides/{override}
         GET /v1/subscriptions/{subscription}/suspensions
+        POST /v1/replay
         """,
     ),
     (
@@ -227,6 +228,9 @@ NOBODYS = {
     "GET /v1/whoami",
 }
 
+# Routes whose body says whom they are about.
+ABOUT = {"POST /v1/replay"}
+
 NEW = {"id": "sub_other", "customer": "other", "status": "active", "items": [{"item": "gold"}]}
 
 
@@ -293,7 +297,11 @@ def path_of(route: str, customer: str, item: str = "gold") -> tuple[str, str]:
 def ask(client: httpx.Client, route: str, customer: str, item: str = "gold") -> int:
     """The status of an answer."""
     method, path = path_of(route, customer, item)
-    body = {"id": customer, "customer": customer} if method in {"POST", "PUT", "PATCH"} else None
+    body: dict[str, Any] | None = None
+    if route in ABOUT:
+        body = {"check": {"subject": {"type": "subscription", "id": f"sub_{customer}"}, "feature": "x"}}
+    elif method in {"POST", "PUT", "PATCH"}:
+        body = {"id": customer, "customer": customer}
     headers = {"content-type": "application/x-ndjson"} if path.startswith("/v1/import/") else None
     return client.request(method, path, json=body, headers=headers).status_code
 
@@ -331,7 +339,7 @@ def test_a_key_for_one_customer_reaches_what_is_its_own(doors: Admin) -> None:
     """All routes about a customer or a subscription, and no other."""
     client = doors.as_("admin", customers=["acme"])
     own = {route for route in EXPECTED if "{customer}" in route or "{subscription}" in route}
-    own |= {"POST /v1/customers", "POST /v1/subscriptions"}
+    own |= {"POST /v1/customers", "POST /v1/subscriptions"} | ABOUT
     assert {route for route in EXPECTED if ask(client, route, "acme") != 403} == own | NOBODYS
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = ROOT / "docs" / "reference" / "errors.md"
-SIDECAR = ROOT / "src" / "tiergate" / "sidecar"
+MODULES = [*(ROOT / "src/tiergate/sidecar").glob("*.py"), ROOT / "src/tiergate/engine/requests.py"]
 
 _ROW = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 
@@ -37,7 +37,7 @@ def exchange(where: Where, request: bytes) -> wire.Answer:
 
 def made() -> Iterator[tuple[str, int]]:
     """The name and status of every problem that the sidecar's code makes, as it stands there."""
-    for path in sorted(SIDECAR.glob("*.py")):
+    for path in sorted(MODULES):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in _MAKERS:
                 continue

@@ -15,7 +15,7 @@ import cachetools
 from tiergate.control.access import Endpoint
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
-from tiergate.control.revisions import Revisions
+from tiergate.publish.revisions import Revisions
 from tiergate.engine import CacheLimits, Engine
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord, SubjectType, format_instant, parse_instant

@@ -24,6 +24,7 @@ from tiergate.control.schemas.parts import (
     without,
 )
 from tiergate.control.schemas.publishing import publishing_schemas, rule_schemas
+from tiergate.control.schemas.replaying import replay_schemas
 from tiergate.model import Reason
 
 __all__ = ["Schema", "component_schemas", "ref"]
@@ -115,6 +116,7 @@ def component_schemas() -> dict[str, Schema]:
         **webhook_schemas(),
         **sync_schemas(),
         "SubjectEntitlements": _subject_entitlements(),
+        **replay_schemas(),
         "Problem": problem_schema(),
         "Identified": {
             "type": "object",
