@@ -1,11 +1,11 @@
 """Whom a change can touch, by looking alone: which features, whose holders, and from which instants on.
 
 Nothing is decided here, so that a million subjects need not be asked who cannot be concerned. INVARIANT (touched is
-never too little): of any subject that holds none of the items, has no override on one of the features, and that both
-sides could store, every decision is the same on both sides, from `now` on. It may be too much.
+never too little): whoever holds none of the items, has no override on one of the features, and could be stored on both
+sides, is allowed the same and holds as much on both, from `now` on. It may be too much.
 
-What counts is what a decision says: allowed, reason, and the entitlement with its unit. The names of item versions and
-policies that it lists besides may differ where nothing else does.
+Why somebody who holds nothing of a feature is denied it may differ for anybody, and does not count; nor does what item
+versions and policies are called.
 """
 
 from __future__ import annotations

@@ -1,0 +1,162 @@
+"""Differences in meaning: a refactoring has none, and whatever the reference model tells apart is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from tests.properties.alterations import altered, refactored
+from tests.properties.documents import Document, worlds
+from tests.properties.engines import World
+from tests.properties.inquiries import Inquirer
+from tests.reference.entitlement import Catalogue, boundaries, decide
+from tiergate.impact.bearers import Bearing
+from tiergate.impact.meaning import meaning
+from tiergate.impact.touched import touched
+from tiergate.model import format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.impact.differences import Difference
+
+SEEDS = st.integers(0, 2**32)
+NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
+BEFORE = 1_700_000_000_000
+
+
+def bundle(catalog: Document) -> Any:  # noqa: ANN401 - a bundle
+    """A catalog as a bundle."""
+    return World(catalog, NOBODY).bundle
+
+
+def differing(old: Document, new: Document, known: Document, seed: int, now: int) -> Iterator[tuple[int, Document]]:
+    """Random checks from `now` on that the reference model answers otherwise on the two catalogs."""
+    before, after = Inquirer(old, known, seed), Catalogue(new, known)
+    before.marks = sorted({it for it in boundaries(old, new, known) if it >= now} | {now})
+    for at, check in before.asks(nows=8, checks=25):
+        if at >= now and said(before.reference, check, at) != said(after, check, at):
+            yield at, check
+
+
+def said(world: Catalogue, check: Document, now: int) -> Any:  # noqa: ANN401 - what counts of an answer
+    """What counts of the reference model's answer, also where the check is a mistake."""
+    of = world.features.get(check["feature"])
+    if of is None or ("level" in check and check["level"] not in of["levels"]):
+        return None
+    found = decide(world, check, now)
+    return found["allowed"], found["reason"], found["entitlement"]
+
+
+@given(st.data())
+def test_a_refactoring_means_nothing(data: st.DataObject) -> None:
+    """Other names, order, numbers of versions, and ways to write a value give no difference, and that is proved."""
+    old, _ = data.draw(worlds())
+    new = data.draw(refactored(old))
+    found = meaning(bundle(old), bundle(new), data.draw(st.sampled_from([BEFORE, BEFORE + 10**11])))
+    assert found.is_same, found
+    assert found.cases
+
+
+@given(st.data(), SEEDS)
+def test_what_the_reference_model_tells_apart_is_found(data: st.DataObject, seed: int) -> None:
+    """Where any check of any subject is answered otherwise, a difference is found."""
+    old, known = data.draw(worlds())
+    new = data.draw(altered(old))
+    now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
+    found = meaning(bundle(old), bundle(new), now)
+    witness = next(differing(old, new, known, seed, now), None)
+    event("differs" if witness else "found alone" if found.differs else "same")
+    if witness is not None:
+        assert found.differs, witness
+
+
+def bearer(difference: Difference, now: int) -> Document:
+    """Whom a difference is about, as a document of subjects."""
+    customer = difference.shown_by.subject
+    held: Document = {"item": difference.item, "quantity": 2 if difference.bearing is Bearing.TWO else 1}
+    audience = difference.audience
+    if audience is not None and audience.pin is not None:
+        held["version"] = audience.pin
+    if audience is not None and audience.added is not None:
+        held["added_at"] = format_instant(audience.added)
+    listed = [
+        {"id": f"sub-{place}", "customer": customer, "status": "active", "items": [held]}
+        for place in range(2 if difference.bearing is Bearing.TWICE else 1)
+    ]
+    return {
+        "customers": [{"id": customer, "tags": list(difference.shown_by.tags)}],
+        "subscriptions": listed,
+        "now": now if difference.since is None else difference.since,
+    }
+
+
+def holding(catalog: Document, known: Document, feature: str) -> Any:  # noqa: ANN401 - a document's value
+    """What the reference model says is held: a value or `unlimited`; none of a feature that there is not."""
+    world = Catalogue(catalog, known)
+    if feature not in world.features:
+        return None
+    for id_, it in world.subscriptions.items():  # what a catalog does not have gives nothing
+        world.subscriptions[id_] = it | {"items": [held for held in it["items"] if held["item"] in world.items]}
+    check = {"subject": known["customers"][0]["id"], "feature": feature}
+    found = decide(world, check, known["now"])["entitlement"]
+    return "unlimited" if found.get("unlimited") else found["value"] or None
+
+
+@given(st.data())
+def test_every_difference_is_one_to_the_reference_model(data: st.DataObject) -> None:
+    """What is said that a holder had and gets is what the reference model says of it, and so when it is said to end."""
+    old, _ = data.draw(worlds())
+    new = data.draw(altered(old))
+    now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
+    for one in meaning(bundle(old), bundle(new), now).differences:
+        known = bearer(one, now)
+        before, after = (holding(catalog, known, one.feature) for catalog in (old, new))
+        assert before == ("unlimited" if one.before.unlimited else one.before.value or None), one
+        assert after == ("unlimited" if one.after.unlimited else one.after.value or None), one
+        assert before != after
+        event(one.kind)
+        if one.until is not None:
+            known["now"] = one.until - 1
+            assert (before, after) == tuple(holding(catalog, known, one.feature) for catalog in (old, new)), one
+
+
+@given(st.data(), SEEDS)
+def test_whoever_is_decided_otherwise_is_touched(data: st.DataObject, seed: int) -> None:
+    """Looking alone never leaves out anybody who is allowed something else, or holds more or less."""
+    old, known = data.draw(worlds())
+    new = data.draw(altered(old))
+    now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
+    found = touched(bundle(old), bundle(new), now)
+    worlds_ = Catalogue(old, known), Catalogue(new, known)
+    for at, check in differing(old, new, known, seed, now):
+        if allowance(worlds_[0], check, at) != allowance(worlds_[1], check, at):
+            event("differs")
+            assert check["feature"] in found.features
+            assert found.items is None or concerned(known, check, found.items), check
+
+
+def allowance(world: Catalogue, check: Document, now: int) -> Any:  # noqa: ANN401 - what counts of an answer
+    """Whether the reference model allows a check, and how much it says is held; none where the check is a mistake."""
+    answer = said(world, check, now)
+    return None if answer is None else (answer[0], answer[2].get("value"), answer[2].get("unlimited"))
+
+
+def concerned(known: Document, check: Document, items: frozenset[str]) -> bool:
+    """Say whether the subject of a check holds one of some items, or has an override on the feature."""
+    subject = check["subject"] if isinstance(check["subject"], str) else check["subject"]["id"]
+    held = [it for it in known["subscriptions"] if subject in {it["customer"], it["id"]}]
+    owners = {subject, *(it["customer"] for it in held)}
+    overriding = [*held, *(it for it in known["customers"] if it["id"] in owners)]
+    return any(line["item"] in items for it in held for line in it["items"]) or any(
+        override["feature"] == check["feature"] for it in overriding for override in it.get("overrides", [])
+    )
+
+
+@given(st.data())
+def test_a_catalog_beside_itself_touches_nothing(data: st.DataObject) -> None:
+    """Nothing is touched where nothing changes."""
+    old, _ = data.draw(worlds())
+    assert touched(bundle(old), bundle(old), BEFORE) == (frozenset(), frozenset(), False, ())
