@@ -79,12 +79,12 @@ class Recorder:
         """Try what the answer of a table of roles rested on."""
         if not isinstance(world, RolesWorld) or not isinstance(case.question, Permitted):
             return
-        if compare_permission(case.expected, permission):
+        if permission.errors or compare_permission(case.expected, permission):
             return
         ground = self._table(world)
         deciding = set(permission.policies)
         for unit in ground.units:
-            fits = (unit.id in deciding) == (unit.aspect is Aspect.DECIDES) or permission.errors
+            fits = (unit.id in deciding) == (unit.aspect is Aspect.DECIDES)
             if fits and unit not in self._covered:
                 asked = case.question
                 other = ground.otherwise(unit).allows(asked.caller, asked.action, asked.resource)
@@ -115,17 +115,17 @@ def _in_question(ground: CatalogGround, case: Case, evaluation: Evaluation) -> I
     """The units of policies that could have to do with a decision.
 
     A policy that did not decide changes nothing by not being there, nor one that decided by a condition less; and what
-    permits, or tells a reason, changes nothing where something forbids.
+    permits, or tells a reason, changes nothing where something forbids. Where one cannot be evaluated, none decided.
     """
     decision, expected = evaluation.decision, case.expected
+    if decision.errors:
+        return
     deciding = set(decision.policies)
     is_unforbidden = decision.reason in _UNFORBIDDEN
     names = [it.id for it in evaluation.slice.static] if evaluation.slice is not None else []
     for name in names + (ground.reasons if is_unforbidden else []):
         for unit in ground.policy_units(name):
-            if decision.errors:
-                yield unit
-            elif unit.aspect is Aspect.DECIDES:
+            if unit.aspect is Aspect.DECIDES:
                 if name in deciding:
                     yield unit
             elif name not in deciding and (

@@ -1,0 +1,293 @@
+"""Tests against mutants: what tests cover, they notice; what they would not notice, coverage says.
+
+The mutants are made from the text of compiled files, and the tests are really run against each; coverage is measured
+beforehand, on what is not mutated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from tests.properties.documents import Document, worlds
+from tests.properties.engines import World as Drawn
+from tests.properties.engines import check_of
+from tests.properties.inquiries import Inquirer
+from tests.properties.mutants import Claim, Mutant, policy_mutants, value_mutants
+from tests.properties.rules import rule_files
+from tiergate.bundle import Bundle
+from tiergate.catalog import LoadedCatalog, Positions
+from tiergate.cedar import PolicyGroup, builtin_text, parse_policies
+from tiergate.compiler.roles import RoleTable
+from tiergate.model import Rules
+from tiergate.permissions import RolePolicies
+from tiergate.policytest.comparison import compare_decision, compare_permission, entitlement_value, source_name
+from tiergate.policytest.coverage import Coverage, Mark, Recorder
+from tiergate.policytest.fixtures import Subjects
+from tiergate.policytest.runner import Loaded, Runner
+from tiergate.policytest.suites import Asked, Case, Expectation, Permitted, Suite, SuiteKind, Test
+from tiergate.policytest.worlds import CatalogWorld, Compiled, RolesWorld, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tiergate.model import Decision
+
+ROOT = Path(__file__).parents[2]
+SHOWCASE = (ROOT / "policies", ROOT / "examples")
+SHIPPED = ("guards", "overrides", "reasons")
+
+MutantOf = tuple[Mutant, "Callable[[World], World]"]
+"""A mutant, and what makes a world of it; worlds that it does not concern stay the same."""
+
+
+@cache
+def showcase() -> Loaded:
+    """The tests of the guards, the roles, and the samples."""
+    return Runner().read_suites(SHOWCASE)
+
+
+def files_of(bundle: Bundle) -> dict[str, bytes]:
+    """All files of a bundle."""
+    return {path: bundle.content(path) for path in bundle.paths()}
+
+
+def mutated(world: CatalogWorld, mutant: Mutant) -> CatalogWorld:
+    """A world with one file of its bundle otherwise."""
+    bundle = Bundle.from_files(files_of(world.bundle) | {mutant.path: mutant.content})
+    return CatalogWorld(world.key, dataclasses.replace(world.compiled, bundle=bundle), world.subjects)
+
+
+def in_bundles(mutant: Mutant, original: bytes) -> Callable[[World], World]:
+    """The mutant of a file wherever a bundle holds this very file."""
+
+    def change(world: World) -> World:
+        if not isinstance(world, CatalogWorld) or mutant.path not in world.bundle.paths():
+            return world
+        return mutated(world, mutant) if world.bundle.content(mutant.path) == original else world
+
+    return change
+
+
+def in_tables(mutant: Mutant, table: str) -> Callable[[World], World]:
+    """The mutant of a table of roles, or of the guards of keys."""
+
+    def change(world: World) -> World:
+        if not isinstance(world, RolesWorld) or world.roles.text != table:
+            return world
+        texts = {"roles": table, "scopes": builtin_text("scopes"), mutant.path: mutant.content.decode()}
+        policies = [*parse_policies(texts["roles"]), *parse_policies(texts["scopes"])]
+        group = PolicyGroup.of((it.id, it) for it in policies)
+        return RolesWorld(world.key, RolePolicies(RoleTable(table, group, world.roles.roles, ())))
+
+    return change
+
+
+def mutants_of(loaded: Loaded) -> Iterator[MutantOf]:
+    """Every mutant of every file that these suites are about, each once."""
+    seen: set[tuple[str, bytes]] = set()
+    for world in loaded.worlds.values():
+        if isinstance(world, RolesWorld):
+            for path, text in {"roles": world.roles.text, "scopes": builtin_text("scopes")}.items():
+                if (path, text.encode()) not in seen:
+                    seen.add((path, text.encode()))
+                    yield from ((it, in_tables(it, world.roles.text)) for it in policy_mutants(path, text))
+        elif isinstance(world, CatalogWorld):
+            files = files_of(world.bundle)
+            for mutant in (*value_mutants(files), *static_mutants(files)):
+                if (mutant.path, mutant.content) not in seen:
+                    seen.add((mutant.path, mutant.content))
+                    yield mutant, in_bundles(mutant, files[mutant.path])
+
+
+def static_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
+    """The mutants of guards, overrides' permits, reasons and rules."""
+    for name in SHIPPED:
+        yield from policy_mutants(f"policies/{name}.cedar", files[f"policies/{name}.cedar"].decode())
+    for path, content in files.items():
+        if path.startswith("policies/rules/"):
+            file = path.removeprefix("policies/rules/").removesuffix(".cedar")
+            yield from policy_mutants(path, content.decode(), f"rule/{file}/")
+
+
+def is_noticed(loaded: Loaded, change: Callable[[World], World]) -> bool:
+    """Run the tests against a mutant, until one fails."""
+    worlds = {key: change(world) for key, world in loaded.worlds.items()}
+    return any(
+        not passes(worlds[suite.world], case)
+        for suite in loaded.suites
+        if worlds[suite.world] is not loaded.worlds[suite.world]
+        for test in suite.tests
+        for case in test.cases
+    )
+
+
+def passes(world: World, case: Case) -> bool:
+    """Decide a case, and compare; without asking why, which would be told of policies as they are shipped."""
+    match world, case.question:
+        case CatalogWorld(), Asked() as asked:
+            return not compare_decision(case.expected, world.evaluate(asked).decision)
+        case RolesWorld(), Permitted() as permitted:
+            return not compare_permission(case.expected, world.allows(permitted))
+        case _:
+            raise AssertionError(case)
+
+
+def coverage_of(loaded: Loaded) -> Coverage:
+    """Run the tests, all of which must pass, and measure."""
+    recorder = Recorder(loaded.worlds.values())
+    assert Runner().run(loaded, observers=[recorder]).has_passed
+    return recorder.coverage()
+
+
+def marks(coverage: Coverage) -> dict[Claim, set[Mark]]:
+    """The marks by what they are claimed of; ids of different files may be the same."""
+    found: dict[Claim, set[Mark]] = {}
+    for it in coverage.measured:
+        found.setdefault(Claim(it.unit.id, it.unit.aspect.value, it.unit.clause), set()).add(it.mark)
+    return found
+
+
+def with_some_tests(loaded: Loaded, random: Random) -> Loaded:
+    """The same suites with some of their cases only."""
+    share = random.choice([0.02, 0.1, 0.3, 0.7])
+
+    def some(test: Test) -> Test:
+        return dataclasses.replace(test, cases=tuple(case for case in test.cases if random.random() < share))
+
+    suites = tuple(dataclasses.replace(suite, tests=tuple(map(some, suite.tests))) for suite in loaded.suites)
+    return Loaded(suites, loaded.worlds)
+
+
+def check_mutant(loaded: Loaded, measured: Mapping[Claim, set[Mark]], mutant: MutantOf) -> str:
+    """What is not noticed is not covered; where coverage is exact, what is not covered is not noticed.
+
+    Of a policy, what is not counted can never be noticed; nor can values be, but in catalogs written in test files.
+    Where a policy cannot be evaluated it covers nothing, although a test may notice that it is gone.
+    """
+    found, change = mutant
+    claimed = [measured[claim] for claim in found.claims if claim in measured]
+    noticed = is_noticed(loaded, change)
+    if not claimed:
+        assert not noticed or is_of_a_fixture(loaded, found), f"{found.name} is noticed, but not counted"
+        return "not counted"
+    if not noticed:
+        assert all(it != {Mark.COVERED} for it in claimed), f"nobody notices {found.name}, but it counts as covered"
+        return "not noticed"
+    if found.exact and not (found.path.startswith("policies/") and errs(loaded)):
+        assert all(Mark.COVERED in it for it in claimed), f"{found.name} is noticed, but does not count as covered"
+    return "noticed"
+
+
+def errs(loaded: Loaded) -> bool:
+    """Say whether a case expects that a policy cannot be evaluated."""
+    return any(
+        isinstance(world, CatalogWorld)
+        and isinstance(asked := case.question, Asked)
+        and world.evaluate(asked).decision.errors
+        for suite in loaded.suites
+        for world in [loaded.worlds[suite.world]]
+        for test in suite.tests
+        for case in test.cases
+    )
+
+
+def is_of_a_fixture(loaded: Loaded, mutant: Mutant) -> bool:
+    """Say whether a mutant is of a value that stands in a test file."""
+    item = mutant.path.partition("@")[0].rpartition("/")[2]
+    return mutant.path.startswith("entities/items/") and any(
+        file.endswith("_test.yaml")
+        for world in loaded.worlds.values()
+        if isinstance(world, CatalogWorld)
+        for key, (file, _, _) in world.loaded.positions.items()
+        if key[:2] == ("item", item)
+    )
+
+
+def test_the_showcase_covers_everything() -> None:
+    """The guards, the roles and the samples of this project are tested to the last unit."""
+    assert [(it.unit.id, it.unit.aspect) for it in coverage_of(showcase()).missing] == []
+
+
+def test_tests_that_cover_everything_notice_every_mutant() -> None:
+    """Of values, guards, overrides, reasons, rules, roles and the guards of keys."""
+    loaded = showcase()
+    measured = marks(coverage_of(loaded))
+    survivors = [
+        mutant.name
+        for mutant, change in mutants_of(loaded)
+        if any(claim in measured for claim in mutant.claims) and not is_noticed(loaded, change)
+    ]
+    assert survivors == []
+
+
+@settings(max_examples=settings.default.max_examples // 5)  # type: ignore[union-attr]
+@given(st.integers(0, 2**32))
+def test_of_tests_taken_at_random_coverage_says_what_they_would_not_notice(seed: int) -> None:
+    """However few are left of them."""
+    random = Random(seed)
+    loaded = with_some_tests(showcase(), random)
+    measured = marks(coverage_of(loaded))
+    for mutant in random.sample(list(mutants_of(loaded)), 12):
+        event(check_mutant(loaded, measured, mutant))
+
+
+class _Cases:
+    """Cases of a drawn world, each of which states some of what is decided there."""
+
+    def __init__(self, world: CatalogWorld, seed: int) -> None:
+        self._world = world
+        self._random = Random(seed)
+
+    def make(self, asks: Iterable[tuple[int, Document]]) -> Suite:
+        """A suite of one test."""
+        cases = [self._case(Asked(check_of(ask), now)) for now, ask in asks]
+        test = Test("drawn", ("drawn", 1, 1), tuple(cases))
+        return Suite("drawn", "drawn", SuiteKind.ENTITLEMENTS, self._world.key, (test,))
+
+    def _case(self, asked: Asked) -> Case:
+        decision = self._world.evaluate(asked).decision
+        check = asked.check
+        return Case(check.subject.id, check.feature, "", asked, self._stated(decision), ("drawn", 1, 1), stated=True)
+
+    def _stated(self, decision: Decision) -> Expectation:
+        """What is decided, or a part of it: always whether it is allowed."""
+        values: dict[str, Any] = {
+            "reason": decision.reason,
+            "sources": tuple(source_name(source) for source in decision.sources),
+            "policies": decision.policies,
+            "remaining": None if decision.entitlement.remaining is msgspec.UNSET else decision.entitlement.remaining,
+        }
+        stated = {key: value for key, value in values.items() if self._random.random() < 0.25}
+        if self._random.random() < 0.25:
+            stated |= {"has_value": True, "value": entitlement_value(decision.entitlement)}
+        return Expectation(allowed=decision.allowed, **stated)
+
+
+@given(worlds(), st.data(), st.integers(0, 2**32))
+def test_in_any_world_coverage_says_what_its_tests_would_not_notice(
+    drawn: tuple[Document, Document], data: st.DataObject, seed: int
+) -> None:
+    """Whatever catalogs, subjects and rules say, and whatever tests of them state."""
+    world = world_of(Drawn(*drawn, data.draw(rule_files(*drawn), label="rules")))
+    suite = _Cases(world, seed).make(Inquirer(*drawn, seed).asks(nows=3, checks=5))
+    loaded = Loaded((suite,), {world.key: world})
+    measured = marks(coverage_of(loaded))
+    mutants = list(mutants_of(loaded))
+    random = Random(seed)
+    for mutant in random.sample(mutants, min(10, len(mutants))):
+        event(check_mutant(loaded, measured, mutant))
+
+
+def world_of(drawn: Drawn) -> CatalogWorld:
+    """A drawn world as the runner has it."""
+    records = drawn.records.values()
+    subjects = Subjects([it.customer for it in records], [held for it in records for held in it.subscriptions])
+    return CatalogWorld("drawn", Compiled(LoadedCatalog(drawn.catalog, Positions()), Rules(), drawn.bundle), subjects)
