@@ -14,13 +14,13 @@ import msgspec
 from tiergate.control.access import Endpoint
 from tiergate.control.bodies import decode_parts
 from tiergate.control.http import AdminRequest, Answer
-from tiergate.publish.revisions import Revisions
 from tiergate.engine import decision_json, reason_out, told
 from tiergate.engine.basis import Basis, read_basis, reproduce
 from tiergate.engine.requests import locate, read_check
 from tiergate.errors import BodyError, BodyProblem, CheckError, ConflictError, RequestError
 from tiergate.model import Check, Instant, Subject, SubjectType, format_instant, parse_instant
 from tiergate.permissions import Action, Resource
+from tiergate.publish.revisions import Revisions
 from tiergate.store.history import (
     PastPublication,
     PastRecord,

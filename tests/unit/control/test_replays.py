@@ -8,11 +8,11 @@ from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served
 from tiergate.control import erasure, replays
 from tiergate.control.background import tidy
-from tiergate.control.revisions import Revisions
 from tiergate.control.snapshots import Snapshots
 from tiergate.engine import Engine, decision_json
 from tiergate.engine.requests import read_check
 from tiergate.model import SubjectRecord, format_instant
+from tiergate.publish.revisions import Revisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
