@@ -85,15 +85,18 @@ class Caller:
     @cached_property
     def base(self) -> Base:
         """The caller as entities, parsed once."""
+        return Base(json.dumps(self.entities()), roles_schema())
+
+    def entities(self) -> list[dict[str, object]]:
+        """The caller and its roles, in Cedar's JSON."""
         roles = [{"type": "Role", "id": role} for role in sorted(self.roles)]
         attrs: dict[str, object] = {"kind": self.kind}
         if self.scope.actions is not None:
             attrs["actions"] = [{"__entity": {"type": "Action", "id": it}} for it in sorted(self.scope.actions)]
         if self.scope.customers is not None:
             attrs["customers"] = sorted(self.scope.customers)
-        entities = [{"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}]
-        entities += [{"uid": role, "attrs": {}, "parents": []} for role in roles]
-        return Base(json.dumps(entities), roles_schema())
+        own: dict[str, object] = {"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}
+        return [own, *({"uid": role, "attrs": {}, "parents": []} for role in roles)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,11 @@ class Resource:
     type: str
     id: str
     customer: str | None = None
+
+    def entity(self) -> dict[str, object]:
+        """The resource, in Cedar's JSON."""
+        attrs = {"customer": self.customer} if self.customer is not None else {}
+        return {"uid": {"type": self.type, "id": self.id}, "attrs": attrs, "parents": []}
 
     @staticmethod
     def feature(id_: str = "*") -> Resource:
@@ -196,9 +204,7 @@ def shipped_roles() -> RolePolicies:
 
 
 def _with_resource(base: Base, resource: Resource) -> EntityData:
-    attrs = {"customer": resource.customer} if resource.customer is not None else {}
-    entity = {"uid": {"type": resource.type, "id": resource.id}, "attrs": attrs, "parents": []}
-    return base.with_entities(json.dumps([entity]))
+    return base.with_entities(json.dumps([resource.entity()]))
 
 
 def _narrower(inner: frozenset[str] | None, outer: frozenset[str] | None) -> bool:
