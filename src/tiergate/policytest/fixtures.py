@@ -61,7 +61,7 @@ def read_subjects_of(
     # With places, since a record of the suite may contradict one of a file.
     found = [record for path in paths for record in records.read(path, placed=True)]
     before = report.count
-    found += _inline(suite, reader, report)
+    found += sorted(_inline(suite, reader, report), key=lambda record: record.place)
     consistency = Consistency(bounds)
     for record in found:
         consistency.note(record)
