@@ -116,6 +116,21 @@ def test_any_batch_is_decided_or_a_problem(connections: tuple[Connection, Connec
         assert all(result.get("status", 200) in {200, 400, 404} for result in answer.json()["results"])
 
 
+@given(
+    st.tuples(CHECKS, st.sampled_from(["2026-11-17T14:03:00Z", "0001-01-01", "9999-12-31T23:59:59.999Z", 7]) | JSONS)
+    .map(lambda drawn: drawn[0] | {"at": drawn[1]})
+    .map(written)
+    | CHECKS.map(written)
+    | st.binary()
+)
+@example(DEEP)
+@example(b'{"subject": "acme", "feature": "movies", "at": "%b"}' % (b"9" * 100_000))
+@example(b'{"subject": "acme", "feature": "movies", "at": "2026-11-17", "at": "2026-11-17"}')
+def test_any_check_is_explained_or_a_problem(connections: tuple[Connection, Connection], body: bytes) -> None:
+    """At any instant that there is."""
+    assert proper(same(connections, post("/v1/explain", body)), 400, 404)
+
+
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30))
 @example("subject=acme&type=%73ubscription")
 @example("subject=%F0%9F%98%80")
@@ -181,6 +196,8 @@ def test_any_header_is_borne(connections: tuple[Connection, Connection], headers
         # A wrong check in a batch is a problem among its results.
         ("checks", ["negative_data_rejection"]),
         ("entitlements", []),
+        # As with `check`; and a moment is a moment in more ways than RFC 3339 knows.
+        ("explain", ["positive_data_acceptance", "negative_data_rejection"]),
     ],
 )
 def test_the_api_is_what_its_openapi_document_says(operation: str, excluded: list[str]) -> None:

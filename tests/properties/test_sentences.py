@@ -96,7 +96,7 @@ def see_the_sum(texts: Sequence[str], feature: Document, decision: Document) -> 
     """What items are said to give adds up to what is held, where nothing else has a say."""
     given = claimed(
         texts,
-        rf"^(?:Plan|Add-on|Charge) .*, version \d+.*,(?: gives| adds).* {NUMBER}(?: \S+)?(?:, however often it is held)?\.$",
+        rf"^(?:Plan|Add-on|Charge) .*, version \d+.*,(?: gives| adds).* {NUMBER}(?: \S+)?{OFTEN}\.$",
     )
     others = any(it.get("override") for it in decision["sources"]) or feature.get("combine", "sum") == "max"
     capped = "max" in feature or any("There are" in text or "held is" in text for text in texts)

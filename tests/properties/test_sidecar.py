@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from tests.reference.entitlement import decide
 from tests.serving import Service, get, post
 from tests.wire import Answer, Connection
 from tiergate.engine import Engine
+from tiergate.model import FOREVER, format_instant
 from tiergate.sidecar.state import Generation
 
 if TYPE_CHECKING:
@@ -114,3 +116,27 @@ def test_a_listing_says_what_the_reference_model_says(
         for entry in listed:
             expected = decide(inquirer.reference, {"subject": customer, "feature": entry["feature"]}, now)
             assert judged(entry) == judged(expected), (customer, now)
+
+
+@given(drawn=worlds(), data=st.data(), seed=st.integers(0, 2**32))
+def test_a_check_is_explained_as_it_is_decided(
+    sidecar: Sidecar, drawn: tuple[Document, Document], data: st.DataObject, seed: int
+) -> None:
+    """Byte by byte, under rules, fresh and stale, now and, asked beforehand, at any other instant."""
+    inquirer = Inquirer(*drawn, seed)
+    state, clock = sidecar.service.state, sidecar.service.clock
+    sidecar.serve(World(*drawn, data.draw(rule_files(*drawn), label="rules")))
+    for now, ask in inquirer.asks(nows=2, checks=4):
+        clock.now = now
+        before = sidecar.connection.ask(post("/v1/explain", text_of(ask | {"at": format_instant(now)})))
+        clock.now = inquirer.now()
+        elsewhere = sidecar.connection.ask(post("/v1/explain", text_of(ask | {"at": format_instant(now)})))
+        clock.now = now
+        for stale_at in (FOREVER, now + 1, now):
+            sidecar.service.run(partial(state.expect_stale, stale_at))
+            decided = sidecar.connection.ask(post("/v1/check", text_of(ask)))
+            explained = sidecar.connection.ask(post("/v1/explain", text_of(ask)))
+            assert explained.body.startswith(b'{"decision":%b,"sentences":[' % decided.body), (ask, now)
+            if stale_at == FOREVER:
+                assert explained.body == before.body == elsewhere.body
+        sidecar.service.run(partial(state.expect_stale, FOREVER))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Entitlement", "Number", "Source", "read_answer", "read_json"]
+__all__ = ["Answer", "Entitlement", "Explanation", "Number", "Source", "read_answer", "read_explanation", "read_json"]
 
 T = TypeVar("T")
 
@@ -78,6 +78,18 @@ class Answer:
         return self.allowed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a check is answered as it is.
+
+    `sentences`: for people, the answer first. `reasoning`: the same as data, all members of the sidecar's answer.
+    """
+
+    answer: Answer
+    sentences: tuple[str, ...]
+    reasoning: Mapping[str, object]
+
+
 def read_json(body: bytes | str) -> object:
     """Read JSON with exact numbers.
 
@@ -122,6 +134,21 @@ def read_answer(decision: object) -> Answer:
         revision=_take(members, "revision", str, default=""),
         valid_until=datetime.fromisoformat(until) if isinstance(until, str) else None,
         stale=_take(members, "stale", bool, default=False),
+    )
+
+
+def read_explanation(explained: object) -> Explanation:
+    """Make an explanation of what `read_json` read.
+
+    Raises:
+        ValueError: it is none.
+    """
+    members = _mapping(explained)
+    sentences = members.get("sentences")
+    if not isinstance(sentences, list):
+        raise ValueError("what it says has no list of sentences")
+    return Explanation(
+        answer=read_answer(members.get("decision")), sentences=tuple(map(str, sentences)), reasoning=members
     )
 
 

@@ -1,4 +1,4 @@
-"""A sidecar as an object: `check`, `checks`, `entitlements`, and `allows` for code that needs an answer in any case."""
+"""A sidecar as an object: `check`, `checks`, `entitlements`, `explain`, and `allows`, which answers in any case."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tiergate.client.answers import Answer, read_answer, read_json
+from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
 from tiergate.client.connections import Connections
 from tiergate.errors import CheckError, RequestError, SettingsError, SidecarUnreachableError, UnknownFeatureError
 from tiergate.model import Check, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from tiergate.client.connections import Response
     from tiergate.errors import CallerError
@@ -120,6 +121,30 @@ class Sidecar:
                 read_answer(result) if "allowed" in _members(result) else _caller_error(_members(result), check.feature)
                 for check, result in zip(checks, results, strict=True)
             ]
+
+    def explain(
+        self,
+        subject: str | Subject,
+        feature: str,
+        *,
+        amount: Number | None = None,
+        used: Number | None = None,
+        user_used: Number | None = None,
+        value: Number | None = None,
+        level: str | None = None,
+        at: datetime | None = None,
+    ) -> Explanation:
+        """Ask why `check` answers as it does, or would `at` another moment, which has its offset. Takes milliseconds.
+
+        Raises:
+            SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: as `check`.
+        """
+        if at is not None and at.tzinfo is None:
+            raise CheckError("/at", "must have its offset: a local time would be a guess")
+        check = Check(_subject(subject), feature, amount, used, user_used, value, level)
+        body = check_json(check) | ({} if at is None else {"at": at.isoformat()})
+        with self._reading():
+            return read_explanation(read_json(self._post("/v1/explain", body, feature)))
 
     def entitlements(self, subject: str | Subject) -> list[Answer]:
         """Everything that a subject holds: one answer for each feature of the catalog, in the order of their ids.

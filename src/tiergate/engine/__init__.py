@@ -6,7 +6,7 @@ from tiergate.engine.derivations import reason_out
 from tiergate.engine.engine import Engine, Evaluation
 from tiergate.engine.explain import Explanation, Export, PolicyText, explain, explain_evaluation
 from tiergate.engine.questions import read_question
-from tiergate.engine.reasoning import Reasoning, Standing
+from tiergate.engine.reasoning import Reasoning, Standing, reasoning_json
 from tiergate.engine.sentences import sentences, told
 from tiergate.engine.sources import NO_USAGE, BundleSource, NoUsage, SubjectSource, UsageKnown, UsageSource
 
@@ -33,6 +33,7 @@ __all__ = [
     "explain_evaluation",
     "read_question",
     "reason_out",
+    "reasoning_json",
     "sentences",
     "told",
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tiergate.engine.slices import Slices
     from tiergate.engine.sources import BundleSource
 
-__all__ = ["alternative"]
+__all__ = ["alternative", "apart"]
 
 
 def alternative(engine: Engine, *, bundle: BundleSource | None = None, slices: Slices | None = None) -> Engine:
@@ -33,4 +33,12 @@ def alternative(engine: Engine, *, bundle: BundleSource | None = None, slices: S
         other.bundle = bundle
         if any(static.policy.reads_tags() for static in other.slices.static):  # of items: what they give
             other.factory = EntityFactory(bundle)
+    return other
+
+
+def apart(engine: Engine) -> Engine:
+    """An engine that decides the same and keeps nothing of subjects: for instants that no check asks about."""
+    other = copy(engine)
+    other.known = BoundedCache(0, 0)
+    other.decisions = BoundedCache(0, 0)
     return other

@@ -33,6 +33,7 @@ __all__ = [
     "SubscriptionStanding",
     "SuspensionStanding",
     "Whom",
+    "reasoning_json",
 ]
 
 UNSET = msgspec.UNSET
@@ -189,3 +190,12 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
     context: dict[str, Any]
     policies: tuple[PolicyText, ...]
     errors: tuple[str, ...]
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def reasoning_json(reasoning: Reasoning, sentences: tuple[str, ...]) -> bytes:
+    """Encode a reasoning with its sentences as JSON: the decision first, in the very form of a check's answer."""
+    members = msgspec.structs.asdict(reasoning)
+    return _ENCODER.encode({"decision": members.pop("decision"), "sentences": sentences, **members})

@@ -20,14 +20,23 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from tiergate.errors import CheckError, RequestError
-from tiergate.model import Check, Subject, SubjectType
+from tiergate.model import Check, Subject, SubjectType, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.model import Number
+    from tiergate.model import Instant, Number
 
-__all__ = ["CHECK_FIELDS", "MAX_CHECKS", "SUBJECT_FIELDS", "locate", "read_check", "read_query", "split_checks"]
+__all__ = [
+    "CHECK_FIELDS",
+    "MAX_CHECKS",
+    "SUBJECT_FIELDS",
+    "locate",
+    "read_check",
+    "read_check_at",
+    "read_query",
+    "split_checks",
+]
 
 MAX_CHECKS = 1_000
 """The most checks of one `POST /v1/checks`."""
@@ -35,6 +44,7 @@ MAX_CHECKS = 1_000
 CHECK_FIELDS = ("subject", "feature", "amount", "used", "user_used", "value", "level")
 SUBJECT_FIELDS = ("type", "id", "user")
 _NUMBERS = ("amount", "used", "user_used", "value")
+_AT = "at"
 _QUERY_FIELDS = ("subject", "type", "user")
 
 _MAX_NUMBER = 64
@@ -49,6 +59,10 @@ class _SubjectBody(msgspec.Struct, forbid_unknown_fields=True):
     user: str | msgspec.UnsetType = _ABSENT
 
 
+class _AboutBody(msgspec.Struct):
+    subject: str | _SubjectBody
+
+
 class _CheckBody(msgspec.Struct, forbid_unknown_fields=True):
     subject: str | _SubjectBody
     feature: str
@@ -60,6 +74,7 @@ class _CheckBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode_check = msgspec.json.Decoder(_CheckBody).decode
+_decode_about = msgspec.json.Decoder(_AboutBody).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _CHECKS_HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"checks"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 _CHECKS_TAIL = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
@@ -75,6 +90,23 @@ def read_check(body: bytes, at: str = "") -> Check:
     """
     check = _read_quickly(body)
     return check if check is not None else _read_thoroughly(body, at)
+
+
+def read_check_at(body: bytes) -> tuple[Check, Instant | None]:
+    """Read the JSON of a check that may say at which instant, `at`, it is asked; none where it does not.
+
+    Raises:
+        RequestError: the body is no JSON.
+        CheckError: as `read_check`, or `at` is no instant.
+    """
+    whole = _parse(body)
+    check = _check_of(whole, "", (*CHECK_FIELDS, _AT))
+    if not isinstance(whole, dict) or _AT not in whole:
+        return check, None
+    try:
+        return check, parse_instant(_string(whole[_AT], f"/{_AT}"))
+    except ValueError as error:
+        raise CheckError(f"/{_AT}", str(error)) from None
 
 
 def split_checks(body: bytes) -> list[bytes]:
@@ -133,10 +165,10 @@ def locate(field: str, body: bytes, at: str = "") -> str:
     """Turn the engine's name of a field, such as `subject.id`, into the pointer to it in this body."""
     if field.startswith("subject."):
         try:
-            check = _decode_check(body)
+            about = _decode_about(body)
         except _UNREADABLE:
             return f"{at}/{field.replace('.', '/')}"
-        if isinstance(check.subject, str):
+        if isinstance(about.subject, str):
             field = "subject"
     return f"{at}/{field.replace('.', '/')}"
 
@@ -264,8 +296,11 @@ def _malformed(detail: str) -> RequestError:
 
 
 def _read_thoroughly(body: bytes, at: str) -> Check:
-    whole = _parse(body)
-    _expect_fields(whole, at, CHECK_FIELDS, ("subject", "feature"))
+    return _check_of(_parse(body), at, CHECK_FIELDS)
+
+
+def _check_of(whole: object, at: str, known: Iterable[str]) -> Check:
+    _expect_fields(whole, at, known, ("subject", "feature"))
     if not isinstance(whole, dict):  # pragma: no cover - refused above
         raise CheckError(at, "must be an object")
     about = _subject(whole["subject"], f"{at}/subject")

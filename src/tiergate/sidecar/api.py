@@ -45,6 +45,7 @@ def routes(decider: Decider) -> list[Route]:
     return [
         Route("/v1/check", _Check(decider), methods=["POST"]),
         Route("/v1/checks", _Checks(decider), methods=["POST"]),
+        Route("/v1/explain", _Explain(decider), methods=["POST"]),
         Route("/v1/entitlements", _Entitlements(decider), methods=["GET"]),
         Route("/openapi.json", _OpenApi(decider.metrics), methods=["GET"]),
     ]
@@ -77,6 +78,18 @@ class _Checks:
         body = (await receive())["body"]
         learn(scope, self._batches.at_once)
         await send_reply(await self._batches.in_turns(body, context), context, send)
+
+
+class _Explain:
+    """`POST /v1/explain`."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._explanations = decider.explanations
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        require_json(scope["headers"])
+        body = (await receive())["body"]
+        await send_reply(await self._explanations.reply(body), context_of(scope["headers"]), send)
 
 
 class _Entitlements:

@@ -33,6 +33,7 @@ from tiergate.engine.requests import locate, read_check
 from tiergate.errors import CheckError, OperatorError, RequestError, TiergateError, UnknownFeatureError
 from tiergate.model import Check, Subject
 from tiergate.sidecar.batches import Batches
+from tiergate.sidecar.explanations import Explanations
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply, problem_reply
@@ -109,7 +110,8 @@ class Decider:
     """Answers from the generation in force. `memo_bytes` bounds what it remembers; 0 remembers nothing.
 
     `stale_deny`: what is denied once the data is stale, as `staleness` reads it. `subjects`: who fetches subjects on
-    demand; none where all are held. `batches` answers many checks at once, `listings` all entitlements of a subject.
+    demand; none where all are held. `batches` answers many checks at once, `listings` all entitlements of a subject,
+    `explanations` says why.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Decider:
         self.answers: Memo[Answer] = Memo(int(memo_bytes * _SHARE_OF_CHECKS))
         self.batches = Batches(self)
         self.listings = Listings(self, memo_bytes - self.answers.limit)
+        self.explanations = Explanations(self)
         self._durations = metrics.durations["check"]
         self._ids = itertools.count(1)
         self._id_prefix = os.urandom(5).hex().encode()
@@ -248,12 +251,11 @@ class Decider:
             CheckError, UnknownFeatureError: it is no check of this catalog.
         """
         check = read_check(body, at)
-        if check.feature not in generation.engine.index.features:
-            raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
+        self.expect_feature(generation, check)
         edition = self.state.editions.of(check.subject)
         held = self.holds(check.subject)
         engine = generation.engine
-        decision = engine.decide(check, now) if held else _not_fetched(engine.unknown(check, now))
+        decision = engine.decide(check, now) if held else self.not_fetched(generation, check, now)
         stale_at, denied = self.state.stale_at, check.feature in self._denied_once_stale.features
         start, until = decision.start, min(decision.until, stale_at)
         if now >= stale_at:
@@ -273,12 +275,25 @@ class Decider:
             self.answers.put(body, answer)
         return answer
 
+    def expect_feature(self, generation: Generation, check: Check) -> None:
+        """See that a check is about a feature of the catalog.
+
+        Raises:
+            UnknownFeatureError: it is not; says which was probably meant.
+        """
+        if check.feature not in generation.engine.index.features:
+            raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
+
+    def not_fetched(self, generation: Generation, check: Check, now: Instant) -> Decision:
+        """Decide a check about a subject of which nothing is known, though it may exist."""
+        return msgspec.structs.replace(generation.engine.unknown(check, now), stale=True, volatile=True)
+
     def entitlements(self, generation: Generation, subject: Subject, now: Instant) -> Iterator[Decision]:
         """Decide, one by one, the least check of every feature, fresh or stale."""
         if self.holds(subject):
             return generation.engine.entitlements(subject, now)
-        unknown = generation.engine.unknown
-        return (_not_fetched(unknown(Check(subject, feature), now)) for feature in generation.engine.index.features)
+        features = generation.engine.index.features
+        return (self.not_fetched(generation, Check(subject, feature), now) for feature in features)
 
     def holds(self, subject: Subject) -> bool:
         """Whether the data that is held says all about a subject."""
@@ -340,8 +355,3 @@ class Decider:
 def _holder(subject: Subject) -> Subject:
     """The customer or subscription that a user is in; any other subject itself."""
     return subject if subject.user is None else Subject(subject.id, subject.type)
-
-
-def _not_fetched(decision: Decision) -> Decision:
-    """A decision about a subject of which nothing is known, though it may exist."""
-    return msgspec.structs.replace(decision, stale=True, volatile=True)

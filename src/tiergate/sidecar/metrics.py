@@ -86,7 +86,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.reasons: Mapping[Reason, ReasonTally] = {reason: ReasonTally() for reason in Reason}
-        self.durations = {endpoint: Durations() for endpoint in ("check", "checks", "entitlements")}
+        self.durations = {endpoint: Durations() for endpoint in ("check", "checks", "entitlements", "explain")}
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
         self.connections = 0

@@ -6,18 +6,15 @@ tests hold it equal to the routes, and to what the API answers to whatever a fuz
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from tiergate import __version__
+from tiergate.engine.answer_schemas import Json, answer_schemas, object_of
 from tiergate.engine.requests import MAX_CHECKS
-from tiergate.model import FeatureType, OverrideMode, Per, Reason, SubjectType
+from tiergate.model import FeatureType, Reason, SubjectType
 from tiergate.naming import ID
 
 __all__ = ["description", "document"]
-
-Json = dict[str, Any]
 
 _ID: Json = {"type": "string", "pattern": f"^{ID.pattern}$"}
 _NAME: Json = {"type": "string", "minLength": 1}
@@ -45,6 +42,7 @@ def description() -> Json:
             "/v1/check": {"post": _check()},
             "/v1/checks": {"post": _checks()},
             "/v1/entitlements": {"get": _entitlements()},
+            "/v1/explain": {"post": _explain()},
             "/openapi.json": {"get": _self()},
         },
         "components": {
@@ -135,6 +133,29 @@ def _entitlements() -> Json:
     }
 
 
+def _explain() -> Json:
+    return {
+        "operationId": "explain",
+        "summary": "Why is this check decided as it is?",
+        "description": "The decision is the one that the same check has at that instant, with all that it rests on. It "
+        "is not a decision given: it has no id, and is not in the decision log.",
+        "requestBody": _body(
+            "CheckAt",
+            now={"subject": "acme", "feature": "movies", "used": 50},
+            then={"subject": "acme", "feature": "analytics", "at": "2026-11-17T14:03:00Z"},
+        ),
+        "responses": {
+            "200": {
+                "description": "The reasoning, as data and as sentences.",
+                "headers": _header_refs("X-Request-ID"),
+                "content": {"application/json": {"schema": _ref("Explanation")}},
+            },
+            "404": _response_ref("UnknownFeature"),
+            **_refusals("400", "408", "413", "415"),
+        },
+    }
+
+
 def _self() -> Json:
     return {
         "operationId": "openapi",
@@ -195,14 +216,25 @@ def _responses() -> Json:
 
 
 def _schemas() -> Json:
-    number = {"type": "number"}
-    shown = {"type": ["boolean", "number", "string", "null"]}
+    asked = {
+        "subject": _ref("Subject"),
+        "feature": _NAME,
+        "amount": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": "Quantity: how many more; one whole unit, or the least amount, where absent.",
+        },
+        "used": {"type": "number", "minimum": 0, "description": "Quantity: how many were used before."},
+        "user_used": {"type": "number", "minimum": 0, "description": "Quantity: how many of them by the user."},
+        "value": {"type": "number", "minimum": 0, "description": "Range: the value; any, where absent."},
+        "level": {**_NAME, "description": "Custom: the level; any, where absent."},
+    }
     return {
         "Subject": {
             "description": "A customer's id, or whom the check is about in full.",
             "oneOf": [
                 _ID,
-                _object(
+                object_of(
                     {
                         "type": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER},
                         "id": _ID,
@@ -212,79 +244,28 @@ def _schemas() -> Json:
                 ),
             ],
         },
-        "Check": _object(
-            {
-                "subject": _ref("Subject"),
-                "feature": _NAME,
-                "amount": {
-                    "type": "number",
-                    "exclusiveMinimum": 0,
-                    "description": "Quantity: how many more; one whole unit, or the least amount, where absent.",
-                },
-                "used": {"type": "number", "minimum": 0, "description": "Quantity: how many were used before."},
-                "user_used": {"type": "number", "minimum": 0, "description": "Quantity: how many of them by the user."},
-                "value": {"type": "number", "minimum": 0, "description": "Range: the value; any, where absent."},
-                "level": {**_NAME, "description": "Custom: the level; any, where absent."},
-            },
+        "Check": object_of(
+            asked,
             required=("subject", "feature"),
             description="A question. A field that the feature's type does not know is a mistake.",
         ),
-        "Checks": _object(
+        "Checks": object_of(
             {"checks": {"type": "array", "maxItems": MAX_CHECKS, "items": _ref("Check")}}, required=("checks",)
         ),
-        "Decision": _object(
-            {
-                "allowed": {"type": "boolean"},
-                "reason": {"enum": [*Reason], "description": "One that you do not know: go by `allowed`."},
-                "feature": {"type": "string"},
-                "type": {"enum": [*FeatureType]},
-                "entitlement": _ref("Entitlement"),
-                "sources": {"type": "array", "items": _ref("Source")},
-                "policies": {"type": "array", "items": {"type": "string"}},
-                "publication": {"type": "integer"},
-                "revision": {"type": "string"},
-                "valid_until": {**_INSTANT, "description": "The next instant at which this may change by itself."},
-                "stale": {"type": "boolean"},
-            },
-            optional=("valid_until",),
+        "CheckAt": object_of(
+            {**asked, "at": {**_INSTANT, "description": "When; now, where absent."}}, required=("subject", "feature")
         ),
-        "Entitlement": _object(
+        **answer_schemas(),
+        "Results": object_of({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
+        "Entitlements": object_of(
             {
-                "value": {**shown, "description": "What is held; absent where `unlimited`."},
-                "unlimited": {"type": "boolean"},
-                "unit": {"type": "string"},
-                "used": number,
-                "remaining": {**number, "description": "Absent where `unlimited`."},
-            },
-            required=(),
-            description="What the subject holds, on a denial too.",
-        ),
-        "Source": _object(
-            {
-                "item": {"type": "string"},
-                "version": {"type": "integer"},
-                "quantity": {"type": "integer"},
-                "override": {"type": "string"},
-                "mode": {"enum": [*OverrideMode]},
-                "subscription": {"type": "string"},
-                "value": shown,
-                "unlimited": {"type": "boolean"},
-                "add": {"type": "boolean", "description": "The value came on top of the others."},
-                "per": {"enum": [*Per]},
-            },
-            required=(),
-            description="An item or an override that contributed.",
-        ),
-        "Results": _object({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
-        "Entitlements": _object(
-            {
-                "subject": _object(
+                "subject": object_of(
                     {"type": {"enum": [*SubjectType]}, "id": {"type": "string"}, "user": {"type": "string"}},
                     optional=("user",),
                 ),
                 "entitlements": {
                     "type": "array",
-                    "items": _object(
+                    "items": object_of(
                         {
                             "feature": {"type": "string"},
                             "type": {"enum": [*FeatureType]},
@@ -304,7 +285,7 @@ def _schemas() -> Json:
             },
             optional=("valid_until",),
         ),
-        "Problem": _object(
+        "Problem": object_of(
             {
                 "type": {"type": "string", "format": "uri"},
                 "title": {"type": "string"},
@@ -316,23 +297,6 @@ def _schemas() -> Json:
             optional=("field", "suggestion"),
         ),
     }
-
-
-def _object(
-    properties: Json,
-    *,
-    required: tuple[str, ...] | None = None,
-    optional: tuple[str, ...] = (),
-    description: str | None = None,
-) -> Json:
-    """An object with these properties and no others; all required but `optional`, or exactly `required`."""
-    needed = [name for name in properties if name not in optional] if required is None else [*required]
-    found: Json = {"type": "object", "properties": properties, "additionalProperties": False}
-    if needed:
-        found["required"] = needed
-    if description is not None:
-        found["description"] = description
-    return found
 
 
 def _ref(schema: str) -> Json:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,32 @@ def test_many_checks_are_answered_in_order_with_errors_in_their_places(server: S
     assert not isinstance(third, Exception)
     assert (first.allowed, third.allowed) == (True, False)
     assert server.requests[0][1] == "/v1/checks"
+
+
+def test_an_explanation_is_asked_for_at_a_moment(server: Server) -> None:
+    """It has the answer, the sentences, and all members as they came."""
+    answer(server, {"decision": GRANTED, "sentences": ["Yes."], "known": True})
+    with Sidecar(server.url) as sidecar:
+        found = sidecar.explain("acme", "movies", used=3, at=datetime(2026, 11, 17, 14, 3, tzinfo=UTC))
+    assert (found.answer.reason, found.sentences, found.reasoning["known"]) == ("granted", ("Yes.",), True)
+    _, path, _, body = server.requests[0]
+    assert path == "/v1/explain"
+    assert json.loads(body) == {"subject": "acme", "feature": "movies", "used": 3, "at": "2026-11-17T14:03:00+00:00"}
+
+
+def test_a_moment_without_an_offset_is_a_mistake(server: Server) -> None:
+    """It would be read as another moment on another machine."""
+    with Sidecar(server.url) as sidecar, pytest.raises(CheckError, match="offset"):
+        sidecar.explain("acme", "movies", at=datetime(2026, 11, 17, 14, 3))  # noqa: DTZ001 - that is the mistake
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("body", [{"sentences": []}, {"decision": GRANTED}, []])
+def test_what_is_no_explanation_is_no_sidecar(server: Server, body: object) -> None:
+    """As with every answer."""
+    answer(server, body)
+    with Sidecar(server.url) as sidecar, pytest.raises(SidecarUnreachableError):
+        sidecar.explain("acme", "movies")
 
 
 def test_results_that_are_missing_are_no_answers(server: Server) -> None:

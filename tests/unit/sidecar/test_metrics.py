@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,18 @@ def test_problems_are_counted_by_type() -> None:
     service.decider.batches.at_once(b'{"checks": [1, 2]}', NO_CONTEXT)
 
     assert values(told(service)["tiergate_problems"]) == {("content-too-large",): 1, ("invalid-request",): 2}
+
+
+def test_explanations_are_counted_as_requests_not_as_decisions() -> None:
+    """They decide nothing that anybody acts on."""
+    service = Service(customer("acme"))
+    for body in (CHECK, CHECK, b"{}"):
+        asyncio.run(service.decider.explanations.reply(body))
+    families = told(service)
+
+    assert values(families["tiergate_requests"]) == {("explain", "200"): 2, ("explain", "400"): 1}
+    assert values(families["tiergate_decisions"]) == {}
+    assert sum(service.metrics.durations["explain"].counts) == 2
 
 
 @given(st.lists(st.integers(0, 10**10)))

@@ -238,3 +238,18 @@ def test_nothing_is_fetched_before_there_is_anything_to_decide_by() -> None:
 
     assert statuses == [503] * 3
     assert far.asked == []
+
+
+def test_an_explanation_waits_until_its_subject_is_there(ondemand: Ondemand) -> None:
+    """And what could not be fetched is unknown and stale, as a check of it is."""
+    request = post("/v1/explain", {"subject": {"id": "acme", "user": "ann"}, "feature": "movies"})
+    ondemand.arrive()
+    ondemand.far.reachable = False
+    without = ondemand.ask(request)
+    ondemand.far.reachable = True
+    found = ondemand.ask(request)
+
+    assert (without["decision"]["reason"], without["decision"]["stale"]) == ("unknown_subject", True)
+    assert (without["known"], without["sentences"][1]) == (False, "The data that this rests on may be out of date.")
+    assert (found["decision"]["reason"], found["decision"]["stale"]) == ("granted", False)
+    assert ondemand.far.asked == [Subject("acme"), Subject("acme")]

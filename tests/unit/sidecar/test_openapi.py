@@ -5,8 +5,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.serving import Service, customer, get, post
+from tests.serving import CATALOG, NOW, Service, customer, disabled, get, post
 from tests.wire import Connection
+from tiergate.model import (
+    Amount,
+    Customer,
+    HeldItem,
+    Override,
+    OverrideMode,
+    SubjectRecord,
+    Subscription,
+    SubscriptionStatus,
+    Suspension,
+)
 from tiergate.sidecar.api import routes
 from tiergate.sidecar.openapi import description
 
@@ -72,7 +83,7 @@ def test_every_schema_of_the_document_is_one(schema: str) -> None:
     Draft202012Validator.check_schema(DOCUMENT["components"]["schemas"][schema])
 
 
-@pytest.mark.parametrize("path", ["/v1/check", "/v1/checks"])
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/checks", "/v1/explain"])
 def test_the_examples_are_what_they_show(path: str) -> None:
     """By their own schemas."""
     content = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]
@@ -101,6 +112,39 @@ def test_lists_are_as_the_document_says(connection: Connection) -> None:
     """Of entitlements, and of results."""
     check("Entitlements", connection.ask(get("/v1/entitlements?subject=acme&user=u1")).json())
     check("Results", connection.ask(post("/v1/checks", {"checks": [{"subject": "acme", "feature": "x"}, 1]})).json())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"subject": "acme", "feature": "analytics"},
+        {"subject": "bob", "feature": "analytics", "at": "2026-11-17T14:03:00+01:00"},
+        {"subject": {"id": "bob", "user": "ann"}, "feature": "seats", "amount": 4, "user_used": 1},
+        {"subject": {"id": "sub-bob", "type": "subscription"}, "feature": "movies", "amount": 1, "used": 12},
+        {"subject": "acme", "feature": "api-limit", "value": 900},
+        {"subject": "acme", "feature": "support", "level": "chat"},
+        {"subject": "acme", "feature": "storage", "amount": 1.25},
+        {"subject": "nobody", "feature": "support"},
+    ],
+)
+def test_explanations_are_as_the_document_says(body: dict[str, Any]) -> None:
+    """Of every type, with caps, overrides, suspensions, things to come and things that are over."""
+    catalog = CATALOG.replace("items:", "  - {id: seats, type: quantity, caps: {per_user: 3}}\nitems:", 1)
+    catalog = catalog.replace("movies: 30", "movies: 30, seats: 7")
+    plan = HeldItem("silver", start=NOW - 5), HeldItem("gold", until=NOW - 5), HeldItem("nothing", 2)
+    held = Subscription("sub-bob", "bob", SubscriptionStatus.TRIALING, plan, trial_end=NOW + 10**9)
+    overrides = (
+        disabled("analytics", NOW, NOW + 7),
+        Override("more", "movies", OverrideMode.AT_LEAST, Amount(99), until=NOW - 1, author="ann", reason="a gift"),
+    )
+    bob = SubjectRecord(Customer("bob", overrides=overrides, suspensions=(Suspension("support"),)), (held,))
+    service = Service(customer("acme"), bob, catalog=catalog)
+    with service.serve() as where, Connection(where.connect()) as connection:
+        answer = connection.ask(post("/v1/explain", body))
+
+    check("CheckAt", body)
+    assert answer.status == 200
+    check("Explanation", answer.json())
 
 
 def test_problems_are_as_the_document_says(connection: Connection) -> None:
