@@ -29,8 +29,8 @@ def test_the_reasoning_is_told_as_data_and_in_sentences(ask: Ask) -> None:
     assert found["decision"] == decided
     assert found["sentences"] == [
         (
-            "No: on 14 November 2023 at 22:13:20 UTC, customer acme may not take 1 more of movies, because the limit is "
-            "reached: 50 are used, and 1 more would pass the limit of 50 movies/month."
+            "No: on 14 November 2023 at 22:13:20 UTC, customer acme may not take 1 more of movies, because the "
+            "limit is reached: 50 are used, and 1 more would pass the limit of 50 movies/month."
         ),
         "The limit is 50 movies/month; the check says that 50 are used, so 0 remain.",
         "Plan gold, version 3, gives 50 movies/month.",
