@@ -165,11 +165,20 @@ def authorize_caller(
 def authorize_request(
     group: PolicyGroup, entities: str, schema: Schema | None, principal: str, action: str, resource: str, context: str
 ) -> Outcome:
-    """Evaluate one request in Cedar's own words: UIDs as text, entities and context as JSON. Validated by a schema."""
+    """Evaluate one request in Cedar's own words: UIDs as text, entities and context as JSON.
+
+    Raises:
+        ValueError: Cedar refuses the request, its entities or its context, or the schema does; the message is Cedar's.
+    """
     request = {"principal": principal, "action": action, "resource": resource, "context": context}
     if schema is None:
-        return _outcome(cedarpy.is_authorized(request, group.handle, entities), named=False)
-    return _outcome(cedarpy.is_authorized(request, group.handle, entities, schema.handle), named=False)
+        result = cedarpy.is_authorized(request, group.handle, entities)
+    else:
+        result = cedarpy.is_authorized(request, group.handle, entities, schema.handle)
+    outcome = _outcome(result, named=False)
+    if result.decision is cedarpy.Decision.NoDecision:
+        raise ValueError("; ".join(outcome.errors))
+    return outcome
 
 
 def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> Outcome:
