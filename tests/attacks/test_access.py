@@ -124,6 +124,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         PUBLISHING,
         """
         POST /v1/publish
+        POST /v1/preview
         POST /v1/publications/{sequence}/rollback
         PUT /v1/items/{id}/rollouts
         POST /v1/items/{id}/rollouts
@@ -137,6 +138,8 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/roles/draft
         GET /v1/rules
         GET /v1/rules/{kind}/{name}
+        GET /v1/bundles/{revision}
+        GET /v1/pending/bundle
         GET /v1/export/subjects
         GET /v1/customers
         GET /v1/customers/{customer}

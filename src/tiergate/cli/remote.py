@@ -68,6 +68,26 @@ class ControlPlane:
         """
         return self._send(method, path, params=query, json=body)
 
+    def fetch(self, path: str) -> tuple[bytes, str]:
+        """Get bytes as they are, and the `ETag` that they come with, without its quotes.
+
+        Raises:
+            PublishError: the control plane finds problems in files.
+            RequestError: it refuses it, and says why.
+            SyncError: it does not answer, or cannot.
+        """
+        answer = self._receive("GET", path)
+        return answer.content, answer.headers.get("etag", "").strip('"')
+
+    def exchange(self, path: str, body: bytes) -> bytes:
+        """Send JSON as it stands, and give the answer's as it stands, its numbers and all.
+
+        Raises:
+            RequestError: the control plane refuses it, and says why.
+            SyncError: it does not answer, or cannot.
+        """
+        return self._receive("POST", path, content=body, headers={"content-type": "application/json"}).content
+
     def send_lines(self, path: str, lines: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
         """Send lines of JSON as they come, and give the answer's.
 
@@ -79,7 +99,18 @@ class ControlPlane:
         content = (line.encode() for line in lines)
         return self._send("POST", path, content=content, headers={"content-type": "application/x-ndjson"})
 
-    def _send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **what: Any) -> Any:  # noqa: ANN401
+    def _send(self, method: str, path: str, **what: Any) -> Any:  # noqa: ANN401
+        answer = self._receive(method, path, **what)
+        return answer.json() if answer.content else None
+
+    def _receive(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **what: Any,  # noqa: ANN401 - httpx says
+    ) -> httpx.Response:
         import httpx
 
         sent = {"authorization": f"Bearer {self._key}", **(headers or {})}
@@ -91,7 +122,7 @@ class ControlPlane:
             raise SyncError(self._url, f"the control plane does not answer: {error}") from None
         if not answer.is_success:
             raise _error(self._url, answer)
-        return answer.json() if answer.content else None
+        return answer
 
     def pages(self, path: str, **query: str) -> Iterator[Any]:
         """All entries of a list.

@@ -9,6 +9,7 @@ import cachetools
 
 from tiergate.control import (
     audit,
+    bundles,
     customers,
     drafts,
     entitlements,
@@ -20,6 +21,7 @@ from tiergate.control import (
     keys,
     openapi,
     overrides,
+    previews,
     publishing,
     replays,
     roles,
@@ -29,6 +31,7 @@ from tiergate.control import (
     subscriptions,
 )
 from tiergate.control.access import AdminApi
+from tiergate.control.packs import Packs
 from tiergate.control.webhooks import WebhookEndpoints
 from tiergate.publish.publisher import Publisher
 
@@ -79,6 +82,8 @@ def all_endpoints(
         *publishing.endpoints(publisher),
         *rules.endpoints(publisher),
         *gitops.endpoints(publisher),
+        *bundles.endpoints(publisher, Packs(store)),
+        *previews.endpoints(publisher),
         *customers.endpoints(),
         *subscriptions.endpoints(),
         *subscription_steps.endpoints(publisher),

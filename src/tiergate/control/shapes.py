@@ -116,7 +116,10 @@ _SUBJECTS: Final = {
 
 _PUBLISHING: Final = {
     "GET /v1/pending": Shape("Outcome"),
+    "GET /v1/pending/bundle": Shape(media="application/zip"),
+    "GET /v1/bundles/{revision}": Shape(media="application/zip"),
     "POST /v1/publish": Shape("Outcome", "Publish", created=True),
+    "POST /v1/preview": Shape(None, "Preview", media=NDJSON),
     "GET /v1/publications": _page("Publication"),
     "GET /v1/publications/{sequence}": Shape("ShownPublication"),
     "POST /v1/publications/{sequence}/rollback": Shape("Outcome", "Rollback", created=True),

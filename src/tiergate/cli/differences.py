@@ -1,0 +1,199 @@
+"""What a comparison of meanings found: in words for people, and as data for programs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tiergate.cli.terminal import say
+from tiergate.impact.bearers import Bearing
+from tiergate.impact.differences import Kind
+from tiergate.model import format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.catalog.comparison import Detail
+    from tiergate.impact.bearers import Audience
+    from tiergate.impact.differences import Difference, Evidence, FeatureChange, Meaning, Turn
+    from tiergate.impact.sides import Held
+    from tiergate.model import Instant
+
+__all__ = ["meaning_data", "tell_meaning"]
+
+_KINDS = {Kind.GAINS: "gains", Kind.LOSES: "loses", Kind.MORE: "more", Kind.LESS: "less", Kind.OTHER: "other"}
+_STYLES = {Kind.GAINS: "green", Kind.MORE: "green", Kind.LOSES: "red", Kind.LESS: "red", Kind.OTHER: "yellow"}
+_BEARINGS = {Bearing.ONE: "", Bearing.TWO: "two of it", Bearing.TWICE: "held twice"}
+_MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
+_MOST = 100
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def tell_meaning(found: Meaning) -> None:
+    """Tell what changes in meaning, what is not proved, and what only reads otherwise; last, how much was decided."""
+    for change in found.features:
+        _tell_feature(change)
+    _tell_items(found)
+    for turn in found.turns:
+        _tell_turn(turn)
+    for one in found.unproved:
+        say(f"? {one.what}: {one.why}: not proved", "yellow")
+    for note in found.notes:
+        say(
+            f"= {note.kind} {note.id}: {', '.join(_detail(it) for it in note.details)}; no decision depends on it",
+            "dim",
+        )
+    say(_verdict(found))
+
+
+def _verdict(found: Meaning) -> str:
+    decided = f"{found.cases:,} cases decided on both sides"
+    if found.is_same:
+        return f"the same: {decided}"
+    if not found.differs:
+        return f"no difference found, and not proved to be none: {decided}"
+    return f"not the same: {decided}"
+
+
+def _tell_feature(change: FeatureChange) -> None:
+    mark, style = _MARKS[change.change]
+    say(f"{mark} feature {change.id}", style)
+    for detail in change.details:
+        say(f"    {_detail(detail)}")
+    if change.shown_by is not None and change.change == "changed":
+        say(f"    such as {_evidence(change.shown_by, change.id)}")
+
+
+def _tell_items(found: Meaning) -> None:
+    rows: defaultdict[str, list[Difference]] = defaultdict(list)
+    for one in found.differences:
+        rows[one.item].append(one)
+    heads = {it.id: (*_MARKS[it.change], f"{it.kind} {it.id}") for it in found.items}
+    for id_ in sorted(heads.keys() | rows.keys()):
+        mark, style, head = heads.get(id_, ("~", "yellow", id_))
+        say(f"{mark} {head}", style)
+        for one in _shown(rows[id_]):
+            say(f"    {_difference(one)}", _STYLES[one.kind])
+
+
+def _shown(rows: Iterable[Difference]) -> list[Difference]:
+    """What several of an item give only where one of it does not tell."""
+    listed = list(rows)
+    told = {(it.feature, it.audience, it.since) for it in listed if it.bearing is Bearing.ONE}
+    found = []
+    for one in sorted(listed, key=lambda it: (it.feature, list(Bearing).index(it.bearing))):
+        key = (one.feature, one.audience, one.since)
+        if one.bearing is Bearing.ONE or key not in told:
+            told.add(key)
+            found.append(one)
+    return found
+
+
+def _difference(one: Difference) -> str:
+    who = [_BEARINGS[one.bearing]] if _BEARINGS[one.bearing] else []
+    who += [] if one.audience is None else [_audience(one.audience)]
+    when = _when(one.since, one.until)
+    text = f"{one.feature}: {_held(one.before)} → {_held(one.after)} ({_KINDS[one.kind]})"
+    return ", ".join([text, *who, *([when] if when else [])])
+
+
+def _audience(audience: Audience) -> str:
+    if audience.pin is not None:
+        return f"pinned to version {audience.pin}"
+    parts = [f"with the tags {' and '.join(audience.tags)}" if audience.tags else "without such a tag"]
+    if audience.share is not None:
+        parts.append(f"at {audience.share[0] / 100:g} to {audience.share[1] / 100:g} % of the share")
+    parts.append("of old" if audience.added is None else f"added since {format_instant(audience.added)}")
+    return ", ".join(parts)
+
+
+def _when(since: Instant | None, until: Instant | None) -> str:
+    parts = [f"from {format_instant(since)}"] if since is not None else []
+    parts += [f"until {format_instant(until)}"] if until is not None else []
+    return " ".join(parts)
+
+
+def _held(held: Held) -> str:
+    if held.is_nothing:
+        return "nothing"
+    if held.value is True:
+        return "on"
+    return f"{'unlimited' if held.unlimited else held.value} {held.unit}".rstrip()
+
+
+def _tell_turn(turn: Turn) -> None:
+    who = f" for holders of {', '.join(turn.items)}" if turn.items else ""
+    by = f", by {', '.join(turn.rules)}" if turn.rules else ""
+    say(
+        f"~ {turn.feature}: {turn.reason_before or 'a mistake'} → {turn.reason_after or 'a mistake'}{who}{by}", "yellow"
+    )
+    say(f"    such as {_evidence(turn.shown_by, turn.feature)}")
+
+
+def _evidence(shown: Evidence, feature: str) -> str:
+    asked = {
+        "amount": shown.amount,
+        "used": shown.used,
+        "user_used": shown.user_used,
+        "value": shown.value,
+        "level": shown.level,
+    }
+    words = [f"{name} {it}" for name, it in asked.items() if it is not None]
+    about = f" by {shown.subject}" if shown.tags or shown.attributes else ""
+    about += f" with the tags {', '.join(shown.tags)}" if shown.tags else ""
+    about += "".join(f", {key} {value}" for key, value in shown.attributes.items())
+    question = f"a check of {' '.join([feature, *words])}{about}"
+    return f"{question}: {shown.reason_before or 'a mistake'} → {shown.reason_after or 'a mistake'}"
+
+
+def _detail(detail: Detail) -> str:
+    path = detail.path.replace("/", " ")
+    return f"{path}: {_raw(detail.before)} → {_raw(detail.after)}"
+
+
+def _raw(value: msgspec.Raw | None) -> str:
+    text = "nothing" if value is None else bytes(value).decode()
+    return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
+
+
+def meaning_data(found: Meaning) -> bytes:
+    """All of it as one JSON document, numbers exact; instants as text, absent where there is none."""
+    return _ENCODER.encode(
+        {
+            "same": found.is_same,
+            "differs": found.differs,
+            "cases": found.cases,
+            "items": found.items,
+            "differences": [_difference_data(it) for it in found.differences],
+            "features": [_with_evidence(it) for it in found.features],
+            "turns": [_with_evidence(it) for it in found.turns],
+            "unproved": found.unproved,
+            "notes": found.notes,
+        }
+    )
+
+
+def _difference_data(one: Difference) -> dict[str, Any]:
+    data = _with_evidence(one)
+    data["everybody"] = one.audience is None
+    if one.audience is not None and one.audience.added is not None:
+        data["audience"] = {**_fields(one.audience), "added": format_instant(one.audience.added)}
+    for key in ("since", "until"):
+        if data[key] is not None:
+            data[key] = format_instant(data[key])
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _with_evidence(one: Difference | FeatureChange | Turn) -> dict[str, Any]:
+    data = _fields(one)
+    if one.shown_by is not None:
+        data["shown_by"] = {
+            key: value for key, value in _fields(one.shown_by).items() if value not in (None, (), {})
+        } | {"at": format_instant(one.shown_by.at)}
+    return {key: value for key, value in data.items() if key != "shown_by" or value is not None}
+
+
+def _fields(struct: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
