@@ -95,8 +95,9 @@ class Caller:
             attrs["actions"] = [{"__entity": {"type": "Action", "id": it}} for it in sorted(self.scope.actions)]
         if self.scope.customers is not None:
             attrs["customers"] = sorted(self.scope.customers)
-        own: dict[str, object] = {"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}
-        return [own, *({"uid": role, "attrs": {}, "parents": []} for role in roles)]
+        found: list[dict[str, object]] = [{"uid": {"type": "Caller", "id": self.id}, "attrs": attrs, "parents": roles}]
+        found += [{"uid": role, "attrs": {}, "parents": []} for role in roles]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
