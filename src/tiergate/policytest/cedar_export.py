@@ -1,0 +1,258 @@
+"""Writes suites in the form of Cedar's own command line, so that `cedar run-tests` holds the same tests.
+
+Each suite becomes a folder: the whole set of its policies, the schema, and the tests with the facts as context. What
+Cedar is not asked, such as the value that is held or a subject that nobody knows, is not in that form. Reasons for
+denials that nothing forbade are asked of a second set, as Tiergate does it. What is exported is what a suite expects,
+not what came of it: a test that fails here fails there. Suites in Cedar's form already are left out.
+
+INVARIANT (nothing lost in silence): how many cases of a suite are not in its files is part of the result.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tiergate.cedar import (
+    Schema,
+    authorize_request,
+    builtin_schema,
+    builtin_text,
+    parse_policies,
+    split_policies,
+    with_id,
+)
+from tiergate.engine.explain import explain_evaluation
+from tiergate.errors import CallerError
+from tiergate.model import Reason
+from tiergate.naming import rule_id
+from tiergate.policytest.selection import EVERYTHING
+from tiergate.policytest.suites import Asked, Permitted
+from tiergate.policytest.worlds import CatalogWorld, RolesWorld
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tiergate.bundle import Bundle
+    from tiergate.engine import Evaluation
+    from tiergate.policytest.runner import Loaded
+    from tiergate.policytest.selection import Selection
+    from tiergate.policytest.suites import Case, Expectation, Suite
+
+__all__ = ["CedarSuite", "cedar_suites", "export_cedar"]
+
+_REASON_PREFIX: Final = "reason/"
+_HEAD: Final = """# Entitlement tests in Cedar's own form
+
+Written by `tiergate test --export-cedar`. Each suite has a folder with its policies, its schema and its tests. With the
+[Cedar command line](https://docs.cedarpolicy.com/), in this folder:
+"""
+_UNFIT: Final = re.compile(r"[^a-z0-9]+")
+_COMMAND: Final = """cedar run-tests \\
+  --policies {folder}/{policies} \\
+  --schema {folder}/schema.cedarschema \\
+  --tests {folder}/{tests}"""
+
+
+class _Entry(NamedTuple):
+    """A case as a test of Cedar's, and, where its reason is asked of the second set, as a test of that."""
+
+    test: dict[str, Any]
+    reason: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CedarSuite:
+    """A suite in Cedar's form: its files by name, how many tests they hold, and how many cases are not among them."""
+
+    name: str
+    folder: str
+    files: dict[str, str]
+    tests: int
+    reasons: int
+    left_out: int
+
+
+def export_cedar(loaded: Loaded, folder: Path, selection: Selection = EVERYTHING) -> tuple[CedarSuite, ...]:
+    """Write suites in Cedar's form, each into a folder of its own below `folder`, which is made; and a README.
+
+    Raises:
+        OSError: the file system refuses.
+        BundleError: the text of a policy cannot be read.
+    """
+    found = tuple(cedar_suites(loaded, selection))
+    for suite in found:
+        (folder / suite.folder).mkdir(parents=True, exist_ok=True)
+        for name, content in suite.files.items():
+            (folder / suite.folder / name).write_text(content, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(_readme(found), encoding="utf-8")
+    return found
+
+
+def cedar_suites(loaded: Loaded, selection: Selection = EVERYTHING) -> Iterator[CedarSuite]:
+    """Make the files of each suite of which cases are selected.
+
+    Raises:
+        BundleError: the text of a policy cannot be read.
+    """
+    taken: set[str] = set()
+    for suite in loaded.suites:
+        world = loaded.world(suite)
+        if not selection.takes_suite(suite) or not isinstance(world, CatalogWorld | RolesWorld):
+            continue
+        cases = [(test, case) for test in suite.tests for case in selection.cases(test)]
+        if not cases:
+            continue
+        entries: list[_Entry] = []
+        for test, case in cases:
+            made = None if suite.skip or test.skip else _entry(world, case)
+            if made is not None:
+                entries.append(_named(made, f"{test.name}: {case.name}"))
+        yield _suite(suite, world, entries, len(cases) - len(entries), _folder(suite.name, taken))
+
+
+def _suite(
+    suite: Suite, world: CatalogWorld | RolesWorld, entries: list[_Entry], left_out: int, folder: str
+) -> CedarSuite:
+    reasons = [it.reason for it in entries if it.reason is not None]
+    files = {"tests.json": _json([it.test for it in entries])}
+    if isinstance(world, CatalogWorld):
+        files["policies.cedar"] = _whole_policies(world.bundle)
+        files["schema.cedarschema"] = world.bundle.text("schema.cedarschema")
+        if reasons:
+            files["reasons.cedar"] = world.bundle.text("policies/reasons.cedar")
+            files["reasons.json"] = _json(reasons)
+    else:
+        files["policies.cedar"] = f"{world.roles.text.rstrip()}\n\n{builtin_text('scopes')}"
+        files["schema.cedarschema"] = builtin_schema("roles")
+    return CedarSuite(suite.name, folder, files, len(entries), len(reasons), left_out)
+
+
+def _entry(world: CatalogWorld | RolesWorld, case: Case) -> _Entry | None:
+    match world, case.question:
+        case CatalogWorld(), Asked() as asked:
+            try:
+                evaluation = world.evaluate(asked)
+            except CallerError:
+                return None
+            return _check(world, case.expected, evaluation)
+        case RolesWorld(), Permitted() as permitted:
+            return _permission(case.expected, permitted)
+        case _:
+            return None
+
+
+def _check(world: CatalogWorld, expected: Expectation, evaluation: Evaluation) -> _Entry | None:
+    """A check in Cedar's form; none where Cedar is not asked."""
+    files = explain_evaluation(world.engine, evaluation, export=True).export.files
+    if not files:
+        return None
+    asked = {"request": json.loads(files["request.json"]), "entities": json.loads(files["entities.json"])}
+    deciding = _deciding(world, expected)
+    errors, allowed = expected.errors or 0, expected.allowed
+    if evaluation.decision.errors and not expected.allowed:
+        # To Tiergate it is a denial whenever a policy cannot be evaluated; Cedar goes on without that policy.
+        errors, allowed = len(evaluation.decision.errors), _is_allowed_by_cedar(evaluation, asked, world.bundle)
+        deciding = ()
+    forbidding = [it for it in deciding if not it.startswith(_REASON_PREFIX)]
+    reasons = [it for it in deciding if it.startswith(_REASON_PREFIX)]
+    test = {**asked, "decision": _word(allowed=allowed), "reason": forbidding, "num_errors": errors}
+    return _Entry(test, {**asked, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
+
+
+def _deciding(world: CatalogWorld, expected: Expectation) -> tuple[str, ...]:
+    """The policies that an expectation names, or whose reason it states, where only one tells that reason."""
+    if expected.policies is not None:
+        return expected.policies
+    if expected.reason is None or expected.reason is Reason.GRANTED:
+        return ()
+    telling = [it.id for it in world.engine.slices.by_id.values() if it.reason is expected.reason and not it.rule]
+    return tuple(telling) if len(telling) == 1 else ()
+
+
+def _is_allowed_by_cedar(evaluation: Evaluation, asked: dict[str, Any], bundle: Bundle) -> bool:
+    request = asked["request"]
+    return (
+        evaluation.slice is not None
+        and authorize_request(
+            evaluation.slice.group,
+            json.dumps(asked["entities"]),
+            Schema(bundle.text("schema.cedarschema")),
+            request["principal"],
+            request["action"],
+            request["resource"],
+            json.dumps(request["context"]),
+        ).allowed
+    )
+
+
+def _permission(expected: Expectation, asked: Permitted) -> _Entry:
+    request = {
+        "principal": f'Caller::"{asked.caller.id}"',
+        "action": f'Action::"{asked.action}"',
+        "resource": f'{asked.resource.type}::"{asked.resource.id}"',
+        "context": {},
+    }
+    entities = [*asked.caller.entities(), asked.resource.entity()]
+    return _Entry(
+        {
+            "request": request,
+            "entities": entities,
+            "decision": _word(allowed=expected.allowed),
+            "reason": list(expected.policies or ()),
+            "num_errors": expected.errors or 0,
+        }
+    )
+
+
+def _whole_policies(bundle: Bundle) -> str:
+    """Every policy that may permit or forbid, the users' rules under their full ids."""
+    texts = [bundle.text("policies/guards.cedar"), bundle.text("policies/overrides.cedar")]
+    texts += [bundle.text(path) for path in bundle.paths("policies/items/")]
+    for path in bundle.paths("policies/rules/"):
+        file = path.removeprefix("policies/rules/").removesuffix(".cedar")
+        text = bundle.text(path)
+        for policy, (_, piece) in zip(parse_policies(text), split_policies(text), strict=True):
+            texts.append(with_id(piece, rule_id(file, policy.id)))
+    return "\n\n".join(text.strip() for text in texts if text.strip()) + "\n"
+
+
+def _named(entry: _Entry, name: str) -> _Entry:
+    return _Entry(
+        {"name": name, **entry.test}, None if entry.reason is None else {"name": f"{name}: reason", **entry.reason}
+    )
+
+
+def _folder(name: str, taken: set[str]) -> str:
+    """A folder's name for a suite, in small letters, digits and hyphens; no two alike."""
+    plain = _UNFIT.sub("-", name.lower()).strip("-")[:80] or "suite"
+    found, count = plain, 1
+    while found in taken:
+        count += 1
+        found = f"{plain}-{count}"
+    taken.add(found)
+    return found
+
+
+def _word(*, allowed: bool) -> str:
+    return "allow" if allowed else "deny"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _readme(suites: tuple[CedarSuite, ...]) -> str:
+    parts = [_HEAD]
+    for suite in suites:
+        counts = f"{suite.tests} tests" + (f", {suite.left_out} cases left out" if suite.left_out else "")
+        parts.append(f"\n## {suite.name}: {counts}\n\n```sh\n")
+        commands = [_COMMAND.format(folder=suite.folder, policies="policies.cedar", tests="tests.json")]
+        if suite.reasons:
+            commands.append(_COMMAND.format(folder=suite.folder, policies="reasons.cedar", tests="reasons.json"))
+        parts.append("\n".join(commands) + "\n```\n")
+    return "".join(parts)
