@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,9 +20,6 @@ from tiergate.cli.questions import (
     ValueOption,
 )
 from tiergate.cli.sources import CatalogFiles, DataFolder, SubjectsFiles
-
-if TYPE_CHECKING:
-    from tiergate.engine import Explanation
 
 __all__ = ["app"]
 
@@ -55,6 +52,8 @@ def explain(
 
     Decides by itself, from files or from a sidecar's data folder; no sidecar needs to run.
     """
+    from msgspec import json
+
     from tiergate.cli.cedar_export import write_export
     from tiergate.cli.narrative import tell
     from tiergate.cli.options import instant
@@ -62,7 +61,7 @@ def explain(
     from tiergate.cli.sources import open_engine
     from tiergate.cli.terminal import say, warn
     from tiergate.client import read_answer, read_json
-    from tiergate.engine import decision_json
+    from tiergate.engine import decision_json, reason_out, reasoning_json, told
     from tiergate.engine import explain as explain_decision
 
     asked = question(
@@ -79,30 +78,14 @@ def explain(
     with open_engine(catalog, subjects, rules, data, asked.subject) as (engine, source):
         explanation = explain_decision(engine, asked, instant(at))
         record = source.find(asked.subject)
-    body = decision_json(explanation.decision)
-    answer = read_answer(read_json(body))
+    answer = read_answer(read_json(decision_json(explanation.decision)))
     if export is not None and explanation.export.files:
         write_export(explanation, answer, export)
     elif export is not None:
         warn(f"nothing to export: `{subject}` is unknown", "yellow")
+    about = engine.index.features[feature]
     if as_json:
-        say(_document(explanation, body))
+        reasoning = reason_out(explanation, about, record, asked.subject)
+        say(json.format(reasoning_json(reasoning, told(reasoning)), indent=2).decode())
     else:
-        tell(explanation, answer, engine.index.features[feature], record, asked.subject)
-
-
-def _document(explanation: Explanation, decision: bytes) -> str:
-    import msgspec
-
-    from tiergate.model import format_instant
-
-    document = {
-        "decision": msgspec.Raw(decision),
-        "at": format_instant(explanation.now),
-        "principal": explanation.principal,
-        "action": explanation.action,
-        "context": explanation.context,
-        "held": explanation.held,
-        "policies": explanation.policies,
-    }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+        tell(explanation, answer, about, record, asked.subject)

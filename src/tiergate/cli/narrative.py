@@ -1,4 +1,4 @@
-"""An explanation as text: asked, held, given, overrides and suspensions, facts, and the policies that decided."""
+"""An explanation as text: its sentences, then the reasoning they rest on, section by section, and Cedar's own words."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from tiergate.cli.terminal import say, say_table
 from tiergate.cli.wording import holding, moment, source, verdict
-from tiergate.model import BEGINNING, FOREVER, FeatureType, SubjectType, format_instant, format_units, format_value
+from tiergate.engine import Standing, reason_out, told
+from tiergate.model import FeatureType, format_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.client import Answer
-    from tiergate.engine import Explanation
-    from tiergate.model import Feature, Instant, Override, Subject, SubjectRecord, Subscription, Suspension
+    from tiergate.engine import Explanation, Reasoning
+    from tiergate.engine.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
+    from tiergate.model import Feature, Subject, SubjectRecord
 
 __all__ = ["tell"]
 
@@ -23,21 +25,19 @@ def tell(
     explanation: Explanation, answer: Answer, feature: Feature, record: SubjectRecord | None, subject: Subject
 ) -> None:
     """Write an explanation to standard output, section by section; what is empty is left out."""
+    reasoning = reason_out(explanation, feature, record, subject)
     say(verdict(answer), "bold green" if answer.allowed else "bold red")
-    now = explanation.now
-    _section("asked", _asked(explanation, answer, now))
-    _section("errors", [("", error) for error in explanation.decision.errors])
-    if record is not None:
-        subscriptions = [
-            one for one in record.subscriptions if subject.type is SubjectType.CUSTOMER or one.id == subject.id
-        ]
-        _section("subscriptions", [(one.id, _standing(one, now)) for one in subscriptions])
-        _section("items held", [(ref, f"× {count}") for ref, count in explanation.held.items()])
+    _section("in words", [("", sentence) for sentence in told(reasoning)])
+    _section("asked", _asked(reasoning))
+    _section("errors", [("", error) for error in reasoning.errors])
+    if reasoning.known:
+        _section("subscriptions", [(one.id, _standing(one)) for one in reasoning.subscriptions])
+        _section("items held", [(ref, f"× {count}") for ref, count in reasoning.held.items()])
         _section("given", [("", source(one)) for one in answer.sources] + [("", f"together: {holding(answer)}")])
-        _section("overrides", list(_overrides(record, subscriptions, feature, now)))
-        _section("suspensions", list(_suspensions(record, subscriptions, feature, now)))
-        _section(_facts_title(feature), _facts(explanation))
-    _policies(explanation)
+        _section("overrides", [_override(one) for one in reasoning.overrides])
+        _section("suspensions", [_suspension(one) for one in reasoning.suspensions])
+        _section(_facts_title(feature), list(_facts(reasoning)))
+    _policies(reasoning)
     if answer.valid_until is not None:
         _section("may change by itself", [("", moment(answer.valid_until))])
     _section("by revision", [("", answer.revision)])
@@ -50,52 +50,39 @@ def _section(title: str, rows: Sequence[tuple[str, str]]) -> None:
         say_table(rows)
 
 
-def _asked(explanation: Explanation, answer: Answer, now: Instant) -> list[tuple[str, str]]:
-    whom = explanation.principal or "nobody who is known"
-    return [("", f"{whom} {explanation.action} Feature::{_quoted(answer.feature)}"), ("", f"at {_when(now)}")]
+def _asked(reasoning: Reasoning) -> list[tuple[str, str]]:
+    whom = reasoning.principal or "nobody who is known"
+    return [
+        ("", f'{whom} {reasoning.action} Feature::"{reasoning.asked.feature}"'),
+        ("", f"at {_when(reasoning.asked.at)}"),
+    ]
 
 
-def _quoted(text: str) -> str:
-    return f'"{text}"'
+def _standing(one: SubscriptionStanding) -> str:
+    return f"{one.status}: {_period(one, 'counts')}"
 
 
-def _standing(subscription: Subscription, now: Instant) -> str:
-    live = subscription.live()
-    if live.start >= live.until:
-        return f"{subscription.status}: does not count"
-    return f"{subscription.status}: {_period(live.start, live.until, now, 'counts')}"
+def _override(one: OverrideStanding) -> tuple[str, str]:
+    value = "unlimited" if one.unlimited else one.value
+    shown = str(value).lower() if isinstance(value, bool) else f"{value}"
+    said = one.mode if one.mode == "disabled" else f"{one.mode} {shown}"
+    return f"{one.id} on {one.on.id}", f"{said}: {_period(one, 'in force')}{_why(one.author or '', one.reason or '')}"
 
 
-def _overrides(
-    record: SubjectRecord, subscriptions: Sequence[Subscription], feature: Feature, now: Instant
-) -> Iterator[tuple[str, str]]:
-    scopes: list[tuple[str, Sequence[Override]]] = [(record.customer.id, record.customer.overrides)]
-    scopes += [(one.id, one.overrides) for one in subscriptions]
-    for scope, overrides in scopes:
-        for it in overrides:
-            if it.feature == feature.id:
-                value = "" if it.value is None else f" {format_value(it.value, feature.scale)}"
-                period = _period(it.start, it.until, now, "in force")
-                yield f"{it.id} on {scope}", f"{it.mode}{value}: {period}{_why(it.author, it.reason)}"
+def _suspension(one: SuspensionStanding) -> tuple[str, str]:
+    return f"for {one.on.id or one.on.type}", f"{_period(one, 'in force')}{_why('', one.reason or '')}"
 
 
-def _suspensions(
-    record: SubjectRecord, subscriptions: Sequence[Subscription], feature: Feature, now: Instant
-) -> Iterator[tuple[str, str]]:
-    scopes: list[tuple[str, Sequence[Suspension]]] = [("everybody", feature.suspensions)]
-    scopes.append((record.customer.id, [it for it in record.customer.suspensions if it.feature == feature.id]))
-    scopes += [(one.id, [it for it in one.suspensions if it.feature == feature.id]) for one in subscriptions]
-    for scope, suspensions in scopes:
-        for it in suspensions:
-            yield f"for {scope}", _period(it.start, it.until, now, "in force") + _why("", it.reason)
-
-
-def _period(start: Instant, until: Instant, now: Instant, word: str) -> str:
-    if now >= until:
-        return f"over since {_when(until)}"
-    if now < start:
-        return f"from {_when(start)}"
-    return word if until == FOREVER else f"{word} until {_when(until)}"
+def _period(one: SubscriptionStanding | OverrideStanding | SuspensionStanding, word: str) -> str:
+    match one.standing:
+        case Standing.OVER if one.until:
+            return f"over since {_when(one.until)}"
+        case Standing.NOT_YET if one.start:
+            return f"from {_when(one.start)}"
+        case Standing.COUNTS:
+            return f"{word} until {_when(one.until)}" if one.until else word
+        case _:
+            return f"does not count, {one.why}"
 
 
 def _why(author: str, reason: str) -> str:
@@ -109,30 +96,26 @@ def _facts_title(feature: Feature) -> str:
     return f"facts, as Cedar sees them, in units of {format_units(1, feature.scale)} {feature.unit}".rstrip()
 
 
-def _facts(explanation: Explanation) -> list[tuple[str, str]]:
-    facts: list[tuple[str, str]] = []
-    for name, value in explanation.context.items():
+def _facts(reasoning: Reasoning) -> Iterator[tuple[str, str]]:
+    for name, value in reasoning.context.items():
         inner = value.items() if isinstance(value, dict) else [("", value)]
-        facts += [(f"{name}.{part}" if part else name, _fact(one)) for part, one in inner if name != "now"]
-    return facts
+        yield from ((f"{name}.{part}" if part else name, _fact(one)) for part, one in inner if name != "now")
 
 
 def _fact(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _policies(explanation: Explanation) -> None:
-    deciding = [policy for policy in explanation.policies if policy.decided]
+def _policies(reasoning: Reasoning) -> None:
+    deciding = [policy for policy in reasoning.policies if policy.decided]
     if deciding:
         say()
         say("decided by", "bold")
     for policy in deciding:
         say(textwrap.indent(policy.text.rstrip(), "  "))
-    others = [policy.id for policy in explanation.policies if not policy.decided]
+    others = [policy.id for policy in reasoning.policies if not policy.decided]
     _section("looked at too", [("", name) for name in others])
 
 
-def _when(instant: Instant) -> str:
-    if instant == BEGINNING:
-        return "ever"
-    return format_instant(instant).replace("T", " ").replace(".000Z", " UTC").replace("Z", " UTC")
+def _when(instant: str) -> str:
+    return instant.replace("T", " ").replace(".000Z", " UTC").replace("Z", " UTC")

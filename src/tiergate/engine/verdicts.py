@@ -17,7 +17,8 @@ __all__ = ["cause", "feature_name", "verdict", "whom"]
 
 def verdict(reasoning: Reasoning) -> str:
     """`No: on 1 January 2027 at 00:00 UTC, customer ada may not use Analytics, because …`."""
-    at = moment(parse_instant(reasoning.asked.at))
+    asked = parse_instant(reasoning.asked.at)
+    at = moment(asked - asked % 1000)
     if reasoning.decision.allowed:
         return f"Yes: on {at}, {whom(reasoning)} may {_act(reasoning)}."
     why = cause(reasoning, Reason(reasoning.decision.reason))

@@ -22,6 +22,8 @@ def test_an_explanation_says_everything_that_mattered(cli: Cli) -> None:
     out = cli("explain", "ada", "movies", "--used", "70", *FILES, *AT).out
     for line in (
         "no: the limit is reached (limit_reached)",
+        "  The limit is 70 movies/month; the check says that 70 are used, so 0 remain.",
+        "  Together that makes 70 movies/month.",
         '  Customer::"ada" consume Feature::"movies"',
         "  at 2027-01-01 00:00:00 UTC",
         "  sub-ada  active: counts",
@@ -119,10 +121,10 @@ def test_nobody_is_explained_too(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_explanation_is_json_where_a_program_asked(cli: Cli) -> None:
-    """With `--json` the decision, the facts and the policies are one document."""
+    """With `--json` it is one document, the one that a sidecar answers with."""
     document = json.loads(cli("explain", "ada", "analytics", *FILES, *AT, "--json").out)
     assert document["decision"]["allowed"] is True
-    assert document["context"]["now"] == document["at"] == "2027-01-01T00:00:00.000Z"
+    assert document["context"]["now"] == document["asked"]["at"] == "2027-01-01T00:00:00.000Z"
     assert document["held"] == {"addon/extra-movies@1": 2, "plan/gold@1": 1}
     assert [policy["id"] for policy in document["policies"] if policy["decided"]] == ["plan/gold@1/analytics"]
 
