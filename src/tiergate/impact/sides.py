@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.engine import Engine, UsageKnown
-from tiergate.errors import CheckError, UnknownFeatureError
+from tiergate.errors import CheckError
 from tiergate.model import Check, Feature, Instant, Number, Reason, Subject, SubjectType
 
 if TYPE_CHECKING:
@@ -118,14 +118,14 @@ class Side:
         Raises:
             BundleError: the bundle cannot be read.
         """
+        if feature not in self.index.features:
+            return Said(allowed=False, reason="", held=NOTHING, mistake="feature")
         self._meter.usage = ask.metered
         check = Check(subject, feature, ask.amount, ask.used, ask.user_used, ask.value, ask.level)
         try:
             evaluation = self._engine.evaluate(check, now)
         except CheckError as error:
             return Said(allowed=False, reason="", held=NOTHING, mistake=error.field)
-        except UnknownFeatureError:
-            return Said(allowed=False, reason="", held=NOTHING, mistake="feature")
         return _said(evaluation, ruled=ruled)
 
 
