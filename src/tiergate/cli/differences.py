@@ -36,8 +36,7 @@ def tell_meaning(found: Meaning) -> None:
     for change in found.features:
         _tell_feature(change)
     _tell_items(found)
-    for turn in found.turns:
-        _tell_turn(turn)
+    _tell_turns(found.turns)
     for one in found.unproved:
         say(f"? {one.what}: {one.why}: not proved", "yellow")
     for note in found.notes:
@@ -79,8 +78,16 @@ def _tell_items(found: Meaning) -> None:
 
 
 def _shown(rows: Iterable[Difference]) -> list[Difference]:
-    """What several of an item give only where one of it does not tell."""
+    """What several of an item give only where one of it does not tell; what pins give only where it is another thing."""
     listed = list(rows)
+    everybodys = {(it.feature, it.bearing, it.before, it.after) for it in listed if it.audience is None}
+    listed = [
+        it
+        for it in listed
+        if it.audience is None
+        or it.audience.pin is None
+        or (it.feature, it.bearing, it.before, it.after) not in everybodys
+    ]
     told = {(it.feature, it.audience, it.since) for it in listed if it.bearing is Bearing.ONE}
     found = []
     for one in sorted(listed, key=lambda it: (it.feature, list(Bearing).index(it.bearing))):
@@ -123,13 +130,21 @@ def _held(held: Held) -> str:
     return f"{'unlimited' if held.unlimited else held.value} {held.unit}".rstrip()
 
 
-def _tell_turn(turn: Turn) -> None:
-    who = f" for holders of {', '.join(turn.items)}" if turn.items else ""
-    by = f", by {', '.join(turn.rules)}" if turn.rules else ""
-    say(
-        f"~ {turn.feature}: {turn.reason_before or 'a mistake'} → {turn.reason_after or 'a mistake'}{who}{by}", "yellow"
-    )
-    say(f"    such as {_evidence(turn.shown_by, turn.feature)}")
+def _tell_turns(turns: Iterable[Turn]) -> None:
+    """Tell features together that turn in the same way and by the same rules; another reason only where that is all."""
+    listed = list(turns)
+    turning = {turn.feature for turn in listed if turn.allowed_before is not turn.allowed_after}
+    alike: defaultdict[tuple[str, str, tuple[str, ...]], list[Turn]] = defaultdict(list)
+    for turn in listed:
+        if turn.allowed_before is not turn.allowed_after or turn.feature not in turning:
+            alike[turn.reason_before, turn.reason_after, turn.rules].append(turn)
+    for (before, after, rules), found in alike.items():
+        items = sorted({item for turn in found for item in turn.items})
+        who = f" for holders of {', '.join(items)}" if items else ""
+        by = f", by {', '.join(rules)}" if rules else ""
+        features = ", ".join(turn.feature for turn in found)
+        say(f"~ {features}: {before or 'a mistake'} → {after or 'a mistake'}{who}{by}", "yellow")
+        say(f"    such as {_evidence(found[0].shown_by, found[0].feature)}")
 
 
 def _evidence(shown: Evidence, feature: str) -> str:

@@ -81,12 +81,13 @@ class Names(NamedTuple):
 
 
 class Bearer(NamedTuple):
-    """A made-up subject."""
+    """A made-up subject. `known`: as somebody whom rules may tell from others."""
 
     record: SubjectRecord
     bearing: Bearing
     item: str = ""
     audience: Audience = EVERYBODY
+    known: bool = False
 
     @property
     def subject(self) -> Subject:
@@ -227,4 +228,4 @@ def renamed(bearer: Bearer, names: Names) -> Bearer:
         msgspec.structs.replace(it, id=id_, customer=customer.id)
         for id_, it in zip(ids, record.subscriptions, strict=True)
     )
-    return bearer._replace(record=SubjectRecord(customer, held))
+    return bearer._replace(record=SubjectRecord(customer, held), known=True)

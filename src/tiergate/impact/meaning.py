@@ -32,7 +32,7 @@ from tiergate.impact.disturbances import disturbance, disturbed, obstacle
 from tiergate.impact.measures import is_as_much, kind_of
 from tiergate.impact.rulebook import Rulebook
 from tiergate.impact.sides import Side
-from tiergate.model import Feature, FeatureType
+from tiergate.model import Feature, FeatureType, Reason
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
@@ -219,16 +219,21 @@ class _Comparison:
                 self._holder(bearer, topic, [item for _, item in items])
         plain = next(holders([item for _, item in items], values_differ=False))
         for topic, _ in listed:
-            if not refs.isdisjoint(topic.disturbance.items):
-                self._ruled_holder(plain, topic, [item for _, item in items])
+            self._ruled_holder(
+                plain, topic, [item for _, item in items], named=not refs.isdisjoint(topic.disturbance.items)
+            )
 
     def _holder(self, bearer: Bearer, topic: _Topic, items: list[IndexedItem]) -> None:
         everybody = bool(topic.disturbance.rules)
         self._cases(bearer, topic, self._instants(topic, items, bearer.audience.added), everybody=everybody)
 
-    def _ruled_holder(self, bearer: Bearer, topic: _Topic, items: list[IndexedItem]) -> None:
-        """A holder of an item that a rule names: with nothing left of the feature, so that only rules permit."""
-        for one in (*_all_named(bearer, topic.disturbance.names[1:]), emptied(bearer, topic.sides[-1])):
+    def _ruled_holder(self, bearer: Bearer, topic: _Topic, items: list[IndexedItem], *, named: bool) -> None:
+        """A holder of an item as everybody whom rules know.
+
+        `named`: rules name the item, and may be all that permits: so also with nothing left of the feature.
+        """
+        bearers = list(_all_named(bearer, topic.disturbance.names[1:])) if len(topic.disturbance.names) > 1 else []
+        for one in (*bearers, emptied(bearer, topic.sides[-1])) if named else bearers:
             self._receive(one)
             self._cases(one, topic, self._instants(topic, items), everybody=True)
 
@@ -273,10 +278,12 @@ class _Comparison:
 
     def _differ(self, seen: _Seen, topic: _Topic, *, plain: bool) -> None:
         bearer = seen.bearer
-        known = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}  # else it does not say what is held
-        if known and not is_as_much(seen.before.held, seen.after.held) and bearer.item and bearer.bearing in _HELD:
-            if plain:
+        says_held = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}
+        if says_held and not is_as_much(seen.before.held, seen.after.held) and bearer.item and bearer.bearing in _HELD:
+            if plain and not bearer.known:
                 self.held[bearer.item, topic.id, bearer.bearing, bearer.audience].append(seen)
+            if (seen.before.reason == Reason.RULE_DENIED) is not (seen.after.reason == Reason.RULE_DENIED):
+                self.turned[topic.id].append(seen)
         elif topic.changed or len(topic.sides) == 1:
             self.beside[topic.id].append(seen)
         else:

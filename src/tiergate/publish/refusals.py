@@ -20,10 +20,12 @@ from tiergate.catalog import (
     read_feature_body,
     to_json_line,
 )
+from tiergate.catalog.lint.grants import current, grants
+from tiergate.catalog.lint.plans import broken_steps
 from tiergate.catalog.references import Holdability
 from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, FeatureStatus, ItemKind
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Definition, Extra, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
 from tiergate.store.holdings import held_quantities, override_uses, pinned_versions, suspension_uses
 from tiergate.store.publications import first_given
@@ -32,7 +34,8 @@ from tiergate.store.uses import held_by_others, item_uses
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tiergate.model import Catalog, Definition, Feature, Item, Problem
+    from tiergate.catalog.lint.plans import BrokenStep
+    from tiergate.model import Catalog, Feature, Item, Problem
     from tiergate.publish.places import Places
     from tiergate.store import ReadUnit
 
@@ -54,7 +57,7 @@ def refusals(unit: ReadUnit, old: Catalog, new: Catalog, places: Places) -> list
         *_features(unit, old, new, features, places),
         *_relations(old, new, items, places),
         *_entitlements(old, new, changed, places),
-        *_ladders(new, places),
+        *_ladders(old, new, places),
         *_held(unit, old, new, items, places),
     ]
     return sorted(set(found)) or sorted(_totals(unit, old, new, features, changed, places))
@@ -207,12 +210,29 @@ def _values(item: Item, definition: Definition, catalog: Catalog, places: Places
             yield places.problem(("item", item.id, definition.version, name), problem.code, problem.detail)
 
 
-def _ladders(new: Catalog, places: Places) -> Iterator[Problem]:
+def _ladders(old: Catalog, new: Catalog, places: Places) -> Iterator[Problem]:
     for ladder in new.ladders:
         for plan in ladder.plans:
             if plan not in new.items or new.items[plan].kind is not ItemKind.PLAN:
                 message = f"the ladder `{ladder.id}` names `{plan}`, which is no published plan"
                 yield places.problem(("ladder", ladder.id), "not-a-plan", message)
+    broken = {step[:4] for step in _broken_steps(old)}
+    for step in _broken_steps(new):
+        if step[:4] not in broken:  # what was broken before keeps nobody from publishing something else
+            yield places.problem(step.finding.key, step.finding.code, step.finding.message)
+
+
+def _broken_steps(catalog: Catalog) -> Iterator[BrokenStep]:
+    """Where ladders are broken, of the plans that there are; what they give of no feature is another problem."""
+    for ladder in catalog.ladders:
+        granted = {}
+        for plan in ladder.plans:
+            item = catalog.items.get(plan)
+            if item is not None and item.versions:
+                definition = current(item)
+                known = {id_: it for id_, it in definition.entitlements.items() if id_ in catalog.features}
+                granted[plan] = grants(Definition(definition.version, known), catalog.features)
+        yield from broken_steps(ladder, catalog, granted)
 
 
 # ── Subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog.lint.families import Family, families
 from tiergate.catalog.lint.findings import Finding
@@ -17,17 +17,27 @@ if TYPE_CHECKING:
     from tiergate.catalog.lint.grants import Granted
     from tiergate.model import Catalog, Item, Ladder
 
-__all__ = ["lint_plans"]
+__all__ = ["BrokenStep", "broken_steps", "lint_plans"]
 
 _NEIGHBOURS: Final = 30
 """With how many plans that look cheaper a plan is compared."""
+
+
+class BrokenStep(NamedTuple):
+    """A feature of which a plan gives less than the one below it on a ladder."""
+
+    ladder: str
+    lower: str
+    higher: str
+    feature: str
+    finding: Finding
 
 
 def lint_plans(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
     """What plans give, compared; `place` says where a plan stands in the files."""
     plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
     for ladder in catalog.ladders:
-        yield from _ladder(ladder, catalog, granted)
+        yield from (step.finding for step in broken_steps(ladder, catalog, granted))
     on_one_ladder = {frozenset(pair) for ladder in catalog.ladders for pair in _pairs(ladder.plans)}
     for family in families(catalog, place):
         yield from _family(family, granted, on_one_ladder)
@@ -41,8 +51,10 @@ def _pairs(plans: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield one, other
 
 
-def _ladder(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[Finding]:
-    for lower, higher in pairwise(ladder.plans):
+def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[BrokenStep]:
+    """Where a plan of a ladder gives less than the plan below it; plans that nothing is known of are passed over."""
+    plans = [plan for plan in ladder.plans if plan in granted]
+    for lower, higher in pairwise(plans):
         for id_, grant in granted[lower].items():
             other = granted[higher].get(id_)
             if other is not None and grant.size <= other.size:
@@ -55,7 +67,7 @@ def _ladder(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[Find
                 f"which gives {more}"
             )
             key = ("item", higher, above.version) + ((id_,) if id_ in above.entitlements else ())
-            yield Finding(key, "broken-ladder", message)
+            yield BrokenStep(ladder.id, lower, higher, id_, Finding(key, "broken-ladder", message))
 
 
 def _family(
