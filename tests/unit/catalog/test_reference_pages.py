@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.docs.pages import ROOT, Example, examples, spans
+from tests.unit.catalog.codes import codes_in
 from tests.unit.catalog.samples import PyYaml
 from tiergate.catalog import (
     Bounds,
@@ -112,29 +112,4 @@ def test_every_code_of_a_problem_is_on_the_page() -> None:
     named = {
         code for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for code in re.findall(r"`([^`]+)`", cell)
     }
-    assert named == {
-        code for file in SOURCE.glob("*.py") for code in _codes(ast.parse(file.read_text(encoding="utf-8")))
-    }
-
-
-def _codes(module: ast.Module) -> Iterator[str]:
-    """The code of each problem that a module reports: what stands before or after the message."""
-    for node in ast.walk(module):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
-            yield from _kebab(node.value)
-        if isinstance(node, ast.FunctionDef):
-            for default in node.args.defaults:
-                yield from _kebab(default)
-        if isinstance(node, ast.Call) and len(node.args) > 2:
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in {"add", "problem", "Impossibility"}:
-                yield from _kebab(node.args[1], but_single_words=False)
-            if called == "_Unreadable":
-                yield from _kebab(node.args[2])
-
-
-def _kebab(node: ast.expr, *, but_single_words: bool = True) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        pattern = "[a-z0-9]+(-[a-z0-9]+)+" if but_single_words else "[a-z0-9]+(-[a-z0-9]+)*"
-        if re.fullmatch(pattern, node.value):
-            yield node.value
+    assert named == {code for file in SOURCE.glob("*.py") for code in codes_in(file)}
