@@ -25,6 +25,7 @@ The branches say who must act::
     │   ├── RequestError
     │   ├── NotFoundError
     │   ├── ConflictError
+    │   │   └── LossError
     │   └── PreconditionError
     ├── SidecarUnreachableError  the network
     └── SyncError                the network, or the control plane behind it
@@ -40,7 +41,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tiergate.model.problems import Problem
 
@@ -56,6 +57,7 @@ __all__ = [
     "ConflictError",
     "ImportSourceError",
     "ListenError",
+    "LossError",
     "NotFoundError",
     "OperatorError",
     "PreconditionError",
@@ -280,6 +282,20 @@ class ConflictError(CallerError):
 
     def __reduce__(self) -> tuple[type[ConflictError], tuple[str, str, tuple[BodyProblem, ...]]]:
         return type(self), (self.code, self.detail, self.problems)
+
+
+class LossError(ConflictError):
+    """What would be published takes something from customers, and nobody said that this is meant.
+
+    `impact` says from whom and what, as members of JSON.
+    """
+
+    def __init__(self, detail: str, impact: Mapping[str, object]) -> None:
+        self.impact = dict(impact)
+        super().__init__("customers-would-lose", detail)
+
+    def __reduce__(self) -> tuple[type[LossError], tuple[str, dict[str, object]]]:  # type: ignore[override]
+        return type(self), (self.detail, self.impact)
 
 
 class PreconditionError(CallerError):

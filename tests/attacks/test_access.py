@@ -154,6 +154,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/subscriptions/{subscription}/overrides
         GET /v1/subscriptions/{subscription}/overrides/{override}
         GET /v1/subscriptions/{subscription}/suspensions
+        POST /v1/explain
         POST /v1/replay
         """,
     ),
@@ -232,7 +233,7 @@ NOBODYS = {
 }
 
 # Routes whose body says whom they are about.
-ABOUT = {"POST /v1/replay"}
+ABOUT = {"POST /v1/explain", "POST /v1/replay"}
 
 NEW = {"id": "sub_other", "customer": "other", "status": "active", "items": [{"item": "gold"}]}
 
@@ -302,7 +303,8 @@ def ask(client: httpx.Client, route: str, customer: str, item: str = "gold") -> 
     method, path = path_of(route, customer, item)
     body: dict[str, Any] | None = None
     if route in ABOUT:
-        body = {"check": {"subject": {"type": "subscription", "id": f"sub_{customer}"}, "feature": "x"}}
+        check = {"subject": {"type": "subscription", "id": f"sub_{customer}"}, "feature": "x"}
+        body = check if route == "POST /v1/explain" else {"check": check}
     elif method in {"POST", "PUT", "PATCH"}:
         body = {"id": customer, "customer": customer}
     headers = {"content-type": "application/x-ndjson"} if path.startswith("/v1/import/") else None

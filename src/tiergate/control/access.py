@@ -87,6 +87,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 # What names anything here needs no escapes but these: so a path means the same to whoever stands in front of us.
 _PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~:@$+-]|%3[Aa]|%40)+)+")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _NOBODY: Final = Caller("anonymous", CallerKind.PERSON, frozenset())
 _NOTHING: Final = Permission(allowed=False, policies=())
 _PAGING: Final = ("limit", "cursor")
@@ -377,4 +378,4 @@ def _problem_response(error: Exception, request_id: str) -> Response:
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and error.headers:
         headers |= dict(error.headers)
-    return Response(msgspec.json.encode(problem), problem.status, headers, PROBLEM_TYPE)
+    return Response(_encode(problem), problem.status, headers, PROBLEM_TYPE)

@@ -1,4 +1,8 @@
-"""What acts at once, by a publication of its own, over HTTP: who gets which version, and suspensions for everybody."""
+"""What acts at once, by a publication of its own, over HTTP: who gets which version, and suspensions for everybody.
+
+A rollout by which customers would lose something is refused unless that is accepted. A suspension is not: it is there
+to take something away, in a hurry.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +37,13 @@ __all__ = ["endpoints"]
 class _RolloutsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rollouts: list[RolloutBody]
     narrow: bool = False
+    accept_loss: bool = False
     note: str = ""
 
 
 class _OneRolloutBody(RolloutBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     narrow: bool = False
+    accept_loss: bool = False
     note: str = ""
 
 
@@ -86,7 +92,7 @@ class _Handlers:
             return [it.rollout(f"/rollouts/{place}", now) for place, it in enumerate(body.rollouts)]
 
         change((), 0)  # all that is wrong in the body is wrong at any time
-        return self._change_rollouts(request, change, narrow=body.narrow, note=body.note)
+        return self._change_rollouts(request, change, body)
 
     def add_rollout(self, request: AdminRequest) -> Answer:
         """Give a version of an item to more, as the last rollout. It acts at once."""
@@ -97,25 +103,23 @@ class _Handlers:
         def change(before: tuple[Rollout, ...], now: Instant) -> Sequence[Rollout]:
             return (*before, body.rollout("", now))
 
-        return self._change_rollouts(request, change, narrow=body.narrow, note=body.note)
+        return self._change_rollouts(request, change, body)
 
     def _change_rollouts(
         self,
         request: AdminRequest,
         change: Callable[[tuple[Rollout, ...], Instant], Sequence[Rollout]],
-        *,
-        narrow: bool,
-        note: str,
+        body: _RolloutsBody | _OneRolloutBody,
     ) -> Answer:
         id_ = request.params["id"]
-        planner = rollouts_plan(id_, change, may_narrow=narrow, note=note)
+        planner = rollouts_plan(id_, change, may_narrow=body.narrow, note=body.note)
 
         def check(unit: WriteUnit) -> None:
             etag = working_etags(unit.session, (), [id_])[1].get(id_)
             if etag is not None:
                 request.check_etag("item", id_, etag)
 
-        return carried_out(self._publisher, request, planner, check)
+        return carried_out(self._publisher, request, planner, check, weigh=True, accept_loss=body.accept_loss)
 
     # ── suspensions for everybody ────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,7 +16,7 @@ from tiergate.catalog.pointers import pointers
 from tiergate.control.access import Endpoint
 from tiergate.control.bodies import decode_parts
 from tiergate.control.http import Answer
-from tiergate.control.outcomes import carried_out, preview_data
+from tiergate.control.outcomes import carried_out, weighed_data
 from tiergate.control.working import flag
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.model import Rules
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog
     from tiergate.publish.publisher import Publisher
 
-__all__ = ["endpoints"]
+__all__ = ["ApplyBody", "applied", "endpoints"]
 
 _MAX_BODY: Final = 64 * 2**20
 _NAME: Final = "catalog.json"
@@ -40,12 +40,15 @@ class _FileText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-class _ApplyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ApplyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be applied, and whether what it takes from customers is meant."""
+
     catalog: msgspec.Raw
     rules: Rules | None = None
     prune: bool = False
     dry_run: bool = False
     note: str = ""
+    accept_loss: bool = False
 
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
@@ -53,18 +56,15 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     def apply(request: AdminRequest) -> Answer:
         """Make what catalog files say the published catalog."""
-        body = decode_parts(request, _ApplyBody)
-        application = Application(_loaded(body.catalog), body.rules, body.prune, body.note)
-        if body.rules is not None:
-            _check_texts(body.rules)
-            request.require(Action.EDIT_RULES, Resource.store())
+        body = decode_parts(request, ApplyBody)
+        application = applied(request, body)
         planner = apply_plan(application)
         if body.dry_run:
-            return Answer.json(preview_data(publisher.preview(planner)))
+            return Answer.json(weighed_data(publisher, request, planner))
         request.require(Action.APPLY, Resource.catalog())
         for feature in _suspended_otherwise(application, request.read(publisher.standing).catalog):
             request.require(Action.SUSPEND_FEATURE, Resource.feature(feature))
-        return carried_out(publisher, request, planner)
+        return carried_out(publisher, request, planner, weigh=True, accept_loss=body.accept_loss)
 
     def export(request: AdminRequest) -> Answer:
         """Write what is published as a catalog file, and with `rules=true` the rules."""
@@ -85,6 +85,20 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         Endpoint("POST", "/v1/apply", Action.PREVIEW, apply, catalog, max_body=_MAX_BODY),
         Endpoint("GET", "/v1/export", Action.VIEW, export, catalog, query=("rules", "private")),
     ]
+
+
+def applied(request: AdminRequest, body: ApplyBody) -> Application:
+    """What a body says is to be applied.
+
+    Raises:
+        BodyError, CatalogError: it is no catalog, or rules that are no text.
+        ForbiddenError: it has rules, and the caller may not edit them.
+    """
+    application = Application(_loaded(body.catalog), body.rules, body.prune, body.note)
+    if body.rules is not None:
+        _check_texts(body.rules)
+        request.require(Action.EDIT_RULES, Resource.store())
+    return application
 
 
 def _suspended_otherwise(application: Application, standing: Catalog) -> list[str]:

@@ -29,7 +29,7 @@ _PARAMETER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _UNKNOWN: Final = Shape(takes="Anything", media="*/*")
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OPTIONAL_BODIES: Final = frozenset(
-    {"Step", "Rotation", "Publish", "Rollback", "FeatureSuspension", "Erasure", "Anything"}
+    {"Step", "Rotation", "Preview", "Publish", "Rollback", "FeatureSuspension", "Erasure", "Anything"}
 )
 _REFUSALS: Final = {
     "400": "The request as a whole is wrong.",

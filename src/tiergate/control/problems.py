@@ -17,6 +17,7 @@ from tiergate.errors import (
     BodyError,
     CallerError,
     ConflictError,
+    LossError,
     NotFoundError,
     OperatorError,
     PreconditionError,
@@ -71,6 +72,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     suggestion: str | None = None
     errors: tuple[ProblemDetail, ...] = ()
     etag: str | None = None
+    impact: dict[str, object] | None = None
 
     @property
     def slug(self) -> str:
@@ -105,6 +107,9 @@ def _mistake(error: CallerError) -> ProblemDocument:
         case PreconditionError(etag=etag):
             found = _problem("precondition-failed", "changed by somebody else", 412, str(error))
             return msgspec.structs.replace(found, etag=f'"{etag}"')
+        case LossError(code=code, impact=impact):
+            found = _problem(code, code.replace("-", " "), 409, str(error))
+            return msgspec.structs.replace(found, impact=impact)
         case ConflictError(code=code, problems=problems):
             found = _problem(code, code.replace("-", " "), 409, str(error))
             return msgspec.structs.replace(found, errors=_details(problems))

@@ -1,6 +1,8 @@
 """Publishing over HTTP: what is pending, publish, publications, roll back; and what acts at once (`acting_at_once`).
 
-Publishing answers with what changed. With `dry_run` it has no effect, and also says what stands against it.
+Publishing answers with what changed. With `dry_run` it has no effect, and also says what stands against it and what it
+would do to customers. Where customers would lose something, it is refused unless that is accepted; but never a
+rollback, which is for emergencies.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from tiergate.control import acting_at_once
 from tiergate.control.access import Endpoint
 from tiergate.control.http import Answer
 from tiergate.control.launches import LaunchBody, check_note
-from tiergate.control.outcomes import carried_out, preview_data
+from tiergate.control.outcomes import carried_out, preview_data, weighed_data
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
@@ -27,16 +29,18 @@ from tiergate.store.publications import publication, publications, published_pol
 if TYPE_CHECKING:
     from tiergate.control.http import AdminRequest
     from tiergate.publish.difference import Change
-    from tiergate.publish.publisher import Planner, Publisher
+    from tiergate.publish.publisher import Plan, Planner, Publisher
     from tiergate.store import ReadUnit
     from tiergate.store.publications import PublicationRecord
 
-__all__ = ["endpoints"]
+__all__ = ["PublishBody", "endpoints", "publish_planner"]
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-class _PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be published, to whom, and whether what it takes from customers is meant."""
+
     features: list[str] | None = None
     items: list[str] | None = None
     rules: list[str] | None = None
@@ -45,6 +49,7 @@ class _PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rollouts: dict[str, LaunchBody] = {}
     note: str = ""
     dry_run: bool = False
+    accept_loss: bool = False
 
 
 class _RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,13 +85,12 @@ class _Handlers:
 
     def publish(self, request: AdminRequest) -> Answer:
         """Publish what is pending, or what is chosen of it."""
-        body = request.decode(_PublishBody) if request.body else _PublishBody()
-        check_note(body.note)
-        choice = _choice(request, body)
-        launch = None if body.rollout is None else body.rollout.launch("/rollout")
-        launches = {id_: it.launch(f"/rollouts/{id_}") for id_, it in body.rollouts.items()}
-        planner = pending_plan(choice, launch=launch, launches=launches, note=body.note)
-        return self._do(request, planner, Action.PUBLISH, dry_run=body.dry_run)
+        body = request.decode(PublishBody) if request.body else PublishBody()
+        planner = publish_planner(request, body)
+        if body.dry_run:
+            return Answer.json(weighed_data(self._publisher, request, planner))
+        request.require(Action.PUBLISH, Resource.catalog())
+        return carried_out(self._publisher, request, planner, weigh=True, accept_loss=body.accept_loss)
 
     def roll_back(self, request: AdminRequest) -> Answer:
         """Put the catalog and the rules of a past publication in force again."""
@@ -97,19 +101,16 @@ class _Handlers:
         if body.roles:
             request.require(Action.EDIT_ROLES, store)
 
-        def planner(unit: ReadUnit, standing: Standing) -> object:
+        def planner(unit: ReadUnit, standing: Standing) -> Plan:
             if not request.may(Action.EDIT_RULES, store) and 1 <= sequence <= standing.sequence:
                 rules, _ = published_policies(unit, sequence)
                 if rules != standing.rules:
                     request.require(Action.EDIT_RULES, store)
             return rollback_plan(sequence, roles=body.roles, note=body.note)(unit, standing)
 
-        return self._do(request, planner, Action.ROLLBACK, dry_run=body.dry_run)  # type: ignore[arg-type]
-
-    def _do(self, request: AdminRequest, planner: Planner, action: Action, *, dry_run: bool) -> Answer:
-        if dry_run:
-            return Answer.json(preview_data(self._publisher.preview(planner)))
-        request.require(action, Resource.catalog())
+        if body.dry_run:
+            return Answer.json(weighed_data(self._publisher, request, planner))
+        request.require(Action.ROLLBACK, Resource.catalog())
         return carried_out(self._publisher, request, planner)
 
     # ── publications ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +144,21 @@ class _Handlers:
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _choice(request: AdminRequest, body: _PublishBody) -> Choice:
+def publish_planner(request: AdminRequest, body: PublishBody, at: str = "") -> Planner:
+    """What publishing as a body says is planned as; `at`: where that stands in the request's body.
+
+    Raises:
+        BodyError: it says what cannot be.
+        ForbiddenError: it chooses what the caller may not edit.
+    """
+    check_note(body.note, f"{at}/note")
+    choice = _choice(request, body)
+    launch = None if body.rollout is None else body.rollout.launch(f"{at}/rollout")
+    launches = {id_: it.launch(f"{at}/rollouts/{id_}") for id_, it in body.rollouts.items()}
+    return pending_plan(choice, launch=launch, launches=launches, note=body.note)
+
+
+def _choice(request: AdminRequest, body: PublishBody) -> Choice:
     """What is to be published. Rules and roles only for those who may edit them; unasked, they are left out else."""
     store = Resource.store()
     named = (body.features, body.items, body.rules, body.roles)

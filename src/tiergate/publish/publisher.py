@@ -5,6 +5,9 @@ before, so that compiling holds no lock. The transaction then proves that nothin
 publication in force, the entity tags of the edits, and, where subjects were changed meanwhile, that none holds what
 would vanish. Else all of it is planned again. So a publication is made whole or not at all.
 
+Where it is to be weighed, those who would lose by it are found before the transaction, and again, among those of whom
+the feed has told since, within it: nobody loses anything unless that is accepted.
+
 INVARIANT (lock order): the catalog's lock, then the feed's; and the feed's is held from before the checks until the
 commit, so that no subject is changed in between.
 """
@@ -19,14 +22,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from tiergate.bundle import Publication, decode_manifest, encode_manifest
+from tiergate.bundle import Bundle, Publication, decode_manifest, encode_manifest
 from tiergate.compiler.roles import read_roles
-from tiergate.errors import AuthorError, PublishError, RulesError, StoreError
+from tiergate.errors import AuthorError, LossError, PublishError, RulesError, StoreError
 from tiergate.publish.compiled import Compilation, IncrementalCompiler
 from tiergate.publish.difference import Change, difference
+from tiergate.publish.loss import Line, Weighing, taken, words
 from tiergate.publish.pending import Standing
 from tiergate.publish.places import Places
 from tiergate.publish.refusals import refusals
+from tiergate.publish.revisions import Revisions
 from tiergate.store import Publishing, ReadUnit, WriteUnit, read_head
 from tiergate.store.features import lock_catalog
 from tiergate.store.policy_files import policy_files
@@ -80,11 +85,15 @@ Planner = Callable[[ReadUnit, Standing], Plan]
 
 
 class Outcome(NamedTuple):
-    """What came of it: the publication in force, and what changed with it; nothing, where it was in force before."""
+    """What came of it: the publication in force, and what changed with it; nothing, where it was in force before.
+
+    `impact`: what it does to customers, where they were asked about.
+    """
 
     sequence: int
     revision: str
     changes: tuple[Change, ...]
+    impact: Line | None = None
 
     @property
     def is_new(self) -> bool:
@@ -99,13 +108,23 @@ Run = Callable[[Callable[[WriteUnit], Outcome]], T]
 class Preview(NamedTuple):
     """What would come of it: the publication that is in force, what would change, and what stands against it.
 
-    `revision` is the one that it would get, empty where there are problems.
+    `revision` is the one that it would get, empty where there are problems. `weighing`: finds what it would do to
+    customers; none where there are problems, nothing changes, or nothing is in force.
     """
 
     sequence: int
     revision: str
     changes: tuple[Change, ...]
     problems: tuple[Problem, ...]
+    weighing: Weighing | None = None
+
+
+class _Weighed(NamedTuple):
+    """What a change does to customers: how it is found, what was found, and whether what it takes is accepted."""
+
+    weighing: Weighing
+    impact: Line
+    is_accepted: bool
 
 
 class _Ready(NamedTuple):
@@ -116,6 +135,7 @@ class _Ready(NamedTuple):
     plan: Plan
     changes: tuple[Change, ...]
     compilation: Compilation | None
+    weighed: _Weighed | None = None
 
 
 class _StaleError(Exception):
@@ -129,6 +149,7 @@ class Publisher:
         self.store = store
         self.signer = signer
         self._compiler = IncrementalCompiler()
+        self._revisions = Revisions()
         self._lock = threading.Lock()
         self._standing: Standing | None = None
 
@@ -145,19 +166,21 @@ class Publisher:
             self._standing = found
         return found
 
-    def carry_out(self, planner: Planner, run: Run[T]) -> T:
+    def carry_out(self, planner: Planner, run: Run[T], *, weigh: bool = False, accept_loss: bool = False) -> T:
         """Plan, compile and publish; return what `run` returns.
 
         `run` gets a function that works on one writing transaction, and has it run in one, as `Store.change` does.
-        Where nothing would change, nothing is published.
+        Where nothing would change, nothing is published. With `weigh`, customers are asked about where something could
+        be taken from them, and unless `accept_loss` it is refused if something is.
 
         Raises:
             PublishError: it contradicts itself, what is published, or what subjects hold.
+            LossError: it takes something from customers.
             AuthorError: it cannot be compiled, with all problems.
             StoreError: the store cannot be used. What the planner and `run` raise passes through.
         """
         for _ in range(_ATTEMPTS):
-            ready = self._ready(planner)
+            ready = self._ready(planner, weigh=weigh, accept_loss=accept_loss)
             made: list[Standing] = []
 
             def work(unit: WriteUnit, ready: _Ready = ready, made: list[Standing] = made) -> Outcome:
@@ -174,43 +197,63 @@ class Publisher:
             return result
         raise StoreError("the store is too busy: what was planned on changed every time")
 
-    def preview(self, planner: Planner) -> Preview:
-        """Say what would come of it, without any effect.
+    def preview(self, planner: Planner, *, weigh: bool = False, at: Instant | None = None) -> Preview:
+        """Say what would come of it, without any effect; with `weigh`, ready to find what it does to customers.
+
+        `at`: the only instant that counts then, else all from now on.
 
         Raises:
             StoreError: the store cannot be used. What the planner raises passes through.
         """
 
-        def work(unit: ReadUnit) -> tuple[Standing, Plan, list[Problem]]:
+        def work(unit: ReadUnit) -> tuple[Standing, Plan, list[Problem], Instant]:
             standing = self.standing(unit)
             plan = planner(unit, standing)
-            return standing, plan, self._problems(unit, standing, plan)
+            return standing, plan, self._problems(unit, standing, plan), unit.now
 
-        standing, plan, problems = self.store.read(work)
+        standing, plan, problems, now = self.store.read(work)
         changes = tuple(difference(standing, plan.proposal))
         revision = standing.revision
+        weighing = None
         if not problems and not plan.proposal.is_like(standing):
             try:
-                revision = self._compile(standing, plan).manifest.revision
+                compilation = self._compile(standing, plan)
             except PublishError as error:
                 problems = list(error.problems)
-        return Preview(standing.sequence, "" if problems else revision, changes, tuple(problems))
+            else:
+                revision = compilation.manifest.revision
+                weighing = self._weighing(standing, compilation, now, at) if weigh else None
+        return Preview(standing.sequence, "" if problems else revision, changes, tuple(problems), weighing)
 
     # ── before the transaction ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _ready(self, planner: Planner) -> _Ready:
-        def work(unit: ReadUnit) -> tuple[Standing, int, Plan, list[Problem]]:
+    def _ready(self, planner: Planner, *, weigh: bool, accept_loss: bool) -> _Ready:
+        def work(unit: ReadUnit) -> tuple[Standing, int, Plan, list[Problem], Instant]:
             standing, position = self.standing(unit), unit.head().position
             plan = planner(unit, standing)
-            return standing, position, plan, self._problems(unit, standing, plan)
+            return standing, position, plan, self._problems(unit, standing, plan), unit.now
 
-        standing, position, plan, problems = self.store.read(work)
+        standing, position, plan, problems, now = self.store.read(work)
         if problems:
             raise PublishError(problems)
         if plan.proposal.is_like(standing):
             return _Ready(standing, position, plan, (), None)
         changes = tuple(difference(standing, plan.proposal))
-        return _Ready(standing, position, plan, changes, self._compile(standing, plan))
+        compilation = self._compile(standing, plan)
+        weighed = None
+        weighing = self._weighing(standing, compilation, now) if weigh else None
+        if weighing is not None and weighing.can_take:
+            weighed = _Weighed(weighing, weighing.tally(self.store), accept_loss)
+        return _Ready(standing, position, plan, changes, compilation, weighed)
+
+    def _weighing(
+        self, standing: Standing, compilation: Compilation, now: Instant, at: Instant | None = None
+    ) -> Weighing | None:
+        """The way to find what putting a compilation in force does to customers; none where nothing is in force."""
+        if not standing.sequence:
+            return None
+        old = self._revisions.open(self.store, standing.revision)
+        return Weighing(old, Bundle.from_files(compilation.files), now, at)
 
     @staticmethod
     def _problems(unit: ReadUnit, standing: Standing, plan: Plan) -> list[Problem]:
@@ -265,6 +308,7 @@ class Publisher:
             raise _StaleError
         if head.position != ready.position and self._problems(unit, standing, plan):
             raise _StaleError
+        impact = None if ready.weighed is None else _let_through(unit, ready.weighed, ready.position)
         sequence, revision = standing.sequence + 1, compilation.manifest.revision
         blobs = _Blobs(plan.proposal)
         if not has_bundle(unit.session, revision):
@@ -274,7 +318,14 @@ class Publisher:
         write_versions(unit, sequence, plan.proposal.versions)
         update_published_items(unit, plan.proposal.items)
         plan.also(unit, sequence)
-        after = {"publication": sequence, "revision": revision, "changes": ready.changes, "note": plan.note}
+        after: dict[str, object] = {
+            "publication": sequence,
+            "revision": revision,
+            "changes": ready.changes,
+            "note": plan.note,
+        }
+        if impact is not None:
+            after["customers"] = impact["customers"]
         unit.audit(plan.action, "publication", str(sequence), after=after)
 
         def make(sequence: int, position: int, at: Instant) -> Publishing:
@@ -305,7 +356,22 @@ class Publisher:
         unit.append_publication(standing.sequence, make)
         proposal = plan.proposal
         made.append(Standing(sequence, revision, proposal.catalog, proposal.rules, proposal.roles))
-        return Outcome(sequence, revision, ready.changes)
+        return Outcome(sequence, revision, ready.changes, impact)
+
+
+def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:
+    """See that nothing is taken that is not accepted, from those either of whom the feed told after a position.
+
+    Raises:
+        LossError: something is.
+        _StaleError: somebody came to hold something meanwhile, and would lose it.
+    """
+    if not weighed.is_accepted:
+        if taken(weighed.impact):
+            raise LossError(f"{words(weighed.impact)}: say `accept_loss` if that is meant", weighed.impact)
+        if unit.head().position != position and weighed.weighing.takes_from_changed(unit, position):
+            raise _StaleError
+    return weighed.impact
 
 
 class _Blobs:

@@ -14,7 +14,6 @@ import hashlib
 import os
 import shutil
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from tiergate.catalog import Bounds, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError
 from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra, Problem
+from tiergate.process.parent import end_with_parent
 from tiergate.sidecar import replica
 from tiergate.sidecar.data_directory import DataDirectory, LoadedFiles, Standing
 from tiergate.sidecar.load_job import MOST_PROBLEMS, Job, Outcome
@@ -214,22 +214,11 @@ def _largest_number(catalog: Catalog) -> int:
     return max((value.units for values in given for value in values if isinstance(value, Amount | Extra)), default=0)
 
 
-def _end_with_parent() -> None:
-    """End this process when standard input does, which is held open by the sidecar for as long as it lives."""
-
-    def wait() -> None:
-        while os.read(0, 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def main() -> None:
     """Do the job on standard input."""
     os.nice(_NICENESS)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    _end_with_parent()
+    end_with_parent()
     os.environ["SQLITE_TMPDIR"] = str(DataDirectory(Path(job.data)).scratch)
     outcome = load(job)
     sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")

@@ -136,7 +136,8 @@ def problem_schema() -> Schema:
                 "items": closed(detail, optional=("pointer", "file", "line", "column", "suggestion")),
             },
             "etag": ETAG,
+            "impact": ref("Impact"),
         },
-        optional=("suggestion", "errors", "etag"),
+        optional=("suggestion", "errors", "etag", "impact"),
         description="What went wrong (RFC 9457).",
     )

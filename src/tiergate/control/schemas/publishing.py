@@ -16,8 +16,9 @@ from tiergate.control.schemas.parts import (
     ref,
     with_more,
 )
+from tiergate.impact.effects import Effect
 
-__all__ = ["publishing_schemas", "rule_schemas"]
+__all__ = ["IMPACT", "publishing_schemas", "rule_schemas"]
 
 _AUDIENCE: Final[Schema] = {
     "anyOf": [
@@ -32,6 +33,42 @@ _PLACED: Final[Schema] = {
     "required": ["file", "line", "column", "code", "detail"],
     "additionalProperties": False,
 }
+_EFFECTS: Final = {effect.value: COUNT for effect in Effect}
+_ANSWERED: Final[Schema] = closed({"allowed": FLAG, "reason": TEXT, "value": {}})
+_EXAMPLE: Final[Schema] = closed(
+    {
+        "customer": ref("Id"),
+        "subscription": ref("Id"),
+        "feature": ref("Id"),
+        "effect": {"enum": [effect.value for effect in Effect]},
+        "since": ref("Instant"),
+        "before": _ANSWERED,
+        "after": _ANSWERED,
+        "used": {"type": "number"},
+        "above": FLAG,
+    },
+    optional=("subscription", "used", "above"),
+)
+IMPACT: Final[Schema] = closed(
+    {
+        "examined": COUNT | {"description": "Customers who were asked about: those whom it can touch."},
+        "customers": closed({"touched": COUNT, "take": COUNT, "above": COUNT, **_EFFECTS}),
+        "features": {
+            "type": "array",
+            "items": closed(
+                {
+                    "feature": ref("Id"),
+                    "customers": closed(_EFFECTS),
+                    "subscriptions": closed(_EFFECTS),
+                    "above": COUNT,
+                    "examples": {"type": "array", "items": _EXAMPLE},
+                },
+                optional=("examples",),
+            ),
+        },
+    },
+    description="What it does to customers: `take` lose something or get less, themselves or by a subscription.",
+)
 
 
 def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
@@ -39,6 +76,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
     launch = {"audience": _AUDIENCE, "from": ref("Instant")}
     note = {"note": TEXT | {"description": "Why, for whoever reads the list of publications."}}
     dry_run = {"dry_run": FLAG | {"description": "Say what would change, and change nothing."}}
+    accept_loss = {"accept_loss": FLAG | {"description": "Also if customers would lose something, or get less."}}
     narrow = {"narrow": FLAG | {"description": "Also if somebody then gets another version than before."}}
     change = closed(
         {
@@ -72,8 +110,14 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
                 "published": FLAG | {"description": "False: nothing is different, or it was not to be done."},
                 **changes,
                 "problems": {"type": "array", "items": _PLACED},
+                "impact": ref("Impact"),
             },
-            optional=("problems",),
+            optional=("problems", "impact"),
+        ),
+        "Impact": IMPACT,
+        "Preview": optional_object(
+            {"publish": ref("Publish"), "apply": ref("Application"), "at": ref("Instant")},
+            description="What to look at: one of both, or all that is pending; from now on, or at an instant alone.",
         ),
         "Publication": closed(publication, optional=("rolled_back_to",)),
         "ShownPublication": closed(publication | changes, optional=("rolled_back_to",)),
@@ -87,6 +131,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
                 "rollouts": {"type": "object", "additionalProperties": optional_object(launch)},
                 **note,
                 **dry_run,
+                **accept_loss,
             },
             description="What to publish; without any choice, all that is pending.",
         ),
@@ -98,10 +143,13 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             }
         ),
         "NewRollouts": closed(
-            {"rollouts": {"type": "array", "items": closed(rollout, optional=tuple(launch))}, **narrow, **note},
-            optional=("narrow", "note"),
+            {"rollouts": {"type": "array", "items": closed(rollout, optional=tuple(launch))}}
+            | narrow
+            | accept_loss
+            | note,
+            optional=("narrow", "accept_loss", "note"),
         ),
-        "NewRollout": closed(rollout | narrow | note, optional=(*launch, "narrow", "note")),
+        "NewRollout": closed(rollout | narrow | accept_loss | note, optional=(*launch, *narrow, *accept_loss, *note)),
         "NumberedSuspension": with_more(suspension, {"number": {"type": "integer", "minimum": 1}}),
         "Application": closed(
             {
@@ -110,8 +158,9 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
                 "prune": FLAG | {"description": "Remove what the files do not name."},
                 **dry_run,
                 **note,
+                **accept_loss,
             },
-            optional=("rules", "prune", "dry_run", "note"),
+            optional=("rules", "prune", "dry_run", "note", "accept_loss"),
         ),
         "Export": closed(
             {"publication": COUNT, "revision": TEXT, "catalog": files, "rules": rules}, optional=("rules",)

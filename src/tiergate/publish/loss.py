@@ -1,0 +1,191 @@
+"""What a publication gives to customers of the store, and takes from them: found before it is in force.
+
+Those who can be touched are asked about: a few in this process, many in one of their own, so that whoever else is
+served meanwhile does not wait. What comes is a stream of lines of JSON: progress, single effects where they are wanted,
+and at the end the tally. Whether a publication is refused for it is `publisher`'s to say.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tiergate import bundle
+from tiergate.errors import StoreError
+from tiergate.impact.effects import Impact, effect_data, impact_data
+from tiergate.impact.preview import Preview
+from tiergate.impact.takings import can_take
+from tiergate.store.holders import changed_records, count_holders, holders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.bundle import Bundle
+    from tiergate.model import Instant
+    from tiergate.store import ReadUnit, Store
+
+__all__ = ["Job", "Line", "Weighing", "taken", "words"]
+
+Line = dict[str, Any]
+"""One member: `progress` (`examined`, `of`), `effect` (as `effect_data`), `impact` (as `impact_data`), or `error`."""
+
+MOST_HERE: Final = 2_000
+"""Customers who are asked about in this process: a tenth of a second of its time."""
+
+_MOST_CHANGED: Final = 2_000
+_PROGRESS_EVERY: Final = 2_000
+_WEIGHER: Final = (sys.executable, "-P", "-m", "tiergate.publish.weigher")
+_LAST_WORDS: Final = 2_000
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(Line, float_hook=Decimal).decode
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a process of its own is to do: the store's database, the folders of both bundles, from when on, or when."""
+
+    database: str
+    old: str
+    new: str
+    now: int
+    at: int | None = None
+    listing: bool = False
+
+
+class Weighing:
+    """A change of what is in force, ready to be weighed against the subjects of the store."""
+
+    def __init__(self, old: Bundle, new: Bundle, now: Instant, at: Instant | None = None) -> None:
+        """Take both sides; `now` in UTC milliseconds; with `at`, that instant alone counts, else all from `now` on.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        self._old, self._new = old, new
+        self._now, self._at = now, at
+        self._preview = Preview(old, new, now=now, at=at)
+        self.can_take = can_take(old, new, self._preview.touched, now)
+
+    def lines(self, store: Store, *, listing: bool = False) -> Iterator[Line]:
+        """Weigh it: everything that is found, the tally last.
+
+        Raises:
+            StoreError: the store cannot be used.
+            BundleError: a bundle cannot be read.
+        """
+        touched = self._preview.touched
+
+        def count(unit: ReadUnit) -> int:
+            return count_holders(unit.session, touched.items, touched.features)
+
+        if not touched.features:
+            yield {"impact": impact_data(Impact())}
+        elif store.read(count) <= MOST_HERE:
+            yield from weighed(store, self._preview, listing=listing)
+        else:
+            yield from self._apart(store, listing=listing)
+
+    def tally(self, store: Store) -> Line:
+        """Weigh it, for the tally alone; raises as `lines`."""
+        impact: Line = {}
+        for line in self.lines(store):
+            impact = line.get("impact", impact)
+        return impact
+
+    def takes_from_changed(self, unit: ReadUnit, position: int) -> bool:
+        """Say whether it takes something from somebody of whom the feed has told since a position; in doubt, yes.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        records = changed_records(unit.session, position, _MOST_CHANGED)
+        return records is None or any(it.effect.takes for record in records for it in self._preview.effects(record))
+
+    def _apart(self, store: Store, *, listing: bool) -> Iterator[Line]:
+        with tempfile.TemporaryDirectory(prefix="tiergate-weigh-") as folder:
+            old, new = Path(folder, "old"), Path(folder, "new")
+            for side, place in ((self._old, old), (self._new, new)):
+                bundle.write({path: side.content(path) for path in side.paths()}, place)
+            url = store.database.engine.url.render_as_string(hide_password=False)
+            job = Job(url, str(old), str(new), self._now, self._at, listing)
+            with _weigher(job) as lines:
+                done = False
+                for line in lines:
+                    said = _decode(line)
+                    if "error" in said:
+                        raise StoreError(f"what a publication takes cannot be found: {said['error']}")
+                    done = "impact" in said
+                    yield said
+            if not done:
+                raise StoreError("what a publication takes cannot be found: its process ended early")
+
+
+def weighed(store: Store, preview: Preview, *, listing: bool) -> Iterator[Line]:
+    """Ask about all who can be touched.
+
+    Raises:
+        StoreError: the store cannot be used.
+        BundleError: a bundle cannot be read.
+    """
+    touched, impact = preview.touched, Impact()
+    with store.database.reading() as session:
+        total = count_holders(session, touched.items, touched.features)
+        for record in holders(session, touched.items, touched.features):
+            effects = preview.effects(record)
+            impact.count(effects)
+            if listing:
+                for effect in effects:
+                    yield {"effect": effect_data(effect)}
+            if not impact.examined % _PROGRESS_EVERY:
+                yield {"progress": {"examined": impact.examined, "of": total}}
+    yield {"impact": impact_data(impact)}
+
+
+def taken(impact: Line | None) -> int:
+    """How many customers lose something, or get less of it."""
+    return 0 if impact is None else int(impact["customers"]["take"])
+
+
+def words(impact: Line) -> str:
+    """What is taken, in words: `3 customers would lose something or get less (movies: 1 loses it, 2 get less)`."""
+    count = taken(impact)
+    parts = []
+    for one in impact["features"]:
+        said = [
+            f"{found:,} {word}"
+            for effect, word in (("loses", "lose it"), ("less", "get less"), ("other", "other"))
+            if (found := max(one["customers"][effect], one["subscriptions"][effect]))
+        ]
+        if said:
+            parts.append(f"`{one['feature']}`: {', '.join(said)}")
+    shown = "; ".join(parts[:5]) + (f"; and {len(parts) - 5} more features" if len(parts) > 5 else "")
+    return f"{count:,} {'customer' if count == 1 else 'customers'} would lose something or get less ({shown})"
+
+
+@contextmanager
+def _weigher(job: Job) -> Iterator[Iterator[bytes]]:
+    """The lines that a process of its own says; it ends when the context does."""
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # noqa: S603 - the command is our own
+            _WEIGHER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
+        with process:
+            if process.stdin is None or process.stdout is None:
+                raise StoreError("a process has no pipes")
+            try:
+                process.stdin.write(msgspec.json.encode(job) + b"\n")
+                process.stdin.flush()  # and stays open: the process ends when this one is gone
+                yield iter(process.stdout)
+            finally:
+                process.kill()
+        if process.returncode not in {0, -9}:
+            errors.seek(0)
+            said = errors.read()[-_LAST_WORDS:].decode(errors="replace").strip()
+            raise StoreError(f"what a publication takes cannot be found: {said}")
