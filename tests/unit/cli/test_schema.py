@@ -37,6 +37,12 @@ def test_a_line_of_subjects_has_a_schema_too(cli: Cli) -> None:
     jsonschema.validate({"type": "customer", "id": "acme"}, json.loads(cli("schema", "subjects-line").out))
 
 
+def test_tests_have_a_schema_too(cli: Cli) -> None:
+    """The sample's own test file is what it describes."""
+    document = yaml.load((SAMPLE / "catalog_test.yaml").read_text(encoding="utf-8"), Loader=Undated)
+    jsonschema.validate(document, json.loads(cli("schema", "test").out))
+
+
 def test_another_word_is_a_wrong_call(cli: Cli) -> None:
     """A schema of nothing is a mistake in the call."""
     assert cli("schema", "plans").code == ExitCode.USAGE
