@@ -126,7 +126,7 @@ def read_log(
         try:
             yield _read(line, file, number)
         except (ValueError, RecursionError, CallerError) as error:
-            tell(Problem(file, number, 0, "bad-line", _why(line, error)))
+            tell(Problem(file, number, 1, "bad-line", _why(line, error)))
 
 
 def _read(line: bytes, file: str, number: int) -> Recorded:
@@ -236,7 +236,7 @@ def denied_now(
         if not one.verdict.allowed:
             continue
         if one.check is None:
-            tell(Problem(one.file, one.line, 0, "masked", "whom this is about is masked, so it is not looked at"))
+            tell(Problem(one.file, one.line, 1, "masked", "whom this is about is masked, so it is not looked at"))
             continue
         given = None if one.basis is None else one.basis.usage
         usage.given = _NO_USAGE if given is None else given
@@ -258,7 +258,7 @@ def _ask(one: Recorded, engine: Engine, before: Engine | None, now: Instant, tel
     try:
         decision = engine.decide(check, now)
     except CallerError as error:
-        tell(Problem(one.file, one.line, 0, "not-a-check", f"this check would be a mistake: {error}"))
+        tell(Problem(one.file, one.line, 1, "not-a-check", f"this check would be a mistake: {error}"))
         return _Asked(None, None)
     if decision.allowed or before is None:
         return _Asked(decision, None)
