@@ -34,12 +34,13 @@ from tiergate.store.history import (
 from tiergate.store.publications import publication
 
 if TYPE_CHECKING:
+    from tiergate.engine import Explanation, Reasoning
     from tiergate.model import SubjectRecord
     from tiergate.store import ReadUnit
 
-__all__ = ["endpoints"]
+__all__ = ["NOBODYS", "Past", "Question", "endpoints", "made_again", "whom", "wrong"]
 
-_NOBODY: Final = Resource.customer_of("*")
+NOBODYS: Final = Resource.customer_of("*")
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,18 +51,18 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     basis: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Asked(NamedTuple):
+class Question(NamedTuple):
     """What is to be made again. `at` is none for now; `publication` none for the one then in force."""
 
     check: Check
     text: bytes
-    at: Instant | None
-    publication: int | None
-    revision: str | None
-    basis: Basis
+    at: Instant | None = None
+    publication: int | None = None
+    revision: str | None = None
+    basis: Basis = Basis()
 
 
-class _Past(NamedTuple):
+class Past(NamedTuple):
     """What it rested on. `holder`: whose record it is."""
 
     at: Instant
@@ -71,6 +72,7 @@ class _Past(NamedTuple):
 
     @property
     def record(self) -> SubjectRecord | None:
+        """The record itself; none of an unknown subject."""
         return self.found.record
 
 
@@ -90,7 +92,12 @@ def _whom(request: AdminRequest) -> Resource:
     try:
         subject = _read(request).check.subject
     except (BodyError, RequestError):
-        return _NOBODY
+        return NOBODYS
+    return whom(request, subject)
+
+
+def whom(request: AdminRequest, subject: Subject) -> Resource:
+    """The customer or subscription that a check is about."""
     if subject.type is SubjectType.CUSTOMER:
         return Resource.customer_of(subject.id)
     return Resource.subscription(subject.id, request.read(lambda unit: holder_of(unit.session, subject.id)))
@@ -98,6 +105,30 @@ def _whom(request: AdminRequest) -> Resource:
 
 def _replay(revisions: Revisions, request: AdminRequest) -> Answer:
     asked = _read(request)
+    past, explanation, reasoning = made_again(revisions, request, asked, "/check")
+    return Answer.json(
+        {
+            "decision": msgspec.Raw(decision_json(explanation.decision)),
+            "at": format_instant(past.at),
+            "publication": past.publication.sequence,
+            "revision": past.publication.revision,
+            "position": past.found.position,
+            "redacted": past.found.redacted,
+            "sentences": told(reasoning),
+            "reasoning": reasoning,
+        }
+    )
+
+
+def made_again(
+    revisions: Revisions, request: AdminRequest, asked: Question, pointer: str = ""
+) -> tuple[Past, Explanation, Reasoning]:
+    """Decide by what was so, and lay open why. `pointer`: to the check in the body.
+
+    Raises:
+        AccessError, NotFoundError, ConflictError: the caller may not see it, or the store does not have it.
+        BodyError, UnknownFeatureError: it is no check of the catalog that was in force.
+    """
     if asked.basis.record not in (None, msgspec.UNSET):
         # a record that anybody could have made up shows what any item gives, a private one too
         request.require(Action.VIEW, Resource.store())
@@ -110,60 +141,50 @@ def _replay(revisions: Revisions, request: AdminRequest) -> Answer:
     try:
         explanation = reproduce(bundle, asked.check, past.at, basis, past.record, publication=sequence)
     except CheckError as error:
-        raise _wrong(locate(error.field, asked.text, "/check"), error.detail) from None
+        raise wrong(locate(error.field, asked.text, pointer), error.detail) from None
     except ValueError as error:
-        raise _wrong("/basis/usage", str(error)) from None
+        raise wrong("/basis/usage", str(error)) from None
     feature = bundle.index.features[asked.check.feature]
-    reasoning = reason_out(explanation, feature, past.record if basis.fetched else None, asked.check.subject)
-    return Answer.json(
-        {
-            "decision": msgspec.Raw(decision_json(explanation.decision)),
-            "at": format_instant(past.at),
-            "publication": sequence,
-            "revision": past.publication.revision,
-            "position": past.found.position,
-            "redacted": past.found.redacted,
-            "sentences": told(reasoning),
-            "reasoning": reasoning,
-        }
-    )
+    record = past.record if basis.fetched else None
+    return past, explanation, reason_out(explanation, feature, record, asked.check.subject)
 
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read(request: AdminRequest) -> _Asked:
+def _read(request: AdminRequest) -> Question:
     body = decode_parts(request, _Body)
     text = bytes(body.check)
     try:
         check = read_check(text, "/check")
     except CheckError as error:
-        raise _wrong(error.field, error.detail) from None
+        raise wrong(error.field, error.detail) from None
     try:
         at = None if body.at is msgspec.UNSET else parse_instant(body.at)
     except ValueError as error:
-        raise _wrong("/at", str(error)) from None
+        raise wrong("/at", str(error)) from None
     try:
         basis = Basis() if body.basis is msgspec.UNSET else read_basis(body.basis)
     except ValueError as error:
-        raise _wrong("/basis", str(error)) from None
+        raise wrong("/basis", str(error)) from None
     sequence = None if body.publication is msgspec.UNSET else body.publication
     revision = None if body.revision is msgspec.UNSET else body.revision
     if sequence is not None and not 0 < sequence < 2**62:
-        raise _wrong("/publication", "must be the number of a publication")
+        raise wrong("/publication", "must be the number of a publication")
     if basis.position is not None and basis.position < 0:
-        raise _wrong("/basis/position", "must not be negative")
-    return _Asked(check, text, at, sequence, revision, basis)
+        raise wrong("/basis/position", "must not be negative")
+    return Question(check, text, at, sequence, revision, basis)
 
 
-def _wrong(pointer: str, detail: str) -> BodyError:
+def wrong(pointer: str, detail: str) -> BodyError:
+    """The refusal of a body that does not say what it must, at a place of it."""
     return BodyError([BodyProblem(pointer, "wrong-value", detail)])
 
 
 # ── what it rested on ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _past(unit: ReadUnit, request: AdminRequest, asked: _Asked) -> _Past:
+def _past(unit: ReadUnit, request: AdminRequest, asked: Question) -> Past:
     basis = asked.basis
     if basis.store and basis.store != request.store.id:
         raise ConflictError(
@@ -171,10 +192,10 @@ def _past(unit: ReadUnit, request: AdminRequest, asked: _Asked) -> _Past:
         )
     at = unit.now if asked.at is None else asked.at
     holder, found = _record(unit, asked, at)
-    return _Past(at, holder, found, _publication(unit, asked, at))
+    return Past(at, holder, found, _publication(unit, asked, at))
 
 
-def _publication(unit: ReadUnit, asked: _Asked, at: Instant) -> PastPublication:
+def _publication(unit: ReadUnit, asked: Question, at: Instant) -> PastPublication:
     position = asked.basis.position
     if asked.publication is not None:
         found = PastPublication(asked.publication, publication(unit.session, asked.publication).revision)
@@ -191,7 +212,7 @@ def _publication(unit: ReadUnit, asked: _Asked, at: Instant) -> PastPublication:
     return found
 
 
-def _record(unit: ReadUnit, asked: _Asked, at: Instant) -> tuple[str, PastRecord]:
+def _record(unit: ReadUnit, asked: Question, at: Instant) -> tuple[str, PastRecord]:
     """The record of the subject, and whose it is; an unknown subject's is none, and nobody's."""
     given, position, subject = asked.basis.record, asked.basis.position, asked.check.subject
     if given is not msgspec.UNSET:

@@ -97,6 +97,7 @@ _SUBJECTS: Final = {
     "GET /v1/export/subjects": Shape(media=NDJSON),
     "GET /v1/customers/{customer}/entitlements": Shape("SubjectEntitlements"),
     "GET /v1/subscriptions/{subscription}/entitlements": Shape("SubjectEntitlements"),
+    "POST /v1/explain": Shape("CheckExplanation", "CheckAt"),
     "POST /v1/replay": Shape("Replayed", "Replay"),
     **{
         f"{method} /v1/{holder}/{path}": shape

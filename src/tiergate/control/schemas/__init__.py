@@ -25,6 +25,7 @@ from tiergate.control.schemas.parts import (
 )
 from tiergate.control.schemas.publishing import publishing_schemas, rule_schemas
 from tiergate.control.schemas.replaying import replay_schemas
+from tiergate.engine.answer_schemas import answer_schemas
 from tiergate.model import Reason
 
 __all__ = ["Schema", "component_schemas", "ref"]
@@ -117,6 +118,7 @@ def component_schemas() -> dict[str, Schema]:
         **sync_schemas(),
         "SubjectEntitlements": _subject_entitlements(),
         **replay_schemas(),
+        **_answers(),
         "Problem": problem_schema(),
         "Identified": {
             "type": "object",
@@ -134,6 +136,19 @@ def component_schemas() -> dict[str, Schema]:
         {"features": ref("Entitlements"), "id": ref("Id"), "name": TEXT},
         optional=("id", "name"),
         description="Values of features that are offered for it.",
+    )
+    return found
+
+
+def _answers() -> dict[str, Schema]:
+    """Decisions and explanations as sidecars give them; an explanation says on which record it rests, too."""
+    found = answer_schemas("Check")
+    found["CheckExplanation"] = with_more(
+        found["CheckExplanation"],
+        {
+            "position": COUNT | {"description": "Where the feed has the record; 0: there was none."},
+            "redacted": FLAG | {"description": "What described a person was erased from the record since."},
+        },
     )
     return found
 

@@ -13,27 +13,30 @@ _NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 
 def replay_schemas() -> dict[str, Schema]:
     """Those schemas by name."""
+    check = {
+        "subject": {
+            "anyOf": [
+                ref("Id"),
+                closed(
+                    {"type": {"enum": ["customer", "subscription"]}, "id": ref("Id"), "user": ref("Id")},
+                    optional=("type", "user"),
+                ),
+            ]
+        },
+        "feature": ref("Id"),
+        "amount": _NUMBER,
+        "used": _NUMBER,
+        "user_used": _NUMBER,
+        "value": _NUMBER,
+        "level": TEXT,
+    }
+    optional = ("amount", "used", "user_used", "value", "level")
     return {
-        "Check": closed(
-            {
-                "subject": {
-                    "anyOf": [
-                        ref("Id"),
-                        closed(
-                            {"type": {"enum": ["customer", "subscription"]}, "id": ref("Id"), "user": ref("Id")},
-                            optional=("type", "user"),
-                        ),
-                    ]
-                },
-                "feature": ref("Id"),
-                "amount": _NUMBER,
-                "used": _NUMBER,
-                "user_used": _NUMBER,
-                "value": _NUMBER,
-                "level": TEXT,
-            },
-            optional=("amount", "used", "user_used", "value", "level"),
-            description="As a sidecar takes it.",
+        "Check": closed(check, optional=optional, description="As a sidecar takes it."),
+        "CheckAt": closed(
+            check | {"at": ref("Instant") | {"description": "Absent: now."}},
+            optional=(*optional, "at"),
+            description="As a sidecar takes it to explain it.",
         ),
         "DecisionBasis": optional_object(
             {
@@ -68,7 +71,7 @@ def replay_schemas() -> dict[str, Schema]:
                 "position": COUNT | {"description": "Where the feed has the record; 0: there was none."},
                 "redacted": FLAG | {"description": "What described a person was erased from the record since."},
                 "sentences": TEXTS,
-                "reasoning": {"type": "object"},
+                "reasoning": {"type": "object", "description": "As `CheckExplanation`, without its sentences."},
             }
         ),
     }
