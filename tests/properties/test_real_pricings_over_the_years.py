@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.properties.buyers import Buyer, buyers, record
-from tests.reference.pricings import YEARS, Pricing, Verdict, pricing, verdict
+from tests.reference.pricings import YEARS, Pricing, Verdict, kind_of, pricing, verdict
 from tests.unit.catalog.pricing2yaml_decisions import held_value
-from tests.unit.catalog.pricing2yaml_real import REASON, needs_files
+from tests.unit.catalog.pricing2yaml_real import REASON, needs_files, plain, section
 from tiergate.bundle import Bundle
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
 from tiergate.engine import Engine
+from tiergate.impact.bearers import Audience
 from tiergate.impact.effects import UNLIMITED, Effect, SubjectEffect
+from tiergate.impact.meaning import meaning
 from tiergate.impact.preview import preview
 from tiergate.impact.touched import touched
 from tiergate.model import Check, FeatureType, Rules, Subject, SubjectType
@@ -30,14 +32,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.reference.pricings import Held
+    from tests.unit.catalog.pricing2yaml_real import Plain
+    from tiergate.impact import sides
+    from tiergate.impact.differences import Evidence
     from tiergate.model import Catalog, Feature, Number, SubjectRecord
 
 NOW = 1_800_000_000_000
 QUANTITIES = (1, 2)
 
+
+def newest(path: Path) -> Path:
+    """The last pricing of a service."""
+    return max(path.parent.glob("*.yml"))
+
+
 each_change = pytest.mark.parametrize(
     ("before", "after"), YEARS, ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS]
 )
+each_change_in_depth = pytest.mark.parametrize(
+    ("before", "after"),
+    [pytest.param(before, after, marks=() if after == newest(before) else pytest.mark.slow) for before, after in YEARS],
+    ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS],
+)
+"""Some seconds each: of all services the last one, and with `make test-slow` all the others."""
 
 
 class Change(NamedTuple):
@@ -244,3 +261,139 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     for effect in Effect:
         count = sum(any(it.verdict == effect for it in effects) for effects in by_buyer.values())
         assert impact.customers[effect] == count
+
+
+class Differing(NamedTuple):
+    """What a holder of one item alone comes to get of one feature, in plain terms."""
+
+    item: str
+    feature: str
+    bearing: str
+    pinned: bool
+    kind: str
+    before: Held
+    after: Held
+
+
+def expected_differences(old: Pricing, new: Pricing) -> set[Differing]:
+    """All of them, for each item held once, for two units of it, and held once in each of two subscriptions.
+
+    What both years sell is version 1 in both: who is pinned to it is told of too.
+    """
+    found = set()
+    for item in {*old.items, *new.items}:
+        pins = (False, True) if item in old.items and item in new.items else (False,)
+        for bearing, count in (("one", 1), ("two", 2), ("twice", 2)):
+            for feature in old.features.keys() | new.features.keys():
+                before, after = old.held({item: count}, feature), new.held({item: count}, feature)
+                if before != after:
+                    kind = kind_of(old, new, feature, before, after).value
+                    found |= {Differing(item, feature, bearing, pinned, kind, before, after) for pinned in pins}
+    return found
+
+
+def in_plain(held: sides.Held, feature: Feature | None) -> Held:
+    """What a difference says is held, in plain terms."""
+    return math.inf if held.unlimited else told_value(held.value, feature)
+
+
+def is_granted(of: Pricing, feature: str, held: Held, asked: Evidence) -> bool:
+    """Say whether somebody who holds this is granted what was asked."""
+    if held is None or (asked.level is not None and not isinstance(held, str)):
+        return False
+    if isinstance(held, str):
+        order = of.features[feature].levels
+        return asked.level is None or asked.level in order[: order.index(held) + 1]
+    if of.features[feature].type != "NUMERIC":
+        return asked.amount is asked.used is None
+    amount, used = (Fraction(str(it or 0)) for it in (1 if asked.amount is None else asked.amount, asked.used))
+    step = 10 ** of.features[feature].digits
+    return (amount * step).denominator == (used * step).denominator == 1 and used + amount <= held
+
+
+def can_turn(old: Pricing, new: Pricing, difference: Differing) -> bool:
+    """Say whether some check that means something in both years is granted in only one of them."""
+    before, after = difference.before, difference.after
+    if before is None or after is None:
+        return True
+    was, becomes = old.features[difference.feature], new.features[difference.feature]
+    if was.type != becomes.type:
+        return False
+    if not isinstance(before, str) or not isinstance(after, str):
+        return True
+    return any(
+        (was.levels.index(level) <= was.levels.index(before))
+        != (becomes.levels.index(level) <= becomes.levels.index(after))
+        for level in {*was.levels} & {*becomes.levels}
+    )
+
+
+def has_other_notes(before: Path, after: Path) -> set[tuple[str, str]]:
+    """Features and items of both years of which the pricings say something else that decides nothing."""
+    was, becomes = plain(before), plain(after)
+    found = set()
+    for part, kind in (("features", "feature"), ("usageLimits", "feature"), ("plans", "item"), ("addOns", "item")):
+        one, other = section(was, part), section(becomes, part)
+        found |= {
+            (kind, key) for key in one.keys() & other.keys() if remarks(was, one[key]) != remarks(becomes, other[key])
+        }
+    return found
+
+
+def remarks(source: Plain, body: Plain | None) -> list[object]:
+    """What is said of a feature or item beside what it gives."""
+    told = body or {}
+    lists = [sorted(told.get(key) or ()) for key in ("linkedFeatures", "dependsOn", "excludes")]
+    is_add_on = told in section(source, "addOns").values()
+    return [
+        told.get("description") or "",
+        *lists,
+        sorted(told.get("availableFor") or section(source, "plans")) if is_add_on else [],
+    ]
+
+
+@each_change_in_depth
+def test_what_it_means(before: Path, after: Path) -> None:
+    """Just the differences that plain YAML has, each shown by a check of which arithmetic says the same."""
+    old, new = side(before), side(after)
+    features, items = names(old, new)
+    found = meaning(old.bundle, new.bundle, NOW)
+    told = [
+        Differing(
+            items[it.item],
+            features[it.feature],
+            it.bearing.value,
+            it.audience == Audience(pin=1),
+            it.kind.value,
+            in_plain(it.before, old.catalog.features.get(it.feature)),
+            in_plain(it.after, new.catalog.features.get(it.feature)),
+        )
+        for it in found.differences
+    ]
+    expected = expected_differences(old.said, new.said)
+    assert set(told) == expected
+    assert len(told) == len(expected)
+    for difference, plainly in zip(found.differences, told, strict=True):
+        assert (difference.since, difference.until) == (None, None)
+        assert difference.audience in {None, Audience(pin=1)}
+        shown = difference.shown_by
+        could = is_granted(old.said, plainly.feature, plainly.before, shown)
+        can = is_granted(new.said, plainly.feature, plainly.after, shown)
+        assert (shown.reason_before == "granted", shown.reason_after == "granted") == (could, can)
+        assert (could is not can) == can_turn(old.said, new.said, plainly), (plainly, shown)
+    only = {(items[it.id], it.change) for it in found.items}
+    assert only == {(it, "removed") for it in {*old.said.items} - {*new.said.items}} | {
+        (it, "added") for it in {*new.said.items} - {*old.said.items}
+    }
+    declared = {(features[it.id], it.change) for it in found.features}
+    was, becomes = old.said.features, new.said.features
+    assert declared == {
+        (it, "added" if it not in was else "removed" if it not in becomes else "changed")
+        for it in declared_differently(old.said, new.said)
+    }
+    assert not found.turns
+    assert not found.unproved
+    noted = {(it.kind, features[it.id] if it.kind == "feature" else items[it.id]) for it in found.notes}
+    assert noted == has_other_notes(before, after)
+    assert found.is_same == (not expected and not only and not declared)
+    assert found.cases >= len(features)

@@ -162,6 +162,15 @@ def verdict(old: Pricing, new: Pricing, feature: str, before: Held, after: Held)
     return Verdict.LESS if less else Verdict.MORE if more else Verdict.SAME
 
 
+def kind_of(old: Pricing, new: Pricing, feature: str, before: Held, after: Held) -> Verdict:
+    """Say which of two holdings that are not the same is more: of numbers by themselves, never of two types."""
+    if isinstance(before, Fraction | float) and isinstance(after, Fraction | float):
+        return Verdict.MORE if after > before else Verdict.LESS
+    if before is not None and after is not None and old.features[feature].type != new.features[feature].type:
+        return Verdict.OTHER
+    return verdict(old, new, feature, before, after)
+
+
 def _asked(declared: Declared, held: Held) -> set[str | None]:
     """What somebody who holds this may ask for: the feature as such, and of a text each level up to theirs."""
     if not isinstance(held, str):
