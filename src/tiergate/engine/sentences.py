@@ -116,32 +116,34 @@ class _Telling:
                 return f"the check does not say that any are used, which counts as {used}"
 
     def _given(self) -> Iterator[str]:
-        items = [one for one in self._it.values if one.source.item is not None]
+        values = self._it.values
+        items = [one for one in values if one.source.item is not None]
         several = len({one.source.subscription for one in items}) > 1
         yield from _several([self._contribution(one, several=several) for one in items], "items that give some of it")
-        held = self._it.decision.entitlement
-        maximum = self._it.counting.maximum
-        is_capped = bool(items) and self._type is FeatureType.RANGE and held.value == maximum
-        if len(self._it.values) > 1 and self._type is not FeatureType.SWITCH and not is_capped:
-            if held.unlimited:
-                yield "Unlimited stands above every number."
-            elif self._type is FeatureType.CUSTOM:
-                yield f"The highest level counts: {plain(str(held.value))}."
-            else:
-                how = (
-                    "Together that"
-                    if self._it.counting.combine == "sum"
-                    else "The greatest of them, with what is added,"
-                )
-                yield f"{how} makes {self._of(held.value)}."
-        if is_capped:
+        held, maximum = self._it.decision.entitlement, self._it.counting.maximum
+        if items and self._type is FeatureType.RANGE and held.value == maximum:
             yield f"What items give counts up to {self._of(maximum)}, and no further."
+        elif len(values) > 1 and self._type is not FeatureType.SWITCH:
+            yield self._combined()
+
+    def _combined(self) -> str:
+        """How several values make one."""
+        held = self._it.decision.entitlement
+        if held.unlimited:
+            return "Unlimited stands above every number."
+        if self._type is FeatureType.CUSTOM:
+            return f"The highest level counts: {plain(str(held.value))}."
+        if self._it.counting.combine == "sum":
+            return f"Together that makes {self._of(held.value)}."
+        if any(one.source.add for one in self._it.values):
+            return f"The greatest of them, with what is added on top, makes {self._of(held.value)}."
+        return f"The greatest of them counts: {self._of(held.value)}."
 
     def _contribution(self, one: Contribution, *, several: bool) -> str:
         source = one.source
         kind, _, item = (source.item or "").partition("/")
         name = plain(one.name or "") or item
-        where = f" in subscription {source.subscription}" if several else ""
+        where = f", in subscription {source.subscription}" if several else ""
         head = f"{_KINDS.get(kind, kind).capitalize()} {name}, version {source.version}{where},"
         if source.unlimited:
             return f"{head} gives it without limit."
