@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiergate.cli.changes import DryRun, Note
+from tiergate.cli.impacts import AcceptLoss
 from tiergate.cli.options import AsJson, RulesFolder
 from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
 from tiergate.cli.sources import SubjectsFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiergate.model import Catalog, SubjectRecord
 
-__all__ = ["app"]
+__all__ = ["app", "application"]
 
 app = typer.Typer()
 
@@ -36,6 +39,7 @@ def apply(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what is published and not in the files, but for private items.")
     ] = False,
+    accept_loss: AcceptLoss = False,
     dry_run: DryRun = False,
     note: Note = "",
     as_json: AsJson = False,
@@ -44,31 +48,20 @@ def apply(
 
     What the files do not name stays as it is, unless `--prune` is given. Versions that the files write are kept with
     their numbers; one that was published can never say something else. Customers and subscriptions of `--subjects` are
-    written afterwards, each as a whole; those that are not named stay.
+    written afterwards, each as a whole; those that are not named stay. Where customers would lose something by it, or
+    get less, it is refused with exit code 1, unless `--accept-loss`.
     """
-    from tiergate.catalog import dump_subject_lines, load_catalog, read_rules
-    from tiergate.catalog.files import expand_paths
-    from tiergate.catalog.loader import CATALOG_ENDINGS
-    from tiergate.catalog.reports import ProblemLog
-    from tiergate.cli.changes import tell
+    from tiergate.catalog import dump_subject_lines, load_catalog
+    from tiergate.cli.changes import ask_to_publish, tell
     from tiergate.cli.remote import ControlPlane
     from tiergate.cli.terminal import say, working
 
     loaded = load_catalog(file)  # what is wrong with the files shows without a control plane
     records = _records(subjects, loaded.catalog) if subjects else None
-    paths = expand_paths(file, CATALOG_ENDINGS, ProblemLog())
-    body: dict[str, object] = {
-        "catalog": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in paths],
-        "prune": prune,
-        "dry_run": dry_run,
-        "note": note,
-    }
-    if rules is not None:
-        found = read_rules(rules)
-        body["rules"] = {"policies": found.policies, "schemas": found.schemas, "entities": found.entities}
+    body = application(file, rules, prune=prune) | {"dry_run": dry_run, "note": note, "accept_loss": accept_loss}
     asked = ControlPlane(control_plane, key_file)
     with working("applying"):
-        said = asked.ask("POST", "/v1/apply", body=body)
+        said = ask_to_publish(asked, "/v1/apply", body, as_json=as_json)
         if records is not None and not dry_run:
             lines = dump_subject_lines(records, loaded.catalog.index())
             said["subjects"] = asked.send_lines("/v1/import/subjects", lines)
@@ -76,6 +69,29 @@ def apply(
     if "subjects" in said and not as_json:
         count = said["subjects"]
         say(f"{count['customers']:,} customers, {count['subscriptions']:,} subscriptions: {count['changed']:,} changed")
+
+
+def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> dict[str, object]:
+    """The members of a body that say what is applied: the texts of the files, and of a folder of rules.
+
+    Raises:
+        RulesError: the rules cannot be read.
+        OSError: a file cannot be read.
+    """
+    from tiergate.catalog import read_rules
+    from tiergate.catalog.files import expand_paths
+    from tiergate.catalog.loader import CATALOG_ENDINGS
+    from tiergate.catalog.reports import ProblemLog
+
+    paths = expand_paths(files, CATALOG_ENDINGS, ProblemLog())
+    body: dict[str, object] = {
+        "catalog": [{"name": str(path), "text": path.read_text(encoding="utf-8")} for path in paths],
+        "prune": prune,
+    }
+    if rules is not None:
+        found = read_rules(rules)
+        body["rules"] = {"policies": found.policies, "schemas": found.schemas, "entities": found.entities}
+    return body
 
 
 def _records(subjects: list[Path], catalog: Catalog) -> list[SubjectRecord]:

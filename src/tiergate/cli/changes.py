@@ -14,7 +14,9 @@ from tiergate.cli.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DryRun", "Note", "tell", "tell_changes"]
+    from tiergate.cli.remote import ControlPlane
+
+__all__ = ["DryRun", "Note", "ask_to_publish", "tell", "tell_changes"]
 
 DryRun = Annotated[
     bool,
@@ -26,12 +28,33 @@ _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", 
 _MOST = 100
 
 
+def ask_to_publish(asked: ControlPlane, path: str, body: object, *, as_json: bool) -> dict[str, Any]:
+    """Ask for a publication; where customers would lose by it, tell from whom what, and end with 1.
+
+    Raises:
+        PublishError, RequestError, SyncError: as `ControlPlane.ask_to_publish`.
+    """
+    from tiergate.cli.impacts import tell_loss
+    from tiergate.errors import LossError
+
+    try:
+        said: dict[str, Any] = asked.ask_to_publish(path, body)
+    except LossError as error:
+        if as_json:
+            say_json({"error": error.detail, "exit_code": ExitCode.NO.value, "impact": error.impact})
+        else:
+            tell_loss(error.impact, error.detail)
+        raise typer.Exit(ExitCode.NO) from None
+    return said
+
+
 def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     """Tell what came, or would come, of publishing.
 
     Raises:
         PublishError: something stands against it.
     """
+    from tiergate.cli.impacts import tell_impact
     from tiergate.cli.remote import problems_of
     from tiergate.errors import PublishError
 
@@ -42,6 +65,8 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
             raise typer.Exit(ExitCode.INPUT)
         return
     tell_changes(said["changes"])
+    if "impact" in said:
+        tell_impact(said["impact"])
     if problems:
         raise PublishError(problems)
     if not said["changes"]:

@@ -8,15 +8,32 @@ from typing import Annotated
 import typer
 
 from tiergate.cli.changes import DryRun, Note
+from tiergate.cli.impacts import AcceptLoss
 from tiergate.cli.options import AsJson
 from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
 from tiergate.errors import SettingsError
 
-__all__ = ["app"]
+__all__ = ["Audience", "ChosenFeatures", "ChosenItems", "ChosenRoles", "ChosenRules", "From", "app", "chosen"]
 
 app = typer.Typer()
 
 _SHARE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?%?")
+
+
+ChosenItems = Annotated[
+    list[str] | None, typer.Option("--item", metavar="ID", help="Only this item; may be given several times.")
+]
+ChosenFeatures = Annotated[list[str] | None, typer.Option("--feature", metavar="ID", help="Only this feature.")]
+ChosenRules = Annotated[
+    list[str] | None,
+    typer.Option("--rule", metavar="KIND/NAME", help="Only this file of the rules, such as `policies/eu`."),
+]
+ChosenRoles = Annotated[bool, typer.Option("--roles", help="Only the table of roles, and what else is named.")]
+Audience = Annotated[
+    str | None,
+    typer.Option(metavar="WHOM", help="Who gets new versions: `everybody` (default), `new`, `25%` or `tag:NAME`."),
+]
+From = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="From when on; default: at once.")]
 
 
 @app.command()
@@ -24,43 +41,55 @@ def publish(
     *,
     key_file: KeyFile,
     control_plane: ControlPlaneUrl = DEFAULT_URL,
-    item: Annotated[
-        list[str] | None, typer.Option("--item", metavar="ID", help="Only this item; may be given several times.")
-    ] = None,
-    feature: Annotated[list[str] | None, typer.Option("--feature", metavar="ID", help="Only this feature.")] = None,
-    rule: Annotated[
-        list[str] | None,
-        typer.Option("--rule", metavar="KIND/NAME", help="Only this file of the rules, such as `policies/eu`."),
-    ] = None,
-    roles: Annotated[bool, typer.Option("--roles", help="Only the table of roles, and what else is named.")] = False,
-    audience: Annotated[
-        str | None,
-        typer.Option(metavar="WHOM", help="Who gets new versions: `everybody` (default), `new`, `25%` or `tag:NAME`."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="INSTANT", help="From when on; default: at once.")
-    ] = None,
+    item: ChosenItems = None,
+    feature: ChosenFeatures = None,
+    rule: ChosenRules = None,
+    roles: ChosenRoles = False,
+    audience: Audience = None,
+    start: From = None,
+    accept_loss: AcceptLoss = False,
     dry_run: DryRun = False,
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Publish what is edited and not published yet, and tell what that changes."""
-    from tiergate.cli.changes import tell
+    """Publish what is edited and not published yet, and tell what that changes.
+
+    Where customers would lose something by it, or get less, it is refused with exit code 1, unless `--accept-loss`.
+    """
+    from tiergate.cli.changes import ask_to_publish, tell
     from tiergate.cli.remote import ControlPlane
     from tiergate.cli.terminal import working
 
-    body: dict[str, object] = {"dry_run": dry_run, "note": note}
-    body |= {key: ids for key, ids in (("items", item), ("features", feature), ("rules", rule)) if ids}
+    body = chosen(item, feature, rule, roles=roles, audience=audience, start=start)
+    body |= {"dry_run": dry_run, "note": note, "accept_loss": accept_loss}
+    with working("publishing"):
+        said = ask_to_publish(ControlPlane(control_plane, key_file), "/v1/publish", body, as_json=as_json)
+    tell(said, dry_run=dry_run, as_json=as_json)
+
+
+def chosen(
+    items: list[str] | None,
+    features: list[str] | None,
+    rules: list[str] | None,
+    *,
+    roles: bool,
+    audience: str | None,
+    start: str | None,
+) -> dict[str, object]:
+    """The members of a body that say what is published, and to whom; empty for all that is pending.
+
+    Raises:
+        SettingsError: the audience is none.
+    """
+    body: dict[str, object] = {
+        key: ids for key, ids in (("items", items), ("features", features), ("rules", rules)) if ids
+    }
     if roles:
         body["roles"] = True
     rollout = ({} if audience is None else {"audience": _audience(audience)}) | (
         {} if start is None else {"from": start}
     )
-    if rollout:
-        body["rollout"] = rollout
-    with working("publishing"):
-        said = ControlPlane(control_plane, key_file).ask("POST", "/v1/publish", body=body)
-    tell(said, dry_run=dry_run, as_json=as_json)
+    return body | ({"rollout": rollout} if rollout else {})
 
 
 def _audience(text: str) -> object:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tiergate.errors import PublishError, RequestError, SettingsError, SyncError
+from tiergate.errors import LossError, PublishError, RequestError, SettingsError, SyncError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +34,7 @@ DEFAULT_URL = "http://127.0.0.1:8440"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT = 60.0
+_PATIENCE = 900.0  # where customers are asked about before there is an answer
 
 
 class ControlPlane:
@@ -68,6 +69,15 @@ class ControlPlane:
         """
         return self._send(method, path, params=query, json=body)
 
+    def ask_to_publish(self, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+        """Ask for a publication, which takes as long as it takes to ask about all customers.
+
+        Raises:
+            LossError: it would take something from customers.
+            PublishError, RequestError, SyncError: as `ask`.
+        """
+        return self._send("POST", path, json=body, timeout=_PATIENCE)
+
     def fetch(self, path: str) -> tuple[bytes, str]:
         """Get bytes as they are, and the `ETag` that they come with, without its quotes.
 
@@ -98,6 +108,30 @@ class ControlPlane:
         """
         content = (line.encode() for line in lines)
         return self._send("POST", path, content=content, headers={"content-type": "application/x-ndjson"})
+
+    def stream(self, method: str, path: str, *, body: object = None) -> Iterator[str]:
+        """Ask once, and give the lines of the answer as they come.
+
+        Raises:
+            PublishError: the control plane finds problems in files.
+            RequestError: it refuses it, and says why.
+            SyncError: it does not answer, or breaks off.
+        """
+        import httpx
+
+        headers = {"authorization": f"Bearer {self._key}"}
+        timeout = httpx.Timeout(_TIMEOUT, read=_PATIENCE)
+        try:
+            with (
+                httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not self._is_here) as client,
+                client.stream(method, self._url + path, headers=headers, json=body) as answer,
+            ):
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(self._url, answer)
+                yield from answer.iter_lines()
+        except httpx.HTTPError as error:
+            raise SyncError(self._url, f"the control plane does not answer: {error}") from None
 
     def _send(self, method: str, path: str, **what: Any) -> Any:  # noqa: ANN401
         answer = self._receive(method, path, **what)
@@ -149,10 +183,12 @@ def problems_of(said: Iterable[dict[str, Any]]) -> list[Problem]:
     ]
 
 
-def _error(url: str, answer: httpx.Response) -> PublishError | RequestError | SyncError:
+def _error(url: str, answer: httpx.Response) -> LossError | PublishError | RequestError | SyncError:
     try:
         problem = answer.json()
         title, detail = str(problem["title"]), str(problem["detail"])
+        if isinstance(problem.get("impact"), dict):
+            return LossError(detail, problem["impact"])
         placed = [one for one in problem.get("errors", []) if one.get("file")]
         if placed:
             return PublishError(problems_of(placed))

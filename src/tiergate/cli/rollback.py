@@ -31,5 +31,5 @@ def rollback(
     from tiergate.cli.remote import ControlPlane
 
     body = {"roles": roles, "dry_run": dry_run, "note": note}
-    said = ControlPlane(control_plane, key_file).ask("POST", f"/v1/publications/{publication}/rollback", body=body)
+    said = ControlPlane(control_plane, key_file).ask_to_publish(f"/v1/publications/{publication}/rollback", body)
     tell(said, dry_run=dry_run, as_json=as_json)

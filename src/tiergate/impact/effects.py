@@ -137,9 +137,17 @@ class Impact:
             if one.above and one.feature not in above:
                 above.add(one.feature)
                 tally.above += 1
-            examples = tally.examples.setdefault(one.effect, [])
-            if len(examples) < _EXAMPLES:
-                examples.append(one)
+            _show(tally.examples.setdefault(one.effect, []), one)
+
+
+def _show(examples: list[SubjectEffect], one: SubjectEffect) -> None:
+    """Keep an effect as an example while there are few, and rather those who have used more than they may then."""
+    if len(examples) < _EXAMPLES:
+        examples.append(one)
+    elif one.above:
+        place = next((place for place, it in enumerate(examples) if not it.above), None)
+        if place is not None:
+            examples[place] = one
 
 
 def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:

@@ -2,10 +2,12 @@
 
 The subjects go through parts on disk, by a digest of the customer's id, and come back part by part: in memory is never
 more than one of these. The order of the records is the same for the same subjects, but no order of ids.
+What must be looked up by id is kept in a table on disk.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import zlib
 from contextlib import ExitStack
@@ -13,13 +15,15 @@ from typing import IO, TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from tiergate.model import Customer, SubjectRecord, Subscription
+from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Spool"]
+    from tiergate.model import Subject
+
+__all__ = ["RecordTable", "Spool"]
 
 _PARTS: Final = 64
 _FLUSH: Final = 256
@@ -94,3 +98,37 @@ class Spool:
 
 def _id(subscription: Subscription) -> str:
     return subscription.id
+
+
+class RecordTable:
+    """Records to be looked up by customer or subscription, in a temporary database. Use it as a context."""
+
+    def __init__(self) -> None:
+        """Make an empty one."""
+        self._database = sqlite3.connect("")  # on disk, and gone with the connection
+        self._database.execute("CREATE TABLE record (customer TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID")
+        self._database.execute("CREATE TABLE holder (subscription TEXT PRIMARY KEY, customer TEXT) WITHOUT ROWID")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def kept(self, records: Iterable[SubjectRecord]) -> Iterator[SubjectRecord]:
+        """Keep every record as it passes."""
+        encode = msgspec.msgpack.Encoder().encode
+        for record in records:
+            id_ = record.customer.id
+            self._database.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (id_, encode(record)))
+            held = [(one.id, id_) for one in record.subscriptions]
+            self._database.executemany("INSERT OR REPLACE INTO holder VALUES (?, ?)", held)
+            yield record
+
+    def find(self, subject: Subject) -> SubjectRecord | None:
+        """The record of a customer, or of the customer who holds a subscription."""
+        query = "SELECT content FROM record WHERE customer = ?"
+        if subject.type is SubjectType.SUBSCRIPTION:
+            query = "SELECT content FROM record JOIN holder USING (customer) WHERE subscription = ?"
+        row = self._database.execute(query, (subject.id,)).fetchone()
+        return None if row is None else msgspec.msgpack.decode(row[0], type=SubjectRecord)

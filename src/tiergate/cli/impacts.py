@@ -1,0 +1,91 @@
+"""What a change does to customers, as lines for people: how many, of which feature, and a few of them by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tiergate.cli.terminal import say, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.text import Text
+
+__all__ = ["AcceptLoss", "tell_impact", "tell_loss"]
+
+AcceptLoss = Annotated[
+    bool,
+    typer.Option("--accept-loss", help="Also if customers lose something by it, or get less. Else it is refused."),
+]
+
+_WORDS = {
+    "loses": ("-", "red", "loses it", "lose it"),
+    "less": ("-", "red", "gets less", "get less"),
+    "other": ("~", "yellow", "gets something else", "get something else"),
+    "more": ("+", "green", "gets more", "get more"),
+    "gains": ("+", "green", "gains it", "gain it"),
+}
+_SHOWN = 3
+
+
+def tell_loss(impact: dict[str, Any], detail: str) -> None:
+    """Tell on standard error why something is not published."""
+    _tell(impact, warn)
+    warn(f"error: {detail.replace('`accept_loss`', '`--accept-loss`')}", "red")
+
+
+def tell_impact(impact: dict[str, Any]) -> None:
+    """Tell what a change does to customers."""
+    _tell(impact, say)
+    customers = impact["customers"]
+    parts = [f"{impact['examined']:,} customers asked about", f"{customers['touched']:,} touched"]
+    parts.append(f"{customers['take']:,} lose something or get less")
+    if customers["above"]:
+        parts.append(
+            f"{customers['above']:,} {'has' if customers['above'] == 1 else 'have'} used more than they may then"
+        )
+    say(": ".join([parts[0], ", ".join(parts[1:])]))
+
+
+def _tell(impact: dict[str, Any], write: Callable[[str | Text, str | None], None]) -> None:
+    for feature in impact["features"]:
+        for effect, (mark, style, one, many) in _WORDS.items():
+            counts = [
+                f"{count:,} {kind if count == 1 else kind + 's'} {one if count == 1 else many}"
+                for kind in ("customer", "subscription")
+                if (count := feature[f"{kind}s"][effect])
+            ]
+            if not counts:
+                continue
+            write(f"{mark} {feature['feature']}: {', '.join(counts)}", style)
+            examples = [it for it in feature.get("examples", ()) if it["effect"] == effect]
+            for example in sorted(examples, key=_weight)[:_SHOWN]:
+                write(f"    {_example(example)}", None)
+
+
+def _weight(example: dict[str, Any]) -> tuple[bool, bool]:
+    """Customers come before single subscriptions, and first those who have used more than they may then."""
+    return "subscription" in example, not example.get("above", False)
+
+
+def _example(example: dict[str, Any]) -> str:
+    whom = example["customer"]
+    if "subscription" in example:
+        whom = f"{whom}, its subscription {example['subscription']}"
+    words = f"{whom}: {_answered(example['before'])} → {_answered(example['after'])}"
+    if "used" in example:
+        words += f", {example['used']} used" + (": more than that" if example["above"] else "")
+    return words
+
+
+def _answered(answered: dict[str, Any]) -> str:
+    value = answered["value"]
+    if value is None:
+        text = "nothing"
+    elif isinstance(value, bool):
+        text = "on" if value else "off"
+    else:
+        text = str(value)
+    return text if answered["allowed"] or not value else f"{text} ({answered['reason']})"

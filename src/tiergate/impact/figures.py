@@ -1,0 +1,172 @@
+"""Usage that is known of subjects: read from files or a decision log, and kept on disk, whatever there is of it.
+
+A usage file is NDJSON (`{"subject": "acme", "feature": "movies", "used": 12}`), or CSV with a header of these names. A
+subscription is told by `{"type": "subscription", "id": "s1"}`, in CSV by a column `type`. What is said last counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+from tiergate.errors import SubjectsError
+from tiergate.model import Number, Problem, Subject, SubjectType
+from tiergate.naming import ID_RULE, is_id, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+__all__ = ["Figures"]
+
+_MOST_PROBLEMS: Final = 1_000
+_COLUMNS: Final = ("subject", "feature", "used")
+_LONGEST: Final = 65_536
+_AT_ONCE: Final = 10_000
+
+_Row = tuple[str, str, str, str]
+
+
+class Figures:
+    """What subjects have used, by subject and feature, in a temporary database. Use it as a context."""
+
+    def __init__(self) -> None:
+        """Make an empty one."""
+        self._database = sqlite3.connect("")  # on disk, and gone with the connection
+        self._database.execute(
+            "CREATE TABLE figure (kind TEXT, subject TEXT, feature TEXT, used TEXT,"
+            " PRIMARY KEY (kind, subject, feature)) WITHOUT ROWID"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def put(self, subject: Subject, feature: str, used: Number) -> None:
+        """Say what a subject has used."""
+        self._put([(subject.type.value, subject.id, feature, str(used))])
+
+    def used(self, subject: Subject, feature: str) -> Number | None:
+        """What a subject has used of a feature; none where that is not known."""
+        query = "SELECT used FROM figure WHERE kind = ? AND subject = ? AND feature = ?"
+        row = self._database.execute(query, (subject.type.value, subject.id, feature)).fetchone()
+        if row is None:
+            return None
+        text = str(row[0])
+        return int(text) if text.isdecimal() else Decimal(text)
+
+    def read(self, path: Path, features: Collection[str]) -> None:
+        """Read a usage file; `features` are those that there are.
+
+        Raises:
+            SubjectsError: with all problems, up to 1,000, at their lines.
+            OSError: it cannot be read.
+        """
+        problems: list[Problem] = []
+        rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
+        waiting: list[_Row] = []
+
+        def tell(line: int, message: str) -> None:
+            if len(problems) < _MOST_PROBLEMS:
+                problems.append(Problem(str(path), line, 1, "bad-usage", message))
+
+        for line, entry in rows(path, tell):
+            try:
+                waiting.append(_row(entry, features))
+            except ValueError as error:
+                tell(line, str(error))
+            if len(waiting) >= _AT_ONCE:
+                self._put(waiting)
+                waiting.clear()
+        self._put(waiting)
+        if problems:
+            raise SubjectsError(problems)
+
+    def _put(self, rows: list[_Row]) -> None:
+        self._database.executemany("INSERT OR REPLACE INTO figure VALUES (?, ?, ?, ?)", rows)
+
+
+def _json_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            if len(line) > _LONGEST:
+                tell(number, f"the line has more than {_LONGEST} bytes")
+                continue
+            try:
+                found = json.loads(line, parse_float=Decimal, parse_constant=_constant)
+            except (ValueError, RecursionError) as error:
+                tell(number, f"the line is no JSON: {error}")
+                continue
+            if isinstance(found, dict):
+                yield number, found
+            else:
+                tell(number, "the line must be a JSON object")
+
+
+def _constant(word: str) -> NoReturn:
+    message = f"`{word}` is no number"
+    raise ValueError(message)
+
+
+def _csv_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            names = reader.fieldnames or ()
+            missing = [name for name in _COLUMNS if name not in names]
+            if missing:
+                tell(1, f"the header must name `{missing[0]}`")
+                return
+            for row in reader:
+                entry: dict[str, Any] = {key: row[key] for key in _COLUMNS}
+                if row.get("type"):
+                    entry["subject"] = {"type": row["type"], "id": row["subject"]}
+                entry["used"] = _number(row["used"] or "")
+                yield reader.line_num, entry
+        except (csv.Error, UnicodeDecodeError) as error:
+            tell(reader.line_num, f"the file is no CSV in UTF-8: {error}")
+
+
+def _number(text: str) -> object:
+    try:
+        found = json.loads(text, parse_float=Decimal, parse_constant=_constant)
+    except ValueError:
+        return text
+    return found
+
+
+def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
+    for key in entry:
+        if key not in _COLUMNS:
+            near = nearest(key[:100], _COLUMNS)
+            message = f"no key `{key[:100]}` here" + (f", did you mean `{near}`?" if near else "")
+            raise ValueError(message)
+    for key in _COLUMNS:
+        if key not in entry:
+            message = f"`{key}` is missing"
+            raise ValueError(message)
+    subject, feature, used = entry["subject"], entry["feature"], entry["used"]
+    kind = SubjectType.CUSTOMER.value
+    if isinstance(subject, dict) and subject.keys() == {"type", "id"}:
+        kind, subject = subject["type"], subject["id"]
+    if kind not in {it.value for it in SubjectType}:
+        message = "`subject.type` must be `customer` or `subscription`"
+        raise ValueError(message)
+    if not isinstance(subject, str) or not is_id(subject):
+        message = f"`subject` {ID_RULE}"
+        raise ValueError(message)
+    if not isinstance(feature, str) or feature not in features:
+        near = nearest(str(feature)[:100], features)
+        message = f"no feature `{str(feature)[:100]}` in the catalog" + (f", did you mean `{near}`?" if near else "")
+        raise ValueError(message)
+    if isinstance(used, bool) or not isinstance(used, int | Decimal) or used < 0:
+        message = "`used` must be a number that is not negative"
+        raise ValueError(message)
+    return kind, subject, feature, str(used)
