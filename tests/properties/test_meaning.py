@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.alterations import altered, refactored
 from tests.properties.documents import Document, worlds
-from tests.properties.engines import World
+from tests.properties.engines import World, check_of
 from tests.properties.inquiries import Inquirer
+from tests.properties.rules import rule_files
 from tests.reference.entitlement import Catalogue, boundaries, decide
+from tiergate.cedar import split_policies, with_id
 from tiergate.impact.bearers import Bearing
 from tiergate.impact.meaning import meaning
 from tiergate.impact.touched import touched
@@ -20,16 +22,18 @@ from tiergate.model import format_instant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiergate.bundle import Bundle
     from tiergate.impact.differences import Difference
 
 SEEDS = st.integers(0, 2**32)
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
 BEFORE = 1_700_000_000_000
+fewer = settings(max_examples=settings().max_examples // 4)
 
 
-def bundle(catalog: Document) -> Any:  # noqa: ANN401 - a bundle
-    """A catalog as a bundle."""
-    return World(catalog, NOBODY).bundle
+def bundle(catalog: Document, rules: dict[str, str] | None = None) -> Bundle:
+    """A catalog, with rules, as a bundle."""
+    return World(catalog, NOBODY, rules).bundle
 
 
 def differing(old: Document, new: Document, known: Document, seed: int, now: int) -> Iterator[tuple[int, Document]]:
@@ -50,6 +54,7 @@ def said(world: Catalogue, check: Document, now: int) -> Any:  # noqa: ANN401 - 
     return found["allowed"], found["reason"], found["entitlement"]
 
 
+@fewer
 @given(st.data())
 def test_a_refactoring_means_nothing(data: st.DataObject) -> None:
     """Other names, order, numbers of versions, and ways to write a value give no difference, and that is proved."""
@@ -60,6 +65,7 @@ def test_a_refactoring_means_nothing(data: st.DataObject) -> None:
     assert found.cases
 
 
+@fewer
 @given(st.data(), SEEDS)
 def test_what_the_reference_model_tells_apart_is_found(data: st.DataObject, seed: int) -> None:
     """Where any check of any subject is answered otherwise, a difference is found."""
@@ -105,6 +111,7 @@ def holding(catalog: Document, known: Document, feature: str) -> Any:  # noqa: A
     return "unlimited" if found.get("unlimited") else found["value"] or None
 
 
+@fewer
 @given(st.data())
 def test_every_difference_is_one_to_the_reference_model(data: st.DataObject) -> None:
     """What is said that a holder had and gets is what the reference model says of it, and so when it is said to end."""
@@ -123,6 +130,7 @@ def test_every_difference_is_one_to_the_reference_model(data: st.DataObject) -> 
             assert (before, after) == tuple(holding(catalog, known, one.feature) for catalog in (old, new)), one
 
 
+@fewer
 @given(st.data(), SEEDS)
 def test_whoever_is_decided_otherwise_is_touched(data: st.DataObject, seed: int) -> None:
     """Looking alone never leaves out anybody who is allowed something else, or holds more or less."""
@@ -155,8 +163,55 @@ def concerned(known: Document, check: Document, items: frozenset[str]) -> bool:
     )
 
 
+@fewer
 @given(st.data())
 def test_a_catalog_beside_itself_touches_nothing(data: st.DataObject) -> None:
     """Nothing is touched where nothing changes."""
     old, _ = data.draw(worlds())
     assert touched(bundle(old), bundle(old), BEFORE) == (frozenset(), frozenset(), False, ())
+
+
+# ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def law(files: dict[str, str]) -> dict[str, str]:
+    """The same rules with other ids, in another order, in one file of another name."""
+    pieces = [text for _, file in sorted(files.items(), reverse=True) for _, text in split_policies(file)][::-1]
+    return {"all": "\n".join(with_id(text, f"other-{place}") for place, text in enumerate(pieces))}
+
+
+@fewer
+@given(st.data())
+def test_rules_that_are_only_put_otherwise_mean_nothing(data: st.DataObject) -> None:
+    """Other ids, order and files of rules give no difference, whatever they read."""
+    catalog, known = data.draw(worlds())
+    rules = data.draw(rule_files(catalog, known))
+    found = meaning(bundle(catalog, rules), bundle(catalog, law(rules)), BEFORE)
+    assert found.is_same, found
+
+
+@fewer
+@given(st.data(), SEEDS)
+def test_what_rules_come_to_is_found_or_said_to_be_unproved(data: st.DataObject, seed: int) -> None:
+    """Where any check of any subject is decided otherwise under other rules, or another catalog, it is not the same."""
+    old, known = data.draw(worlds())
+    rules = data.draw(rule_files(old, known))
+    new = data.draw(st.one_of(st.just(old), altered(old)))
+    other = data.draw(rule_files(old, known)) if new is old or data.draw(st.booleans()) else rules
+    sides = World(old, known, rules), World(new, NOBODY, other)
+    now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
+    found = meaning(sides[0].bundle, sides[1].bundle, now)
+    may = touched(sides[0].bundle, sides[1].bundle, now)
+    event("same" if found.is_same else "differs" if found.differs else "unproved")
+    engines = [side.engine(records=sides[0].records) for side in sides]
+    inquirer = Inquirer(old, known, seed)
+    inquirer.marks = sorted({it for it in boundaries(old, new, known) if it >= now} | {now})
+    for at, ask in inquirer.asks(nows=5, checks=15):
+        if at < now or said(Catalogue(new, known), ask, at) is None:
+            continue
+        before, after = (engine.decide(check_of(ask), at) for engine in engines)
+        if (before.allowed, before.reason) != (after.allowed, after.reason):
+            assert not found.is_same, (ask, at, before, after)
+        if before.allowed is not after.allowed:
+            assert before.feature in may.features, ask
+            assert may.items is None or concerned(known, ask, may.items), ask

@@ -78,7 +78,7 @@ def _tell_items(found: Meaning) -> None:
 
 
 def _shown(rows: Iterable[Difference]) -> list[Difference]:
-    """What several of an item give only where one of it does not tell; what pins give only where it is another thing."""
+    """What several of an item give only where one of it does not tell; what pins give only where it differs."""
     listed = list(rows)
     everybodys = {(it.feature, it.bearing, it.before, it.after) for it in listed if it.audience is None}
     listed = [

@@ -383,10 +383,9 @@ class _Comparison:
     def _unproved(self) -> Iterator[Unproved]:
         if self.books[0].builtin != self.books[1].builtin:
             yield Unproved("policies", "the policies written by hand are those of two versions of Tiergate")
-        for rule in sorted(self.moved, key=lambda rule: rule.id):
-            why = obstacle(rule)
+        for id_, why in sorted({(rule.id, obstacle(rule)) for rule in self.moved}):
             if why:
-                yield Unproved(rule.id, why)
+                yield Unproved(id_, why)
         told = {(it.feature, it.item) for it in self._differences()} | {(it.id, "") for it in self._feature_changes()}
         for topic in self.topics.values():
             if topic.disturbance.obstacle:
