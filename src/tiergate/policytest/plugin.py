@@ -144,5 +144,5 @@ def _paths(given: Mapping[str, object], folder: Path, where: str) -> dict[str, t
         paths = [path for path in named if isinstance(path, str | Path)]
         if len(paths) < len(named):
             pytest.fail(f"`{part}` of the {where} must be a path or a list of paths, not `{value}`", pytrace=False)
-        found[part] = tuple(folder / path for path in paths)
+        found[part] = tuple((folder / path).resolve() for path in paths)
     return found

@@ -125,13 +125,13 @@ class Workbench:
 
         Raises:
             SettingsError: no catalog or no subjects are named.
+            AuthorError: the files have problems.
             ReplicaError: it ended, or did not get ready; with what it logged.
         """
         key = _key(files)
         live = self._sidecars.get(key)
         if live is None or live.process.process.poll() is not None:
-            _require("catalog", files.catalog)
-            _require("subjects", files.subjects)
+            self.engine(files)  # what is wrong with the files shows at once, not after a sidecar's patience
             live = self._sidecars[key] = self._start(files)
         return live
 
