@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,11 +33,25 @@ def shown(value: Any) -> Any:  # noqa: ANN401 - any JSON
 def test_an_example_of_the_api_is_answered_so(asked: str, answered: str) -> None:
     """Each question on the page has the answer below it."""
     question, expected = json.loads(asked), json.loads(answered)
-    path = "/v1/checks" if "checks" in question else "/v1/check"
+    explained = "sentences" in expected
+    path = "/v1/checks" if "checks" in question else "/v1/explain" if explained else "/v1/check"
     with Service(customer("acme")).serve() as where, Connection(where.connect()) as connection:
         answer = connection.ask(post(path, question))
 
-    assert (answer.status, shown(answer.json())) == (200, expected)
+    found = shown(answer.json())
+    if explained:  # the page shows some of its members
+        found = {name: value for name, value in found.items() if name in expected}
+    assert (answer.status, found) == (200, expected)
+
+
+def test_every_member_of_an_explanation_is_on_the_page() -> None:
+    """In the table of its section."""
+    section = API.read_text(encoding="utf-8").partition("## `POST /v1/explain`")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    with Service(customer("acme")).serve() as where, Connection(where.connect()) as connection:
+        found = connection.ask(post("/v1/explain", {"subject": "acme", "feature": "movies"})).json()
+
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(found)
 
 
 def test_a_list_of_entitlements_has_the_members_of_the_page() -> None:
@@ -59,10 +74,20 @@ def test_the_example_of_the_log_is_logged_so(tmp_path: Path) -> None:
         "traceparent": example["traceparent"],
         "tracestate": example["tracestate"],
     }
-    with Service(customer("acme"), log=log).serve() as where, Connection(where.connect()) as connection:
+    service = Service(customer("acme"), log=log)
+    service.state.followed = Followed(example["basis"]["store"], example["basis"]["position"])
+    service.state.expect_stale(parse_instant(example["basis"]["stale_at"]))
+    with service.serve() as where, Connection(where.connect()) as connection:
         connection.ask(post("/v1/check", example["request"], headers=headers))
     log.close()
     logged = json.loads((tmp_path / "log").read_text())
 
     assert list(logged) == list(example)
+    logged["basis"]["version"] = example["basis"]["version"]
     assert {**shown(logged), "id": "", "duration_us": 0} == {**example, "id": "", "duration_us": 0}
+
+
+def test_every_member_of_a_basis_is_on_the_page() -> None:
+    """In the table of its section."""
+    section = LOG.read_text(encoding="utf-8").partition("## The basis")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(Basis.__struct_fields__)

@@ -129,7 +129,7 @@ def test_sentences_say_what_the_reference_model_says(world: tuple[Document, Docu
             continue
         idle = {it["id"] for it in asked_about(inquirer, ask) if not live(it, now)}
         assert {name for (name,) in claimed(texts, r"^Subscription (\S+) does not count: ")} == idle
-        acting = claimed(texts, r"^The override (\S+) on (?:customer|subscription) \S+ (?:puts|gives at least) ")
+        acting = claimed(texts, r"^The override (\S+) on (?:customer|subscription) \S+ (?:puts|gives|says that) ")
         named = {it["override"] for it in expected["sources"] if it.get("override")}
         assert {str(name) for (name,) in acting} == named, texts
         if expected["reason"] == "feature_suspended":

@@ -17,7 +17,7 @@ from tiergate.engine.phrases import moment, plain, times, with_unit
 from tiergate.engine.reasoning import Standing
 from tiergate.engine.standings import EVERYBODY
 from tiergate.engine.verdicts import cause, feature_name, verdict, whom
-from tiergate.model import FeatureType, OverrideMode, Reason, parse_instant
+from tiergate.model import FeatureType, OverrideMode, Reason, SubjectType, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -168,14 +168,7 @@ class _Telling:
         yield from _several([self._override(one) for one in self._it.overrides], "overrides")
 
     def _override(self, one: OverrideStanding) -> str:
-        value = self._override_value(one)
-        match one.mode:
-            case OverrideMode.DISABLED:
-                act = f"takes {self._feature} away"
-            case OverrideMode.AT_LEAST:
-                act = f"gives at least {value}"
-            case _:
-                act = f"puts {value} in place of what is held"
+        act = self._override_act(one)
         head = f"The override {one.id} on {one.on.type} {one.on.id}"
         about = _about(one.author, one.reason)
         if one.standing is Standing.COUNTS:
@@ -183,12 +176,19 @@ class _Telling:
             return f"{head} {act}{until}{about}."
         return f"{head}, which {act}, does not count: {one.why}{about}."
 
-    def _override_value(self, one: OverrideStanding) -> str:
-        if one.unlimited:
-            return "no limit"
+    def _override_act(self, one: OverrideStanding) -> str:
+        if one.mode == OverrideMode.DISABLED:
+            return f"takes {self._feature} away"
         if isinstance(one.value, bool):
-            return "on" if one.value else "off"
-        return f"the level {plain(one.value)}" if isinstance(one.value, str) else self._of(one.value)
+            return f"gives {self._feature}" if one.value else f"says that {self._feature} is not given"
+        if one.unlimited:
+            value = "no limit"
+        else:
+            value = f"the level {plain(one.value)}" if isinstance(one.value, str) else self._of(one.value)
+        if one.mode == OverrideMode.AT_LEAST:
+            return f"gives at least {value}"
+        rest = "all that is held" if one.on.type == SubjectType.CUSTOMER else "what this subscription gives"
+        return f"puts {value} in place of {rest}"
 
     def _suspensions(self) -> Iterator[str]:
         found = []

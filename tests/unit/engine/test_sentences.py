@@ -34,7 +34,10 @@ from tiergate.model import (
     Extra,
     Feature,
     FeatureType,
+    Given,
     HeldItem,
+    Level,
+    Override,
     OverrideMode,
     Reason,
     Subject,
@@ -224,7 +227,7 @@ def test_an_override_is_told_with_its_end_author_and_reason() -> None:
     mine = replace(override("movies", Amount(7), until=NOW + DAY), author="ann", reason="a\ngift")
     texts = said(check("movies"), record(subscription("gold"), overrides=(mine,)))
     assert (
-        "The override o on customer acme puts 7 movies/month in place of what is held until 15 November 2023 at "
+        "The override o on customer acme puts 7 movies/month in place of all that is held until 15 November 2023 at "
         "22:13:20 UTC, given by ann, because: a gift."
     ) in texts
     assert texts[-1] == "This may change on 15 November 2023 at 22:13:20 UTC: the override o ends."
@@ -293,3 +296,26 @@ def test_what_is_asked_is_said_in_the_words_of_its_type(feature: Feature, asked:
     """With the value, where the check names one."""
     assert feature.type in {FeatureType.RANGE, FeatureType.CUSTOM}
     assert said(asked)[0] == f"Yes: {ON}, customer acme may {act}."
+
+
+@pytest.mark.parametrize(
+    ("feature", "mine", "act"),
+    [
+        ("movies", override("movies", UNLIMITED), "puts no limit in place of what this subscription gives"),
+        ("movies", override("movies", Amount(500), OverrideMode.AT_LEAST), "gives at least 500 movies/month"),
+        ("movies", override("movies", None), "takes movies away"),
+        (
+            "support",
+            override("support", Level("phone")),
+            "puts the level phone in place of what this subscription gives",
+        ),
+        ("analytics", override("analytics", Given(on=True)), "gives analytics"),
+        ("analytics", override("analytics", Given(on=False)), "says that analytics is not given"),
+    ],
+)
+def test_what_an_override_does_is_said_in_the_words_of_its_mode_and_type(
+    feature: str, mine: Override, act: str
+) -> None:
+    """On a subscription it stands against what this one gives."""
+    texts = said(check(feature), record(subscription("gold", overrides=(mine,))))
+    assert f"The override o on subscription sub {act}." in texts
