@@ -10,7 +10,10 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from tiergate.cedar import split_policies
+from tiergate.model import Feature, parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,6 +58,8 @@ def value_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
             if features[name].get("status") == "draft":
                 continue
             for aspect, other in _otherwise(text, features[name], numbers.get(name, [])):
+                if not _can_be_read(other, features[name]):
+                    continue
                 _given(entities)["tags"] = {key: it for key, it in {**tags, name: other}.items() if it is not None}
                 # Without a switch there is less than with one that is off: its permit is gone too.
                 exact = not (other is None and features[name]["type"] == "switch")
@@ -66,6 +71,14 @@ def value_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
                     exact,
                 )
             _given(entities)["tags"] = tags
+
+
+def _can_be_read(text: str | None, feature: dict[str, Any]) -> bool:
+    """Say whether a bundle may hold this: one more than a number of 15 digits may have 16, which none may."""
+    try:
+        return text is None or parse_value(text, msgspec.convert(feature, Feature)) is not None
+    except ValueError:
+        return False
 
 
 def _given(entities: list[dict[str, Any]]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def alternative(engine: Engine, *, bundle: BundleSource | None = None, slices: S
         other.slices = slices
     if bundle is not None:
         other.bundle = bundle
-        if any(static.policy.reads_tags() for static in other.slices.static):  # of items: what they give
+        if other.slices.reads_tags:  # of items, which say what they give
             other.factory = EntityFactory(bundle)
     return other
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -123,9 +123,15 @@ class Slices:
         Nothing is parsed again. A policy that stands in place of another goes by the other's id.
         """
         other = copy(self)
+        vars(other).pop("reads_tags", None)
         other.static = _otherwise(self.static, changed)
         other._prepare(_otherwise(self._asked_after, changed))  # noqa: SLF001 - of its own kind
         return other
+
+    @cached_property
+    def reads_tags(self) -> bool:
+        """Whether a policy can read the tags of an entity, such as what an item gives."""
+        return any(static.policy.reads_tags() for static in self.static)
 
     @property
     def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], Slice], Slice]:
