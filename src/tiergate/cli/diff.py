@@ -14,13 +14,15 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-_SIDE = "a catalog file or folder, a bundle's folder, or of a control plane: published, pending, publication:17, \
-revision:sha256:…"
+_OLD = (
+    "What is: a catalog file or folder, the folder of a bundle, or what a control plane keeps: `published`, `pending`, \
+`publication:17`, `revision:sha256:…`."
+)
 
 
 @app.command()
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help=f"What is: {_SIDE}")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help=_OLD)],
     new: Annotated[str, typer.Argument(metavar="NEW", help="What comes in its place: likewise.")],
     *,
     rules: Annotated[
