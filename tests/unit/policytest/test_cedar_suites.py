@@ -27,7 +27,7 @@ POLICIES = """\
 permit (principal, action == Action::"view", resource) when { resource.owner == principal };
 @id("public")
 permit (principal, action, resource) when { resource.public };
-forbid (principal, action, resource) when { context.limit > 9223372036854775806 && context.limit + 1 > 0 };
+forbid (principal, action, resource) when { context.limit > 100 && context.limit + 1 > 0 };
 """
 
 SCHEMA = """\
@@ -74,7 +74,7 @@ TESTS = [
     entry("the wrong decision", "deny", []),
     entry("an error that is expected", "allow", [], limit=2**63 - 1, errors=1),
     entry("an error that is not", "allow", [], limit=2**63 - 1),
-    entry("a policy by its place", "deny", ["policy2"], limit=2**63 - 2),
+    entry("a policy by its place", "deny", ["policy2"], limit=101),
 ]
 
 
@@ -113,7 +113,6 @@ def test_what_cedar_answers_is_compared(tmp_path: Path) -> None:
         "a missing reason": ["reason"],
         "the wrong decision": ["decision"],
         "an error that is not": ["num_errors"],
-        "a policy by its place": ["decision", "reason"],
     }
     assert "`public`" in found["a missing reason"].why[0]
 

@@ -69,6 +69,20 @@ def test_a_mistake_in_a_subject_is_named_at_its_place(tmp_path: Path, more: str,
     expect_problems(tmp_path, suite(TESTS, HEAD + more), *codes)
 
 
+def test_no_total_may_overflow(tmp_path: Path) -> None:
+    """Each subscription is within bounds, both together are not; wherever they stand."""
+    head = HEAD.replace(
+        "  - {id: free", "  - {id: huge, kind: plan, entitlements: {seats: 999999999999999}}\n  - {id: free"
+    )
+    more = (
+        "  gus: [{item: huge, quantity: 4000}]\n"
+        "subscriptions: [{id: s2, customer: gus, status: active, items: [{item: huge, quantity: 4000}]}]\n"
+    )
+    found = problems(tmp_path, suite(TESTS, head + more))
+    assert [problem.code for problem in found] == ["total-too-large"]
+    assert "`gus`" in found[0].message
+
+
 def test_a_problem_of_a_file_is_named_in_that_file(tmp_path: Path) -> None:
     """What a suite shares may be broken too."""
     shared = write(tmp_path, "apiVersion: tiergate/v1\ncustomers: [{id: shared, tag: [eu]}]\n", "shared.yaml")
