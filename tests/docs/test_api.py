@@ -11,7 +11,10 @@ import pytest
 from tests.docs.pages import ROOT, examples
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection
+from tiergate.engine.basis import Basis
+from tiergate.model import parse_instant
 from tiergate.sidecar.decisionlog import DecisionLog
+from tiergate.sidecar.state import Followed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,6 +20,7 @@ PAGES = [
     "docs/how-to/ask-from-a-service.md",
     "docs/how-to/choose-a-fail-mode.md",
     "docs/how-to/explain-a-decision.md",
+    "docs/how-to/replay-a-decision.md",
     "docs/how-to/run-the-sidecar.md",
     "docs/how-to/write-and-test-rules.md",
     "docs/explanation/consistency-and-failure-modes.md",
