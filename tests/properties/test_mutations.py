@@ -201,13 +201,9 @@ def errs(loaded: Loaded) -> bool:
 
 def is_of_a_fixture(loaded: Loaded, mutant: Mutant) -> bool:
     """Say whether a mutant is of a value that stands in a test file."""
-    item = mutant.path.partition("@")[0].rpartition("/")[2]
     return mutant.path.startswith("entities/items/") and any(
-        file.endswith("_test.yaml")
+        isinstance(world, CatalogWorld) and world.compiled.is_inline and mutant.path in world.bundle.paths()
         for world in loaded.worlds.values()
-        if isinstance(world, CatalogWorld)
-        for key, (file, _, _) in world.loaded.positions.items()
-        if key[:2] == ("item", item)
     )
 
 

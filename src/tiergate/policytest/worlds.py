@@ -45,11 +45,15 @@ _Made = TypeVar("_Made", "Compiled", RolePolicies)
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A catalog with rules, compiled in memory. `loaded` says where the catalog's parts stand."""
+    """A catalog with rules, compiled in memory. `loaded` says where the catalog's parts stand.
+
+    `is_inline`: it stands in a test file itself, and is there for its tests.
+    """
 
     loaded: LoadedCatalog
     rules: Rules
     bundle: Bundle
+    is_inline: bool = False
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -192,7 +196,9 @@ class Library:
         if loaded is None or log.count > before:
             return None
         file = document[2].source.file
-        return self._once(Compiled, lambda: _compile(loaded, rules, folder), log, "inline", file, text, rules)
+        return self._once(
+            Compiled, lambda: _compile(loaded, rules, folder, is_inline=True), log, "inline", file, text, rules
+        )
 
     def roles(self, file: str, text: str, log: ProblemLog) -> RolePolicies | None:
         """The table of roles in a text; `None` after any problem."""
@@ -226,9 +232,9 @@ def _rules(folder: Path | None, log: ProblemLog) -> Rules:
         return Rules()
 
 
-def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None) -> Compiled:
+def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None, *, is_inline: bool = False) -> Compiled:
     made = make_loaded(loaded, rules, "" if folder is None else str(folder))
-    return Compiled(loaded, rules, Bundle.from_files(made.files))
+    return Compiled(loaded, rules, Bundle.from_files(made.files), is_inline)
 
 
 World = CatalogWorld | RolesWorld | CedarWorld

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["CatalogGround", "RolesGround", "Subject"]
 
 _SHIPPED = {"guard": Kind.GUARD, "override": Kind.OVERRIDE, "reason": Kind.REASON}
-_TEST_ENDING = "_test.yaml"
 
 
 class Subject(NamedTuple):
@@ -65,6 +64,7 @@ class CatalogGround:
         self.index = bundle.index
         self._bundle = bundle
         self._positions = world.loaded.positions
+        self._is_inline = world.compiled.is_inline
         self._slices = world.engine.slices
         self._variants: dict[Unit, Slices] = {}
         hashes = bundle.hashes()
@@ -84,7 +84,7 @@ class CatalogGround:
             if isinstance(it.value, Amount | Extra):
                 self._most[it.feature.id] = max(self._most.get(it.feature.id, 0), it.value.units)
             place = self._place(it.ref, it.feature)
-            if place is not None and place[0].endswith(_TEST_ENDING):
+            if self._is_inline:
                 continue
             file, value = place[0] if place else "", readable(it.value, it.feature)
             for aspect in value_aspects(it.value, it.feature):

@@ -88,7 +88,12 @@ def measure(
             near = next((reached[it] for it in givers if it in reached), None)
             mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
             found.setdefault(unit, Measured(unit, subject, mark, by or near))
-    return Coverage(tuple(sorted(found.values(), key=lambda it: (_PLACE[it.unit.kind], it.subject.file))))
+    return Coverage(tuple(sorted(found.values(), key=_order)))
+
+
+def _order(measured: Measured) -> tuple[int, str, tuple[int, ...]]:
+    place = measured.subject.place
+    return _PLACE[measured.unit.kind], measured.subject.file, place[1:] if place else ()
 
 
 def _percent(part: int, total: int) -> Decimal:
