@@ -117,6 +117,11 @@ class Preview:
         self._by_item = _features_of_items(old, new, self.touched.features)
         self._known: dict[Hashable, tuple[_Found, ...]] = {}
 
+    @property
+    def decided(self) -> int:
+        """How many checks were decided so far, on both sides."""
+        return self._comparison.decided
+
     def effects(self, record: SubjectRecord) -> list[SubjectEffect]:
         """All effects on a customer and its subscriptions, each effect on a feature once, at its first instant.
 
