@@ -150,7 +150,7 @@ def test_sentences_do_not_contradict_the_decision_under_rules(
         event(decision["reason"])
         see_the_verdict(texts, decision)
         see_the_numbers(texts, inquirer.reference.features[ask["feature"]], ask, decision)
-        for name in decision["policies"]:
+        for name in decision["policies"] if decision["reason"] != "evaluation_error" else ():
             if name.startswith("rule/"):
                 act = "permits" if decision["allowed"] else "forbids"
                 assert any(text.startswith(f"The rule {name.removeprefix('rule/')} {act} it") for text in texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from tiergate.engine.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
     from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
 
-__all__ = ["reason_out"]
+__all__ = ["Derivation", "reason_out"]
 
 UNSET = msgspec.UNSET
+
+T = TypeVar("T")
 
 
 def reason_out(explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject) -> Reasoning:
@@ -31,32 +33,62 @@ def reason_out(explanation: Explanation, feature: Feature, record: SubjectRecord
 
     `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
     """
-    subscriptions: tuple[SubscriptionStanding, ...] = ()
-    overrides: tuple[OverrideStanding, ...] = ()
-    suspensions: tuple[SuspensionStanding, ...] = ()
-    if record is not None:
-        standings = Standings(explanation, feature, record, subject)
-        subscriptions = tuple(standings.subscriptions())
-        overrides = tuple(standings.overrides())
-        suspensions = tuple(standings.suspensions())
-    decision = explanation.decision
-    return Reasoning(
-        asked=_asked(explanation, feature, subject),
-        decision=answer(decision),
-        known=record is not None,
-        subscriptions=subscriptions,
-        held=explanation.held,
-        values=tuple(_values(explanation, feature)),
-        counting=_counting(explanation, feature),
-        overrides=overrides,
-        suspensions=suspensions,
-        changes=_changes(explanation, subscriptions, overrides, suspensions),
-        principal=explanation.principal,
-        action=explanation.action,
-        context=explanation.context,
-        policies=explanation.policies,
-        errors=decision.errors,
-    )
+    derivation = Derivation(explanation, feature, record, subject)
+    for _ in derivation.work():
+        pass
+    return derivation.reasoning()
+
+
+class Derivation:
+    """A reasoning on its way: for those who must not be held up by a customer with a thousand subscriptions."""
+
+    def __init__(
+        self, explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
+    ) -> None:
+        self._explanation = explanation
+        self._feature = feature
+        self._record = record
+        self._subject = subject
+        self._subscriptions: list[SubscriptionStanding] = []
+        self._overrides: list[OverrideStanding] = []
+        self._suspensions: list[SuspensionStanding] = []
+        self._values: list[Contribution] = []
+
+    def work(self) -> Iterator[None]:
+        """Derive one thing after the other; there is a reasoning only when all of it is done."""
+        if self._record is not None:
+            standings = Standings(self._explanation, self._feature, self._record, self._subject)
+            yield from _collect(standings.subscriptions(), self._subscriptions)
+            yield from _collect(standings.overrides(), self._overrides)
+            yield from _collect(standings.suspensions(), self._suspensions)
+        yield from _collect(_values(self._explanation, self._feature), self._values)
+
+    def reasoning(self) -> Reasoning:
+        """What came of it."""
+        explanation, feature = self._explanation, self._feature
+        return Reasoning(
+            asked=_asked(explanation, feature, self._subject),
+            decision=answer(explanation.decision),
+            known=self._record is not None,
+            subscriptions=tuple(self._subscriptions),
+            held=explanation.held,
+            values=tuple(self._values),
+            counting=_counting(explanation, feature),
+            overrides=tuple(self._overrides),
+            suspensions=tuple(self._suspensions),
+            changes=_changes(explanation, self._subscriptions, self._overrides, self._suspensions),
+            principal=explanation.principal,
+            action=explanation.action,
+            context=explanation.context,
+            policies=explanation.policies,
+            errors=explanation.decision.errors,
+        )
+
+
+def _collect(derived: Iterable[T], found: list[T]) -> Iterator[None]:
+    for one in derived:
+        found.append(one)
+        yield
 
 
 def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> Asked:

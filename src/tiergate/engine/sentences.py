@@ -10,7 +10,8 @@ why, what else stood against it, and what will change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.engine.derivations import reason_out
 from tiergate.engine.phrases import moment, plain, times, with_unit
@@ -20,15 +21,17 @@ from tiergate.engine.verdicts import cause, feature_name, verdict, whom
 from tiergate.model import FeatureType, OverrideMode, Reason, SubjectType, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import msgspec
 
     from tiergate.engine.explain import Explanation, PolicyText
-    from tiergate.engine.reasoning import Contribution, OverrideStanding, Reasoning
+    from tiergate.engine.reasoning import Contribution, OverrideStanding, Reasoning, SuspensionStanding
     from tiergate.model import Feature, Subject, SubjectRecord
 
 __all__ = ["sentences", "told"]
+
+T = TypeVar("T")
 
 _MOST = 12
 """The most things of one sort that are told one by one; data has all."""
@@ -119,7 +122,8 @@ class _Telling:
         values = self._it.values
         items = [one for one in values if one.source.item is not None]
         several = len({one.source.subscription for one in items}) > 1
-        yield from _several([self._contribution(one, several=several) for one in items], "items that give some of it")
+        say = partial(self._contribution, several=several)
+        yield from _several(items, say, "items that give some of it")
         held, maximum = self._it.decision.entitlement, self._it.counting.maximum
         if items and self._type is FeatureType.RANGE and held.value == maximum:
             yield f"What items give counts up to {self._of(maximum)}, and no further."
@@ -165,7 +169,7 @@ class _Telling:
     # ── what stands beside ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _overrides(self) -> Iterator[str]:
-        yield from _several([self._override(one) for one in self._it.overrides], "overrides")
+        yield from _several(self._it.overrides, self._override, "overrides")
 
     def _override(self, one: OverrideStanding) -> str:
         act = self._override_act(one)
@@ -191,33 +195,35 @@ class _Telling:
         return f"puts {value} in place of {rest}"
 
     def _suspensions(self) -> Iterator[str]:
-        found = []
-        for one in self._it.suspensions:
-            if one.standing is Standing.OVER:
-                continue
-            whose = EVERYBODY if one.on.type == EVERYBODY else f"{one.on.type} {one.on.id}"
-            head = f"{self._feature} is suspended for {whose}"
-            if one.standing is Standing.COUNTS:
+        felt = [one for one in self._it.suspensions if one.standing is not Standing.OVER]
+        yield from _several(felt, self._suspension, "suspensions")
+
+    def _suspension(self, one: SuspensionStanding) -> str:
+        whose = EVERYBODY if one.on.type == EVERYBODY else f"{one.on.type} {one.on.id}"
+        head, about = f"{self._feature} is suspended for {whose}", _about("", one.reason)
+        match one.standing:
+            case Standing.COUNTS:
                 until = f" until {moment(parse_instant(one.until))}" if one.until else ""
-                found.append(f"{head}{until}{_about('', one.reason)}.")
-            elif one.standing is Standing.NOT_YET and one.start:
-                found.append(f"{head} from {moment(parse_instant(one.start))} on{_about('', one.reason)}.")
-            else:
-                found.append(f"{head}, which does not matter: {one.why}{_about('', one.reason)}.")
-        yield from _several(found, "suspensions")
+                return f"{head}{until}{about}."
+            case Standing.NOT_YET if one.start:
+                return f"{head} from {moment(parse_instant(one.start))} on{about}."
+            case _:
+                return f"{head}, which does not matter: {one.why}{about}."
 
     def _idle(self) -> Iterator[str]:
         """What of the subject's subscriptions and items does not count, and why."""
-        found = []
+        found: list[tuple[str, str]] = []
         for one in self._it.subscriptions:
             if one.standing is not Standing.COUNTS:
-                found.append(f"Subscription {one.id} does not count: {one.why}.")
+                found.append((f"Subscription {one.id}", one.why))
                 continue
-            for held in one.items:
-                if held.standing is not Standing.COUNTS:
-                    name = plain(held.name or "") or held.item
-                    found.append(f"{name} in subscription {one.id} does not count: {held.why}.")
-        yield from _several(found, "subscriptions and items that do not count")
+            found += [
+                (f"{plain(held.name or '') or held.item} in subscription {one.id}", held.why or "")
+                for held in one.items
+                if held.standing is not Standing.COUNTS
+            ]
+        say = "{0[0]} does not count: {0[1]}.".format
+        yield from _several(found, say, "subscriptions and items that do not count")
         if self._it.known and not self._it.subscriptions:
             yield f"There is no subscription for {whom(self._it)}."
 
@@ -227,7 +233,7 @@ class _Telling:
         others = {Reason(one.reason) for one in self._deciding if one.reason} - {self._reason}
         for reason in sorted(others, key=list(Reason).index):
             yield f"Besides, {cause(it, reason)}."
-        yield from _several([_rule(one) for one in self._deciding if one.id.startswith("rule/")], "rules")
+        yield from _several([one for one in self._deciding if one.id.startswith("rule/")], _rule, "rules")
 
     def _changes(self) -> Iterator[str]:
         changes = self._it.changes
@@ -253,8 +259,8 @@ def _about(author: str | msgspec.UnsetType, reason: str | msgspec.UnsetType) -> 
     return f"{by}, because: {plain(reason)}" if reason else by
 
 
-def _several(found: Sequence[str], what: str) -> Iterator[str]:
-    """These sentences, or the first of them and how many more there are."""
-    yield from found[:_MOST]
-    if len(found) > _MOST:
-        yield f"There are {len(found) - _MOST} more {what}."
+def _several(things: Sequence[T], say: Callable[[T], str], what: str) -> Iterator[str]:
+    """A sentence for each thing, or for the first of them, and how many more there are."""
+    yield from map(say, things[:_MOST])
+    if len(things) > _MOST:
+        yield f"There are {len(things) - _MOST} more {what}."

@@ -57,6 +57,7 @@ class _Scope(NamedTuple):
     overrides: Sequence[Override]
     suspensions: Sequence[Suspension]
     idle: str
+    unfelt: str
 
 
 class Standings:
@@ -176,17 +177,26 @@ class Standings:
     def _scopes(self) -> Iterator[_Scope]:
         customer = self._record.customer
         idle = "the subscription does not count" if self._alone and not self._live else ""
-        yield _Scope(Whom("customer", customer.id), customer.overrides, customer.suspensions, idle)
+        yield _Scope(Whom("customer", customer.id), customer.overrides, customer.suspensions, idle, "")
         for one in self._subscriptions:
-            yield _Scope(Whom("subscription", one.id), one.overrides, one.suspensions, self._idle(one))
+            if one.overrides or one.suspensions:
+                below = self._below(one)
+                idle = below or self._paused(one)
+                unfelt = "" if self._alone else below
+                yield _Scope(Whom("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
 
-    def _idle(self, subscription: Subscription) -> str:
+    def _below(self, subscription: Subscription) -> str:
+        """Why what stands on a subscription is not looked at for its customer; empty where it is."""
         if not subscription.live().holds(self._now):
             return "the subscription does not count"
         if self._total is not None:
             return f"the customer's override {self._total.id} stands in place of it"
-        if any(it.feature == self._feature.id and it.start <= self._now < it.until for it in subscription.suspensions):
-            return "the feature is suspended for this subscription"
+        return ""
+
+    def _paused(self, subscription: Subscription) -> str:
+        for it in subscription.suspensions:
+            if it.feature == self._feature.id and it.start <= self._now < it.until:
+                return "the feature is suspended for this subscription"
         return ""
 
     # ── suspensions ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -196,19 +206,9 @@ class Standings:
         for it in self._feature.suspensions:
             yield self._suspension(it, Whom(EVERYBODY), "")
         for scope in self._scopes():
-            idle = "" if scope.whom.type == SubjectType.CUSTOMER or self._alone else self._unfelt(scope)
             for it in scope.suspensions:
                 if it.feature == self._feature.id:
-                    yield self._suspension(it, scope.whom, idle)
-
-    def _unfelt(self, scope: _Scope) -> str:
-        """Why a subscription's suspension is not felt by its customer; empty where it is."""
-        one = next(it for it in self._subscriptions if it.id == scope.whom.id)
-        if not one.live().holds(self._now):
-            return "the subscription does not count"
-        if self._total is not None:
-            return f"the customer's override {self._total.id} stands in place of it"
-        return ""
+                    yield self._suspension(it, scope.whom, scope.unfelt)
 
     def _suspension(self, it: Suspension, whom: Whom, idle: str) -> SuspensionStanding:
         standing, why = _in_time(it.start, it.until, self._now)

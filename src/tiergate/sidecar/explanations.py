@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.engine import Evaluation, explain_evaluation, reason_out, reasoning_json, told
+from tiergate.engine import Evaluation, explain_evaluation, reasoning_json, told
 from tiergate.engine.alternatives import apart
 from tiergate.engine.basis import as_given
+from tiergate.engine.derivations import Derivation
 from tiergate.engine.requests import read_check_at
 from tiergate.errors import OperatorError, TiergateError
 from tiergate.model.features import ACTIONS
 from tiergate.sidecar.replies import Reply
+from tiergate.sidecar.turns import do_in_turns
 
 if TYPE_CHECKING:
     from tiergate.model import Check, Decision, Instant
@@ -71,7 +73,9 @@ class Explanations:
         await asyncio.sleep(0)
         explanation = explain_evaluation(generation.engine, evaluation)
         await asyncio.sleep(0)
-        reasoning = reason_out(explanation, feature, evaluation.record, check.subject)
+        derivation = Derivation(explanation, feature, evaluation.record, check.subject)
+        await do_in_turns(derivation.work())
+        reasoning = derivation.reasoning()
         await asyncio.sleep(0)
         return reasoning_json(reasoning, told(reasoning))
 

@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tiergate.sidecar.state import Generation, State
 
-__all__ = ["take_turns"]
+__all__ = ["do_in_turns", "take_turns"]
 
 _TURN = 1_000_000
 """How long a turn lasts, in nanoseconds."""
@@ -22,11 +22,16 @@ async def take_turns(work: Iterator[object], state: State, generation: Generatio
 
     Say whether it was done; else another generation came, and the work was left.
     """
+    return await do_in_turns(work, lambda: state.current is generation)
+
+
+async def do_in_turns(work: Iterator[object], goes_on: Callable[[], bool] = lambda: True) -> bool:
+    """Do work in such turns; say whether it was done, or left because it does not go on."""
     begun = time.perf_counter_ns()
     for _ in work:
         if time.perf_counter_ns() - begun > _TURN:
             await asyncio.sleep(0)
-            if state.current is not generation:
+            if not goes_on():
                 return False
             begun = time.perf_counter_ns()
     return True
