@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
+from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def main() -> int:
         "groups",
         nargs="*",
         metavar="GROUP",
-        help="repeat, batch, engine, growth, uncached, compile, reload, publish, changes, first-sync (default: all)",
+        help="repeat, batch, engine, growth, uncached, compile, reload, tests, publish, changes, first-sync "
+        "(default: all)",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tiergate-bench-") as temporary:
@@ -56,6 +58,7 @@ def main() -> int:
             "uncached": lambda: uncached_rows(bench),
             "compile": lambda: compile_rows(directory),
             "reload": lambda: reload_rows(directory),
+            "tests": lambda: suite_rows(directory, options.rounds),
             "publish": lambda: publish_rows(directory, options.rounds),
             "changes": lambda: changes_rows(directory, options.seconds),
             "first-sync": lambda: first_sync_rows(directory),

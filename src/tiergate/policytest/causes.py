@@ -24,7 +24,9 @@ def why_decided(world: CatalogWorld, asked: Asked) -> tuple[str, ...]:
         return (str(error),)
     subject = asked.check.subject
     feature = world.index.features[asked.check.feature]
-    return sentences(explanation, feature, world.subjects.find(subject), subject)
+    told = sentences(explanation, feature, world.subjects.find(subject), subject)
+    policies = explanation.decision.policies
+    return (*told, f"Decided {_by(policies)}.") if policies else told
 
 
 def why_permitted(asked: Permitted, permission: Permission) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.policytest.written import HEAD, one, problems, results, run, suite, write
+from tests.unit.policytest.written import HEAD, expect_problems, one, problems, results, run, suite, write
 from tiergate.errors import SuiteError
 from tiergate.policytest.results import Status
 from tiergate.policytest.runner import Runner
@@ -45,7 +45,7 @@ def test_a_failure_says_why_and_where(tmp_path: Path) -> None:
     failed = results(tmp_path, suite(SEATS))["bob · seats · sixth"]
     told = " ".join(failed.why)
     assert "11" in told
-    assert "extra" in told
+    assert failed.why[-1] == "Decided by `addon/extra@1/seats`, `plan/basic@1/seats`."
     line = HEAD.count("\n") + 2
     assert failed.case.place == (str(tmp_path / "written_test.yaml"), line, 5)
     assert all(not it.why for it in results(tmp_path, suite(SEATS)).values() if it.status is Status.PASSED)
@@ -120,6 +120,24 @@ def test_rules_decide_too(tmp_path: Path) -> None:
     row = "{reason: rule_denied, policies: [rule/house/no]}"
     test = f"  - {{name: t, subjects: [ada], features: [seats], expected: [{row}]}}\n"
     assert one(tmp_path, suite(test, HEAD + "rules: rules\n")).status is Status.PASSED
+
+
+def test_a_broken_rule_is_named_in_its_file(tmp_path: Path) -> None:
+    """Rules are held to the catalog that they stand beside, as when it is published."""
+    rule = write(tmp_path, '@id("no")\nforbid (principal, action, resource == Feature::"seat");\n', "rules/house.cedar")
+    test = "  - {name: t, subjects: [ada], features: [seats]}\n"
+    (problem,) = problems(tmp_path, suite(test, HEAD + "rules: rules\n"))
+    assert (problem.file, problem.line) == (str(rule), 2)
+    assert "`seats`" in problem.message
+    (missing,) = problems(tmp_path, suite(test, HEAD + "rules: none\n"))
+    assert (missing.file, missing.code) == (str(tmp_path / "none"), "unreadable-folder")
+
+
+def test_a_broken_inline_catalog_is_named_at_its_place(tmp_path: Path) -> None:
+    """Its problems are those of a catalog's file, in the suite, and stand beside those of what else is wrong."""
+    test = "  - {name: t, subjects: [ada], features: [seats]}\n"
+    head = HEAD.replace("type: switch", "type: ^swich").replace("now: 2026", "^nwo: 2026")
+    expect_problems(tmp_path, suite(test, head), "unknown-key", "unknown-word")
 
 
 def test_folders_are_searched(tmp_path: Path) -> None:
