@@ -1,7 +1,8 @@
 """Waiting until something changes that a run of tests was made of: its test files and all that these name.
 
 Reports of the system make it quick. They are not relied upon for files that were read: those are looked at now and
-then as well, since network file systems report nothing. A new file in a watched folder is noticed by reports alone.
+then as well, since network file systems report nothing. New files are looked for once, when reports have begun to come;
+from then on they are noticed by reports alone.
 
 Leaves to others: reading and running (`runner`), telling (`reporters`).
 """
@@ -41,6 +42,7 @@ class Watch:
     def __init__(self, paths: Iterable[Path], outputs: Iterable[Path] = ()) -> None:
         """Look at everything below `paths`, files and folders; `outputs` are written by the run, and do not count."""
         self._outputs = frozenset(os.path.realpath(path) for path in outputs)
+        self._paths: list[Path] = []
         self._roots: set[str] = set()
         self._stamps: dict[str, Stamp | None] = {}
         self._add(paths)
@@ -50,10 +52,11 @@ class Watch:
         self._add(paths)
 
     def wait(self) -> frozenset[str]:
-        """Wait for a change, and give the files that it was in. What `KeyboardInterrupt` ends, it ends."""
-        changed = self._look()
+        """Wait for a change, and give the files that it was in. An interrupt ends it, and is raised."""
+        changed = self._look() | self._new()
         if changed:
             return changed
+        has_begun = False
         folders = sorted({path if Path(path).is_dir() else str(Path(path).parent) for path in self._roots})
         for changes in watchfiles.watch(
             *(folder for folder in folders if Path(folder).is_dir()),
@@ -65,13 +68,17 @@ class Watch:
             raise_interrupt=True,
             ignore_permission_denied=True,
         ):
-            changed = frozenset(path for _, path in changes) | self._look()
+            changed = (
+                frozenset(path for _, path in changes) | self._look() | (frozenset() if has_begun else self._new())
+            )
             if changed:
                 return changed
+            has_begun = True
         raise KeyboardInterrupt  # the system's reports ended, which they do at an interrupt only
 
     def _add(self, paths: Iterable[Path]) -> None:
         named = list(paths)
+        self._paths += named
         self._roots |= {os.path.realpath(path) for path in named}
         found = stamps(named)
         self._stamps = {file: stamp for file, stamp in found.items() if file not in self._outputs} | self._stamps
@@ -79,6 +86,10 @@ class Watch:
     def _look(self) -> frozenset[str]:
         """The files that were there before the run and are others now."""
         return frozenset(file for file, stamp in self._stamps.items() if _stamp(file) != stamp)
+
+    def _new(self) -> frozenset[str]:
+        """The files that have come since the run began."""
+        return frozenset(stamps(self._paths).keys() - self._stamps.keys() - self._outputs)
 
     def _matters(self, _: watchfiles.Change, path: str) -> bool:
         if not path.endswith(INPUTS) or os.path.realpath(path) in self._outputs:
