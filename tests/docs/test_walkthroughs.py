@@ -6,8 +6,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, examples
 from tests.docs.walkthrough import walk_through
 
 if TYPE_CHECKING:
@@ -17,12 +18,15 @@ PAGES = [
     "README.md",
     "docs/tutorial/first-check.md",
     "docs/tutorial/publish-a-plan.md",
+    "docs/tutorial/test-a-plan.md",
     "docs/how-to/ask-from-a-service.md",
     "docs/how-to/choose-a-fail-mode.md",
     "docs/how-to/explain-a-decision.md",
     "docs/how-to/replay-a-decision.md",
     "docs/how-to/run-the-sidecar.md",
+    "docs/how-to/use-cedars-own-tests.md",
     "docs/how-to/write-and-test-rules.md",
+    "docs/reference/coverage.md",
     "docs/explanation/consistency-and-failure-modes.md",
 ]
 
@@ -46,3 +50,17 @@ def test_other_languages_do_what_the_page_says(tmp_path: Path, monkeypatch: pyte
     missing = [program for program in OTHER_LANGUAGES if shutil.which(program) is None]
     monkeypatch.chdir(tmp_path)
     walk_through(ROOT / "docs" / "how-to" / "ask-from-a-service.md", tmp_path, passed_over=missing)
+
+
+def test_the_pipeline_runs_what_the_reader_ran() -> None:
+    """The workflow of the tutorial is well-formed, and runs the script with arguments that the page shows to work."""
+    page = ROOT / "docs" / "tutorial" / "test-a-plan.md"
+    shown = [example.text for example in examples(page)]
+    workflow = next(yaml.safe_load(text) for text in shown if text.startswith("name: plans"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    run = {step["run"]: step.get("if") for step in steps if "gate.sh" in step.get("run", "")}
+    assert run == {
+        "sh gate.sh check": "github.event_name == 'pull_request'",
+        "sh gate.sh publish": "github.event_name == 'push'",
+    }
+    assert all(any(text.startswith(f"$ {command}") or f"\n$ {command}" in text for text in shown) for command in run)
