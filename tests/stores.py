@@ -15,6 +15,8 @@ from tiergate.store import SYSTEM, Publishing
 from tiergate.store.publications import put_blobs, put_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiergate.model import Catalog, Instant
     from tiergate.store import Store, WriteUnit
 
@@ -22,16 +24,19 @@ __all__ = ["put_in_force"]
 
 
 @lru_cache(64)
-def _compiled(text: str) -> publish.Build:
+def _compiled(text: str, rules: tuple[tuple[str, str], ...]) -> publish.Build:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "catalog.yaml"
+        path, written = Path(folder) / "catalog.yaml", Path(folder) / "rules"
         path.write_text(text, encoding="utf-8")
-        return publish.make([path])
+        written.mkdir()
+        for name, content in rules:
+            (written / f"{name}.cedar").write_text(content, encoding="utf-8")
+        return publish.make([path], written)
 
 
-def put_in_force(store: Store, text: str) -> Catalog:
-    """Put a catalog file in force in a store, with an envelope that nobody signed."""
-    files, catalog = _compiled(text)
+def put_in_force(store: Store, text: str, rules: Mapping[str, str] | None = None) -> Catalog:
+    """Put a catalog file, and rules by the names of theirs, in force in a store; nobody signed the envelope."""
+    files, catalog = _compiled(text, tuple((rules or {}).items()))
     manifest = manifest_of(files)
 
     def work(unit: WriteUnit) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate.control.access import Endpoint
 from tiergate.control.bodies import decode_parts
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOBODYS", "Past", "Question", "endpoints", "made_again", "whom", "wrong"]
 
+_RULES: Final = "rule/"
 NOBODYS: Final = Resource.customer_of("*")
 
 
@@ -126,7 +128,7 @@ def made_again(
     """Decide by what was so, and lay open why. `pointer`: to the check in the body.
 
     Raises:
-        AccessError, NotFoundError, ConflictError: the caller may not see it, or the store does not have it.
+        ForbiddenError, NotFoundError, ConflictError: the caller may not see it, or the store does not have it.
         BodyError, UnknownFeatureError: it is no check of the catalog that was in force.
     """
     if asked.basis.record not in (None, msgspec.UNSET):
@@ -146,7 +148,16 @@ def made_again(
         raise wrong("/basis/usage", str(error)) from None
     feature = bundle.index.features[asked.check.feature]
     record = past.record if basis.fetched else None
-    return past, explanation, reason_out(explanation, feature, record, asked.check.subject)
+    reasoning = reason_out(explanation, feature, record, asked.check.subject)
+    return past, explanation, reasoning if request.may(Action.VIEW, Resource.store()) else _without_rules(reasoning)
+
+
+def _without_rules(reasoning: Reasoning) -> Reasoning:
+    """A reasoning for who may not read the rules: these are named, but may tell of other customers."""
+    policies = tuple(
+        replace(it, text="", description="") if it.id.startswith(_RULES) else it for it in reasoning.policies
+    )
+    return replace(reasoning, policies=policies)
 
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -119,3 +119,22 @@ def test_others_customers_are_not_explained(api: tuple[Admin, Store, Ticking]) -
     for subject in ("acme", "nobody", {"type": "subscription", "id": "s1"}):
         assert client.post("/v1/explain", json=MOVIES | {"subject": subject}).status_code == 403
     assert client.post("/v1/explain", content=b"[", headers={"content-type": "application/json"}).status_code == 403
+
+
+def test_a_key_for_one_customer_does_not_read_the_rules(api: tuple[Admin, Store, Ticking]) -> None:
+    """It learns which decided; their texts may tell of others."""
+    admin, store, _ = api
+    rule = (
+        '@id("fraud") @description("globex cheats") forbid (principal, action, resource) when { context.amount > 9 };'
+    )
+    put_in_force(store, CATALOG, rules={"house": rule.replace("action,", 'action == Action::"consume",')})
+    narrow = explained(admin.as_("admin", customers=["acme"]), amount=10)
+    wide = explained(admin.as_("admin"), amount=10)
+
+    assert narrow["decision"] == wide["decision"]
+    assert narrow["decision"]["reason"] == "rule_denied"
+    assert "The rule house/fraud forbids it." in narrow["sentences"]
+    assert "The rule house/fraud forbids it: globex cheats." in wide["sentences"]
+    texts = [{it["id"]: it["text"] for it in found["policies"]}["rule/house/fraud"] for found in (narrow, wide)]
+    assert (texts[0], "forbid" in texts[1]) == ("", True)
+    assert "globex" not in str(narrow)

@@ -12,8 +12,9 @@ from tests.serving import NOW, Service, customer, disabled, post
 from tests.wire import Connection
 from tiergate.bundle import Bundle
 from tiergate.errors import BundleError
-from tiergate.model import format_instant
+from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus, format_instant
 from tiergate.sidecar.protections import Access
+from tiergate.sidecar.replies import NO_CONTEXT
 
 if TYPE_CHECKING:
     from tests.unit.sidecar.conftest import Ask
@@ -194,3 +195,22 @@ def test_a_bundle_that_cannot_be_read_is_a_problem_of_the_operator(monkeypatch: 
 
     monkeypatch.setattr(Bundle, "text", text)
     assert asyncio.run(service.decider.explanations.reply(json.dumps(MOVIES).encode())).status == 503
+
+
+def test_an_explanation_gives_way_to_what_waits() -> None:
+    """That of a customer with thousands of subscriptions takes many turns, and between them others have theirs."""
+    held = [Subscription(f"s{n}", "acme", SubscriptionStatus.EXPIRED, (HeldItem("gold"),)) for n in range(5_000)]
+    service = Service(SubjectRecord(Customer("acme"), tuple(held)), customer("bob"))
+    bob = json.dumps(MOVIES | {"subject": "bob"}).encode()
+    others = 0
+
+    async def main() -> int:
+        nonlocal others
+        explaining = asyncio.create_task(service.decider.explanations.reply(json.dumps(MOVIES).encode()))
+        while not explaining.done():
+            await asyncio.sleep(0)
+            others += service.decider.check(bob, NO_CONTEXT).status == 200
+        return explaining.result().status
+
+    assert asyncio.run(main()) == 200
+    assert others > 10
