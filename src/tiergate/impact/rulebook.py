@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.model import Feature
 
-__all__ = ["Rule", "Rulebook", "changed_rules"]
+__all__ = ["Rule", "Rulebook", "changed_rules", "read_of_feature"]
 
 _RULES: Final = "policies/rules/"
 _ENTITIES: Final = "entities/rules/"
@@ -88,6 +88,11 @@ class Rulebook:
     def names(self, kind: str, ids: Collection[str]) -> bool:
         """Say whether one of the users' entities may name an entity of a type, if there are any such ids."""
         return bool(ids) and any(f'"{kind}"' in entity for entity in self.own)
+
+
+def read_of_feature(feature: Feature | None) -> object:
+    """What rules can read of a feature, in a form that is equal where that is."""
+    return None if feature is None else (feature.type, feature.unit, feature.scale, sorted(feature.tags))
 
 
 def changed_rules(old: Rulebook, new: Rulebook) -> tuple[list[Rule], list[Rule]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.catalog.lint.grants import Grant, grant
-from tiergate.impact.rulebook import Rule, Rulebook, changed_rules
+from tiergate.impact.rulebook import Rule, Rulebook, changed_rules, read_of_feature
 from tiergate.model import BEGINNING, FOREVER, Audience, AudienceType, Feature, Instant
 from tiergate.naming import item_ref, version_ref
 
@@ -89,7 +89,7 @@ class _Search:
             before, after = self.old.index.features.get(id_), self.new.index.features.get(id_)
             if before == after:
                 continue
-            if _shown(before) != _shown(after):
+            if read_of_feature(before) != read_of_feature(after):
                 self.changed_features.add(id_)
             if before is not None and after is not None:
                 ruled = self.concerned(id_, self.rules)
@@ -211,11 +211,6 @@ def _deciding(feature: Feature, *, ruled: bool, now: Instant) -> Feature:
             for start, until in sorted(intervals)
         ),
     )
-
-
-def _shown(feature: Feature | None) -> object:
-    """What rules can read of a feature."""
-    return None if feature is None else (feature.type, feature.unit, feature.scale, sorted(feature.tags))
 
 
 def _item_of(ref: str) -> str:
