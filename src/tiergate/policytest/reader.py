@@ -185,7 +185,7 @@ class SuiteReader:
         roles = self._library.roles(file, text, head.log)
         if roles is None:
             return ()
-        world = RolesWorld(str(head.path), roles)
+        world = RolesWorld(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
         self.worlds[world.key] = world
         return read_tests(head.fields, ROLE_TEST_KEYS, head.report, RoleTests(world, head.fields, head.report).cases)
 

@@ -47,12 +47,14 @@ _Made = TypeVar("_Made", "Compiled", RolePolicies)
 class Compiled:
     """A catalog with rules, compiled in memory. `loaded` says where the catalog's parts stand.
 
-    `is_inline`: it stands in a test file itself, and is there for its tests.
+    `rules_folder`: where the rules do, empty where there are none. `is_inline`: the catalog stands in a test file
+    itself, and is there for its tests.
     """
 
     loaded: LoadedCatalog
     rules: Rules
     bundle: Bundle
+    rules_folder: str = ""
     is_inline: bool = False
 
     @cached_property
@@ -131,11 +133,12 @@ class CatalogWorld:
 
 
 class RolesWorld:
-    """A table of roles."""
+    """A table of roles; `file`: where it stands, empty for the one that is shipped."""
 
-    def __init__(self, key: str, roles: RolePolicies) -> None:
+    def __init__(self, key: str, roles: RolePolicies, file: str = "") -> None:
         self.key = key
         self.roles = roles
+        self.file = file
 
     def allows(self, asked: Permitted) -> Permission:
         """Ask the table."""
@@ -233,8 +236,9 @@ def _rules(folder: Path | None, log: ProblemLog) -> Rules:
 
 
 def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None, *, is_inline: bool = False) -> Compiled:
-    made = make_loaded(loaded, rules, "" if folder is None else str(folder))
-    return Compiled(loaded, rules, Bundle.from_files(made.files), is_inline)
+    rules_folder = "" if folder is None else str(folder)
+    made = make_loaded(loaded, rules, rules_folder)
+    return Compiled(loaded, rules, Bundle.from_files(made.files), rules_folder, is_inline)
 
 
 World = CatalogWorld | RolesWorld | CedarWorld

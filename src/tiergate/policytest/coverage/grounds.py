@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.cedar import PolicyGroup, builtin_text, parse_policies
+from tiergate.cedar import PolicyGroup, builtin_text, parse_policies, split_policies
 from tiergate.compiler.roles import RoleTable
 from tiergate.model import Amount, Extra
 from tiergate.model.wording import readable
@@ -31,6 +31,7 @@ from tiergate.policytest.coverage.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from tiergate.cedar import Policy
     from tiergate.engine.slices import Slices, StaticPolicy
     from tiergate.model import Feature, Value
     from tiergate.policytest.suites import Place
@@ -65,6 +66,7 @@ class CatalogGround:
         self._bundle = bundle
         self._positions = world.loaded.positions
         self._is_inline = world.compiled.is_inline
+        self._rules_folder = world.compiled.rules_folder
         self._slices = world.engine.slices
         self._variants: dict[Unit, Slices] = {}
         hashes = bundle.hashes()
@@ -113,7 +115,10 @@ class CatalogGround:
     def _policy_subject(self, static: StaticPolicy) -> Subject:
         if not static.rule:
             return Subject()
-        return Subject(f"{static.id.split('/')[1]}.cedar", says=static.policy.annotations.get("description", ""))
+        file = static.id.split("/")[1]
+        path = f"{self._rules_folder}/{file}.cedar" if self._rules_folder else f"{file}.cedar"
+        line = _line(self._bundle.text(rule_policies_path(file)), static.policy)
+        return Subject(path, (path, line, 1), static.policy.annotations.get("description", ""))
 
     def entitlement_units(self, ref: str, feature: Feature) -> Iterator[tuple[Unit, Value | None]]:
         """The units of one entitlement, each with the value that it would have otherwise."""
@@ -158,12 +163,12 @@ class RolesGround:
         self._scopes = {it.id: it for it in parse_policies(builtin_text("scopes"))}
         self._roles = world.roles.roles
         self._variants: dict[Unit, RolePolicies] = {}
-        shipped = self._text == builtin_text("roles")
         self.levels: dict[Unit, list[Unit]] = {}
         self.units: dict[Unit, Subject] = {}
         for name, policy in self._rows.items():
+            place = (world.file, _line(self._text, policy), 1) if world.file else None
             for unit in policy_units(key, Kind.ROLE, policy, name):
-                self.units[unit] = Subject("" if shipped else world.key)
+                self.units[unit] = Subject(world.file, place)
         for name, policy in self._scopes.items():
             for unit in policy_units("", Kind.SCOPE, policy, name):
                 self.units[unit] = Subject()
@@ -181,6 +186,11 @@ class RolesGround:
     def close(self, unit: Unit) -> None:
         """Forget how a unit would be otherwise: it is covered."""
         self._variants.pop(unit, None)
+
+
+def _line(text: str, policy: Policy) -> int:
+    """The line in which a policy begins."""
+    return split_policies(text)[policy.place][0]
 
 
 def _digest(parts: Iterable[str]) -> str:

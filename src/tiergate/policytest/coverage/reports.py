@@ -66,9 +66,9 @@ def advice(unit: Unit, subject: Subject) -> str:
         case ((Kind.GUARD | Kind.RULE | Kind.SCOPE), Aspect.DECIDES):
             return "no case would fail without it: state a decision that it alone makes, its `reason` or `policies`"
         case Kind.REASON, _:
-            return f"no case would fail if {_which(unit)} always held: state another denial's `reason` and `policies`"
+            return f"no case would fail without {_which(unit)}: state another denial's `reason` and `policies`"
         case _:
-            return f"no case would fail if {_which(unit)} always held: state a decision that it spares"
+            return f"no case would fail without {_which(unit)}: state a decision that it spares"
 
 
 def _entitlement_advice(aspect: Aspect, subject: Subject) -> str:

@@ -234,3 +234,21 @@ def test_what_is_not_run_is_there_to_be_covered(tmp_path: Path) -> None:
     loaded = Runner().read_suites([tmp_path])
     found = Recorder(loaded.worlds.values()).coverage()
     assert (found.covered, found.total > 30) == (0, True)
+
+
+def test_a_rule_and_a_row_have_their_places(tmp_path: Path) -> None:
+    """The file and the line in which they begin; what is shipped has none."""
+    head = HEAD.replace("holders", "rules: rules\nholders")
+    ruled = coverage(
+        tmp_path / "a", case("ada", "seats", "", "allowed: true"), head, {"rules/house.cedar": f"// Why.\n{RULES}"}
+    )
+    table = '@id("admin")\npermit (principal in Role::"admin", action, resource);\n\n@id("b")\n' + (
+        'permit (principal in Role::"b", action == Action::"view", resource);\n'
+    )
+    tests = "  - {name: t, callers: [anna], actions: [view], resources: [acme]}\n"
+    rows = coverage(tmp_path / "b", tests, ROLES.replace("shipped", "roles.cedar"), {"roles.cedar": table})
+    places = {it.unit.id: it.subject.place for it in (*ruled.measured, *rows.measured)}
+    assert places["rule/house/fewer"] == (str(tmp_path / "a" / "rules" / "house.cedar"), 2, 1)
+    assert places["b"] == (str(tmp_path / "b" / "roles.cedar"), 4, 1)
+    assert places["guard/override-denied"] is None
+    assert places["scope/actions"] is None

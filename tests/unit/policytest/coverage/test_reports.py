@@ -26,7 +26,9 @@ def test_the_text_says_how_much_and_what_is_missing(tmp_path: Path) -> None:
     lines = text.splitlines()
     assert lines[0] == f"coverage: {measured.percent} % ({measured.covered} of {measured.total})"
     line, column = next(
-        (number, row.index("5, storage") + 1) for number, row in enumerate(CATALOG.splitlines(), 1) if "id: basic" in row
+        (number, row.index("5, storage") + 1)
+        for number, row in enumerate(CATALOG.splitlines(), 1)
+        if "id: basic" in row
     )
     assert (
         f"  {tmp_path / 'catalog.yaml'}:{line}:{column}: plan/basic@1/seats (5), beyond: no case would fail if it were "
