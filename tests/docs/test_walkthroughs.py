@@ -24,6 +24,7 @@ PAGES = [
     "docs/how-to/explain-a-decision.md",
     "docs/how-to/replay-a-decision.md",
     "docs/how-to/run-the-sidecar.md",
+    "docs/how-to/test-in-pytest.md",
     "docs/how-to/use-cedars-own-tests.md",
     "docs/how-to/write-and-test-rules.md",
     "docs/reference/coverage.md",
