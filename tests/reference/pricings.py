@@ -168,7 +168,8 @@ def kind_of(old: Pricing, new: Pricing, feature: str, before: Held, after: Held)
         return Verdict.MORE if after > before else Verdict.LESS
     if before is not None and after is not None and old.features[feature].type != new.features[feature].type:
         return Verdict.OTHER
-    return verdict(old, new, feature, before, after)
+    said = verdict(old, new, feature, before, after)
+    return Verdict.OTHER if said is Verdict.SAME else said
 
 
 def _asked(declared: Declared, held: Held) -> set[str | None]:

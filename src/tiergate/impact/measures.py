@@ -31,11 +31,14 @@ def kind_of(before: Held, after: Held, old: Feature | None, new: Feature | None)
     if old is None or new is None or old.type is not new.type:
         return Kind.OTHER
     if new.type is FeatureType.CUSTOM:
-        one, other = (new.rank(str(it.value)) for it in (before, after))
-        if not one or not other or one == other:
-            return Kind.OTHER
-        return Kind.MORE if other > one else Kind.LESS
+        could, can = _reached(before, old), _reached(after, new)
+        return Kind.MORE if could < can else Kind.LESS if can < could else Kind.OTHER
     return Kind.MORE if _size(after) > _size(before) else Kind.LESS
+
+
+def _reached(held: Held, feature: Feature) -> set[str]:
+    """The levels that a holder may ask for; each side has its own order of them."""
+    return {*feature.labels[: feature.rank(str(held.value))]}
 
 
 def _size(held: Held) -> Decimal:
