@@ -242,13 +242,15 @@ def test_a_rule_and_a_row_have_their_places(tmp_path: Path) -> None:
     ruled = coverage(
         tmp_path / "a", case("ada", "seats", "", "allowed: true"), head, {"rules/house.cedar": f"// Why.\n{RULES}"}
     )
-    table = '@id("admin")\npermit (principal in Role::"admin", action, resource);\n\n@id("b")\n' + (
-        'permit (principal in Role::"b", action == Action::"view", resource);\n'
-    )
+    table = """\
+@id("admin") permit (principal in Role::"admin", action, resource);
+
+@id("b") permit (principal in Role::"b", action == Action::"view", resource);
+"""
     tests = "  - {name: t, callers: [anna], actions: [view], resources: [acme]}\n"
     rows = coverage(tmp_path / "b", tests, ROLES.replace("shipped", "roles.cedar"), {"roles.cedar": table})
     places = {it.unit.id: it.subject.place for it in (*ruled.measured, *rows.measured)}
     assert places["rule/house/fewer"] == (str(tmp_path / "a" / "rules" / "house.cedar"), 2, 1)
-    assert places["b"] == (str(tmp_path / "b" / "roles.cedar"), 4, 1)
+    assert places["b"] == (str(tmp_path / "b" / "roles.cedar"), 3, 1)
     assert places["guard/override-denied"] is None
     assert places["scope/actions"] is None
