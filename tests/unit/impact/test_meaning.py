@@ -1,0 +1,198 @@
+"""What changes in meaning are found, told apart, and proved not to be there: one case for each kind of boundary."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiergate.bundle import Bundle
+from tiergate.catalog import load_catalog_texts
+from tiergate.compiler import compile_catalog
+from tiergate.impact.bearers import Audience, Bearing
+from tiergate.impact.differences import Kind, Meaning
+from tiergate.impact.meaning import meaning
+from tiergate.model import Rules, parse_instant
+
+NOW = parse_instant("2026-11-21T00:00:00Z")
+LATER = parse_instant("2027-01-01T00:00:00Z")
+CATALOG = """
+apiVersion: tiergate/v1
+features:
+  - {id: seats, type: quantity, combine: max}
+  - {id: movies, type: quantity, metered: {reset: month}, batch: {increment: 2}, caps: {per_user: 6, total: 90}}
+  - {id: rate, type: range, max: 100}
+  - {id: support, type: custom, levels: [email, phone]}
+  - {id: idle, type: quantity}
+items:
+  - {id: gold, kind: plan, entitlements: {seats: 5, movies: 50, rate: 80, support: phone}}
+"""
+ROLLOUTS = """entitlements: {seats: 5, movies: 50, rate: 80, support: phone}}"""
+
+
+def found(new: str, old: str = CATALOG, *, rules: tuple[str, str] = ("", "")) -> Meaning:
+    """What putting one text, and file of rules, in the place of another means."""
+    made = []
+    for text, rule in zip((old, new), rules, strict=True):
+        law = Rules(policies={"law": rule} if rule else {})
+        made.append(Bundle.from_files(compile_catalog(load_catalog_texts({"c.yaml": text}).catalog, law)))
+    return meaning(made[0], made[1], NOW)
+
+
+def changed(before: str, after: str) -> Meaning:
+    """What writing something else in the catalog means."""
+    assert before in CATALOG
+    return found(CATALOG.replace(before, after))
+
+
+def rows(meant: Meaning) -> list[tuple[str, Bearing, Kind]]:
+    """What each difference is about, of those that are pinned to nothing."""
+    return [(it.feature, it.bearing, it.kind) for it in meant.differences if it.audience is None]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("seats: 5", "seats: {add: 5}", [(Bearing.TWO, Kind.MORE), (Bearing.TWICE, Kind.MORE)]),
+        ("seats: 5", "seats: {add: 5, per: subscription}", [(Bearing.TWICE, Kind.MORE)]),
+        ("seats: 5", "seats: {value: 5, per: unit}", [(Bearing.TWO, Kind.MORE)]),
+        ("seats: 5", "seats: 4", [(it, Kind.LESS) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+        ("seats: 5, ", "", [(it, Kind.LOSES) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+        ("seats: 5", "seats: unlimited", [(it, Kind.MORE) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+    ],
+)
+def test_ways_to_give_are_told_apart(before: str, after: str, expected: list[tuple[Bearing, Kind]]) -> None:
+    """By one of it, two of it, and one in each of two subscriptions."""
+    meant = changed(before, after)
+    assert sorted(rows(meant)) == sorted(("seats", *it) for it in expected)
+    assert not meant.features + meant.turns + meant.unproved
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ("id: idle, type: quantity", "id: idle, type: quantity, combine: max", "combine"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, scale: 1", "scale"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, unit: GB", "unit"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, status: draft", "status"),
+        ("increment: 2", "increment: 3", "batch/increment"),
+        ("increment: 2", "increment: 2, minimum: 4", "batch/minimum"),
+        ("per_user: 6", "per_user: 7", "caps/per_user"),
+        ("total: 90", "total: 91", "caps/total"),
+        ("reset: month", "reset: week", "metered/reset"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, metered: {reset: never}", "metered"),
+        ("max: 100", "max: 120", "max"),
+        ("levels: [email, phone]", "levels: [email, phone, visit]", "levels"),
+        ("levels: [email, phone]", "levels: [phone, email]", "levels"),
+        (
+            "id: idle, type: quantity",
+            "id: idle, type: quantity, suspensions: [{from: 2027-01-01T00:00:00Z, reason: repair}]",
+            "suspensions",
+        ),
+    ],
+)
+def test_what_is_said_of_a_feature_is_found_whoever_holds_it(before: str, after: str, path: str) -> None:
+    """Whether an item gives it or not."""
+    meant = changed(before, after)
+    assert [[it.path for it in one.details] for one in meant.features] == [[path]]
+    assert not meant.turns
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{id: idle, type: quantity}", "{id: idle, type: quantity, batch: {increment: 1}}"),
+        ("{id: idle, type: quantity}", "{id: idle, type: quantity, levels: [1, 2], tags: [a], name: Idle}"),
+        ("max: 100", "min: 10, max: 100"),
+        ("seats: 5", "seats: 5, idle: 0"),
+        ("seats: 5", "seats: {value: 5.0, per: subscription}"),
+        ("kind: plan,", "kind: plan, version: 9, name: Gold, private_to: acme,"),
+        (
+            "{id: idle, type: quantity}",
+            "{id: idle, type: quantity, suspensions: [{until: 2020-01-01T00:00:00Z, reason: repair}]}",
+        ),
+    ],
+)
+def test_what_decides_nothing_is_no_difference(before: str, after: str) -> None:
+    """However much else it says."""
+    meant = changed(before, after)
+    assert meant.is_same
+    assert meant.cases > 50
+
+
+def test_rollouts_are_told_by_audience_and_instant() -> None:
+    """To new holders, a share, and those with a tag: each from its instant on."""
+    versions = (
+        "versions: [{version: 1, entitlements: {seats: 5}}, {version: 2, entitlements: {seats: 7}}], rollouts: [%s]}"
+    )
+    old = CATALOG.replace(ROLLOUTS, versions % "{version: 1}")
+    new = "{version: 1}, {version: 2, from: 2027-01-01T00:00:00Z, audience: %s}"
+    (one,) = [
+        it for it in found(old.replace("[{version: 1}]", f"[{new % 'new'}]"), old).differences if it.bearing == "one"
+    ]
+    assert (one.audience, one.since, one.until) == (Audience(added=LATER), LATER, None)
+    share = found(old.replace("[{version: 1}]", f"[{new % '{share: 25}'}]"), old)
+    assert {(it.audience, it.since) for it in share.differences} == {(Audience(share=(0, 2500)), LATER)}
+    tag = found(old.replace("[{version: 1}]", f"[{new % '{tag: eu}'}]"), old)
+    assert {(it.audience, it.since) for it in tag.differences} == {(Audience(tags=("eu",)), LATER)}
+
+
+def test_a_version_that_changes_is_told_of_those_who_are_pinned_to_it() -> None:
+    """Whoever else gets another one."""
+    versions = "versions: [{version: 1, entitlements: {seats: %s}}, {version: 2, entitlements: {seats: 7}}]}"
+    meant = found(CATALOG.replace(ROLLOUTS, versions % 6), CATALOG.replace(ROLLOUTS, versions % 5))
+    assert {(it.audience, it.kind) for it in meant.differences} == {(Audience(pin=1), Kind.MORE)}
+
+
+RULE = '@id("%s") %s (%s, action == Action::"consume", resource == Feature::"idle") when { %s };'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("permit", "principal", "context.amount > 3"), ("permit", "principal", "context.amount > 4")),
+        (("permit", "principal", "context.used < 7"), ("permit", "principal", "context.used <= 7")),
+        (
+            ("permit", "principal", "context.used + context.amount < 70"),
+            ("permit", "principal", "context.used + context.amount < 71"),
+        ),
+        (("permit", "principal", "true"), ("forbid", "principal", "true")),
+        (("permit", "principal is User", "true"), ("permit", "principal is Customer", "true")),
+        (("permit", 'principal == Customer::"acme"', "true"), ("permit", 'principal == Customer::"other"', "true")),
+        (("permit", 'principal in Item::"plan/gold"', "true"), ("forbid", 'principal in Item::"plan/gold"', "true")),
+        (
+            ("permit", "principal", 'context.now < datetime("2027-01-01T00:00:00Z")'),
+            ("permit", "principal", 'context.now < datetime("2027-01-01T00:00:01Z")'),
+        ),
+        (
+            ("permit", "principal", 'principal.tags.contains("eu")'),
+            ("permit", "principal", 'principal.tags.contains("us")'),
+        ),
+    ],
+)
+def test_a_rule_that_changes_is_found_at_its_boundary(
+    before: tuple[str, str, str], after: tuple[str, str, str]
+) -> None:
+    """By number, effect, scope, instant or text."""
+    meant = found(CATALOG, rules=(RULE % ("a", *before), RULE % ("a", *after)))
+    assert {it.feature for it in meant.turns} == {"idle"}
+    assert {it.rules for it in meant.turns} == {("rule/law/a",)}
+
+
+def test_a_rule_that_comes_to_the_same_is_proved_to() -> None:
+    """Where it compares with numbers alone; another is not proved, though no case differs."""
+    rule = RULE % ("a", "forbid", "principal", "context.amount > 3")
+    same = RULE % ("b", "forbid", "principal", "!(context.amount < 4) || context.amount == 12")
+    assert found(CATALOG, rules=(rule, same)).is_same
+    held = RULE % ("a", "forbid", "principal", "context.held && context.amount > 3")
+    other = RULE % ("a", "forbid", "principal", "context.amount > 3 && context.held")
+    (unproved,) = found(CATALOG, rules=(held, other)).unproved
+    assert (unproved.what, unproved.why) == ("rule/law/a", "reads `context.held`")
+
+
+def test_a_fact_that_only_rules_can_tell_is_not_proved_to_mean_nothing() -> None:
+    """Zero of something is nothing, and yet it is given."""
+    rule = RULE % ("a", "forbid", "principal", "context.given")
+    meant = found(CATALOG.replace("seats: 5", "seats: 5, idle: 0"), rules=(rule, rule))
+    assert meant.differs or [it.what for it in meant.unproved] == ["idle"]
+    reads = RULE % ("a", "forbid", "principal", "context.given && context.amount > 99999")
+    meant = found(CATALOG.replace("seats: 5", "seats: 5, idle: 0"), rules=(reads, reads))
+    assert not meant.is_same
