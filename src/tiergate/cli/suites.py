@@ -123,8 +123,8 @@ def _tell(report: Report, coverage: Coverage | None, wanted: Wanted, code: ExitC
                 say(line.text, line.style)
             if coverage is not None:
                 text = coverage_text(coverage).rstrip().splitlines()
-                for line in text if wanted.coverage or wanted.fail_under is not None else text[:1]:
-                    say(line)
+                for row in text if wanted.coverage or wanted.fail_under is not None else text[:1]:
+                    say(row)
         case Output.JSON:
             document = report_json(report, verbose=wanted.verbose)
             measured = {} if coverage is None else {"coverage": coverage_json(coverage)}

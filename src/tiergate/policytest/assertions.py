@@ -15,6 +15,7 @@ import msgspec
 
 from tiergate.client import read_answer, read_json
 from tiergate.engine import Engine, explain, sentences
+from tiergate.errors import CallerError, SidecarUnreachableError
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -34,6 +35,7 @@ from tiergate.policytest.suites import Expectation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tiergate.client import Explanation
     from tiergate.model import Instant, Number
     from tiergate.policytest.results import Mismatch
 
@@ -64,6 +66,20 @@ class Asks(Protocol):
 
     def ask(self, check: Check) -> bytes:
         """Ask a check; give the answer's JSON."""
+        ...
+
+    def explain(
+        self,
+        subject: str | Subject,
+        feature: str,
+        *,
+        amount: Number | None = None,
+        used: Number | None = None,
+        user_used: Number | None = None,
+        value: Number | None = None,
+        level: str | None = None,
+    ) -> Explanation:
+        """Ask why."""
         ...
 
 
@@ -101,7 +117,7 @@ def assert_decision(
         decision = _read(decider.ask(check))
     mismatches = compare_decision(expected, decision)
     if mismatches:
-        why = _why(decider, check, at) if isinstance(decider, Engine) else _basis(decision)
+        why = _why(decider, check, at) if isinstance(decider, Engine) else _told(decider, check, decision)
         raise AssertionError(_message(check, request or {}, mismatches, decision, why))
     return decision
 
@@ -197,10 +213,24 @@ def _why(engine: Engine, check: Check, now: Instant) -> tuple[str, ...]:
     return sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
 
 
-def _basis(decision: Decision) -> tuple[str, ...]:
-    """What a sidecar says of how it decided."""
+def _told(sidecar: Asks, check: Check, decision: Decision) -> tuple[str, ...]:
+    """What a sidecar says of a decision; its policies alone, where it cannot explain it or decides otherwise by now."""
     policies = ", ".join(decision.policies) or "no policy"
-    return (f"decided by {policies}, at publication {decision.publication}",)
+    plain = (f"decided by {policies}, at publication {decision.publication}",)
+    try:
+        explanation = sidecar.explain(
+            check.subject,
+            check.feature,
+            amount=check.amount,
+            used=check.used,
+            user_used=check.user_used,
+            value=check.value,
+            level=check.level,
+        )
+    except (CallerError, SidecarUnreachableError):
+        return plain
+    is_same = explanation.answer.reason == decision.reason.value
+    return explanation.sentences if is_same else plain
 
 
 def _message(

@@ -25,10 +25,11 @@ from tiergate.process.children import claim_ports, launched
 from tiergate.publish import make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
+    from tiergate.client import Explanation
     from tiergate.model import Catalog, Check
     from tiergate.policytest.watching import Stamp
     from tiergate.process.children import SidecarProcess
@@ -68,13 +69,15 @@ class LiveSidecar(NamedTuple):
     client: Sidecar
     process: SidecarProcess
 
-    def ask(self, check: Check) -> bytes:
-        """Ask a check, so that `assert_decision` takes this as it takes a client.
+    @property
+    def ask(self) -> Callable[[Check], bytes]:
+        """Ask a check: the client's own, so that `assert_decision` takes this as it takes a client."""
+        return self.client.ask
 
-        Raises:
-            SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: as the client's `ask`.
-        """
-        return self.client.ask(check)
+    @property
+    def explain(self) -> Callable[..., Explanation]:
+        """Ask why: the client's own."""
+        return self.client.explain
 
 
 _Key = tuple[Files, tuple[tuple[str, "Stamp | None"], ...]]

@@ -96,11 +96,10 @@ def test_what_is_not_so_is_shown_side_by_side(
     assert lines[3].startswith("why       ")
 
 
-def test_an_engines_decision_is_explained(service: Service) -> None:
-    """The numbers behind the decision stand in the message."""
-    engine = Engine(bundle(CATALOG), service.subjects)
+def test_a_decision_is_explained(decider: Engine | Asks) -> None:
+    """The numbers behind the decision stand in the message, be it an engine's or a sidecar's."""
     with pytest.raises(AssertionError, match=r"Plan gold, version 3, gives 50 movies/month"):
-        assert_decision(engine, "acme", "movies", {"used": 50}, now=NOW, allowed=True)
+        assert_decision(decider, "acme", "movies", {"used": 50}, **when(decider), allowed=True)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +140,9 @@ def test_a_mistake_in_the_call_is_no_failed_assertion(
 ) -> None:
     """What could never be met, or says nothing, is refused: it must not pass, nor look like a denial."""
     engine = Engine(bundle(CATALOG), service.subjects)
+    whole: dict[str, Any] = {"subject": "acme", "feature": "movies", "now": NOW} | call
     with pytest.raises(error, match=said):
-        assert_decision(engine, **({"subject": "acme", "feature": "movies", "now": NOW} | call))
+        assert_decision(engine, **whole)
 
 
 def test_a_sidecar_has_its_own_clock() -> None:
