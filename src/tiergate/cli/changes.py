@@ -65,7 +65,7 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
             raise typer.Exit(ExitCode.INPUT)
         return
     tell_changes(said["changes"])
-    if "impact" in said:
+    if said.get("impact", {}).get("examined"):
         tell_impact(said["impact"])
     if problems:
         raise PublishError(problems)

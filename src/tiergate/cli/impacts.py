@@ -40,6 +40,9 @@ def tell_impact(impact: dict[str, Any]) -> None:
     """Tell what a change does to customers."""
     _tell(impact, say)
     customers = impact["customers"]
+    if not impact["examined"]:
+        say("no customer has anything that it touches")
+        return
     parts = [f"{impact['examined']:,} customers asked about", f"{customers['touched']:,} touched"]
     parts.append(f"{customers['take']:,} lose something or get less")
     if customers["above"]:

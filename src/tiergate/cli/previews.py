@@ -241,7 +241,8 @@ def tell(found: Found, *, as_json: bool) -> None:
         tell_impact(found.impact)
     if found.denied is not None:
         checks, times = found.denied["checks"], found.denied["times"]
-        say(f"{checks:,} recorded checks that are allowed would be denied, {times:,} times in the log")
+        what = "check that is" if checks == 1 else "checks that are"
+        say(f"{checks:,} recorded {what} allowed would be denied, {times:,} times in the log")
         for one in found.denied["examples"]:
             say(f"    {one['at']}: {_encode(one['request']).decode()}: {one['reason']}")
 

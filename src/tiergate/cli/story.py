@@ -73,7 +73,7 @@ class Request(NamedTuple):
 
 CHANGE: tuple[Request, ...] = (
     Request("PUT", "/v1/items/gold/draft/entitlements/movies", 30),
-    Request("POST", "/v1/publish", {"note": "Gold gives 30 movies"}),
+    Request("POST", "/v1/publish", {"note": "Gold gives 30 movies", "accept_loss": True}),
 )
 """Gold gives fewer movies from now on: edited, then published."""
 

@@ -41,6 +41,11 @@ MOST_HERE: Final = 2_000
 
 _MOST_CHANGED: Final = 2_000
 _PROGRESS_EVERY: Final = 2_000
+_TAKEN: Final = (
+    ("loses", "loses it", "lose it"),
+    ("less", "gets less", "get less"),
+    ("other", "gets something else", "get something else"),
+)
 _WEIGHER: Final = (sys.executable, "-P", "-m", "tiergate.publish.weigher")
 _LAST_WORDS: Final = 2_000
 
@@ -159,8 +164,8 @@ def words(impact: Line) -> str:
     parts = []
     for one in impact["features"]:
         said = [
-            f"{found:,} {word}"
-            for effect, word in (("loses", "lose it"), ("less", "get less"), ("other", "other"))
+            f"{found:,} {one_word if found == 1 else many_words}"
+            for effect, one_word, many_words in _TAKEN
             if (found := max(one["customers"][effect], one["subscriptions"][effect]))
         ]
         if said:

@@ -85,7 +85,7 @@ def test_what_takes_something_is_refused_until_it_is_accepted(api: Api) -> None:
     refused = api.ask("POST", "/v1/publish", {})
     problem = refused.json()
     assert (refused.status_code, problem["type"]) == (409, "urn:tiergate:problem:customers-would-lose")
-    assert "1 customer would lose something or get less (`movies`: 1 get less)" in problem["detail"]
+    assert "1 customer would lose something or get less (`movies`: 1 gets less)" in problem["detail"]
     assert problem["impact"]["customers"]["take"] == 1
     example = problem["impact"]["features"][0]["examples"][0]
     assert (example["customer"], example["before"]["value"], example["after"]["value"]) == ("acme", 50, 40)
