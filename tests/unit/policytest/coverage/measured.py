@@ -23,8 +23,11 @@ features:
   - {id: rate, type: range, min: 1, max: 100}
   - {id: support, type: custom, levels: [email, chat, phone]}
   - {id: soon, type: switch, status: draft}
+  - {id: calls, type: quantity, metered: {reset: month}}
 items:
-  - {id: basic, kind: plan, entitlements: {reports: true, seats: 5, storage: 2.5, rate: 50, support: chat, soon: true}}
+  - id: basic
+    kind: plan
+    entitlements: {reports: true, seats: 5, storage: 2.5, rate: 50, support: chat, soon: true, calls: 20}
   - {id: free, kind: plan, entitlements: {reports: false, support: email}}
   - {id: top, kind: plan, entitlements: {seats: unlimited, storage: 7, rate: 100, support: phone}}
   - {id: extra, kind: addon, entitlements: {seats: {add: 3}, storage: 1}}

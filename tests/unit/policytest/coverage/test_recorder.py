@@ -254,3 +254,19 @@ def test_a_rule_and_a_row_have_their_places(tmp_path: Path) -> None:
     assert places["b"] == (str(tmp_path / "b" / "roles.cedar"), 3, 1)
     assert places["guard/override-denied"] is None
     assert places["scope/actions"] is None
+
+
+def test_metered_usage_that_a_case_knows_reaches_the_limit(tmp_path: Path) -> None:
+    """What is tried otherwise is tried on the usage of the case, not on that of another one."""
+    tests = """\
+  - name: t
+    subjects: [ada, bob]
+    features: [calls]
+    usage: {ada: {calls: 19}, bob: {calls: 20}}
+    expected: [{subject: ada, allowed: true}]
+"""
+    assert covered(coverage(tmp_path, tests), f"{BASIC}/calls") == ["decides", "limit", "beyond"]
+    assert covered(coverage(tmp_path, tests.replace("bob: {calls: 20}", "bob: {calls: 21}")), f"{BASIC}/calls") == [
+        "decides",
+        "limit",
+    ]

@@ -28,7 +28,7 @@ def test_the_text_says_how_much_and_what_is_missing(tmp_path: Path) -> None:
     line, column = next(
         (number, row.index("5, storage") + 1)
         for number, row in enumerate(CATALOG.splitlines(), 1)
-        if "id: basic" in row
+        if "reports: true" in row
     )
     assert (
         f"  {tmp_path / 'catalog.yaml'}:{line}:{column}: plan/basic@1/seats (5), beyond: no case would fail if it were "
