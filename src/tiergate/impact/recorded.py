@@ -18,6 +18,7 @@ from tiergate.engine import CacheLimits, Engine
 from tiergate.engine.basis import Basis, UsageGiven, read_basis
 from tiergate.engine.requests import read_check
 from tiergate.errors import CallerError
+from tiergate.impact.touched import touched
 from tiergate.model import Check, Instant, Problem, Subject, parse_instant
 from tiergate.naming import is_id
 
@@ -224,16 +225,18 @@ def denied_now(
 
     Usage is as it was: what the caller said, else what was metered then. A check that was allowed and that the bundle
     does not know any more, because its feature is gone or of another type, is told as a problem; so is a masked line.
-    The same check is decided once while it is among the last ones. Memory is bounded.
+    Where `old` is given, features that the change does not touch are passed over. The same check is decided once while
+    it is among the last ones. Memory is bounded.
 
     Yields each line that would be denied, in the order of the log.
     """
     found, usage = _Found(find_record), _Metered()
     engine = Engine(new, found, usage=usage, limits=_LIMITS)
     before = None if old is None else Engine(old, found, usage=usage, limits=_LIMITS)
+    untouched = frozenset() if old is None else new.index.features.keys() - touched(old, new, now).features
     known: dict[tuple[bytes, UsageGiven], _Asked] = {}
     for one in recorded:
-        if not one.verdict.allowed:
+        if not one.verdict.allowed or one.verdict.feature in untouched:
             continue
         if one.check is None:
             tell(Problem(one.file, one.line, 1, "masked", "whom this is about is masked, so it is not looked at"))

@@ -24,9 +24,11 @@ GONE = CATALOG.replace("  - {id: analytics, name: Analytics, type: switch, tags:
 )
 
 
-def line(request: dict[str, Any], *, allowed: bool = True, basis: dict[str, Any] | None = None) -> bytes:
+def line(
+    request: dict[str, Any], *, allowed: bool = True, basis: dict[str, Any] | None = None, feature: str = "movies"
+) -> bytes:
     """A line of a log."""
-    decision = {"allowed": allowed, "reason": "granted", "feature": "movies", "publication": 1, "revision": "sha256:1"}
+    decision = {"allowed": allowed, "reason": "granted", "feature": feature, "publication": 1, "revision": "sha256:1"}
     entry: dict[str, Any] = {"id": "d1", "time": format_instant(NOW), "request": request, "decision": decision}
     return json.dumps(entry if basis is None else {**entry, "basis": basis}).encode() + b"\n"
 
@@ -157,3 +159,11 @@ def test_a_check_that_would_be_a_mistake_is_told() -> None:
     assert found == []
     assert [(it.line, it.code) for it in problems] == [(1, "not-a-check"), (2, "masked")]
     assert "`analytics`" in problems[0].message
+
+
+def test_what_the_change_does_not_touch_is_passed_over() -> None:
+    """It cannot be why; without the old side everything is looked at."""
+    lines = [line({"subject": "nobody", "feature": name}, feature=name) for name in ("analytics", "movies")]
+
+    assert [it.recorded.line for it in denied(*lines)[0]] == [2]
+    assert [it.recorded.line for it in denied(*lines, old=None)[0]] == [1, 2]
