@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
+from benchmarks.preview_rows import preview_rows
 from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
 
@@ -59,6 +60,7 @@ def main() -> int:
             "compile": lambda: compile_rows(directory),
             "reload": lambda: reload_rows(directory),
             "tests": lambda: suite_rows(directory, options.rounds),
+            "preview": lambda: preview_rows(directory),
             "publish": lambda: publish_rows(directory, options.rounds),
             "changes": lambda: changes_rows(directory, options.seconds),
             "first-sync": lambda: first_sync_rows(directory),

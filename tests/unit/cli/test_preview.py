@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Cli
 
 LESS = CATALOG.replace("movies: 50, support: chat", "movies: 40, support: chat")
+LOSS = "1 customer would lose something or get less (`movies`: 1 gets less)"
 SUBJECTS = """\
 apiVersion: tiergate/v1
 customers: [{id: acme}, {id: beta}]
@@ -126,8 +127,7 @@ def test_a_loss_must_be_accepted(cli: Cli, files: Path, plane: tuple[Press, list
     assert refused.err.splitlines() == [
         "- movies: 1 customer gets less",
         "    acme: 50 → 40",
-        "error: 1 customer would lose something or get less (`movies`: 1 gets less): "
-        "say `--accept-loss` if that is meant",
+        f"error: {LOSS}: say `--accept-loss` if that is meant",
     ]
     as_json = json.loads(cli("apply", "-f", files / "new.yaml", "--json", *where).out)
     assert (as_json["exit_code"], as_json["impact"]["customers"]["take"], press.sequence) == (1, 1, 1)
