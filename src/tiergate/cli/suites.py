@@ -79,7 +79,7 @@ def run(wanted: Wanted, runner: Runner) -> ExitCode:
         report = runner.run(loaded, wanted.selection, [] if recorder is None else [recorder])
         coverage = None if recorder is None else recorder.coverage()
     if not any(True for _ in report.cases()):
-        raise SettingsError(_narrowest(wanted.selection), "selects no case of these files")
+        raise _selects_nothing(wanted.selection)
     is_short = coverage is not None and wanted.fail_under is not None and not coverage.reaches(wanted.fail_under)
     code = ExitCode.OK if report.has_passed and not is_short else ExitCode.NO
     _tell(report, coverage, wanted, code)
@@ -154,8 +154,9 @@ def _shown(path: str) -> str:
     return path.removeprefix(os.path.realpath(".") + os.sep)
 
 
-def _narrowest(selection: Selection) -> str:
-    """The option to name where nothing is selected."""
+def _selects_nothing(selection: Selection) -> SettingsError:
     given = (selection.suites, selection.tests, selection.subjects, selection.features)
     named = zip(("suite", "test", "subject", "feature"), given, strict=True)
-    return next((option for option, patterns in named if patterns), "path")
+    first, *rest = [option for option, patterns in named if patterns] or ["path"]
+    with_rest = f", together with {', '.join(f'`--{option}`' for option in rest)}," if rest else ""
+    return SettingsError(first, f"selects{with_rest} no case of these files")
