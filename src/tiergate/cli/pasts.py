@@ -118,7 +118,7 @@ class _Local:
 
     def replay(self, asked: Asked) -> Replayed:
         from tiergate.engine import decision_json, reason_out, told
-        from tiergate.engine.basis import reproduce
+        from tiergate.engine.basis import BasisError, reproduce
         from tiergate.model import format_instant
 
         engine, check = self._opened.engine, asked.check
@@ -131,8 +131,8 @@ class _Local:
         at = self._now if asked.at is None else asked.at
         try:
             explanation = reproduce(engine.bundle, check, at, basis, record, publication=publication)
-        except ValueError as error:
-            raise CheckError("basis.usage", str(error)) from None
+        except BasisError as error:
+            raise CheckError(f"basis.{error.field}", str(error)) from None
         feature = engine.index.features[check.feature]
         reasoning = reason_out(explanation, feature, record if basis.fetched else None, check.subject)
         return Replayed(decision_json(explanation.decision), format_instant(at), told(reasoning))

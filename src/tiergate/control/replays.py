@@ -16,7 +16,7 @@ from tiergate.control.access import Endpoint
 from tiergate.control.bodies import decode_parts
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.engine import decision_json, reason_out, told
-from tiergate.engine.basis import Basis, read_basis, reproduce
+from tiergate.engine.basis import Basis, BasisError, read_basis, reproduce
 from tiergate.engine.requests import locate, read_check
 from tiergate.errors import BodyError, BodyProblem, CheckError, ConflictError, RequestError
 from tiergate.model import Check, Instant, Subject, SubjectType, format_instant, parse_instant
@@ -144,8 +144,8 @@ def made_again(
         explanation = reproduce(bundle, asked.check, past.at, basis, past.record, publication=sequence)
     except CheckError as error:
         raise wrong(locate(error.field, asked.text, pointer), error.detail) from None
-    except ValueError as error:
-        raise wrong("/basis/usage", str(error)) from None
+    except BasisError as error:
+        raise wrong(f"/basis/{error.field}", str(error)) from None
     feature = bundle.index.features[asked.check.feature]
     record = past.record if basis.fetched else None
     reasoning = reason_out(explanation, feature, record, asked.check.subject)

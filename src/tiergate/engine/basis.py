@@ -16,16 +16,38 @@ from msgspec.structs import replace
 from tiergate.engine.engine import Engine
 from tiergate.engine.explain import Explanation, explain
 from tiergate.engine.sources import NO_USAGE, UsageKnown
-from tiergate.model import FOREVER, SubjectRecord, format_instant, from_units, parse_instant, to_units
+from tiergate.model import (
+    FOREVER,
+    Amount,
+    FeatureType,
+    Given,
+    Level,
+    OverrideMode,
+    SubjectRecord,
+    Unlimited,
+    format_instant,
+    from_units,
+    parse_instant,
+    to_units,
+)
 from tiergate.model.checks import PRECEDENCE, Reason
+from tiergate.naming import ID_RULE, is_id
 
 if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
-    from tiergate.model import Check, Decision, Feature, Instant, Subject
+    from tiergate.model import Check, Decision, Feature, Instant, Override, Subject
 
-__all__ = ["Basis", "UsageGiven", "as_given", "basis_json", "once_stale", "read_basis", "reproduce"]
+__all__ = ["Basis", "BasisError", "UsageGiven", "as_given", "basis_json", "once_stale", "read_basis", "reproduce"]
 
 _LAST_INSTANT = 253_402_300_799_999
+
+
+class BasisError(ValueError):
+    """A basis that no decision can have rested on; `field` is at fault."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        self.field = field
+        super().__init__(detail)
 
 
 class UsageGiven(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -146,15 +168,52 @@ def reproduce(
     Raises:
         UnknownFeatureError, CheckError: as `Engine.decide`.
         BundleError: a part of the bundle is missing or torn.
-        ValueError: the basis has usage that the feature does not take.
+        BasisError: the usage or the record is none that there can be of this feature.
     """
     usage = NO_USAGE if basis.usage is None else basis.usage
     feature = bundle.index.features.get(check.feature)
-    if basis.usage is not None and feature is not None:
-        basis.usage.known(check.subject, feature, now)
+    if feature is not None:
+        _expect_sound(check, feature, basis, record, now)
     subjects = _OneRecord(record if basis.fetched else None)
     explanation = explain(Engine(bundle, subjects, publication=publication, usage=usage), check, now)
     decision = as_given(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
     if not basis.fetched:
         decision = once_stale(decision, denied=False)
     return replace(explanation, decision=decision)
+
+
+def _expect_sound(check: Check, feature: Feature, basis: Basis, record: SubjectRecord | None, now: Instant) -> None:
+    """See that what came from outside is what a store, or a meter, could have said.
+
+    Raises:
+        BasisError: it is not.
+    """
+    if basis.usage is not None:
+        try:
+            basis.usage.known(check.subject, feature, now)
+        except ValueError as error:
+            raise BasisError("usage", str(error)) from None
+    if record is None or basis.record is msgspec.UNSET:
+        return
+    ids = [record.customer.id, *(one.id for one in record.subscriptions)]
+    ids += [held.item for one in record.subscriptions for held in one.items]
+    overrides = [*record.customer.overrides, *(it for one in record.subscriptions for it in one.overrides)]
+    for id_ in (*ids, *(it.id for it in overrides)):
+        if not is_id(id_):
+            raise BasisError("record", f"has `{id_[:100]}` as an id, which {ID_RULE}")
+    for it in overrides:
+        if it.feature == feature.id and not _fits(it, feature):
+            raise BasisError("record", f"has an override `{it.id}` with a value that `{feature.id}` does not take")
+
+
+def _fits(override: Override, feature: Feature) -> bool:
+    value = override.value
+    if override.mode is OverrideMode.DISABLED:
+        return value is None
+    match feature.type:
+        case FeatureType.SWITCH:
+            return isinstance(value, Given)
+        case FeatureType.CUSTOM:
+            return isinstance(value, Level)
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            return isinstance(value, Unlimited) or (isinstance(value, Amount) and value.units >= 0)
