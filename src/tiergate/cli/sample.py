@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLE_FILES", "Sample", "copy_sample"]
 
-SAMPLE_FILES = ("catalog.yaml", "subjects.yaml", "rules/sanctions.cedar")
+SAMPLE_FILES = ("catalog.yaml", "catalog_test.yaml", "subjects.yaml", "rules/sanctions.cedar")
 """What the sample is made of, in its folder."""
 
 
