@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -33,17 +34,19 @@ class Running(NamedTuple):
     socket: Path
     token: Path
     data: Path
+    log: Path
 
 
 @pytest.fixture(scope="module")
 def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Start a real sidecar with a token, on TCP and a Unix socket."""
     folder = tmp_path_factory.mktemp("s")
-    running = Running("", folder / "s", folder / "token", folder / "data")
+    running = Running("", folder / "s", folder / "token", folder / "data", folder / "log")
     running.token.write_text("a-token-of-some-length-for-tests\n", encoding="utf-8")
     running.token.chmod(0o600)
     port, probes = claim_ports(0)
     listens = ["--port", str(port), "--probe-port", str(probes), "--uds", str(running.socket)]
+    listens += ["--decision-log", str(running.log)]
     with started([*FILES, *listens, "--token-file", str(running.token), "--data", str(running.data)]) as process:
         process.wait_until_ready(probes)
         yield running._replace(url=f"http://127.0.0.1:{port}")
@@ -142,6 +145,21 @@ def test_a_sidecars_data_folder_explains_while_it_runs(sidecar: Running) -> None
     ran = tiergate("explain", "ada", "movies", "--used", "70", "--data", sidecar.data)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith("no: the limit is reached (limit_reached)\n")
+
+
+def test_a_sidecars_data_folder_replays_what_its_log_says(sidecar: Running, asked: Sidecar) -> None:
+    """Byte by byte, while it runs; sources, numbers and the number of the publication included."""
+    question = Check(Subject("initech", user="eve"), "api-requests", value=Decimal("801.0"))
+    answer = asked.ask(question)
+    deadline = time.monotonic() + 10
+    while b'"initech","user":"eve"' not in (written := sidecar.log.read_bytes()).replace(b" ", b""):
+        assert time.monotonic() < deadline, written
+        time.sleep(0.01)
+    line = next(it for it in reversed(written.splitlines()) if answer in it)
+    ran = tiergate("replay", json.loads(line)["id"], "--log", sidecar.log, "--data", sidecar.data, "--today")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines()[0].endswith(": the same again, byte by byte")
+    assert "today it would be the same" in ran.stdout.splitlines()
 
 
 def test_a_missing_token_file_is_named(sidecar: Running, tmp_path: Path) -> None:
