@@ -196,3 +196,17 @@ def test_a_fact_that_only_rules_can_tell_is_not_proved_to_mean_nothing() -> None
     reads = RULE % ("a", "forbid", "principal", "context.given && context.amount > 99999")
     meant = found(CATALOG.replace("seats: 5", "seats: 5, idle: 0"), rules=(reads, reads))
     assert not meant.is_same
+
+
+def test_a_rule_that_comes_or_goes_is_found_and_what_it_reads_is_not_proved() -> None:
+    """Whichever side has it, and whatever it names with it."""
+    rule = RULE % ("a", "permit", "principal", "context.amount > 3") + RULE % (
+        "b",
+        "permit",
+        "principal",
+        "context.live",
+    )
+    for rules in ((rule, ""), ("", rule)):
+        meant = found(CATALOG, rules=rules)
+        assert {it.feature for it in meant.turns} == {"idle"}
+        assert [(it.what, it.why) for it in meant.unproved] == [("rule/law/b", "reads `context.live`")]
