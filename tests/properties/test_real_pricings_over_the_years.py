@@ -6,27 +6,31 @@ Nothing may be missing, and nothing may be there that did not change.
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 from fractions import Fraction
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
-
-from tests.properties.buyers import Buyer, buyers, record
-from tests.reference.pricings import YEARS, Pricing, Verdict, kind_of, pricing, verdict
+from tests.properties.buyers import buyers, record
+from tests.properties.years import (
+    NOW,
+    Used,
+    each_change,
+    each_change_in_depth,
+    effected,
+    expected_effects,
+    names,
+    side,
+    told_value,
+)
+from tests.reference.pricings import YEARS, Pricing, Verdict, kind_of, verdict
 from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import REASON, needs_files, plain, section
-from tiergate.bundle import Bundle
-from tiergate.catalog.pricing2yaml import import_pricings
-from tiergate.compiler import compile_catalog
 from tiergate.engine import Engine
 from tiergate.impact.bearers import Audience
-from tiergate.impact.effects import UNLIMITED, Effect, SubjectEffect
+from tiergate.impact.effects import Effect, SubjectEffect
 from tiergate.impact.meaning import meaning
 from tiergate.impact.preview import preview
 from tiergate.impact.touched import touched
-from tiergate.model import Check, FeatureType, Rules, Subject, SubjectType
+from tiergate.model import Check, Subject, SubjectType
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,26 +39,10 @@ if TYPE_CHECKING:
     from tests.unit.catalog.pricing2yaml_real import Plain
     from tiergate.impact import sides
     from tiergate.impact.differences import Evidence
-    from tiergate.model import Catalog, Feature, Number, SubjectRecord
+    from tiergate.model import Feature, SubjectRecord
 
-NOW = 1_800_000_000_000
+
 QUANTITIES = (1, 2)
-
-
-def newest(path: Path) -> Path:
-    """The last pricing of a service."""
-    return max(path.parent.glob("*.yml"))
-
-
-each_change = pytest.mark.parametrize(
-    ("before", "after"), YEARS, ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS]
-)
-each_change_in_depth = pytest.mark.parametrize(
-    ("before", "after"),
-    [pytest.param(before, after, marks=() if after == newest(before) else pytest.mark.slow) for before, after in YEARS],
-    ids=[f"{before.parent.name}-{before.stem}-{after.stem}" for before, after in YEARS],
-)
-"""Some seconds each: of all services the last one, and with `make test-slow` all the others."""
 
 
 class Change(NamedTuple):
@@ -75,31 +63,6 @@ class Found:
         """The customer."""
         assert subject.id.startswith(self._record.customer.id)
         return self._record
-
-
-class Side:
-    """A year: what plain YAML says, and what comes of importing and compiling it."""
-
-    def __init__(self, path: Path) -> None:
-        self.said: Pricing = pricing(path)
-        self.catalog: Catalog = import_pricings([path])
-        self.bundle = Bundle.from_files(compile_catalog(self.catalog, Rules()))
-        self.features = {id_: feature.name for id_, feature in self.catalog.features.items()}
-        self.items = {id_: item.name for id_, item in self.catalog.items.items()}
-
-
-@cache
-def side(path: Path) -> Side:
-    """A year, made once."""
-    return Side(path)
-
-
-def names(old: Side, new: Side) -> tuple[dict[str, str], dict[str, str]]:
-    """The names of both years' features and items, by their ids: these say whether it is the same one."""
-    features, items = old.features | new.features, old.items | new.items
-    assert len({*features.values()}) == len(features)
-    assert len({*items.values()}) == len(items)
-    return features, items
 
 
 def changes(old: Pricing, new: Pricing, holding: dict[str, int]) -> dict[str, Change]:
@@ -169,58 +132,6 @@ def test_what_is_touched_is_what_changed(before: Path, after: Path) -> None:
     assert not found.instants
 
 
-class Used:
-    """What buyers have used, themselves and by each of their subscriptions."""
-
-    def __init__(self, buyers: list[Buyer], features: dict[str, str]) -> None:
-        self._used = {buyer.id: buyer.used for buyer in buyers}
-        self._used |= {it.id: buyer.used for buyer in buyers for it in buyer.bought}
-        self._features = features
-
-    def used(self, subject: Subject, feature: str) -> Number | None:
-        """What a subject has used of a feature."""
-        found = self._used[subject.id].get(self._features[feature])
-        return None if found is None else Decimal(found.numerator) / Decimal(found.denominator)
-
-
-class Effected(NamedTuple):
-    """An effect on somebody, in plain terms."""
-
-    subject: str
-    feature: str
-    verdict: str
-    before: Held
-    after: Held
-    above: bool
-
-
-def expected_effects(old: Pricing, new: Pricing, buyer: Buyer) -> set[Effected]:
-    """All effects on a customer, and on each subscription that counts of those who have several."""
-    subjects: list[tuple[str, str | None]] = [(buyer.id, None)]
-    if len(buyer.bought) > 1:
-        subjects += [(it.id, it.id) for it in buyer.bought if it.live]
-    found = set()
-    for subject, only in subjects:
-        for feature in old.features.keys() | new.features.keys():
-            before, after = buyer.held(old, feature, only), buyer.held(new, feature, only)
-            said = verdict(old, new, feature, before, after)
-            used = buyer.used.get(feature, 0)
-            takes = said in {Verdict.LOSES, Verdict.LESS, Verdict.OTHER}
-            above = takes and used > (after if isinstance(after, Fraction | float) else 0)
-            if said is not Verdict.SAME:
-                found.add(Effected(subject, feature, said.value, before, after, above))
-    return found
-
-
-def told_value(value: object, feature: Feature | None) -> Held:
-    """A value as an effect tells it, in plain terms."""
-    if feature is None or not value:
-        return None
-    if value == UNLIMITED:
-        return math.inf
-    return Fraction(str(value)) if feature.type is FeatureType.QUANTITY else value  # type: ignore[return-value]
-
-
 @each_change
 def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     """Each customer and subscription gains, loses, gets less or more of just what arithmetic says, and stands above."""
@@ -238,17 +149,8 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
         usage=Used(drawn, names_of_features),
         each=told.append,
     )
-    found = [
-        Effected(
-            it.subject.id,
-            names_of_features[it.feature],
-            it.effect.value,
-            told_value(it.before.value, old.catalog.features.get(it.feature)),
-            told_value(it.after.value, new.catalog.features.get(it.feature)),
-            it.above,
-        )
-        for it in told
-    ]
+    assert {it.since for it in told} <= {NOW}
+    found = [effected(it, old.catalog, new.catalog) for it in told]
     by_buyer = {buyer.id: expected_effects(old.said, new.said, buyer) for buyer in drawn}
     expected = {it for effects in by_buyer.values() for it in effects}
     assert set(found) == expected
