@@ -154,7 +154,9 @@ class CheckTests:
             ids = known.records if subject.type is SubjectType.CUSTOMER else known.holders
             near = suggestion(subject.id, ids, self._report)
             if near:
-                message = f"no {subject.type.value} `{subject.id}`{near} A row may say `reason: unknown_subject` of it"
+                message = (
+                    f"no {subject.type.value} `{subject.id}`{near} If it is meant, state `reason: unknown_subject`"
+                )
                 self._report.add(places[name], "unknown-subject", message)
 
     def _feature_ids(self, test: Fields) -> list[str]:

@@ -22,7 +22,7 @@ from tiergate.policytest.matrix import names_of
 from tiergate.policytest.suites import UNSTATED, Case, Permitted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import TextReport
     from tiergate.policytest.matrix import Cell
@@ -129,15 +129,19 @@ class RoleTests:
         return stated
 
     def _read_callers(self, suite: Fields) -> dict[str, Caller]:
-        callers = suite.mapping("callers")
-        found: dict[str, Caller] = {}
-        for name in callers.entries if callers is not None else ():
-            if callers is None or line_of(name, callers.key_place(name), self._report) is None:
-                continue
-            fields = Fields.of(callers.entries[name], callers.at(name), self._report, CALLER_KEYS, ("roles",))
-            if fields is not None:
-                found[name] = self._caller(name, fields)
-        return found
+        return {
+            name: self._caller(name, fields) for name, fields in self._named(suite, "callers", CALLER_KEYS, "roles")
+        }
+
+    def _named(self, suite: Fields, key: str, known: frozenset[str], required: str) -> Iterator[tuple[str, Fields]]:
+        """The mappings inside a mapping, by their names."""
+        mapping = suite.mapping(key)
+        if mapping is None:
+            return
+        for name, node in mapping.entries.items():
+            fields = Fields.of(node, mapping.at(name), self._report, known, (required,))
+            if line_of(name, mapping.key_place(name), self._report) is not None and fields is not None:
+                yield name, fields
 
     def _caller(self, name: str, fields: Fields) -> Caller:
         roles = []
@@ -157,16 +161,8 @@ class RoleTests:
         return Caller(id_, kind, frozenset(roles), name, Scope(actions, customers))
 
     def _read_resources(self, suite: Fields) -> dict[str, Resource]:
-        resources = suite.mapping("resources")
-        found: dict[str, Resource] = {}
-        for name in resources.entries if resources is not None else ():
-            if resources is None or line_of(name, resources.key_place(name), self._report) is None:
-                continue
-            fields = Fields.of(resources.entries[name], resources.at(name), self._report, RESOURCE_KEYS, ("type",))
-            resource = self._resource(fields) if fields is not None else None
-            if resource is not None:
-                found[name] = resource
-        return found
+        written = self._named(suite, "resources", RESOURCE_KEYS, "type")
+        return {name: resource for name, fields in written if (resource := self._resource(fields)) is not None}
 
     def _resource(self, fields: Fields) -> Resource | None:
         type_ = fields.choice("type", ResourceType)

@@ -7,13 +7,11 @@ denied, whatever the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tiergate.engine import UsageKnown
     from tiergate.model import Check, Instant, Number, Reason
     from tiergate.permissions import Action, Caller, Resource
@@ -144,4 +142,3 @@ class Suite:
     tests: tuple[Test, ...]
     description: str = ""
     skip: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)

@@ -47,19 +47,16 @@ def read_usage(
 ) -> WrittenUsage:
     """Read the key `usage`, where there is one; the subjects must be `known` by these names or ids."""
     subjects = parent.mapping("usage")
+    if subjects is None:
+        return NO_USAGE_WRITTEN
     found: dict[tuple[str, str], UsageKnown] = {}
-    for name in subjects.entries if subjects is not None else ():
-        if subjects is None:
-            break
+    for name in subjects.entries:
         if name not in known:
             message = f"no subject `{shorten(name)}` here{suggestion(name, known, report)}"
             report.add(subjects.key_place(name), "unknown-subject", message)
         used = subjects.mapping(name)
-        for id_ in used.entries if used is not None else ():
-            if used is not None:
-                usage = _read(id_, used, features, report)
-                if usage is not None:
-                    found[name, id_] = usage
+        if used is not None:
+            found.update({(name, id_): usage for id_ in used.entries if (usage := _read(id_, used, features, report))})
     return WrittenUsage(found)
 
 
