@@ -15,11 +15,11 @@ import cachetools
 from tiergate.control.access import Endpoint
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
-from tiergate.publish.revisions import Revisions
 from tiergate.engine import CacheLimits, Engine
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord, SubjectType, format_instant, parse_instant
 from tiergate.permissions import Action, Resource
+from tiergate.publish.revisions import Revisions
 from tiergate.store.history import PastPublication, holder_of, publication_at, record_at
 from tiergate.store.publications import publication
 
