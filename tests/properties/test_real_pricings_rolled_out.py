@@ -6,23 +6,22 @@ Of two years that follow each other, what both sell and offer: the other differe
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import pytest
 
 from tests.properties.buyers import Bought, Buyer, buyers, record
+from tests.properties.versions import catalogs, common, versions
 from tests.properties.years import NOW, effected, expected_effects, side
 from tests.reference.entitlement import in_share
-from tests.reference.pricings import YEARS, Pricing
+from tests.reference.pricings import YEARS
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
 from tiergate.impact.preview import preview
 from tiergate.model import (
     Audience,
     AudienceType,
-    Catalog,
-    Definition,
     Rollout,
     Rules,
 )
@@ -32,15 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.properties.years import Effected, Side
-    from tests.reference.pricings import Declared
     from tiergate.impact.effects import SubjectEffect
-    from tiergate.model import Item, SubjectRecord
+    from tiergate.model import SubjectRecord
 
 DAY = 86_400_000
 SHARE = 30
 TAG = "early"
-
-V = TypeVar("V")
 
 each_change = pytest.mark.parametrize(
     ("before", "after", "way"),
@@ -77,61 +73,6 @@ WAYS = [
     Way(NOW - DAY, Audience(AudienceType.NEW), lambda holder: holder.added >= NOW - DAY),
     Way(NOW + DAY, Audience(AudienceType.TAG, tag=TAG), lambda holder: TAG in holder.tags),
 ]
-
-
-def common(old: Pricing, new: Pricing) -> tuple[Pricing, Pricing]:
-    """What both years sell, of what both years say the same for everybody."""
-    features = {name: declared for name, declared in old.features.items() if new.features.get(name) == declared}
-
-    def of(one: Pricing, other: Pricing) -> Pricing:
-        return Pricing(
-            {name: kept(given, features) for name, given in one.plans.items() if name in other.plans},
-            {name: kept(given, features) for name, given in one.add_ons.items() if name in other.add_ons},
-            {name: kept(given, features) for name, given in one.added.items() if name in other.added},
-            features,
-        )
-
-    return of(old, new), of(new, old)
-
-
-def kept(given: dict[str, V], features: dict[str, Declared]) -> dict[str, V]:
-    """What is given of some features."""
-    return {name: value for name, value in given.items() if name in features}
-
-
-def versions(old: Pricing, new: Pricing) -> Pricing:
-    """Both years as one: `PRO@1` and `PRO@2`."""
-    sides = ((1, old), (2, new))
-    return Pricing(
-        {f"{name}@{number}": given for number, of in sides for name, given in of.plans.items()},
-        {f"{name}@{number}": given for number, of in sides for name, given in of.add_ons.items()},
-        {f"{name}@{number}": given for number, of in sides for name, given in of.added.items()},
-        old.features,
-    )
-
-
-def catalogs(old: Side, new: Side, features: set[str], items: set[str], way: Way) -> tuple[Catalog, Catalog]:
-    """A catalog of first versions, and one with the second ones rolled out."""
-    kept_features = {id_: it for id_, it in old.catalog.features.items() if it.name in features}
-    later = {it.name: it for it in new.catalog.items.values()}
-
-    def definition(item: Item, number: int) -> Definition:
-        given = item.versions[0].entitlements
-        return Definition(number, {id_: value for id_, value in given.items() if id_ in kept_features})
-
-    before, after = {}, {}
-    for id_, item in old.catalog.items.items():
-        if item.name not in items:
-            continue
-        one = msgspec.structs.replace(
-            item, available_for=(), depends_on=(), excludes=(), versions=(definition(item, 1),)
-        )
-        before[id_] = one
-        both = (definition(item, 1), definition(later[item.name], 2))
-        rollouts = (Rollout(1), Rollout(2, way.start, way.audience))
-        after[id_] = msgspec.structs.replace(one, versions=both, rollouts=rollouts)
-    features_ = {id_: msgspec.structs.replace(it, linked=()) for id_, it in kept_features.items()}
-    return Catalog(features_, before), Catalog(features_, after)
 
 
 class Placed(NamedTuple):
@@ -181,7 +122,7 @@ def test_who_is_reached_notices_from_then_on(before: Path, after: Path, way: int
     if not was.plans:
         return
     both = versions(was, becomes)
-    sides = catalogs(old, new, set(was.features), set(was.items), how)
+    sides = catalogs(old, new, set(was.features), set(was.items), Rollout(2, how.start, how.audience))
     one, other = (Bundle.from_files(compile_catalog(catalog, Rules())) for catalog in sides)
     everybody = [placed(number, it, old, how) for number, it in enumerate(buyers(was, becomes, 24))]
     told: list[SubjectEffect] = []
