@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Bundle
     from tiergate.cli.remote import ControlPlane
-    from tiergate.impact.effects import SubjectEffect
     from tiergate.impact.figures import Figures
     from tiergate.impact.records import RecordTable
     from tiergate.model import Instant, Problem
@@ -75,10 +74,10 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
     from tiergate.catalog import Bounds, read_subjects
     from tiergate.cli.comparison import Source, open_side
     from tiergate.cli.terminal import working
-    from tiergate.impact.effects import effect_data, impact_data
+    from tiergate.impact.effects import impact_data
     from tiergate.impact.figures import Figures
-    from tiergate.impact.preview import preview
     from tiergate.impact.records import RecordTable, Spool
+    from tiergate.impact.workers import preview_spool
 
     if asked is None and not (local.catalog and local.catalog_old and local.subjects):
         raise SettingsError("catalog", "`--catalog-old`, `--catalog` and `--subjects` are required without a key file")
@@ -100,14 +99,14 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
             figures.read(path, features)
         with counting("reading customers") as reading:
             spool.take(read_subjects(subjects, old.index, Bounds(old.index, old.definition)), reading)
-        records = spool.records() if table is None else table.kept(spool.records())
-        with _written(local.listing) as write, counting("asking about customers", spool.customers) as progress:
-
-            def each(effect: SubjectEffect) -> None:
-                write(effect_data(effect))
-
-            usage = figures if local.usage or local.log else None
-            impact = preview(old, new, records, now=local.now, at=at, usage=usage, progress=progress, each=each)
+        for _ in () if table is None else table.kept(spool.records()):
+            pass
+        usage = figures if local.usage or local.log else None
+        listing = None if local.listing is None else opened.enter_context(local.listing.open("wb"))
+        with counting("asking about customers", spool.customers) as progress:
+            impact = preview_spool(
+                old, new, spool, now=local.now, at=at, usage=usage, progress=progress, listing=listing
+            )
         denied = None if table is None else _denied(local, old, new, table, local.now if at is None else at)
         return Found(impact_data(impact), {}, denied)
 

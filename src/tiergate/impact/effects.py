@@ -139,6 +139,22 @@ class Impact:
                 tally.above += 1
             _show(tally.examples.setdefault(one.effect, []), one)
 
+    def add(self, other: Impact) -> None:
+        """Add the tally of other customers."""
+        self.examined += other.examined
+        self.touched += other.touched
+        self.above += other.above
+        self._takes += other._takes
+        self.customers.update(other.customers)
+        for id_, its in other.features.items():
+            tally = self.features.setdefault(id_, FeatureTally())
+            tally.customers.update(its.customers)
+            tally.subscriptions.update(its.subscriptions)
+            tally.above += its.above
+            for effect, examples in its.examples.items():
+                for one in examples:
+                    _show(tally.examples.setdefault(effect, []), one)
+
 
 def _show(examples: list[SubjectEffect], one: SubjectEffect) -> None:
     """Keep an effect as an example while there are few, and rather those who have used more than they may then."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from tiergate.errors import SubjectsError
@@ -18,7 +20,6 @@ from tiergate.naming import ID_RULE, is_id, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from pathlib import Path
 
 __all__ = ["Figures"]
 
@@ -33,9 +34,16 @@ _Row = tuple[str, str, str, str]
 class Figures:
     """What subjects have used, by subject and feature, in a temporary database. Use it as a context."""
 
-    def __init__(self) -> None:
-        """Make an empty one."""
-        self._database = sqlite3.connect("")  # on disk, and gone with the connection
+    def __init__(self, path: Path | None = None) -> None:
+        """Make an empty one, or open the one that another process has at `path`, to read it."""
+        self._folder = None if path is not None else tempfile.TemporaryDirectory(prefix="tiergate-usage-")
+        if self._folder is None:
+            self._path = Path() if path is None else path
+            self._database = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)
+            return
+        self._path = Path(self._folder.name, "usage.sqlite")
+        self._database = sqlite3.connect(self._path)
+        self._database.execute("PRAGMA synchronous = OFF")  # it is gone after a crash anyway
         self._database.execute(
             "CREATE TABLE figure (kind TEXT, subject TEXT, feature TEXT, used TEXT,"
             " PRIMARY KEY (kind, subject, feature)) WITHOUT ROWID"
@@ -46,6 +54,13 @@ class Figures:
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def flushed(self) -> Path:
+        """Have everything in its file, for other processes to open, and say where that is."""
+        self._database.commit()
+        return self._path
 
     def put(self, subject: Subject, feature: str, used: Number) -> None:
         """Say what a subject has used."""

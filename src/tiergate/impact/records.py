@@ -11,7 +11,8 @@ import sqlite3
 import tempfile
 import zlib
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Final, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -19,13 +20,15 @@ from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from tiergate.model import Subject
 
-__all__ = ["RecordTable", "Spool"]
+__all__ = ["PARTS", "RecordTable", "Spool", "part_records"]
 
-_PARTS: Final = 64
+PARTS: Final = 64
+"""How many parts a spool has."""
+
+_CUSTOMER: Final = ord("c")
 _FLUSH: Final = 256
 _LENGTH: Final = 4
 
@@ -35,65 +38,70 @@ class Spool:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Prepare to write to temporary files, in `folder` or where the system keeps such."""
-        self._folder = folder
-        self._files: list[IO[bytes]] = []
-        self._closing = ExitStack()
+        self._folder = tempfile.TemporaryDirectory(prefix="tiergate-preview-", dir=folder)
+        self.folder = Path(self._folder.name)
         self.customers = 0
 
     def __enter__(self) -> Self:
-        for _ in range(_PARTS):
-            file = tempfile.TemporaryFile(prefix="tiergate-preview-", dir=self._folder)
-            self._files.append(self._closing.enter_context(file))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.close()
+        self._folder.cleanup()
 
     def take(self, subjects: Iterable[Customer | Subscription], progress: Callable[[int], None] | None = None) -> None:
         """Write all subjects away; what `subjects` raises passes through. `progress` hears of customers, as counted."""
-        waiting: list[list[bytes]] = [[] for _ in range(_PARTS)]
+        waiting: list[list[bytes]] = [[] for _ in range(PARTS)]
         encode = msgspec.msgpack.Encoder().encode
-        for subject in subjects:
-            if isinstance(subject, Customer):
-                owner, content = subject.id, b"c" + encode(subject)
-                self.customers += 1
-                if progress is not None and not self.customers % 1_000:
-                    progress(self.customers)
-            else:
-                owner, content = subject.customer, b"s" + encode(subject)
-            part = zlib.crc32(owner.encode()) % _PARTS
-            entries = waiting[part]
-            entries.append(len(content).to_bytes(_LENGTH, "big") + content)
-            if len(entries) >= _FLUSH:
-                self._files[part].write(b"".join(entries))
-                entries.clear()
-        for file, entries in zip(self._files, waiting, strict=True):
-            file.write(b"".join(entries))
-            file.flush()
+        with ExitStack() as opened:
+            files = [opened.enter_context(_part(self.folder, part).open("ab")) for part in range(PARTS)]
+            for subject in subjects:
+                if isinstance(subject, Customer):
+                    owner, content = subject.id, b"c" + encode(subject)
+                    self.customers += 1
+                    if progress is not None and not self.customers % 1_000:
+                        progress(self.customers)
+                else:
+                    owner, content = subject.customer, b"s" + encode(subject)
+                part = zlib.crc32(owner.encode()) % PARTS
+                entries = waiting[part]
+                entries.append(len(content).to_bytes(_LENGTH, "big") + content)
+                if len(entries) >= _FLUSH:
+                    files[part].write(b"".join(entries))
+                    entries.clear()
+            for file, entries in zip(files, waiting, strict=True):
+                file.write(b"".join(entries))
 
     def records(self) -> Iterator[SubjectRecord]:
         """Read everything back, one customer after the other; their subscriptions sorted by id."""
-        customer = msgspec.msgpack.Decoder(Customer).decode
-        subscription = msgspec.msgpack.Decoder(Subscription).decode
-        for file in self._files:
-            file.seek(0)
-            content = memoryview(file.read())
-            customers: dict[str, Customer] = {}
-            held: dict[str, list[Subscription]] = {}
-            at = 0
-            while at < len(content):
-                end = at + _LENGTH + int.from_bytes(content[at : at + _LENGTH], "big")
-                kind, body = content[at + _LENGTH], content[at + _LENGTH + 1 : end]
-                at = end
-                if kind == ord("c"):
-                    found = customer(body)
-                    customers[found.id] = found
-                else:
-                    one = subscription(body)
-                    held.setdefault(one.customer, []).append(one)
-            for id_, found in customers.items():
-                its = held.pop(id_, ())
-                yield SubjectRecord(found, tuple(sorted(its, key=_id) if len(its) > 1 else its))
+        for part in range(PARTS):
+            yield from part_records(self.folder, part)
+
+
+def part_records(folder: Path, part: int) -> Iterator[SubjectRecord]:
+    """Read one part of a spool's folder back."""
+    customer = msgspec.msgpack.Decoder(Customer).decode
+    subscription = msgspec.msgpack.Decoder(Subscription).decode
+    content = memoryview(_part(folder, part).read_bytes())
+    customers: dict[str, Customer] = {}
+    held: dict[str, list[Subscription]] = {}
+    at = 0
+    while at < len(content):
+        end = at + _LENGTH + int.from_bytes(content[at : at + _LENGTH], "big")
+        kind, body = content[at + _LENGTH], content[at + _LENGTH + 1 : end]
+        at = end
+        if kind == _CUSTOMER:
+            found = customer(body)
+            customers[found.id] = found
+        else:
+            one = subscription(body)
+            held.setdefault(one.customer, []).append(one)
+    for id_, found in customers.items():
+        its = held.pop(id_, ())
+        yield SubjectRecord(found, tuple(sorted(its, key=_id) if len(its) > 1 else its))
+
+
+def _part(folder: Path, part: int) -> Path:
+    return folder / f"part-{part}"
 
 
 def _id(subscription: Subscription) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,19 @@ from tiergate.impact.figures import Figures
 from tiergate.model import Subject, SubjectType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FEATURES = ("movies", "storage")
 
 
-def read(path: Path, text: str) -> Figures:
+@contextmanager
+def read(path: Path, text: str) -> Iterator[Figures]:
     """The figures of a file with this text."""
     path.write_text(text, encoding="utf-8")
-    figures = Figures()
-    figures.read(path, FEATURES)
-    return figures
+    with Figures() as figures:
+        figures.read(path, FEATURES)
+        yield figures
 
 
 def test_lines_of_json_say_what_subjects_have_used(tmp_path: Path) -> None:
@@ -32,18 +35,18 @@ def test_lines_of_json_say_what_subjects_have_used(tmp_path: Path) -> None:
 
 {"subject": {"type": "subscription", "id": "s1"}, "feature": "storage", "used": 0.1}
 """
-    figures = read(tmp_path / "u.ndjson", text)
-    assert figures.used(Subject("acme"), "movies") == 12
-    assert figures.used(Subject("s1", SubjectType.SUBSCRIPTION), "storage") == Decimal("0.1")
-    assert figures.used(Subject("s1"), "storage") is None
+    with read(tmp_path / "u.ndjson", text) as figures:
+        assert figures.used(Subject("acme"), "movies") == 12
+        assert figures.used(Subject("s1", SubjectType.SUBSCRIPTION), "storage") == Decimal("0.1")
+        assert figures.used(Subject("s1"), "storage") is None
 
 
 def test_a_table_with_a_header_says_the_same(tmp_path: Path) -> None:
     """Its columns in any order, a column `type` where it is about subscriptions."""
     text = "used,subject,type,feature\n12,acme,,movies\n0.5,s1,subscription,storage\n"
-    figures = read(tmp_path / "u.csv", text)
-    assert figures.used(Subject("acme"), "movies") == 12
-    assert figures.used(Subject("s1", SubjectType.SUBSCRIPTION), "storage") == Decimal("0.5")
+    with read(tmp_path / "u.csv", text) as figures:
+        assert figures.used(Subject("acme"), "movies") == 12
+        assert figures.used(Subject("s1", SubjectType.SUBSCRIPTION), "storage") == Decimal("0.5")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_a_table_with_a_header_says_the_same(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_told_at_its_line(tmp_path: Path, name: str, text: str, line: int, said: str) -> None:
     """With the file."""
-    with pytest.raises(SubjectsError) as caught:
-        read(tmp_path / name, text)
+    with pytest.raises(SubjectsError) as caught, read(tmp_path / name, text):
+        pass
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, said in problem.message) == (str(tmp_path / name), line, True), problem
