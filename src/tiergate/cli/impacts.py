@@ -43,13 +43,12 @@ def tell_impact(impact: dict[str, Any]) -> None:
     if not impact["examined"]:
         say("no customer has anything that it touches")
         return
-    parts = [f"{impact['examined']:,} customers asked about", f"{customers['touched']:,} touched"]
-    parts.append(f"{customers['take']:,} lose something or get less")
-    if customers["above"]:
-        parts.append(
-            f"{customers['above']:,} {'has' if customers['above'] == 1 else 'have'} used more than they may then"
-        )
-    say(": ".join([parts[0], ", ".join(parts[1:])]))
+    examined, take, above = impact["examined"], customers["take"], customers["above"]
+    parts = [f"{customers['touched']:,} touched"]
+    parts.append(f"{take:,} {'loses something or gets' if take == 1 else 'lose something or get'} less")
+    if above:
+        parts.append(f"{above:,} {'has' if above == 1 else 'have'} used more than they may then")
+    say(f"{examined:,} {'customer' if examined == 1 else 'customers'} asked about: {', '.join(parts)}")
 
 
 def _tell(impact: dict[str, Any], write: Callable[[str | Text, str | None], None]) -> None:

@@ -72,7 +72,7 @@ def test_files_are_previewed(cli: Cli, files: Path) -> None:
     assert ran.out.splitlines() == [
         "- movies: 1 customer gets less",
         "    acme: 50 → 40, 45 used: more than that",
-        "2 customers asked about: 1 touched, 1 lose something or get less, 1 has used more than they may then",
+        "2 customers asked about: 1 touched, 1 loses something or gets less, 1 has used more than they may then",
     ]
     (line,) = (files / "list").read_text().splitlines()
     said = json.loads(line)
