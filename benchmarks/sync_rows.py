@@ -56,7 +56,7 @@ def _publish(plane: ControlPlane, cars: Sequence[Sidecar], turn: int) -> list[fl
     draft = {"entitlements": {"f1": 100 + turn + int(time.time()) % 1_000_000}}
     plane.client.patch("/v1/items/p1/draft", json=draft).raise_for_status()
     begun = time.time_ns() // 1_000_000
-    answer = plane.client.post("/v1/publish", json={})
+    answer = plane.client.post("/v1/publish", json={"accept_loss": True})
     answer.raise_for_status()
     sequence = int(answer.json()["publication"])
     return [max(0, _in_force(car, sequence) - begun) for car in cars]
