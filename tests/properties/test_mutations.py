@@ -150,7 +150,7 @@ def coverage_of(loaded: Loaded) -> Coverage:
     """Run the tests, all of which must pass, and measure."""
     recorder = Recorder(loaded.worlds.values())
     assert Runner().run(loaded, observers=[recorder]).has_passed
-    return recorder.coverage()
+    return recorder.coverage(shipped=True)
 
 
 def marks(coverage: Coverage) -> dict[Claim, set[Mark]]:

@@ -30,7 +30,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for. `fail_under`: percent of coverage."""
+    """What was asked for. `fail_under`: percent of coverage. `shipped`: Tiergate's own policies count in it."""
 
     paths: tuple[Path, ...]
     selection: Selection
@@ -41,6 +41,7 @@ class Wanted:
     coverage_html: Path | None = None
     coverage_json: Path | None = None
     fail_under: Decimal | None = None
+    shipped: bool = False
     export_cedar: Path | None = None
 
     @property
@@ -77,7 +78,7 @@ def run(wanted: Wanted, runner: Runner) -> ExitCode:
     with working("running the tests"):
         recorder = Recorder(loaded.worlds.values()) if wanted.measures else None
         report = runner.run(loaded, wanted.selection, [] if recorder is None else [recorder])
-        coverage = None if recorder is None else recorder.coverage()
+        coverage = None if recorder is None else recorder.coverage(shipped=wanted.shipped)
     if not any(True for _ in report.cases()):
         raise _selects_nothing(wanted.selection)
     is_short = coverage is not None and wanted.fail_under is not None and not coverage.reaches(wanted.fail_under)
@@ -86,9 +87,7 @@ def run(wanted: Wanted, runner: Runner) -> ExitCode:
     if coverage is not None:
         _write_coverage(coverage, wanted)
         if is_short:
-            warn(
-                f"coverage of {coverage.percent} % is less than the {wanted.fail_under} % of `--fail-under`", "bold red"
-            )
+            warn(_shortage(coverage, wanted), "bold red")
     if wanted.export_cedar is not None:
         _export(loaded, wanted.export_cedar, wanted.selection)
     return code
@@ -131,6 +130,13 @@ def _tell(report: Report, coverage: Coverage | None, wanted: Wanted, code: ExitC
             say(json_text(document | measured | {"exit_code": code.value}))
         case Output.JUNIT:
             say(junit_xml(report).rstrip())
+
+
+def _shortage(coverage: Coverage, wanted: Wanted) -> str:
+    if coverage.total:
+        return f"coverage of {coverage.percent} % is less than the {wanted.fail_under} % of `--fail-under`"
+    rest = "; what is shipped counts with `--shipped`" if coverage.uncounted else ""
+    return f"there is nothing to cover, which is less than the {wanted.fail_under} % of `--fail-under`{rest}"
 
 
 def _write_coverage(coverage: Coverage, wanted: Wanted) -> None:

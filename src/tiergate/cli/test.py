@@ -80,6 +80,12 @@ def run_tests(
         float | None,
         typer.Option(metavar="PERCENT", min=0, max=100, help="End with 1 if less than this is covered, as 87.5."),
     ] = None,
+    shipped: Annotated[
+        bool,
+        typer.Option(
+            "--shipped", help="Count Tiergate's own guards, overrides, reasons and roles in the coverage as well."
+        ),
+    ] = False,
     export_cedar: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write the tests in the form of `cedar run-tests` as well, with policies."),
@@ -108,8 +114,11 @@ def run_tests(
         coverage_html=coverage_html,
         coverage_json=coverage_json,
         fail_under=None if fail_under is None else Decimal(str(fail_under)),
+        shipped=shipped,
         export_cedar=export_cedar,
     )
+    if shipped and not wanted.measures:
+        raise SettingsError("shipped", "says what counts in the coverage: ask for that, too, by `--coverage`")
     if watch:
         run_at_changes(wanted, Runner())
     try:

@@ -163,6 +163,36 @@ def test_too_little_coverage_fails(cli: Cli, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_what_is_shipped_counts_where_that_is_asked_for(cli: Cli) -> None:
+    """Nobody has to test Tiergate's own guards to reach a threshold; with `--shipped` they count."""
+    own = cli("test", "--json", "--coverage")
+    percent = json.loads(own.out)["coverage"]["percent"]
+    assert cli("test", "--fail-under", str(percent)).code == ExitCode.OK
+    ran = cli("test", "--shipped", "--fail-under", str(percent))
+    assert ran.code == ExitCode.NO
+    assert "  shipped: guard/" in ran.out
+
+
+@pytest.mark.usefixtures("project")
+def test_counting_what_is_shipped_is_about_coverage(cli: Cli) -> None:
+    """Where none is measured, nobody is left to believe that it was."""
+    ran = cli("test", "--shipped")
+    assert ran.code == ExitCode.USAGE
+    assert "--coverage" in ran.err
+
+
+def test_a_threshold_with_nothing_to_cover_says_so(cli: Cli, project: Path) -> None:
+    """Tests of what is shipped alone have nothing of the author's to cover."""
+    head = "apiVersion: tiergate/v1\nroles: shipped\ncallers: {a: {roles: [admin]}}\nresources: {c: {type: Catalog}}\n"
+    row = "tests: [{name: t, callers: [a], actions: [view], resources: [c], expected: [{allowed: true}]}]\n"
+    (project / "only_test.yaml").write_text(head + row)
+    ran = cli("test", "only_test.yaml", "--fail-under", "1")
+    assert ran.code == ExitCode.NO
+    assert "there is nothing to cover" in ran.err
+    assert "`--shipped`" in ran.err
+
+
+@pytest.mark.usefixtures("project")
 def test_coverage_is_in_the_json_document(cli: Cli) -> None:
     """A program finds the coverage beside the results."""
     ran = cli("test", "--json", "--coverage")

@@ -47,7 +47,7 @@ class Subject(NamedTuple):
 
     `file`: where it stands, empty for what is shipped; `place`: exactly, where that is known. `says`: an entitlement's
     value as a person reads it, a rule's description. `item`: the version that gives an entitlement. `feature`: of an
-    entitlement or a level.
+    entitlement or a level. `is_shipped`: it is Tiergate's own, and none of the author's.
     """
 
     file: str = ""
@@ -55,6 +55,7 @@ class Subject(NamedTuple):
     says: str = ""
     item: str = ""
     feature: Feature | None = None
+    is_shipped: bool = False
 
 
 class CatalogGround:
@@ -114,7 +115,7 @@ class CatalogGround:
 
     def _policy_subject(self, static: StaticPolicy) -> Subject:
         if not static.rule:
-            return Subject()
+            return Subject(is_shipped=True)
         file = static.id.split("/")[1]
         path = f"{self._rules_folder}/{file}.cedar" if self._rules_folder else f"{file}.cedar"
         line = _line(self._bundle.text(rule_policies_path(file)), static.policy)
@@ -168,10 +169,10 @@ class RolesGround:
         for name, policy in self._rows.items():
             place = (world.file, _line(self._text, policy), 1) if world.file else None
             for unit in policy_units(key, Kind.ROLE, policy, name):
-                self.units[unit] = Subject(world.file, place)
+                self.units[unit] = Subject(world.file, place, is_shipped=not world.file)
         for name, policy in self._scopes.items():
             for unit in policy_units("", Kind.SCOPE, policy, name):
-                self.units[unit] = Subject()
+                self.units[unit] = Subject(is_shipped=True)
 
     def otherwise(self, unit: Unit) -> RolePolicies:
         """The table as it would be otherwise."""

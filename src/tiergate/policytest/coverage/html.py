@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from tiergate.policytest.coverage.measure import Mark
-from tiergate.policytest.coverage.reports import KINDS, advice, aspect_name, case_name, place_name
+from tiergate.policytest.coverage.reports import KINDS, UNCOUNTED, advice, aspect_name, case_name, place_name
 from tiergate.policytest.coverage.units import Kind
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def coverage_html(coverage: Coverage) -> str:
 def _summary(coverage: Coverage) -> Iterator[str]:
     yield "<table>\n<thead><tr><th>What<th>Covered<th>Of<th>Percent<th></tr></thead>\n<tbody>\n"
     rows = [*((KINDS[kind], part) for kind, part in coverage.by_kind.items()), ("all", coverage)]
+    if coverage.uncounted:
+        rows.append((UNCOUNTED, coverage.shipped))
     for name, part in rows:
         yield (
             f'<tr><td>{escape(name)}<td class="number">{part.covered:,}<td class="number">{part.total:,}'

@@ -40,9 +40,13 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Every unit there is, in order: by kind, then by file and as the file has them."""
+    """Every unit there is, in order: by kind, then by file and as the file has them.
+
+    `uncounted`: units of what is shipped where that is not to count. They are in none of the numbers but `shipped`.
+    """
 
     measured: tuple[Measured, ...]
+    uncounted: tuple[Measured, ...] = ()
 
     @property
     def total(self) -> int:
@@ -71,15 +75,27 @@ class Coverage:
         return {kind: Coverage(tuple(it for it in self.measured if it.unit.kind is kind)) for kind in kinds}
 
     @property
+    def shipped(self) -> Coverage:
+        """The same of what is shipped with Tiergate, whether or not it counts."""
+        return Coverage(tuple(it for it in self.measured + self.uncounted if it.subject.is_shipped))
+
+    @property
     def missing(self) -> Sequence[Measured]:
         """What is not covered."""
         return [it for it in self.measured if it.mark is not Mark.COVERED]
 
 
 def measure(
-    grounds: Iterable[CatalogGround | RolesGround], covered: Mapping[Unit, Case], reached: Mapping[Unit, Case]
+    grounds: Iterable[CatalogGround | RolesGround],
+    covered: Mapping[Unit, Case],
+    reached: Mapping[Unit, Case],
+    *,
+    shipped: bool,
 ) -> Coverage:
-    """Put together what there is to cover and what was covered. A level is covered by whatever gives it."""
+    """Put together what there is to cover and what was covered. A level is covered by whatever gives it.
+
+    `shipped`: count what comes with Tiergate, too.
+    """
     found: dict[Unit, Measured] = {}
     for ground in grounds:
         for unit, subject in ground.units.items():
@@ -87,8 +103,14 @@ def measure(
             by = next((covered[it] for it in givers if it in covered), None)
             near = next((reached[it] for it in givers if it in reached), None)
             mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
-            found.setdefault(unit, Measured(unit, subject, mark, by or near))
-    return Coverage(tuple(sorted(found.values(), key=_order)))
+            # A table of roles in a file may be word for word the shipped one: then it is the author's.
+            if unit not in found or found[unit].subject.is_shipped:
+                found[unit] = Measured(unit, subject, mark, by or near)
+    measured = sorted(found.values(), key=_order)
+    if shipped:
+        return Coverage(tuple(measured))
+    counted = tuple(it for it in measured if not it.subject.is_shipped)
+    return Coverage(counted, tuple(it for it in measured if it.subject.is_shipped))
 
 
 def _order(measured: Measured) -> tuple[int, str, tuple[int, ...]]:

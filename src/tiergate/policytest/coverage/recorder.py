@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, worlds: Iterable[World]) -> None:
         """Find what there is to cover: in all the worlds of the suites, whether or not their tests are run."""
         self._catalogs: dict[Compiled, CatalogGround] = {}
-        self._tables: dict[str, RolesGround] = {}
+        self._tables: dict[tuple[str, str], RolesGround] = {}
         self._covered: dict[Unit, Case] = {}
         self._reached: dict[Unit, Case] = {}
         for world in worlds:
@@ -53,9 +53,10 @@ class Recorder:
                 case _:
                     pass
 
-    def coverage(self) -> Coverage:
-        """What was covered until now."""
-        return measure([*self._catalogs.values(), *self._tables.values()], self._covered, self._reached)
+    def coverage(self, *, shipped: bool = False) -> Coverage:
+        """What was covered until now; with `shipped`, what comes with Tiergate counts, too."""
+        grounds: list[CatalogGround | RolesGround] = [*self._catalogs.values(), *self._tables.values()]
+        return measure(grounds, self._covered, self._reached, shipped=shipped)
 
     def entitlement(self, world: World, case: Case, evaluation: Evaluation) -> None:
         """Try what the decision of a check rested on."""
@@ -106,9 +107,10 @@ class Recorder:
         return self._catalogs[world.compiled]
 
     def _table(self, world: RolesWorld) -> RolesGround:
-        if world.roles.text not in self._tables:
-            self._tables[world.roles.text] = RolesGround(world)
-        return self._tables[world.roles.text]
+        key = (world.file, world.roles.text)
+        if key not in self._tables:
+            self._tables[key] = RolesGround(world)
+        return self._tables[key]
 
 
 def _in_question(ground: CatalogGround, case: Case, evaluation: Evaluation) -> Iterator[Unit]:

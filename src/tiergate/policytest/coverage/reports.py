@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tiergate.policytest.coverage.units import Unit
     from tiergate.policytest.suites import Place
 
-__all__ = ["KINDS", "advice", "aspect_name", "case_name", "coverage_json", "coverage_text", "place_name"]
+__all__ = ["KINDS", "UNCOUNTED", "advice", "aspect_name", "case_name", "coverage_json", "coverage_text", "place_name"]
 
 KINDS: Final[dict[Kind, str]] = {
     Kind.ENTITLEMENT: "entitlements",
@@ -29,25 +29,30 @@ KINDS: Final[dict[Kind, str]] = {
     Kind.SCOPE: "scopes of keys",
 }
 """The kinds of units, as headings."""
+UNCOUNTED: Final = "shipped, not counted"
+"""The heading of what comes with Tiergate, where it does not count."""
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """Tell how much is covered, kind by kind, and what is not, a line each, with its place."""
+    """Tell how much is covered, kind by kind, and what is not, a line each, with its place.
+
+    Of what is shipped and does not count it is only told how much.
+    """
     return "\n".join(_lines(coverage)) + "\n"
 
 
 def coverage_json(coverage: Coverage) -> dict[str, object]:
-    """The same as data, with every unit."""
+    """The same as data, with every unit that counts."""
     return {
-        "percent": float(coverage.percent),
-        "covered": coverage.covered,
-        "total": coverage.total,
-        "kinds": {
-            kind.value: {"percent": float(part.percent), "covered": part.covered, "total": part.total}
-            for kind, part in coverage.by_kind.items()
-        },
+        **_numbers(coverage),
+        "kinds": {kind.value: _numbers(part) for kind, part in coverage.by_kind.items()},
+        "shipped": {"counted": not coverage.uncounted, **_numbers(coverage.shipped)},
         "units": [_unit_json(it) for it in coverage.measured],
     }
+
+
+def _numbers(coverage: Coverage) -> dict[str, object]:
+    return {"percent": float(coverage.percent), "covered": coverage.covered, "total": coverage.total}
 
 
 def advice(unit: Unit, subject: Subject) -> str:
@@ -117,6 +122,9 @@ def _lines(coverage: Coverage) -> Iterator[str]:
     width = max((len(KINDS[kind]) for kind in kinds), default=0)
     for kind, part in kinds.items():
         yield f"  {KINDS[kind]:{width}}  {part.percent:>6} %  ({part.covered:,} of {part.total:,})"
+    if coverage.uncounted:
+        shipped = coverage.shipped
+        yield f"{UNCOUNTED}: {shipped.percent} % ({shipped.covered:,} of {shipped.total:,})"
     if coverage.missing:
         yield "not covered:"
     for it in coverage.missing:

@@ -46,7 +46,9 @@ customers:
 """
 
 
-def coverage(folder: Path, tests: str, head: str = HEAD, files: dict[str, str] | None = None) -> Coverage:
+def coverage(
+    folder: Path, tests: str, head: str = HEAD, files: dict[str, str] | None = None, *, shipped: bool = True
+) -> Coverage:
     """Write the files, run all tests, and measure. `tests`: as in a file, each indented by two."""
     for name, text in ({"catalog.yaml": CATALOG, "small_test.yaml": f"{head}tests:\n{tests}"} | (files or {})).items():
         path = folder / name
@@ -56,7 +58,7 @@ def coverage(folder: Path, tests: str, head: str = HEAD, files: dict[str, str] |
     loaded = runner.read_suites([folder])
     recorder = Recorder(loaded.worlds.values())
     runner.run(loaded, observers=[recorder])
-    return recorder.coverage()
+    return recorder.coverage(shipped=shipped)
 
 
 def marks(measured: Coverage) -> dict[str, Mark]:

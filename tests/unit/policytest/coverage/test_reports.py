@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from tests.unit.policytest.coverage.measured import CATALOG, HEAD, coverage
-from tiergate.policytest.coverage import Coverage, coverage_html, coverage_json, coverage_text
+from tiergate.cedar import builtin_text
+from tiergate.policytest.coverage import Coverage, Kind, coverage_html, coverage_json, coverage_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,48 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         """Note it."""
         self.text += data
+
+
+def test_what_is_shipped_is_told_in_one_line(tmp_path: Path) -> None:
+    """Where it does not count, it is in no number but its own, and in no list: the author cannot change it."""
+    all_of_it, own = (coverage(tmp_path, LAST_SEAT, shipped=shipped) for shipped in (True, False))
+    shipped = all_of_it.shipped
+    assert 0 < shipped.covered < shipped.total
+    assert own.total == all_of_it.total - shipped.total
+    assert own.covered == all_of_it.covered - shipped.covered
+    line = f"shipped, not counted: {shipped.percent} % ({shipped.covered} of {shipped.total})"
+    assert line in coverage_text(own).splitlines()
+    assert line not in coverage_text(all_of_it)
+    assert not any(about in coverage_text(own) for about in ("guard", "override", "reason"))
+    page = _Reader()
+    page.feed(coverage_html(own))
+    assert "shipped, not counted" in page.text
+    assert "guard/" not in page.text
+
+
+def test_the_data_say_whether_what_is_shipped_counts(tmp_path: Path) -> None:
+    """It has numbers of its own either way; its units are listed only where they count."""
+    all_of_it, own = (coverage_json(coverage(tmp_path, LAST_SEAT, shipped=shipped)) for shipped in (True, False))
+    assert isinstance(own["shipped"], dict)
+    assert all_of_it["shipped"] == {**own["shipped"], "counted": True}
+    assert own["shipped"]["counted"] is False
+    assert isinstance(own["units"], list)
+    assert {it["kind"] for it in own["units"]} == {"entitlement", "level"}
+
+
+def test_a_table_of_roles_counts_where_it_stands_in_a_file(tmp_path: Path) -> None:
+    """The shipped one does not; a copy of it does, though another suite names the shipped one."""
+    tests = "  - {name: t, callers: [a], actions: [view], resources: [c], expected: [{allowed: true}]}\n"
+    head = "roles: shipped\ncallers: {a: {roles: [admin]}}\nresources: {c: {type: Catalog}}\n"
+    head = f"apiVersion: tiergate/v1\n{head}"
+    alone = coverage(tmp_path / "alone", tests, head, shipped=False)
+    assert (alone.total, alone.by_kind) == (0, {})
+    copied = head.replace("shipped", "roles.cedar")
+    files = {"roles.cedar": builtin_text("roles"), "other_test.yaml": f"{copied}tests:\n{tests}"}
+    both = coverage(tmp_path / "both", tests, head, files, shipped=False)
+    assert set(both.by_kind) == {Kind.ROLE}
+    assert {it.subject.file for it in both.measured} == {str(tmp_path / "both" / "roles.cedar")}
+    assert both.covered == 1
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
