@@ -124,9 +124,11 @@ def refused(*arguments: str | Path) -> str:
 
 
 def test_up_can_leave_the_sample_out(tmp_path: Path) -> None:
-    """Without the sample the store is empty, and the sidecar that follows it has nothing to decide by yet."""
+    """Without the sample the store is empty, the sidecar has nothing to decide by yet, and Ada is not there."""
     with up(tmp_path / "data", "--no-sample") as running:
         key = (tmp_path / "data" / "admin.key").read_text(encoding="utf-8").strip()
         headers = {"authorization": f"Bearer {key}"}
-        answer = httpx.get(f"{running.url('/v1/publish')}/v1/features", headers=headers)
+        answer = httpx.get(f"{running.url('/openapi.json')}/v1/features", headers=headers)
         assert answer.json()["items"] == []
+        assert "tiergate apply -f catalog.yaml" in running.said
+        assert "ada" not in running.said

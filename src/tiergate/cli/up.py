@@ -68,7 +68,7 @@ def up(
             if is_new:
                 say("The admin's key, shown this once and kept in a file for you alone:", "bold")
                 say(f"{household.admin_key.read_text().strip()}\n{household.admin_key}\n")
-            _invite(household, ports)
+            _invite(household, ports, sample=sample)
             sys.stdout.flush()
             for process in (control, sidecar):
                 process.let_log()
@@ -84,17 +84,22 @@ def _wait(*processes: SidecarProcess) -> None:
     raise OperatorError("one of the two processes has ended; its log says why")
 
 
-def _invite(household: Household, ports: Ports) -> None:
+def _invite(household: Household, ports: Ports, *, sample: bool) -> None:
     from tiergate.cli.story import CHANGE, STORY, curl
     from tiergate.cli.terminal import say
 
     control, sidecar = (f"http://127.0.0.1:{port}" for port in (ports.control, ports.sidecar))
-    say("Ready. In another terminal, ask the sidecar whether Ada may watch one more movie:", "bold")
-    say(curl(sidecar, STORY[2].check))
-    say("\nGive Gold fewer movies, publish, and ask again:", "bold")
-    say(f"KEY=$(cat {household.admin_key.absolute()})")
-    for step in CHANGE:
-        say(step.curl(control))
+    key = household.admin_key.absolute()
+    if sample:
+        say("Ready. In another terminal, ask the sidecar whether Ada may watch one more movie:", "bold")
+        say(curl(sidecar, STORY[2].check))
+        say("\nGive Gold fewer movies, publish, and ask again:", "bold")
+        say(f"KEY=$(cat {key})")
+        for step in CHANGE:
+            say(step.curl(control))
+    else:
+        say("Ready. In another terminal, publish a catalog of yours:", "bold")
+        say(f"tiergate apply -f catalog.yaml --control-plane {control} --key-file {key}")
     say("\nThe API:", "bold")
     say(f"curl -s {control}/openapi.json")
     say("\nCtrl-C ends both; `tiergate up` goes on with the same data.\n", "bold")
