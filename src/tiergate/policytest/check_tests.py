@@ -208,10 +208,15 @@ class CheckTests:
             for request in crossed:
                 message = f"`{shorten(request.name)}` names no `feature`, and the test has no `features`"
                 self._report.add(request.place, "missing-key", message)
-        return [(feature, request) for feature, request in asked if self._is_askable(feature, request)]
+        for feature, request in asked:
+            self._check_request(feature, request)
+        return asked
 
-    def _is_askable(self, feature: str, request: _Request) -> bool:
-        """Say whether a feature's type knows what a request says; report it where it does not."""
+    def _check_request(self, feature: str, request: _Request) -> None:
+        """Report what a request says and a feature's type does not know.
+
+        Rows may speak of it all the same, so that they are not told that there is no such case.
+        """
         try:
             read_question(request.check(_ANYBODY, feature), self._features)
         except CheckError as error:
@@ -220,8 +225,6 @@ class CheckTests:
             detail = error.detail if feature in error.detail else f"`{error.field}` of `{feature}` {error.detail}"
             message = f"`{shorten(request.name)}` cannot be asked: {detail}"
             self._report.add(place, "unfit-request", message)
-            return False
-        return True
 
     def _check_instants(self, test: Fields, asked: list[_Request]) -> None:
         if all(request.fields is not None and "now" in request.fields for request in asked):

@@ -138,7 +138,7 @@ def _merge(rows: Sequence[_Row], cell: Cell, report: TextReport) -> Expectation:
             if key not in stated:
                 stated[key] = value
                 said_by[key] = row
-            elif stated[key] != value or type(stated[key]) is not type(value):
+            elif stated[key] != value or isinstance(stated[key], bool) is not isinstance(value, bool):
                 message = f"the row in line {said_by[key].line} says another `{key}` of `{_shown(cell)}`"
                 report.add(row.at(key), "contradiction", message)
                 break  # what follows from it, such as another reason, is no second problem

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import BROKEN, Mapping
-from tiergate.catalog.fields import line_of, listing_of
+from tiergate.catalog.document import BROKEN, Mapping, shorten
+from tiergate.catalog.fields import line_of, listing_of, suggestion
 from tiergate.catalog.files import check_api_version, explain_os_error, parse_document, read_text
 from tiergate.cedar import builtin_text
 from tiergate.policytest.cedar_suites import CEDAR_KEYS, CedarFiles, read_cedar_tests, read_cedar_world
@@ -24,7 +24,7 @@ from tiergate.policytest.suites import Suite, SuiteKind
 from tiergate.policytest.worlds import CatalogWorld, RolesWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import ProblemLog, TextReport
     from tiergate.policytest.suites import Test
@@ -141,7 +141,10 @@ class SuiteReader:
                 return self._cedar(head)
 
     def _entitlements(self, head: _Head) -> tuple[Test, ...]:
-        """Without a catalog nothing that names its parts can be read: its problems come first, alone."""
+        """Without a catalog nothing that names its parts can be read: its problems come first, alone.
+
+        So do those of files that are not there.
+        """
         world = self._catalog_world(head)
         if world is None:
             return ()
@@ -150,9 +153,10 @@ class SuiteReader:
 
     def _catalog_world(self, head: _Head) -> CatalogWorld | None:
         suite, report = head.fields, head.report
-        rules = self._path(head, suite, "rules") if "rules" in suite else None
-        inline = sorted(INLINE_KEYS & suite.entries.keys())
         before = report.count
+        rules = self._path(head, suite, "rules", is_folder=True) if "rules" in suite else None
+        files = self._paths(head, suite, "subjects") if "subjects" in suite else []
+        inline = sorted(INLINE_KEYS & suite.entries.keys())
         if "catalog" in suite:
             for key in inline:
                 report.add(
@@ -167,9 +171,8 @@ class SuiteReader:
             message = "says nothing to test: write `catalog`, or `features` and `items`, or `roles`, or `cedar`"
             report.add(suite.place, "missing-key", message)
             return None
-        if compiled is None:
+        if compiled is None or report.count > before:
             return None
-        files = self._paths(head, suite, "subjects") if "subjects" in suite else []
         index = compiled.bundle.index
         subjects = read_subjects_of(suite, files, index, compiled.bounds, report, head.log)
         return CatalogWorld(str(head.path), compiled, subjects)
@@ -177,7 +180,7 @@ class SuiteReader:
     def _roles(self, head: _Head) -> tuple[Test, ...]:
         file, text = f"{SHIPPED} roles", builtin_text("roles")
         if head.fields.entries["roles"] != SHIPPED:
-            path = self._path(head, head.fields, "roles")
+            path = self._path(head, head.fields, "roles", words=(SHIPPED,))
             read = None if path is None else read_text(path, head.log)
             if read is None:
                 return ()
@@ -198,6 +201,8 @@ class SuiteReader:
             return ()
         schema = self._path(head, fields, "schema") if "schema" in fields else None
         files = CedarFiles(self._paths(head, fields, "tests"), self._paths(head, fields, "policies"), schema)
+        if head.log.count > before:
+            return ()
         world = read_cedar_world(str(head.path), files, head.log)
         tests = read_cedar_tests(files.tests, head.log)
         if world is None:
@@ -207,24 +212,40 @@ class SuiteReader:
             fields.problem("tests", "no-tests", "the files hold no test")
         return tests
 
-    def _path(self, head: _Head, fields: Fields, key: str) -> Path | None:
-        """The path that a key names."""
-        text = line_of(fields.entries[key], fields.at(key), head.report, _MOST_PATH)
-        return None if text is None else self._resolved(head, text)
+    def _path(
+        self, head: _Head, fields: Fields, key: str, *, is_folder: bool = False, words: Collection[str] = ()
+    ) -> Path | None:
+        """The path that a key names: of a folder, if so; `words` may stand in its place."""
+        text, place = line_of(fields.entries[key], fields.at(key), head.report, _MOST_PATH), fields.at(key)
+        path = None if text is None else self._resolved(head, text, place, words)
+        if path is not None and is_folder and not path.is_dir():
+            head.report.add(place, "unreadable-folder", f"`{shorten(text or '')}` is no folder")
+            return None
+        return path
 
     def _paths(self, head: _Head, fields: Fields, key: str) -> list[Path]:
         """The path or the paths that a key names."""
         node, place = fields.entries.get(key, BROKEN), fields.at(key)
         entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, head.report)
-        texts = [line_of(entry, at, head.report, _MOST_PATH) for entry, at in entries]
-        return [self._resolved(head, text) for text in texts if text is not None]
+        texts = [(line_of(entry, at, head.report, _MOST_PATH), at) for entry, at in entries]
+        paths = [self._resolved(head, text, at) for text, at in texts if text is not None]
+        return [path for path in paths if path is not None]
 
-    def _resolved(self, head: _Head, text: str) -> Path:
-        """A path relative to the file that names it, as short as it can be written."""
+    def _resolved(self, head: _Head, text: str, place: int, words: Collection[str] = ()) -> Path | None:
+        """A path relative to the file that names it, as short as it can be written; it must be there.
+
+        `words`: what might be meant where it is not.
+        """
         joined = head.path.parent / text
         short = Path(os.path.normpath(joined))
         path = short if os.path.realpath(short) == os.path.realpath(joined) else joined
         self.named.add(path)
+        try:
+            path.stat()
+        except OSError as error:
+            near = suggestion(text, words, head.report)
+            head.report.add(place, "unreadable-file", f"`{shorten(text)}` {explain_os_error(error)}{near}")
+            return None
         return path
 
 

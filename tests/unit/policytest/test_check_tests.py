@@ -236,6 +236,13 @@ def test_a_request_that_does_not_fit_names_itself_and_the_feature(tmp_path: Path
     assert "`used`" in problem.message
 
 
+def test_a_row_may_speak_of_a_request_that_does_not_fit(tmp_path: Path) -> None:
+    """The mistake is the request: it is not also said that the test has no such feature."""
+    rows = "[{feature: seats, allowed: true}, {feature: reports, allowed: true}]"
+    test = f"{{name: a, subjects: [ada], features: [seats, reports], requests: {{b: {{used: ^1}}}}, expected: {rows}}}"
+    expect_problems(tmp_path, suite(f"  - {test}\n"), "unfit-request")
+
+
 def test_a_near_miss_may_be_meant(tmp_path: Path) -> None:
     """A subject that is not there but nearly is one that is, is refused unless a row says that it is unknown."""
     row = "    expected: [{reason: unknown_subject}]\n"

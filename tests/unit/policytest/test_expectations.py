@@ -217,6 +217,12 @@ def test_a_reason_may_be_added_to_a_denial(tmp_path: Path) -> None:
     assert {case.expected.reason for case in found} == {None, Reason.LIMIT_REACHED}
 
 
+def test_a_number_is_the_same_with_zeros_behind_its_point(tmp_path: Path) -> None:
+    """Two rows that write it differently say the same."""
+    found = cases(tmp_path, rows("{feature: seats, allowed: true, value: 5}", "{feature: seats, value: 5.0}"))
+    assert {case.expected.value for case in found if case.stated} == {5}
+
+
 def test_policies_of_every_kind_are_known(tmp_path: Path) -> None:
     """Those of items, guards, permits for overrides, and reasons."""
     cases(

@@ -129,8 +129,29 @@ def test_a_broken_rule_is_named_in_its_file(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, suite(test, HEAD + "rules: rules\n"))
     assert (problem.file, problem.line) == (str(rule), 2)
     assert "`seats`" in problem.message
-    (missing,) = problems(tmp_path, suite(test, HEAD + "rules: none\n"))
-    assert (missing.file, missing.code) == (str(tmp_path / "none"), "unreadable-folder")
+
+
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        ("catalog: ^none.yaml", "unreadable-file"),
+        ("catalog: [written_test.yaml, ^none.yaml]", "unreadable-file"),
+        ("features: []\nitems: []\nrules: ^none", "unreadable-file"),
+        ("features: []\nitems: []\nrules: ^file", "unreadable-folder"),
+        ("features: []\nitems: []\nsubjects: [^none.yaml]", "unreadable-file"),
+        ("roles: ^shiped", "unreadable-file"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_where_a_suite_names_it(tmp_path: Path, head: str, code: str) -> None:
+    """Where many suites are read, its path alone would not say which of them is wrong; what rests on it is not told."""
+    write(tmp_path, "", "file")
+    expect_problems(tmp_path, f"apiVersion: tiergate/v1\n{head}\ntests: [{{name: t}}]\n", code)
+
+
+def test_a_table_of_roles_that_is_nearly_the_shipped_one_is_a_slip(tmp_path: Path) -> None:
+    """The message says what to write."""
+    (problem,) = problems(tmp_path, "apiVersion: tiergate/v1\nroles: shiped\ntests: [{name: t}]\n")
+    assert problem.message == "`shiped` cannot be read: no such file or directory, did you mean `shipped`?"
 
 
 def test_a_broken_inline_catalog_is_named_at_its_place(tmp_path: Path) -> None:
