@@ -96,7 +96,7 @@ rollouts come about by publishing, and are not edited with an item. An edit that
 | `ambiguous-item` | a subscription holds the item in several entries: change its list of items instead |
 | `not-live`, `not-definable` | no plan is made of a subscription that gives nothing now, or what no plan may give |
 | `published-meanwhile` | another catalog was published during an import: send the file again, what is there stays |
-| `customers-would-lose` | somebody would lose something by what is published, as `impact` says: `accept_loss` says it is meant |
+| `customers-would-lose` | somebody would lose something by it, as `impact` says: `accept_loss` says it is meant |
 
 The type of a feature never changes. A version is reachable while a rollout names it, drafted or in force, or a
 subscription is pinned to it. A draft that is edited in part begins with what the newest version gives.

@@ -22,13 +22,14 @@ from tiergate.errors import StoreError
 from tiergate.impact.effects import Impact, effect_data, impact_data
 from tiergate.impact.preview import Preview
 from tiergate.impact.takings import can_take
+from tiergate.naming import version_ref
 from tiergate.store.holders import changed_records, count_holders, holders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tiergate.bundle import Bundle
-    from tiergate.model import Instant
+    from tiergate.model import Catalog, Instant, Value
     from tiergate.store import ReadUnit, Store
 
 __all__ = ["Job", "Line", "Weighing", "taken", "words"]
@@ -64,19 +65,41 @@ class Job(msgspec.Struct, frozen=True):
     listing: bool = False
 
 
+class _Known:
+    """A bundle whose catalog is at hand: what its items give need not be read, and most of it is the same object."""
+
+    def __init__(self, made: Bundle, catalog: Catalog) -> None:
+        self.revision, self.index = made.revision, made.index
+        self.text, self.paths = made.text, made.paths
+        self._given = {
+            version_ref(item.kind, item.id, one.version): one.entitlements
+            for item in catalog.items.values()
+            for one in item.versions
+        }
+
+    def definition(self, ref: str) -> Mapping[str, Value]:
+        """The entitlements of a version."""
+        return self._given[ref]
+
+
 class Weighing:
     """A change of what is in force, ready to be weighed against the subjects of the store."""
 
-    def __init__(self, old: Bundle, new: Bundle, now: Instant, at: Instant | None = None) -> None:
-        """Take both sides; `now` in UTC milliseconds; with `at`, that instant alone counts, else all from `now` on.
+    def __init__(
+        self, old: tuple[Bundle, Catalog], new: tuple[Bundle, Catalog], now: Instant, at: Instant | None = None
+    ) -> None:
+        """Take both sides, with the catalogs that they were made of.
+
+        `now` in UTC milliseconds; with `at`, that instant alone counts, else all from `now` on.
 
         Raises:
             BundleError: a bundle cannot be read.
         """
-        self._old, self._new = old, new
+        self._old, self._new = old[0], new[0]
         self._now, self._at = now, at
-        self._preview = Preview(old, new, now=now, at=at)
-        self.can_take = can_take(old, new, self._preview.touched, now)
+        before, after = _Known(*old), _Known(*new)
+        self._preview = Preview(before, after, now=now, at=at)
+        self.can_take = can_take(before, after, self._preview.touched, now)
 
     def lines(self, store: Store, *, listing: bool = False) -> Iterator[Line]:
         """Weigh it: everything that is found, the tally last.

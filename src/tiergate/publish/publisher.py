@@ -253,7 +253,8 @@ class Publisher:
         if not standing.sequence:
             return None
         old = self._revisions.open(self.store, standing.revision)
-        return Weighing(old, Bundle.from_files(compilation.files), now, at)
+        new = Bundle.from_files(compilation.files)
+        return Weighing((old, standing.catalog), (new, compilation.catalog), now, at)
 
     @staticmethod
     def _problems(unit: ReadUnit, standing: Standing, plan: Plan) -> list[Problem]:
