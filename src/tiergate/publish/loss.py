@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -208,11 +208,14 @@ def _weigher(job: Job) -> Iterator[Iterator[bytes]]:
             if process.stdin is None or process.stdout is None:
                 raise StoreError("a process has no pipes")
             try:
-                process.stdin.write(msgspec.json.encode(job) + b"\n")
-                process.stdin.flush()  # and stays open: the process ends when this one is gone
+                with suppress(BrokenPipeError):  # it ended without listening: what it said last tells why
+                    process.stdin.write(msgspec.json.encode(job) + b"\n")
+                    process.stdin.flush()  # and stays open: the process ends when this one is gone
                 yield iter(process.stdout)
             finally:
                 process.kill()
+                with suppress(BrokenPipeError):  # what was left to be written
+                    process.stdin.close()
         if process.returncode not in {0, -9}:
             errors.seek(0)
             said = errors.read()[-_LAST_WORDS:].decode(errors="replace").strip()
