@@ -99,7 +99,7 @@ def test_every_year_has_its_successor() -> None:
 def test_customers_have_what_arithmetic_says(before: Path, after: Path) -> None:
     """Customers, and each of their subscriptions, hold by the engine what they are worked out to hold."""
     old, new = side(before), side(after)
-    for number, buyer in enumerate(buyers(old.said, new.said, 6)):
+    for number, buyer in enumerate(buyers(old.said, new.said, 4)):
         one = (old, new)[number % 2]
         items = {name: id_ for id_, name in (old.items | new.items).items()}
         features = {feature.name: feature for feature in (new.catalog.features | old.catalog.features).values()}
