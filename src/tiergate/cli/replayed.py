@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from tiergate.cli.pasts import Replayed
     from tiergate.impact.recorded import Recorded
 
-__all__ = ["say_replay", "tell_replay"]
+__all__ = ["is_same", "say_replay", "tell_replay"]
 
 _BY_WHAT = frozenset({"publication", "revision", "valid_until", "stale"})
 """The members of a decision that say by what it was made, and for how long it holds."""
+
+
+def is_same(recorded: Recorded, made: Replayed) -> bool:
+    """Say whether a decision came out as it was recorded, in whatever form its log was handed on."""
+    return not _differences(recorded.decision, made.decision)
 
 
 def tell_replay(recorded: Recorded | None, made: Replayed, now: Replayed | str | None) -> None:
@@ -28,6 +33,8 @@ def tell_replay(recorded: Recorded | None, made: Replayed, now: Replayed | str |
     if recorded is not None:
         if recorded.decision == made.decision:
             say(f"{recorded.id}: the same again, byte by byte", "green")
+        elif is_same(recorded, made):
+            say(f"{recorded.id}: the same again; what handed on the log has written its JSON in another form", "green")
         else:
             say(f"{recorded.id}: it does not come out as it was recorded", "bold red")
             say_table(_rows(_differences(recorded.decision, made.decision)))
@@ -77,7 +84,11 @@ def _reasons_to_differ(recorded: Recorded, made: Replayed) -> str:
 
 
 def _differences(before: bytes, after: bytes) -> list[tuple[str, str, str]]:
-    """What two decisions say differently: its name, and both as JSON; a dash where one says nothing."""
+    """What two decisions say differently: its name, and both as JSON; a dash where one says nothing.
+
+    Spaces, the order of members and zeros behind a point are no difference: whatever ships or queries logs rewrites
+    them.
+    """
     read = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
     def members(decision: bytes) -> dict[str, bytes]:
@@ -90,12 +101,29 @@ def _differences(before: bytes, after: bytes) -> list[tuple[str, str, str]]:
     return [
         (name, old.get(name, b"-").decode(), new.get(name, b"-").decode())
         for name in names
-        if old.get(name) != new.get(name)
+        if not _says_the_same(old.get(name), new.get(name))
     ]
 
 
+def _says_the_same(one: bytes | None, other: bytes | None) -> bool:
+    if one is None or other is None or one == other:
+        return one == other
+    return _is_equal(read_json(one), read_json(other))
+
+
+def _is_equal(one: object, other: object) -> bool:
+    """Whether two values of JSON are equal: 5 and 5.0 are, 1 and true are not."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(_is_equal(one[name], other[name]) for name in one)
+        case list(), list():
+            return len(one) == len(other) and all(map(_is_equal, one, other))
+        case _:
+            return one == other and isinstance(one, bool) is isinstance(other, bool)
+
+
 def _rows(differences: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
-    return [(name, f"{before} → {after}") for name, before, after in differences] or [("", "only in how it is written")]
+    return [(name, f"{before} → {after}") for name, before, after in differences]
 
 
 def say_replay(recorded: Recorded | None, made: Replayed, now: Replayed | str | None) -> None:
@@ -114,6 +142,7 @@ def say_replay(recorded: Recorded | None, made: Replayed, now: Replayed | str | 
     if recorded is not None:
         document["id"] = recorded.id
         document["exact"] = recorded.decision == made.decision
+        document["same"] = is_same(recorded, made)
         document["recorded"] = msgspec.Raw(recorded.decision)
         document["differences"] = differing(recorded.decision, made.decision)
     document["replayed"] = one(made)

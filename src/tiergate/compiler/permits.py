@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import split_policies
 from tiergate.compiler.literals import quoted
-from tiergate.model.wording import readable
 from tiergate.model.features import ACTIONS
+from tiergate.model.wording import readable
 from tiergate.naming import policy_id
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiergate.model.wording import readable
 from tiergate.model import UNLIMITED, Amount, Extra, Feature, FeatureType, Given, Level, Per, Value
+from tiergate.model.wording import readable
 
 SWITCH = Feature(id="analytics", type=FeatureType.SWITCH)
 MOVIES = Feature(id="movies", type=FeatureType.QUANTITY, unit="movies/month")
