@@ -123,7 +123,10 @@ class _Local:
 
         engine, check = self._opened.engine, asked.check
         if asked.revision is not None and asked.revision != engine.revision:
-            detail = f"has revision `{engine.revision}`, and the decision was made by `{asked.revision}`"
+            detail = (
+                f"has revision `{engine.revision}`, and the decision was made by `{asked.revision}`: catalog and rules "
+                "must be those of its day"
+            )
             raise SettingsError(self._setting, detail)
         basis = asked.basis or Basis()
         record = self._opened.subjects.find(check.subject) if basis.record is msgspec.UNSET else basis.record

@@ -89,7 +89,7 @@ def replay(
     from tiergate.cli.exits import ExitCode
     from tiergate.cli.options import instant
     from tiergate.cli.questions import question
-    from tiergate.cli.replayed import say_replay, tell_replay
+    from tiergate.cli.replayed import is_same, say_replay, tell_replay
 
     recorded: Recorded | None = None
     told = {"--subject": subject, "--feature": feature, "--at": at, "--amount": amount, "--used": used}

@@ -115,6 +115,29 @@ def test_what_does_not_come_out_the_same_is_told(cli: Cli, log: Path, tmp_path: 
     assert found["differences"]["entitlement.value"] == [70, 100]
 
 
+def test_a_log_that_was_handed_on_in_another_form_is_the_same(cli: Cli, log: Path) -> None:
+    """Tools that ship logs space, order and escape JSON in their own way, and may write 70 as 70.0."""
+    (id_,) = log_of(log, ADA)
+    line = json.loads(log.read_text())
+    line["decision"]["entitlement"]["used"] = 70.0
+    log.write_text(json.dumps(line, sort_keys=True) + "\n")
+    found = replayed(cli("replay", id_, "--log", log, *FILES, "--json"))
+    assert (found["exact"], found["same"], found["differences"]) == (False, True, {})
+    ran = cli("replay", id_, "--log", log, *FILES)
+    assert ran.code == ExitCode.OK
+    assert ran.out.startswith(f"{id_}: the same again; ")
+
+
+def test_true_is_no_number(cli: Cli, log: Path) -> None:
+    """However alike Python holds them."""
+    (id_,) = log_of(log, b'{"subject": "ada", "feature": "analytics"}')
+    text = log.read_text()
+    log.write_text(text.replace('"entitlement":{"value":true', '"entitlement":{"value":1'))
+    assert log.read_text() != text
+    found = replayed(cli("replay", id_, "--log", log, *FILES, "--json"), ExitCode.NO)
+    assert found["differences"] == {"entitlement.value": [1, True]}
+
+
 def test_another_catalog_is_refused(cli: Cli, log: Path, tmp_path: Path) -> None:
     """It is not the one that decided."""
     (id_,) = log_of(log, ADA)
