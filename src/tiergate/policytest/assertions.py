@@ -28,6 +28,7 @@ from tiergate.model import (
     Subject,
     parse_instant,
 )
+from tiergate.naming import nearest
 from tiergate.policytest.comparison import compare_decision
 from tiergate.policytest.reporters.failures import difference_lines
 from tiergate.policytest.suites import Expectation
@@ -140,14 +141,17 @@ def _expectation(stated: Stated) -> Expectation:
         raise ValueError("state `allowed` or `reason`")
     said: dict[str, Any] = {}
     if "reason" in stated:
-        said["reason"] = Reason(stated["reason"])
+        said["reason"] = _reason(stated["reason"])
     said["allowed"] = stated.get("allowed", said.get("reason") is Reason.GRANTED)
     if "reason" in said and said["allowed"] is not (said["reason"] is Reason.GRANTED):
         raise ValueError(f"`{said['reason']}` is not the reason of a decision whose `allowed` is {said['allowed']}")
     if "value" in stated:
         said |= {"has_value": True, "value": _exact(stated["value"])}
     if "remaining" in stated:
-        said["remaining"] = _exact(stated["remaining"])
+        remaining: object = stated["remaining"]
+        if isinstance(remaining, bool) or not isinstance(remaining, int | float | Decimal):
+            raise ValueError(f"`remaining` is a number, not `{remaining}`")
+        said["remaining"] = _exact(remaining)
     if "sources" in stated:
         said["sources"] = _names("sources", stated["sources"])
     if "policies" in stated:
@@ -156,6 +160,13 @@ def _expectation(stated: Stated) -> Expectation:
         until = stated["valid_until"]
         said["valid_until"] = FOREVER if until is None else _instant(until)
     return Expectation(**said)
+
+
+def _reason(name: str) -> Reason:
+    if name not in {reason.value for reason in Reason}:
+        near = nearest(str(name), Reason)
+        raise ValueError(f"no reason `{name}`{f', did you mean `{near}`?' if near else ''}")
+    return Reason(name)
 
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:

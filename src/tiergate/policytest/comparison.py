@@ -30,7 +30,8 @@ def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch,
         found.append(Mismatch("reason", expected.reason, actual.reason))
     if expected.has_value:
         value = entitlement_value(actual.entitlement)
-        if expected.value != value:
+        # `True` is equal to 1 in Python, but a switch that is on is no number
+        if expected.value != value or isinstance(expected.value, bool) is not isinstance(value, bool):
             found.append(Mismatch("value", _word(expected.value), _word(value)))
     if expected.remaining is not None:
         remaining = actual.entitlement.remaining

@@ -96,6 +96,13 @@ def test_what_is_not_so_is_shown_side_by_side(
     assert lines[3].startswith("why       ")
 
 
+def test_a_switch_that_is_on_is_not_the_number_one(decider: Engine | Asks) -> None:
+    """However alike Python holds them."""
+    assert_decision(decider, "acme", "analytics", allowed=True, value=True, **when(decider))
+    with pytest.raises(AssertionError, match="value 1"):
+        assert_decision(decider, "acme", "analytics", allowed=True, value=1, **when(decider))
+
+
 def test_a_decision_is_explained(decider: Engine | Asks) -> None:
     """The numbers behind the decision stand in the message, be it an engine's or a sidecar's."""
     with pytest.raises(AssertionError, match=r"Plan gold, version 3, gives 50 movies/month"):
@@ -124,7 +131,10 @@ MISTAKES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({}, ValueError, "state `allowed` or `reason`"),
     ({"value": 50}, ValueError, "state `allowed` or `reason`"),
     ({"allowed": True, "reason": "limit_reached"}, ValueError, "`limit_reached` is not the reason of a decision"),
-    ({"reason": "limit-reached"}, ValueError, "'limit-reached' is not a valid Reason"),
+    ({"reason": "limit-reached"}, ValueError, r"no reason `limit-reached`, did you mean `limit_reached`\?"),
+    ({"reason": None}, ValueError, "no reason `None`"),
+    ({"allowed": True, "remaining": None}, ValueError, "`remaining` is a number, not `None`"),
+    ({"allowed": True, "remaining": "38"}, ValueError, "`remaining` is a number, not `38`"),
     ({"allow": True}, TypeError, "an expectation has no `allow`: it may state `allowed`"),
     ({"request": {"usd": 3}, "allowed": True}, ValueError, "a check has no field `usd`: a request may say `amount`"),
     ({"allowed": True, "policies": "plan/gold@3/movies"}, ValueError, "`policies` is a list of names, not one text"),
