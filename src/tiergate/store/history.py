@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import func, select
 
 from tiergate.errors import ConflictError, NotFoundError, RequestError
-from tiergate.model import SubjectRecord
+from tiergate.model import SubjectRecord, format_instant
 from tiergate.store.feed import read_head
 from tiergate.store.subscriptions import customer_of
 from tiergate.store.tables import AuditRow, BlobRow, CustomerRow, FeedRow, PublicationRow
@@ -162,7 +162,8 @@ def publication_at(session: Session, at: Instant) -> PastPublication:
     Raises:
         NotFoundError: nothing was published yet.
     """
-    return _publication(session, _PUBLICATIONS.c.issued_at <= at, "at that instant")
+    when = ("publication in force at", format_instant(at))
+    return _publication(session, _PUBLICATIONS.c.issued_at <= at, *when)
 
 
 def publication_upto(session: Session, position: int) -> PastPublication:
@@ -171,10 +172,12 @@ def publication_upto(session: Session, position: int) -> PastPublication:
     Raises:
         NotFoundError: nothing was published yet.
     """
-    return _publication(session, _PUBLICATIONS.c.position <= position, f"at position {position}")
+    when = ("publication in force at position", str(position))
+    return _publication(session, _PUBLICATIONS.c.position <= position, *when)
 
 
-def _publication(session: Session, then: ColumnElement[bool], when: str) -> PastPublication:
+def _publication(session: Session, then: ColumnElement[bool], what: str, when: str) -> PastPublication:
+    """The last publication of those then in force; `what` and `when` say in the error what there was none of."""
     query = (
         select(_PUBLICATIONS.c.sequence, _PUBLICATIONS.c.revision)
         .where(then)
@@ -183,7 +186,7 @@ def _publication(session: Session, then: ColumnElement[bool], when: str) -> Past
     )
     row = session.connection().execute(query).one_or_none()
     if row is None:
-        raise NotFoundError("publication", when)
+        raise NotFoundError(what, when)
     return PastPublication(*row)
 
 

@@ -12,7 +12,7 @@ from tiergate.control.snapshots import Snapshots
 from tiergate.errors import ConflictError, NotFoundError, RequestError
 from tiergate.store import SYSTEM, Store
 from tiergate.store.erasure import erase_customer
-from tiergate.store.history import publication_upto, record_at, record_upto
+from tiergate.store.history import publication_at, publication_upto, record_at, record_upto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,9 @@ def test_a_publication_is_found_by_position(store: Store) -> None:
 
     found = [store.read(lambda unit, to=to: publication_upto(unit.session, to)) for to in (2, 3, 4)]  # type: ignore[misc]
     assert [(it.sequence, it.revision[7]) for it in found] == [(1, "a"), (1, "a"), (2, "b")]
-    with pytest.raises(NotFoundError, match="at position 1"):
+    with pytest.raises(NotFoundError, match=r"no publication in force at `2023-11-14T22:13:20\.000Z`"):
+        store.read(lambda unit: publication_at(unit.session, START))
+    with pytest.raises(NotFoundError, match="no publication in force at position `1`"):
         store.read(lambda unit: publication_upto(unit.session, 1))
 
 
