@@ -139,7 +139,7 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     names_of_features, names_of_items = names(old, new)
     items = {name: id_ for id_, name in names_of_items.items()}
     features = {feature.name: feature for feature in (new.catalog.features | old.catalog.features).values()}
-    drawn = buyers(old.said, new.said, 40)
+    drawn = buyers(old.said, new.said, 24)
     told: list[SubjectEffect] = []
     impact = preview(
         old.bundle,
