@@ -117,9 +117,11 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: lock
 lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: ARGS=--upgrade)
 	@$(LOCK) --group build --output-file requirements/build.txt
+	@$(LOCK) --group build --group image --constraints requirements/build.txt --output-file requirements/image.txt
 	@$(LOCK) pyproject.toml --output-file requirements/core.txt
 	@$(LOCK) pyproject.toml --extra control-plane --constraints requirements/core.txt --output-file requirements/control-plane.txt
-	@$(LOCK) pyproject.toml --extra control-plane --group dev --constraints requirements/control-plane.txt --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra control-plane --group dev --constraints requirements/control-plane.txt \
+		--constraints requirements/image.txt --output-file requirements/dev.txt
 
 .PHONY: dist
 dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
