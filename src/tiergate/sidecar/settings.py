@@ -295,8 +295,8 @@ class Settings:
     ] = 50_000
 
 
-TABLE: Final = table_of(Settings, PREFIX, foreign=(PREFIX + "CP_",))
-"""The table; variables that begin with `TIERGATE_CP_` are the control plane's."""
+TABLE: Final = table_of(Settings, PREFIX, foreign=(PREFIX + "CP_", PREFIX + "INJECTOR_"))
+"""The table; variables that begin with `TIERGATE_CP_` are the control plane's, `TIERGATE_INJECTOR_` the injector's."""
 
 SETTINGS: Final = TABLE.settings
 """The table, in the order of the reference page."""

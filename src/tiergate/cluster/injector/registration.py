@@ -117,8 +117,10 @@ class Registration:
             return True
         value = base64.b64encode(authorities).decode()
         change: list[dict[str, object]] = [
-            {"op": "test", "path": _VERSION, "value": configuration.metadata.resource_version},
-            *({"op": "add", "path": f"/webhooks/{number}/clientConfig/caBundle", "value": value} for number in wrong),
+            {"op": "test", "path": _VERSION, "value": configuration.metadata.resource_version}
+        ]
+        change += [
+            {"op": "add", "path": f"/webhooks/{number}/clientConfig/caBundle", "value": value} for number in wrong
         ]
         if self._api.patch(webhook_path(self._webhook), change):
             _log.info("told the webhook whom to trust", webhook=self._webhook)

@@ -47,8 +47,8 @@ class Settings:
         Row(
             _INJECTED,
             PATH,
-            "A file with a public key, in PEM, by which the store may sign; every sidecar is given all of them. Followed "
-            "when it changes. Needed unless the `sidecar-file` holds them.",
+            "A file with a public key, in PEM, by which the store may sign; every sidecar is given all of them. "
+            "Followed when it changes. Needed unless the `sidecar-file` holds them.",
         ),
     ] = ()
     control_plane_ca: Annotated[
@@ -56,8 +56,8 @@ class Settings:
         Row(
             _INJECTED,
             PATH,
-            "A file with the certificates, in PEM, that sidecars believe the control plane by, instead of the system's. "
-            "Followed when it changes.",
+            "A file with the certificates, in PEM, that sidecars believe the control plane by, instead of the "
+            "system's. Followed when it changes.",
         ),
     ] = None
     allow_annotation: Annotated[
