@@ -70,6 +70,7 @@ def _fit_files(settings: Settings) -> None:
             raise SettingsError(name, f"is required: {where}; or follow a `control-plane`")
     only_sync = {
         "public-key": settings.public_key,
+        "control-plane-ca-pem": settings.control_plane_ca_pem,
         "public-key-pem": settings.public_key_pem,
         "store-id": settings.store_id,
         "object-store": settings.object_store,

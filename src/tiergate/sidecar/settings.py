@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from tiergate.process.setting_kinds import (
     BOOLEAN,
     BYTES,
+    CERTIFICATES,
     COUNT,
     HOST,
     MODE,
@@ -101,6 +102,14 @@ class Settings:
             TEXT,
             "The URL of a control plane to follow instead of files, such as `https://tiergate.example:8440`. A "
             "`key-file` may name it too.",
+        ),
+    ] = None
+    control_plane_ca_pem: Annotated[
+        str | None,
+        Row(
+            _FOLLOWED,
+            CERTIFICATES,
+            "The certificates of who may vouch for the control plane, in PEM, instead of those that the system trusts.",
         ),
     ] = None
     key_file: Annotated[

@@ -36,7 +36,7 @@ def sync_of(settings: Settings, root: Path, state: State, limits: CacheLimits) -
         raise SettingsError("control-plane", "is required: the `key-file` does not name one")
     check_url(found.control_plane, insecure=settings.insecure)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request
-    control = ControlPlane(found.control_plane, settings.key_file)
+    control = ControlPlane(found.control_plane, settings.key_file, authorities=settings.control_plane_ca_pem)
     objects = None
     if settings.object_store is not None:
         objects = Objects(settings.object_store, insecure=settings.insecure)
