@@ -27,6 +27,7 @@ from tiergate.control.background import keep_objects, keep_snapshots, keep_tidy,
 from tiergate.control.delivery import Sender
 from tiergate.control.destinations import Destinations
 from tiergate.control.dispatcher import Dispatcher
+from tiergate.control.first_admin import FirstAdmin
 from tiergate.control.heads import Heads
 from tiergate.control.object_store import Depot
 from tiergate.control.observation import Observed, Requests, registry
@@ -87,6 +88,7 @@ class _ControlPlane:
         self._settings = settings
         destinations = _destinations(settings)
         tokens = _tokens(settings)
+        first_admin = FirstAdmin.read(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
         for one in self._sockets:
             opened.callback(one.close)
@@ -94,6 +96,7 @@ class _ControlPlane:
         self._store = Store.open(settings.database, migrating=migrating)
         opened.callback(self._store.close)
         signer = signer_of(settings, self._store)
+        first_admin.register(self._store)
         self._tail = Tail(self._store)
         snapshots, packs = Snapshots(self._store), Packs(self._store)
         self._depot = None if settings.object_store is None else Depot(settings.object_store, snapshots, packs)
@@ -163,9 +166,9 @@ class _ControlPlane:
         ]
         depot = self._depot
         if depot is not None:
-            every = settings.object_store_every
+            pace = {"every": settings.object_store_every, "snapshots_every": settings.object_store_snapshots_every}
             works.append(
-                kept_going("objects", lambda: keep_objects(depot, self._sync, self._tail, self._store, every=every))
+                kept_going("objects", lambda: keep_objects(depot, self._sync, self._tail, self._store, **pace))
             )
         return works
 

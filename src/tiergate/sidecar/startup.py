@@ -110,7 +110,7 @@ def _sentences(check: Check, *, allowed: bool) -> tuple[str, str]:
     user = "" if subject.user is None else f"user {subject.user} of "
     whom = f"{user}{subject.type} {subject.id}"
     if allowed:
-        first = f"Yes: {whom} may use {check.feature} for now, because the operator allows it until there is data."
+        first = f"Yes: {whom} may use {check.feature}, because the operator allows it while there is no data."
     else:
-        first = f"No: {whom} may not use {check.feature} for now, because there is no data yet to decide by."
+        first = f"No: {whom} may not use {check.feature}, because there is no data yet to decide by."
     return first, "This sidecar has loaded nothing since it started: neither plans nor customers are known to it."
