@@ -11,6 +11,7 @@ from typer.main import get_command
 from tiergate.cli import (
     apply,
     check,
+    cluster,
     control_plane,
     demo,
     diff,
@@ -57,6 +58,7 @@ for command in (
     sidecar,
     control_plane,
     injector,
+    cluster,
     check,
     explain,
     replay,
