@@ -25,7 +25,7 @@ from tiergate.bundle import (
 from tiergate.bundle.envelope import read_payload
 from tiergate.bundle.statements import decode_statement, payload_type
 from tiergate.errors import NotFoundError
-from tiergate.model import Instant  # noqa: TC001 - a field of a struct
+from tiergate.model import Instant
 from tiergate.store import SYSTEM, ReadUnit, WriteUnit, read_head
 from tiergate.store.following import publication_envelope
 from tiergate.store.snapshots import (
