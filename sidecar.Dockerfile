@@ -2,6 +2,7 @@
 #
 #   docker build -f sidecar.Dockerfile -t tiergate-sidecar .
 #   docker build -f sidecar.Dockerfile -t tiergate-control-plane --target control-plane .
+#   docker build -f sidecar.Dockerfile --output wheelhouse --target wheelhouse .
 #
 # The arguments, building without a network, and what is in an image: docs/how-to/build-the-images.md.
 
@@ -20,6 +21,17 @@ COPY requirements packaging/install packaging/sbom.py ${WHEELHOUSE:-requirements
 # pip's configuration, and a certificate to believe, are there if the build was given these secrets.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
     python3 -m venv /tools && /tools/bin/python -m pip install --quiet --require-hashes -r /inputs/image.txt
+
+# ── The wheels to install from where there is no index ───────────────────────────────────────────────────────────────
+
+FROM tools AS downloaded
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    for lock in image core control-plane; do \
+      /tools/bin/python -m pip download --quiet --no-deps --require-hashes -d /wheelhouse -r /inputs/$lock.txt || exit; \
+    done
+
+FROM scratch AS wheelhouse
+COPY --from=downloaded /wheelhouse /
 
 # ── The wheel of this tree ───────────────────────────────────────────────────────────────────────────────────────────
 

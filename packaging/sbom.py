@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
         links = requirements(found, set(options.extra))
         document = describe(options, found, links)
         if problems := validate_full_spdx_document(document, "SPDX-2.3"):
-            raise BillError("; ".join(problem.validation_message for problem in problems))  # noqa: TRY301
+            raise BillError("; ".join(problem.validation_message for problem in problems))
     except (BillError, OSError, ValueError) as error:
         sys.stderr.write(f"sbom: {error}\n")
         return 1
@@ -165,9 +165,7 @@ def requirements(found: dict[str, Installed], extras: set[str]) -> list[tuple[st
     return sorted(links)
 
 
-def describe(
-    options: argparse.Namespace, found: dict[str, Installed], links: list[tuple[str, str]]
-) -> Document:
+def describe(options: argparse.Namespace, found: dict[str, Installed], links: list[tuple[str, str]]) -> Document:
     """Make the document: the image, its base, what it contains, and what of this depends on what."""
     image = Package(
         spdx_id=IMAGE,
