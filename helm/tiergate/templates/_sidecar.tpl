@@ -135,7 +135,7 @@ imagePullPolicy: {{ .imagePullPolicy }}
 restartPolicy: Always
 args: [sidecar]
 env:
-  {{- include "tiergate.sidecar.variables" . | nindent 2 }}
+  {{- include "tiergate.sidecar.variables" . | trim | nindent 2 }}
 ports:
   - {name: tiergate-probes, containerPort: {{ .probePort }}, protocol: TCP}
 resources:
