@@ -16,6 +16,7 @@ from tiergate.bundle import SigningKey
 from tiergate.cluster.injector.annotations import USUAL
 from tiergate.cluster.injector.mutation import Injection, Outcome, review
 from tiergate.cluster.injector.template import Sidecar
+from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import SETTINGS
 
 __all__ = ["PUBLIC_KEY", "answer", "asked", "inject", "injection", "patched", "read_review"]
@@ -53,7 +54,8 @@ def injection(*, allowed: tuple[str, ...] = USUAL, **sidecar: Any) -> Injection:
         "control_plane": "https://tiergate.tiergate.svc:8440",
         "public_keys": (PUBLIC_KEY,),
     }
-    return Injection(Sidecar(**(said | sidecar)), allowed, {one.name: one for one in SETTINGS}, "1.2.3")
+    known = {one.name: one for one in SETTINGS}
+    return Injection(Sidecar(**(said | sidecar)), allowed, known, lambda env: resolve({}, env), "1.2.3")
 
 
 def inject(document: dict[str, Any], given: Injection | None = None) -> Outcome:

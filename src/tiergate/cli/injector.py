@@ -22,9 +22,11 @@ def injector(**flags: Any) -> None:  # noqa: ANN401 - what each flag takes, its 
     """
     from tiergate.cluster.injector import server
     from tiergate.cluster.injector.settings import resolve
+    from tiergate.sidecar import setting_sources as sidecar
     from tiergate.sidecar.settings import TABLE as SIDECAR_TABLE
 
-    server.run(resolve(given(flags), os.environ), SIDECAR_TABLE, os.environ)
+    settings = resolve(given(flags), os.environ)
+    server.run(settings, SIDECAR_TABLE, lambda variables: sidecar.resolve({}, variables), os.environ)
 
 
 add_command(app, injector, TABLE)

@@ -22,11 +22,13 @@ from tiergate.cluster.injector.template import (
     app_env,
     app_mounts,
     container,
+    variables,
     volumes,
 )
+from tiergate.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from tiergate.cluster.injector.annotations import Wishes
     from tiergate.cluster.injector.template import Sidecar
@@ -45,11 +47,15 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """By what pods are changed: the operator's sidecar, the annotations allowed, the sidecar's settings by name."""
+    """By what pods are changed: the operator's sidecar, the annotations allowed, the sidecar's settings by name.
+
+    `check` takes the variables of a sidecar and raises `SettingsError` where it would not start with them.
+    """
 
     sidecar: Sidecar
     allowed: Collection[str]
     settings: Mapping[str, Setting]
+    check: Callable[[Mapping[str, str]], object]
     version: str
 
 
@@ -156,7 +162,7 @@ def review(body: bytes, injection: Injection) -> Outcome:
     if (pod.metadata.labels or {}).get(LABEL) != "true" or _was_injected(pod):
         return _leave(request, name)
     wishes = read_wishes(annotations, injection.sidecar, injection.allowed, injection.settings)
-    problems = (*wishes.problems, *_obstacles(pod, wishes))
+    problems = (*wishes.problems, *_obstacles(pod, wishes)) or _unfit(wishes.sidecar, injection)
     if problems:
         return _refuse(request, name, problems)
     patch = [*_operations(pod, wishes, injection.version)]
@@ -181,6 +187,15 @@ def _read(body: bytes) -> _Request:
     if (asked.group, asked.version, asked.kind) != ("", "v1", "Pod"):
         raise ReviewError(f"is about `{asked.group}/{asked.version}` `{asked.kind}`, and this webhook knows pods only")
     return found.request
+
+
+def _unfit(sidecar: Sidecar, injection: Injection) -> tuple[str, ...]:
+    """Why a sidecar would not start with its settings, each of which is good by itself."""
+    try:
+        injection.check(variables(sidecar))
+    except SettingsError as error:
+        return (f"the sidecar's {error}",)
+    return ()
 
 
 def _was_injected(pod: _Pod) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvloop
+from prometheus_client import disable_created_metrics
 
 from tiergate import __version__
 from tiergate.cluster.api import Api
@@ -30,7 +31,7 @@ from tiergate.process.sockets import bind_tcp, url_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tiergate.cluster.injector.settings import Settings
     from tiergate.process.settings import Table
@@ -46,30 +47,38 @@ _PRIVATE: Final = 0o077
 _log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings, sidecar_settings: Table, environ: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT. `sidecar_settings`: the table of the sidecar's settings, which pods are given.
+def run(
+    settings: Settings,
+    sidecar_settings: Table,
+    check: Callable[[Mapping[str, str]], object],
+    environ: Mapping[str, str],
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    `sidecar_settings`: the table of the sidecar's settings, which pods are given; `check`: raises `SettingsError` where
+    a sidecar would not start with these variables.
 
     Raises:
         SettingsError: a setting names what cannot be used.
         ListenError: an address cannot be listened on.
     """
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(environ):
         _log.warning("a variable is no setting, and ignored", variable=name)
     os.umask(_PRIVATE)
     with ExitStack() as opened:
-        injector = _Injector(settings, sidecar_settings, environ, opened)
+        words = Words(settings, sidecar_settings, check)
+        injector = _Injector(settings, words, environ, opened)
         uvloop.run(injector.serve())
 
 
 class _Injector:
     """Everything that one process consists of."""
 
-    def __init__(
-        self, settings: Settings, sidecar_settings: Table, environ: Mapping[str, str], opened: ExitStack
-    ) -> None:
+    def __init__(self, settings: Settings, words: Words, environ: Mapping[str, str], opened: ExitStack) -> None:
         """Open what can fail: files, sockets. `opened` closes them."""
-        self._words = Words(settings, sidecar_settings)
+        self._words = words
         self._counts = Counts()
         self._files = _files(settings, environ, opened)
         self._sockets = _bind(settings.host, settings.port, opened)

@@ -32,6 +32,7 @@ __all__ = [
     "read_sidecar",
     "startup_seconds",
     "variable",
+    "variables",
     "volumes",
 ]
 
@@ -58,6 +59,7 @@ _SOCKET_MODE: Final = "666"
 _PATIENCE: Final = 60
 """Seconds that the startup probe waits beyond the startup deadline."""
 _WITHOUT_DEADLINE: Final = 600
+_MOST_DEADLINE: Final = 86_400
 
 _OWN: Final = frozenset(
     {
@@ -122,6 +124,8 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
         for name, port in (("port", self.port), ("probePort", self.probe_port)):
             if not 1024 <= port <= 65535:
                 raise ValueError(f"`{name}` must be from 1024 to 65535")
+        if self.startup_deadline is not None and not 0 < self.startup_deadline <= _MOST_DEADLINE:
+            raise ValueError(f"`startupDeadline` must be more than 0 and at most {_MOST_DEADLINE} seconds, or null")
         if self.port == self.probe_port:
             raise ValueError("`port` and `probePort` must differ")
         path = PurePosixPath(self.socket_path)
@@ -159,7 +163,7 @@ def container(sidecar: Sidecar) -> dict[str, object]:
         "imagePullPolicy": sidecar.image_pull_policy,
         "restartPolicy": "Always",
         "args": ["sidecar"],
-        "env": [{"name": name, "value": value} for name, value in _variables(sidecar).items()],
+        "env": [{"name": name, "value": value} for name, value in variables(sidecar).items()],
         "ports": [{"name": "tiergate-probes", "containerPort": sidecar.probe_port, "protocol": "TCP"}],
         "resources": msgspec.to_builtins(sidecar.resources),
         "startupProbe": {
@@ -232,12 +236,7 @@ def startup_seconds(sidecar: Sidecar) -> int:
     return _WITHOUT_DEADLINE if deadline is None else math.ceil(deadline) + _PATIENCE
 
 
-def variable(setting: str) -> str:
-    """The variable of a setting of the sidecar."""
-    return "TIERGATE_" + setting.replace("-", "_").upper()
-
-
-def _variables(sidecar: Sidecar) -> Mapping[str, str]:
+def variables(sidecar: Sidecar) -> Mapping[str, str]:
     """The sidecar's settings as variables; those that are always there first, then the operator's by name."""
     said = {
         "control-plane": sidecar.control_plane,
@@ -254,6 +253,11 @@ def _variables(sidecar: Sidecar) -> Mapping[str, str]:
         **dict(sorted(sidecar.settings.items())),
     }
     return {variable(name): value for name, value in said.items() if value}
+
+
+def variable(setting: str) -> str:
+    """The variable of a setting of the sidecar."""
+    return "TIERGATE_" + setting.replace("-", "_").upper()
 
 
 def _socket_folder(sidecar: Sidecar) -> str:

@@ -15,10 +15,11 @@ from tiergate import __version__
 from tiergate.bundle import VerifyKey
 from tiergate.bundle.certificates import read_certificates
 from tiergate.cluster.injector.mutation import Injection
-from tiergate.cluster.injector.template import read_sidecar
+from tiergate.cluster.injector.template import read_sidecar, variables
 from tiergate.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tiergate.cluster.injector.settings import Settings
@@ -33,13 +34,16 @@ _log = structlog.get_logger(__name__)
 class Words:
     """The operator's files, and what they come to: `injection`. `failing` where they cannot be used at present."""
 
-    def __init__(self, settings: Settings, sidecar_settings: Table) -> None:
-        """Read them. `sidecar_settings`: the table by which the sidecar's settings are checked.
+    def __init__(
+        self, settings: Settings, sidecar_settings: Table, check: Callable[[Mapping[str, str]], object]
+    ) -> None:
+        """Read them. `sidecar_settings`: the table by which the sidecar's settings are checked; `check`: as a whole.
 
         Raises:
             SettingsError: a file cannot be read or used.
         """
         self._settings = settings
+        self._check_all = check
         self._known = {one.name: one for one in sidecar_settings.settings}
         self.failing = False
         self.injection = self._read()
@@ -71,12 +75,12 @@ class Words:
         authorities = sidecar.control_plane_ca
         if settings.control_plane_ca is not None:
             authorities = _text("control-plane-ca", settings.control_plane_ca)
-        return Injection(
-            msgspec.structs.replace(sidecar, public_keys=tuple(keys), control_plane_ca=_authorities(authorities)),
-            frozenset(settings.allow_annotation),
-            self._known,
-            __version__,
-        )
+        sidecar = msgspec.structs.replace(sidecar, public_keys=tuple(keys), control_plane_ca=_authorities(authorities))
+        try:
+            self._check_all(variables(sidecar))
+        except SettingsError as error:
+            raise SettingsError("sidecar-file", f"no sidecar would start with it: {error}") from None
+        return Injection(sidecar, frozenset(settings.allow_annotation), self._known, self._check_all, __version__)
 
     def _check(self, sidecar: Sidecar) -> None:
         """Have the sidecar's own table check its settings, so that no pod gets a sidecar that cannot start."""

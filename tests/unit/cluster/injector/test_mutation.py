@@ -237,6 +237,14 @@ def test_a_volume_that_may_not_be_writable_is_warned_of() -> None:
     assert "warnings" not in answer(inject(asked(securityContext={"fsGroup": 2000}), given))
 
 
+def test_settings_that_do_not_fit_together_are_refused() -> None:
+    """Each is good by itself, but a sidecar would not start with both."""
+    document = asked(annotations={"startup-allow": "movies"})
+    given = injection(allowed=("startup-allow",), startup_deadline=None)
+    message = answer(inject(document, given))["status"]["message"]
+    assert "the sidecar's setting `startup-allow`" in message
+
+
 def malformed() -> dict[str, bytes]:
     """Bodies that are no review of a pod."""
     document = read_review("least")
