@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import httpx
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.control_planes import control_plane
 from tests.docs.pages import ROOT
 from tests.system.processes import check_request, sidecar
+from tiergate.cluster.injector.webhook import Counts
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FILES: Final = ROOT / "helm" / "tiergate" / "files"
 ALERTS: Final = yaml.safe_load((FILES / "alerts.yaml").read_text(encoding="utf-8"))
 DASHBOARD: Final = json.loads((FILES / "dashboard.json").read_text(encoding="utf-8"))
-PAGES: Final = (ROOT / "docs" / "reference" / "metrics.md", ROOT / "docs" / "how-to" / "run-the-control-plane.md")
+PAGES: Final = [
+    ROOT / "docs" / page
+    for page in ("reference/metrics.md", "how-to/run-the-control-plane.md", "reference/injector.md")
+]
 EXPLANATIONS: Final = ROOT / "docs" / "operations" / "alerts.md"
 SAMPLE: Final = ROOT / "examples" / "streaming" / "catalog.yaml"
 
@@ -71,12 +77,12 @@ def expressions() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The names of all samples of a control plane and of a sidecar that follows it, with their labels."""
+    """The names of all samples of a control plane, a sidecar that follows it, and an injector, with their labels."""
     folder = tmp_path_factory.mktemp("exposed")
     with control_plane(folder, None, "--object-store", f"file://{folder}/depot") as plane:
         catalog = {"name": SAMPLE.name, "text": SAMPLE.read_text(encoding="utf-8")}
         plane.client().post("/v1/apply", json={"catalog": [catalog]}).raise_for_status()
-        arguments = [
+        arguments: list[str | Path] = [
             *("--control-plane", plane.url, "--key-file", plane.key_file("sidecar")),
             *("--public-key", plane.public_key_file, "--data", folder / "sidecar"),
         ]
@@ -84,7 +90,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             follower.until(lambda status: status.get("last_sync_at"))
             follower.ask(check_request("nobody"))
             follower.ask(check_request("nobody", "moovies"))
-            texts = (follower.probe("/metrics")[1], httpx.get(f"{plane.url}/metrics").text)
+            texts = [follower.probe("/metrics")[1], httpx.get(f"{plane.url}/metrics").text]
+    texts.append(generate_latest(Counts().registry).decode())
     found: dict[str, set[str]] = {}
     for text in texts:
         for family in text_string_to_metric_families(text):
