@@ -117,13 +117,13 @@ def test_a_secret_is_read_as_it_was_written() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(steps=st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=40))
+@given(steps=st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=8, max_size=25))
 def test_whatever_is_served_is_trusted(steps: list[tuple[int, bool]]) -> None:
     """Over years, with looks at any distance, and an API server that cannot always be told. Lifetimes are short here.
 
     What other replicas still serve with, who have not looked yet, stays trusted too.
     """
-    lifetime, authority = timedelta(days=90), timedelta(days=400)
+    lifetime, authority = timedelta(days=90), timedelta(days=200)
     now = NOW
     kept = next_kept(None, NAMES, now, lifetime=lifetime, authority_lifetime=authority)
     told = kept.authorities
