@@ -336,8 +336,8 @@ def embedded(sidecar: Image) -> None:
                 sizes.append(resident(process))
     print(
         f"sidecar: ready after {min(again):.2f} s with its data, {min(fresh):.2f} s without (shortest of {len(again)}; "
-        f"medians {statistics.median(again):.2f} and {statistics.median(fresh):.2f}; at least {min(computing):.2f} s of "
-        f"computing), {max(sizes) / MEGABYTE:.1f} MB resident at most"
+        f"medians {statistics.median(again):.2f} and {statistics.median(fresh):.2f}; {min(computing):.2f} s of "
+        f"computing at least), {max(sizes) / MEGABYTE:.1f} MB resident at most"
     )
     assert min(again) <= MOST_TO_READY
     assert max(sizes) <= MOST_RSS
