@@ -53,7 +53,7 @@ def answer(decision: Decision, *, stale: bool = False) -> Answer:
 
 def decision_json(decision: Decision, *, stale: bool = False) -> bytes:
     """Encode a decision as JSON; numbers are exact."""
-    return answer_json(answer(decision, stale=stale))
+    return _ENCODER.encode(answer(decision, stale=stale))
 
 
 def answer_json(given: Answer) -> bytes:

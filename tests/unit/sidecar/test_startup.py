@@ -187,6 +187,14 @@ def test_the_list_holds_what_is_allowed_by_its_id(connection: Connection) -> Non
     assert connection.ask(get("/v1/entitlements?subject=a%20b")).json()["field"] == "subject"
 
 
+def test_the_list_of_a_subject_that_cannot_be_is_a_mistake_though_it_is_empty() -> None:
+    """As with data."""
+    with unloaded().serve() as where, Connection(where.connect()) as opened:
+        assert opened.ask(get("/v1/entitlements?subject=acme")).json()["entitlements"] == []
+        assert opened.ask(get("/v1/entitlements?subject=a%20b")).json()["field"] == "subject"
+        assert opened.ask(get("/v1/entitlements?subject=acme&user=a%20b")).json()["field"] == "user"
+
+
 @pytest.mark.parametrize(
     ("body", "first"),
     [
