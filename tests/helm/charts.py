@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -65,11 +65,45 @@ def rendered(
     return done.stdout
 
 
+@functools.cache
+def _rendered(scenarios: tuple[Path, ...], values: str, kubernetes: str) -> str:
+    return rendered(*scenarios, values=json.loads(values), kubernetes=kubernetes)
+
+
 def objects(
     *scenarios: Path, values: Mapping[str, object] | None = None, kubernetes: str = NEWEST
 ) -> tuple[Object, ...]:
     """The objects that a release `shop` in the namespace `plans` is made of, hooks included."""
-    return tuple(it for it in yaml.safe_load_all(rendered(*scenarios, values=values, kubernetes=kubernetes)) if it)
+    text = _rendered(scenarios, json.dumps(values), kubernetes)
+    return tuple(it for it in yaml.load_all(text, yaml.CSafeLoader) if it)
+
+
+class UnknownToKubernetesError(Exception):
+    """An object is not as Kubernetes' schemas say."""
+
+
+def validate(one: Object, kubernetes: str) -> None:
+    """Hold an object against the schemas of a version of Kubernetes, in which no field is one too many.
+
+    Raises:
+        UnknownToKubernetesError: it is not as they say, or there is no schema of its kind.
+    """
+    try:
+        kubernetes_validate.validate(one, kubernetes, strict=True)
+    except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+        raise UnknownToKubernetesError(f"{one['kind']} {one['metadata']['name']}: {error.message}") from error
+
+
+def notes(*scenarios: Path, folder: Path) -> str:
+    """What Helm says after installing. It shows that of a cluster only, so a copy of the chart in `folder` tells it."""
+    copy = shutil.copytree(CHART, folder / "tiergate")
+    teller = 'kind: ConfigMap\ndata: {notes: {{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}}\n'
+    (copy / "templates" / "teller.yaml").write_text(teller, encoding="utf-8")
+    files = [part for scenario in scenarios for part in ("--values", str(scenario))]
+    only = ("--show-only", "templates/teller.yaml")
+    done = helm("template", "shop", copy, "--namespace", "plans", "--kube-version", NEWEST, *only, *files)
+    assert done.returncode == 0, done.stderr
+    return str(yaml.safe_load(done.stdout)["data"]["notes"])
 
 
 def find(found: tuple[Object, ...], kind: str, name: str) -> Object:
