@@ -127,6 +127,19 @@ lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: A
 dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
 	@$(BIN)/hatchling build --directory dist
 
+# The first of these that is there, unless it is named: make image BUILDER=podman.
+BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tiergate/__init__.py)
+
+.PHONY: image
+image: ## build the images tiergate-sidecar and tiergate-control-plane
+	@test -n "$(BUILDER)" || { echo "none of docker, podman and buildah found" >&2; exit 1; }
+	@for target in control-plane sidecar; do \
+		BUILDAH_FORMAT=docker "$(BUILDER)" build --file sidecar.Dockerfile --target $$target --tag tiergate-$$target:$(VERSION) \
+			--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git describe --always --abbrev=40 --dirty --exclude '*') \
+			--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(ARGS) . || exit; \
+	done
+
 .PHONY: clean
 clean: ## remove everything that these targets make
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
