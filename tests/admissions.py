@@ -63,13 +63,13 @@ def inject(document: dict[str, Any], given: Injection | None = None) -> Outcome:
     return review(json.dumps(document).encode(), given or injection())
 
 
-def answer(outcome: Outcome) -> dict[str, Any]:
+def answer(outcome: Outcome | bytes) -> dict[str, Any]:
     """The response in an answer."""
-    found: dict[str, Any] = json.loads(outcome.body)["response"]
+    found: dict[str, Any] = json.loads(outcome if isinstance(outcome, bytes) else outcome.body)["response"]
     return found
 
 
-def patched(document: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+def patched(document: dict[str, Any], outcome: Outcome | bytes) -> dict[str, Any]:
     """The pod after an answer that lets it in."""
     pod: dict[str, Any] = copy.deepcopy(document["request"]["object"])
     response = answer(outcome)

@@ -2,7 +2,7 @@
 
 What fails here fails before anything is served: settings, files, sockets. Then the probes answer, and as soon as there
 is a certificate that the API server trusts, the webhook does. It ends on SIGTERM or SIGINT: first `/readyz` turns, then
-requests under way are finished. A second signal ends it at once.
+requests under way are finished. A second signal ends it at once. On SIGHUP it looks at its files and at the cluster.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class _Injector:
         self._shutdown_timeout = settings.shutdown_timeout
         self._serving = False
         self._end = asyncio.Event()
+        self._wake = asyncio.Event()
         self._webhook: Listener | None = None
 
     async def serve(self) -> None:
@@ -99,6 +100,7 @@ class _Injector:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
+        loop.add_signal_handler(signal.SIGHUP, self._wake.set)
         async with asyncio.TaskGroup() as tasks:
             probing = tasks.create_task(self._probes.run_until_end())
             await self._probes.listening.wait()
@@ -151,9 +153,11 @@ class _Injector:
         return True
 
     async def _is_ending(self, seconds: float) -> bool:
+        """Wait so long, or until a signal; say whether it is one that ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._end.wait()
+                await self._wake.wait()
+        self._wake.clear()
         return self._end.is_set()
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -163,6 +167,7 @@ class _Injector:
                 if one is not None:
                     one.force_exit = True
         self._end.set()
+        self._wake.set()
 
 
 def _files(settings: Settings, environ: Mapping[str, str], opened: ExitStack) -> GivenFiles | OwnFiles:

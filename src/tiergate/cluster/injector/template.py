@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTAINER",
     "DATA_VOLUME",
+    "OBJECT_STORE_VOLUME",
     "SOCKET_VARIABLE",
     "SOCKET_VOLUME",
     "TOKEN_VOLUME",
@@ -40,6 +41,7 @@ CONTAINER: Final = "tiergate"
 """The name of the sidecar's container."""
 
 DATA_VOLUME: Final = "tiergate-data"
+OBJECT_STORE_VOLUME: Final = "tiergate-object-store"
 SOCKET_VOLUME: Final = "tiergate-socket"
 TOKEN_VOLUME: Final = "tiergate-token"  # noqa: S105 - where it is, not what it is
 
@@ -49,6 +51,7 @@ SOCKET_VARIABLE: Final = "TIERGATE_SIDECAR_SOCKET"
 """Tells a container of the pod the path of the sidecar's Unix socket."""
 
 _DATA_FOLDER: Final = "/var/lib/tiergate"
+_OBJECT_STORE_FOLDER: Final = "/var/cache/tiergate"
 _TOKEN_FOLDER: Final = "/var/run/secrets/tiergate"  # noqa: S105 - where it is, not what it is
 _TOKEN_FILE: Final = "token"  # noqa: S105 - where it is, not what it is
 _USER: Final = 65532
@@ -93,7 +96,8 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     """What the operator says of every sidecar. `read_sidecar` reads it; keys are written as in Kubernetes, `storeId`.
 
     `settings`: further settings of the sidecar, by name, as one would write them in a variable. `data`: the source of
-    the volume that holds its data. `startup_deadline`, `token_seconds` in seconds; `public_keys`,
+    the volume that holds its data; `object_store_volume`: that of one with a folder of an object store, which a sidecar
+    without data begins with. `startup_deadline`, `token_seconds` in seconds; `public_keys`,
     `control_plane_ca` in PEM.
     """
 
@@ -112,6 +116,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     token_seconds: int = 3600
     resources: Resources = msgspec.field(default_factory=Resources)
     data: dict[str, object] = msgspec.field(default_factory=lambda: {"emptyDir": {"sizeLimit": "2Gi"}})
+    object_store_volume: dict[str, object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no pod could be made of.
@@ -136,6 +141,8 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
         taken = sorted(_OWN & self.settings.keys())
         if taken:
             raise ValueError(f"`settings` must not have `{taken[0]}`, which is said elsewhere")
+        if self.object_store_volume and "object-store" in self.settings:
+            raise ValueError("`settings` must not have `object-store` beside `objectStoreVolume`")
 
 
 def read_sidecar(content: bytes) -> Sidecar:
@@ -199,22 +206,26 @@ def container(sidecar: Sidecar) -> dict[str, object]:
             {"name": DATA_VOLUME, "mountPath": _DATA_FOLDER},
             {"name": SOCKET_VOLUME, "mountPath": _socket_folder(sidecar)},
             {"name": TOKEN_VOLUME, "mountPath": _TOKEN_FOLDER, "readOnly": True},
+            *_object_store_mounts(sidecar),
         ],
     }
 
 
 def volumes(sidecar: Sidecar) -> list[dict[str, object]]:
-    """The pod's volumes: the sidecar's data, the folder of its socket, its token."""
+    """The pod's volumes: the sidecar's data, the folder of its socket, its token, a folder of an object store."""
     token = {
         "audience": sidecar.token_audience,
         "expirationSeconds": sidecar.token_seconds,
         "path": _TOKEN_FILE,
     }
-    return [
+    found: list[dict[str, object]] = [
         {"name": DATA_VOLUME, **sidecar.data},
         {"name": SOCKET_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
         {"name": TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": token}]}},
     ]
+    if sidecar.object_store_volume:
+        found.append({"name": OBJECT_STORE_VOLUME, **sidecar.object_store_volume})
+    return found
 
 
 def app_env(sidecar: Sidecar) -> list[dict[str, object]]:
@@ -244,6 +255,7 @@ def variables(sidecar: Sidecar) -> Mapping[str, str]:
         "key-file": f"{_TOKEN_FOLDER}/{_TOKEN_FILE}",
         "public-key-pem": ",".join(sidecar.public_keys),
         "store-id": sidecar.store_id,
+        "object-store": f"file://{_OBJECT_STORE_FOLDER}" if sidecar.object_store_volume else None,
         "data": _DATA_FOLDER,
         "port": str(sidecar.port),
         "probe-port": str(sidecar.probe_port),
@@ -258,6 +270,12 @@ def variables(sidecar: Sidecar) -> Mapping[str, str]:
 def variable(setting: str) -> str:
     """The variable of a setting of the sidecar."""
     return "TIERGATE_" + setting.replace("-", "_").upper()
+
+
+def _object_store_mounts(sidecar: Sidecar) -> list[dict[str, object]]:
+    if not sidecar.object_store_volume:
+        return []
+    return [{"name": OBJECT_STORE_VOLUME, "mountPath": _OBJECT_STORE_FOLDER, "readOnly": True}]
 
 
 def _socket_folder(sidecar: Sidecar) -> str:
