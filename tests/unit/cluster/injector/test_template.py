@@ -57,6 +57,20 @@ def test_everything_that_is_written_is_mounted() -> None:
     assert {one["name"] for one in list_of(container(SIDECAR)["volumeMounts"])} == names
 
 
+def test_a_folder_of_an_object_store_is_mounted_and_begun_with() -> None:
+    """Read-only, and in place of an address of one."""
+    source = {"nfs": {"server": "files.example", "path": "/plans"}}
+    sidecar = injection(object_store_volume=source).sidecar
+    assert {"name": "tiergate-object-store", **source} in volumes(sidecar)
+    (mount,) = (it for it in list_of(container(sidecar)["volumeMounts"]) if it["name"] == "tiergate-object-store")
+    assert mount["readOnly"] is True
+    said = env(object_store_volume=source)
+    assert said["TIERGATE_OBJECT_STORE"] == f"file://{mount['mountPath']}"
+    assert resolve({}, said).object_store == said["TIERGATE_OBJECT_STORE"]
+    with pytest.raises(ValueError, match="object-store"):
+        injection(object_store_volume=source, settings={"object-store": "s3://plans/x"})
+
+
 def list_of(value: object) -> list[dict[str, Any]]:
     """A list in a part of a pod."""
     assert isinstance(value, list)
