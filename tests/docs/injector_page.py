@@ -141,9 +141,9 @@ The startup probe waits a minute longer. |
 | `resources` | 50m, 128Mi; at most 1, 512Mi | Requests and limits. |
 | `data` | `emptyDir: {sizeLimit: 2Gi}` | The source of the volume for its data, as in a pod. \
 A claim needs the pod's `fsGroup`. |
-| `objectStoreVolume` | none | The source of a volume with a folder of an [object store](../explanation/sync.md#an-object-store), \
-which a sidecar without data begins with while the control plane is away; mounted read-only. In place of `object-store` \
-in `settings`. |
+| `objectStoreVolume` | none | The source of a volume with a folder of an \
+[object store](../explanation/sync.md#an-object-store), which a sidecar without data begins with while the control \
+plane is away. In place of `object-store` in `settings`. |
 
 A change of this file and of the keys holds for the pods that are made from then on, about a minute later; `SIGHUP`
 has it looked at now. A file that cannot be read changes nothing, is logged, and shows in the metrics.

@@ -39,7 +39,7 @@ def settings_of(spec: Object) -> Settings:
     """What its sidecar makes of its variables."""
     (one,) = spec["containers"]
     environ = {it["name"]: it["value"] for it in one["env"] if "value" in it}
-    assert TABLE.unknown_variables([it["name"] for it in one["env"]]) == ()
+    assert TABLE.unknown_variables({it["name"]: "" for it in one["env"]}) == ()
     return resolve({}, environ | {"TIERGATE_CONTROL_PLANE_CA_PEM": ""})
 
 
@@ -117,6 +117,16 @@ def test_nothing_but_the_folders_is_the_nodes() -> None:
     assert [it["hostPath"]["path"] for it in pod(objects(ELSEWHERE))["volumes"] if "hostPath" in it] == [
         "/run/entitlements"
     ]
+
+
+def test_it_begins_with_a_folder_of_an_object_store_where_there_is_one() -> None:
+    """As the sidecar of a pod."""
+    source = {"hostPath": {"path": "/var/cache/plans", "type": "Directory"}}
+    spec = pod(objects(OWN, values={"sidecar": {"objectStoreVolume": source}}))
+    assert {"name": "tiergate-object-store", **source} in spec["volumes"]
+    mount = {"name": "tiergate-object-store", "mountPath": "/var/cache/tiergate", "readOnly": True}
+    assert mount in spec["containers"][0]["volumeMounts"]
+    assert settings_of(spec).object_store == "file:///var/cache/tiergate"
 
 
 def test_root_gives_folders_away_and_may_do_nothing_else() -> None:

@@ -103,6 +103,7 @@ def test_the_values_are_the_defaults_of_the_injector() -> None:
         ({"sidecar": {"settings": {"stale-deny": "exports"}}}, "stale-deny"),
         ({"sidecar": {"publicKeys": ["public-key.pem"]}}, "publicKeys"),
         ({"sidecar": {"data": {"type": "hostPath"}}}, "data/type"),
+        ({"sidecar": {"objectStoreVolume": {"nfs": {}, "hostPath": {}}}}, "objectStoreVolume"),
         ({"sidecar": {"socketPath": "/sidecar.sock"}}, "socketPath"),
         ({"sidecar": {"port": 80}}, "port"),
         ({"sidecar": {"resources": {"limit": {"cpu": "1"}}}}, "limit"),

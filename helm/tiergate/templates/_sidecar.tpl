@@ -24,6 +24,10 @@ compares.
 - name: tiergate-socket
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{ include "tiergate.sidecar.tokenVolume" $words }}
+{{- with $words.objectStoreVolume }}
+- name: tiergate-object-store
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "tiergate.sidecar.appEnv" -}}
@@ -109,6 +113,12 @@ data:
 {{- else }}
   emptyDir: {sizeLimit: {{ $sidecar.data.size | quote }}}
 {{- end }}
+{{- with $sidecar.objectStoreVolume }}
+{{- if hasKey $settings "object-store" -}}
+{{- fail "`sidecar.settings` must not have `object-store` beside `sidecar.objectStoreVolume`" -}}
+{{- end }}
+objectStoreVolume: {{ . | toJson }}
+{{- end }}
 {{- end -}}
 
 {{- /* A value as one would write it in a variable. Numbers are not written as `1e+06`. */ -}}
@@ -163,6 +173,9 @@ volumeMounts:
   - {name: tiergate-data, mountPath: /var/lib/tiergate}
   - {name: tiergate-socket, mountPath: {{ dir .socketPath | quote }}}
   - {name: tiergate-token, mountPath: /var/run/secrets/tiergate, readOnly: true}
+  {{- if .objectStoreVolume }}
+  - {name: tiergate-object-store, mountPath: /var/cache/tiergate, readOnly: true}
+  {{- end }}
 {{- end -}}
 
 {{- /* Takes the words: the sidecar's settings as variables. What is empty is left out. */ -}}
@@ -179,7 +192,11 @@ volumeMounts:
 {{- $said = append $said (list "uds" .socketPath) -}}
 {{- $said = append $said (list "uds-mode" "666") -}}
 {{- $said = append $said (list "startup-deadline" (empty .startupDeadline | ternary "" (toJson .startupDeadline))) -}}
-{{- range $name, $value := .settings -}}
+{{- $settings := deepCopy .settings -}}
+{{- if .objectStoreVolume -}}
+{{- $_ := set $settings "object-store" "file:///var/cache/tiergate" -}}
+{{- end -}}
+{{- range $name, $value := $settings -}}
 {{- $said = append $said (list $name $value) -}}
 {{- end -}}
 {{- range $said -}}

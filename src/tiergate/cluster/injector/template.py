@@ -249,20 +249,21 @@ def startup_seconds(sidecar: Sidecar) -> int:
 
 def variables(sidecar: Sidecar) -> Mapping[str, str]:
     """The sidecar's settings as variables; those that are always there first, then the operator's by name."""
+    store = {"object-store": f"file://{_OBJECT_STORE_FOLDER}"} if sidecar.object_store_volume else {}
+    settings = sidecar.settings | store
     said = {
         "control-plane": sidecar.control_plane,
         "control-plane-ca-pem": sidecar.control_plane_ca,
         "key-file": f"{_TOKEN_FOLDER}/{_TOKEN_FILE}",
         "public-key-pem": ",".join(sidecar.public_keys),
         "store-id": sidecar.store_id,
-        "object-store": f"file://{_OBJECT_STORE_FOLDER}" if sidecar.object_store_volume else None,
         "data": _DATA_FOLDER,
         "port": str(sidecar.port),
         "probe-port": str(sidecar.probe_port),
         "uds": sidecar.socket_path,
         "uds-mode": _SOCKET_MODE,
         "startup-deadline": None if sidecar.startup_deadline is None else f"{sidecar.startup_deadline:g}",
-        **dict(sorted(sidecar.settings.items())),
+        **dict(sorted(settings.items())),
     }
     return {variable(name): value for name, value in said.items() if value}
 
