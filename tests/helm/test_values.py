@@ -19,9 +19,9 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 POSTGRESQL = {"type": "postgresql", "postgresql": {"existingSecret": "database"}}
 
 OPEN = {
-    "affinity", "annotations", "alertLabels", "behavior", "commonAnnotations", "commonLabels", "emptyDir", "labels",
-    "namespaceSelector", "nodeSelector", "objectStoreVolume", "podAnnotations", "podLabels", "podSecurityContext", "selector",
-    "serviceAccountAnnotations", "serviceAnnotations",
+    "affinity", "alertLabels", "annotations", "behavior", "commonAnnotations", "commonLabels", "emptyDir", "labels",
+    "namespaceSelector", "nodeSelector", "objectStoreVolume", "podAnnotations", "podLabels", "podSecurityContext",
+    "selector", "serviceAccountAnnotations", "serviceAnnotations",
 }  # fmt: skip
 """Values whose inside is Kubernetes' own, or free."""
 

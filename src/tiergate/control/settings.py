@@ -76,7 +76,7 @@ class Settings:
     ] = "127.0.0.1"
     port: Annotated[int, Row(_LISTENS, PORT, "The port; 0 takes any free one.")] = 8440
     tls_cert: Annotated[
-        Path | None, Row(_LISTENS, PATH, "A file with the chain of certificates, in PEM; read again on SIGHUP.")
+        Path | None, Row(_LISTENS, PATH, "A file with the chain of certificates, in PEM; read again when it changes.")
     ] = None
     tls_key: Annotated[Path | None, Row(_LISTENS, PATH, "A file with the certificate's private key, in PEM.")] = None
     insecure: Annotated[
