@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.helm.charts import CHART, find, needs_helm, objects, refusal
+from tests.helm.charts import CHART, ROOT, find, needs_helm, objects, refusal
+from tests.system.processes import sidecar
 from tiergate.cluster.injector import settings as injector_settings
 from tiergate.cluster.injector.annotations import LABEL, USUAL
 from tiergate.cluster.injector.webhook import PATH
@@ -25,6 +29,7 @@ GIVEN: Final = CHART / "ci" / "injector-given-issuer-values.yaml"
 SCENARIOS: Final = (OWN, ELSEWHERE, GIVEN)
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda it: it.stem.removesuffix("-values"))
 
+CATALOG: Final = ROOT / "examples" / "streaming" / "catalog.yaml"
 NAME: Final = "shop-tiergate-injector"
 WEBHOOK: Final = "plans-shop-tiergate-injector"
 
@@ -238,3 +243,29 @@ def test_one_replica_can_be_evicted() -> None:
 def test_without_a_control_plane_it_must_be_said_what_is_followed(values: dict[str, Any], said: str) -> None:
     """And by which keys it is believed."""
     assert said in refusal(values | {"injector": {"enabled": True}})
+
+
+@each_scenario
+def test_helm_test_asks_for_a_sidecar_as_any_pod_does(scenario: Path) -> None:
+    """By the label, and by nothing that the injector would not put there."""
+    found = objects(scenario)
+    test = find(found, "Pod", "shop-tiergate-injection-test")
+    assert webhook(found)["objectSelector"]["matchLabels"].items() <= test["metadata"]["labels"].items()
+    assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert [it["name"] for it in test["spec"]["containers"]] == ["injected"]
+    assert not {"initContainers", "volumes"} & test["spec"].keys()
+
+
+def test_helm_test_passes_where_a_sidecar_answers_and_fails_where_there_is_none(tmp_path: Path) -> None:
+    """The program in the manifest, run beside a real sidecar."""
+    (container,) = find(objects(OWN), "Pod", "shop-tiergate-injection-test")["spec"]["containers"]
+    program = [sys.executable, *container["args"]]
+    uds = tmp_path / "sidecar.sock"
+    with sidecar("--catalog", CATALOG, "--subjects", CATALOG.with_name("subjects.yaml"), "--uds", uds):
+        answered = subprocess.run(
+            program, env={"TIERGATE_SIDECAR_SOCKET": os.fspath(uds)}, capture_output=True, text=True, check=False
+        )
+    assert answered.returncode == 0, answered.stderr
+    assert "the sidecar answers with 404" in answered.stdout
+    for environ in ({}, {"TIERGATE_SIDECAR_SOCKET": os.fspath(uds)}):
+        assert subprocess.run(program, env=environ, capture_output=True, check=False).returncode != 0

@@ -5,9 +5,10 @@ The kubelet makes a node's folders for root. Who is owner already is left alone,
 
 import os
 import sys
+from pathlib import Path
 
 user = int(sys.argv[1])
-for folder in sys.argv[2:]:
-    if os.stat(folder).st_uid != user:
-        os.chmod(folder, 0o755)
+for folder in map(Path, sys.argv[2:]):
+    if folder.stat().st_uid != user:
+        folder.chmod(0o755)
         os.chown(folder, user, user)
