@@ -45,7 +45,7 @@ def in_force(follower: Process, publication: int) -> None:
 
 
 def test_the_signing_key_is_exchanged_while_sidecars_follow(tmp_path: Path) -> None:
-    """The page's five steps: one sidecar, on the same data, is up to date after each, in the end without the old key."""
+    """The page's five steps: a sidecar is up to date after each, on the same data, in the end without the old key."""
     old, new = tmp_path / "signing-key.pem", tmp_path / "signing-key-2027.pem"
     credentials = prepare_store(tmp_path)
     new_public, data = tmp_path / "public-key-2027.pem", tmp_path / "sidecar"
