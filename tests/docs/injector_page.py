@@ -65,7 +65,8 @@ In a Deployment, a Job and such, label and annotations stand in the pod's templa
 - Three volumes: `tiergate-data` for what it keeps, `tiergate-socket` for its Unix socket, `tiergate-token` with a token
   of the pod's service account for the audience `tiergate` alone. That is by what the control plane knows it: see
   [callers](callers.md). No Secret is needed in the pod's namespace. Public keys and the id of the store stand in the
-  container's variables.
+  container's variables. (The pod's own token for the API server is mounted into it by Kubernetes, as into every container,
+  unless the pod says `automountServiceAccountToken: false`. The sidecar does not use it.)
 - In each container that is served, a read-only mount of the socket's folder and two variables, unless it has such ones
   already. They come first, so that others can refer to them, as `$(TIERGATE_SIDECAR_URL)`.
 

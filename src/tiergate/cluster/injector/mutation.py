@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.cluster.injector.annotations import DOMAIN, LABEL, STATUS, read_wishes
+from tiergate.cluster.injector.annotations import DOMAIN, LABEL, STATUS
 from tiergate.cluster.injector.template import (
     CONTAINER,
     app_env,
@@ -25,13 +25,14 @@ from tiergate.cluster.injector.template import (
     variables,
     volumes,
 )
+from tiergate.cluster.injector.wishes import read_wishes
 from tiergate.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from tiergate.cluster.injector.annotations import Wishes
     from tiergate.cluster.injector.template import Sidecar
+    from tiergate.cluster.injector.wishes import Wishes
     from tiergate.process.settings import Setting
 
 __all__ = ["Injection", "Outcome", "ReviewError", "review"]

@@ -4,9 +4,10 @@ import pytest
 
 from tests.admissions import injection
 from tests.docs.pages import ROOT
-from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL, Wishes, read_wishes
+from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
 from tiergate.cluster.injector.settings import SETTINGS as INJECTOR_SETTINGS
 from tiergate.cluster.injector.template import container
+from tiergate.cluster.injector.wishes import Wishes, read_wishes
 from tiergate.sidecar.settings import SETTINGS
 
 ALL = tuple(one.name for one in ANNOTATIONS)
