@@ -93,6 +93,11 @@ def test_a_misspelt_value_is_refused_everywhere(path: tuple[str, ...]) -> None:
         ({"controlPlane": {"issuers": {"additional": [{"name": "okta"}]}}}, "/issuers/additional/0"),
         ({"controlPlane": {"resources": {"limits": {"memory": "1 GiB"}}}}, "/resources/limits/memory"),
         ({"controlPlane": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "/podDisruptionBudget/maxUnavailable"),
+        ({"controlPlane": {"settings": {"shutdown-timeout": 41}}}, "terminationGracePeriodSeconds is less than 46"),
+        (
+            {"controlPlane": {"database": POSTGRESQL, "autoscaling": {"enabled": True, "minReplicas": 9}}},
+            "minReplicas is more than maxReplicas",
+        ),
         ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
         ({"image": {"repository": ""}}, "/image/repository"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),

@@ -92,8 +92,6 @@ projected:
     - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
 {{- end -}}
 
-{{/* The variables of a container that the chart does not know: `extraEnv` stands last, so it can say all again. */}}
-
 {{- define "tiergate.controlPlane.fullname" -}}
 {{- printf "%s-control-plane" (include "tiergate.fullname" .) -}}
 {{- end -}}
