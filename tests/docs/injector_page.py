@@ -65,8 +65,8 @@ In a Deployment, a Job and such, label and annotations stand in the pod's templa
 - Three volumes: `tiergate-data` for what it keeps, `tiergate-socket` for its Unix socket, `tiergate-token` with a token
   of the pod's service account for the audience `tiergate` alone. That is by what the control plane knows it: see
   [callers](callers.md). No Secret is needed in the pod's namespace. Public keys and the id of the store stand in the
-  container's variables. (The pod's own token for the API server is mounted into it by Kubernetes, as into every container,
-  unless the pod says `automountServiceAccountToken: false`. The sidecar does not use it.)
+  container's variables. The token stands where Kubernetes would mount the pod's token for the API server, which the
+  sidecar so does not get.
 - In each container that is served, a read-only mount of the socket's folder and two variables, unless it has such ones
   already. They come first, so that others can refer to them, as `$(TIERGATE_SIDECAR_URL)`.
 
@@ -97,7 +97,7 @@ A pod is not made, and whoever makes it is told all reasons at once, where
   does not take;
 - `tiergate.dev/containers` names a container that the pod does not have;
 - a container is called `tiergate`, or a volume as one of the three;
-- a container that is served mounts something else at the socket's folder;
+- a container that is served mounts something else at the socket's folder, or any container one of the three volumes;
 - a container says that it uses a port of the sidecar's;
 - the pod uses its node's network, unless it chooses both ports;
 - the pod is for Windows.

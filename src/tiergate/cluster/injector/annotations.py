@@ -49,7 +49,7 @@ ANNOTATIONS: Final = (
     ),
     Annotation("port", "port", "The port of the API, on the pod's loopback."),
     Annotation("probe-port", "port", "The port of probes, status and metrics."),
-    Annotation("socket-path", "path", "The Unix socket, in a folder that nothing else is mounted at."),
+    Annotation("socket-path", "path", "The Unix socket, in a folder below `/run` that nothing else is mounted at."),
     Annotation("cpu-request", "quantity", "The CPU that is reserved for the sidecar, such as `100m`."),
     Annotation("cpu-limit", "quantity", "The most CPU that it gets."),
     Annotation("memory-request", "quantity", "The memory that is reserved for the sidecar, such as `256Mi`."),

@@ -79,6 +79,7 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 class _Mount(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
     mount_path: str = ""
 
 
@@ -217,7 +218,7 @@ def _obstacles(pod: _Pod, wishes: Wishes) -> Iterator[str]:
         )
     for missing in sorted(set(wishes.containers or ()) - set(names)):
         yield f"annotation `{DOMAIN}containers` names `{missing}`, and the pod has no such container"
-    taken = {one["name"] for one in volumes(sidecar)}
+    taken = {str(one["name"]) for one in volumes(sidecar)}
     for volume in spec.volumes or ():
         if volume.name in taken:
             yield f"a volume is named `{volume.name}` already: rename it"
@@ -228,6 +229,8 @@ def _obstacles(pod: _Pod, wishes: Wishes) -> Iterator[str]:
         )
     for one in everything:
         yield from _ports_taken(one, sidecar)
+        for own in sorted({mount.name for mount in one.volume_mounts or ()} & taken):
+            yield f"container `{one.name}` mounts the volume `{own}`, which is the sidecar's: take that mount away"
     yield from _mounts_taken(pod, wishes)
 
 

@@ -26,7 +26,10 @@ __all__ = ["Wishes", "read_wishes"]
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CPU: Final = re.compile(r"\d{1,4}(\.\d{1,3})?|\d{1,7}m", re.ASCII)
 _BYTES: Final = re.compile(r"(\d{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
-_PATH: Final = re.compile(r"/[A-Za-z0-9._/-]{1,99}", re.ASCII)
+# Below `/run` alone: mounted elsewhere, the folder would hide what the sidecar is made of, and a pod could put its own
+# there. Secrets are mounted in `/run/secrets`.
+_PATH: Final = re.compile(r"/run/(?!secrets/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
+_MOST_IN_A_PATH: Final = 100
 _PORT: Final = re.compile(r"\d{4,5}", re.ASCII)
 _SCALE: Final[Mapping[str, Decimal]] = {
     "": Decimal(1),
@@ -151,8 +154,8 @@ class _Reading:
         return ""
 
     def _take_path(self, _: str, value: str) -> str:
-        if _PATH.fullmatch(value) is None or value.endswith("/") or "/.." in value or "//" in value:
-            return "must be the absolute path of a file, of letters, digits and `._-/`"
+        if len(value) > _MOST_IN_A_PATH or _PATH.fullmatch(value) is None:
+            return "must be the path of a file in a folder below `/run`, such as `/run/plans/sidecar.sock`"
         self._fields["socket_path"] = value
         return ""
 

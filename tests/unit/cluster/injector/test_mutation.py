@@ -185,6 +185,10 @@ OBSTACLES: dict[str, tuple[dict[str, Any], str]] = {
         {"containers": [{"name": "shop", "volumeMounts": [{"name": "x", "mountPath": "/run/tiergate/"}]}]},
         "container `shop` mounts something at `/run/tiergate` already",
     ),
+    "a mount of the sidecar's token": (
+        {"containers": [{"name": "shop", "volumeMounts": [{"name": "tiergate-token", "mountPath": "/x"}]}]},
+        "container `shop` mounts the volume `tiergate-token`, which is the sidecar's",
+    ),
     "the node's network": ({"hostNetwork": True}, "the pod uses its node's network"),
     "Windows": ({"os": {"name": "windows"}}, "the sidecar runs on Linux only"),
 }
