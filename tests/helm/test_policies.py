@@ -26,8 +26,6 @@ ROOTED: Final = {("shop-tiergate-daemonset", "folders")}
 NODES_OWN: Final = {"shop-tiergate-daemonset"}
 """The one workload that mounts folders of the node."""
 
-TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-
 ASKS_THE_API: Final = {"secrets", "injector", "control-plane"}
 """The components whose pods talk to the API server, the control plane for the keys by which it reads tokens."""
 
@@ -110,8 +108,9 @@ def test_tokens_are_only_where_they_are_needed(scenario: Path) -> None:
         assert pod["automountServiceAccountToken"] is False, name
         component = one["metadata"]["labels"]["app.kubernetes.io/component"]
         if component not in ASKS_THE_API:
-            mounts = [it["mountPath"] for container in containers_of(pod) for it in container.get("volumeMounts", [])]
-            assert TOKEN_FOLDER not in mounts, name
+            sources = [it for volume in pod.get("volumes", []) for it in volume.get("projected", {}).get("sources", [])]
+            tokens = [it["serviceAccountToken"] for it in sources if "serviceAccountToken" in it]
+            assert all(token.get("audience") for token in tokens), f"{name}: a token for the API server"
     for one in objects(scenario):
         if one["kind"] == "ServiceAccount":
             assert one["automountServiceAccountToken"] is False, one["metadata"]["name"]

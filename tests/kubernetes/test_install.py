@@ -155,7 +155,7 @@ def test_the_first_admin_has_the_key_in_the_secret(release: Release) -> None:
 
 
 def test_the_releases_own_test_passes(release: Release) -> None:
-    """`helm test` runs pods: one reaches the control plane with the admin's key, one is injected and asks its sidecar."""
+    """`helm test` runs two pods: one reaches the control plane as its admin, one is injected and asks its sidecar."""
     said = release.helm("test", RELEASE, "--namespace", PLANS)
     assert said.count("Phase:          Succeeded") == 2
 
@@ -182,6 +182,18 @@ def test_a_labelled_pod_comes_back_with_a_sidecar(release: Release) -> None:
     public = release.secret("tiergate-signing-key", "public-key.pem")
     assert variables["TIERGATE_PUBLIC_KEY_PEM"].strip() == public.strip()
     assert "PRIVATE KEY" not in answer.text
+
+
+def test_a_sidecar_has_one_token_and_no_right_in_the_cluster(release: Release) -> None:
+    """Only its own, made for the control plane: not that of the API server, which the application's container has."""
+    answer = release.try_pod("entitled", labels=LABELLED)
+    [sidecar] = injected(answer)
+    [app] = answer.json()["spec"]["containers"]
+    assert "/var/run/secrets/kubernetes.io/serviceaccount" in {one["mountPath"] for one in app["volumeMounts"]}
+    mounted = {one["name"]: one["mountPath"] for one in sidecar["volumeMounts"]}
+    volumes = {one["name"]: one for one in answer.json()["spec"]["volumes"]}
+    sources = [source for name in mounted for source in volumes[name].get("projected", {}).get("sources", [])]
+    assert [source["serviceAccountToken"]["audience"] for source in sources] == ["tiergate"], mounted
 
 
 def test_a_pod_without_the_label_is_left_as_it_is(release: Release) -> None:

@@ -172,7 +172,7 @@ terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - {name: tiergate-data, mountPath: /var/lib/tiergate}
   - {name: tiergate-socket, mountPath: {{ dir .socketPath | quote }}}
-  - {name: tiergate-token, mountPath: /var/run/secrets/tiergate, readOnly: true}
+  - {name: tiergate-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
   {{- if .objectStoreVolume }}
   - {name: tiergate-object-store, mountPath: /var/cache/tiergate, readOnly: true}
   {{- end }}
@@ -183,7 +183,7 @@ volumeMounts:
 {{- $said := list -}}
 {{- $said = append $said (list "control-plane" .controlPlane) -}}
 {{- $said = append $said (list "control-plane-ca-pem" .controlPlaneCa) -}}
-{{- $said = append $said (list "key-file" "/var/run/secrets/tiergate/token") -}}
+{{- $said = append $said (list "key-file" "/var/run/secrets/kubernetes.io/serviceaccount/token") -}}
 {{- $said = append $said (list "public-key-pem" (join "," .publicKeys)) -}}
 {{- $said = append $said (list "store-id" .storeId) -}}
 {{- $said = append $said (list "data" "/var/lib/tiergate") -}}

@@ -52,7 +52,8 @@ SOCKET_VARIABLE: Final = "TIERGATE_SIDECAR_SOCKET"
 
 _DATA_FOLDER: Final = "/var/lib/tiergate"
 _OBJECT_STORE_FOLDER: Final = "/var/cache/tiergate"
-_TOKEN_FOLDER: Final = "/var/run/secrets/tiergate"  # noqa: S105 - where it is, not what it is
+# Where the API server mounts a token for itself into every container that has nothing there: so it has this one alone.
+_TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where it is, not what it is
 _TOKEN_FILE: Final = "token"  # noqa: S105 - where it is, not what it is
 _USER: Final = 65532
 
