@@ -127,15 +127,15 @@ lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: A
 dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
 	@$(BIN)/hatchling build --directory dist
 
-# The first of these that is there, unless it is named: make image BUILDER=podman.
-BUILDER ?= $(shell command -v docker || command -v podman || command -v buildah)
+# The first of these that works here, unless it is named: make image BUILDER=podman.
+BUILDER ?= $(shell for builder in docker podman buildah; do $$builder info >/dev/null 2>&1 && echo $$builder && break; done)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tiergate/__init__.py)
 
 .PHONY: image
 image: ## build the images tiergate-sidecar and tiergate-control-plane
-	@test -n "$(BUILDER)" || { echo "none of docker, podman and buildah found" >&2; exit 1; }
+	@test -n "$(BUILDER)" || { echo "none of docker, podman and buildah works here" >&2; exit 1; }
 	@for target in control-plane sidecar; do \
-		BUILDAH_FORMAT=docker "$(BUILDER)" build --file sidecar.Dockerfile --target $$target --tag tiergate-$$target:$(VERSION) \
+		BUILDAH_FORMAT=docker $(BUILDER) build --file sidecar.Dockerfile --target $$target --tag tiergate-$$target:$(VERSION) \
 			--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git describe --always --abbrev=40 --dirty --exclude '*') \
 			--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(ARGS) . || exit; \
 	done

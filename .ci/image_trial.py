@@ -351,7 +351,8 @@ def together(control_plane: Image, sidecar: Image) -> None:
     database = "sqlite:////var/lib/tiergate/store.sqlite"
     handed = control_plane.root / "var/lib/tiergate/sidecar.json"
     url = "http://127.0.0.1:8440"
-    with running(control_plane, f"{url}/readyz", {"TIERGATE_CP_DATABASE": database}) as (seconds, process):
+    quiet = {"TIERGATE_CP_DATABASE": database, "TIERGATE_CP_LOG_LEVEL": "warning"}
+    with running(control_plane, f"{url}/readyz", quiet) as (seconds, process):
         health = control_plane.config["Healthcheck"]["Test"][1:]
         assert control_plane.run(*health, exact=True).strip() == "ready"
         key = "/var/lib/tiergate/admin.key"
@@ -373,7 +374,11 @@ def together(control_plane: Image, sidecar: Image) -> None:
         given = sidecar.root / "run/tiergate/sidecar.json"
         shutil.copy(handed, given)
         os.chown(given, USER, USER)
-        settings = {"TIERGATE_KEY_FILE": "/run/tiergate/sidecar.json", "TIERGATE_DATA": "/var/lib/tiergate/follows"}
+        settings = {
+            "TIERGATE_KEY_FILE": "/run/tiergate/sidecar.json",
+            "TIERGATE_DATA": "/var/lib/tiergate/follows",
+            "TIERGATE_LOG_LEVEL": "warning",
+        }
         with running(sidecar, "http://127.0.0.1:8438/readyz", settings) as (following, _):
             assert check(LAST_MOVIE)["allowed"] is True
             assert check(ONE_TOO_MANY)["allowed"] is False
