@@ -64,6 +64,18 @@ class Node:
         word, *rest = arguments
         return Process(*rest, *_PORTS[word], environ=environ, ports=False, command=word)
 
+    def serve(self, namespace: str, deployment: str, container: str) -> Process:
+        """Create one more pod of a Deployment, start its container, and wait until that says that it is ready."""
+        found = self.cluster.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}")
+        pod = self.create_pod(namespace, f"{deployment}-{self._next()}", found["spec"]["template"])
+        process = self.start(pod, container)
+        try:
+            process.event("ready")
+        except BaseException:
+            process.__exit__()
+            raise
+        return process
+
     def run(self, pod: Mapping[str, Any], container: str) -> subprocess.CompletedProcess[str]:
         """Run a container of a pod to its end."""
         found = _container(pod, container)
@@ -140,15 +152,15 @@ class Node:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
         environ |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.cluster.port)}
         for one in container.get("env", []):
-            environ[one["name"]] = self._told(self._value(pod, one), mounts)
+            environ[one["name"]] = (
+                self._value(pod, one) if "valueFrom" in one else self._told(one.get("value", ""), mounts)
+            )
         arguments = [self._told(one, mounts) for one in container.get("args", [])]
         if _ACCOUNT in mounts and arguments[0] in _TAKES_ACCOUNT:
             arguments += ["--service-account", str(mounts[_ACCOUNT])]
         return arguments, environ
 
     def _value(self, pod: Mapping[str, Any], variable: Mapping[str, Any]) -> str:
-        if "valueFrom" not in variable:
-            return str(variable.get("value", ""))
         wanted = variable["valueFrom"]["secretKeyRef"]  # nothing else is used
         secret = self.cluster.get(f"/api/v1/namespaces/{pod['metadata']['namespace']}/secrets/{wanted['name']}")
         return base64.b64decode(secret["data"][wanted["key"]]).decode()

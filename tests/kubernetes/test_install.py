@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.kubernetes.cluster import Cluster
     from tests.kubernetes.conftest import Helm
     from tests.kubernetes.node import Node
-    from tests.system.processes import Process
 
 pytestmark = pytest.mark.serial
 
@@ -56,11 +55,11 @@ class Release:
         cluster.namespace(PLANS, **RESTRICTED)
         cluster.namespace(SHOP, **RESTRICTED)
         self.install()
-        self.plane = self._serve("control-plane")
+        self.plane = node.serve(PLANS, "tiergate-control-plane", "control-plane")
         address = self.plane.event("listening")["api"]
         node.names[f"http://tiergate-control-plane.{PLANS}.svc:8440"] = address
         self.url = str(address)
-        self.injector = self._serve("injector")
+        self.injector = node.serve(PLANS, "tiergate-injector", "injector")
         self._reach_injector()
 
     def install(self) -> None:
@@ -93,25 +92,13 @@ class Release:
     def restart_injector(self) -> None:
         """Start the injector anew, after it was ended."""
         self.injector.__exit__()
-        self.injector = self._serve("injector")
+        self.injector = self.node.serve(PLANS, "tiergate-injector", "injector")
         self._reach_injector()
 
     def close(self) -> None:
         """End what it runs."""
         for process in (self.injector, self.plane):
             process.__exit__()
-
-    def _serve(self, name: str) -> Process:
-        deployment = self.cluster.get(f"/apis/apps/v1/namespaces/{PLANS}/deployments/tiergate-{name}")
-        count = len(self.cluster.get(f"/api/v1/namespaces/{PLANS}/pods")["items"])
-        pod = self.node.create_pod(PLANS, f"tiergate-{name}-{count}", deployment["spec"]["template"])
-        process = self.node.start(pod, name)
-        try:
-            process.event("ready")
-        except BaseException:
-            process.__exit__()
-            raise
-        return process
 
     def _reach_injector(self) -> None:
         address = httpx.URL(self.injector.event("ready")["webhook"])
