@@ -12,7 +12,7 @@ import structlog
 
 from tiergate.errors import ConflictError, SettingsError
 from tiergate.store import Actor
-from tiergate.store.keys import bootstrap, is_key
+from tiergate.store.keys import bootstrap, is_key, proven_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +64,11 @@ class FirstAdmin:
         try:
             made = store.change(lambda unit: bootstrap(unit, "first admin", text=text), _OPERATOR)
         except ConflictError:
-            _log.debug("the first admin has a key already")
+            if store.read(lambda unit: proven_key(unit, text)) is None:
+                _log.warning(
+                    "the store does not know this first admin's key, and does not take it: it has taken one before",
+                    setting=_SETTING,
+                    mend="`tiergate keys bootstrap-admin --force` makes another one",
+                )
         else:
             _log.info("registered the first admin's key", key=made.key.id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tests.control_planes import ControlPlane, prepare_store
 from tiergate.control.first_admin import FirstAdmin
@@ -88,6 +89,18 @@ def test_without_the_setting_nobody_is_registered(store: Store) -> None:
     """The first admin is made on the host then."""
     FirstAdmin.read(None).register(store)
     assert store.read(lambda unit: list_keys(unit, None, 10)) == []
+
+
+def test_it_says_that_a_key_is_not_taken(store: Store, file: Path) -> None:
+    """Where it is another one than the store took, and so does not open anything; a known one needs no word."""
+    FirstAdmin.read(file).register(store)
+    with capture_logs() as said:
+        FirstAdmin.read(file).register(store)
+        assert said == []
+        file.write_text(new_text())
+        FirstAdmin.read(file).register(store)
+    assert [(line["log_level"], line["setting"]) for line in said] == [("warning", "bootstrap-admin-key-file")]
+    assert file.read_text() not in str(said)
 
 
 @pytest.mark.parametrize("content", [b"", b"secret", b"\xff\xfe", b"tg_abcdefghijkl_short\n", b"two\nlines"])
