@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
 import yaml
 
+from tests.certificates import certify, trusting
 from tests.kubernetes.conftest import CHART
 from tests.system.processes import check_request
+from tiergate.cli.household import load_sample
+from tiergate.cli.sample import copy_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.kubernetes.cluster import Cluster
     from tests.kubernetes.conftest import Helm
@@ -28,11 +29,13 @@ pytestmark = pytest.mark.serial
 RELEASE: Final = "tiergate"
 PLANS: Final = "plans"
 SHOP: Final = "shop"
-SAMPLE: Final = Path(__file__).parents[2] / "examples" / "streaming"
 SET: Final = (
     "--set=injector.enabled=true",
     "--set=sidecar.startupDeadline=5",
     "--set=controlPlane.issuers.kubernetes.sidecars={shop:*}",
+    "--set=controlPlane.tls.mode=secret",
+    "--set=controlPlane.tls.existingSecret=plane-tls",
+    "--set=sidecar.controlPlane.caFromTlsSecret=true",
 )
 RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
 LABELLED: Final = {"tiergate.dev/inject": "true"}
@@ -46,18 +49,26 @@ CONFINED: Final = {
 
 
 class Release:
-    """The chart, installed in namespace `plans`, with what it runs; and a namespace `shop` that it knows."""
+    """The chart, installed in namespace `plans`, with what it runs; and a namespace `shop` that it knows.
 
-    def __init__(self, cluster: Cluster, node: Node, helm: Helm) -> None:
+    The control plane speaks HTTPS, with a certificate of an authority that only the chart's sidecars are told of.
+    """
+
+    def __init__(self, cluster: Cluster, node: Node, helm: Helm, folder: Path) -> None:
         self.cluster = cluster
         self.node = node
         self.helm = helm
         cluster.namespace(PLANS, **RESTRICTED)
         cluster.namespace(SHOP, **RESTRICTED)
+        self.certificate, key = certify(folder)
+        values = {"tls.crt": self.certificate, "tls.key": key, "ca.crt": self.certificate}
+        encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in values.items()}
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "plane-tls"}, "data": encoded}
+        cluster.post(f"/api/v1/namespaces/{PLANS}/secrets", {**body, "type": "kubernetes.io/tls"})
         self.install()
         self.plane = node.serve(PLANS, "tiergate-control-plane", "control-plane")
         address = self.plane.event("listening")["api"]
-        node.names[f"http://tiergate-control-plane.{PLANS}.svc:8440"] = address
+        node.names[f"https://tiergate-control-plane.{PLANS}.svc:8440"] = address
         self.url = str(address)
         self.injector = node.serve(PLANS, "tiergate-injector", "injector")
         self._reach_injector()
@@ -95,6 +106,11 @@ class Release:
         self.injector = self.node.serve(PLANS, "tiergate-injector", "injector")
         self._reach_injector()
 
+    def client(self, token: str) -> httpx.Client:
+        """A client of the control plane, with a key or a token."""
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, verify=trusting(self.certificate), trust_env=False)
+
     def close(self) -> None:
         """End what it runs."""
         for process in (self.injector, self.plane):
@@ -106,9 +122,9 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release(cluster: Cluster, node: Node, helm: Helm) -> Iterator[Release]:
+def release(cluster: Cluster, node: Node, helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """Give the chart, installed and served."""
-    made = Release(cluster, node, helm)
+    made = Release(cluster, node, helm, tmp_path_factory.mktemp("tls"))
     yield made
     made.close()
 
@@ -142,9 +158,8 @@ def test_secrets_are_made_before_what_needs_them(release: Release) -> None:
 
 def test_the_first_admin_has_the_key_in_the_secret(release: Release) -> None:
     """The control plane took it at its start."""
-    headers = {"authorization": f"Bearer {release.secret('tiergate-admin-key', 'admin.key').strip()}"}
-    said = httpx.get(f"{release.url}/v1/whoami", headers=headers, trust_env=False).json()
-    assert said["roles"] == ["admin"]
+    with release.client(release.secret("tiergate-admin-key", "admin.key").strip()) as client:
+        assert client.get("/v1/whoami").json()["roles"] == ["admin"]
 
 
 def test_the_releases_own_test_passes(release: Release) -> None:
@@ -206,24 +221,20 @@ def test_a_pod_that_would_set_the_image_is_refused(release: Release) -> None:
 
 def test_the_sidecar_of_an_injected_pod_decides(release: Release, tmp_path: Path) -> None:
     """It follows the control plane by the token of the pod's own service account, and by nothing else."""
-    (tmp_path / "admin.key").write_text(release.secret("tiergate-admin-key", "admin.key"))
-    operator = [sys.executable, "-m", "tiergate", "apply", "--control-plane", release.url]
-    files = ("--file", SAMPLE / "catalog.yaml", "--rules", SAMPLE / "rules", "--subjects", SAMPLE / "subjects.yaml")
-    subprocess.run([*operator, "--key-file", tmp_path / "admin.key", *files], check=True, capture_output=True)
+    with release.client(release.secret("tiergate-admin-key", "admin.key").strip()) as client:
+        load_sample(client, copy_sample(tmp_path))
     answer = release.try_pod("asking", labels=LABELLED)
     assert answer.is_success, answer.text
     with release.node.start(answer.json(), "tiergate") as sidecar:
         sidecar.event("ready")
         assert json.loads(sidecar.ask(check_request("ada")).body)["reason"] == "granted"
-        assert sidecar.status()["mode"] == "sync"
 
 
 def test_a_sidecar_of_another_namespace_is_not_believed(release: Release) -> None:
     """Its token is good, and its service account none that may follow."""
     release.cluster.namespace("elsewhere")
     token = release.cluster.token("elsewhere", "default", "tiergate")
-    headers = {"authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=release.url, headers=headers, trust_env=False) as client:
+    with release.client(token) as client:
         assert client.get("/v1/whoami").json()["roles"] == []
         assert client.get("/v1/sync/snapshot").status_code == 403
 
