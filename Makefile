@@ -117,13 +117,28 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: lock
 lock: $(VENV)/.dev ## write requirements/ from pyproject.toml (newer versions: ARGS=--upgrade)
 	@$(LOCK) --group build --output-file requirements/build.txt
+	@$(LOCK) --group build --group image --constraints requirements/build.txt --output-file requirements/image.txt
 	@$(LOCK) pyproject.toml --output-file requirements/core.txt
 	@$(LOCK) pyproject.toml --extra control-plane --constraints requirements/core.txt --output-file requirements/control-plane.txt
-	@$(LOCK) pyproject.toml --extra control-plane --group dev --constraints requirements/control-plane.txt --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra control-plane --group dev --constraints requirements/control-plane.txt \
+		--constraints requirements/image.txt --output-file requirements/dev.txt
 
 .PHONY: dist
 dist: $(VENV)/.core ## build the wheel and the source distribution in dist/
 	@$(BIN)/hatchling build --directory dist
+
+# The first of these that works here, unless it is named: make image BUILDER=podman.
+BUILDER ?= $(shell for builder in docker podman buildah; do $$builder info >/dev/null 2>&1 && echo $$builder && break; done)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/tiergate/__init__.py)
+
+.PHONY: image
+image: ## build the images tiergate-sidecar and tiergate-control-plane
+	@test -n "$(BUILDER)" || { echo "none of docker, podman and buildah works here" >&2; exit 1; }
+	@for target in control-plane sidecar; do \
+		BUILDAH_FORMAT=docker $(BUILDER) build --file sidecar.Dockerfile --target $$target --tag tiergate-$$target:$(VERSION) \
+			--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git describe --always --abbrev=40 --dirty --exclude '*') \
+			--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(ARGS) . || exit; \
+	done
 
 .PHONY: clean
 clean: ## remove everything that these targets make

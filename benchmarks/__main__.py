@@ -18,6 +18,7 @@ from benchmarks.engine_rows import engine_rows
 from benchmarks.file_rows import compile_rows, reload_rows
 from benchmarks.http_rows import Bench, batch_rows, growth_rows, repeat_rows, uncached_rows
 from benchmarks.preview_rows import preview_rows
+from benchmarks.sizing_rows import sizing_rows
 from benchmarks.suite_rows import suite_rows
 from benchmarks.sync_rows import changes_rows, first_sync_rows, publish_rows
 
@@ -43,7 +44,7 @@ def main() -> int:
         "groups",
         nargs="*",
         metavar="GROUP",
-        help="repeat, batch, engine, growth, uncached, compile, reload, tests, publish, changes, first-sync "
+        help="repeat, batch, engine, growth, uncached, compile, reload, tests, publish, changes, first-sync, sizing "
         "(default: all)",
     )
     options = parser.parse_args()
@@ -64,6 +65,7 @@ def main() -> int:
             "publish": lambda: publish_rows(directory, options.rounds),
             "changes": lambda: changes_rows(directory, options.seconds),
             "first-sync": lambda: first_sync_rows(directory),
+            "sizing": lambda: sizing_rows(directory),
         }
         unknown = [name for name in options.groups if name not in groups]
         if unknown:

@@ -40,8 +40,9 @@ store.close()
 class ControlPlane:
     """A running control plane: where it is, and clients with the keys of an admin and of a sidecar."""
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, pid: int) -> None:
         self.home = home
+        self.pid = pid
         self.url = f"http://127.0.0.1:{port}"
         self.headers = _headers(home / "admin.key")
         self.client = httpx.Client(base_url=self.url, headers=self.headers, timeout=1800)
@@ -62,7 +63,7 @@ def control_plane(home: Path, catalog: Path, subjects: Path) -> Iterator[Control
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_environment())
     try:
         wait_for(port, process, "/readyz")
-        plane = ControlPlane(home, port)
+        plane = ControlPlane(home, port, process.pid)
         files = [{"name": "catalog.yaml", "text": catalog.read_text()}]
         plane.client.post("/v1/apply", json={"catalog": files}).raise_for_status()
         with subjects.open("rb") as lines:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Sidecar", "ask", "end", "free_port", "load", "running", "sidecar", "wait_for"]
+__all__ = ["Sidecar", "ask", "end", "free_port", "load", "rss", "running", "sidecar", "wait_for"]
 
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _WRONG = re.compile(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)")
@@ -81,6 +81,15 @@ def running(arguments: list[str], port: int, path: str | None = None) -> Iterato
         end(process)
 
 
+def rss(pid: int, figure: str = "VmRSS") -> int:
+    """Resident bytes of a process; `VmHWM`: the most that they ever were. 0 where the system does not say."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123
+        for line in status:
+            if line.startswith(f"{figure}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 class Sidecar:
     """A running sidecar: its ports, process and how long it took from start to ready."""
 
@@ -92,11 +101,7 @@ class Sidecar:
 
     def rss(self) -> int:
         """Resident bytes of the sidecar's own process."""
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:  # noqa: PTH123
-            for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) * 1024
-        return 0
+        return rss(self.process.pid)
 
 
 @contextmanager

@@ -111,7 +111,8 @@ class JwksServer:
             def do_GET(self) -> None:
                 outer.asked += 1
                 outer.token = self.headers.get("authorization")
-                self.send_response(outer.status)
+                accepted = "application/jwk-set+json" in self.headers.get("accept", "")
+                self.send_response(outer.status if accepted else 406)  # as a Kubernetes API server does it
                 if outer.status == 302:
                     self.send_header("location", "/elsewhere")
                 self.send_header("content-length", str(len(outer.content)))

@@ -172,6 +172,7 @@ class Service:
         log: DecisionLog | None = None,
         ready: bool = True,
         stale_deny: tuple[str, ...] = (),
+        startup_allow: tuple[str, ...] = (),
         ensures: Ensures | None = None,
     ) -> None:
         self.clock = Clock()
@@ -180,7 +181,13 @@ class Service:
         self.log = log
         size = DEFAULT_MEMO_BYTES if memo else 0
         self.decider = Decider(
-            self.state, self.metrics, log=log, memo_bytes=size, stale_deny=stale_deny, subjects=ensures
+            self.state,
+            self.metrics,
+            log=log,
+            memo_bytes=size,
+            stale_deny=stale_deny,
+            startup_allow=startup_allow,
+            subjects=ensures,
         )
         self.quick = QuickPath(self.decider, "tcp", memo_bytes=size, max_body=max_body)
         self.app = api(

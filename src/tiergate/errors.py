@@ -17,6 +17,7 @@ The branches say who must act::
     │   ├── ReplicaError
     │   ├── ListenError
     │   ├── StoreError
+    │   ├── ClusterError
     │   └── TrustError
     ├── CallerError              whoever asked
     │   ├── BodyError
@@ -53,6 +54,7 @@ __all__ = [
     "CallerError",
     "CatalogError",
     "CheckError",
+    "ClusterError",
     "CompileError",
     "ConflictError",
     "ImportSourceError",
@@ -159,6 +161,19 @@ class ListenError(OperatorError):
 
 class StoreError(OperatorError):
     """The store's database cannot be used: unreachable, of another schema, or damaged."""
+
+
+class ClusterError(OperatorError):
+    """A cluster's API server did not give or take what it was asked for; `status` is HTTP's, where there was one."""
+
+    def __init__(self, url: str, detail: str, status: int | None = None) -> None:
+        self.url = url
+        self.detail = detail
+        self.status = status
+        super().__init__(f"`{url}`: {detail}")
+
+    def __reduce__(self) -> tuple[type[ClusterError], tuple[str, str, int | None]]:
+        return type(self), (self.url, self.detail, self.status)
 
 
 class Refusal(StrEnum):

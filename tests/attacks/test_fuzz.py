@@ -213,3 +213,28 @@ def test_the_api_is_what_its_openapi_document_says(operation: str, excluded: lis
 
     assert done.returncode == 0, done.stdout
     assert "1 selected" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def unloaded() -> Iterator[Connection]:
+    """A connection to a sidecar that answers though it has no data."""
+    service = Service(ready=False)
+    service.state.give_up_waiting()
+    with service.serve() as where, Connection(where.connect()) as opened:
+        yield opened
+
+
+@given(check=CHECKS)
+@example(check={"subject": "acme", "feature": "storage", "used": 0.001})
+@example(check={"subject": "acme", "feature": "movies", "used": 10**18})
+def test_without_data_no_more_is_refused_and_nothing_is_allowed(
+    connections: tuple[Connection, Connection], unloaded: Connection, check: dict[str, Any]
+) -> None:
+    """What some catalog takes is a question without any; what is refused without one, no catalog takes."""
+    for path, body in (("/v1/check", check), ("/v1/checks", {"checks": [check]}), ("/v1/explain", check)):
+        request = post(path, written(body))
+        with_data, without = connections[1].ask(request), unloaded.ask(request)
+        assert proper(without, 400, 404)
+        refused = [it.status != 200 or b'"urn:tiergate:problem:' in it.body for it in (with_data, without)]
+        assert refused[0] or not refused[1]
+        assert b'"allowed":true' not in without.body

@@ -49,7 +49,7 @@ issuers-file = "issuers.yaml"
 - A variable that is empty counts as not set. One that begins with `TIERGATE_CP_` and is no setting is ignored with a
   warning, or refused where it is nearly one. The password of a database is best given by the variable
   `TIERGATE_CP_DATABASE`, or by PostgreSQL's own `PGPASSWORD` and `PGPASSFILE`.
-- Settings are read once, at the start; the certificate is read again on `SIGHUP`.
+- Settings are read once, at the start; a certificate that was renewed is read again.
 
 How it is run: [Run the control plane](../how-to/run-the-control-plane.md).
 """

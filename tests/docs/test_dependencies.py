@@ -19,7 +19,7 @@ DECLARED: dict[str, list[str]] = {
     "Extras": [line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra],
     "Tests": GROUPS["test"],
     "Checks": GROUPS["lint"],
-    "Building and locking": GROUPS["build"] + GROUPS["lock"],
+    "Building and locking": GROUPS["build"] + GROUPS["lock"] + GROUPS["image"],
 }
 
 

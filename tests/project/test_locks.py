@@ -21,7 +21,8 @@ DECLARED: dict[str, list[str]] = {
     "build": GROUPS["build"],
     "core": CORE,
     "control-plane": CONTROL_PLANE,
-    "dev": CONTROL_PLANE + GROUPS["test"] + GROUPS["lint"] + GROUPS["lock"],
+    "image": GROUPS["build"] + GROUPS["image"],
+    "dev": CONTROL_PLANE + GROUPS["test"] + GROUPS["lint"] + GROUPS["lock"] + GROUPS["image"],
 }
 
 

@@ -26,7 +26,9 @@ def make(*arguments: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "bench", "lint", "docs", "format", "properties", "lock", "clean"])
+@pytest.mark.parametrize(
+    "target", ["demo", "test", "bench", "lint", "docs", "format", "properties", "lock", "image", "clean"]
+)
 def test_make_alone_lists_the_target(target: str) -> None:
     """Plain `make` says of each target what it does."""
     assert re.search(rf"^  make {target} +\w", make(), re.MULTILINE)

@@ -1,7 +1,8 @@
 """Asking a sidecar's probe port, for images that have no other client: `tiergate health`.
 
 Runs as `python -m tiergate.cli.health` too, which imports nothing but the standard library and ends within some tens of
-milliseconds: a container's health check runs it every few seconds. The command with its options is in `sidecar`.
+milliseconds: a container's health check runs it every few seconds. The command with its options is in `sidecar`. With
+`--control-plane` it asks the control plane on this machine, by what that one's own variables say of port and TLS.
 """
 
 from __future__ import annotations
@@ -12,27 +13,44 @@ import sys
 
 __all__ = ["ask", "probe_port"]
 
-_PORT = 8438
+_PORT, _CONTROL_PLANE_PORT = 8438, 8440
 _TIMEOUT = 2.0
 _READY, _NOT_READY, _USAGE, _UNREACHABLE = 0, 1, 2, 5
 
 
 def probe_port() -> int:
     """The port that the environment says, else the usual one."""
-    given = os.environ.get("TIERGATE_PROBE_PORT", "")
-    return int(given) if given.isdecimal() else _PORT
+    return _port("TIERGATE_PROBE_PORT", _PORT)
 
 
-def ask(host: str, port: int, timeout: float, *, live: bool = False) -> tuple[int, str]:
-    """Ask once, waiting for at most `timeout` seconds; return the exit code and what to say."""
+def _port(variable: str, usual: int) -> int:
+    given = os.environ.get(variable, "")
+    return int(given) if given.isdecimal() else usual
+
+
+def _connection(host: str, port: int, timeout: float, *, tls: bool) -> http.client.HTTPConnection:
+    if not tls:
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+
+
+def ask(host: str, port: int, timeout: float, *, live: bool = False, tls: bool = False) -> tuple[int, str]:
+    """Ask once, waiting for at most `timeout` seconds; return the exit code and what to say.
+
+    With `tls`, whatever certificate is shown will do: it is another name's, and nothing is told but an answer.
+    """
     path = "/livez" if live else "/readyz"
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    connection = _connection(host, port, timeout, tls=tls)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException) as error:
-        return _UNREACHABLE, f"no answer from http://{host}:{port}{path}: {error}"
+        return _UNREACHABLE, f"no answer from {'https' if tls else 'http'}://{host}:{port}{path}: {error}"
     finally:
         connection.close()
     if answer.status == http.client.OK:
@@ -40,10 +58,17 @@ def ask(host: str, port: int, timeout: float, *, live: bool = False) -> tuple[in
     return _NOT_READY, f"not {'live' if live else 'ready'}: status {answer.status}"
 
 
-if __name__ == "__main__":
-    if set(sys.argv[1:]) - {"--live"}:
-        sys.stderr.write("usage: python -m tiergate.cli.health [--live]\n")
-        raise SystemExit(_USAGE)
-    code, said = ask("127.0.0.1", probe_port(), _TIMEOUT, live="--live" in sys.argv[1:])
+def _main(arguments: list[str]) -> int:
+    if set(arguments) - {"--live", "--control-plane"}:
+        sys.stderr.write("usage: python -m tiergate.cli.health [--live] [--control-plane]\n")
+        return _USAGE
+    port, tls = probe_port(), False
+    if "--control-plane" in arguments:
+        port, tls = _port("TIERGATE_CP_PORT", _CONTROL_PLANE_PORT), bool(os.environ.get("TIERGATE_CP_TLS_CERT"))
+    code, said = ask("127.0.0.1", port, _TIMEOUT, live="--live" in arguments, tls=tls)
     sys.stdout.write(said + "\n")
-    raise SystemExit(code)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main(sys.argv[1:]))

@@ -204,6 +204,8 @@ def _asked(recorded: Recorded) -> Asked:
     if recorded.check is None:
         detail = f"{where}: whom this decision was about is masked: ask by `--subject`, `--feature` and `--at`"
         raise CheckError("", detail)
+    if recorded.basis is not None and not recorded.basis.loaded:
+        raise CheckError("", f"{where}: the sidecar had loaded nothing yet: it decided nothing that can be made again")
     if recorded.basis is None:
         warn(f"{where}: the line does not say what the decision rested on: its instant stands for that", "yellow")
     verdict = recorded.verdict

@@ -43,8 +43,10 @@ def verdict(answer: Answer) -> str:
 
 
 def holding(answer: Answer) -> str:
-    """What the subject holds: `50 movies/month, 12 used, 38 remaining`, `phone`, `nothing`."""
+    """What the subject holds: `50 movies/month, 12 used, 38 remaining`, `phone`, `nothing`; or `unknown`."""
     entitlement = answer.entitlement
+    if not answer.type:
+        return "unknown"
     if answer.type == "switch":
         return answer.feature if entitlement.value is True else "nothing"
     if answer.type == "custom":
@@ -79,7 +81,8 @@ def lines(answer: Answer) -> list[tuple[str, str]]:
     if answer.valid_until is not None:
         found.append(("may change", moment(answer.valid_until)))
     if answer.stale:
-        found.append(("stale", "the sidecar has not heard from its source for too long"))
+        heard = "the sidecar has not heard from its source for too long"
+        found.append(("stale", heard if answer.type else "the sidecar has not loaded anything yet"))
     return found
 
 

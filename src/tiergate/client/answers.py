@@ -60,7 +60,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A decision: whether, why, and by what. `valid_until`: the next instant at which it may change by itself."""
+    """A decision: whether, why, and by what. `valid_until`: the next instant at which it may change by itself.
+
+    Of a sidecar that was told to answer before it had anything to decide by, `type` is empty and `publication` 0.
+    """
 
     allowed: bool
     reason: str
@@ -120,7 +123,7 @@ def read_answer(decision: object) -> Answer:
         allowed=_take(members, "allowed", bool),
         reason=_take(members, "reason", str),
         feature=_take(members, "feature", str),
-        type=_take(members, "type", str),
+        type=_take(members, "type", str, default=""),
         entitlement=Entitlement(
             value=_value(entitlement),
             unlimited=_take(entitlement, "unlimited", bool, default=False),

@@ -38,6 +38,7 @@ _MAX_TOKEN: Final = 16_384
 _MAX_LEEWAY: Final = 300
 _RESERVED: Final = frozenset({"key", "system", "anonymous"})
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+_ANY: Final = "*"
 
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +81,9 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"`leeway` must be 0 to {_MAX_LEEWAY} seconds")
         if bool(self.roles) == bool(self.subjects):
             raise ValueError("either `roles` or `subjects` must say who has which roles")
+        for subject in self.subjects:
+            if not {*subject.split(":")} - {_ANY}:
+                raise ValueError(f"`subjects` has `{subject}`, which is anybody")
 
 
 def read_issuers(text: str) -> list[IssuerSettings]:
@@ -213,10 +217,23 @@ def _caller(issuer: IssuerSettings, claims: Mapping[str, Any]) -> Caller:
     id_ = f"{issuer.name}/{subject}"
     if issuer.subjects:
         name = subject.removeprefix(_SERVICE_ACCOUNT)
-        return Caller(id_, CallerKind.WORKLOAD, frozenset(issuer.subjects.get(subject, ())), name)
+        return Caller(id_, CallerKind.WORKLOAD, _workload_roles(issuer.subjects, subject), name)
     held = [role for text in _texts(claims, issuer.roles_claim) for role in issuer.roles.get(text, ())]
     said = [claims.get(claim) for claim in ("name", "email", "preferred_username")]
     return Caller(id_, CallerKind.PERSON, frozenset(held), next((it for it in said if isinstance(it, str) and it), ""))
+
+
+def _workload_roles(subjects: Mapping[str, Sequence[str]], subject: str) -> frozenset[str]:
+    """The roles of every entry that the subject is, part by part. What an entry leaves open is never an empty part."""
+    parts = subject.split(":")
+    roles = set[str]()
+    for entry, entry_roles in subjects.items():
+        wanted = entry.split(":")
+        if len(wanted) == len(parts) and all(
+            it == part or (it == _ANY and part) for it, part in zip(wanted, parts, strict=True)
+        ):
+            roles.update(entry_roles)
+    return frozenset(roles)
 
 
 def _texts(claims: Mapping[str, Any], path: str) -> Sequence[str]:

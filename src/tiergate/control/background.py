@@ -52,10 +52,15 @@ async def keep_snapshots(sync: Sync, *, every: float = _SNAPSHOTS_EVERY) -> None
         await asyncio.sleep(every)
 
 
-async def keep_objects(depot: Depot, sync: Sync, tail: Tail, store: Store, *, every: float) -> None:
-    """Bring the object store up to date with every publication and snapshot, and every so many seconds."""
+async def keep_objects(
+    depot: Depot, sync: Sync, tail: Tail, store: Store, *, every: float, snapshots_every: float
+) -> None:
+    """Bring the object store up to date with every publication and snapshot, and every so many seconds.
+
+    `snapshots_every`: of how many seconds ago its snapshot may be at most, if anything has changed since.
+    """
     while True:
-        offer = await sync.refresh_snapshot()
+        offer = await sync.refresh_snapshot(snapshots_every)
         before = -1 if tail.state is None else tail.state.head.publication
         revision = await run_in_threadpool(_revision, store)
         await run_in_threadpool(depot.bring, revision, offer, sync.snapshot_head(offer))

@@ -118,7 +118,7 @@ class KeySet:
             if len(content) > _MAX_BYTES:
                 raise ValueError("the file is too large")
             return content
-        headers = {"accept": "application/json"}
+        headers = {"accept": "application/jwk-set+json, application/json"}  # Kubernetes gives the first alone
         if self._token_file is not None:
             headers["authorization"] = f"Bearer {Path(self._token_file).read_text('ascii').strip()}"
         verify = ssl.create_default_context(cafile=self._ca_file)

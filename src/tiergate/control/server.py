@@ -2,7 +2,7 @@
 
 What fails here fails before anything is served: settings, keys, the database's schema, the socket. It ends on SIGTERM
 or SIGINT: first `/readyz` turns, then those who wait for news are answered and requests under way are finished. A
-second signal ends it at once. SIGHUP has the certificate read again.
+second signal ends it at once. The certificate is read again when its files change, and on SIGHUP.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from tiergate.bundle import SigningKey
 from tiergate.control.app import admin_api, all_endpoints
 from tiergate.control.authentication import Authenticator, TokenReader, read_issuers
 from tiergate.control.background import keep_objects, keep_snapshots, keep_tidy, kept_going
+from tiergate.control.certificates import follow_certificate
 from tiergate.control.delivery import Sender
 from tiergate.control.destinations import Destinations
 from tiergate.control.dispatcher import Dispatcher
+from tiergate.control.first_admin import FirstAdmin
 from tiergate.control.heads import Heads
 from tiergate.control.object_store import Depot
 from tiergate.control.observation import Observed, Requests, registry
@@ -87,6 +89,7 @@ class _ControlPlane:
         self._settings = settings
         destinations = _destinations(settings)
         tokens = _tokens(settings)
+        first_admin = FirstAdmin.read(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
         for one in self._sockets:
             opened.callback(one.close)
@@ -94,6 +97,7 @@ class _ControlPlane:
         self._store = Store.open(settings.database, migrating=migrating)
         opened.callback(self._store.close)
         signer = signer_of(settings, self._store)
+        first_admin.register(self._store)
         self._tail = Tail(self._store)
         snapshots, packs = Snapshots(self._store), Packs(self._store)
         self._depot = None if settings.object_store is None else Depot(settings.object_store, snapshots, packs)
@@ -134,7 +138,7 @@ class _ControlPlane:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        loop.add_signal_handler(signal.SIGHUP, self._read_certificate_again)
         anyio.to_thread.current_default_thread_limiter().total_tokens = self._settings.threads
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(work) for work in self._background()]
@@ -163,9 +167,14 @@ class _ControlPlane:
         ]
         depot = self._depot
         if depot is not None:
-            every = settings.object_store_every
+            pace = {"every": settings.object_store_every, "snapshots_every": settings.object_store_snapshots_every}
             works.append(
-                kept_going("objects", lambda: keep_objects(depot, self._sync, self._tail, self._store, every=every))
+                kept_going("objects", lambda: keep_objects(depot, self._sync, self._tail, self._store, **pace))
+            )
+        certificate = _certificate(settings)
+        if certificate is not None:
+            works.append(
+                kept_going("certificate", lambda: follow_certificate(certificate, self._read_certificate_again))
             )
         return works
 
@@ -203,13 +212,14 @@ class _ControlPlane:
             self._listener.force_exit = True
         self._end.set()
 
-    def _on_hangup(self) -> None:
+    def _read_certificate_again(self) -> bool:
         try:
             self._listener.renew_certificate()
         except OSError as error:
             _log.error("the certificate cannot be read again, and stays", error=str(error))
-        else:
-            _log.info("the certificate was read again")
+            return False
+        _log.info("the certificate was read again")
+        return True
 
 
 def signer_of(settings: Settings, store: Store) -> Signer:

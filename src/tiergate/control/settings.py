@@ -61,12 +61,22 @@ class Settings:
         ),
     ] = False
 
+    bootstrap_admin_key_file: Annotated[
+        Path | None,
+        Row(
+            _STORE,
+            PATH,
+            "A file with an API key that somebody made up: a store whose first admin has no key yet takes it for "
+            "that. Once in the life of a store; afterwards the file changes nothing.",
+        ),
+    ] = None
+
     host: Annotated[
         str, Row(_LISTENS, HOST, "The address. Beyond loopback it needs `tls-cert` and `tls-key`, or `insecure`.")
     ] = "127.0.0.1"
     port: Annotated[int, Row(_LISTENS, PORT, "The port; 0 takes any free one.")] = 8440
     tls_cert: Annotated[
-        Path | None, Row(_LISTENS, PATH, "A file with the chain of certificates, in PEM; read again on SIGHUP.")
+        Path | None, Row(_LISTENS, PATH, "A file with the chain of certificates, in PEM; read again when it changes.")
     ] = None
     tls_key: Annotated[Path | None, Row(_LISTENS, PATH, "A file with the certificate's private key, in PEM.")] = None
     insecure: Annotated[
@@ -108,6 +118,15 @@ class Settings:
     object_store_every: Annotated[
         float, Row(_SIDECARS, SECONDS, "How often it is looked whether something must be put there.")
     ] = 60.0
+    object_store_snapshots_every: Annotated[
+        float,
+        Row(
+            _SIDECARS,
+            SECONDS,
+            "How old the snapshot there may become before a new one is made, if anything has changed since. A sidecar "
+            "that is new while no control plane can be asked begins with it.",
+        ),
+    ] = 300.0
     max_waiting: Annotated[
         int, Row(_SIDECARS, COUNT, "How many requests may wait for news at once; further ones are answered with 503.")
     ] = 5_000

@@ -25,6 +25,7 @@ from tiergate.bundle import (
 from tiergate.bundle.envelope import read_payload
 from tiergate.bundle.statements import decode_statement, payload_type
 from tiergate.errors import NotFoundError
+from tiergate.model import Instant
 from tiergate.store import SYSTEM, ReadUnit, WriteUnit, read_head
 from tiergate.store.following import publication_envelope
 from tiergate.store.snapshots import (
@@ -54,11 +55,12 @@ _subscriptions = msgspec.json.Decoder(tuple[msgspec.Raw, list[msgspec.Raw]]).dec
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A snapshot that can be had: the bytes of its manifest, what they say, and their hash."""
+    """A snapshot that can be had: the bytes of its manifest, what they say, their hash, and when it was made."""
 
     content: bytes
     manifest: SnapshotManifest
     sha256: str
+    created_at: Instant
 
     @property
     def publication(self) -> int:
@@ -148,14 +150,14 @@ class Snapshots:
         )
         content, sha256 = encode_snapshot_manifest(manifest)
 
-        def offer(unit: WriteUnit) -> None:
+        def offer(unit: WriteUnit) -> Instant:
             unit.put_blob(sha256, content)
             if all(entry.position != head.position for entry in snapshots(unit.session)):
                 put_snapshot(unit, head.position, sha256)
             self._drop_old(unit)
+            return unit.now
 
-        self._store.change(offer, SYSTEM)
-        return Offer(content, manifest, sha256)
+        return Offer(content, manifest, sha256, self._store.change(offer, SYSTEM))
 
     def _keep(self, sha256: str, content: bytes) -> None:
         self._store.change(lambda unit: unit.put_blob(sha256, content), SYSTEM)
@@ -175,7 +177,7 @@ class Snapshots:
         offer = self._offers.get(entry.manifest)
         if offer is None:
             content = blobs(unit.session, [entry.manifest])[entry.manifest]
-            offer = Offer(content, decode_snapshot_manifest(content), entry.manifest)
+            offer = Offer(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
             self._offers[entry.manifest] = offer
         return offer
 

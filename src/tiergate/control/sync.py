@@ -175,8 +175,11 @@ class Sync:
             snapshot=offer.sha256,
         )
 
-    async def refresh_snapshot(self) -> Offer:
+    async def refresh_snapshot(self, max_age: float | None = None) -> Offer:
         """See that there is a snapshot that is recent enough, and return it; for the background.
+
+        `max_age`: of one after which anything has changed, in seconds; for who cannot go on from it along the feed. One
+        from before the first publication, by which nobody can decide, is of no use to them at any age.
 
         Raises:
             StoreError: the database cannot be used.
@@ -184,7 +187,7 @@ class Sync:
         state = await self._state_reaching(0)
         await run_in_threadpool(self._snapshots.remove_outdated)
         offer = await run_in_threadpool(self._snapshots.newest)
-        if offer is None or self._is_outdated(offer, state):
+        if offer is None or self._is_outdated(offer, state) or self._is_too_old(offer, state, max_age):
             offer = await asyncio.shield(self._make(state.head.position))
         return offer
 
@@ -201,6 +204,13 @@ class Sync:
         """Say whether a new snapshot is worth its making, which takes as long as there are customers."""
         behind = state.head.position - offer.manifest.position
         return behind > max(self._between, offer.manifest.customers // 4)
+
+    def _is_too_old(self, offer: Offer, state: TailState, max_age: float | None) -> bool:
+        """Say whether a snapshot is too old for who has nothing else."""
+        if max_age is None or offer.manifest.position >= state.head.position:
+            return False
+        is_blank = not offer.publication and state.head.publication > 0
+        return is_blank or self._store.clock() - offer.created_at >= max_age * 1000
 
     def _state(self) -> TailState:
         if self._tail.state is None:

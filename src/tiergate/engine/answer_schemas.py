@@ -19,17 +19,25 @@ _NUMBER: Json = {"type": "number"}
 _TEXT: Json = {"type": "string"}
 _SHOWN: Json = {"type": ["boolean", "number", "string", "null"]}
 _INSTANT: Json = {"type": "string", "format": "date-time"}
+_UNLOADED = "{} Absent where nothing was loaded yet."
 _WHY: Json = {**_TEXT, "description": "The end of a sentence, such as `it is paused`."}
 _PERIOD: Json = {"from": _INSTANT, "until": _INSTANT}
 
 
-def answer_schemas(prefix: str = "") -> dict[str, Json]:
-    """The schemas by name. `prefix` stands before the names where a document has others of the same."""
+def answer_schemas(prefix: str = "", *, unloaded: bool = False) -> dict[str, Json]:
+    """The schemas by name. `prefix` stands before the names where a document has others of the same.
+
+    `unloaded`: there may be answers before anything was loaded, which leave out what only a catalog says.
+    """
 
     def ref(name: str) -> Json:
         return {"$ref": f"#/components/schemas/{prefix}{name}"}
 
     found = {**_decision(ref("Entitlement"), ref("Source")), **_explanation(ref("Decision"), ref("Source"))}
+    if unloaded:
+        _loosen(found["Decision"], "type")
+        _loosen(found["Explanation"], "counting", "action")
+        _loosen(found["Explanation"]["properties"]["asked"], "type")
     return {f"{prefix}{name}": schema for name, schema in found.items()}
 
 
@@ -48,6 +56,14 @@ def object_of(
     if description is not None:
         found["description"] = description
     return found
+
+
+def _loosen(schema: Json, *names: str) -> None:
+    """Let members be absent where nothing was loaded yet."""
+    for name in names:
+        schema["required"].remove(name)
+        said = schema["properties"][name]
+        schema["properties"][name] = {**said, "description": _UNLOADED.format(said.get("description", "")).strip()}
 
 
 def _list(items: Json, description: str = "") -> Json:

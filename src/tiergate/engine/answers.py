@@ -11,16 +11,16 @@ from tiergate.model import FOREVER, Entitlement, Source, format_instant
 if TYPE_CHECKING:
     from tiergate.model import Decision
 
-__all__ = ["Answer", "answer", "decision_json"]
+__all__ = ["Answer", "answer", "answer_json", "decision_json"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A decision in the order and the words of the API."""
+    """A decision in the order and the words of the API. `type` is absent where there is no catalog to know it from."""
 
     allowed: bool
     reason: str
     feature: str
-    type: str
+    type: str | msgspec.UnsetType
     entitlement: Entitlement
     sources: tuple[Source, ...]
     policies: tuple[str, ...]
@@ -54,3 +54,8 @@ def answer(decision: Decision, *, stale: bool = False) -> Answer:
 def decision_json(decision: Decision, *, stale: bool = False) -> bytes:
     """Encode a decision as JSON; numbers are exact."""
     return _ENCODER.encode(answer(decision, stale=stale))
+
+
+def answer_json(given: Answer) -> bytes:
+    """Encode an answer as JSON; numbers are exact."""
+    return _ENCODER.encode(given)

@@ -77,7 +77,8 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `store`, `position`: whose feed was followed, and how far it was in force; none where data came from files.
     `version`: of Tiergate. `stale_at`: the instant from which the data was stale, as text; none where it never is.
     `stale_deny`: it was stale, and the operator has this feature denied then. `fetched`: false where subjects are held
-    on demand, and this one could not be had. `usage`: where it is metered. `errors`: why it could not be evaluated.
+    on demand, and this one could not be had. `loaded`: false where there was no data at all, which cannot be made
+    again. `usage`: where it is metered. `errors`: why it could not be evaluated.
     `record`: of the subject, without authors and reasons; null where it was unknown; absent unless that is configured.
     """
 
@@ -87,6 +88,7 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stale_at: str | None = None
     stale_deny: bool = False
     fetched: bool = True
+    loaded: bool = True
     usage: UsageGiven | None = None
     errors: tuple[str, ...] = ()
     record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
@@ -168,8 +170,11 @@ def reproduce(
     Raises:
         UnknownFeatureError, CheckError: as `Engine.decide`.
         BundleError: a part of the bundle is missing or torn.
-        BasisError: the usage or the record is none that there can be of this feature.
+        BasisError: there was nothing to decide by; the usage or the record is none that there can be of this feature.
     """
+    if not basis.loaded:
+        field = "loaded"
+        raise BasisError(field, "says that nothing had been loaded: it was no decision, and cannot be made again")
     usage = NO_USAGE if basis.usage is None else basis.usage
     feature = bundle.index.features.get(check.feature)
     if feature is not None:

@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FeatureType, to_units
+from tiergate.model.amounts import MAX_SCALE
 from tiergate.naming import ID_RULE, is_id, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiergate.model import Check, Feature, Number
+    from tiergate.model import Check, Feature, Number, Subject
 
-__all__ = ["Question", "default_amount", "read_question"]
+__all__ = ["Question", "default_amount", "expect_askable", "expect_subject", "read_question"]
 
 _FIELDS = ("amount", "used", "user_used", "value", "level")
+_NUMBERS = _FIELDS[:-1]
+_TYPES = dict(
+    zip(_FIELDS, [*[FeatureType.QUANTITY] * 3, FeatureType.RANGE, FeatureType.CUSTOM], strict=True),
+)
+"""The type of feature that knows each field."""
 
 
 class Question(NamedTuple):
@@ -44,12 +50,7 @@ def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Featur
     feature = features.get(check.feature)
     if feature is None:
         raise UnknownFeatureError(check.feature[:200], nearest(check.feature[:100], features))
-    if not is_id(check.subject.id):
-        field = "subject.id"
-        raise CheckError(field, ID_RULE)
-    if check.subject.user is not None and not is_id(check.subject.user):
-        field = "subject.user"
-        raise CheckError(field, ID_RULE)
+    expect_subject(check.subject)
     match feature.type:
         case FeatureType.SWITCH:
             _refuse(feature, check.amount, check.used, check.user_used, check.value, check.level)
@@ -63,6 +64,55 @@ def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Featur
         case FeatureType.CUSTOM:
             _refuse(feature, check.amount, check.used, check.user_used, check.value, None)
             return feature, Question(rank=1 if check.level is None else _rank(check.level, feature))
+
+
+def expect_askable(check: Check) -> None:
+    """See that there can be a feature that takes a check; for whoever has no catalog to look in.
+
+    Raises:
+        UnknownFeatureError: no catalog can have the feature.
+        CheckError: no feature takes such fields, or such numbers; names the field.
+    """
+    if not is_id(check.feature):
+        raise UnknownFeatureError(check.feature[:200], None)
+    expect_subject(check.subject)
+    given = [name for name in _FIELDS if getattr(check, name) is not None]
+    for name in given:
+        if _TYPES[name] is not _TYPES[given[0]]:
+            raise CheckError(name, f"no feature knows both `{given[0]}` and `{name}`")
+    for name, number in zip(_NUMBERS, (check.amount, check.used, check.user_used, check.value), strict=True):
+        if number is not None:
+            _expect_number(name, number)
+
+
+def expect_subject(subject: Subject) -> None:
+    """See that there can be a subject.
+
+    Raises:
+        CheckError: an id is none; names it.
+    """
+    if not is_id(subject.id):
+        field = "subject.id"
+        raise CheckError(field, ID_RULE)
+    if subject.user is not None and not is_id(subject.user):
+        field = "subject.user"
+        raise CheckError(field, ID_RULE)
+
+
+def _expect_number(field: str, number: Number) -> None:
+    """See that there is a scale at which a number can be said."""
+    detail = ""
+    for scale in range(MAX_SCALE + 1):
+        try:
+            units = to_units(number, scale)
+        except ValueError as error:
+            whole = isinstance(number, int) or number == number.to_integral_value()
+            detail = detail if detail and whole else str(error)  # the least scale takes the largest numbers
+        else:
+            if field == "amount" and not units:
+                raise CheckError(field, "must be positive")
+            return
+    raise CheckError(field, detail)
 
 
 def _quantity(check: Check, feature: Feature) -> Question:

@@ -225,6 +225,7 @@ def denied_now(
 
     Usage is as it was: what the caller said, else what was metered then. A check that was allowed and that the bundle
     does not know any more, because its feature is gone or of another type, is told as a problem; so is a masked line.
+    What a sidecar allowed before it had any data is passed over.
     Where `old` is given, features that the change does not touch are passed over. The same check is decided once while
     it is among the last ones. Memory is bounded.
 
@@ -241,6 +242,8 @@ def denied_now(
         if one.check is None:
             tell(Problem(one.file, one.line, 1, "masked", "whom this is about is masked, so it is not looked at"))
             continue
+        if one.basis is not None and not one.basis.loaded:
+            continue  # allowed because there was no data, not by what was published
         given = None if one.basis is None else one.basis.usage
         usage.given = _NO_USAGE if given is None else given
         key = (one.request, usage.given)

@@ -11,11 +11,28 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BOOLEAN", "BYTES", "COUNT", "HOST", "MODE", "PATH", "PORT", "SECONDS", "SHARE", "TEXT", "Kind", "choice"]
+__all__ = [
+    "BOOLEAN",
+    "BYTES",
+    "CERTIFICATES",
+    "COUNT",
+    "HOST",
+    "MODE",
+    "PATH",
+    "PEM",
+    "PORT",
+    "SECONDS",
+    "SHARE",
+    "TEXT",
+    "Kind",
+    "choice",
+]
 
 T = TypeVar("T")
 
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_PEM = re.compile(r"(-----BEGIN PUBLIC KEY-----)([A-Za-z0-9+/=\s]{1,4096})(-----END PUBLIC KEY-----)")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,16384})-----END CERTIFICATE-----", re.ASCII)
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
@@ -52,6 +69,25 @@ def _read_text(text: str) -> str:
     if _PRINTABLE.fullmatch(text) is None:
         raise ValueError("must be text without control characters")
     return text
+
+
+def _read_pem(text: str) -> str:
+    r"""A key of a few lines; a tool on the way may have made one line of them, or written `\n` for each end."""
+    found = _PEM.fullmatch(text.replace("\\n", "\n").strip())
+    if found is None:
+        raise ValueError("must be one key in PEM: `-----BEGIN PUBLIC KEY-----`, its text, `-----END PUBLIC KEY-----`")
+    head, content, end = found.groups()
+    return "\n".join((head, *content.split(), end, ""))
+
+
+def _read_certificates(text: str) -> str:
+    r"""One certificate or several; as for a key, the ends of their lines may have been lost or written as `\n`."""
+    text = text.replace("\\n", "\n")
+    found = _CERTIFICATE.findall(text)
+    if not found or _CERTIFICATE.sub("", text).strip():
+        raise ValueError("must be certificates in PEM: `-----BEGIN CERTIFICATE-----`, its text, and its end, for each")
+    head, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    return "".join("\n".join((head, *content.split(), end, "")) for content in found)
 
 
 def _read_path(text: str) -> Path:
@@ -138,6 +174,8 @@ def choice(*words: str, word: str = "") -> Kind[str]:
 TEXT: Kind[str] = Kind("text", _read_text)
 HOST: Kind[str] = Kind("address", _read_text)
 PATH: Kind[Path] = Kind("path", _read_path)
+PEM: Kind[str] = Kind("PEM", _read_pem)
+CERTIFICATES: Kind[str] = Kind("PEM", _read_certificates)
 PORT: Kind[int] = Kind("port", _read_port, types=(int,))
 COUNT: Kind[int] = Kind("number", _read_count, types=(int,))
 MODE: Kind[int] = Kind("mode", _read_mode, lambda mode: f"{mode:03o}")

@@ -79,7 +79,7 @@ class _Batch:
     nanoseconds.
     """
 
-    def __init__(self, decider: Decider, generation: Generation, checks: Sequence[bytes], begun: int) -> None:
+    def __init__(self, decider: Decider, generation: Generation | None, checks: Sequence[bytes], begun: int) -> None:
         self._decider = decider
         self._generation = generation
         self._checks = checks

@@ -9,7 +9,7 @@ Rules:
   and at most until the instant from which answers say stale. INVARIANT (no answer outlives its generation): the state
   has memos forgotten before anything of a new generation is decided. INVARIANT (no answer outlives its edition): an
   answer holds the edition of its subject, taken before the data was looked at, and whoever gives it looks there first.
-- What is volatile, and what is a problem, is not remembered.
+- What is volatile, what was answered without anything to decide by, and what is a problem, is not remembered.
 - Where subjects are fetched on demand (`Ensures`), whoever asks has those fetched that are not known, before anything
   is decided. What is still not known when it is decided is an `unknown_subject` that says stale and is not remembered.
 """
@@ -28,16 +28,18 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.engine import UsageKnown, decision_json
+from tiergate.engine.answers import answer_json
 from tiergate.engine.basis import Basis, UsageGiven, as_given, basis_json, once_stale
 from tiergate.engine.requests import locate, read_check
 from tiergate.errors import CheckError, OperatorError, RequestError, TiergateError, UnknownFeatureError
-from tiergate.model import Check, Subject
+from tiergate.model import Check, Reason, Subject
 from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.explanations import Explanations
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply, problem_reply
 from tiergate.sidecar.staleness import NONE_CHOSEN, choose
+from tiergate.sidecar.startup import Startup
 from tiergate.sidecar.suggestions import Suggestions
 
 if TYPE_CHECKING:
@@ -109,7 +111,8 @@ class Answer:
 class Decider:
     """Answers from the generation in force. `memo_bytes` bounds what it remembers; 0 remembers nothing.
 
-    `stale_deny`: what is denied once the data is stale, as `staleness` reads it. `subjects`: who fetches subjects on
+    `stale_deny`: what is denied once the data is stale, as `staleness` reads it. `startup_allow`: what is allowed where
+    checks are answered before anything was loaded, as `startup` reads it. `subjects`: who fetches subjects on
     demand; none where all are held. `batches` answers many checks at once, `listings` all entitlements of a subject,
     `explanations` says why.
     """
@@ -122,6 +125,7 @@ class Decider:
         log: DecisionLog | None = None,
         memo_bytes: int = DEFAULT_MEMO_BYTES,
         stale_deny: Sequence[str] = (),
+        startup_allow: Sequence[str] = (),
         subjects: Ensures | None = None,
     ) -> None:
         self.state = state
@@ -133,6 +137,7 @@ class Decider:
         self.batches = Batches(self)
         self.listings = Listings(self, memo_bytes - self.answers.limit)
         self.explanations = Explanations(self)
+        self.startup = Startup(startup_allow)
         self._durations = metrics.durations["check"]
         self._ids = itertools.count(1)
         self._id_prefix = os.urandom(5).hex().encode()
@@ -160,6 +165,8 @@ class Decider:
             self._denied_once_stale = choose(self._stale_deny, features)
             for word in self._denied_once_stale.unknown:
                 _logger.warning("`stale-deny` names `%s`, which no feature of the catalog is or has", word)
+            for word in choose(self.startup.allow, features).unknown:
+                _logger.warning("`startup-allow` names `%s`, which no feature of the catalog is", word)
 
     def next_id(self) -> bytes:
         """A decision id that no other answer of this process has, nor, by its random part, one of another's."""
@@ -225,14 +232,14 @@ class Decider:
         if self.subjects is not None and self.state.current is not None and not self.holds(subject):
             await self.subjects.ensure(_holder(subject))
 
-    def generation(self) -> Generation:
-        """The generation to decide by.
+    def generation(self) -> Generation | None:
+        """The generation to decide by; none where there is none and nobody waits for it any more.
 
         Raises:
             RequestError: there is none yet.
         """
         generation = self.state.current
-        if generation is None:
+        if generation is None and not self.state.unloaded:
             raise RequestError(503, "not ready", "nothing has been loaded yet to decide by")
         return generation
 
@@ -243,14 +250,18 @@ class Decider:
             return None
         return answer
 
-    def decide(self, generation: Generation, body: bytes, now: Instant, at: str = "") -> Answer:
+    def decide(self, generation: Generation | None, body: bytes, now: Instant, at: str = "") -> Answer:
         """Decide the JSON of a check, to which `at` points in its request, and remember the answer.
+
+        Without a generation nothing is decided, and nothing remembered: the answer is what `startup` says.
 
         Raises:
             RequestError: it is no JSON.
             CheckError, UnknownFeatureError: it is no check of this catalog.
         """
         check = read_check(body, at)
+        if generation is None:
+            return self._unloaded(check, body, now)
         self.expect_feature(generation, check)
         edition = self.state.editions.of(check.subject)
         held = self.holds(check.subject)
@@ -274,6 +285,15 @@ class Decider:
         if not decision.volatile and generation is self.state.current:
             self.answers.put(body, answer)
         return answer
+
+    def _unloaded(self, check: Check, body: bytes, now: Instant) -> Answer:
+        """The answer to a check where there is nothing to decide by."""
+        given = self.startup.answer(check)
+        basis = None
+        if self.log is not None and self.log.rules.want(given):
+            basis = basis_json(Basis(version=__version__, loaded=False))
+        edition, tally = self.state.editions.of(check.subject), self.metrics.reasons[Reason(given.reason)]
+        return Answer(body, answer_json(given), (now, now), edition, tally, basis)
 
     def expect_feature(self, generation: Generation, check: Check) -> None:
         """See that a check is about a feature of the catalog.

@@ -27,6 +27,7 @@ from tiergate.model import Instant, Reason, format_instant
 from tiergate.sidecar.replies import Context
 
 if TYPE_CHECKING:
+    from tiergate.engine import Answer
     from tiergate.model import Decision
 
 __all__ = ["DecisionLog", "LogRules", "Mask", "Record"]
@@ -78,7 +79,7 @@ class LogRules:
         """Whether any name is not written as it is."""
         return (self.subject, self.user) != (Mask.KEEP, Mask.KEEP)
 
-    def want(self, decision: Decision) -> bool:
+    def want(self, decision: Decision | Answer) -> bool:
         """Say whether decisions like this are logged, sampling apart."""
         return (
             self.sample > 0

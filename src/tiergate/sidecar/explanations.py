@@ -58,14 +58,16 @@ class Explanations:
 
     async def _explain(self, check: Check, at: Instant | None) -> bytes:
         """Explain by one generation; by the next where this one was put away while it was read."""
-        for _ in range(_TRIES - 1):
+        for attempt in range(_TRIES):
             generation = self._decider.generation()
+            if generation is None:
+                return self._decider.startup.explain(check, self._decider.clock() if at is None else at)
             try:
                 return await self._explain_by(generation, check, at)
             except OperatorError:
-                if generation is self._decider.state.current:
+                if generation is self._decider.state.current or attempt == _TRIES - 1:
                     raise
-        return await self._explain_by(self._decider.generation(), check, at)
+        raise AssertionError  # the last attempt has returned or raised
 
     async def _explain_by(self, generation: Generation, check: Check, at: Instant | None) -> bytes:
         evaluation = self._evaluate(generation, check, at)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tiergate.engine.questions import expect_subject
 from tiergate.errors import CheckError, TiergateError
 from tiergate.model import FOREVER, Entitlement, Instant, Source, format_instant
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply
+from tiergate.sidecar.startup import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.turns import take_turns
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class _SubjectJson(msgspec.Struct, frozen=True):
 
 class _EntryJson(msgspec.Struct, frozen=True):
     feature: str
-    type: str
+    type: str | msgspec.UnsetType
     allowed: bool
     reason: str
     entitlement: Entitlement
@@ -107,6 +109,8 @@ class Listings:
         await decider.ensure_subject(subject)
         for _ in range(_TRIES):
             generation = decider.generation()
+            if generation is None:
+                return self._unloaded(subject)
             edition = decider.state.editions.of(subject)
             now = decider.clock()
             found: list[Decision] = []
@@ -114,6 +118,8 @@ class Listings:
             if await take_turns(work, decider.state, generation) and not edition.outdated:
                 return self._listing(subject, key, generation, edition, found, now)
         generation = decider.generation()
+        if generation is None:  # pragma: no cover - one that was there does not go
+            return self._unloaded(subject)
         edition = decider.state.editions.of(subject)
         now = decider.clock()
         found = list(decider.entitlements(generation, subject, now))
@@ -138,7 +144,7 @@ class Listings:
         else:
             until = min(until, stale_at)
         shown = _ListingJson(
-            _SubjectJson(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user),
+            _subject(subject),
             [_entry(decision) for decision in found],
             generation.publication,
             generation.revision,
@@ -149,6 +155,22 @@ class Listings:
         if len(steady) == len(found) and generation is self._decider.state.current:
             self.memo.put(key, listing)
         return listing
+
+    def _unloaded(self, subject: Subject) -> _Listing:
+        """The list where there is nothing to decide by, which is not remembered: what is allowed then by its id."""
+        expect_subject(subject)
+        answers = self._decider.startup.answers(subject)
+        entries = [
+            _EntryJson(it.feature, it.type, it.allowed, it.reason, it.entitlement, it.sources, msgspec.UNSET)
+            for it in answers
+        ]
+        shown = _ListingJson(_subject(subject), entries, NO_PUBLICATION, NO_REVISION, msgspec.UNSET, stale=True)
+        now = self._decider.clock()
+        return _Listing(_encode(shown), (now, now), self._decider.state.editions.of(subject))
+
+
+def _subject(subject: Subject) -> _SubjectJson:
+    return _SubjectJson(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user)
 
 
 def _collect(decisions: Iterator[Decision], found: list[Decision]) -> Iterator[None]:

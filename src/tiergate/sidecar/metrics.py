@@ -177,10 +177,14 @@ class _StateCollector(Collector):
         state = self._state
         report = state.report()
         current = state.current
-        now = state.clock()
         yield InfoMetricFamily("tiergate_build", "The version that runs.", value={"version": __version__})
-        yield GaugeMetricFamily("tiergate_ready", "1 where checks can be decided.", value=int(state.ready))
-        yield GaugeMetricFamily("tiergate_stale", "1 where answers say stale.", value=int(now >= state.stale_at))
+        yield GaugeMetricFamily("tiergate_ready", "1 where checks are answered.", value=int(state.ready))
+        yield GaugeMetricFamily("tiergate_stale", "1 where answers say stale.", value=int(state.stale))
+        yield GaugeMetricFamily(
+            "tiergate_unloaded",
+            "1 where the startup deadline has passed and there is still nothing to decide by.",
+            value=int(state.unloaded),
+        )
         if current is not None:
             yield InfoMetricFamily("tiergate_bundle", "The bundle in force.", value={"revision": current.revision})
             yield GaugeMetricFamily("tiergate_publication", "The publication in force.", value=current.publication)

@@ -255,7 +255,7 @@ def _schemas() -> Json:
         "CheckAt": object_of(
             {**asked, "at": {**_INSTANT, "description": "When; now, where absent."}}, required=("subject", "feature")
         ),
-        **answer_schemas(),
+        **answer_schemas(unloaded=True),
         "Results": object_of({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
         "Entitlements": object_of(
             {
@@ -268,14 +268,17 @@ def _schemas() -> Json:
                     "items": object_of(
                         {
                             "feature": {"type": "string"},
-                            "type": {"enum": [*FeatureType]},
+                            "type": {
+                                "enum": [*FeatureType],
+                                "description": "Absent where nothing was loaded yet.",
+                            },
                             "allowed": {"type": "boolean"},
                             "reason": {"enum": [*Reason]},
                             "entitlement": _ref("Entitlement"),
                             "sources": {"type": "array", "items": _ref("Source")},
                             "valid_until": _INSTANT,
                         },
-                        optional=("valid_until",),
+                        optional=("type", "valid_until"),
                     ),
                 },
                 "publication": {"type": "integer"},

@@ -64,6 +64,7 @@ class _Status(msgspec.Struct, frozen=True):
     generation: int | msgspec.UnsetType
     generation_at: str | msgspec.UnsetType
     stale: bool
+    unloaded: bool
     stale_at: str | msgspec.UnsetType
     position: str | msgspec.UnsetType
     latest: int | msgspec.UnsetType
@@ -106,7 +107,7 @@ class _Endpoints:
         return _json({"status": "live"})
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
-        """Checks can be decided."""
+        """Checks are answered."""
         if self._state.draining:
             raise RequestError(503, "not ready", "a shutdown has begun")
         if not self._state.ready:
@@ -136,7 +137,8 @@ def _status(state: State) -> _Status:
         revision=_UNSET if current is None else current.revision,
         generation=_UNSET if current is None else current.number,
         generation_at=_UNSET if current is None else _instant(current.loaded_at),
-        stale=state.clock() >= state.stale_at,
+        stale=state.stale,
+        unloaded=state.unloaded,
         stale_at=_instant(state.stale_at),
         position=_known(report.position),
         latest=_known(report.latest),

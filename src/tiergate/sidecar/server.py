@@ -1,8 +1,9 @@
 """The sidecar's process: its parts put together, from settings to the last answer.
 
 What fails here fails before anything is served: settings, sockets, the data directory. Afterwards the process goes on
-whatever happens to the files, and ends on SIGTERM or SIGINT: first `/readyz` turns, then everything that was asked is
-answered, the decision log is written out, and last the probes go. A second signal ends it at once.
+whatever happens to the files, answers after the startup deadline, if it has one, though it has nothing to decide by,
+and ends on SIGTERM or SIGINT: first `/readyz` turns, then everything that was asked is answered, the decision log is
+written out, and last the probes go. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class _Sidecar:
             log=self._decisions,
             memo_bytes=int(DECIDER_BYTES * _share(settings.cache_size)),
             stale_deny=settings.stale_deny,
+            startup_allow=settings.startup_allow,
             subjects=None if isinstance(self._source, FileMode) else self._source.on_demand,
         )
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
@@ -121,6 +123,8 @@ class _Sidecar:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._state.subscribe(self._on_change)
+        if self._settings.startup_deadline is not None:
+            loop.call_later(self._settings.startup_deadline, self._on_deadline)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._source.run())
             probing = tasks.create_task(self._probes.run_until_end())
@@ -203,6 +207,19 @@ class _Sidecar:
     def _on_hangup(self) -> None:
         if self._decisions is not None:
             self._decisions.reopen()
+
+    def _on_deadline(self) -> None:
+        """Answer without anything to decide by from now on, if that is still so."""
+        if self._state.current is None and not self._state.draining:
+            self._state.give_up_waiting()
+            _log.error(
+                "ready without data",
+                meaning="nothing was loaded before the startup deadline: until something is, no check is decided, and "
+                "all are denied but for what startup-allow names",
+                startup_deadline=self._settings.startup_deadline,
+                startup_allow=list(self._settings.startup_allow),
+                error=self._state.report().error,
+            )
 
     def _on_change(self) -> None:
         """Say once that checks are answered, and by what."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.errors import SettingsError
+from tiergate.naming import is_id
 from tiergate.process.settings import is_loopback
 from tiergate.sidecar.settings import PREFIX, TABLE, Settings
+from tiergate.sidecar.staleness import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,12 +45,22 @@ def _fit(settings: Settings) -> None:
         _fit_files(settings)
     if not (is_loopback(settings.host) or settings.token_file or settings.insecure):
         raise SettingsError("host", f"`{settings.host}` is beyond loopback: give `token-file`, or `insecure`")
+    _fit_startup(settings)
     if settings.uds is None and settings.uds_group is not None:
         raise SettingsError("uds-group", "needs `uds`")
     if settings.port and settings.port == settings.probe_port:
         raise SettingsError("probe-port", f"{settings.probe_port} is the port of the API already")
     if settings.decision_log_record and settings.decision_log_subject != "keep":
         raise SettingsError("decision-log-record", "a record says who it is of: it needs `decision-log-subject` `keep`")
+
+
+def _fit_startup(settings: Settings) -> None:
+    if settings.startup_allow and settings.startup_deadline is None:
+        raise SettingsError("startup-allow", "needs `startup-deadline`")
+    for word in settings.startup_allow:
+        if word != EVERY and not is_id(word):
+            detail = f"`{word[:100]}` must be `{EVERY}` or a feature's id: before there is a catalog, nobody knows tags"
+            raise SettingsError("startup-allow", detail)
 
 
 def _fit_files(settings: Settings) -> None:
@@ -58,6 +70,8 @@ def _fit_files(settings: Settings) -> None:
             raise SettingsError(name, f"is required: {where}; or follow a `control-plane`")
     only_sync = {
         "public-key": settings.public_key,
+        "control-plane-ca-pem": settings.control_plane_ca_pem,
+        "public-key-pem": settings.public_key_pem,
         "store-id": settings.store_id,
         "object-store": settings.object_store,
         "on-demand": settings.on_demand,

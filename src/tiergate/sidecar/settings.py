@@ -13,10 +13,12 @@ from typing import Annotated, Final
 from tiergate.process.setting_kinds import (
     BOOLEAN,
     BYTES,
+    CERTIFICATES,
     COUNT,
     HOST,
     MODE,
     PATH,
+    PEM,
     PORT,
     SECONDS,
     SHARE,
@@ -52,6 +54,7 @@ PREFIX: Final = "TIERGATE_"
 
 _DECIDED_ON: Final = "What is decided on"
 _STALE: Final = "Stale data"
+_STARTUP: Final = "A start without data"
 _FOLLOWED: Final = "Which control plane is followed"
 _LISTENS: Final = "Where it listens"
 _MAY_ASK: Final = "Who may ask"
@@ -101,6 +104,14 @@ class Settings:
             "`key-file` may name it too.",
         ),
     ] = None
+    control_plane_ca_pem: Annotated[
+        str | None,
+        Row(
+            _FOLLOWED,
+            CERTIFICATES,
+            "The certificates of who may vouch for the control plane, in PEM, instead of those that the system trusts.",
+        ),
+    ] = None
     key_file: Annotated[
         Path | None,
         Row(
@@ -119,6 +130,15 @@ class Settings:
             "unless the `key-file` holds them.",
         ),
     ] = ()
+    public_key_pem: Annotated[
+        tuple[str, ...],
+        Row(
+            _FOLLOWED,
+            PEM,
+            "The same as the key itself, in PEM, where a file is not at hand; all keys of this and of `public-key` are "
+            "valid.",
+        ),
+    ] = ()
     store_id: Annotated[
         str | None,
         Row(_FOLLOWED, TEXT, "The id of the store; another one's data is refused. By default, the first that is seen."),
@@ -128,8 +148,8 @@ class Settings:
         Row(
             _FOLLOWED,
             TEXT,
-            "Where bundles and snapshots are fetched from first: `s3://…`, `gs://…`, `az://…` or `file:///…`. Needs "
-            "`tiergate[object-store]`.",
+            "Where bundles and snapshots are fetched from first: `s3://…`, `gs://…`, `az://…` or `file:///…`. All but "
+            "the last need `tiergate[object-store]`.",
         ),
     ] = None
     on_demand: Annotated[
@@ -154,6 +174,24 @@ class Settings:
             TEXT,
             "What is denied, with the reason `stale_data`, once the data is stale: a feature's id, `tag:` and a tag of "
             "features, or `*` for all. Everything else is decided by the data that there is.",
+        ),
+    ] = ()
+
+    startup_deadline: Annotated[
+        float | None,
+        Row(
+            _STARTUP,
+            SECONDS,
+            "How long after its start the sidecar waits for something to decide by. From then on it is ready, and "
+            "until there is something, it denies every check with the reason `stale_data`. By default it waits.",
+        ),
+    ] = None
+    startup_allow: Annotated[
+        tuple[str, ...],
+        Row(
+            _STARTUP,
+            TEXT,
+            "What is allowed instead, then: a feature's id, or `*` for all. Needs `startup-deadline`.",
         ),
     ] = ()
 
@@ -266,8 +304,8 @@ class Settings:
     ] = 50_000
 
 
-TABLE: Final = table_of(Settings, PREFIX, foreign=(PREFIX + "CP_",))
-"""The table; variables that begin with `TIERGATE_CP_` are the control plane's."""
+TABLE: Final = table_of(Settings, PREFIX, foreign=(PREFIX + "CP_", PREFIX + "INJECTOR_"))
+"""The table; variables that begin with `TIERGATE_CP_` are the control plane's, `TIERGATE_INJECTOR_` the injector's."""
 
 SETTINGS: Final = TABLE.settings
 """The table, in the order of the reference page."""

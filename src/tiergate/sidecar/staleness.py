@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from tiergate.model import Feature
 
-__all__ = ["NONE_CHOSEN", "Chosen", "choose"]
+__all__ = ["EVERY", "NONE_CHOSEN", "Chosen", "choose"]
 
 EVERY = "*"
+"""The choice of every feature."""
+
 TAG = "tag:"
 
 

@@ -111,10 +111,21 @@ class State:
     `editions` are those of the subjects that answers rest on. `followed` is how far a feed is in force, none with
     files: whoever follows sets it in the turn from which on decisions rest on it. `clock` gives UTC milliseconds.
     `report` is asked at each `/status` and each scrape of the metrics, so it must be cheap. `draining` says that a
-    shutdown has begun: set it with `drain()`.
+    shutdown has begun: set it with `drain()`. `unloaded` says that checks are answered though nothing was ever loaded:
+    `give_up_waiting()` begins that, and the first generation ends it.
     """
 
-    __slots__ = ("_current", "_draining", "_stale_at", "_subscribers", "clock", "editions", "followed", "report")
+    __slots__ = (
+        "_current",
+        "_draining",
+        "_stale_at",
+        "_subscribers",
+        "_waiting",
+        "clock",
+        "editions",
+        "followed",
+        "report",
+    )
 
     def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
         self.clock = clock
@@ -124,6 +135,7 @@ class State:
         self._current: Generation | None = None
         self._stale_at: Instant = FOREVER
         self._draining = False
+        self._waiting = True
         self._subscribers: list[Callable[[], None]] = []
 
     @property
@@ -143,8 +155,18 @@ class State:
 
     @property
     def ready(self) -> bool:
-        """Whether checks can be decided, and will be for a while."""
-        return self._current is not None and not self._draining
+        """Whether checks are answered, and will be for a while."""
+        return (self._current is not None or not self._waiting) and not self._draining
+
+    @property
+    def unloaded(self) -> bool:
+        """Whether checks are answered without anything to decide by."""
+        return self._current is None and not self._waiting
+
+    @property
+    def stale(self) -> bool:
+        """Whether answers say that their data is stale, now."""
+        return self.unloaded or self.clock() >= self._stale_at
 
     def install(self, generation: Generation) -> None:
         """Put a generation in force and have every subscriber forget what it remembers.
@@ -183,6 +205,11 @@ class State:
         before, self._stale_at = self._stale_at, stale_at
         if stale_at < before or before <= self.clock():
             self._notify()
+
+    def give_up_waiting(self) -> None:
+        """Have checks answered from now on although there is nothing to decide by, until there is."""
+        self._waiting = False
+        self._notify()
 
     def drain(self) -> None:
         """Say that a shutdown has begun: `/readyz` turns, and connections close after their next answer."""

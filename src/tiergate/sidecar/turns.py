@@ -17,10 +17,10 @@ _TURN = 1_000_000
 """How long a turn lasts, in nanoseconds."""
 
 
-async def take_turns(work: Iterator[object], state: State, generation: Generation) -> bool:
-    """Do work that rests on a generation in turns of about a millisecond, letting everything else run between them.
+async def take_turns(work: Iterator[object], state: State, generation: Generation | None) -> bool:
+    """Do work that rests on a generation, or on there being none, in turns of about a millisecond.
 
-    Say whether it was done; else another generation came, and the work was left.
+    Everything else runs between them. Say whether it was done; else another generation came, and the work was left.
     """
     return await do_in_turns(work, lambda: state.current is generation)
 

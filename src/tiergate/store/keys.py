@@ -36,6 +36,7 @@ __all__ = [
     "find_key",
     "is_key",
     "list_keys",
+    "new_text",
     "proven_key",
     "revoke_key",
 ]
@@ -79,6 +80,11 @@ def is_key(token: str) -> bool:
     return _FORM.fullmatch(token) is not None
 
 
+def new_text() -> str:
+    """Make up the text of a key that nobody has."""
+    return f"tg_{''.join(secrets.choice(_ID_LETTERS) for _ in range(12))}_{secrets.token_urlsafe(32)}"
+
+
 def create_key(
     unit: WriteUnit,
     name: str,
@@ -87,10 +93,18 @@ def create_key(
     actions: Collection[str] | None = None,
     customers: Collection[str] | None = None,
     expires_at: Instant | None = None,
+    text: str | None = None,
 ) -> NewKey:
-    """Make a key, and write down that it was made."""
-    id_ = "".join(secrets.choice(_ID_LETTERS) for _ in range(12))
-    text = f"tg_{id_}_{secrets.token_urlsafe(32)}"
+    """Make a key, and write down that it was made. `text`: one that was made up elsewhere, by `new_text`.
+
+    Raises:
+        ValueError: the text has not the form of a key. The message holds nothing of it.
+    """
+    text = new_text() if text is None else text
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise ValueError("has not the form of an API key")
+    id_ = match[1]
     key = ApiKey(
         id=id_,
         name=name,
@@ -155,11 +169,12 @@ def list_keys(unit: ReadUnit, after: str | None, limit: int) -> list[ApiKey]:
     return [_key(row) for row in unit.session.connection().execute(query)]
 
 
-def bootstrap(unit: WriteUnit, name: str, *, force: bool = False) -> NewKey:
-    """Make the first admin's key, once in the life of a store; `force`: once more.
+def bootstrap(unit: WriteUnit, name: str, *, force: bool = False, text: str | None = None) -> NewKey:
+    """Make the first admin's key, once in the life of a store; `force`: once more. `text`: as for `create_key`.
 
     Raises:
         ConflictError: it was made already.
+        ValueError: as `create_key`.
     """
     query = update(_STORE).values(bootstrapped_at=unit.now)
     if not force:
@@ -167,7 +182,7 @@ def bootstrap(unit: WriteUnit, name: str, *, force: bool = False) -> NewKey:
     if unit.session.connection().execute(query).rowcount != 1:
         raise ConflictError("already-bootstrapped", "the first admin's key was made already")
     unit.audit("store.bootstrapped", "store", unit.store.id, after={"forced": force})
-    return create_key(unit, name, ["admin"])
+    return create_key(unit, name, ["admin"], text=text)
 
 
 def _key(row: Row[Any]) -> ApiKey:

@@ -369,3 +369,17 @@ def test_a_line_without_a_basis_is_replayed_by_its_instant(remote: Remote, log: 
 
     assert ran.code == ExitCode.OK
     assert f"{log}:1: the line does not say what the decision rested on" in ran.err
+
+
+def test_an_answer_from_before_there_was_data_says_so(cli: Cli, log: Path) -> None:
+    """Nothing was decided then, so nothing can be made again."""
+    written = DecisionLog(str(log))
+    written.start()
+    service = Service(ready=False, log=written)
+    service.state.give_up_waiting()
+    reply = service.decider.check(ADA, NO_CONTEXT)
+    written.close()
+    ran = cli("replay", (reply.decision_id or b"").decode(), "--log", log, *FILES)
+
+    assert ran.code == ExitCode.USAGE
+    assert f"{log}:1: the sidecar had loaded nothing yet" in ran.err

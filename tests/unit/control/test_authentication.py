@@ -112,6 +112,26 @@ def test_a_workload_has_the_roles_of_its_whole_subject(reader: TokenReader, clus
         assert reader.read(cluster.token(sub=other)).roles == frozenset()
 
 
+def test_an_entry_may_leave_whole_parts_of_a_subject_open(cluster: Issuer, tmp_path: Path) -> None:
+    """As all service accounts of a namespace; never less than a part, nor several. Roles of several entries add up."""
+    prefix = "system:serviceaccount"
+    subjects = {f"{prefix}:shop:*": ("sidecar",), f"{prefix}:*:ops": ("analyst",), f"{prefix}:a*:x": ("admin",)}
+    jwks = write_jwks(tmp_path / "pods.json", cluster)
+    reader = TokenReader([IssuerSettings(name="c", issuer=CLUSTER, audience=AUDIENCE, jwks=jwks, subjects=subjects)])
+    for subject, roles in (
+        (f"{prefix}:shop:default", {"sidecar"}),
+        (f"{prefix}:shop:ops", {"sidecar", "analyst"}),
+        (f"{prefix}:other:ops", {"analyst"}),
+        (f"{prefix}:other:default", set[str]()),
+        (f"{prefix}:shop:", set[str]()),
+        (f"{prefix}:shop", set[str]()),
+        (f"{prefix}:shop:a:b", set[str]()),
+        (f"other:{prefix}:shop:default", set[str]()),
+        (f"{prefix}:ab:x", set[str]()),
+    ):
+        assert reader.read(cluster.token(sub=subject)).roles == roles, subject
+
+
 def test_a_claim_of_roles_gives_a_workload_none(reader: TokenReader, cluster: Issuer) -> None:
     """Where subjects are listed, claims say nothing."""
     assert reader.read(cluster.token(sub="other", roles=["tiergate-admins"])).roles == frozenset()
@@ -340,6 +360,8 @@ def test_issuers_are_read_from_a_file() -> None:
         ({"leeway": 3600}, "leeway"),
         ({"roles": {}}, "roles"),
         ({"subjects": {"s": ["sidecar"]}}, "subjects"),
+        ({"roles": {}, "subjects": {"*": ["sidecar"]}}, "anybody"),
+        ({"roles": {}, "subjects": {"*:*": ["sidecar"]}}, "anybody"),
         ({"audiance": "x"}, "audiance"),
     ],
 )

@@ -187,6 +187,7 @@ def test_a_record_of_ones_own_is_only_for_who_may_see_everything(api: tuple[Admi
         ({"at": "noon"}, 422, "/at"),
         ({"basis": {"position": "x"}}, 422, "/basis"),
         ({"basis": {"position": -1}}, 422, "/basis/position"),
+        ({"basis": {"loaded": False}}, 422, "/basis/loaded"),
         ({"basis": {"stale_at": "soon"}}, 422, "/basis"),
         ({"basis": {"record": [["acme", [], {}, [["o", "movies", "replace", ["l", "x"]]]]]}}, 422, "/basis/record"),
         ({"basis": {"record": [['a"b'], []]}}, 422, "/basis/record"),

@@ -317,3 +317,30 @@ def test_readers_never_skip_under_concurrent_writers(store_url: str) -> None:
             store.close()
     assert [position for position, _ in seen] == list(range(1, 101))
     assert len({customer for _, customer in seen}) == 100
+
+
+def test_the_snapshot_of_those_who_have_nothing_else_is_made_anew_in_time(on_sqlite: Plane) -> None:
+    """Once it is too old and something has changed; those who follow the feed need that much less often."""
+    plane = on_sqlite
+
+    def position(max_age: float | None) -> int:
+        plane.run(plane.tail.confirm(30))
+        return int(plane.run(plane.sync.refresh_snapshot(max_age)).manifest.position)
+
+    write(plane.store, "acme")
+    assert position(None) == 1
+    first = plane.run(plane.sync.refresh_snapshot(0))
+    assert (first.manifest.position, plane.run(plane.sync.refresh_snapshot(0)).created_at) == (1, first.created_at)
+    write(plane.store, "beta")
+    assert [position(None), position(3600), position(0)] == [1, 1, 2]
+
+
+def test_a_snapshot_from_before_the_first_publication_is_no_use_to_them(on_sqlite: Plane) -> None:
+    """They could not decide by it, so it is made anew at once; a later publication waits its time."""
+    plane = on_sqlite
+    write(plane.store, "acme")
+    assert plane.run(plane.sync.refresh_snapshot(3600)).publication == 0
+    for expected in (1, 1):
+        publish(plane.store)
+        plane.run(plane.tail.confirm(30))
+        assert plane.run(plane.sync.refresh_snapshot(3600)).publication == expected

@@ -167,3 +167,12 @@ def test_what_the_change_does_not_touch_is_passed_over() -> None:
 
     assert [it.recorded.line for it in denied(*lines)[0]] == [2]
     assert [it.recorded.line for it in denied(*lines, old=None)[0]] == [1, 2]
+
+
+def test_what_was_allowed_without_data_is_passed_over() -> None:
+    """No publication gave it, so none takes it away."""
+    above = {"subject": "acme", "feature": "movies", "used": 40}
+    found, problems = denied(line(above, basis={"loaded": False}), line(above))
+
+    assert problems == []
+    assert [it.recorded.line for it in found] == [2]

@@ -200,6 +200,7 @@ def test_a_basis_is_read_as_it_was_written() -> None:
         stale_at=format_instant(NOW),
         stale_deny=True,
         fetched=False,
+        loaded=False,
         errors=("oh",),
         record=customer("acme", overrides=(override, disabled("movies", NOW, FOREVER))),
     )

@@ -82,6 +82,7 @@ def test_the_status_says_by_what_is_decided() -> None:
         "generation": 1,
         "generation_at": format_instant(NOW),
         "stale": False,
+        "unloaded": False,
         "stale_at": format_instant(NOW + 1_000),
         "sources": [],
         "load": {"loading": False, "loads": 0, "failures": 0, "problems": []},

@@ -80,6 +80,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("insecure", "0", "insecure", False),
         ("keep-alive", "2.5", "keep_alive", 2.5),
         ("decision-log-sample", "0.25", "decision_log_sample", 0.25),
+        ("startup-deadline", "30", "startup_deadline", 30.0),
     ],
 )
 def test_texts_are_read_by_kind(name: str, text: str, field: str, value: object) -> None:
@@ -107,6 +108,9 @@ def test_texts_are_read_by_kind(name: str, text: str, field: str, value: object)
         ("log-level", "INFO"),
         ("host", "a\nb"),
         ("uds", ""),
+        ("public-key-pem", "MCowBQYDK2VwAyEA"),
+        ("public-key-pem", "-----BEGIN PRIVATE KEY-----\nMCow\n-----END PRIVATE KEY-----"),
+        ("startup-deadline", "0"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(name: str, text: str) -> None:
@@ -212,6 +216,7 @@ def test_a_group_needs_a_socket() -> None:
 
 
 FOLLOWED = {"control-plane": "https://plane.example", "key-file": "/key"}
+PEM = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA+/==\n-----END PUBLIC KEY-----\n"
 
 
 def test_a_control_plane_stands_in_place_of_files() -> None:
@@ -235,7 +240,13 @@ def test_a_control_plane_needs_a_key() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("public-key", "/x"), ("store-id", "shop"), ("object-store", "s3://x"), ("on-demand", "true")],
+    [
+        ("public-key", "/x"),
+        ("public-key-pem", PEM),
+        ("store-id", "shop"),
+        ("object-store", "s3://x"),
+        ("on-demand", "true"),
+    ],
 )
 def test_what_only_sync_can_use_is_refused_with_files(setting: str, value: str) -> None:
     """Rather than passed over."""
@@ -249,3 +260,33 @@ def test_records_are_not_logged_where_subjects_are_masked(mask: str) -> None:
     with pytest.raises(SettingsError, match=r"`decision-log-record`: .*`decision-log-subject`"):
         resolve({**SOURCES, "decision-log-record": True, "decision-log-subject": mask}, {})
     assert resolve({**SOURCES, "decision-log-record": True, "decision-log-user": mask}, {}).decision_log_record
+
+
+@pytest.mark.parametrize(
+    "text", [PEM, PEM.strip(), PEM.replace("\n", "\r\n"), PEM.replace("\n", " "), PEM.replace("\n", "\\n")]
+)
+def test_a_key_survives_what_tools_make_of_its_lines(text: str) -> None:
+    """Variables, templates and shells keep them, join them, or write them out."""
+    assert resolve({**FOLLOWED, "public-key-pem": [text]}, {}).public_key_pem == (PEM,)
+
+
+def test_several_keys_stand_in_one_variable() -> None:
+    """With commas between them, which no key has."""
+    other = PEM.replace("MCow", "MCox")
+    settings = resolve(FOLLOWED, {"TIERGATE_PUBLIC_KEY_PEM": f"{PEM},{other}"})
+    assert settings.public_key_pem == (PEM, other)
+
+
+def test_what_is_allowed_without_data_needs_a_deadline() -> None:
+    """A setting that would do nothing is refused."""
+    with pytest.raises(SettingsError, match="needs `startup-deadline`"):
+        resolve({**SOURCES, "startup-allow": "movies"}, {})
+
+
+@pytest.mark.parametrize("word", ["tag:reports", "no id", "*x"])
+def test_what_is_allowed_without_data_is_named_by_id(word: str) -> None:
+    """Tags mean nothing before there is a catalog; to allow nothing in silence would be no service."""
+    with pytest.raises(SettingsError, match=r"`startup-allow`: `.*` must be `\*` or a feature's id"):
+        resolve({**SOURCES, "startup-deadline": "30", "startup-allow": ["movies", word]}, {})
+    allowed = resolve({**SOURCES, "startup-deadline": "30", "startup-allow": ["movies", "*"]}, {})
+    assert allowed.startup_allow == ("movies", "*")

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.serving import NOW, Clock, Subjects, bundle, customer
 from tiergate.engine import Engine
 from tiergate.model import FOREVER, Check, Customer, Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.state import Generation, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def generation(number: int) -> Generation:
@@ -22,6 +27,32 @@ def test_a_state_is_ready_from_its_first_generation_on() -> None:
     state.install(generation(1))
 
     assert (before, state.ready) == (False, True)
+
+
+def test_a_state_that_gives_up_waiting_is_ready_and_stale_until_there_is_something() -> None:
+    """Whoever asks is answered without data, and by data as soon as there is some; it never goes back to none."""
+    state = State(Clock())
+    seen: list[tuple[bool, bool, bool]] = []
+
+    steps: list[Callable[[], None]] = [
+        lambda: None,
+        state.give_up_waiting,
+        lambda: state.install(generation(1)),
+        state.give_up_waiting,
+    ]
+    for step in steps:
+        step()
+        seen.append((state.ready, state.unloaded, state.stale))
+
+    assert seen == [(False, False, False), (True, True, True), (True, False, False), (True, False, False)]
+
+
+def test_giving_up_does_not_make_a_draining_state_ready() -> None:
+    """What ends is not to be asked."""
+    state = State(Clock())
+    state.drain()
+    state.give_up_waiting()
+    assert not state.ready
 
 
 def test_installing_a_generation_makes_subscribers_forget() -> None:

@@ -17,6 +17,7 @@ from tiergate.store.keys import (
     create_key,
     find_key,
     list_keys,
+    new_text,
     proven_key,
     revoke_key,
 )
@@ -228,3 +229,23 @@ def test_of_several_who_would_be_first_one_is(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == [False, False, False, True]
+
+
+def test_the_first_admins_key_may_be_made_up_elsewhere(store: Store) -> None:
+    """Its text then is what proves it, and nothing of it is in the audit log."""
+    made_up = new_text()
+    first = store.change(lambda unit: bootstrap(unit, "first", text=made_up), ANN)
+    assert first.text == made_up
+    assert store.read(lambda unit: proven_key(unit, made_up)) == first.key
+    with store.database.reading() as session:
+        said = str(session.connection().execute(select(AuditRow)).all())
+    assert made_up.rpartition("_")[2] not in said
+
+
+@pytest.mark.parametrize("made_up", ["", "tg_short_secret", "tg_abcdefghijkl_" + "s" * 42, " " + "s" * 60])
+def test_what_has_not_the_form_of_a_key_is_none(store: Store, made_up: str) -> None:
+    """And the store stays without a first admin, so that the right one can be taken later."""
+    with pytest.raises(ValueError, match="form of an API key") as refused:
+        store.change(lambda unit: bootstrap(unit, "first", text=made_up), ANN)
+    assert not made_up or made_up not in str(refused.value)
+    assert store.change(lambda unit: bootstrap(unit, "first"), ANN).key.roles == ("admin",)

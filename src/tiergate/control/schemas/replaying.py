@@ -46,6 +46,7 @@ def replay_schemas() -> dict[str, Schema]:
                 "stale_at": ref("Instant"),
                 "stale_deny": FLAG,
                 "fetched": FLAG,
+                "loaded": FLAG,
                 "usage": optional_object({"used": _NUMBER, "user_used": _NUMBER, "total_used": _NUMBER}),
                 "errors": TEXTS,
                 "record": {"type": ["array", "null"]},

@@ -29,12 +29,14 @@ def sync_of(settings: Settings, root: Path, state: State, limits: CacheLimits) -
     Raises:
         SettingsError: a setting or the key file names what cannot be used, or there is no public key.
     """
-    found = believed(settings.control_plane, settings.store_id, settings.public_key, settings.key_file)
+    found = believed(
+        settings.control_plane, settings.store_id, settings.public_key, settings.key_file, settings.public_key_pem
+    )
     if found.control_plane is None:
         raise SettingsError("control-plane", "is required: the `key-file` does not name one")
     check_url(found.control_plane, insecure=settings.insecure)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request
-    control = ControlPlane(found.control_plane, settings.key_file)
+    control = ControlPlane(found.control_plane, settings.key_file, authorities=settings.control_plane_ca_pem)
     objects = None
     if settings.object_store is not None:
         objects = Objects(settings.object_store, insecure=settings.insecure)

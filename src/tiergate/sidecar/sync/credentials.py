@@ -24,9 +24,9 @@ __all__ = ["Believed", "Credential", "believed", "read_credential"]
 _MOST_BYTES: Final = 64 * 1024
 _BARE: Final = re.compile(r"[!-~]{8,16384}")
 _HOW: Final = (
-    "give `public-key`, a file with the store's public key (the control plane's operator gets it with "
-    "`tiergate keys signing-key public-key`), or a `key-file` as `tiergate keys create --role sidecar` writes it, "
-    "which holds it"
+    "give `public-key`, a file with the store's public key, or `public-key-pem`, the key itself (the control plane's "
+    "operator gets it with `tiergate keys signing-key public-key`), or a `key-file` as `tiergate keys create --role "
+    "sidecar` writes it, which holds it"
 )
 
 
@@ -71,15 +71,20 @@ def read_credential(path: Path) -> Credential:
 
 
 def believed(
-    control_plane: str | None, store: str | None, public_keys: Sequence[Path], key_file: Path | None
+    control_plane: str | None,
+    store: str | None,
+    public_keys: Sequence[Path],
+    key_file: Path | None,
+    pems: Sequence[str] = (),
 ) -> Believed:
-    """Put together what the settings and the key file say; the settings come first.
+    """Put together what the settings and the key file say; the settings come first. `pems`: public keys themselves.
 
     Raises:
         SettingsError: a file cannot be read or used, there is no public key, or no store id where one is needed.
     """
     credential = None if key_file is None else read_credential(key_file)
     keys = [_public_key(path) for path in public_keys]
+    keys += [_parse(pem, "it", "public-key-pem") for pem in pems]
     if credential is not None:
         control_plane = control_plane or credential.control_plane
         store = store or credential.store

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Depots"]
 
+_PATIENCE: Final = 5.0
 _TRIES: Final = 3
 _BETWEEN_TRIES: Final = 0.5
 _SERVER_ERRORS: Final = 500
@@ -41,20 +42,34 @@ class Depots:
         self._control = control
         self._files: Sequence[Depot] = (control,) if objects is None else (objects, control)
         self._objects = objects
+        self._hurries = True
 
     async def snapshot(self) -> tuple[bytes, bytes]:
         """The newest snapshot: the control plane's; the object store's where that cannot be reached.
 
+        A control plane that is merely silent is waited for in full from the second time on: perhaps it makes a
+        snapshot from which the feed goes on, and the object store's is too old for that.
+
         Raises:
             SyncError: there is none to be had.
         """
-        try:
+        if self._objects is None:
             return await self._control.snapshot()
+        try:
+            async with asyncio.timeout(_PATIENCE if self._hurries else None):
+                return await self._control.snapshot()
+        except TimeoutError:
+            self._hurries = False
+            why = f"no answer in {_PATIENCE:g} seconds"
         except SyncError as error:
-            if self._objects is None or not _is_passing(error):
+            if not _is_passing(error):
                 raise
-            _log.warning("the control plane cannot be reached: the object store's snapshot is taken", error=str(error))
+            why = str(error)
+        _log.warning("the control plane cannot be reached: the object store's snapshot is taken", error=why)
+        try:
             return await self._objects.snapshot()
+        except SyncError as error:
+            raise SyncError(error.url, f"{error.detail}; and of the control plane: {why}", error.status) from None
 
     async def page(self, entry: PageEntry) -> bytes:
         """A page of a snapshot, its hash compared.

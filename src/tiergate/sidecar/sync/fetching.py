@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote, urlsplit
@@ -80,11 +81,25 @@ class _Problem(msgspec.Struct):
 class ControlPlane:
     """The sync interface of a control plane."""
 
-    def __init__(self, url: str, key_file: Path | None, *, client: httpx.AsyncClient | None = None) -> None:
-        """Prepare; nothing is sent yet. `url` has passed `check_url`."""
+    def __init__(
+        self,
+        url: str,
+        key_file: Path | None,
+        *,
+        authorities: str | None = None,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet. `url` has passed `check_url`.
+
+        `authorities`: the certificates, in PEM, of who may vouch for it instead of those that the system trusts.
+
+        Raises:
+            SettingsError: they cannot be read.
+        """
         self.url = url.rstrip("/")
         self._key_file = key_file
         self._client = client or httpx.AsyncClient(
+            verify=True if authorities is None else _trusting(authorities),
             follow_redirects=False,
             # Proxies and certificates as the environment says, but no proxy on the way to this machine itself.
             trust_env=not _is_loopback(urlsplit(url).hostname or ""),
@@ -191,6 +206,13 @@ async def _read(response: httpx.Response, url: str, most: int, *, unpacked: bool
     if unpacking is not None and not unpacking.eof:
         raise SyncError(url, "its answer ends early")
     return bytes(body)
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cadata=authorities)
+    except ssl.SSLError as error:
+        raise SettingsError("control-plane-ca-pem", f"cannot be used: {error}") from None
 
 
 def check_url(url: str, *, insecure: bool) -> None:

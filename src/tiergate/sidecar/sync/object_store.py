@@ -11,8 +11,12 @@ Credentials come from where the cloud's own tools take them: the environment, th
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from tiergate.bundle import MAX_PACK_BYTES, Head
 from tiergate.bundle.envelope import MAX_ENVELOPE_BYTES, read_payload
@@ -37,29 +41,13 @@ class Objects:
         """Prepare; nothing is asked yet.
 
         Raises:
-            SettingsError: the address is none, or the library that reads it is not installed.
+            SettingsError: the address is none, or the library that reads it is not installed. A folder needs none.
         """
         if not url.startswith(_SCHEMES):
             words = ", ".join(f"`{scheme}…`" for scheme in _SCHEMES)
             raise SettingsError("object-store", f"`{url}` must be one of {words}")
-        try:
-            from obstore.store import from_url  # noqa: PLC0415 - an extra, of which most sidecars have no need
-        except ImportError:
-            words = "needs a library that is not installed: `pip install tiergate[object-store]`"
-            raise SettingsError("object-store", words) from None
         self.url = url
-        try:
-            self._store: ObjectStore = (
-                from_url(url)
-                if url.startswith("file:")
-                else from_url(
-                    url,
-                    client_options={"timeout": timedelta(seconds=120), "allow_http": insecure},
-                    retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
-                )
-            )
-        except Exception as error:  # noqa: BLE001 - the library's errors have no common root
-            raise SettingsError("object-store", f"`{url}` cannot be used: {error}") from None
+        self._read: _Reads = _Folder(url) if url.startswith("file:") else _Bucket(url, insecure=insecure)
 
     async def snapshot(self) -> tuple[bytes, bytes]:
         """The newest snapshot, as `Depot` has it."""
@@ -83,16 +71,58 @@ class Objects:
     async def _get(self, path: str, most: int) -> bytes:
         url = f"{self.url.rstrip('/')}/{path}"
         try:
-            found = await self._store.get_async(path)
-            if found.meta["size"] > most:
-                raise SyncError(url, f"it has more than {most} bytes")
-            content = bytes(await found.bytes_async())
+            content = await self._read(path, most)
         except FileNotFoundError:
             raise SyncError(url, "there is no such object", 404) from None
-        except SyncError:
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - the library's errors have no common root
             raise SyncError(url, f"cannot be read: {str(error)[:300]}") from None
         if len(content) > most:
             raise SyncError(url, f"it has more than {most} bytes")
         return content
+
+
+class _Reads(Protocol):
+    async def __call__(self, path: str, most: int) -> bytes:
+        """Read an object; of one that has more than `most` bytes, at least one byte more than that.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        ...
+
+
+class _Folder:
+    """A folder of this machine, such as one that keeps what all pods of a node begin with. Needs no library."""
+
+    def __init__(self, url: str) -> None:
+        self._root = Path(url2pathname(urlsplit(url).path))
+
+    async def __call__(self, path: str, most: int) -> bytes:
+        return await asyncio.to_thread(self._get, path, most)
+
+    def _get(self, path: str, most: int) -> bytes:
+        with (self._root / path).open("rb") as file:
+            return file.read(most + 1)
+
+
+class _Bucket:
+    """A bucket of a cloud."""
+
+    def __init__(self, url: str, *, insecure: bool) -> None:
+        try:
+            from obstore.store import from_url  # noqa: PLC0415 - an extra, of which most sidecars have no need
+        except ImportError:
+            words = "needs a library that is not installed: `pip install tiergate[object-store]`"
+            raise SettingsError("object-store", words) from None
+        try:
+            self._store: ObjectStore = from_url(
+                url,
+                client_options={"timeout": timedelta(seconds=120), "allow_http": insecure},
+                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
+            )
+        except Exception as error:  # noqa: BLE001 - as in `Objects`
+            raise SettingsError("object-store", f"`{url}` cannot be used: {error}") from None
+
+    async def __call__(self, path: str, most: int) -> bytes:
+        found = await self._store.get_async(path)
+        return bytes(most + 1) if found.meta["size"] > most else bytes(await found.bytes_async())

@@ -78,3 +78,16 @@ def test_a_public_key_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.pem").write_text("hello")
     with pytest.raises(SettingsError, match=r"`public-key`: what `.*x\.pem` holds is no public key"):
         believed("https://plane.example", None, [tmp_path / "x.pem"], None)
+
+
+def test_a_public_key_may_be_given_itself(file: Path, tmp_path: Path) -> None:
+    """Beside those of files, all of which are believed; one that is none is refused."""
+    file.write_text("tg_0123456789")
+    other = key("other").verify_key
+    (tmp_path / "other.pem").write_text(other.to_pem())
+    found = believed("https://plane.example", None, [tmp_path / "other.pem"], file, [PEM])
+    assert found.keys == (other, key().verify_key)
+    with pytest.raises(SettingsError, match="`public-key-pem`: what it holds is no public key"):
+        believed(
+            "https://plane.example", None, (), file, ["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+        )

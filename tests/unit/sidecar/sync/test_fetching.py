@@ -3,15 +3,18 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.certificates import certify
 from tests.sync_simulator import KEY
 from tiergate.bundle import PageEntry
 from tiergate.errors import SettingsError, SyncError
 from tiergate.model import Subject, SubjectType
+from tiergate.process.setting_kinds import CERTIFICATES
 from tiergate.sidecar.sync import fetching
 from tiergate.sidecar.sync.fetching import ControlPlane, check_url
 
@@ -197,3 +200,39 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     """With an example of one."""
     with pytest.raises(SettingsError, match="is not an address such as"):
         check_url(url, insecure=True)
+
+
+def test_an_authority_of_the_clusters_own_is_trusted(tmp_path: Path, key_file: Path) -> None:
+    """Where its certificate is given, though one line was made of it on the way; and nobody else is, then or before."""
+    certificate, key = certify(tmp_path)
+    (tmp_path / "other").mkdir()
+    given = CERTIFICATES.read(certificate.read_text().replace("\n", "\\n"))
+    other = certify(tmp_path / "other")[0].read_text()
+
+    async def scenario() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+            writer.close()
+
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        served.load_cert_chain(certificate, key)
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=served) as server:
+            url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+            for authorities in (other, None):
+                control = ControlPlane(url, key_file, authorities=authorities)
+                with pytest.raises(SyncError, match="CERTIFICATE_VERIFY_FAILED"):
+                    await control.changes(0, 0, 10)
+                await control.close()
+            control = ControlPlane(url, key_file, authorities=given)
+            assert await control.changes(0, 0, 10) == b"hello"
+            await control.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("text", ["", "x", "-----BEGIN CERTIFICATE-----AA==-----END CERTIFICATE----- and more"])
+def test_what_is_no_certificate_is_refused(text: str) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ValueError, match="must be certificates in PEM"):
+        CERTIFICATES.read(text)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,6 +14,9 @@ from moto.server import ThreadedMotoServer
 from tests.following import BETTER, Follow, files
 from tests.signing import NOW
 from tiergate.errors import SettingsError, SyncError
+from tiergate.sidecar.sync import depots
+from tiergate.sidecar.sync.depots import Depots
+from tiergate.sidecar.sync.fetching import ControlPlane
 from tiergate.sidecar.sync.object_store import Objects
 
 if TYPE_CHECKING:
@@ -132,5 +138,70 @@ def test_a_first_start_from_s3(follow: Follow, simulator: Simulator, s3: str, mo
         async with follow(NOWHERE) as sidecar:
             await sidecar.at(4)
             assert sidecar.limit("acme") == 50
+
+    asyncio.run(scenario())
+
+
+def test_a_folder_needs_no_library(bucket: Path) -> None:
+    """So that a plain installation can begin with what its node keeps."""
+    script = (
+        "import asyncio, sys; sys.modules['obstore'] = None\n"
+        "from tiergate.sidecar.sync.object_store import Objects\n"
+        f"print(len(asyncio.run(Objects({bucket.as_uri()!r}).snapshot())))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("2\n", "")
+
+
+def test_a_folder_with_any_name_is_read(bucket: Path, tmp_path: Path) -> None:
+    """Spaces and letters of any language stand in its address as `as_uri` writes them."""
+    moved = bucket.rename(tmp_path / "Tier gäte %41")
+    assert len(asyncio.run(Objects(moved.as_uri() + "/").snapshot())) == 2
+
+
+def test_a_file_that_is_larger_than_any_such_object_is_not_read_whole(bucket: Path) -> None:
+    """Whoever can write the folder cannot fill the memory."""
+    with (bucket / "head.json").open("ab") as file:
+        file.truncate(10 * 1024**3)
+    with pytest.raises(SyncError, match="has more than"):
+        asyncio.run(Objects(bucket.as_uri()).snapshot())
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Somebody who listens, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_silent_control_plane_does_not_hold_up_a_first_start(
+    bucket: Path, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its snapshot is waited for in full only where the object store's was of no use."""
+    monkeypatch.setattr(depots, "_PATIENCE", 0.05)
+    objects = Objects(bucket.as_uri())
+
+    async def scenario() -> None:
+        control = ControlPlane(silent, None)
+        found = Depots(control, objects)
+        assert await found.snapshot() == await objects.snapshot()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await found.snapshot()
+        await control.close()
+
+    asyncio.run(scenario())
+
+
+def test_where_neither_has_a_snapshot_both_are_named(tmp_path: Path) -> None:
+    """Whoever reads the log need not guess which of them was asked."""
+
+    async def scenario() -> None:
+        control = ControlPlane(NOWHERE, None)
+        with pytest.raises(
+            SyncError, match=r"head\.json`: there is no such object; and of the control plane: .*no answer"
+        ):
+            await Depots(control, Objects(tmp_path.as_uri())).snapshot()
+        await control.close()
 
     asyncio.run(scenario())

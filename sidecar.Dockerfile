@@ -1,0 +1,106 @@
+# The images: the sidecar, which is the last target and so the default, and the control plane.
+#
+#   docker build -f sidecar.Dockerfile -t tiergate-sidecar .
+#   docker build -f sidecar.Dockerfile -t tiergate-control-plane --target control-plane .
+#   docker build -f sidecar.Dockerfile --output wheelhouse --target wheelhouse .
+#
+# The arguments, building without a network, and what is in an image: docs/how-to/build-the-images.md.
+
+# Has Python 3.11 or later, with venv, as `python3`. What is built on it runs on it.
+ARG BASE=python:3.13.11-slim-trixie
+
+# ── The tools ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FROM ${BASE} AS tools
+# A folder of wheels in the build context to install from, instead of from an index.
+ARG WHEELHOUSE=""
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore \
+    PIP_ONLY_BINARY=:all: PIP_NO_INDEX=${WHEELHOUSE:+1} PIP_FIND_LINKS=${WHEELHOUSE:+/inputs} \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 LC_ALL=C.UTF-8
+COPY requirements packaging/install packaging/sbom.py ${WHEELHOUSE:-requirements} /inputs/
+# pip's configuration, and a certificate to believe, are there if the build was given these secrets.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    python3 -m venv /tools && /tools/bin/python -m pip install --quiet --require-hashes -r /inputs/image.txt
+
+# ── The wheels to install from where there is no index ───────────────────────────────────────────────────────────────
+
+FROM tools AS downloaded
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    for lock in image core control-plane; do \
+      /tools/bin/python -m pip download --quiet --no-deps --require-hashes -d /wheelhouse -r /inputs/$lock.txt || exit; \
+    done
+
+FROM scratch AS wheelhouse
+COPY --from=downloaded /wheelhouse /
+
+# ── The wheel of this tree ───────────────────────────────────────────────────────────────────────────────────────────
+
+FROM tools AS wheel
+WORKDIR /source
+COPY . .
+RUN /tools/bin/python -m hatchling build --target wheel --directory /wheel
+
+# ── What is installed ────────────────────────────────────────────────────────────────────────────────────────────────
+
+FROM tools AS installed-control-plane
+ARG BASE
+# Seconds since 1970: the time of all that is made, so that two builds are equal.
+ARG SOURCE_DATE_EPOCH=0
+COPY --from=wheel /wheel /wheel
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    /inputs/install control-plane tiergate-control-plane control-plane
+
+FROM tools AS installed-sidecar
+ARG BASE
+ARG SOURCE_DATE_EPOCH=0
+COPY --from=wheel /wheel /wheel
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    /inputs/install core tiergate-sidecar
+
+# ── The images ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# Nothing is run from here on, so that the base may be one without a shell.
+
+FROM ${BASE} AS control-plane
+ARG BASE
+ARG VERSION="" REVISION=""
+LABEL org.opencontainers.image.title="tiergate-control-plane" \
+      org.opencontainers.image.description="Where plans are edited and published, and what sidecars follow." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
+COPY --from=installed-control-plane /opt/tiergate /opt/tiergate
+COPY --from=installed-control-plane /image/usr/share/sbom /usr/share/sbom
+COPY --from=installed-control-plane --chown=65532:65532 /folders/data /var/lib/tiergate
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /
+USER 65532:65532
+EXPOSE 8440
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["/opt/tiergate/bin/python", "-m", "tiergate.cli.health", "--control-plane"]
+ENTRYPOINT ["/opt/tiergate/bin/tiergate"]
+CMD ["control-plane"]
+
+FROM ${BASE} AS sidecar
+ARG BASE
+ARG VERSION="" REVISION=""
+LABEL org.opencontainers.image.title="tiergate-sidecar" \
+      org.opencontainers.image.description="Product entitlements, decided by Cedar, answered on localhost." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
+COPY --from=installed-sidecar /opt/tiergate /opt/tiergate
+COPY --from=installed-sidecar /image/usr/share/sbom /usr/share/sbom
+COPY --from=installed-sidecar --chown=65532:65532 /folders/data /var/lib/tiergate
+COPY --from=installed-sidecar --chown=65532:65532 /folders/run /run/tiergate
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /
+USER 65532:65532
+EXPOSE 8437 8438
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["/opt/tiergate/bin/python", "-m", "tiergate.cli.health"]
+ENTRYPOINT ["/opt/tiergate/bin/tiergate"]
+CMD ["sidecar"]

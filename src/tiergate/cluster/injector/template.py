@@ -1,0 +1,284 @@
+"""The sidecar as it stands in a pod: its container, its volumes, and what the pod's other containers get of it.
+
+Pure: from what the operator says to the parts of a pod. Which pods get them, and where, `mutation` says.
+
+INVARIANT (one fragment): the chart's named templates render the same parts from the same words; a test compares.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tiergate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "CONTAINER",
+    "DATA_VOLUME",
+    "OBJECT_STORE_VOLUME",
+    "SOCKET_VARIABLE",
+    "SOCKET_VOLUME",
+    "TOKEN_VOLUME",
+    "URL_VARIABLE",
+    "Sidecar",
+    "app_env",
+    "app_mounts",
+    "container",
+    "read_sidecar",
+    "startup_seconds",
+    "variable",
+    "variables",
+    "volumes",
+]
+
+CONTAINER: Final = "tiergate"
+"""The name of the sidecar's container."""
+
+DATA_VOLUME: Final = "tiergate-data"
+OBJECT_STORE_VOLUME: Final = "tiergate-object-store"
+SOCKET_VOLUME: Final = "tiergate-socket"
+TOKEN_VOLUME: Final = "tiergate-token"  # noqa: S105 - where it is, not what it is
+
+URL_VARIABLE: Final = "TIERGATE_SIDECAR_URL"
+"""Tells a container of the pod the sidecar's URL."""
+SOCKET_VARIABLE: Final = "TIERGATE_SIDECAR_SOCKET"
+"""Tells a container of the pod the path of the sidecar's Unix socket."""
+
+_DATA_FOLDER: Final = "/var/lib/tiergate"
+_OBJECT_STORE_FOLDER: Final = "/var/cache/tiergate"
+# Where the API server mounts a token for itself into every container that has nothing there: so it has this one alone.
+_TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where it is, not what it is
+_TOKEN_FILE: Final = "token"  # noqa: S105 - where it is, not what it is
+_USER: Final = 65532
+
+# Whoever reaches the socket has it mounted: the other containers' users are not known here, and may be any.
+_SOCKET_MODE: Final = "666"
+
+_PATIENCE: Final = 60
+"""Seconds that the startup probe waits beyond the startup deadline."""
+_WITHOUT_DEADLINE: Final = 600
+_MOST_DEADLINE: Final = 86_400
+
+_OWN: Final = frozenset(
+    {
+        "control-plane",
+        "control-plane-ca-pem",
+        "data",
+        "key-file",
+        "port",
+        "probe-port",
+        "public-key",
+        "public-key-pem",
+        "startup-deadline",
+        "store-id",
+        "uds",
+        "uds-mode",
+    }
+)
+"""Settings that have a place of their own below, or belong to the way in which a sidecar stands in a pod."""
+
+_MOST_BYTES: Final = 256 * 1024
+
+
+class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kubernetes quantities by resource."""
+
+    requests: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "50m", "memory": "128Mi"})
+    limits: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "1", "memory": "512Mi"})
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What the operator says of every sidecar. `read_sidecar` reads it; keys are written as in Kubernetes, `storeId`.
+
+    `settings`: further settings of the sidecar, by name, as one would write them in a variable. `data`: the source of
+    the volume that holds its data; `object_store_volume`: that of one with a folder of an object store, which a sidecar
+    without data begins with. `startup_deadline`, `token_seconds` in seconds; `public_keys`,
+    `control_plane_ca` in PEM.
+    """
+
+    image: str
+    image_pull_policy: str = "IfNotPresent"
+    control_plane: str
+    control_plane_ca: str | None = None
+    store_id: str | None = None
+    public_keys: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+    startup_deadline: float | None = 30.0
+    port: int = 8437
+    probe_port: int = 8438
+    socket_path: str = "/run/tiergate/sidecar.sock"
+    token_audience: str = "tiergate"  # noqa: S105 - whom it is for
+    token_seconds: int = 3600
+    resources: Resources = msgspec.field(default_factory=Resources)
+    data: dict[str, object] = msgspec.field(default_factory=lambda: {"emptyDir": {"sizeLimit": "2Gi"}})
+    object_store_volume: dict[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no pod could be made of.
+
+        Raises:
+            ValueError: says what.
+        """
+        if not self.image or not self.control_plane:
+            raise ValueError("`image` and `controlPlane` must not be empty")
+        for name, port in (("port", self.port), ("probePort", self.probe_port)):
+            if not 1024 <= port <= 65535:
+                raise ValueError(f"`{name}` must be from 1024 to 65535")
+        if self.startup_deadline is not None and not 0 < self.startup_deadline <= _MOST_DEADLINE:
+            raise ValueError(f"`startupDeadline` must be more than 0 and at most {_MOST_DEADLINE} seconds, or null")
+        if self.port == self.probe_port:
+            raise ValueError("`port` and `probePort` must differ")
+        path = PurePosixPath(self.socket_path)
+        if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
+            raise ValueError("`socketPath` must be absolute, and in a folder of its own")
+        if len(self.socket_path) > 100:
+            raise ValueError("`socketPath` must have at most 100 characters")
+        taken = sorted(_OWN & self.settings.keys())
+        if taken:
+            raise ValueError(f"`settings` must not have `{taken[0]}`, which is said elsewhere")
+        if self.object_store_volume and "object-store" in self.settings:
+            raise ValueError("`settings` must not have `object-store` beside `objectStoreVolume`")
+
+
+def read_sidecar(content: bytes) -> Sidecar:
+    """Read what the operator says of every sidecar, from JSON or YAML.
+
+    Raises:
+        SettingsError: it does not say a sidecar; of `sidecar-file`.
+    """
+    import yaml  # noqa: PLC0415 - the parts of a pod can be made without it
+
+    if len(content) > _MOST_BYTES:
+        raise SettingsError("sidecar-file", f"has more than {_MOST_BYTES} bytes")
+    try:
+        return msgspec.convert(yaml.safe_load(content), Sidecar)
+    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise SettingsError("sidecar-file", f"does not say a sidecar: {error}") from None
+
+
+def container(sidecar: Sidecar) -> dict[str, object]:
+    """The sidecar's container: an init container that is restarted, which is what Kubernetes calls a sidecar."""
+    probe = {"port": sidecar.probe_port, "scheme": "HTTP"}
+    return {
+        "name": CONTAINER,
+        "image": sidecar.image,
+        "imagePullPolicy": sidecar.image_pull_policy,
+        "restartPolicy": "Always",
+        "args": ["sidecar"],
+        "env": [{"name": name, "value": value} for name, value in variables(sidecar).items()],
+        "ports": [{"name": "tiergate-probes", "containerPort": sidecar.probe_port, "protocol": "TCP"}],
+        "resources": msgspec.to_builtins(sidecar.resources),
+        "startupProbe": {
+            "httpGet": {"path": "/readyz", **probe},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": startup_seconds(sidecar),
+        },
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", **probe},
+            "periodSeconds": 5,
+            "timeoutSeconds": 2,
+            "failureThreshold": 3,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/livez", **probe},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsGroup": _USER,
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": DATA_VOLUME, "mountPath": _DATA_FOLDER},
+            {"name": SOCKET_VOLUME, "mountPath": _socket_folder(sidecar)},
+            {"name": TOKEN_VOLUME, "mountPath": _TOKEN_FOLDER, "readOnly": True},
+            *_object_store_mounts(sidecar),
+        ],
+    }
+
+
+def volumes(sidecar: Sidecar) -> list[dict[str, object]]:
+    """The pod's volumes: the sidecar's data, the folder of its socket, its token, a folder of an object store."""
+    token = {
+        "audience": sidecar.token_audience,
+        "expirationSeconds": sidecar.token_seconds,
+        "path": _TOKEN_FILE,
+    }
+    found: list[dict[str, object]] = [
+        {"name": DATA_VOLUME, **sidecar.data},
+        {"name": SOCKET_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": token}]}},
+    ]
+    if sidecar.object_store_volume:
+        found.append({"name": OBJECT_STORE_VOLUME, **sidecar.object_store_volume})
+    return found
+
+
+def app_env(sidecar: Sidecar) -> list[dict[str, object]]:
+    """The variables by which another container of the pod finds the sidecar."""
+    return [
+        {"name": URL_VARIABLE, "value": f"http://127.0.0.1:{sidecar.port}"},
+        {"name": SOCKET_VARIABLE, "value": sidecar.socket_path},
+    ]
+
+
+def app_mounts(sidecar: Sidecar) -> list[dict[str, object]]:
+    """What another container mounts to reach the Unix socket. One can connect through a mount that is read-only."""
+    return [{"name": SOCKET_VOLUME, "mountPath": _socket_folder(sidecar), "readOnly": True}]
+
+
+def startup_seconds(sidecar: Sidecar) -> int:
+    """For how long the startup probe waits, in seconds: beyond the startup deadline, where there is one."""
+    deadline = sidecar.startup_deadline
+    return _WITHOUT_DEADLINE if deadline is None else math.ceil(deadline) + _PATIENCE
+
+
+def variables(sidecar: Sidecar) -> Mapping[str, str]:
+    """The sidecar's settings as variables; those that are always there first, then the operator's by name."""
+    store = {"object-store": f"file://{_OBJECT_STORE_FOLDER}"} if sidecar.object_store_volume else {}
+    settings = sidecar.settings | store
+    said = {
+        "control-plane": sidecar.control_plane,
+        "control-plane-ca-pem": sidecar.control_plane_ca,
+        "key-file": f"{_TOKEN_FOLDER}/{_TOKEN_FILE}",
+        "public-key-pem": ",".join(sidecar.public_keys),
+        "store-id": sidecar.store_id,
+        "data": _DATA_FOLDER,
+        "port": str(sidecar.port),
+        "probe-port": str(sidecar.probe_port),
+        "uds": sidecar.socket_path,
+        "uds-mode": _SOCKET_MODE,
+        "startup-deadline": None if sidecar.startup_deadline is None else f"{sidecar.startup_deadline:g}",
+        **dict(sorted(settings.items())),
+    }
+    return {variable(name): value for name, value in said.items() if value}
+
+
+def variable(setting: str) -> str:
+    """The variable of a setting of the sidecar."""
+    return "TIERGATE_" + setting.replace("-", "_").upper()
+
+
+def _object_store_mounts(sidecar: Sidecar) -> list[dict[str, object]]:
+    if not sidecar.object_store_volume:
+        return []
+    return [{"name": OBJECT_STORE_VOLUME, "mountPath": _OBJECT_STORE_FOLDER, "readOnly": True}]
+
+
+def _socket_folder(sidecar: Sidecar) -> str:
+    return str(PurePosixPath(sidecar.socket_path).parent)

@@ -1,0 +1,73 @@
+"""Prometheus's own tool takes the alerts and the dashboard's questions, and each alert fires when it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from tests.docs.pages import ROOT
+
+FILES: Final = ROOT / "helm" / "tiergate" / "files"
+CASES: Final = Path(__file__).with_name("alert_cases.yaml")
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tiergate-ci"
+PROMTOOL: Final = (
+    os.environ.get("TIERGATE_PROMTOOL") or shutil.which("promtool") or str(CACHE / "promtool/bin/promtool")
+)
+
+needs_promtool: Final = pytest.mark.skipif(
+    shutil.which(PROMTOOL) is None, reason="no `promtool`: `.ci/promtool` builds it"
+)
+
+
+def promtool(*arguments: str, folder: Path) -> None:
+    """Run it; fail with what it says where it fails."""
+    ran = subprocess.run([PROMTOOL, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+
+
+@needs_promtool
+def test_prometheus_takes_the_alerts() -> None:
+    """As a file of rules, with every lint."""
+    promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml", folder=FILES)
+
+
+@needs_promtool
+def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    """None while all is well, each where its own thing is wrong."""
+    shutil.copy(FILES / "alerts.yaml", tmp_path)
+    shutil.copy(CASES, tmp_path / "cases.yaml")
+    promtool("test", "rules", "cases.yaml", folder=tmp_path)
+
+
+def test_every_alert_has_its_cases() -> None:
+    """It is in the list of those that are silent, and shown to fire."""
+    alerts = [
+        rule["alert"] for it in yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"] for rule in it["rules"]
+    ]
+    silent, *others = yaml.safe_load(CASES.read_text(encoding="utf-8"))["tests"]
+    assert [it["alertname"] for it in silent["alert_rule_test"]] == alerts
+    firing = set(re.findall(r'alertname="(\w+)"', json.dumps(others).replace('\\"', '"')))
+    assert firing == set(alerts)
+
+
+@needs_promtool
+def test_prometheus_takes_what_the_dashboard_asks(tmp_path: Path) -> None:
+    """Each expression is well-formed, with its variables filled in."""
+    dashboard = json.loads((FILES / "dashboard.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    asked += [it["expr"] for it in dashboard["annotations"]["list"]]
+    assert len(asked) > 30
+    rules = [
+        {"record": f"dashboard:{number}", "expr": expression.replace("$__rate_interval", "5m").replace("$", "")}
+        for number, expression in enumerate(asked)
+    ]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check", "rules", "--lint=none", "rules.yaml", folder=tmp_path)
