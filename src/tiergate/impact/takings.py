@@ -47,7 +47,13 @@ def _lessens(old: BundleSource, new: BundleSource, found: Touched, id_: str, now
         if found.items is not None and item.id not in found.items:
             continue
         its = new.index.items.get(item.id)
-        if its is None or not set(item.versions) <= set(its.versions) | _unreached(item, its):
+        if (
+            its is None
+            or its.kind is not item.kind
+            or not set(item.versions) <= set(its.versions) | _unreached(item, its)
+        ):
+            return True
+        if _rewritten(old, new, item, its, id_):
             return True
         given = [one for one in _given(old, item, id_, after, now) if one is not None]
         becomes = list(_given(new, its, id_, after, now))
@@ -56,6 +62,12 @@ def _lessens(old: BundleSource, new: BundleSource, found: Touched, id_: str, now
         ):
             return True
     return False
+
+
+def _rewritten(old: BundleSource, new: BundleSource, before: IndexedItem, after: IndexedItem, id_: str) -> bool:
+    """Say whether a version gives something else under the same number, to whoever is pinned to it. No store does."""
+    refs = [version_ref(before.kind, before.id, it) for it in sorted({*before.versions} & {*after.versions})]
+    return any(old.definition(ref).get(id_) != new.definition(ref).get(id_) for ref in refs)
 
 
 def _plain(feature: Feature) -> Feature:
