@@ -16,6 +16,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
 PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
+DEPLOY_TESTS := tests/helm tests/kubernetes
+WITHOUT_CLUSTER := $(addprefix --ignore=,$(DEPLOY_TESTS))
+
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,9 +66,16 @@ test: $(VENV)/.dev ## run the tests (a few minutes)
 ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
-	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow"
-	@$(PYTEST) -m "serial and not slow" || test $$? -eq 5
+	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow" $(WITHOUT_CLUSTER)
+	@$(PYTEST) -m "serial and not slow" $(WITHOUT_CLUSTER) || test $$? -eq 5
 endif
+
+# The chart, and a cluster for it: for those who have Helm, etcd, an API server and promtool on their path. `.ci/helm`,
+# `.ci/kubernetes` and `.ci/promtool` build these with Go, and print where they are.
+.PHONY: test-deploy
+test-deploy: $(VENV)/.dev ## run the tests of the chart, in a real API server
+	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow" $(DEPLOY_TESTS) $(ARGS)
+	@$(PYTEST) -m "serial and not slow" $(DEPLOY_TESTS) $(ARGS) || test $$? -eq 5
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev ## run the tests that take minutes each

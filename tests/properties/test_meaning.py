@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SEEDS = st.integers(0, 2**32)
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
 BEFORE = 1_700_000_000_000
-fewer = settings(max_examples=settings().max_examples // 4)
+fewer = settings(max_examples=settings().max_examples // 6)
 
 
 def bundle(catalog: Document, rules: dict[str, str] | None = None) -> Bundle:

@@ -10,7 +10,7 @@ import copy
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import event, example, given
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.choices import Seeded
@@ -169,6 +169,7 @@ def questions(of: Document, totals: list[Decimal], features: list[Document]) -> 
 
 
 @example(777)  # a version that gives something else under its old number, to who is pinned to it
+@settings(max_examples=settings().max_examples // 2)
 @given(SEEDS)
 def test_the_effects_of_a_change_are_those_that_the_reference_model_decides(seed: int) -> None:
     """Of every subject and feature, exactly the effects that all checks come to, from the same instant on."""
@@ -210,6 +211,7 @@ def empty() -> Document:
     return {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
 
 
+@settings(max_examples=settings().max_examples // 5)
 @given(SEEDS)
 def test_those_of_one_shape_are_touched_alike(seed: int) -> None:
     """Whoever was looked at before, each subject is told the same as if it were the only one, rules or not."""

@@ -149,7 +149,7 @@ def test_files_that_cannot_be_loaded_do_not_hold_up_a_pod_either(tmp_path: Path)
         assert _answer(process) == (False, "subscription_inactive", 1, False)
 
 
-@pytest.mark.serial
+@pytest.mark.slow
 def test_fifty_at_once_begin_with_the_object_store(away: Away) -> None:
     """All of them decide, and none needed its deadline."""
     with ExitStack() as stack:
@@ -160,7 +160,7 @@ def test_fifty_at_once_begin_with_the_object_store(away: Away) -> None:
             assert process.events("ready without data") == []
 
 
-@pytest.mark.serial
+@pytest.mark.slow
 def test_fifty_at_once_without_any_source_are_ready_and_decide_when_it_is_back(away: Away) -> None:
     """After the deadline all are ready and deny; once the control plane is back all decide, with no hand."""
     with ExitStack() as stack:
