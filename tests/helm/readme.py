@@ -30,10 +30,13 @@ Installs the control plane of Tiergate and, where it is asked to, what puts side
 sidecar per node. Kubernetes 1.29 or later.
 
 ```sh
-helm install tiergate ./helm/tiergate --namespace tiergate --create-namespace
+helm install tiergate ./helm/tiergate --namespace tiergate --create-namespace \\
+  --set image.repository=registry.example/tiergate-control-plane \\
+  --set sidecar.image.repository=registry.example/tiergate-sidecar
 helm test tiergate --namespace tiergate
 ```
 
+The images are built from a clone and pushed to a registry of yours: [how](../../docs/operations/install.md#the-images).
 That is one control plane with SQLite on a volume. What it says at the end leads on: to the first admin's key, and to
 who may follow as a sidecar. For production:
 
@@ -50,10 +53,12 @@ Each file in `ci/` is a scenario that is tested, and an example. Pages that lead
 
 Secrets that are missing are made once, by a Job, before the first install: the signing key, and the first admin's API
 key. The Job creates and never changes, so an upgrade rotates nothing, and neither does a tool that renders the chart
-without asking the cluster. Uninstalling leaves these Secrets and the volume of the store; remove them by hand:
+without asking the cluster. Uninstalling leaves these Secrets and the volume of the store, and the Secrets that
+certificates are in; remove them by hand:
 
 ```sh
 kubectl delete secret tiergate-signing-key tiergate-admin-key --namespace tiergate
+kubectl delete secret tiergate-injector-tls --namespace tiergate --ignore-not-found
 kubectl delete persistentvolumeclaim tiergate-control-plane --namespace tiergate
 ```
 

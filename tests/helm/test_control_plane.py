@@ -277,6 +277,45 @@ def test_a_certificate_is_for_every_name_of_the_service() -> None:
     assert {*names} == expected
 
 
+def test_a_network_policy_lets_the_release_itself_in() -> None:
+    """The sidecars of its nodes and what `helm test` runs, whoever else is named; and no pod of another release."""
+    shop = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}
+    found = objects(
+        values={
+            "controlPlane": {"networkPolicy": {"enabled": True, "from": [shop]}},
+            "daemonset": {"enabled": True},
+            "injector": {"enabled": True},
+        }
+    )
+    (rule,) = find(found, "NetworkPolicy", NAME)["spec"]["ingress"]
+    (own,) = (it["podSelector"]["matchLabels"] for it in rule["from"] if it.keys() == {"podSelector"})
+    assert [it for it in rule["from"] if "podSelector" not in it] == [shop]
+    tests = [it["metadata"]["labels"] for it in found if it["kind"] == "Pod"]
+    assert len(tests) == 2
+    daemonset = one_of(found, "DaemonSet", "daemonset")["spec"]["template"]["metadata"]["labels"]
+    for labels in (*tests, daemonset):
+        assert own.items() <= labels.items()
+    assert own["app.kubernetes.io/instance"] == "shop"
+
+
+def test_prometheus_can_be_told_how_to_verify_a_certificate() -> None:
+    """One of an issuer of the company's own, from a Secret, or one for which cert-manager gives no authority."""
+
+    def verified(tls: Mapping[str, object], **monitor: object) -> Any:  # noqa: ANN401 - as it is read
+        values = {"controlPlane": {"tls": tls}, "monitoring": {"serviceMonitor": {"enabled": True, **monitor}}}
+        (endpoint,) = find(objects(values=values), "ServiceMonitor", NAME)["spec"]["endpoints"]
+        return endpoint.get("tlsConfig")
+
+    service = f"{NAME}.plans.svc"
+    own = {"serverName": service, "ca": {"configMap": {"name": "company", "key": "ca.crt"}}}
+    issued = {"mode": "certManager", "certManager": {"issuerRef": {"name": "internal"}}}
+    assert verified({"mode": "disabled"}) is None
+    assert verified(issued) == {"serverName": service, "ca": {"secret": {"name": f"{NAME}-tls", "key": "ca.crt"}}}
+    assert verified({"mode": "secret", "existingSecret": "mine"}) == {"serverName": service}
+    assert verified({"mode": "secret", "existingSecret": "mine"}, tlsConfig=own) == own
+    assert verified(issued, tlsConfig={"serverName": "plans.example"}) == {"serverName": "plans.example"}
+
+
 def test_an_image_is_pinned_by_its_digest() -> None:
     """Which stands in place of the tag, wherever the image is used."""
     digest = "sha256:" + "0a" * 32

@@ -18,7 +18,8 @@ pytestmark = needs_helm
 
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda it: it.stem.removesuffix("-values"))
 
-USER: Final = 65532
+USERS: Final = {65532, 10001}
+"""The image's user, and the one that two scenarios choose."""
 
 ROOTED: Final = {("shop-tiergate-daemonset", "folders")}
 """The one container that is root, with one capability: it gives folders of the node to the sidecar's user."""
@@ -77,7 +78,9 @@ def test_containers_can_do_nothing_but_run(scenario: Path) -> None:
                 continue
             assert "add" not in context["capabilities"], name
             assert context["runAsNonRoot"] is True, name
-            assert context["runAsUser"] == USER, name
+            for one_of_both in ("runAsUser", "runAsGroup"):
+                assert context[one_of_both] == pod["securityContext"][one_of_both], name
+                assert context[one_of_both] in USERS, name
             assert not any("hostPort" in port for port in container.get("ports", [])), name
 
 

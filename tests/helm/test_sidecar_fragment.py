@@ -13,6 +13,7 @@ from tests.admissions import PUBLIC_KEY, asked, inject, patched
 from tests.helm.charts import CHART, NEWEST, OLDEST, find, helm, needs_helm, objects, validate
 from tests.helm.example_chart import assembled, deployment
 from tiergate.cluster.injector import settings as injector_settings
+from tiergate.cluster.injector.annotations import LABEL
 from tiergate.cluster.injector.template import app_env, app_mounts, container, read_sidecar, volumes
 from tiergate.cluster.injector.words import Words
 from tiergate.sidecar.setting_sources import resolve
@@ -156,6 +157,16 @@ def test_a_chart_without_what_a_sidecar_needs_is_not_rendered(shop: Path, missin
 def test_kubernetes_knows_every_field_of_the_example(shop: Path, sidecar: dict[str, Any], kubernetes: str) -> None:
     """By its own schemas, in which no field is one too many."""
     validate(deployment(shop, sidecar, kubernetes), kubernetes)
+
+
+def test_prometheus_finds_the_example_and_the_injector_leaves_it(shop: Path) -> None:
+    """By the same label: the monitor looks whether it is there, the webhook whether it is `true`."""
+    labels = deployment(shop, BASE)["spec"]["template"]["metadata"]["labels"]
+    found = objects(values={"injector": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}}})
+    (asked_for,) = find(found, "PodMonitor", "shop-tiergate-sidecars")["spec"]["selector"]["matchExpressions"]
+    assert asked_for == {"key": LABEL, "operator": "Exists"}
+    (webhook,) = find(found, "MutatingWebhookConfiguration", "plans-shop-tiergate-injector")["webhooks"]
+    assert labels[LABEL] != webhook["objectSelector"]["matchLabels"][LABEL]
 
 
 def test_lint_finds_nothing_in_the_example(shop: Path) -> None:

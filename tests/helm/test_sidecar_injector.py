@@ -138,6 +138,17 @@ def files(found: tuple[Object, ...]) -> set[str]:
     return {f"{it['mountPath']}/{name}" for it in container["volumeMounts"] for name in contents.get(it["name"], [])}
 
 
+def test_a_change_of_what_it_reads_at_the_start_makes_its_pods_anew() -> None:
+    """Or an annotation that is allowed no more would go on being followed; what it follows by itself leaves them."""
+
+    def mark(injector: Object, **values: object) -> Any:  # noqa: ANN401 - as it is read
+        found = objects(values={"injector": {"enabled": True, **injector}, **values})
+        return find(found, "Deployment", NAME)["spec"]["template"]["metadata"]["annotations"]
+
+    assert mark({"allowedAnnotations": ["containers"]}) != mark({}) != mark({"settings": {"log-level": "debug"}})
+    assert mark({}) == mark({}, sidecar={"settings": {"log-level": "debug"}})
+
+
 @each_scenario
 def test_no_private_key_of_the_store_comes_near_it(scenario: Path) -> None:
     """Of the Secret with the signing key it has the public half, and nothing of the others."""

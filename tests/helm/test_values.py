@@ -21,7 +21,7 @@ POSTGRESQL = {"type": "postgresql", "postgresql": {"existingSecret": "database"}
 OPEN = {
     "affinity", "alertLabels", "annotations", "behavior", "commonAnnotations", "commonLabels", "emptyDir", "labels",
     "namespaceSelector", "nodeSelector", "objectStoreVolume", "podAnnotations", "podLabels", "podSecurityContext",
-    "selector", "serviceAccountAnnotations", "serviceAnnotations",
+    "selector", "serviceAccountAnnotations", "serviceAnnotations", "tlsConfig",
 }  # fmt: skip
 """Values whose inside is Kubernetes' own, or free."""
 

@@ -73,6 +73,12 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/* Takes `more`, what the values say of a pod's security context: its containers', which run as the same user. */}}
+{{- define "tiergate.containerSecurityContextAs" -}}
+{{- $own := fromYaml (include "tiergate.containerSecurityContext" .) -}}
+{{- toYaml (mergeOverwrite $own (pick .more "runAsUser" "runAsGroup")) -}}
+{{- end -}}
+
 {{/* Takes `root` and, optionally, `more`: what every pod is confined by. */}}
 {{- define "tiergate.podSecurityContext" -}}
 {{- $own := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 -}}
