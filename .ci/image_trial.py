@@ -379,13 +379,16 @@ def together(control_plane: Image, sidecar: Image) -> None:
             "TIERGATE_DATA": "/var/lib/tiergate/follows",
             "TIERGATE_LOG_LEVEL": "warning",
         }
-        with running(sidecar, "http://127.0.0.1:8438/readyz", settings) as (following, _):
+        with running(sidecar, "http://127.0.0.1:8438/readyz", settings) as (following, follower):
             assert check(LAST_MOVIE)["allowed"] is True
             assert check(ONE_TOO_MANY)["allowed"] is False
+            follows = resident(follower)
         print(
             f"control-plane: ready after {seconds:.2f} s with an empty store, "
-            f"{resident(process) / MEGABYTE:.1f} MB resident; a sidecar that follows it, after {following:.2f} s"
+            f"{resident(process) / MEGABYTE:.1f} MB resident; a sidecar that follows it, after {following:.2f} s, "
+            f"{follows / MEGABYTE:.1f} MB resident"
         )
+        assert follows <= MOST_RSS
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tiergate.cli.application import run
+from tiergate.cli.invocation import run
 
 CEDAR = shutil.which("cedar")
 SAMPLE = Path(__file__).parents[2] / "examples" / "streaming"

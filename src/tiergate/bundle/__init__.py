@@ -1,8 +1,11 @@
 """Bundles: the compiler's output as canonical files under a manifest, whose hash is the revision.
 
 And what makes them travel: keys, signed statements, the chain of the change feed, packs, and `Trust`, which says what
-of all that is believed.
+of all that is believed. The keys are imported when first asked for: their cryptography takes 7 MB, and what decides by
+files has no keys.
 """
+
+from typing import TYPE_CHECKING
 
 from tiergate.bundle.chain import (
     FeedEntry,
@@ -18,7 +21,6 @@ from tiergate.bundle.chain import (
 )
 from tiergate.bundle.contents import CATALOG, DEFAULT_KEPT_ENTITLEMENTS, Bundle
 from tiergate.bundle.directory import check_content, write
-from tiergate.bundle.keys import SigningKey, VerifyKey
 from tiergate.bundle.manifest import (
     FORMAT,
     MANIFEST,
@@ -43,6 +45,9 @@ from tiergate.bundle.statements import (
     sign_statement,
 )
 from tiergate.bundle.trust import Cursor, Page, Snapshot, Step, Trust
+
+if TYPE_CHECKING:
+    from tiergate.bundle.keys import SigningKey, VerifyKey
 
 __all__ = [
     "CATALOG",
@@ -93,3 +98,16 @@ __all__ = [
     "write",
     "write_snapshot_page",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Give what is imported late.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    if name not in {"SigningKey", "VerifyKey"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tiergate.bundle import keys  # noqa: PLC0415
+
+    return getattr(keys, name)

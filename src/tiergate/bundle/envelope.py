@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.bundle.keys import SIGNATURE_BYTES
 from tiergate.errors import Refusal, TrustError
 
 if TYPE_CHECKING:
@@ -19,10 +18,13 @@ if TYPE_CHECKING:
 
     from tiergate.bundle.keys import SigningKey, VerifyKey
 
-__all__ = ["MAX_ENVELOPE_BYTES", "MAX_SIGNATURES", "pae", "read_payload", "sign", "verify"]
+__all__ = ["MAX_ENVELOPE_BYTES", "MAX_SIGNATURES", "SIGNATURE_BYTES", "pae", "read_payload", "sign", "verify"]
 
 MAX_ENVELOPE_BYTES = 4 * 1024**2
 """Most bytes of an envelope. The largest hold a subject's record."""
+
+SIGNATURE_BYTES = 64
+"""The size of every signature: Ed25519's."""
 
 MAX_SIGNATURES = 16
 """Most signatures of an envelope: verifying is what costs."""

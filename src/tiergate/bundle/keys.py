@@ -20,10 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-__all__ = ["SIGNATURE_BYTES", "SigningKey", "VerifyKey"]
-
-SIGNATURE_BYTES = 64
-"""The size of every signature."""
+__all__ = ["SigningKey", "VerifyKey"]
 
 _KEY_ID_DIGITS = 16
 

@@ -8,7 +8,7 @@ def main() -> None:
     import io
     import sys
 
-    from tiergate.cli.application import run
+    from tiergate.cli.invocation import run
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,12 +1,8 @@
-"""The application: its commands, and the edge of the process where errors become exit codes."""
+"""The application: its commands."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
-
 import typer
-from typer.main import get_command
 
 from tiergate.cli import (
     apply,
@@ -34,13 +30,8 @@ from tiergate.cli import (
 )
 from tiergate.cli import compile as compile_command
 from tiergate.cli import test as test_command
-from tiergate.cli.reports import report
-from tiergate.cli.terminal import let_go
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["app", "run"]
+__all__ = ["app"]
 
 app = typer.Typer(
     name="tiergate",
@@ -77,19 +68,3 @@ for command in (
     version,
 ):
     app.add_typer(command.app)
-
-
-def run(args: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Nothing is raised."""
-    try:
-        get_command(app)(args=list(args), prog_name="tiergate")
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException as error:  # noqa: BLE001 - the edge of the process
-        code = report(error, as_json="--json" in args)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        let_go(sys.stdout)
-    return code

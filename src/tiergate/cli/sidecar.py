@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated, Any
 
 import typer
 
+from tiergate.cli.serving import serve
 from tiergate.cli.setting_options import add_command, given
 from tiergate.sidecar.settings import TABLE
 
@@ -24,22 +23,7 @@ def sidecar(**flags: Any) -> None:  # noqa: ANN401 - what each flag takes, its s
 
     Every option can also be set by the variable `TIERGATE_<OPTION>`, or in the file that `--settings` names.
     """
-    _load_structlog()
-    from tiergate.sidecar import server
-    from tiergate.sidecar.setting_sources import resolve
-
-    server.run(resolve(given(flags), os.environ))
-
-
-def _load_structlog() -> None:
-    """Load it as if rich were not there, all of which it would load, for tracebacks in colour: 4 MB and 0.1 s."""
-    if "rich" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment] # how an import is made to fail
-    try:
-        import structlog  # noqa: F401
-    finally:
-        del sys.modules["rich"]
+    serve(given(flags))
 
 
 add_command(app, sidecar, TABLE)

@@ -28,6 +28,7 @@ from tiergate.model import Reason
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
+from tiergate.process.unneeded import kept_out
 from tiergate.sidecar.api import api
 from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES as DECIDER_BYTES
@@ -244,7 +245,8 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileM
     if settings.key_file is None:
         return FileMode(_sources(settings), directory, state, limits=limits)
     # What speaks to other machines takes long to import, and file mode has no need of it.
-    from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415
+    with kept_out("pygments", "rich"):  # httpx has a command line, for colours
+        from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415
 
     return sync_of(settings, directory.root, state, limits)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
 
-from tiergate.cli.application import run
+from tiergate.cli.invocation import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
