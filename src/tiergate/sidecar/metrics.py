@@ -130,7 +130,8 @@ class _StateCollector(Collector):
             for endpoint in ("check", "checks"):
                 for source in _SOURCES:
                     count = getattr(tally, f"{endpoint}_{source}", 0)
-                    if count:
+                    # From 0 on, so that `increase` sees the first of each reason, which is always the engine's.
+                    if count or source == "engine":
                         decisions.add_metric([endpoint, reason.value, source], count)
         yield decisions
         requests = CounterMetricFamily("tiergate_requests", "Requests answered.", labels=["endpoint", "status"])

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
+from tiergate.model import Reason
 from tiergate.sidecar.decisionlog import DecisionLog
 from tiergate.sidecar.metrics import Durations, exposition, registry
 from tiergate.sidecar.replies import NO_CONTEXT
@@ -34,6 +35,17 @@ def values(family: Metric) -> dict[tuple[str, ...], float]:
     return {tuple(sample.labels.values()): sample.value for sample in family.samples}
 
 
+def counted(family: Metric) -> dict[tuple[str, ...], float]:
+    """Those of its samples that are not 0."""
+    return {labels: value for labels, value in values(family).items() if value}
+
+
+def test_every_reason_is_there_from_the_start() -> None:
+    """With 0, so that an alert on an increase sees the first decision of a reason."""
+    decisions = values(told(Service(customer("acme")))["tiergate_decisions"])
+    assert decisions == {(endpoint, reason, "engine"): 0 for reason in Reason for endpoint in ("check", "checks")}
+
+
 def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
     """Each as it was given."""
     service = Service(customer("acme"))
@@ -41,7 +53,7 @@ def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
         service.decider.check(CHECK, NO_CONTEXT)
     service.decider.batches.at_once(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)
 
-    assert values(told(service)["tiergate_decisions"]) == {
+    assert counted(told(service)["tiergate_decisions"]) == {
         ("check", "granted", "engine"): 1,
         ("check", "granted", "memo"): 2,
         ("checks", "granted", "memo"): 1,
@@ -76,7 +88,7 @@ def test_explanations_are_counted_as_requests_not_as_decisions() -> None:
     families = told(service)
 
     assert values(families["tiergate_requests"]) == {("explain", "200"): 2, ("explain", "400"): 1}
-    assert values(families["tiergate_decisions"]) == {}
+    assert counted(families["tiergate_decisions"]) == {}
     assert sum(service.metrics.durations["explain"].counts) == 2
 
 
