@@ -68,6 +68,8 @@ def _parameter(param: object) -> Parameter:
         )
     metavar = "" if param.is_flag else f" {param.metavar or 'TEXT'}"
     usage = ", ".join(f"`{name}{metavar}`" for name in (*param.opts, *param.secondary_opts))
+    if param.envvar:
+        text += f" Variable: `{param.envvar}`."
     if param.required:
         text += " Required."
     elif param.show_default is not False and param.default not in (None, False, (), []):

@@ -131,7 +131,7 @@ def bootstrap_admin(
     database: Annotated[
         str,
         typer.Option(
-            envvar="TIERGATE_DATABASE", metavar="URL", help="The store's database, as for `tiergate migrate`."
+            envvar="TIERGATE_CP_DATABASE", metavar="URL", help="The store's database, as for `tiergate migrate`."
         ),
     ],
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What the key is for, in words.")] = "first admin",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from tests.unit.control.accountability import SIGNING_KEY, accountable
 from tiergate.bundle import SigningKey
 from tiergate.cli.exits import ExitCode
+from tiergate.control.settings import TABLE, resolve
 from tiergate.sidecar.sync.credentials import believed, read_credential
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, proven_key
@@ -136,6 +138,17 @@ def test_the_first_admin_is_made_once(cli: Cli, sqlite_url: str, tmp_path: Path)
             key = store.read(lambda unit, text=text: proven_key(unit, text))  # type: ignore[misc]
             assert key is not None
             assert key.roles == ("admin",)
+
+
+def test_the_store_is_named_by_one_variable_for_all(cli: Cli, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control plane's own: what migrates it and makes its first admin need no other."""
+    monkeypatch.setenv(TABLE.prefix + "DATABASE", sqlite_url)
+    assert resolve({"insecure": True}, os.environ).database == sqlite_url
+    assert cli("migrate").code == ExitCode.OK
+    made = cli("keys", "bootstrap-admin")
+    assert made.code == ExitCode.OK
+    with closing(Store.open(sqlite_url)) as store:
+        assert store.read(lambda unit: proven_key(unit, made.out.strip())) is not None
 
 
 def test_a_signing_key_is_made_for_its_owner_alone(cli: Cli, tmp_path: Path) -> None:
