@@ -98,6 +98,18 @@ def test_a_misspelt_value_is_refused_everywhere(path: tuple[str, ...]) -> None:
             {"controlPlane": {"database": POSTGRESQL, "autoscaling": {"enabled": True, "minReplicas": 9}}},
             "minReplicas is more than maxReplicas",
         ),
+        (
+            {"injector": {"enabled": True, "settings": {"shutdown-timeout": 20.5}}},
+            "injector.terminationGracePeriodSeconds is less than 31",
+        ),
+        (
+            {"daemonset": {"enabled": True}, "sidecar": {"settings": {"shutdown-timeout": 26}}},
+            "daemonset.terminationGracePeriodSeconds is less than 31",
+        ),
+        (
+            {"injector": {"enabled": True}, "sidecar": {"startupDeadline": 0, "settings": {"startup-allow": ["*"]}}},
+            "`startup-allow` where `sidecar.startupDeadline` is 0",
+        ),
         ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
         ({"image": {"repository": ""}}, "/image/repository"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),

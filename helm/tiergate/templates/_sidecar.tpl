@@ -76,6 +76,9 @@ What follows is the chart's own.
 {{- $_ := set $settings $name . -}}
 {{- end -}}
 {{- end -}}
+{{- if and (hasKey $settings "startup-allow") (not $sidecar.startupDeadline) -}}
+{{- fail "`sidecar.settings` must not have `startup-allow` where `sidecar.startupDeadline` is 0: nothing ends the waiting" -}}
+{{- end -}}
 {{- $resources := dict "requests" (dict) "limits" (dict) -}}
 {{- range $kind, $quantities := $sidecar.resources -}}
 {{- range $name, $quantity := $quantities -}}
