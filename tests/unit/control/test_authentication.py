@@ -115,7 +115,11 @@ def test_a_workload_has_the_roles_of_its_whole_subject(reader: TokenReader, clus
 def test_an_entry_may_leave_whole_parts_of_a_subject_open(cluster: Issuer, tmp_path: Path) -> None:
     """As all service accounts of a namespace; never less than a part, nor several. Roles of several entries add up."""
     prefix = "system:serviceaccount"
-    subjects = {f"{prefix}:shop:*": ("sidecar",), f"{prefix}:*:ops": ("analyst",), f"{prefix}:a*:x": ("admin",)}
+    subjects: dict[str, tuple[str, ...]] = {
+        f"{prefix}:shop:*": ("sidecar",),
+        f"{prefix}:*:ops": ("analyst",),
+        f"{prefix}:a*:x": ("admin",),
+    }
     jwks = write_jwks(tmp_path / "pods.json", cluster)
     reader = TokenReader([IssuerSettings(name="c", issuer=CLUSTER, audience=AUDIENCE, jwks=jwks, subjects=subjects)])
     for subject, roles in (
