@@ -82,7 +82,7 @@ test-slow: $(VENV)/.dev ## run the tests that take minutes each
 	@$(PYTEST) -m slow -o faulthandler_timeout=1800 $(ARGS)
 
 .PHONY: properties
-properties: $(VENV)/.dev ## run the property tests for long, on 300 times the examples
+properties: $(VENV)/.dev ## run the property tests for long, on 400 times the examples
 	@HYPOTHESIS_PROFILE=long $(PYTEST) --numprocesses auto -o faulthandler_timeout=0 tests/properties $(ARGS)
 
 .PHONY: lint

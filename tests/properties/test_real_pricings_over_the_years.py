@@ -132,7 +132,7 @@ def test_what_is_touched_is_what_changed(before: Path, after: Path) -> None:
     assert not found.instants
 
 
-@each_change
+@each_change_in_depth
 def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     """Each customer and subscription gains, loses, gets less or more of just what arithmetic says, and stands above."""
     old, new = side(before), side(after)

@@ -224,6 +224,7 @@ def again(client: httpx.Client, one: Recorded, basis: Basis) -> bytes:
     return answer.content.removeprefix(b'{"decision":')[: len(one.decision)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_every_decision_of_a_history_is_made_again(tmp_path: Path, seed: int) -> None:
     """By whichever sidecar, by a record that was logged or by the store's own, at once or much later."""

@@ -86,6 +86,7 @@ class Backup:
         return restored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_sidecars_that_have_seen_more_than_the_backup_do_not_go_back(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -8,6 +8,8 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.control_planes import ControlPlane, control_plane, prepare_store
 from tests.system.processes import Process, check_request, sidecar
 
@@ -104,6 +106,7 @@ def test_a_sidecar_that_knows_only_the_old_signing_key_says_so_and_goes_on(tmp_p
             assert follower.ask(check_request("acme", "seats")).status == 200
 
 
+@pytest.mark.slow
 def test_a_sidecars_key_is_exchanged_while_it_runs(tmp_path: Path) -> None:
     """By a rename, without a restart; a key that is revoked too early shows as 401, and the next one heals it."""
     with control_plane(tmp_path) as plane:
