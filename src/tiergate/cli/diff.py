@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tiergate.cli.options import AsJson
-from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl
+from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, OptionalKeyFile
 
 __all__ = ["app"]
 
@@ -41,15 +41,7 @@ def diff(
         ),
     ] = None,
     control_plane: ControlPlaneUrl = DEFAULT_URL,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--key-file",
-            envvar="TIERGATE_KEY_FILE",
-            metavar="PATH",
-            help="A file with the API key or token to ask the control plane with.",
-        ),
-    ] = None,
+    key_file: OptionalKeyFile = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 1 unless it is proved that nothing differs.")
     ] = False,

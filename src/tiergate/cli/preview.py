@@ -9,7 +9,7 @@ import typer
 
 from tiergate.cli.options import AsJson
 from tiergate.cli.publish import Audience, ChosenFeatures, ChosenItems, ChosenRoles, ChosenRules, From
-from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl
+from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, OptionalKeyFile
 from tiergate.cli.sources import SubjectsFiles
 from tiergate.errors import SettingsError
 
@@ -64,15 +64,7 @@ def preview(
         typer.Option(metavar="INSTANT", help="Look at this instant alone; default: at now and all that comes."),
     ] = None,
     control_plane: ControlPlaneUrl = DEFAULT_URL,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--key-file",
-            envvar="TIERGATE_KEY_FILE",
-            metavar="PATH",
-            help="A file with the API key or token to ask the control plane with.",
-        ),
-    ] = None,
+    key_file: OptionalKeyFile = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="With `--catalog` and a control plane: as `apply --prune`.")
     ] = False,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Problem
 
-__all__ = ["DEFAULT_URL", "ControlPlane", "ControlPlaneUrl", "KeyFile", "problems_of"]
+__all__ = ["DEFAULT_URL", "ControlPlane", "ControlPlaneUrl", "KeyFile", "OptionalKeyFile", "problems_of"]
 
 ControlPlaneUrl = Annotated[
     str,
@@ -27,6 +27,16 @@ KeyFile = Annotated[
     Path,
     typer.Option(
         "--key-file", envvar="TIERGATE_KEY_FILE", metavar="PATH", help="A file with the API key or token to ask with."
+    ),
+]
+
+OptionalKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        envvar="TIERGATE_KEY_FILE",
+        metavar="PATH",
+        help="A file with the API key or token to ask the control plane with.",
     ),
 ]
 

@@ -18,7 +18,7 @@ from tiergate.cli.questions import (
     UserUsedOption,
     ValueOption,
 )
-from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl
+from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, OptionalKeyFile
 from tiergate.cli.sources import CatalogFiles, DataFolder
 from tiergate.errors import CallerError, CheckError, SettingsError, SyncError
 
@@ -61,12 +61,7 @@ def replay(
     user: UserOption = None,
     user_used: UserUsedOption = None,
     control_plane: ControlPlaneUrl = DEFAULT_URL,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--key-file", envvar="TIERGATE_KEY_FILE", metavar="PATH", help="Ask the control plane, with this API key."
-        ),
-    ] = None,
+    key_file: OptionalKeyFile = None,
     catalog: CatalogFiles = None,
     subjects_file: Annotated[
         list[Path] | None,

@@ -7,43 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.control.feeds import publish, remove_customer, write
+from tests.unit.store.clocks import DAY, START
 from tiergate.control.background import tidy
 from tiergate.control.snapshots import Snapshots
 from tiergate.errors import ConflictError, NotFoundError, RequestError
-from tiergate.store import SYSTEM, Store
+from tiergate.store import SYSTEM
 from tiergate.store.erasure import erase_customer
 from tiergate.store.history import publication_at, publication_upto, record_at, record_upto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DAY = 24 * 60 * 60 * 1000
-START = 1_700_000_000_000
-
-
-class Time:
-    """A clock that stands until somebody moves it."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        """The instant."""
-        return self.now
-
-
-@pytest.fixture
-def time() -> Time:
-    """A clock."""
-    return Time()
-
-
-@pytest.fixture
-def store(store_url: str, time: Time) -> Iterator[Store]:
-    """An empty store, on either database."""
-    opened = Store.open(store_url, clock=time)
-    yield opened
-    opened.close()
+    from tests.unit.store.clocks import Time
+    from tiergate.store import Store
 
 
 def region(store: Store, customer: str, position: int) -> str | None:

@@ -4,46 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from sqlalchemy import select
 
 from tests.unit.control.feeds import publish, write
+from tests.unit.store.clocks import DAY
 from tiergate.control.background import tidy
 from tiergate.control.snapshots import Snapshots
-from tiergate.store import SYSTEM, Store
+from tiergate.store import SYSTEM
 from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
 from tiergate.store.tables import FeedRow, IdempotencyRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DAY = 24 * 60 * 60 * 1000
-START = 1_700_000_000_000
-
-
-class Time:
-    """A clock that stands until somebody moves it."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        """The instant."""
-        return self.now
-
-
-@pytest.fixture
-def time() -> Time:
-    """A clock."""
-    return Time()
-
-
-@pytest.fixture
-def store(store_url: str, time: Time) -> Iterator[Store]:
-    """An empty store, on either database."""
-    opened = Store.open(store_url, clock=time)
-    yield opened
-    opened.close()
+    from tests.unit.store.clocks import Time
+    from tiergate.store import Store
 
 
 def positions(store: Store) -> list[int]:
