@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
 from tiergate.compiler.entities import VersionWriter, feature_entities
 from tiergate.compiler.fragments import read_fragments
@@ -20,7 +22,7 @@ from tiergate.compiler.texts import AuthorText
 from tiergate.compiler.validation import validate_files
 from tiergate.compiler.vocabulary import Vocabulary
 from tiergate.errors import CompileError, RulesError
-from tiergate.model import Catalog, CatalogIndex, IndexedItem, Problem, Rules
+from tiergate.model import Catalog, CatalogIndex, IndexedItem, PlanRule, Problem, Rules
 from tiergate.model.canonical import canonical_json
 from tiergate.naming import (
     ID_RULE,
@@ -82,6 +84,7 @@ def catalog_index(catalog: Catalog) -> CatalogIndex:
         {key: feature for key, feature in sorted(catalog.features.items())},  # noqa: C416 - a dict, in another order
         {key: _indexed(item) for key, item in sorted(catalog.items.items())},
         catalog.ladders,
+        msgspec.UNSET if catalog.plans is PlanRule.ONE else catalog.plans,
     )
 
 
@@ -98,6 +101,7 @@ def _indexed(item: Item) -> IndexedItem:
         excludes=item.excludes,
         tags=item.tags,
         private_to=item.private_to,
+        status=item.status,
     )
 
 

@@ -13,7 +13,7 @@ from tiergate.model.amounts import (
     from_units,
     to_units,
 )
-from tiergate.model.catalog import Catalog, CatalogIndex, IndexedItem, Ladder, Rules
+from tiergate.model.catalog import Catalog, CatalogIndex, IndexedItem, Ladder, PlanRule, Rules
 from tiergate.model.checks import (
     Check,
     Decision,
@@ -23,7 +23,7 @@ from tiergate.model.checks import (
     Subject,
     SubjectType,
 )
-from tiergate.model.features import Batch, Caps, Combine, Feature, FeatureStatus, FeatureType, Metered, ResetPeriod
+from tiergate.model.features import Batch, Caps, Combine, Feature, FeatureStatus, FeatureType, Metered
 from tiergate.model.instants import (
     BEGINNING,
     FOREVER,
@@ -32,8 +32,9 @@ from tiergate.model.instants import (
     format_instant,
     parse_instant,
 )
-from tiergate.model.items import Audience, AudienceType, Definition, Item, ItemKind, Rollout
+from tiergate.model.items import Audience, AudienceType, Definition, Item, ItemKind, ItemStatus, Rollout
 from tiergate.model.notation import format_value, parse_value
+from tiergate.model.periods import ResetPeriod
 from tiergate.model.problems import Problem, Severity
 from tiergate.model.subjects import (
     Customer,
@@ -44,6 +45,7 @@ from tiergate.model.subjects import (
     Subscription,
     SubscriptionStatus,
     Suspension,
+    Term,
 )
 from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
 
@@ -78,6 +80,7 @@ __all__ = [
     "Interval",
     "Item",
     "ItemKind",
+    "ItemStatus",
     "Ladder",
     "Level",
     "Metered",
@@ -85,6 +88,7 @@ __all__ = [
     "Override",
     "OverrideMode",
     "Per",
+    "PlanRule",
     "Problem",
     "Reason",
     "ResetPeriod",
@@ -98,6 +102,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suspension",
+    "Term",
     "Unlimited",
     "Value",
     "format_instant",

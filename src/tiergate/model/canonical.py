@@ -13,7 +13,7 @@ def canonical_json(value: object) -> bytes:
     """Encode as UTF-8 JSON with sorted keys, two spaces of indentation and a final newline.
 
     `value` holds what msgspec encodes, but no floats: they have more than one written form. Of structures that omit
-    defaults, every field that is equal to its default is left out.
+    defaults, every field that is equal to its default is left out; of all, every field that is unset.
     """
     return msgspec.json.format(msgspec.json.encode(_plain(value), order="sorted"), indent=2) + b"\n"
 
@@ -26,7 +26,7 @@ def _plain(value: object) -> object:
         return [_plain(it) for it in value]
     if isinstance(value, msgspec.Struct) and not value.__struct_config__.array_like:
         fields = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
-        return {name: _plain(it) for name, it, default in fields if it != default}
+        return {name: _plain(it) for name, it, default in fields if it is not msgspec.UNSET and it != default}
     return value
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from tiergate.model.features import Feature
-from tiergate.model.items import Item, ItemKind, Rollout
+from tiergate.model.items import Item, ItemKind, ItemStatus, Rollout
 
-__all__ = ["Catalog", "CatalogIndex", "IndexedItem", "Ladder", "Rules"]
+__all__ = ["Catalog", "CatalogIndex", "IndexedItem", "Ladder", "PlanRule", "Rules"]
+
+
+class PlanRule(StrEnum):
+    """How many plans one subscription may have at an instant."""
+
+    ONE = "one"
+    MANY = "many"
 
 
 class Ladder(msgspec.Struct, frozen=True):
@@ -31,14 +40,19 @@ class IndexedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     excludes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     private_to: str = ""
+    status: ItemStatus = ItemStatus.ACTIVE
 
 
 class CatalogIndex(msgspec.Struct, frozen=True):
-    """`catalog.json` of a bundle: everything about features and items but the entitlements."""
+    """`catalog.json` of a bundle: everything about features and items but the entitlements.
+
+    `plans` is left out where it is the default, so that catalogs of the format before keep their revision.
+    """
 
     features: dict[str, Feature]
     items: dict[str, IndexedItem]
     ladders: tuple[Ladder, ...] = ()
+    plans: PlanRule | msgspec.UnsetType = msgspec.UNSET
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -47,10 +61,16 @@ class Catalog(msgspec.Struct, frozen=True):
     features: dict[str, Feature]
     items: dict[str, Item]
     ladders: tuple[Ladder, ...] = ()
+    plans: PlanRule = PlanRule.ONE
 
     def index(self) -> CatalogIndex:
         """Everything but the entitlements."""
-        return CatalogIndex(self.features, {id_: _indexed(item) for id_, item in self.items.items()}, self.ladders)
+        return CatalogIndex(
+            self.features,
+            {id_: _indexed(item) for id_, item in self.items.items()},
+            self.ladders,
+            msgspec.UNSET if self.plans is PlanRule.ONE else self.plans,
+        )
 
 
 def _indexed(item: Item) -> IndexedItem:
@@ -66,6 +86,7 @@ def _indexed(item: Item) -> IndexedItem:
         excludes=item.excludes,
         tags=item.tags,
         private_to=item.private_to,
+        status=item.status,
     )
 
 

@@ -6,9 +6,10 @@ from enum import StrEnum
 
 import msgspec
 
+from tiergate.model.periods import ResetPeriod
 from tiergate.model.subjects import Suspension
 
-__all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered", "ResetPeriod"]
+__all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered"]
 
 
 class FeatureType(StrEnum):
@@ -44,16 +45,6 @@ class Combine(StrEnum):
     MAX = "max"
 
 
-class ResetPeriod(StrEnum):
-    """When the metered usage of a quantity begins again at zero."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-
-
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a quantity is taken: at least `minimum` and a multiple of `increment`, both in units, both ≥ 1."""
 
@@ -79,7 +70,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Numbers are in units of 10^-scale. `levels` are labels for a custom feature, lowest first; for a quantity the
     numbers that definitions may give, `None` meaning that any may, with `unlimited_level` saying whether
-    `unlimited` is among them.
+    `unlimited` is among them. `across`: how the numbers of several subscriptions become one.
     """
 
     id: str
@@ -101,6 +92,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     metered: Metered | None = None
     linked: tuple[str, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
+    across: Combine = Combine.SUM
 
     def rank(self, label: str) -> int:
         """The place of a level, 1 for the lowest; 0 where the feature has no such level."""

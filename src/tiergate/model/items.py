@@ -9,7 +9,7 @@ import msgspec
 from tiergate.model.instants import BEGINNING, Instant
 from tiergate.model.values import Value
 
-__all__ = ["SHARE_STEPS", "Audience", "AudienceType", "Definition", "Item", "ItemKind", "Rollout"]
+__all__ = ["SHARE_STEPS", "Audience", "AudienceType", "Definition", "Item", "ItemKind", "ItemStatus", "Rollout"]
 
 SHARE_STEPS = 10_000
 """A share is counted in hundredths of a percent."""
@@ -21,6 +21,14 @@ class ItemKind(StrEnum):
     PLAN = "plan"
     ADDON = "addon"
     CHARGE = "charge"
+
+
+class ItemStatus(StrEnum):
+    """Where an item is in its life: given to nobody yet; sold; kept by those who have it and sold to nobody new."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    ARCHIVED = "archived"
 
 
 class AudienceType(StrEnum):
@@ -60,7 +68,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     `available_for`: plans with which an addon or charge can be bought (empty: with any). `depends_on`: items of which
     all must be held with this one. `excludes`: items that cannot be held with this one. `private_to`: the one customer
-    who may hold it, empty where any may.
+    who may hold it, empty where any may. `metadata` is for people and programs outside: no bundle carries it.
     """
 
     id: str
@@ -74,3 +82,5 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     excludes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     private_to: str = ""
+    status: ItemStatus = ItemStatus.ACTIVE
+    metadata: dict[str, str] = {}

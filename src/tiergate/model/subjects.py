@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.model.instants import BEGINNING, FOREVER, Instant, Interval
+from tiergate.model.periods import ResetPeriod
 from tiergate.model.values import Value
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Suspension",
+    "Term",
 ]
 
 
@@ -42,6 +44,7 @@ class OverrideMode(StrEnum):
     REPLACE = "replace"
     AT_LEAST = "at_least"
     DISABLED = "disabled"
+    ADD = "add"
 
 
 class Suspension(msgspec.Struct, frozen=True, array_like=True):
@@ -80,8 +83,20 @@ class HeldItem(msgspec.Struct, frozen=True, array_like=True):
     until: Instant = FOREVER
 
 
+class Term(msgspec.Struct, frozen=True, array_like=True):
+    """How often a subscription renews: every `count` of `unit`, counted in UTC from `anchor`."""
+
+    unit: ResetPeriod
+    count: int
+    anchor: Instant
+
+
 class Subscription(msgspec.Struct, frozen=True, array_like=True):
-    """What a customer holds. Dates are instants, or `None` where not given."""
+    """What a customer has. Dates are instants, or `None` where not given.
+
+    `resumes_as`: the status that a paused subscription returns to; `None` stands for `active`. `metadata` and
+    `external_ids` (system → id there) are for people and programs outside: no policy reads them.
+    """
 
     id: str
     customer: str
@@ -94,12 +109,20 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
     resume_at: Instant | None = None
     overrides: tuple[Override, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
+    resumes_as: SubscriptionStatus | None = None
+    term: Term | None = None
+    metadata: dict[str, str] = {}
+    external_ids: dict[str, str] = {}
 
     def live(self) -> Interval:
         """The interval in which it counts (design, semantics 1); an empty one where it never does."""
         start = BEGINNING if self.start is None else self.start
         until = FOREVER if self.end is None else self.end
-        match self.status:
+        status = self.status
+        if status is SubscriptionStatus.PAUSED and self.resume_at is not None:
+            start = max(start, self.resume_at)
+            status = self.resumes_as or SubscriptionStatus.ACTIVE
+        match status:
             case SubscriptionStatus.ACTIVE:
                 pass
             case SubscriptionStatus.CANCELED if self.end is not None:
@@ -108,21 +131,25 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
                 until = min(until, self.trial_end)
             case SubscriptionStatus.PAST_DUE if self.grace_until is not None:
                 until = min(until, self.grace_until)
-            case SubscriptionStatus.PAUSED if self.resume_at is not None:
-                start = max(start, self.resume_at)
             case _:
                 until = start
         return Interval(start, until)
 
 
 class Customer(msgspec.Struct, frozen=True, array_like=True):
-    """A customer: tags and string attributes for rules, overrides and suspensions of its own."""
+    """A customer: tags and string attributes for rules, overrides and suspensions of its own.
+
+    `name`, `metadata` and `external_ids` (system → id there) are for people and programs outside: no policy reads them.
+    """
 
     id: str
     tags: tuple[str, ...] = ()
     attributes: dict[str, str] = {}
     overrides: tuple[Override, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
+    name: str = ""
+    metadata: dict[str, str] = {}
+    external_ids: dict[str, str] = {}
 
 
 class SubjectRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -132,7 +132,7 @@ RECORD = SubjectRecord(
 )
 
 GOLDEN = (
-    "9295a461636d6591a2657581a6726567696f6ea265759498a36f2d31a9616e616c7974696373a77265706c61636592a173c30102a0a0"
+    "9298a461636d6591a2657581a6726567696f6ea265759498a36f2d31a9616e616c7974696373a77265706c61636592a173c30102a0a0"
     "98a36f2d32"
 )
 
@@ -157,6 +157,9 @@ def test_the_order_of_the_fields_of_a_record_is_a_format() -> None:
                 ["o-4", "support", "disabled", None, BEGINNING, FOREVER, "", ""],
             ],
             [["movies", 3, 4, ""]],
+            "",
+            {},
+            {},
         ],
         [
             [
@@ -171,6 +174,10 @@ def test_the_order_of_the_fields_of_a_record_is_a_format() -> None:
                 5,
                 [["o-5", "movies", "replace", ["n", 5, "unit"], BEGINNING, FOREVER, "", ""]],
                 [["support", BEGINNING, FOREVER, ""]],
+                None,
+                None,
+                {},
+                {},
             ]
         ],
     ]
