@@ -1,4 +1,4 @@
-"""How large a subject's totals could become, so that none passes 2^62 units (design, semantics 4).
+"""How large a subject's totals could become, so that none passes 2^62 units (design, semantics 5).
 
 A bound counts everything that a subject holds as if all of it counted at once: every item, whatever its period, in the
 version (of those that it may get) that gives the most, and every override. The cheap bound looks at the largest number

@@ -1,7 +1,7 @@
 """What a file writes for one feature: entitlements of items, and values of overrides.
 
 An entitlement must fit its feature's type, levels, minimum, maximum and scale; an override's value only its type, its
-labels and its scale (design, words "level", semantics 3 and 4).
+labels and its scale (design, words "level", semantics 4 and 5).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exact numbers: decimals at the edges, integers in units of 10^-scale inside (design, semantics 4)."""
+"""Exact numbers: decimals at the edges, integers in units of 10^-scale inside (design, semantics 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instants and intervals: UTC milliseconds since 1970, `[start, until)` (design, words and semantics 7)."""
+"""Instants and intervals: UTC milliseconds since 1970, `[start, until)` (design, words and semantics 9)."""
 
 from __future__ import annotations
 
