@@ -300,17 +300,18 @@ class ConflictError(CallerError):
 
 
 class LossError(ConflictError):
-    """What would be published takes something from customers, and nobody said that this is meant.
+    """A change takes something from customers, and nobody accepted this loss.
 
-    `impact` says from whom and what, as members of JSON.
+    `impact` says from whom and what, as members of JSON; `token` names exactly this loss (`impact.loss_token`).
     """
 
-    def __init__(self, detail: str, impact: Mapping[str, object]) -> None:
+    def __init__(self, detail: str, impact: Mapping[str, object], token: str = "") -> None:
         self.impact = dict(impact)
+        self.token = token
         super().__init__("customers-would-lose", detail)
 
-    def __reduce__(self) -> tuple[type[LossError], tuple[str, dict[str, object]]]:  # type: ignore[override]
-        return type(self), (self.detail, self.impact)
+    def __reduce__(self) -> tuple[type[LossError], tuple[str, dict[str, object], str]]:  # type: ignore[override]
+        return type(self), (self.detail, self.impact, self.token)
 
 
 class PreconditionError(CallerError):

@@ -73,6 +73,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: tuple[ProblemDetail, ...] = ()
     etag: str | None = None
     impact: dict[str, object] | None = None
+    accept_loss: str | None = None
 
     @property
     def slug(self) -> str:
@@ -107,9 +108,9 @@ def _mistake(error: CallerError) -> ProblemDocument:
         case PreconditionError(etag=etag):
             found = _problem("precondition-failed", "changed by somebody else", 412, str(error))
             return msgspec.structs.replace(found, etag=f'"{etag}"')
-        case LossError(code=code, impact=impact):
+        case LossError(code=code, impact=impact, token=token):
             found = _problem(code, code.replace("-", " "), 409, str(error))
-            return msgspec.structs.replace(found, impact=impact)
+            return msgspec.structs.replace(found, impact=impact, accept_loss=token or None)
         case ConflictError(code=code, problems=problems):
             found = _problem(code, code.replace("-", " "), 409, str(error))
             return msgspec.structs.replace(found, errors=_details(problems))

@@ -137,7 +137,8 @@ def problem_schema() -> Schema:
             },
             "etag": ETAG,
             "impact": ref("Impact"),
+            "accept_loss": TEXT | {"description": "The token of the loss, to be given back where it is meant."},
         },
-        optional=("suggestion", "errors", "etag", "impact"),
+        optional=("suggestion", "errors", "etag", "impact", "accept_loss"),
         description="What went wrong (RFC 9457).",
     )
