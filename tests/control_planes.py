@@ -23,7 +23,7 @@ from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["ControlPlane", "control_plane", "prepare_store"]
@@ -63,7 +63,9 @@ class Credentials:
 class ControlPlane:
     """A running control plane."""
 
-    def __init__(self, credentials: Credentials, *arguments: str | Path, port: int = 0) -> None:
+    def __init__(
+        self, credentials: Credentials, *arguments: str | Path, port: int = 0, before: Sequence[str] = ()
+    ) -> None:
         self.credentials = credentials
         self._arguments = arguments
         self.process = Process(
@@ -73,6 +75,7 @@ class ControlPlane:
             *arguments,
             ports=False,
             command="control-plane",
+            before=before,
         )
         self._clients: list[httpx.Client] = []
 

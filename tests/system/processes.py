@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from tests.wire import Connection, request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.wire import Answer
@@ -37,11 +37,13 @@ class Process:
         environ: Mapping[str, str] | None = None,
         ports: bool = True,
         command: str = "sidecar",
+        before: Sequence[str] = (),
     ) -> None:
+        """Start it. `before`: a command line that runs the rest of its own."""
         free = ("--port", "0", "--probe-port", "0", "--probe-host", "127.0.0.1") if ports else ()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tiergate", command, *free, "--log-format", "json", *map(str, arguments)],
+            [*before, sys.executable, "-m", "tiergate", command, *free, "--log-format", "json", *map(str, arguments)],
             env={**inherited, **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

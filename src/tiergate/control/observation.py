@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    Told = Callable[[], Mapping[str, tuple[str, float]]]
+    """Words and a value for each name."""
+
 __all__ = ["CONTENT_TYPE", "Observed", "Requests", "exposition", "registry"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -96,8 +99,8 @@ class Observed:
 
 
 class _Collector(Collector):
-    def __init__(self, requests: Requests, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
-        self._requests, self._gauges = requests, gauges
+    def __init__(self, requests: Requests, gauges: Told, counters: Told) -> None:
+        self._requests, self._gauges, self._counters = requests, gauges, counters
 
     def collect(self) -> Iterator[Metric]:
         """All families, each time from the present counts."""
@@ -121,12 +124,14 @@ class _Collector(Collector):
         yield InfoMetricFamily("tiergate_cp_build", "The version that runs.", value={"version": __version__})
         for name, (words, value) in self._gauges().items():
             yield GaugeMetricFamily(f"tiergate_cp_{name}", words, value=value)
+        for name, (words, value) in self._counters().items():
+            yield CounterMetricFamily(f"tiergate_cp_{name}", words, value=value)
 
 
-def registry(requests: Requests, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> CollectorRegistry:
+def registry(requests: Requests, gauges: Told, counters: Told = dict) -> CollectorRegistry:
     """A registry of everything that this process tells: its own counts, and Python's and the system's."""
     found = CollectorRegistry(auto_describe=False)
-    found.register(_Collector(requests, gauges))
+    found.register(_Collector(requests, gauges, counters))
     ProcessCollector(registry=found)
     PlatformCollector(registry=found)
     GCCollector(registry=found)

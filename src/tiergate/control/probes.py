@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tiergate.control.tail import Tail
     from tiergate.model import Instant
 
-__all__ = ["Probes"]
+__all__ = ["PATHS", "Probes"]
+
+PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""What is answered however many connections there are."""
 
 _SILENT_MS: Final = 15_000
 """After so long without an answer of the database, others should be asked."""

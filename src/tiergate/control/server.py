@@ -33,13 +33,15 @@ from tiergate.control.heads import Heads
 from tiergate.control.object_store import Depot
 from tiergate.control.observation import Observed, Requests, registry
 from tiergate.control.packs import Packs
-from tiergate.control.probes import Probes
+from tiergate.control.probes import PATHS, Probes
 from tiergate.control.roles import RolesInForce
 from tiergate.control.settings import TABLE
 from tiergate.control.snapshots import Snapshots
 from tiergate.control.sync import Sync
 from tiergate.control.tail import Tail
 from tiergate.errors import SettingsError
+from tiergate.process.connections import ConnectionLimits, ConnectionTally, bounded
+from tiergate.process.descriptors import Shortage, fitted, raise_limit, room_for_connections
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.settings import is_loopback
@@ -57,6 +59,13 @@ __all__ = ["run", "signer_of"]
 _SWITCH_INTERVAL: Final = 0.001
 """Seconds after which a thread that compiles must give way to the event loop's, on which everybody waits."""
 
+_KEPT_BACK: Final = 256
+"""Descriptors for what is no connection to this process: the database (SQLite takes three a connection), webhooks,
+files, and connections that are refused."""
+
+_NOT_WAITING: Final = 100
+"""Connections that are left for who does not wait for news."""
+
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
 _PRIVATE: Final = 0o077
@@ -72,21 +81,24 @@ def run(settings: Settings) -> None:
         ListenError: the address cannot be listened on.
         StoreError: the database cannot be used, or its schema is not this release's.
     """
+    open_files = raise_limit()
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(os.environ):
         _log.warning("a variable is no setting, and ignored", variable=name)
     os.umask(_PRIVATE)  # a database on SQLite holds what customers have, and secrets of webhooks
     with ExitStack() as opened:
-        plane = _ControlPlane(settings, opened)
+        plane = _ControlPlane(settings, opened, open_files)
         uvloop.run(plane.serve())
 
 
 class _ControlPlane:
     """Everything that one process consists of."""
 
-    def __init__(self, settings: Settings, opened: ExitStack) -> None:
+    def __init__(self, settings: Settings, opened: ExitStack, open_files: int) -> None:
         """Open what can fail: the store, keys, sockets. `opened` closes it."""
         self._settings = settings
+        self._connections, self._shortage = ConnectionTally(), Shortage()
+        room = room_for_connections(open_files, _KEPT_BACK)
         destinations = _destinations(settings)
         tokens = _tokens(settings)
         first_admin = FirstAdmin.read(settings.bootstrap_admin_key_file)
@@ -107,11 +119,11 @@ class _ControlPlane:
             Heads(self._store.id, signer),
             snapshots,
             packs,
-            max_waiting=settings.max_waiting,
+            max_waiting=fitted(room - min(_NOT_WAITING, room // 4), "max-waiting", settings.max_waiting),
             lines_between_snapshots=settings.snapshot_every,
         )
         self._requests = Requests()
-        self._probes = Probes(self._tail, registry(self._requests, self._gauges), self._store.clock)
+        self._probes = Probes(self._tail, registry(self._requests, self._gauges, self._counters), self._store.clock)
         self._sender = Sender(destinations)
         in_force = RolesInForce(self._store)
         endpoints = all_endpoints(
@@ -126,6 +138,8 @@ class _ControlPlane:
         self._listener = Listener(
             Observed(api, self._requests, [it.path for it in endpoints], settings.log_requests),
             self._sockets,
+            protocol=bounded(ConnectionLimits(most=room, probes=PATHS), self._connections),
+            each_second=self._shortage.look,
             keep_alive=settings.keep_alive,
             shutdown_timeout=settings.shutdown_timeout,
             certificate=_certificate(settings),
@@ -189,8 +203,15 @@ class _ControlPlane:
         addresses = " ".join(url_of(bound) for bound in self._sockets)
         return addresses if self._settings.tls_cert is None else addresses.replace("http://", "https://")
 
+    def _counters(self) -> Mapping[str, tuple[str, float]]:
+        return {
+            "connections_refused": ("Connections beyond what the open files allow.", self._connections.refused),
+            "open_files_exhausted": ("How often no descriptor was left.", self._shortage.count),
+        }
+
     def _gauges(self) -> Mapping[str, tuple[str, float]]:
         found: dict[str, tuple[str, float]] = {
+            "connections": ("Open connections.", self._connections.open),
             "waiting_readers": ("Requests that wait for news.", self._sync.waiting),
             "feed_failing": ("1 where the database does not answer.", int(self._tail.failing)),
         }

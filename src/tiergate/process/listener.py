@@ -60,9 +60,11 @@ class Listener(uvicorn.Server):
         shutdown_timeout: float = 10.0,
         leave: Callable[[], None] = lambda: None,
         certificate: tuple[Path, Path] | None = None,
+        each_second: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare. `leave` is called when nobody new shall connect. Durations in seconds.
 
+        `each_second` is called about once a second while it serves.
         `certificate`: the files of a chain of certificates and of its key, both in PEM, to serve HTTPS.
         """
         super().__init__(
@@ -88,6 +90,7 @@ class Listener(uvicorn.Server):
         self._told: set[object] = set()
         self._shutdown_timeout = shutdown_timeout
         self._leave = leave
+        self._each_second = each_second
 
     async def run_until_end(self) -> None:
         """Serve until `end` was called and the last answer is given, or the time for that is over."""
@@ -120,6 +123,7 @@ class Listener(uvicorn.Server):
     async def main_loop(self) -> None:
         """Keep the header `Date` right, until the end."""
         while not await self.on_tick(0):
+            self._each_second()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DATE_EVERY):
                     await self._end.wait()

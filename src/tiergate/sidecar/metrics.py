@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from tiergate import __version__
 from tiergate.model import FOREVER, Reason
+from tiergate.process.descriptors import Shortage
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Metrics:
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
         self.connections = 0
+        self.descriptors = Shortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
@@ -158,6 +160,11 @@ class _StateCollector(Collector):
     def _resources(self) -> Iterator[Metric]:
         metrics = self._metrics
         yield GaugeMetricFamily("tiergate_connections", "Open connections of the API.", value=metrics.connections)
+        yield CounterMetricFamily(
+            "tiergate_open_files_exhausted",
+            "How often no descriptor was left, so that new connections were reset.",
+            value=metrics.descriptors.count,
+        )
         entries = GaugeMetricFamily("tiergate_memo_entries", "Remembered answers.", labels=["memo"])
         size = GaugeMetricFamily("tiergate_memo_bytes", "Memory of remembered answers, about.", labels=["memo"])
         for memo, sizes in metrics.sizes.items():

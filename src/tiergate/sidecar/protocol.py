@@ -27,6 +27,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tiergate.errors import RequestError
+from tiergate.process.descriptors import Surplus
 from tiergate.sidecar.quickpath import EXTENSION
 from tiergate.sidecar.replies import NO_CONTEXT, Reply, problem_reply, wire
 from tiergate.sidecar.wires import GuardedFlow, Wire, refusal
@@ -73,7 +74,12 @@ def protocol_class(
     return type(
         "SidecarProtocol",
         (SidecarProtocol,),
-        {"metrics": metrics, "quick": quick, "limits": limits if limits is not None else WireLimits()},
+        {
+            "metrics": metrics,
+            "quick": quick,
+            "limits": limits if limits is not None else WireLimits(),
+            "beyond": Surplus(),
+        },
     )
 
 
@@ -83,6 +89,7 @@ class SidecarProtocol(HttpToolsProtocol):
     metrics: ClassVar[Metrics]
     quick: ClassVar[QuickPath | None] = None
     limits: ClassVar[WireLimits] = WireLimits()
+    beyond: ClassVar[Surplus] = Surplus()
 
     def __init__(
         self,
@@ -122,6 +129,7 @@ class SidecarProtocol(HttpToolsProtocol):
         limit = self.limits.connections
         if limit is not None and len(self.connections) > limit:
             self._surplus = True
+            self.beyond.add(self)
             busy = RequestError(503, "too many connections", f"there may be {limit} at once")
             self.app = refusal(problem_reply(busy))
         self._settle()
@@ -130,11 +138,18 @@ class SidecarProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self.metrics.connections -= 1
+        if self._surplus:
+            self.beyond.discard(self)
         self._ending = self._deaf = True
         self._at_rest = False
         self._unset_keepalive_if_required()
         self._end_head()
         super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Close it, whatever is under way: there are too many connections, and this one asks nothing."""
+        self.metrics.count_problem("too-many-connections")
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer a segment the quick way, or have it parsed."""

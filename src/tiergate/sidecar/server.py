@@ -25,6 +25,7 @@ from tiergate import __version__
 from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
 from tiergate.model import Reason
+from tiergate.process.descriptors import fitted, raise_limit, room_for_connections
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
@@ -62,6 +63,9 @@ _SWITCH_INTERVAL: Final = 0.0005
 _COLLECT_AFTER: Final = (10_000, 20, 50)
 
 _PROBE_CONNECTIONS: Final = 256
+_KEPT_BACK: Final = 256
+"""Descriptors for what is not a connection of the API or a probe: files, sync, and connections that are refused."""
+
 _PROBE_SHUTDOWN: Final = 1.0
 
 _SECRET: Final = re.compile(rb"[!-~]{16,}")
@@ -77,20 +81,25 @@ def run(settings: Settings) -> None:
         SettingsError: a setting names what cannot be used.
         ListenError: an address cannot be listened on.
     """
+    open_files = raise_limit()
     configure_logs(settings.log_format, settings.log_level)
     for name in unknown_variables(os.environ):
         _log.warning("a variable is no setting, and ignored", variable=name)
     with ExitStack() as opened:
-        sidecar = _Sidecar(settings, opened)
+        sidecar = _Sidecar(settings, opened, open_files)
         uvloop.run(sidecar.serve())
 
 
 class _Sidecar:
     """Everything that one process consists of."""
 
-    def __init__(self, settings: Settings, opened: ExitStack) -> None:
+    def __init__(self, settings: Settings, opened: ExitStack, open_files: int) -> None:
         """Open what can fail: sockets, the data directory, the decision log. `opened` closes it."""
         self._settings = settings
+        self._most_probes = min(_PROBE_CONNECTIONS, max(1, open_files // 8))
+        room = room_for_connections(open_files, _KEPT_BACK + self._most_probes)
+        listeners = 1 if settings.uds is None else 2
+        self._most_connections = fitted(room, "max-connections", settings.max_connections, times=listeners)
         self._token = None if settings.token_file is None else _read_secret(settings.token_file, "token-file")
         self._tcp = _bind(settings.host, settings.port, opened)
         self._probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
@@ -167,7 +176,7 @@ class _Sidecar:
         settings = self._settings
         memo_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
         quick = QuickPath(self._decider, name, memo_bytes=memo_bytes, max_body=settings.max_body)
-        limits = WireLimits(head_timeout=settings.request_timeout, connections=settings.max_connections)
+        limits = WireLimits(head_timeout=settings.request_timeout, connections=self._most_connections)
         return Listener(
             api(self._decider, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
             sockets,
@@ -183,8 +192,9 @@ class _Sidecar:
             probes(self._state, self._metrics, access),
             self._probe_sockets,
             # Its connections are none of the API's, which are what is counted.
-            protocol=protocol_class(Metrics(), None, WireLimits(connections=_PROBE_CONNECTIONS)),
+            protocol=protocol_class(Metrics(), None, WireLimits(connections=self._most_probes)),
             shutdown_timeout=_PROBE_SHUTDOWN,
+            each_second=self._metrics.descriptors.look,
         )
 
     def _addresses(self) -> dict[str, str]:

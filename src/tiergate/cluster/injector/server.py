@@ -25,6 +25,8 @@ from tiergate.cluster.injector.settings import TABLE
 from tiergate.cluster.injector.webhook import Counts, probes, webhook
 from tiergate.cluster.injector.words import Words
 from tiergate.errors import OperatorError, SettingsError
+from tiergate.process.connections import ConnectionLimits, bounded
+from tiergate.process.descriptors import Shortage, raise_limit, room_for_connections
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.sockets import bind_tcp, url_of
@@ -43,6 +45,10 @@ _LOOK: Final = 10.0
 _AGAIN: Final = 1.0
 """Seconds between two attempts to have a first certificate."""
 _PRIVATE: Final = 0o077
+_KEPT_BACK: Final = 64
+"""Descriptors for what is neither a review's connection nor a probe's."""
+
+_PROBE_CONNECTIONS: Final = 64
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +68,7 @@ def run(
         SettingsError: a setting names what cannot be used.
         ListenError: an address cannot be listened on.
     """
+    open_files = raise_limit()
     disable_created_metrics()  # type: ignore[no-untyped-call]
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(environ):
@@ -69,17 +76,21 @@ def run(
     os.umask(_PRIVATE)
     with ExitStack() as opened:
         words = Words(settings, sidecar_settings, check)
-        injector = _Injector(settings, words, environ, opened)
+        injector = _Injector(settings, words, environ, opened, open_files)
         uvloop.run(injector.serve())
 
 
 class _Injector:
     """Everything that one process consists of."""
 
-    def __init__(self, settings: Settings, words: Words, environ: Mapping[str, str], opened: ExitStack) -> None:
+    def __init__(
+        self, settings: Settings, words: Words, environ: Mapping[str, str], opened: ExitStack, open_files: int
+    ) -> None:
         """Open what can fail: files, sockets. `opened` closes them."""
         self._words = words
         self._counts = Counts()
+        probe_connections = min(_PROBE_CONNECTIONS, max(1, open_files // 8))
+        self._most = room_for_connections(open_files, _KEPT_BACK + probe_connections)
         self._files = _files(settings, environ, opened)
         self._sockets = _bind(settings.host, settings.port, opened)
         probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
@@ -87,6 +98,8 @@ class _Injector:
         self._probes = Listener(
             probes(lambda: self._serving and not self._end.is_set(), self._counts),
             probe_sockets,
+            protocol=bounded(ConnectionLimits(most=probe_connections)),
+            each_second=Shortage().look,
             shutdown_timeout=settings.shutdown_timeout,
         )
         self._shutdown_timeout = settings.shutdown_timeout
@@ -122,6 +135,7 @@ class _Injector:
         self._webhook = Listener(
             webhook(lambda: self._words.injection, self._counts),
             self._sockets,
+            protocol=bounded(ConnectionLimits(most=self._most)),
             shutdown_timeout=self._shutdown_timeout,
             certificate=self._files.paths,
         )
