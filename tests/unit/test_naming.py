@@ -78,3 +78,20 @@ def test_a_near_miss_is_found_among_thousands() -> None:
     assert naming.nearest("featrue-04711-seats", known) == "feature-04711-seats"
     assert naming.nearest("feature-04711-saets", known) == "feature-04711-seats"
     assert naming.nearest("zebra", known) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Straße", "STRASSE"),
+        ("ŁUKASZ", "łukasz"),
+        ("\ufb01n", "FIN"),
+        ("\uff21\uff22", "ab"),
+        ("e\u0301", "\u00c9"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+    ],
+)
+def test_texts_that_differ_by_case_or_encoding_have_one_search_key(one: str, other: str) -> None:
+    """Whatever the script, the width or the composition of the letters."""
+    assert naming.search_key(one) == naming.search_key(other)
+    assert naming.search_key(naming.search_key(one)) == naming.search_key(one)

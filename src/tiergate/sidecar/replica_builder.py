@@ -2,7 +2,7 @@
 
 The stream may come in any order. It is staged in a scratch database, sorted there by SQLite, which spills to disk, and
 merged into the final tables in the order of their keys, so that their pages are full and were each written once. The
-file appears under its name whole and synced, or not at all. Reasons and authors are left out: no decision needs them.
+file appears under its name whole and synced, or not at all. What is for people alone (`model.redaction`) is left out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from tiergate.errors import ReplicaError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Customer, Extra, Override, Subscription, Suspension
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Customer, Extra, Override, Subscription
+from tiergate.model.redaction import redacted_customer, redacted_subscription
 from tiergate.sidecar.replica import FORMAT
 
 if TYPE_CHECKING:
@@ -122,11 +122,11 @@ def _stage(source: sqlite3.Connection, subjects: Iterable[Customer | Subscriptio
     insert("BEGIN")
     for subject in subjects:
         if isinstance(subject, Customer):
-            insert("INSERT INTO staged_customers VALUES (?, ?)", (subject.id, encode(_public_customer(subject))))
+            insert("INSERT INTO staged_customers VALUES (?, ?)", (subject.id, encode(redacted_customer(subject))))
         else:
             held = sum([item.quantity for item in subject.items])
             overridden = sum([_units(override) for override in subject.overrides])
-            record = encode(_public_subscription(subject))
+            record = encode(redacted_subscription(subject))
             row = (subject.customer, subject.id, record, min(held, MAX_TOTAL_UNITS), min(overridden, MAX_TOTAL_UNITS))
             insert("INSERT INTO staged_subscriptions VALUES (?, ?, ?, ?, ?)", row)
     insert("COMMIT")
@@ -184,27 +184,6 @@ def _array_header(length: int) -> bytes:
     if length < 16:
         return bytes((0x90 | length,))
     return b"\xdc" + length.to_bytes(2) if length < 65536 else b"\xdd" + length.to_bytes(4)
-
-
-def _public_customer(customer: Customer) -> Customer:
-    if not (customer.overrides or customer.suspensions):
-        return customer
-    return replace(customer, overrides=_overrides(customer.overrides), suspensions=_suspensions(customer.suspensions))
-
-
-def _public_subscription(subscription: Subscription) -> Subscription:
-    if not (subscription.overrides or subscription.suspensions):
-        return subscription
-    overrides, suspensions = _overrides(subscription.overrides), _suspensions(subscription.suspensions)
-    return replace(subscription, overrides=overrides, suspensions=suspensions)
-
-
-def _overrides(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
-    return tuple(replace(override, author="", reason="") for override in overrides)
-
-
-def _suspensions(suspensions: tuple[Suspension, ...]) -> tuple[Suspension, ...]:
-    return tuple(replace(suspension, reason="") for suspension in suspensions)
 
 
 def _units(override: Override) -> int:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-from msgspec.structs import replace
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from tiergate.errors import ConflictError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
+from tiergate.store import tombstones
+from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.subjects import (
-    DATES,
     Stamp,
     StoredRecord,
+    customer_columns,
     held_rows,
     override_rows,
+    partless,
     read_stored,
+    subscription_columns,
     suspension_rows,
     without_reasons,
 )
@@ -49,8 +51,6 @@ _OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
 _SUSPENSIONS: Table = SuspensionRow.__table__  # type: ignore[attr-defined]
 
 _AT_ONCE = 1000
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Upsert(NamedTuple):
@@ -117,16 +117,16 @@ class _Batch:
         self._new: dict[Table, list[dict[str, object]]] = {}
         self._edits: dict[Table, list[dict[str, object]]] = {_CUSTOMERS: [], _SUBSCRIPTIONS: []}
         self._stale: dict[tuple[Table, SubjectType], list[str]] = {}
+        self._relabels: dict[SubjectType, list[Relabel]] = {}
 
     def take(self, upsert: Upsert) -> None:
         before, customer = upsert.before, upsert.customer
         known = None if before is None else before.record.customer
-        row: dict[str, object] = {
-            "tags": _encode(customer.tags).decode(),
-            "attributes": _encode(customer.attributes).decode(),
-        }
         if before is None or customer != known:
+            row = customer_columns(customer)
             self._put(_CUSTOMERS, customer.id, None if before is None else before.stamp, row, {"erased_at": None})
+            ids = {} if known is None else known.external_ids
+            self._relabel(SubjectType.CUSTOMER, Relabel(customer.id, ids, customer.external_ids))
             old_tags = () if known is None else known.tags
             if old_tags != customer.tags:
                 if old_tags:
@@ -137,9 +137,9 @@ class _Batch:
         changed = upsert.changed()
         for one in changed:
             stamp = None if before is None else before.stamps.get(one.id)
-            dates = {"status": one.status.value, **{date: getattr(one, date) for date in DATES}}
-            self._put(_SUBSCRIPTIONS, one.id, stamp, dates, {"customer": customer.id})
-            old = held.get(one.id) or replace(one, items=(), overrides=(), suspensions=())
+            self._put(_SUBSCRIPTIONS, one.id, stamp, subscription_columns(one), {"customer": customer.id})
+            old = held.get(one.id) or partless(one)
+            self._relabel(SubjectType.SUBSCRIPTION, Relabel(one.id, old.external_ids, one.external_ids))
             if old.items != one.items:
                 if old.items:
                     self._stale.setdefault((_HELD, SubjectType.SUBSCRIPTION), []).append(one.id)
@@ -167,6 +167,10 @@ class _Batch:
                 self._stale.setdefault((_SUSPENSIONS, kind), []).append(new.id)
             self._add(_SUSPENSIONS, suspension_rows(kind, new))
 
+    def _relabel(self, kind: SubjectType, change: Relabel) -> None:
+        if change.before != change.after:
+            self._relabels.setdefault(kind, []).append(change)
+
     def _add(self, table: Table, rows: list[dict[str, object]]) -> None:
         self._new.setdefault(table, []).extend(rows)
 
@@ -184,6 +188,13 @@ class _Batch:
         for table, rows in self._edits.items():
             if rows:
                 connection.execute(update(table).where(table.c.id == bindparam("its")), rows)
+        for kind, relabels in self._relabels.items():
+            write_external_ids(connection, kind, relabels)
+        for table, kind_of in ((_CUSTOMERS, tombstones.CUSTOMER), (_SUBSCRIPTIONS, tombstones.SUBSCRIPTION)):
+            rows = self._new.get(table, [])
+            first = tombstones.first_etags(connection, kind_of, [str(row["id"]) for row in rows])
+            for row in rows:
+                row["etag"] = first[str(row["id"])]
         for table, rows in self._new.items():
             if rows:
                 connection.execute(insert(table), rows)

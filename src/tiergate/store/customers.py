@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-from msgspec.structs import replace
-from sqlalchemy import bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
+from tiergate.naming import search_key
+from tiergate.store import tombstones
+from tiergate.store.external_ids import has_external_id
 from tiergate.store.subjects import (
-    DATES,
     Stamp,
     StoredRecord,
     StoredSubscription,
+    customer_columns,
+    partless,
     read_stored,
+    subscription_columns,
     without_reasons,
     write_customer_parts,
     write_subscription_parts,
@@ -49,8 +52,6 @@ _EDIT_SUBSCRIPTION = update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == bindpar
 _DROP_CUSTOMER = delete(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("its"))
 _DROP_SUBSCRIPTION = delete(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
 _HOLDER_OF = select(_SUBSCRIPTIONS.c.customer).where(_SUBSCRIPTIONS.c.id == bindparam("its"))
-
-_encode = msgspec.json.Encoder().encode
 
 
 def open_account(unit: WriteUnit, customer: str) -> Account:
@@ -88,9 +89,11 @@ class Account:
         """
         if read_stored(unit.session, [customer.id], alone=True):
             raise ConflictError("already-exists", f"the customer `{customer.id}` exists already")
-        stamp = Stamp(1, unit.now, unit.now)
-        row = {"id": customer.id, **_document(customer), **stamp._asdict(), "erased_at": None}
-        unit.session.connection().execute(_ADD_CUSTOMER, row)
+        connection = unit.session.connection()
+        etag = tombstones.first_etags(connection, tombstones.CUSTOMER, [customer.id])[customer.id]
+        stamp = Stamp(etag, unit.now, unit.now)
+        row = {"id": customer.id, **customer_columns(customer), **stamp._asdict(), "erased_at": None}
+        connection.execute(_ADD_CUSTOMER, row)
         write_customer_parts(unit.session, customer, Customer(customer.id))
         account = cls(unit, StoredRecord(SubjectRecord(customer), stamp, None, {}))
         account._tell()
@@ -122,7 +125,8 @@ class Account:
         if customer == before:
             return False
         self.stamp = self._next(self.stamp)
-        row = {"its": customer.id, "etag": self.stamp.etag, "updated_at": self.stamp.updated_at, **_document(customer)}
+        stamp = {"etag": self.stamp.etag, "updated_at": self.stamp.updated_at}
+        row = {"its": customer.id, **stamp, **customer_columns(customer)}
         self._unit.session.connection().execute(_EDIT_CUSTOMER, row)
         write_customer_parts(self._unit.session, customer, before)
         self.customer = customer
@@ -137,20 +141,21 @@ class Account:
         """
         session = self._unit.session
         stored = self._held.get(subscription.id)
-        dates = {"status": subscription.status.value, **{date: getattr(subscription, date) for date in DATES}}
+        columns = subscription_columns(subscription)
         if stored is None:
             if session.connection().execute(_HOLDER_OF, {"its": subscription.id}).first() is not None:
                 raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
-            stamp = Stamp(1, self._unit.now, self._unit.now)
-            row = {"id": subscription.id, "customer": self.customer.id, **dates, **stamp._asdict()}
+            first = tombstones.first_etags(session.connection(), tombstones.SUBSCRIPTION, [subscription.id])
+            stamp = Stamp(first[subscription.id], self._unit.now, self._unit.now)
+            row = {"id": subscription.id, "customer": self.customer.id, **columns, **stamp._asdict()}
             session.connection().execute(_ADD_SUBSCRIPTION, row)
-            before = replace(subscription, items=(), overrides=(), suspensions=())
+            before = partless(subscription)
         else:
             before = stored.subscription
             if subscription == before:
                 return False
             stamp = self._next(stored.stamp)
-            row = {"its": subscription.id, "etag": stamp.etag, "updated_at": stamp.updated_at, **dates}
+            row = {"its": subscription.id, "etag": stamp.etag, "updated_at": stamp.updated_at, **columns}
             session.connection().execute(_EDIT_SUBSCRIPTION, row)
         write_subscription_parts(session, subscription, before)
         self._held[subscription.id] = StoredSubscription(subscription, stamp)
@@ -163,10 +168,11 @@ class Account:
         Raises:
             NotFoundError: it has none of this id.
         """
-        before = self.subscription(id_).subscription
-        bare = replace(before, items=(), overrides=(), suspensions=())
-        write_subscription_parts(self._unit.session, bare, before)
-        self._unit.session.connection().execute(_DROP_SUBSCRIPTION, {"its": id_})
+        before, stamp = self.subscription(id_)
+        write_subscription_parts(self._unit.session, partless(before), before)
+        connection = self._unit.session.connection()
+        connection.execute(_DROP_SUBSCRIPTION, {"its": id_})
+        tombstones.bury(connection, tombstones.SUBSCRIPTION, {id_: stamp.etag})
         del self._held[id_]
         self._tell()
 
@@ -180,7 +186,9 @@ class Account:
             said = f"the customer `{self.customer.id}` has subscriptions ({len(self._held)}): delete these first"
             raise ConflictError("has-subscriptions", said)
         write_customer_parts(self._unit.session, Customer(self.customer.id), self.customer)
-        self._unit.session.connection().execute(_DROP_CUSTOMER, {"its": self.customer.id})
+        connection = self._unit.session.connection()
+        connection.execute(_DROP_CUSTOMER, {"its": self.customer.id})
+        tombstones.bury(connection, tombstones.CUSTOMER, {self.customer.id: self.stamp.etag})
         self._unit.replace_record(self.customer.id, None)
 
     def _next(self, stamp: Stamp) -> Stamp:
@@ -190,15 +198,12 @@ class Account:
         self._unit.replace_record(self.customer.id, without_reasons(self.record))
 
 
-def _document(customer: Customer) -> dict[str, object]:
-    return {"tags": _encode(customer.tags).decode(), "attributes": _encode(customer.attributes).decode()}
-
-
 class CustomerFilter(NamedTuple):
     """Which customers are wanted; what is empty or none is not asked for.
 
-    `tags`: all of them. `text` stands in the id or in an attribute, in whatever case. `feature`: an override of it
-    stands on the customer or on a subscription. `item`, `status`: of one of its subscriptions, the same one.
+    `tags`: all of them. `text` stands in the id, the name, an external id, a tag or an attribute, in whatever case.
+    `feature`: an override of it stands on the customer or on a subscription. `item`, `status`: of one of its
+    subscriptions, the same one. `external_id`: the system, and the id there, or '' for any.
     """
 
     tags: tuple[str, ...] = ()
@@ -206,6 +211,7 @@ class CustomerFilter(NamedTuple):
     feature: str | None = None
     item: str | None = None
     status: str | None = None
+    external_id: tuple[str, str] | None = None
 
 
 def search_customers(session: Session, wanted: CustomerFilter, after: str, limit: int) -> list[StoredRecord]:
@@ -213,8 +219,9 @@ def search_customers(session: Session, wanted: CustomerFilter, after: str, limit
     conditions = [_CUSTOMERS.c.id > after] if after else []
     conditions += [exists().where(_TAGS.c.tag == tag, _TAGS.c.customer == _CUSTOMERS.c.id) for tag in wanted.tags]
     if wanted.text:
-        quoted = _encode(wanted.text).decode()[1:-1]
-        conditions.append(contains(_CUSTOMERS.c.id, wanted.text) | contains(_CUSTOMERS.c.attributes, quoted))
+        conditions.append(contains(_CUSTOMERS.c.search, wanted.text))
+    if wanted.external_id is not None:
+        conditions.append(has_external_id(SubjectType.CUSTOMER, _CUSTOMERS.c.id, *wanted.external_id))
     if wanted.feature is not None:
         conditions.append(_overridden(wanted.feature))
     held = [_SUBSCRIPTIONS.c.customer == _CUSTOMERS.c.id]
@@ -243,5 +250,5 @@ def _overridden(feature: str) -> ColumnElement[bool]:
 
 
 def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    """Say that a text stands somewhere in a column, in whatever case."""
-    return func.lower(column).contains(text.lower(), autoescape=True)
+    """Say that a text stands somewhere in a column of search keys."""
+    return column.contains(search_key(text), autoescape=True)

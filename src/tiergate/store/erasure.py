@@ -1,8 +1,8 @@
 """Taking a person's data out of the store, history and log included, so that what is left still says what was so.
 
-Of a customer goes what describes a person: attributes, on request tags, and the free texts of reasons. Ids, items,
-values and dates stay: they are what history is made of. Of an author goes the name, in whose place one stands that
-means nobody.
+Of a customer goes what describes a person: name, attributes, metadata, external ids, on request tags, and the free
+texts of reasons. Ids, items, values and dates stay: they are what history is made of. Of an author goes the name, in
+whose place one stands that means nobody.
 
 Lines of the feed are rewritten, their digests and the chain are not, and the feed's floor rises to the last of them: so
 such a line is never served again, whoever follows from there on verifies what it always did, and whoever is behind
@@ -54,7 +54,7 @@ _KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 _OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 
-_PERSONAL = frozenset({"attributes", "reason"})
+_PERSONAL = frozenset({"attributes", "reason", "name", "metadata", "external_ids"})
 _AUTHORS = frozenset({"author", "created_by", "actor"})
 
 _read = msgspec.json.Decoder().decode
@@ -135,11 +135,16 @@ def erase_author(unit: WriteUnit, author: str) -> tuple[str, Erased]:
 
 def _erase_present(unit: WriteUnit, account: Account, *, tags: bool) -> None:
     before = account.customer
-    account.write_customer(replace(_silent(before), attributes={}, tags=() if tags else before.tags))
+    account.write_customer(_nameless(_silent(before), tags=tags))
     for subscription in account.record.subscriptions:
-        account.write_subscription(_silent(subscription))
+        account.write_subscription(replace(_silent(subscription), metadata={}, external_ids={}))
     connection = unit.session.connection()
     connection.execute(update(_CUSTOMERS).where(_CUSTOMERS.c.id == before.id).values(erased_at=unit.now))
+
+
+def _nameless(customer: Customer, *, tags: bool) -> Customer:
+    kept = () if tags else customer.tags
+    return replace(customer, attributes={}, name="", metadata={}, external_ids={}, tags=kept)
 
 
 def _silent(holder: _Holder) -> _Holder:
@@ -160,7 +165,7 @@ def _redact_lines(unit: WriteUnit, customer: str, *, tags: bool) -> int:
         if entry.record is None:
             continue
         before = entry.record.customer
-        after = replace(before, attributes={}, tags=() if tags else before.tags)
+        after = _nameless(before, tags=tags)
         if after != before:
             entry.record = replace(entry.record, customer=after)
             rows.append({"at_position": position, "line": msgspec.json.encode(entry), "redacted": True})

@@ -14,6 +14,7 @@ from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Feature, FeatureStatus, FeatureType
 from tiergate.model.canonical import canonical_json
 from tiergate.naming import nearest
+from tiergate.store import tombstones
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ONLY_ROW, FeatureRow, FeatureTagRow, StoreRow
 
@@ -143,7 +144,8 @@ def add_feature(unit: WriteUnit, feature: Feature) -> StoredFeature:
     query = select(_FEATURES.c.id).where(_FEATURES.c.id == feature.id)
     if connection.execute(query).one_or_none() is not None:
         raise ConflictError("already-exists", f"there is a feature `{feature.id}` already")
-    stamp = Stamp(1, unit.now, unit.now)
+    first = tombstones.first_etags(connection, tombstones.FEATURE, [feature.id])[feature.id]
+    stamp = Stamp(first, unit.now, unit.now)
     row = {"id": feature.id, "created_at": unit.now, **_columns(unit, feature, stamp.etag)}
     connection.execute(insert(FeatureRow), [row])
     _add_tags(unit, feature)
@@ -167,6 +169,7 @@ def replace_feature(unit: WriteUnit, before: StoredFeature, feature: Feature) ->
 def remove_feature(unit: WriteUnit, id_: str) -> None:
     """Remove a feature."""
     connection = unit.session.connection()
+    tombstones.bury_rows(connection, tombstones.FEATURE, _FEATURES, [id_])
     connection.execute(delete(_TAGS).where(_TAGS.c.feature == id_))
     connection.execute(delete(_FEATURES).where(_FEATURES.c.id == id_))
 

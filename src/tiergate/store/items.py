@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from sqlalchemy import delete, func, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
-from tiergate.model import Definition, Instant, Item, ItemKind, Rollout, Value
+from tiergate.model import Definition, Instant, Item, ItemKind, ItemStatus, Rollout, Value
 from tiergate.model.canonical import canonical_json
 from tiergate.naming import nearest
+from tiergate.store import tombstones
 from tiergate.store.features import AT_ONCE, paged, says
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ItemRow, ItemTagRow, VersionRow
@@ -84,6 +85,7 @@ class ItemFilter(NamedTuple):
     kind: ItemKind | None = None
     private_to: str | None = None
     has_draft: bool | None = None
+    status: ItemStatus | None = None
 
 
 def read_items(unit: ReadUnit) -> dict[str, StoredItem]:
@@ -121,6 +123,8 @@ def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int
         query = query.join(_TAGS, _TAGS.c.item == _ITEMS.c.id).where(_TAGS.c.tag == wanted.tag)
     if wanted.kind is not None:
         query = query.where(_ITEMS.c.kind == wanted.kind.value)
+    if wanted.status is not None:
+        query = query.where(_ITEMS.c.status == wanted.status.value)
     if wanted.private_to is not None:
         query = query.where(_ITEMS.c.private_to == wanted.private_to)
     if wanted.has_draft is not None:
@@ -147,7 +151,8 @@ def add_item(unit: WriteUnit, item: Item, draft: dict[str, Value] | None) -> Sto
         raise ConflictError("already-exists", f"there is an item `{item.id}` already")
     query = select(func.coalesce(func.max(_VERSIONS.c.version), 0)).where(_VERSIONS.c.item == item.id)
     newest: int = connection.execute(query).scalar_one()
-    stored = StoredItem(replace(item, versions=(), rollouts=()), draft, newest, Stamp(1, unit.now, unit.now))
+    first = tombstones.first_etags(connection, tombstones.ITEM, [item.id])[item.id]
+    stored = StoredItem(replace(item, versions=(), rollouts=()), draft, newest, Stamp(first, unit.now, unit.now))
     row = {"id": item.id, "rollouts": "[]", "newest": newest, "created_at": unit.now, **_columns(stored)}
     connection.execute(insert(ItemRow), [row])
     _add_tags(unit, item)
@@ -175,6 +180,7 @@ def replace_item(unit: WriteUnit, before: StoredItem, item: Item, draft: dict[st
 def remove_item(unit: WriteUnit, id_: str) -> None:
     """Remove an item and its draft. What was published of it stays."""
     connection = unit.session.connection()
+    tombstones.bury_rows(connection, tombstones.ITEM, _ITEMS, [id_])
     connection.execute(delete(_TAGS).where(_TAGS.c.item == id_))
     connection.execute(delete(_ITEMS).where(_ITEMS.c.id == id_))
 
@@ -212,6 +218,7 @@ def _columns(stored: StoredItem) -> dict[str, object]:
         "document": canonical_json(replace(item, rollouts=())).decode(),
         "draft": None if draft is None else canonical_json(draft).decode(),
         "private_to": item.private_to or None,
+        "status": item.status.value,
         "updated_at": stored.stamp.updated_at,
     }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, insert, select, update
 
 from tiergate.errors import NotFoundError
+from tiergate.store import tombstones
 from tiergate.store.tables import PolicyFileRow
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyF
     its = (_FILES.c.kind == kind, _FILES.c.name == name)
     row = connection.execute(select(_FILES.c.text, _FILES.c.etag, _FILES.c.updated_at).where(*its)).one_or_none()
     if row is None:
-        values = {"kind": kind, "name": name, "etag": 1, "text": text, "updated_at": unit.now}
+        id_ = f"{kind}/{name}"
+        etag = tombstones.first_etags(connection, tombstones.RULE, [id_])[id_]
+        values = {"kind": kind, "name": name, "etag": etag, "text": text, "updated_at": unit.now}
         connection.execute(insert(PolicyFileRow), [values])
-        return PolicyFile(kind, name, text, 1, unit.now)
+        return PolicyFile(kind, name, text, etag, unit.now)
     if row.text == text:
         return PolicyFile(kind, name, text, row.etag, row.updated_at)
     changed = update(_FILES).where(*its)
@@ -84,5 +87,10 @@ def put_policy_file(unit: WriteUnit, kind: str, name: str, text: str) -> PolicyF
 
 def remove_files(session: Session, files: Iterable[tuple[str, str]]) -> None:
     """Remove files, each by its kind and name; those that are not there are passed over."""
+    connection = session.connection()
     for kind, name in files:
-        session.connection().execute(delete(_FILES).where(_FILES.c.kind == kind, _FILES.c.name == name))
+        its = (_FILES.c.kind == kind, _FILES.c.name == name)
+        etag = connection.execute(select(_FILES.c.etag).where(*its)).scalar_one_or_none()
+        if etag is not None:
+            tombstones.bury(connection, tombstones.RULE, {f"{kind}/{name}": etag})
+            connection.execute(delete(_FILES).where(*its))

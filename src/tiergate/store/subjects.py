@@ -23,8 +23,12 @@ from tiergate.model import (
     Subscription,
     SubscriptionStatus,
     Suspension,
+    Term,
     Value,
 )
+from tiergate.model.redaction import redacted_customer, redacted_subscription
+from tiergate.naming import search_key
+from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
     CustomerRow,
     CustomerTagRow,
@@ -35,7 +39,7 @@ from tiergate.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, Table
     from sqlmodel import Session
@@ -45,10 +49,14 @@ __all__ = [
     "Stamp",
     "StoredRecord",
     "StoredSubscription",
+    "customer_columns",
+    "partless",
     "read_record",
     "read_stored",
     "read_subscriptions",
     "record_json",
+    "same_record",
+    "subscription_columns",
     "without_reasons",
     "write_customer_parts",
     "write_subscription_parts",
@@ -90,7 +98,9 @@ _ADD_TAGS, _ADD_HELD = insert(_TAGS), insert(_HELD)
 
 _value = msgspec.json.Decoder(Value).decode
 _tags = msgspec.json.Decoder(tuple[str, ...]).decode
-_attributes = msgspec.json.Decoder(dict[str, str]).decode
+_strings = msgspec.json.Decoder(dict[str, str]).decode
+_record = msgspec.json.Decoder(SubjectRecord | None).decode
+_term = msgspec.json.Decoder(Term).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,25 +133,16 @@ def record_json(record: SubjectRecord | None) -> bytes:
     return _encode(record)
 
 
+def same_record(content: bytes, record: SubjectRecord | None) -> bool:
+    """Say whether the JSON of a record says the same as `record`, though a release before may have written it."""
+    return bool(_record(content) == record)
+
+
 def without_reasons(record: SubjectRecord) -> SubjectRecord:
-    """A record as the feed carries it: without reasons and authors."""
+    """A record as the feed carries it: without what is for people alone."""
     return SubjectRecord(
-        replace(record.customer, overrides=_bare(record.customer), suspensions=_silent(record.customer)),
-        tuple(
-            replace(held, overrides=_bare(held), suspensions=_silent(held))
-            if held.overrides or held.suspensions
-            else held
-            for held in record.subscriptions
-        ),
+        redacted_customer(record.customer), tuple(redacted_subscription(held) for held in record.subscriptions)
     )
-
-
-def _bare(holder: Customer | Subscription) -> tuple[Override, ...]:
-    return tuple(replace(override, author="", reason="") for override in holder.overrides)
-
-
-def _silent(holder: Customer | Subscription) -> tuple[Suspension, ...]:
-    return tuple(replace(suspension, reason="") for suspension in holder.suspensions)
 
 
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,7 +151,7 @@ def _silent(holder: Customer | Subscription) -> tuple[Suspension, ...]:
 def read_record(session: Session, customer: str, *, public: bool) -> SubjectRecord | None:
     """Read a customer with all subscriptions, sorted by id; none where there is no such customer.
 
-    `public`: without reasons and authors, as the feed carries it.
+    `public`: without what is for people alone, as the feed carries it.
     """
     stored = read_stored(session, [customer]).get(customer)
     if stored is None:
@@ -202,7 +203,13 @@ def _read_part(connection: Connection, ids: Sequence[str], *, lock: bool, alone:
     found = {}
     for row in own:
         customer = Customer(
-            row.id, _tags(row.tags), _attributes(row.attributes), *exceptions.of(SubjectType.CUSTOMER, row.id)
+            row.id,
+            _tags(row.tags),
+            _strings(row.attributes),
+            *exceptions.of(SubjectType.CUSTOMER, row.id),
+            name=row.name,
+            metadata=_strings(row.metadata),
+            external_ids=_strings(row.external_ids),
         )
         its = sorted(held.get(row.id, ()), key=lambda one: one.subscription.id)
         found[row.id] = StoredRecord(
@@ -236,6 +243,10 @@ def _subscriptions(
             row.grace_until,
             row.resume_at,
             *exceptions.of(SubjectType.SUBSCRIPTION, row.id),
+            resumes_as=None if row.resumes_as is None else SubscriptionStatus(row.resumes_as),
+            term=None if row.term is None else _term(row.term),
+            metadata=_strings(row.metadata),
+            external_ids=_strings(row.external_ids),
         )
         yield StoredSubscription(subscription, _stamp(row))
 
@@ -288,8 +299,46 @@ class _Exceptions:
 # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def customer_columns(customer: Customer) -> dict[str, object]:
+    """The columns of a customer's own row that follow from what it is."""
+    texts = [customer.id, customer.name, *customer.external_ids.values(), *customer.tags]
+    texts += customer.attributes.values()
+    return {
+        "tags": _encode(customer.tags).decode(),
+        "attributes": _encode(customer.attributes).decode(),
+        "name": customer.name,
+        "metadata": _encode(customer.metadata).decode(),
+        "external_ids": _encode(customer.external_ids).decode(),
+        "search": _searched(texts),
+    }
+
+
+def subscription_columns(subscription: Subscription) -> dict[str, object]:
+    """The columns of a subscription's own row that follow from what it is; its customer is not among them."""
+    return {
+        "status": subscription.status.value,
+        **{date: getattr(subscription, date) for date in DATES},
+        "resumes_as": None if subscription.resumes_as is None else subscription.resumes_as.value,
+        "term": None if subscription.term is None else _encode(subscription.term).decode(),
+        "metadata": _encode(subscription.metadata).decode(),
+        "external_ids": _encode(subscription.external_ids).decode(),
+        "search": _searched([subscription.id, *subscription.external_ids.values()]),
+    }
+
+
+def partless(subscription: Subscription) -> Subscription:
+    """A subscription without the parts that have rows of their own."""
+    return replace(subscription, items=(), overrides=(), suspensions=(), external_ids={})
+
+
+def _searched(texts: Iterable[str]) -> str:
+    return "\n".join(dict.fromkeys(search_key(text) for text in texts if text))
+
+
 def write_customer_parts(session: Session, customer: Customer, before: Customer | None = None) -> None:
-    """Make the rows below a customer what it says: tags, overrides, suspensions. Its own row is the caller's.
+    """Make the rows below a customer what it says: tags, overrides, suspensions, external ids.
+
+    Its own row is the caller's.
 
     `before`: what they say now, where that is known; only what differs is then written.
     """
@@ -299,13 +348,17 @@ def write_customer_parts(session: Session, customer: Customer, before: Customer 
             connection.execute(_DROP_TAGS, {"id": customer.id})
         if customer.tags:
             connection.execute(_ADD_TAGS, [{"tag": tag, "customer": customer.id} for tag in customer.tags])
+    known = {} if before is None else before.external_ids
+    if known != customer.external_ids:
+        relabel = Relabel(customer.id, known, customer.external_ids)
+        write_external_ids(connection, SubjectType.CUSTOMER, [relabel])
     _write_exceptions(connection, SubjectType.CUSTOMER, customer, before)
 
 
 def write_subscription_parts(session: Session, subscription: Subscription, before: Subscription | None = None) -> None:
-    """Make the rows below a subscription what it says: items, overrides, suspensions. Its own row is the caller's.
+    """Make the rows below a subscription what it says: items, overrides, suspensions, external ids.
 
-    `before`: as for a customer.
+    Its own row is the caller's. `before`: as for a customer.
     """
     connection = session.connection()
     if before is None or before.items != subscription.items:
@@ -313,6 +366,10 @@ def write_subscription_parts(session: Session, subscription: Subscription, befor
             connection.execute(_DROP_HELD, {"id": subscription.id})
         if subscription.items:
             connection.execute(_ADD_HELD, held_rows(subscription))
+    known = {} if before is None else before.external_ids
+    if known != subscription.external_ids:
+        relabel = Relabel(subscription.id, known, subscription.external_ids)
+        write_external_ids(connection, SubjectType.SUBSCRIPTION, [relabel])
     _write_exceptions(connection, SubjectType.SUBSCRIPTION, subscription, before)
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, exists, select
 from tiergate.errors import NotFoundError
 from tiergate.model import SubjectType
 from tiergate.store.customers import contains
+from tiergate.store.external_ids import has_external_id
 from tiergate.store.subjects import StoredSubscription, read_subscriptions
-from tiergate.store.tables import CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
+from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SubscriptionFilter", "customer_of", "get_subscription", "search_subscriptions"]
 
+_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
 _SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
 _HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
@@ -47,8 +49,9 @@ def get_subscription(session: Session, id_: str) -> StoredSubscription:
 class SubscriptionFilter(NamedTuple):
     """Which subscriptions are wanted; what is empty or none is not asked for.
 
-    `tags`: all of them, on the customer. `text` stands in the id or the customer's id, in whatever case. `item`, and
-    `version` as its pin: in one entry. `feature`: an override of it stands on the subscription.
+    `tags`: all of them, on the customer. `text` stands in the id or an external id, or where its customer is found by
+    it, in whatever case. `item`, and `version` as its pin: in one entry. `feature`: an override of it stands on the
+    subscription. `external_id`: the system, and the id there, or '' for any.
     """
 
     customer: str | None = None
@@ -58,6 +61,7 @@ class SubscriptionFilter(NamedTuple):
     item: str | None = None
     version: int | None = None
     feature: str | None = None
+    external_id: tuple[str, str] | None = None
 
 
 def search_subscriptions(
@@ -70,7 +74,11 @@ def search_subscriptions(
         conditions.append(columns.customer == wanted.customer)
     conditions += [exists().where(_TAGS.c.tag == tag, _TAGS.c.customer == columns.customer) for tag in wanted.tags]
     if wanted.text:
-        conditions.append(contains(columns.id, wanted.text) | contains(columns.customer, wanted.text))
+        its = _CUSTOMERS.c.id == columns.customer
+        of_customer = exists().where(its, contains(_CUSTOMERS.c.search, wanted.text))
+        conditions.append(contains(columns.search, wanted.text) | of_customer)
+    if wanted.external_id is not None:
+        conditions.append(has_external_id(SubjectType.SUBSCRIPTION, columns.id, *wanted.external_id))
     if wanted.status is not None:
         conditions.append(columns.status == wanted.status)
     if wanted.item is not None or wanted.version is not None:

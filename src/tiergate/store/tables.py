@@ -18,6 +18,7 @@ __all__ = [
     "CustomerRow",
     "CustomerTagRow",
     "DeliveryRow",
+    "ExternalIdRow",
     "FeatureRow",
     "FeatureTagRow",
     "FeedHeadRow",
@@ -35,6 +36,7 @@ __all__ = [
     "StoreRow",
     "SubscriptionRow",
     "SuspensionRow",
+    "TombstoneRow",
     "VersionRow",
     "WebhookRow",
 ]
@@ -160,6 +162,7 @@ class ItemRow(SQLModel, table=True):
     private_to: str | None = Field(default=None, index=True)
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
+    status: str = "active"
 
 
 class ItemTagRow(SQLModel, table=True):
@@ -230,7 +233,10 @@ class BundleRow(SQLModel, table=True):
 
 
 class CustomerRow(SQLModel, table=True):
-    """A customer. `tags` and `attributes` are JSON; its overrides and suspensions have tables of their own."""
+    """A customer. `tags`, `attributes`, `metadata` and `external_ids` are JSON; the other parts have their own tables.
+
+    `search`: the texts by which it is found, as `naming.search_key` makes them, one per line.
+    """
 
     __tablename__ = "customer"
 
@@ -241,6 +247,10 @@ class CustomerRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
     erased_at: int | None = Field(default=None, sa_type=BigInteger)
+    name: str = ""
+    metadata_: str = Field(default="{}", sa_column=Column("metadata", Text, default="{}", nullable=False))
+    external_ids: str = Field(default="{}", sa_type=Text)
+    search: str = Field(default="", sa_type=Text)
 
 
 class CustomerTagRow(SQLModel, table=True):
@@ -253,7 +263,7 @@ class CustomerTagRow(SQLModel, table=True):
 
 
 class SubscriptionRow(SQLModel, table=True):
-    """A subscription. Its customer never changes."""
+    """A subscription. Its customer never changes. `term`, `metadata` and `external_ids` are JSON; `search` as there."""
 
     __tablename__ = "subscription"
 
@@ -268,6 +278,11 @@ class SubscriptionRow(SQLModel, table=True):
     resume_at: int | None = Field(default=None, sa_type=BigInteger)
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
+    resumes_as: str | None = None
+    term: str | None = Field(default=None, sa_type=Text)
+    metadata_: str = Field(default="{}", sa_column=Column("metadata", Text, default="{}", nullable=False))
+    external_ids: str = Field(default="{}", sa_type=Text)
+    search: str = Field(default="", sa_type=Text)
 
 
 class HeldItemRow(SQLModel, table=True):
@@ -318,8 +333,30 @@ class SuspensionRow(SQLModel, table=True):
     reason: str = Field(default="", sa_type=Text)
 
 
+class ExternalIdRow(SQLModel, table=True):
+    """The id that a `system` has for a customer or subscription (`kind`), of which `holder` is the id here."""
+
+    __tablename__ = "external_id"
+    __table_args__ = (Index("external_id_kind_holder", "kind", "holder"),)
+
+    kind: str = Field(primary_key=True)
+    system: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    holder: str
+
+
+class TombstoneRow(SQLModel, table=True):
+    """The last entity tag of something that was deleted: a customer, subscription, feature, item or file of rules."""
+
+    __tablename__ = "tombstone"
+
+    kind: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    etag: int = Field(sa_type=BigInteger)
+
+
 class RecordRow(SQLModel, table=True):
-    """What the feed last said of a customer: the JSON of its `SubjectRecord`, without reasons and authors."""
+    """What the feed last said of a customer: the JSON of its `SubjectRecord`, without what is for people alone."""
 
     __tablename__ = "subject_record"
 

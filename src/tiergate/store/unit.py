@@ -26,7 +26,7 @@ from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format
 from tiergate.store.database import Database, is_passing
 from tiergate.store.feed import Change, FeedHead, append, chain_start, read_head
 from tiergate.store.schema import check_schema, migrate
-from tiergate.store.subjects import read_record, record_json
+from tiergate.store.subjects import read_record, record_json, same_record
 from tiergate.store.tables import (
     ONLY_ROW,
     AuditRow,
@@ -279,7 +279,8 @@ class WriteUnit(ReadUnit):
             else:
                 record = read_record(self.session, customer, public=True)
             content = record_json(record)
-            if known.get(customer, b"null") != content:
+            before = known.get(customer, b"null")
+            if before != content and not same_record(before, record):
                 found.append((customer, content))
         return found
 

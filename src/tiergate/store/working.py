@@ -13,12 +13,13 @@ from sqlalchemy import delete, insert, select, update
 
 from tiergate.model import Feature, Item, Rollout, Value
 from tiergate.model.canonical import canonical_json
+from tiergate.store import tombstones
 from tiergate.store.tables import FeatureRow, FeatureTagRow, ItemRow, ItemTagRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
     from sqlmodel import Session
 
     from tiergate.store.unit import WriteUnit
@@ -144,6 +145,7 @@ def write_features(unit: WriteUnit, features: Iterable[Feature]) -> None:
             new.append({"id": feature.id, "etag": 1, "created_at": unit.now, **values})
         tags += [{"tag": tag, "feature": feature.id} for tag in feature.tags]
     if new:
+        _begin(connection, tombstones.FEATURE, new)
         connection.execute(insert(FeatureRow), new)
     if tags:
         connection.execute(insert(FeatureTagRow), tags)
@@ -164,6 +166,7 @@ def write_items(unit: WriteUnit, items: Iterable[WorkingItem]) -> None:
             "draft": None if working.draft is None else canonical_json(working.draft).decode(),
             "newest": working.newest,
             "private_to": item.private_to or None,
+            "status": item.status.value,
             "updated_at": unit.now,
         }
         if item.id in known:
@@ -173,6 +176,7 @@ def write_items(unit: WriteUnit, items: Iterable[WorkingItem]) -> None:
             new.append({"id": item.id, "etag": 1, "created_at": unit.now, **values})
         tags += [{"tag": tag, "item": item.id} for tag in item.tags]
     if new:
+        _begin(connection, tombstones.ITEM, new)
         connection.execute(insert(ItemRow), new)
     if tags:
         connection.execute(insert(ItemTagRow), tags)
@@ -182,8 +186,17 @@ def _etags(session: Session, table: Table) -> set[str]:
     return set(session.connection().execute(select(table.c.id)).scalars())
 
 
+def _begin(connection: Connection, kind: str, rows: list[dict[str, object]]) -> None:
+    """Have the entity tags of new rows go on where those of deleted ones ended."""
+    first = tombstones.first_etags(connection, kind, [str(row["id"]) for row in rows])
+    for row in rows:
+        row["etag"] = first[str(row["id"])]
+
+
 def delete_features(session: Session, features: Collection[str]) -> None:
     """Take features out of the working catalog."""
+    for part in in_parts(features):
+        tombstones.bury_rows(session.connection(), tombstones.FEATURE, _FEATURES, part or ())
     for table, column in ((_FEATURE_TAGS, _FEATURE_TAGS.c.feature), (_FEATURES, _FEATURES.c.id)):
         for part in in_parts(features):
             session.connection().execute(delete(table).where(column.in_(part or ())))
@@ -191,6 +204,8 @@ def delete_features(session: Session, features: Collection[str]) -> None:
 
 def delete_items(session: Session, items: Collection[str]) -> None:
     """Take items out of the working catalog. Their versions stay: they were published."""
+    for part in in_parts(items):
+        tombstones.bury_rows(session.connection(), tombstones.ITEM, _ITEMS, part or ())
     for table, column in ((_ITEM_TAGS, _ITEM_TAGS.c.item), (_ITEMS, _ITEMS.c.id)):
         for part in in_parts(items):
             session.connection().execute(delete(table).where(column.in_(part or ())))

@@ -60,7 +60,11 @@ CREATE TABLE public.customer (
     attributes text NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
-    erased_at bigint
+    erased_at bigint,
+    metadata text DEFAULT '{}'::text NOT NULL,
+    external_ids text DEFAULT '{}'::text NOT NULL,
+    search text DEFAULT ''::text NOT NULL,
+    name character varying DEFAULT ''::character varying NOT NULL
 );
 CREATE TABLE public.customer_tag (
     tag character varying NOT NULL COLLATE pg_catalog."C",
@@ -77,6 +81,12 @@ CREATE TABLE public.delivery (
     created_at bigint NOT NULL,
     finished_at bigint,
     answer text NOT NULL
+);
+CREATE TABLE public.external_id (
+    kind character varying NOT NULL COLLATE pg_catalog."C",
+    system character varying NOT NULL COLLATE pg_catalog."C",
+    value character varying NOT NULL COLLATE pg_catalog."C",
+    holder character varying NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE public.feature (
     id character varying NOT NULL COLLATE pg_catalog."C",
@@ -139,7 +149,8 @@ CREATE TABLE public.item (
     newest bigint NOT NULL,
     private_to character varying COLLATE pg_catalog."C",
     created_at bigint NOT NULL,
-    updated_at bigint NOT NULL
+    updated_at bigint NOT NULL,
+    status character varying DEFAULT 'active'::character varying NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE public.item_tag (
     tag character varying NOT NULL COLLATE pg_catalog."C",
@@ -212,7 +223,12 @@ CREATE TABLE public.subscription (
     grace_until bigint,
     resume_at bigint,
     created_at bigint NOT NULL,
-    updated_at bigint NOT NULL
+    updated_at bigint NOT NULL,
+    metadata text DEFAULT '{}'::text NOT NULL,
+    external_ids text DEFAULT '{}'::text NOT NULL,
+    search text DEFAULT ''::text NOT NULL,
+    resumes_as character varying COLLATE pg_catalog."C",
+    term text
 );
 CREATE TABLE public.suspension (
     holder_type character varying NOT NULL COLLATE pg_catalog."C",
@@ -222,6 +238,11 @@ CREATE TABLE public.suspension (
     start bigint NOT NULL,
     until bigint NOT NULL,
     reason text NOT NULL
+);
+CREATE TABLE public.tombstone (
+    kind character varying NOT NULL COLLATE pg_catalog."C",
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    etag bigint NOT NULL
 );
 CREATE TABLE public.webhook (
     id character varying NOT NULL COLLATE pg_catalog."C",
@@ -252,6 +273,8 @@ ALTER TABLE ONLY public.customer_tag
     ADD CONSTRAINT customer_tag_pkey PRIMARY KEY (tag, customer);
 ALTER TABLE ONLY public.delivery
     ADD CONSTRAINT delivery_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.external_id
+    ADD CONSTRAINT external_id_pkey PRIMARY KEY (kind, system, value);
 ALTER TABLE ONLY public.feature
     ADD CONSTRAINT feature_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.feature_tag
@@ -286,12 +309,15 @@ ALTER TABLE ONLY public.subscription
     ADD CONSTRAINT subscription_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.suspension
     ADD CONSTRAINT suspension_pkey PRIMARY KEY (holder_type, holder, place);
+ALTER TABLE ONLY public.tombstone
+    ADD CONSTRAINT tombstone_pkey PRIMARY KEY (kind, id);
 ALTER TABLE ONLY public.webhook
     ADD CONSTRAINT webhook_pkey PRIMARY KEY (id);
 CREATE INDEX audit_resource ON public.audit USING btree (kind, resource, id);
 CREATE INDEX delivery_due ON public.delivery USING btree (status, due_at);
 CREATE INDEX delivery_webhook_created ON public.delivery USING btree (webhook, created_at, id);
 CREATE INDEX delivery_webhook_due ON public.delivery USING btree (webhook, status, due_at);
+CREATE INDEX external_id_kind_holder ON public.external_id USING btree (kind, holder);
 CREATE INDEX feed_customer_position ON public.feed USING btree (customer, "position");
 CREATE INDEX held_item_item_version ON public.held_item USING btree (item, version);
 CREATE INDEX ix_audit_action ON public.audit USING btree (action);

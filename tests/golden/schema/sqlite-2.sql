@@ -78,7 +78,7 @@ CREATE TABLE customer (
 	attributes TEXT NOT NULL,
 	created_at BIGINT NOT NULL,
 	updated_at BIGINT NOT NULL,
-	erased_at BIGINT,
+	erased_at BIGINT, metadata TEXT DEFAULT '{}' NOT NULL, external_ids TEXT DEFAULT '{}' NOT NULL, search TEXT DEFAULT '' NOT NULL, name VARCHAR DEFAULT '' NOT NULL,
 	PRIMARY KEY (id)
 );
 
@@ -109,6 +109,16 @@ CREATE INDEX delivery_due ON delivery (status, due_at);
 CREATE INDEX delivery_webhook_created ON delivery (webhook, created_at, id);
 
 CREATE INDEX delivery_webhook_due ON delivery (webhook, status, due_at);
+
+CREATE TABLE external_id (
+	kind VARCHAR NOT NULL,
+	system VARCHAR NOT NULL,
+	value VARCHAR NOT NULL,
+	holder VARCHAR NOT NULL,
+	PRIMARY KEY (kind, system, value)
+);
+
+CREATE INDEX external_id_kind_holder ON external_id (kind, holder);
 
 CREATE TABLE feature (
 	id VARCHAR NOT NULL,
@@ -197,7 +207,7 @@ CREATE TABLE item (
 	newest BIGINT NOT NULL,
 	private_to VARCHAR,
 	created_at BIGINT NOT NULL,
-	updated_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL, status VARCHAR DEFAULT 'active' NOT NULL,
 	PRIMARY KEY (id)
 );
 
@@ -300,7 +310,7 @@ CREATE TABLE subscription (
 	grace_until BIGINT,
 	resume_at BIGINT,
 	created_at BIGINT NOT NULL,
-	updated_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL, metadata TEXT DEFAULT '{}' NOT NULL, external_ids TEXT DEFAULT '{}' NOT NULL, search TEXT DEFAULT '' NOT NULL, resumes_as VARCHAR, term TEXT,
 	PRIMARY KEY (id)
 );
 
@@ -320,6 +330,13 @@ CREATE TABLE suspension (
 );
 
 CREATE INDEX ix_suspension_feature ON suspension (feature);
+
+CREATE TABLE tombstone (
+	kind VARCHAR NOT NULL,
+	id VARCHAR NOT NULL,
+	etag BIGINT NOT NULL,
+	PRIMARY KEY (kind, id)
+);
 
 CREATE TABLE webhook (
 	id VARCHAR NOT NULL,

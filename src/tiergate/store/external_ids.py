@@ -1,0 +1,98 @@
+"""The ids that other systems have for customers and subscriptions: kept unique, and looked up.
+
+In one store an external id of a kind, `(system, value)`, belongs to one customer or to one subscription.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import bindparam, delete, insert, select, tuple_
+
+from tiergate.errors import ConflictError
+from tiergate.store.tables import ExternalIdRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlmodel import Session
+
+    from tiergate.model import SubjectType
+
+__all__ = ["Relabel", "by_external_id", "has_external_id", "write_external_ids"]
+
+_IDS: Table = ExternalIdRow.__table__  # type: ignore[attr-defined]
+_AT_ONCE: Final = 500
+
+_BY_ID = select(_IDS.c.holder).where(
+    _IDS.c.kind == bindparam("kind"), _IDS.c.system == bindparam("system"), _IDS.c.value == bindparam("value")
+)
+_DROP = delete(_IDS).where(
+    _IDS.c.kind == bindparam("its_kind"), _IDS.c.system == bindparam("its_system"), _IDS.c.value == bindparam("its")
+)
+_ADD = insert(_IDS)
+
+
+class Relabel(NamedTuple):
+    """The external ids of one customer or subscription, by system: as they were, and as they become."""
+
+    holder: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+
+def by_external_id(session: Session, kind: SubjectType, system: str, value: str) -> str | None:
+    """The customer or subscription that a system has by this id; none where there is none."""
+    asked = {"kind": kind.value, "system": system, "value": value}
+    found: str | None = session.connection().execute(_BY_ID, asked).scalar_one_or_none()
+    return found
+
+
+def has_external_id(kind: SubjectType, holder: ColumnElement[str], system: str, value: str) -> ColumnElement[bool]:
+    """Say that the subject whose id stands in a column has this external id; of a whole system, where `value` is ''."""
+    query = select(_IDS.c.holder).where(_IDS.c.kind == kind.value, _IDS.c.system == system)
+    return holder.in_(query.where(_IDS.c.value == value) if value else query)
+
+
+def write_external_ids(connection: Connection, kind: SubjectType, changes: Sequence[Relabel]) -> None:
+    """Write the external ids of some customers or subscriptions, all of one kind.
+
+    Raises:
+        ConflictError: another one has one of these external ids.
+    """
+    stale: list[dict[str, str]] = []
+    fresh: dict[tuple[str, str], str] = {}
+    for holder, before, after in changes:
+        stale += [
+            {"its_kind": kind.value, "its_system": system, "its": value}
+            for system, value in before.items()
+            if after.get(system) != value
+        ]
+        for key in after.items():
+            if before.get(key[0]) == key[1]:
+                continue
+            if fresh.setdefault(key, holder) != holder:
+                raise _taken(kind, key, fresh[key])
+    if stale:
+        connection.execute(_DROP, stale)
+    keys = list(fresh)
+    for begin in range(0, len(keys), _AT_ONCE):
+        pair = tuple_(_IDS.c.system, _IDS.c.value)
+        query = select(_IDS.c.system, _IDS.c.value, _IDS.c.holder).where(_IDS.c.kind == kind.value)
+        row = connection.execute(query.where(pair.in_(keys[begin : begin + _AT_ONCE])).limit(1)).first()
+        if row is not None:
+            raise _taken(kind, (row.system, row.value), row.holder)
+    if fresh:
+        rows = [
+            {"kind": kind.value, "system": system, "value": value, "holder": holder}
+            for (system, value), holder in fresh.items()
+        ]
+        connection.execute(_ADD, rows)
+
+
+def _taken(kind: SubjectType, key: tuple[str, str], holder: str) -> ConflictError:
+    system, value = key
+    return ConflictError(
+        "external-id-taken", f"the {kind.value} `{holder}` has the external id `{value}` of `{system}` already"
+    )

@@ -1,0 +1,57 @@
+"""The last entity tag of everything that was deleted, so that something new of the same id does not begin again at 1.
+
+INVARIANT (an entity tag is given once): code that deletes a row with an entity tag buries the tag here, and code that
+adds a row begins with the tag that `first_etags` returns. So a tag of a deleted row never fits a later one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, delete, insert, select
+
+from tiergate.store.tables import TombstoneRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Table
+
+__all__ = ["CUSTOMER", "FEATURE", "ITEM", "RULE", "SUBSCRIPTION", "bury", "bury_rows", "first_etags"]
+
+CUSTOMER: Final = "customer"
+SUBSCRIPTION: Final = "subscription"
+FEATURE: Final = "feature"
+ITEM: Final = "item"
+RULE: Final = "rule"
+
+_TOMBSTONES: Table = TombstoneRow.__table__  # type: ignore[attr-defined]
+_AT_ONCE: Final = 1000
+_BURIED = select(_TOMBSTONES.c.id, _TOMBSTONES.c.etag).where(
+    _TOMBSTONES.c.kind == bindparam("its_kind"), _TOMBSTONES.c.id.in_(bindparam("ids", expanding=True))
+)
+_RAISE = delete(_TOMBSTONES).where(_TOMBSTONES.c.kind == bindparam("its_kind"), _TOMBSTONES.c.id == bindparam("its"))
+_BURY = insert(_TOMBSTONES)
+
+
+def first_etags(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, int]:
+    """The entity tag with which each of these begins: 1, or the one after the last that its forerunner had."""
+    found = dict.fromkeys(ids, 1)
+    for begin in range(0, len(ids), _AT_ONCE):
+        rows = connection.execute(_BURIED, {"its_kind": kind, "ids": ids[begin : begin + _AT_ONCE]})
+        found.update((row.id, row.etag + 1) for row in rows)
+    return found
+
+
+def bury_rows(connection: Connection, kind: str, table: Table, ids: Sequence[str]) -> None:
+    """Keep the last entity tags of those of some rows that there are, before these are deleted."""
+    if ids:
+        rows = connection.execute(select(table.c.id, table.c.etag).where(table.c.id.in_(ids)))
+        bury(connection, kind, {row.id: row.etag for row in rows})
+
+
+def bury(connection: Connection, kind: str, etags: Mapping[str, int]) -> None:
+    """Keep the last entity tags of what is deleted, by id."""
+    if etags:
+        connection.execute(_RAISE, [{"its_kind": kind, "its": id_} for id_ in etags])
+        connection.execute(_BURY, [{"kind": kind, "id": id_, "etag": etag} for id_, etag in etags.items()])
