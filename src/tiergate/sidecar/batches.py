@@ -1,8 +1,8 @@
 """Many checks in one request: `POST /v1/checks`.
 
-All results of a batch rest on one generation, one edition of each subject and one instant. A batch whose checks are
-mostly remembered is answered at once; another is decided in turns, and begun again where a new generation, or a change
-of one of its subjects, comes in between.
+All results of a batch rest on one view of the state (one generation, fresh or stale), one edition of each subject and
+one instant. A batch whose checks are mostly remembered is answered at once; another is decided in turns, and begun
+again where another view, or a change of one of its subjects, comes in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.decider import Answer, Decider
     from tiergate.sidecar.replies import Context
-    from tiergate.sidecar.state import Generation
+    from tiergate.sidecar.state import View
 
 __all__ = ["Batches"]
 
@@ -42,10 +42,10 @@ class Batches:
         """Answer a batch that needs little deciding; none, with nothing done, where it needs more."""
         try:
             checks = split_checks(body)
-            generation = self._decider.generation()
+            view = self._decider.view()
         except TiergateError as error:
             return self._decider.refuse("checks", error)
-        batch = _Batch(self._decider, generation, checks, time.perf_counter_ns())
+        batch = _Batch(self._decider, view, checks, time.perf_counter_ns())
         if batch.missing > _AT_ONCE or batch.must_wait():
             return None
         return _finish(batch, context)
@@ -57,11 +57,11 @@ class Batches:
             checks = split_checks(body)
             await self._decider.ensure(checks)
             for _ in range(_TRIES):
-                generation = self._decider.generation()
-                batch = _Batch(self._decider, generation, checks, begun)
-                if await take_turns(batch.work(), self._decider.state, generation) and batch.consistent:
+                view = self._decider.view()
+                batch = _Batch(self._decider, view, checks, begun)
+                if await take_turns(batch.work(), self._decider.state, view) and batch.consistent:
                     return batch.reply(context)
-            return _finish(_Batch(self._decider, self._decider.generation(), checks, begun), context)
+            return _finish(_Batch(self._decider, self._decider.view(), checks, begun), context)
         except TiergateError as error:
             return self._decider.refuse("checks", error)
 
@@ -79,9 +79,9 @@ class _Batch:
     nanoseconds.
     """
 
-    def __init__(self, decider: Decider, generation: Generation | None, checks: Sequence[bytes], begun: int) -> None:
+    def __init__(self, decider: Decider, view: View, checks: Sequence[bytes], begun: int) -> None:
         self._decider = decider
-        self._generation = generation
+        self._view = view
         self._checks = checks
         self._begun = begun
         self._now = now = decider.clock()
@@ -128,7 +128,7 @@ class _Batch:
             if answer is not None:
                 answer.tally.checks_memo += 1
             else:
-                answer = decider.decide(self._generation, check, self._now, at)
+                answer = decider.decide(self._view, check, self._now, at)
                 answer.tally.checks_engine += 1
         except TiergateError as error:
             problem = document(decider.located(error, check, at), at)

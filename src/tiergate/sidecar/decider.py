@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tiergate.sidecar.editions import Edition
     from tiergate.sidecar.metrics import Metrics, ReasonTally
     from tiergate.sidecar.replies import Context
-    from tiergate.sidecar.state import Generation, State
+    from tiergate.sidecar.state import Generation, State, View
 
 __all__ = ["DEFAULT_MEMO_BYTES", "Answer", "Decider", "Ensures"]
 
@@ -180,7 +180,7 @@ class Decider:
         repeated = answer is not None
         if answer is None:
             try:
-                answer = self.decide(self.generation(), body, now)
+                answer = self.decide(self.view(), body, now)
             except TiergateError as error:
                 return self.refuse("check", self.located(error, body))
             answer.tally.check_engine += 1
@@ -232,16 +232,15 @@ class Decider:
         if self.subjects is not None and self.state.current is not None and not self.holds(subject):
             await self.subjects.ensure(_holder(subject))
 
-    def generation(self) -> Generation | None:
-        """The generation to decide by; none where there is none and nobody waits for it any more.
+    def view(self) -> View:
+        """What a request is decided by; without a generation where there is none and nobody waits for it any more.
 
         Raises:
-            RequestError: there is none yet.
+            RequestError: there is no generation yet.
         """
-        generation = self.state.current
-        if generation is None and not self.state.unloaded:
+        if self.state.current is None and not self.state.unloaded:
             raise RequestError(503, "not ready", "nothing has been loaded yet to decide by")
-        return generation
+        return self.state.view
 
     def recall(self, check: bytes, now: Instant) -> Answer | None:
         """The remembered answer to the JSON of a check, if it holds at `now`."""
@@ -250,7 +249,7 @@ class Decider:
             return None
         return answer
 
-    def decide(self, generation: Generation | None, body: bytes, now: Instant, at: str = "") -> Answer:
+    def decide(self, view: View, body: bytes, now: Instant, at: str = "") -> Answer:
         """Decide the JSON of a check, to which `at` points in its request, and remember the answer.
 
         Without a generation nothing is decided, and nothing remembered: the answer is what `startup` says.
@@ -260,6 +259,7 @@ class Decider:
             CheckError, UnknownFeatureError: it is no check of this catalog.
         """
         check = read_check(body, at)
+        generation, stale_at, epoch = view
         if generation is None:
             return self._unloaded(check, body, now)
         self.expect_feature(generation, check)
@@ -267,7 +267,7 @@ class Decider:
         held = self.holds(check.subject)
         engine = generation.engine
         decision = engine.decide(check, now) if held else self.not_fetched(generation, check, now)
-        stale_at, denied = self.state.stale_at, check.feature in self._denied_once_stale.features
+        denied = check.feature in self._denied_once_stale.features
         start, until = decision.start, min(decision.until, stale_at)
         if now >= stale_at:
             start, until = max(start, stale_at), decision.until
@@ -280,9 +280,9 @@ class Decider:
             (start, until),
             edition,
             self.metrics.reasons[decision.reason],
-            self._basis(generation, check, decision, now, held=held),
+            self._basis(view, check, decision, now, held=held),
         )
-        if not decision.volatile and generation is self.state.current:
+        if not decision.volatile and epoch == self.state.epoch:
             self.answers.put(body, answer)
         return answer
 
@@ -336,13 +336,12 @@ class Decider:
         self.metrics.count_problem(reply.slug or "")
         return reply
 
-    def _basis(
-        self, generation: Generation, check: Check, decision: Decision, now: Instant, *, held: bool
-    ) -> bytes | None:
+    def _basis(self, view: View, check: Check, decision: Decision, now: Instant, *, held: bool) -> bytes | None:
         """The basis of a decision as the log has it; none where the log does not want the decision."""
-        if self.log is None or not self.log.rules.want(decision):
+        generation, stale_at, _ = view
+        if generation is None or self.log is None or not self.log.rules.want(decision):
             return None
-        rules, followed, stale_at = self.log.rules, self.state.followed, self.state.stale_at
+        rules, followed = self.log.rules, self.state.followed
         index = generation.engine.index.features
         record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
         if rules.wants_records:

@@ -59,18 +59,19 @@ class Explanations:
     async def _explain(self, check: Check, at: Instant | None) -> bytes:
         """Explain by one generation; by the next where this one was put away while it was read."""
         for attempt in range(_TRIES):
-            generation = self._decider.generation()
+            view = self._decider.view()
+            generation = view.generation
             if generation is None:
                 return self._decider.startup.explain(check, self._decider.clock() if at is None else at)
             try:
-                return await self._explain_by(generation, check, at)
+                return await self._explain_by(generation, view.stale_at, check, at)
             except OperatorError:
                 if generation is self._decider.state.current or attempt == _TRIES - 1:
                     raise
         raise AssertionError  # the last attempt has returned or raised
 
-    async def _explain_by(self, generation: Generation, check: Check, at: Instant | None) -> bytes:
-        evaluation = self._evaluate(generation, check, at)
+    async def _explain_by(self, generation: Generation, stale_at: Instant, check: Check, at: Instant | None) -> bytes:
+        evaluation = self._evaluate(generation, stale_at, check, at)
         feature = generation.engine.index.features[check.feature]
         await asyncio.sleep(0)
         explanation = explain_evaluation(generation.engine, evaluation)
@@ -81,7 +82,7 @@ class Explanations:
         await asyncio.sleep(0)
         return reasoning_json(reasoning, told(reasoning))
 
-    def _evaluate(self, generation: Generation, check: Check, at: Instant | None) -> Evaluation:
+    def _evaluate(self, generation: Generation, stale_at: Instant, check: Check, at: Instant | None) -> Evaluation:
         """Decide afresh, in one step.
 
         Raises:
@@ -97,11 +98,10 @@ class Explanations:
             action = ACTIONS[engine.index.features[check.feature].type]
             decision = decider.not_fetched(generation, check, now)
             evaluation = Evaluation(check, now, decision, None, None, action, "", None, None)
-        return replace(evaluation, decision=self._given(evaluation.decision, now, clock))
+        return replace(evaluation, decision=self._given(evaluation.decision, stale_at, now, clock))
 
-    def _given(self, decision: Decision, now: Instant, clock: Instant) -> Decision:
+    def _given(self, decision: Decision, stale_at: Instant, now: Instant, clock: Instant) -> Decision:
         """The decision as it is given at `now`, by data as fresh as it is at `clock`."""
-        stale_at = self._decider.state.stale_at
         if clock >= stale_at:
             return self._decider.once_stale(decision)
         return as_given(decision, now, stale_at, stale_deny=False) if now < stale_at else decision

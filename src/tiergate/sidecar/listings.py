@@ -2,7 +2,8 @@
 
 The entity tag is a hash of the body, so that it changes exactly when the answer does: with the data, with the
 publication, and with time. A list that no volatile decision is part of is remembered until something in it changes.
-One list rests on one generation and one edition of its subject, also where it is decided in turns.
+One list rests on one view of the state (one generation, fresh or stale) and one edition of its subject, also where it
+is decided in turns.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tiergate.model import Decision, Subject
     from tiergate.sidecar.decider import Decider
     from tiergate.sidecar.editions import Edition
-    from tiergate.sidecar.state import Generation
+    from tiergate.sidecar.state import View
 
 __all__ = ["Listings"]
 
@@ -108,28 +109,28 @@ class Listings:
         decider = self._decider
         await decider.ensure_subject(subject)
         for _ in range(_TRIES):
-            generation = decider.generation()
-            if generation is None:
+            view = decider.view()
+            if view.generation is None:
                 return self._unloaded(subject)
             edition = decider.state.editions.of(subject)
             now = decider.clock()
             found: list[Decision] = []
-            work = _collect(decider.entitlements(generation, subject, now), found)
-            if await take_turns(work, decider.state, generation) and not edition.outdated:
-                return self._listing(subject, key, generation, edition, found, now)
-        generation = decider.generation()
-        if generation is None:  # pragma: no cover - one that was there does not go
+            work = _collect(decider.entitlements(view.generation, subject, now), found)
+            if await take_turns(work, decider.state, view) and not edition.outdated:
+                return self._listing(subject, key, view, edition, found, now)
+        view = decider.view()
+        if view.generation is None:  # pragma: no cover - one that was there does not go
             return self._unloaded(subject)
         edition = decider.state.editions.of(subject)
         now = decider.clock()
-        found = list(decider.entitlements(generation, subject, now))
-        return self._listing(subject, key, generation, edition, found, now)
+        found = list(decider.entitlements(view.generation, subject, now))
+        return self._listing(subject, key, view, edition, found, now)
 
     def _listing(
         self,
         subject: Subject,
         key: bytes,
-        generation: Generation,
+        view: View,
         edition: Edition,
         found: list[Decision],
         now: Instant,
@@ -137,7 +138,7 @@ class Listings:
         steady = [decision for decision in found if not decision.volatile]
         start = max((decision.start for decision in steady), default=now)
         until = min((decision.until for decision in steady), default=FOREVER)
-        stale_at = self._decider.state.stale_at
+        generation, stale_at, epoch = view
         if now >= stale_at:
             start = max(start, stale_at)
             found = [self._decider.once_stale(decision) for decision in found]
@@ -146,13 +147,13 @@ class Listings:
         shown = _ListingJson(
             _subject(subject),
             [_entry(decision) for decision in found],
-            generation.publication,
-            generation.revision,
+            NO_PUBLICATION if generation is None else generation.publication,
+            NO_REVISION if generation is None else generation.revision,
             _instant(until),
             now >= stale_at or any(decision.stale for decision in found),
         )
         listing = _Listing(_encode(shown), (start, until), edition)
-        if len(steady) == len(found) and generation is self._decider.state.current:
+        if len(steady) == len(found) and epoch == self._decider.state.epoch:
             self.memo.put(key, listing)
         return listing
 

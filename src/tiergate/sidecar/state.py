@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Engine
 
-__all__ = ["SYNC", "Followed", "Generation", "SourceReport", "State", "StatusReport"]
+__all__ = ["SYNC", "Followed", "Generation", "SourceReport", "State", "StatusReport", "View"]
 
 SYNC = "sync"
 """The mode of a sidecar that follows a control plane."""
@@ -56,6 +56,18 @@ class Followed(NamedTuple):
 
     store: str
     position: int
+
+
+class View(NamedTuple):
+    """All that one request is answered by, taken once: the generation, if there is one, and when its data gets stale.
+
+    `epoch` counts how often everything remembered had to be forgotten: what is made by a view is remembered only while
+    it is still the state's.
+    """
+
+    generation: Generation | None
+    stale_at: Instant
+    epoch: int
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +130,7 @@ class State:
     __slots__ = (
         "_current",
         "_draining",
+        "_epoch",
         "_stale_at",
         "_subscribers",
         "_waiting",
@@ -135,6 +148,7 @@ class State:
         self._current: Generation | None = None
         self._stale_at: Instant = FOREVER
         self._draining = False
+        self._epoch = 0
         self._waiting = True
         self._subscribers: list[Callable[[], None]] = []
 
@@ -142,6 +156,16 @@ class State:
     def current(self) -> Generation | None:
         """The generation in force; none until the first one is installed."""
         return self._current
+
+    @property
+    def view(self) -> View:
+        """What a request is answered by that begins now."""
+        return View(self._current, self._stale_at, self._epoch)
+
+    @property
+    def epoch(self) -> int:
+        """How often subscribers were told to forget everything."""
+        return self._epoch
 
     @property
     def stale_at(self) -> Instant:
@@ -221,5 +245,6 @@ class State:
         self._subscribers.append(callback)
 
     def _notify(self) -> None:
+        self._epoch += 1
         for callback in self._subscribers:
             callback()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.sidecar.state import Generation, State
+    from tiergate.sidecar.state import State, View
 
 __all__ = ["do_in_turns", "take_turns"]
 
@@ -17,12 +17,13 @@ _TURN = 1_000_000
 """How long a turn lasts, in nanoseconds."""
 
 
-async def take_turns(work: Iterator[object], state: State, generation: Generation | None) -> bool:
-    """Do work that rests on a generation, or on there being none, in turns of about a millisecond.
+async def take_turns(work: Iterator[object], state: State, view: View) -> bool:
+    """Do work that rests on a view of the state in turns of about a millisecond.
 
-    Everything else runs between them. Say whether it was done; else another generation came, and the work was left.
+    Everything else runs between them. Say whether it was done. It is left where another generation came, or the data
+    was stale and no longer is, or the other way round: what others remember by then rests on another view.
     """
-    return await do_in_turns(work, lambda: state.current is generation)
+    return await do_in_turns(work, lambda: state.epoch == view.epoch)
 
 
 async def do_in_turns(work: Iterator[object], goes_on: Callable[[], bool] = lambda: True) -> bool:
