@@ -37,6 +37,7 @@ from tiergate.catalog.export import (
     rollout_data,
     subscription_data,
     suspension_data,
+    term_data,
     value_data,
 )
 from tiergate.catalog.fields import Fields
@@ -108,6 +109,7 @@ __all__ = [
     "subjects_schema",
     "subscription_data",
     "suspension_data",
+    "term_data",
     "to_json_line",
     "value_data",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.catalog.features import NEVER
+from tiergate.catalog.features import NEVER, default_combine
 from tiergate.catalog.files import API_VERSION
 from tiergate.catalog.printer import Plain, to_json, to_json_line, to_yaml
 from tiergate.model import (
@@ -23,9 +23,11 @@ from tiergate.model import (
     FeatureType,
     Given,
     Item,
+    ItemStatus,
     Level,
     Override,
     OverrideMode,
+    PlanRule,
     Rollout,
     Unlimited,
     Value,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         SubjectRecord,
         Subscription,
         Suspension,
+        Term,
     )
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "rollout_data",
     "subscription_data",
     "suspension_data",
+    "term_data",
     "value_data",
 ]
 
@@ -75,8 +79,10 @@ _SHARE_DIGITS: Final = 2
 
 def dump_catalog(catalog: Catalog, form: Literal["yaml", "json"] = "yaml") -> str:
     """The file that `load_catalog` reads back as an equal catalog."""
-    data: _Data = {
-        "apiVersion": API_VERSION,
+    data: _Data = {"apiVersion": API_VERSION}
+    if catalog.plans is not PlanRule.ONE:
+        data["plans"] = catalog.plans.value
+    data |= {
         "features": [feature_data(feature) for feature in catalog.features.values()],
         "items": [item_data(item, catalog.features) for item in catalog.items.values()],
     }
@@ -124,8 +130,10 @@ def feature_data(feature: Feature) -> _Data:
     if scale:
         data["scale"] = scale
     _put_levels(data, feature)
-    if feature.combine is not Combine.SUM:
+    if feature.combine is not default_combine(feature.type):
         data["combine"] = feature.combine.value
+    if feature.across is not Combine.SUM:
+        data["across"] = feature.across.value
     data |= _units({"min": feature.minimum, "max": feature.maximum}, scale)
     for key, units in (
         ("batch", {"minimum": feature.batch.minimum, "increment": feature.batch.increment}),
@@ -183,6 +191,8 @@ def item_head_data(item: Item | IndexedItem) -> _Data:
     """What is said of an item beside its versions and rollouts."""
     data: _Data = {"id": item.id, "kind": item.kind.value}
     _put_texts(data, item.name, item.description)
+    if item.status is not ItemStatus.ACTIVE:
+        data["status"] = item.status.value
     _put_lists(
         data,
         tags=item.tags,
@@ -192,6 +202,8 @@ def item_head_data(item: Item | IndexedItem) -> _Data:
     )
     if item.private_to:
         data["private_to"] = item.private_to
+    if isinstance(item, Item) and item.metadata:
+        data["metadata"] = dict(item.metadata)
     return data
 
 
@@ -269,9 +281,12 @@ def suspension_data(suspension: Suspension) -> _Data:
 def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
     """A customer; with `every_id`, also the overrides say theirs that it goes without saying."""
     data: _Data = {"id": customer.id}
+    if customer.name:
+        data["name"] = customer.name
     _put_lists(data, tags=customer.tags)
     if customer.attributes:
         data["attributes"] = dict(customer.attributes)
+    _put_outside(data, customer)
     return data | _exceptions(customer, features, every_id=every_id)
 
 
@@ -282,9 +297,28 @@ def subscription_data(subscription: Subscription, features: Mapping[str, Feature
         instant: Instant | None = getattr(subscription, key)
         if instant is not None:
             data[key] = _instant(instant)
+    if subscription.resumes_as is not None:
+        data["resumes_as"] = subscription.resumes_as.value
+    if subscription.term is not None:
+        data["term"] = term_data(subscription.term)
+    _put_outside(data, subscription)
     # `items` first among the lists: it is what one looks for.
     data["items"] = [held_item_data(held) for held in subscription.items]
     return data | _exceptions(subscription, features, every_id=every_id)
+
+
+def _put_outside(data: _Data, subject: Customer | Subscription) -> None:
+    """What is written down for people and programs outside."""
+    if subject.metadata:
+        data["metadata"] = dict(subject.metadata)
+    if subject.external_ids:
+        data["external_ids"] = dict(subject.external_ids)
+
+
+def term_data(term: Term) -> _Data:
+    """The term of a subscription."""
+    every: Plain = term.unit.value if term.count == 1 else {"every": term.count, "of": term.unit.value}
+    return {"every": every, "anchor": _instant(term.anchor)}
 
 
 def held_item_data(held: HeldItem) -> _Data:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tiergate.catalog.reports import Report
     from tiergate.model import Instant
 
-__all__ = ["FEATURE_KEYS", "NEVER", "TYPE_KEYS", "FeatureText", "read_feature", "read_period"]
+__all__ = ["FEATURE_KEYS", "NEVER", "TYPE_KEYS", "FeatureText", "default_combine", "read_feature", "read_period"]
 
 _COMMON_KEYS = frozenset({"id", "name", "description", "type", "status", "tags", "linked", "suspensions"})
 TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
     FeatureType.SWITCH: _COMMON_KEYS,
-    FeatureType.QUANTITY: _COMMON_KEYS | {"unit", "scale", "levels", "combine", "batch", "caps", "metered"},
-    FeatureType.RANGE: _COMMON_KEYS | {"unit", "scale", "combine", "min", "max"},
+    FeatureType.QUANTITY: _COMMON_KEYS | {"unit", "scale", "levels", "combine", "across", "batch", "caps", "metered"},
+    FeatureType.RANGE: _COMMON_KEYS | {"unit", "scale", "combine", "across", "min", "max"},
     FeatureType.CUSTOM: _COMMON_KEYS | {"levels"},
 }
 """The keys that a feature of each type may have."""
@@ -49,6 +49,14 @@ _BATCH_KEYS = frozenset({"minimum", "increment"})
 _CAPS_KEYS = frozenset({"total", "per_user"})
 _METERED_KEYS = frozenset({"reset"})
 _CALLED = {FeatureType.SWITCH: "a switch", FeatureType.CUSTOM: "a custom feature"}
+
+
+def default_combine(type_: FeatureType) -> Combine:
+    """How a file that leaves `combine` out has the numbers of a feature of this type combined.
+
+    So in files alone: where a bundle or a database leaves it out, it is `sum` for every type.
+    """
+    return Combine.MAX if type_ is FeatureType.RANGE else Combine.SUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
         labels=labels,
         numbers=numbers,
         unlimited_level=unlimited_level,
-        combine=fields.choice("combine", Combine) or Combine.SUM,
+        combine=fields.choice("combine", Combine) or default_combine(type_ or FeatureType.SWITCH),
         minimum=minimum,
         maximum=maximum,
         batch=_batch(fields, scale, report),
@@ -95,6 +103,7 @@ def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
         metered=metered,
         linked=fields.tags("linked"),
         suspensions=_suspensions(fields, report),
+        across=fields.choice("across", Combine) or Combine.SUM,
     )
     return None if id_ is None or type_ is None else FeatureText(feature, is_checkable)
 

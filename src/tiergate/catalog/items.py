@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, describe, shorten
 from tiergate.catalog.fields import Fields, id_of, suggestion, units_of
+from tiergate.catalog.metadata import read_metadata
 from tiergate.catalog.values import read_entitlement
-from tiergate.model import BEGINNING, Audience, AudienceType, Definition, Feature, Item, ItemKind, Rollout, Value
+from tiergate.model import (
+    BEGINNING,
+    Audience,
+    AudienceType,
+    Definition,
+    Feature,
+    Item,
+    ItemKind,
+    ItemStatus,
+    Rollout,
+    Value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as ReadOnly
@@ -40,6 +52,8 @@ ITEM_KEYS = frozenset(
         "depends_on",
         "excludes",
         "private_to",
+        "status",
+        "metadata",
     },
 )
 _LISTS = ("available_for", "depends_on", "excludes")
@@ -137,6 +151,8 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
         message = "an empty `available_for` could mean any plan or none: leave the key out for any"
         fields.problem("available_for", "empty-list", message)
     private_to = fields.id("private_to") or ""
+    status = fields.choice("status", ItemStatus) or ItemStatus.ACTIVE
+    metadata = read_metadata(fields, report)
     if id_ is None or kind is None:
         return None
     named = {key: tuple(sorted(found for its_key, found, _ in references if its_key == key)) for key in _LISTS}
@@ -152,6 +168,8 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
         excludes=named["excludes"],
         tags=tags,
         private_to=private_to,
+        status=status,
+        metadata=metadata,
     )
     return ItemText(item, fields.place, references, places, report)
 

@@ -18,7 +18,7 @@ from tiergate.catalog.positions import Positions
 from tiergate.catalog.references import check_references
 from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.errors import CatalogError
-from tiergate.model import Catalog, Feature, ItemKind, Ladder
+from tiergate.model import Catalog, Feature, ItemKind, Ladder, PlanRule
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 MAX_PROBLEMS = 10_000
 """Most problems of one load that are named; the others are counted."""
 
-_FILE_KEYS = frozenset({"apiVersion", "features", "items", "ladders"})
+_FILE_KEYS = frozenset({"apiVersion", "plans", "features", "items", "ladders"})
 _LADDER_KEYS = frozenset({"id", "plans"})
 _NUMBERED = frozenset({"version", "versions", "rollouts"})
 
@@ -44,11 +44,13 @@ class LoadedCatalog:
     """A catalog and where its parts stand in the files.
 
     `unnumbered`: the items of which the files say neither the version nor rollouts, so that both are the defaults.
+    `names_plans`: whether a file has the key `plans`, which is `one` where none has it.
     """
 
     catalog: Catalog
     positions: Positions
     unnumbered: frozenset[str] = frozenset()
+    names_plans: bool = False
 
 
 def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
@@ -131,6 +133,7 @@ class _Loader:
         self._first: TextReport | None = None
         self._lists: dict[str, _Entries] = {}
         self._unnumbered: set[str] = set()
+        self._plans: tuple[PlanRule, Position] | None = None
 
     def finish(self) -> LoadedCatalog:
         """Read everything that was set aside, and say it, or what is wrong.
@@ -144,7 +147,7 @@ class _Loader:
 
     def loaded(self) -> LoadedCatalog:
         """Read everything that was set aside; not to be trusted after a problem."""
-        return LoadedCatalog(self.build(), self.positions, frozenset(self._unnumbered))
+        return LoadedCatalog(self.build(), self.positions, frozenset(self._unnumbered), self._plans is not None)
 
     def read(self, document: tuple[Node, int, TextReport] | None) -> None:
         """Set the features, items and ladders of a file aside; nothing of one that could not be read."""
@@ -162,6 +165,7 @@ class _Loader:
             return
         self._first = self._first or report
         check_api_version(fields)
+        self._read_plans(fields, report)
         for key in ("features", "items", "ladders"):
             if key in fields:
                 before = report.count
@@ -169,6 +173,18 @@ class _Loader:
                 if report.count > before:
                     self._complete = False
                 self._lists.setdefault(key, []).extend((node, at, report) for node, at in entries)
+
+    def _read_plans(self, fields: Fields, report: TextReport) -> None:
+        """Read how many plans a subscription may have; files that together make a catalog must not differ in it."""
+        rule = fields.choice("plans", PlanRule)
+        if rule is None:
+            return
+        if self._plans is None:
+            self._plans = (rule, report.position(fields.at("plans")))
+        elif self._plans[0] is not rule:
+            file, line, _ = self._plans[1]
+            message = f"`plans` is `{self._plans[0].value}` in {file}, line {line}, and `{rule.value}` here"
+            fields.problem("plans", "key-conflict", message)
 
     def build(self) -> Catalog:
         """Read everything that was set aside."""
@@ -184,6 +200,7 @@ class _Loader:
             {id_: feature for id_, feature in sorted(features.items()) if feature is not None},
             {id_: items[id_].item for id_ in sorted(items)},
             ladders,
+            PlanRule.ONE if self._plans is None else self._plans[0],
         )
 
     def _features(self) -> dict[str, Feature | None]:

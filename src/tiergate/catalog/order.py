@@ -26,6 +26,7 @@ def ordered(catalog: Catalog) -> Catalog:
         _by_id({id_: _feature(feature) for id_, feature in catalog.features.items()}),
         _by_id({id_: _item(item) for id_, item in catalog.items.items()}),
         tuple(sorted(catalog.ladders, key=lambda ladder: ladder.id)),
+        catalog.plans,
     )
 
 

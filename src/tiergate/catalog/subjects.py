@@ -9,6 +9,8 @@ from tiergate.catalog.features import read_period
 from tiergate.catalog.fields import MAX_LINE, Fields, id_of, line_of, suggestion
 from tiergate.catalog.holdings import PossibleHoldings
 from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.metadata import read_external_ids, read_metadata
+from tiergate.catalog.terms import read_term
 from tiergate.catalog.values import read_override_value
 from tiergate.model import (
     MAX_TOTAL_UNITS,
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from tiergate.catalog.reports import Report
     from tiergate.model import CatalogIndex, Instant
 
-__all__ = ["CUSTOMER_KEYS", "MAX_QUANTITY", "SUBSCRIPTION_KEYS", "SubjectReader"]
+__all__ = ["CUSTOMER_KEYS", "MAX_QUANTITY", "RESUMED", "SUBSCRIPTION_KEYS", "SubjectReader"]
 
 MAX_QUANTITY = 10**15
 """Most of one item in a subscription."""
 
-CUSTOMER_KEYS = frozenset({"id", "tags", "attributes", "overrides", "suspensions"})
+CUSTOMER_KEYS = frozenset({"id", "name", "tags", "attributes", "metadata", "external_ids", "overrides", "suspensions"})
 SUBSCRIPTION_KEYS = frozenset(
     {
         "id",
@@ -44,6 +46,10 @@ SUBSCRIPTION_KEYS = frozenset(
         "trial_end",
         "grace_until",
         "resume_at",
+        "resumes_as",
+        "term",
+        "metadata",
+        "external_ids",
         "overrides",
         "suspensions",
     },
@@ -55,6 +61,13 @@ _SUSPENSION_KEYS = frozenset({"feature", "from", "until", "reason"})
 _TYPED_CUSTOMER_KEYS = CUSTOMER_KEYS | {"type"}
 _TYPED_SUBSCRIPTION_KEYS = SUBSCRIPTION_KEYS | {"type"}
 _MOST_SHARED = 10_000
+RESUMED = {
+    SubscriptionStatus.ACTIVE: "",
+    SubscriptionStatus.TRIALING: "trial_end",
+    SubscriptionStatus.PAST_DUE: "",
+    SubscriptionStatus.CANCELED: "end",
+}
+"""The statuses to which a paused subscription may return, each with the date that it needs."""
 _DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 
 
@@ -81,6 +94,9 @@ class SubjectReader:
             self._attributes(fields, report) if "attributes" in entries else {},
             self._overrides(fields, report) if "overrides" in entries else (),
             self._suspensions(fields, report) if "suspensions" in entries else (),
+            fields.line("name") if "name" in entries else "",
+            read_metadata(fields, report) if "metadata" in entries else {},
+            read_external_ids(fields, report) if "external_ids" in entries else {},
         )
         return customer if report.count == before else None
 
@@ -113,6 +129,10 @@ class SubjectReader:
             resume_at,
             self._overrides(fields, report) if "overrides" in entries else (),
             self._suspensions(fields, report) if "suspensions" in entries else (),
+            self._resumes_as(fields, status, report) if "resumes_as" in entries else None,
+            read_term(fields, start, report) if "term" in entries else None,
+            read_metadata(fields, report) if "metadata" in entries else {},
+            read_external_ids(fields, report) if "external_ids" in entries else {},
         )
         if report.count > before:
             return None
@@ -133,6 +153,25 @@ class SubjectReader:
             report.add(fields.place, "missing-date", "a subscription that is `trialing` needs `trial_end`")
         if status is SubscriptionStatus.CANCELED and end is None and "end" not in fields:
             report.add(fields.place, "missing-date", "a subscription that is `canceled` needs `end`")
+
+    @staticmethod
+    def _resumes_as(fields: Fields, status: SubscriptionStatus | None, report: Report) -> SubscriptionStatus | None:
+        """The status to which a paused subscription returns."""
+        resumed = fields.choice("resumes_as", SubscriptionStatus)
+        if resumed is None or status is None:
+            return None
+        if status is not SubscriptionStatus.PAUSED:
+            message = f"only a subscription that is `paused` has `resumes_as`, and this one is `{status.value}`"
+            report.add(fields.key_place("resumes_as"), "key-conflict", message)
+        elif resumed not in RESUMED:
+            listed = ", ".join(f"`{one.value}`" for one in RESUMED)
+            fields.problem("resumes_as", "unknown-word", f"must be one of {listed}, not `{resumed.value}`")
+        elif RESUMED[resumed] and RESUMED[resumed] not in fields:
+            message = f"a subscription that resumes as `{resumed.value}` needs `{RESUMED[resumed]}`"
+            report.add(fields.place, "missing-date", message)
+        else:
+            return resumed
+        return None
 
     def _items(self, fields: Fields, customer: str | None, report: Report) -> tuple[HeldItem, ...]:
         before = report.count
@@ -234,6 +273,7 @@ class SubjectReader:
                 fields.at("value"),
                 self._index.features[feature],
                 report,
+                mode,
             )
         if feature is None:
             return None

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, assert_never
 
 from tiergate.catalog.document import Broken, Mapping, Node, describe, shorten
 from tiergate.catalog.fields import Fields, suggestion, units_of
-from tiergate.model import UNLIMITED, Amount, Extra, Feature, FeatureType, Given, Level, Per, Value, format_units
+from tiergate.model import (
+    UNLIMITED,
+    Amount,
+    Extra,
+    Feature,
+    FeatureType,
+    Given,
+    Level,
+    OverrideMode,
+    Per,
+    Value,
+    format_units,
+)
 
 if TYPE_CHECKING:
     from tiergate.catalog.reports import Report
@@ -36,8 +48,12 @@ def read_entitlement(node: Node, place: int, feature: Feature, report: Report) -
     assert_never(feature.type)
 
 
-def read_override_value(node: Node, place: int, feature: Feature, report: Report) -> Value | None:
+def read_override_value(
+    node: Node, place: int, feature: Feature, report: Report, mode: OverrideMode = OverrideMode.REPLACE
+) -> Value | None:
     """Read what an override says of `feature`; `None` after a problem. Levels of numbers and ranges do not bind it."""
+    if mode is OverrideMode.ADD:
+        return _added(node, place, feature, report)
     match feature.type:
         case FeatureType.SWITCH:
             return _switch(node, place, feature, report)
@@ -50,6 +66,25 @@ def read_override_value(node: Node, place: int, feature: Feature, report: Report
                 return None
             return _number(node, place, feature, report)
     assert_never(feature.type)
+
+
+def _added(node: Node, place: int, feature: Feature, report: Report) -> Amount | None:
+    """A positive number, by which an override raises a quantity or range."""
+    if feature.type is FeatureType.SWITCH or feature.type is FeatureType.CUSTOM:
+        called = "a switch" if feature.type is FeatureType.SWITCH else "a custom feature"
+        message = f"`{feature.id}` is {called}: an override of mode `add` raises a quantity or a range"
+        report.add(place, "mode-not-for-type", message)
+        return None
+    if isinstance(node, Mapping) or (isinstance(node, str) and node == "unlimited"):
+        message = f"an override of mode `add` takes a positive number, not {describe(node)}"
+        hint = ": give `unlimited` with mode `at_least`" if isinstance(node, str) else ""
+        report.add(place, "unfit-value", message + hint)
+        return None
+    value = _number(node, place, feature, report)
+    if isinstance(value, Amount) and value.units == 0:
+        report.add(place, "unfit-value", "an override of mode `add` takes a positive number: 0 raises nothing")
+        return None
+    return value if isinstance(value, Amount) else None
 
 
 def _switch(node: Node, place: int, feature: Feature, report: Report) -> Given | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog import deletion_refusals, dump_catalog
-from tiergate.model import Catalog, Definition, Feature, Item, Ladder, Problem, Rollout, Rules
+from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlanRule, Problem, Rollout, Rules
 from tiergate.publish.pending import Standing, head_of, rule_texts
 from tiergate.publish.places import Places
 from tiergate.publish.plans import item_parts
@@ -73,7 +73,7 @@ class _Applying:
         """What it comes to."""
         standing, application = self._standing, self._application
         features, items = self._features(), self._items()
-        catalog = Catalog(in_order(features), in_order(items), self._ladders())
+        catalog = Catalog(in_order(features), in_order(items), self._ladders(), self._plans())
         rules = standing.rules
         if application.rules is not None:
             rules = application.rules if application.prune else rules_with(rules, dict(rule_texts(application.rules)))
@@ -181,6 +181,11 @@ class _Applying:
         found.update((ladder.id, ladder) for ladder in self._file.ladders)
         return tuple(found[id_] for id_ in sorted(found))
 
+    def _plans(self) -> PlanRule:
+        """How many plans a subscription may have: as the files say, else as it was, unless that is to be pruned."""
+        is_said = self._application.loaded.names_plans or self._application.prune
+        return self._file.plans if is_said else self._standing.catalog.plans
+
     def _files_read(self, rules: Rules) -> dict[str, int | None]:
         keys = {key for key, _ in _changed_files(self._standing.rules, rules)}
         etags = {file.key: file.etag for file in policy_files(self._unit.session)} if keys else {}
@@ -237,4 +242,4 @@ def public_catalog(catalog: Catalog) -> Catalog:
         )
         for id_, item in items.items()
     }
-    return Catalog(catalog.features, kept, catalog.ladders)
+    return Catalog(catalog.features, kept, catalog.ladders, catalog.plans)

@@ -252,4 +252,5 @@ def replace_catalog(
         catalog.features if features is None else in_order(features),
         catalog.items if items is None else in_order(items),
         catalog.ladders,
+        catalog.plans,
     )

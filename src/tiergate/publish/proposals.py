@@ -120,7 +120,7 @@ def chosen(
     if choice.roles and pending.roles is not None:
         roles, files_read["roles/roles"] = pending.roles.text or "", pending.roles.etag
     return Proposal(
-        Catalog(in_order(features), in_order(items), standing.catalog.ladders),
+        Catalog(in_order(features), in_order(items), standing.catalog.ladders, standing.catalog.plans),
         rules_with(standing.rules, {key: edit.text for key, edit in meant_files.items()}),
         roles,
         tuple(versions),

@@ -29,18 +29,21 @@ from tiergate.model import (
     HeldItem,
     Item,
     ItemKind,
+    ItemStatus,
     Ladder,
     Level,
     Metered,
     Override,
     OverrideMode,
     Per,
+    PlanRule,
     ResetPeriod,
     Rollout,
     SubjectRecord,
     Subscription,
     SubscriptionStatus,
     Suspension,
+    Term,
     Value,
     parse_instant,
 )
@@ -80,6 +83,12 @@ PROSE = st.one_of(
     st.text(
         st.one_of(st.sampled_from("\n\t \u2028\ufeff"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=50
     ),
+)
+METADATA = st.dictionaries(WORDS.filter(bool).map(lambda word: word[:100]), PROSE.filter(bool), max_size=3).map(
+    lambda found: dict(sorted(found.items()))
+)
+EXTERNAL_IDS = st.dictionaries(st.sampled_from(IDS), WORDS.map(str.strip).filter(bool), max_size=2).map(
+    lambda found: dict(sorted(found.items()))
 )
 INSTANTS = st.integers(parse_instant("0001-01-01"), parse_instant("9999-12-31T23:59:59.999Z"))
 EDGE = 10**15 - 1
@@ -139,6 +148,7 @@ def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
         scale=draw(st.integers(0, 6)),
         unit=draw(WORDS),
         combine=draw(st.sampled_from(Combine)),
+        across=draw(st.sampled_from(Combine)),
     )
     if feature.type is FeatureType.RANGE:
         low, high = sorted([draw(units()), draw(units())])
@@ -217,6 +227,8 @@ def items(draw: st.DrawFn, place: int, known: Mapping[str, Feature]) -> Item:
         excludes=() if place < len(IDS) - 1 else draw(some(IDS[place - 1 : place])),
         tags=draw(some(IDS)),
         private_to=draw(st.sampled_from(("", "", *IDS))),
+        status=draw(st.sampled_from(ItemStatus)),
+        metadata=draw(METADATA),
     )
 
 
@@ -230,7 +242,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     ladders: tuple[Ladder, ...] = ()
     if len(plans) > 1:
         ladders = tuple(Ladder(id_, tuple(draw(st.permutations(plans)))) for id_ in draw(some(IDS)))
-    return ordered(Catalog(known, {item.id: item for item in listed}, ladders))
+    return ordered(Catalog(known, {item.id: item for item in listed}, ladders, draw(st.sampled_from(PlanRule))))
 
 
 @st.composite
@@ -241,16 +253,19 @@ def overrides(draw: st.DrawFn, known: Mapping[str, Feature]) -> tuple[Override, 
     for _ in range(draw(st.integers(0, 3))):
         feature = known[draw(st.sampled_from(sorted(known)))]
         counts[feature.id] = counts.get(feature.id, 0) + 1
-        mode = draw(st.sampled_from(OverrideMode))
+        is_number = feature.type in (FeatureType.QUANTITY, FeatureType.RANGE)
+        mode = draw(st.sampled_from([it for it in OverrideMode if is_number or it is not OverrideMode.ADD]))
         start, until = draw(periods())
         id_ = draw(st.sampled_from([f"{feature.id}-{counts[feature.id]}", f"own.{len(found)}"]))
-        value = None if mode is OverrideMode.DISABLED else draw(override_values(feature))
+        value = None if mode is OverrideMode.DISABLED else draw(override_values(feature, mode))
         found.append(Override(id_, feature.id, mode, value, start, until, draw(WORDS), draw(PROSE)))
     return tuple(found)
 
 
-def override_values(feature: Feature) -> st.SearchStrategy[Value]:
+def override_values(feature: Feature, mode: OverrideMode) -> st.SearchStrategy[Value]:
     """What an override may say of a feature."""
+    if mode is OverrideMode.ADD:
+        return st.builds(Amount, units(1))
     match feature.type:
         case FeatureType.SWITCH:
             return st.builds(Given, st.booleans())
@@ -281,10 +296,13 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         and all(id_ not in other.excludes for other in catalog.items.values())
     )
     status = draw(st.sampled_from(SubscriptionStatus))
+    resumed = [it for it in SubscriptionStatus if it not in (SubscriptionStatus.PAUSED, SubscriptionStatus.EXPIRED)]
+    resumes_as = draw(st.none() | st.sampled_from(resumed)) if status is SubscriptionStatus.PAUSED else None
+    needs = {status, resumes_as}
     start = draw(st.none() | INSTANTS)
     later = INSTANTS if start is None else INSTANTS.map(lambda instant: max(instant, start))
-    end = draw(later) if status is SubscriptionStatus.CANCELED else draw(st.none() | later)
-    trial_end = draw(later) if status is SubscriptionStatus.TRIALING else draw(st.none() | later)
+    end = draw(later) if SubscriptionStatus.CANCELED in needs else draw(st.none() | later)
+    trial_end = draw(later) if SubscriptionStatus.TRIALING in needs else draw(st.none() | later)
     return Subscription(
         id_,
         customer,
@@ -297,6 +315,10 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         draw(st.none() | INSTANTS),
         draw(overrides(known)),
         tuple(draw(st.lists(st.sampled_from(sorted(known)).flatmap(suspensions), max_size=2))),
+        resumes_as,
+        draw(st.none() | st.builds(Term, st.sampled_from(ResetPeriod), st.integers(1, 10_000), INSTANTS)),
+        draw(METADATA),
+        draw(EXTERNAL_IDS),
     )
 
 
@@ -312,6 +334,9 @@ def records(draw: st.DrawFn, catalog: Catalog) -> dict[str, SubjectRecord]:
             dict(sorted((key, draw(WORDS.filter(bool))) for key in draw(some(IDS)))),
             draw(overrides(catalog.features)),
             tuple(draw(st.lists(st.sampled_from(sorted(catalog.features)).flatmap(suspensions), max_size=2))),
+            draw(WORDS),
+            draw(METADATA),
+            draw(EXTERNAL_IDS),
         )
         held = []
         for _ in range(draw(st.integers(0, 2))):

@@ -79,7 +79,7 @@ def test_a_printed_catalog_reads_back_equal(catalog: Catalog, form: Form) -> Non
 @given(catalogs())
 def test_loading_puts_a_catalog_into_order(catalog: Catalog) -> None:
     """What `ordered` does to a catalog is what the loader does."""
-    backwards = Catalog(_backwards(catalog.features), _backwards(catalog.items), catalog.ladders[::-1])
+    backwards = Catalog(_backwards(catalog.features), _backwards(catalog.items), catalog.ladders[::-1], catalog.plans)
     assert repr(reload(backwards, "yaml")) == repr(ordered(backwards)) == repr(catalog)
 
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tests.unit.catalog.marked import catalog_problems, expect, load, unmark
+from tiergate.catalog import dump_catalog, feature_data
 from tiergate.model import (
     FOREVER,
     Batch,
@@ -79,6 +81,38 @@ def test_a_range_has_a_minimum_and_a_maximum(tmp_path: Path) -> None:
     """The bounds of a range are numbers in units of its scale."""
     feature = load(tmp_path, catalog("{id: r, type: range, scale: 1, min: 0.5, max: 7}")).features["r"]
     assert (feature.minimum, feature.maximum) == (5, 70)
+
+
+@pytest.mark.parametrize(
+    ("rest", "combine"),
+    [
+        ("type: range", Combine.MAX),
+        ("type: range, combine: sum", Combine.SUM),
+        ("type: range, combine: max", Combine.MAX),
+        ("type: quantity", Combine.SUM),
+        ("type: quantity, combine: max", Combine.MAX),
+    ],
+)
+def test_a_range_combines_as_its_highest_value_and_a_quantity_as_a_sum(
+    rest: str, combine: Combine, tmp_path: Path
+) -> None:
+    """So where the file leaves `combine` out; the file that is printed again says the same."""
+    loaded = load(tmp_path, catalog(f"{{id: f, {rest}}}"))
+    assert loaded.features["f"].combine is combine
+    assert load(tmp_path, dump_catalog(loaded)) == loaded
+
+
+def test_a_bundle_without_combine_sums_as_it_always_did() -> None:
+    """The default of a file is not that of what was stored by the version before."""
+    stored = msgspec.json.decode(b'{"id": "f", "type": "range"}', type=Feature)
+    assert stored.combine is Combine.SUM
+    assert feature_data(stored)["combine"] == "sum"
+
+
+def test_numbers_of_several_subscriptions_are_added_unless_the_feature_says_max(tmp_path: Path) -> None:
+    """`across` is a key of quantities and ranges."""
+    features = load(tmp_path, catalog("{id: f, type: quantity}\n  - {id: g, type: range, across: max}")).features
+    assert (features["f"].across, features["g"].across) == (Combine.SUM, Combine.MAX)
 
 
 def test_a_custom_feature_keeps_the_order_of_its_levels(tmp_path: Path) -> None:

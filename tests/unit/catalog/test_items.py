@@ -12,6 +12,7 @@ from tiergate.model import (
     AudienceType,
     Extra,
     Given,
+    ItemStatus,
     Level,
     Per,
     Rollout,
@@ -285,3 +286,18 @@ def test_equal_catalogs_in_any_order_are_equal_values(tmp_path: Path) -> None:
     )
     assert one == other
     assert repr(one) == repr(other)
+
+
+def test_an_item_has_a_status_and_metadata(tmp_path: Path) -> None:
+    """An item is active unless the file says otherwise; metadata is kept by key."""
+    written = "{id: p, kind: plan, status: archived, metadata: {stripe: price_1}, entitlements: {}}"
+    found = load(tmp_path, items(written, "{id: q, kind: plan, entitlements: {}}")).items
+    assert (found["p"].status, found["p"].metadata) == (ItemStatus.ARCHIVED, {"stripe": "price_1"})
+    assert (found["q"].status, found["q"].metadata) == (ItemStatus.ACTIVE, {})
+
+
+def test_the_metadata_of_an_item_is_not_in_the_index_of_a_bundle(tmp_path: Path) -> None:
+    """It is for people and programs outside: no check needs it, and no revision changes with it."""
+    written = "{{id: p, kind: plan, {0}entitlements: {{}}}}"
+    bare, noted = (load(tmp_path, items(written.format(it))).index() for it in ("", "metadata: {a: b}, "))
+    assert bare == noted

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.catalog.marked import catalog_problems, expect, load, unmark
 from tiergate.catalog import load_catalog
 from tiergate.errors import CatalogError
+from tiergate.model import PlanRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,8 @@ def problems_of(*paths: Path) -> Sequence[Problem]:
         ("^apiVersion: tiergate/v1\nitems: []\n", "missing-key"),
         ("apiVersion: tiergate/v1\nfeatures: ^{}\nitems: ^{}\n", "wrong-type wrong-type"),
         ("apiVersion: tiergate/v1\nfeatures:^\nitems: ^nothing\n", "wrong-type wrong-type"),
-        ("apiVersion: tiergate/v1\nfeatures: []\nitems: []\n^plans: []\n", "unknown-key"),
+        ("apiVersion: tiergate/v1\nfeatures: []\nitems: []\n^planes: one\n", "unknown-key"),
+        ("apiVersion: tiergate/v1\nfeatures: []\nitems: []\nplans: ^two\n", "unknown-word"),
     ],
 )
 def test_a_file_that_is_no_catalog_is_refused(text: str, codes: str, tmp_path: Path) -> None:
@@ -124,6 +126,26 @@ def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "catalog.yaml"
     path.write_text(GOOD)
     assert load_catalog([path, tmp_path, path]).catalog.items.keys() == {"pro"}
+
+
+def test_the_rule_on_plans_stands_in_any_file_and_is_one_by_default(tmp_path: Path) -> None:
+    """A catalog allows one plan unless a file of it says `many`."""
+    (tmp_path / "a.yaml").write_text(GOOD)
+    (tmp_path / "b.yaml").write_text("apiVersion: tiergate/v1\nplans: many\n")
+    (tmp_path / "c.yaml").write_text("apiVersion: tiergate/v1\nplans: many\n")
+    alone, together = load_catalog([tmp_path / "a.yaml"]), load_catalog([tmp_path])
+    assert (alone.catalog.plans, alone.names_plans) == (PlanRule.ONE, False)
+    assert (together.catalog.plans, together.names_plans) == (PlanRule.MANY, True)
+
+
+def test_files_that_differ_on_plans_are_refused(tmp_path: Path) -> None:
+    """The second file is the problem, the first is in its message."""
+    one, other = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    one.write_text(GOOD + "plans: many\n")
+    other.write_text("apiVersion: tiergate/v1\nplans: one\n")
+    (problem,) = problems_of(one, other)
+    assert (problem.file, problem.line, problem.code) == (str(other), 2, "key-conflict")
+    assert str(one) in problem.message
 
 
 def test_an_id_in_two_files_names_both(tmp_path: Path) -> None:

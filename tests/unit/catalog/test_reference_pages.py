@@ -61,7 +61,7 @@ def test_the_examples_of_subjects_go_with_it(loaded: LoadedCatalog, tmp_path: Pa
     """They load against the examples of the catalog."""
     catalog = loaded.catalog
     people = load_subjects(write(tmp_path, SUBJECTS_PAGE), catalog.index(), Bounds.of(catalog))
-    assert people.keys() == {"acme", "globex", "initech"}
+    assert people.keys() == {"acme", "globex", "hooli", "initech"}
 
 
 def documents(page: Path, schema: Schema, line_schema: Schema) -> Iterator[tuple[Example, Any, Schema]]:

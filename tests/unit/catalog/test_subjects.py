@@ -17,10 +17,12 @@ from tiergate.model import (
     Level,
     Override,
     OverrideMode,
+    ResetPeriod,
     SubjectRecord,
     Subscription,
     SubscriptionStatus,
     Suspension,
+    Term,
     parse_instant,
 )
 
@@ -145,6 +147,56 @@ subscriptions:
     }
 
 
+def test_what_stands_for_people_arrives_in_the_model(catalog: Catalog, tmp_path: Path) -> None:
+    """Names, metadata and ids in other systems are kept, sorted by key."""
+    text = """\
+apiVersion: tiergate/v1
+customers:
+  - {id: acme, name: Acme AG, metadata: {b: "2", a b: "1\\n2"}, external_ids: {stripe: "cus 1", crm: "é|7"}}
+subscriptions:
+  - {id: s, customer: acme, status: active, items: [], metadata: {k: v}, external_ids: {stripe: sub_1}}
+"""
+    record = load_people(tmp_path, catalog, text)["acme"]
+    assert record.customer.name == "Acme AG"
+    assert list(record.customer.metadata.items()) == [("a b", "1\n2"), ("b", "2")]
+    assert list(record.customer.external_ids.items()) == [("crm", "é|7"), ("stripe", "cus 1")]
+    assert record.subscriptions[0].metadata == {"k": "v"}
+    assert record.subscriptions[0].external_ids == {"stripe": "sub_1"}
+
+
+def test_an_override_may_add_to_a_number(catalog: Catalog, tmp_path: Path) -> None:
+    """A quantity or a range is raised by a positive number, which no level and no maximum binds."""
+    text = customer(", overrides: [{feature: seats, mode: add, value: 0.7}, {feature: range, mode: add, value: 1000}]")
+    assert load_people(tmp_path, catalog, text)["acme"].customer.overrides == (
+        Override("seats-1", "seats", OverrideMode.ADD, Amount(7)),
+        Override("range-1", "range", OverrideMode.ADD, Amount(1000)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "term"),
+    [
+        ("{every: month}", Term(ResetPeriod.MONTH, 1, parse_instant("2026-01-31"))),
+        ("{every: {every: 1, of: year}}", Term(ResetPeriod.YEAR, 1, parse_instant("2026-01-31"))),
+        ("{every: {every: 3, of: month}, anchor: 2026-02-28}", Term(ResetPeriod.MONTH, 3, parse_instant("2026-02-28"))),
+    ],
+)
+def test_a_term_is_anchored_at_the_start_unless_it_says_otherwise(
+    written: str, term: Term, catalog: Catalog, tmp_path: Path
+) -> None:
+    """A term is a unit of time, or so many of one, from an anchor."""
+    text = subscription(f"items: [], start: 2026-01-31, term: {written}")
+    assert load_people(tmp_path, catalog, text)["acme"].subscriptions[0].term == term
+
+
+def test_a_paused_subscription_names_the_status_that_it_returns_to(catalog: Catalog, tmp_path: Path) -> None:
+    """What that status needs stands beside it."""
+    text = subscription("items: [], resumes_as: trialing, trial_end: 2026-12-01, resume_at: 2026-11-01", "paused")
+    found = load_people(tmp_path, catalog, text)["acme"].subscriptions[0]
+    assert found.resumes_as is SubscriptionStatus.TRIALING
+    assert (found.live().start, found.live().until) == (parse_instant("2026-11-01"), parse_instant("2026-12-01"))
+
+
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
@@ -154,7 +206,35 @@ subscriptions:
         ("apiVersion: ^tiergate/v9\n", "unknown-api-version"),
         ("apiVersion: tiergate/v1\n^customer: []\n", "unknown-key"),
         ("apiVersion: tiergate/v1\ncustomers: ^{acme: {}}\n", "wrong-type"),
-        (customer("^").replace("id: acme^", "^name: acme").replace("{^", "^{^"), "missing-key unknown-key"),
+        (customer("^").replace("id: acme^", "^nam: acme").replace("{^", "^{^"), "missing-key unknown-key"),
+        (customer(", name: ^7"), "wrong-type"),
+        (customer(", metadata: ^[a]"), "wrong-type"),
+        (customer(", metadata: {a: ^7}"), "wrong-type"),
+        (customer(", metadata: {^'': text}"), "empty-text"),
+        (customer(", metadata: {^" + "k" * 101 + ": text}"), "too-long"),
+        (customer(", metadata: {a: ^" + "v" * 1001 + "}"), "too-long"),
+        (customer(", metadata: ^{" + ", ".join(f"k{n}: v" for n in range(51)) + "}"), "too-many"),
+        (customer(", external_ids: {^a b: x}"), "bad-id"),
+        (customer(", external_ids: {stripe: ^' x'}"), "bad-id"),
+        (customer(", external_ids: {stripe: ^" + "x" * 257 + "}"), "too-long"),
+        (subscription("items: [], ^resumes_as: active"), "key-conflict"),
+        (subscription("items: [], resumes_as: ^paused", "paused"), "unknown-word"),
+        (subscription("items: [], resumes_as: ^expired", "paused"), "unknown-word"),
+        (subscription("items: [], resumes_as: trialing", "paused").replace("{id: s", "^{id: s"), "missing-date"),
+        (subscription("items: [], resumes_as: canceled", "paused").replace("{id: s", "^{id: s"), "missing-date"),
+        (subscription("items: [], term: ^month"), "wrong-type"),
+        (subscription("items: [], term: ^{anchor: 2026-01-31}"), "missing-key"),
+        (subscription("items: [], term: ^{every: month}"), "missing-key"),
+        (subscription("items: [], start: 2026-01-31, term: {every: ^fortnight}"), "unknown-word"),
+        (subscription("items: [], start: 2026-01-31, term: {every: {every: ^0, of: day}}"), "bad-number"),
+        (subscription("items: [], start: 2026-01-31, term: {every: ^{every: 2}}"), "missing-key"),
+        (customer(", overrides: [{feature: seats, mode: add, value: ^0}]"), "unfit-value"),
+        (customer(", overrides: [{feature: seats, mode: add, value: ^unlimited}]"), "unfit-value"),
+        (customer(", overrides: [{feature: seats, mode: add, value: ^{add: 3}}]"), "unfit-value"),
+        (customer(", overrides: [{feature: seats, mode: add, value: ^-1}]"), "bad-number"),
+        (customer(", overrides: [^{feature: seats, mode: add}]"), "missing-key"),
+        (customer(", overrides: [{feature: switch, mode: add, value: ^true}]"), "mode-not-for-type"),
+        (customer(", overrides: [{feature: support, mode: add, value: ^1}]"), "mode-not-for-type"),
         (customer("").replace("acme", "^a/b"), "bad-id"),
         (customer(", tags: [^a b, c, ^c]"), "bad-id duplicate-entry"),
         (customer(", attributes: ^[]"), "wrong-type"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.sidecar.subjects import customer, override, subscription, suspension
 from tiergate.errors import ReplicaError
@@ -59,6 +60,20 @@ def test_reasons_and_authors_do_not_reach_the_file(tmp_path: Path) -> None:
     record = Replica(tmp_path / "r").find(Subject("acme"))
     assert record is not None
     assert record.customer.overrides[0].value == override().value
+
+
+def test_what_stands_for_people_does_not_reach_the_file(tmp_path: Path) -> None:
+    """Names, metadata and ids in other systems stay where they were written."""
+    people = {"metadata": {"note": "secret-note"}, "external_ids": {"stripe": "secret-id"}}
+    acme = replace(customer("acme"), name="Secret AG", **people)
+    one = replace(subscription("s1", "acme"), **people)
+    build_replica(tmp_path / "r", [acme, one])
+    content = (tmp_path / "r").read_bytes()
+    assert b"secret" not in content
+    assert b"Secret" not in content
+    assert Replica(tmp_path / "r").find(Subject("acme")) == SubjectRecord(
+        customer("acme"), (subscription("s1", "acme"),)
+    )
 
 
 def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiergate.catalog.features import FEATURE_KEYS, NEVER, TYPE_KEYS
+from tiergate.catalog.features import FEATURE_KEYS, NEVER, TYPE_KEYS, default_combine
 from tiergate.catalog.items import MAX_VERSION
 from tiergate.catalog.schemas.parts import (
     DIALECT,
@@ -14,6 +14,7 @@ from tiergate.catalog.schemas.parts import (
     ids,
     line,
     listing,
+    metadata,
     number,
     prose,
     ref,
@@ -22,7 +23,17 @@ from tiergate.catalog.schemas.parts import (
     whole,
     words,
 )
-from tiergate.model import MAX_SCALE, Combine, FeatureStatus, FeatureType, ItemKind, Per, ResetPeriod
+from tiergate.model import (
+    MAX_SCALE,
+    Combine,
+    FeatureStatus,
+    FeatureType,
+    ItemKind,
+    ItemStatus,
+    Per,
+    PlanRule,
+    ResetPeriod,
+)
 
 __all__ = ["catalog_schema"]
 
@@ -39,6 +50,9 @@ def catalog_schema() -> Schema:
         **closed(
             {
                 "apiVersion": api_version(),
+                "plans": words(
+                    PlanRule, "How many plans one subscription may have at an instant.", default=PlanRule.ONE
+                ),
                 "features": listing("#/$defs/feature", "What the product can offer."),
                 "items": listing("#/$defs/item", "Plans, add-ons and charges, and what they give."),
                 "ladders": listing("#/$defs/ladder", "Plans that form a ladder; lint holds each to the one below."),
@@ -86,7 +100,13 @@ def _feature() -> Schema:
         },
         "combine": words(
             Combine,
-            "How the numbers that several items give become one: added, or the largest.",
+            "How the numbers that several items give become one: added, or the largest. Left out: added for a "
+            "quantity, the largest for a range.",
+        ),
+        "across": words(
+            Combine,
+            "How the numbers of a customer's subscriptions become one: all together, or that of the subscription that "
+            "gives most.",
             default=Combine.SUM,
         ),
         "min": number("The least that an item may give of a range."),
@@ -126,6 +146,8 @@ def _of_type(type_: FeatureType) -> Schema:
     if type_ is FeatureType.CUSTOM:
         then["required"] = ["levels"]
         then["properties"]["levels"] = {"items": line("A label.")}
+    if type_ in (FeatureType.QUANTITY, FeatureType.RANGE):
+        then["properties"]["combine"] = {"default": default_combine(type_).value}
     if type_ is FeatureType.QUANTITY:
         then["properties"]["levels"] = {"items": {"anyOf": [number("A level."), {"const": "unlimited"}]}}
         then["if"] = {"properties": {"caps": {"required": ["total"]}}, "required": ["caps"]}
@@ -137,6 +159,12 @@ def _item() -> Schema:
     properties: Schema = {
         "id": ref("id", "The item's id, unique across kinds."),
         "kind": words(ItemKind, "What it is sold as."),
+        "status": words(
+            ItemStatus,
+            "draft: given to nobody yet. archived: kept by those who have it, given to nobody new.",
+            default=ItemStatus.ACTIVE,
+        ),
+        "metadata": metadata(),
         "name": line("What people read."),
         "description": prose("What it is."),
         "tags": ids("Words to group items by."),
@@ -154,7 +182,7 @@ def _item() -> Schema:
             "version for everybody. Empty: nobody but pinned subscriptions.",
         ),
         "available_for": ids("Plans with which it can be bought; left out: any.", least=1),
-        "depends_on": ids("Items of which all must be held with it."),
+        "depends_on": ids("Items of which all must count with it."),
         "excludes": ids("Items that cannot be held with it."),
         "private_to": ref("id", "The one customer who may hold it; left out: any."),
     }

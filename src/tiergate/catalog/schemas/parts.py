@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
 from tiergate.catalog.files import API_VERSION
+from tiergate.catalog.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
 from tiergate.naming import ID
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "ids",
     "line",
     "listing",
+    "metadata",
     "number",
     "prose",
     "ref",
@@ -88,6 +90,17 @@ def line(description: str) -> Schema:
 def prose(description: str) -> Schema:
     """Text of several lines."""
     return {"type": "string", "description": description, "minLength": 1, "maxLength": MAX_PROSE}
+
+
+def metadata() -> Schema:
+    """Text by key, for people and programs outside."""
+    return {
+        "type": "object",
+        "maxProperties": MAX_METADATA,
+        "propertyNames": {"minLength": 1, "maxLength": MAX_METADATA_KEY},
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": MAX_METADATA_VALUE},
+        "description": "Text for people and programs outside, such as ids of prices; no rule reads it.",
+    }
 
 
 def api_version() -> Schema:

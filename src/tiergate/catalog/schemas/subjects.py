@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.metadata import MAX_EXTERNAL_ID, MAX_EXTERNAL_IDS
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
@@ -11,6 +12,7 @@ from tiergate.catalog.schemas.parts import (
     ids,
     line,
     listing,
+    metadata,
     number,
     prose,
     ref,
@@ -19,8 +21,9 @@ from tiergate.catalog.schemas.parts import (
     whole,
     words,
 )
-from tiergate.catalog.subjects import MAX_QUANTITY
-from tiergate.model import OverrideMode, SubscriptionStatus
+from tiergate.catalog.subjects import MAX_QUANTITY, RESUMED
+from tiergate.catalog.terms import MAX_PERIODS
+from tiergate.model import OverrideMode, ResetPeriod, SubscriptionStatus
 
 __all__ = ["subjects_line_schema", "subjects_schema"]
 
@@ -66,6 +69,7 @@ def _subject_definitions() -> Schema:
         "suspension": suspension(in_feature=False),
         "held": _held(),
         "override": _override(),
+        "externalIds": _external_ids(),
     }
 
 
@@ -83,6 +87,7 @@ def _exceptions() -> Schema:
 def _customer(*, typed: bool = False) -> Schema:
     properties: Schema = {
         "id": ref("id", "The customer's id, by which services ask."),
+        "name": line("What people read."),
         "tags": ids("Words that rules and rollouts speak of."),
         "attributes": {
             "type": "object",
@@ -90,6 +95,8 @@ def _customer(*, typed: bool = False) -> Schema:
             "additionalProperties": line("Text; quote numbers."),
             "description": "What rules may ask about a customer.",
         },
+        "metadata": metadata(),
+        "external_ids": ref("externalIds"),
     } | _exceptions()
     required = ["type", "id"] if typed else ["id"]
     return closed(_typed(properties, "customer", typed=typed), required, "A customer.")
@@ -106,6 +113,14 @@ def _subscription(*, typed: bool = False) -> Schema:
         "trial_end": ref("instant", "Until when a trial counts; `trialing` needs it."),
         "grace_until": ref("instant", "Until when it counts while `past_due`; left out: not at all."),
         "resume_at": ref("instant", "From when it counts again while `paused`; left out: not at all."),
+        "resumes_as": {
+            "enum": [status.value for status in RESUMED],
+            "default": SubscriptionStatus.ACTIVE.value,
+            "description": "The status to which a paused subscription returns.",
+        },
+        "term": _term(),
+        "metadata": metadata(),
+        "external_ids": ref("externalIds"),
     } | _exceptions()
     required = ["id", "customer", "status", "items"]
     found = closed(
@@ -115,12 +130,43 @@ def _subscription(*, typed: bool = False) -> Schema:
     )
     found["allOf"] = [
         {
-            "if": {"properties": {"status": {"const": status.value}}, "required": ["status"]},
+            "if": {"properties": {key: {"const": status.value}}, "required": [key]},
             "then": {"required": [date]},
         }
+        for key in ("status", "resumes_as")
         for status, date in ((SubscriptionStatus.TRIALING, "trial_end"), (SubscriptionStatus.CANCELED, "end"))
     ]
+    paused: Schema = {"status": {"const": SubscriptionStatus.PAUSED.value}}
+    found["allOf"].append({"if": {"required": ["resumes_as"]}, "then": {"properties": paused}})
+    without_start: Schema = {"required": ["term"], "properties": {"start": False}}
+    found["allOf"].append({"if": without_start, "then": {"properties": {"term": {"required": ["anchor"]}}}})
     return found
+
+
+def _term() -> Schema:
+    several = closed(
+        {
+            "every": whole(1, MAX_PERIODS, "How many of these units."),
+            "of": words(ResetPeriod, "The unit of time."),
+        },
+        ["every", "of"],
+    )
+    every: Schema = {
+        "anyOf": [{"enum": [unit.value for unit in ResetPeriod]}, several],
+        "description": "How often it renews.",
+    }
+    anchor = ref("instant", "From when its boundaries are counted; left out: from the subscription's start.")
+    return closed({"every": every, "anchor": anchor}, ["every"], "How often the subscription renews.")
+
+
+def _external_ids() -> Schema:
+    return {
+        "type": "object",
+        "maxProperties": MAX_EXTERNAL_IDS,
+        "propertyNames": ref("id"),
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID},
+        "description": "Its ids in other systems: system → id there.",
+    }
 
 
 def _held() -> Schema:
@@ -145,7 +191,8 @@ def _override() -> Schema:
             "feature": ref("id", "The feature that it is about."),
             "mode": words(
                 OverrideMode,
-                "replace: stands in place of what the items give. at_least: never lowers. disabled: takes it away.",
+                "replace: stands in place of what the items give. at_least: never lowers. add: raises a quantity or "
+                "range by so much. disabled: takes it away.",
                 default=OverrideMode.REPLACE,
             ),
             "value": {
@@ -163,4 +210,6 @@ def _override() -> Schema:
     found["if"] = {"properties": {"mode": {"const": OverrideMode.DISABLED.value}}, "required": ["mode"]}
     found["then"] = {"properties": {"value": False}}
     found["else"] = {"required": ["value"]}
+    added: Schema = {"properties": {"mode": {"const": OverrideMode.ADD.value}}, "required": ["mode"]}
+    found["allOf"] = [{"if": added, "then": {"properties": {"value": number("By so much.", positive=True)}}}]
     return found
