@@ -12,22 +12,32 @@ import unicodedata
 from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "EXTERNAL_PREFIX",
     "ID",
     "ID_RULE",
+    "MAX_SUBJECT_ID",
+    "SUBJECT_ID_PATTERN",
+    "SUBJECT_ID_RULE",
     "content_hash",
     "feed_next",
     "feed_start",
     "is_id",
+    "is_subject_id",
     "item_entities_path",
     "item_policies_path",
     "item_ref",
     "item_uid",
     "nearest",
+    "normal_id",
+    "path_segment",
     "policy_id",
     "revision",
     "rule_entities_path",
@@ -35,20 +45,89 @@ __all__ = [
     "rule_policies_path",
     "search_key",
     "statement_type",
+    "subject_id",
     "version_ref",
 ]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""What every id looks like (design, section 1)."""
+"""What every id of the catalog looks like (design, section 1): features, items, tags, overrides."""
 
 ID_RULE = "must be 1 to 100 letters, digits, `.`, `_` or `-`, the first a letter or digit"
 
+MAX_SUBJECT_ID = 256
+"""Most characters of the id of a customer, subscription or user, in the normal form C."""
+
+EXTERNAL_PREFIX = "ext:"
+"""What an external id begins with where it stands in place of an id: `ext:stripe:cus_123`."""
+
+SUBJECT_ID_RULE = (
+    "must be 1 to 256 characters of any script, without control characters, without white space at either end, "
+    "and not begin with `ext:`"
+)
+
+# Control characters (Cc), line and paragraph separators, what turns the direction of writing round (the property
+# Bidi_Control), the byte order mark, noncharacters: none is a letter of any script, and none can be seen.
+_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef\ufeff\ufffe\uffff"
+_UNSEEN_BEYOND = "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(1, 17))
+
+SUBJECT_ID_PATTERN = rf"^[^\s{_UNSEEN}]([^{_UNSEEN}]*[^\s{_UNSEEN}])?$"
+"""What JSON Schema can say of ids of customers, subscriptions and users, beside their length and `ext:`."""
+
+_INVISIBLE = re.compile(rf"[{_UNSEEN}{_UNSEEN_BEYOND}\ud800-\udfff]")
+_LONGEST_UNCOMPOSED = 4 * MAX_SUBJECT_ID
 _NEIGHBOURS = 50
 
 
 def is_id(text: str) -> bool:
-    """Say whether `text` is a valid id."""
+    """Say whether `text` is a valid id of the catalog."""
     return ID.fullmatch(text) is not None
+
+
+def normal_id(text: str) -> str:
+    """The id of a customer, subscription or user in the normal form C, whether it is valid or not."""
+    if text.isascii() or len(text) > _LONGEST_UNCOMPOSED:
+        return text
+    return composed(text)
+
+
+def subject_id(text: str) -> str:
+    """Read the id of a customer, subscription or user (design, section 1): what it is in the normal form C.
+
+    Raises:
+        ValueError: it is none; a message in lower case, to stand after the name of what is wrong.
+    """
+    if ID.fullmatch(text):
+        return text
+    id_ = normal_id(text)
+    if not id_:
+        raise ValueError("must not be empty")
+    if len(id_) > MAX_SUBJECT_ID:
+        raise ValueError(f"must have at most {MAX_SUBJECT_ID} characters, not {len(id_)}")
+    if id_[0].isspace() or id_[-1].isspace():
+        raise ValueError("must not begin or end with white space")
+    found = _INVISIBLE.search(id_)
+    if found:
+        raise ValueError(f"must not have the character U+{ord(found[0]):04X}, which cannot be seen")
+    if id_.startswith(EXTERNAL_PREFIX):
+        raise ValueError(f"must not begin with `{EXTERNAL_PREFIX}`, which stands for external ids")
+    return id_
+
+
+def is_subject_id(text: str) -> bool:
+    """Say whether `text` is a valid id of a customer, subscription or user, in the normal form C."""
+    if ID.fullmatch(text):
+        return True
+    try:
+        return subject_id(text) == text
+    except ValueError:
+        return False
+
+
+def path_segment(id_: str) -> str:
+    """An id as one segment of a URL's path: percent-encoded, so that it is one segment and not `.` or `..`."""
+    if id_ in {".", ".."}:
+        return "%2E" * len(id_)
+    return quote(id_, safe="")
 
 
 @lru_cache(maxsize=16_384)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tiergate import naming
 from tiergate.model import ItemKind
@@ -40,6 +44,96 @@ def test_an_id_begins_with_a_letter_or_digit_and_has_at_most_a_hundred_character
 def test_anything_else_is_no_id(text: str) -> None:
     """No other character, no other length, no Unicode digit, and no line break at the end."""
     assert not naming.is_id(text)
+
+
+OPAQUE = [
+    "ann@acme.com",
+    "auth0|64af",
+    "google-oauth2|103",
+    "org:123",
+    "_V1StGXR8_Z5jdHi6B-my",
+    "-myT_V1StGXR8Z5jdHi6B",
+    "U_kgDOBw==",
+    "urn:uuid:6fa459ea-ee8a-3ca4-894e-db77e160355e",
+    "tenant/42",
+    "a%2Fb",
+    ".",
+    "..",
+    "%",
+    "a b",
+    'a"b\\c',
+    "*",
+    "ext",
+    "EXT:a",
+    "\u00c4rger",
+    "\u0141ukasz",
+    "\u05d0\u05d1",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "\U0001f469\u200d\U0001f680",
+    "\U00010348" * 256,
+    "a" * 256,
+]
+
+
+@pytest.mark.parametrize("text", OPAQUE)
+def test_ids_from_other_systems_are_any_text(text: str) -> None:
+    """What identity providers and generators give is an id as it stands, in any script."""
+    assert naming.subject_id(text) == text
+    assert naming.is_subject_id(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "must not be empty"),
+        ("a" * 257, "must have at most 256 characters, not 257"),
+        ("a" * 100_000, "must have at most 256 characters, not 100000"),
+        (" a", "must not begin or end with white space"),
+        ("a\u3000", "must not begin or end with white space"),
+        ("a\n", "must not begin or end with white space"),
+        ("a\tb", "must not have the character U+0009, which cannot be seen"),
+        ("a\x00", "must not have the character U+0000, which cannot be seen"),
+        ("a\u2028b", "must not have the character U+2028, which cannot be seen"),
+        ("a\u202eb", "must not have the character U+202E, which cannot be seen"),
+        ("a\ufeff", "must not have the character U+FEFF, which cannot be seen"),
+        ("\ud800", "must not have the character U+D800, which cannot be seen"),
+        ("\U0001ffff", "must not have the character U+1FFFF, which cannot be seen"),
+        ("ext:crm:7", "must not begin with `ext:`, which stands for external ids"),
+    ],
+)
+def test_an_id_from_elsewhere_that_is_none_says_why(text: str, why: str) -> None:
+    """Each rule on opaque ids has a sentence of its own."""
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+        naming.subject_id(text)
+    assert not naming.is_subject_id(text)
+
+
+def test_two_spellings_of_an_id_are_one() -> None:
+    """An id is read in the normal form C, in which its length counts, too."""
+    assert naming.subject_id("A\u0308rger") == "\u00c4rger"
+    assert naming.subject_id("e\u0301" * 256) == "\u00e9" * 256
+    assert not naming.is_subject_id("A\u0308rger")
+
+
+@given(st.text(max_size=20))
+def test_what_is_read_is_read_the_same_again(text: str) -> None:
+    """Reading an id twice changes nothing, and every id of the catalog is one."""
+    try:
+        id_ = naming.subject_id(text)
+    except ValueError:
+        assert not naming.is_id(text)
+        return
+    assert naming.subject_id(id_) == id_
+    assert re.search(naming.SUBJECT_ID_PATTERN, id_)
+
+
+@pytest.mark.parametrize("text", OPAQUE)
+def test_an_id_is_one_segment_of_a_path(text: str) -> None:
+    """Encoded it has nothing that takes a path apart, and decoded it is what it was."""
+    segment = naming.path_segment(text)
+    assert re.fullmatch(r"[A-Za-z0-9._~%-]+", segment)
+    assert segment not in {".", ".."}
+    assert unquote(segment) == text
 
 
 def test_references_are_written_as_the_design_writes_them() -> None:

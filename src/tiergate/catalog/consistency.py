@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.bounds import Totals
 from tiergate.catalog.document import Mapping
 from tiergate.model import MAX_TOTAL_UNITS, Customer
-from tiergate.naming import is_id
+from tiergate.naming import subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,7 +145,10 @@ def _holds(ordered: array[int], wanted: int) -> bool:
 def _written(record: Record, key: str) -> str | None:
     """The valid id that a record writes under `key`."""
     id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
-    return id_ if isinstance(id_, str) and is_id(id_) else None
+    try:
+        return subject_id(id_) if isinstance(id_, str) else None
+    except ValueError:
+        return None
 
 
 def _position(record: Record, key: str) -> Position:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.catalog.document import BROKEN, Broken, Listing, Mapping, Node, describe, shorten
 from tiergate.model import Instant, Number, parse_instant, to_units
-from tiergate.naming import ID, ID_RULE, nearest
+from tiergate.naming import ID, ID_RULE, nearest, subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -28,6 +28,7 @@ __all__ = [
     "line_of",
     "listing_of",
     "number_of",
+    "subject_id_of",
     "suggestion",
     "units_of",
 ]
@@ -54,7 +55,7 @@ def suggestion(word: str, known: Collection[str], report: Report) -> str:
 
 
 def id_of(node: Node, place: int, report: Report) -> str | None:
-    """Read an id."""
+    """Read an id of the catalog."""
     if isinstance(node, str):
         if ID.fullmatch(node):
             return node
@@ -64,6 +65,17 @@ def id_of(node: Node, place: int, report: Report) -> str | None:
     elif node is not BROKEN:
         report.add(place, "wrong-type", f"must be an id, not {describe(node)}")
     return None
+
+
+def subject_id_of(node: Node, place: int, report: Report) -> str | None:
+    """Read the id of a customer, subscription or user."""
+    if isinstance(node, str):
+        try:
+            return subject_id(node)
+        except ValueError as error:
+            report.add(place, "bad-id", f"the id `{shorten(node)}` {error}" if node else f"the id {error}")
+            return None
+    return id_of(node, place, report)
 
 
 def line_of(node: Node, place: int, report: Report, most: int = MAX_LINE, *, prose: bool = False) -> str | None:
@@ -195,11 +207,18 @@ class Fields:
         self._report.add(self.at(key), code, message)
 
     def id(self, key: str) -> str | None:
-        """An id."""
+        """An id of the catalog."""
         node = self.entries.get(key, BROKEN)
         if isinstance(node, str) and ID.fullmatch(node):
             return node
         return id_of(node, self.at(key), self._report) if node is not BROKEN else None
+
+    def subject_id(self, key: str) -> str | None:
+        """The id of a customer, subscription or user."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, str) and ID.fullmatch(node):
+            return node
+        return subject_id_of(node, self.at(key), self._report) if node is not BROKEN else None
 
     def line(self, key: str) -> str:
         """One line of text; empty where the key is missing."""
@@ -297,6 +316,19 @@ class Fields:
                 continue
             seen.add(found)
             yield found, place
+
+    def subject_ids(self, key: str) -> Iterator[str]:
+        """The ids of customers, subscriptions or users in a list, each once; a second mention is a problem."""
+        seen: set[str] = set()
+        for node, place in self.entries_of(key):
+            found = subject_id_of(node, place, self._report)
+            if found is None:
+                continue
+            if found in seen:
+                self._report.add(place, "duplicate-entry", f"`{found}` stands in this list twice")
+                continue
+            seen.add(found)
+            yield found
 
     def tags(self, key: str) -> tuple[str, ...]:
         """Ids whose order says nothing, sorted."""

@@ -150,7 +150,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     elif fields.is_empty_list("available_for"):
         message = "an empty `available_for` could mean any plan or none: leave the key out for any"
         fields.problem("available_for", "empty-list", message)
-    private_to = fields.id("private_to") or ""
+    private_to = fields.subject_id("private_to") or ""
     status = fields.choice("status", ItemStatus) or ItemStatus.ACTIVE
     metadata = read_metadata(fields, report)
     if id_ is None or kind is None:

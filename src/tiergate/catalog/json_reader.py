@@ -1,4 +1,7 @@
-"""Reads JSON text (RFC 8259) into a document with places; numbers exactly, duplicate keys and depth as problems."""
+"""Reads JSON text (RFC 8259) into a document with places.
+
+Numbers are exact, every text is in the normal form C, duplicate keys and depth are problems.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
 from tiergate.catalog.reports import report_twice
 from tiergate.catalog.scalars import NUMBER, read_number
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from tiergate.catalog.reports import TextReport
@@ -105,7 +109,7 @@ class _Reader:
         kind, lexeme = self.kind, self.lexeme
         node: Node
         if kind == "text":
-            node = self._texts.setdefault(lexeme, lexeme)
+            node = self._text_of(lexeme)
         elif kind == "escaped":
             node = self._unescape()
         elif kind == "word":
@@ -119,11 +123,16 @@ class _Reader:
         self.advance()
         return node
 
+    def _text_of(self, text: str) -> str:
+        if not text.isascii():
+            text = composed(text)
+        return self._texts.setdefault(text, text)
+
     def _unescape(self) -> str:
         text: str = json.loads(self.lexeme)
         if _SURROGATE.search(text):
             raise _Unreadable(self.start, "the text has half of a surrogate pair", "bad-character")
-        return self._texts.setdefault(text, text)
+        return self._text_of(text)
 
     def _word(self) -> Node:
         word = self.lexeme
@@ -151,7 +160,7 @@ class _Reader:
         while True:
             place = self.start
             if self.kind == "text":
-                key = self._texts.setdefault(self.lexeme, self.lexeme)
+                key = self._text_of(self.lexeme)
             elif self.kind == "escaped":
                 key = self._unescape()
             else:

@@ -17,6 +17,7 @@ from tiergate.catalog.files import check_api_version, decode, explain_os_error, 
 from tiergate.catalog.json_reader import read_json
 from tiergate.catalog.reports import PlacelessReport, PlacesNeeded, Report, TextReport
 from tiergate.catalog.scalars import read_number
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +130,8 @@ class Records:
             line = content.decode()
             if "\\u" in line and _SURROGATE_ESCAPE.search(line):
                 return None
-            node = _decode(line)
+            # A line in ASCII without escapes is in the normal form C; any other may not be.
+            node = (_decode if line.isascii() and "\\u" not in line else _decode_composed)(line)
             if not isinstance(node, Mapping):
                 return None
             type_ = node.entries.get("type")
@@ -187,12 +189,27 @@ def _mapping(pairs: list[tuple[str, Node]]) -> Mapping:
     return Mapping(entries, _NO_PLACES)
 
 
+def _composed_mapping(pairs: list[tuple[str, Node]]) -> Mapping:
+    return _mapping([(composed(key), _composed(node)) for key, node in pairs])
+
+
+def _composed(node: Node) -> Node:
+    if isinstance(node, str):
+        return composed(node)
+    return [_composed(inner) for inner in node] if isinstance(node, list) else node
+
+
 def _constant(word: str) -> NoReturn:
     raise ValueError(word)
 
 
 _decode = json.JSONDecoder(
     object_pairs_hook=_mapping,
+    parse_float=read_number,
+    parse_constant=_constant,
+).decode
+_decode_composed = json.JSONDecoder(
+    object_pairs_hook=_composed_mapping,
     parse_float=read_number,
     parse_constant=_constant,
 ).decode

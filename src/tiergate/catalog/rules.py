@@ -9,6 +9,7 @@ from tiergate.catalog.reports import ProblemLog
 from tiergate.errors import RulesError
 from tiergate.model import Rules
 from tiergate.naming import ID_RULE, is_id
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,4 +70,4 @@ def _read(file: Path, found: dict[str, dict[str, str]], log: ProblemLog) -> None
     else:
         text = read_text(file, log)
         if text is not None:
-            found[ending][file.name.removesuffix(ending)] = text
+            found[ending][file.name.removesuffix(ending)] = composed(text)

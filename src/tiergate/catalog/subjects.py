@@ -86,7 +86,7 @@ class SubjectReader:
         fields = Fields.of(node, place, report, _TYPED_CUSTOMER_KEYS if typed else CUSTOMER_KEYS, ("id",))
         if fields is None:
             return None
-        id_ = fields.id("id")
+        id_ = fields.subject_id("id")
         entries = fields.entries
         customer = Customer(
             id_ or "",
@@ -107,7 +107,8 @@ class SubjectReader:
         fields = Fields.of(node, place, report, known, _REQUIRED)
         if fields is None:
             return None
-        id_, customer, status = fields.id("id"), fields.id("customer"), fields.choice("status", SubscriptionStatus)
+        id_, customer = fields.subject_id("id"), fields.subject_id("customer")
+        status = fields.choice("status", SubscriptionStatus)
         entries = fields.entries
         start, end, trial_end, grace_until, resume_at = [
             fields.instant(key) if key in entries else None for key in _DATES

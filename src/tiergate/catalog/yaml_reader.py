@@ -1,7 +1,7 @@
 """Reads YAML text into a document with places, by the events of libyaml's parser.
 
 A strict, small YAML: one document, unique text keys, no anchors, aliases, tags or merge keys, bounded depth. All else
-is a problem, not a surprise; see `scalars` for what unquoted words mean.
+is a problem, not a surprise; see `scalars` for what unquoted words mean. Every text is in the normal form C.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from yaml.cyaml import CParser  # type: ignore[attr-defined] # the stubs hide wh
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
 from tiergate.catalog.reports import report_twice
 from tiergate.catalog.scalars import read_plain
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +140,8 @@ class _Builder:
 
     def scalar(self, text: str, place: int, *, is_plain: bool) -> None:
         """Add a key or a value."""
+        if not text.isascii():
+            text = composed(text)
         top = self._stack[-1] if self._stack else None
         if top is not None and top.entries is not None and top.key is None:
             top.key_place = place

@@ -33,6 +33,7 @@ from tiergate.naming import (
     rule_policies_path,
     version_ref,
 )
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,7 +159,7 @@ def _sources(texts: Mapping[str, str], folder: str, ending: str) -> dict[str, Au
     """The users' files of one kind, sorted by name, each under the path that its author knows."""
     sources: dict[str, AuthorText] = {}
     for name, text in sorted(texts.items()):
-        source = AuthorText(f"{folder}/{name}{ending}" if folder else name + ending, text)
+        source = AuthorText(f"{folder}/{name}{ending}" if folder else name + ending, composed(text))
         if not is_id(name):
             source.problems.append(Problem(source.file, 0, 0, "bad-id", f"the file's name `{name}` {ID_RULE}"))
         sources[name] = source

@@ -1,6 +1,7 @@
 """Users' rule files: every policy must parse, have an id, name only what exists, and be valid under the schema.
 
-Problems stand at the line and column of the rule file. The files themselves go into the bundle as they were written.
+Problems stand at the line and column of the rule file. The files themselves go into the bundle as they were written
+(in the normal form C).
 """
 
 from __future__ import annotations

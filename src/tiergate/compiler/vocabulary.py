@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.compiler.suggestions import Suggestions
 from tiergate.model.features import ACTIONS
-from tiergate.naming import item_ref, version_ref
+from tiergate.naming import item_ref, subject_id, version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -65,7 +65,7 @@ class Vocabulary:
             case "Action":
                 return self._absent(uid.id, self.actions, "unknown-action", "there is no action")
             case kind if kind in SUBJECT_TYPES:
-                return None
+                return _subject_fault(uid)
             case kind if kind in self.own:
                 return self._absent(
                     uid.id, self.own[kind], "unknown-entity", f"the rules' entities hold no `{kind}` called"
@@ -92,3 +92,14 @@ class Vocabulary:
         if name in known:
             return None
         return code, f"{says} `{name}`{self.suggestions.hint(name, known)}"
+
+
+def _subject_fault(uid: Uid) -> tuple[str, str] | None:
+    """Say why nobody can be called so; whether somebody is, only the subjects know."""
+    try:
+        id_ = subject_id(uid.id)
+    except ValueError as error:
+        return "bad-id", f"`{uid}` names nobody: the id {error}"
+    if id_ != uid.id:
+        return "bad-id", f"`{uid}` names nobody: write the id without escapes, as `{id_}`"
+    return None

@@ -51,6 +51,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 import structlog
@@ -58,13 +59,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import compile_path
 
 from tiergate.control.http import AdminRequest, Answer, enforce
 from tiergate.control.problems import PROBLEM_TYPE, problem_document, problem_headers
 from tiergate.errors import BodyError, BodyProblem, RequestError
-from tiergate.naming import nearest
+from tiergate.naming import nearest, normal_id
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,9 +74,12 @@ if TYPE_CHECKING:
 
     from tiergate.store import Store
 
-__all__ = ["AdminApi", "Endpoint", "Handler", "Open"]
+__all__ = ["OPAQUE", "AdminApi", "Endpoint", "Handler", "Open"]
 
 Handler = Callable[[AdminRequest], Answer | Awaitable[Answer]]
+
+OPAQUE: Final = frozenset({"customer", "subscription", "subject"})
+"""The parameters of paths that are ids of customers and subscriptions: any text, percent-encoded."""
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 JSON: Final = ("application/json",)
@@ -84,8 +88,14 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _MAX_BODY: Final = 2**20
 _BODY_TIMEOUT: Final = 30.0
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
-# What names anything here needs no escapes but these: so a path means the same to whoever stands in front of us.
-_PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~:@$+-]|%3[Aa]|%40)+)+")
+# A path is taken apart as it came, before anything is decoded: an escaped slash is part of an id. What is written in a
+# route, and what names things of our own, needs no escapes but these, so that a path means the same to whoever stands
+# in front of us; the ids of customers and subscriptions may need any.
+_PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._~:@$+-]+")
+_PLAIN_ESCAPES: Final = {"%3A": ":", "%3a": ":", "%40": "@"}
+_ESCAPES: Final = re.compile("|".join(_PLAIN_ESCAPES))
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _NOBODY: Final = Caller("anonymous", CallerKind.PERSON, frozenset())
@@ -171,7 +181,7 @@ class AdminApi:
             methods[endpoint.method] = endpoint
         # What is written out comes before what takes any name: /v1/keys/new before /v1/keys/{id}.
         paths = sorted(found, key=lambda path: [("{" in part, part) for part in path.split("/")])
-        self._paths = [(compile_path(path)[0], found[path]) for path in paths]
+        self._paths = [(tuple(path.split("/")[1:]), found[path]) for path in paths]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -202,7 +212,7 @@ class AdminApi:
         with tempfile.NamedTemporaryFile(suffix=".ndjson") if endpoint.spooled else contextlib.nullcontext() as spool:
             request = AdminRequest(
                 method=http.method,
-                path=http.scope["path"],
+                path=_raw_path(http).decode("ascii"),
                 params=params,
                 query=_query(http, endpoint),
                 headers=_headers(http),
@@ -237,16 +247,17 @@ class AdminApi:
         return _response(answer)
 
     def _route(self, http: Request) -> tuple[Endpoint, dict[str, str]]:
-        raw = http.scope.get("raw_path") or http.scope["path"].encode()
-        if not _PATH.fullmatch(raw.partition(b"?")[0]):
+        raw = _raw_path(http)
+        if not _PATH.fullmatch(raw):
             raise HTTPException(404)
+        segments = raw.decode("ascii").split("/")[1:]
         method = "GET" if http.method == "HEAD" else http.method
         known: set[str] = set()
-        for pattern, methods in self._paths:
-            match = pattern.match(http.scope["path"])
-            if match is not None:
+        for route, methods in self._paths:
+            params = _match(route, segments)
+            if params is not None:
                 if method in methods:
-                    return methods[method], match.groupdict()
+                    return methods[method], params
                 known |= methods.keys()
         if known:
             raise HTTPException(
@@ -263,6 +274,42 @@ class AdminApi:
             return self._identify(token), self._roles()
 
         return await run_in_threadpool(admit)
+
+
+def _raw_path(http: Request) -> bytes:
+    """The path as it came, still encoded."""
+    raw: bytes = http.scope.get("raw_path") or quote(http.scope["path"]).encode()
+    return raw.partition(b"?")[0]
+
+
+def _match(route: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    """The parameters of a path, decoded, where it fits a route."""
+    if len(route) != len(segments):
+        return None
+    params: dict[str, str] = {}
+    for part, segment in zip(route, segments, strict=True):
+        name = part[1:-1] if part.startswith("{") else ""
+        value = _opaque(segment) if name in OPAQUE else _plain(segment)
+        if value is None or (not name and value != part):
+            return None
+        if name:
+            params[name] = value
+    return params
+
+
+def _plain(segment: str) -> str | None:
+    """A segment that needs no escapes but those of a colon and an at sign."""
+    text = _ESCAPES.sub(lambda match: _PLAIN_ESCAPES[match[0]], segment)
+    return text if _PLAIN.fullmatch(text) else None
+
+
+def _opaque(segment: str) -> str | None:
+    """A segment that is an id of somebody else's, in the normal form C."""
+    try:
+        text = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else normal_id(text)
 
 
 async def _unless_gone(http: Request, work: Awaitable[Answer]) -> Answer:
@@ -317,7 +364,7 @@ def _query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
             raise RequestError(400, "invalid request", f"the parameter `{name}` must be given once")
         if "\x00" in value:
             raise RequestError(400, "invalid request", f"the parameter `{name}` has a character that no text has")
-        found[name] = value
+        found[name] = composed(value)
     return found
 
 

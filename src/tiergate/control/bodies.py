@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.catalog import patched
 from tiergate.errors import BodyError, BodyProblem, RequestError
-from tiergate.naming import is_id
+from tiergate.naming import is_id, subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,12 +64,15 @@ def patch_form(body: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tup
 
 
 def peek(body: bytes, key: str) -> str:
-    """The id under a key of a body, before it is read; `*`, which nobody is called, where there is none."""
+    """The id of a subject under a key of a body, before it is read; none, which nobody is called, where it has none."""
     try:
         found = _read_text(_entries(body).get(key, msgspec.Raw(b"null")))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return "*"
-    return found if is_id(found) else "*"
+        return ""
+    try:
+        return subject_id(found)
+    except ValueError:
+        return ""
 
 
 def tags_of(request: AdminRequest) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
 from tiergate.store.subjects import read_stored
@@ -156,4 +157,5 @@ def remove_customer(request: AdminRequest) -> Answer:
 def _answer(unit: WriteUnit, account: Account, status: int) -> Answer:
     customer, etag = account.customer, account.stamp.etag
     data = customer_answer(customer, account.stamp, unit.published.index, account.erased_at)
-    return Answer.json(data, status, etag=etag, location=f"/v1/customers/{customer.id}" if status == 201 else None)
+    location = f"/v1/customers/{path_segment(customer.id)}" if status == 201 else None
+    return Answer.json(data, status, etag=etag, location=location)

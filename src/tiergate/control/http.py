@@ -84,9 +84,9 @@ class Answer:
 class AdminRequest:
     """A request of a caller who may do what the endpoint's action says.
 
-    `params` are the parts of the path, `query` the parameters, each once. `reason` is why, in the caller's words, for
-    the audit log: the header `Tiergate-Reason`, percent-encoded where it is not ASCII. `spool` is the file that holds
-    the body, where the endpoint says so.
+    `path` is as it came, percent-encoded; `params` are the parts of it, decoded; `query` the parameters, each once.
+    `reason` is why, in the caller's words, for the audit log: the header `Tiergate-Reason`, percent-encoded where it is
+    not ASCII. `spool` is the file that holds the body, where the endpoint says so.
     """
 
     def __init__(  # noqa: PLR0913 - made in one place

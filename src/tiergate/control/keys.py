@@ -15,7 +15,7 @@ from tiergate.control.access import Endpoint
 from tiergate.control.http import Answer
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant, parse_instant
-from tiergate.naming import ID_RULE, is_id, nearest
+from tiergate.naming import nearest, normal_id, subject_id
 from tiergate.permissions import Action, Resource, Scope
 from tiergate.store.keys import create_key, find_key, list_keys, revoke_key
 
@@ -89,6 +89,8 @@ def key_data(key: ApiKey) -> dict[str, object]:
 
 def _create(request: AdminRequest, roles: RolesInForce, trust: Mapping[str, object]) -> Answer:
     body = request.decode(_NewKey)
+    if body.customers is not None:
+        body = msgspec.structs.replace(body, customers=[normal_id(it) for it in body.customers])
 
     def work(unit: WriteUnit) -> Answer:
         expires_at = _checked(body, request, roles.of(unit).roles, unit.now)
@@ -144,8 +146,10 @@ def _wrong_words(body: _NewKey, known: frozenset[str]) -> Iterator[BodyProblem]:
         if action not in role_words():
             yield _unknown(f"/actions/{at}", "action", action, role_words())
     for at, customer in enumerate(body.customers or ()):
-        if not is_id(customer):
-            yield BodyProblem(f"/customers/{at}", "bad-id", ID_RULE)
+        try:
+            subject_id(customer)
+        except ValueError as error:
+            yield BodyProblem(f"/customers/{at}", "bad-id", str(error))
     for name, listed in (("roles", body.roles), ("actions", body.actions), ("customers", body.customers)):
         if len(listed or ()) > _MAX_LISTED:
             yield BodyProblem(f"/{name}", "wrong-value", f"may list {_MAX_LISTED} at most")

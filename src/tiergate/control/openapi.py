@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate import __version__
-from tiergate.control.access import Endpoint, Open
+from tiergate.control.access import OPAQUE, Endpoint, Open
 from tiergate.control.http import MAX_LIMIT, Answer
 from tiergate.control.problems import PROBLEM_TYPE
 from tiergate.control.schemas import Schema, component_schemas, ref
@@ -124,10 +124,7 @@ def _word(part: str) -> str:
 
 
 def _parameters(one: Endpoint) -> list[Schema]:
-    found: list[Schema] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PARAMETER.findall(one.path)
-    ]
+    found: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(one.path)]
     found += [
         {"name": name, "in": "query", "schema": _TYPED.get(name, {"type": "string"})}
         for name in (*one.query, *(("limit", "cursor") if one.paged else ()))
@@ -140,6 +137,13 @@ def _parameters(one: Endpoint) -> list[Schema]:
     if _PARAMETER.search(one.path):
         shared.append("IfMatch")
     return [*found, *({"$ref": f"#/components/parameters/{name}"} for name in shared)]
+
+
+def _path_parameter(name: str) -> Schema:
+    found: Schema = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    if name in OPAQUE:
+        found["description"] = "The id, percent-encoded: a slash in it is `%2F`."
+    return found
 
 
 def _shared_parameters() -> Schema:

@@ -174,7 +174,7 @@ _SYNC: Final = {
     "GET /v1/sync/bundles/{revision}": Shape(media="application/zip"),
     "GET /v1/sync/snapshot": Shape(media=NDJSON),
     "GET /v1/sync/snapshot/pages/{sha256}": Shape(media="application/gzip"),
-    "GET /v1/sync/subjects/{kind}/{id}": Shape("Envelope"),
+    "GET /v1/sync/subjects/{kind}/{subject}": Shape("Envelope"),
 }
 
 SHAPES: Final[dict[str, Shape]] = {

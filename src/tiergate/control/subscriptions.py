@@ -17,6 +17,7 @@ from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subscriptions import (
@@ -198,7 +199,7 @@ def remove_subscription(request: AdminRequest) -> Answer:
 
 def answer(unit: WriteUnit, stored: StoredSubscription, status: int) -> Answer:
     """Answer with a subscription as it now is."""
-    location = f"/v1/subscriptions/{stored.subscription.id}" if status == 201 else None
+    location = f"/v1/subscriptions/{path_segment(stored.subscription.id)}" if status == 201 else None
     return Answer.json(
         subscription_answer(stored, unit.published.index), status, etag=stored.stamp.etag, location=location
     )

@@ -21,6 +21,7 @@ from tiergate.control.http import AdminRequest, Answer
 from tiergate.control.pages import MAX_LINES, Pages
 from tiergate.errors import ConflictError, NotFoundError, RequestError, StoreError
 from tiergate.model import SubjectRecord, SubjectType
+from tiergate.naming import is_subject_id
 from tiergate.permissions import Action, Resource
 from tiergate.store.following import publication_envelope
 from tiergate.store.snapshots import subject_record
@@ -43,7 +44,6 @@ _LINES: Final = 5_000
 _CONFIRM_SECONDS: Final = 2.0
 _IMMUTABLE: Final = "private, max-age=31536000, immutable"
 _SECONDS: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?")
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KINDS: Final = {"customers": SubjectType.CUSTOMER, "subscriptions": SubjectType.SUBSCRIPTION}
 
 _record = msgspec.json.Decoder(SubjectRecord).decode
@@ -91,7 +91,7 @@ class Sync:
             route("bundles/{revision}", self.bundle, "have"),
             route("snapshot", self.snapshot),
             route("snapshot/pages/{sha256}", self.snapshot_page),
-            route("subjects/{kind}/{id}", self.subject),
+            route("subjects/{kind}/{subject}", self.subject),
         ]
 
     async def changes(self, request: AdminRequest) -> Answer:
@@ -153,8 +153,8 @@ class Sync:
 
     def subject(self, request: AdminRequest) -> Answer:
         """Get what is known of one customer or subscription, signed."""
-        kind, id_ = _KINDS.get(request.params["kind"]), request.params["id"]
-        if kind is None or not _ID.fullmatch(id_):
+        kind, id_ = _KINDS.get(request.params["kind"]), request.params["subject"]
+        if kind is None or not is_subject_id(id_):
             raise NotFoundError("kind of subject", request.params["kind"])
         return Answer(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
 

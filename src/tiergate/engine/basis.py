@@ -31,7 +31,7 @@ from tiergate.model import (
     to_units,
 )
 from tiergate.model.checks import PRECEDENCE, Reason
-from tiergate.naming import ID_RULE, is_id
+from tiergate.naming import ID_RULE, SUBJECT_ID_RULE, is_id, is_subject_id
 
 if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
@@ -201,9 +201,12 @@ def _expect_sound(check: Check, feature: Feature, basis: Basis, record: SubjectR
     if record is None or basis.record is msgspec.UNSET:
         return
     ids = [record.customer.id, *(one.id for one in record.subscriptions)]
-    ids += [held.item for one in record.subscriptions for held in one.items]
     overrides = [*record.customer.overrides, *(it for one in record.subscriptions for it in one.overrides)]
-    for id_ in (*ids, *(it.id for it in overrides)):
+    for id_ in ids:
+        if not is_subject_id(id_):
+            raise BasisError("record", f"has `{id_[:100]}` as an id, which {SUBJECT_ID_RULE}")
+    named = [held.item for one in record.subscriptions for held in one.items]
+    for id_ in (*named, *(it.id for it in overrides)):
         if not is_id(id_):
             raise BasisError("record", f"has `{id_[:100]}` as an id, which {ID_RULE}")
     for it in overrides:

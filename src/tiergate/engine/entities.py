@@ -59,11 +59,11 @@ def _uid(uid: Uid) -> dict[str, str]:
 def principal_entities(subject: Subject, customer: Customer, refs: Iterable[str]) -> str:
     """The principal, and for a user its subject, as JSON entities without the brackets around them.
 
-    Written by hand because it is made for every subject: ids and references need no escaping, the rest is encoded.
+    Written by hand because it is made for every subject: references need no escaping, the rest is encoded.
     """
     holder = _subject_uid(subject)
     shared = (
-        f'"attrs":{{"customer":"{customer.id}","tags":{_encode(customer.tags)}}},'
+        f'"attrs":{{"customer":{_quoted(customer.id)},"tags":{_encode(customer.tags)}}},'
         f'"tags":{_encode(customer.attributes)},"parents":'
     )
     parents = ",".join([f'{{"type":"Item","id":"{ref}"}}' for ref in refs])
@@ -84,12 +84,19 @@ def lean_principal(subject: Subject, refs: Iterable[str]) -> str:
     return text
 
 
-def _encode(value: tuple[str, ...] | dict[str, str]) -> str:
+def _encode(value: str | tuple[str, ...] | dict[str, str]) -> str:
     return msgspec.json.encode(value).decode()
 
 
 def _uid_text(uid: Uid) -> str:
-    return f'{{"type":"{uid.type}","id":"{uid.id}"}}'
+    return f'{{"type":"{uid.type}","id":{_quoted(uid.id)}}}'
+
+
+def _quoted(id_: str) -> str:
+    """The id of a subject as JSON. It has no control characters, so that only two characters need an escape."""
+    if '"' in id_ or "\\" in id_:
+        return _encode(id_)
+    return f'"{id_}"'
 
 
 class EntityFactory:

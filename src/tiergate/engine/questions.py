@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FeatureType, to_units
 from tiergate.model.amounts import MAX_SCALE
-from tiergate.naming import ID_RULE, is_id, nearest
+from tiergate.naming import is_id, is_subject_id, nearest, subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +91,14 @@ def expect_subject(subject: Subject) -> None:
     Raises:
         CheckError: an id is none; names it.
     """
-    if not is_id(subject.id):
-        field = "subject.id"
-        raise CheckError(field, ID_RULE)
-    if subject.user is not None and not is_id(subject.user):
-        field = "subject.user"
-        raise CheckError(field, ID_RULE)
+    for field, id_ in (("subject.id", subject.id), ("subject.user", subject.user)):
+        if id_ is None or is_subject_id(id_):
+            continue
+        try:
+            subject_id(id_)
+        except ValueError as error:
+            raise CheckError(field, str(error)) from None
+        raise CheckError(field, "must be in the Unicode normal form C")
 
 
 def _expect_number(field: str, number: Number) -> None:

@@ -4,6 +4,8 @@ A body is read twice at most. The quick reading accepts only what is certainly w
 accept goes to the thorough one, which is the authority: it accepts too what was merely unusual, and names the field
 of what is wrong. INVARIANT (quick is thorough): what the quick reading accepts, the thorough one reads the same.
 
+Ids of subjects and labels of levels are read in the normal form C, so that two spellings of one id are one subject.
+
 Fields are named by JSON Pointers (RFC 6901) into the body, such as `/checks/3/subject/id`; those of a query by
 their name.
 """
@@ -21,6 +23,8 @@ import msgspec
 
 from tiergate.errors import CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType, parse_instant
+from tiergate.naming import normal_id
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -158,7 +162,8 @@ def read_query(query: bytes) -> Subject:
     kind = _TYPES.get(found.get("type", "customer"))
     if kind is None:
         raise CheckError("type", f"must be `customer` or `subscription`, not `{found['type'][:_MAX_SHOWN]}`")
-    return Subject(found["subject"], kind, found.get("user"))
+    user = found.get("user")
+    return Subject(normal_id(found["subject"]), kind, None if user is None else normal_id(user))
 
 
 def locate(field: str, body: bytes, at: str = "") -> str:
@@ -187,19 +192,22 @@ def _read_quickly(body: bytes) -> Check | None:
     level = None
     if check.level is not _ABSENT:
         colons += 1
-        level = check.level
+        level = composed(check.level)
     subject = check.subject
     if isinstance(subject, str):
-        about = Subject(subject)
+        about = Subject(normal_id(subject))
     else:
         colons += 1 + (subject.type is not _ABSENT) + (subject.user is not _ABSENT)
         about = Subject(
-            subject.id,
+            normal_id(subject.id),
             SubjectType.CUSTOMER if subject.type is _ABSENT else _TYPES[subject.type],
-            None if subject.user is _ABSENT else subject.user,
+            None if subject.user is _ABSENT else normal_id(subject.user),
         )
-    # A field that is given twice has a second colon; so has a string with a colon in it, which is unusual.
-    if body.count(b":") != colons or not (about.id and check.feature) or "" in (level, about.user):
+    # A field that is given twice has a second colon, beside those that stand in strings as they are.
+    more = body.count(b":") - colons
+    if more and (b"\\" in body or more != sum(text.count(":") for text in (about.id, about.user, level) if text)):
+        return None
+    if not (about.id and check.feature) or "" in (level, about.user):
         return None
     return Check(about, check.feature, amount, used, user_used, value, level)
 
@@ -308,7 +316,7 @@ def _check_of(whole: object, at: str, known: Iterable[str]) -> Check:
     amount, used, user_used, value = (
         _number_field(whole[name], f"{at}/{name}") if name in whole else None for name in _NUMBERS
     )
-    level = _string(whole["level"], f"{at}/level") if "level" in whole else None
+    level = composed(_string(whole["level"], f"{at}/level")) if "level" in whole else None
     return Check(about, feature, amount, used, user_used, value, level)
 
 
@@ -323,7 +331,7 @@ def _split_thoroughly(body: bytes) -> list[bytes]:
 
 def _subject(value: object, at: str) -> Subject:
     if isinstance(value, str):
-        return Subject(_string(value, at))
+        return Subject(normal_id(_string(value, at)))
     if not isinstance(value, dict):
         raise CheckError(at, f"must be a string or an object, not {_kind(value)}")
     _expect_fields(value, at, SUBJECT_FIELDS, ("id",))
@@ -334,8 +342,8 @@ def _subject(value: object, at: str) -> Subject:
             hint = _hint(name, _TYPES)
             raise CheckError(f"{at}/type", f"must be `customer` or `subscription`, not `{name[:_MAX_SHOWN]}`{hint}")
         kind = _TYPES[name]
-    user = _string(value["user"], f"{at}/user") if "user" in value else None
-    return Subject(_string(value["id"], f"{at}/id"), kind, user)
+    user = normal_id(_string(value["user"], f"{at}/user")) if "user" in value else None
+    return Subject(normal_id(_string(value["id"], f"{at}/id")), kind, user)
 
 
 def _expect_fields(value: object, at: str, known: Iterable[str], required: Iterable[str]) -> None:

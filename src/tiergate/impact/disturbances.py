@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tiergate.impact.bearers import Names
 from tiergate.impact.readings import Reading, read
 from tiergate.impact.rulebook import changed_rules
-from tiergate.naming import is_id
+from tiergate.naming import is_id, is_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -95,7 +95,7 @@ def _names(rules: Iterable[Rule], reading: Reading) -> list[Names]:
         found += [Names(customer=it) for it in sorted(rule.named("Customer"))]
         found += [Names(subscription=it) for it in sorted(rule.named("Subscription"))]
     texts = sorted(reading.texts - reading.keys)
-    found += [Names(customer=it) for it in texts if is_id(it)]
+    found += [Names(customer=it) for it in texts if is_subject_id(it)]
     found += [Names(tags=(it,)) for it in texts if is_id(it)]
     found += [Names(tags=tuple(it for it in texts if is_id(it)))]
     found += [Names(attributes=((key, it),)) for key in sorted(reading.keys) for it in (*texts, "another")]

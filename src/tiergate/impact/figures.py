@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from tiergate.errors import SubjectsError
 from tiergate.model import Number, Problem, Subject, SubjectType
-from tiergate.naming import ID_RULE, is_id, nearest
+from tiergate.naming import nearest, subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -174,9 +174,14 @@ def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
     if kind not in {it.value for it in SubjectType}:
         message = "`subject.type` must be `customer` or `subscription`"
         raise ValueError(message)
-    if not isinstance(subject, str) or not is_id(subject):
-        message = f"`subject` {ID_RULE}"
+    if not isinstance(subject, str):
+        message = "`subject` must be an id"
         raise ValueError(message)
+    try:
+        subject = subject_id(subject)
+    except ValueError as error:
+        message = f"`subject` {error}"
+        raise ValueError(message) from None
     if not isinstance(feature, str) or feature not in features:
         near = nearest(str(feature)[:100], features)
         message = f"no feature `{str(feature)[:100]}` in the catalog" + (f", did you mean `{near}`?" if near else "")

@@ -7,6 +7,7 @@ cut off by crashes and by full disks. Whom a masked line is about is not to be h
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,6 @@ from tiergate.engine.requests import read_check
 from tiergate.errors import CallerError
 from tiergate.impact.touched import touched
 from tiergate.model import Check, Instant, Problem, Subject, parse_instant
-from tiergate.naming import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +36,7 @@ STDIN = Path("-")
 _LONGEST_LINE = 16 * 2**20
 _MOST_KNOWN = 50_000
 _MOST_RECORDS = 10_000
+_HASH = re.compile(r"blake2b:[0-9a-f]{32}")
 _NO_USAGE = UsageGiven()
 _LIMITS = CacheLimits(decisions=0, decision_bytes=0)  # the same check is kept here
 
@@ -140,12 +141,12 @@ def _read(line: bytes, file: str, number: int) -> Recorded:
 
 
 def _is_masked(request: bytes) -> bool:
-    """Whether a line leaves out or hides whom it is about: a hash has a colon, which no id has."""
+    """Whether a line leaves out or hides whom it is about."""
     subject = _decode_request(request).subject
     if isinstance(subject, str):
         return False
     names = [name for name in (subject.id, subject.user) if name is not msgspec.UNSET]
-    return subject.id is msgspec.UNSET or any(name.startswith("blake2b:") and not is_id(name) for name in names)
+    return subject.id is msgspec.UNSET or any(_HASH.fullmatch(name) for name in names)
 
 
 def _why(line: bytes, error: Exception) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.cedar import (
     Schema,
+    Uid,
     authorize_request,
     builtin_schema,
     builtin_text,
@@ -192,9 +193,9 @@ def _is_allowed_by_cedar(evaluation: Evaluation, asked: dict[str, Any], bundle: 
 
 def _permission(expected: Expectation, asked: Permitted) -> _Entry:
     request = {
-        "principal": f'Caller::"{asked.caller.id}"',
+        "principal": str(Uid("Caller", asked.caller.id)),
         "action": f'Action::"{asked.action}"',
-        "resource": f'{asked.resource.type}::"{asked.resource.id}"',
+        "resource": str(Uid(asked.resource.type, asked.resource.id)),
         "context": {},
     }
     entities = [*asked.caller.entities(), asked.resource.entity()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
 from tiergate.catalog.document import Listing, Mapping, shorten
-from tiergate.catalog.fields import id_of, line_of, number_of, suggestion
+from tiergate.catalog.fields import line_of, number_of, subject_id_of, suggestion
 from tiergate.engine import read_question
 from tiergate.errors import CheckError
 from tiergate.model import Check, Reason, Subject, SubjectType
@@ -124,7 +124,7 @@ class CheckTests:
             if isinstance(node, Mapping):
                 name, subject = self._subject(node, place)
             else:
-                name = id_of(node, place, self._report) or ""
+                name = subject_id_of(node, place, self._report) or ""
                 subject = Subject(name)
             if name in found:
                 self._report.add(place, "duplicate-name", f"the subject `{shorten(name)}` stands in this list twice")
@@ -137,7 +137,7 @@ class CheckTests:
         fields = Fields.of(node, place, self._report, SUBJECT_KEYS, ("id",))
         if fields is None:
             return "", Subject("")
-        id_, user = fields.id("id"), fields.id("user")
+        id_, user = fields.subject_id("id"), fields.subject_id("user")
         type_ = fields.choice("type", SubjectType) or SubjectType.CUSTOMER
         name = fields.line("name") if "name" in fields else id_ or ""
         return name, Subject(id_ or "", type_, user)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Consistency, Record, Records, SubjectReader
 from tiergate.catalog.document import Listing, Mapping
-from tiergate.catalog.fields import id_of, listing_of
+from tiergate.catalog.fields import listing_of, subject_id_of
 from tiergate.catalog.files import expand_paths
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS
 from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
+from tiergate.naming import is_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,7 +93,7 @@ def _inline(suite: Fields, reader: SubjectReader, report: TextReport) -> Iterato
 def _holder(id_: str, items: Node, holders: Fields, reader: SubjectReader, report: TextReport) -> Iterator[Record]:
     """A customer with one active subscription, written as its items: read as if both stood there in full."""
     place, at = holders.key_place(id_), holders.at(id_)
-    if id_of(id_, place, report) is None:
+    if subject_id_of(id_, place, report) is None:
         return
     customer = _mapping({"id": id_}, place)
     yield Record(reader.customer(customer, place, report), True, customer, place, report)
@@ -101,7 +102,8 @@ def _holder(id_: str, items: Node, holders: Fields, reader: SubjectReader, repor
     for item, where in listing_of(items, at, report):
         entries.append(_mapping({"item": item}, where) if isinstance(item, str) else item)
         places.append(where)
-    held: dict[str, Node] = {"id": f"sub-{id_}", "customer": id_, "status": "active", "items": Listing(entries, places)}
+    sub = f"sub-{id_}" if is_subject_id(f"sub-{id_}") else id_  # one that is too long stands for itself
+    held: dict[str, Node] = {"id": sub, "customer": id_, "status": "active", "items": Listing(entries, places)}
     subscription = _mapping(held, place)
     yield Record(reader.subscription(subscription, place, report), False, subscription, place, report)
 

@@ -156,7 +156,7 @@ class RoleTests:
             actions = frozenset(
                 names_of(fields.entries["actions"], fields.at("actions"), role_words(), "action", self._report)
             )
-        customers = frozenset(id_ for id_, _ in fields.ids("customers")) if "customers" in fields else None
+        customers = frozenset(fields.subject_ids("customers")) if "customers" in fields else None
         id_ = fields.line("id") if "id" in fields else name
         return Caller(id_, kind, frozenset(roles), name, Scope(actions, customers))
 
@@ -169,7 +169,7 @@ class RoleTests:
         if type_ is None:
             return None
         id_ = self._resource_id(fields, type_)
-        customer = fields.id("customer")
+        customer = fields.subject_id("customer")
         if type_ is ResourceType.CUSTOMER:
             if customer is not None and customer != id_:
                 fields.problem("customer", "contradiction", f"the customer of `{id_}` is itself")
@@ -184,6 +184,8 @@ class RoleTests:
             if type_ in (ResourceType.CUSTOMER, ResourceType.SUBSCRIPTION):
                 self._report.add(fields.place, "missing-key", "the key `id` is missing")
             return _DEFAULT_IDS.get(type_, "*")
+        if type_ in (ResourceType.CUSTOMER, ResourceType.SUBSCRIPTION):
+            return fields.subject_id("id") or ""
         id_ = fields.line("id")
         if id_ and id_ != "*" and not is_id(id_):
             fields.problem("id", "bad-id", f"the id `{shorten(id_)}` {ID_RULE}")

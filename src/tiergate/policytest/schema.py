@@ -22,6 +22,7 @@ from tiergate.catalog.schemas.parts import (
     prose,
     ref,
     shared,
+    subject_id,
     whole,
     words,
 )
@@ -50,6 +51,7 @@ def suite_schema() -> Schema:
         "else": {"if": {"required": ["roles"]}, "then": ref("roleSuite"), "else": ref("checkSuite")},
         "$defs": {
             **shared(),
+            "subjectId": subject_id(),
             **_of_other_files(),
             "name": line("A name."),
             "names": _one_or_more(ref("name"), "A name, or a list of names."),
@@ -182,12 +184,12 @@ def _subject() -> Schema:
         {
             "name": line("Its name in this test; left out: the id."),
             "type": words(SubjectType, "Whose id it is.", default=SubjectType.CUSTOMER),
-            "id": ref("id", "The id."),
-            "user": ref("id", "The id of a user inside it."),
+            "id": ref("subjectId", "The id."),
+            "user": ref("subjectId", "The id of a user inside it."),
         },
         ["id"],
     )
-    return {"anyOf": [ref("id"), written], "description": "A customer's id, or more about a subject."}
+    return {"anyOf": [ref("subjectId"), written], "description": "A customer's id, or more about a subject."}
 
 
 def _request() -> Schema:
@@ -291,7 +293,12 @@ def _caller() -> Schema:
                 "uniqueItems": True,
                 "description": "The actions, or groups of them, that it is narrowed to; left out: not narrowed.",
             },
-            "customers": ids("The customers that it is narrowed to; left out: not narrowed."),
+            "customers": {
+                "type": "array",
+                "items": ref("subjectId"),
+                "uniqueItems": True,
+                "description": "The customers that it is narrowed to; left out: not narrowed.",
+            },
         },
         ["roles"],
         "Somebody who asks.",
@@ -303,7 +310,7 @@ def _resource() -> Schema:
         {
             "type": words(ResourceType, "What it is."),
             "id": line("Its id; left out: of features and items, all of them as such."),
-            "customer": ref("id", "Whose it is; left out: nobody's in particular."),
+            "customer": ref("subjectId", "Whose it is; left out: nobody's in particular."),
         },
         ["type"],
         "Something that something is done to.",

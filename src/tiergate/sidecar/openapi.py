@@ -12,11 +12,17 @@ from tiergate import __version__
 from tiergate.engine.answer_schemas import Json, answer_schemas, object_of
 from tiergate.engine.requests import MAX_CHECKS
 from tiergate.model import FeatureType, Reason, SubjectType
-from tiergate.naming import ID
+from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 
 __all__ = ["description", "document"]
 
-_ID: Json = {"type": "string", "pattern": f"^{ID.pattern}$"}
+_ID: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_SUBJECT_ID,
+    "pattern": SUBJECT_ID_PATTERN,
+    "not": {"type": "string", "pattern": f"^{EXTERNAL_PREFIX}"},
+}
 _NAME: Json = {"type": "string", "minLength": 1}
 _INSTANT: Json = {"type": "string", "format": "date-time"}
 

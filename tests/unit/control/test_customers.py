@@ -115,7 +115,7 @@ def test_the_id_of_the_address_is_not_changed_by_the_body(sales: httpx.Client) -
 
 def test_all_problems_of_a_body_are_told(sales: httpx.Client) -> None:
     """Each with its pointer."""
-    body = {"id": "no id", "tags": ["a b"], "attributes": {"n": 7}, "overrides": [{"feature": "moviez", "value": 1}]}
+    body = {"id": " no id", "tags": ["a b"], "attributes": {"n": 7}, "overrides": [{"feature": "moviez", "value": 1}]}
     found = codes(sales.post("/v1/customers", json=body))
     assert [pointer for pointer, _ in found] == ["/id", "/tags/0", "/attributes/n", "/overrides/0/feature"]
 

@@ -51,7 +51,7 @@ def test_subjects_of_files_and_of_the_suite_are_together(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("more", "codes"),
     [
-        ("  ^a b: [basic]\n", ["bad-id"]),
+        ("  ^' a': [basic]\n", ["bad-id"]),
         ("  gus: [^basics]\n", ["unknown-item"]),
         ("  gus: [^{^items: basic}]\n", ["missing-key", "unknown-key"]),
         ("  gus: ^basic\n", ["wrong-type"]),

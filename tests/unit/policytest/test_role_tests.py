@@ -135,7 +135,7 @@ TEST = "  - {name: m, callers: [anna], actions: [view], resources: [acme], expec
         ("[sales-agent]", "[^sales-agnt]", "unknown-role"),
         ("kind: key", "kind: ^robot", "unknown-word"),
         ("actions: [view, subjects]", "actions: [^vew, subjects]", "unknown-action"),
-        ("customers: [acme]", "customers: [^a b]", "bad-id"),
+        ("customers: [acme]", "customers: [^' a']", "bad-id"),
         ("{type: Customer, id: acme}", "{type: ^Custmer, id: acme}", "unknown-word"),
         ("{type: Customer, id: acme}", "^{type: Customer}", "missing-key"),
         ("{type: Customer, id: acme}", "{type: Customer, id: acme, customer: ^globex}", "contradiction"),

@@ -265,7 +265,7 @@ def _at(document: Any, path: Path_) -> Any:  # noqa: ANN401 - any JSON
         {"apiVersion": "tiergate/v1"},
         {"apiVersion": "tiergate/v1", "tests": []},
         {"apiVersion": "tiergate/v1", "tests": [{"name": "a"}]},
-        {"apiVersion": "tiergate/v1", "tests": [{"name": "a", "subjects": ["a b"]}]},
+        {"apiVersion": "tiergate/v1", "tests": [{"name": "a", "subjects": [" a"]}]},
         {"apiVersion": "tiergate/v1", "tests": [{"name": "a", "subjects": [], "expected": [{"reason": "because"}]}]},
         {"apiVersion": "tiergate/v1", "roles": "shipped", "tests": [{"name": "a", "callers": "x", "actions": "fly"}]},
         {"apiVersion": "tiergate/v1", "roles": "shipped", "now": "2026-01-01", "tests": [{"name": "a"}]},

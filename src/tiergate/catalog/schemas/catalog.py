@@ -19,6 +19,7 @@ from tiergate.catalog.schemas.parts import (
     prose,
     ref,
     shared,
+    subject_id,
     suspension,
     whole,
     words,
@@ -61,6 +62,7 @@ def catalog_schema() -> Schema:
         ),
         "$defs": {
             **shared(),
+            "subjectId": subject_id(),
             "suspension": suspension(in_feature=True),
             "feature": _feature(),
             "item": _item(),
@@ -184,7 +186,7 @@ def _item() -> Schema:
         "available_for": ids("Plans with which it can be bought; left out: any.", least=1),
         "depends_on": ids("Items of which all must count with it."),
         "excludes": ids("Items that cannot be held with it."),
-        "private_to": ref("id", "The one customer who may hold it; left out: any."),
+        "private_to": ref("subjectId", "The one customer who may hold it; left out: any."),
     }
     found = closed(properties, ["id", "kind"], "A plan, add-on or charge, and what it gives.")
     found["oneOf"] = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
 from tiergate.catalog.files import API_VERSION
 from tiergate.catalog.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
-from tiergate.naming import ID
+from tiergate.naming import EXTERNAL_PREFIX, ID, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,7 @@ __all__ = [
     "prose",
     "ref",
     "shared",
+    "subject_id",
     "suspension",
     "whole",
     "words",
@@ -132,6 +133,21 @@ def shared() -> Schema:
             "pattern": _INSTANT,
             "description": "An instant such as 2026-11-01T00:00:00Z, or a date, which is its midnight in UTC.",
         },
+    }
+
+
+def subject_id() -> Schema:
+    """The definition of ids of customers, subscriptions and users."""
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_SUBJECT_ID,
+        "pattern": SUBJECT_ID_PATTERN,
+        "not": {"pattern": f"^{EXTERNAL_PREFIX}"},
+        "description": (
+            f"1 to {MAX_SUBJECT_ID} characters of any script: no control characters, no white space at either end, "
+            f"not beginning with `{EXTERNAL_PREFIX}`. Compared in the Unicode normal form C."
+        ),
     }
 
 

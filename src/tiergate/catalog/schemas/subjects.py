@@ -17,6 +17,7 @@ from tiergate.catalog.schemas.parts import (
     prose,
     ref,
     shared,
+    subject_id,
     suspension,
     whole,
     words,
@@ -66,6 +67,7 @@ def subjects_line_schema() -> Schema:
 def _subject_definitions() -> Schema:
     return {
         **shared(),
+        "subjectId": subject_id(),
         "suspension": suspension(in_feature=False),
         "held": _held(),
         "override": _override(),
@@ -86,7 +88,7 @@ def _exceptions() -> Schema:
 
 def _customer(*, typed: bool = False) -> Schema:
     properties: Schema = {
-        "id": ref("id", "The customer's id, by which services ask."),
+        "id": ref("subjectId", "The customer's id, by which services ask."),
         "name": line("What people read."),
         "tags": ids("Words that rules and rollouts speak of."),
         "attributes": {
@@ -104,8 +106,8 @@ def _customer(*, typed: bool = False) -> Schema:
 
 def _subscription(*, typed: bool = False) -> Schema:
     properties: Schema = {
-        "id": ref("id", "The subscription's id."),
-        "customer": ref("id", "The customer who holds it."),
+        "id": ref("subjectId", "The subscription's id."),
+        "customer": ref("subjectId", "The customer who holds it."),
         "status": words(SubscriptionStatus, "The state that billing last reported."),
         "items": listing("#/$defs/held", "What it holds."),
         "start": ref("instant", "From when it counts; left out: it always has."),

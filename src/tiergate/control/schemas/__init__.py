@@ -32,6 +32,7 @@ __all__ = ["Schema", "component_schemas", "ref"]
 
 _FROM_CATALOG: Final = {
     "id": "Id",
+    "subjectId": "SubjectId",
     "instant": "Instant",
     "feature": "Feature",
     "suspension": "FeatureSuspension",
@@ -44,7 +45,9 @@ _FROM_CATALOG: Final = {
 }
 _FROM_SUBJECTS: Final = {
     "id": "Id",
+    "subjectId": "SubjectId",
     "instant": "Instant",
+    "externalIds": "ExternalIds",
     "suspension": "Suspension",
     "held": "HeldItem",
     "override": "Override",

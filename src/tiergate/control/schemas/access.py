@@ -11,7 +11,7 @@ __all__ = ["access_schemas", "problem_schema", "sync_schemas", "webhook_schemas"
 def access_schemas() -> dict[str, Schema]:
     """Keys, roles, the audit log."""
     actions = {"type": "array", "items": TEXT, "description": f"Actions, such as `{Action.PUBLISH.value}`."}
-    narrowed = {"actions": actions, "customers": {"type": "array", "items": ref("Id")}}
+    narrowed = {"actions": actions, "customers": {"type": "array", "items": ref("SubjectId")}}
     key = {
         "id": TEXT,
         "name": TEXT,
@@ -61,7 +61,7 @@ def access_schemas() -> dict[str, Schema]:
             "required": ["id", "at", "actor", "action", "kind", "resource"],
         },
         "Erasure": optional_object({"tags": FLAG | {"description": "The tags, too."}}),
-        "ErasedCustomer": closed({"customer": ref("Id"), "lines": COUNT, "entries": COUNT, "snapshots": COUNT}),
+        "ErasedCustomer": closed({"customer": ref("SubjectId"), "lines": COUNT, "entries": COUNT, "snapshots": COUNT}),
         "Author": closed({"author": TEXT}),
         "ErasedAuthor": closed({"author": TEXT | {"description": "What stands in its place."}, "entries": COUNT}),
     }

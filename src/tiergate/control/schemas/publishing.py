@@ -37,7 +37,7 @@ _EFFECTS: Final = {effect.value: COUNT for effect in Effect}
 _ANSWERED: Final[Schema] = closed({"allowed": FLAG, "reason": TEXT, "value": {}})
 _EXAMPLE: Final[Schema] = closed(
     {
-        "customer": ref("Id"),
+        "customer": ref("SubjectId"),
         "subscription": ref("Id"),
         "feature": ref("Id"),
         "effect": {"enum": [effect.value for effect in Effect]},

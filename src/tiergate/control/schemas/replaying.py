@@ -16,9 +16,9 @@ def replay_schemas() -> dict[str, Schema]:
     check = {
         "subject": {
             "anyOf": [
-                ref("Id"),
+                ref("SubjectId"),
                 closed(
-                    {"type": {"enum": ["customer", "subscription"]}, "id": ref("Id"), "user": ref("Id")},
+                    {"type": {"enum": ["customer", "subscription"]}, "id": ref("SubjectId"), "user": ref("SubjectId")},
                     optional=("type", "user"),
                 ),
             ]
