@@ -14,7 +14,11 @@ The branches say who must act::
     ├── OperatorError            whoever runs the process
     │   ├── SettingsError
     │   ├── BundleError
+    │   │   └── UnreadableBundleError   an UnreadableError too
     │   ├── ReplicaError
+    │   │   ├── QuarantinedError
+    │   │   └── UnreadableReplicaError  an UnreadableError too
+    │   ├── UnreadableError
     │   ├── ListenError
     │   ├── StoreError
     │   ├── ClusterError
@@ -39,10 +43,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tiergate.model.problems import Problem
 
@@ -64,6 +69,7 @@ __all__ = [
     "OperatorError",
     "PreconditionError",
     "PublishError",
+    "QuarantinedError",
     "Refusal",
     "ReplicaError",
     "RequestError",
@@ -77,6 +83,9 @@ __all__ = [
     "TiergateError",
     "TrustError",
     "UnknownFeatureError",
+    "UnreadableBundleError",
+    "UnreadableError",
+    "UnreadableReplicaError",
 ]
 
 
@@ -153,6 +162,46 @@ class BundleError(OperatorError):
 
 class ReplicaError(OperatorError):
     """The replica of the subjects cannot be read."""
+
+
+class QuarantinedError(ReplicaError):
+    """The record of a subject has problems, and there is no earlier one without."""
+
+
+class UnreadableError(OperatorError):
+    """What is decided by cannot be read now, and the machine is at fault: its content may be whole.
+
+    `reason` says why in a few words. `passing`: it is for want of something that comes back by itself, such as
+    descriptors or memory, so that nothing on disk need be doubted.
+    """
+
+    reason: str
+    passing: bool
+
+
+class UnreadableBundleError(BundleError, UnreadableError):
+    """A file of a bundle cannot be read now."""
+
+    def __init__(self, path: str, reason: str, *, passing: bool) -> None:
+        self.reason = reason
+        self.passing = passing
+        super().__init__(path, f"cannot be read: {reason}")
+
+    def __reduce__(self) -> tuple[Callable[..., UnreadableBundleError], tuple[str, str]]:  # type: ignore[override]
+        return partial(type(self), passing=self.passing), (self.path, self.reason)
+
+
+class UnreadableReplicaError(ReplicaError, UnreadableError):
+    """The replica cannot be read now."""
+
+    def __init__(self, path: str, reason: str, *, passing: bool) -> None:
+        self.path = path
+        self.reason = reason
+        self.passing = passing
+        super().__init__(f"replica `{path}` cannot be read: {reason}")
+
+    def __reduce__(self) -> tuple[Callable[..., UnreadableReplicaError], tuple[str, str]]:
+        return partial(type(self), passing=self.passing), (self.path, self.reason)
 
 
 class ListenError(OperatorError):

@@ -6,20 +6,28 @@ one. A directory in place is never changed: whoever holds it open keeps reading 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tiergate.bundle.manifest import MANIFEST, FileEntry, encode_manifest, entry_of, manifest_of
-from tiergate.errors import BundleError
+from tiergate.errors import BundleError, UnreadableBundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["read_file", "sizes", "write"]
+
+__all__ = ["PASSING", "read_file", "sizes", "write"]
+
+PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
+"""Errors of the system for want of something that comes back by itself."""
+
+_NOT_AS_WRITTEN: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO})
+"""Errors that say that something else stands in a file's place, or nothing."""
 
 
 def write(files: Mapping[str, bytes], directory: Path, *, like: Path | None = None) -> str:
@@ -63,6 +71,8 @@ def sizes(directory: Path) -> dict[str, int]:
                 raise BundleError(path, "is not a regular file")
             found[path] = entry.stat(follow_symlinks=False).st_size
     except OSError as error:
+        if error.errno in PASSING:
+            raise UnreadableBundleError(MANIFEST, (error.strerror or str(error)).lower(), passing=True) from None
         raise BundleError(MANIFEST, f"cannot list `{directory}`: {error.strerror}") from None
     return found
 
@@ -71,7 +81,8 @@ def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> 
     """Read one file of a bundle, and hold it against the manifest's entry where one is given.
 
     Raises:
-        BundleError: the file is missing or unreadable, or is not the one that the manifest lists.
+        BundleError: the file is missing, or is not the one that the manifest lists.
+        UnreadableBundleError: the system cannot read it now.
     """
     try:
         descriptor = os.open(directory / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -82,7 +93,10 @@ def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> 
     except FileNotFoundError:
         raise BundleError(path, f"is missing from `{directory}`") from None
     except OSError as error:
-        raise BundleError(path, f"cannot be read: {error.strerror}") from None
+        reason = (error.strerror or str(error)).lower()
+        if error.errno in _NOT_AS_WRITTEN:
+            raise BundleError(path, f"cannot be read: {reason}") from None
+        raise UnreadableBundleError(path, reason, passing=error.errno in PASSING) from None
     if expected is not None:
         check_content(path, content, expected)
     return content

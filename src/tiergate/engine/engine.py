@@ -21,7 +21,7 @@ from tiergate.engine.holdings import Holdings, hold
 from tiergate.engine.questions import Question, read_question
 from tiergate.engine.slices import Slice, Slices
 from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
-from tiergate.errors import OperatorError
+from tiergate.errors import OperatorError, UnreadableError
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -190,6 +190,8 @@ class Engine:
         else:
             try:
                 record = self._subjects.find(subject)
+            except UnreadableError:
+                raise
             except (OperatorError, msgspec.MsgspecError) as error:
                 return _bare(Reason.EVALUATION_ERROR, (str(error),))
         if record is None:
@@ -222,6 +224,8 @@ class Engine:
                 outcome = authorize(
                     self.slices.reasons(feature), entities, principal, action, feature.id, context
                 )._replace(allowed=False)
+        except UnreadableError:
+            raise
         except (OperatorError, TotalOverflowError, ValueError) as error:
             outcome = Outcome(allowed=False, policies=(), errors=(str(error),))
         decision = self._decision(feature, question, usage, facts, outcome, part, now)

@@ -131,6 +131,7 @@ class _Batch:
                 answer = decider.decide(self._view, check, self._now, at)
                 answer.tally.checks_engine += 1
         except TiergateError as error:
+            decider.tell(error)
             problem = document(decider.located(error, check, at), at)
             decider.metrics.count_problem(problem.slug)
             self._results.append(render(problem))

@@ -31,7 +31,14 @@ from tiergate.engine import UsageKnown, decision_json
 from tiergate.engine.answers import answer_json
 from tiergate.engine.basis import Basis, UsageGiven, as_given, basis_json, once_stale
 from tiergate.engine.requests import locate, read_check
-from tiergate.errors import CheckError, OperatorError, RequestError, TiergateError, UnknownFeatureError
+from tiergate.errors import (
+    CheckError,
+    OperatorError,
+    RequestError,
+    TiergateError,
+    UnknownFeatureError,
+    UnreadableError,
+)
 from tiergate.model import Check, Reason, Subject
 from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.explanations import Explanations
@@ -272,8 +279,8 @@ class Decider:
         if now >= stale_at:
             start, until = max(start, stale_at), decision.until
         decision = as_given(decision, now, stale_at, stale_deny=denied)
-        if decision.errors:
-            self._say(decision, now)
+        for error in decision.errors:
+            self._say(f"a check of `{check.feature}` was denied, because it cannot be evaluated: {error}", now)
         answer = Answer(
             body,
             decision_json(decision),
@@ -331,10 +338,16 @@ class Decider:
 
     def refuse(self, endpoint: str, error: TiergateError) -> Reply:
         """Answer with a problem, counted."""
+        self.tell(error)
         reply = problem_reply(error)
         self.metrics.count_request(endpoint, reply.status)
         self.metrics.count_problem(reply.slug or "")
         return reply
+
+    def tell(self, error: TiergateError) -> None:
+        """Log what only an operator can mend, each thing once a minute."""
+        if isinstance(error, UnreadableError):
+            self._say(f"a check cannot be decided: {error}", self.clock())
 
     def _basis(self, view: View, check: Check, decision: Decision, now: Instant, *, held: bool) -> bytes | None:
         """The basis of a decision as the log has it; none where the log does not want the decision."""
@@ -360,15 +373,13 @@ class Decider:
         )
         return basis_json(basis)
 
-    def _say(self, decision: Decision, now: Instant) -> None:
-        """Log what went wrong in deciding, each error once a minute."""
-        for error in decision.errors:
-            text = f"{decision.feature}: {error}"
-            if self._said.get(text, now) <= now:
-                if len(self._said) >= _MOST_SAID:
-                    self._said.clear()
-                self._said[text] = now + _SAID_AGAIN_AFTER
-                _logger.error("a check of `%s` was denied, because it cannot be evaluated: %s", decision.feature, error)
+    def _say(self, text: str, now: Instant) -> None:
+        """Log what went wrong in deciding, each thing once a minute."""
+        if self._said.get(text, now) <= now:
+            if len(self._said) >= _MOST_SAID:
+                self._said.clear()
+            self._said[text] = now + _SAID_AGAIN_AFTER
+            _logger.error("%s", text)
 
 
 def _holder(subject: Subject) -> Subject:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from tiergate.bundle import MANIFEST, Bundle
 from tiergate.engine import Engine
-from tiergate.errors import BundleError, OperatorError, ReplicaError
+from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
 from tiergate.sidecar.load_job import Job, Outcome
 from tiergate.sidecar.load_report import LoadReport
 from tiergate.sidecar.loader_process import LOADER, run_loader
@@ -258,15 +258,15 @@ class FileMode:
 
 
 class _WatchedBundle(Bundle):
-    """A bundle that remembers whether a file of it could not be read."""
+    """A bundle that remembers whether a file of it is torn, or the disk does not give it."""
 
     damaged = False
 
     def content(self, path: str) -> bytes:
         try:
             return super().content(path)
-        except BundleError:
-            self.damaged = True
+        except BundleError as error:
+            self.damaged = self.damaged or not (isinstance(error, UnreadableError) and error.passing)
             raise
 
 

@@ -23,7 +23,7 @@ from tiergate import __version__, bundle, publish
 from tiergate.bundle import FORMAT, Bundle
 from tiergate.catalog import Bounds, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
-from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError
+from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
 from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra, Problem
 from tiergate.process.parent import end_with_parent
 from tiergate.sidecar import replica
@@ -165,11 +165,18 @@ class _Load:
         return stamp_files(self._sources.catalog_paths), stamp_files(self._sources.subject_paths)
 
     def _bundle_is_torn(self, revision: str) -> bool:
+        """Say whether a bundle is not there as it was made.
+
+        Raises:
+            UnreadableError: it is not known, for want of something that comes back.
+        """
         try:
             found = Bundle.open(self._data.bundle(revision))
             for path in found.paths():
                 found.content(path)
-        except BundleError:
+        except BundleError as error:
+            if isinstance(error, UnreadableError) and error.passing:
+                raise
             return True
         return found.revision != revision
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.exceptions import HTTPException
 
-from tiergate.errors import CheckError, OperatorError, RequestError, UnknownFeatureError
+from tiergate.errors import CheckError, OperatorError, RequestError, UnknownFeatureError, UnreadableError
 
 __all__ = ["CLOSING", "MEDIA_TYPE", "ProblemDocument", "document", "problem_headers", "render"]
 
@@ -61,6 +61,9 @@ def document(error: Exception, at: str = "") -> ProblemDocument:
         case HTTPException(status_code=status):
             phrase = HTTPStatus(status).phrase.lower()
             return _problem(phrase.replace(" ", "-"), phrase, status, _detail_of(error))
+        case UnreadableError(reason=reason):
+            detail = f"the data to decide by cannot be read: {reason}"
+            return _problem("cannot-decide", "cannot decide", 503, detail)
         case OperatorError():
             return _problem("cannot-decide", "cannot decide", 503, "the data to decide by cannot be read")
         case _:

@@ -13,16 +13,21 @@ from urllib.parse import quote
 
 import msgspec
 
-from tiergate.errors import ReplicaError
+from tiergate.errors import QuarantinedError, ReplicaError, UnreadableError
 from tiergate.model import Subject, SubjectRecord, SubjectType
+from tiergate.sidecar.absence import prove_absent
+from tiergate.sidecar.replica_faults import fault_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FORMAT", "Replica"]
+__all__ = ["FORMAT", "QUARANTINED", "Replica"]
 
 FORMAT: Final = 1
 """The layout of the file; another one is not read."""
+
+QUARANTINED: Final = b""
+"""What stands in place of the record of a subject whose own could never be used."""
 
 _PAGE_CACHE_KIB: Final = 16 * 1024
 _BY_CUSTOMER: Final = "SELECT record FROM customers WHERE id = ?"
@@ -72,15 +77,31 @@ class Replica:
         """The record of the customer, or of the customer who holds the subscription; `None` where there is none.
 
         Raises:
-            ReplicaError: the file is torn, or can no longer be read.
+            QuarantinedError: the subject has no record that could be used.
+            ReplicaError: the file is torn.
+            UnreadableReplicaError: the system cannot read it now.
         """
+        by_customer = subject.type is SubjectType.CUSTOMER
         try:
-            query = _BY_CUSTOMER if subject.type is SubjectType.CUSTOMER else _BY_SUBSCRIPTION
-            row = self._find(query, (subject.id,)).fetchone()
-            return None if row is None else self._decode(row[0])
-        except (sqlite3.Error, msgspec.DecodeError, msgspec.ValidationError) as error:
-            self.damaged = True
-            raise ReplicaError(f"replica `{self.path}` cannot be read: {error}") from None
+            row = self._find(_BY_CUSTOMER if by_customer else _BY_SUBSCRIPTION, (subject.id,)).fetchone()
+            if row is None:
+                prove_absent(self._find, subject, "record", self._read)
+                return None
+            if row[0] == QUARANTINED:
+                raise QuarantinedError(f"the record of {subject.type} `{subject.id}` has problems: it is in quarantine")
+            record = self._decode(row[0])
+            if by_customer and record.customer.id != subject.id:
+                raise ReplicaError("a record is of another subject")
+        except QuarantinedError:
+            raise
+        except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, ReplicaError) as error:
+            fault = fault_of(self.path, error)
+            self.damaged = self.damaged or not (isinstance(fault, UnreadableError) and fault.passing)
+            raise fault from None
+        return record
+
+    def _read(self, content: bytes) -> SubjectRecord | None:
+        return None if content == QUARANTINED else self._decode(content)
 
     def close(self) -> None:
         """Close the file. Nothing can be found any more."""

@@ -24,8 +24,11 @@ from zlib import crc32
 import msgspec
 
 from tiergate.bundle import Bundle, Cursor, FileEntry, Manifest, check_content, decode_manifest, encode_manifest
-from tiergate.errors import BundleError, ReplicaError
+from tiergate.errors import BundleError, QuarantinedError, ReplicaError, UnreadableBundleError, UnreadableError
 from tiergate.model import Subject, SubjectRecord, SubjectType
+from tiergate.sidecar.absence import prove_absent
+from tiergate.sidecar.replica import QUARANTINED
+from tiergate.sidecar.replica_faults import fault_of, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -116,25 +119,28 @@ class SyncReplica:
         """The record of the customer, or of the customer who holds the subscription; `None` where there is none.
 
         Raises:
-            ReplicaError: the file is torn, or can no longer be read.
+            QuarantinedError: the subject has no record that could be read.
+            ReplicaError: the file is torn.
+            UnreadableReplicaError: the system cannot read it now.
         """
         by_customer = subject.type is SubjectType.CUSTOMER
         try:
             row = self._find(_BY_CUSTOMER if by_customer else _BY_SUBSCRIPTION, (subject.id,)).fetchone()
             if row is None:
+                prove_absent(self._find, subject, "record, crc", _proved)
                 return None
-            if crc32(row[0]) != row[1]:
-                raise ReplicaError(f"replica `{self.path}` is torn: a record has another checksum")
-            record = _decode(row[0])
+            record = _proved(*row)
+            if record is None:
+                raise QuarantinedError(
+                    f"the record of {subject.type} `{subject.id}` cannot be read: it is in quarantine"
+                )
             held = record.customer.id if by_customer else any(it.id == subject.id for it in record.subscriptions)
             if held not in (subject.id, True):
-                raise ReplicaError(f"replica `{self.path}` is torn: a record is of another subject")
-        except (sqlite3.Error, msgspec.DecodeError, msgspec.ValidationError) as error:
-            self._damage()
-            raise ReplicaError(f"replica `{self.path}` cannot be read: {error}") from None
-        except ReplicaError:
-            self._damage()
+                raise ReplicaError("a record is of another subject")
+        except QuarantinedError:
             raise
+        except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, ReplicaError) as error:
+            raise self._fault(error) from None
         return record
 
     def renew(self) -> None:
@@ -148,8 +154,7 @@ class SyncReplica:
             self._connection.execute("BEGIN")
             self._find("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.Error as error:
-            self._damage()
-            raise ReplicaError(f"replica `{self.path}` cannot be read: {error}") from None
+            raise self._fault(error) from None
 
     def release(self) -> None:
         """See from now on whatever is committed, so that the log can be folded into the file."""
@@ -169,6 +174,7 @@ class SyncReplica:
 
         Raises:
             BundleError: it is missing or torn.
+            UnreadableBundleError: the system cannot read it now.
         """
         try:
             with self._lock:
@@ -177,8 +183,12 @@ class SyncReplica:
                 raise BundleError(path, "is missing from the replica")
             check_content(path, row[0], entry)
         except sqlite3.Error as error:
-            self._damage()
-            raise BundleError(path, f"cannot be read: {error}") from None
+            reason = reason_of(error)
+            if reason is None or not reason[1]:
+                self._damage()
+            if reason is None:
+                raise BundleError(path, f"cannot be read: {error}") from None
+            raise UnreadableBundleError(path, reason[0], passing=reason[1]) from None
         except BundleError:
             self._damage()
             raise
@@ -189,6 +199,13 @@ class SyncReplica:
         self._connection.close()
         with self._lock:
             self._files.close()
+
+    def _fault(self, error: Exception) -> ReplicaError:
+        """The error to raise; the file is damaged unless the fault passes by itself."""
+        fault = fault_of(self.path, error)
+        if not (isinstance(fault, UnreadableError) and fault.passing):
+            self._damage()
+        return fault
 
     def _damage(self) -> None:
         self.damaged = True
@@ -352,7 +369,7 @@ class ReplicaWriter:
         row = execute("SELECT record FROM customers WHERE id = ?", (change.customer,)).fetchone()
         try:
             before = frozenset() if row is None else frozenset(it.id for it in _decode(row[0]).subscriptions)
-        except (msgspec.DecodeError, msgspec.ValidationError):  # torn: what it held is found the slow way
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # torn: what it held is found the slow way
             held = execute("SELECT id FROM subscriptions WHERE customer = ?", (change.customer,))
             before = frozenset(row[0] for row in held)
         record = change.record
@@ -394,6 +411,17 @@ class ReplicaWriter:
         used = {entry.sha256 for it in manifests.values() for entry in it.files.values()}
         connection.executemany("DELETE FROM blobs WHERE sha256 = ?", [(hash_,) for hash_ in blobs - used])
         return blobs & used, manifests
+
+
+def _proved(content: bytes, checksum: int) -> SubjectRecord | None:
+    """The record that a row holds; none where it says that there never was one that could be read.
+
+    Raises:
+        ReplicaError, msgspec.MsgspecError: the row is torn.
+    """
+    if crc32(content) != checksum:
+        raise ReplicaError("a record has another checksum")
+    return None if content == QUARANTINED else _decode(content)
 
 
 class _Change(NamedTuple):
