@@ -79,7 +79,8 @@ EXPOSE 8440
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["/opt/tiergate/bin/python", "-m", "tiergate.cli.health", "--control-plane"]
-ENTRYPOINT ["/opt/tiergate/bin/tiergate"]
+# SIGTERM that comes before Python runs would be lost on process 1: it is blocked until there is a handler.
+ENTRYPOINT ["/usr/bin/env", "--block-signal=TERM,INT", "/opt/tiergate/bin/tiergate"]
 CMD ["control-plane"]
 
 FROM ${BASE} AS sidecar
@@ -102,5 +103,6 @@ EXPOSE 8437 8438
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["/opt/tiergate/bin/python", "-m", "tiergate.cli.health"]
-ENTRYPOINT ["/opt/tiergate/bin/tiergate"]
+# SIGTERM that comes before Python runs would be lost on process 1: it is blocked until there is a handler.
+ENTRYPOINT ["/usr/bin/env", "--block-signal=TERM,INT", "/opt/tiergate/bin/tiergate"]
 CMD ["sidecar"]

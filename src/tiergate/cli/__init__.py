@@ -2,11 +2,19 @@
 
 __all__ = ["main"]
 
+_SERVING = ("sidecar", "control-plane", "injector", "up")
+"""The commands that go on until they are told to end."""
+
 
 def main() -> None:
     """Run the command line of this process, and end the process with its exit code."""
-    import io
     import sys
+
+    from tiergate.process.termination import listen
+
+    # INVARIANT (told at any time): nothing that takes long is imported before this.
+    listen(serves=len(sys.argv) > 1 and sys.argv[1] in _SERVING)
+    import io
 
     from tiergate.cli.invocation import run
 

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     INTERNAL = 70
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXIT_MEANINGS: dict[ExitCode, str] = {
@@ -32,7 +33,9 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.OPERATOR: "The machine is at fault: a port in use, a file that cannot be read or written, a torn bundle.",
     ExitCode.UNREACHABLE: "No sidecar answers, or no control plane.",
     ExitCode.INTERNAL: "A defect in Tiergate. Please report what it printed.",
-    ExitCode.INTERRUPTED: "It was interrupted.",
+    ExitCode.INTERRUPTED: "It was interrupted (SIGINT) before it was done.",
+    ExitCode.TERMINATED: "It was told to end (SIGTERM) before it was done. Commands that serve (`sidecar`, "
+    "`control-plane`, `injector`, `up`) end with 0 on either signal, whenever it comes.",
 }
 """What each code means, for the reference page."""
 

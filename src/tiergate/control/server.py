@@ -46,6 +46,7 @@ from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import bind_tcp, url_of
+from tiergate.process.termination import end_within
 from tiergate.publish.signer import Signer
 from tiergate.store import Store
 
@@ -69,6 +70,9 @@ _NOT_WAITING: Final = 100
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
 _PRIVATE: Final = 0o077
+
+_END_AT_LAST: Final = 5.0
+"""Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -229,6 +233,8 @@ class _ControlPlane:
 
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("ending", signal=number.name)
+        if not self._end.is_set():
+            end_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             self._listener.force_exit = True
         self._end.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -22,6 +22,7 @@ from tiergate.model import Customer
 from tiergate.policytest.fixtures import Subjects
 from tiergate.policytest.watching import stamps
 from tiergate.process.children import claim_ports, launched
+from tiergate.process.termination import is_unhandled
 from tiergate.publish import make
 
 if TYPE_CHECKING:
@@ -193,16 +194,16 @@ def _require(setting: str, paths: tuple[Path, ...]) -> None:
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the run in order, where nobody else handles them: no sidecar is left behind."""
-    ending = []
+    ending: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        ending = [it for it in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(it) is signal.SIG_DFL]
+        ending = {it: signal.getsignal(it) for it in (signal.SIGTERM, signal.SIGHUP) if is_unhandled(it)}
     for number in ending:
         signal.signal(number, _leave)
     try:
         yield
     finally:
-        for number in ending:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in ending.items():
+            signal.signal(number, handler)
 
 
 def _leave(number: int, _: FrameType | None) -> None:

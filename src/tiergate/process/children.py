@@ -174,7 +174,8 @@ def _signals_raise() -> Iterator[None]:
 
     before: dict[signal.Signals, Callable[..., object] | int | None] = {}
     for number in (signal.SIGTERM, signal.SIGHUP):
-        before[number] = signal.signal(number, leave)
+        if signal.getsignal(number) is signal.SIG_DFL:
+            before[number] = signal.signal(number, leave)
     try:
         yield
     finally:

@@ -29,6 +29,7 @@ from tiergate.process.descriptors import fitted, raise_limit, room_for_connectio
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
+from tiergate.process.termination import end_within
 from tiergate.process.unneeded import kept_out
 from tiergate.sidecar.api import api
 from tiergate.sidecar.data_directory import DataDirectory
@@ -70,6 +71,9 @@ _PROBE_SHUTDOWN: Final = 1.0
 
 _SECRET: Final = re.compile(rb"[!-~]{16,}")
 _LONGEST_KEY: Final = 64
+
+_END_AT_LAST: Final = 5.0
+"""Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -210,6 +214,8 @@ class _Sidecar:
 
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("ending", signal=number.name)
+        if not self._end.is_set():
+            end_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             for listener in (*self._listeners, self._probes):
                 listener.force_exit = True

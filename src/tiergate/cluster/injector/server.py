@@ -30,6 +30,7 @@ from tiergate.process.descriptors import Shortage, raise_limit, room_for_connect
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.sockets import bind_tcp, url_of
+from tiergate.process.termination import end_within
 
 if TYPE_CHECKING:
     import socket
@@ -49,6 +50,9 @@ _KEPT_BACK: Final = 64
 """Descriptors for what is neither a review's connection nor a probe's."""
 
 _PROBE_CONNECTIONS: Final = 64
+
+_END_AT_LAST: Final = 5.0
+"""Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -176,6 +180,8 @@ class _Injector:
 
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("ending", signal=number.name)
+        if not self._end.is_set():
+            end_within(self._shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             for one in (self._webhook, self._probes):
                 if one is not None:
