@@ -16,6 +16,7 @@ from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
 from tiergate.errors import ConflictError
 from tiergate.model import FOREVER, Customer, HeldItem, Instant, OverrideMode, Subscription, format_instant
+from tiergate.model.life import state_of
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from tiergate.control.http import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
-    from tiergate.store import PublishedState, WriteUnit
+    from tiergate.store import PublishedState, ReadUnit, WriteUnit
     from tiergate.store.subjects import Stamp, StoredSubscription
 
 __all__ = [
@@ -49,10 +50,12 @@ def customer_answer(customer: Customer, stamp: Stamp, index: CatalogIndex, erase
     return data if erased_at is None else {**data, "erased_at": format_instant(erased_at)}
 
 
-def subscription_answer(stored: StoredSubscription, index: CatalogIndex) -> Data:
-    """A subscription as it is answered."""
+def subscription_answer(stored: StoredSubscription, unit: ReadUnit) -> Data:
+    """A subscription as it is answered: the file's form, what it is now, and what the store knows of it."""
     held = stored.subscription
-    return subscription_data(held, printable_features(index.features, held), every_id=True) | stamped(stored.stamp)
+    features = printable_features(unit.published.index.features, held)
+    now: Data = {"state": state_of(held, unit.now).value}
+    return subscription_data(held, features, every_id=True) | now | stamped(stored.stamp)
 
 
 # ── What a change needs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,11 +166,18 @@ def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account) ->
 
 
 def save_subscription(
-    request: AdminRequest, unit: WriteUnit, subscription: Subscription, account: Account, *, is_new: bool
+    request: AdminRequest,
+    unit: WriteUnit,
+    subscription: Subscription,
+    account: Account,
+    *,
+    is_new: bool,
+    verb: str | None = None,
 ) -> StoredSubscription:
     """Add a subscription to an account, or make it what `subscription` says.
 
-    An item that is new in it is held since now, for rollouts to those added since, unless it says since when.
+    An item that is new in it is held since now, for rollouts to those added since, unless it says since when. `verb`:
+    what the audit log calls it, where that is more than that it was created or changed.
 
     Raises:
         ForbiddenError, BodyError, ConflictError: as for a customer.
@@ -188,7 +198,7 @@ def save_subscription(
     terms.check_new_overrides(subscription, before)
     if account.write_subscription(subscription):
         terms.check_totals(account.record)
-        write_down_subscription(unit, before, subscription, terms.published)
+        write_down_subscription(unit, before, subscription, terms.published, verb)
     return account.subscription(subscription.id)
 
 
@@ -254,15 +264,19 @@ def write_down_customer(
 
 
 def write_down_subscription(
-    unit: WriteUnit, before: Subscription | None, after: Subscription | None, published: PublishedState
+    unit: WriteUnit,
+    before: Subscription | None,
+    after: Subscription | None,
+    published: PublishedState,
+    verb: str | None = None,
 ) -> None:
-    """As `write_down_customer`."""
+    """As `write_down_customer`; `verb`: what was done, where that has a name."""
     known = before or after
     if known is None:
         return
     features = published.index.features
     unit.audit(
-        f"subscription.{_verb(before, after)}",
+        f"subscription.{verb or _verb(before, after)}",
         "subscription",
         known.id,
         before=None if before is None else _subscription_data(before, features),

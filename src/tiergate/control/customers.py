@@ -12,7 +12,9 @@ from tiergate.control.accounts import customer_answer, delete_customer, save_cus
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.terms import printable_features, terms_for
+from tiergate.control.working import choices
 from tiergate.errors import NotFoundError, PreconditionError
+from tiergate.model import SubscriptionStatus
 from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
@@ -54,11 +56,15 @@ def list_customers(request: AdminRequest) -> Answer:
     """List customers, by id; `tag` (several with commas: all), `text`, overridden `feature`, held `item`, `status`."""
     query = request.query
     wanted = CustomerFilter(
-        tags_of(request), query.get("text", ""), query.get("feature"), query.get("item"), query.get("status")
+        tags_of(request),
+        query.get("text", ""),
+        query.get("feature"),
+        query.get("item"),
+        choices(request, "status", SubscriptionStatus),
     )
 
     def work(unit: ReadUnit) -> Answer:
-        found = search_customers(unit.session, wanted, request.cursor or "", request.limit + 1)
+        found = search_customers(unit.session, wanted._replace(now=unit.now), request.cursor or "", request.limit + 1)
         index = unit.published.index
         page = found[: request.limit]
         return Answer.page(

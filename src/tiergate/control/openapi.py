@@ -16,7 +16,9 @@ from tiergate.control.access import OPAQUE, Endpoint, Open
 from tiergate.control.http import MAX_LIMIT, Answer
 from tiergate.control.problems import PROBLEM_TYPE
 from tiergate.control.schemas import Schema, component_schemas, ref
+from tiergate.control.schemas.subscribing import step_schema_name
 from tiergate.control.shapes import SHAPES, Shape
+from tiergate.control.subscription_life import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,16 @@ _PARAMETER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _UNKNOWN: Final = Shape(takes="Anything", media="*/*")
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OPTIONAL_BODIES: Final = frozenset(
-    {"Step", "Rotation", "Preview", "Publish", "Rollback", "FeatureSuspension", "Erasure", "Anything"}
+    {
+        *(step_schema_name(name) for name, step in STEPS.items() if not step.required),
+        "Rotation",
+        "Preview",
+        "Publish",
+        "Rollback",
+        "FeatureSuspension",
+        "Erasure",
+        "Anything",
+    }
 )
 _REFUSALS: Final = {
     "400": "The request as a whole is wrong.",

@@ -175,7 +175,7 @@ def _hold(request: AdminRequest, unit: WriteUnit, subscription: str, item: str) 
     if all(held.item != item for held in before.items):
         after = with_items(unit, account, before, (*before.items, HeldItem(item, added_at=unit.now)))
         save_subscription(request, unit, after, account, is_new=False)
-    return subscription_answer(account.subscription(subscription), unit.published.index)
+    return subscription_answer(account.subscription(subscription), unit)
 
 
 # ── For everybody ────────────────────────────────────────────────────────────────────────────────────────────────────

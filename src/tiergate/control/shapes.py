@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from tiergate.control.schemas.subscribing import step_schema_name
+from tiergate.control.subscription_life import STEPS
+
 __all__ = ["SHAPES", "Shape"]
 
 NDJSON: Final = "application/x-ndjson"
@@ -87,8 +90,8 @@ _SUBJECTS: Final = {
     "PUT /v1/subscriptions/{subscription}/items/{item}/pin": Shape("StoredSubscription", "Pin"),
     "DELETE /v1/subscriptions/{subscription}/items/{item}/pin": Shape("StoredSubscription"),
     **{
-        f"POST /v1/subscriptions/{{subscription}}/{step}": Shape("StoredSubscription", "Step")
-        for step in ("activate", "cancel", "end", "past-due", "pause", "resume", "trial")
+        f"POST /v1/subscriptions/{{subscription}}/{name}": Shape("StoredSubscription", step_schema_name(name))
+        for name in STEPS
     },
     "POST /v1/customers/{customer}/items": _made("SoldItem", "NewItem"),
     "POST /v1/customers/{customer}/plan": _made("SoldItem", "OwnPlan"),

@@ -1,25 +1,26 @@
 """The endpoints for the items of a subscription, and for the steps of its life: trial, pause, past due, cancel, end.
 
-Each is a partial edit with a name: what the caller says is in the words of the subjects file.
+Each is an edit with a name. What a step makes of a subscription, and when it is possible, `subscription_life` says.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from tiergate.catalog import held_item_data, patched, read_held_item_body, subscription_data
+from tiergate.catalog import escape_pointer, held_item_data, patched, read_held_item_body, subscription_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
 from tiergate.control.bodies import MERGE_PATCH
+from tiergate.control.subscription_life import STEPS, taken
 from tiergate.control.subscriptions import answer, open_holder, patched_subscription, the_subscription
 from tiergate.control.terms import terms_for
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
-from tiergate.model import HeldItem, Subscription, format_instant
+from tiergate.model import HeldItem, Subscription, parse_instant
 from tiergate.permissions import Action
 from tiergate.publish.plans import pins_plan
 from tiergate.store.subscriptions import get_subscription
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.control.http import AdminRequest, Answer
+    from tiergate.control.subscription_life import Step
+    from tiergate.model import Instant
     from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
@@ -36,56 +39,6 @@ __all__ = ["endpoints", "with_items"]
 
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _ITEM: Final = f"{_PATH}/items/{{item}}"
-
-
-class _Step(NamedTuple):
-    """A step: what it sets, what it takes away, which date it takes, and whether that is now where none is said."""
-
-    summary: str
-    sets: dict[str, str]
-    drops: tuple[str, ...]
-    date: str | None
-    default: str = "none"
-
-
-_STEPS: Final = {
-    "trial": _Step(
-        "Begin a trial, or extend it: until `trial_end`.",
-        {"status": "trialing"},
-        ("grace_until", "resume_at"),
-        "trial_end",
-        "required",
-    ),
-    "activate": _Step(
-        "Make a subscription active: after a trial, a pause, a late payment or a cancellation.",
-        {"status": "active"},
-        ("trial_end", "grace_until", "resume_at", "end"),
-        None,
-    ),
-    "pause": _Step(
-        "Pause a subscription, until `resume_at` or for good.",
-        {"status": "paused"},
-        ("trial_end", "grace_until"),
-        "resume_at",
-    ),
-    "resume": _Step(
-        "Resume a paused subscription, now or at `resume_at`.", {"status": "active"}, ("resume_at",), "resume_at"
-    ),
-    "past-due": _Step(
-        "Say that a payment is late; what is held counts until `grace_until`, or no more.",
-        {"status": "past_due"},
-        ("trial_end", "resume_at"),
-        "grace_until",
-    ),
-    "cancel": _Step(
-        "Cancel a subscription: it counts until `end`, or ends now.",
-        {"status": "canceled"},
-        ("trial_end", "grace_until", "resume_at"),
-        "end",
-        "now",
-    ),
-    "end": _Step("Let a subscription end at `end`, or now, whatever its status.", {}, (), "end", "now"),
-}
 
 
 def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
@@ -100,7 +53,7 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
         Endpoint("DELETE", _ITEM, items, remove_item, subject),
         Endpoint("PUT", f"{_ITEM}/pin", pin, pin_any, subject),
         Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, subject),
-        *(Endpoint("POST", f"{_PATH}/{name}", edit, _handler(name, step), subject) for name, step in _STEPS.items()),
+        *(Endpoint("POST", f"{_PATH}/{name}", edit, _handler(name, step), subject) for name, step in STEPS.items()),
     ]
 
 
@@ -108,7 +61,11 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
 
 
 def _change(
-    request: AdminRequest, edit: Callable[[WriteUnit, Account, Subscription], Subscription], status: int = 200
+    request: AdminRequest,
+    edit: Callable[[WriteUnit, Account, Subscription], Subscription],
+    status: int = 200,
+    *,
+    verb: str,
 ) -> Answer:
     """Make a subscription what `edit` makes of it."""
     id_ = request.params["subscription"]
@@ -118,7 +75,7 @@ def _change(
         before = account.subscription(id_)
         request.check_etag("subscription", id_, before.stamp.etag)
         after = edit(unit, account, before.subscription)
-        return answer(unit, save_subscription(request, unit, after, account, is_new=False), status)
+        return answer(unit, save_subscription(request, unit, after, account, is_new=False, verb=verb), status)
 
     return request.change(work)
 
@@ -131,7 +88,7 @@ def add_item(request: AdminRequest) -> Answer:
         added = replace(held, added_at=unit.now) if held.added_at is None else held
         return with_items(unit, account, before, (*before.items, added))
 
-    return _change(request, edit, 201)
+    return _change(request, edit, 201, verb="item_added")
 
 
 def patch_item(request: AdminRequest) -> Answer:
@@ -144,7 +101,7 @@ def patch_item(request: AdminRequest) -> Answer:
         held = read_held_item_body(text, reader, {"item": before.items[place].item})
         return with_items(unit, account, before, _exchanged(before, place, held))
 
-    return _change(request, edit)
+    return _change(request, edit, verb="item_changed")
 
 
 def remove_item(request: AdminRequest) -> Answer:
@@ -154,7 +111,7 @@ def remove_item(request: AdminRequest) -> Answer:
         place = _place(before, request.params["item"])
         return with_items(unit, account, before, before.items[:place] + before.items[place + 1 :])
 
-    return _change(request, edit)
+    return _change(request, edit, verb="item_removed")
 
 
 class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,7 +134,7 @@ def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
         held = replace(before.items[place], version=pin.version)
         return replace(before, items=_exchanged(before, place, held))
 
-    return _change(request, edit)
+    return _change(request, edit, verb="pinned")
 
 
 def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> None:
@@ -205,7 +162,7 @@ def unpin_item(request: AdminRequest) -> Answer:
         place = _place(before, request.params["item"])
         return replace(before, items=_exchanged(before, place, replace(before.items[place], version=None)))
 
-    return _change(request, edit)
+    return _change(request, edit, verb="unpinned")
 
 
 def _place(subscription: Subscription, item: str) -> int:
@@ -242,28 +199,35 @@ def with_items(unit: WriteUnit, account: Account, before: Subscription, items: t
 # ── Steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _handler(name: str, step: _Step) -> Callable[[AdminRequest], Answer]:
-    handler = partial(_take, step)
+def _handler(name: str, step: Step) -> Callable[[AdminRequest], Answer]:
+    handler = partial(_take, name, step)
     handler.__doc__ = step.summary
     handler.__name__ = name.replace("-", "_")  # type: ignore[attr-defined]
     return handler
 
 
-def _take(step: _Step, request: AdminRequest) -> Answer:
+def _take(name: str, step: Step, request: AdminRequest) -> Answer:
     said = request.decode(dict[str, str]) if request.body else {}
-    unknown = [key for key in said if key != step.date]
-    if unknown:
-        takes = f"`{step.date}` alone" if step.date else "nothing"
-        raise BodyError(
-            [BodyProblem(f"/{key}", "unknown-key", f"no key `{key}` here: it takes {takes}") for key in unknown]
-        )
-    if step.default == "required" and not said:
-        raise BodyError([BodyProblem("", "missing-key", f"the key `{step.date}` is missing")])
+    takes = f"`{step.date}` alone" if step.date else "nothing"
+    problems = [
+        BodyProblem(f"/{escape_pointer(key)}", "unknown-key", f"no key `{key[:100]}` here: it takes {takes}")
+        for key in said
+        if key != step.date
+    ]
+    if step.required and not said:
+        problems.append(BodyProblem("", "missing-key", f"the key `{step.date}` is missing"))
+    if problems:
+        raise BodyError(problems)
+    date = None if step.date is None or step.date not in said else _instant(step.date, said[step.date])
 
-    def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
-        patch: dict[str, str | None] = {**dict.fromkeys(step.drops), **step.sets, **said}
-        if step.date is not None and not said:
-            patch[step.date] = format_instant(unit.now) if step.default == "now" else None
-        return patched_subscription(unit, account, before.id, msgspec.json.encode(patch))
+    def edit(unit: WriteUnit, _: Account, before: Subscription) -> Subscription:
+        return taken(name, before, date, unit.now)
 
-    return _change(request, edit)
+    return _change(request, edit, verb=step.action)
+
+
+def _instant(key: str, text: str) -> Instant:
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise BodyError([BodyProblem(f"/{key}", "bad-instant", str(error))]) from None

@@ -16,8 +16,11 @@ from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.terms import printable_features, terms_for
-from tiergate.errors import NotFoundError, PreconditionError
-from tiergate.naming import path_segment
+from tiergate.control.working import choices
+from tiergate.errors import NotFoundError, PreconditionError, RequestError
+from tiergate.model import SubscriptionStatus
+from tiergate.model.life import SubscriptionState, state_of
+from tiergate.naming import nearest, path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subscriptions import (
@@ -28,7 +31,7 @@ from tiergate.store.subscriptions import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.model import Subscription
+    from tiergate.model import CatalogIndex, Subscription
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
@@ -37,7 +40,7 @@ __all__ = ["answer", "endpoints", "open_holder", "patched_subscription", "the_su
 _PATH = "/v1/subscriptions/{subscription}"
 _OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
 _PARTS = ("items", "overrides", "suspensions")
-_SEARCHED = ("text", "status", "item", "version", "feature")
+_SEARCHED = ("text", "status", "state", "item", "version", "feature")
 _MOST_VERSIONS = 10**9
 
 
@@ -85,25 +88,44 @@ def open_holder(unit: WriteUnit, subscription: str) -> Account:
 
 
 def list_subscriptions(request: AdminRequest) -> Answer:
-    """List subscriptions, by id; by `customer`, its `tag`s, `text`, `status`, `item`, pinned `version`, `feature`."""
+    """List subscriptions, by id; by `customer`, its `tag`s, `text`, `status`, `state`, `item`, its pin, `feature`."""
     query = request.query
     wanted = SubscriptionFilter(
         customer=request.params.get("customer", query.get("customer")),
         tags=tags_of(request),
         text=query.get("text", ""),
-        status=query.get("status"),
+        statuses=choices(request, "status", SubscriptionStatus),
+        states=choices(request, "state", SubscriptionState),
         item=query.get("item"),
         version=request.number("version", 0, least=1, most=_MOST_VERSIONS) or None,
         feature=query.get("feature"),
     )
 
     def work(unit: ReadUnit) -> Answer:
-        found = search_subscriptions(unit.session, wanted, request.cursor or "", request.limit + 1)
-        page, index = found[: request.limit], unit.published.index
+        found = search_subscriptions(
+            unit.session, wanted._replace(now=unit.now), request.cursor or "", request.limit + 1
+        )
+        page = found[: request.limit]
+        if not page:
+            _expect_known(request, terms_for(unit.published, wanted.customer or "").index)
         last = page[-1].subscription.id if len(found) > len(page) else None
-        return Answer.page([subscription_answer(one, index) for one in page], last)
+        return Answer.page([subscription_answer(one, unit) for one in page], last)
 
     return request.read(work)
+
+
+def _expect_known(request: AdminRequest, index: CatalogIndex) -> None:
+    """See that the item and the feature that are asked for, and found nowhere, are in the catalog at all.
+
+    Raises:
+        RequestError: 400, one is not.
+    """
+    for name, known in (("item", index.items), ("feature", index.features)):
+        asked = request.query.get(name)
+        if asked is not None and asked not in known:
+            near = nearest(asked[:100], known)
+            hint = f", did you mean `{near}`?" if near else ""
+            raise RequestError(400, "invalid request", f"`{name}`: no {name} `{asked[:100]}`{hint}")
 
 
 def create_subscription(request: AdminRequest) -> Answer:
@@ -125,9 +147,11 @@ def read_subscription(request: AdminRequest) -> Answer:
 
     def work(unit: ReadUnit) -> Answer:
         found = get_subscription(unit.session, request.params["subscription"])
-        if request.is_fresh(found.stamp.etag):
-            return Answer(304, headers={"etag": etag_text(found.stamp.etag)})
-        return Answer.json(subscription_answer(found, unit.published.index), etag=found.stamp.etag)
+        held, stamp = found
+        same = state_of(held, stamp.updated_at) is state_of(held, unit.now)  # time changes it without a new entity tag
+        if same and request.is_fresh(stamp.etag):
+            return Answer(304, headers={"etag": etag_text(stamp.etag)})
+        return Answer.json(subscription_answer(found, unit), etag=stamp.etag)
 
     return request.read(work)
 
@@ -200,6 +224,4 @@ def remove_subscription(request: AdminRequest) -> Answer:
 def answer(unit: WriteUnit, stored: StoredSubscription, status: int) -> Answer:
     """Answer with a subscription as it now is."""
     location = f"/v1/subscriptions/{path_segment(stored.subscription.id)}" if status == 201 else None
-    return Answer.json(
-        subscription_answer(stored, unit.published.index), status, etag=stored.stamp.etag, location=location
-    )
+    return Answer.json(subscription_answer(stored, unit), status, etag=stored.stamp.etag, location=location)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiergate.errors import BodyProblem
     from tiergate.store.subjects import Stamp
 
-__all__ = ["Data", "choice", "flag", "refuse_any", "stamped", "unchanged"]
+__all__ = ["Data", "choice", "choices", "flag", "refuse_any", "stamped", "unchanged"]
 
 Data = dict[str, Plain]
 """A JSON object."""
@@ -51,22 +51,36 @@ def unchanged(request: AdminRequest, stamp: Stamp) -> Answer | None:
     return Answer(304, headers={"etag": etag_text(stamp.etag)}) if request.is_fresh(stamp.etag) else None
 
 
-def choice(request: AdminRequest, name: str, choices: type[_Choice]) -> _Choice | None:
+def choice(request: AdminRequest, name: str, words: type[_Choice]) -> _Choice | None:
     """One of the words of an enumeration among the query's parameters.
 
     Raises:
         RequestError: 400, it is none of them.
     """
     text = request.query.get(name)
-    if text is None:
-        return None
-    words = [one.value for one in choices]
+    return None if text is None else _chosen(text, name, words)
+
+
+def _chosen(text: str, name: str, form: type[_Choice]) -> _Choice:
+    words = [one.value for one in form]
     if text not in words:
         near = nearest(text[:100], words)
         hint = f", did you mean `{near}`?" if near else ""
         listed = ", ".join(f"`{word}`" for word in words)
         raise RequestError(400, "invalid request", f"`{name}` must be one of {listed}{hint}")
-    return choices(text)
+    return form(text)
+
+
+def choices(request: AdminRequest, name: str, words: type[_Choice]) -> tuple[_Choice, ...]:
+    """Some of the words of an enumeration among the query's parameters, with commas between them; none where none is.
+
+    Raises:
+        RequestError: 400, one is none of them.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return ()
+    return tuple(_chosen(one, name, words) for one in text.split(","))
 
 
 def flag(request: AdminRequest, name: str) -> bool | None:

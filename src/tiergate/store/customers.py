@@ -17,6 +17,7 @@ from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
 from tiergate.naming import search_key
 from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
+from tiergate.store.states import has_status
 from tiergate.store.subjects import (
     Stamp,
     StoredRecord,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
     from sqlmodel import Session
 
-    from tiergate.model import Instant
+    from tiergate.model import Instant, SubscriptionStatus
     from tiergate.store.unit import WriteUnit
 
 __all__ = ["Account", "CustomerFilter", "contains", "open_account", "search_customers"]
@@ -203,15 +204,17 @@ class CustomerFilter(NamedTuple):
 
     `tags`: all of them. `text` stands in the id, the name, an external id, a tag or an attribute, in whatever case.
     `feature`: an override of it stands on the customer or on a subscription. `item`, `status`: of one of its
-    subscriptions, the same one. `external_id`: the system, and the id there, or '' for any.
+    subscriptions, the same one; the status as `SubscriptionFilter` has it, at `now`. `external_id`: the system, and the
+    id there, or '' for any.
     """
 
     tags: tuple[str, ...] = ()
     text: str = ""
     feature: str | None = None
     item: str | None = None
-    status: str | None = None
+    statuses: tuple[SubscriptionStatus, ...] = ()
     external_id: tuple[str, str] | None = None
+    now: Instant = 0
 
 
 def search_customers(session: Session, wanted: CustomerFilter, after: str, limit: int) -> list[StoredRecord]:
@@ -225,8 +228,8 @@ def search_customers(session: Session, wanted: CustomerFilter, after: str, limit
     if wanted.feature is not None:
         conditions.append(_overridden(wanted.feature))
     held = [_SUBSCRIPTIONS.c.customer == _CUSTOMERS.c.id]
-    if wanted.status is not None:
-        held.append(_SUBSCRIPTIONS.c.status == wanted.status)
+    if wanted.statuses:
+        held.append(has_status(_SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=False))
     if wanted.item is not None:
         held.append(exists().where(_HELD.c.subscription == _SUBSCRIPTIONS.c.id, _HELD.c.item == wanted.item))
     if len(held) > 1:

@@ -10,12 +10,16 @@ from tiergate.errors import NotFoundError
 from tiergate.model import SubjectType
 from tiergate.store.customers import contains
 from tiergate.store.external_ids import has_external_id
+from tiergate.store.states import has_status, is_in_state
 from tiergate.store.subjects import StoredSubscription, read_subscriptions
 from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlmodel import Session
+
+    from tiergate.model import Instant, SubscriptionStatus
+    from tiergate.model.life import SubscriptionState
 
 __all__ = ["SubscriptionFilter", "customer_of", "get_subscription", "search_subscriptions"]
 
@@ -51,17 +55,20 @@ class SubscriptionFilter(NamedTuple):
 
     `tags`: all of them, on the customer. `text` stands in the id or an external id, or where its customer is found by
     it, in whatever case. `item`, and `version` as its pin: in one entry. `feature`: an override of it stands on the
-    subscription. `external_id`: the system, and the id there, or '' for any.
+    subscription. `external_id`: the system, and the id there, or '' for any. `statuses`, `states`: one of these, at
+    `now`; what has ended by its dates has no status but `canceled` and `expired`, unless `states` are asked for.
     """
 
     customer: str | None = None
     tags: tuple[str, ...] = ()
     text: str = ""
-    status: str | None = None
+    statuses: tuple[SubscriptionStatus, ...] = ()
     item: str | None = None
     version: int | None = None
     feature: str | None = None
     external_id: tuple[str, str] | None = None
+    states: tuple[SubscriptionState, ...] = ()
+    now: Instant = 0
 
 
 def search_subscriptions(
@@ -79,8 +86,11 @@ def search_subscriptions(
         conditions.append(contains(columns.search, wanted.text) | of_customer)
     if wanted.external_id is not None:
         conditions.append(has_external_id(SubjectType.SUBSCRIPTION, columns.id, *wanted.external_id))
-    if wanted.status is not None:
-        conditions.append(columns.status == wanted.status)
+    if wanted.statuses:
+        asked = bool(wanted.states)
+        conditions.append(has_status(_SUBSCRIPTIONS, wanted.statuses, wanted.now, even_ended=asked))
+    if wanted.states:
+        conditions.append(is_in_state(_SUBSCRIPTIONS, wanted.states, wanted.now))
     if wanted.item is not None or wanted.version is not None:
         entry = [_HELD.c.subscription == columns.id]
         entry += [_HELD.c.item == wanted.item] if wanted.item is not None else []

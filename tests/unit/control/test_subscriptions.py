@@ -207,7 +207,7 @@ def test_the_steps_of_a_life(sales: httpx.Client) -> None:
         ("trial", {}, ("", "missing-key")),
         ("trial", {"trial_end": "soon"}, ("/trial_end", "bad-instant")),
         ("cancel", {"at": "2027-02-01"}, ("/at", "unknown-key")),
-        ("end", {"end": "2026-01-01"}, ("/end", "empty-period")),
+        ("end", {"end": "2026-01-01"}, ("/end", "impossible-date")),
     ],
 )
 def test_a_step_that_says_nothing_possible_is_refused(

@@ -25,6 +25,7 @@ from tiergate.control.schemas.parts import (
 )
 from tiergate.control.schemas.publishing import publishing_schemas, rule_schemas
 from tiergate.control.schemas.replaying import replay_schemas
+from tiergate.control.schemas.subscribing import stored_subscription, subscribing_schemas
 from tiergate.engine.answer_schemas import answer_schemas
 from tiergate.model import Reason
 
@@ -103,17 +104,12 @@ def component_schemas() -> dict[str, Schema]:
         "ListedVersion": closed(_PUBLICATION),
         "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(with_more(found["Customer"], stamp), {"erased_at": ref("Instant")}, required=False),
-        "StoredSubscription": with_more(found["Subscription"], stamp),
+        "StoredSubscription": stored_subscription(found["Subscription"], stamp),
         "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
         "Imported": closed({"customers": COUNT, "subscriptions": COUNT, "changed": COUNT}),
         "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
-        "Step": {
-            "type": "object",
-            "additionalProperties": ref("Instant"),
-            "maxProperties": 1,
-            "description": "The date of the step, where it takes one.",
-        },
+        **subscribing_schemas(),
         **access_schemas(),
         **publishing_schemas(found["FeatureSuspension"]),
         **rule_schemas(),
