@@ -31,6 +31,7 @@ __all__ = [
     "OverrideRow",
     "PolicyFileRow",
     "PublicationRow",
+    "PublishedFeatureRow",
     "RecordRow",
     "SnapshotRow",
     "StoreRow",
@@ -184,6 +185,15 @@ class VersionRow(SQLModel, table=True):
     entitlements: str = Field(sa_type=Text)
     publication: int = Field(sa_type=BigInteger)
     published_at: int = Field(sa_type=BigInteger)
+
+
+class PublishedFeatureRow(SQLModel, table=True):
+    """A feature that was ever published, and the type that its id keeps for ever."""
+
+    __tablename__ = "published_feature"
+
+    id: str = Field(primary_key=True)
+    type: str
 
 
 class PolicyFileRow(SQLModel, table=True):

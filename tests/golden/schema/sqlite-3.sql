@@ -277,6 +277,12 @@ CREATE INDEX ix_publication_issued_at ON publication (issued_at);
 
 CREATE INDEX ix_publication_revision ON publication (revision);
 
+CREATE TABLE published_feature (
+	id VARCHAR NOT NULL,
+	type VARCHAR NOT NULL,
+	PRIMARY KEY (id)
+);
+
 CREATE TABLE snapshot (
 	position BIGINT NOT NULL,
 	manifest VARCHAR NOT NULL,

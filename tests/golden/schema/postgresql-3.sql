@@ -196,6 +196,10 @@ CREATE TABLE public.publication (
     author character varying NOT NULL COLLATE pg_catalog."C",
     note text NOT NULL
 );
+CREATE TABLE public.published_feature (
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    type character varying NOT NULL COLLATE pg_catalog."C"
+);
 CREATE TABLE public.snapshot (
     "position" bigint NOT NULL,
     manifest character varying NOT NULL COLLATE pg_catalog."C",
@@ -299,6 +303,8 @@ ALTER TABLE ONLY public.policy_file
     ADD CONSTRAINT policy_file_pkey PRIMARY KEY (kind, name);
 ALTER TABLE ONLY public.publication
     ADD CONSTRAINT publication_pkey PRIMARY KEY (sequence);
+ALTER TABLE ONLY public.published_feature
+    ADD CONSTRAINT published_feature_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.snapshot
     ADD CONSTRAINT snapshot_pkey PRIMARY KEY ("position");
 ALTER TABLE ONLY public.store
