@@ -21,6 +21,13 @@ CREATE TABLE public.api_key (
     revoked_at bigint,
     last_used_at bigint
 );
+CREATE TABLE public.as_of (
+    kind character varying NOT NULL COLLATE pg_catalog."C",
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    side character varying NOT NULL COLLATE pg_catalog."C",
+    as_of bigint NOT NULL,
+    written_at bigint NOT NULL
+);
 CREATE TABLE public.audit (
     id bigint NOT NULL,
     at bigint NOT NULL,
@@ -265,6 +272,8 @@ ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.as_of
+    ADD CONSTRAINT as_of_pkey PRIMARY KEY (kind, id, side);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.blob
