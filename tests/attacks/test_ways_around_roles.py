@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tiergate.store import Store
 
 OVERRIDE = {"id": "o1", "feature": "movies", "value": 5, "reason": "a promise", "author": "test/admin"}
+BRIEF = OVERRIDE | {"until": "2028-01-01T00:00:00Z"}  # so that the one below it acts later
+MORE = OVERRIDE | {"id": "o2", "value": 6}
 SUSPENSION = {"feature": "support", "reason": "abuse"}
 
 # Roles that an organization could write, each without one of the actions.
@@ -37,7 +39,7 @@ def api(sqlite_url: str) -> Iterator[tuple[Admin, Store]]:
     table = RolePolicies.parse("\n".join(texts))
     with served(sqlite_url, []) as (_, store, _), serving(store, ENDPOINTS, roles=lambda: table) as admin:
         client = admin.as_("admin")
-        made(client.post("/v1/customers", json={"id": "acme", "overrides": [OVERRIDE], "suspensions": [SUSPENSION]}))
+        made(client.post("/v1/customers", json={"id": "acme", "overrides": [BRIEF], "suspensions": [SUSPENSION]}))
         body = {"id": "s1", "status": "active", "items": [{"item": "gold", "version": 1}]}
         body |= {"overrides": [OVERRIDE], "suspensions": [SUSPENSION]}
         made(client.post("/v1/customers/acme/subscriptions", json=body))
@@ -48,15 +50,15 @@ ATTACKS: dict[str, tuple[str, str, str, dict[str, Any] | None]] = {
     # role, method, path, what changes in the document that stands
     "an override slipped into a customer": (
         *("no-override", "PUT", "/v1/customers/acme"),
-        {"overrides": [OVERRIDE, OVERRIDE | {"id": "o2"}]},
+        {"overrides": [BRIEF, MORE]},
     ),
     "an override slipped into a subscription": (
         *("no-override", "PUT", "/v1/subscriptions/s1"),
-        {"overrides": [OVERRIDE, OVERRIDE | {"id": "o2"}]},
+        {"overrides": [OVERRIDE, MORE]},
     ),
     "an override patched into a customer": (
         *("no-override", "PATCH", "/v1/customers/acme"),
-        {"overrides": [OVERRIDE, OVERRIDE | {"id": "o2"}]},
+        {"overrides": [BRIEF, MORE]},
     ),
     "a new customer that comes with an override": (
         *("no-override", "PUT", "/v1/customers/beta"),
@@ -64,7 +66,7 @@ ATTACKS: dict[str, tuple[str, str, str, dict[str, Any] | None]] = {
     ),
     "a new subscription that comes with an override": (
         *("no-override", "PUT", "/v1/subscriptions/s2"),
-        {"id": "s2", "overrides": [OVERRIDE]},
+        {"id": "s2", "overrides": [OVERRIDE], "suspensions": []},
     ),
     "an override raised in a document": (
         *("no-editEntitlement", "PUT", "/v1/customers/acme"),
@@ -134,6 +136,9 @@ def test_no_document_is_a_way_around_a_role(api: tuple[Admin, Store], attack: st
     assert refused.status_code == 403, refused.text
     assert store.read(lambda unit: unit.head().position) == position
     allowed = admin.as_("sales-agent").request(method, path, json=body)
+    if allowed.status_code == 409:  # it takes something, which whoever may do it accepts
+        accepted = {"accept_loss": allowed.json()["accept_loss"]}
+        allowed = admin.as_("sales-agent").request(method, path, json=body, params=accepted)
     assert allowed.status_code in {200, 201, 204}, allowed.text
 
 

@@ -176,10 +176,12 @@ def read_override_body(
     reader: SubjectReader,
     taken: Collection[str] = (),
     fixed: ReadOnly[str, str] = _NOT_FIXED,
+    number: int = 1,
 ) -> Override:
-    """Read an override. One without id gets the first free one of `<feature>-1`, `<feature>-2` and so on.
+    """Read an override. One without id gets `<feature>-<number>`, with a further number where that is taken.
 
-    `taken` are the ids of the subject's other overrides.
+    `taken` are the ids of the subject's other overrides. `number`: one that the subject never gave out, so that no id
+    is given twice.
 
     Raises:
         BodyError: with all problems.
@@ -187,13 +189,13 @@ def read_override_body(
     text = _Body(body, fixed)
     read = reader.override(text.node, text.place, text.report, {})
     written = isinstance(text.node, Mapping) and "id" in text.node.entries
-    if read is not None and read.id in taken:
-        if written and isinstance(text.node, Mapping):
-            message = f"the override `{read.id}` exists already"
-            text.report.add(text.node.value_place("id"), "duplicate-id", message)
-        else:
-            free = (f"{read.feature}-{number}" for number in range(1, len(taken) + 2))
-            read = replace(read, id=next(id_ for id_ in free if id_ not in taken))
+    if read is not None and not (written or fixed):
+        id_ = f"{read.feature}-{number}"
+        ids = (id_ if again == 1 else f"{id_}-{again}" for again in range(1, len(taken) + 2))
+        read = replace(read, id=next(free for free in ids if free not in taken))
+    elif read is not None and read.id in taken and isinstance(text.node, Mapping):
+        message = f"the override `{read.id}` exists already"
+        text.report.add(text.node.value_place("id"), "duplicate-id", message)
     return text.result(read)
 
 

@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog import customer_data, subscription_data
+from tiergate.control.loss_gate import refuse_loss
+from tiergate.control.override_effects import refuse_idle_overrides
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
 from tiergate.errors import ConflictError
-from tiergate.model import FOREVER, Customer, HeldItem, Instant, OverrideMode, Subscription, format_instant
+from tiergate.model import (
+    FOREVER,
+    Customer,
+    HeldItem,
+    Instant,
+    OverrideMode,
+    SubjectRecord,
+    Subscription,
+    format_instant,
+)
 from tiergate.model.life import state_of
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
@@ -68,9 +79,13 @@ def needed_for_customer(before: Customer | None, after: Customer | None) -> set[
         return set()
     nothing = Customer(known.id)
     needed = _needed_for_exceptions(before or nothing, after or nothing)
-    if before is None or after is None or (before.tags, before.attributes) != (after.tags, after.attributes):
+    if before is None or after is None or _described(before) != _described(after):
         needed.add(Action.EDIT_CUSTOMER)
     return needed
+
+
+def _described(customer: Customer) -> Customer:
+    return replace(customer, overrides=(), suspensions=())
 
 
 def needed_for_subscription(before: Subscription | None, after: Subscription | None) -> set[Action]:
@@ -132,7 +147,8 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
     Raises:
         ForbiddenError: the caller may not do all of that.
         BodyError: it cannot be so by the published catalog.
-        ConflictError: there is such a customer.
+        ConflictError: there is such a customer, or a new override can have no effect.
+        LossError: it takes something away, and nobody accepted that.
     """
     before = None if account is None else account.customer
     terms = terms_for(unit.published, customer.id)
@@ -142,6 +158,11 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
     for action in sorted(needed_for_customer(before, customer)):
         request.require(action, resource)
     terms.check_new_overrides(customer, before)
+    if account is not None:
+        record = account.record
+        after = replace(record, customer=customer)
+        refuse_idle_overrides(terms.published, after, None, _new(customer.overrides, stood), unit.now)
+        refuse_loss(request, unit, record, after, resource)
     if account is None:
         account = Account.create(unit, customer)
     elif not account.write_customer(customer):
@@ -173,14 +194,17 @@ def save_subscription(
     *,
     is_new: bool,
     verb: str | None = None,
+    gated: bool = True,
 ) -> StoredSubscription:
     """Add a subscription to an account, or make it what `subscription` says.
 
     An item that is new in it is held since now, for rollouts to those added since, unless it says since when. `verb`:
-    what the audit log calls it, where that is more than that it was created or changed.
+    what the audit log calls it, where that is more than that it was created or changed. `gated`: where it takes
+    something away, it is refused until that is accepted. Steps of its life, billing and a change of plan are not gated:
+    they end what is no longer paid.
 
     Raises:
-        ForbiddenError, BodyError, ConflictError: as for a customer.
+        ForbiddenError, BodyError, ConflictError, LossError: as for a customer.
     """
     if is_new and account.holds(subscription.id):
         raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
@@ -196,10 +220,25 @@ def save_subscription(
     for action in sorted(needed_for_subscription(before, subscription)):
         request.require(action, resource)
     terms.check_new_overrides(subscription, before)
+    after = _with_subscription(account.record, subscription)
+    refuse_idle_overrides(terms.published, after, subscription.id, _new(subscription.overrides, stood), unit.now)
+    if gated and before is not None:
+        refuse_loss(request, unit, account.record, after, resource)
     if account.write_subscription(subscription):
         terms.check_totals(account.record)
         write_down_subscription(unit, before, subscription, terms.published, verb)
     return account.subscription(subscription.id)
+
+
+def _new(overrides: tuple[Override, ...], stood: tuple[Override, ...]) -> tuple[Override, ...]:
+    """Those overrides that do something else than one that stood."""
+    known = {replace(override, author="", reason="") for override in stood}
+    return tuple(override for override in overrides if replace(override, author="", reason="") not in known)
+
+
+def _with_subscription(record: SubjectRecord, subscription: Subscription) -> SubjectRecord:
+    held = {it.id: it for it in record.subscriptions} | {subscription.id: subscription}
+    return replace(record, subscriptions=tuple(held[id_] for id_ in sorted(held)))
 
 
 def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account, id_: str) -> None:

@@ -21,7 +21,7 @@ __all__ = ["MERGE_PATCH", "decode_parts", "form_of", "patch_form", "peek", "tags
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
 
-_ANSWERED: Final = frozenset({"etag", "created_at", "updated_at", "erased_at", "state"})
+_ANSWERED: Final = frozenset({"etag", "created_at", "updated_at", "erased_at", "state", "effect"})
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from tiergate.control.access import Endpoint
 from tiergate.control.accounts import customer_answer, delete_customer, save_customer
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.http import AdminRequest, Answer, etag_text
+from tiergate.control.loss_gate import ACCEPT_LOSS
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices
 from tiergate.errors import NotFoundError, PreconditionError
@@ -37,8 +38,8 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", "/v1/customers", view, list_customers, Resource.store(), query=searched, paged=True),
         Endpoint("POST", "/v1/customers", edit, create_customer, _named),
         Endpoint("GET", _PATH, view, get_customer, the_customer),
-        Endpoint("PUT", _PATH, edit, put_customer, the_customer),
-        Endpoint("PATCH", _PATH, edit, patch_customer, the_customer, media_types=MERGE_PATCH),
+        Endpoint("PUT", _PATH, edit, put_customer, the_customer, query=(ACCEPT_LOSS,)),
+        Endpoint("PATCH", _PATH, edit, patch_customer, the_customer, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, edit, remove_customer, the_customer),
     ]
 

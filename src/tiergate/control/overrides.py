@@ -16,6 +16,8 @@ from tiergate.control.accounts import save_customer, save_subscription
 from tiergate.control.bodies import form_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
+from tiergate.control.loss_gate import ACCEPT_LOSS
+from tiergate.control.override_effects import override_effect
 from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
@@ -50,10 +52,14 @@ def endpoints() -> list[Endpoint]:
         one = f"{path}/overrides/{{override}}"
         found += [
             Endpoint("GET", f"{path}/overrides", Action.VIEW, _of(list_overrides, kind), resource),
-            Endpoint("POST", f"{path}/overrides", Action.OVERRIDE, _of(add_override, kind), resource),
+            Endpoint(
+                "POST", f"{path}/overrides", Action.OVERRIDE, _of(add_override, kind), resource, query=(ACCEPT_LOSS,)
+            ),
             Endpoint("GET", one, Action.VIEW, _of(read_override, kind), resource),
-            Endpoint("PUT", one, Action.EDIT_ENTITLEMENT, _of(put_override, kind), resource),
-            Endpoint("DELETE", one, Action.EDIT_ENTITLEMENT, _of(remove_override, kind), resource),
+            Endpoint("PUT", one, Action.EDIT_ENTITLEMENT, _of(put_override, kind), resource, query=(ACCEPT_LOSS,)),
+            Endpoint(
+                "DELETE", one, Action.EDIT_ENTITLEMENT, _of(remove_override, kind), resource, query=(ACCEPT_LOSS,)
+            ),
             Endpoint("GET", f"{path}/suspensions", Action.VIEW, _of(list_suspensions, kind), resource),
             Endpoint("POST", f"{path}/suspensions", Action.EDIT_ENTITLEMENT, _of(suspend, kind), resource),
             Endpoint(
@@ -122,12 +128,20 @@ def _change(
 
 
 def list_overrides(kind: SubjectType, request: AdminRequest) -> Answer:
-    """List the overrides of a subject, in their order, past and future ones too."""
+    """List the overrides of a subject, in their order, past and future ones too, each with its effect now."""
 
     def work(unit: ReadUnit) -> Answer:
         subject, _ = _read(unit, kind, request.params[kind.value])
-        features = printable_features(unit.published.index.features, subject)
-        return Answer.page([override_data(override, features) for override in subject.overrides], None)
+        customer, holder = (subject.id, None) if isinstance(subject, Customer) else (subject.customer, subject.id)
+        record, state = unit.record(customer), unit.published
+        if record is None:
+            raise NotFoundError(kind.value, subject.id)
+        features = printable_features(state.index.features, subject)
+        found = [
+            {**override_data(override, features), "effect": override_effect(state, record, holder, override, unit.now)}
+            for override in subject.overrides
+        ]
+        return Answer.page(found, None)
 
     return request.read(work)
 
@@ -157,7 +171,9 @@ def add_override(kind: SubjectType, request: AdminRequest) -> Answer:
     def edit(unit: WriteUnit, account: Account, subject: Customer | Subscription) -> Customer | Subscription:
         terms = terms_for(unit.published, account.customer.id)
         taken = {override.id for override in subject.overrides}
-        override = read_override_body(form_of(request.body), terms.reader, taken)
+        # INVARIANT (an id is given once): every change of the subject moves its entity tag, which never begins again.
+        stamp = account.stamp if isinstance(subject, Customer) else account.subscription(subject.id).stamp
+        override = read_override_body(form_of(request.body), terms.reader, taken, number=stamp.etag)
         problems = terms.problems_of(override, "")
         if problems:
             raise BodyError(problems)

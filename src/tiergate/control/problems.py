@@ -44,9 +44,9 @@ _CLOSING: Final = frozenset({408, 413})
 class ForbiddenError(RequestError):
     """The caller may not do that; says what, and to what kind of thing."""
 
-    def __init__(self, action: str, resource: str, *, scoped: bool) -> None:
+    def __init__(self, action: str, resource: str, *, scoped: bool, because: str = "") -> None:
         self.action = action
-        why = "this key is narrowed to other things" if scoped else "no role of yours allows it"
+        why = because or ("this key is narrowed to other things" if scoped else "no role of yours allows it")
         super().__init__(403, "forbidden", f"you may not `{action}` here ({resource}): {why}")
 
 

@@ -106,10 +106,10 @@ _SUBJECTS: Final = {
         f"{method} /v1/{holder}/{path}": shape
         for holder in ("customers/{customer}", "subscriptions/{subscription}")
         for method, path, shape in (
-            ("GET", "overrides", _page("Override")),
+            ("GET", "overrides", _page("ListedOverride")),
             ("POST", "overrides", _made("Override", "Override")),
             ("GET", "overrides/{override}", Shape("Override")),
-            ("PUT", "overrides/{override}", Shape("Override", "Override")),
+            ("PUT", "overrides/{override}", Shape("Override", "EditedOverride")),
             ("DELETE", "overrides/{override}", _GONE),
             ("GET", "suspensions", _page("Suspension")),
             ("POST", "suspensions", _made("Suspension", "Suspension")),

@@ -16,6 +16,7 @@ from tiergate.catalog import escape_pointer, held_item_data, patched, read_held_
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
 from tiergate.control.bodies import MERGE_PATCH
+from tiergate.control.loss_gate import ACCEPT_LOSS
 from tiergate.control.subscription_life import STEPS, taken
 from tiergate.control.subscriptions import answer, open_holder, patched_subscription, the_subscription
 from tiergate.control.terms import terms_for
@@ -48,11 +49,11 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
     items, pin, edit = Action.EDIT_ENTITLEMENT, Action.PIN_VERSION, Action.EDIT_SUBSCRIPTION
     subject = the_subscription
     return [
-        Endpoint("POST", f"{_PATH}/items", items, add_item, subject),
-        Endpoint("PATCH", _ITEM, items, patch_item, subject, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _ITEM, items, remove_item, subject),
-        Endpoint("PUT", f"{_ITEM}/pin", pin, pin_any, subject),
-        Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, subject),
+        Endpoint("POST", f"{_PATH}/items", items, add_item, subject, query=(ACCEPT_LOSS,)),
+        Endpoint("PATCH", _ITEM, items, patch_item, subject, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
+        Endpoint("DELETE", _ITEM, items, remove_item, subject, query=(ACCEPT_LOSS,)),
+        Endpoint("PUT", f"{_ITEM}/pin", pin, pin_any, subject, query=(ACCEPT_LOSS,)),
+        Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, subject, query=(ACCEPT_LOSS,)),
         *(Endpoint("POST", f"{_PATH}/{name}", edit, _handler(name, step), subject) for name, step in STEPS.items()),
     ]
 

@@ -15,6 +15,7 @@ from tiergate.control.accounts import delete_subscription, save_subscription, su
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
+from tiergate.control.loss_gate import ACCEPT_LOSS
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices
 from tiergate.errors import NotFoundError, PreconditionError, RequestError
@@ -54,8 +55,10 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_SEARCHED, paged=True),
         Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, _named),
         Endpoint("GET", _PATH, view, read_subscription, the_subscription),
-        Endpoint("PUT", _PATH, edit, put_subscription, _named),
-        Endpoint("PATCH", _PATH, edit, patch_subscription, the_subscription, media_types=MERGE_PATCH),
+        Endpoint("PUT", _PATH, edit, put_subscription, _named, query=(ACCEPT_LOSS,)),
+        Endpoint(
+            "PATCH", _PATH, edit, patch_subscription, the_subscription, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH
+        ),
         Endpoint("DELETE", _PATH, edit, remove_subscription, the_subscription),
     ]
 

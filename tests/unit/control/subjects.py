@@ -83,6 +83,14 @@ def made(answer: httpx.Response, status: int = 201) -> dict[str, object]:
     return found
 
 
+def taken(client: httpx.Client, method: str, path: str, **body: object) -> httpx.Response:
+    """Send what takes something from a customer: see it refused, then accept exactly this loss."""
+    refused = client.request(method, path, **body)  # type: ignore[arg-type]
+    assert refused.status_code == 409, refused.text
+    assert refused.json()["type"].endswith(":customers-would-lose")
+    return client.request(method, path, params={"accept_loss": refused.json()["accept_loss"]}, **body)  # type: ignore[arg-type]
+
+
 def codes(answer: httpx.Response, status: int = 422) -> list[tuple[str, str]]:
     """The pointers and codes of a problem."""
     assert answer.status_code == status, answer.text

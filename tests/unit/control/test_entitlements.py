@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.stores import put_in_force
-from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served
+from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served, taken
 from tiergate.control import entitlements
 from tiergate.model import format_instant
 
@@ -64,7 +64,7 @@ def test_an_override_to_come_is_told_ahead(api: tuple[Admin, Store, Ticking]) ->
     """Whatever begins or ends does so at its instant, asked for before or after."""
     admin = api[0].as_("admin")
     body = {"feature": "movies", "value": 7, "reason": "a promise", "from": format_instant(NOW + 500)}
-    made(admin.post("/v1/customers/acme/overrides", json=body))
+    made(taken(admin, "POST", "/v1/customers/acme/overrides", json=body))
     assert movies(admin, PATHS[0], at=format_instant(NOW + 499)) == 50
     assert movies(admin, PATHS[0], at=format_instant(NOW + 500)) == 7
 

@@ -140,7 +140,7 @@ def test_a_customer_who_is_gone_already_is_erased_too(sqlite_url: str) -> None:
 def test_an_author_is_forgotten_everywhere(store_url: str) -> None:
     """In overrides and in the log, before and after; that it was one and the same person stays visible."""
     with api(store_url) as (admin, store, _):
-        body = {"feature": "movies", "value": 8, "reason": "a promise"}
+        body = {"id": "o2", "feature": "movies", "value": 8, "reason": "a promise"}
         name = made(admin.as_("sales-agent").post("/v1/customers/acme/overrides", json=body))
         assert name["author"] == "test/sales-agent"
         found = made(admin.as_("admin").post("/v1/authors/erase", json={"author": "test/sales-agent"}), 200)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import insert, select
 
-from tests.unit.control.subjects import NOW, codes, made, served
+from tests.unit.control.subjects import NOW, codes, made, served, taken
 from tiergate.model import FOREVER, format_instant
 from tiergate.store import SYSTEM
 from tiergate.store.tables import DeliveryRow, WebhookRow
@@ -53,14 +53,17 @@ def test_an_override_is_given_read_replaced_and_taken(support: httpx.Client, sal
     answer = support.post(f"{path}/overrides", json=PROMISE)
     assert made(answer) == PROMISE | {"id": "movies-1", "author": "test/customer-support"}
     assert answer.headers["location"] == f"{path}/overrides/movies-1"
-    assert made(support.post(f"{path}/overrides", json=PROMISE))["id"] == "movies-2"
+    assert made(support.post(f"{path}/overrides", json=PROMISE | {"value": 100}))["id"].startswith("movies-2")
     one = f"{path}/overrides/movies-1"
-    replaced = made(sales.put(one, json=PROMISE | {"value": 98, "reason": "less"}), 200)
+    two = f"{path}/overrides/movies-2"
+    replaced = made(taken(sales, "PUT", two, json=PROMISE | {"value": 98, "reason": "less"}), 200)
     assert (replaced["value"], replaced["author"]) == (98, "test/sales-agent")
-    assert support.get(one).json() == replaced
+    assert support.get(two).json() == replaced
     assert [it["id"] for it in support.get(f"{path}/overrides").json()["items"]] == ["movies-1", "movies-2"]
-    assert sales.delete(one).status_code == 204
+    assert sales.delete(one).status_code == 204  # it did nothing beside the other
     assert support.get(one).status_code == 404
+    assert taken(sales, "DELETE", two).status_code == 204
+    assert made(support.post(f"{path}/overrides", json=PROMISE))["id"] == "movies-6"
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -87,8 +90,8 @@ def test_an_override_says_its_author_in_vain(support: httpx.Client, sales: httpx
     assert made(support.post("/v1/subscriptions/s1/overrides", json=forged))["author"] == "test/customer-support"
     found = made(sales.patch("/v1/subscriptions/s1", json={"overrides": [forged | {"id": "movies-1"}]}), 200)
     assert found["overrides"] == [forged | {"id": "movies-1", "author": "test/customer-support"}]
-    found = made(sales.patch("/v1/customers/acme", json={"overrides": [forged]}), 200)
-    assert found["overrides"] == [forged | {"id": "movies-1", "author": "test/sales-agent"}]
+    found = made(sales.patch("/v1/customers/acme", json={"overrides": [forged | {"value": 100}]}), 200)
+    assert found["overrides"] == [forged | {"id": "movies-1", "value": 100, "author": "test/sales-agent"}]
 
 
 def test_a_lost_race_for_an_override_is_refused(support: httpx.Client) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import Press
-from tests.unit.control.subjects import NOW, Ticking, codes, made
+from tests.unit.control.subjects import NOW, Ticking, codes, made, taken
 from tiergate.control import customers, entitlements, overrides, sales, subscription_steps, subscriptions
 from tiergate.model import Amount, format_instant
 from tiergate.store import Store
@@ -149,8 +149,9 @@ def test_a_plan_is_drafted_of_what_a_subscription_has(sold: tuple[Admin, Press, 
     override = {"feature": "storage", "value": 9.5, "mode": "at_least", "reason": "a promise"}
     made(client.post("/v1/subscriptions/s1/overrides", json=override))
     later = {"feature": "analytics", "value": False, "reason": "x", "from": format_instant(NOW + 10)}
-    made(client.post("/v1/subscriptions/s1/overrides", json=later))
-    made(client.post("/v1/customers/acme/overrides", json={"feature": "movies", "value": 1, "reason": "not sold"}))
+    made(taken(client, "POST", "/v1/subscriptions/s1/overrides", json=later))
+    lowered = {"feature": "movies", "value": 1, "reason": "not sold"}
+    made(taken(client, "POST", "/v1/customers/acme/overrides", json=lowered))
     plan = made(client.post("/v1/subscriptions/s1/plan", json={"id": "diamond", "name": "Diamond"}))
     wanted = {"analytics": True, "movies": {"add": 80}, "storage": 9.5, "support": "phone"}
     assert (plan["entitlements"], plan["has_draft"], plan["newest_version"]) == (wanted, True, 0)
@@ -167,7 +168,8 @@ def test_a_plan_is_not_made_of_what_gives_nothing_or_cannot_be_sold(sold: tuple[
     """Nor of one that is paused, nor of what no definition may give."""
     client = sold[0].as_("admin")
     body = {"id": "diamond"}
-    made(client.post("/v1/subscriptions/s1/overrides", json={"feature": "storage", "value": 1, "reason": "x"}))
+    lowered = {"feature": "storage", "value": 1, "reason": "x"}
+    made(taken(client, "POST", "/v1/subscriptions/s1/overrides", json=lowered))
     made(client.post("/v1/subscriptions/s1/pause"), 200)
     paused = client.post("/v1/subscriptions/s1/plan", json=body)
     assert paused.json()["type"] == "urn:tiergate:problem:not-live"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.control.subjects import NOW, codes, made, served
+from tests.unit.control.subjects import NOW, codes, made, served, taken
 from tiergate.model import FOREVER, HeldItem, SubscriptionStatus
 from tiergate.store import SYSTEM, read_after
 from tiergate.store.customers import open_account
@@ -139,12 +139,13 @@ def test_items_are_added_changed_and_taken_out(api: tuple[Admin, Store, Ticking]
     added = made(sales.post(path, json={"item": "extra-movies", "quantity": 2}))
     assert added["etag"] == '"2"'
     assert held(api).items[1].added_at == NOW + 5
-    made(sales.patch(f"{path}/extra-movies", json={"quantity": 3, "until": "2028-01-01T00:00:00Z"}), 200)
+    edit = {"quantity": 3, "until": "2028-01-01T00:00:00Z"}
+    made(taken(sales, "PATCH", f"{path}/extra-movies", json=edit), 200)
     assert (held(api).items[1].quantity, held(api).items[1].added_at) == (3, NOW + 5)
     made(sales.patch(f"{path}/extra-movies", json={"until": None}), 200)
     assert held(api).items[1].until == FOREVER
     assert codes(sales.delete(f"{path}/gold")) == [("/items/0", "not-available")]
-    made(sales.delete(f"{path}/extra-movies"), 200)
+    made(taken(sales, "DELETE", f"{path}/extra-movies"), 200)
     assert [one.item for one in held(api).items] == ["gold"]
     assert sales.delete(f"{path}/extra-movies").status_code == 404
 
@@ -161,7 +162,7 @@ def test_an_item_is_pinned_and_unpinned(api: tuple[Admin, Store, Ticking], sales
     made(sales.post("/v1/customers/acme/subscriptions", json=GOLD))
     path = "/v1/subscriptions/s1/items/gold/pin"
     assert codes(sales.put(path, json={"version": 7})) == [("/version", "unknown-version")]
-    made(sales.put(path, json={"version": 1}), 200)
+    made(taken(sales, "PUT", path, json={"version": 1}), 200)
     assert held(api).items[0].version == 1
     made(sales.delete(path), 200)
     assert held(api).items[0].version is None

@@ -67,6 +67,19 @@ _CHANGE: Final[Schema] = {
     "required": ["feature", "change"],
     "additionalProperties": False,
 }
+_HELD: Final[Schema] = {"type": ["boolean", "number", "string", "null"]}
+_EFFECT: Final[Schema] = closed(
+    {
+        "state": {
+            "enum": ["raises", "lowers", "acts", "none", "scheduled", "ended"],
+            "description": "`acts`: the value is the same, but it is denied. `none`: it does nothing now.",
+        },
+        "from": _HELD | {"description": "The value without the override."},
+        "to": _HELD | {"description": "The value with it."},
+        "because": TEXT | {"description": "Why it does nothing now."},
+    },
+    optional=("from", "to", "because"),
+)
 _PUBLICATION: Final[Schema] = {
     "version": {"type": "integer", "minimum": 1},
     "publication": {"type": "integer", "minimum": 1, "description": "With which it came."},
@@ -105,6 +118,10 @@ def component_schemas() -> dict[str, Schema]:
         "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(with_more(found["Customer"], stamp), {"erased_at": ref("Instant")}, required=False),
         "StoredSubscription": stored_subscription(found["Subscription"], stamp),
+        "EditedOverride": with_more(
+            found["Override"], {"effect": _EFFECT | {"description": "Ignored."}}, required=False
+        ),
+        "ListedOverride": with_more(found["Override"], {"effect": _EFFECT}),
         "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
         "Imported": closed({"customers": COUNT, "subscriptions": COUNT, "changed": COUNT}),
         "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
