@@ -8,13 +8,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import unicodedata
 from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.texts import composed
+from tiergate.texts import composed, search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -189,15 +188,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         words = sorted(alike)
     matches = difflib.get_close_matches(word, words, n=1, cutoff=0.7)
     return matches[0] if matches else None
-
-
-def search_key(text: str) -> str:
-    """The form in which texts are compared by a search: whatever their case, in any script, however they are encoded.
-
-    Compatibility forms count as equal (NFKC), so `ﬁ` is found by `fi` and full-width letters by plain ones. A text
-    contains another where the key of the one contains the key of the other.
-    """
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _around(word: str, words: Sequence[str]) -> Sequence[str]:

@@ -74,7 +74,7 @@ def value_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
 
 
 def _can_be_read(text: str | None, feature: dict[str, Any]) -> bool:
-    """Say whether a bundle may hold this: one more than a number of 15 digits may have 16, which none may."""
+    """Say whether a bundle may hold this: one more than the largest number may not be."""
     try:
         return text is None or parse_value(text, msgspec.convert(feature, Feature)) is not None
     except ValueError:

@@ -7,6 +7,7 @@ the whole load fail. Nothing that was written is dropped silently: unknown keys 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.catalog.document import BROKEN, Broken, Listing, Mapping, Node, describe, shorten
@@ -246,14 +247,15 @@ class Fields:
         if key not in self.entries:
             return None
         node = self.entries[key]
-        if isinstance(node, bool) or not isinstance(node, int):
+        is_whole = isinstance(node, int) or (isinstance(node, Decimal) and node == node.to_integral_value())
+        if isinstance(node, bool) or not isinstance(node, int | Decimal) or not is_whole:
             if not isinstance(node, Broken):
                 self.problem(key, "wrong-type", f"must be a whole number, not {describe(node)}")
             return None
         if not least <= node <= most:
             self.problem(key, "bad-number", f"`{shorten(str(node))}` must be from {least} to {most}")
             return None
-        return node
+        return int(node)
 
     def units(self, key: str, scale: int, least: int = 0) -> int | None:
         """A number in units of 10^-scale."""

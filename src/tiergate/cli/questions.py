@@ -25,6 +25,8 @@ __all__ = [
     "question",
 ]
 
+_MOST_DIGITS = 40
+
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="A customer's id; see `--subscription`.")]
 FeatureArgument = Annotated[str, typer.Argument(metavar="FEATURE", help="A feature's id.")]
 IsSubscription = Annotated[bool, typer.Option("--subscription", help="SUBJECT is a subscription's id.")]
@@ -58,16 +60,18 @@ def question(
         CheckError: a number is none.
     """
     from tiergate.model import Check, Subject, SubjectType
+    from tiergate.naming import normal_id
+    from tiergate.texts import composed
 
     kind = SubjectType.SUBSCRIPTION if subscription else SubjectType.CUSTOMER
     return Check(
-        subject=Subject(subject, kind, user),
+        subject=Subject(normal_id(subject), kind, None if user is None else normal_id(user)),
         feature=feature,
         amount=_number("amount", amount),
         used=_number("used", used),
         user_used=_number("user_used", user_used),
         value=_number("value", value),
-        level=level,
+        level=None if level is None else composed(level),
     )
 
 
@@ -78,4 +82,4 @@ def _number(field: str, text: str | None) -> Number | None:
         number = Decimal(text)
     except InvalidOperation:
         raise CheckError(field, f"`{text}` is not a number") from None
-    return int(number) if number.is_finite() and number == number.to_integral_value() and len(text) < 40 else number
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else number

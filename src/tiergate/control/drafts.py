@@ -1,6 +1,7 @@
 """The drafts of items: what their next version will give. Publishing makes a version of a draft.
 
-A draft begins as what the newest version gives. Its entity tag is that of its item.
+A draft begins as what the item gives to whoever comes now, shares and tags apart: the version that it is compared with.
+Its entity tag is that of its item.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from tiergate.control.http import Answer
 from tiergate.control.items import item_resource, locked_item
 from tiergate.control.working import refuse_any, stamped, unchanged
 from tiergate.errors import NotFoundError
-from tiergate.model import AudienceType
 from tiergate.permissions import Action
+from tiergate.publish.rollouts import current_version
 from tiergate.store.features import find_feature, read_features
 from tiergate.store.items import find_item, find_version, replace_item
 
@@ -123,13 +124,13 @@ def delete(request: AdminRequest) -> Answer:
 
 
 def show_difference(request: AdminRequest) -> Answer:
-    """Compare the draft of an item with the version that everybody gets now, or with the version `against`."""
+    """Compare the draft of an item with the version that whoever comes now gets, or with the version `against`."""
     wanted = request.number("against", 0, least=1, most=999_999_999)
 
     def work(unit: ReadUnit) -> Data:
         stored = find_item(unit, request.params["id"])
         draft = entitlements_data(_draft_of(stored), read_features(unit))
-        version = wanted or _in_force(stored, unit.now)
+        version = wanted or current_version(stored.item.rollouts, unit.now)
         before: Data = {}
         if version:
             found = find_version(unit, stored.item.id, str(version))
@@ -142,16 +143,6 @@ def show_difference(request: AdminRequest) -> Answer:
         return {**data, "changes": _changes(before, draft)}
 
     return Answer.json(request.read(work))
-
-
-def _in_force(stored: StoredItem, now: Instant) -> int:
-    """The version that everybody gets now; without such a rollout the newest one, 0 where none was published."""
-    versions = [
-        rollout.version
-        for rollout in stored.item.rollouts
-        if rollout.start <= now and rollout.audience.type is AudienceType.EVERYBODY
-    ]
-    return versions[-1] if versions else stored.newest
 
 
 def _changes(before: Data, after: Data) -> list[Plain]:
@@ -181,8 +172,9 @@ def _change(
         features = read_features(unit)
         draft = read_entitlements_body(body(unit, before, features), features)
         given = set(before.draft or ())
-        if before.newest:
-            given |= find_version(unit, before.item.id, str(before.newest)).definition.entitlements.keys()
+        begin = _begin(before, unit.now)
+        if begin:
+            given |= find_version(unit, before.item.id, str(begin)).definition.entitlements.keys()
         refuse_any(draft_refusals(draft, given, features))
         after = replace_item(unit, before, before.item, draft)
         if after != before:
@@ -200,14 +192,20 @@ def _change(
 
 
 def _standing(unit: ReadUnit, stored: StoredItem, features: Mapping[str, Feature]) -> Data:
-    """What a draft gives before an edit: of one that does not exist yet, what the newest version gives."""
-    if stored.draft is not None or not stored.newest:
+    """What a draft gives before an edit: of one that does not exist yet, what the version that it begins with gives."""
+    begin = _begin(stored, unit.now)
+    if stored.draft is not None or not begin:
         return entitlements_data(stored.draft or {}, features)
-    version = find_version(unit, stored.item.id, str(stored.newest))
+    version = find_version(unit, stored.item.id, str(begin))
     printed = entitlements_data(
         version.definition.entitlements, unit.published_at(version.publication).catalog.features
     )
     return {id_: value for id_, value in printed.items() if id_ in features}  # what was deleted since is not given on
+
+
+def _begin(stored: StoredItem, now: Instant) -> int:
+    """The version that a draft begins with; the newest where nobody gets any; 0 where there is none."""
+    return current_version(stored.item.rollouts, now) or stored.newest
 
 
 def _draft_of(stored: StoredItem) -> dict[str, Value]:

@@ -24,6 +24,7 @@ from tiergate.control.working import choice, refuse_any, stamped, unchanged
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.permissions import Action, Resource
+from tiergate.publish.refusals import type_kept
 from tiergate.store.features import (
     FeatureFilter,
     add_feature,
@@ -34,6 +35,8 @@ from tiergate.store.features import (
     remove_feature,
     replace_feature,
 )
+from tiergate.store.publications import first_given
+from tiergate.store.published_features import published_types
 from tiergate.store.uses import feature_uses, links_to
 
 if TYPE_CHECKING:
@@ -108,6 +111,7 @@ def create(request: AdminRequest) -> Answer:
         lock_catalog(unit)
         feature = read_feature_body(request.body, read_features(unit))
         _refuse_suspensions(feature, ())
+        _refuse_reinterpretation(unit, feature)
         stored = add_feature(unit, feature)
         unit.audit("feature.created", "feature", feature.id, after=feature_data(feature))
         return _answer(stored, 201, location=f"/v1/features/{feature.id}")
@@ -126,6 +130,8 @@ def edit(request: AdminRequest) -> Answer:
         _refuse_suspensions(feature, old.suspensions)
         bound = any(getattr(old, name) != getattr(feature, name) for name in _WHAT_USES_BIND)
         refuse_any(feature_refusals(old, feature, _uses(unit, old) if bound else []))
+        if feature.scale != old.scale:
+            _refuse_reinterpretation(unit, feature)
         return _replaced(unit, before, feature, "feature.edited")
 
     return request.change(work)
@@ -190,6 +196,23 @@ def _replaced(unit: WriteUnit, before: StoredFeature, feature: Feature, action: 
             action, "feature", feature.id, before=feature_data(before.feature), after=feature_data(after.feature)
         )
     return _answer(after)
+
+
+def _refuse_reinterpretation(unit: ReadUnit, feature: Feature) -> None:
+    """See that an id that was published means what it meant: past publications and versions can come back.
+
+    Raises:
+        ConflictError: it was of another type, or a version gave it in another scale.
+    """
+    type_ = published_types(unit.session, [feature.id]).get(feature.id)
+    if type_ is not None and type_ is not feature.type:
+        raise ConflictError("type-changed", type_kept(feature.id, type_))
+    given = first_given(unit.session, [feature.id]).get(feature.id)
+    then = None if given is None else unit.published_at(given[2]).catalog.features.get(feature.id)
+    if given is not None and then is not None and then.scale != feature.scale:
+        detail = f"version {given[1]} of `{given[0]}` was published with `{feature.id}` in scale {then.scale}, and can \
+come back: choose another id, or keep the scale {then.scale}"
+        raise ConflictError("scale-mapped", detail)
 
 
 def _uses(unit: ReadUnit, feature: Feature) -> list[Use]:

@@ -6,6 +6,7 @@ will give next, its draft, is edited by `drafts`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import (
@@ -25,6 +26,7 @@ from tiergate.errors import ConflictError, RequestError
 from tiergate.model import ItemKind, format_instant
 from tiergate.naming import item_ref
 from tiergate.permissions import Action, Resource
+from tiergate.publish.pending import is_pending_draft
 from tiergate.store.features import lock_catalog, read_features
 from tiergate.store.items import (
     ItemFilter,
@@ -80,12 +82,19 @@ def item_resource(request: AdminRequest) -> Resource:
     return Resource.item(id_, request.read(lambda unit: owner_of(unit, id_)))
 
 
-def item_answer(stored: StoredItem) -> Data:
+def has_draft(unit: ReadUnit, stored: StoredItem) -> bool:
+    """Say whether an item has a draft that is other than what the item gives now: whether one is pending."""
+    if stored.draft is None:
+        return False
+    return is_pending_draft(stored.draft, unit.published.catalog.items.get(stored.item.id), unit.now)
+
+
+def item_answer(unit: ReadUnit, stored: StoredItem) -> Data:
     """An item as it is answered: the file's form without versions, and what the store knows of it."""
     data = item_head_data(stored.item)
     data["rollouts"] = [rollout_data(rollout) for rollout in stored.item.rollouts]
     data["newest_version"] = stored.newest
-    data["has_draft"] = stored.draft is not None
+    data["has_draft"] = has_draft(unit, stored)
     return data | stamped(stored.stamp)
 
 
@@ -98,15 +107,24 @@ def list_all(request: AdminRequest) -> Answer:
         request.query.get("private_to"),
         flag(request, "has_draft"),
     )
-    found = request.read(lambda unit: list_items(unit, wanted, request.cursor, request.limit + 1))
-    page = found[: request.limit]
-    return Answer.page([item_answer(stored) for stored in page], page[-1].item.id if len(found) > len(page) else None)
+
+    def work(unit: ReadUnit) -> Answer:
+        found = list_items(unit, wanted, request.cursor, request.limit + 1, partial(has_draft, unit))
+        page = found[: request.limit]
+        cursor = page[-1].item.id if len(found) > len(page) else None
+        return Answer.page([item_answer(unit, stored) for stored in page], cursor)
+
+    return request.read(work)
 
 
 def show(request: AdminRequest) -> Answer:
     """Show an item."""
-    stored = request.read(lambda unit: find_item(unit, request.params["id"]))
-    return unchanged(request, stored.stamp) or _answer(stored)
+
+    def work(unit: ReadUnit) -> Answer:
+        stored = find_item(unit, request.params["id"])
+        return unchanged(request, stored.stamp) or _answer(unit, stored)
+
+    return request.read(work)
 
 
 def create(request: AdminRequest) -> Answer:
@@ -119,6 +137,7 @@ def create(request: AdminRequest) -> Answer:
         item, draft = read.item, read.draft
         resource = Resource.item(item.id, item.private_to or None)
         request.require(Action.EDIT_ITEM, resource)
+        _refuse_other_kind(unit, item)
         if draft is not None:
             request.require(Action.EDIT_DRAFT, resource)
             refuse_any(draft_refusals(draft, (), features))
@@ -131,7 +150,7 @@ def create(request: AdminRequest) -> Answer:
             | ({} if draft is None else {"entitlements": entitlements_data(draft, features)}),
             customer=item.private_to or None,
         )
-        return _answer(stored, 201, location=f"/v1/items/{item.id}")
+        return _answer(unit, stored, 201, location=f"/v1/items/{item.id}")
 
     return request.change(work)
 
@@ -150,7 +169,7 @@ def edit(request: AdminRequest) -> Answer:
         if after != before:
             said = {"before": item_head_data(old), "after": item_head_data(item)}
             unit.audit("item.edited", "item", item.id, **said, customer=item.private_to or None)
-        return _answer(after)
+        return _answer(unit, after)
 
     return request.change(work)
 
@@ -165,6 +184,16 @@ def _refuse_change(unit: ReadUnit, before: StoredItem, item: Item) -> None:
         if other is not None:
             detail = f"`{item.id}` cannot be private to `{item.private_to}`: the subscription `{other}` holds it"
             raise ConflictError("item-held", detail)
+
+
+def _refuse_other_kind(unit: ReadUnit, item: Item) -> None:
+    """See that an id that was published keeps its kind: past versions and publications can come back."""
+    for stored in list_versions(unit, item.id, None, 1):
+        then = unit.published_at(stored.publication).catalog.items.get(item.id)
+        if then is not None and then.kind is not item.kind:
+            detail = f"`{item.id}` was published as a {then.kind}, and the id of an item keeps its kind for ever: \
+choose another id, or make it a {then.kind} again"
+            raise ConflictError("kind-published", detail)
 
 
 def delete(request: AdminRequest) -> Answer:
@@ -244,5 +273,5 @@ def _published(stored: StoredVersion) -> Data:
     }
 
 
-def _answer(stored: StoredItem, status: int = 200, *, location: str | None = None) -> Answer:
-    return Answer.json(item_answer(stored), status, etag=stored.stamp.etag, location=location)
+def _answer(unit: ReadUnit, stored: StoredItem, status: int = 200, *, location: str | None = None) -> Answer:
+    return Answer.json(item_answer(unit, stored), status, etag=stored.stamp.etag, location=location)

@@ -149,7 +149,7 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
             outcome = work(unit)
             if not outcome.is_new:
                 raise ConflictError("already-exists", f"there is an item `{item.id}` already")
-            said = {**data, **item_answer(find_item(unit, item.id)), "publication": outcome.sequence}
+            said = {**data, **item_answer(unit, find_item(unit, item.id)), "publication": outcome.sequence}
             return Answer.json(said, 201, location=f"/v1/items/{item.id}")
 
         return request.change(once)
@@ -200,7 +200,7 @@ def draft_plan(request: AdminRequest) -> Answer:
         stored = add_item(unit, item, entitlements)
         data = {**item_head_data(item), "entitlements": entitlements_data(entitlements, known)}
         unit.audit("item.created", "item", item.id, after={**data, "made_of": id_}, customer=item.private_to or None)
-        said = {**item_answer(stored), "entitlements": data["entitlements"]}
+        said = {**item_answer(unit, stored), "entitlements": data["entitlements"]}
         return Answer.json(said, 201, etag=stored.stamp.etag, location=f"/v1/items/{item.id}")
 
     return request.change(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.model import FeatureType, to_units
+from tiergate.model import FeatureType, ScaleError, to_units
 from tiergate.model.amounts import MAX_SCALE
 from tiergate.naming import is_id, is_subject_id, nearest, subject_id
 
@@ -143,6 +143,8 @@ def default_amount(feature: Feature) -> int:
 def _units(field: str, number: Number, feature: Feature) -> int:
     try:
         return to_units(number, feature.scale)
+    except ScaleError as error:
+        raise CheckError(field, f"{error}: the scale of `{feature.id}` is {feature.scale}") from None
     except ValueError as error:
         raise CheckError(field, str(error)) from None
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
+from tiergate.catalog.scalars import read_number
 from tiergate.errors import SubjectsError
 from tiergate.model import Number, Problem, Subject, SubjectType
 from tiergate.naming import nearest, subject_id
@@ -115,7 +116,7 @@ def _json_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[i
                 tell(number, f"the line has more than {_LONGEST} bytes")
                 continue
             try:
-                found = json.loads(line, parse_float=Decimal, parse_constant=_constant)
+                found = json.loads(line, parse_float=read_number, parse_constant=_constant)
             except (ValueError, RecursionError) as error:
                 tell(number, f"the line is no JSON: {error}")
                 continue
@@ -151,7 +152,7 @@ def _csv_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[in
 
 def _number(text: str) -> object:
     try:
-        found = json.loads(text, parse_float=Decimal, parse_constant=_constant)
+        found = json.loads(text, parse_float=read_number, parse_constant=_constant)
     except ValueError:
         return text
     return found

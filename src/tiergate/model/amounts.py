@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 __all__ = [
-    "MAX_DIGITS",
     "MAX_EDGE_UNITS",
     "MAX_SCALE",
     "MAX_TOTAL_UNITS",
     "Number",
+    "ScaleError",
     "format_units",
     "from_units",
     "to_units",
@@ -21,33 +21,53 @@ Number = int | Decimal
 MAX_SCALE = 6
 """Most decimal digits that a feature may have."""
 
-MAX_DIGITS = 15
-"""Most significant digits of a number at an edge: what every JSON reader carries exactly."""
-
 MAX_EDGE_UNITS = 10**18
 """Largest number at an edge, in units of 10^-scale."""
+
+_MOST_UNIT_DIGITS = 19
 
 MAX_TOTAL_UNITS = 2**62
 """Largest total of one subject, in units: `used + amount` and every comparison stay inside Cedar's `Long`."""
 
 
+class ScaleError(ValueError):
+    """A number has more decimal digits than its feature's scale; the message stands after the number."""
+
+
 def to_units(number: Number, scale: int) -> int:
     """Turn an edge number into whole units of 10^-scale.
 
-    `number` must be finite, not negative, of at most 15 significant digits, of at most `scale` decimal digits
-    and at most 10^18 units.
+    `number` must be finite, not negative, of at most `scale` decimal digits (zeros at the end do not count) and at
+    most 10^18 units. It takes no longer for a large exponent.
 
     Raises:
-        ValueError: a message in lower case that says which of these does not hold.
+        ScaleError: it has more decimal digits.
+        ValueError: a message in lower case that says which of the others does not hold.
     """
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         msg = "must be a number"
         raise ValueError(msg)
-    decimal = Decimal(number) if isinstance(number, int) else number
-    if not decimal.is_finite():
-        msg = "must be a finite number"
+    units = _whole_units(number, scale) if isinstance(number, int) else _decimal_units(number, scale)
+    if units is None or units > MAX_EDGE_UNITS:
+        msg = f"is larger than {format_units(MAX_EDGE_UNITS, scale)}"
         raise ValueError(msg)
-    sign, digits, exponent = decimal.as_tuple()
+    return units
+
+
+def _whole_units(number: int, scale: int) -> int | None:
+    """The units of a whole number; none where there are far too many."""
+    if number < 0:
+        msg = "must not be negative"
+        raise ValueError(msg)
+    if number > MAX_EDGE_UNITS:
+        return None
+    units: int = number * 10**scale
+    return units
+
+
+def _decimal_units(number: Decimal, scale: int) -> int | None:
+    """The units of a decimal; none where there are far too many. Powers are of small numbers only."""
+    sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         msg = "must be a finite number"
         raise ValueError(msg)
@@ -58,21 +78,19 @@ def to_units(number: Number, scale: int) -> int:
     if sign:
         msg = "must not be negative"
         raise ValueError(msg)
-    if len(trimmed) > MAX_DIGITS:
-        msg = f"has more than {MAX_DIGITS} significant digits"
-        raise ValueError(msg)
     shift = exponent + len(significant) - len(trimmed) + scale
     if shift < 0:
-        msg = f"has more than {scale} decimal digits" if scale else "must be a whole number"
-        raise ValueError(msg)
-    if len(trimmed) + shift > 19:
-        msg = f"is larger than {format_units(MAX_EDGE_UNITS, scale)}"
-        raise ValueError(msg)
+        raise ScaleError(_too_fine(scale))
+    if len(trimmed) + shift > _MOST_UNIT_DIGITS:
+        return None
     units: int = int(trimmed) * 10**shift
-    if units > MAX_EDGE_UNITS:
-        msg = f"is larger than {format_units(MAX_EDGE_UNITS, scale)}"
-        raise ValueError(msg)
     return units
+
+
+def _too_fine(scale: int) -> str:
+    if not scale:
+        return "must be a whole number"
+    return f"has more than {scale} decimal {'digit' if scale == 1 else 'digits'}"
 
 
 def from_units(units: int, scale: int) -> Number:

@@ -17,11 +17,12 @@ from msgspec.structs import replace
 
 from tiergate.catalog import deletion_refusals, dump_catalog
 from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlanRule, Problem, Rollout, Rules
-from tiergate.publish.pending import Standing, head_of, rule_texts
+from tiergate.publish.pending import Standing, current_entitlements, head_of, is_pending_draft, rule_texts
 from tiergate.publish.places import Places
 from tiergate.publish.plans import item_parts
 from tiergate.publish.proposals import ItemParts, Proposal, in_order, rules_with
 from tiergate.publish.publisher import Plan
+from tiergate.publish.working_moves import moved_draft
 from tiergate.store.policy_files import policy_files, put_policy_file, remove_files
 from tiergate.store.working import WorkingItem, delete_features, delete_items, read_working, write_features, write_items
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from tiergate.catalog import LoadedCatalog
+    from tiergate.model import Instant
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
@@ -125,7 +127,7 @@ class _Applying:
         for id_, item in self._file.items.items():
             known = parts[id_]
             if id_ in self._application.loaded.unnumbered:
-                made = self._numbered(item, published.get(id_), known)
+                made = self._numbered(item, published.get(id_), known, self._unit.now)
             else:
                 made = item
             self._check_versions(made, known)
@@ -138,15 +140,17 @@ class _Applying:
         return found
 
     @staticmethod
-    def _numbered(item: Item, published: Item | None, parts: ItemParts) -> Item:
-        """An item that says no number: what it gives is the newest version, or the one after it."""
+    def _numbered(item: Item, published: Item | None, parts: ItemParts, now: Instant) -> Item:
+        """An item that says no number: what it gives is given now, or is its newest version, or the one after it."""
         entitlements = item.versions[0].entitlements
         newest = max(parts.versions, default=0)
-        if newest and parts.versions[newest].entitlements == entitlements:
-            if published is not None:
+        is_newest = bool(newest) and parts.versions[newest].entitlements == entitlements
+        if published is not None:
+            is_reached = is_newest and any(rollout.version == newest for rollout in published.rollouts)
+            if is_reached or current_entitlements(published, now) == entitlements:
                 return replace(item, versions=published.versions, rollouts=published.rollouts)
-            return replace(item, versions=(parts.versions[newest],), rollouts=(Rollout(newest),))
-        return replace(item, versions=(Definition(newest + 1, entitlements),), rollouts=(Rollout(newest + 1),))
+        version = newest if is_newest else newest + 1
+        return replace(item, versions=(Definition(version, entitlements),), rollouts=(Rollout(version),))
 
     def _check_versions(self, item: Item, parts: ItemParts) -> None:
         for definition in item.versions:
@@ -167,12 +171,12 @@ class _Applying:
             self._problems.append(self._places.problem(key, "version-published", message))
 
     def _worked(self, item: Item) -> WorkingItem:
-        """What becomes of an item's working state. A draft stays, unless it is what is published now."""
-        working = self._working.items.get(item.id)
-        newest = self._newest[item.id]
-        draft = None if working is None else working.draft
-        given = next((it.entitlements for it in item.versions if it.version == newest), None)
-        return WorkingItem(head_of(item), item.rollouts, None if draft == given else draft, newest, 0)
+        """What becomes of an item's working state. The edits of a draft stay, on what is published now."""
+        working, before = self._working.items.get(item.id), self._standing.catalog.items.get(item.id)
+        draft = None if working is None else moved_draft(working.draft, before, item, self._unit.now)
+        if not is_pending_draft(draft, item, self._unit.now):
+            draft = None
+        return WorkingItem(head_of(item), item.rollouts, draft, self._newest[item.id], 0)
 
     # ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from tiergate.publish.rollouts import current_version
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tiergate.model import Catalog, Definition, Feature, Item, Rules
+    from tiergate.model import Catalog, Feature, Instant, Item, Rules, Value
     from tiergate.store.policy_files import PolicyFile
     from tiergate.store.working import WorkingItem, WorkingState
 
-__all__ = ["FeatureEdit", "FileEdit", "Pending", "Standing", "head_of", "newest_needed", "pending_edits", "rule_texts"]
+__all__ = [
+    "FeatureEdit",
+    "FileEdit",
+    "Pending",
+    "Standing",
+    "current_entitlements",
+    "head_of",
+    "is_pending_draft",
+    "pending_edits",
+    "rule_texts",
+]
 
 
 class Standing(NamedTuple):
@@ -57,18 +69,26 @@ class Pending:
     known: frozenset[str]
 
 
-def newest_needed(working: WorkingState) -> list[str]:
-    """The items whose draft must be compared with their newest version."""
-    return [id_ for id_, item in working.items.items() if item.draft is not None and item.newest]
+def current_entitlements(item: Item | None, now: Instant) -> Mapping[str, Value] | None:
+    """What a published item gives to whoever comes now (`current_version`); none where nobody gets anything of it."""
+    if item is None:
+        return None
+    version = current_version(item.rollouts, now)
+    return next((it.entitlements for it in item.versions if it.version == version), None)
+
+
+def is_pending_draft(draft: Mapping[str, Value] | None, published: Item | None, now: Instant) -> bool:
+    """Say whether publishing an item would change what it gives: whether its draft is other than what is given now."""
+    return draft is not None and draft != current_entitlements(published, now)
 
 
 def pending_edits(
     standing: Standing,
     working: WorkingState,
     files: Iterable[PolicyFile],
-    newest: Mapping[str, Definition],
+    now: Instant,
 ) -> Pending:
-    """Compare the working state with what is published. `newest`: the newest versions of items that have a draft."""
+    """Compare the working state with what is published, and drafts with what is given at `now`."""
     catalog = standing.catalog
     features = {
         id_: FeatureEdit(known.feature, known.etag)
@@ -80,7 +100,7 @@ def pending_edits(
     idle: dict[str, WorkingItem] = {}
     for id_, item in working.items.items():
         published = catalog.items.get(id_)
-        has_draft = item.draft is not None and (id_ not in newest or newest[id_].entitlements != item.draft)
+        has_draft = is_pending_draft(item.draft, published, now)
         if has_draft or (published is not None and head_of(published) != item.item):
             items[id_] = item
         elif published is None:

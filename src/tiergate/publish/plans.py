@@ -12,21 +12,22 @@ from msgspec.structs import replace
 
 from tiergate.catalog import suspension_data
 from tiergate.errors import ConflictError, NotFoundError
-from tiergate.model import FOREVER, Catalog, Definition, Feature, Item, Rollout, Suspension, format_instant
+from tiergate.model import FOREVER, Feature, Item, Rollout, Suspension, format_instant
 from tiergate.naming import nearest
-from tiergate.publish.pending import Pending, Standing, newest_needed, pending_edits
+from tiergate.publish.pending import Pending, Standing, pending_edits
 from tiergate.publish.proposals import EVERYTHING, Choice, ItemParts, Proposal, chosen, in_order
 from tiergate.publish.publisher import Plan
-from tiergate.publish.rollouts import Launch, narrowed, pruned, reachable
+from tiergate.publish.rollouts import Launch, narrowed, pruned, with_rollouts
+from tiergate.publish.working_moves import moved_draft
 from tiergate.store.holdings import pinned_versions
 from tiergate.store.policy_files import policy_files
-from tiergate.store.publications import PublishedItem, versions
-from tiergate.store.working import read_working, write_features
+from tiergate.store.publications import versions
+from tiergate.store.working import read_working, write_features, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from tiergate.model import Instant
+    from tiergate.model import Catalog, Instant
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
@@ -35,11 +36,7 @@ __all__ = ["find_pending", "pending_plan", "pins_plan", "resumption_plan", "roll
 
 def find_pending(unit: ReadUnit, standing: Standing) -> Pending:
     """All that is not published yet."""
-    working = read_working(unit.session)
-    needed = newest_needed(working)
-    known = versions(unit.session, needed)
-    newest = {id_: known[id_][working.items[id_].newest] for id_ in needed if working.items[id_].newest in known[id_]}
-    return pending_edits(standing, working, policy_files(unit.session), newest)
+    return pending_edits(standing, read_working(unit.session), policy_files(unit.session), unit.now)
 
 
 def pending_plan(
@@ -167,8 +164,6 @@ def rollouts_plan(
         parts = item_parts(unit, [item])[item]
         known = {**parts.versions, **{it.version: it for it in published.versions}}
         wanted = tuple(change(published.rollouts, unit.now))
-        if not wanted:
-            raise ConflictError("no-rollout", f"`{item}` needs a rollout, else nobody would get anything of it")
         for rollout in wanted:
             if rollout.version not in known:
                 raise NotFoundError("version", f"{item}@{rollout.version}")
@@ -177,7 +172,7 @@ def rollouts_plan(
             listed = ", ".join(str(rollout.version) for rollout in lost)
             detail = f"some who get version {listed} of `{item}` would get a lower one, or later"
             raise ConflictError("rollout-narrowed", f"{detail}: say `narrow` if that is meant")
-        after = _with_rollouts(published, pruned(wanted, unit.now), known, parts.pins)
+        after = with_rollouts(published, pruned(wanted, unit.now), known, parts.pins)
         return _of_item(unit, standing, published, after, "item.rollouts_changed", note)
 
     return plan
@@ -197,7 +192,7 @@ def pins_plan(pins: Mapping[str, Collection[int]], note: str = "") -> Planner:
             for version in sorted(missing - parts.versions.keys()):
                 raise NotFoundError("version", f"{id_}@{version}")
             known = {**parts.versions, **{it.version: it for it in published.versions}}
-            items[id_] = _with_rollouts(published, published.rollouts, known, parts.pins | set(wanted))
+            items[id_] = with_rollouts(published, published.rollouts, known, parts.pins | set(wanted))
         catalog = replace_catalog(standing.catalog, items=items)
         return Plan(Proposal(catalog, standing.rules, standing.roles), note=note)
 
@@ -208,6 +203,9 @@ def _of_item(unit: ReadUnit, standing: Standing, before: Item, after: Item, acti
     working = read_working(unit.session, (), [after.id]).items.get(after.id)
 
     def also(unit: WriteUnit, sequence: int) -> None:
+        if working is not None:
+            draft = moved_draft(working.draft, before, after, unit.now)
+            write_items(unit, [working._replace(rollouts=after.rollouts, draft=draft)])
         unit.audit(
             action,
             "item",
@@ -221,17 +219,9 @@ def _of_item(unit: ReadUnit, standing: Standing, before: Item, after: Item, acti
         replace_catalog(standing.catalog, items={**standing.catalog.items, after.id: after}),
         standing.rules,
         standing.roles,
-        items={} if working is None else {after.id: PublishedItem(after.rollouts, working.newest)},
         items_read={} if working is None else {after.id: working.etag},
     )
     return Plan(proposal, note=note, also=also)
-
-
-def _with_rollouts(
-    item: Item, rollouts: tuple[Rollout, ...], known: Mapping[int, Definition], pins: Collection[int]
-) -> Item:
-    numbers = sorted(reachable(rollouts, pins) & known.keys())
-    return replace(item, rollouts=rollouts, versions=tuple(known[number] for number in numbers))
 
 
 def _published_item(unit: ReadUnit, standing: Standing, id_: str) -> Item:
@@ -248,9 +238,8 @@ def replace_catalog(
     catalog: Catalog, *, features: Mapping[str, Feature] | None = None, items: Mapping[str, Item] | None = None
 ) -> Catalog:
     """A catalog with other features or items."""
-    return Catalog(
-        catalog.features if features is None else in_order(features),
-        catalog.items if items is None else in_order(items),
-        catalog.ladders,
-        catalog.plans,
+    return replace(
+        catalog,
+        features=catalog.features if features is None else in_order(features),
+        items=catalog.items if items is None else in_order(items),
     )

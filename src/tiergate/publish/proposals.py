@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from tiergate.model import Catalog, Definition, Problem, Rules
-from tiergate.publish.rollouts import Launch, pruned, reachable
+from tiergate.model import Definition, Problem, Rules
+from tiergate.publish.pending import is_pending_draft
+from tiergate.publish.rollouts import Launch, pruned, with_rollouts
 from tiergate.store.publications import PublishedItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tiergate.model import Instant, Item
+    from tiergate.model import Catalog, Instant, Item
     from tiergate.publish.pending import Pending, Standing
     from tiergate.store.working import WorkingItem
 
@@ -120,7 +121,7 @@ def chosen(
     if choice.roles and pending.roles is not None:
         roles, files_read["roles/roles"] = pending.roles.text or "", pending.roles.etag
     return Proposal(
-        Catalog(in_order(features), in_order(items), standing.catalog.ladders, standing.catalog.plans),
+        replace(standing.catalog, features=in_order(features), items=in_order(items)),
         rules_with(standing.rules, {key: edit.text for key, edit in meant_files.items()}),
         roles,
         tuple(versions),
@@ -135,22 +136,25 @@ def chosen(
 def _next_item(
     old: Item | None, working: WorkingItem, parts: ItemParts, launch: Launch, now: Instant
 ) -> tuple[Item, Definition | None]:
-    """An item as it is published next, and its new version, if its draft is another than the newest one."""
+    """An item as it is published next, and its new version, if it has a draft that no version of it is like.
+
+    A draft that is what is given now changes nothing; one that is like another version rolls that version out again.
+    """
     known = dict(parts.versions)
     if old is not None:
         known.update((definition.version, definition) for definition in old.versions)
     rollouts = () if old is None else old.rollouts
-    newest = known.get(working.newest)
     new: Definition | None = None
-    if working.draft is not None and (newest is None or newest.entitlements != working.draft):
-        new = Definition(working.newest + 1, in_order(working.draft))
-        known[new.version] = new
-        rollouts = pruned((*rollouts, launch.rollout(new.version, now)), now)
-    elif not rollouts and newest is not None:
-        rollouts = (launch.rollout(newest.version, now),)
-    numbers = sorted(reachable(rollouts, parts.pins) & known.keys())
-    versions = tuple(known[number] for number in numbers)
-    return replace(working.item, versions=versions, rollouts=rollouts), new
+    if working.draft is not None and is_pending_draft(working.draft, old, now):
+        version = max((number for number, it in known.items() if it.entitlements == working.draft), default=0)
+        if not version:
+            new = Definition(working.newest + 1, in_order(working.draft))
+            version, known[new.version] = new.version, new
+        rollouts = pruned((*rollouts, launch.rollout(version, now)), now)
+    elif old is None and working.newest in known:
+        rollouts = (launch.rollout(working.newest, now),)
+    published = replace(working.item, versions=() if old is None else old.versions)
+    return with_rollouts(published, rollouts, known, parts.pins), new
 
 
 def rules_with(rules: Rules, edits: Mapping[str, str | None]) -> Rules:

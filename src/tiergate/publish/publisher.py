@@ -44,6 +44,7 @@ from tiergate.store.publications import (
     update_published_items,
     write_versions,
 )
+from tiergate.store.published_features import keep_published_types
 from tiergate.store.working import working_etags
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Plan:
     """What is to be published, and as what.
 
     `action`: its name in the audit log. `also`: what else is written in the same transaction, given the new sequence.
-    `places` and `rules_folder`: where the author knows things to stand.
+    `places` and `rules_folder`: where the author knows things to stand. `discarded`: whose edits are given
+    up for it, as `items/gold`.
     """
 
     proposal: Proposal
@@ -78,6 +80,7 @@ class Plan:
     also: Callable[[WriteUnit, int], None] = _nothing_more
     places: Places = field(default_factory=Places)
     rules_folder: str = "rules"
+    discarded: tuple[str, ...] = ()
 
 
 Planner = Callable[[ReadUnit, Standing], Plan]
@@ -87,13 +90,14 @@ Planner = Callable[[ReadUnit, Standing], Plan]
 class Outcome(NamedTuple):
     """What came of it: the publication in force, and what changed with it; nothing, where it was in force before.
 
-    `impact`: what it does to customers, where they were asked about.
+    `impact`: what it does to customers, where they were asked about. `discarded`: whose edits were given up for it.
     """
 
     sequence: int
     revision: str
     changes: tuple[Change, ...]
     impact: Line | None = None
+    discarded: tuple[str, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -117,6 +121,7 @@ class Preview(NamedTuple):
     changes: tuple[Change, ...]
     problems: tuple[Problem, ...]
     weighing: Weighing | None = None
+    discarded: tuple[str, ...] = ()
 
 
 class _Weighed(NamedTuple):
@@ -223,7 +228,9 @@ class Publisher:
             else:
                 revision = compilation.manifest.revision
                 weighing = self._weighing(standing, compilation, now, at) if weigh else None
-        return Preview(standing.sequence, "" if problems else revision, changes, tuple(problems), weighing)
+        return Preview(
+            standing.sequence, "" if problems else revision, changes, tuple(problems), weighing, plan.discarded
+        )
 
     # ── before the transaction ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -317,6 +324,8 @@ class Publisher:
             put_bundle(unit, revision, encode_manifest(compilation.manifest))
         put_blobs(unit, blobs.contents)
         write_versions(unit, sequence, plan.proposal.versions)
+        known = standing.catalog.features
+        keep_published_types(unit, (it for id_, it in plan.proposal.catalog.features.items() if id_ not in known))
         update_published_items(unit, plan.proposal.items)
         plan.also(unit, sequence)
         after: dict[str, object] = {
@@ -357,7 +366,7 @@ class Publisher:
         unit.append_publication(standing.sequence, make)
         proposal = plan.proposal
         made.append(Standing(sequence, revision, proposal.catalog, proposal.rules, proposal.roles))
-        return Outcome(sequence, revision, ready.changes, impact)
+        return Outcome(sequence, revision, ready.changes, impact, plan.discarded)
 
 
 def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:

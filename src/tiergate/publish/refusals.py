@@ -29,17 +29,18 @@ from tiergate.model import MAX_TOTAL_UNITS, Amount, Definition, Extra, FeatureSt
 from tiergate.naming import version_ref
 from tiergate.store.holdings import held_quantities, override_uses, pinned_versions, suspension_uses
 from tiergate.store.publications import first_given
+from tiergate.store.published_features import published_types
 from tiergate.store.uses import held_by_others, item_uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiergate.catalog.lint.plans import BrokenStep
-    from tiergate.model import Catalog, Feature, Item, Problem
+    from tiergate.model import Catalog, Feature, FeatureType, Item, Problem
     from tiergate.publish.places import Places
     from tiergate.store import ReadUnit
 
-__all__ = ["MOST_HELD", "refusals"]
+__all__ = ["MOST_HELD", "refusals", "type_kept"]
 
 MOST_HELD: Final = 1000
 """How many items of the same feature a customer may hold before the totals are not proved in one go any more."""
@@ -108,6 +109,10 @@ def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], pl
     if not old.features and not old.items:
         return
     doubtful = {id_ for id_ in ids & new.features.keys() if _scale(old.features.get(id_)) != _scale(new.features[id_])}
+    for id_, type_ in sorted(published_types(unit.session, doubtful - old.features.keys()).items()):
+        if type_ is not new.features[id_].type:
+            yield places.problem(("feature", id_), "type-changed", type_kept(id_, type_))
+            doubtful.discard(id_)
     for id_, (item, version, sequence) in first_given(unit.session, doubtful).items() if doubtful else ():
         then, now = unit.published_at(sequence).catalog.features.get(id_), new.features[id_]
         if then is not None and (then.type, then.scale) != (now.type, now.scale):
@@ -115,6 +120,14 @@ def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], pl
             was = f"`{id_}` was a {then.type.value} of scale {then.scale} when"
             message = f"{was} version {version} of `{item}` was published, which cannot come to say something else"
             yield places.problem(("feature", id_), code, message)
+
+
+def type_kept(id_: str, type_: FeatureType) -> str:
+    """Say why a feature that was published as of a type cannot be of another one, and what can be done."""
+    return (
+        f"`{id_}` was published as a {type_.value}, and the id of a feature keeps its type for ever: "
+        f"choose another id, or make it a {type_.value} again"
+    )
 
 
 def _scale(feature: Feature | None) -> object:
@@ -176,6 +189,7 @@ def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places:
     for id_, item in items.items():
         before = {} if id_ not in old.items else {it.version: it for it in old.items[id_].versions}
         newest = max(before, default=0)
+        given = {name for it in before.values() for name in it.entitlements}
         for definition in item.versions:
             was = before.get(definition.version)
             if was is definition or was == definition:
@@ -186,8 +200,8 @@ def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places:
             yield from _values(item, definition, new, places)
             if newest and definition.version > newest:
                 known = {name: new.features[name] for name in definition.entitlements if name in new.features}
-                given = {name: value for name, value in definition.entitlements.items() if name in known}
-                for refusal in draft_refusals(given, before[newest].entitlements, known):
+                values = {name: value for name, value in definition.entitlements.items() if name in known}
+                for refusal in draft_refusals(values, given, known):
                     key = ("item", id_, definition.version, refusal.pointer.rpartition("/")[2])
                     yield places.problem(key, refusal.code, refusal.detail)
 

@@ -1,4 +1,4 @@
-"""Rollouts as data: whom one covers, which of them can still decide, and whether a change takes a version away.
+"""Rollouts as data: whom one covers, which can still decide, what a draft is compared with, who loses a version.
 
 Pure; who is in which audience is the engine's to say (`engine.holdings`).
 """
@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from tiergate.model import BEGINNING, Audience, AudienceType, Instant, Rollout
 from tiergate.model.items import SHARE_STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MARGIN", "Launch", "covers", "narrowed", "pruned", "reachable"]
+    from tiergate.model import Definition, Item, Value
+
+__all__ = [
+    "MARGIN",
+    "Launch",
+    "covers",
+    "current_version",
+    "narrowed",
+    "pruned",
+    "reachable",
+    "rebased",
+    "with_rollouts",
+]
 
 MARGIN: Final = 3_600_000
 """Milliseconds for which an entry stays that later ones have replaced: no sidecar's clock is that far behind."""
@@ -31,6 +45,27 @@ class Launch(NamedTuple):
         if start is None:
             start = now if self.audience.type is AudienceType.NEW else BEGINNING
         return Rollout(version, start, self.audience)
+
+
+def current_version(rollouts: Sequence[Rollout], now: Instant) -> int:
+    """The version that an item gives to whoever comes now, shares and tags apart; 0 where nobody gets anything of it.
+
+    A draft is compared with this one, and begins with it. Where no rollout in force is for everybody, nor for those who
+    are new, it is the version of the last one in force; where none is in force yet, of the last one.
+    """
+    begun = [rollout for rollout in rollouts if rollout.start <= now]
+    for entry in reversed(begun):
+        if entry.audience.type in {AudienceType.EVERYBODY, AudienceType.NEW}:
+            return entry.version
+    listed = begun or rollouts
+    return listed[-1].version if listed else 0
+
+
+def rebased(draft: Mapping[str, Value], old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+    """The edits that make `draft` of what was given before, made of what is given now: feature by feature."""
+    features = sorted(draft.keys() | new.keys())
+    picked = {id_: (new if draft.get(id_) == old.get(id_) else draft).get(id_) for id_ in features}
+    return {id_: value for id_, value in picked.items() if value is not None}
 
 
 def covers(wide: Rollout, narrow: Rollout) -> bool:
@@ -64,6 +99,18 @@ def pruned(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:
 def reachable(rollouts: Iterable[Rollout], pins: Iterable[int]) -> frozenset[int]:
     """The versions that a rollout, now or in the future, or a pin can reach."""
     return frozenset(rollout.version for rollout in rollouts) | frozenset(pins)
+
+
+def with_rollouts(
+    item: Item, rollouts: Sequence[Rollout], known: Mapping[int, Definition], pins: Iterable[int]
+) -> Item:
+    """An item with these rollouts, and with those of its `known` versions that can be reached then.
+
+    Where nobody gets anything of it, it keeps the versions that it has, which can be given again.
+    """
+    numbers = reachable(rollouts, pins) | (frozenset() if rollouts else {it.version for it in item.versions})
+    versions = tuple(known[number] for number in sorted(numbers & known.keys()))
+    return replace(item, versions=versions, rollouts=tuple(rollouts))
 
 
 def narrowed(old: Sequence[Rollout], new: Sequence[Rollout], now: Instant) -> list[Rollout]:

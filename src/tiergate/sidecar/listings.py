@@ -16,7 +16,7 @@ import msgspec
 
 from tiergate.engine.questions import expect_subject
 from tiergate.errors import CheckError, TiergateError
-from tiergate.model import FOREVER, Entitlement, Instant, Source, format_instant
+from tiergate.model import FOREVER, Entitlement, FeatureType, Instant, Source, format_instant
 from tiergate.sidecar.memo import SLOT, Memo
 from tiergate.sidecar.replies import Reply
 from tiergate.sidecar.startup import NO_PUBLICATION, NO_REVISION
@@ -25,7 +25,7 @@ from tiergate.sidecar.turns import take_turns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.model import Decision, Subject
+    from tiergate.model import Decision, Feature, Subject
     from tiergate.sidecar.decider import Decider
     from tiergate.sidecar.editions import Edition
     from tiergate.sidecar.state import View
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Listings"]
 
 _TRIES = 3
+_OF_NUMBERS = (FeatureType.QUANTITY, FeatureType.RANGE)
 _CACHE = (b"cache-control", b"private, no-cache")
 _QUERY_NAMES = {"subject.id": "subject", "subject.user": "user"}
 
@@ -46,6 +47,7 @@ class _SubjectJson(msgspec.Struct, frozen=True):
 class _EntryJson(msgspec.Struct, frozen=True):
     feature: str
     type: str | msgspec.UnsetType
+    scale: int | msgspec.UnsetType
     allowed: bool
     reason: str
     entitlement: Entitlement
@@ -144,9 +146,10 @@ class Listings:
             found = [self._decider.once_stale(decision) for decision in found]
         else:
             until = min(until, stale_at)
+        features = {} if generation is None else generation.engine.index.features
         shown = _ListingJson(
             _subject(subject),
-            [_entry(decision) for decision in found],
+            [_entry(decision, features.get(decision.feature)) for decision in found],
             NO_PUBLICATION if generation is None else generation.publication,
             NO_REVISION if generation is None else generation.revision,
             _instant(until),
@@ -162,7 +165,9 @@ class Listings:
         expect_subject(subject)
         answers = self._decider.startup.answers(subject)
         entries = [
-            _EntryJson(it.feature, it.type, it.allowed, it.reason, it.entitlement, it.sources, msgspec.UNSET)
+            _EntryJson(
+                it.feature, it.type, msgspec.UNSET, it.allowed, it.reason, it.entitlement, it.sources, msgspec.UNSET
+            )
             for it in answers
         ]
         shown = _ListingJson(_subject(subject), entries, NO_PUBLICATION, NO_REVISION, msgspec.UNSET, stale=True)
@@ -180,10 +185,11 @@ def _collect(decisions: Iterator[Decision], found: list[Decision]) -> Iterator[N
         yield
 
 
-def _entry(decision: Decision) -> _EntryJson:
+def _entry(decision: Decision, feature: Feature | None) -> _EntryJson:
     return _EntryJson(
         decision.feature,
         decision.type.value,
+        msgspec.UNSET if feature is None or feature.type not in _OF_NUMBERS else feature.scale,
         decision.allowed,
         decision.reason.value,
         decision.entitlement,

@@ -11,7 +11,7 @@ import msgspec
 from tiergate import __version__
 from tiergate.engine.answer_schemas import Json, answer_schemas, object_of
 from tiergate.engine.requests import MAX_CHECKS
-from tiergate.model import FeatureType, Reason, SubjectType
+from tiergate.model import MAX_SCALE, FeatureType, Reason, SubjectType
 from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 
 __all__ = ["description", "document"]
@@ -278,13 +278,19 @@ def _schemas() -> Json:
                                 "enum": [*FeatureType],
                                 "description": "Absent where nothing was loaded yet.",
                             },
+                            "scale": {
+                                "type": "integer",
+                                "minimum": 0,
+                                "maximum": MAX_SCALE,
+                                "description": "How many decimal digits numbers may have: of quantities and ranges.",
+                            },
                             "allowed": {"type": "boolean"},
                             "reason": {"enum": [*Reason]},
                             "entitlement": _ref("Entitlement"),
                             "sources": {"type": "array", "items": _ref("Source")},
                             "valid_until": _INSTANT,
                         },
-                        optional=("type", "valid_until"),
+                        optional=("type", "scale", "valid_until"),
                     ),
                 },
                 "publication": {"type": "integer"},

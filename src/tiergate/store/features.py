@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Feature, FeatureStatus, FeatureType
 from tiergate.model.canonical import canonical_json
-from tiergate.naming import nearest
+from tiergate.naming import nearest, search_key
 from tiergate.store import tombstones
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ONLY_ROW, FeatureRow, FeatureTagRow, StoreRow
@@ -130,8 +130,11 @@ def paged(
 
 
 def says(text: str | None, *texts: str) -> bool:
-    """Say whether one of some texts has `text` in it, in whatever case; no text is in all."""
-    return text is None or any(text.casefold() in one.casefold() for one in texts)
+    """Say whether one of some texts has `text` in it, as searches compare (`search_key`); no text is in all."""
+    if text is None:
+        return True
+    key = search_key(text)
+    return any(key in search_key(one) for one in texts)
 
 
 def add_feature(unit: WriteUnit, feature: Feature) -> StoredFeature:

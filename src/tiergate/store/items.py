@@ -23,6 +23,8 @@ from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ItemRow, ItemTagRow, VersionRow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Row, Table
 
     from tiergate.store.unit import ReadUnit, WriteUnit
@@ -77,7 +79,7 @@ class StoredVersion(NamedTuple):
 class ItemFilter(NamedTuple):
     """Which items are wanted: all that hold to everything that is said. `text` is looked for in whatever case.
 
-    `has_draft`: those that have a draft, or have none.
+    `has_draft`: those that have a draft, or have none; which drafts count, whoever lists says.
     """
 
     tag: str | None = None
@@ -116,8 +118,14 @@ def owner_of(unit: ReadUnit, id_: str) -> str | None:
     return owner
 
 
-def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int) -> list[StoredItem]:
-    """Up to `limit` items in the order of their ids, those after an id."""
+def list_items(
+    unit: ReadUnit,
+    wanted: ItemFilter,
+    after: str | None,
+    limit: int,
+    is_draft: Callable[[StoredItem], bool] = lambda stored: stored.draft is not None,
+) -> list[StoredItem]:
+    """Up to `limit` items in the order of their ids, those after an id; `is_draft`: whether an item's draft counts."""
     query = select(_ITEMS)
     if wanted.tag is not None:
         query = query.join(_TAGS, _TAGS.c.item == _ITEMS.c.id).where(_TAGS.c.tag == wanted.tag)
@@ -127,12 +135,15 @@ def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int
         query = query.where(_ITEMS.c.status == wanted.status.value)
     if wanted.private_to is not None:
         query = query.where(_ITEMS.c.private_to == wanted.private_to)
-    if wanted.has_draft is not None:
-        query = query.where(_ITEMS.c.draft.is_not(None) if wanted.has_draft else _ITEMS.c.draft.is_(None))
+    if wanted.has_draft:
+        query = query.where(_ITEMS.c.draft.is_not(None))
     found: list[StoredItem] = []
-    for row in paged(unit, query, _ITEMS, after, limit if wanted.text is None else AT_ONCE):
+    is_exact = wanted.text is None and wanted.has_draft is None
+    for row in paged(unit, query, _ITEMS, after, limit if is_exact else AT_ONCE):
         stored = _stored(row)
         item = stored.item
+        if wanted.has_draft is not None and is_draft(stored) is not wanted.has_draft:
+            continue
         if says(wanted.text, item.id, item.name, item.description):
             found.append(stored)
             if len(found) == limit:

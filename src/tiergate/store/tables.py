@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 __all__ = [
+    "AsOfRow",
     "AuditRow",
     "BlobRow",
     "BundleRow",
@@ -31,6 +32,7 @@ __all__ = [
     "OverrideRow",
     "PolicyFileRow",
     "PublicationRow",
+    "PublishedFeatureRow",
     "RecordRow",
     "SnapshotRow",
     "StoreRow",
@@ -184,6 +186,15 @@ class VersionRow(SQLModel, table=True):
     entitlements: str = Field(sa_type=Text)
     publication: int = Field(sa_type=BigInteger)
     published_at: int = Field(sa_type=BigInteger)
+
+
+class PublishedFeatureRow(SQLModel, table=True):
+    """A feature that was ever published, and the type that its id keeps for ever."""
+
+    __tablename__ = "published_feature"
+
+    id: str = Field(primary_key=True)
+    type: str
 
 
 class PolicyFileRow(SQLModel, table=True):
@@ -353,6 +364,18 @@ class TombstoneRow(SQLModel, table=True):
     kind: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
     etag: int = Field(sa_type=BigInteger)
+
+
+class AsOfRow(SQLModel, table=True):
+    """As of when what was last written of one side of a customer or subscription (`kind`) was so."""
+
+    __tablename__ = "as_of"
+
+    kind: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    side: str = Field(primary_key=True)
+    as_of: int = Field(sa_type=BigInteger)
+    written_at: int = Field(sa_type=BigInteger)
 
 
 class RecordRow(SQLModel, table=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.ids import OPAQUE
 from tiergate.catalog import ordered
 from tiergate.model import (
     BEGINNING,
@@ -47,6 +48,7 @@ from tiergate.model import (
     Value,
     parse_instant,
 )
+from tiergate.texts import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["catalogs", "records"]
 
 IDS = ("a", "B.2", "no", "5", "1e5", "null", "x-" + "y" * 98)
+SUBJECT_IDS = (*IDS, *OPAQUE)
 LABELS = (
     "email",
     "unlimited",
@@ -75,14 +78,14 @@ LABELS = (
 )
 WORDS = st.one_of(
     st.sampled_from(["", *LABELS]),
-    st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20),
+    st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20).map(composed),
     st.just("n" * 200),
 )
 PROSE = st.one_of(
     WORDS,
     st.text(
         st.one_of(st.sampled_from("\n\t \u2028\ufeff"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=50
-    ),
+    ).map(composed),
 )
 METADATA = st.dictionaries(WORDS.filter(bool).map(lambda word: word[:100]), PROSE.filter(bool), max_size=3).map(
     lambda found: dict(sorted(found.items()))
@@ -91,11 +94,11 @@ EXTERNAL_IDS = st.dictionaries(st.sampled_from(IDS), WORDS.map(str.strip).filter
     lambda found: dict(sorted(found.items()))
 )
 INSTANTS = st.integers(parse_instant("0001-01-01"), parse_instant("9999-12-31T23:59:59.999Z"))
-EDGE = 10**15 - 1
+EDGE = 10**18
 
 
 def units(least: int = 0, most: int = EDGE) -> st.SearchStrategy[int]:
-    """Numbers that an edge can carry: at most 15 digits."""
+    """Numbers that an edge can carry."""
     small = st.integers(least, min(most, least + 20_000))
     return st.one_of(small, st.integers(least, most)) if most > least else st.just(least)
 
@@ -226,7 +229,7 @@ def items(draw: st.DrawFn, place: int, known: Mapping[str, Feature]) -> Item:
         depends_on=draw(some(before)),
         excludes=() if place < len(IDS) - 1 else draw(some(IDS[place - 1 : place])),
         tags=draw(some(IDS)),
-        private_to=draw(st.sampled_from(("", "", *IDS))),
+        private_to=draw(st.sampled_from(("", "", *SUBJECT_IDS))),
         status=draw(st.sampled_from(ItemStatus)),
         metadata=draw(METADATA),
     )
@@ -327,7 +330,7 @@ def records(draw: st.DrawFn, catalog: Catalog) -> dict[str, SubjectRecord]:
     """Customers with what they hold, by id."""
     found: dict[str, SubjectRecord] = {}
     count = 0
-    for id_ in sorted(draw(st.sets(st.sampled_from(IDS), max_size=3))):
+    for id_ in sorted(draw(st.sets(st.sampled_from(SUBJECT_IDS), max_size=3))):
         customer = Customer(
             id_,
             tuple(sorted(draw(some(IDS)))),
@@ -341,6 +344,6 @@ def records(draw: st.DrawFn, catalog: Catalog) -> dict[str, SubjectRecord]:
         held = []
         for _ in range(draw(st.integers(0, 2))):
             count += 1
-            held.append(draw(subscriptions(f"sub_{count}", id_, catalog)))
+            held.append(draw(subscriptions(f"{id_[:250]}/{count}", id_, catalog)))
         found[id_] = SubjectRecord(customer, tuple(held))
     return found

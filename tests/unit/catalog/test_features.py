@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from tiergate.model import (
     Feature,
     FeatureStatus,
     FeatureType,
+    Level,
     Metered,
     ResetPeriod,
     Suspension,
@@ -183,7 +185,7 @@ def test_without_unlimited_among_its_levels_a_quantity_is_limited(tmp_path: Path
         ("{id: f, type: custom, levels: [a], ^unit: GB}", "key-not-for-type"),
         ("{id: f, type: quantity, scale: ^7}", "bad-number"),
         ("{id: f, type: quantity, scale: ^-1}", "bad-number"),
-        ("{id: f, type: quantity, scale: ^1.0}", "wrong-type"),
+        ("{id: f, type: quantity, scale: ^1.5}", "wrong-type"),
         ("{id: f, type: quantity, scale: ^true}", "wrong-type"),
         ("{id: f, type: quantity, levels: ^[]}", "empty-list"),
         ("{id: f, type: quantity, levels: ^{}}", "wrong-type"),
@@ -243,3 +245,37 @@ def test_entitlements_of_a_broken_feature_are_not_blamed(tmp_path: Path) -> None
         "items: [{id: p, kind: plan, entitlements: {f: true, g: high}}]\n",
     )
     expect(catalog_problems(tmp_path, text), marks, "unknown-word empty-list")
+
+
+@pytest.mark.parametrize("written", ["1e0", "1.0", "1.000", "10e-1", "0.1e1"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "catalog.json"])
+def test_a_whole_number_may_be_written_with_digits_that_say_nothing(name: str, written: str, tmp_path: Path) -> None:
+    """As everywhere, a number is what it is worth."""
+    feature = f'{{"id": "f", "type": "quantity", "scale": {written}}}'
+    text = f'{{"apiVersion": "tiergate/v1", "features": [{feature}], "items": []}}'
+    assert load(tmp_path, text, name).features["f"].scale == 1
+
+
+@pytest.mark.parametrize("written", ["1e999999999", "1.5", "1e-999999999", "10000000000000000000000000000000"])
+def test_a_number_with_a_huge_exponent_is_refused_at_once(written: str, tmp_path: Path) -> None:
+    """Nothing multiplies it out."""
+    text, where = unmark(catalog(f"{{id: f, type: quantity, scale: ^{written}}}"))
+    (problem,) = catalog_problems(tmp_path, text)
+    assert [(problem.line, problem.column)] == where
+
+
+@pytest.mark.parametrize("number", ["1125899906842624", "1000000000000001", "1.50", "1e15", "123456789012345.6"])
+def test_numbers_may_have_as_many_digits_as_their_scale_leaves(number: str, tmp_path: Path) -> None:
+    """They are exact, whatever a binary float would make of them."""
+    text = catalog(f"{{id: f, type: quantity, scale: 1, levels: [{number}]}}")
+    assert load(tmp_path, text).features["f"].numbers == (int(Decimal(number) * 10),)
+
+
+def test_labels_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    """A label is read in the normal form C, and so is whatever names it."""
+    text, where = unmark(catalog('{id: f, type: custom, levels: ["K\u00f6ln", ^"Ko\u0308ln"]}'))
+    (problem,) = catalog_problems(tmp_path, text)
+    assert (problem.code, [(problem.line, problem.column)]) == ("duplicate-entry", where)
+    named = 'items: [{id: p, kind: plan, entitlements: {f: "Ko\u0308ln"}}]'
+    text = catalog('{id: f, type: custom, levels: ["K\u00f6ln", "x"]}').replace("items: []", named)
+    assert load(tmp_path, text).items["p"].versions[0].entitlements == {"f": Level("K\u00f6ln")}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ids import OPAQUE, SPELLINGS
 from tests.unit.catalog.marked import expect, load, load_people, subjects_problems, unmark
 from tiergate.catalog import Bounds, load_subjects
 from tiergate.errors import SubjectsError
@@ -394,3 +396,50 @@ def test_a_customer_with_a_mistake_is_not_missing(catalog: Catalog, tmp_path: Pa
     """Its subscription is not blamed for it."""
     text, marks = unmark(subscription("items: []").replace("{id: acme}", "{id: acme, ^tag: x}"))
     expect(subjects_problems(tmp_path, catalog, text), marks, "unknown-key")
+
+
+def _written(form: str, customer: str, subscription: str) -> str:
+    """A customer and its subscription as a file of a form."""
+    held = {"id": subscription, "customer": customer, "status": "active", "items": [{"item": "gold"}]}
+    one: dict[str, object] = {"id": customer}
+    if form == "s.ndjson":
+        lines = [{"type": "subscription"} | held, {"type": "customer"} | one]
+        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    whole = {"apiVersion": "tiergate/v1", "customers": [one], "subscriptions": [held]}
+    return json.dumps(whole, ensure_ascii=form == "escaped.json")
+
+
+@pytest.mark.parametrize("form", ["s.yaml", "s.json", "escaped.json", "s.ndjson"])
+@pytest.mark.parametrize("id_", OPAQUE)
+def test_customers_and_subscriptions_have_ids_of_other_systems(
+    id_: str, form: str, catalog: Catalog, tmp_path: Path
+) -> None:
+    """Whatever the file's form, they are what they were there."""
+    people = load_people(tmp_path, catalog, _written(form, id_, id_), form)
+    assert list(people) == [id_]
+    assert [one.id for one in people[id_].subscriptions] == [id_]
+
+
+@pytest.mark.parametrize("form", ["s.yaml", "s.json", "escaped.json", "s.ndjson"])
+@pytest.mark.parametrize(("id_", "spelling"), SPELLINGS)
+def test_another_spelling_names_the_same_customer(
+    id_: str, spelling: str, form: str, catalog: Catalog, tmp_path: Path
+) -> None:
+    """A subscription finds its customer, and a second customer of the id is one too many."""
+    text = _written(form, spelling, spelling)
+    first, last = text.rsplit(spelling if form != "escaped.json" else json.dumps(spelling)[1:-1], 1)
+    people = load_people(tmp_path, catalog, f"{first}{id_}{last}", form)
+    assert [one.customer for one in people[id_].subscriptions] == [id_]
+
+
+@pytest.mark.parametrize("form", ["s.yaml", "s.ndjson"])
+def test_two_spellings_of_an_id_are_a_duplicate(form: str, catalog: Catalog, tmp_path: Path) -> None:
+    """They look the same, and are the same."""
+    (id_, spelling), *_ = SPELLINGS
+    if form == "s.ndjson":
+        lines = [json.dumps({"type": "customer", "id": one}, ensure_ascii=False) for one in (id_, spelling)]
+        text = "\n".join(lines)
+    else:
+        text = f"apiVersion: tiergate/v1\ncustomers: [{{id: {id_}}}, {{id: {spelling}}}]\n"
+    (problem,) = subjects_problems(tmp_path, catalog, text, form)
+    assert problem.code == "duplicate-id"

@@ -267,12 +267,14 @@ def test_a_draft_gives_what_features_have(small: Working) -> None:
     assert draft(small) == {"storage": 2.5}
 
 
-def test_a_draft_begins_with_what_the_newest_version_gives(small: Working) -> None:
-    """Where a part of it is edited and there is none yet."""
+def test_a_draft_begins_with_the_version_that_it_is_compared_with(small: Working) -> None:
+    """Not with a newer one that only a tag gets; where a part of it is edited and there is none yet."""
     publish(small)
     assert small.ask("DELETE", "/v1/items/pro/draft").status_code == 204
     small.ask("PUT", "/v1/items/pro/draft/entitlements/reports", "true")
-    assert draft(small) == {"reports": True, "storage": 1.5, "support": "chat"}
+    assert draft(small) == {"reports": True, "storage": 1.5, "support": "email"}
+    difference = small.ask("GET", "/v1/items/pro/draft/diff").json()
+    assert difference["changes"] == [{"feature": "reports", "change": "added", "after": True}]
 
 
 def test_an_archived_feature_takes_no_new_entitlements(small: Working) -> None:

@@ -255,3 +255,90 @@ def test_a_catalog_is_applied_as_an_object(api: Api) -> None:
     assert [(it["file"], it["line"]) for it in answer.json()["errors"]] == [("plans.yaml", 8)]
     catalog["items"] = []
     assert api.ask("POST", "/v1/apply", {"catalog": catalog}).json()["published"] is False
+
+
+# ── going back, and on from there ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_rolled_back_can_be_published_again(api: Api) -> None:
+    """The pending list, the comparison, the item and the publication agree about a draft after a rollback."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish")
+    api.ask("POST", "/v1/publications/1/rollback")
+    api.draft(60)
+    difference = api.ask("GET", "/v1/items/gold/draft/diff").json()
+    assert (difference["against"], [it["feature"] for it in difference["changes"]]) == (1, ["movies", "support"])
+    assert changed(api.ask("GET", "/v1/pending")) == [("item", "gold", "changed")]
+    assert api.ask("GET", "/v1/items/gold").json()["has_draft"] is True
+    assert api.ask("GET", "/v1/items?has_draft=true").json()["items"] != []
+    answer = api.ask("POST", "/v1/publish", {"items": ["gold"]})
+    assert (answer.status_code, answer.json()["published"]) == (201, True)
+    assert api.ask("GET", "/v1/items/gold/rollouts").json()["rollouts"] == [{"version": 2}]
+
+
+def test_an_edit_after_a_rollback_does_not_bring_the_mistake_back(api: Api) -> None:
+    """The draft begins with what is given now, and changes what it was edited for alone."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish")
+    api.ask("POST", "/v1/publications/1/rollback")
+    assert api.ask("PUT", "/v1/items/gold/draft/entitlements/support", "phone").is_success
+    answer = api.ask("POST", "/v1/publish")
+    details = answer.json()["changes"][0]["details"]
+    assert [it["path"] for it in details if it["path"].startswith("versions/3")] == ["versions/3/support"]
+
+
+def test_a_draft_that_is_what_is_given_is_none(api: Api) -> None:
+    """Neither pending, nor found by `has_draft`, nor published."""
+    path = "/v1/items/gold/draft"
+    api.ask("PUT", path, {"entitlements": {"analytics": True, "movies": 50, "support": "chat"}})
+    assert api.ask("GET", path).status_code == 200
+    assert api.ask("GET", "/v1/items/gold").json()["has_draft"] is False
+    assert api.ask("GET", "/v1/items?has_draft=true").json()["items"] == []
+    assert [it["id"] for it in api.ask("GET", "/v1/items?has_draft=false").json()["items"]] == ["extra", "free", "gold"]
+    assert changed(api.ask("GET", "/v1/pending")) == []
+    assert api.ask("POST", "/v1/publish", {"items": ["gold"]}).json()["published"] is False
+
+
+def test_an_item_can_be_given_to_nobody(api: Api) -> None:
+    """As a file that says `rollouts: []`; what it takes away must be meant, and an edit gives it to nobody again."""
+    path = "/v1/items/gold/rollouts"
+    assert problem(api.ask("PUT", path, {"rollouts": []}))[:2] == (409, "rollout-narrowed")
+    assert api.ask("PUT", path, {"rollouts": [], "narrow": True}).status_code == 201
+    shown = api.ask("GET", path).json()
+    assert shown == {"rollouts": [], "versions": [1]}
+    assert api.ask("PATCH", "/v1/items/gold", {"name": "Gold"}).is_success
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert api.ask("GET", path).json() == shown
+    assert api.ask("POST", path, {"version": 1}).status_code == 201
+
+
+def test_an_id_that_was_published_keeps_its_type_and_its_kind(api: Api) -> None:
+    """What would jam everybody's publishing later is refused when it is made, with the way out."""
+    assert api.ask("POST", "/v1/features", {"id": "spare", "type": "switch"}).status_code == 201
+    assert api.ask("POST", "/v1/items", {"id": "old", "kind": "plan", "entitlements": {"spare": True}}).is_success
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert api.ask("DELETE", "/v1/items/old").status_code == 204
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert api.ask("POST", "/v1/features/spare/archive").is_success
+    assert api.ask("DELETE", "/v1/features/spare").status_code == 204
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    refused = api.ask("POST", "/v1/features", {"id": "spare", "type": "quantity"})
+    assert problem(refused)[:2] == (409, "type-changed")
+    assert "choose another id" in refused.json()["detail"]
+    refused = api.ask("POST", "/v1/items", {"id": "old", "kind": "addon", "entitlements": {}})
+    assert problem(refused)[:2] == (409, "kind-published")
+    assert api.ask("POST", "/v1/features", {"id": "spare", "type": "switch"}).status_code == 201
+
+
+def test_a_scale_in_which_a_version_was_published_stays(api: Api) -> None:
+    """Although nobody can reach the version now: it can come back."""
+    api.ask("POST", "/v1/features", {"id": "gb", "type": "quantity", "scale": 1})
+    api.ask("PUT", "/v1/items/gold/draft/entitlements/gb", 2)
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    api.ask("DELETE", "/v1/items/gold/draft/entitlements/gb")
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert problem(api.ask("PATCH", "/v1/features/gb", {"scale": 2}))[:2] == (409, "scale-mapped")
+    api.ask("POST", "/v1/features/gb/archive")
+    assert api.ask("DELETE", "/v1/features/gb").status_code == 204
+    assert api.ask("POST", "/v1/publish").status_code == 201
+    assert problem(api.ask("POST", "/v1/features", {"id": "gb", "type": "quantity"}))[:2] == (409, "scale-mapped")

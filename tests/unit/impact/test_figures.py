@@ -59,7 +59,7 @@ def test_a_table_with_a_header_says_the_same(tmp_path: Path) -> None:
         ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": NaN}', 1, "`NaN` is no number"),
         ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": -1}', 1, "not negative"),
         ("u.ndjson", '{"subject": "acme", "feature": "movis", "used": 1}', 1, "did you mean `movies`?"),
-        ("u.ndjson", '{"subject": "a b", "feature": "movies", "used": 1}', 1, "`subject`"),
+        ("u.ndjson", '{"subject": " a", "feature": "movies", "used": 1}', 1, "`subject`"),
         ("u.ndjson", '{"subject": {"type": "user", "id": "a"}, "feature": "movies", "used": 1}', 1, "`subject.type`"),
         ("u.ndjson", '{"subject": "a", "feature": "movies", "usd": 1}', 1, "did you mean `used`?"),
         ("u.csv", "subject,used\nacme,1\n", 1, "the header must name `feature`"),

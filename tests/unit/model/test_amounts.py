@@ -31,6 +31,12 @@ from tiergate.model import MAX_EDGE_UNITS, format_units, from_units, to_units
         (10**12, 6, 10**18),
         (Decimal("1E+18"), 0, 10**18),
         (999_999_999_999_999, 0, 999_999_999_999_999),
+        (1_125_899_906_842_624, 0, 2**50),
+        (10**15 + 1, 0, 10**15 + 1),
+        (10**18 - 1, 0, 10**18 - 1),
+        (Decimal("123456789012.123456"), 6, 123_456_789_012_123_456),
+        (Decimal("1e0"), 0, 1),
+        (Decimal("5." + "0" * 90), 0, 5),
         (Decimal("999999999.999999"), 6, 999_999_999_999_999),
     ],
 )
@@ -55,11 +61,13 @@ def test_a_number_becomes_whole_units(number: int | Decimal, scale: int, units: 
         (Decimal("-0.1"), 1, "must not be negative"),
         (Decimal("-1E-999999"), 0, "must not be negative"),
         (Decimal("0.5"), 0, "must be a whole number"),
-        (Decimal("0.55"), 1, "has more than 1 decimal digits"),
+        (Decimal("0.55"), 1, "has more than 1 decimal digit"),
         (Decimal("1E-7"), 6, "has more than 6 decimal digits"),
         (Decimal("1E-999999"), 6, "has more than 6 decimal digits"),
-        (1_234_567_890_123_456, 0, "has more than 15 significant digits"),
-        (Decimal("0.1234567890123456"), 6, "has more than 15 significant digits"),
+        (Decimal("0.30000000000000004"), 2, "has more than 2 decimal digits"),
+        (Decimal("0.1234567890123456"), 6, "has more than 6 decimal digits"),
+        (10**18 + 1, 0, "is larger than 1000000000000000000"),
+        (Decimal("1000000000000.000001"), 6, "is larger than 1000000000000"),
         (2 * 10**18, 0, "is larger than 1000000000000000000"),
         (10**13, 6, "is larger than 1000000000000"),
         (Decimal("1E+999999999"), 0, "is larger than 1000000000000000000"),
@@ -72,7 +80,7 @@ def test_a_number_that_is_not_exact_enough_or_not_one_is_refused(number: object,
         to_units(number, scale)  # type: ignore[arg-type]
 
 
-@given(st.integers(0, 10**15 - 1), st.integers(0, 6))
+@given(st.integers(0, 10**18), st.integers(0, 6))
 def test_units_survive_the_way_to_the_edge_and_back(units: int, scale: int) -> None:
     """What is written of some units is read as the same units, and as the same number."""
     assert to_units(from_units(units, scale), scale) == units

@@ -111,8 +111,8 @@ def test_everything_can_be_allowed() -> None:
         ({**MOVIES, "value": 1234567890.1234567}, 400, "/value"),
         ({**MOVIES, "amount": 1, "value": 1}, 400, "/value"),
         ({**MOVIES, "user_used": 1, "level": "chat"}, 400, "/level"),
-        ({"subject": "a b", "feature": "movies"}, 400, "/subject"),
-        ({"subject": {"id": "acme", "user": "u 1"}, "feature": "movies"}, 400, "/subject/user"),
+        ({"subject": " a", "feature": "movies"}, 400, "/subject"),
+        ({"subject": {"id": "acme", "user": "u\t1"}, "feature": "movies"}, 400, "/subject/user"),
         ({"subject": "acme", "feature": "no feature"}, 404, "/feature"),
     ],
 )
@@ -184,15 +184,15 @@ def test_the_list_holds_what_is_allowed_by_its_id(connection: Connection) -> Non
         get("/v1/entitlements?subject=acme&user=u1", headers={"If-None-Match": answer.headers["etag"]})
     )
     assert again.status == 304
-    assert connection.ask(get("/v1/entitlements?subject=a%20b")).json()["field"] == "subject"
+    assert connection.ask(get("/v1/entitlements?subject=%20a")).json()["field"] == "subject"
 
 
 def test_the_list_of_a_subject_that_cannot_be_is_a_mistake_though_it_is_empty() -> None:
     """As with data."""
     with unloaded().serve() as where, Connection(where.connect()) as opened:
         assert opened.ask(get("/v1/entitlements?subject=acme")).json()["entitlements"] == []
-        assert opened.ask(get("/v1/entitlements?subject=a%20b")).json()["field"] == "subject"
-        assert opened.ask(get("/v1/entitlements?subject=acme&user=a%20b")).json()["field"] == "user"
+        assert opened.ask(get("/v1/entitlements?subject=%20a")).json()["field"] == "subject"
+        assert opened.ask(get("/v1/entitlements?subject=acme&user=%20a")).json()["field"] == "user"
 
 
 @pytest.mark.parametrize(

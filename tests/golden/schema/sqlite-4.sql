@@ -18,6 +18,15 @@ CREATE TABLE api_key (
 	PRIMARY KEY (id)
 );
 
+CREATE TABLE as_of (
+	kind VARCHAR NOT NULL,
+	id VARCHAR NOT NULL,
+	side VARCHAR NOT NULL,
+	as_of BIGINT NOT NULL,
+	written_at BIGINT NOT NULL,
+	PRIMARY KEY (kind, id, side)
+);
+
 CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
         BEGIN
             SELECT RAISE(ABORT, 'the audit log is only ever added to');
@@ -276,6 +285,12 @@ CREATE TABLE publication (
 CREATE INDEX ix_publication_issued_at ON publication (issued_at);
 
 CREATE INDEX ix_publication_revision ON publication (revision);
+
+CREATE TABLE published_feature (
+	id VARCHAR NOT NULL,
+	type VARCHAR NOT NULL,
+	PRIMARY KEY (id)
+);
 
 CREATE TABLE snapshot (
 	position BIGINT NOT NULL,

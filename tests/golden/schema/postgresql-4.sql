@@ -21,6 +21,13 @@ CREATE TABLE public.api_key (
     revoked_at bigint,
     last_used_at bigint
 );
+CREATE TABLE public.as_of (
+    kind character varying NOT NULL COLLATE pg_catalog."C",
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    side character varying NOT NULL COLLATE pg_catalog."C",
+    as_of bigint NOT NULL,
+    written_at bigint NOT NULL
+);
 CREATE TABLE public.audit (
     id bigint NOT NULL,
     at bigint NOT NULL,
@@ -196,6 +203,10 @@ CREATE TABLE public.publication (
     author character varying NOT NULL COLLATE pg_catalog."C",
     note text NOT NULL
 );
+CREATE TABLE public.published_feature (
+    id character varying NOT NULL COLLATE pg_catalog."C",
+    type character varying NOT NULL COLLATE pg_catalog."C"
+);
 CREATE TABLE public.snapshot (
     "position" bigint NOT NULL,
     manifest character varying NOT NULL COLLATE pg_catalog."C",
@@ -261,6 +272,8 @@ ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.as_of
+    ADD CONSTRAINT as_of_pkey PRIMARY KEY (kind, id, side);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.blob
@@ -299,6 +312,8 @@ ALTER TABLE ONLY public.policy_file
     ADD CONSTRAINT policy_file_pkey PRIMARY KEY (kind, name);
 ALTER TABLE ONLY public.publication
     ADD CONSTRAINT publication_pkey PRIMARY KEY (sequence);
+ALTER TABLE ONLY public.published_feature
+    ADD CONSTRAINT published_feature_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.snapshot
     ADD CONSTRAINT snapshot_pkey PRIMARY KEY ("position");
 ALTER TABLE ONLY public.store
