@@ -77,7 +77,7 @@ def expressions() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The names of all samples of a control plane, a sidecar that follows it, and an injector, with their labels."""
+    """The names of all samples of a control plane, a sidecar that follows it, one of files, and an injector: labels."""
     folder = tmp_path_factory.mktemp("exposed")
     with control_plane(folder, None, "--object-store", f"file://{folder}/depot") as plane:
         catalog = {"name": SAMPLE.name, "text": SAMPLE.read_text(encoding="utf-8")}
@@ -91,6 +91,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             follower.ask(check_request("nobody"))
             follower.ask(check_request("nobody", "moovies"))
             texts = [follower.probe("/metrics")[1], httpx.get(f"{plane.url}/metrics").text]
+    with sidecar("--catalog", SAMPLE, "--subjects", SAMPLE.with_name("subjects.yaml")) as reader:
+        texts.append(reader.probe("/metrics")[1])
     texts.append(generate_latest(Counts().registry).decode())
     found: dict[str, set[str]] = {}
     for text in texts:

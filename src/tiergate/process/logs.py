@@ -1,6 +1,7 @@
 """Structured logs, on standard error: one event a line, as JSON or for people.
 
-The libraries' logs, by way of :mod:`logging`, come out in the same form.
+The libraries' logs, by way of :mod:`logging`, come out in the same form. Whoever logs never waits: a thread writes, and
+where nobody reads standard error, lines are dropped and counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import structlog
+
+from tiergate.process.log_writer import LogWriter
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
@@ -47,7 +50,7 @@ def configure_logs(form: str, level: str) -> None:
         # A traceback that shows variables would show keys, secrets and what customers are.
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogWriter(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.errors import SettingsError
+from tiergate.process.regular_files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +32,7 @@ _SERVICE_LINK: Final = re.compile(
 )
 _SERVICE_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*", re.DOTALL)
 _NEAR: Final = 0.8
+_MOST_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Table:
 
     def _from_file(self, path: Path) -> dict[str, Any]:
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_regular(path, _MOST_BYTES).decode())
         except OSError as error:
             raise SettingsError("settings", f"file `{path}` cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:

@@ -167,6 +167,12 @@ class DataDirectory:
                     if path not in kept:
                         _remove(path)
 
+    def told(self, error: Exception) -> str:
+        """An error in words. One of the system's that names no file names this folder: everything is written here."""
+        if isinstance(error, OSError) and error.strerror:
+            return f"`{error.filename or self.root}`: {error.strerror.lower()}"
+        return str(error)
+
     def close(self) -> None:
         """Let go of the folder; remove it if it was a temporary one."""
         if self._temporary:

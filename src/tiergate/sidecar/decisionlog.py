@@ -1,7 +1,8 @@
 """The decision log: one JSON object a line (NDJSON) for every decision that is wanted.
 
-A check is never slowed or held up by it. Whoever decides leaves a tuple in a bounded queue; a thread of its own turns
-tuples into lines and writes them. What does not fit, or cannot be written, is dropped and counted.
+A check is never slowed or held up by it, nor is the end of the process. Whoever decides leaves a tuple in a bounded
+queue; a thread of its own turns tuples into lines and writes them. What does not fit, or cannot be written, is dropped
+and counted, also where nobody reads the pipe that it is written to.
 
 What is wanted, and how much of it says who asked, is `LogRules`. Subjects and users can be left out or replaced by a
 keyed hash, under which equal names stay equal; so can the subscriptions in a decision's sources.
@@ -10,10 +11,13 @@ keyed hash, under which equal names stay equal; so can the subscriptions in a de
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
 import random
+import select
+import stat
 import threading
 import time
 from collections import deque
@@ -40,6 +44,7 @@ _logger = logging.getLogger(__name__)
 _BATCH = 256
 _PERIOD = 0.1
 _STAT_PERIOD = 1.0
+_STALLED = 1.0
 _MODE = 0o600
 _STDOUT = "-"
 
@@ -93,7 +98,7 @@ class DecisionLog:
     """Writes records to `target`, a path or `-` for standard output, in a thread of its own.
 
     A file is made readable by its owner alone. It is opened anew when it was moved or removed, within a second of
-    the next record, or at once on `reopen`.
+    the next record, or at once on `reopen`. A FIFO need not have a reader yet.
     """
 
     def __init__(self, target: str, rules: LogRules | None = None, *, capacity: int = 50_000) -> None:
@@ -108,6 +113,7 @@ class DecisionLog:
         self._wake = threading.Event()
         self._drained = threading.Condition()
         self._closing = False
+        self._give_up_at = float("inf")
         self._reopening = False
         self._failing = False
         self._file: int | None = None
@@ -126,7 +132,12 @@ class DecisionLog:
         Raises:
             OSError: it cannot be opened.
         """
-        self._open()
+        try:
+            self._open()
+        except OSError as error:
+            if not self._waits_for_a_reader(error):
+                raise
+            self._fail(error)
         self._thread.start()
 
     def offer(self, record: Record) -> None:
@@ -151,6 +162,9 @@ class DecisionLog:
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is left, for at most `timeout` seconds, and stop."""
+        if self._closing:
+            return
+        self._give_up_at = time.monotonic() + timeout
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
@@ -163,7 +177,7 @@ class DecisionLog:
             if self._reopening or self._moved():
                 self._reopening = False
                 self._try_open()
-            while self._queue:
+            while self._queue and time.monotonic() < self._give_up_at and not self._reopening:
                 self._write_batch()
             with self._drained:
                 self._drained.notify_all()
@@ -191,15 +205,41 @@ class DecisionLog:
             self._queue.popleft()
 
     def _write(self, content: bytes) -> None:
+        """Write all of it, however long a reader takes, until the end or another file is wished for.
+
+        Raises:
+            OSError: it cannot be written, or nobody has read it until then.
+        """
         left = memoryview(content)
         while left and self._file is not None:
-            left = left[os.write(self._file, left) :]
+            try:
+                left = left[os.write(self._file, left) :]
+            except BlockingIOError as error:
+                self._await_reader(self._file, error)
+
+    def _await_reader(self, file: int, error: OSError) -> None:
+        waiting = select.poll()
+        waiting.register(file, select.POLLOUT)
+        patience = time.monotonic() + _STALLED
+        while not waiting.poll(_PERIOD * 1000):
+            now = time.monotonic()
+            if now >= patience:
+                self._fail(OSError(errno.EAGAIN, "nobody reads it"))
+            if self._reopening or now >= self._give_up_at:
+                raise error
+
+    def _waits_for_a_reader(self, error: OSError) -> bool:
+        with contextlib.suppress(OSError):
+            return error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(self.target).st_mode)  # noqa: PTH116 - as below
+        return False
 
     def _open(self) -> None:
         if self.target == _STDOUT:
             self._file = 1
             return
-        opened = os.open(self.target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        # Neither a FIFO without a reader nor a full pipe may hold anybody up.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        opened = os.open(self.target, flags, _MODE)
         before, self._file = self._file, opened
         if before is not None:
             os.close(before)

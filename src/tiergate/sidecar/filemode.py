@@ -1,8 +1,10 @@
 """File mode: what is in force follows a catalog, rules and subjects on disk.
 
-What is heavy happens in the loader's process; here is only when to load, and what to do with the outcome. A load that
-fails, for whatever reason, leaves in force what was. What the operator must mend is tried again, ever less often; what
-an author must mend is tried again when the files change.
+What is heavy happens in the loader's process; here is only when to load, and what to do with the outcome. A load puts
+in force what the files said when it began, and what they have said since is loaded next: where somebody writes without
+pause, what is in force is behind by two loads at most. A load that fails, for whatever reason, leaves in force what
+was. What the operator must mend is tried again, ever less often; what an author must mend is tried again when the files
+change.
 
 With a data directory that outlives the process, so does the last good state. It is served at once where the files'
 stamps say that nothing changed, while a load proves it by their digests; else it is what remains if they cannot be
@@ -23,6 +25,7 @@ from msgspec.structs import replace
 from tiergate.bundle import MANIFEST, Bundle
 from tiergate.engine import Engine
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
+from tiergate.process.detached import detached
 from tiergate.sidecar.load_job import Job, Outcome
 from tiergate.sidecar.load_report import LoadReport
 from tiergate.sidecar.loader_process import LOADER, run_loader
@@ -40,10 +43,19 @@ if TYPE_CHECKING:
     from tiergate.sidecar.sources import FileStamp, Sources
     from tiergate.sidecar.state import State, StatusReport
 
-__all__ = ["FileMode"]
+__all__ = ["DEFAULT_LOAD_TIMEOUT", "FileMode"]
+
+DEFAULT_LOAD_TIMEOUT: Final = 1800.0
+"""Seconds that a load may take, unless told otherwise."""
 
 _SETTLE: Final = 0.1
 """Seconds for which files must not have changed before they are read."""
+
+_LONGEST_SETTLE: Final = 1.0
+"""Seconds after which they are read anyway: somebody may be writing all the time."""
+
+_LONGEST_LOOK: Final = 10.0
+"""Seconds within which the file system must say how old they are."""
 
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
@@ -62,14 +74,16 @@ class FileMode:
         *,
         limits: CacheLimits | None = None,
         loader: Sequence[str] = LOADER,
+        load_timeout: float = DEFAULT_LOAD_TIMEOUT,
     ) -> None:
-        """Prepare; `run` does the work. `loader` is the command of the loader's process."""
+        """Prepare; `run` does the work. `loader` is the command of the loader's process, `load_timeout` in seconds."""
         self._sources = sources
         self._paths = (*sources.catalog_paths, *sources.subject_paths)
         self._directory = directory
         self._state = state
         self._limits = limits
         self._loader = loader
+        self._load_timeout = load_timeout
         self._wake = asyncio.Event()
         self._report = LoadReport(sources)
         self._standing = directory.read()
@@ -78,6 +92,9 @@ class FileMode:
         self._held: _Held | None = None
         self._retired: list[_Retired] = []
         self._attempted: tuple[FileStamp, ...] = ()
+        self._followed: tuple[FileStamp, ...] = ()
+        self._behind_since: float | None = None
+        self._looking: asyncio.Future[tuple[FileStamp, ...]] | None = None
         self._retry_after = _FIRST_RETRY
         self._mend_after = _FIRST_RETRY
         self._tasks: asyncio.TaskGroup
@@ -85,7 +102,8 @@ class FileMode:
 
     def report(self) -> StatusReport:
         """What `/status` and the metrics say of the work."""
-        return self._report.status
+        behind = 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
+        return replace(self._report.status, behind=round(behind, 3))
 
     async def run(self) -> None:
         """Load, then follow the sources, until cancelled."""
@@ -99,9 +117,10 @@ class FileMode:
 
     async def _follow(self) -> None:
         standing = self._standing
-        stamps = await self._stamps()
-        if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
-            await self._serve_standing()
+        with contextlib.suppress(OperatorError):
+            stamps = await self._stamps()
+            if standing is not None and stamps == (*standing.catalog.stamps, *standing.subjects.stamps):
+                await self._serve_standing()
         while True:
             await self._try()
             await self._sweep()
@@ -111,15 +130,17 @@ class FileMode:
 
     async def _try(self) -> None:
         """Load once. Whatever comes of it, the last good state is in force afterwards, if there is one."""
-        self._attempted = await self._stamps()
-        self._report.begin(self._attempted)
         began = time.monotonic()
         try:
+            self._attempted = await self._stamps()
+            self._fall_behind(began)
+            self._report.begin(self._attempted)
             outcome = await self._load()
+            self._attempted = outcome.stamps or self._attempted
         except (OperatorError, OSError) as error:
             # What could not be opened is not what it was when it was proved: the retry proves it, and makes it anew.
             self._proved = False
-            outcome = Outcome(error=str(error))
+            outcome = Outcome(error=self._directory.told(error))
         except Exception as error:  # noqa: BLE001 - the edge of the work
             # What is in force goes on answering, and this is logged, counted and tried again.
             _log.exception("a defect in Tiergate keeps the files from being followed")
@@ -131,6 +152,8 @@ class FileMode:
         self._plan_retry(failed=outcome.error is not None)
         if self._state.current is None:
             await self._serve_standing()
+        if outcome.error is None and not outcome.problems:
+            await self._catch_up(outcome, began)
         serving = self._state.current is not None
         self._report.end(outcome, time.monotonic() - began, self._state.clock(), serving=serving)
 
@@ -141,7 +164,7 @@ class FileMode:
             OperatorError, OSError: what was made cannot be opened or put on record; nothing has changed.
         """
         job = Job(self._sources, str(self._directory.root), self._standing, verify=not self._proved)
-        outcome = await run_loader(job, self._loader)
+        outcome = await run_loader(job, self._loader, timeout=self._load_timeout)
         if outcome.error is None and not outcome.changed:
             self._proved = True
             if self._held is not None:
@@ -174,7 +197,7 @@ class FileMode:
         try:
             held = await asyncio.to_thread(self._open, self._standing)
         except (OperatorError, OSError) as error:
-            _log.warning("what was last in force cannot be opened", error=str(error))
+            _log.warning("what was last in force cannot be opened", error=self._directory.told(error))
             self._standing = None
         else:
             self._put_in_force(self._standing, held)
@@ -229,22 +252,52 @@ class FileMode:
                 self._mend_after = min(2 * self._mend_after, _LAST_RETRY)
             if self._retry_at is not None and time.monotonic() >= self._retry_at:
                 return
-            if await self._stamps() != self._attempted:
-                await self._settle()
+            try:
+                changed = await self._stamps() != self._attempted
+                if changed:
+                    self._fall_behind(time.monotonic())
+                    await self._settle()
+            except OperatorError:
+                return  # the load says what is the matter
+            if changed:
                 return
 
     async def _settle(self) -> None:
         """Wait until the files have not changed for a moment: an editor writes in steps."""
         before = await self._stamps()
-        while True:
+        for _ in range(round(_LONGEST_SETTLE / _SETTLE)):
             await asyncio.sleep(_SETTLE)
             now = await self._stamps()
             if now == before:
                 return
             before = now
 
+    def _fall_behind(self, now: float) -> None:
+        """Note since when the files say something else than what is in force, if they do."""
+        if self._behind_since is None and self._attempted != self._followed:
+            self._behind_since = now
+
+    async def _catch_up(self, outcome: Outcome, began: float) -> None:
+        """Note that what the files said when a load began is in force, whatever they say by now."""
+        self._followed = outcome.stamps
+        self._behind_since = None
+        with contextlib.suppress(OperatorError):
+            if await self._stamps() != self._followed:
+                self._behind_since = began
+
     async def _stamps(self) -> tuple[FileStamp, ...]:
-        return await asyncio.to_thread(stamp_files, self._paths)
+        """Stamp the files.
+
+        Raises:
+            OperatorError: the file system does not answer.
+        """
+        if self._looking is None:
+            self._looking = detached(lambda: stamp_files(self._paths), "stamps")
+        done, _ = await asyncio.wait([self._looking], timeout=_LONGEST_LOOK)
+        if not done:
+            raise OperatorError(f"the files cannot be looked at: no answer within {_LONGEST_LOOK:g} seconds")
+        looked, self._looking = self._looking, None
+        return looked.result()
 
     async def _sweep(self) -> None:
         """Remove from disk what nobody decides by any more. Not while a load is under way."""

@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.model import Problem
 from tiergate.sidecar.data_directory import Standing
-from tiergate.sidecar.sources import Sources
+from tiergate.sidecar.sources import FileStamp, Sources
 
 __all__ = ["MOST_PROBLEMS", "Job", "Outcome"]
 
@@ -30,7 +30,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `standing`: what shall be in force; it equals the job's, stamps of files apart, where nothing is to be replaced, and
     is none where nothing can be. `problems`: what authors must mend, `problem_count` in all. `error`: what the operator
-    must mend; the load is worth another try. `changed`: the files changed under the reading, which must be repeated.
+    must mend; the load is worth another try. `changed`: the files were rewritten under the reading, which must be
+    repeated. `stamps`: the files as they were read.
     """
 
     standing: Standing | None = None
@@ -38,3 +39,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     problem_count: int = 0
     error: str | None = None
     changed: bool = False
+    stamps: tuple[FileStamp, ...] = ()

@@ -41,8 +41,9 @@ class LoadReport:
         self.status = replace(self.status, customers=customers, subscriptions=subscriptions)
 
     def interrupt(self) -> None:
-        """The load came to nothing because the files changed under it."""
-        _log.info("the files changed while they were read, reading them again")
+        """The load came to nothing because a file was rewritten while it was read."""
+        self.status = replace(self.status, abandoned=self.status.abandoned + 1)
+        _log.warning("a file was rewritten in place whenever it was read; reading again")
 
     def end(self, outcome: Outcome, seconds: float, now: Instant, *, serving: bool) -> None:
         """A load ended at `now` after `seconds`; `serving`: there is something in force, whatever it came to."""

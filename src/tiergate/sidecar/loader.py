@@ -4,8 +4,10 @@
 `Outcome` to standard output. It gives way to the sidecar's process, and ends when that one does: when its standard
 input ends.
 
-Only what changed is made anew, as told by digests of the files' bytes. A replica is validated against the index of one
-bundle, so what comes out is always a pair: where one half fails, the other only counts if it fits the half that stood.
+Everything is made of copies that were taken at the beginning (`source_copies`): what happens to the files meanwhile is
+for the next load. Only what changed is made anew, as told by digests of the files' bytes. A replica is validated
+against the index of one bundle, so what comes out is always a pair: where one half fails, the other only counts if it
+fits the half that stood.
 """
 
 from __future__ import annotations
@@ -18,24 +20,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate import __version__, bundle, publish
 from tiergate.bundle import FORMAT, Bundle
 from tiergate.catalog import Bounds, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra, Problem
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra
 from tiergate.process.parent import end_with_parent
 from tiergate.sidecar import replica
 from tiergate.sidecar.data_directory import DataDirectory, LoadedFiles, Standing
 from tiergate.sidecar.load_job import MOST_PROBLEMS, Job, Outcome
 from tiergate.sidecar.replica_builder import ReplicaFile, build_replica, content_digest
-from tiergate.sidecar.sources import digest_files, stamp_files
+from tiergate.sidecar.source_copies import ChangedError, SourceCopies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.sidecar.sources import FileStamp
+    from tiergate.model import Problem
 
 __all__ = ["load", "main"]
 
@@ -44,18 +47,25 @@ _NICENESS = 10
 
 def load(job: Job) -> Outcome:
     """Do a job: make what the files now say and what stands does not."""
+    data = DataDirectory(Path(job.data))
     try:
-        return _Load(job).run()
+        with SourceCopies(job.sources, data.scratch / f"sources-{os.getpid()}") as copies:
+            outcome = _Load(job, data, copies).run()
+            problems = tuple(copies.named(problem) for problem in outcome.problems)
+            stamps = copies.catalog.stamps + copies.subjects.stamps
+            return replace(outcome, problems=problems, stamps=stamps)
+    except ChangedError:
+        return Outcome(standing=job.standing, changed=True)
     except (OperatorError, OSError) as error:
-        return Outcome(standing=job.standing, error=str(error))
+        return Outcome(standing=job.standing, error=data.told(error))
 
 
 class _Load:
     """One load. A half that stands is used again where it is whole and its digest still holds."""
 
-    def __init__(self, job: Job) -> None:
-        self._sources = job.sources
-        self._data = DataDirectory(Path(job.data))
+    def __init__(self, job: Job, data: DataDirectory, copies: SourceCopies) -> None:
+        self._copies = copies
+        self._data = data
         self._standing = job.standing
         self._bundle_stands = self._replica_stands = job.standing is not None
         if job.standing is not None and job.verify:
@@ -70,9 +80,8 @@ class _Load:
         """
         standing = self._standing
         problems: list[Problem] = []
-        stamps = self._stamps()
         try:
-            revision, catalog, largest = self._bundle(stamps[0])
+            revision, catalog, largest = self._bundle()
         except AuthorError as error:
             problems.extend(error.problems)
             if standing is None or not self._bundle_stands:
@@ -82,14 +91,12 @@ class _Load:
         index_digest = _index_digest(found.index)
         fits = self._replica_fits(index_digest, largest)
         try:
-            replica, subjects = self._replica(found, stamps[1], fits=fits)
+            replica, subjects = self._replica(found, fits=fits)
         except AuthorError as error:
             problems.extend(error.problems)
             if standing is None or not fits:
                 return self._nothing_new(problems)
             replica, subjects = standing.replica, standing.subjects
-        if self._stamps() != stamps:
-            return Outcome(standing=standing, changed=True)
         made = Standing(
             publication=0 if standing is None else standing.publication,
             published_at=0 if standing is None else standing.published_at,
@@ -105,7 +112,7 @@ class _Load:
         stands = self._bundle_stands and self._replica_stands
         return _outcome(self._standing if stands else None, problems)
 
-    def _bundle(self, stamps: tuple[FileStamp, ...]) -> tuple[str, LoadedFiles, int | None]:
+    def _bundle(self) -> tuple[str, LoadedFiles, int | None]:
         """The revision that the catalog's files now make, written to its place, and the largest number in it if new.
 
         Raises:
@@ -113,15 +120,15 @@ class _Load:
         """
         standing = self._standing if self._bundle_stands else None
         maker = _maker()
-        digest = _digest(self._sources.catalog_paths, CatalogError, salt=maker)
-        files = LoadedFiles(stamps, digest, hashlib.sha256(maker).hexdigest())
+        copied, rules = self._copies.catalog, self._copies.rules
+        digest = copied.digest(CatalogError, salt=maker)
+        files = LoadedFiles(copied.stamps, digest, hashlib.sha256(maker).hexdigest())
         if standing is not None and standing.catalog.digest == digest:
             return standing.revision, files, None
         previous = None
         if standing is not None and standing.catalog.maker == files.maker:
             previous = Bundle.open(self._data.bundle(standing.revision)).hashes()
-        rules = None if self._sources.rules is None else Path(self._sources.rules)
-        made = publish.make([Path(path) for path in self._sources.catalog], rules, previous=previous)
+        made = publish.make([path for path in copied.paths if path != rules], rules, previous=previous)
         revision = Bundle.from_files(made.files).revision
         if (standing is None or standing.revision != revision) and self._bundle_is_torn(revision):
             place = self._data.bundle(revision)
@@ -141,28 +148,26 @@ class _Load:
         file = standing.replica
         return largest is None or file.most_held * largest + file.most_overridden <= MAX_TOTAL_UNITS
 
-    def _replica(self, found: Bundle, stamps: tuple[FileStamp, ...], *, fits: bool) -> tuple[ReplicaFile, LoadedFiles]:
+    def _replica(self, found: Bundle, *, fits: bool) -> tuple[ReplicaFile, LoadedFiles]:
         """The replica that the subjects' files now make under this bundle; `fits`: the one that stands fits it.
 
         Raises:
             AuthorError: the files have problems.
         """
         maker = _maker()
-        digest = _digest(self._sources.subject_paths, SubjectsError, salt=maker)
-        files = LoadedFiles(stamps, digest, hashlib.sha256(maker).hexdigest())
+        copied = self._copies.subjects
+        digest = copied.digest(SubjectsError, salt=maker)
+        files = LoadedFiles(copied.stamps, digest, hashlib.sha256(maker).hexdigest())
         standing = self._standing if fits else None
         if standing is not None and standing.subjects.digest == digest:
             return standing.replica, files
         path = self._data.next_replica()
         bounds = Bounds(found.index, found.definition)
-        made = build_replica(path, read_subjects(self._sources.subject_paths, found.index, bounds))
+        made = build_replica(path, read_subjects(copied.paths, found.index, bounds))
         if standing is not None and standing.replica.sha256 == made.sha256:
             path.unlink()
             return standing.replica, files
         return made, files
-
-    def _stamps(self) -> tuple[tuple[FileStamp, ...], tuple[FileStamp, ...]]:
-        return stamp_files(self._sources.catalog_paths), stamp_files(self._sources.subject_paths)
 
     def _bundle_is_torn(self, revision: str) -> bool:
         """Say whether a bundle is not there as it was made.
@@ -189,15 +194,6 @@ class _Load:
 
 def _outcome(standing: Standing | None, problems: Sequence[Problem]) -> Outcome:
     return Outcome(standing=standing, problems=tuple(problems[:MOST_PROBLEMS]), problem_count=len(problems))
-
-
-def _digest(paths: Sequence[Path], error_type: type[AuthorError], *, salt: bytes) -> str:
-    try:
-        return digest_files(paths, salt=salt)
-    except OSError as error:
-        detail = (error.strerror or str(error)).lower()
-        file = os.fsdecode(error.filename) if error.filename else ""
-        raise error_type([Problem(file, 0, 0, "unreadable-file", f"the file cannot be read: {detail}")]) from None
 
 
 def _maker() -> bytes:

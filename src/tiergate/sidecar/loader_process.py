@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tiergate.process.detached import detached
 from tiergate.sidecar.load_job import Outcome
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ LOADER: Final = (sys.executable, "-P", "-m", "tiergate.sidecar.loader")
 """The command that does a `Job`."""
 
 _LAST_WORDS: Final = 2000
+_LAST_SECONDS: Final = 5.0
 
 
-async def run_loader(job: Job, command: Sequence[str] = LOADER) -> Outcome:
+async def run_loader(job: Job, command: Sequence[str] = LOADER, *, timeout: float = 1800.0) -> Outcome:  # noqa: ASYNC109
     """Have a process do a job. A process that fails has an outcome too: an error, and nothing replaced.
 
-    Cancelling ends the process.
+    One that takes more than `timeout` seconds has failed. Cancelling ends the process.
     """
     try:
         process = subprocess.Popen(  # noqa: ASYNC220, S603 - takes a millisecond; the command is our own
@@ -45,17 +47,28 @@ async def run_loader(job: Job, command: Sequence[str] = LOADER) -> Outcome:
         )
     except OSError as error:
         return Outcome(standing=job.standing, error=f"the loader cannot be started: {error.strerror}")
-    with process:
-        try:
-            said = await asyncio.to_thread(_converse, process, msgspec.json.encode(job) + b"\n")
-        finally:
-            process.kill()
+    try:
+        async with asyncio.timeout(timeout):
+            said = await detached(lambda: _converse(process, msgspec.json.encode(job) + b"\n"), "loader")
+    except TimeoutError:
+        words = f"the files were not loaded within {timeout:g} seconds"
+        return Outcome(standing=job.standing, error=words)
+    finally:
+        process.kill()
+        await _bury(process)
     if process.returncode == 0:
         try:
             return msgspec.json.decode(said.splitlines()[-1] if said else b"", type=Outcome)
         except msgspec.DecodeError:
             pass
     return Outcome(standing=job.standing, error=_failure(process.returncode, said))
+
+
+async def _bury(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process that was killed; not for long, as a dead file system may hold it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_SECONDS):
+            await detached(process.wait, "loader-end")
 
 
 def _converse(process: subprocess.Popen[bytes], line: bytes) -> bytes:
@@ -69,8 +82,11 @@ def _converse(process: subprocess.Popen[bytes], line: bytes) -> bytes:
         # It ended without listening. What is left to be written would be tried again, and fail, at the closing.
         with suppress(BrokenPipeError):
             process.stdin.close()
-    said = process.stdout.read()
+    with process.stdout:
+        said = process.stdout.read()
     process.wait()
+    with suppress(BrokenPipeError):
+        process.stdin.close()
     return said
 
 

@@ -207,7 +207,20 @@ class _StateCollector(Collector):
         loads = CounterMetricFamily("tiergate_loads", "Loads of data, by how they ended.", labels=["outcome"])
         loads.add_metric(["success"], report.loads)
         loads.add_metric(["failure"], report.failures)
+        loads.add_metric(["abandoned"], report.abandoned)
         yield loads
+        if report.behind is not None:
+            yield GaugeMetricFamily(
+                "tiergate_load_behind_seconds",
+                "How long the files have said something else than what is in force.",
+                value=report.behind,
+            )
+        if report.loaded_at is not None:
+            yield GaugeMetricFamily(
+                "tiergate_load_last_success_timestamp_seconds",
+                "When the last good load ended.",
+                value=report.loaded_at / 1000,
+            )
         yield GaugeMetricFamily(
             "tiergate_load_failing",
             "1 where the newest load failed and older data is in force.",

@@ -47,6 +47,8 @@ class _LastLoad(msgspec.Struct, frozen=True):
     loading: bool
     loads: int
     failures: int
+    abandoned: int
+    behind_seconds: float | msgspec.UnsetType
     loaded_at: str | msgspec.UnsetType
     failed_at: str | msgspec.UnsetType
     seconds: float | msgspec.UnsetType
@@ -152,6 +154,8 @@ def _status(state: State) -> _Status:
             loading=report.loading,
             loads=report.loads,
             failures=report.failures,
+            abandoned=report.abandoned,
+            behind_seconds=_known(report.behind),
             loaded_at=_instant(report.loaded_at),
             failed_at=_instant(report.failed_at),
             seconds=_known(report.load_seconds),

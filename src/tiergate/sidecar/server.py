@@ -28,6 +28,7 @@ from tiergate.model import Reason
 from tiergate.process.descriptors import fitted, raise_limit, room_for_connections
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
+from tiergate.process.regular_files import read_regular
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.process.termination import end_within
 from tiergate.process.unneeded import kept_out
@@ -71,6 +72,7 @@ _PROBE_SHUTDOWN: Final = 1.0
 
 _SECRET: Final = re.compile(rb"[!-~]{16,}")
 _LONGEST_KEY: Final = 64
+_MOST_SECRET_BYTES: Final = 64 * 1024
 
 _END_AT_LAST: Final = 5.0
 """Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
@@ -259,7 +261,7 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileM
     """What is decided on, and keeps it so."""
     limits = _limits(settings.cache_size)
     if settings.key_file is None:
-        return FileMode(_sources(settings), directory, state, limits=limits)
+        return FileMode(_sources(settings), directory, state, limits=limits, load_timeout=settings.load_timeout)
     # What speaks to other machines takes long to import, and file mode has no need of it.
     with kept_out("pygments", "rich"):  # httpx has a command line, for colours
         from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415
@@ -321,7 +323,7 @@ def _read_secret(path: Path, setting: str) -> bytes:
         SettingsError: the file cannot be read, or holds none.
     """
     try:
-        secret = path.read_bytes().strip()
+        secret = read_regular(path, _MOST_SECRET_BYTES).strip()
     except OSError as error:
         raise SettingsError(setting, f"`{path}` cannot be read: {error.strerror}") from None
     if _SECRET.fullmatch(secret) is None:

@@ -95,6 +95,16 @@ class Settings:
         ),
     ] = None
 
+    load_timeout: Annotated[
+        float,
+        Row(
+            _DECIDED_ON,
+            SECONDS,
+            "How long a load of the files may take before it has failed, so that a file system that does not answer "
+            "shows. It is tried again.",
+        ),
+    ] = 1800.0
+
     control_plane: Annotated[
         str | None,
         Row(

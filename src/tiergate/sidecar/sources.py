@@ -1,12 +1,11 @@
-"""The files that file mode reads: when they changed, what is in them, and where a change would show.
+"""The files that file mode reads: when they changed, and where a change would show.
 
-A *stamp* is what `stat` says of a file; equal stamps mean that a file was not touched, as far as `stat` can tell. A
-*digest* is made of the files' bytes and proves it. Folders count with the files in them that are not hidden.
+A *stamp* is what `stat` says of a file; equal stamps mean that a file was not touched, as far as `stat` can tell.
+Folders count with the files in them that are not hidden.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,12 +15,11 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MISSING", "FileStamp", "Sources", "Watched", "digest_files", "entries_to_watch", "stamp_files"]
+__all__ = ["MISSING", "FileStamp", "Sources", "Watched", "entries_to_watch", "files_of", "stamp_files", "stamp_of"]
 
 MISSING: Final = -1
 """The size of a file that does not exist or cannot be looked at."""
 
-_CHUNK: Final = 1024 * 1024
 _MOST_LINKS: Final = 40
 
 
@@ -54,23 +52,25 @@ class Sources(msgspec.Struct, frozen=True):
 
 def stamp_files(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
     """Stamp every file that `paths` name or, where they are folders, hold. What cannot be read is `MISSING`."""
-    return tuple(_stamp(path) for path in _files(paths))
+    return tuple(stamp_of(file) for path in paths for file in files_of(path))
 
 
-def digest_files(paths: Iterable[Path], *, salt: bytes = b"") -> str:
-    """The SHA-256, in hex, of the names and bytes of these files, and of `salt`.
+def files_of(path: Path) -> list[Path]:
+    """The file that a path names, be it there or not, or the files in a folder that are not hidden, sorted."""
+    try:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError:
+        inside = [path]
+    return [file for file in inside if file == path or not (file.name.startswith(".") or file.is_dir())]
 
-    Raises:
-        OSError: one of them cannot be read.
-    """
-    whole = hashlib.sha256(salt)
-    for path in _files(paths):
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-        whole.update(b"%s\0%s\n" % (os.fsencode(path.name), digest.hexdigest().encode()))
-    return whole.hexdigest()
+
+def stamp_of(path: Path) -> FileStamp:
+    """Stamp one file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return FileStamp(str(path), MISSING, 0, 0)
+    return FileStamp(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 class Watched(NamedTuple):
@@ -88,23 +88,6 @@ def entries_to_watch(paths: Iterable[Path]) -> frozenset[Watched]:
     exchanged). Where something does not exist yet, its appearing in the nearest folder that does is awaited.
     """
     return frozenset(entry for path in paths for entry in _entries(Path(os.path.abspath(path))))  # noqa: PTH100 - links are followed one by one
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        try:
-            inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        except OSError:
-            inside = [path]
-        yield from (file for file in inside if file == path or not (file.name.startswith(".") or file.is_dir()))
-
-
-def _stamp(path: Path) -> FileStamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return FileStamp(str(path), MISSING, 0, 0)
-    return FileStamp(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def _entries(path: Path) -> Iterator[Watched]:

@@ -84,7 +84,10 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     `mode`: `files` or `sync`. `loading`: a load is under way. `loaded_at`, `failed_at`: the last load that
     succeeded and the last one that failed. `error`: why the newest attempt failed, in one line, or none if it did
     not; `problems`: what was wrong with which file then. `loads`, `failures`: how many since the process began.
-    `customers`, `subscriptions`: how many are held, where known.
+    `abandoned`: those that came to nothing because files were rewritten under the reading. `customers`,
+    `subscriptions`: how many are held, where known.
+
+    Of files alone: `behind`, for how many seconds they have said something else than what is in force.
 
     Of sync alone: `position`, the last entry of the feed that is in force; `latest`, the newest that was heard of, and
     `lag`, how many entries are between them; `last_sync_at`, when the store was last heard and believed;
@@ -102,6 +105,8 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     loads: int = 0
     failures: int = 0
+    abandoned: int = 0
+    behind: float | None = None
     load_seconds: float | None = None
     customers: int | None = None
     subscriptions: int | None = None

@@ -1,24 +1,27 @@
 """Says when to look at some files again: soon after the kernel reports a change near them.
 
 Reports of changes make a reload quick. They are not relied upon: network file systems send none, and a machine may have
-run out of watches. So this only ever wakes somebody up, who compares stamps, and who looks now and then anyway.
+run out of watches. So this only ever wakes somebody up, who compares stamps, and who looks now and then anyway. All of
+it happens in a thread that nobody waits for, because a file system that does not answer would hold it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import aclosing
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import watchfiles
 
+from tiergate.process.detached import detached
 from tiergate.sidecar.sources import Watched, entries_to_watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["LOOK_EVERY", "watch"]
 
@@ -32,25 +35,37 @@ _log = structlog.get_logger(__name__)
 
 
 async def watch(paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event) -> None:
-    """Set `wake` whenever one should look at `paths` again, until `end` is set.
+    """Set `wake` whenever one should look at `paths` again, until `end` is set or this is cancelled."""
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
 
-    Cancelling ends it too, but only after a second: the thread that waits for the kernel is not interrupted by it.
-    """
+    def call() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(wake.set)
+
+    watching = detached(lambda: _watch(paths, call, stop), "watch")
+    try:
+        await end.wait()
+    finally:
+        stop.set()
+        watching.cancel()
+
+
+def _watch(paths: Sequence[Path], wake: Callable[[], None], stop: threading.Event) -> None:
     trouble: str | None = None
-    while not end.is_set():
-        entries = await asyncio.to_thread(entries_to_watch, paths)
+    while not stop.is_set():
         try:
-            await _watch_entries(entries, paths, wake, end)
+            _watch_entries(entries_to_watch(paths), paths, wake, stop)
         except (OSError, RuntimeError) as error:  # no watches left, a folder has just gone, no file system events
             if str(error) != trouble:
                 trouble = str(error)
                 _log.warning("changes of files are noticed by looking only", error=trouble)
-            wake.set()
-            await asyncio.sleep(LOOK_EVERY)
+            wake()
+            stop.wait(LOOK_EVERY)
 
 
-async def _watch_entries(
-    entries: frozenset[Watched], paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event
+def _watch_entries(
+    entries: frozenset[Watched], paths: Sequence[Path], wake: Callable[[], None], stop: threading.Event
 ) -> None:
     """Watch until the entries that matter are others."""
 
@@ -58,10 +73,10 @@ async def _watch_entries(
         folder, name = os.path.split(path)
         return Watched(Path(folder), name) in entries or Watched(Path(folder), None) in entries
 
-    changes = watchfiles.awatch(
+    changes = watchfiles.watch(
         *{entry.folder for entry in entries},
         watch_filter=matters,
-        stop_event=end,
+        stop_event=stop,
         step=_GROUP_MS,
         debounce=_LONGEST_GROUP_MS,
         rust_timeout=int(LOOK_EVERY * 1000),
@@ -69,8 +84,7 @@ async def _watch_entries(
         recursive=False,
         ignore_permission_denied=True,
     )
-    async with aclosing(changes):
-        async for _ in changes:
-            wake.set()
-            if await asyncio.to_thread(entries_to_watch, paths) != entries:
-                return
+    for _ in changes:
+        wake()
+        if entries_to_watch(paths) != entries:
+            return

@@ -11,7 +11,7 @@ import pytest
 from tests.signing import record
 from tests.unit.sidecar.sync.test_replica import build
 from tiergate.errors import ReplicaError
-from tiergate.model import Subject, SubjectType
+from tiergate.model import Customer, Subject, SubjectType, Subscription
 from tiergate.sidecar.replica import Replica
 from tiergate.sidecar.replica_builder import build_replica
 from tiergate.sidecar.sync.replica import ReplicaWriter, SyncReplica
@@ -39,8 +39,11 @@ def _all_of(find: Callable[[Subject], object]) -> Finds:
 
 
 def _from_files(path: Path) -> Callable[[], Finds]:
-    records = [record(f"c{number:05}") for number in range(_COUNT)]
-    build_replica(path, [part for one in records for part in (one.customer, *one.subscriptions)])
+    subjects: list[Customer | Subscription] = []
+    for number in range(_COUNT):
+        one = record(f"c{number:05}")
+        subjects += [one.customer, *one.subscriptions]
+    build_replica(path, subjects)
     return lambda: _all_of(Replica(path).find)
 
 

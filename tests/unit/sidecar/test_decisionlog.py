@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,15 +275,88 @@ def test_a_reader_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     log = DecisionLog(str(pipe), capacity=2_000)
     log.start()
-    before = threading.active_count()
     for _ in range(10_000):
         log.offer(record())
     log.close(0.2)
 
     assert log.dropped >= 10_000 - 2_000 - 256 * 2
-    assert threading.active_count() == before
-    # Somebody reads after all, and the thread comes to its end.
-    os.set_blocking(reading, True)
-    while log._thread.is_alive():
-        os.read(reading, 65_536)
+    log._thread.join(10)
+    assert not log._thread.is_alive()
     os.close(reading)
+
+
+def test_a_fifo_without_a_reader_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the start, nor answers, nor the end; what is dropped is counted. A reader that comes is served."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    log = DecisionLog(str(fifo))
+    log.start()
+    assert "cannot be written" in caplog.text
+    service = Service(customer("acme"), log=log)
+    assert service.decider.check(CHECK, NO_CONTEXT).status == 200
+    assert log.flush(10)
+    assert (log.written, log.dropped) == (0, 1)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    service.decider.check(CHECK, NO_CONTEXT)
+    assert log.flush(10)
+    assert (log.written, log.dropped) == (1, 1)
+    assert os.read(reading, 10_000).endswith(b"}\n")
+    log.close()
+    os.close(reading)
+
+
+def test_a_full_pipe_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said after a second, what waits is bounded, and the end comes after its time; nothing is written twice."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log = DecisionLog(str(fifo), capacity=1_000)
+    log.start()
+    service = Service(customer("acme"), log=log)
+    for _ in range(3_000):
+        assert service.decider.check(CHECK, NO_CONTEXT).status == 200
+    assert not log.flush(1.5)
+    assert "nobody reads it" in caplog.text
+    began = time.monotonic()
+    log.close(0.5)
+    assert time.monotonic() - began < 5
+    lines = _drain(reading).split(b"\n")
+    os.close(reading)
+    assert log.written <= len(lines) - 1
+    assert log.written + log.dropped == 3_000
+    for line in lines[:-1]:
+        json.loads(line)
+
+
+def test_a_slow_reader_gets_everything(tmp_path: Path) -> None:
+    """Lines that are larger than what the pipe holds at once, too."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log = DecisionLog(str(fifo))
+    log.start()
+    service = Service(customer("acme"), log=log)
+    for _ in range(2_000):
+        service.decider.check(CHECK, NO_CONTEXT)
+    content = b""
+    while not log.flush(0.01):
+        content += _drain(reading)
+    content += _drain(reading)
+    log.close()
+    os.close(reading)
+    assert len([json.loads(line) for line in content.splitlines()]) == 2_000
+    assert log.dropped == 0
+
+
+def test_a_folder_is_refused_at_the_start(tmp_path: Path) -> None:
+    """As anything that can never be written."""
+    with pytest.raises(IsADirectoryError):
+        DecisionLog(str(tmp_path)).start()
+
+
+def _drain(reading: int) -> bytes:
+    content = b""
+    with contextlib.suppress(BlockingIOError):
+        while piece := os.read(reading, 65_536):
+            content += piece
+    return content

@@ -5,17 +5,21 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
 from tiergate.model import Check, Reason, Subject
+from tiergate.sidecar import filemode
 from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.filemode import FileMode
 from tiergate.sidecar.loader_process import LOADER
+from tiergate.sidecar.sources import stamp_files
 from tiergate.sidecar.state import State
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Decision
+    from tiergate.sidecar.sources import FileStamp
     from tiergate.sidecar.state import Generation, StatusReport
 
 _PATIENCE = 30.0
@@ -31,11 +36,11 @@ _PATIENCE = 30.0
 class Following:
     """A file mode at work, and what it has come to."""
 
-    def __init__(self, files: Files, data: Path, loader: Sequence[str] = LOADER) -> None:
+    def __init__(self, files: Files, data: Path, loader: Sequence[str] = LOADER, load_timeout: float = 60) -> None:
         self.files = files
         self.directory = DataDirectory.open(data)
         self.state = State(lambda: time.time_ns() // 1_000_000)
-        self.mode = FileMode(files.sources, self.directory, self.state, loader=loader)
+        self.mode = FileMode(files.sources, self.directory, self.state, loader=loader, load_timeout=load_timeout)
 
     @property
     def report(self) -> StatusReport:
@@ -73,9 +78,9 @@ class Following:
 
 
 @asynccontextmanager
-async def following(files: Files, loader: Sequence[str] = LOADER) -> AsyncIterator[Following]:
+async def following(files: Files, loader: Sequence[str] = LOADER, load_timeout: float = 60) -> AsyncIterator[Following]:
     """Follow files, with a data directory beside them."""
-    made = Following(files, files.folder.with_name("data"), loader)
+    made = Following(files, files.folder.with_name("data"), loader, load_timeout)
     task = asyncio.create_task(made.mode.run())
     try:
         yield made
@@ -511,3 +516,161 @@ def test_a_past_generation_is_freed_without_the_garbage_collector(files: Files) 
                 gc.enable()
 
     asyncio.run(scenario())
+
+
+# ── writers that do not rest, and files that do not answer ───────────────────────────────────────────────────────────
+
+
+SLOW = """
+import runpy, time
+from tiergate.sidecar import loader
+load = loader.load
+def slow(job):
+    outcome = load(job)
+    time.sleep(0.8)
+    return outcome
+loader.load = slow
+loader.main()
+"""
+"""A loader that takes about as long as three changes."""
+
+
+@asynccontextmanager
+async def writing(files: Files, period: float = 0.3) -> AsyncIterator[list[tuple[float, int]]]:
+    """Exchange the subjects for others all the time; says when each quantity was written."""
+    written: list[tuple[float, int]] = []
+
+    async def write() -> None:
+        while True:
+            quantity = len(written) + 2
+            files.write(files.subjects, subjects_text("acme", quantity=quantity))
+            written.append((time.monotonic(), quantity))
+            await asyncio.sleep(period)
+
+    task = asyncio.create_task(write())
+    try:
+        yield written
+    finally:
+        task.cancel()
+
+
+def test_files_that_are_exchanged_faster_than_they_load_are_followed(files: Files) -> None:
+    """From the start on, and never behind by much more than two loads."""
+
+    async def scenario() -> None:
+        async with writing(files) as written, following(files, stand_in(SLOW)) as now:
+            seen: list[tuple[float, int]] = []
+
+            def newest() -> int:
+                if now.state.current is not None:
+                    value = now.decide().entitlement.value
+                    assert isinstance(value, int | Decimal)
+                    quantity = int(value) // 50
+                    if not seen or seen[-1][1] != quantity:
+                        seen.append((time.monotonic(), quantity))
+                return len(seen)
+
+            await now.until(lambda: newest() >= 4)
+            assert [quantity for _, quantity in seen] == sorted(quantity for _, quantity in seen)
+            assert now.report.failures == now.report.abandoned == 0
+            behind = now.report.behind
+            assert behind is not None
+            assert 0 < behind < 20
+            newest_written = {quantity: at for at, quantity in written}
+            assert all(at - newest_written[quantity] < 20 for at, quantity in seen if quantity in newest_written)
+
+    asyncio.run(scenario())
+
+
+def test_how_far_the_files_are_ahead_is_told(files: Files) -> None:
+    """Nothing where they agree with what is in force, and more and more where they cannot be loaded."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            assert now.report.behind == 0
+            files.write(files.catalog, "oops")
+            report = await now.failure()
+            assert report.behind is not None
+            behind = report.behind
+            assert behind > 0
+            await now.until(lambda: (now.report.behind or 0) > behind)
+            files.write(files.catalog, catalog_text(60))
+            await now.publication(2)
+            assert now.report.behind == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_was_abandoned_is_counted(files: Files) -> None:
+    """And tried again."""
+    code = "import sys, msgspec; sys.stdin.readline(); print('{\"changed\": true}')"
+
+    async def scenario() -> None:
+        async with following(files, stand_in(code)) as now:
+            await now.until(lambda: now.report.abandoned >= 2)
+            assert (now.report.failures, now.report.loads) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_catalog_that_is_a_pipe_for_a_moment_is_followed_again(files: Files) -> None:
+    """It waits for nobody: it is a problem, and gone with the pipe."""
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            files.catalog.unlink()
+            os.mkfifo(files.catalog)
+            report = await now.failure()
+            assert report.error is not None
+            assert "it is a fifo, not a file" in report.error
+            assert now.decide().allowed
+            files.write(files.catalog, catalog_text(60))
+            await now.publication(2)
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_hangs_has_failed(files: Files) -> None:
+    """After its time, and another one follows."""
+    code = "import time; time.sleep(600)"
+
+    async def scenario() -> None:
+        async with following(files, stand_in(code), load_timeout=0.3) as now:
+            report = await now.failure()
+            assert report.error == "the files were not loaded within 0.3 seconds"
+            await now.failure(2)
+
+    asyncio.run(scenario())
+
+
+def test_a_file_system_that_does_not_answer_shows_and_holds_up_nobody(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers go on, the failure is told, and the end does not wait."""
+    answers = threading.Event()
+    answers.set()
+
+    def look(paths: Sequence[Path]) -> tuple[FileStamp, ...]:
+        answers.wait()
+        return stamp_files(paths)
+
+    monkeypatch.setattr(filemode, "stamp_files", look)
+    monkeypatch.setattr(filemode, "_LONGEST_LOOK", 0.2)
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            answers.clear()
+            report = await now.failure()
+            assert report.error == "the files cannot be looked at: no answer within 0.2 seconds"
+            assert now.decide().allowed
+            answers.set()
+            await now.until(lambda: now.report.error is None)
+            answers.clear()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        answers.set()

@@ -20,6 +20,8 @@ from tiergate.sidecar.load_job import Job, Outcome
 from tiergate.sidecar.loader import load
 from tiergate.sidecar.replica import Replica
 from tiergate.sidecar.replica_builder import build_replica
+from tiergate.sidecar.source_copies import ChangedError, SourceCopies
+from tiergate.sidecar.sources import stamp_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -212,8 +214,9 @@ def test_many_problems_are_cut_and_counted(work: Work) -> None:
     assert len(outcome.problems) < outcome.problem_count == 500
 
 
-def test_a_change_under_the_reading_is_told(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read may be half of the old file and half of the new one."""
+def test_a_change_during_a_load_is_for_the_next_one(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was opened is loaded, and its stamps are told, so that the next load is known to be due."""
+    before = stamp_files([work.files.catalog, work.files.rules, work.files.subjects])
 
     def meanwhile(path: Path, subjects: Iterable[Customer | Subscription]) -> ReplicaFile:
         work.files.write(work.files.subjects, subjects_text("beta"))
@@ -221,8 +224,22 @@ def test_a_change_under_the_reading_is_told(work: Work, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(loader, "build_replica", meanwhile)
     outcome = work.load()
-    assert outcome.changed
-    assert outcome.standing is None
+    assert not outcome.changed
+    assert outcome.stamps == before
+    assert outcome.standing is not None
+    assert work.replica(outcome.standing).find(Subject("acme")) is not None
+
+
+def test_a_file_that_is_rewritten_all_the_time_is_not_taken(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it may be of the old text and half of the new one."""
+
+    def give_up(*_: object) -> None:
+        raise ChangedError
+
+    monkeypatch.setattr(SourceCopies, "_take", give_up)
+    outcome = work.load()
+    assert (outcome.changed, outcome.standing, outcome.error) == (True, None, None)
+    assert list(work.data.scratch.iterdir()) == []
 
 
 def test_what_the_disk_refuses_is_an_error_worth_another_try(work: Work) -> None:

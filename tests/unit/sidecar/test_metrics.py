@@ -126,7 +126,7 @@ def test_the_state_is_told() -> None:
         "publication": {(): 1},
         "generation": {(): 1},
         "load_failing": {(): 1},
-        "loads": {("success",): 2, ("failure",): 1},
+        "loads": {("success",): 2, ("failure",): 1, ("abandoned",): 0},
         "subjects": {("customer",): 7, ("subscription",): 9},
     }
 
@@ -158,7 +158,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     """And everything that is documented is a metric."""
     service = Service(customer("acme"), log=DecisionLog(str(tmp_path / "log")))
     service.state.report = lambda: StatusReport(
-        mode="sync", load_seconds=1, customers=1, subscriptions=1, lag=0, last_sync_at=NOW
+        mode="sync", load_seconds=1, customers=1, subscriptions=1, lag=0, last_sync_at=NOW, loaded_at=NOW, behind=0
     )
     service.state.expect_stale(NOW)
     own = {

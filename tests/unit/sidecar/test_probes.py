@@ -85,7 +85,7 @@ def test_the_status_says_by_what_is_decided() -> None:
         "unloaded": False,
         "stale_at": format_instant(NOW + 1_000),
         "sources": [],
-        "load": {"loading": False, "loads": 0, "failures": 0, "problems": []},
+        "load": {"loading": False, "loads": 0, "failures": 0, "abandoned": 0, "problems": []},
     }
 
 
@@ -119,6 +119,7 @@ def test_the_status_says_what_is_wrong_with_which_file() -> None:
         "loading": True,
         "loads": 3,
         "failures": 1,
+        "abandoned": 0,
         "loaded_at": format_instant(NOW - 5),
         "failed_at": format_instant(NOW),
         "seconds": 0.25,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.sidecar.sources import MISSING, Sources, Watched, digest_files, entries_to_watch, stamp_files
+from tiergate.sidecar.sources import MISSING, Sources, Watched, entries_to_watch, stamp_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,20 +43,6 @@ def test_a_folder_is_the_files_in_it_that_are_not_hidden(tmp_path: Path) -> None
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
     assert [stamp.path for stamp in stamp_files([tmp_path])] == [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
-
-
-def test_a_digest_is_of_names_and_bytes(tmp_path: Path) -> None:
-    """Touching changes nothing; another byte, another name or another salt does."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("1")
-    two.write_text("1")
-    first = digest_files([one])
-    os.utime(one, ns=(1, 1))
-    assert digest_files([one]) == first
-    assert digest_files([two]) != first
-    assert digest_files([one], salt=b"x") != first
-    one.write_text("2")
-    assert digest_files([one]) != first
 
 
 def test_sources_keep_catalog_and_rules_apart_from_subjects() -> None:

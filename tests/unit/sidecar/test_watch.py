@@ -47,7 +47,7 @@ def test_where_nothing_can_be_watched_one_is_woken_to_look(tmp_path: Path, monke
     def refuse(*_: object, **__: object) -> NoReturn:
         raise OSError(28, "OS file watch limit reached")
 
-    monkeypatch.setattr(watchfiles, "awatch", refuse)
+    monkeypatch.setattr(watchfiles, "watch", refuse)
 
     async def scenario(wake: asyncio.Event) -> None:
         for _ in range(2):

@@ -14,6 +14,7 @@ import msgspec
 
 from tiergate.bundle import VerifyKey
 from tiergate.errors import SettingsError
+from tiergate.process.regular_files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +55,7 @@ def read_credential(path: Path) -> Credential:
         SettingsError: it cannot be read, or holds no key. The message holds nothing of it.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES).strip()
+        content = read_regular(path, _MOST_BYTES).strip()
     except OSError as error:
         raise SettingsError("key-file", f"`{path}` cannot be read: {error.strerror}") from None
     if content.startswith(b"{"):
@@ -96,7 +96,7 @@ def believed(
 
 def _public_key(path: Path) -> VerifyKey:
     try:
-        pem = path.read_bytes()
+        pem = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise SettingsError("public-key", f"`{path}` cannot be read: {error.strerror}") from None
     return _parse(pem, f"`{path}`", "public-key")

@@ -19,6 +19,7 @@ import msgspec
 from tiergate import __version__
 from tiergate.bundle import MAX_PACK_BYTES
 from tiergate.errors import SettingsError, SyncError
+from tiergate.process.detached import detached
 from tiergate.sidecar.sync.credentials import read_credential
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _MAX_PROBLEM_BYTES: Final = 64 * 1024
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 20.0
 _WHOLE_SECONDS: Final = 300.0
+_KEY_SECONDS: Final = 10.0
 _GZIP: Final = 31
 _PIECE: Final = 256 * 1024
 _URN: Final = "urn:tiergate:problem:"
@@ -158,7 +160,9 @@ class ControlPlane:
         try:
             async with (
                 asyncio.timeout(_WHOLE_SECONDS + wait),
-                self._client.stream("GET", url, headers=self._headers(packed=unpacked), timeout=timeout) as response,
+                self._client.stream(
+                    "GET", url, headers=await self._headers(packed=unpacked), timeout=timeout
+                ) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise await self._refusal(url, response)
@@ -168,11 +172,16 @@ class ControlPlane:
         except TimeoutError:
             raise SyncError(url, f"no whole answer in {_WHOLE_SECONDS + wait:.0f} seconds") from None
 
-    def _headers(self, *, packed: bool) -> Mapping[str, str]:
+    async def _headers(self, *, packed: bool) -> Mapping[str, str]:
         headers = {"accept-encoding": "gzip" if packed else "identity"}
-        if self._key_file is not None:
+        path = self._key_file
+        if path is not None:
             try:
-                headers["authorization"] = f"Bearer {read_credential(self._key_file).key}"
+                async with asyncio.timeout(_KEY_SECONDS):  # it may be on a file system that does not answer
+                    credential = await detached(lambda: read_credential(path), "key-file")
+                headers["authorization"] = f"Bearer {credential.key}"
+            except TimeoutError:
+                raise SyncError(self.url, f"key file `{path}` cannot be read within {_KEY_SECONDS:g} seconds") from None
             except SettingsError as error:
                 raise SyncError(self.url, str(error)) from None
         return headers

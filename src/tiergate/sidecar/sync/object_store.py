@@ -22,6 +22,8 @@ from tiergate.bundle import MAX_PACK_BYTES, Head
 from tiergate.bundle.envelope import MAX_ENVELOPE_BYTES, read_payload
 from tiergate.bundle.statements import decode_statement, payload_type
 from tiergate.errors import SettingsError, SyncError, TrustError
+from tiergate.process.detached import detached
+from tiergate.process.regular_files import read_regular
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Objects"]
 
 _MAX_MANIFEST_BYTES: Final = 64 * 1024**2
+_FOLDER_SECONDS: Final = 120.0
 _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")
 
 
@@ -98,11 +101,11 @@ class _Folder:
         self._root = Path(url2pathname(urlsplit(url).path))
 
     async def __call__(self, path: str, most: int) -> bytes:
-        return await asyncio.to_thread(self._get, path, most)
+        async with asyncio.timeout(_FOLDER_SECONDS):  # one on a file server that does not answer would hold it for ever
+            return await detached(lambda: self._get(path, most), "object-store")
 
     def _get(self, path: str, most: int) -> bytes:
-        with (self._root / path).open("rb") as file:
-            return file.read(most + 1)
+        return read_regular(self._root / path, most + 1)
 
 
 class _Bucket:
