@@ -60,6 +60,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
+from tiergate.control.addressing import resolve_external_ids
 from tiergate.control.http import AdminRequest, Answer, enforce
 from tiergate.control.problems import PROBLEM_TYPE, problem_document, problem_headers
 from tiergate.errors import BodyError, BodyProblem, RequestError
@@ -120,7 +121,8 @@ class Endpoint:
 
     `query`: the parameters that it knows; `paged`: `limit` and `cursor` too. `max_body` in bytes; `media_types` of
     a body that is not empty. `spooled`: the body is not held in memory, but written to a file, `AdminRequest.spool`,
-    which is gone after the answer.
+    which is gone after the answer. `subjects`: the members of the query and the body, `customer` or `subscription`,
+    that are ids of such; external ids may stand in their place, as in the path.
     """
 
     method: str
@@ -133,6 +135,7 @@ class Endpoint:
     max_body: int = _MAX_BODY
     media_types: tuple[str, ...] = JSON
     spooled: bool = False
+    subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """See that it is whole.
@@ -228,8 +231,11 @@ class AdminApi:
     @staticmethod
     async def _handle(http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
         def require() -> None:
+            missing = resolve_external_ids(request, endpoint.subjects)
             if isinstance(endpoint.action, Action) and callable(endpoint.resource):
                 request.require(endpoint.action, endpoint.resource(request))
+            if missing is not None:
+                raise missing
 
         def handle() -> object:
             require()

@@ -30,10 +30,18 @@ _MAX_ID: Final = 2**62
 
 def endpoints() -> list[Endpoint]:
     """What there is about the audit log."""
-    store = Resource.store()
+    store, of = Resource.store(), ("customer",)
     return [
-        Endpoint("GET", "/v1/audit", Action.VIEW_AUDIT, search, store, query=_FILTERS, paged=True),
-        Endpoint("GET", "/v1/audit/export", Action.VIEW_AUDIT, export, store, query=(*_FILTERS, "after")),
+        Endpoint("GET", "/v1/audit", Action.VIEW_AUDIT, search, store, query=_FILTERS, paged=True, subjects=of),
+        Endpoint(
+            "GET",
+            "/v1/audit/export",
+            Action.VIEW_AUDIT,
+            export,
+            store,
+            query=(*_FILTERS, "after"),
+            subjects=of,
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tiergate.catalog import customer_data, read_customer_body
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import customer_answer, delete_customer, save_customer
+from tiergate.control.addressing import external_id_asked
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.loss_gate import ACCEPT_LOSS
@@ -33,7 +34,7 @@ _PARTS = ("overrides", "suspensions")
 def endpoints() -> list[Endpoint]:
     """The routes."""
     view, edit = Action.VIEW, Action.EDIT_CUSTOMER
-    searched = ("tag", "text", "feature", "item", "status")
+    searched = ("tag", "text", "feature", "item", "status", "external_id")
     return [
         Endpoint("GET", "/v1/customers", view, list_customers, Resource.store(), query=searched, paged=True),
         Endpoint("POST", "/v1/customers", edit, create_customer, _named),
@@ -62,6 +63,7 @@ def list_customers(request: AdminRequest) -> Answer:
         query.get("feature"),
         query.get("item"),
         choices(request, "status", SubscriptionStatus),
+        external_id_asked(request),
     )
 
     def work(unit: ReadUnit) -> Answer:

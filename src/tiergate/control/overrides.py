@@ -22,6 +22,7 @@ from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
 from tiergate.model import BEGINNING, Customer, SubjectType, Subscription, parse_instant
+from tiergate.naming import path_segment
 from tiergate.permissions import Action
 from tiergate.store.customers import open_account
 from tiergate.store.subjects import read_stored
@@ -181,7 +182,8 @@ def add_override(kind: SubjectType, request: AdminRequest) -> Answer:
         return replace(subject, overrides=(*subject.overrides, override))
 
     def said(unit: WriteUnit, subject: Customer | Subscription, etag: int) -> Answer:
-        return _override_answer(unit, subject, etag, added[0], location=f"{request.path}/{added[0]}")
+        location = f"/v1/{kind.value}s/{path_segment(subject.id)}/overrides/{added[0]}"
+        return _override_answer(unit, subject, etag, added[0], location=location)
 
     return _change(kind, request, edit, said)
 

@@ -57,8 +57,10 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     private, own = partial(sell_item, publisher), partial(sell_own_plan, publisher)
     private.__doc__, own.__doc__ = sell_item.__doc__, sell_own_plan.__doc__
     return [
-        Endpoint("POST", f"{of}/items", sell, private, the_customer, query=("subscription",)),
-        Endpoint("POST", f"{of}/plan", sell, own, the_customer, query=("subscription",)),
+        Endpoint(
+            "POST", f"{of}/items", sell, private, the_customer, query=("subscription",), subjects=("subscription",)
+        ),
+        Endpoint("POST", f"{of}/plan", sell, own, the_customer, query=("subscription",), subjects=("subscription",)),
         Endpoint("POST", "/v1/subscriptions/{subscription}/plan", sell, draft_plan, the_subscription),
     ]
 

@@ -79,7 +79,7 @@ _SUBJECTS: Final = {
     "GET /v1/customers/{customer}/subscriptions": _page("StoredSubscription"),
     "POST /v1/customers/{customer}/subscriptions": _made("StoredSubscription", "Identified"),
     "GET /v1/subscriptions": _page("StoredSubscription"),
-    "POST /v1/subscriptions": _made("StoredSubscription", "Subscription"),
+    "POST /v1/subscriptions": _made("StoredSubscription", "NewSubscription"),
     "GET /v1/subscriptions/{subscription}": Shape("StoredSubscription"),
     "PUT /v1/subscriptions/{subscription}": Shape("StoredSubscription", "Identified", created=True),
     "PATCH /v1/subscriptions/{subscription}": Shape("StoredSubscription", "MergePatch"),

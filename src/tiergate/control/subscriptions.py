@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tiergate.catalog import read_subscription_body, subscription_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import delete_subscription, save_subscription, subscription_answer
+from tiergate.control.addressing import external_id_asked
 from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
@@ -41,7 +42,8 @@ __all__ = ["answer", "endpoints", "open_holder", "patched_subscription", "the_su
 _PATH = "/v1/subscriptions/{subscription}"
 _OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
 _PARTS = ("items", "overrides", "suspensions")
-_SEARCHED = ("text", "status", "state", "item", "version", "feature")
+_SEARCHED = ("text", "status", "state", "item", "version", "feature", "external_id")
+_CUSTOMER = ("customer",)
 _MOST_VERSIONS = 10**9
 
 
@@ -50,12 +52,21 @@ def endpoints() -> list[Endpoint]:
     view, edit = Action.VIEW, Action.EDIT_SUBSCRIPTION
     searched = ("customer", "tag", *_SEARCHED)
     return [
-        Endpoint("GET", "/v1/subscriptions", view, list_subscriptions, Resource.store(), query=searched, paged=True),
-        Endpoint("POST", "/v1/subscriptions", edit, create_subscription, _named),
+        Endpoint(
+            "GET",
+            "/v1/subscriptions",
+            view,
+            list_subscriptions,
+            Resource.store(),
+            query=searched,
+            paged=True,
+            subjects=_CUSTOMER,
+        ),
+        Endpoint("POST", "/v1/subscriptions", edit, create_subscription, _named, subjects=_CUSTOMER),
         Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_SEARCHED, paged=True),
         Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, _named),
         Endpoint("GET", _PATH, view, read_subscription, the_subscription),
-        Endpoint("PUT", _PATH, edit, put_subscription, _named, query=(ACCEPT_LOSS,)),
+        Endpoint("PUT", _PATH, edit, put_subscription, _named, query=(ACCEPT_LOSS,), subjects=_CUSTOMER),
         Endpoint(
             "PATCH", _PATH, edit, patch_subscription, the_subscription, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH
         ),
@@ -102,6 +113,7 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         item=query.get("item"),
         version=request.number("version", 0, least=1, most=_MOST_VERSIONS) or None,
         feature=query.get("feature"),
+        external_id=external_id_asked(request),
     )
 
     def work(unit: ReadUnit) -> Answer:

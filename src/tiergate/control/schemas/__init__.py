@@ -67,6 +67,11 @@ _CHANGE: Final[Schema] = {
     "required": ["feature", "change"],
     "additionalProperties": False,
 }
+_ADDRESS: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "The id of a customer, or `ext:<system>:<id>`, one of its external ids.",
+}
 _HELD: Final[Schema] = {"type": ["boolean", "number", "string", "null"]}
 _EFFECT: Final[Schema] = closed(
     {
@@ -118,6 +123,7 @@ def component_schemas() -> dict[str, Schema]:
         "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
         "StoredCustomer": with_more(with_more(found["Customer"], stamp), {"erased_at": ref("Instant")}, required=False),
         "StoredSubscription": stored_subscription(found["Subscription"], stamp),
+        "NewSubscription": with_more(found["Subscription"], {"customer": _ADDRESS}, required=False),
         "EditedOverride": with_more(
             found["Override"], {"effect": _EFFECT | {"description": "Ignored."}}, required=False
         ),
@@ -144,6 +150,7 @@ def component_schemas() -> dict[str, Schema]:
         "OpenApi": {"type": "object", "description": "This document."},
         "Anything": {},
     }
+    del found["Subscription"]  # it is taken as `NewSubscription`, and given as `StoredSubscription`
     drafted = with_more(found["StoredItem"], {"entitlements": ref("Entitlements")})
     sold = with_more(drafted, {"publication": COUNT})
     found["DraftedItem"] = drafted
