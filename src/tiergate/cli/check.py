@@ -84,11 +84,20 @@ def check(
 
 
 def _ask(asked: Check, url: str | None, token_file: Path | None) -> bytes:
+    import logging
+
     from tiergate.client import DEFAULT_URL, Sidecar
 
-    token = token_file.read_text(encoding="utf-8", errors="replace").strip() if token_file else None
-    with Sidecar(url or DEFAULT_URL, token=token, timeout=_TIMEOUT) as sidecar:
-        return sidecar.ask(asked)
+    text = token_file.read_text(encoding="utf-8", errors="replace") if token_file else None
+    token = None if text is None else text.partition("\n")[0].strip()
+    logger = logging.getLogger("tiergate.client")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the command says by itself that nobody answers
+    try:
+        with Sidecar(url or DEFAULT_URL, token=token, timeout=_TIMEOUT) as sidecar:
+            return sidecar.ask(asked)
+    finally:
+        logger.setLevel(level)
 
 
 def _decide(

@@ -211,7 +211,7 @@ def _question(check: Check, at: Instant) -> Asked:
     import msgspec
 
     from tiergate.cli.pasts import Asked
-    from tiergate.client.sidecar import check_json
+    from tiergate.client.questions import check_json
 
     return Asked(check, msgspec.json.Encoder(decimal_format="number").encode(check_json(check)), at)
 

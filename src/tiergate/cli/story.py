@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import NamedTuple
 
-from tiergate.client.sidecar import check_json
+from tiergate.client.questions import check_json
 from tiergate.model import Check, Subject
 
 __all__ = ["CHANGE", "CHANGED", "REVERT", "STORY", "Request", "Step", "curl"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Source:
 class Answer:
     """A decision: whether, why, and by what. `valid_until`: the next instant at which it may change by itself.
 
+    `decision_id` names it in the decision log, for `tiergate replay`; empty where the sidecar gave none, as in a list.
+    `scale`: how many decimal digits the feature's numbers may have, in a list, of quantities and ranges.
     Of a sidecar that was told to answer before it had anything to decide by, `type` is empty and `publication` 0.
     """
 
@@ -76,6 +78,8 @@ class Answer:
     revision: str = ""
     valid_until: datetime | None = None
     stale: bool = False
+    decision_id: str = ""
+    scale: int | None = None
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -101,13 +105,13 @@ def read_json(body: bytes | str) -> object:
     """
     try:
         parsed: object = json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, InvalidOperation) as error:
         raise ValueError(f"what it says is no JSON: {error}") from None
     return parsed
 
 
-def read_answer(decision: object) -> Answer:
-    """Make an answer of what `read_json` read.
+def read_answer(decision: object, decision_id: str = "") -> Answer:
+    """Make an answer of what `read_json` read; `decision_id` came beside it.
 
     Raises:
         ValueError: it is no decision.
@@ -137,6 +141,8 @@ def read_answer(decision: object) -> Answer:
         revision=_take(members, "revision", str, default=""),
         valid_until=datetime.fromisoformat(until) if isinstance(until, str) else None,
         stale=_take(members, "stale", bool, default=False),
+        decision_id=decision_id,
+        scale=_integer(members, "scale"),
     )
 
 

@@ -1,66 +1,116 @@
-"""A sidecar as an object: `check`, `checks`, `entitlements`, `explain`, and `allows`, which answers in any case."""
+"""A sidecar as an object: `check`, `checks`, `entitlements`, `explain`, and `allows`, which answers in any case.
+
+A denial and no answer are never confused: a denial is an `Answer`, no answer is a `SidecarUnreachableError`, or what
+the caller said to `allows` as `otherwise`. An answer to another question than the one that was asked is no answer.
+"""
 
 from __future__ import annotations
 
+import itertools
+import logging
+import re
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
 from tiergate.client.connections import Connections
-from tiergate.errors import CheckError, RequestError, SettingsError, SidecarUnreachableError, UnknownFeatureError
-from tiergate.model import Check, Subject
+from tiergate.client.questions import check_json, checked, make_check, make_subject
+from tiergate.client.tokens import FileToken, FixedToken
+from tiergate.errors import (
+    CallerError,
+    CheckError,
+    RequestError,
+    SettingsError,
+    SidecarUnreachableError,
+    UnknownFeatureError,
+)
+from tiergate.naming import normal_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from tiergate.client.connections import Response
-    from tiergate.errors import CallerError
-    from tiergate.model import Number
+    from tiergate.client.questions import Quantity, Whom
+    from tiergate.model import Check, Subject
 
-__all__ = ["DEFAULT_URL", "Sidecar", "check_json"]
+__all__ = ["DEFAULT_URL", "Sidecar"]
 
 DEFAULT_URL = "http://127.0.0.1:8437"
 """Where a sidecar listens unless told otherwise."""
 
 _OK = 200
 _SERVER_ERROR = 500
+_DECISION_ID = "tiergate-decision-id"
+_TEXT = re.compile(r"[!-~]+(?: +[!-~]+)*")
+_LOGGED_EVERY = 60.0
+
+_logger = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Exception)
 
 
 class Sidecar:
-    """Asks one sidecar. Safe to use from several threads; connections are kept alive."""
+    """Asks one sidecar. Safe to use from several threads and after a fork; connections are kept alive.
 
-    def __init__(self, url: str = DEFAULT_URL, *, token: str | None = None, timeout: float = 1.0) -> None:
+    `no_answers`: how often there was no answer so far.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        token_file: str | Path | None = None,
+        timeout: float = 1.0,
+        on_no_answer: Callable[[SidecarUnreachableError], object] | None = None,
+        on_mistake: Callable[[CallerError], object] | None = None,
+    ) -> None:
         """Prepare to ask; nothing is sent yet.
 
-        `url`: `http://host:port` or `unix:/path`. `token`: what the sidecar's token file holds, if it has one.
-        `timeout`: seconds for each step of a request.
+        `url`: `http://host:port` or `unix:/path`. `token`: what the sidecar's token file holds, if it has one;
+        `token_file`: a file whose first line it is, which is read again when it changes. `timeout`: seconds for a call,
+        from its beginning to the last byte of the answer. `on_no_answer`: called with the error of each call that gets
+        no answer, before `allows` gives its `otherwise`; for a metric. `on_mistake`: with it, `allows` gives its
+        `otherwise` for a mistake in the question, too, and calls this with the error; without it, `allows` raises it.
 
         Raises:
-            SettingsError: `url` is neither of these, or `token` is none.
+            SettingsError: `url` is neither of these, the token is none, or both are given.
         """
         self._connections = Connections(url, timeout)
-        if token is not None and not (token and token.isascii() and token.isprintable()):
-            raise SettingsError("token", "must be printable ASCII characters, on one line")
-        self._headers = {"accept": "application/json"}
-        if token is not None:
-            self._headers["authorization"] = f"Bearer {token}"
+        if token is not None and token_file is not None:
+            raise SettingsError("token_file", "stands in place of `token`: give one of them")
+        self._token: FixedToken | FileToken | None = FixedToken(token) if token is not None else None
+        if token_file is not None:
+            self._token = FileToken(Path(token_file))
+        self._on_no_answer = on_no_answer
+        self._on_mistake = on_mistake
+        self._counter = itertools.count(1)
+        self._logged_at = -_LOGGED_EVERY
+        self.no_answers = 0
 
-    def check(
+    def check(  # noqa: PLR0913 - one for each field
         self,
-        subject: str | Subject,
+        subject: Whom,
         feature: str,
         *,
-        amount: Number | None = None,
-        used: Number | None = None,
-        user_used: Number | None = None,
-        value: Number | None = None,
+        amount: Quantity | None = None,
+        used: Quantity | None = None,
+        user_used: Quantity | None = None,
+        value: Quantity | None = None,
         level: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Answer:
-        """Ask whether a subject may use a feature. A customer's id will do for the subject.
+        """Ask whether a subject may use a feature. A customer's id will do for the subject: text, a number or a UUID.
+
+        A quantity that is not metered counts `used` as 0 where it is left out: give it. `request_id` and `traceparent`
+        go to the decision log; one that cannot stand in a header is left out.
 
         Raises:
             SidecarUnreachableError: nobody answers in time, or the sidecar cannot decide yet.
@@ -68,9 +118,12 @@ class Sidecar:
             CheckError: a field of the check is wrong.
             RequestError: the request is refused as a whole.
         """
-        body = self.ask(Check(_subject(subject), feature, amount, used, user_used, value, level))
-        with self._reading():
-            return read_answer(read_json(body))
+        fields = {"amount": amount, "used": used, "user_used": user_used, "value": value, "level": level}
+        check = make_check(subject, feature, fields)
+        with self._asking():
+            response = self._post("/v1/check", check_json(check), check.feature, _trace(request_id, traceparent))
+            answer = read_answer(read_json(response.body), response.headers.get(_DECISION_ID, ""))
+            return self._expected(answer, check.feature)
 
     def ask(self, check: Check) -> bytes:
         """Ask as `check` does; give the answer's JSON as the sidecar wrote it.
@@ -78,61 +131,87 @@ class Sidecar:
         Raises:
             SidecarUnreachableError, UnknownFeatureError, CheckError, RequestError: as `check`.
         """
-        with self._reading():
-            return self._post("/v1/check", check_json(check), check.feature)
+        with self._asking():
+            return self._post("/v1/check", check_json(checked(check, "")), check.feature).body
 
-    def allows(
+    def allows(  # noqa: PLR0913 - as `check`
         self,
-        subject: str | Subject,
+        subject: Whom,
         feature: str,
         *,
         otherwise: bool,
-        amount: Number | None = None,
-        used: Number | None = None,
-        user_used: Number | None = None,
-        value: Number | None = None,
+        amount: Quantity | None = None,
+        used: Quantity | None = None,
+        user_used: Quantity | None = None,
+        value: Quantity | None = None,
         level: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> bool:
         """Ask as `check` does; answer `otherwise` where the sidecar cannot be reached or cannot decide.
 
-        `otherwise` has no default: whether a feature fails open or closed is the service's decision.
+        `otherwise` has no default: whether a feature fails open or closed is the service's decision. Each time that it
+        is given, `on_no_answer` is called and `no_answers` counts.
 
         Raises:
-            UnknownFeatureError, CheckError, RequestError: as `check`; they are mistakes, which no default mends.
+            UnknownFeatureError, CheckError, RequestError: as `check`; they are mistakes, which no default mends, unless
+                the client has `on_mistake`.
         """
         try:
-            answer = self.check(
-                subject, feature, amount=amount, used=used, user_used=user_used, value=value, level=level
-            )
+            return self.check(
+                subject,
+                feature,
+                amount=amount,
+                used=used,
+                user_used=user_used,
+                value=value,
+                level=level,
+                request_id=request_id,
+                traceparent=traceparent,
+            ).allowed
         except SidecarUnreachableError:
             return otherwise
-        return answer.allowed
+        except CallerError as error:
+            if self._on_mistake is None:
+                raise
+            _call(self._on_mistake, error)
+            return otherwise
 
-    def checks(self, checks: Sequence[Check]) -> list[Answer | CallerError]:
+    def checks(
+        self, checks: Sequence[Check], *, request_id: str | None = None, traceparent: str | None = None
+    ) -> list[Answer | CallerError]:
         """Ask up to 1,000 checks at once. Answers come in the same order; a wrong check's place holds its error.
 
         Raises:
             SidecarUnreachableError, RequestError: as `check`.
+            CheckError: something among the checks is none.
         """
-        body = {"checks": [check_json(check) for check in checks]}
-        with self._reading():
-            results = _listed(read_json(self._post("/v1/checks", body)), "results")
+        asked = [checked(check, f"/checks/{place}") for place, check in enumerate(checks)]
+        body = {"checks": [check_json(check) for check in asked]}
+        with self._asking():
+            response = self._post("/v1/checks", body, trace=_trace(request_id, traceparent))
+            results = _listed(read_json(response.body), "results")
+            id_ = response.headers.get(_DECISION_ID, "")
             return [
-                read_answer(result) if "allowed" in _members(result) else _caller_error(_members(result), check.feature)
-                for check, result in zip(checks, results, strict=True)
+                self._expected(read_answer(result, f"{id_}.{place}" if id_ else ""), check.feature)
+                if "allowed" in _members(result)
+                else _caller_error(_members(result), check.feature)
+                for place, (check, result) in enumerate(zip(asked, results, strict=True))
             ]
 
-    def explain(
+    def explain(  # noqa: PLR0913 - as `check`
         self,
-        subject: str | Subject,
+        subject: Whom,
         feature: str,
         *,
-        amount: Number | None = None,
-        used: Number | None = None,
-        user_used: Number | None = None,
-        value: Number | None = None,
+        amount: Quantity | None = None,
+        used: Quantity | None = None,
+        user_used: Quantity | None = None,
+        value: Quantity | None = None,
         level: str | None = None,
         at: datetime | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Explanation:
         """Ask why `check` answers as it does, or would `at` another moment, which has its offset. Takes milliseconds.
 
@@ -141,23 +220,33 @@ class Sidecar:
         """
         if at is not None and at.tzinfo is None:
             raise CheckError("/at", "must have its offset: a local time would be a guess")
-        check = Check(_subject(subject), feature, amount, used, user_used, value, level)
+        fields = {"amount": amount, "used": used, "user_used": user_used, "value": value, "level": level}
+        check = make_check(subject, feature, fields)
         body = check_json(check) | ({} if at is None else {"at": at.isoformat()})
-        with self._reading():
-            return read_explanation(read_json(self._post("/v1/explain", body, feature)))
+        with self._asking():
+            response = self._post("/v1/explain", body, check.feature, _trace(request_id, traceparent))
+            explanation = read_explanation(read_json(response.body))
+            self._expected(explanation.answer, check.feature)
+            return explanation
 
-    def entitlements(self, subject: str | Subject) -> list[Answer]:
+    def entitlements(
+        self, subject: Whom, *, request_id: str | None = None, traceparent: str | None = None
+    ) -> list[Answer]:
         """Everything that a subject holds: one answer for each feature of the catalog, in the order of their ids.
 
         Raises:
-            SidecarUnreachableError, RequestError: as `check`.
+            SidecarUnreachableError, CheckError, RequestError: as `check`.
         """
-        whom = _subject(subject)
+        whom = make_subject(subject)
         query = {"subject": whom.id, "type": whom.type.value} | ({"user": whom.user} if whom.user else {})
-        with self._reading():
+        with self._asking():
             target = f"/v1/entitlements?{urlencode(query)}"
-            response = self._connections.request("GET", target, None, self._headers)
-            return [read_answer(answer) for answer in _listed(read_json(self._read(response, "")), "entitlements")]
+            headers = self._headers() | _trace(request_id, traceparent)
+            response = self._read(self._connections.request("GET", target, None, headers), "")
+            listing = read_json(response.body)
+            if not _is_about(_members(listing).get("subject"), whom):
+                raise self._misled()
+            return [read_answer(answer) for answer in _listed(listing, "entitlements")]
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -170,43 +259,85 @@ class Sidecar:
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _asking(self) -> Iterator[None]:
+        """Make of whatever is no answer a `SidecarUnreachableError`, counted and told."""
         try:
             yield
         except UnicodeEncodeError:
             raise RequestError(400, "malformed text", "the check holds half of a surrogate pair") from None
         except ValueError as error:
-            raise SidecarUnreachableError(self._connections.url, f"what answers is no sidecar, {error}") from None
+            self._connections.close()
+            missed = SidecarUnreachableError(self._connections.url, f"what answers is no sidecar, {error}")
+            self._missed(missed)
+            raise missed from None
+        except SidecarUnreachableError as error:
+            self._missed(error)
+            raise
 
-    def _post(self, path: str, body: Mapping[str, object], feature: str = "") -> bytes:
-        headers = self._headers | {"content-type": "application/json"}
+    def _missed(self, error: SidecarUnreachableError) -> None:
+        self.no_answers = next(self._counter)
+        now = time.monotonic()
+        if now - self._logged_at >= _LOGGED_EVERY:
+            self._logged_at = now
+            _logger.warning("%s (%d so far; logged once a minute)", error, self.no_answers)
+        if self._on_no_answer is not None:
+            _call(self._on_no_answer, error)
+
+    def _misled(self) -> SidecarUnreachableError:
+        """The error of an answer to another question; no connection is kept, because the next ones may be so, too."""
+        self._connections.close()
+        return SidecarUnreachableError(self._connections.url, "the answer is to another question")
+
+    def _expected(self, answer: Answer, feature: str) -> Answer:
+        if answer.feature != feature:
+            raise self._misled()
+        return answer
+
+    def _headers(self) -> dict[str, str]:
+        found = {"accept": "application/json"}
+        if self._token is not None:
+            found["authorization"] = f"Bearer {self._token.current()}"
+        return found
+
+    def _post(
+        self, path: str, body: Mapping[str, object], feature: str = "", trace: Mapping[str, str] | None = None
+    ) -> Response:
+        headers = self._headers() | {"content-type": "application/json"} | dict(trace or {})
         return self._read(self._connections.request("POST", path, _encode(body), headers), feature)
 
-    def _read(self, response: Response, feature: str) -> bytes:
+    def _read(self, response: Response, feature: str) -> Response:
         if response.status == _OK:
-            return response.body
+            return response
         problem = _members(read_json(response.body))
         if response.status >= _SERVER_ERROR:
             raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "it cannot decide")))
         raise _caller_error(problem, feature)
 
 
-def check_json(check: Check) -> dict[str, object]:
-    """A check as the members of the sidecar's request; what is not asked is left out."""
-    subject = check.subject
-    whom: object = subject.id
-    if subject != Subject(subject.id):
-        whom = {"type": subject.type.value, "id": subject.id} | ({"user": subject.user} if subject.user else {})
-    asked = {name: getattr(check, name) for name in ("amount", "used", "user_used", "value", "level")}
-    members: dict[str, object] = {"subject": whom, "feature": check.feature}
-    return members | {name: value for name, value in asked.items() if value is not None}
-
-
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def _subject(subject: str | Subject) -> Subject:
-    return Subject(subject) if isinstance(subject, str) else subject
+def _trace(request_id: str | None, traceparent: str | None) -> dict[str, str]:
+    """The headers by which others find the request again; what cannot stand in one is left out."""
+    given = {"x-request-id": request_id, "traceparent": traceparent}
+    return {name: text for name, text in given.items() if isinstance(text, str) and _TEXT.fullmatch(text)}
+
+
+def _call(hook: Callable[[E], object], error: E) -> None:
+    """Call what a service hooked in; what goes wrong in it must not change the answer."""
+    try:
+        hook(error)
+    except Exception:
+        _logger.exception("a hook of the client failed")
+
+
+def _is_about(shown: object, subject: Subject) -> bool:
+    """Whether a list is about a subject, as far as it says so."""
+    if not isinstance(shown, dict):
+        return True
+    user = None if subject.user is None else normal_id(subject.user)
+    wanted = (subject.type.value, normal_id(subject.id), user)
+    return (shown.get("type"), shown.get("id"), shown.get("user")) == wanted
 
 
 def _members(content: object) -> Mapping[str, object]:

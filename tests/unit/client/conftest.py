@@ -22,6 +22,7 @@ class Server:
     def __init__(self) -> None:
         self.status = 200
         self.body = b"{}"
+        self.headers: dict[str, str] = {}
         self.closes = False
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.connections = 0
@@ -51,6 +52,8 @@ class Server:
                 self.send_response(server.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(server.body)))
+                for name, value in server.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(server.body)
                 self.close_connection = server.closes

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import socket
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -10,6 +13,7 @@ from tiergate.client.connections import Connections
 from tiergate.errors import SettingsError, SidecarUnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.unit.client.conftest import Server
@@ -115,9 +119,102 @@ def test_an_answer_that_is_no_http_is_an_unreachable_sidecar() -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(SidecarUnreachableError, match="broke off"):
+        with pytest.raises(SidecarUnreachableError, match="is no HTTP"):
             Connections(f"http://127.0.0.1:{listener.getsockname()[1]}", 5).request("GET", "/", None, {})
         thread.join()
+
+
+class Peer:
+    """A peer that answers each connection with what a function sends, in a thread of its own."""
+
+    def __init__(self, speak: Callable[[socket.socket], None]) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._speak = speak
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                self.received.append(connection.recv(65_536))
+                self._speak(connection)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+
+
+def test_the_time_for_a_request_is_a_deadline() -> None:
+    """A peer that sends a byte now and then, for ever, holds nobody up."""
+    gone = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        for place in itertools.count():
+            connection.sendall(OK[place % 16 : place % 16 + 1])
+            if gone.wait(0.02):
+                return
+
+    with Peer(trickle) as peer:
+        begun = time.monotonic()
+        with pytest.raises(SidecarUnreachableError, match="too long"):
+            Connections(peer.url, 0.2).request("GET", "/", None, {})
+        assert time.monotonic() - begun < 2
+        gone.set()
+
+
+def test_a_request_is_sent_at_once() -> None:
+    """Head and body in one piece."""
+    with Peer(lambda connection: connection.sendall(OK)) as peer:
+        connections = Connections(peer.url, 5)
+        connections.request("POST", "/v1/check", b'{"subject":"acme"}', {"accept": "application/json"})
+        connections.close()
+    (received,) = peer.received
+    assert received.endswith(b'content-length: 18\r\n\r\n{"subject":"acme"}')
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        OK + OK,
+        OK + b"x",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+    ],
+)
+def test_an_answer_is_what_was_asked_for_and_no_more(sent: bytes) -> None:
+    """What else comes on a connection is never taken for the answer to the next request."""
+    with Peer(lambda connection: connection.sendall(sent)) as peer:
+        connections = Connections(peer.url, 5)
+        assert [connections.request("GET", "/", None, {})[::2] for _ in range(2)] == [(200, b"{}")] * 2
+        connections.close()
+    assert len(peer.received) == 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}",
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    ],
+)
+def test_half_an_answer_is_none(sent: bytes) -> None:
+    """Whatever breaks off is an unreachable sidecar."""
+    with Peer(lambda connection: connection.sendall(sent)) as peer, pytest.raises(SidecarUnreachableError):
+        Connections(peer.url, 5).request("GET", "/", None, {})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""Questions as Python callers ask them: ids, numbers and levels of the usual types, made exact or refused by name.
+
+Nothing is guessed: what is neither text nor a number of a kind that is exact here is a `CheckError` that names the
+field, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import operator
+from decimal import Decimal
+from typing import TYPE_CHECKING, SupportsIndex
+from uuid import UUID
+
+from tiergate.errors import CheckError
+from tiergate.model import Check, Subject, SubjectType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.model import Number
+
+__all__ = ["Id", "Quantity", "Whom", "check_json", "checked", "make_check", "make_subject"]
+
+Id = str | int | UUID
+"""An id: text, or what other systems number things by, which is written out as text."""
+
+Whom = Id | Subject
+"""A customer's id, or a subject."""
+
+Quantity = int | float | Decimal | SupportsIndex
+"""A number. A `float` stands for the shortest decimal that is read back as it: 0.1 for 0.1, and for 0.1 + 0.2 one of 17
+digits, which no feature takes."""
+
+_MOST_ENCODED = 2**63
+_NUMBERS = ("amount", "used", "user_used", "value")
+
+
+def make_check(subject: Whom, feature: str, fields: Mapping[str, Quantity | str | None]) -> Check:
+    """Make a check of what a caller gives; `fields` are its numbers and its level by their names.
+
+    Raises:
+        CheckError: one of them is of a type that it cannot have.
+    """
+    level = fields.get("level")
+    amount, used, user_used, value = (_number(fields.get(name), f"/{name}") for name in _NUMBERS)
+    if level is not None and not isinstance(level, str):
+        raise CheckError("/level", f"must be a string, not {_kind(level)}")
+    return Check(make_subject(subject), _feature(feature), amount, used, user_used, value, level)
+
+
+def checked(check: Check, at: str) -> Check:
+    """See that a check that a caller made is one; `at` points to it among others.
+
+    Raises:
+        CheckError: it, or a field of it, is of a type that it cannot have.
+    """
+    if not isinstance(check, Check):
+        raise CheckError(at, f"must be a `Check`, not {_kind(check)}")
+    try:
+        return make_check(check.subject, check.feature, {it: getattr(check, it) for it in (*_NUMBERS, "level")})
+    except CheckError as error:
+        raise CheckError(f"{at}{error.field}", error.detail) from None
+
+
+def make_subject(subject: Whom) -> Subject:
+    """Make a subject of a customer's id, or of what names one.
+
+    Raises:
+        CheckError: it is none.
+    """
+    if not isinstance(subject, Subject):
+        return Subject(_id(subject, "/subject"))
+    try:
+        kind = SubjectType(subject.type)
+    except ValueError:
+        raise CheckError("/subject/type", "must be `customer` or `subscription`") from None
+    user = None if subject.user is None else _id(subject.user, "/subject/user")
+    return Subject(_id(subject.id, "/subject/id"), kind, user)
+
+
+def check_json(check: Check) -> dict[str, object]:
+    """A check as the members of the sidecar's request; what is not asked is left out."""
+    subject = check.subject
+    whom: object = subject.id
+    if subject != Subject(subject.id):
+        whom = {"type": subject.type.value, "id": subject.id} | ({"user": subject.user} if subject.user else {})
+    asked = {name: getattr(check, name) for name in (*_NUMBERS, "level")}
+    members: dict[str, object] = {"subject": whom, "feature": check.feature}
+    return members | {name: value for name, value in asked.items() if value is not None}
+
+
+def _id(value: object, at: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, Id):
+        raise CheckError(at, f"must be a string, a whole number or a UUID, not {_kind(value)}")
+    text = str(value)
+    if not text:
+        raise CheckError(at, "must not be empty")
+    return text
+
+
+def _feature(value: object) -> str:
+    if not isinstance(value, str):
+        raise CheckError("/feature", f"must be a string, not {_kind(value)}")
+    return value
+
+
+def _number(value: object, at: str) -> Number | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise CheckError(at, "must be a number, not a boolean")
+    if isinstance(value, float):
+        value = Decimal(repr(float(value)))  # a subclass may write itself otherwise
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise CheckError(at, f"must be a finite number, not `{value}`")
+        return value
+    try:
+        whole = operator.index(value)  # type: ignore[arg-type] # of whatever type: what counts is what it can do
+        return whole if abs(whole) < _MOST_ENCODED else Decimal(whole)
+    except TypeError:
+        raise CheckError(at, f"must be an `int`, a `Decimal` or a `float`, not {_kind(value)}") from None
+
+
+def _kind(value: object) -> str:
+    return "`None`" if value is None else f"`{type(value).__name__}`"
