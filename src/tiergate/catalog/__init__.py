@@ -51,7 +51,7 @@ from tiergate.catalog.records import Record, Records
 from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.catalog.rules import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
-from tiergate.catalog.subject_files import load_subjects, read_subjects
+from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
 from tiergate.catalog.subjects import SubjectReader
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
     "read_item_body",
     "read_override_body",
     "read_rules",
+    "read_subject_records",
     "read_subjects",
     "read_subscription_body",
     "read_suspension_body",

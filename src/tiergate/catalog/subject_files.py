@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.catalog.bounds import Bounds
+    from tiergate.catalog.records import Record
     from tiergate.model import CatalogIndex
 
-__all__ = ["MAX_PROBLEMS", "SUBJECTS_ENDINGS", "load_subjects", "read_subjects"]
+__all__ = ["MAX_PROBLEMS", "SUBJECTS_ENDINGS", "load_subjects", "read_subject_records", "read_subjects"]
 
 SUBJECTS_ENDINGS = frozenset({".yaml", ".yml", ".json"}) | LINES_ENDINGS
 """The endings of subjects files in a folder."""
@@ -41,18 +42,29 @@ def read_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) ->
     Raises:
         SubjectsError: with the first 1,000 problems, sorted by position.
     """
+    for record in read_subject_records(paths, SubjectReader(index, bounds), bounds):
+        if record.subject is not None:
+            yield record.subject
+
+
+def read_subject_records(paths: Sequence[Path], reader: SubjectReader, bounds: Bounds) -> Iterator[Record]:
+    """Yield every record of the files or folders as `reader` reads it, in their order, those with problems too.
+
+    Raises at the end, as `read_subjects` does.
+
+    Raises:
+        SubjectsError: with the first 1,000 problems, sorted by position.
+    """
     log = ProblemLog(MAX_PROBLEMS)
     files = expand_paths(paths, SUBJECTS_ENDINGS, log)
     if not files and not log.count:
         log.add(("subjects", 0, 0), "no-files", "no file was named")
-    reader = SubjectReader(index, bounds)
     records = Records(reader, log)
     consistency = Consistency(bounds)
     for path in files:
         for record in records.read(path):
             consistency.note(record)
-            if record.subject is not None:
-                yield record.subject
+            yield record
     doubts = consistency.doubts(is_complete=records.is_complete)
     if doubts:
         # Everything that a record has wrong by itself is reported already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import BROKEN, Mapping, Node, shorten
@@ -12,6 +13,7 @@ from tiergate.catalog.items import MAX_VERSION
 from tiergate.catalog.metadata import read_external_ids, read_metadata
 from tiergate.catalog.terms import read_term
 from tiergate.catalog.values import read_override_value
+from tiergate.catalog.worsening import worsened
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Customer,
@@ -21,10 +23,13 @@ from tiergate.model import (
     Subscription,
     SubscriptionStatus,
     Suspension,
+    format_instant,
 )
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tiergate.catalog.bounds import Bounds
     from tiergate.catalog.reports import Report
     from tiergate.model import CatalogIndex, Instant
@@ -74,18 +79,41 @@ _DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 class SubjectReader:
     """Reads customers and subscriptions of one catalog. `typed`: a key `type` stands in each, as in NDJSON."""
 
-    def __init__(self, index: CatalogIndex, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        index: CatalogIndex,
+        bounds: Bounds,
+        *,
+        holdings: PossibleHoldings | None = None,
+        stood: Callable[[str], Sequence[HeldItem]] | None = None,
+        as_of_until: Instant | None = None,
+    ) -> None:
+        """`holdings`: those of the index, if they are made already; `stood`, `as_of_until`: see `beside`."""
         self._index = index
         self._bounds = bounds
-        self._holdings = PossibleHoldings(index)
+        self._holdings = PossibleHoldings(index) if holdings is None else holdings
         self._shared: dict[tuple[str, Node], HeldItem] = {}
+        self._stood = stood
+        self._as_of_until = as_of_until
+
+    def beside(
+        self, stood: Callable[[str], Sequence[HeldItem]], *, as_of_until: Instant | None = None
+    ) -> SubjectReader:
+        """The same reader for changes of subscriptions that are there: `stood` gives the items of one, by its id.
+
+        What was impossible about these is not a problem again. `as_of_until`: lines may say `as_of`, which only a
+        change has, up to this instant.
+        """
+        return SubjectReader(self._index, self._bounds, holdings=self._holdings, stood=stood, as_of_until=as_of_until)
 
     def customer(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Customer | None:
         """Read a customer; `None` after any problem."""
         before = report.count
-        fields = Fields.of(node, place, report, _TYPED_CUSTOMER_KEYS if typed else CUSTOMER_KEYS, ("id",))
+        known = self._typed(_TYPED_CUSTOMER_KEYS) if typed else CUSTOMER_KEYS
+        fields = Fields.of(node, place, report, known, ("id",))
         if fields is None:
             return None
+        self._check_as_of(fields)
         id_ = fields.subject_id("id")
         entries = fields.entries
         customer = Customer(
@@ -103,10 +131,11 @@ class SubjectReader:
     def subscription(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Subscription | None:
         """Read a subscription; `None` after any problem. Whether its customer exists is for the caller to know."""
         before = report.count
-        known = _TYPED_SUBSCRIPTION_KEYS if typed else SUBSCRIPTION_KEYS
+        known = self._typed(_TYPED_SUBSCRIPTION_KEYS) if typed else SUBSCRIPTION_KEYS
         fields = Fields.of(node, place, report, known, _REQUIRED)
         if fields is None:
             return None
+        self._check_as_of(fields)
         id_, customer = fields.subject_id("id"), fields.subject_id("customer")
         status = fields.choice("status", SubscriptionStatus)
         entries = fields.entries
@@ -117,7 +146,7 @@ class SubjectReader:
             if instant is not None and start is not None and instant < start:
                 fields.problem(key, "empty-period", f"`{key}` must not be earlier than `start`")
         self._check_dates(fields, status, end, trial_end, report)
-        items = self._items(fields, customer, report)
+        items = self._items(fields, id_, customer, report)
         subscription = Subscription(
             id_ or "",
             customer or "",
@@ -174,7 +203,19 @@ class SubjectReader:
             return resumed
         return None
 
-    def _items(self, fields: Fields, customer: str | None, report: Report) -> tuple[HeldItem, ...]:
+    def _typed(self, keys: frozenset[str]) -> frozenset[str]:
+        return keys if self._as_of_until is None else keys | {"as_of"}
+
+    def _check_as_of(self, fields: Fields) -> None:
+        """See that a line is so as of an instant that has come; whoever reads the lines reads it again."""
+        if self._as_of_until is None or "as_of" not in fields:
+            return
+        as_of = fields.instant("as_of")
+        if as_of is not None and as_of > self._as_of_until:
+            message = f"must not be later than {format_instant(self._as_of_until)}, by the store's clock"
+            fields.problem("as_of", "as-of-ahead", message)
+
+    def _items(self, fields: Fields, id_: str | None, customer: str | None, report: Report) -> tuple[HeldItem, ...]:
         before = report.count
         entries = fields.entries_of("items")
         found: list[HeldItem] = []
@@ -183,7 +224,8 @@ class SubjectReader:
             if held is not None:
                 found.append(held)
         if report.count == before:
-            for at, code, message in self._holdings.violations(found, customer):
+            stood = None if self._stood is None or id_ is None else partial(self._stood, id_)
+            for at, code, message in worsened(self._holdings, self._index.items, found, stood, customer):
                 report.add(entries[at][1], code, message)
         return tuple(found)
 

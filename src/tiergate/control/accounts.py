@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tiergate.catalog import customer_data, subscription_data
 from tiergate.control.loss_gate import refuse_loss
+from tiergate.control.ordering import as_of_data
 from tiergate.control.override_effects import refuse_idle_overrides
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
@@ -24,15 +25,17 @@ from tiergate.model import (
     Instant,
     OverrideMode,
     SubjectRecord,
+    SubjectType,
     Subscription,
     format_instant,
 )
 from tiergate.model.life import state_of
 from tiergate.permissions import Action, Resource
+from tiergate.store.as_of import forget
 from tiergate.store.customers import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tiergate.control.http import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
@@ -49,6 +52,7 @@ __all__ = [
     "save_subscription",
     "signed",
     "subscription_answer",
+    "subscription_answers",
     "write_down_customer",
     "write_down_subscription",
 ]
@@ -63,10 +67,19 @@ def customer_answer(customer: Customer, stamp: Stamp, index: CatalogIndex, erase
 
 def subscription_answer(stored: StoredSubscription, unit: ReadUnit) -> Data:
     """A subscription as it is answered: the file's form, what it is now, and what the store knows of it."""
-    held = stored.subscription
-    features = printable_features(unit.published.index.features, held)
-    now: Data = {"state": state_of(held, unit.now).value}
-    return subscription_data(held, features, every_id=True) | now | stamped(stored.stamp)
+    return subscription_answers([stored], unit)[0]
+
+
+def subscription_answers(stored: Sequence[StoredSubscription], unit: ReadUnit) -> list[Data]:
+    """Several subscriptions as they are answered."""
+    known = as_of_data(unit, SubjectType.SUBSCRIPTION, [one.subscription.id for one in stored])
+    features = unit.published.index.features
+    found = []
+    for held, stamp in stored:
+        data = subscription_data(held, printable_features(features, held), every_id=True)
+        now: Data = {"state": state_of(held, unit.now).value}
+        found.append(data | now | known.get(held.id, {}) | stamped(stamp))
+    return found
 
 
 # ── What a change needs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,6 +196,7 @@ def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account) ->
     for action in sorted(needed_for_customer(customer, None)):
         request.require(action, Resource.customer_of(customer.id))
     account.remove()
+    forget(unit.session, SubjectType.CUSTOMER, customer.id)
     write_down_customer(unit, customer, None, unit.published)
 
 
@@ -252,6 +266,7 @@ def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account
     for action in sorted(needed_for_subscription(before, None)):
         request.require(action, Resource.subscription(id_, account.customer.id))
     account.remove_subscription(id_)
+    forget(unit.session, SubjectType.SUBSCRIPTION, id_)
     write_down_subscription(unit, before, None, unit.published)
 
 

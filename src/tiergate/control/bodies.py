@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -16,12 +17,25 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.http import AdminRequest
 
-__all__ = ["MERGE_PATCH", "decode_parts", "form_of", "patch_form", "peek", "tags_of"]
+__all__ = ["MERGE_PATCH", "decode_parts", "form_of", "named_in", "part_of", "patch_form", "peek", "tags_of"]
 
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
 
-_ANSWERED: Final = frozenset({"etag", "created_at", "updated_at", "erased_at", "state", "effect"})
+_BESIDE: Final = frozenset(
+    {
+        "etag",
+        "created_at",
+        "updated_at",
+        "erased_at",
+        "state",
+        "as_of",
+        "people_as_of",
+        "applied",
+        "scheduled_change",
+        "effect",
+    }
+)
 
 T = TypeVar("T")
 
@@ -30,11 +44,28 @@ _read_text = msgspec.json.Decoder(str).decode
 
 
 def form_of(body: bytes) -> bytes:
-    """A body without what only answers say, so that an answer can be edited and sent back."""
+    """A body without what stands beside the form: what answers say, so that they can be sent back edited, and `as_of`.
+
+    A body that says a key twice stays as it is, to be refused.
+    """
     found = _entries(body)
-    if _ANSWERED.isdisjoint(found):
+    if _BESIDE.isdisjoint(found) or _has_twins(body):
         return body
-    return msgspec.json.encode({key: value for key, value in found.items() if key not in _ANSWERED})
+    return msgspec.json.encode({key: value for key, value in found.items() if key not in _BESIDE})
+
+
+def _has_twins(body: bytes) -> bool:
+    counts = (0, 0)
+
+    def count(pairs: list[tuple[str, object]]) -> None:
+        nonlocal counts
+        counts = len(pairs), len(dict(pairs))  # at last, of the outermost object
+
+    try:
+        json.loads(body, object_pairs_hook=count, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return True
+    return counts[0] != counts[1]
 
 
 def decode_parts(request: AdminRequest, form: type[T]) -> T:
@@ -73,6 +104,16 @@ def peek(body: bytes, key: str) -> str:
         return subject_id(found)
     except ValueError:
         return ""
+
+
+def named_in(body: bytes) -> frozenset[str]:
+    """The keys of a body; none where it is no object."""
+    return frozenset(_entries(body))
+
+
+def part_of(body: bytes, key: str) -> msgspec.Raw | None:
+    """What stands under a key of a body, before it is read; none where nothing does."""
+    return _entries(body).get(key)
 
 
 def tags_of(request: AdminRequest) -> tuple[str, ...]:

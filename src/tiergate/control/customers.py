@@ -10,25 +10,31 @@ from tiergate.catalog import customer_data, read_customer_body
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import customer_answer, delete_customer, save_customer
 from tiergate.control.addressing import external_id_asked
-from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
+from tiergate.control.bodies import MERGE_PATCH, form_of, named_in, patch_form, peek, tags_of
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.loss_gate import ACCEPT_LOSS
+from tiergate.control.ordering import as_of_data, ordered
+from tiergate.control.ownership import kept_customer
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices
 from tiergate.errors import NotFoundError, PreconditionError
-from tiergate.model import SubscriptionStatus
+from tiergate.model import SubjectType, SubscriptionStatus
 from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
+from tiergate.store.as_of import Side, known_as_of
 from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
 from tiergate.store.subjects import read_stored
 
 if TYPE_CHECKING:
+    from tiergate.control.ordering import Ordered
+    from tiergate.control.working import Data
     from tiergate.store import ReadUnit, WriteUnit
 
 __all__ = ["endpoints", "the_customer"]
 
 _PATH = "/v1/customers/{customer}"
 _PARTS = ("overrides", "suspensions")
+_SIDES = (Side.PEOPLE,)
 
 
 def endpoints() -> list[Endpoint]:
@@ -70,8 +76,13 @@ def list_customers(request: AdminRequest) -> Answer:
         found = search_customers(unit.session, wanted._replace(now=unit.now), request.cursor or "", request.limit + 1)
         index = unit.published.index
         page = found[: request.limit]
+        known = as_of_data(unit, SubjectType.CUSTOMER, [one.record.customer.id for one in page])
         return Answer.page(
-            [customer_answer(one.record.customer, one.stamp, index, one.erased_at) for one in page],
+            [
+                customer_answer(one.record.customer, one.stamp, index, one.erased_at)
+                | known.get(one.record.customer.id, {})
+                for one in page
+            ],
             page[-1].record.customer.id if len(found) > len(page) else None,
         )
 
@@ -84,7 +95,8 @@ def create_customer(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         reader = terms_for(unit.published, peek(request.body, "id")).reader
         customer = read_customer_body(form_of(request.body), reader)
-        return _answer(unit, save_customer(request, unit, customer, None), 201)
+        order = ordered(unit, request.body, SubjectType.CUSTOMER, customer.id)
+        return _applied(unit, save_customer(request, unit, customer, None), 201, order)
 
     return request.change(work, brief=True)
 
@@ -97,40 +109,51 @@ def get_customer(request: AdminRequest) -> Answer:
         found = read_stored(unit.session, [id_], alone=True).get(id_)
         if found is None:
             raise NotFoundError("customer", id_)
-        if request.is_fresh(found.stamp.etag):
+        known = known_as_of(unit.session, SubjectType.CUSTOMER, [id_]).get(id_, {})
+        same = all(one.written_at <= found.stamp.updated_at for one in known.values())
+        if same and request.is_fresh(found.stamp.etag):
             return Answer(304, headers={"etag": etag_text(found.stamp.etag)})
         data = customer_answer(found.record.customer, found.stamp, unit.published.index, found.erased_at)
-        return Answer.json(data, etag=found.stamp.etag)
+        return Answer.json(data | as_of_data(unit, SubjectType.CUSTOMER, [id_]).get(id_, {}), etag=found.stamp.etag)
 
     return request.read(work)
 
 
 def put_customer(request: AdminRequest) -> Answer:
-    """Make a customer what the body says; create it where there is none, unless `If-Match` says that there was."""
+    """Make a customer what the body says, or create it. What it leaves out stays; an empty value takes it away."""
     id_ = request.params["customer"]
 
     def work(unit: WriteUnit) -> Answer:
-        account = _open(request, unit, id_)
+        account = _find(request, unit, id_)
+        order = ordered(unit, request.body, SubjectType.CUSTOMER, id_)
+        if account is not None and order.passes_over(_SIDES):
+            return _answer(unit, account, 200, order.data(applied=False))
+        if account is not None:
+            _expect_preconditions(request, account)
         reader = terms_for(unit.published, id_).reader
         customer = read_customer_body(form_of(request.body), reader, {"id": id_})
+        customer = kept_customer(customer, None if account is None else account.customer, named_in(request.body))
         status = 201 if account is None else 200
-        return _answer(unit, save_customer(request, unit, customer, account), status)
+        return _applied(unit, save_customer(request, unit, customer, account), status, order)
 
     return request.change(work, brief=True)
 
 
-def _open(request: AdminRequest, unit: WriteUnit, id_: str) -> Account | None:
-    """The account to replace, if there is one and the caller's preconditions hold."""
+def _find(request: AdminRequest, unit: WriteUnit, id_: str) -> Account | None:
+    """The account to replace, if there is one; there must be, where `If-Match` says that there was."""
     try:
-        account = open_account(unit, id_)
+        return open_account(unit, id_)
     except NotFoundError:
         if "if-match" in request.headers:
             raise
         return None
+
+
+def _expect_preconditions(request: AdminRequest, account: Account) -> None:
+    id_ = account.customer.id
     if request.headers.get("if-none-match", "").strip() == "*":
         raise PreconditionError("customer", id_, account.stamp.etag)
     request.check_etag("customer", id_, account.stamp.etag)
-    return account
 
 
 def patch_customer(request: AdminRequest) -> Answer:
@@ -139,13 +162,16 @@ def patch_customer(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_account(unit, id_)
+        order = ordered(unit, request.body, SubjectType.CUSTOMER, id_)
+        if order.passes_over(_SIDES):
+            return _answer(unit, account, 200, order.data(applied=False))
         request.check_etag("customer", id_, account.stamp.etag)
         terms, before = terms_for(unit.published, id_), account.customer
         features = printable_features(terms.published.index.features, before)
         text, kept = patch_form(request.body, customer_data(before, features, every_id=True), _PARTS)
         customer = read_customer_body(text, terms.reader, {"id": id_})
         customer = replace(customer, **{part: getattr(before, part) for part in kept})
-        return _answer(unit, save_customer(request, unit, customer, account), 200)
+        return _applied(unit, save_customer(request, unit, customer, account), 200, order)
 
     return request.change(work, brief=True)
 
@@ -163,8 +189,14 @@ def remove_customer(request: AdminRequest) -> Answer:
     return request.change(work, brief=True)
 
 
-def _answer(unit: WriteUnit, account: Account, status: int) -> Answer:
+def _applied(unit: WriteUnit, account: Account, status: int, order: Ordered) -> Answer:
+    order.applied(_SIDES)
+    return _answer(unit, account, status, order.data(applied=True))
+
+
+def _answer(unit: WriteUnit, account: Account, status: int, more: Data) -> Answer:
     customer, etag = account.customer, account.stamp.etag
     data = customer_answer(customer, account.stamp, unit.published.index, account.erased_at)
+    data |= as_of_data(unit, SubjectType.CUSTOMER, [customer.id]).get(customer.id, {}) | more
     location = f"/v1/customers/{path_segment(customer.id)}" if status == 201 else None
     return Answer.json(data, status, etag=etag, location=location)

@@ -3,7 +3,8 @@
 An import is read and validated as a whole before anything of it is written, by the published catalog. A small one is
 then one transaction. A large one is written in the order of the customers' ids, so many subjects at a time, each part
 whole or not at all: should it end in the middle, sending it again does the rest, for what is there already and the same
-is not written again. Customers and subscriptions of which the file says nothing stay as they are.
+is not written again. Customers and subscriptions of which the file says nothing stay as they are, and so does what
+people own of those that it names where a line leaves it out (`ownership`). A line may say as of when it is so.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import tempfile
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from tiergate.catalog import Bounds, dump_subject_lines, read_subjects
+from tiergate.catalog import Bounds, SubjectReader, dump_subject_lines, read_subject_records
+from tiergate.catalog.document import Mapping
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import (
     needed_for_customer,
@@ -27,21 +29,25 @@ from tiergate.control.accounts import (
     write_down_subscription,
 )
 from tiergate.control.http import Answer
+from tiergate.control.ordering import MAX_AHEAD
+from tiergate.control.ownership import kept_customer, kept_subscription
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import AuthorError, ConflictError, SubjectsError
-from tiergate.model import Customer, Subscription
+from tiergate.model import Customer, SubjectType, Subscription, parse_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store import ReadUnit
+from tiergate.store.as_of import EVERY_SIDE, Side, is_elder, known_as_of, remember
 from tiergate.store.bulk import Upsert, lock_customers, write_subjects
 from tiergate.store.customers import CustomerFilter, search_customers
-from tiergate.store.subjects import read_stored
+from tiergate.store.subjects import read_stored, read_subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from tiergate.catalog import Record
     from tiergate.control.http import AdminRequest
-    from tiergate.model import SubjectRecord
+    from tiergate.model import HeldItem, Instant, SubjectRecord
     from tiergate.store import PublishedState, Store, WriteUnit
 
 __all__ = ["AT_ONCE", "endpoints"]
@@ -74,11 +80,12 @@ def endpoints() -> list[Endpoint]:
 
 
 class _Imported(NamedTuple):
-    """How many were in the file, and how many of these were new or different."""
+    """How many were in the file, how many of these were new or different, and how many elder than what is known."""
 
     customers: int = 0
     subscriptions: int = 0
     changed: int = 0
+    passed_over: int = 0
 
 
 def import_subjects(request: AdminRequest) -> Answer:
@@ -87,18 +94,30 @@ def import_subjects(request: AdminRequest) -> Answer:
         raise RuntimeError("the endpoint did not say `spooled`")
     state = request.read(lambda unit: unit.published)
     done = _Imported()
-    with _sorted_subjects(request.spool, state) as parts:
+    with _sorted_subjects(request, request.spool, state) as parts:
         for part in parts:
             one = request.write(partial(_write, request, part=part, state=state))
             done = _Imported(*(so_far + more for so_far, more in zip(done, one, strict=True)))
-    return Answer.json(done._asdict())
+    said = done._asdict()
+    return Answer.json(said if done.passed_over else {key: said[key] for key in said if key != "passed_over"})
 
 
-Part = list[tuple[Customer, list[Subscription]]]
+_Subject = TypeVar("_Subject", Customer, Subscription)
+
+
+class _Line(NamedTuple, Generic[_Subject]):
+    """A line: whom it is about, the keys that it has, and as of when it is so, if it says that."""
+
+    subject: _Subject
+    named: frozenset[str]
+    as_of: Instant | None
+
+
+Part = list[tuple[_Line[Customer], list[_Line[Subscription]]]]
 
 
 @contextmanager
-def _sorted_subjects(path: Path, state: PublishedState) -> Iterator[Iterator[Part]]:
+def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedState) -> Iterator[Iterator[Part]]:
     """Read and validate a file, and give it out by customer, in the order of their ids, in parts.
 
     Raises:
@@ -110,39 +129,63 @@ def _sorted_subjects(path: Path, state: PublishedState) -> Iterator[Iterator[Par
     ):
         sorter.execute("PRAGMA journal_mode = OFF")
         sorter.execute("PRAGMA synchronous = OFF")
-        sorter.execute("CREATE TABLE subject (customer TEXT, kind INTEGER, id TEXT, record BLOB)")
+        sorter.execute(
+            "CREATE TABLE subject (customer TEXT, kind INTEGER, id TEXT, record BLOB, named TEXT, as_of INT)"
+        )
         sorter.execute("BEGIN")
         try:
-            subjects = read_subjects([path], state.index, Bounds.of(state.catalog))
-            sorter.executemany("INSERT INTO subject VALUES (?, ?, ?, ?)", map(_row, subjects))
+            bounds = Bounds.of(state.catalog)
+            latest = request.store.clock() + MAX_AHEAD
+            reader = SubjectReader(state.index, bounds).beside(partial(_stood, request), as_of_until=latest)
+            rows = (_row(record) for record in read_subject_records([path], reader, bounds) if record.subject)
+            sorter.executemany("INSERT INTO subject VALUES (?, ?, ?, ?, ?, ?)", rows)
         except AuthorError as error:
             # The file's name is ours, and says nothing to whoever sent it.
             raise SubjectsError([msgspec.structs.replace(one, file="body") for one in error.problems]) from None
         sorter.execute("COMMIT")
         sorter.execute("CREATE INDEX by_customer ON subject (customer, kind, id)")
-        yield _parts(sorter.execute("SELECT kind, record, customer FROM subject ORDER BY customer, kind, id"))
+        columns = "kind, record, named, as_of, customer"
+        yield _parts(sorter.execute(f"SELECT {columns} FROM subject ORDER BY customer, kind, id"))  # noqa: S608
 
 
-def _row(subject: Customer | Subscription) -> tuple[str, int, str, bytes]:
-    record = msgspec.msgpack.encode(subject)
+def _stood(request: AdminRequest, id_: str) -> Sequence[HeldItem]:
+    """What a subscription holds before the import, of which something is impossible in the file."""
+    found = request.read(lambda unit: read_subscriptions(unit.session, [id_])).get(id_)
+    return () if found is None else found.subscription.items
+
+
+def _row(record: Record) -> tuple[str, int, str, bytes, str, Instant | None]:
+    subject, entries = record.subject, record.node.entries if isinstance(record.node, Mapping) else {}
+    if subject is None:
+        raise RuntimeError("a record with problems is not kept")
+    as_of = entries.get("as_of")
+    parts = (
+        msgspec.msgpack.encode(subject),
+        " ".join(entries),
+        parse_instant(as_of) if isinstance(as_of, str) else None,
+    )
     if isinstance(subject, Customer):
-        return subject.id, 0, subject.id, record
-    return subject.customer, 1, subject.id, record
+        return subject.id, 0, subject.id, *parts
+    return subject.customer, 1, subject.id, *parts
 
 
 _customer = msgspec.msgpack.Decoder(Customer).decode
 _subscription = msgspec.msgpack.Decoder(Subscription).decode
 
 
-def _parts(rows: Iterator[tuple[int, bytes, str]]) -> Iterator[Part]:
+def _parts(rows: Iterator[tuple[int, bytes, str, Instant | None, str]]) -> Iterator[Part]:
     part: Part = []
     count = 0
-    for _, its in groupby(rows, key=lambda row: row[2]):
-        (_, own, _), *held = its
+    for _, its in groupby(rows, key=lambda row: row[4]):
+        (_, own, own_named, own_as_of, _), *held = its
         if part and count + 1 + len(held) > AT_ONCE:
             yield part
             part, count = [], 0
-        part.append((_customer(own), [_subscription(record) for _, record, _ in held]))
+        customer = _Line(_customer(own), frozenset(own_named.split(" ")), own_as_of)
+        lines = [
+            _Line(_subscription(record), frozenset(named.split(" ")), as_of) for _, record, named, as_of, _ in held
+        ]
+        part.append((customer, lines))
         count += 1 + len(held)
     if part:
         yield part
@@ -158,7 +201,14 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
     """
     if unit.published.sequence != state.sequence:
         raise ConflictError("published-meanwhile", "another catalog was published meanwhile: send the file again")
-    upserts = lock_customers(unit, {one.id: one for one, _ in part}, {one.id: held for one, held in part})
+    lines = {one.subject.id: (one, held) for one, held in part}
+    upserts = lock_customers(
+        unit,
+        {id_: one.subject for id_, (one, _) in lines.items()},
+        {id_: [line.subject for line in held] for id_, (_, held) in lines.items()},
+    )
+    merging = _Merging(unit, part)
+    upserts = [merging.merged(upsert, *lines[upsert.customer.id]) for upsert in upserts]
     if not request.may(Action.EDIT_ROLES, Resource.store()):  # who else could say that others wrote something?
         upserts = [_signed(upsert, request.caller.id) for upsert in upserts]
     terms = terms_for(state, "")
@@ -181,7 +231,53 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
         if upsert.before is not None:
             terms.check_totals(upsert.record())
     write_subjects(unit, upserts)
-    return _Imported(len(part), sum(len(held) for _, held in part), count)
+    merging.remember()
+    return _Imported(len(part), sum(len(held) for _, held in part), count, merging.passed_over)
+
+
+class _Merging:
+    """What the lines of a part make of what is there."""
+
+    def __init__(self, unit: WriteUnit, part: Part) -> None:
+        self._unit = unit
+        self.passed_over = 0
+        customers = [one.subject.id for one, _ in part if one.as_of is not None]
+        subscriptions = [line.subject.id for _, held in part for line in held if line.as_of is not None]
+        self._known = {
+            kind: known_as_of(unit.session, kind, ids)
+            for kind, ids in ((SubjectType.CUSTOMER, customers), (SubjectType.SUBSCRIPTION, subscriptions))
+        }
+        self._written: dict[SubjectType, list[tuple[str, Collection[Side], Instant]]] = {}
+
+    def merged(self, upsert: Upsert, own: _Line[Customer], held: Sequence[_Line[Subscription]]) -> Upsert:
+        """What becomes of a customer and its subscriptions: what lines leave out stays, and elder ones do nothing."""
+        before = upsert.owner()
+        customer = kept_customer(own.subject, before, own.named)
+        if before is not None and self._is_passed_over(SubjectType.CUSTOMER, own, (Side.PEOPLE,)):
+            customer = before
+        subscriptions = []
+        for line in held:
+            old = upsert.held(line.subject.id)
+            new = kept_subscription(line.subject, old, line.named)
+            is_elder = old is not None and self._is_passed_over(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
+            subscriptions.append(old if old is not None and is_elder else new)
+        return upsert._replace(customer=customer, subscriptions=subscriptions)
+
+    def _is_passed_over(self, kind: SubjectType, line: _Line[_Subject], sides: Collection[Side]) -> bool:
+        if line.as_of is None:
+            return False
+        known = self._known[kind].get(line.subject.id, {})
+        elder = is_elder(line.as_of, sides, known)
+        self.passed_over += elder
+        changed = [side for side in sides if side not in known or known[side].as_of != line.as_of]
+        if not elder and changed:
+            self._written.setdefault(kind, []).append((line.subject.id, changed, line.as_of))
+        return elder
+
+    def remember(self) -> None:
+        """Take down as of when what was written is so."""
+        for kind, written in self._written.items():
+            remember(self._unit.session, kind, written, self._unit.now)
 
 
 def _signed(upsert: Upsert, author: str) -> Upsert:

@@ -17,13 +17,15 @@ from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
 from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.loss_gate import ACCEPT_LOSS
+from tiergate.control.ordering import ordered
 from tiergate.control.subscription_life import STEPS, taken
 from tiergate.control.subscriptions import answer, open_holder, patched_subscription, the_subscription
 from tiergate.control.terms import terms_for
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
-from tiergate.model import HeldItem, Subscription, parse_instant
+from tiergate.model import HeldItem, SubjectType, Subscription, parse_instant
 from tiergate.permissions import Action
 from tiergate.publish.plans import pins_plan
+from tiergate.store.as_of import Side
 from tiergate.store.subscriptions import get_subscription
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["endpoints", "with_items"]
 
 _PATH: Final = "/v1/subscriptions/{subscription}"
+_BILLING: Final = (Side.BILLING,)
 _ITEM: Final = f"{_PATH}/items/{{item}}"
 
 
@@ -67,16 +70,22 @@ def _change(
     status: int = 200,
     *,
     verb: str,
+    is_ordered: bool = False,
 ) -> Answer:
-    """Make a subscription what `edit` makes of it."""
+    """Make a subscription what `edit` makes of it. `is_ordered`: the body may say as of when that is so."""
     id_ = request.params["subscription"]
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
         before = account.subscription(id_)
+        order = ordered(unit, request.body if is_ordered else b"", SubjectType.SUBSCRIPTION, id_)
+        if order.passes_over(_BILLING):
+            return answer(unit, before, status, order, applied=False)
         request.check_etag("subscription", id_, before.stamp.etag)
         after = edit(unit, account, before.subscription)
-        return answer(unit, save_subscription(request, unit, after, account, is_new=False, verb=verb), status)
+        stored = save_subscription(request, unit, after, account, is_new=False, verb=verb)
+        order.applied(_BILLING)
+        return answer(unit, stored, status, order)
 
     return request.change(work)
 
@@ -209,6 +218,7 @@ def _handler(name: str, step: Step) -> Callable[[AdminRequest], Answer]:
 
 def _take(name: str, step: Step, request: AdminRequest) -> Answer:
     said = request.decode(dict[str, str]) if request.body else {}
+    said.pop("as_of", None)  # which is read with the rest of the order
     takes = f"`{step.date}` alone" if step.date else "nothing"
     problems = [
         BodyProblem(f"/{escape_pointer(key)}", "unknown-key", f"no key `{key[:100]}` here: it takes {takes}")
@@ -224,7 +234,7 @@ def _take(name: str, step: Step, request: AdminRequest) -> Answer:
     def edit(unit: WriteUnit, _: Account, before: Subscription) -> Subscription:
         return taken(name, before, date, unit.now)
 
-    return _change(request, edit, verb=step.action)
+    return _change(request, edit, verb=step.action, is_ordered=True)
 
 
 def _instant(key: str, text: str) -> Instant:

@@ -11,19 +11,27 @@ from msgspec.structs import replace
 
 from tiergate.catalog import read_subscription_body, subscription_data
 from tiergate.control.access import Endpoint
-from tiergate.control.accounts import delete_subscription, save_subscription, subscription_answer
+from tiergate.control.accounts import (
+    delete_subscription,
+    save_subscription,
+    subscription_answer,
+    subscription_answers,
+)
 from tiergate.control.addressing import external_id_asked
-from tiergate.control.bodies import MERGE_PATCH, form_of, patch_form, peek, tags_of
+from tiergate.control.bodies import MERGE_PATCH, form_of, named_in, patch_form, peek, tags_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.loss_gate import ACCEPT_LOSS
+from tiergate.control.ordering import ordered
+from tiergate.control.ownership import kept_subscription, resuming_as, sides_named, with_pins
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices
 from tiergate.errors import NotFoundError, PreconditionError, RequestError
-from tiergate.model import SubscriptionStatus
+from tiergate.model import SubjectType, SubscriptionStatus
 from tiergate.model.life import SubscriptionState, state_of
 from tiergate.naming import nearest, path_segment
 from tiergate.permissions import Action, Resource
+from tiergate.store.as_of import EVERY_SIDE, known_as_of
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subscriptions import (
     SubscriptionFilter,
@@ -33,11 +41,13 @@ from tiergate.store.subscriptions import (
 )
 
 if TYPE_CHECKING:
+    from tiergate.catalog import SubjectReader
+    from tiergate.control.ordering import Ordered
     from tiergate.model import CatalogIndex, Subscription
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
-__all__ = ["answer", "endpoints", "open_holder", "patched_subscription", "the_subscription"]
+__all__ = ["answer", "endpoints", "open_holder", "patched_subscription", "reader_beside", "the_subscription"]
 
 _PATH = "/v1/subscriptions/{subscription}"
 _OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
@@ -124,7 +134,7 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         if not page:
             _expect_known(request, terms_for(unit.published, wanted.customer or "").index)
         last = page[-1].subscription.id if len(found) > len(page) else None
-        return Answer.page([subscription_answer(one, unit) for one in page], last)
+        return Answer.page(subscription_answers(page, unit), last)
 
     return request.read(work)
 
@@ -152,7 +162,10 @@ def create_subscription(request: AdminRequest) -> Answer:
         reader = terms_for(unit.published, customer).reader
         subscription = read_subscription_body(form_of(request.body), reader, fixed)
         account = open_account(unit, subscription.customer)
-        return answer(unit, save_subscription(request, unit, subscription, account, is_new=True), 201)
+        order = ordered(unit, request.body, SubjectType.SUBSCRIPTION, subscription.id)
+        stored = save_subscription(request, unit, subscription, account, is_new=True)
+        order.applied(EVERY_SIDE)
+        return answer(unit, stored, 201, order)
 
     return request.change(work, brief=True)
 
@@ -163,7 +176,10 @@ def read_subscription(request: AdminRequest) -> Answer:
     def work(unit: ReadUnit) -> Answer:
         found = get_subscription(unit.session, request.params["subscription"])
         held, stamp = found
-        same = state_of(held, stamp.updated_at) is state_of(held, unit.now)  # time changes it without a new entity tag
+        # Time, and the order of writes that change nothing, change an answer without a new entity tag.
+        known = known_as_of(unit.session, SubjectType.SUBSCRIPTION, [held.id]).get(held.id, {})
+        same = state_of(held, stamp.updated_at) is state_of(held, unit.now)
+        same = same and all(one.written_at <= stamp.updated_at for one in known.values())
         if same and request.is_fresh(stamp.etag):
             return Answer(304, headers={"etag": etag_text(stamp.etag)})
         return Answer.json(subscription_answer(found, unit), etag=stamp.etag)
@@ -172,25 +188,34 @@ def read_subscription(request: AdminRequest) -> Answer:
 
 
 def put_subscription(request: AdminRequest) -> Answer:
-    """Make a subscription what the body says; create it where there is none, unless `If-Match` says that there was."""
+    """Make a subscription what the body says, or create it. What people own and it leaves out, pins too, stays."""
     id_ = request.params["subscription"]
 
     def work(unit: WriteUnit) -> Answer:
         known = customer_of(unit.session, id_)
         if known is None and "if-match" in request.headers:
             raise NotFoundError("subscription", id_)
-        fixed = {"id": id_} if known is None else {"id": id_, "customer": known}
-        reader = terms_for(unit.published, known or peek(request.body, "customer")).reader
-        subscription = read_subscription_body(form_of(request.body), reader, fixed)
-        account = open_account(unit, subscription.customer)
-        is_new = not account.holds(id_)
-        if not is_new:
-            etag = account.subscription(id_).stamp.etag
-            if request.headers.get("if-none-match", "").strip() == "*":
-                raise PreconditionError("subscription", id_, etag)
-            request.check_etag("subscription", id_, etag)
-        stored = save_subscription(request, unit, subscription, account, is_new=is_new)
-        return answer(unit, stored, 201 if is_new else 200)
+        account = None if known is None else open_holder(unit, id_)
+        order = ordered(unit, request.body, SubjectType.SUBSCRIPTION, id_)
+        if account is None:
+            reader = terms_for(unit.published, peek(request.body, "customer")).reader
+            subscription = read_subscription_body(form_of(request.body), reader, {"id": id_})
+            account = open_account(unit, subscription.customer)
+            stored = save_subscription(request, unit, subscription, account, is_new=True)
+            order.applied(EVERY_SIDE)
+            return answer(unit, stored, 201, order)
+        before, stamp = account.subscription(id_)
+        if order.passes_over(EVERY_SIDE):
+            return answer(unit, account.subscription(id_), 200, order, applied=False)
+        if request.headers.get("if-none-match", "").strip() == "*":
+            raise PreconditionError("subscription", id_, stamp.etag)
+        request.check_etag("subscription", id_, stamp.etag)
+        fixed = {"id": id_, "customer": account.customer.id}
+        subscription = read_subscription_body(form_of(request.body), reader_beside(unit, account), fixed)
+        subscription = kept_subscription(subscription, before, named_in(request.body))
+        stored = save_subscription(request, unit, subscription, account, is_new=False)
+        order.applied(EVERY_SIDE)
+        return answer(unit, stored, 200, order)
 
     return request.change(work, brief=True)
 
@@ -201,9 +226,16 @@ def patch_subscription(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
-        request.check_etag("subscription", id_, account.subscription(id_).stamp.etag)
+        order, sides = ordered(unit, request.body, SubjectType.SUBSCRIPTION, id_), sides_named(named_in(request.body))
+        before, stamp = account.subscription(id_)
+        if order.passes_over(sides):
+            return answer(unit, account.subscription(id_), 200, order, applied=False)
+        request.check_etag("subscription", id_, stamp.etag)
         subscription = patched_subscription(unit, account, id_, request.body)
-        return answer(unit, save_subscription(request, unit, subscription, account, is_new=False), 200)
+        subscription = replace(subscription, items=with_pins(subscription.items, before.items))
+        stored = save_subscription(request, unit, subscription, account, is_new=False)
+        order.applied(sides)
+        return answer(unit, stored, 200, order)
 
     return request.change(work, brief=True)
 
@@ -214,13 +246,26 @@ def patched_subscription(unit: WriteUnit, account: Account, id_: str, patch: byt
     Raises:
         BodyError: the result is no subscription by the published catalog.
     """
-    terms, before = terms_for(unit.published, account.customer.id), account.subscription(id_).subscription
-    features = printable_features(terms.published.index.features, before)
-    text, kept = patch_form(patch, {"items": [], **subscription_data(before, features, every_id=True)}, _PARTS)
+    before = account.subscription(id_).subscription
+    features = printable_features(unit.published.index.features, before)
+    onto = {"items": [], **subscription_data(before, features, every_id=True)}
+    named = named_in(patch)
+    if "status" in named and "resumes_as" not in named:
+        onto.pop("resumes_as", None)
+    text, kept = patch_form(patch, onto, _PARTS)
     if "items" in kept:  # which every subscription must have
         text = f'{{"items":[],{text[1:]}'
-    subscription = read_subscription_body(text, terms.reader, {"id": id_, "customer": account.customer.id})
-    return replace(subscription, **{part: getattr(before, part) for part in kept})
+    fixed = {"id": id_, "customer": account.customer.id}
+    subscription = read_subscription_body(text, reader_beside(unit, account), fixed)
+    subscription = replace(subscription, **{part: getattr(before, part) for part in kept})
+    return subscription if "resumes_as" in named else resuming_as(subscription, before, unit.now)
+
+
+def reader_beside(unit: WriteUnit, account: Account) -> SubjectReader:
+    """The reader of what changes subscriptions of an account: it does not refuse again what they hold already."""
+    return terms_for(unit.published, account.customer.id).reader.beside(
+        lambda id_: account.subscription(id_).subscription.items if account.holds(id_) else ()
+    )
 
 
 def remove_subscription(request: AdminRequest) -> Answer:
@@ -236,7 +281,10 @@ def remove_subscription(request: AdminRequest) -> Answer:
     return request.change(work, brief=True)
 
 
-def answer(unit: WriteUnit, stored: StoredSubscription, status: int) -> Answer:
-    """Answer with a subscription as it now is."""
+def answer(
+    unit: WriteUnit, stored: StoredSubscription, status: int, order: Ordered | None = None, *, applied: bool = True
+) -> Answer:
+    """Answer with a subscription as it now is, and whether what was asked was applied, where that had an order."""
     location = f"/v1/subscriptions/{path_segment(stored.subscription.id)}" if status == 201 else None
-    return Answer.json(subscription_answer(stored, unit), status, etag=stored.stamp.etag, location=location)
+    data = subscription_answer(stored, unit) | ({} if order is None else order.data(applied=applied))
+    return Answer.json(data, status, etag=stored.stamp.etag, location=location)

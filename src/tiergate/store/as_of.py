@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, SubjectType
 
-__all__ = ["Known", "Side", "forget", "is_elder", "known_as_of", "remember"]
+__all__ = ["EVERY_SIDE", "Known", "Side", "forget", "is_elder", "known_as_of", "remember"]
 
 _TABLE: Table = AsOfRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
@@ -41,6 +41,10 @@ class Side(StrEnum):
 
     BILLING = "billing"
     PEOPLE = "people"
+
+
+EVERY_SIDE: Final = frozenset(Side)
+"""Both."""
 
 
 class Known(NamedTuple):

@@ -97,13 +97,22 @@ def test_what_is_the_same_is_not_written_again(sqlite_url: str) -> None:
 
 
 def test_what_a_file_does_not_name_stays(store_url: str) -> None:
-    """Neither other customers nor other subscriptions go; what is named is replaced as a whole."""
+    """Neither other customers nor other subscriptions go, nor what people own of those that are named."""
     with api(store_url) as (admin, _, _):
         client = admin.as_("admin")
         made(send(client, FILE), 200)
-        made(send(client, lines(customer("acme"), subscription("s3", "acme"))), 200)
-        acme = made(client.get("/v1/customers/acme"), 200)
+        made(client.put("/v1/subscriptions/s1/items/gold/pin", json={"version": 2}), 200)
+        before = [made(client.get(f"/v1/{path}"), 200) for path in ("customers/acme", "subscriptions/s1")]
+        again = lines(customer("acme"), subscription("s3", "acme"), subscription("s1", "acme", start="2027-01-01"))
+        assert made(send(client, again), 200)["changed"] == 1
+        assert [made(client.get(f"/v1/{path}"), 200) for path in ("customers/acme", "subscriptions/s1")] == before
+        emptied = lines(
+            customer("acme", tags=[], attributes={}, overrides=[]), subscription("s1", "acme", overrides=[])
+        )
+        made(send(client, emptied), 200)
+        acme, s1 = [made(client.get(f"/v1/{path}"), 200) for path in ("customers/acme", "subscriptions/s1")]
         assert not {"tags", "attributes", "overrides"} & acme.keys()
+        assert "overrides" not in s1
         found = made(client.get("/v1/subscriptions"), 200)["items"]
         assert [one["id"] for one in found] == ["s1", "s2", "s3"]  # type: ignore[attr-defined]
         assert client.get("/v1/customers?tag=eu").json()["items"] == []
@@ -112,9 +121,7 @@ def test_what_a_file_does_not_name_stays(store_url: str) -> None:
 def test_a_file_with_a_mistake_changes_nothing(sqlite_url: str) -> None:
     """All problems are told, with their lines."""
     with api(sqlite_url) as (admin, store, _):
-        content = (
-            FILE + lines(subscription("s1", "acme"), subscription("s9", "nobody"), customer("a b"))[len(lines()) :]
-        )
+        content = FILE + lines(subscription("s1", "acme"), subscription("s9", "nobody"), customer(" a"))[len(lines()) :]
         answer = send(admin.as_("admin"), content)
         assert answer.status_code == 422
         assert [(one["file"], one["line"], one["code"]) for one in answer.json()["errors"]] == [
@@ -183,3 +190,51 @@ def test_a_large_file_is_written_in_parts(store_url: str, monkeypatch: pytest.Mo
         assert len(exported) == 81
         store.change(lambda unit: unit.audit("nothing", "x", "y"), SYSTEM)  # the reader has let go of the database
         put_in_force(store, CATALOG)
+
+
+def test_an_elder_line_is_passed_over(store_url: str) -> None:
+    """By subject, whatever the order of the files; the same instant again does what it did; on both databases."""
+    with api(store_url) as (admin, _, _):
+        client = admin.as_("admin")
+
+        def sent(at: str, status: str, tag: str) -> dict[str, object]:
+            own = customer("acme", tags=[tag], as_of=at)
+            return made(send(client, lines(own, subscription("s1", "acme", status=status, as_of=at))), 200)
+
+        assert sent("2026-06-01", "active", "first") == {"customers": 1, "subscriptions": 1, "changed": 2}
+        assert sent("2026-06-03", "expired", "third")["changed"] == 2
+        assert sent("2026-06-02", "active", "second") == {
+            "customers": 1,
+            "subscriptions": 1,
+            "changed": 0,
+            "passed_over": 2,
+        }
+        acme, s1 = [made(client.get(f"/v1/{path}"), 200) for path in ("customers/acme", "subscriptions/s1")]
+        assert (acme["tags"], s1["status"]) == (["third"], "expired")
+        assert acme["as_of"] == s1["as_of"] == s1["people_as_of"] == "2026-06-03T00:00:00.000Z"
+        assert sent("2026-06-03", "expired", "third") == {"customers": 1, "subscriptions": 1, "changed": 0}
+
+
+def test_a_line_that_is_ahead_of_the_clock_is_refused(sqlite_url: str) -> None:
+    """With its line: nothing later would ever be applied."""
+    with api(sqlite_url) as (admin, _, _):
+        answer = send(admin.as_("admin"), lines(customer("acme", as_of="2027-01-15T08:06:00Z")))
+        assert [(one["line"], one["code"]) for one in answer.json()["errors"]] == [(2, "as-of-ahead")]
+
+
+def test_what_was_impossible_before_is_imported_again(sqlite_url: str) -> None:
+    """A catalog that changed under a subscription stops no nightly import; what is made worse is told with its line."""
+    with api(sqlite_url) as (admin, store, _):
+        client = admin.as_("admin")
+        extra = [{"item": "gold"}, {"item": "extra-movies"}]
+        made(send(client, lines(customer("acme"), subscription("s1", "acme", items=extra))), 200)
+        changed = CATALOG.replace("available_for: [gold]", "available_for: [silver]")
+        put_in_force(store, changed)
+        again = lines(customer("acme"), subscription("s1", "acme", items=extra, status="past_due"))
+        assert made(send(client, again), 200)["changed"] == 1
+        worse = subscription("s1", "acme", items=[*extra, {"item": "silver"}])
+        answer = send(client, lines(customer("acme"), worse, subscription("s2", "acme", items=extra)))
+        found = [(one["line"], one["code"]) for one in answer.json()["errors"]]
+        assert (3, "excluded") in found
+        assert (4, "not-available") in found
+        assert (3, "not-available") not in found

@@ -25,7 +25,7 @@ from tiergate.control.schemas.parts import (
 )
 from tiergate.control.schemas.publishing import publishing_schemas, rule_schemas
 from tiergate.control.schemas.replaying import replay_schemas
-from tiergate.control.schemas.subscribing import stored_subscription, subscribing_schemas
+from tiergate.control.schemas.subscribing import as_of_schemas, stored_subscription, subscribing_schemas
 from tiergate.engine.answer_schemas import answer_schemas
 from tiergate.model import Reason
 
@@ -121,7 +121,9 @@ def component_schemas() -> dict[str, Schema]:
         ),
         "ListedVersion": closed(_PUBLICATION),
         "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
-        "StoredCustomer": with_more(with_more(found["Customer"], stamp), {"erased_at": ref("Instant")}, required=False),
+        "StoredCustomer": with_more(
+            with_more(found["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
+        ),
         "StoredSubscription": stored_subscription(found["Subscription"], stamp),
         "NewSubscription": with_more(found["Subscription"], {"customer": _ADDRESS}, required=False),
         "EditedOverride": with_more(
@@ -129,7 +131,10 @@ def component_schemas() -> dict[str, Schema]:
         ),
         "ListedOverride": with_more(found["Override"], {"effect": _EFFECT}),
         "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
-        "Imported": closed({"customers": COUNT, "subscriptions": COUNT, "changed": COUNT}),
+        "Imported": closed(
+            {"customers": COUNT, "subscriptions": COUNT, "changed": COUNT, "passed_over": COUNT},
+            optional=("passed_over",),
+        ),
         "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
         **subscribing_schemas(),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tiergate.control.schemas.parts import Schema, closed, ref, with_more
+from tiergate.control.schemas.parts import FLAG, Schema, closed, ref, with_more
 from tiergate.control.subscription_life import STEPS
 from tiergate.model.life import SubscriptionState
 
-__all__ = ["step_schema_name", "stored_subscription", "subscribing_schemas"]
+__all__ = ["as_of_schemas", "step_schema_name", "stored_subscription", "subscribing_schemas"]
 
 
 def step_schema_name(step: str) -> str:
@@ -20,7 +20,16 @@ def stored_subscription(subscription: Schema, stamp: Schema) -> Schema:
         "enum": [state.value for state in SubscriptionState],
         "description": "What it is now, by its status and dates: it counts where it is `live`.",
     }
-    return with_more(subscription, {"state": state, **stamp})
+    found = with_more(subscription, {"state": state, **stamp})
+    return with_more(found, {**as_of_schemas(), "people_as_of": ref("Instant")}, required=False)
+
+
+def as_of_schemas() -> Schema:
+    """What answers say of the order of writes."""
+    return {
+        "as_of": {"allOf": [ref("Instant")], "description": "As of when the last write that said so is so."},
+        "applied": FLAG | {"description": "false: what was asked is elder than what is known, and was passed over."},
+    }
 
 
 def subscribing_schemas() -> Schema:
@@ -30,4 +39,4 @@ def subscribing_schemas() -> Schema:
 
 def _step(date: str | None, *, required: bool) -> Schema:
     properties: Schema = {} if date is None else {date: ref("Instant")}
-    return closed(properties, optional=() if required else tuple(properties))
+    return closed({**properties, "as_of": ref("Instant")}, optional=("as_of", *(() if required else properties)))
