@@ -84,7 +84,7 @@ class PostgresServer:
     def __init__(self, programs: Path, folder: Path, identity: dict[str, Any]) -> None:
         self._programs = programs
         self._folder = folder
-        self._identity = identity
+        self.identity = identity
         self._process: subprocess.Popen[bytes] | None = None
         self._idle: list[str] = []
         self._shapes: dict[str, str] = {}
@@ -128,7 +128,7 @@ class PostgresServer:
         """Run one of PostgreSQL's programs to its end."""
         command = [str(self._programs / "bin" / name), *arguments]
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **self._identity
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **self.identity
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
@@ -151,7 +151,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # an interrupt at the terminal is for the tests
-                **self._identity,
+                **self.identity,
             )
 
     def stop(self) -> None:
@@ -176,6 +176,12 @@ class PostgresServer:
         """Run one statement outside of the databases that tests use."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def ask(self, statement: str) -> Any:  # noqa: ANN401 - what it gives
+        """The one value that a statement gives, outside of the databases that tests use."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            row = connection.execute(statement.encode()).fetchone()
+        return None if row is None else row[0]
 
     @contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:

@@ -33,5 +33,5 @@ def all_routes(store: Store) -> list[Endpoint]:
         sync=Sync(store, tail, Heads(store.id, signer), Snapshots(store), Packs(store)),
         destinations=Destinations(),
         in_force=RolesInForce(store),
-        probes=Probes(tail, registry(Requests(), dict), store.clock).endpoints(),
+        probes=Probes(tail, registry(Requests(), dict), store).endpoints(),
     )

@@ -21,6 +21,7 @@ The branches say who must act::
     │   ├── UnreadableError
     │   ├── ListenError
     │   ├── StoreError
+    │   │   └── ReadOnlyStoreError
     │   ├── ClusterError
     │   └── TrustError
     ├── CallerError              whoever asked
@@ -70,6 +71,7 @@ __all__ = [
     "PreconditionError",
     "PublishError",
     "QuarantinedError",
+    "ReadOnlyStoreError",
     "Refusal",
     "ReplicaError",
     "RequestError",
@@ -210,6 +212,10 @@ class ListenError(OperatorError):
 
 class StoreError(OperatorError):
     """The store's database cannot be used: unreachable, of another schema, or damaged."""
+
+
+class ReadOnlyStoreError(StoreError):
+    """The store's database can be read, and does not take changes now."""
 
 
 class ClusterError(OperatorError):

@@ -242,7 +242,7 @@ def parts(store: Store) -> list[Endpoint]:
     """Every endpoint of the control plane."""
     signer, tail = Signer([SigningKey.generate()]), Tail(store)
     sync = Sync(store, tail, Heads(store.id, signer), Snapshots(store), Packs(store))
-    probes = Probes(tail, registry(Requests(), dict), store.clock)
+    probes = Probes(tail, registry(Requests(), dict), store)
     return all_endpoints(
         store=store,
         signer=signer,

@@ -58,7 +58,7 @@ def test_probes_and_metrics_need_no_key(plane: ControlPlane) -> None:
     """Whoever runs it can look after it."""
     with httpx.Client(base_url=plane.url) as client:
         assert client.get("/livez").json() == {"status": "live"}
-        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.get("/readyz").json() == {"status": "ready", "read_only": False}
         text = client.get("/metrics").text
         assert client.get("/v1/features").status_code == 401
     assert "tiergate_cp_feed_position 0.0" in text

@@ -63,7 +63,7 @@ from starlette.responses import Response, StreamingResponse
 from tiergate.control.addressing import resolve_external_ids
 from tiergate.control.http import AdminRequest, Answer, enforce
 from tiergate.control.problems import PROBLEM_TYPE, problem_document, problem_headers
-from tiergate.errors import BodyError, BodyProblem, RequestError
+from tiergate.errors import BodyError, BodyProblem, OperatorError, RequestError
 from tiergate.naming import nearest, normal_id
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
 from tiergate.texts import composed
@@ -426,7 +426,9 @@ def _response(answer: Answer) -> Response:
 
 def _problem_response(error: Exception, request_id: str) -> Response:
     problem = problem_document(error)
-    if problem.status >= 500:
+    if isinstance(error, OperatorError):
+        _log.error("a request failed", request_id=request_id, error=str(error))
+    elif problem.status >= 500:
         _log.error("a request failed", request_id=request_id, exc_info=error)
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and error.headers:

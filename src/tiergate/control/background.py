@@ -6,12 +6,13 @@ Every task goes on whatever happens: what fails is logged, and done again at its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from tiergate.errors import NotFoundError
+from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
 from tiergate.store.publications import publication
 from tiergate.store.retention import drop_history, drop_idempotency, raise_floor
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import Store
 
-__all__ = ["keep_objects", "keep_snapshots", "keep_tidy", "kept_going"]
+__all__ = ["keep_objects", "keep_snapshots", "keep_tidy", "kept_going", "watch_writes"]
 
 _DAY: Final = 24 * 60 * 60 * 1000
 _AGAIN: Final = 5.0
 _SNAPSHOTS_EVERY: Final = 30.0
 _TIDY_EVERY: Final = 600.0
+_WRITES_EVERY: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +42,8 @@ async def kept_going(name: str, work: Callable[[], Awaitable[object]]) -> None:
     while True:
         try:
             await work()
+        except OperatorError as error:
+            _log.warning("a task failed, and begins again", task=name, error=str(error))
         except Exception:  # noqa: BLE001 - the edge of a task
             _log.error("a task failed, and begins again", task=name, exc_info=True)
         await asyncio.sleep(_AGAIN)
@@ -73,6 +77,23 @@ async def keep_tidy(store: Store, *, feed_days: int, history_days: int | None, e
     """Move the beginning of the feed, and forget what is kept long enough."""
     while True:
         await run_in_threadpool(tidy, store, store.clock(), feed_days=feed_days, history_days=history_days)
+        await asyncio.sleep(every)
+
+
+async def watch_writes(store: Store, *, every: float = _WRITES_EVERY) -> None:
+    """Say once that the database takes no changes, and find out when it does again."""
+    database = store.database
+    is_told = False
+    while True:
+        if database.refusal is not None:
+            if not is_told:
+                _log.error("the database takes no changes; reads and sync go on", error=str(database.refusal))
+            is_told = True
+            with contextlib.suppress(StoreError):
+                await run_in_threadpool(database.probe)
+        if is_told and database.refusal is None:
+            _log.info("the database takes changes again")
+            is_told = False
         await asyncio.sleep(every)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from tiergate.errors import OperatorError
 from tiergate.store import SYSTEM
 from tiergate.store.deliveries import Result, claim_due, forget_finished, next_due, record_result
 
@@ -59,6 +60,7 @@ class Dispatcher:
         self._poll = poll
         self._busy: dict[str, int] = {}
         self._cleaned: Instant = 0
+        self._waiting = False
 
     async def run(self) -> None:
         """Deliver, for ever. A database that is away is waited for."""
@@ -99,10 +101,14 @@ class Dispatcher:
 
     async def _claim_safely(self) -> list[Claim]:
         try:
-            return await asyncio.to_thread(self._claim)
+            claims = await asyncio.to_thread(self._claim)
         except Exception as error:  # noqa: BLE001 - the edge of a thread: whatever it is, the next look may do better
-            _log.warning("deliveries wait for the database", exc_info=error)
+            if not self._waiting:
+                _log.warning("deliveries wait for the database", exc_info=_trace(error), error=str(error))
+            self._waiting = True
             return []
+        self._waiting = False
+        return claims
 
     def _claim(self) -> list[Claim]:
         """Claim what is due; without anything due, nothing is written."""
@@ -122,7 +128,7 @@ class Dispatcher:
             attempt = await self._sender.send(claim, self._store.clock())
             await asyncio.to_thread(self._record, claim, attempt)
         except Exception as error:  # noqa: BLE001 - as above: the claim runs out, and the delivery is made again
-            _log.error("a result was not written down", delivery=claim.id, exc_info=error)
+            _log.error("a result was not written down", delivery=claim.id, exc_info=_trace(error), error=str(error))
         finally:
             self._busy[claim.webhook] -= 1
             if not self._busy[claim.webhook]:
@@ -139,6 +145,11 @@ class Dispatcher:
                 answer=attempt.answer,
             )
         self._store.change(lambda unit: record_result(unit, claim, result), SYSTEM)
+
+
+def _trace(error: Exception) -> Exception | None:
+    """What a traceback is logged of: not of what an operator has to mend."""
+    return None if isinstance(error, OperatorError) else error
 
 
 def _result(claim: Claim, attempt: Attempt, now: Instant) -> Result:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from tiergate.errors import ConflictError, SettingsError
+from tiergate.errors import ConflictError, ReadOnlyStoreError, SettingsError
 from tiergate.store import Actor
 from tiergate.store.keys import bootstrap, is_key, proven_key
 
@@ -63,6 +63,8 @@ class FirstAdmin:
         text = self._text
         try:
             made = store.change(lambda unit: bootstrap(unit, "first admin", text=text), _OPERATOR)
+        except ReadOnlyStoreError:
+            _log.warning("the database takes no changes; the first admin's key is not registered", setting=_SETTING)
         except ConflictError:
             if store.read(lambda unit: proven_key(unit, text)) is None:
                 _log.warning(

@@ -10,13 +10,11 @@ from tiergate.control.observation import CONTENT_TYPE, exposition
 from tiergate.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from prometheus_client import CollectorRegistry
 
     from tiergate.control.http import AdminRequest
     from tiergate.control.tail import Tail
-    from tiergate.model import Instant
+    from tiergate.store import Store
 
 __all__ = ["PATHS", "Probes"]
 
@@ -30,8 +28,8 @@ _SILENT_MS: Final = 15_000
 class Probes:
     """Endpoints that tell nothing about any customer, and are open to whoever reaches the port."""
 
-    def __init__(self, tail: Tail, registry: CollectorRegistry, clock: Callable[[], Instant]) -> None:
-        self._tail, self._registry, self._clock = tail, registry, clock
+    def __init__(self, tail: Tail, registry: CollectorRegistry, store: Store) -> None:
+        self._tail, self._registry, self._store = tail, registry, store
         self.draining = False
 
     def endpoints(self) -> list[Endpoint]:
@@ -51,9 +49,11 @@ class Probes:
         if self.draining:
             raise RequestError(503, "not ready", "a shutdown has begun")
         state = self._tail.state
-        if state is None or (self._tail.failing and self._clock() - state.confirmed_at > _SILENT_MS):
+        # A question without an answer counts as a failed one: a host that is gone says nothing.
+        if state is None or self._store.clock() - state.confirmed_at > _SILENT_MS:
             raise RequestError(503, "not ready", "the database does not answer")
-        return Answer.json({"status": "ready"})
+        # One that only reads still serves sidecars: to take it out of the service would take sync from the fleet.
+        return Answer.json({"status": "ready", "read_only": self._store.database.refusal is not None})
 
     async def metrics(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
         """Tell all counts, for Prometheus."""

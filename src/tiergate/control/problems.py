@@ -21,6 +21,7 @@ from tiergate.errors import (
     NotFoundError,
     OperatorError,
     PreconditionError,
+    ReadOnlyStoreError,
     RequestError,
     UnknownFeatureError,
 )
@@ -93,6 +94,9 @@ def problem_document(error: Exception) -> ProblemDocument:
         case HTTPException(status_code=status):
             phrase = HTTPStatus(status).phrase.lower()
             return _problem(phrase.replace(" ", "-"), phrase, status, _SAID.get(status) or str(error.detail).lower())
+        case ReadOnlyStoreError():
+            detail = "the store is read-only now: it can be read, and takes no changes until its database does"
+            return _problem("read-only", "read-only", 503, detail)
         case OperatorError():
             return _problem("unavailable", "unavailable", 503, "the control plane cannot do this now; its log says why")
         case _:
@@ -126,7 +130,7 @@ def problem_headers(problem: ProblemDocument) -> dict[str, str]:
     if problem.status == 401:
         found["www-authenticate"] = 'Bearer realm="tiergate"'
     if problem.status == 503:
-        found["retry-after"] = "1"
+        found["retry-after"] = "5" if problem.slug == "read-only" else "1"
     if problem.status in _CLOSING:
         found["connection"] = "close"
     if problem.etag is not None:

@@ -23,7 +23,7 @@ from tiergate import __version__
 from tiergate.bundle import SigningKey
 from tiergate.control.app import admin_api, all_endpoints
 from tiergate.control.authentication import Authenticator, TokenReader, read_issuers
-from tiergate.control.background import keep_objects, keep_snapshots, keep_tidy, kept_going
+from tiergate.control.background import keep_objects, keep_snapshots, keep_tidy, kept_going, watch_writes
 from tiergate.control.certificates import follow_certificate
 from tiergate.control.delivery import Sender
 from tiergate.control.destinations import Destinations
@@ -127,7 +127,7 @@ class _ControlPlane:
             lines_between_snapshots=settings.snapshot_every,
         )
         self._requests = Requests()
-        self._probes = Probes(self._tail, registry(self._requests, self._gauges, self._counters), self._store.clock)
+        self._probes = Probes(self._tail, registry(self._requests, self._gauges, self._counters), self._store)
         self._sender = Sender(destinations)
         in_force = RolesInForce(self._store)
         endpoints = all_endpoints(
@@ -180,6 +180,7 @@ class _ControlPlane:
         works = [
             kept_going("tail", self._tail.run),
             kept_going("webhooks", Dispatcher(self._store, self._sender).run),
+            kept_going("writes", lambda: watch_writes(self._store)),
             kept_going("snapshots", lambda: keep_snapshots(self._sync)),
             kept_going("retention", lambda: keep_tidy(self._store, **tidy)),  # type: ignore[arg-type]
         ]
@@ -218,6 +219,11 @@ class _ControlPlane:
             "connections": ("Open connections.", self._connections.open),
             "waiting_readers": ("Requests that wait for news.", self._sync.waiting),
             "feed_failing": ("1 where the database does not answer.", int(self._tail.failing)),
+            "feed_listening": ("1 where commits of other instances are notified of.", int(self._tail.listening)),
+            "store_read_only": (
+                "1 where the database takes no changes.",
+                int(self._store.database.refusal is not None),
+            ),
         }
         state = self._tail.state
         if state is not None:

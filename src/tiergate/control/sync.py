@@ -19,7 +19,7 @@ from tiergate.bundle import SubjectStatement, head_line
 from tiergate.control.access import Endpoint
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.control.pages import MAX_LINES, Pages
-from tiergate.errors import ConflictError, NotFoundError, RequestError, StoreError
+from tiergate.errors import ConflictError, NotFoundError, OperatorError, RequestError, StoreError
 from tiergate.model import SubjectRecord, SubjectType
 from tiergate.naming import is_subject_id
 from tiergate.permissions import Action, Resource
@@ -289,5 +289,8 @@ def _seconds(request: AdminRequest) -> float:
 
 
 def _log_failure(task: asyncio.Task[Offer]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("a snapshot could not be made", exc_info=task.exception())
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, OperatorError):
+        _log.warning("a snapshot could not be made", error=str(error))
+    elif error is not None:
+        _log.error("a snapshot could not be made", exc_info=error)

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from tiergate.bundle import extend
-from tiergate.store.following import FeedPage, Line, notifications, read_page
+from tiergate.errors import StoreError
+from tiergate.store.following import FeedPage, Line, is_read_only, notifications, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from tiergate.model import Instant
     from tiergate.store import FeedHead, Store
@@ -31,6 +32,9 @@ __all__ = ["Tail", "TailState"]
 _PAGE: Final = 5_000
 _PAGE_BYTES: Final = 16 * 1024**2
 _RECONNECT_AFTER: Final = 1.0
+_RECONNECT_AT_LAST: Final = 60.0
+_ARRIVES_WITHIN: Final = 5.0
+_SILENCE: Final = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +71,8 @@ class Tail:
         self.failures = 0
         self.failing = False
         self.ending = False
+        self.listening = store.database.is_sqlite
+        """Whether commits of other control planes are heard of at once."""
         self._lines: list[Line] = []
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -153,7 +159,10 @@ class Tail:
         now = self._store.clock()
         with self._store.database.reading() as session:
             after = -1 if self.state is None else self.state.head.position
-            return read_page(session, after, limit=_PAGE, max_bytes=_PAGE_BYTES), now
+            page = read_page(session, after, limit=_PAGE, max_bytes=_PAGE_BYTES)
+            if not self._store.database.is_sqlite and is_read_only(session):
+                self._store.database.refuse()
+            return page, now
 
     def _take(self, page: FeedPage, now: Instant) -> bool:
         """Take over what was read, and say whether there is more."""
@@ -191,15 +200,60 @@ class Tail:
             self._lines, self._bytes = self._lines[dropped:], size
 
     async def _hear(self) -> None:
-        """Be woken by other control planes; where that is lost, begin again."""
+        """Be woken by other control planes; where that is lost, begin again. Meanwhile the database is polled."""
+        pause, is_told = _RECONNECT_AFTER, False
         while True:
             try:
                 async with aclosing(notifications(self._store.database)) as heard:
-                    async for _ in heard:
-                        self._wake.set()
-            except Exception as error:  # noqa: BLE001 - until then, the database is asked every second
-                _log.warning("other control planes cannot be heard", error=str(error))
-            await asyncio.sleep(_RECONNECT_AFTER)
+                    await anext(heard)
+                    await self._hear_on(heard)
+            except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on
+                if self.listening:
+                    pause, is_told = _RECONNECT_AFTER, False
+                if not is_told:
+                    _log.warning("LISTEN does not work; polling for changes of other instances", error=str(error))
+                is_told = True
+            self.listening = False
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _RECONNECT_AT_LAST)
+
+    async def _hear_on(self, heard: AsyncGenerator[None]) -> None:
+        """Be woken, for as long as notifications arrive, which is tried in silence: a pooler loses them unsaid.
+
+        Raises:
+            StoreError: they do not.
+        """
+        coming = asyncio.create_task(_next(heard))
+        is_tried = await self._call()
+        try:
+            while True:
+                done, _ = await asyncio.wait([coming], timeout=_ARRIVES_WITHIN if is_tried else _SILENCE)
+                if done:
+                    coming.result()
+                    coming = asyncio.create_task(_next(heard))
+                    if not self.listening:
+                        _log.info("LISTEN works; notified of changes of other instances")
+                    self.listening, is_tried = True, False
+                    self._wake.set()
+                elif is_tried:
+                    raise StoreError("notifications do not arrive: perhaps a pooler is in transaction mode")
+                else:
+                    is_tried = await self._call()
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    async def _call(self) -> bool:
+        """Have this process notified, and say whether that could be sent."""
+        try:
+            await asyncio.to_thread(self._store.database.call)
+        except StoreError:  # it takes no changes now, or is away
+            return False
+        return True
+
+
+async def _next(heard: AsyncGenerator[None]) -> None:
+    await anext(heard)
 
 
 def _follows(before: FeedHead, page: FeedPage) -> bool:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import warnings
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning
 from sqlmodel import Session
 
-from tiergate.errors import StoreError
+from tiergate.errors import ReadOnlyStoreError, StoreError
+from tiergate.store.faults import is_passing, told_plainly
 from tiergate.store.together import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Dialect, Engine
 
-__all__ = ["CHANNEL", "Database", "is_passing"]
+__all__ = ["CHANNEL", "Database"]
 
 CHANNEL: Final = "tiergate_feed"
 """The channel on which PostgreSQL tells every control plane that the feed has grown."""
@@ -32,7 +34,83 @@ CHANNEL: Final = "tiergate_feed"
 T = TypeVar("T")
 
 _BUSY_MS: Final = 15_000
-_PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
+_POOL_SECONDS: Final = 10.0
+
+_PREPARE: Final = "prepare_threshold"
+_MOST_DIGITS: Final = 4
+_PORTS: Final = 65536
+_POSTGRESQL: Final = {
+    # A pooler that gives every transaction another server has none of the statements that an earlier one prepared.
+    _PREPARE: None,
+    # A host that is gone is noticed in seconds, whatever its kernel did not say.
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""What connections to PostgreSQL are made with, unless the URL says otherwise."""
+
+
+def _parsed(url: str) -> URL:
+    """A URL of a database that is supported.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # its words may show a password
+        parsed = None
+    if parsed is None or (parsed.port is not None and not 0 < parsed.port < _PORTS):
+        raise StoreError(
+            "the database's URL must be one such as `sqlite:///tiergate.db` or `postgresql://user@host:5432/name`"
+        )
+    backend = parsed.get_backend_name()
+    if backend not in {"sqlite", "postgresql"}:
+        raise StoreError(f"the database must be sqlite or postgresql, not `{backend}`")
+    if backend == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise StoreError("the database must be a file: a store in memory would be lost")
+    return parsed
+
+
+def _sqlite(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
+        hide_parameters=True,  # errors are logged, and parameters are people's data
+        pool_size=pool_size,
+        max_overflow=2 * pool_size,
+        pool_timeout=_POOL_SECONDS,
+    )
+
+
+def _postgresql(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg").difference_update_query([_PREPARE]),
+        connect_args=_options(url.query),
+        pool_size=pool_size,
+        max_overflow=2 * pool_size,
+        pool_timeout=_POOL_SECONDS,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+    )
+
+
+def _options(said: Mapping[str, str | tuple[str, ...]]) -> dict[str, object]:
+    """What connections to PostgreSQL are made with, beside what the URL says.
+
+    Raises:
+        StoreError: it says it wrong.
+    """
+    found: dict[str, object] = {name: value for name, value in _POSTGRESQL.items() if name not in said}
+    threshold = said.get(_PREPARE)
+    if threshold is not None:
+        if not isinstance(threshold, str) or not threshold.isdecimal() or len(threshold) > _MOST_DIGITS:
+            raise StoreError(f"`{_PREPARE}` in the database's URL must be a number, such as 5")
+        found[_PREPARE] = int(threshold)
+    return found
 
 
 class Database:
@@ -44,47 +122,33 @@ class Database:
         Raises:
             StoreError: the URL names no database that is supported.
         """
+        parsed = _parsed(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
         try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise StoreError("the database's URL is none, such as `sqlite:///tiergate.db`") from None
-        backend = parsed.get_backend_name()
-        if backend not in {"sqlite", "postgresql"}:
-            raise StoreError(f"the database must be sqlite or postgresql, not `{backend}`")
-        self.is_sqlite = backend == "sqlite"
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", SAWarning)  # what SQLite's driver does not take is only warned of
+                self.engine = _sqlite(parsed, pool_size) if self.is_sqlite else _postgresql(parsed, pool_size)
+        except (SAWarning, ValueError, TypeError) as error:
+            said = str(error).partition(";")[0]
+            raise StoreError(f"the database's URL has something that the driver does not take: {said}") from None
         if self.is_sqlite:
-            if parsed.database in {None, "", ":memory:"}:
-                raise StoreError("the database must be a file: a store in memory would be lost")
-            self.engine = create_engine(
-                parsed.set(drivername="sqlite+pysqlite"),
-                connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
-                hide_parameters=True,  # errors are logged, and parameters are people's data
-                pool_size=pool_size,
-                max_overflow=2 * pool_size,
-            )
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        else:
-            self.engine = create_engine(
-                parsed.set(drivername="postgresql+psycopg"),
-                pool_size=pool_size,
-                max_overflow=2 * pool_size,
-                hide_parameters=True,
-                pool_pre_ping=True,
-                pool_recycle=1800,
-            )
+        _connecting(self.engine)
         self.turns = Turns(self.engine, self.committed)
         self._listeners: list[Callable[[], None]] = []
+        self.refusal: ReadOnlyStoreError | None = None
+        """Why the database takes no changes now, as far as it is known."""
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session whose transaction sees one state of the database and is rolled back at the end.
 
         Raises:
-            StoreError: the database cannot be reached.
+            StoreError: the database cannot be used; `ReadOnlyStoreError` where it takes no changes.
         """
         level = None if self.is_sqlite else "REPEATABLE READ"
-        with self._session(write=False, level=level) as session:
+        with told_plainly(races=True), self._session(write=False, level=level) as session:
             yield session
 
     @contextmanager
@@ -92,7 +156,7 @@ class Database:
         """A session for one writing transaction, which the caller commits; what is left is rolled back.
 
         Raises:
-            StoreError: the database cannot be reached.
+            StoreError: the database cannot be used; `ReadOnlyStoreError` where it takes no changes.
         """
         with self.turns.alone() if self.is_sqlite else nullcontext(), self._session(write=True, level=None) as session:
             yield session
@@ -106,7 +170,7 @@ class Database:
             UndoneError: begin again: another change lost the transaction for all.
             StoreError: the database cannot be used. What `work` raises passes through.
         """
-        with _told_plainly():
+        with told_plainly():
             return self.turns.together(work)
 
     @contextmanager
@@ -115,7 +179,7 @@ class Database:
         if level is not None:
             options["isolation_level"] = level
         with (
-            _told_plainly(),
+            told_plainly(),
             self.engine.connect().execution_options(**options) as connection,
             Session(connection, autoflush=False, expire_on_commit=False) as session,
         ):
@@ -135,33 +199,53 @@ class Database:
         for callback in self._listeners:
             callback()
 
+    def refuse(self) -> None:
+        """Take note that the database says it is read-only; `probe` finds out when it no longer is."""
+        if self.refusal is None:
+            self.refusal = ReadOnlyStoreError("the database cannot be written: it is read-only")
+
+    def probe(self) -> None:
+        """See whether the database takes changes, by one that changes nothing; keep the answer in `refusal`.
+
+        Raises:
+            StoreError: it cannot be used at all.
+        """
+        try:
+            with self.writing() as session:
+                session.connection().execute(text("UPDATE feed_head SET position = position"))
+                session.commit()
+        except ReadOnlyStoreError as error:
+            self.refusal = error
+        except DBAPIError as error:
+            if not is_passing(error):
+                raise
+        else:
+            self.refusal = None
+
+    def call(self) -> None:
+        """Have all control planes on this PostgreSQL notified of nothing, to see that notifications arrive.
+
+        Raises:
+            StoreError: the database cannot be used, or takes no changes.
+        """
+        with told_plainly(races=True), self.engine.connect() as connection:
+            connection.execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+            connection.commit()
+
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
 
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        if is_passing(error):
-            raise
-        raise StoreError(f"the database cannot be used: {_said(error)}") from error
+def _connecting(engine: Engine) -> None:
+    """Have what the driver does not take of a URL told plainly, when the first connection is made."""
 
-
-def is_passing(error: SQLAlchemyError) -> bool:
-    """Say whether the same transaction, begun again, can be expected to succeed: a lock, a deadlock, a lost race."""
-    if not isinstance(error, DBAPIError):
-        return False
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return state in _PASSING_STATES
-    return "database is locked" in str(error.orig) or "database table is locked" in str(error.orig)
-
-
-def _said(error: DBAPIError) -> str:
-    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Dialect, _: object, arguments: list[Any], options: dict[str, Any]) -> object:
+        try:
+            return dialect.connect(*arguments, **options)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"the database's URL has something that the driver does not take: {error}") from None
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psycopg
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from tiergate.errors import StoreError
 from tiergate.store.database import CHANNEL
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     from tiergate.store.database import Database
 
-__all__ = ["FeedPage", "Line", "notifications", "publication_at", "publication_envelope", "read_page"]
+__all__ = [
+    "FeedPage",
+    "Line",
+    "is_read_only",
+    "notifications",
+    "publication_at",
+    "publication_envelope",
+    "read_page",
+]
 
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
@@ -97,6 +105,12 @@ def publication_envelope(session: Session, sequence: int) -> bytes | None:
     query = select(_PUBLICATIONS.c.envelope).where(_PUBLICATIONS.c.sequence == sequence)
     found = session.connection().execute(query).scalar_one_or_none()
     return None if found is None else bytes(found)
+
+
+def is_read_only(session: Session) -> bool:
+    """Say whether PostgreSQL takes no changes: a replica after a failover, or told so by its operator."""
+    found = session.connection().execute(text("SELECT current_setting('transaction_read_only')")).scalar_one()
+    return bool(found == "on")
 
 
 async def notifications(database: Database) -> AsyncGenerator[None]:

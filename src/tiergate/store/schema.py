@@ -15,6 +15,7 @@ from sqlalchemy import Column, MetaData, String, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from tiergate.errors import StoreError
+from tiergate.store.faults import first_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -94,7 +95,7 @@ def upgrade(database: Database, version: int) -> int:
                     command.upgrade(config, f"{version:04}")
                 session.commit()
             except DBAPIError as error:
-                raise StoreError(f"the schema stays at version {found}: {error.orig}") from error
+                raise StoreError(f"the schema stays at version {found}: {first_line(error)}") from error
     return found
 
 

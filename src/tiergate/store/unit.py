@@ -21,11 +21,12 @@ import msgspec
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tiergate.errors import NotFoundError, StoreError
+from tiergate.errors import NotFoundError, ReadOnlyStoreError, StoreError
 from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format_instant
-from tiergate.store.database import Database, is_passing
+from tiergate.store.database import Database
+from tiergate.store.faults import ConnectionLostError, first_line, is_passing
 from tiergate.store.feed import Change, FeedHead, append, chain_start, read_head
-from tiergate.store.schema import check_schema, migrate
+from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
 from tiergate.store.subjects import read_record, record_json, same_record
 from tiergate.store.tables import (
     ONLY_ROW,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["SYSTEM", "Actor", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
 
 _ATTEMPTS: Final = 12
+_ATTEMPTS_SECONDS: Final = 20.0
+_RECONNECTS: Final = 2
 _FIRST_PAUSE: Final = 0.005
 _KEPT_CATALOGS: Final = 4
 _AT_ONCE: Final = 1000
@@ -160,6 +163,7 @@ class WriteUnit(ReadUnit):
         self._publish: Callable[[int, int, Instant], Publishing] | None = None
         self.grown = False
         self.is_brief = False
+        self.is_committing = False
 
     def head(self) -> FeedHead:
         """How far the feed goes. On SQLite nobody else can move it while this transaction lasts."""
@@ -248,6 +252,7 @@ class WriteUnit(ReadUnit):
     def finish(self) -> None:
         """Do what is done last, and commit. The store calls it."""
         self.settle()
+        self.is_committing = True
         self.session.commit()
         if self.grown:
             self.store.database.committed()
@@ -342,8 +347,9 @@ class Store:
         """
         store = cls(Database(url), _now if clock is None else clock)
         try:
-            if migrating:
+            if migrating and schema_version(store.database) != SCHEMA_VERSION:
                 migrate(store.database)
+            if migrating:
                 store.database_ready()
             check_schema(store.database)
             store.id = store.read(lambda unit: _store_id(unit.session))
@@ -353,7 +359,10 @@ class Store:
         return store
 
     def database_ready(self) -> None:
-        """Give a new store its id and the beginning of its feed."""
+        """Give a new store its id and the beginning of its feed. Of one that has them, nothing is written."""
+        with self.database.reading() as session:
+            if session.connection().execute(select(StoreRow.__table__.c.id)).first() is not None:  # type: ignore[attr-defined]
+                return
         with self.database.writing() as session:
             connection = session.connection()
             if connection.execute(select(StoreRow.__table__.c.id)).first() is None:  # type: ignore[attr-defined]
@@ -392,38 +401,62 @@ class Store:
             StoreError: the database cannot be used, or the race was lost too often. What `work` raises passes through.
         """
 
-        def once(session: Session) -> tuple[T, bool]:
-            unit = WriteUnit(self, session, actor, request_id, reason)
-            unit.is_brief = True
-            result = work(unit)
-            unit.settle()
-            return result, unit.grown
+        def begin(session: Session) -> WriteUnit:
+            return WriteUnit(self, session, actor, request_id, reason)
 
         shares = brief and self.database.is_sqlite
         pause = _FIRST_PAUSE
-        for _ in range(_ATTEMPTS):
+        until = time.monotonic() + _ATTEMPTS_SECONDS
+        for attempt in range(_ATTEMPTS):
             try:
-                if shares:
-                    return self.database.together(once)
-                with self.database.writing() as session:
-                    unit = WriteUnit(self, session, actor, request_id, reason)
-                    result = work(unit)
-                    unit.finish()
-                    return result
+                return self._change_once(work, begin, shares=shares)
             except UndoneError:
                 shares = False  # so that it falls by its own faults alone
                 continue
             except _LostRaceError:
                 pass
+            except ConnectionLostError:
+                if attempt >= _RECONNECTS:
+                    raise
             except DBAPIError as error:
                 if not is_passing(error) and not isinstance(error, IntegrityError):
                     raise
-                lost = error
                 if isinstance(error, IntegrityError) and pause > _FIRST_PAUSE:
-                    raise StoreError(f"the database refuses what was written: {lost.orig}") from error
+                    raise StoreError(f"the database refuses what was written: {first_line(error)}") from error
+            if time.monotonic() > until:
+                break
             time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads the attempts
             pause *= 2
         raise StoreError("the database is too busy: the same change lost every race")
+
+    def _change_once(self, work: Callable[[WriteUnit], T], begin: Callable[[Session], WriteUnit], *, shares: bool) -> T:
+        unit: WriteUnit | None = None
+
+        def once(session: Session) -> tuple[T, bool]:
+            unit = begin(session)
+            unit.is_brief = True
+            result = work(unit)
+            unit.settle()
+            return result, unit.grown
+
+        try:
+            if shares:
+                result = self.database.together(once)
+            else:
+                with self.database.writing() as session:
+                    unit = begin(session)
+                    result = work(unit)
+                    unit.finish()
+        except ReadOnlyStoreError as error:
+            self.database.refusal = error
+            raise
+        except ConnectionLostError as error:
+            # INVARIANT (once): nothing is begun again that may have been committed.
+            if unit is not None and unit.is_committing:
+                raise StoreError(f"it is not known whether a change was committed: {error}") from error
+            raise
+        self.database.refusal = None
+        return result
 
     def published_state(self, session: Session, sequence: int) -> PublishedState:
         """What a publication fixed, kept for the next time.

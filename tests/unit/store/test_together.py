@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
-from tiergate.errors import StoreError
+from tiergate.errors import ReadOnlyStoreError, StoreError
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
 from tiergate.store.feed import chain_after, chain_start
 from tiergate.store.tables import CustomerRow
@@ -189,7 +189,7 @@ def test_a_full_database_fails_whom_it_cannot_hold(store: Store) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
 
     running = at_once(store, [adding("c0"), fill, adding("c1")])
-    assert [type(one.exception()) for one in running] == [type(None), StoreError, type(None)]
+    assert [type(one.exception()) for one in running] == [type(None), ReadOnlyStoreError, type(None)]
     assert customers(store) == {"c0", "c1"}
 
 
