@@ -46,7 +46,7 @@ def _say_feature_otherwise(choose: Choices, one: Document) -> None:
     if chance(choose, 2):
         one.setdefault("status", "active")
     if one["type"] in {"quantity", "range"} and chance(choose, 2):
-        one.setdefault("combine", "sum")
+        one.setdefault("combine", "sum" if one["type"] == "quantity" else "max")
     if one["type"] == "quantity" and "batch" not in one and chance(choose, 4):
         one["batch"] = {"increment": number(1, one.get("scale", 0))}  # every amount is a multiple of the smallest step
         if one.get("scale", 0):
@@ -80,7 +80,8 @@ def _said_otherwise(choose: Choices, value: Any, of: Document) -> Any:  # noqa: 
         return value
     key = "add" if isinstance(value, dict) and "add" in value else "value"
     number_, per = (value[key], value.get("per")) if isinstance(value, dict) else (value, None)
-    default = "unit" if key == "add" or of.get("combine", "sum") == "sum" else "subscription"
+    combine = of.get("combine", "sum" if of["type"] == "quantity" else "max")
+    default = "unit" if key == "add" or combine == "sum" else "subscription"
     if per == default and chance(choose, 2):
         per = None
     elif per is None and chance(choose, 2):

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tests.properties.choices import Choices, random_strategy
-from tests.reference.entitlement import versions
+from tests.reference.entitlement import millis, versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +105,7 @@ def feature(choose: Choices, id_: str) -> Document:
     if scale or chance(choose, 2):
         found["scale"] = scale
     found |= optional(choose, 2, unit=lambda: choose.one(UNITS), combine=lambda: choose.one(["sum", "max", "max"]))
+    found |= optional(choose, 4, across=lambda: choose.one(["max", "max", "sum"]))
     return found | (range_(choose, scale) if type_ == "range" else quantity(choose, scale))
 
 
@@ -189,16 +190,36 @@ def catalog(choose: Choices) -> Document:
     """A catalog."""
     features = [feature(choose, id_) for id_ in FEATURE_IDS[: choose.number(1, len(FEATURE_IDS))]]
     items = [item(choose, id_, features) for id_ in ITEM_IDS[: choose.number(1, len(ITEM_IDS))]]
-    return {"apiVersion": "tiergate/v1", "features": features, "items": items}
+    found: Document = {"apiVersion": "tiergate/v1", "features": features, "items": items}
+    found |= optional(choose, 2, plans=lambda: choose.one(["many", "many", "one"]))
+    base_items(choose, items)
+    return found
+
+
+def base_items(choose: Choices, items: list[Document]) -> None:
+    """Have some items be based on others, so that each can still be held, and some be prepared or no longer sold."""
+    plans = [it["id"] for it in items if it["kind"] == "plan"]
+    for place, it in enumerate(items):
+        if plans and it["kind"] != "plan" and chance(choose, 2):
+            it["available_for"] = some(choose, plans, least=1)
+        before = [other["id"] for other in items[:place] if other["kind"] != "plan" and "available_for" not in other]
+        if before and chance(choose, 3):
+            it["depends_on"] = some(choose, before)
+        it.update(optional(choose, 8, status=lambda: choose.one(["active", "archived", "draft"])))
+        it.update(optional(choose, 8, metadata={"price": "price_1"}))
 
 
 def override(choose: Choices, of: Document) -> Document:
     """One override."""
-    mode = choose.one(["replace", "replace", "at_least", "at_least", "disabled"])
+    is_number = of["type"] in {"quantity", "range"}
+    mode = choose.one(["replace", "replace", "at_least", "at_least", "disabled", *(["add"] * 2 if is_number else [])])
     found: Document = {"feature": of["id"], "reason": "a note"} | period(choose)
     if mode != "replace" or chance(choose, 2):
         found["mode"] = mode
-    if mode != "disabled":
+    if mode == "add":
+        scale = of.get("scale", 0)
+        found["value"] = amount(choose, scale, least=1, most=30 * 10**scale)
+    elif mode != "disabled":
         found["value"] = override_value(choose, of)
     return found
 
@@ -216,7 +237,8 @@ def override_value(choose: Choices, of: Document) -> Any:  # noqa: ANN401 - a do
 
 def notes(choose: Choices, features: list[Document]) -> Document:
     """The overrides, all with ids or none, and the suspensions that a customer or subscription has, if any."""
-    overrides = [override(choose, choose.one(features)) for _ in range(choose.one([0, 0, 0, 1, 1, 2, 4]))]
+    about = [choose.one(features)] if chance(choose, 2) else features
+    overrides = [override(choose, choose.one(about)) for _ in range(choose.one([0, 0, 0, 1, 1, 2, 4]))]
     if chance(choose, 2):
         overrides = [it | {"id": choose.one(["Z", "a", "m"]) + f".{place}"} for place, it in enumerate(overrides)]
     suspended = [choose.one(features)["id"] for _ in range(choose.one([0] * 8 + [1, 1, 2]))]
@@ -233,16 +255,60 @@ def subscription(choose: Choices, id_: str, customer: str, of: Document) -> Docu
     found |= optional(choose, 4, start=lambda: choose.one(INSTANTS))
     found |= optional(choose, 2 if status == "paused" else 8, resume_at=lambda: choose.one(INSTANTS))
     later = [it for it in INSTANTS if it >= found.get("start", "")]
+    if status == "paused":
+        found |= optional(
+            choose, 2, resumes_as=lambda: choose.one(["active", "trialing", "past_due", "canceled", "canceled"])
+        )
+        status = found.get("resumes_as", status)
     needed = {"trialing": "trial_end", "canceled": "end"}.get(status)
     for key in ("end", "trial_end", "grace_until"):
         if key == needed or chance(choose, 2 if (key, status) == ("grace_until", "past_due") else 8):
             found[key] = choose.one(later)
     found["items"] = []
-    for _ in range(choose.one([1, 1, 2, 2, 3, 0])):
-        held = held_item(choose, choose.one(of["items"]))
+    by_id = {it["id"]: it for it in of["items"]}
+    wanted = [choose.one(of["items"]) for _ in range(choose.one([1, 1, 2, 2, 3, 0]))]
+    for one in wanted:
+        wanted += [by_id[id_] for id_ in (*one.get("available_for", ())[:1], *one.get("depends_on", ()))]
+    for one in wanted:
+        held = held_item(choose, one)
         if not any({"quantity": 1} | held == {"quantity": 1} | other for other in found["items"]):
             found["items"].append(held)
+    found["items"] = possible(found["items"], by_id, plans=of.get("plans", "one"))
     return found | notes(choose, of["features"])
+
+
+def possible(listed: list[Document], items: dict[str, Document], plans: str = "one") -> list[Document]:
+    """Those of the held items that a loader accepts together: one plan at a time, each beside what it is based on."""
+    found: list[Document] = []
+    for held in listed:
+        is_plan = items[held["item"]]["kind"] == "plan"
+        if plans == "many" or not is_plan or not any(meet(held, it) for it in found if is_a_plan(it, items)):
+            found.append(held)
+    while True:
+        based = [held for held in found if is_based(held, found, items)]
+        if len(based) == len(found):
+            return found
+        found = based
+
+
+def is_a_plan(held: Document, items: dict[str, Document]) -> bool:
+    """Whether a held item is a plan."""
+    return bool(items[held["item"]]["kind"] == "plan")
+
+
+def meet(one: Document, other: Document) -> bool:
+    """Whether two held items have an instant in common."""
+    starts = [millis(it["from"]) for it in (one, other) if "from" in it]
+    ends = [millis(it["until"]) for it in (one, other) if "until" in it]
+    return not starts or not ends or max(starts) < min(ends)
+
+
+def is_based(held: Document, beside: list[Document], items: dict[str, Document]) -> bool:
+    """Whether a held item has an instant in common with each other that it is based on."""
+    of = items[held["item"]]
+    others = {it["item"] for it in beside if it is not held and meet(held, it)}
+    is_available = "available_for" not in of or not others.isdisjoint(of["available_for"])
+    return is_available and others >= set(of.get("depends_on", ()))
 
 
 def held_item(choose: Choices, of: Document) -> Document:

@@ -77,7 +77,7 @@ def test_the_order_of_the_input_does_not_matter(document: Document, random: Rand
         ]
         random.shuffle(definitions)
         items[key] = msgspec.structs.replace(item, versions=tuple(definitions))
-    other = Catalog(shuffled(catalog.features, random), items, catalog.ladders)
+    other = Catalog(shuffled(catalog.features, random), items, catalog.ladders, catalog.plans)
     rules = Rules(*(shuffled(it, random) for it in (RULES.policies, RULES.schemas, RULES.entities)))
     first, second = compile_catalog(catalog, RULES), compile_catalog(other, rules)
     assert first == second

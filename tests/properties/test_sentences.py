@@ -98,7 +98,8 @@ def see_the_sum(texts: Sequence[str], feature: Document, decision: Document) -> 
         texts,
         rf"^(?:Plan|Add-on|Charge) .*, version \d+.*,(?: gives| adds).* {NUMBER}(?: \S+)?{OFTEN}\.$",
     )
-    others = any(it.get("override") for it in decision["sources"]) or feature.get("combine", "sum") == "max"
+    combine = feature.get("combine", "max" if feature["type"] == "range" else "sum")
+    others = any(it.get("override") for it in decision["sources"]) or "max" in {combine, feature.get("across")}
     capped = "max" in feature or any("There are" in text or "held is" in text for text in texts)
     if given and not others and not capped and decision["entitlement"].get("unlimited") is False:
         assert sum(number for (number,) in given) == decision["entitlement"]["value"], texts
@@ -129,7 +130,7 @@ def test_sentences_say_what_the_reference_model_says(world: tuple[Document, Docu
             continue
         idle = {it["id"] for it in asked_about(inquirer, ask) if not live(it, now)}
         assert {name for (name,) in claimed(texts, r"^Subscription (\S+) does not count: ")} == idle
-        acting = claimed(texts, r"^The override (\S+) on (?:customer|subscription) \S+ (?:puts|gives|says that) ")
+        acting = claimed(texts, r"^The override (\S+) on (?:customer|subscription) \S+ (?:puts|gives|adds|says that) ")
         named = {it["override"] for it in expected["sources"] if it.get("override")}
         assert {str(name) for (name,) in acting} == named, texts
         if expected["reason"] == "feature_suspended":

@@ -45,6 +45,10 @@ class Catalogue:
 def live(subscription: Document, now: int) -> bool:
     """Semantics 1: whether a subscription counts."""
     status = subscription["status"]
+    if status == "paused":
+        if "resume_at" not in subscription or now < millis(subscription["resume_at"]):
+            return False
+        status = subscription.get("resumes_as", "active")
     if "start" in subscription and now < millis(subscription["start"]):
         return False
     if "end" in subscription and now >= millis(subscription["end"]):
@@ -57,8 +61,6 @@ def live(subscription: Document, now: int) -> bool:
         return "trial_end" in subscription and now < millis(subscription["trial_end"])
     if status == "past_due":
         return "grace_until" in subscription and now < millis(subscription["grace_until"])
-    if status == "paused":
-        return "resume_at" in subscription and now >= millis(subscription["resume_at"])
     return False
 
 
@@ -106,21 +108,23 @@ def versions(item: Document) -> list[Document]:
 
 
 @dataclass
-class Gift:
-    """What one item, or one override, gives: a number (a custom level's place, a switch's 0 or 1), maybe on top."""
-
-    number: Decimal
-    extra: bool
-    source: Document
-
-
-@dataclass
 class Part:
-    """What one subscription gives of one feature, and what keeps it from giving."""
+    """What one subscription, or several together, come to: a value, what is added on top, and who gave it.
 
-    gifts: list[Gift] = field(default_factory=list)
+    `acted`: an override of the subscription changed something.
+    """
+
+    value: Decimal = Decimal(0)
+    added: Decimal = Decimal(0)
+    sources: list[Document] = field(default_factory=list)
     suspended: bool = False
     disabled: bool = False
+    acted: bool = False
+
+    @property
+    def total(self) -> Decimal:
+        """All of it."""
+        return self.value + self.added
 
 
 def number_of(feature: Document, value: Any) -> Decimal:  # noqa: ANN401 - a document's value
@@ -132,48 +136,86 @@ def number_of(feature: Document, value: Any) -> Decimal:  # noqa: ANN401 - a doc
     return UNLIMITED if value == "unlimited" else Decimal(value)
 
 
-def gift(feature: Document, value: Any, quantity: int, source: Document) -> Gift:  # noqa: ANN401 - a document's value
-    """What an item gives, multiplied as the feature and the value say."""
+def together(feature: Document, values: list[Decimal]) -> Decimal:
+    """The values of one feature as one: of a quantity their sum unless it says `max`, of the others the highest."""
+    combine = "max"
+    if feature["type"] == "quantity":
+        combine = feature.get("combine", "sum")
+    if feature["type"] == "range":
+        combine = feature.get("combine", "max")
+    if combine == "sum":
+        return Decimal(sum(values))
+    return max([Decimal(0), *values])
+
+
+def multiplied(feature: Document, value: Any, quantity: int) -> tuple[Decimal, bool]:  # noqa: ANN401 - a document's value
+    """What an item's value comes to, held so often, and whether it is added on top."""
     if feature["type"] in {"switch", "custom"}:
-        return Gift(number_of(feature, value), extra=False, source=source)
+        return number_of(feature, value), False
     extra = isinstance(value, dict) and "add" in value
-    default_per = "unit" if extra or feature.get("combine", "sum") == "sum" else "subscription"
-    per = default_per
+    is_sum = feature.get("combine", "sum" if feature["type"] == "quantity" else "max") == "sum"
+    per = "unit" if extra or is_sum else "subscription"
     if isinstance(value, dict):
-        per = value.get("per", default_per)
+        per = value.get("per", per)
         value = value["add"] if extra else value["value"]
     number = number_of(feature, value)
-    return Gift(number * quantity if per == "unit" else number, extra, source)
+    return (number * quantity if per == "unit" else number), extra
 
 
-def combine(feature: Document, gifts: list[Gift]) -> Decimal:
-    """Semantics 2: the values together, then every extra."""
-    values = [it.number for it in gifts if not it.extra]
-    extras = [it.number for it in gifts if it.extra]
-    together = max if feature["type"] in {"switch", "custom"} or feature.get("combine", "sum") == "max" else sum
-    return Decimal(together(values) if values else 0) + sum(extras)
+def capped(feature: Document, part: Part) -> None:
+    """Bound what items give of a range by its maximum."""
+    if feature["type"] == "range" and "max" in feature and part.total > Decimal(feature["max"]):
+        part.value, part.added = Decimal(feature["max"]), Decimal(0)
 
 
-def override_in_force(feature: Document, holder: Document, now: int) -> Document | None:
-    """The one override of a customer or subscription that acts: disabled, else the latest replace, else the largest."""
+def overrides_in_force(feature: Document, holder: Document, now: int) -> list[Document]:
+    """The overrides of a customer or subscription for a feature that are in force, with the ids that go unsaid."""
     numbered = itertools.count(1)
     mine = [
         {"id": f"{feature['id']}-{next(numbered)}", "mode": "replace"} | it
         for it in holder.get("overrides", [])
         if it["feature"] == feature["id"]
     ]
-    mine = [it for it in mine if within(it, now)]
+    return [it for it in mine if within(it, now)]
 
-    def of(mode: str) -> list[Document]:
-        return [it for it in mine if it["mode"] == mode]
 
-    if of("disabled"):
-        return max(of("disabled"), key=lambda it: str(it["id"]))
-    if of("replace"):
-        return max(of("replace"), key=lambda it: (millis(it["from"]) if "from" in it else -(10**18), str(it["id"])))
-    if of("at_least"):
-        return max(of("at_least"), key=lambda it: (number_of(feature, it["value"]), str(it["id"])))
-    return None
+def standing_in_place(overrides: list[Document]) -> Document | None:
+    """Of those that replace or disable, the one that started last: `disabled` before others, then by its id."""
+
+    def order(it: Document) -> tuple[int, bool, str]:
+        return millis(it["from"]) if "from" in it else -(10**18), it["mode"] == "disabled", str(it["id"])
+
+    return max((it for it in overrides if it["mode"] in {"replace", "disabled"}), key=order, default=None)
+
+
+def overridden(feature: Document, part: Part, overrides: list[Document], *, alone: bool = False) -> None:
+    """Let the overrides of one scope act on what it comes to: what replaces it, the largest floor, then all that add.
+
+    `alone`: there is no subscription, so that a floor counts even where it raises nothing.
+    """
+    base = standing_in_place(overrides)
+    if base is not None:
+        part.value, part.added, part.sources = Decimal(0), Decimal(0), []
+        if base["mode"] == "disabled":
+            part.disabled = True
+            return
+        part.value = number_of(feature, base["value"])
+        part.sources.append({"override": base["id"]})
+        part.acted = True
+    floors = [it for it in overrides if it["mode"] == "at_least"]
+    if floors:
+        floor = max(floors, key=lambda it: (number_of(feature, it["value"]), str(it["id"])))
+        least = number_of(feature, floor["value"])
+        if least > part.total or (alone and base is None):
+            if least > part.total:
+                part.value += least - part.total
+            part.sources.append({"override": floor["id"]})
+            part.acted = True
+    for it in overrides:
+        if it["mode"] == "add" and part.total != UNLIMITED:
+            part.added += number_of(feature, it["value"])
+            part.sources.append({"override": it["id"]})
+            part.acted = True
 
 
 def suspended(feature: str, holder: Document, now: int) -> bool:
@@ -181,38 +223,67 @@ def suspended(feature: str, holder: Document, now: int) -> bool:
     return any(it["feature"] == feature and within(it, now) for it in holder.get("suspensions", []))
 
 
+def counting_items(
+    world: Catalogue, subscription: Document, customer: Document, now: int
+) -> list[tuple[Document, Document, int]]:
+    """The held items that count, each with its item and version (semantics 3)."""
+    found = []
+    for held in subscription["items"]:
+        item = world.items[held["item"]]
+        number = version_of(held, item, subscription, customer, now)
+        if within(held, now) and item.get("status", "active") != "draft" and number is not None:
+            found.append((held, item, number))
+    while True:
+        ids = {item["id"] for _, item, _ in found}
+        based = [
+            (held, item, number)
+            for held, item, number in found
+            if ("available_for" not in item or ids & set(item["available_for"]))
+            and ids >= set(item.get("depends_on", []))
+        ]
+        if len(based) == len(found):
+            return found
+        found = based
+
+
 def part_of(world: Catalogue, feature: Document, subscription: Document, customer: Document, now: int) -> Part:
     """What a live subscription gives of a feature."""
     part = Part(suspended=suspended(feature["id"], subscription, now))
-    for held in subscription["items"]:
-        if not within(held, now):
-            continue
-        item = world.items[held["item"]]
-        number = version_of(held, item, subscription, customer, now)
+    values: list[Decimal] = []
+    for held, item, number in counting_items(world, subscription, customer, now):
         for version in versions(item):
             if version["version"] == number and feature["id"] in version["entitlements"]:
-                source = {"item": f"{item['kind']}/{item['id']}", "version": number}
                 quantity = held.get("quantity", 1)
-                part.gifts.append(gift(feature, version["entitlements"][feature["id"]], quantity, source))
-    override = override_in_force(feature, subscription, now)
-    if override is None:
-        return part
-    source = {"override": override["id"]}
-    if override["mode"] == "disabled":
-        part.disabled = True
-    elif override["mode"] == "replace":
-        part.gifts = [Gift(number_of(feature, override["value"]), extra=False, source=source)]
-    elif number_of(feature, override["value"]) > combine(feature, part.gifts):
-        part.gifts = topped_up(feature, part.gifts, number_of(feature, override["value"]), source)
+                given, extra = multiplied(feature, version["entitlements"][feature["id"]], quantity)
+                if extra:
+                    part.added += given
+                else:
+                    values.append(given)
+                part.sources.append({"item": f"{item['kind']}/{item['id']}", "version": number})
+    part.value = together(feature, values)
+    overrides = overrides_in_force(feature, subscription, now)
+    if overrides:
+        capped(feature, part)
+        overridden(feature, part, overrides)
     return part
 
 
-def topped_up(feature: Document, gifts: list[Gift], value: Decimal, source: Document) -> list[Gift]:
-    """Raise what a subscription gives, before its extras, just so far that its own total is `value`."""
-    missing = value - combine(feature, gifts)
-    if feature.get("combine", "sum") == "max" or feature["type"] in {"switch", "custom"}:
-        missing += combine(feature, [it for it in gifts if not it.extra])
-    return [*gifts, Gift(missing, extra=False, source=source)]
+def of_subscriptions(feature: Document, parts: list[Part]) -> Part:
+    """What the parts come to: flat, or, across subscriptions, the greatest; what overrides made of one is uncapped."""
+    found = Part(sources=[source for part in parts for source in part.sources])
+    if feature.get("across", "sum") == "max":
+        for part in parts:
+            if not part.acted:
+                capped(feature, part)
+        found.value = max([Decimal(0), *(part.total for part in parts)])
+        return found
+    bound = [part for part in parts if not part.acted]
+    free = [part for part in parts if part.acted]
+    items = Part(together(feature, [part.value for part in bound]), Decimal(sum(part.added for part in bound)))
+    capped(feature, items)
+    found.value = together(feature, [items.value, *(part.value for part in free)])
+    found.added = Decimal(sum(part.added for part in [items, *free]))
+    return found
 
 
 @dataclass
@@ -232,29 +303,19 @@ def facts(world: Catalogue, feature: Document, customer: Document, subscriptions
     single = len(subscriptions) == 1 and subscriptions[0].get("asked", False)
     counting = [it for it in subscriptions if live(it, now)]
     parts = [part_of(world, feature, it, customer, now) for it in counting]
-    giving = [it for part in parts if not part.suspended and not part.disabled for it in part.gifts]
-    found = Facts(total=combine(feature, giving), live=bool(counting), sources=[it.source for it in giving])
-    if feature["type"] == "range" and "max" in feature:
-        found.total = min(found.total, Decimal(feature["max"]))
-    override = override_in_force(feature, customer, now)
+    whole = of_subscriptions(feature, [it for it in parts if not it.suspended and not it.disabled])
+    overrides = overrides_in_force(feature, customer, now)
     if single and not counting:
-        override = None  # what replaces a subscription's total needs a subscription that counts
-    if override is not None:
-        found.overridden = True
-        if override["mode"] == "disabled":
-            found.disabled = True
-            found.total, found.sources = Decimal(0), []
-        elif override["mode"] == "replace":
-            found.total, found.sources = number_of(feature, override["value"]), [{"override": override["id"]}]
-        elif number_of(feature, override["value"]) > found.total or not found.live:
-            found.total = number_of(feature, override["value"])
-            found.sources.append({"override": override["id"]})
+        overrides = []  # what replaces a subscription's total needs a subscription that counts
+    overridden(feature, whole, overrides, alone=not counting)
+    found = Facts(
+        whole.total, bool(counting), overridden=whole.acted, disabled=whole.disabled, sources=list(whole.sources)
+    )
     about = [customer, *(subscriptions if single else [])]
     found.suspended = any(within(it, now) for it in feature.get("suspensions", []))
     found.suspended = found.suspended or any(suspended(feature["id"], holder, now) for holder in about)
-    replaced = override is not None and override["mode"] != "at_least"
-    if not found.total and not replaced:
-        found.suspended = found.suspended or any(part.suspended for part in parts)
+    if not found.total and standing_in_place(overrides) is None:
+        found.suspended = found.suspended or any(part.suspended and part.total > 0 for part in parts)
         found.disabled = found.disabled or any(part.disabled for part in parts)
     if feature.get("status", "active") == "draft":
         found.total, found.sources = Decimal(0), []  # prepared, not effective
@@ -267,7 +328,7 @@ def reason_of(feature: Document, known: Facts, asked: Document) -> str:  # noqa:
         return "feature_inactive"
     if known.suspended:
         return "feature_suspended"
-    if not known.live and not known.overridden:
+    if not known.live and not known.overridden and not known.disabled:
         return "subscription_inactive"
     if known.disabled:
         return "override_denied"

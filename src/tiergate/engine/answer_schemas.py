@@ -246,6 +246,7 @@ def _counting() -> Json:
             "levels": _list(_TEXT),
             "user_cap": cap,
             "total_cap": cap,
+            "across": {"enum": ["max"]},
         },
         required=("combine",),
         description="How values make one, and what else bounds a check: a range's ends, amounts, caps, levels.",

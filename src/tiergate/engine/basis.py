@@ -218,6 +218,9 @@ def _fits(override: Override, feature: Feature) -> bool:
     value = override.value
     if override.mode is OverrideMode.DISABLED:
         return value is None
+    if override.mode is OverrideMode.ADD:
+        is_number = feature.type is FeatureType.QUANTITY or feature.type is FeatureType.RANGE
+        return is_number and isinstance(value, Amount) and value.units > 0
     match feature.type:
         case FeatureType.SWITCH:
             return isinstance(value, Given)

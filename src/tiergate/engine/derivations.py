@@ -12,7 +12,7 @@ from tiergate.engine.holdings import HeldVersion
 from tiergate.engine.phrases import plain
 from tiergate.engine.reasoning import Asked, Cap, Change, Contribution, Counting, Reasoning, Whom
 from tiergate.engine.standings import EVERYBODY, Standings, written
-from tiergate.model import Amount, Extra, FeatureType, Override, format_instant, from_units
+from tiergate.model import Amount, Combine, Extra, FeatureType, Override, format_instant, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -144,7 +144,12 @@ def _counting(explanation: Explanation, feature: Feature) -> Counting:
         case FeatureType.CUSTOM:
             return Counting(combine="highest", levels=feature.labels)
         case FeatureType.RANGE:
-            return Counting(combine=feature.combine.value, minimum=edge(feature.minimum), maximum=edge(feature.maximum))
+            return Counting(
+                combine=feature.combine.value,
+                minimum=edge(feature.minimum),
+                maximum=edge(feature.maximum),
+                across=_across(feature),
+            )
         case FeatureType.QUANTITY:
             return Counting(
                 combine=feature.combine.value,
@@ -152,7 +157,12 @@ def _counting(explanation: Explanation, feature: Feature) -> Counting:
                 increment=edge(feature.batch.increment),
                 user_cap=_cap(explanation, "userCap", feature),
                 total_cap=_cap(explanation, "totalCap", feature),
+                across=_across(feature),
             )
+
+
+def _across(feature: Feature) -> str | msgspec.UnsetType:
+    return UNSET if feature.across is Combine.SUM else feature.across.value
 
 
 def _cap(explanation: Explanation, name: str, feature: Feature) -> Cap | msgspec.UnsetType:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.engine.holdings import HeldVersion, Holdings, Window
+from tiergate.engine.overrides import NONE_ACTING, acting_overrides, units_of
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Amount,
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.engine.holdings import Holding
+    from tiergate.engine.overrides import ActingOverrides
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
 
-__all__ = ["Facts", "TotalOverflowError", "counted", "facts_about", "override_in_force", "source_of"]
+__all__ = ["Facts", "TotalOverflowError", "counted", "facts_about", "source_of"]
 
 
 class TotalOverflowError(ArithmeticError):
@@ -84,12 +86,12 @@ class Facts(msgspec.Struct, frozen=True):
 class _Sum:
     """Values of one feature on their way to a total."""
 
-    __slots__ = ("add", "best", "combine", "feature", "plain", "unlimited")
+    __slots__ = ("add", "best", "combine", "feature", "unlimited")
 
     def __init__(self, feature: Feature) -> None:
         self.feature = feature
-        self.plain = feature.type is FeatureType.SWITCH or feature.type is FeatureType.CUSTOM
-        self.combine = Combine.MAX if self.plain else feature.combine
+        is_counted = feature.type is FeatureType.QUANTITY or feature.type is FeatureType.RANGE
+        self.combine = feature.combine if is_counted else Combine.MAX
         self.best = 0
         self.add = 0
         self.unlimited = False
@@ -114,13 +116,37 @@ class _Sum:
             self.best = max(self.best, units)
 
     def merge(self, other: _Sum) -> None:
+        """Take the values of another sum together with these, and its additions with these."""
         self.put(other.best)
         self.add += other.add
         self.unlimited = self.unlimited or other.unlimited
 
+    def outdo(self, other: _Sum) -> None:
+        """Become as great as another sum is with its additions, if that is greater."""
+        self.best = max(self.best, other.total)
+        self.unlimited = self.unlimited or other.unlimited
+
+    def cap(self) -> None:
+        """Cap a range at the feature's maximum."""
+        most = self.feature.maximum
+        if most is not None and (self.unlimited or self.total > most):
+            self.best, self.add, self.unlimited = most, 0, False
+
     @property
     def total(self) -> int:
         return self.best + self.add
+
+    @property
+    def gives(self) -> bool:
+        """Whether this is above 0."""
+        return self.unlimited or self.total > 0
+
+    def replace(self, value: Value) -> None:
+        """Become a value and nothing else."""
+        self.best = self.add = 0
+        self.unlimited = isinstance(value, Unlimited)
+        if not self.unlimited:
+            self.best = units_of(self.feature, value)
 
     def raise_to(self, value: Value) -> bool:
         """Lift this sum so that its total reaches a value, never lowering it; say whether that was needed."""
@@ -129,7 +155,7 @@ class _Sum:
         if isinstance(value, Unlimited):
             self.unlimited = True
             return True
-        missing = _count(self.feature, value) - self.total
+        missing = units_of(self.feature, value) - self.total
         if missing <= 0:
             return False
         self.best += missing
@@ -137,15 +163,21 @@ class _Sum:
 
 
 class _Tally:
-    """What the subscriptions of a subject, then its customer, make of one feature."""
+    """What the subscriptions of a subject, then its customer, make of one feature.
+
+    `total` is of what no override of a subscription acts on, and the only sum where none does. `free` is of what one
+    acts on, which no maximum of a range binds any more.
+    """
 
     __slots__ = (
         "bundle",
         "contributions",
         "disabled",
         "feature",
+        "free",
         "given",
         "givers",
+        "greatest",
         "overridden",
         "paused",
         "taken",
@@ -158,13 +190,15 @@ class _Tally:
         self.bundle = bundle
         self.window = window
         self.total = _Sum(feature)
+        self.free: _Sum | None = None
+        self.greatest = feature.across is Combine.MAX
         self.contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
         self.givers: list[str] = []
         self.given = self.overridden = self.disabled = False
         self.taken = self.paused = False
 
     def subscription(self, holding: Holding) -> None:
-        """Add what a live subscription gives; its own override stands in place of that."""
+        """Add what a live subscription gives, with what its own overrides and suspensions make of that."""
         name = self.feature.id
         values: list[tuple[HeldVersion, Value]] = []
         for version in holding.versions:
@@ -172,39 +206,72 @@ class _Tally:
             if value is not None:
                 values.append((version, value))
                 self.givers.append(version.ref)
-        if holding.suspensions and _suspended(holding.suspensions, name, self.window):
-            self.paused = True
+        acting = NONE_ACTING
+        if holding.overrides:
+            acting = acting_overrides(holding.overrides, self.feature, self.window)
+        is_paused = bool(holding.suspensions) and _suspended(holding.suspensions, name, self.window)
+        if acting is NONE_ACTING and not is_paused and not self.greatest:
+            for version, value in values:
+                self.total.take(value, version.quantity)
+                self.contributions.append((holding.subscription, version, value))
+                self.given = True
             return
-        override = override_in_force(holding.overrides, self.feature, self.window) if holding.overrides else None
-        if override is None:
-            self._take(self.total, holding, values)
-        elif override.mode is OverrideMode.DISABLED:
-            self.taken = True
-        elif override.mode is OverrideMode.REPLACE:
-            self._override(self.total, holding.subscription, override)
-        else:
-            own = _Sum(self.feature)
-            self._take(own, holding, values)
-            self._raise(own, holding.subscription, override)
-            self.total.merge(own)
+        self._apart(holding, values, acting, is_paused=is_paused)
 
-    def customer(self, override: Override, *, live: bool) -> None:
-        """Put the customer's override in place of the total, or the total at least at it.
+    def _apart(
+        self, holding: Holding, values: list[tuple[HeldVersion, Value]], acting: ActingOverrides, *, is_paused: bool
+    ) -> None:
+        """Add a subscription of which the total must be known by itself."""
+        if acting.disables:
+            self.taken = True
+            return
+        own = _Sum(self.feature)
+        contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
+        if acting.base is None:
+            for version, value in values:
+                own.take(value, version.quantity)
+                contributions.append((holding.subscription, version, value))
+        given = bool(contributions)
+        if self.greatest or acting is not NONE_ACTING:
+            own.cap()
+        overrides = _act(own, acting)
+        if is_paused:
+            self.paused = self.paused or own.gives
+            return
+        contributions += [(holding.subscription, it, it.value) for it in overrides]
+        self.contributions += contributions
+        self.given = self.given or given
+        self.overridden = self.overridden or bool(overrides)
+        if self.greatest:
+            self.total.outdo(own)
+        elif not overrides or self.feature.maximum is None:
+            self.total.merge(own)
+        else:
+            if self.free is None:
+                self.free = _Sum(self.feature)
+            self.free.merge(own)
+
+    def cap(self) -> None:
+        """Cap a range at the feature's maximum, but for what overrides of subscriptions make of it."""
+        if not self.greatest:
+            self.total.cap()
+        if self.free is not None:
+            self.total.merge(self.free)
+
+    def customer(self, acting: ActingOverrides, *, live: bool) -> None:
+        """Let the customer's overrides act on the total.
 
         What stands in place of the total also stands in place of what was paused or taken below it. Without any
-        subscription there is nothing but the override, so that it decides even where it raises nothing.
+        subscription there is nothing but the overrides, so that an `at_least` decides even where it raises nothing.
         """
-        if override.mode is OverrideMode.AT_LEAST:
-            if live:
-                self._raise(self.total, "", override)
-            else:
-                self._override(self.total, "", override)
-            return
-        self.clear()
-        if override.mode is OverrideMode.DISABLED:
-            self.disabled = True
-        else:
-            self._override(self.total, "", override)
+        if acting.base is not None:
+            self.clear()
+            if acting.disables:
+                self.disabled = True
+                return
+        found = _act(self.total, acting, alone=not live)
+        self.contributions += [("", it, it.value) for it in found]
+        self.overridden = self.overridden or bool(found)
 
     def clear(self) -> None:
         """Let nothing of what was added so far count."""
@@ -212,25 +279,24 @@ class _Tally:
         self.contributions = []
         self.given = self.overridden = self.paused = self.taken = False
 
-    def _take(self, total: _Sum, holding: Holding, values: list[tuple[HeldVersion, Value]]) -> None:
-        for version, value in values:
-            total.take(value, version.quantity)
-            self.contributions.append((holding.subscription, version, value))
-            self.given = True
 
-    def _override(self, total: _Sum, subscription: str, override: Override) -> None:
-        """Put in an override's value. It is never multiplied."""
-        if isinstance(override.value, Unlimited):
-            total.unlimited = True
-        elif override.value is not None:
-            total.put(_count(self.feature, override.value))
-        self.contributions.append((subscription, override, override.value))
-        self.overridden = True
+def _act(total: _Sum, acting: ActingOverrides, *, alone: bool = False) -> list[Override]:
+    """Let the overrides of one scope act on what it comes to; return those that changed something.
 
-    def _raise(self, total: _Sum, subscription: str, override: Override) -> None:
-        if override.value is not None and total.raise_to(override.value):
-            self.contributions.append((subscription, override, override.value))
-            self.overridden = True
+    `alone`: there is nothing beside them, so that an `at_least` counts in any case.
+    """
+    found: list[Override] = []
+    base, floor = acting.base, acting.floor
+    if base is not None and base.value is not None:
+        total.replace(base.value)
+        found.append(base)
+    if floor is not None and floor.value is not None and (total.raise_to(floor.value) or (alone and base is None)):
+        found.append(floor)
+    for override in acting.adds:
+        if isinstance(override.value, Amount) and not total.unlimited:
+            total.add += override.value.units
+            found.append(override)
+    return found
 
 
 def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
@@ -248,12 +314,12 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
     tally = _Tally(feature, bundle, window)
     for holding in holdings.holdings:
         tally.subscription(holding)
-    _cap(tally.total)
+    tally.cap()
     live = bool(holdings.holdings)
     if customer.overrides and (live or subject.type is SubjectType.CUSTOMER):
-        override = override_in_force(customer.overrides, feature, window)
-        if override is not None:
-            tally.customer(override, live=live)
+        acting = acting_overrides(customer.overrides, feature, window)
+        if acting is not NONE_ACTING:
+            tally.customer(acting, live=live)
     active = feature.status is not FeatureStatus.DRAFT
     if not active:
         tally.clear()
@@ -298,52 +364,6 @@ def _suspended(suspensions: Iterable[Suspension], feature: str, window: Window) 
     return found
 
 
-def override_in_force(overrides: Iterable[Override], feature: Feature, window: Window) -> Override | None:
-    """The override in force in one scope: disabled, else the latest replacement, else the largest `at_least`.
-
-    Narrows `window` to the instants within which that stays so.
-    """
-    chosen: Override | None = None
-    for override in overrides:
-        if override.feature != feature.id or not window.holds(override.start, override.until):
-            continue
-        if chosen is None or _force(override, feature) > _force(chosen, feature):
-            chosen = override
-    return chosen
-
-
-def _force(override: Override, feature: Feature) -> tuple[int, int, int, str]:
-    match override.mode:
-        case OverrideMode.DISABLED:
-            return (3, 0, override.start, override.id)
-        case OverrideMode.REPLACE:
-            return (2, 0, override.start, override.id)
-        case OverrideMode.AT_LEAST:
-            if isinstance(override.value, Unlimited):
-                return (1, MAX_TOTAL_UNITS + 1, 0, override.id)
-            return (1, 0 if override.value is None else _count(feature, override.value), 0, override.id)
-
-
-def _count(feature: Feature, value: Value) -> int:
-    """What a value that is not unlimited counts, multiplied by nothing."""
-    if isinstance(value, Amount | Extra):
-        return value.units
-    if isinstance(value, Given):
-        return int(value.on)
-    if isinstance(value, Level):
-        return feature.rank(value.label)
-    return MAX_TOTAL_UNITS
-
-
-def _cap(total: _Sum) -> None:
-    """Cap a range at the feature's maximum."""
-    feature = total.feature
-    if feature.type is not FeatureType.RANGE or feature.maximum is None:
-        return
-    if total.unlimited or total.total > feature.maximum:
-        total.best, total.add, total.unlimited = feature.maximum, 0, False
-
-
 def source_of(feature: Feature, subscription: str, by: HeldVersion | Override, value: Value | None) -> Source:
     """An item version or an override as an answer shows it; `subscription` is empty for one on the customer."""
     shown: bool | Number | str | None = None
@@ -358,6 +378,7 @@ def source_of(feature: Feature, subscription: str, by: HeldVersion | Override, v
     add, unlimited = isinstance(value, Extra), isinstance(value, Unlimited)
     where = subscription or None
     if isinstance(by, Override):
+        add = by.mode is OverrideMode.ADD
         return Source(
             override=by.id, mode=by.mode.value, subscription=where, value=shown, unlimited=unlimited, add=add, per=per
         )

@@ -17,6 +17,7 @@ from tiergate.model import (
     AudienceType,
     Customer,
     Instant,
+    ItemStatus,
     Override,
     SubjectType,
     Suspension,
@@ -25,6 +26,8 @@ from tiergate.model.items import SHARE_STEPS
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from tiergate.model import (
         CatalogIndex,
         HeldItem,
@@ -35,7 +38,16 @@ if TYPE_CHECKING:
         Subscription,
     )
 
-__all__ = ["HeldVersion", "Holding", "Holdings", "Window", "hold", "share_bucket", "version_in_force"]
+__all__ = [
+    "HeldVersion",
+    "Holding",
+    "Holdings",
+    "Window",
+    "based_on_each_other",
+    "hold",
+    "share_bucket",
+    "version_in_force",
+]
 
 
 class Window:
@@ -100,8 +112,8 @@ class Holdings(msgspec.Struct, frozen=True):
 def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Instant) -> Holdings:
     """Resolve what a subject holds at `now`.
 
-    A subject that is a subscription is resolved alone. An item that the catalog does not have, or for which no
-    rollout is in force, gives nothing.
+    A subject that is a subscription is resolved alone. An item that the catalog does not have, or has as a draft, or
+    for which no rollout is in force, counts for nothing; nor does one that misses what it is based on.
     """
     window = Window(now)
     found: list[Holding] = []
@@ -125,20 +137,45 @@ def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Inst
 def _versions(
     subscription: Subscription, customer: Customer, index: CatalogIndex, window: Window
 ) -> tuple[HeldVersion, ...]:
-    versions: list[HeldVersion] = []
+    versions: list[tuple[IndexedItem, HeldVersion]] = []
+    is_based = False
     for held in subscription.items:
         if not window.holds(held.start, held.until):
             continue
         item = index.items.get(held.item)
-        if item is None:
+        if item is None or item.status is ItemStatus.DRAFT:
             continue
         version = held.version
         if version is None:
             version = version_in_force(item, held, subscription, customer, window)
         if version is not None and version in item.versions:
             ref = version_ref(item.kind, item.id, version)
-            versions.append(HeldVersion(item_ref(item.kind, item.id), version, ref, held.quantity))
-    return tuple(versions)
+            versions.append((item, HeldVersion(item_ref(item.kind, item.id), version, ref, held.quantity)))
+            is_based = is_based or bool(item.available_for or item.depends_on)
+    if is_based:
+        counting = based_on_each_other({item.id: item for item, _ in versions})
+        return tuple(version for item, version in versions if item.id in counting)
+    return tuple(version for _, version in versions)
+
+
+def based_on_each_other(items: Mapping[str, IndexedItem]) -> Collection[str]:
+    """Those of the items with a version in force in one subscription that count (design, semantics 3).
+
+    An item counts while one of the plans that it is available for, and all of the items that it depends on, do: what
+    misses one is removed until nothing more is. The instants at which that changes are those at which an item with a
+    version begins or ends, which have narrowed the window before.
+    """
+    counting = dict(items)
+    while missing := [id_ for id_, item in counting.items() if not _is_based(item, counting)]:
+        for id_ in missing:
+            del counting[id_]
+    return counting.keys()
+
+
+def _is_based(item: IndexedItem, counting: Collection[str]) -> bool:
+    if item.available_for and not any(plan in counting for plan in item.available_for):
+        return False
+    return all(needed in counting for needed in item.depends_on)
 
 
 def version_in_force(

@@ -148,7 +148,8 @@ class Cap(msgspec.Struct, frozen=True):
 class Counting(msgspec.Struct, frozen=True, kw_only=True):
     """How the feature's values make one, and what else bounds a check of it.
 
-    `combine`: `any` gives a switch, the `highest` level counts, numbers `sum` or `max`. `maximum`: of a range, where
+    `combine`: `any` gives a switch, the `highest` level counts, numbers `sum` or `max`. `across`: `max` where the
+    subscription that comes to most counts, and not all together. `maximum`: of a range, where
     more is held. `minimum`, `increment`: what amounts can be taken. `levels`: of a custom feature, lowest first.
     """
 
@@ -159,6 +160,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[str, ...] | Absent = UNSET
     user_cap: Cap | Absent = UNSET
     total_cap: Cap | Absent = UNSET
+    across: str | Absent = UNSET
 
 
 class Change(msgspec.Struct, frozen=True):

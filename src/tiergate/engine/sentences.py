@@ -137,6 +137,8 @@ class _Telling:
             return "Unlimited stands above every number."
         if self._type is FeatureType.CUSTOM:
             return f"The highest level counts: {plain(str(held.value))}."
+        if self._it.counting.across and len({one.source.subscription for one in self._it.values}) > 1:
+            return f"The subscription that comes to most counts: that makes {self._of(held.value)}."
         if self._it.counting.combine == "sum":
             return f"Together that makes {self._of(held.value)}."
         if any(one.source.add for one in self._it.values):
@@ -191,6 +193,8 @@ class _Telling:
             value = f"the level {plain(one.value)}" if isinstance(one.value, str) else self._of(one.value)
         if one.mode == OverrideMode.AT_LEAST:
             return f"gives at least {value}"
+        if one.mode == OverrideMode.ADD:
+            return f"adds {value}"
         rest = "all that is held" if one.on.type == SubjectType.CUSTOMER else "what this subscription gives"
         return f"puts {value} in place of {rest}"
 

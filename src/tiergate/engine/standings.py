@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tiergate.engine.facts import override_in_force, source_of
-from tiergate.engine.holdings import Window, version_in_force
+from tiergate.engine.facts import source_of
+from tiergate.engine.holdings import Window, based_on_each_other, version_in_force
+from tiergate.engine.overrides import ActingOverrides, acting_overrides
 from tiergate.engine.phrases import moment
 from tiergate.engine.reasoning import (
     ItemStanding,
@@ -24,6 +25,7 @@ from tiergate.engine.reasoning import (
 from tiergate.model import (
     BEGINNING,
     FOREVER,
+    ItemStatus,
     OverrideMode,
     SubjectType,
     SubscriptionStatus,
@@ -33,16 +35,27 @@ from tiergate.model.wording import readable
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.engine.explain import Explanation
-    from tiergate.model import Feature, HeldItem, Instant, Override, Subject, SubjectRecord, Subscription, Suspension
+    from tiergate.model import (
+        Feature,
+        HeldItem,
+        IndexedItem,
+        Instant,
+        Override,
+        Subject,
+        SubjectRecord,
+        Subscription,
+        Suspension,
+    )
 
 __all__ = ["EVERYBODY", "Standings", "written"]
 
 UNSET = msgspec.UNSET
 EVERYBODY = "everybody"
 _LAST_INSTANT = 253_402_300_799_999
+_MOST_NAMED = 3
 
 
 def written(instant: Instant) -> str | msgspec.UnsetType:
@@ -90,23 +103,49 @@ class Standings:
                 why=why,
                 start=UNSET if empty else written(live.start),
                 until=UNSET if empty else written(live.until),
-                items=tuple(self._item(held, one) for held in one.items),
+                items=self._items(one),
             )
 
-    def _item(self, held: HeldItem, subscription: Subscription) -> ItemStanding:
+    def _items(self, subscription: Subscription) -> tuple[ItemStanding, ...]:
+        """The items of a subscription, of which each must know the others that it is based on."""
+        found = [(held, *self._in_force(held, subscription)) for held in subscription.items]
+        known = self._explanation.items
+        counting = based_on_each_other({held.item: known[held.item] for held, _, why in found if not why})
+        return tuple(self._item(held, subscription, version, why, counting) for held, version, why in found)
+
+    def _in_force(self, held: HeldItem, subscription: Subscription) -> tuple[int | None, str]:
+        """The version of a held item, and why it does not count by itself; empty where it may."""
         item = self._explanation.items.get(held.item)
-        standing, why = _in_time(held.start, held.until, self._now)
         version = held.version
-        gives: str | msgspec.UnsetType = UNSET
         if item is not None and version is None:
             version = version_in_force(item, held, subscription, self._record.customer, Window(self._now))
+        standing, why = _in_time(held.start, held.until, self._now)
+        if standing is not Standing.COUNTS:
+            return version, why
+        if item is None:
+            return version, "the catalog has no such item"
+        if item.status is ItemStatus.DRAFT:
+            return version, "it is a draft, which is given to nobody"
+        if version is None:
+            return version, "no rollout of it is in force for this customer"
+        return version, "" if version in item.versions else f"the catalog has no version {version} of it"
+
+    def _item(
+        self,
+        held: HeldItem,
+        subscription: Subscription,
+        version: int | None,
+        aside: str,
+        counting: Collection[str],
+    ) -> ItemStanding:
+        item = self._explanation.items.get(held.item)
+        standing, why = _in_time(held.start, held.until, self._now)
+        gives: str | msgspec.UnsetType = UNSET
         if standing is Standing.COUNTS:
-            if item is None:
-                standing, why = Standing.SET_ASIDE, "the catalog has no such item"
-            elif version is None:
-                standing, why = Standing.SET_ASIDE, "no rollout of it is in force for this customer"
-            elif version not in item.versions:
-                standing, why = Standing.SET_ASIDE, f"the catalog has no version {version} of it"
+            if aside or item is None or version is None:
+                standing, why = Standing.SET_ASIDE, aside
+            elif item.id not in counting:
+                standing, why = Standing.SET_ASIDE, _missing_base(item, counting)
             else:
                 value = self._explanation.given.get(version_ref(item.kind, item.id, version))
                 if value is not None and subscription.live().holds(self._now):
@@ -129,15 +168,15 @@ class Standings:
     def overrides(self) -> Iterator[OverrideStanding]:
         """Every override of the feature, the customer's first."""
         for scope in self._scopes():
-            chosen = override_in_force(scope.overrides, self._feature, Window(self._now))
+            acting = acting_overrides(scope.overrides, self._feature, Window(self._now))
             for override in scope.overrides:
                 if override.feature == self._feature.id:
-                    yield self._override(override, scope, chosen)
+                    yield self._override(override, scope, acting)
 
-    def _override(self, override: Override, scope: _Scope, chosen: Override | None) -> OverrideStanding:
+    def _override(self, override: Override, scope: _Scope, acting: ActingOverrides) -> OverrideStanding:
         standing, why = _in_time(override.start, override.until, self._now)
         if standing is Standing.COUNTS:
-            why = self._aside(override, scope, chosen)
+            why = self._aside(override, scope, acting)
             standing = Standing.SET_ASIDE if why else standing
         source = source_of(self._feature, "", override, override.value)
         return OverrideStanding(
@@ -154,12 +193,16 @@ class Standings:
             until=written(override.until),
         )
 
-    def _aside(self, override: Override, scope: _Scope, chosen: Override | None) -> str:
+    def _aside(self, override: Override, scope: _Scope, acting: ActingOverrides) -> str:
         """Why an override whose time it is does not count; empty where it does."""
         if scope.idle:
             return scope.idle
-        if chosen is not None and chosen is not override:
-            return f"the override {chosen.id} stands before it"
+        base, floor = acting.base, acting.floor
+        is_base = override.mode is OverrideMode.REPLACE or override.mode is OverrideMode.DISABLED
+        if base is not None and base is not override and (is_base or acting.disables):
+            return f"the override {base.id} stands before it"
+        if override.mode is OverrideMode.AT_LEAST and floor is not None and floor is not override:
+            return f"the override {floor.id} gives at least as much"
         facts = self._explanation.evaluation.facts
         if facts is None or override in self._contributed:
             return ""
@@ -169,10 +212,9 @@ class Standings:
 
     def _of_customer(self) -> Override | None:
         """The customer's override that stands in place of everything below it, if there is one."""
-        found = override_in_force(self._record.customer.overrides, self._feature, Window(self._now))
-        if found is None or found.mode is OverrideMode.AT_LEAST or (self._alone and not self._live):
+        if self._alone and not self._live:
             return None
-        return found
+        return acting_overrides(self._record.customer.overrides, self._feature, Window(self._now)).base
 
     def _scopes(self) -> Iterator[_Scope]:
         customer = self._record.customer
@@ -182,7 +224,7 @@ class Standings:
             if one.overrides or one.suspensions:
                 below = self._below(one)
                 idle = below or self._paused(one)
-                unfelt = "" if self._alone else below
+                unfelt = "" if self._alone else below or self._unfelt()
                 yield _Scope(Whom("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
 
     def _below(self, subscription: Subscription) -> str:
@@ -192,6 +234,13 @@ class Standings:
         if self._total is not None:
             return f"the customer's override {self._total.id} stands in place of it"
         return ""
+
+    def _unfelt(self) -> str:
+        """Why a suspension of one subscription does not matter to its customer; empty where it may."""
+        facts = self._explanation.evaluation.facts
+        if facts is None or facts.suspended:
+            return ""
+        return "something else gives it" if facts.held else "the subscription would not give it"
 
     def _paused(self, subscription: Subscription) -> str:
         for it in subscription.suspensions:
@@ -222,6 +271,17 @@ class Standings:
             start=written(it.start),
             until=written(it.until),
         )
+
+
+def _missing_base(item: IndexedItem, counting: Collection[str]) -> str:
+    """What an item is based on that does not count."""
+    if item.available_for and not any(plan in counting for plan in item.available_for):
+        shown = item.available_for[:_MOST_NAMED]
+        more = len(item.available_for) - len(shown)
+        plans = " or ".join(shown) + (f" or {more} more" if more else "")
+        return f"it counts only with {plans}, which the subscription does not have now"
+    missing = next(needed for needed in item.depends_on if needed not in counting)
+    return f"it depends on {missing}, which does not count"
 
 
 def _in_time(start: Instant, until: Instant, now: Instant) -> tuple[Standing, str]:

@@ -163,7 +163,7 @@ def beside_items(features: list[Feature]) -> Iterator[Bearer]:
     """Bearers of no item, who tell what is said of a feature itself: as one or both sides have it.
 
     Nobody who has a subscription; one who has, without items; who has an override to the most there is, or to each
-    level; and two subscriptions overridden to the least, whose numbers are combined, and capped.
+    level; and two subscriptions overridden to the least, and two to which that is added, whose numbers are combined.
     """
     yield Bearer(SubjectRecord(Customer(_CUSTOMER)), Bearing.NOBODY)
     yield Bearer(SubjectRecord(Customer(_CUSTOMER), (_overridden("one", ()),)), Bearing.SUBSCRIPTION)
@@ -171,8 +171,10 @@ def beside_items(features: list[Feature]) -> Iterator[Bearer]:
         override = _override(features[0], value)
         yield Bearer(SubjectRecord(Customer(_CUSTOMER, overrides=(override,))), Bearing.OVERRIDE)
         if isinstance(value, Amount):
-            two = tuple(_overridden(name, (override,)) for name in ("one", "other"))
-            yield Bearer(SubjectRecord(Customer(_CUSTOMER), two), Bearing.OVERRIDE)
+            added = msgspec.structs.replace(override, mode=OverrideMode.ADD)
+            for one in (override, added):
+                two = tuple(_overridden(name, (one,)) for name in ("one", "other"))
+                yield Bearer(SubjectRecord(Customer(_CUSTOMER), two), Bearing.OVERRIDE)
         elif value is UNLIMITED:
             yield Bearer(SubjectRecord(Customer(_CUSTOMER), (_overridden("one", (override,)),)), Bearing.OVERRIDE)
 

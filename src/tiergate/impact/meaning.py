@@ -134,7 +134,7 @@ class _Findings:
             seen = self.decided.beside.get(id_, [])
             if len(topic.sides) == 1:
                 change = "added" if topic.old is None else "removed"
-            elif topic.changed and (seen or any(it.path.startswith("metered") for it in topic.changed)):
+            elif topic.changed and (seen or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
                 change = "changed"
             else:
                 continue

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.engine.small import ACME, API_LIMIT, SUB, SUPPORT, catalog, item, override, record, subscription
 from tiergate.bundle import Bundle
@@ -31,6 +32,7 @@ from tiergate.model import (
     Value,
 )
 
+ADD = OverrideMode.ADD
 AT_LEAST = OverrideMode.AT_LEAST
 SUM = Feature(id="f", type=FeatureType.QUANTITY)
 MAX = Feature(id="f", type=FeatureType.QUANTITY, combine=Combine.MAX)
@@ -182,20 +184,28 @@ def chosen(*overrides: Override, now: int = 100) -> str:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ([override("f", None, start=1), override("f", Amount(9), start=50, id_="r")], "disabled"),
+        ([override("f", None, start=1), override("f", Amount(9), start=50, id_="r")], "r"),
+        ([override("f", None, start=50), override("f", Amount(9), start=50, id_="z")], "disabled"),
+        ([override("f", None, start=60), override("f", Amount(9), start=50, id_="r")], "disabled"),
         ([override("f", Amount(1), start=1, id_="old"), override("f", Amount(1), start=50, id_="new")], "new"),
         ([override("f", Amount(1), id_="always"), override("f", Amount(1), start=-50, id_="new")], "new"),
         ([override("f", Amount(9), start=50, id_="a"), override("f", Amount(1), start=50, id_="b")], "b"),
         ([override("f", Amount(9), start=50, id_="f-2"), override("f", Amount(1), start=50, id_="f-10")], "f-2"),
-        ([override("f", Amount(1), start=1, id_="r"), override("f", Amount(99), AT_LEAST, "l", 50)], "r"),
+        ([override("f", Amount(1), start=1, id_="r"), override("f", Amount(99), AT_LEAST, "l", 50)], "r,l"),
+        ([override("f", Amount(9), start=1, id_="r"), override("f", Amount(8), AT_LEAST, "l", 50)], "r"),
+        ([override("f", None, start=50), override("f", Amount(99), AT_LEAST, "l", 60)], "disabled"),
+        ([override("f", None, start=50), override("f", Amount(99), ADD, "a", 60)], "disabled"),
+        ([override("f", Amount(9), id_="r"), override("f", Amount(8), ADD, "a")], "r,a"),
         ([override("f", Amount(8), AT_LEAST, "more"), override("f", Amount(7), AT_LEAST, "less", 50)], ",more"),
         ([override("f", UNLIMITED, AT_LEAST, "all"), override("f", Amount(7), AT_LEAST, "less", 50)], ",all"),
         ([override("f", Amount(1), start=101, id_="later"), override("f", Amount(1), until=100, id_="over")], ""),
         ([override("f", Amount(1), start=100, id_="now"), override("f", None, until=100)], "now"),
     ],
 )
-def test_one_override_of_a_scope_acts(overrides: list[Override], expected: str, turned: bool) -> None:
-    """Disabled, else the latest replacement to start (the greater id of two), else the largest at-least."""
+def test_what_starts_last_stands_in_place_and_the_largest_floor_acts_on_it(
+    overrides: list[Override], expected: str, turned: bool
+) -> None:
+    """Of two that start at once `disabled` acts, then the greater id; beside an acting `disabled` nothing else does."""
     assert chosen(*(reversed(overrides) if turned else overrides)) == expected
 
 
@@ -257,11 +267,84 @@ def test_an_override_of_the_customer_acts_on_a_live_subscription_alone() -> None
     assert (over.total, over.overridden, over.live) == (0, False, False)
 
 
-def test_the_maximum_of_a_range_does_not_bind_the_customers_override() -> None:
-    """It binds all that is combined, overrides of subscriptions included."""
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([override("f", Amount(1), ADD)], 8),
+        ([override("f", Amount(1), ADD, "a"), override("f", Amount(3), ADD, "b")], 11),
+        ([override("f", Amount(20), AT_LEAST, "l"), override("f", Amount(3), ADD, "a")], 23),
+        ([override("f", Amount(4), id_="r"), override("f", Amount(3), ADD, "a")], 7),
+        ([override("f", Amount(4), id_="r"), override("f", Amount(6), AT_LEAST), override("f", Amount(3), ADD)], 9),
+    ],
+)
+def test_several_overrides_act_one_on_the_other(overrides: list[Override], expected: int) -> None:
+    """What stands in place, the largest floor on it, then all that is added; so on a subscription and a customer."""
+    alone = facts(SUM, GIFTS, record(subscription("a", "x", overrides=tuple(overrides))))
+    above = facts(SUM, GIFTS, record(subscription("a", "x"), overrides=tuple(overrides)))
+    assert (alone.total, alone.overridden) == (above.total, above.overridden) == (expected, True)
+
+
+def test_an_override_that_adds_is_a_source_beside_the_items() -> None:
+    """It says that it was added, so that the sources of an answer come to what is held."""
+    found = facts(SUM, GIFTS, record(subscription("a", overrides=(override("f", Amount(3), ADD, "more"),))))
+    assert [(it.item or it.override, it.value, it.add) for it in found.sources()] == [
+        ("plan/a", 5, False),
+        ("more", 3, True),
+    ]
+
+
+def test_nothing_is_added_to_what_is_unlimited() -> None:
+    """So that an override that would add does not act."""
+    found = overridden(override("f", Amount(9), ADD), gifts=GIFTS | {"a": UNLIMITED})
+    assert (found.unlimited, found.overridden) == (True, False)
+
+
+def test_an_override_adds_to_nothing_without_any_subscription() -> None:
+    """A customer's holds by itself."""
+    found = facts(SUM, {}, record(overrides=(override("f", Amount(9), ADD),)))
+    assert (found.total, found.live, found.overridden) == (9, False, True)
+
+
+def test_what_a_subscription_is_given_on_top_comes_on_top_of_all_together() -> None:
+    """As what an add-on adds: the greatest value, then everything that is added."""
+    known = record(subscription("a", overrides=(override("f", Amount(9), ADD),)), subscription("b", id_="other"))
+    assert facts(MAX, GIFTS, known).total == 16
+
+
+@pytest.mark.parametrize("feature", [SUM, MAX, RANGE])
+def test_across_subscriptions_the_greatest_counts_where_the_feature_says_so(feature: Feature) -> None:
+    """Each with what is added in it; all of them stay sources."""
+    greatest = replace(feature, across=Combine.MAX)
+    known = record(subscription("a", HeldItem("x", 4)), subscription("b", id_="other"))
+    found = facts(greatest, GIFTS, known)
+    assert found.total == 13
+    assert [it.item for it in found.sources()] == ["plan/a", "plan/x", "plan/b"]
+    raised = record(*known.subscriptions, overrides=(override("f", Amount(1), ADD),))
+    assert facts(greatest, GIFTS, raised).total == 14
+
+
+def test_across_subscriptions_unlimited_wins() -> None:
+    """As everywhere."""
+    known = record(subscription("a"), subscription("b", id_="other"))
+    assert facts(replace(SUM, across=Combine.MAX), GIFTS | {"b": UNLIMITED}, known).unlimited
+
+
+def test_across_subscriptions_an_override_acts_on_its_own() -> None:
+    """On what its subscription comes to, before the greatest is taken, and not bound by a range's maximum."""
+    known = record(subscription("a", overrides=(override("f", Amount(90), ADD),)), subscription("b", id_="other"))
+    assert facts(replace(SUM, across=Combine.MAX), GIFTS, known).total == 95
+    assert facts(replace(RANGE, across=Combine.MAX, maximum=50), GIFTS, known).total == 95
+
+
+def test_the_maximum_of_a_range_binds_items_and_no_override() -> None:
+    """What items come to is capped first; overrides of subscriptions and of the customer act on that."""
     above = override("f", Amount(150))
-    assert facts(RANGE, {}, record(subscription(overrides=(above,)))).total == 100
-    assert facts(RANGE, {}, record(subscription(overrides=(override("f", UNLIMITED),)))).total == 100
+    assert facts(RANGE, {}, record(subscription(overrides=(above,)))).total == 150
+    assert facts(RANGE, {}, record(subscription(overrides=(override("f", UNLIMITED),)))).unlimited
+    for on_top, expected in ((override("f", Amount(150), AT_LEAST), 150), (override("f", Amount(20), ADD), 120)):
+        gifts: dict[str, Value] = {"a": Amount(90), "x": Extra(90)}
+        assert facts(RANGE, gifts, record(subscription("a", "x", overrides=(on_top,)))).total == expected
+        assert facts(RANGE, gifts, record(subscription("a", "x"), overrides=(on_top,))).total == expected
     assert facts(RANGE, {}, record(subscription(), overrides=(above,))).total == 150
     assert facts(RANGE, {}, record(subscription(), overrides=(override("f", UNLIMITED),))).unlimited
     assert facts(RANGE, {}, record(subscription(), overrides=(override("f", Amount(150), AT_LEAST),))).total == 150
@@ -297,6 +380,26 @@ def test_a_suspended_subscription_contributes_nothing_to_its_customer() -> None:
     assert (alone.total, alone.suspended, alone.live) == (0, True, True)
     nothing = facts(SUM, GIFTS | {"b": Amount(0)}, record(off, subscription("b", id_="other")))
     assert nothing.suspended
+
+
+@pytest.mark.parametrize(
+    ("gifts", "overrides", "expected"),
+    [
+        ({}, (), False),
+        ({"a": Amount(0)}, (), False),
+        ({"a": Amount(5)}, (), True),
+        ({"a": Amount(5)}, (override("f", Amount(0)),), False),
+        ({"a": Amount(5)}, (override("f", None),), False),
+        ({}, (override("f", Amount(1), ADD),), True),
+    ],
+)
+def test_a_suspended_subscription_matters_only_where_it_would_give_something(
+    gifts: dict[str, Value], overrides: tuple[Override, ...], expected: bool
+) -> None:
+    """Where it would give nothing anyway, its customer is not told of the suspension: buying would help."""
+    off = subscription("a" if gifts else "none", suspensions=(Suspension("f"),), overrides=overrides)
+    assert facts(SUM, gifts, record(off)).suspended is expected
+    assert facts(SUM, gifts, record(off), subject=SUB).suspended
 
 
 def test_a_subscription_that_is_disabled_takes_the_feature_away_only_if_nothing_remains() -> None:

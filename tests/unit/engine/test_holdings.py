@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.engine.small import ACME, SUB, catalog, record, subscription
@@ -14,6 +16,7 @@ from tiergate.model import (
     HeldItem,
     Item,
     ItemKind,
+    ItemStatus,
     Rollout,
     Subject,
     SubjectRecord,
@@ -229,3 +232,80 @@ def test_a_rollout_to_come_bounds_only_those_in_its_audience() -> None:
     index = catalog_index(catalog(items=[pro]))
     assert hold(record(subscription("pro"), tags=("beta",)), ACME, index, 100).until == 200
     assert hold(record(subscription("pro")), ACME, index, 100).until == FOREVER
+
+
+def based(*items: HeldItem | str, now: int = 100, plans: tuple[Item, ...] = ()) -> tuple[Holdings, list[str]]:
+    """What counts of these items: `seats` is for `pro` or `max`, `sso` needs `seats` and `audit`, which needs `sso`."""
+    listed = [
+        *(plans or (selling("pro"), selling("max"))),
+        selling("seats", available_for=("max", "pro")),
+        selling("sso", depends_on=("audit", "seats")),
+        selling("audit", depends_on=("sso",)),
+    ]
+    found = hold(record(subscription(*items)), ACME, catalog_index(catalog(items=listed)), now)
+    return found, [ref.partition("/")[2].partition("@")[0] for ref in found.refs]
+
+
+def selling(id_: str, rollouts: tuple[Rollout, ...] = (Rollout(1),), **rest: Any) -> Item:  # noqa: ANN401
+    """An item of one version."""
+    kind = ItemKind.PLAN if id_ in {"pro", "max"} else ItemKind.ADDON
+    return Item(id=id_, kind=kind, versions=(Definition(1, {}),), rollouts=rollouts, **rest)
+
+
+@pytest.mark.parametrize(
+    ("items", "counting"),
+    [
+        (("pro", "seats"), ["seats", "pro"]),
+        (("max", "pro", "seats"), ["seats", "max", "pro"]),
+        (("seats",), []),
+        (("pro", "sso"), ["pro"]),
+        (("pro", "audit", "sso"), ["pro"]),
+        (("pro", "audit", "seats", "sso"), ["audit", "seats", "sso", "pro"]),
+        (("audit", "seats", "sso"), []),
+        ((HeldItem("pro", until=100), "audit", "seats", "sso"), []),
+        ((HeldItem("pro", until=100), HeldItem("max", start=100), "seats"), ["seats", "max"]),
+    ],
+)
+def test_an_item_counts_with_a_plan_and_all_that_it_depends_on(
+    items: tuple[HeldItem | str, ...], counting: list[str]
+) -> None:
+    """One of its plans, every item that it needs, and what these need, in the same subscription at that instant."""
+    assert based(*items)[1] == counting
+
+
+def test_an_add_on_ends_with_its_plan_to_the_millisecond() -> None:
+    """And what was found before holds until then."""
+    items = (HeldItem("pro", start=50, until=200), "seats")
+    found, counting = based(*items, now=199)
+    assert (counting, found.start, found.until) == (["seats", "pro"], 50, 200)
+    found, counting = based(*items, now=200)
+    assert (counting, found.start) == ([], 200)
+    found, counting = based(*items, now=49)
+    assert (counting, found.until) == ([], 50)
+
+
+def test_an_add_on_needs_a_version_of_its_plan() -> None:
+    """A plan that no rollout gives counts for nothing, until one does."""
+    later = (selling("max"), selling("pro", rollouts=(Rollout(1, 150),)))
+    found, counting = based("pro", "seats", plans=later)
+    assert (counting, found.until) == ([], 150)
+    assert based("pro", "seats", plans=later, now=150)[1] == ["seats", "pro"]
+
+
+def test_an_add_on_does_not_count_with_a_plan_of_another_subscription() -> None:
+    """Each subscription is by itself."""
+    listed = [selling("pro"), selling("seats", available_for=("pro",))]
+    known = record(subscription("pro"), subscription("seats", id_="other"))
+    assert hold(known, ACME, catalog_index(catalog(items=listed)), 100).refs == ("plan/pro@1",)
+
+
+def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
+    """Pinned or not; and what is based on a draft does not count either."""
+    listed = [
+        selling("pro", status=ItemStatus.DRAFT),
+        selling("max", status=ItemStatus.ARCHIVED),
+        selling("seats", available_for=("pro",)),
+    ]
+    index = catalog_index(catalog(items=listed))
+    assert hold(record(subscription(HeldItem("pro", version=1), "seats")), ACME, index, 100).refs == ()
+    assert hold(record(subscription("max")), ACME, index, 100).refs == ("plan/max@1",)

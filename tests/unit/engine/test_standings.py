@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -29,6 +30,8 @@ from tiergate.model import (
     AudienceType,
     Definition,
     HeldItem,
+    ItemKind,
+    ItemStatus,
     OverrideMode,
     Rollout,
     Subject,
@@ -139,10 +142,50 @@ def test_an_item_says_what_it_gives_or_why_it_does_not_count() -> None:
     assert [it.pinned for it in one.items] == [True, False, False, False, False, False, True]
 
 
+def test_an_item_says_what_it_misses() -> None:
+    """An add-on without its plan, an item without what it depends on, and a draft are set aside."""
+    compiled = bundle(
+        catalog(
+            items=[
+                item("gold", {"movies": Amount(50)}),
+                replace(item("next", {}), status=ItemStatus.DRAFT),
+                replace(item("extra", {}, ItemKind.ADDON), available_for=("gold", "next")),
+                replace(item("sso", {}, ItemKind.ADDON), depends_on=("extra",)),
+            ]
+        )
+    )
+    (one,) = reasoned(record(subscription("next", "extra", "sso")), compiled=compiled).subscriptions
+    assert [(it.item, it.standing, it.why) for it in one.items] == [
+        ("plan/next", Standing.SET_ASIDE, "it is a draft, which is given to nobody"),
+        (
+            "addon/extra",
+            Standing.SET_ASIDE,
+            "it counts only with gold or next, which the subscription does not have now",
+        ),
+        ("addon/sso", Standing.SET_ASIDE, "it depends on extra, which does not count"),
+    ]
+    (one,) = reasoned(record(subscription("gold", "extra", "sso")), compiled=compiled).subscriptions
+    assert [it.standing for it in one.items] == [Standing.COUNTS] * 3
+
+
+def test_a_suspension_of_one_subscription_says_why_it_does_not_matter() -> None:
+    """Where something else gives the feature, or nothing would."""
+    off = subscription("gold", suspensions=(SUSPENDED,))
+    (found,) = reasoned(record(off, subscription("gold", id_="b"))).suspensions
+    assert (found.standing, found.why) == (Standing.SET_ASIDE, "something else gives it")
+    (found,) = reasoned(record(replace(off, items=()))).suspensions
+    assert (found.standing, found.why) == (Standing.SET_ASIDE, "the subscription would not give it")
+    (found,) = reasoned(record(off)).suspensions
+    assert (found.standing, found.why) == (Standing.COUNTS, msgspec.UNSET)
+
+
 ONE = override("movies", Amount(70), id_="one", start=NOW - 5)
 TWO = override("movies", Amount(80), id_="two", start=NOW - 9)
 GONE = override("movies", None, id_="gone")
 LEAST = override("movies", Amount(10), OverrideMode.AT_LEAST, id_="least")
+MOST = override("movies", Amount(90), OverrideMode.AT_LEAST, id_="most")
+MORE = override("movies", Amount(5), OverrideMode.ADD, id_="more")
+LATE = override("movies", None, id_="late", start=NOW - 1)
 SUSPENDED = Suspension("movies", reason="audit")
 
 
@@ -152,8 +195,21 @@ SUSPENDED = Suspension("movies", reason="audit")
         (record(subscription("gold"), overrides=(ONE, TWO)), {"one": "", "two": "the override one stands before it"}),
         (
             record(subscription("gold"), overrides=(ONE, GONE)),
-            {"one": "the override gone stands before it", "gone": ""},
+            {"one": "", "gone": "the override one stands before it"},
         ),
+        (
+            record(subscription("gold"), overrides=(LATE, LEAST, MORE)),
+            {
+                "late": "",
+                "least": "the override late stands before it",
+                "more": "the override late stands before it",
+            },
+        ),
+        (
+            record(subscription("gold"), overrides=(LEAST, MOST, MORE)),
+            {"least": "the override most gives at least as much", "most": "", "more": ""},
+        ),
+        (record(subscription("gold"), overrides=(ONE, MOST, MORE)), {"one": "", "most": "", "more": ""}),
         (record(subscription("gold"), overrides=(LEAST,)), {"least": "as much is held without it"}),
         (
             record(subscription("gold", overrides=(ONE,)), overrides=(TWO,)),

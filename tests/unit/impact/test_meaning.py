@@ -80,6 +80,9 @@ def test_ways_to_give_are_told_apart(before: str, after: str, expected: list[tup
         ("reset: month", "reset: week", "metered/reset"),
         ("id: idle, type: quantity", "id: idle, type: quantity, metered: {reset: never}", "metered"),
         ("max: 100", "max: 120", "max"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, across: max", "across"),
+        ("combine: max}", "combine: max, across: max}", "across"),
+        ("max: 100", "max: 100, across: max", "across"),
         ("levels: [email, phone]", "levels: [email, phone, visit]", "levels"),
         ("levels: [email, phone]", "levels: [phone, email]", "levels"),
         (
