@@ -15,6 +15,7 @@ from tiergate.catalog import customer_data, subscription_data
 from tiergate.control.loss_gate import refuse_loss
 from tiergate.control.ordering import as_of_data
 from tiergate.control.override_effects import refuse_idle_overrides
+from tiergate.control.selling import refuse_unsellable
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
 from tiergate.errors import ConflictError
@@ -234,6 +235,7 @@ def save_subscription(
     for action in sorted(needed_for_subscription(before, subscription)):
         request.require(action, resource)
     terms.check_new_overrides(subscription, before)
+    refuse_unsellable(unit, before, subscription)
     after = _with_subscription(account.record, subscription)
     refuse_idle_overrides(terms.published, after, subscription.id, _new(subscription.overrides, stood), unit.now)
     if gated and before is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
 from tiergate.catalog.document import Source
@@ -23,11 +24,15 @@ from tiergate.model import Rules
 from tiergate.permissions import Action, Resource
 from tiergate.publish.applying import Application, apply_plan, exported
 from tiergate.publish.pending import rule_texts
+from tiergate.store.items import read_items
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiergate.control.http import AdminRequest
     from tiergate.model import Catalog
     from tiergate.publish.publisher import Publisher
+    from tiergate.store.items import StoredItem
 
 __all__ = ["ApplyBody", "applied", "endpoints"]
 
@@ -71,8 +76,8 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         with_rules, private = flag(request, "rules"), flag(request, "private")
         if with_rules or private:
             request.require(Action.VIEW, Resource.store())
-        standing = request.read(publisher.standing)
-        text = exported(standing.catalog, private=bool(private))
+        standing, items = request.read(lambda unit: (publisher.standing(unit), read_items(unit)))
+        text = exported(_with_metadata(standing.catalog, items), private=bool(private))
         said = {
             "publication": standing.sequence,
             "revision": standing.revision,
@@ -85,6 +90,16 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         Endpoint("POST", "/v1/apply", Action.PREVIEW, apply, catalog, max_body=_MAX_BODY),
         Endpoint("GET", "/v1/export", Action.VIEW, export, catalog, query=("rules", "private")),
     ]
+
+
+def _with_metadata(catalog: Catalog, items: Mapping[str, StoredItem]) -> Catalog:
+    """A catalog with the metadata that its items have now: it is edited without a publication."""
+    known = {id_: stored.item.metadata for id_, stored in items.items()}
+    found = {
+        id_: item if known.get(id_, item.metadata) == item.metadata else replace(item, metadata=known[id_])
+        for id_, item in catalog.items.items()
+    }
+    return replace(catalog, items=found)
 
 
 def applied(request: AdminRequest, body: ApplyBody) -> Application:

@@ -31,6 +31,7 @@ from tiergate.control.accounts import (
 from tiergate.control.http import Answer
 from tiergate.control.ordering import MAX_AHEAD
 from tiergate.control.ownership import kept_customer, kept_subscription
+from tiergate.control.selling import refuse_unsellable
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import AuthorError, ConflictError, SubjectsError
 from tiergate.model import Customer, SubjectType, Subscription, parse_instant
@@ -209,7 +210,8 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
     )
     merging = _Merging(unit, part)
     upserts = [merging.merged(upsert, *lines[upsert.customer.id]) for upsert in upserts]
-    if not request.may(Action.EDIT_ROLES, Resource.store()):  # who else could say that others wrote something?
+    restores = request.may(Action.EDIT_ROLES, Resource.store())
+    if not restores:  # who else could say that others wrote something, or had what is sold no more?
         upserts = [_signed(upsert, request.caller.id) for upsert in upserts]
     terms = terms_for(state, "")
     count = 0
@@ -223,6 +225,8 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
             count += 1
         for one in upsert.changed():
             before = upsert.held(one.id)
+            if not restores:
+                refuse_unsellable(unit, before, one, f"/{one.id}/items")
             for action in sorted(needed_for_subscription(before, one)):
                 request.require(action, Resource.subscription(one.id, one.customer))
             terms.check_archived(one, before)

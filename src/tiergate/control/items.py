@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from tiergate.catalog import (
     definition_data,
     draft_refusals,
@@ -23,7 +25,7 @@ from tiergate.control.bodies import MERGE_PATCH
 from tiergate.control.http import Answer
 from tiergate.control.working import choice, flag, refuse_any, stamped, unchanged
 from tiergate.errors import ConflictError, RequestError
-from tiergate.model import ItemKind, format_instant
+from tiergate.model import ItemKind, ItemStatus, format_instant
 from tiergate.naming import item_ref
 from tiergate.permissions import Action, Resource
 from tiergate.publish.pending import is_pending_draft
@@ -64,13 +66,15 @@ def endpoints() -> list[Endpoint]:
             Action.VIEW,
             list_all,
             Resource.catalog(),
-            query=("tag", "text", "kind", "private_to", "has_draft"),
+            query=("tag", "text", "kind", "private_to", "has_draft", "status"),
             paged=True,
         ),
         Endpoint("POST", "/v1/items", Action.EDIT_ITEM, create, Resource.item("*"), max_body=_MAX_BODY),
         Endpoint("GET", _PATH, Action.VIEW, show, item_resource),
         Endpoint("PATCH", _PATH, Action.EDIT_ITEM, edit, item_resource, media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, Action.EDIT_ITEM, delete, item_resource),
+        Endpoint("POST", f"{_PATH}/archive", Action.EDIT_ITEM, archive, item_resource),
+        Endpoint("POST", f"{_PATH}/activate", Action.EDIT_ITEM, activate, item_resource),
         Endpoint("GET", f"{_PATH}/versions", Action.VIEW, list_all_versions, item_resource, paged=True),
         Endpoint("GET", f"{_PATH}/versions/{{version}}", Action.VIEW, show_version, item_resource),
     ]
@@ -106,6 +110,7 @@ def list_all(request: AdminRequest) -> Answer:
         choice(request, "kind", ItemKind),
         request.query.get("private_to"),
         flag(request, "has_draft"),
+        choice(request, "status", ItemStatus),
     )
 
     def work(unit: ReadUnit) -> Answer:
@@ -174,11 +179,37 @@ def edit(request: AdminRequest) -> Answer:
     return request.change(work)
 
 
+def archive(request: AdminRequest) -> Answer:
+    """Archive an item, at once: those who have it keep it, and nobody new gets it."""
+    return _move(request, ItemStatus.ARCHIVED, "item.archived")
+
+
+def activate(request: AdminRequest) -> Answer:
+    """Activate an item that is a draft or archived. A draft is given once it is published."""
+    return _move(request, ItemStatus.ACTIVE, "item.activated")
+
+
+def _move(request: AdminRequest, status: ItemStatus, action: str) -> Answer:
+    def work(unit: WriteUnit) -> Answer:
+        before = locked_item(request, unit)
+        item = replace(before.item, status=status)
+        after = replace_item(unit, before, item, before.draft)
+        if after != before:
+            said = {"before": item_head_data(before.item), "after": item_head_data(item)}
+            unit.audit(action, "item", item.id, **said, customer=item.private_to or None)
+        return _answer(unit, after)
+
+    return request.change(work)
+
+
 def _refuse_change(unit: ReadUnit, before: StoredItem, item: Item) -> None:
     old = before.item
     if item.kind is not old.kind and before.newest:
         detail = f"`{item_ref(old.kind, old.id)}` is published: its kind does not change any more"
         raise ConflictError("kind-published", detail)
+    if item.status is ItemStatus.DRAFT and old.status is not ItemStatus.DRAFT and before.newest:
+        detail = f"`{old.id}` is published, and is no draft any more: archive it instead"
+        raise ConflictError("item-published", detail)
     if item.private_to not in ("", old.private_to):
         other = held_by_others(unit, item.id, item.private_to)
         if other is not None:

@@ -58,6 +58,8 @@ _ITEMS: Final = {
     "GET /v1/items/{id}": Shape("StoredItem"),
     "PATCH /v1/items/{id}": Shape("StoredItem", "MergePatch"),
     "DELETE /v1/items/{id}": _GONE,
+    "POST /v1/items/{id}/archive": Shape("StoredItem"),
+    "POST /v1/items/{id}/activate": Shape("StoredItem"),
     "GET /v1/items/{id}/versions": _page("ListedVersion"),
     "GET /v1/items/{id}/versions/{version}": Shape("PublishedVersion"),
     "GET /v1/items/{id}/draft": Shape("StoredDraft"),

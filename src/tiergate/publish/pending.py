@@ -101,7 +101,7 @@ def pending_edits(
     for id_, item in working.items.items():
         published = catalog.items.get(id_)
         has_draft = is_pending_draft(item.draft, published, now)
-        if has_draft or (published is not None and head_of(published) != item.item):
+        if has_draft or (published is not None and _published_part(published) != _published_part(item.item)):
             items[id_] = item
         elif published is None:
             idle[id_] = item
@@ -131,6 +131,11 @@ def pending_edits(
 def head_of(item: Item) -> Item:
     """An item without its versions and rollouts: what is edited as metadata."""
     return replace(item, versions=(), rollouts=())
+
+
+def _published_part(item: Item) -> Item:
+    """What of an item only a publication changes: its metadata is said at once."""
+    return replace(head_of(item), metadata={})
 
 
 def rule_texts(rules: Rules) -> dict[str, str]:

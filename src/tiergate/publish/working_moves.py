@@ -114,6 +114,8 @@ def _item(
     head = _picked(None if edited is None else edited.item, *heads, is_reset=is_reset)
     if head is None:
         return None
+    if edited is not None and not is_reset:
+        head = msgspec.structs.replace(head, metadata=edited.item.metadata)  # which no publication decides
     rollouts = () if new is None else new.rollouts
     if edited is None:
         return WorkingItem(head, rollouts, None, newest, 0)

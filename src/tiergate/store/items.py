@@ -23,7 +23,7 @@ from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ItemRow, ItemTagRow, VersionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sqlalchemy import Row, Table
 
@@ -36,6 +36,7 @@ __all__ = [
     "add_item",
     "find_item",
     "find_version",
+    "item_statuses",
     "list_items",
     "list_versions",
     "owner_of",
@@ -116,6 +117,12 @@ def owner_of(unit: ReadUnit, id_: str) -> str | None:
     query = select(_ITEMS.c.private_to).where(_ITEMS.c.id == id_)
     owner: str | None = unit.session.connection().execute(query).scalar_one_or_none()
     return owner
+
+
+def item_statuses(unit: ReadUnit, ids: Collection[str]) -> dict[str, ItemStatus]:
+    """The statuses of these items as they are edited, by id; of those that are there."""
+    query = select(_ITEMS.c.id, _ITEMS.c.status).where(_ITEMS.c.id.in_(sorted(ids)))
+    return {row.id: ItemStatus(row.status) for row in unit.session.connection().execute(query)}
 
 
 def list_items(
