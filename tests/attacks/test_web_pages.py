@@ -9,6 +9,7 @@ import pytest
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection, request
 from tiergate.sidecar.protections import Access
+from tiergate.sidecar.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ def asked(data: bytes, access: Access | None = None, *, uds: bool = False, times
     """Ask a sidecar several times, after somebody else asked it rightly, and give the last answer."""
     service = Service(customer("acme"), access=access)
     with service.serve(uds=uds) as where, Connection(where.connect()) as connection:
-        token = {"Authorization": "Bearer secret"} if access is not None and access.token else {}
+        token = {"Authorization": "Bearer secret"} if access is not None and access.tokens else {}
         for _ in range(3):
             assert connection.ask(post("/v1/check", CHECK, headers=token)).status == 200
         return [connection.ask(data) for _ in range(times)][-1]
@@ -197,7 +198,7 @@ def test_a_unix_socket_takes_any_host() -> None:
 def test_who_has_no_token_learns_nothing(given: str | None) -> None:
     """Also right after somebody with a token was answered on the same connection."""
     sent = {} if given is None else {"Authorization": given}
-    answer = asked(post("/v1/check", CHECK, headers=sent), Access(token=b"secret"))
+    answer = asked(post("/v1/check", CHECK, headers=sent), Access(tokens=Tokens(b"secret")))
 
     assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="tiergate"')
     assert b"movies" not in answer.body
@@ -209,13 +210,15 @@ def test_a_token_that_is_given_twice_is_none() -> None:
     head = b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Authorization: Bearer secret\r\nAuthorization: Bearer secret\r\nContent-Length: %d\r\n\r\n" % len(body)
 
-    assert asked(head + body, Access(token=b"secret")).status == 401
+    assert asked(head + body, Access(tokens=Tokens(b"secret"))).status == 401
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_token_lets_in(scheme: str) -> None:
     """Schemes are written in any case (RFC 9110, section 11.1)."""
-    answer = asked(post("/v1/check", CHECK, headers={"Authorization": f"{scheme} secret"}), Access(token=b"secret"))
+    answer = asked(
+        post("/v1/check", CHECK, headers={"Authorization": f"{scheme} secret"}), Access(tokens=Tokens(b"secret"))
+    )
 
     assert answer.status == 200
 

@@ -134,6 +134,7 @@ class _Batch:
             decider.tell(error)
             problem = document(decider.located(error, check, at), at)
             decider.metrics.count_problem(problem.slug)
+            decider.metrics.mistakes.note("checks", problem.status, problem.slug, problem.detail)
             self._results.append(render(problem))
             self._answers.append(None)
         else:

@@ -44,7 +44,7 @@ from tiergate.sidecar.batches import Batches
 from tiergate.sidecar.explanations import Explanations
 from tiergate.sidecar.listings import Listings
 from tiergate.sidecar.memo import SLOT, Memo
-from tiergate.sidecar.replies import Reply, problem_reply
+from tiergate.sidecar.replies import Reply, refused
 from tiergate.sidecar.staleness import NONE_CHOSEN, choose
 from tiergate.sidecar.startup import Startup
 from tiergate.sidecar.suggestions import Suggestions
@@ -339,10 +339,7 @@ class Decider:
     def refuse(self, endpoint: str, error: TiergateError) -> Reply:
         """Answer with a problem, counted."""
         self.tell(error)
-        reply = problem_reply(error)
-        self.metrics.count_request(endpoint, reply.status)
-        self.metrics.count_problem(reply.slug or "")
-        return reply
+        return refused(error, self.metrics, endpoint)
 
     def tell(self, error: TiergateError) -> None:
         """Log what only an operator can mend, each thing once a minute."""

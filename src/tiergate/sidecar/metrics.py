@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from tiergate import __version__
 from tiergate.model import FOREVER, Reason
 from tiergate.process.descriptors import Shortage
+from tiergate.sidecar.mistakes import Mistakes
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Metrics:
         self.durations = {endpoint: Durations() for endpoint in ("check", "checks", "entitlements", "explain")}
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
+        self.mistakes = Mistakes()
         self.connections = 0
         self.descriptors = Shortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}

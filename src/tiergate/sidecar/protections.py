@@ -11,14 +11,13 @@ of it is left on the connection, and endpoints get it in one piece. The bounds o
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.errors import RequestError
-from tiergate.sidecar.replies import context_of, problem_reply, send_reply
+from tiergate.sidecar.replies import context_of, refused, send_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tiergate.sidecar.metrics import Metrics
+    from tiergate.sidecar.tokens import Tokens
 
 __all__ = ["Access", "Protections", "require_json"]
 
@@ -41,15 +41,15 @@ class Access:
 
     `names`: host names that requests may use, beside loopback's. `addresses`: whether they may use any IP address in
     place of a name, which no web page under a name of its own does. `everywhere`: whether hosts and origins are not
-    looked at, as on a Unix socket, which no web page reaches. `origins`: pages that may ask. `token`: what every
-    request must carry, or none.
+    looked at, as on a Unix socket, which no web page reaches. `origins`: pages that may ask. `tokens`: one of
+    which every request must carry, or none.
     """
 
     names: frozenset[str] = frozenset()
     addresses: bool = False
     everywhere: bool = False
     origins: frozenset[str] = frozenset()
-    token: bytes | None = None
+    tokens: Tokens | None = None
 
     def admit(self, scope: Scope) -> None:
         """Let a request pass.
@@ -64,8 +64,8 @@ class Access:
         if not self.everywhere:
             host = self._admit_host(found.get(b"host", []), scope["http_version"])
             self._admit_origin(found, host)
-        if self.token is not None:
-            self._admit_token(found.get(b"authorization", []))
+        if self.tokens is not None:
+            _admit_token(self.tokens, found.get(b"authorization", []))
 
     def _admit_host(self, hosts: list[bytes], version: str) -> str:
         if not hosts and version == "1.0":
@@ -96,13 +96,13 @@ class Access:
         if b"origin" not in found and any(site in _FOREIGN_SITES for site in found.get(b"sec-fetch-site", [])):
             raise RequestError(403, "foreign origin", "pages of other sites may not ask")
 
-    def _admit_token(self, values: list[bytes]) -> None:
-        scheme, _, given = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
-        given = given.strip()
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given, self.token or b""):
-            raise RequestError(
-                401, "unauthorized", "the header `Authorization: Bearer` with this sidecar's token is needed"
-            )
+
+def _admit_token(tokens: Tokens, values: list[bytes]) -> None:
+    scheme, _, given = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
+    if scheme.lower() != b"bearer" or not tokens.admit(given.strip()):
+        raise RequestError(
+            401, "unauthorized", "the header `Authorization: Bearer` with this sidecar's token is needed"
+        )
 
 
 class Protections:
@@ -131,9 +131,7 @@ class Protections:
                 return
             self._access.admit(scope)
         except RequestError as error:
-            reply = problem_reply(error)
-            self._metrics.count_request("other", reply.status)
-            self._metrics.count_problem(reply.slug or "")
+            reply = refused(error, self._metrics)
             await send_reply(reply, context_of(scope["headers"]), send)
             return
         await self._app(scope, _replay(body, receive), send)

@@ -29,7 +29,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from tiergate.errors import RequestError
 from tiergate.process.descriptors import Surplus
 from tiergate.sidecar.quickpath import EXTENSION
-from tiergate.sidecar.replies import NO_CONTEXT, Reply, problem_reply, wire
+from tiergate.sidecar.replies import NO_CONTEXT, Reply, problem_reply, refused, wire
 from tiergate.sidecar.wires import GuardedFlow, Wire, refusal
 
 if TYPE_CHECKING:
@@ -413,11 +413,9 @@ class SidecarProtocol(HttpToolsProtocol):
         self._deaf = self._ending = self._unread = True
         self._at_rest = False
         self._end_head()
-        reply = problem_reply(error)
+        reply = refused(error, self.metrics)
         if (b"connection", b"close") not in reply.extra:
             reply = reply._replace(extra=(*reply.extra, (b"connection", b"close")))
-        self.metrics.count_request("other", reply.status)
-        self.metrics.count_problem(reply.slug or "")
         if self._in_head or self._between:
             if not self._waits():
                 self._say_last(reply)

@@ -163,6 +163,11 @@ class QuickPath:
         ):
             self._heads.put(key, _Head(endpoint, SLOT + len(key) + 100))
 
+    def forget(self) -> None:
+        """Forget every request: what was admitted before may be no longer."""
+        self.repeats.clear()
+        self._heads.clear()
+
     def _answer_head(self, length: int) -> bytes:
         head = self._answer_heads.get(length)
         if head is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tiergate.sidecar.problems import MEDIA_TYPE, document, problem_headers, render
+from tiergate.sidecar.problems import MEDIA_TYPE, ProblemDocument, document, problem_headers, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +33,7 @@ __all__ = [
     "headers",
     "make_context",
     "problem_reply",
+    "refused",
     "send_reply",
     "wire",
 ]
@@ -100,9 +101,23 @@ def _safe(value: bytes | None, form: re.Pattern[bytes]) -> bytes | None:
     return value if value is not None and form.fullmatch(value) else None
 
 
+def refused(
+    error: Exception, metrics: Metrics, endpoint: str = "other", extra: tuple[tuple[bytes, bytes], ...] = ()
+) -> Reply:
+    """Answer with a problem, counted, and noted where it is a caller's mistake."""
+    problem = document(error)
+    metrics.count_request(endpoint, problem.status)
+    metrics.count_problem(problem.slug)
+    metrics.mistakes.note(endpoint, problem.status, problem.slug, problem.detail)
+    return _reply(problem, extra)
+
+
 def problem_reply(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
     """Answer with a problem."""
-    problem = document(error)
+    return _reply(document(error), extra)
+
+
+def _reply(problem: ProblemDocument, extra: tuple[tuple[bytes, bytes], ...]) -> Reply:
     return Reply(
         problem.status,
         render(problem),
@@ -137,9 +152,7 @@ class ProblemHandler:
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, HTTPException) and error.headers:
             extra = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())
-        reply = problem_reply(error, extra)
-        self._metrics.count_request("other", reply.status)
-        self._metrics.count_problem(reply.slug or "")
+        reply = refused(error, self._metrics, extra=extra)
         response = Response(reply.body, reply.status)
         response.raw_headers = headers(reply, context_of(request.scope["headers"]))
         return response

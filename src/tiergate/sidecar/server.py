@@ -48,6 +48,7 @@ from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
 from tiergate.sidecar.settings import Settings
 from tiergate.sidecar.sources import Sources
 from tiergate.sidecar.state import State
+from tiergate.sidecar.tokens import TokenFile
 
 if TYPE_CHECKING:
     import socket
@@ -106,7 +107,7 @@ class _Sidecar:
         room = room_for_connections(open_files, _KEPT_BACK + self._most_probes)
         listeners = 1 if settings.uds is None else 2
         self._most_connections = fitted(room, "max-connections", settings.max_connections, times=listeners)
-        self._token = None if settings.token_file is None else _read_secret(settings.token_file, "token-file")
+        self._tokens = None if settings.token_file is None else TokenFile(settings.token_file, "token-file")
         self._tcp = _bind(settings.host, settings.port, opened)
         self._probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
         self._unix = _bind_unix(settings, opened)
@@ -169,12 +170,13 @@ class _Sidecar:
             names=frozenset(names),
             addresses=not is_loopback(settings.host),
             origins=frozenset(settings.allowed_origin),
-            token=self._token,
+            tokens=None if self._tokens is None else self._tokens.tokens,
         )
         return self._api("tcp", access, self._tcp)
 
     def _api_on_unix(self, unix: UnixListener) -> Listener:
-        return self._api("unix", Access(everywhere=True, token=self._token), [unix.socket], unix.remove)
+        access = Access(everywhere=True, tokens=None if self._tokens is None else self._tokens.tokens)
+        return self._api("unix", access, [unix.socket], unix.remove)
 
     def _api(
         self, name: str, access: Access, sockets: list[socket.socket], leave: Callable[[], None] = lambda: None
@@ -182,6 +184,8 @@ class _Sidecar:
         settings = self._settings
         memo_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
         quick = QuickPath(self._decider, name, memo_bytes=memo_bytes, max_body=settings.max_body)
+        if self._tokens is not None:
+            self._tokens.changed.append(quick.forget)
         limits = WireLimits(head_timeout=settings.request_timeout, connections=self._most_connections)
         return Listener(
             api(self._decider, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
@@ -200,7 +204,7 @@ class _Sidecar:
             # Its connections are none of the API's, which are what is counted.
             protocol=protocol_class(Metrics(), None, WireLimits(connections=self._most_probes)),
             shutdown_timeout=_PROBE_SHUTDOWN,
-            each_second=self._metrics.descriptors.look,
+            each_second=self._look_around,
         )
 
     def _addresses(self) -> dict[str, str]:
@@ -223,7 +227,15 @@ class _Sidecar:
                 listener.force_exit = True
         self._end.set()
 
+    def _look_around(self) -> None:
+        """See, once a second, what changes without saying so."""
+        self._metrics.descriptors.look()
+        if self._tokens is not None:
+            self._tokens.refresh()
+
     def _on_hangup(self) -> None:
+        if self._tokens is not None:
+            self._tokens.refresh()
         if self._decisions is not None:
             self._decisions.reopen()
 

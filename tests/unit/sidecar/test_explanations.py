@@ -15,6 +15,7 @@ from tiergate.errors import BundleError
 from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus, format_instant
 from tiergate.sidecar.protections import Access
 from tiergate.sidecar.replies import NO_CONTEXT
+from tiergate.sidecar.tokens import Tokens
 
 if TYPE_CHECKING:
     from tests.unit.sidecar.conftest import Ask
@@ -117,7 +118,7 @@ def test_a_web_page_does_not_reach_it(ask: Ask, headers: dict[str, str]) -> None
 
 def test_it_wants_the_token() -> None:
     """Where there is one, as everything does."""
-    service = Service(customer("acme"), access=Access(token=b"s3cret"))
+    service = Service(customer("acme"), access=Access(tokens=Tokens(b"s3cret")))
     with service.serve() as where, Connection(where.connect()) as connection:
         refused = connection.ask(post("/v1/explain", MOVIES)).status
         answered = connection.ask(post("/v1/explain", MOVIES, headers={"Authorization": "Bearer s3cret"})).status

@@ -1,0 +1,57 @@
+"""A trace of callers' mistakes in the log: which feature, field or credential, though never more than a few a minute.
+
+Metrics count every refused request by its kind. What a counter cannot say, such as the feature that a service spells
+wrong, is logged here: each text once a minute, and at most ten texts, so that nobody fills a disk by asking nonsense.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Mistakes"]
+
+_EVERY: Final = 60.0
+_MOST: Final = 10
+_SHOWN: Final = 300
+_SERVER_ERROR: Final = 500
+
+_logger = logging.getLogger(__name__)
+
+
+class Mistakes:
+    """Logs refused requests at the level of warnings. `clock`: seconds that only ever grow."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: set[str] = set()
+        self._until = 0.0
+        self._left_out = 0
+
+    def note(self, endpoint: str, status: int, slug: str, detail: str) -> None:
+        """Log a refusal, unless the same was logged in this minute, or too many were, or it is no caller's mistake."""
+        if status >= _SERVER_ERROR:
+            return
+        now = self._clock()
+        if now >= self._until:
+            if self._left_out:
+                _logger.warning("further requests refused in the last minute and not logged: %d", self._left_out)
+            self._said.clear()
+            self._left_out = 0
+            self._until = now + _EVERY
+        text = f"{endpoint}: {status} {slug}: {_printable(detail[:_SHOWN])}"
+        if text in self._said:
+            return
+        if len(self._said) >= _MOST:
+            self._left_out += 1
+            return
+        self._said.add(text)
+        _logger.warning("request refused: %s", text)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
