@@ -197,6 +197,9 @@ WHO: list[tuple[frozenset[str], str]] = [
         POST /v1/subscriptions/{subscription}/past-due
         POST /v1/subscriptions/{subscription}/cancel
         POST /v1/subscriptions/{subscription}/end
+        PUT /v1/subscriptions/{subscription}/billing
+        POST /v1/subscriptions/{subscription}/change
+        DELETE /v1/subscriptions/{subscription}/change
         PUT /v1/subscriptions/{subscription}/overrides/{override}
         DELETE /v1/subscriptions/{subscription}/overrides/{override}
         POST /v1/subscriptions/{subscription}/suspensions

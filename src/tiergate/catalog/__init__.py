@@ -41,6 +41,7 @@ from tiergate.catalog.export import (
     value_data,
 )
 from tiergate.catalog.fields import Fields
+from tiergate.catalog.holdings import PossibleHoldings
 from tiergate.catalog.lint import lint
 from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts, read_catalog
 from tiergate.catalog.order import ordered
@@ -52,9 +53,11 @@ from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.catalog.rules import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
-from tiergate.catalog.subjects import SubjectReader
+from tiergate.catalog.subjects import MAX_QUANTITY, SubjectReader
+from tiergate.catalog.worsening import worsened
 
 __all__ = [
+    "MAX_QUANTITY",
     "Bounds",
     "Consistency",
     "Fields",
@@ -62,6 +65,7 @@ __all__ = [
     "LoadedCatalog",
     "Plain",
     "Positions",
+    "PossibleHoldings",
     "ProblemLog",
     "Record",
     "Records",
@@ -113,4 +117,5 @@ __all__ = [
     "term_data",
     "to_json_line",
     "value_data",
+    "worsened",
 ]

@@ -15,6 +15,7 @@ from tiergate.catalog import customer_data, subscription_data
 from tiergate.control.loss_gate import refuse_loss
 from tiergate.control.ordering import as_of_data
 from tiergate.control.override_effects import refuse_idle_overrides
+from tiergate.control.plan_changes import scheduled_change
 from tiergate.control.selling import refuse_unsellable
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
@@ -49,6 +50,7 @@ __all__ = [
     "delete_subscription",
     "needed_for_customer",
     "needed_for_subscription",
+    "present_data",
     "save_customer",
     "save_subscription",
     "signed",
@@ -74,12 +76,26 @@ def subscription_answer(stored: StoredSubscription, unit: ReadUnit) -> Data:
 def subscription_answers(stored: Sequence[StoredSubscription], unit: ReadUnit) -> list[Data]:
     """Several subscriptions as they are answered."""
     known = as_of_data(unit, SubjectType.SUBSCRIPTION, [one.subscription.id for one in stored])
-    features = unit.published.index.features
+    index = unit.published.index
     found = []
     for held, stamp in stored:
-        data = subscription_data(held, printable_features(features, held), every_id=True)
-        now: Data = {"state": state_of(held, unit.now).value}
-        found.append(data | now | known.get(held.id, {}) | stamped(stamp))
+        data = subscription_data(held, printable_features(index.features, held), every_id=True)
+        found.append(data | present_data(held, index, unit.now) | known.get(held.id, {}) | stamped(stamp))
+    return found
+
+
+def present_data(subscription: Subscription, index: CatalogIndex, now: Instant) -> Data:
+    """What a subscription is at an instant, and the change of plan that is then to come."""
+    found: Data = {"state": state_of(subscription, now).value}
+    change = scheduled_change(subscription.items, index, now)
+    if change is not None:
+        leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
+        found["scheduled_change"] = {
+            "from_item": leaving.item,
+            "to": coming.item,
+            "quantity": coming.quantity,
+            "at": format_instant(coming.start),
+        }
     return found
 
 

@@ -9,6 +9,7 @@ import cachetools
 
 from tiergate.control import (
     audit,
+    billing,
     bundles,
     customers,
     drafts,
@@ -87,6 +88,7 @@ def all_endpoints(
         *previews.endpoints(publisher),
         *customers.endpoints(),
         *subscriptions.endpoints(),
+        *billing.endpoints(),
         *subscription_steps.endpoints(publisher),
         *overrides.endpoints(),
         *entitlements.endpoints(),

@@ -95,6 +95,9 @@ _SUBJECTS: Final = {
         f"POST /v1/subscriptions/{{subscription}}/{name}": Shape("StoredSubscription", step_schema_name(name))
         for name in STEPS
     },
+    "PUT /v1/subscriptions/{subscription}/billing": Shape("StoredSubscription", "Billing", created=True),
+    "POST /v1/subscriptions/{subscription}/change": Shape("StoredSubscription", "PlanChange"),
+    "DELETE /v1/subscriptions/{subscription}/change": Shape("StoredSubscription"),
     "POST /v1/customers/{customer}/items": _made("SoldItem", "NewItem"),
     "POST /v1/customers/{customer}/plan": _made("SoldItem", "OwnPlan"),
     "POST /v1/subscriptions/{subscription}/plan": _made("DraftedItem", "Identified"),

@@ -13,6 +13,7 @@ from tiergate.catalog import read_subscription_body, subscription_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import (
     delete_subscription,
+    present_data,
     save_subscription,
     subscription_answer,
     subscription_answers,
@@ -28,7 +29,7 @@ from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices
 from tiergate.errors import NotFoundError, PreconditionError, RequestError
 from tiergate.model import SubjectType, SubscriptionStatus
-from tiergate.model.life import SubscriptionState, state_of
+from tiergate.model.life import SubscriptionState
 from tiergate.naming import nearest, path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.store.as_of import EVERY_SIDE, known_as_of
@@ -47,7 +48,15 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
-__all__ = ["answer", "endpoints", "open_holder", "patched_subscription", "reader_beside", "the_subscription"]
+__all__ = [
+    "answer",
+    "endpoints",
+    "named_subscription",
+    "open_holder",
+    "patched_subscription",
+    "reader_beside",
+    "the_subscription",
+]
 
 _PATH = "/v1/subscriptions/{subscription}"
 _OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
@@ -72,11 +81,11 @@ def endpoints() -> list[Endpoint]:
             paged=True,
             subjects=_CUSTOMER,
         ),
-        Endpoint("POST", "/v1/subscriptions", edit, create_subscription, _named, subjects=_CUSTOMER),
+        Endpoint("POST", "/v1/subscriptions", edit, create_subscription, named_subscription, subjects=_CUSTOMER),
         Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_SEARCHED, paged=True),
-        Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, _named),
+        Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, named_subscription),
         Endpoint("GET", _PATH, view, read_subscription, the_subscription),
-        Endpoint("PUT", _PATH, edit, put_subscription, _named, query=(ACCEPT_LOSS,), subjects=_CUSTOMER),
+        Endpoint("PUT", _PATH, edit, put_subscription, named_subscription, query=(ACCEPT_LOSS,), subjects=_CUSTOMER),
         Endpoint(
             "PATCH", _PATH, edit, patch_subscription, the_subscription, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH
         ),
@@ -90,7 +99,7 @@ def the_subscription(request: AdminRequest) -> Resource:
     return Resource.subscription(id_, request.read(lambda unit: customer_of(unit.session, id_)))
 
 
-def _named(request: AdminRequest) -> Resource:
+def named_subscription(request: AdminRequest) -> Resource:
     """The subscription of the path or the body, of the customer whose it is or will be."""
     id_ = request.params.get("subscription") or peek(request.body, "id")
     holder = request.read(lambda unit: customer_of(unit.session, id_)) if "subscription" in request.params else None
@@ -178,7 +187,8 @@ def read_subscription(request: AdminRequest) -> Answer:
         held, stamp = found
         # Time, and the order of writes that change nothing, change an answer without a new entity tag.
         known = known_as_of(unit.session, SubjectType.SUBSCRIPTION, [held.id]).get(held.id, {})
-        same = state_of(held, stamp.updated_at) is state_of(held, unit.now)
+        index = unit.published.index
+        same = present_data(held, index, stamp.updated_at) == present_data(held, index, unit.now)
         same = same and all(one.written_at <= stamp.updated_at for one in known.values())
         if same and request.is_fresh(stamp.etag):
             return Answer(304, headers={"etag": etag_text(stamp.etag)})

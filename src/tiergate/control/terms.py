@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 import cachetools
 from msgspec.structs import replace
 
-from tiergate.catalog import Bounds, SubjectReader
+from tiergate.catalog import Bounds, PossibleHoldings, SubjectReader, worsened
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import MAX_TOTAL_UNITS, CatalogIndex, Feature, FeatureStatus, FeatureType, Given, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from tiergate.model import Customer, IndexedItem, Override, SubjectRecord, Subscription
+    from tiergate.model import Customer, HeldItem, IndexedItem, Override, SubjectRecord, Subscription
     from tiergate.store import PublishedState
 
 __all__ = ["Terms", "printable_features", "terms_for"]
@@ -36,7 +36,22 @@ class Terms:
         self.index = _visible(published.index, customer)
         self._all = published.index
         self._bounds = Bounds.of(published.catalog)
-        self.reader = SubjectReader(self.index, self._bounds)
+        self._holdings = PossibleHoldings(self.index)
+        self.reader = SubjectReader(self.index, self._bounds, holdings=self._holdings)
+
+    def check_holdings(self, items: Sequence[HeldItem], stood: Sequence[HeldItem], *, pointer: str) -> None:
+        """See that a customer may hold these items together; what was impossible already about what `stood` is let be.
+
+        `pointer`: where in the body it is said that they are.
+
+        Raises:
+            BodyError: it may not.
+        """
+        known = self.index.items
+        items = [held for held in items if held.item in known]
+        found = list(worsened(self._holdings, known, items, lambda: stood, None))
+        if found:
+            raise BodyError([BodyProblem(pointer, one.code, one.message) for one in found])
 
     def check_totals(self, record: SubjectRecord) -> None:
         """See that no total of a customer can overflow, whatever of it counts at once.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.admin import Admin, serving
 from tests.stores import put_in_force
-from tiergate.control import customers, overrides, subscription_steps, subscriptions
+from tiergate.control import billing, customers, overrides, subscription_steps, subscriptions
 from tiergate.store import Store
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ items:
 ENDPOINTS = [
     *customers.endpoints(),
     *subscriptions.endpoints(),
+    *billing.endpoints(),
     *subscription_steps.endpoints(),
     *overrides.endpoints(),
 ]

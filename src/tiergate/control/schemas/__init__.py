@@ -137,7 +137,7 @@ def component_schemas() -> dict[str, Schema]:
         ),
         "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
-        **subscribing_schemas(),
+        **subscribing_schemas(found["Subscription"], found["HeldItem"]),
         **access_schemas(),
         **publishing_schemas(found["FeatureSuspension"]),
         **rule_schemas(),

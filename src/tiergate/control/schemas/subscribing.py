@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from tiergate.control.schemas.parts import FLAG, Schema, closed, ref, with_more
+from typing import Final
+
+from tiergate.catalog import MAX_QUANTITY
+from tiergate.control.schemas.parts import FLAG, Schema, closed, ref, with_more, without
 from tiergate.control.subscription_life import STEPS
 from tiergate.model.life import SubscriptionState
 
 __all__ = ["as_of_schemas", "step_schema_name", "stored_subscription", "subscribing_schemas"]
+
+_QUANTITY: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}
+_AT: Final[Schema] = {
+    "anyOf": [{"enum": ["now", "term_end"]}, ref("Instant")],
+    "default": "now",
+    "description": "`now`, an instant, or `term_end`: when the term that runs now ends.",
+}
 
 
 def step_schema_name(step: str) -> str:
@@ -21,7 +31,10 @@ def stored_subscription(subscription: Schema, stamp: Schema) -> Schema:
         "description": "What it is now, by its status and dates: it counts where it is `live`.",
     }
     found = with_more(subscription, {"state": state, **stamp})
-    return with_more(found, {**as_of_schemas(), "people_as_of": ref("Instant")}, required=False)
+    change = closed({"from_item": ref("Id"), "to": ref("Id"), "quantity": _QUANTITY, "at": ref("Instant")})
+    change["description"] = "The change of plan that is to come."
+    more = {**as_of_schemas(), "people_as_of": ref("Instant"), "scheduled_change": change}
+    return with_more(found, more, required=False)
 
 
 def as_of_schemas() -> Schema:
@@ -32,9 +45,28 @@ def as_of_schemas() -> Schema:
     }
 
 
-def subscribing_schemas() -> Schema:
-    """The bodies of the steps."""
-    return {step_schema_name(name): _step(step.date, required=step.required) for name, step in STEPS.items()}
+def subscribing_schemas(subscription: Schema, held: Schema) -> Schema:
+    """The bodies of the steps, of what billing says, and of a change of plan."""
+    steps = {step_schema_name(name): _step(step.date, required=step.required) for name, step in STEPS.items()}
+    change = closed(
+        {"to": ref("Id"), "at": _AT, "quantity": _QUANTITY, "from_item": ref("Id")},
+        optional=("at", "quantity", "from_item"),
+        description="The plan to change to; `from_item`: in place of which, where there are several.",
+    )
+    return {
+        **steps,
+        "PlanChange": change,
+        "BilledItem": without(held, ("version",)),
+        "Billing": _billing(subscription),
+    }
+
+
+def _billing(subscription: Schema) -> Schema:
+    found = with_more(without(subscription, ("overrides", "suspensions")), {"as_of": ref("Instant")}, required=False)
+    found["properties"]["items"] = {"type": "array", "items": ref("BilledItem"), "description": "All that it holds."}
+    found["required"] = ["status", "items"]
+    found["description"] = "What billing owns of a subscription; `customer` creates one that is not there."
+    return found
 
 
 def _step(date: str | None, *, required: bool) -> Schema:
