@@ -32,6 +32,7 @@ The branches say who must act::
     │   ├── NotFoundError
     │   ├── ConflictError
     │   │   └── LossError
+    │   ├── OutdatedReviewError
     │   └── PreconditionError
     ├── SidecarUnreachableError  the network
     └── SyncError                the network, or the control plane behind it
@@ -68,6 +69,7 @@ __all__ = [
     "LossError",
     "NotFoundError",
     "OperatorError",
+    "OutdatedReviewError",
     "PreconditionError",
     "PublishError",
     "QuarantinedError",
@@ -380,6 +382,18 @@ class PreconditionError(CallerError):
 
     def __reduce__(self) -> tuple[type[PreconditionError], tuple[str, str, int]]:
         return type(self), (self.kind, self.id, self.etag)
+
+
+class OutdatedReviewError(CallerError):
+    """What would be published is not what the caller has reviewed. `tag`: the entity tag of what would be."""
+
+    def __init__(self, detail: str, tag: str) -> None:
+        self.detail = detail
+        self.tag = tag
+        super().__init__(detail)
+
+    def __reduce__(self) -> tuple[type[OutdatedReviewError], tuple[str, str]]:
+        return type(self), (self.detail, self.tag)
 
 
 class SidecarUnreachableError(TiergateError):

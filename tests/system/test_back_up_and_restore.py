@@ -20,6 +20,7 @@ import pytest
 from tests.control_planes import ControlPlane, prepare_store
 from tests.databases import PROGRAMS
 from tests.docs.pages import ROOT
+from tests.losses import accepting
 from tests.system.processes import Process, check_request, sidecar
 from tiergate.cli.exits import ExitCode
 from tiergate.store.schema import SCHEMA_VERSION
@@ -156,7 +157,7 @@ def publish(client: httpx.Client, seats: int) -> None:
     """Apply a catalog whose plan has so many seats."""
     items = [CATALOG["items"][0] | {"version": seats, "entitlements": {"seats": seats}}]  # type: ignore[operator]
     files = [{"name": "catalog.json", "text": json.dumps(CATALOG | {"items": items})}]
-    answer = client.post("/v1/apply", json={"catalog": files, "accept_loss": True})
+    answer = accepting(client, "/v1/apply", {"catalog": files})
     assert answer.status_code == 201, answer.text
 
 

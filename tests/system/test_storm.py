@@ -256,7 +256,7 @@ class World:
 
     def _publish(self, quota: int) -> bool:
         drafted = self._ok("PUT", "/v1/items/base/draft", {"entitlements": {"quota": quota}})
-        return drafted and self._ok("POST", "/v1/publish", {"accept_loss": True})
+        return drafted and self._ok("POST", "/v1/publish", {})
 
     def _look(self, number: int) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{self._ports[number][0]}", timeout=5) as client:

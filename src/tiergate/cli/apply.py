@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiergate.cli.changes import DryRun, Note
+from tiergate.cli.changes import DryRun, IfMatch, Note
 from tiergate.cli.impacts import AcceptLoss
 from tiergate.cli.options import AsJson, RulesFolder
 from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
@@ -39,7 +39,8 @@ def apply(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what is published and not in the files, but for private items.")
     ] = False,
-    accept_loss: AcceptLoss = False,
+    accept_loss: AcceptLoss = None,
+    if_match: IfMatch = None,
     dry_run: DryRun = False,
     note: Note = "",
     as_json: AsJson = False,
@@ -58,10 +59,10 @@ def apply(
 
     loaded = load_catalog(file)  # what is wrong with the files shows without a control plane
     records = _records(subjects, loaded.catalog) if subjects else None
-    body = application(file, rules, prune=prune) | {"dry_run": dry_run, "note": note, "accept_loss": accept_loss}
+    body = application(file, rules, prune=prune) | {"dry_run": dry_run, "note": note}
     asked = ControlPlane(control_plane, key_file)
     with working("applying"):
-        said = ask_to_publish(asked, "/v1/apply", body, as_json=as_json)
+        said = ask_to_publish(asked, "/v1/apply", body, accept_loss=accept_loss, if_match=if_match, as_json=as_json)
         if records is not None and not dry_run:
             lines = dump_subject_lines(records, loaded.catalog.index())
             said["subjects"] = asked.send_lines("/v1/import/subjects", lines)

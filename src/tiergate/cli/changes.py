@@ -9,14 +9,14 @@ import typer
 
 from tiergate.cli.exits import ExitCode
 from tiergate.cli.reports import say_json
-from tiergate.cli.terminal import say
+from tiergate.cli.terminal import say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.cli.remote import ControlPlane
 
-__all__ = ["DryRun", "Note", "ask_to_publish", "tell", "tell_changes"]
+__all__ = ["DryRun", "IfMatch", "Note", "ask_to_publish", "tell", "tell_changes"]
 
 DryRun = Annotated[
     bool,
@@ -24,26 +24,58 @@ DryRun = Annotated[
 ]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, in words, kept with the publication.")]
 
+IfMatch = Annotated[
+    str | None,
+    typer.Option(
+        "--if-match",
+        metavar="TAG",
+        help="Only if it does exactly what the dry run with this tag said, else exit code 1. Also the number of the "
+        "publication that must be in force, or the revision that must come of it.",
+    ),
+]
+
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _MOST = 100
 
 
-def ask_to_publish(asked: ControlPlane, path: str, body: object, *, as_json: bool) -> dict[str, Any]:
+def ask_to_publish(
+    asked: ControlPlane,
+    path: str,
+    body: dict[str, object],
+    *,
+    accept_loss: str | None = None,
+    if_match: str | None = None,
+    as_json: bool,
+) -> dict[str, Any]:
     """Ask for a publication; where customers would lose by it, tell from whom what, and end with 1.
+
+    It ends with 1 too where it is not what `if_match` names.
+
+    `accept_loss`: the token of the loss that is meant; empty: ask at the terminal, where there is one.
 
     Raises:
         PublishError, RequestError, SyncError: as `ControlPlane.ask_to_publish`.
     """
-    from tiergate.cli.impacts import tell_loss
-    from tiergate.errors import LossError
+    from tiergate.cli.impacts import accept_at_terminal, tell_loss
+    from tiergate.errors import LossError, OutdatedReviewError
 
+    accepted: dict[str, object] = {"accept_loss": accept_loss} if accept_loss else {}
     try:
-        said: dict[str, Any] = asked.ask_to_publish(path, body)
-    except LossError as error:
+        said: dict[str, Any] = asked.ask_to_publish(path, body | accepted, if_match)
+    except OutdatedReviewError as error:
         if as_json:
-            say_json({"error": error.detail, "exit_code": ExitCode.NO.value, "impact": error.impact})
+            say_json({"error": error.detail, "exit_code": ExitCode.NO.value})
         else:
-            tell_loss(error.impact, error.detail)
+            warn(f"error: {error.detail}", "red")
+        raise typer.Exit(ExitCode.NO) from None
+    except LossError as error:
+        if accept_loss == "" and error.token and not as_json and accept_at_terminal(error.impact):
+            return ask_to_publish(asked, path, body, accept_loss=error.token, if_match=if_match, as_json=as_json)
+        if as_json:
+            refused = {"error": error.detail, "exit_code": ExitCode.NO.value, "impact": error.impact}
+            say_json(refused | {"accept_loss": error.token})
+        else:
+            tell_loss(error.impact, error.detail, error.token)
         raise typer.Exit(ExitCode.NO) from None
     return said
 
@@ -67,12 +99,16 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     tell_changes(said["changes"])
     if said.get("impact", {}).get("examined"):
         tell_impact(said["impact"])
+    for place in said.get("discarded", ()):
+        say(f"! the edit of {place} {'would be' if dry_run else 'is'} discarded: it could not be published any more")
     if problems:
         raise PublishError(problems)
     if not said["changes"]:
         say(f"nothing to publish: publication {said['publication']} is in force")
     elif dry_run:
         say(f"would be published on top of publication {said['publication']}, as {said['revision']}")
+        loss = f" --accept-loss {said['accept_loss']}" if "accept_loss" in said else ""
+        warn("to publish exactly this: --if-match " + said["etag"].strip('"') + loss)
     else:
         say(f"publication {said['publication']}: {said['revision']}")
 

@@ -27,7 +27,7 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "It worked; for `check`: the answer is yes.",
     ExitCode.NO: "The answer is no: a check was denied, a test failed or too little is covered, `lint --strict` has "
     "warnings, a replay differs, `diff --exit-code` has no proof that nothing does, or customers would lose something "
-    "by what is published or previewed.",
+    "by what is published or previewed, or what would be published is not what was reviewed.",
     ExitCode.USAGE: "The command was called wrongly: an argument, an option, a setting, or a field of a check.",
     ExitCode.INPUT: "Input files have problems; each is named with its file, line and column.",
     ExitCode.OPERATOR: "The machine is at fault: a port in use, a file that cannot be read or written, a torn bundle.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +14,28 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-__all__ = ["AcceptLoss", "tell_impact", "tell_loss"]
+__all__ = ["AcceptLoss", "accept_at_terminal", "tell_impact", "tell_loss"]
+
+
+def _token(text: str | None) -> str | None:
+    from tiergate.errors import SettingsError
+    from tiergate.impact.loss_token import is_loss_token
+
+    if text and not is_loss_token(text):
+        detail = f"`{text[:100]}` is no token of a loss: `--dry-run`, `preview` and the refusal print it"
+        raise SettingsError("accept-loss", detail)
+    return text
+
 
 AcceptLoss = Annotated[
-    bool,
-    typer.Option("--accept-loss", help="Also if customers lose something by it, or get less. Else it is refused."),
+    str | None,
+    typer.Option(
+        "--accept-loss",
+        metavar="[TOKEN]",
+        callback=_token,
+        help="Take from customers what this token names, and nothing else; `--dry-run`, `preview` and the refusal "
+        "print it. Without a token: ask at the terminal.",
+    ),
 ]
 
 _WORDS = {
@@ -30,10 +48,19 @@ _WORDS = {
 _SHOWN = 3
 
 
-def tell_loss(impact: dict[str, Any], detail: str) -> None:
-    """Tell on standard error why something is not published."""
+def tell_loss(impact: dict[str, Any], detail: str, token: str) -> None:
+    """Tell on standard error why something is not published, and with which token it would be."""
     _tell(impact, warn)
-    warn(f"error: {detail.replace('`accept_loss`', '`--accept-loss`')}", "red")
+    warn(f"error: {detail.replace(f'`accept_loss` as `{token}`', f'`--accept-loss {token}`')}", "red")
+
+
+def accept_at_terminal(impact: dict[str, Any]) -> bool:
+    """Show at a terminal what customers would lose, and ask whether that is meant; elsewhere it is not."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    _tell(impact, warn)
+    count = impact["customers"]["take"]
+    return typer.confirm(f"Take this from {count:,} {'customer' if count == 1 else 'customers'}?", err=True)
 
 
 def tell_impact(impact: dict[str, Any]) -> None:

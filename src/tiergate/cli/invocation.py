@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_OPTIONAL = "--accept-loss"
+
 
 def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code. Nothing is raised."""
@@ -39,4 +41,14 @@ def _dispatch(args: Sequence[str]) -> None:
 
     from tiergate.cli.application import app
 
-    get_command(app)(args=list(args), prog_name="tiergate")
+    get_command(app)(args=_spelled_out(args), prog_name="tiergate")
+
+
+def _spelled_out(args: Sequence[str]) -> list[str]:
+    """The arguments, with an empty value for the option that may stand without one: Typer knows no such options."""
+    found = []
+    for place, arg in enumerate(args):
+        after = args[place + 1] if place + 1 < len(args) else "-"
+        is_bare = arg == _OPTIONAL and (after.startswith("-") or after.isdecimal())
+        found.append(f"{arg}=" if is_bare else arg)
+    return found

@@ -238,6 +238,8 @@ def tell(found: Found, *, as_json: bool) -> None:
         say("nothing is in force yet: nobody can lose anything" if found.outcome.get("changes") else "nothing changes")
     else:
         tell_impact(found.impact)
+        if "accept_loss" in found.outcome:
+            say(f"to accept exactly this loss: --accept-loss {found.outcome['accept_loss']}")
     if found.denied is not None:
         checks, times = found.denied["checks"], found.denied["times"]
         what = "check that is" if checks == 1 else "checks that are"

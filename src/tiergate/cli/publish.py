@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tiergate.cli.changes import DryRun, Note
+from tiergate.cli.changes import DryRun, IfMatch, Note
 from tiergate.cli.impacts import AcceptLoss
 from tiergate.cli.options import AsJson
 from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
@@ -47,7 +47,8 @@ def publish(
     roles: ChosenRoles = False,
     audience: Audience = None,
     start: From = None,
-    accept_loss: AcceptLoss = False,
+    accept_loss: AcceptLoss = None,
+    if_match: IfMatch = None,
     dry_run: DryRun = False,
     note: Note = "",
     as_json: AsJson = False,
@@ -61,9 +62,10 @@ def publish(
     from tiergate.cli.terminal import working
 
     body = chosen(item, feature, rule, roles=roles, audience=audience, start=start)
-    body |= {"dry_run": dry_run, "note": note, "accept_loss": accept_loss}
+    body |= {"dry_run": dry_run, "note": note}
+    asked = ControlPlane(control_plane, key_file)
     with working("publishing"):
-        said = ask_to_publish(ControlPlane(control_plane, key_file), "/v1/publish", body, as_json=as_json)
+        said = ask_to_publish(asked, "/v1/publish", body, accept_loss=accept_loss, if_match=if_match, as_json=as_json)
     tell(said, dry_run=dry_run, as_json=as_json)
 
 

@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tiergate.errors import LossError, PublishError, RequestError, SettingsError, SyncError
+from tiergate.errors import (
+    CallerError,
+    LossError,
+    OutdatedReviewError,
+    PublishError,
+    RequestError,
+    SettingsError,
+    SyncError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -79,14 +87,19 @@ class ControlPlane:
         """
         return self._send(method, path, params=query, json=body)
 
-    def ask_to_publish(self, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+    def ask_to_publish(self, path: str, body: object, if_match: str | None = None) -> Any:  # noqa: ANN401 - JSON
         """Ask for a publication, which takes as long as it takes to ask about all customers.
+
+        `if_match`: the entity tag of what it must be, with or without quotes.
 
         Raises:
             LossError: it would take something from customers.
+            OutdatedReviewError: it is something else.
             PublishError, RequestError, SyncError: as `ask`.
         """
-        return self._send("POST", path, json=body, timeout=_PATIENCE)
+        tag = None if if_match is None else if_match.strip('"')
+        headers = {} if tag is None else {"if-match": f'"{tag}"'}
+        return self._send("POST", path, json=body, headers=headers, timeout=_PATIENCE)
 
     def fetch(self, path: str) -> tuple[bytes, str]:
         """Get bytes as they are, and the `ETag` that they come with, without its quotes.
@@ -193,12 +206,14 @@ def problems_of(said: Iterable[dict[str, Any]]) -> list[Problem]:
     ]
 
 
-def _error(url: str, answer: httpx.Response) -> LossError | PublishError | RequestError | SyncError:
+def _error(url: str, answer: httpx.Response) -> CallerError | PublishError | SyncError:
     try:
         problem = answer.json()
         title, detail = str(problem["title"]), str(problem["detail"])
         if isinstance(problem.get("impact"), dict):
-            return LossError(detail, problem["impact"])
+            return LossError(detail, problem["impact"], str(problem.get("accept_loss", "")))
+        if answer.status_code == 412:
+            return OutdatedReviewError(detail, str(problem.get("etag", "")))
         placed = [one for one in problem.get("errors", []) if one.get("file")]
         if placed:
             return PublishError(problems_of(placed))

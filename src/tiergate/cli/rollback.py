@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tiergate.cli.changes import DryRun, Note
+from tiergate.cli.changes import DryRun, IfMatch, Note
+from tiergate.cli.impacts import AcceptLoss
 from tiergate.cli.options import AsJson
 from tiergate.cli.remote import DEFAULT_URL, ControlPlaneUrl, KeyFile
 
@@ -22,14 +23,21 @@ def rollback(
     key_file: KeyFile,
     control_plane: ControlPlaneUrl = DEFAULT_URL,
     roles: Annotated[bool, typer.Option("--roles", help="The table of roles too.")] = False,
+    accept_loss: AcceptLoss = None,
+    if_match: IfMatch = None,
     dry_run: DryRun = False,
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Put the catalog and the rules of a past publication in force again, as a new publication."""
-    from tiergate.cli.changes import tell
+    """Put the catalog and the rules of a past publication in force again, as a new publication.
+
+    It is not refused for what it takes from customers, being there for emergencies; with `--accept-loss` it is, where
+    that is something else than what the token names.
+    """
+    from tiergate.cli.changes import ask_to_publish, tell
     from tiergate.cli.remote import ControlPlane
 
-    body = {"roles": roles, "dry_run": dry_run, "note": note}
-    said = ControlPlane(control_plane, key_file).ask_to_publish(f"/v1/publications/{publication}/rollback", body)
+    body: dict[str, object] = {"roles": roles, "dry_run": dry_run, "note": note}
+    asked, path = ControlPlane(control_plane, key_file), f"/v1/publications/{publication}/rollback"
+    said = ask_to_publish(asked, path, body, accept_loss=accept_loss, if_match=if_match, as_json=as_json)
     tell(said, dry_run=dry_run, as_json=as_json)

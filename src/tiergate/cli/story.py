@@ -7,6 +7,8 @@ import shlex
 from typing import NamedTuple
 
 from tiergate.client.questions import check_json
+from tiergate.impact.effects import Effect
+from tiergate.impact.loss_token import Loss, loss_token
 from tiergate.model import Check, Subject
 
 __all__ = ["CHANGE", "CHANGED", "REVERT", "STORY", "Request", "Step", "curl"]
@@ -71,9 +73,12 @@ class Request(NamedTuple):
         )
 
 
+_LOSS = loss_token("ada", [Loss(Subject("ada"), "movies", Effect.LESS, None, 70, 50)])
+"""What the change takes, and from whom: as a dry run says it."""
+
 CHANGE: tuple[Request, ...] = (
     Request("PUT", "/v1/items/gold/draft/entitlements/movies", 30),
-    Request("POST", "/v1/publish", {"note": "Gold gives 30 movies", "accept_loss": True}),
+    Request("POST", "/v1/publish", {"note": "Gold gives 30 movies", "accept_loss": _LOSS}),
 )
 """Gold gives fewer movies from now on: edited, then published."""
 

@@ -1,7 +1,8 @@
 """What acts at once, by a publication of its own, over HTTP: who gets which version, and suspensions for everybody.
 
-A rollout by which customers would lose something is refused unless that is accepted. A suspension is not: it is there
-to take something away, in a hurry.
+A rollout by which customers would lose something is refused unless exactly this loss is accepted. A suspension is there
+to take something away in a hurry: it is refused only where it accepts another loss than it brings. With `dry_run` both
+say what they would do; `If-Match` takes the entity tag of that answer, or of the item or the feature.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from tiergate.control.access import Endpoint
 from tiergate.control.http import Answer
 from tiergate.control.items import item_resource
 from tiergate.control.launches import RolloutBody, check_note, read_instant
-from tiergate.control.outcomes import carried_out
+from tiergate.control.loss_acceptance import AcceptLoss, accepted_loss
+from tiergate.control.outcomes import carried_out, dry_run
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import BEGINNING, FOREVER, Rollout, Suspension
 from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
 from tiergate.publish.plans import resumption_plan, rollouts_plan, suspension_plan
+from tiergate.publish.review import Reviewed, is_review_tag
 from tiergate.store.working import working_etags
 
 if TYPE_CHECKING:
@@ -37,20 +40,24 @@ __all__ = ["endpoints"]
 class _RolloutsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rollouts: list[RolloutBody]
     narrow: bool = False
-    accept_loss: bool = False
+    accept_loss: AcceptLoss = False
     note: str = ""
+    dry_run: bool = False
 
 
 class _OneRolloutBody(RolloutBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     narrow: bool = False
-    accept_loss: bool = False
+    accept_loss: AcceptLoss = False
     note: str = ""
+    dry_run: bool = False
 
 
 class _SuspensionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: str | None = msgspec.field(default=None, name="from")
     until: str | None = None
     reason: str = ""
+    accept_loss: AcceptLoss = False
+    dry_run: bool = False
 
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
@@ -113,13 +120,18 @@ class _Handlers:
     ) -> Answer:
         id_ = request.params["id"]
         planner = rollouts_plan(id_, change, may_narrow=body.narrow, note=body.note)
+        accepted, reviewed = accepted_loss(body.accept_loss), _reviewed_here(request)
+        if body.dry_run:
+            return dry_run(self._publisher, request, planner)
 
         def check(unit: WriteUnit) -> None:
             etag = working_etags(unit.session, (), [id_])[1].get(id_)
-            if etag is not None:
+            if etag is not None and reviewed is None:
                 request.check_etag("item", id_, etag)
 
-        return carried_out(self._publisher, request, planner, check, weigh=True, accept_loss=body.accept_loss)
+        return carried_out(
+            self._publisher, request, planner, check, weigh=True, accept_loss=accepted, reviewed=reviewed
+        )
 
     # ── suspensions for everybody ────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,7 +157,11 @@ class _Handlers:
         if suspension.until <= suspension.start:
             raise BodyError([BodyProblem("/until", "empty-period", "`until` must be later than `from`")])
         planner = suspension_plan(request.params["id"], suspension, body.reason)
-        return carried_out(self._publisher, request, planner, self._same_feature(request))
+        accepted, reviewed = accepted_loss(body.accept_loss), _reviewed_here(request)
+        if body.dry_run:
+            return dry_run(self._publisher, request, planner)
+        check = self._same_feature(request)
+        return carried_out(self._publisher, request, planner, check, accept_loss=accepted, reviewed=reviewed)
 
     def resume(self, request: AdminRequest) -> Answer:
         """Take back a suspension of a feature for everybody."""
@@ -153,18 +169,25 @@ class _Handlers:
         if not number.isdecimal() or len(number) > 9:
             raise NotFoundError("suspension", f"{request.params['id']}/{number}")
         planner = resumption_plan(request.params["id"], int(number), request.reason)
-        return carried_out(self._publisher, request, planner, self._same_feature(request))
+        check, reviewed = self._same_feature(request), _reviewed_here(request)
+        return carried_out(self._publisher, request, planner, check, reviewed=reviewed)
 
     @staticmethod
     def _same_feature(request: AdminRequest) -> Callable[[WriteUnit], None]:
-        id_ = request.params["id"]
+        id_, reviewed = request.params["id"], _reviewed_here(request)
 
         def check(unit: WriteUnit) -> None:
             etag = working_etags(unit.session, [id_], ())[0].get(id_)
-            if etag is not None:
+            if etag is not None and reviewed is None:
                 request.check_etag("feature", id_, etag)
 
         return check
+
+
+def _reviewed_here(request: AdminRequest) -> Reviewed | None:
+    """What was reviewed, where `If-Match` has the tag of a dry run; else it has that of an item or a feature."""
+    tags = request.entity_tags or ()
+    return Reviewed(tags) if any(is_review_tag(tag) for tag in tags) else None
 
 
 def _rollouts_answer(unit: ReadUnit, id_: str) -> Answer:

@@ -17,7 +17,8 @@ from tiergate.catalog.pointers import pointers
 from tiergate.control.access import Endpoint
 from tiergate.control.bodies import decode_parts
 from tiergate.control.http import Answer
-from tiergate.control.outcomes import carried_out, weighed_data
+from tiergate.control.loss_acceptance import AcceptLoss, accepted_loss
+from tiergate.control.outcomes import carried_out, dry_run, reviewed_by
 from tiergate.control.working import flag
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.model import Rules
@@ -53,7 +54,7 @@ class ApplyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prune: bool = False
     dry_run: bool = False
     note: str = ""
-    accept_loss: bool = False
+    accept_loss: AcceptLoss = False
 
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
@@ -64,12 +65,13 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         body = decode_parts(request, ApplyBody)
         application = applied(request, body)
         planner = apply_plan(application)
+        accepted, reviewed = accepted_loss(body.accept_loss), reviewed_by(request)
         if body.dry_run:
-            return Answer.json(weighed_data(publisher, request, planner))
+            return dry_run(publisher, request, planner)
         request.require(Action.APPLY, Resource.catalog())
         for feature in _suspended_otherwise(application, request.read(publisher.standing).catalog):
             request.require(Action.SUSPEND_FEATURE, Resource.feature(feature))
-        return carried_out(publisher, request, planner, weigh=True, accept_loss=body.accept_loss)
+        return carried_out(publisher, request, planner, weigh=True, accept_loss=accepted, reviewed=reviewed)
 
     def export(request: AdminRequest) -> Answer:
         """Write what is published as a catalog file, and with `rules=true` the rules."""

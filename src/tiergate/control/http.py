@@ -229,7 +229,7 @@ class AdminRequest:
         def once(unit: WriteUnit) -> Answer:
             before = kept_answer(unit, key)
             if before is not None:
-                return Answer(before.status, before.body, {**before.headers, "idempotency-replayed": "true"})
+                return _replayed(before)
             answer = work(unit)
             keeping = answer if kept is None else kept(answer)
             if isinstance(keeping.body, bytes):
@@ -237,6 +237,16 @@ class AdminRequest:
             return answer
 
         return self.write(once, brief=brief)
+
+    def replayed(self) -> Answer | None:
+        """The answer that this very request got before, by its `Idempotency-Key`; none where there is none.
+
+        Raises:
+            RequestError: as `change`.
+        """
+        key = self._idempotency_key()
+        kept = None if key is None else self.read(lambda unit: kept_answer(unit, key))
+        return None if kept is None else _replayed(kept)
 
     def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
         """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
@@ -260,6 +270,17 @@ class AdminRequest:
             raise RequestError(400, "invalid request", "`If-Match` must be an entity tag that was given out, or `*`")
         if etag not in known:
             raise PreconditionError(kind, id_, etag)
+
+    @property
+    def entity_tags(self) -> tuple[str, ...] | None:
+        """The entity tags of `If-Match`, without their quotes, whatever they are; none without the header.
+
+        A weak tag is none that a state has: it stays as it is.
+        """
+        given = self.headers.get("if-match")
+        if given is None:
+            return None
+        return tuple(_unquoted(part.strip()) for part in given.split(","))
 
     def is_fresh(self, etag: int) -> bool:
         """Say whether the caller has the present state already (`If-None-Match`), so that 304 is the answer."""
@@ -295,6 +316,14 @@ def enforce(caller: Caller, action: Action, resource: Resource, permission: Perm
 def etag_text(etag: int) -> str:
     """Write an entity tag as it stands in a header."""
     return f'"{etag}"'
+
+
+def _replayed(kept: StoredAnswer) -> Answer:
+    return Answer(kept.status, kept.body, {**kept.headers, "idempotency-replayed": "true"})
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _wrapped(cursor: str) -> str:

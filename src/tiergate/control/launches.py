@@ -58,8 +58,8 @@ def _audience(body: AudienceBody | str, at: str) -> Audience:
         return Audience(AudienceType.TAG, tag=body.tag)
     share = Decimal(0) if body.share is None else body.share
     steps = share * (SHARE_STEPS // 100) if share.is_finite() else Decimal(-1)
-    if not 0 <= steps <= SHARE_STEPS or steps != steps.to_integral_value():
-        message = "must be a percentage from 0 to 100, of at most two decimal digits"
+    if not 0 < steps <= SHARE_STEPS or steps != steps.to_integral_value():
+        message = "must be a percentage above 0 and up to 100, of at most two decimal digits"
         raise BodyError([BodyProblem(f"{at}/share", "bad-number", message)])
     return Audience(AudienceType.SHARE, share=int(steps))
 

@@ -37,7 +37,7 @@ _OPTIONAL_BODIES: Final = frozenset(
         "Preview",
         "Publish",
         "Rollback",
-        "FeatureSuspension",
+        "NewFeatureSuspension",
         "Erasure",
         "Anything",
     }
@@ -59,6 +59,8 @@ _TYPED: Final[dict[str, Schema]] = {
     "wait": {"type": "number", "minimum": 0},
     "has_draft": {"type": "boolean"},
 }
+_REVIEWED: Final = frozenset({"/v1/publish", "/v1/apply"})
+"""Paths of no thing whose writes can demand, by `If-Match`, that they do what a dry run said."""
 
 
 def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
@@ -145,7 +147,7 @@ def _parameters(one: Endpoint) -> list[Schema]:
     shared = ["Reason"]
     if one.method == "POST":
         shared.append("IdempotencyKey")
-    if _PARAMETER.search(one.path):
+    if _PARAMETER.search(one.path) or one.path in _REVIEWED:
         shared.append("IfMatch")
     return [*found, *({"$ref": f"#/components/parameters/{name}"} for name in shared)]
 

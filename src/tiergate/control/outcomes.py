@@ -1,5 +1,7 @@
 """Has something planned carried out for a request, and says what came of it: to the catalog, and to customers.
 
+A request can demand that what it does is what was reviewed, by `If-Match`, and accepts a loss by its token.
+
 Which customers, is told only to those who may see all of them.
 """
 
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from tiergate.control.http import Answer
 from tiergate.errors import LossError
 from tiergate.permissions import Action, Resource
+from tiergate.publish.review import Reviewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +23,16 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Outcome, Planner, Preview, Publisher
     from tiergate.store import WriteUnit
 
-__all__ = ["carried_out", "preview_data", "problem_data", "visible", "weighed_data"]
+__all__ = [
+    "carried_out",
+    "dry_run",
+    "preview_data",
+    "previewed",
+    "problem_data",
+    "reviewed_by",
+    "tally_data",
+    "visible",
+]
 
 
 def carried_out(
@@ -30,16 +42,21 @@ def carried_out(
     check: Callable[[WriteUnit], None] | None = None,
     *,
     weigh: bool = False,
-    accept_loss: bool = False,
+    accept_loss: str = "",
+    reviewed: Reviewed | None = None,
 ) -> Answer:
     """Publish what is planned, once for an idempotency key, and answer with what changed.
 
-    `check` is asked first, in the same transaction. With `weigh`, it is refused where customers would lose something,
-    unless `accept_loss`.
+    `check` is asked first, in the same transaction. With `weigh`, or where a loss is accepted, it is refused where
+    customers would lose something else than what `accept_loss` names. With `reviewed`, it must be what was reviewed.
 
     Raises:
         LossError: they would.
+        OutdatedReviewError: it is not.
     """
+    before = request.replayed()  # the review and the loss of the first time are no longer those of now
+    if before is not None:
+        return before
 
     def run(work: Callable[[WriteUnit], Outcome]) -> Answer:
         def once(unit: WriteUnit) -> Answer:
@@ -50,9 +67,17 @@ def carried_out(
         return request.change(once)
 
     try:
-        return publisher.carry_out(planner, run, weigh=weigh, accept_loss=accept_loss)
+        return publisher.carry_out(
+            planner, run, weigh=weigh or bool(accept_loss), accept_loss=accept_loss, reviewed=reviewed
+        )
     except LossError as error:
-        raise LossError(error.detail, visible(request, error.impact)) from None
+        raise LossError(error.detail, visible(request, error.impact), error.token) from None
+
+
+def reviewed_by(request: AdminRequest) -> Reviewed | None:
+    """What a request says was reviewed (`If-Match`); none where it says nothing."""
+    tags = request.entity_tags
+    return None if tags is None else Reviewed(tags)
 
 
 def _outcome_answer(request: AdminRequest, outcome: Outcome) -> Answer:
@@ -64,6 +89,8 @@ def _outcome_answer(request: AdminRequest, outcome: Outcome) -> Answer:
     }
     if outcome.impact is not None:
         said["impact"] = visible(request, outcome.impact)
+    if outcome.discarded:
+        said["discarded"] = outcome.discarded
     if outcome.is_new:
         return Answer.json(said, 201, location=f"/v1/publications/{outcome.sequence}")
     return Answer.json(said)
@@ -71,19 +98,33 @@ def _outcome_answer(request: AdminRequest, outcome: Outcome) -> Answer:
 
 def visible(request: AdminRequest, impact: Line) -> Line:
     """A tally as the caller may see it: without examples, which name customers, unless it may see all of them."""
+    impact = {key: value for key, value in impact.items() if key != "loss"}
     if request.may(Action.VIEW, Resource.store()):
         return impact
     bare = [{key: value for key, value in one.items() if key != "examples"} for one in impact["features"]]
     return {**impact, "features": bare}
 
 
-def weighed_data(publisher: Publisher, request: AdminRequest, planner: Planner) -> dict[str, object]:
-    """What would come of a plan, as it is answered, with what it would do to customers."""
+def dry_run(publisher: Publisher, request: AdminRequest, planner: Planner) -> Answer:
+    """What would come of a plan, with what it would do to customers, and the tags to go on with."""
     preview = publisher.preview(planner, weigh=True)
     said = preview_data(preview)
     if preview.weighing is not None:
-        said["impact"] = visible(request, preview.weighing.tally(publisher.store))
-    return said
+        impact = preview.weighing.tally(publisher.store)
+        said |= tally_data(request, impact, impact["loss"])
+    return previewed(said)
+
+
+def tally_data(request: AdminRequest, impact: Line, loss: str) -> dict[str, object]:
+    """What a change does to customers, as members of an answer; `accept_loss` where something is lost."""
+    said: dict[str, object] = {"impact": visible(request, impact)}
+    return said | ({"accept_loss": loss} if loss else {})
+
+
+def previewed(said: dict[str, object]) -> Answer:
+    """Answer with a preview; its entity tag is that of what would be published."""
+    answer = Answer.json(said)
+    return Answer(200, answer.body, {**answer.headers, "etag": str(said["etag"])})
 
 
 def preview_data(preview: Preview) -> dict[str, object]:
@@ -94,7 +135,8 @@ def preview_data(preview: Preview) -> dict[str, object]:
         "published": False,
         "changes": preview.changes,
         "problems": [problem_data(problem) for problem in preview.problems],
-    }
+        "etag": f'"{preview.tag}"',
+    } | ({"discarded": preview.discarded} if preview.discarded else {})
 
 
 def problem_data(problem: Problem) -> dict[str, object]:

@@ -16,7 +16,7 @@ from tiergate.control.bodies import decode_parts
 from tiergate.control.gitops import ApplyBody, applied
 from tiergate.control.http import Answer
 from tiergate.control.launches import read_instant
-from tiergate.control.outcomes import preview_data, visible
+from tiergate.control.outcomes import preview_data, tally_data
 from tiergate.control.publishing import PublishBody, publish_planner
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.permissions import Action, Resource
@@ -50,7 +50,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         body = decode_parts(request, _PreviewBody) if request.body else _PreviewBody()
         at = read_instant(body.at, "/at")
         found = publisher.preview(_planner(request, body), weigh=True, at=at)
-        return Answer.stream(_lines(publisher, request, found), _LINES)
+        return Answer.stream(_lines(publisher, request, found, named=at is None), _LINES)
 
     return [Endpoint("POST", "/v1/preview", Action.PREVIEW, preview, Resource.catalog(), max_body=_MAX_BODY)]
 
@@ -63,12 +63,13 @@ def _planner(request: AdminRequest, body: _PreviewBody) -> Planner:
     return publish_planner(request, body.publish or PublishBody(), "/publish")
 
 
-def _lines(publisher: Publisher, request: AdminRequest, found: Preview) -> Iterator[bytes]:
+def _lines(publisher: Publisher, request: AdminRequest, found: Preview, *, named: bool) -> Iterator[bytes]:
+    """The lines; `named`: with the token of the loss, which is what a publication would take from now on."""
     outcome = preview_data(found)
     if found.weighing is not None:
         for line in found.weighing.lines(publisher.store, listing=request.may(Action.VIEW, Resource.store())):
             if "impact" in line:
-                outcome["impact"] = visible(request, line["impact"])
+                outcome |= tally_data(request, line["impact"], line["loss"] if named else "")
             else:
                 yield _encode(line) + b"\n"
     yield _encode({"outcome": outcome}) + b"\n"

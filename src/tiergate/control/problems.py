@@ -20,6 +20,7 @@ from tiergate.errors import (
     LossError,
     NotFoundError,
     OperatorError,
+    OutdatedReviewError,
     PreconditionError,
     ReadOnlyStoreError,
     RequestError,
@@ -112,6 +113,9 @@ def _mistake(error: CallerError) -> ProblemDocument:
         case PreconditionError(etag=etag):
             found = _problem("precondition-failed", "changed by somebody else", 412, str(error))
             return msgspec.structs.replace(found, etag=f'"{etag}"')
+        case OutdatedReviewError(tag=tag):
+            found = _problem("precondition-failed", "changed by somebody else", 412, str(error))
+            return msgspec.structs.replace(found, etag=f'"{tag}"')
         case LossError(code=code, impact=impact, token=token):
             found = _problem(code, code.replace("-", " "), 409, str(error))
             return msgspec.structs.replace(found, impact=impact, accept_loss=token or None)

@@ -1,8 +1,9 @@
 """Publishing over HTTP: what is pending, publish, publications, roll back; and what acts at once (`acting_at_once`).
 
 Publishing answers with what changed. With `dry_run` it has no effect, and also says what stands against it and what it
-would do to customers. Where customers would lose something, it is refused unless that is accepted; but never a
-rollback, which is for emergencies.
+would do to customers. Where customers would lose something, it is refused unless exactly this loss is accepted; a
+rollback, which is for emergencies, only where it accepts another one. With `If-Match`, what is published is what was
+reviewed, or nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from tiergate.control import acting_at_once
 from tiergate.control.access import Endpoint
 from tiergate.control.http import Answer
 from tiergate.control.launches import LaunchBody, check_note
-from tiergate.control.outcomes import carried_out, preview_data, weighed_data
+from tiergate.control.loss_acceptance import AcceptLoss, accepted_loss
+from tiergate.control.outcomes import carried_out, dry_run, preview_data, previewed, reviewed_by
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
@@ -49,13 +51,14 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rollouts: dict[str, LaunchBody] = {}
     note: str = ""
     dry_run: bool = False
-    accept_loss: bool = False
+    accept_loss: AcceptLoss = False
 
 
 class _RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: bool = False
     note: str = ""
     dry_run: bool = False
+    accept_loss: AcceptLoss = False
 
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
@@ -81,22 +84,24 @@ class _Handlers:
     def pending(self, request: AdminRequest) -> Answer:
         """Show what publishing everything would change."""
         choice = EVERYTHING if _sees_rules(request) else Choice(rules=_NOTHING, roles=False)
-        return Answer.json(preview_data(self._publisher.preview(pending_plan(choice))))
+        return previewed(preview_data(self._publisher.preview(pending_plan(choice))))
 
     def publish(self, request: AdminRequest) -> Answer:
         """Publish what is pending, or what is chosen of it."""
         body = request.decode(PublishBody) if request.body else PublishBody()
         planner = publish_planner(request, body)
+        accepted, reviewed = accepted_loss(body.accept_loss), reviewed_by(request)
         if body.dry_run:
-            return Answer.json(weighed_data(self._publisher, request, planner))
+            return dry_run(self._publisher, request, planner)
         request.require(Action.PUBLISH, Resource.catalog())
-        return carried_out(self._publisher, request, planner, weigh=True, accept_loss=body.accept_loss)
+        return carried_out(self._publisher, request, planner, weigh=True, accept_loss=accepted, reviewed=reviewed)
 
     def roll_back(self, request: AdminRequest) -> Answer:
         """Put the catalog and the rules of a past publication in force again."""
         body = request.decode(_RollbackBody) if request.body else _RollbackBody()
         check_note(body.note)
         sequence = _sequence(request)
+        accepted, reviewed = accepted_loss(body.accept_loss), reviewed_by(request)
         store = Resource.store()
         if body.roles:
             request.require(Action.EDIT_ROLES, store)
@@ -109,9 +114,9 @@ class _Handlers:
             return rollback_plan(sequence, roles=body.roles, note=body.note)(unit, standing)
 
         if body.dry_run:
-            return Answer.json(weighed_data(self._publisher, request, planner))
+            return dry_run(self._publisher, request, planner)
         request.require(Action.ROLLBACK, Resource.catalog())
-        return carried_out(self._publisher, request, planner)
+        return carried_out(self._publisher, request, planner, accept_loss=accepted, reviewed=reviewed)
 
     # ── publications ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -136,7 +136,7 @@ _PUBLISHING: Final = {
     "PUT /v1/items/{id}/rollouts": Shape("Outcome", "NewRollouts", created=True),
     "POST /v1/items/{id}/rollouts": Shape("Outcome", "NewRollout", created=True),
     "GET /v1/features/{id}/suspensions": _page("NumberedSuspension"),
-    "POST /v1/features/{id}/suspensions": Shape("Outcome", "FeatureSuspension", created=True),
+    "POST /v1/features/{id}/suspensions": Shape("Outcome", "NewFeatureSuspension", created=True),
     "DELETE /v1/features/{id}/suspensions/{number}": Shape("Outcome", created=True),
     "POST /v1/apply": Shape("Outcome", "Application", created=True),
     "GET /v1/export": Shape("Export"),

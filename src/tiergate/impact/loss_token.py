@@ -54,15 +54,19 @@ class Loss(NamedTuple):
 
 
 class LossSum:
-    """Adds up losses, customer by customer, in constant memory."""
+    """Adds up losses, customer by customer, in constant memory; `features`: those of which something is lost."""
 
     def __init__(self) -> None:
         self._sum = 0
         self.customers = 0
+        self.features: set[str] = set()
 
     def add(self, customer: str, losses: Iterable[Loss]) -> None:
         """Add all that one customer loses, itself or by its subscriptions; nothing of it: it does not count."""
-        digests = [int.from_bytes(_digest([customer, *_plain(loss)])) for loss in losses]
+        digests = []
+        for loss in losses:
+            digests.append(int.from_bytes(_digest([customer, *_plain(loss)])))
+            self.features.add(loss.feature)
         if digests:
             self.customers += 1
             self._sum = (self._sum + sum(digests)) % _MODULUS

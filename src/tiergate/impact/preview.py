@@ -101,6 +101,7 @@ class Preview:
         Raises:
             BundleError: a bundle cannot be read.
         """
+        self.sides = (old, new)
         self.touched: Touched = touched(old, new, now if at is None else min(now, at))
         self._usage = usage
         self._comparison = Comparison(old, new, self.touched.features)

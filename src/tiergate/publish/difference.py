@@ -42,7 +42,7 @@ class ChangeKind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A thing that changes: `kind` is `feature`, `item`, `ladder`, `rule` or `roles`; rules are `policies/eu`."""
+    """A thing that changes; `kind`: `feature`, `item`, `ladder`, `plans`, `rule` (as `policies/eu`) or `roles`."""
 
     kind: str
     id: str
@@ -51,11 +51,12 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def difference(old: Standing | Proposal, new: Standing | Proposal) -> list[Change]:
-    """Everything that changes: features, items, ladders, rules, roles, each in the order of their ids."""
+    """Everything that changes, by kind, and in the order of their ids."""
     return [
         *_features(old.catalog, new.catalog),
         *_items(old.catalog, new.catalog),
         *_ladders(old.catalog, new.catalog),
+        *_plan_rule(old.catalog, new.catalog),
         *_rules(old.rules, new.rules),
         *([Change("roles", "roles", ChangeKind.CHANGED)] if old.roles != new.roles else []),
     ]
@@ -125,6 +126,11 @@ def _ladders(old: Catalog, new: Catalog) -> Iterator[Change]:
 
 def _plans(plans: tuple[str, ...] | None) -> _Data:
     return {} if plans is None else {"plans": list(plans)}
+
+
+def _plan_rule(old: Catalog, new: Catalog) -> Iterator[Change]:
+    if old.plans is not new.plans:
+        yield _change("plans", "plans", {"plans": old.plans.value}, {"plans": new.plans.value})
 
 
 def _rules(old: Rules, new: Rules) -> Iterator[Change]:

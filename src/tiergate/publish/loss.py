@@ -2,7 +2,7 @@
 
 Those who can be touched are asked about: a few in this process, many in one of their own, so that whoever else is
 served meanwhile does not wait. What comes is a stream of lines of JSON: progress, single effects where they are wanted,
-and at the end the tally. Whether a publication is refused for it is `publisher`'s to say.
+and at the end the tally with the token of the loss. Whether a publication is refused for it is `publisher`'s to say.
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate import bundle
 from tiergate.errors import StoreError
 from tiergate.impact.effects import Impact, effect_data, impact_data
+from tiergate.impact.loss_token import LossSum, losses_of
 from tiergate.impact.preview import Preview
 from tiergate.impact.takings import can_take
+from tiergate.model.canonical import canonical_json
 from tiergate.naming import version_ref
 from tiergate.store.holders import changed_records, count_holders, holders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tiergate.bundle import Bundle
+    from tiergate.engine import BundleSource
     from tiergate.model import Catalog, Instant, Value
     from tiergate.store import ReadUnit, Store
 
 __all__ = ["Job", "Line", "Weighing", "taken", "words"]
 
 Line = dict[str, Any]
-"""One member: `progress` (`examined`, `of`), `effect` (as `effect_data`), `impact` (as `impact_data`), or `error`."""
+"""`progress` (`examined`, `of`), `effect` (as `effect_data`), `error`, or `impact` (as `impact_data`) with `loss`."""
 
 MOST_HERE: Final = 2_000
 """Customers who are asked about in this process: a tenth of a second of its time."""
@@ -114,18 +118,19 @@ class Weighing:
             return count_holders(unit.session, touched.items, touched.features)
 
         if not touched.features:
-            yield {"impact": impact_data(Impact())}
+            yield {"impact": impact_data(Impact()), "loss": ""}
         elif store.read(count) <= MOST_HERE:
-            yield from weighed(store, self._preview, listing=listing)
+            yield from weighed(store, self._preview, self._now, listing=listing)
         else:
             yield from self._apart(store, listing=listing)
 
     def tally(self, store: Store) -> Line:
-        """Weigh it, for the tally alone; raises as `lines`."""
-        impact: Line = {}
+        """Weigh it, for the tally alone, with the token of the loss as `loss`; raises as `lines`."""
+        found: Line = {}
         for line in self.lines(store):
-            impact = line.get("impact", impact)
-        return impact
+            if "impact" in line:
+                found = {**line["impact"], "loss": line["loss"]}
+        return found
 
     def takes_from_changed(self, unit: ReadUnit, position: int) -> bool:
         """Say whether it takes something from somebody of whom the feed has told since a position; in doubt, yes.
@@ -155,25 +160,46 @@ class Weighing:
                 raise StoreError("what a publication takes cannot be found: its process ended early")
 
 
-def weighed(store: Store, preview: Preview, *, listing: bool) -> Iterator[Line]:
-    """Ask about all who can be touched.
+def weighed(store: Store, preview: Preview, now: Instant, *, listing: bool) -> Iterator[Line]:
+    """Ask about all who can be touched, from `now` on.
 
     Raises:
         StoreError: the store cannot be used.
         BundleError: a bundle cannot be read.
     """
-    touched, impact = preview.touched, Impact()
+    touched, impact, lost = preview.touched, Impact(), LossSum()
     with store.database.reading() as session:
         total = count_holders(session, touched.items, touched.features)
         for record in holders(session, touched.items, touched.features):
             effects = preview.effects(record)
             impact.count(effects)
+            lost.add(record.customer.id, losses_of(effects, now))
             if listing:
                 for effect in effects:
                     yield {"effect": effect_data(effect)}
             if not impact.examined % _PROGRESS_EVERY:
                 yield {"progress": {"examined": impact.examined, "of": total}}
-    yield {"impact": impact_data(impact)}
+    yield {"impact": impact_data(impact), "loss": lost.token(_basis(preview, lost.features))}
+
+
+def _basis(preview: Preview, features: Iterable[str]) -> Iterator[str]:
+    """What says how much is lost beside the values: rules and features that are not the same on both sides."""
+    if preview.touched.by_cedar:
+        old, new = (_rules(side) for side in preview.sides)
+        for path in sorted(old.keys() | new.keys()):
+            if old.get(path) != new.get(path):
+                yield from (path, repr(old.get(path)), repr(new.get(path)))
+    for id_ in sorted(features):
+        before, after = (side.index.features.get(id_) for side in preview.sides)
+        if before != after:
+            for feature in (before, after):
+                plain = None if feature is None else replace(feature, name="", description="", tags=(), linked=())
+                yield canonical_json(plain).decode()
+
+
+def _rules(side: BundleSource) -> dict[str, str]:
+    paths = (*side.paths("policies/rules/"), *side.paths("entities/rules/"))
+    return {path: side.text(path) for path in paths}
 
 
 def taken(impact: Line | None) -> int:

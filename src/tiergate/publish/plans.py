@@ -17,7 +17,7 @@ from tiergate.naming import nearest
 from tiergate.publish.pending import Pending, Standing, pending_edits
 from tiergate.publish.proposals import EVERYTHING, Choice, ItemParts, Proposal, chosen, in_order
 from tiergate.publish.publisher import Plan
-from tiergate.publish.rollouts import Launch, narrowed, pruned, with_rollouts
+from tiergate.publish.rollouts import Launch, idle_entry, narrowed, pruned, with_rollouts
 from tiergate.publish.working_moves import moved_draft
 from tiergate.store.holdings import pinned_versions
 from tiergate.store.policy_files import policy_files
@@ -169,10 +169,17 @@ def rollouts_plan(
                 raise NotFoundError("version", f"{item}@{rollout.version}")
         lost = narrowed(published.rollouts, wanted, unit.now)
         if lost and not may_narrow:
-            listed = ", ".join(str(rollout.version) for rollout in lost)
+            listed = ", ".join(str(version) for version in sorted({rollout.version for rollout in lost}))
             detail = f"some who get version {listed} of `{item}` would get a lower one, or later"
             raise ConflictError("rollout-narrowed", f"{detail}: say `narrow` if that is meant")
-        after = with_rollouts(published, pruned(wanted, unit.now), known, parts.pins)
+        kept = pruned(wanted, unit.now)
+        idle = idle_entry(published.rollouts, kept)
+        if idle is not None:
+            detail = (
+                f"everybody in this audience gets version {idle.version} of `{item}` already, by a rollout before it"
+            )
+            raise ConflictError("rollout-without-effect", detail)
+        after = with_rollouts(published, kept, known, parts.pins)
         return _of_item(unit, standing, published, after, "item.rollouts_changed", note)
 
     return plan

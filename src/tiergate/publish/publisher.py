@@ -25,12 +25,14 @@ import msgspec
 from tiergate.bundle import Bundle, Publication, decode_manifest, encode_manifest
 from tiergate.compiler.roles import read_roles
 from tiergate.errors import AuthorError, LossError, PublishError, RulesError, StoreError
+from tiergate.impact.loss_token import customers_of
 from tiergate.publish.compiled import Compilation, IncrementalCompiler
 from tiergate.publish.difference import Change, difference
 from tiergate.publish.loss import Line, Weighing, taken, words
 from tiergate.publish.pending import Standing
 from tiergate.publish.places import Places
 from tiergate.publish.refusals import refusals
+from tiergate.publish.review import Reviewed, review_tag
 from tiergate.publish.revisions import Revisions
 from tiergate.store import Publishing, ReadUnit, WriteUnit, read_head
 from tiergate.store.features import lock_catalog
@@ -112,24 +114,26 @@ Run = Callable[[Callable[[WriteUnit], Outcome]], T]
 class Preview(NamedTuple):
     """What would come of it: the publication that is in force, what would change, and what stands against it.
 
-    `revision` is the one that it would get, empty where there are problems. `weighing`: finds what it would do to
-    customers; none where there are problems, nothing changes, or nothing is in force.
+    `revision` is the one that it would get, empty where there are problems; `tag` is the entity tag of what would be
+    published, which a request can demand. `weighing`: finds what it would do to customers; none where there are
+    problems, nothing changes, or nothing is in force. `discarded`: whose edits would be given up for it.
     """
 
     sequence: int
     revision: str
     changes: tuple[Change, ...]
     problems: tuple[Problem, ...]
+    tag: str
     weighing: Weighing | None = None
     discarded: tuple[str, ...] = ()
 
 
 class _Weighed(NamedTuple):
-    """What a change does to customers: how it is found, what was found, and whether what it takes is accepted."""
+    """What a change does to customers: how it is found, what was found, and the token of the loss that is accepted."""
 
     weighing: Weighing
     impact: Line
-    is_accepted: bool
+    accepted: str
 
 
 class _Ready(NamedTuple):
@@ -171,21 +175,31 @@ class Publisher:
             self._standing = found
         return found
 
-    def carry_out(self, planner: Planner, run: Run[T], *, weigh: bool = False, accept_loss: bool = False) -> T:
+    def carry_out(
+        self,
+        planner: Planner,
+        run: Run[T],
+        *,
+        weigh: bool = False,
+        accept_loss: str = "",
+        reviewed: Reviewed | None = None,
+    ) -> T:
         """Plan, compile and publish; return what `run` returns.
 
         `run` gets a function that works on one writing transaction, and has it run in one, as `Store.change` does.
         Where nothing would change, nothing is published. With `weigh`, customers are asked about where something could
-        be taken from them, and unless `accept_loss` it is refused if something is.
+        be taken from them, and it is refused if something is, unless `accept_loss` is the token of exactly this loss.
+        With `reviewed`, it is refused where it is not what was reviewed.
 
         Raises:
             PublishError: it contradicts itself, what is published, or what subjects hold.
             LossError: it takes something from customers.
+            OutdatedReviewError: it is not what was reviewed.
             AuthorError: it cannot be compiled, with all problems.
             StoreError: the store cannot be used. What the planner and `run` raise passes through.
         """
         for _ in range(_ATTEMPTS):
-            ready = self._ready(planner, weigh=weigh, accept_loss=accept_loss)
+            ready = self._ready(planner, weigh=weigh, accept_loss=accept_loss, reviewed=reviewed)
             made: list[Standing] = []
 
             def work(unit: WriteUnit, ready: _Ready = ready, made: list[Standing] = made) -> Outcome:
@@ -218,7 +232,7 @@ class Publisher:
 
         standing, plan, problems, now = self.store.read(work)
         changes = tuple(difference(standing, plan.proposal))
-        revision = standing.revision
+        revision, tag = standing.revision, review_tag(standing, plan.proposal, now)
         weighing = None
         if not problems and not plan.proposal.is_like(standing):
             try:
@@ -228,13 +242,12 @@ class Publisher:
             else:
                 revision = compilation.manifest.revision
                 weighing = self._weighing(standing, compilation, now, at) if weigh else None
-        return Preview(
-            standing.sequence, "" if problems else revision, changes, tuple(problems), weighing, plan.discarded
-        )
+        shown = "" if problems else revision
+        return Preview(standing.sequence, shown, changes, tuple(problems), tag, weighing, plan.discarded)
 
     # ── before the transaction ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _ready(self, planner: Planner, *, weigh: bool, accept_loss: bool) -> _Ready:
+    def _ready(self, planner: Planner, *, weigh: bool, accept_loss: str, reviewed: Reviewed | None) -> _Ready:
         def work(unit: ReadUnit) -> tuple[Standing, int, Plan, list[Problem], Instant]:
             standing, position = self.standing(unit), unit.head().position
             plan = planner(unit, standing)
@@ -243,10 +256,15 @@ class Publisher:
         standing, position, plan, problems, now = self.store.read(work)
         if problems:
             raise PublishError(problems)
+        tag = "" if reviewed is None else review_tag(standing, plan.proposal, now)
         if plan.proposal.is_like(standing):
+            if reviewed is not None:
+                reviewed.check(standing, tag, standing.revision)
             return _Ready(standing, position, plan, (), None)
         changes = tuple(difference(standing, plan.proposal))
         compilation = self._compile(standing, plan)
+        if reviewed is not None:
+            reviewed.check(standing, tag, compilation.manifest.revision)
         weighed = None
         weighing = self._weighing(standing, compilation, now) if weigh else None
         if weighing is not None and weighing.can_take:
@@ -370,18 +388,23 @@ class Publisher:
 
 
 def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:
-    """See that nothing is taken that is not accepted, from those either of whom the feed told after a position.
+    """See that nothing is taken but what is accepted, from those either of whom the feed told after a position.
 
     Raises:
         LossError: something is.
         _StaleError: somebody came to hold something meanwhile, and would lose it.
     """
-    if not weighed.is_accepted:
-        if taken(weighed.impact):
-            raise LossError(f"{words(weighed.impact)}: say `accept_loss` if that is meant", weighed.impact)
-        if unit.head().position != position and weighed.weighing.takes_from_changed(unit, position):
-            raise _StaleError
-    return weighed.impact
+    impact, loss = weighed.impact, weighed.impact["loss"]
+    if taken(impact) and loss != weighed.accepted:
+        detail = f"{words(impact)}: to accept exactly this, give `accept_loss` as `{loss}`"
+        if weighed.accepted:
+            count = customers_of(weighed.accepted)
+            whose = "1 customer" if count == 1 else f"{count:,} customers"
+            detail += f"; the loss that was accepted is another one, of {whose}"
+        raise LossError(detail, impact, loss)
+    if unit.head().position != position and weighed.weighing.takes_from_changed(unit, position):
+        raise _StaleError
+    return impact
 
 
 class _Blobs:

@@ -22,6 +22,7 @@ __all__ = [
     "Launch",
     "covers",
     "current_version",
+    "idle_entry",
     "narrowed",
     "pruned",
     "reachable",
@@ -94,6 +95,19 @@ def pruned(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:
             covers(later, rollout) and later.start <= max(rollout.start, settled) for later in rollouts[place + 1 :]
         )
     )
+
+
+def idle_entry(old: Sequence[Rollout], new: Sequence[Rollout]) -> Rollout | None:
+    """A new rollout that gives nobody anything: whoever is in its audience has the version by an entry before it."""
+    for place, entry in enumerate(new):
+        if entry in old:
+            continue
+        for before in reversed(new[:place]):
+            if before.version != entry.version:
+                break
+            if covers(before, entry) and before.start <= entry.start:
+                return entry
+    return None
 
 
 def reachable(rollouts: Iterable[Rollout], pins: Iterable[int]) -> frozenset[int]:

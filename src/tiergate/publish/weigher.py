@@ -33,9 +33,10 @@ def main() -> None:
     end_with_parent()
     try:
         old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
+        preview = Preview(old, new, now=job.now, at=job.at)
         store = Store.open(job.database)
         try:
-            for line in weighed(store, Preview(old, new, now=job.now, at=job.at), listing=job.listing):
+            for line in weighed(store, preview, job.now, listing=job.listing):
                 _say(line)
         finally:
             store.close()

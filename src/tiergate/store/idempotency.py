@@ -17,7 +17,7 @@ from tiergate.store.tables import IdempotencyRow
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-    from tiergate.store.unit import WriteUnit
+    from tiergate.store.unit import ReadUnit, WriteUnit
 
 __all__ = ["KEPT_FOR", "IdempotencyKey", "StoredAnswer", "keep_answer", "kept_answer"]
 
@@ -43,7 +43,7 @@ class StoredAnswer(NamedTuple):
     body: bytes
 
 
-def kept_answer(unit: WriteUnit, key: IdempotencyKey) -> StoredAnswer | None:
+def kept_answer(unit: ReadUnit, key: IdempotencyKey) -> StoredAnswer | None:
     """The answer that this request got before, or none.
 
     Raises:

@@ -11,6 +11,9 @@ from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
 from tiergate.control import bundles, customers, drafts, gitops, imports, previews, publishing
 from tiergate.control.packs import Packs
+from tiergate.impact.effects import Effect
+from tiergate.impact.loss_token import Loss, loss_token
+from tiergate.model import Amount, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 LESS = CATALOG.replace("movies: 50, support: chat", "movies: 40, support: chat")
 LOSS = "1 customer would lose something or get less (`movies`: 1 gets less)"
+TOKEN = loss_token("acme", [Loss(Subject("acme"), "movies", Effect.LESS, None, 50, 40)])
 SUBJECTS = """\
 apiVersion: tiergate/v1
 customers: [{id: acme}, {id: beta}]
@@ -127,12 +131,66 @@ def test_a_loss_must_be_accepted(cli: Cli, files: Path, plane: tuple[Press, list
     assert refused.err.splitlines() == [
         "- movies: 1 customer gets less",
         "    acme: 50 → 40",
-        f"error: {LOSS}: say `--accept-loss` if that is meant",
+        f"error: {LOSS}: to accept exactly this, give `--accept-loss {TOKEN}`",
     ]
     as_json = json.loads(cli("apply", "-f", files / "new.yaml", "--json", *where).out)
     assert (as_json["exit_code"], as_json["impact"]["customers"]["take"], press.sequence) == (1, 1, 1)
-    assert cli("apply", "-f", files / "new.yaml", "--accept-loss", *where).code == 0
+    assert as_json["accept_loss"] == TOKEN
+    assert cli("apply", "-f", files / "new.yaml", "--accept-loss", *where).code == 1  # no terminal to ask at
+    assert cli("apply", "-f", files / "new.yaml", "--accept-loss", "yes", *where).code == 2
+    other = TOKEN[:-4] + "0000"
+    assert cli("apply", "-f", files / "new.yaml", "--accept-loss", other, *where).code == 1
+    assert press.sequence == 1
+    assert cli("apply", "-f", files / "new.yaml", "--accept-loss", TOKEN, *where).code == 0
     assert press.sequence == 2
+
+
+def test_without_a_token_it_asks_at_a_terminal(
+    cli: Cli, files: Path, plane: tuple[Press, list[str | Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And takes exactly what it showed, once that is confirmed."""
+    press, where = plane
+    asked: list[str] = []
+    for said in (False, True):
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("typer.confirm", lambda text, said=said, **_: (asked.append(text), said)[1])
+        code = cli("apply", "-f", files / "new.yaml", *where, "--accept-loss").code
+        assert (code, press.sequence) == ((0, 2) if said else (1, 1))
+    assert asked == ["Take this from 1 customer?"] * 2
+
+
+def test_a_preview_says_how_to_go_on(cli: Cli, files: Path, plane: tuple[Press, list[str | Path]]) -> None:
+    """With the token of the loss, and a dry run with the tag of what it would publish too."""
+    press, where = plane
+    ran = cli("preview", *where, "--catalog", files / "new.yaml")
+    assert f"to accept exactly this loss: --accept-loss {TOKEN}" in ran.out.splitlines()
+    last = cli("apply", "-f", files / "new.yaml", "--dry-run", *where).err.splitlines()[-1]
+    text, _, options = last.partition(": ")
+    assert text == "to publish exactly this"
+    press.draft("free", {"movies": Amount(6)})
+    press.publish()
+    stale = cli("apply", "-f", files / "new.yaml", *options.split(), *where)
+    assert (stale.code, "publication 2 is in force now" in stale.err) == (1, True)
+    again = cli("apply", "-f", files / "new.yaml", "--dry-run", *where).err.splitlines()[-1].partition(": ")[2]
+    assert cli("apply", "-f", files / "new.yaml", *again.split(), *where).code == 0
+
+
+def test_a_rollback_is_bound_by_its_tag_and_its_token(cli: Cli, plane: tuple[Press, list[str | Path]]) -> None:
+    """It needs neither; given, they must be right."""
+    press, where = plane
+    press.draft("gold", {"movies": Amount(60)})
+    press.publish()
+    last = cli("rollback", "1", "--dry-run", *where).err.splitlines()[-1]
+    options = last.partition(": ")[2].split()
+    assert options[2] == "--accept-loss"
+    assert cli("rollback", "1", "--if-match", "999", *where).code == 1
+    assert cli("rollback", "1", "--accept-loss", TOKEN, *where).code == 1
+    assert press.sequence == 2
+    assert cli("rollback", "1", *options, *where).code == 0
+    press.draft("gold", {"movies": Amount(60)})
+    press.publish()
+    assert cli("rollback", "--accept-loss", "1", *where).code == 0
 
 
 def test_recorded_checks_that_would_be_denied_are_told(cli: Cli, files: Path) -> None:

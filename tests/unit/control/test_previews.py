@@ -90,7 +90,7 @@ def test_what_takes_something_is_refused_until_it_is_accepted(api: Api) -> None:
     example = problem["impact"]["features"][0]["examples"][0]
     assert (example["customer"], example["before"]["value"], example["after"]["value"]) == ("acme", 50, 40)
     assert api.press.sequence == 1
-    done = api.ask("POST", "/v1/publish", {"accept_loss": True})
+    done = api.ask("POST", "/v1/publish", {"accept_loss": problem["accept_loss"]})
     assert (done.status_code, timeless(done.json()["impact"])) == (201, timeless(problem["impact"]))
     assert any('"take":1' in it for row in api.press.rows()["audit"] for it in row if isinstance(it, str))
 
@@ -118,7 +118,7 @@ def test_applying_a_file_is_refused_likewise(api: Api) -> None:
     assert api.ask("POST", "/v1/apply", body).status_code == 409
     dry = api.ask("POST", "/v1/apply", {**body, "dry_run": True}).json()
     assert dry["impact"]["customers"]["less"] == 1
-    assert api.ask("POST", "/v1/apply", {**body, "accept_loss": True}).status_code == 201
+    assert api.ask("POST", "/v1/apply", {**body, "accept_loss": dry["accept_loss"]}).status_code == 201
 
 
 def test_a_rollout_by_which_somebody_loses_is_refused(sqlite_url: str) -> None:
@@ -131,18 +131,35 @@ def test_a_rollout_by_which_somebody_loses_is_refused(sqlite_url: str) -> None:
             api.draft(60)
             assert api.ask("POST", "/v1/publish", {}).status_code == 201
             body = {"version": 1, "narrow": True}
-            assert api.ask("POST", "/v1/items/gold/rollouts", body).json()["type"].endswith("customers-would-lose")
-            assert api.ask("POST", "/v1/items/gold/rollouts", {**body, "accept_loss": True}).status_code == 201
+            path = "/v1/items/gold/rollouts"
+            refused = api.ask("POST", path, body).json()
+            assert refused["type"].endswith("customers-would-lose")
+            dry = api.ask("POST", path, {**body, "dry_run": True}).json()
+            assert (dry["accept_loss"], dry["published"]) == (refused["accept_loss"], False)
+            assert api.ask("POST", path, {**body, "accept_loss": dry["accept_loss"]}).status_code == 201
 
 
 def test_a_rollback_and_a_suspension_take_what_they_take(api: Api) -> None:
-    """They are for emergencies: never refused, but a dry run says what a rollback would do."""
+    """They are for emergencies: not refused, but a dry run says what they would do; a token binds them too."""
     api.draft(60)
     assert api.ask("POST", "/v1/publish", {}).status_code == 201
     dry = api.ask("POST", "/v1/publications/1/rollback", {"dry_run": True}).json()
     assert dry["impact"]["customers"]["less"] == 1
+    suspensions = "/v1/features/movies/suspensions"
+    other = api.ask("POST", suspensions, {"dry_run": True}).json()["accept_loss"]
+    for path, right, wrong in (
+        ("/v1/publications/1/rollback", dry["accept_loss"], other),
+        (suspensions, None, dry["accept_loss"]),
+    ):
+        assert api.ask("POST", path, {"accept_loss": True}).status_code == 422
+        refused = api.ask("POST", path, {"accept_loss": wrong})
+        assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (409, "customers-would-lose")
+        body = {"accept_loss": right or refused.json()["accept_loss"]}
+        assert api.ask("POST", path, body).status_code == 201
+    api.draft(60)
+    assert api.ask("POST", "/v1/publish", {}).status_code == 201
     assert api.ask("POST", "/v1/publications/1/rollback", {}).status_code == 201
-    assert api.ask("POST", "/v1/features/movies/suspensions", {}).status_code == 201
+    assert api.ask("POST", suspensions, {}).status_code == 201
 
 
 def test_a_refusal_is_not_what_a_key_answers_for(api: Api) -> None:
@@ -190,7 +207,9 @@ def test_customers_are_named_to_those_who_may_see_them_all(api: Api) -> None:
     impact = last["outcome"]["impact"]
     assert (impact["customers"]["less"], "acme" in json.dumps(last)) == (1, False)
     assert "acme" not in api.ask("POST", "/v1/publish", {}, "publisher").text
-    assert "acme" not in api.ask("POST", "/v1/publish", {"accept_loss": True}, "publisher").text
+    token = last["outcome"]["accept_loss"]
+    assert "acme" not in api.ask("POST", "/v1/publish", {"accept_loss": token}, "publisher").text
+    assert api.press.sequence == 2
 
 
 def test_many_customers_are_asked_about_in_a_process_of_its_own(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,3 +342,152 @@ def test_a_scale_in_which_a_version_was_published_stays(api: Api) -> None:
     assert api.ask("DELETE", "/v1/features/gb").status_code == 204
     assert api.ask("POST", "/v1/publish").status_code == 201
     assert problem(api.ask("POST", "/v1/features", {"id": "gb", "type": "quantity"}))[:2] == (409, "scale-mapped")
+
+
+# ── what was reviewed is what is published ───────────────────────────────────────────────────────────────────────────
+
+EXPORTED = [{"name": "catalog.yaml", "text": CATALOG.replace("movies: 50", "movies: 55")}]
+
+
+def review(api: Api, path: str = "/v1/publish", body: dict[str, Any] | None = None) -> tuple[str, str]:
+    """A dry run's entity tag, quoted, and the revision that it says."""
+    answer = api.ask("POST", path, {**(body or {}), "dry_run": True})
+    assert answer.json()["etag"] == answer.headers["etag"]
+    return answer.headers["etag"], answer.json()["revision"]
+
+
+def outdated(answer: httpx.Response) -> bool:
+    """Say whether a request was refused because it is not what was reviewed."""
+    return (answer.status_code, answer.json()["type"]) == (412, "urn:tiergate:problem:precondition-failed")
+
+
+def test_what_was_reviewed_is_published(api: Api) -> None:
+    """By the entity tag of the dry run or of what is pending, by its revision, or by the publication in force."""
+    for number, pick in enumerate(("tag", "pending", "revision", "sequence"), start=60):
+        api.draft(number)
+        tag, revision = review(api)
+        assert api.ask("GET", "/v1/pending").headers["etag"] == tag
+        given = {
+            "tag": tag,
+            "pending": f'"x", {tag}',
+            "revision": f'"{revision}"',
+            "sequence": f'"{api.press.sequence}"',
+        }
+        assert api.ask("POST", "/v1/publish", {}, if_match=given[pick]).status_code == 201
+
+
+@pytest.mark.parametrize("pick", ["tag", "revision"])
+def test_what_a_colleague_edits_meanwhile_is_not_published_unseen(api: Api, pick: str) -> None:
+    """Nothing is: the answer has the tag of what would be now."""
+    api.draft(60)
+    tag, revision = review(api)
+    seen = tag if pick == "tag" else f'"{revision}"'
+    api.ask("PUT", "/v1/items/free/draft", {"entitlements": {"movies": 6}})
+    refused = api.ask("POST", "/v1/publish", {"note": "reviewed"}, if_match=seen)
+    assert outdated(refused)
+    assert (api.press.sequence, refused.headers["etag"], refused.json()["etag"]) == (1, review(api)[0], review(api)[0])
+    only = {"items": ["gold"]}
+    assert outdated(api.ask("POST", "/v1/publish", {**only, "rollout": {"audience": {"share": 5}}}, if_match=seen))
+    assert api.ask("POST", "/v1/publish", only, if_match=seen).status_code == 201
+
+
+def test_what_a_bundle_does_not_show_is_reviewed_too(api: Api) -> None:
+    """An edit of the roles makes the same bundle, and is not what was reviewed."""
+    api.draft(60)
+    tag, revision = review(api)
+    api.press.edit_rule("roles", "roles", '@id("a")\npermit (principal in Role::"admin", action, resource);\n')
+    other, same = review(api)
+    assert (revision == same, tag == other) == (True, False)
+    assert outdated(api.ask("POST", "/v1/publish", {}, if_match=tag))
+
+
+def test_what_a_colleague_publishes_meanwhile_is_seen(api: Api) -> None:
+    """The same edits on top of another publication were not reviewed."""
+    api.draft(60)
+    tag, _ = review(api)
+    api.ask("POST", "/v1/features/movies/suspensions", {"until": "2030-01-01T00:00:00Z"})
+    assert outdated(api.ask("POST", "/v1/publish", {}, if_match=tag))
+    assert outdated(api.ask("POST", "/v1/publish", {}, if_match='"1"'))
+    assert "publication 2 is in force now" in api.ask("POST", "/v1/publish", {}, if_match=tag).json()["detail"]
+
+
+@pytest.mark.parametrize("seen", ['"999"', "999", '"nonsense"', 'W/"1"', '"sha256:00"', '""', '"1-0"', ","])
+@pytest.mark.parametrize("path", ["/v1/publish", "/v1/apply", "/v1/publications/1/rollback"])
+def test_an_entity_tag_of_nothing_is_never_ignored(api: Api, seen: str, path: str) -> None:
+    """Whatever form it has."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish")
+    body = {"catalog": EXPORTED} if path == "/v1/apply" else {}
+    assert outdated(api.ask("POST", path, body, if_match=seen))
+    assert api.press.sequence == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/apply", "/v1/publications/1/rollback"])
+def test_files_and_rollbacks_are_what_was_reviewed(api: Api, path: str) -> None:
+    """The tag of their own dry run holds until something else is in force."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish")
+    body: dict[str, Any] = {"catalog": EXPORTED} if path == "/v1/apply" else {}
+    tag, revision = review(api, path, body)
+    api.ask("POST", "/v1/features/movies/suspensions", {"until": "2030-01-01T00:00:00Z"})
+    assert outdated(api.ask("POST", path, body, if_match=tag))
+    assert outdated(api.ask("POST", path, body, if_match=f'"{revision}"'))
+    tag, revision = review(api, path, body)
+    assert api.ask("POST", path, body, if_match=tag).status_code == 201
+
+
+def test_rollouts_and_suspensions_are_what_was_reviewed(api: Api) -> None:
+    """By the tag of their dry run, which has no effect; or by that of the item or the feature."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish", {"rollout": {"audience": {"share": 10}}})
+    for path, body in (
+        ("/v1/items/gold/rollouts", {"version": 2}),
+        ("/v1/features/movies/suspensions", {"until": "2030-01-01T00:00:00Z"}),
+    ):
+        before = api.press.sequence
+        tag, _ = review(api, path, body)
+        assert outdated(api.ask("POST", path, body, if_match='"1-00000000000000000000000000000000"'))
+        assert api.ask("POST", path, body, if_match='"999"').status_code == 412
+        assert api.press.sequence == before
+        assert api.ask("POST", path, body, if_match=tag).status_code == 201
+        assert outdated(api.ask("POST", path, body, if_match=tag))
+
+
+def test_a_version_for_those_who_are_new_is_what_was_reviewed(api: Api) -> None:
+    """It begins with the publication, at another instant than that of the dry run."""
+    api.draft(60)
+    body = {"rollout": {"audience": "new"}}
+    tag, _ = review(api, body=body)
+    assert api.ask("POST", "/v1/publish", body, if_match=tag).status_code == 201
+
+
+def test_what_was_reviewed_is_published_once_by_its_key(api: Api) -> None:
+    """The same request again gets the same answer, although something else is in force by now."""
+    api.draft(60)
+    tag, _ = review(api)
+    first, again = (api.ask("POST", "/v1/publish", {}, if_match=tag, idempotency_key="k") for _ in range(2))
+    assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
+    assert outdated(api.ask("POST", "/v1/publish", {}, if_match=tag))
+
+
+def test_a_rollout_that_gives_nobody_anything_is_refused(api: Api) -> None:
+    """A share of those who have the version already, or of none."""
+    api.draft(60)
+    api.ask("POST", "/v1/publish", {"rollout": {"audience": {"share": 50}}})
+    path = "/v1/items/gold/rollouts"
+    for audience in (
+        {"share": 10},
+        {
+            "share": 50,
+        },
+    ):
+        body = {"version": 2, "audience": audience, "from": "2030-01-01T00:00:00Z"}
+        assert problem(api.ask("POST", path, body))[:2] == (409, "rollout-without-effect")
+    assert problem(api.ask("POST", path, {"version": 2, "audience": {"share": 10}}))[:2] == (
+        409,
+        "rollout-without-effect",
+    )
+    assert problem(api.ask("POST", path, {"version": 2, "audience": {"share": 0}}))[:2] == (422, "invalid-body")
+    assert api.ask("POST", path, {"version": 2, "audience": {"share": 50}}).json()["published"] is False
+    assert api.ask("POST", path, {"version": 2, "audience": {"tag": "beta"}}).status_code == 201
+    assert api.ask("POST", path, {"version": 2, "audience": {"share": 60}}).status_code == 201

@@ -135,7 +135,7 @@ def problem_schema() -> Schema:
                 "type": "array",
                 "items": closed(detail, optional=("pointer", "file", "line", "column", "suggestion")),
             },
-            "etag": ETAG,
+            "etag": {"type": "string", "pattern": '^"[0-9]+(-[0-9a-f]{32})?"$', "description": "The present one."},
             "impact": ref("Impact"),
             "accept_loss": TEXT | {"description": "The token of the loss, to be given back where it is meant."},
         },

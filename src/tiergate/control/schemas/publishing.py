@@ -18,7 +18,7 @@ from tiergate.control.schemas.parts import (
 )
 from tiergate.impact.effects import Effect
 
-__all__ = ["IMPACT", "publishing_schemas", "rule_schemas"]
+__all__ = ["ACCEPTED_LOSS", "IMPACT", "LOSS_TOKEN", "publishing_schemas", "rule_schemas"]
 
 _AUDIENCE: Final[Schema] = {
     "anyOf": [
@@ -32,6 +32,16 @@ _PLACED: Final[Schema] = {
     "properties": {"file": TEXT, "line": COUNT, "column": COUNT, "code": TEXT, "detail": TEXT},
     "required": ["file", "line", "column", "code", "detail"],
     "additionalProperties": False,
+}
+LOSS_TOKEN: Final[Schema] = {"type": "string", "pattern": "^loss-[1-9][0-9]*-[0-9a-f]{32}$"}
+ACCEPTED_LOSS: Final[Schema] = {
+    "anyOf": [LOSS_TOKEN, {"const": False}],
+    "description": "The token of the loss that is meant, from a dry run or a refusal; no other loss is accepted.",
+}
+REVIEW_TAG: Final[Schema] = {
+    "type": "string",
+    "pattern": '^"[0-9]+-[0-9a-f]{32}"$',
+    "description": "Names what would be published; with it as `If-Match`, that is published or nothing.",
 }
 _EFFECTS: Final = {effect.value: COUNT for effect in Effect}
 _ANSWERED: Final[Schema] = closed({"allowed": FLAG, "reason": TEXT, "value": {}})
@@ -76,7 +86,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
     launch = {"audience": _AUDIENCE, "from": ref("Instant")}
     note = {"note": TEXT | {"description": "Why, for whoever reads the list of publications."}}
     dry_run = {"dry_run": FLAG | {"description": "Say what would change, and change nothing."}}
-    accept_loss = {"accept_loss": FLAG | {"description": "Also if customers would lose something, or get less."}}
+    accept_loss = {"accept_loss": ACCEPTED_LOSS}
     narrow = {"narrow": FLAG | {"description": "Also if somebody then gets another version than before."}}
     change = closed(
         {
@@ -111,8 +121,11 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
                 **changes,
                 "problems": {"type": "array", "items": _PLACED},
                 "impact": ref("Impact"),
+                "etag": REVIEW_TAG,
+                "accept_loss": LOSS_TOKEN | {"description": "The token of what customers would lose."},
+                "discarded": TEXTS | {"description": "Whose pending edits are given up, such as `features/seats`."},
             },
-            optional=("problems", "impact"),
+            optional=("problems", "impact", "etag", "accept_loss", "discarded"),
         ),
         "Impact": IMPACT,
         "Preview": optional_object(
@@ -135,7 +148,7 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             },
             description="What to publish; without any choice, all that is pending.",
         ),
-        "Rollback": optional_object({"roles": FLAG, **note, **dry_run}),
+        "Rollback": optional_object({"roles": FLAG, **note, **dry_run, **accept_loss}),
         "Rollouts": closed(
             {
                 "rollouts": {"type": "array", "items": ref("Rollout")},
@@ -146,10 +159,17 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
             {"rollouts": {"type": "array", "items": closed(rollout, optional=tuple(launch))}}
             | narrow
             | accept_loss
-            | note,
-            optional=("narrow", "accept_loss", "note"),
+            | note
+            | dry_run,
+            optional=("narrow", "accept_loss", "note", "dry_run"),
         ),
-        "NewRollout": closed(rollout | narrow | accept_loss | note, optional=(*launch, *narrow, *accept_loss, *note)),
+        "NewRollout": closed(
+            rollout | narrow | accept_loss | note | dry_run,
+            optional=(*launch, *narrow, *accept_loss, *note, *dry_run),
+        ),
+        "NewFeatureSuspension": optional_object(
+            {"from": ref("Instant"), "until": ref("Instant"), "reason": TEXT, **accept_loss, **dry_run}
+        ),
         "NumberedSuspension": with_more(suspension, {"number": {"type": "integer", "minimum": 1}}),
         "Application": closed(
             {
