@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 SCHEMA: Final[dict[str, Any]] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["definitions"]
 VALUES: Final[dict[str, Any]] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
-FILES: Final = {"catalog", "subjects", "rules", "load-timeout", "token-file", "decision-log-key-file"}
+FILES: Final = {
+    "catalog",
+    "subjects",
+    "rules",
+    "load-timeout",
+    "strict-subjects",
+    "token-file",
+    "decision-log-key-file",
+}
 """Settings that name files, of which a pod of the chart's has none."""
 PLACES: Final = {"host", "uds-group"}
 """Settings that say where it listens in another way than the chart does."""

@@ -48,6 +48,7 @@ from tiergate.catalog.order import ordered
 from tiergate.catalog.pointers import escape_pointer
 from tiergate.catalog.positions import Positions
 from tiergate.catalog.printer import Plain, to_json_line
+from tiergate.catalog.quarantine import Quarantine
 from tiergate.catalog.records import Record, Records
 from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.catalog.rules import read_rules
@@ -67,6 +68,7 @@ __all__ = [
     "Positions",
     "PossibleHoldings",
     "ProblemLog",
+    "Quarantine",
     "Record",
     "Records",
     "SubjectReader",

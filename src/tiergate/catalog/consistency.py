@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.bounds import Bounds
     from tiergate.catalog.document import Position
+    from tiergate.catalog.quarantine import Quarantine
     from tiergate.catalog.records import Record
     from tiergate.catalog.reports import ProblemLog
 
-__all__ = ["Consistency", "Doubts"]
+__all__ = ["Consistency", "Doubts", "written_id"]
 
 _LARGEST = 2**63 - 1
 
@@ -46,7 +47,7 @@ class Consistency:
         self._count += 1
         subject = record.subject
         if subject is None:
-            id_ = _written(record, "id")
+            id_ = written_id(record, "id")
             if id_ is not None:
                 (self._customers if record.is_customer else self._subscriptions).append(hash(id_))
         elif isinstance(subject, Customer):
@@ -55,6 +56,11 @@ class Consistency:
             self._subscriptions.append(hash(subject.id))
             self._holders.append(hash(subject.customer))
             self._totals.append(min(self._bounds.cheap(subject), _LARGEST))
+
+    @property
+    def customers(self) -> int:
+        """How many customers were noted."""
+        return len(self._customers)
 
     def doubts(self, *, is_complete: bool) -> Doubts | None:
         """What must be settled, if anything; `is_complete` says that no customer can have been missed."""
@@ -91,39 +97,46 @@ class Doubts:
     ) -> None:
         self._bounds = bounds
         self._twice = {True: customers, False: subscriptions}
-        self._first: dict[tuple[bool, str], Position] = {}
+        self._first: dict[tuple[bool, str], tuple[Position, str | None]] = {}
         self._missing = missing
         self._large = large
         self._left = count
         self._totals: dict[str, tuple[Position, Totals]] = {}
 
-    def settle(self, record: Record, log: ProblemLog) -> None:
-        """Look at one record again."""
+    def settle(self, record: Record, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
+        """Look at one record again. What is wrong is set aside in `quarantine` too."""
         self._left -= 1
-        id_ = _written(record, "id")
+        id_ = written_id(record, "id")
         if id_ is not None and hash(id_) in self._twice[record.is_customer]:
-            self._settle_twice(record, id_, log)
+            self._settle_twice(record, id_, log, quarantine)
         subject = record.subject
         if subject is None or isinstance(subject, Customer):
             return
         holder = hash(subject.customer)
         if holder in self._missing:
             log.add(_position(record, "customer"), "unknown-customer", f"no customer `{subject.customer}`")
+            if quarantine is not None:
+                quarantine.blame(subject.customer, (subject.id,), 1)
         if holder in self._large:
             if subject.customer not in self._totals:
                 self._totals[subject.customer] = (_position(record, "customer"), Totals(self._bounds))
             self._totals[subject.customer][1].add(subject)
 
-    def _settle_twice(self, record: Record, id_: str, log: ProblemLog) -> None:
+    def _settle_twice(self, record: Record, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
         position = _position(record, "id")
-        first = self._first.setdefault((record.is_customer, id_), position)
+        customer = id_ if record.is_customer else written_id(record, "customer")
+        first, first_customer = self._first.setdefault((record.is_customer, id_), (position, customer))
         if first == position:
             return
         kind = "customer" if record.is_customer else "subscription"
         where = f"line {first[1]}" if first[0] == position[0] else f"{first[0]}, line {first[1]}"
         log.add(position, "duplicate-id", f"the {kind} `{id_}` exists already, in {where}")
+        if quarantine is not None:
+            subscription = None if record.is_customer else id_
+            quarantine.note(first_customer, subscription, 0)
+            quarantine.note(customer, subscription, 1)
 
-    def finish(self, file: str, log: ProblemLog) -> None:
+    def finish(self, file: str, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
         """Report what shows when all records have been looked at again: totals, and that they were not all there."""
         if self._left:
             message = "has problems that cannot be placed: it changed while it was read, or is a pipe"
@@ -131,6 +144,8 @@ class Doubts:
         for customer, (position, totals) in self._totals.items():
             for message in totals.excess():
                 log.add(position, "total-too-large", f"all subscriptions of `{customer}` together: {message}")
+                if quarantine is not None:
+                    quarantine.blame(customer, (), 1)
 
 
 def _repeated(ordered: Iterable[int]) -> set[int]:
@@ -142,7 +157,7 @@ def _holds(ordered: array[int], wanted: int) -> bool:
     return place < len(ordered) and ordered[place] == wanted
 
 
-def _written(record: Record, key: str) -> str | None:
+def written_id(record: Record, key: str) -> str | None:
     """The valid id that a record writes under `key`."""
     id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
     try:

@@ -44,13 +44,14 @@ _PLACELESS = PlacelessReport()
 
 
 class Record(NamedTuple):
-    """One customer or subscription as it stands in a file; `subject` is `None` where it has problems."""
+    """One customer or subscription as it stands in a file; `subject` may be `None` where it has `problems`, so many."""
 
     subject: Customer | Subscription | None
     is_customer: bool
     node: Node
     place: int
     report: Report
+    problems: int = 0
 
 
 class Records:
@@ -90,7 +91,9 @@ class Records:
 
     def _record(self, node: Node, place: int, report: Report, *, is_customer: bool, typed: bool) -> Record:
         read = self._reader.customer if is_customer else self._reader.subscription
-        return Record(read(node, place, report, typed=typed), is_customer, node, place, report)
+        before = self._log.count
+        subject = read(node, place, report, typed=typed)
+        return Record(subject, is_customer, node, place, report, self._log.count - before)
 
     def _lines(self, path: Path, *, placed: bool) -> Iterator[Record]:
         try:
@@ -145,6 +148,7 @@ class Records:
 
     def _slow(self, content: bytes, name: str, number: int, *, is_first: bool) -> Record | None:
         """The record of a line, its problems reported with places; `None` where it says none."""
+        before = self._log.count
         line = decode(content.rstrip(b"\r\n"), name, self._log, number)
         if line is None:
             self.is_complete = False
@@ -173,7 +177,8 @@ class Records:
                 message = f"must be `customer` or `subscription`, not {describe(type_)}"
                 report.add(node.value_place("type"), "unknown-word", message)
             return None
-        return self._record(node, place, report, is_customer=type_ == "customer", typed=True)
+        record = self._record(node, place, report, is_customer=type_ == "customer", typed=True)
+        return record._replace(problems=self._log.count - before)
 
 
 def _skip_line(file: BufferedReader, content: bytes) -> None:

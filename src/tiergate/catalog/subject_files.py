@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.consistency import Consistency
+from tiergate.catalog.consistency import Consistency, written_id
 from tiergate.catalog.files import expand_paths
 from tiergate.catalog.records import LINES_ENDINGS, Records
 from tiergate.catalog.reports import ProblemLog
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.catalog.bounds import Bounds
+    from tiergate.catalog.quarantine import Quarantine
     from tiergate.catalog.records import Record
     from tiergate.model import CatalogIndex
 
@@ -34,20 +35,25 @@ MAX_PROBLEMS = 1000
 """Most problems of one load that are named; the others are counted."""
 
 
-def read_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) -> Iterator[Customer | Subscription]:
+def read_subjects(
+    paths: Sequence[Path], index: CatalogIndex, bounds: Bounds, *, quarantine: Quarantine | None = None
+) -> Iterator[Customer | Subscription]:
     """Yield every customer and subscription of the files or folders, in their order.
 
-    Raises at the end if anything was wrong anywhere: until then, what was yielded is not to be trusted.
+    Raises at the end if anything was wrong anywhere: until then, what was yielded is not to be trusted. With a
+    `quarantine`, what is wrong with some customers only is set aside there; nothing that was yielded of these counts.
 
     Raises:
         SubjectsError: with the first 1,000 problems, sorted by position.
     """
-    for record in read_subject_records(paths, SubjectReader(index, bounds), bounds):
-        if record.subject is not None:
+    for record in read_subject_records(paths, SubjectReader(index, bounds), bounds, quarantine=quarantine):
+        if record.subject is not None and not record.problems:
             yield record.subject
 
 
-def read_subject_records(paths: Sequence[Path], reader: SubjectReader, bounds: Bounds) -> Iterator[Record]:
+def read_subject_records(
+    paths: Sequence[Path], reader: SubjectReader, bounds: Bounds, *, quarantine: Quarantine | None = None
+) -> Iterator[Record]:
     """Yield every record of the files or folders as `reader` reads it, in their order, those with problems too.
 
     Raises at the end, as `read_subjects` does.
@@ -64,6 +70,10 @@ def read_subject_records(paths: Sequence[Path], reader: SubjectReader, bounds: B
     for path in files:
         for record in records.read(path):
             consistency.note(record)
+            if quarantine is not None and (record.subject is None or record.problems):
+                customer, id_ = written_id(record, "customer"), written_id(record, "id")
+                whose = (id_, None) if record.is_customer else (customer, id_)
+                quarantine.note(*whose, record.problems)
             yield record
     doubts = consistency.doubts(is_complete=records.is_complete)
     if doubts:
@@ -71,9 +81,10 @@ def read_subject_records(paths: Sequence[Path], reader: SubjectReader, bounds: B
         again = Records(reader, ProblemLog(0))
         for path in filter(Path.is_file, files):  # a pipe has nothing more to say
             for record in again.read(path, placed=True):
-                doubts.settle(record, log)
-        doubts.finish(str(files[0]), log)
-    log.raise_any(SubjectsError)
+                doubts.settle(record, log, quarantine)
+        doubts.finish(str(files[0]), log, quarantine)
+    if quarantine is None or not quarantine.finish(log, consistency.customers, is_complete=records.is_complete):
+        log.raise_any(SubjectsError)
 
 
 def load_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) -> dict[str, SubjectRecord]:

@@ -75,8 +75,12 @@ class FileMode:
         limits: CacheLimits | None = None,
         loader: Sequence[str] = LOADER,
         load_timeout: float = DEFAULT_LOAD_TIMEOUT,
+        strict: bool = False,
     ) -> None:
-        """Prepare; `run` does the work. `loader` is the command of the loader's process, `load_timeout` in seconds."""
+        """Prepare; `run` does the work. `loader` is the command of the loader's process, `load_timeout` in seconds.
+
+        `strict`: subjects are taken as a whole or not at all.
+        """
         self._sources = sources
         self._paths = (*sources.catalog_paths, *sources.subject_paths)
         self._directory = directory
@@ -84,6 +88,7 @@ class FileMode:
         self._limits = limits
         self._loader = loader
         self._load_timeout = load_timeout
+        self._strict = strict
         self._wake = asyncio.Event()
         self._report = LoadReport(sources)
         self._standing = directory.read()
@@ -163,7 +168,9 @@ class FileMode:
         Raises:
             OperatorError, OSError: what was made cannot be opened or put on record; nothing has changed.
         """
-        job = Job(self._sources, str(self._directory.root), self._standing, verify=not self._proved)
+        job = Job(
+            self._sources, str(self._directory.root), self._standing, verify=not self._proved, strict=self._strict
+        )
         outcome = await run_loader(job, self._loader, timeout=self._load_timeout)
         if outcome.error is None and not outcome.changed:
             self._proved = True
@@ -181,7 +188,7 @@ class FileMode:
         before = self._standing
         if standing is None:
             self._standing = None
-        elif before is None or (before.revision, before.replica) != (standing.revision, standing.replica):
+        elif before is None or (before.revision, before.replica.sha256) != (standing.revision, standing.replica.sha256):
             new = replace(standing, publication=self._publication + 1, published_at=self._state.clock())
             held = await asyncio.to_thread(self._open, new)
             await asyncio.to_thread(self._directory.write, new)
@@ -189,6 +196,7 @@ class FileMode:
         elif standing != before:
             await asyncio.to_thread(self._directory.write, standing)
             self._standing = standing
+            self._report.hold(standing.replica)
 
     async def _serve_standing(self) -> None:
         """Put in force what was last good, if there is such a thing and it can be opened."""
@@ -217,7 +225,7 @@ class FileMode:
         self._held = held
         self._standing = standing
         self._publication = standing.publication
-        self._report.hold(standing.replica.customers, standing.replica.subscriptions)
+        self._report.hold(standing.replica)
         _log.info(
             "in force",
             publication=standing.publication,

@@ -17,12 +17,16 @@ MOST_PROBLEMS: Final = 200
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to load, where to put it, and what stands there. `verify`: prove first that what stands is undamaged."""
+    """What to load, where to put it, and what stands there. `verify`: prove first that what stands is undamaged.
+
+    `strict`: one problem in the subjects refuses all of them.
+    """
 
     sources: Sources
     data: str
     standing: Standing | None = None
     verify: bool = False
+    strict: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, Problem
     from tiergate.sidecar.load_job import Outcome
+    from tiergate.sidecar.replica_builder import ReplicaFile
     from tiergate.sidecar.sources import FileStamp, Sources
 
 __all__ = ["LoadReport"]
@@ -30,15 +31,31 @@ class LoadReport:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        self._set_aside: tuple[Problem, ...] = ()
         self.status = StatusReport(mode="files", sources=_source_reports(sources, ()), loading=True)
 
     def begin(self, stamps: Sequence[FileStamp]) -> None:
         """A load of the files with these stamps begins."""
         self.status = replace(self.status, loading=True, sources=_source_reports(self._sources, stamps))
 
-    def hold(self, customers: int, subscriptions: int) -> None:
-        """As many subjects are in force now."""
-        self.status = replace(self.status, customers=customers, subscriptions=subscriptions)
+    def hold(self, file: ReplicaFile) -> None:
+        """These subjects are in force now."""
+        self.status = replace(
+            self.status, customers=file.customers, subscriptions=file.subscriptions, quarantined=file.quarantined
+        )
+        if file.problems == self._set_aside:
+            return
+        self._set_aside = file.problems
+        for problem in file.problems[:_LOGGED_PROBLEMS]:
+            _log.warning("problem in a record: its customer is in quarantine", problem=str(problem))
+        if file.quarantined:
+            _log.warning(
+                "subjects in quarantine",
+                count=file.quarantined,
+                in_force="their earlier records; where there are none, their checks are evaluation_error",
+            )
+        else:
+            _log.info("no subject is in quarantine any more")
 
     def interrupt(self) -> None:
         """The load came to nothing because a file was rewritten while it was read."""
@@ -49,7 +66,8 @@ class LoadReport:
         """A load ended at `now` after `seconds`; `serving`: there is something in force, whatever it came to."""
         error = _summary(outcome)
         open_ = replace(outcome, problems=tuple(self._unnamed(problem) for problem in outcome.problems))
-        status = replace(self.status, loading=False, error=_summary(open_), problems=open_.problems)
+        set_aside = () if open_.problems else tuple(self._unnamed(problem) for problem in self._set_aside)
+        status = replace(self.status, loading=False, error=_summary(open_), problems=open_.problems or set_aside)
         if error is None:
             self.status = replace(status, loads=status.loads + 1, loaded_at=now, load_seconds=round(seconds, 3))
             _log.info("loaded", seconds=round(seconds, 3))
@@ -65,7 +83,7 @@ class LoadReport:
 
     def _unnamed(self, problem: Problem) -> Problem:
         """A problem as it may be told to whoever asks on the probe port: nothing of what a subjects file says."""
-        if problem.file not in self._sources.subjects:
+        if not any(problem.file == path or problem.file.startswith(f"{path}/") for path in self._sources.subjects):
             return problem
         return replace(problem, message=_IN_THE_LOG)
 

@@ -24,13 +24,14 @@ from msgspec.structs import replace
 
 from tiergate import __version__, bundle, publish
 from tiergate.bundle import FORMAT, Bundle
-from tiergate.catalog import Bounds, read_subjects
+from tiergate.catalog import Bounds, Quarantine, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
 from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra
 from tiergate.process.parent import end_with_parent
 from tiergate.sidecar import replica
 from tiergate.sidecar.data_directory import DataDirectory, LoadedFiles, Standing
+from tiergate.sidecar.held_records import Held
 from tiergate.sidecar.load_job import MOST_PROBLEMS, Job, Outcome
 from tiergate.sidecar.replica_builder import ReplicaFile, build_replica, content_digest
 from tiergate.sidecar.source_copies import ChangedError, SourceCopies
@@ -66,6 +67,7 @@ class _Load:
     def __init__(self, job: Job, data: DataDirectory, copies: SourceCopies) -> None:
         self._copies = copies
         self._data = data
+        self._strict = job.strict
         self._standing = job.standing
         self._bundle_stands = self._replica_stands = job.standing is not None
         if job.standing is not None and job.verify:
@@ -154,7 +156,7 @@ class _Load:
         Raises:
             AuthorError: the files have problems.
         """
-        maker = _maker()
+        maker = _maker() + (b"\0strict" if self._strict else b"")
         copied = self._copies.subjects
         digest = copied.digest(SubjectsError, salt=maker)
         files = LoadedFiles(copied.stamps, digest, hashlib.sha256(maker).hexdigest())
@@ -163,10 +165,22 @@ class _Load:
             return standing.replica, files
         path = self._data.next_replica()
         bounds = Bounds(found.index, found.definition)
-        made = build_replica(path, read_subjects(copied.paths, found.index, bounds))
+        if self._strict:
+            made = build_replica(path, read_subjects(copied.paths, found.index, bounds))
+        else:
+            quarantine = Quarantine()
+            held = Held(self._data, self._standing if self._replica_stands else None)
+            made = build_replica(
+                path,
+                read_subjects(copied.paths, found.index, bounds, quarantine=quarantine),
+                lambda staged: held.put_in_place(staged, quarantine, found.index, bounds),
+            )
+            problems = tuple(self._copies.named(problem) for problem in quarantine.problems[:MOST_PROBLEMS])
+            set_aside = len(quarantine.customers) + len(quarantine.subscriptions)
+            made = replace(made, quarantined=set_aside, problems=problems if set_aside else ())
         if standing is not None and standing.replica.sha256 == made.sha256:
             path.unlink()
-            return standing.replica, files
+            return replace(standing.replica, quarantined=made.quarantined, problems=made.problems), files
         return made, files
 
     def _bundle_is_torn(self, revision: str) -> bool:

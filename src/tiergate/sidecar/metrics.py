@@ -232,6 +232,11 @@ class _StateCollector(Collector):
             yield GaugeMetricFamily(
                 "tiergate_load_duration_seconds", "How long the last good load took.", value=report.load_seconds
             )
+        yield GaugeMetricFamily(
+            "tiergate_quarantined_subjects",
+            "Subjects whose records cannot be used, so that earlier ones are, or none.",
+            value=report.quarantined,
+        )
         subjects = GaugeMetricFamily("tiergate_subjects", "Subjects held.", labels=["type"])
         for kind, count in (("customer", report.customers), ("subscription", report.subscriptions)):
             if count is not None:

@@ -77,6 +77,7 @@ class _Status(msgspec.Struct, frozen=True):
     control_plane: str | msgspec.UnsetType
     sources: tuple[_Source, ...]
     load: _LastLoad
+    quarantined: int
     customers: int | msgspec.UnsetType
     subscriptions: int | msgspec.UnsetType
 
@@ -162,6 +163,7 @@ def _status(state: State) -> _Status:
             error=_known(report.error),
             problems=report.problems,
         ),
+        quarantined=report.quarantined,
         customers=_known(report.customers),
         subscriptions=_known(report.subscriptions),
     )

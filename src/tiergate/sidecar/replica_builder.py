@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.errors import ReplicaError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Customer, Extra, Override, Subscription
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Customer, Extra, Override, Problem, Subscription
 from tiergate.model.redaction import redacted_customer, redacted_subscription
-from tiergate.sidecar.replica import FORMAT
+from tiergate.sidecar.replica import FORMAT, QUARANTINED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["ReplicaFile", "build_replica", "content_digest"]
+    from tiergate.model import SubjectRecord
+
+__all__ = ["ReplicaFile", "Staged", "build_replica", "content_digest"]
 
 _CACHE_KIB: Final = 32 * 1024
 _UNSAFE_AND_FAST: Final = (
@@ -34,6 +36,9 @@ _UNSAFE_AND_FAST: Final = (
     "PRAGMA temp_store = FILE",
     f"PRAGMA cache_size = -{_CACHE_KIB}",
 )
+_NOBODY: Final = ""
+"""The customer of subscriptions of which nobody can say it; no customer has this id."""
+
 _HASH_CHUNK: Final = 1024 * 1024
 
 
@@ -42,6 +47,8 @@ class ReplicaFile(msgspec.Struct, frozen=True):
 
     `most_held` is the largest sum of item quantities of one customer, `most_overridden` that of override numbers, in
     units: no total of anybody is above `most_held` × (the largest number of the catalog) + `most_overridden`.
+    `quarantined`: of how many subjects it holds an earlier record, or none, because their own had `problems`, of which
+    the first are named.
     """
 
     name: str
@@ -51,10 +58,18 @@ class ReplicaFile(msgspec.Struct, frozen=True):
     subscriptions: int
     most_held: int
     most_overridden: int
+    quarantined: int = 0
+    problems: tuple[Problem, ...] = ()
 
 
-def build_replica(path: Path, subjects: Iterable[Customer | Subscription]) -> ReplicaFile:
+def build_replica(
+    path: Path,
+    subjects: Iterable[Customer | Subscription],
+    mend: Callable[[Staged], None] = lambda _: None,
+) -> ReplicaFile:
     """Write `path` from customers and subscriptions in any order. It is replaced, if it exists, by one rename.
+
+    `mend` may exchange what was staged, once `subjects` has ended.
 
     Ids must be unique and every subscription's customer must be among the customers; whoever reads subjects files
     proves that with places in the file, here it is only refused. What `subjects` raises passes through.
@@ -69,6 +84,7 @@ def build_replica(path: Path, subjects: Iterable[Customer | Subscription]) -> Re
             os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         with closing(_open(staged)) as source:
             _stage(source, subjects)
+            mend(Staged(source))
             with closing(_open(unfinished)) as target:
                 merged = _Merge(source)
                 merged.write(target)
@@ -117,6 +133,11 @@ def _stage(source: sqlite3.Connection, subjects: Iterable[Customer | Subscriptio
         "CREATE TABLE staged_subscriptions (customer TEXT NOT NULL, id TEXT NOT NULL, record BLOB NOT NULL,"
         " held INTEGER NOT NULL, overridden INTEGER NOT NULL)"
     )
+    source.execute("CREATE TABLE broken_subscriptions (id TEXT NOT NULL, customer TEXT NOT NULL)")
+    _insert(source, subjects)
+
+
+def _insert(source: sqlite3.Connection, subjects: Iterable[Customer | Subscription]) -> None:
     encode = msgspec.msgpack.Encoder().encode
     insert = source.execute
     insert("BEGIN")
@@ -130,6 +151,60 @@ def _stage(source: sqlite3.Connection, subjects: Iterable[Customer | Subscriptio
             row = (subject.customer, subject.id, record, min(held, MAX_TOTAL_UNITS), min(overridden, MAX_TOTAL_UNITS))
             insert("INSERT INTO staged_subscriptions VALUES (?, ?, ?, ?, ?)", row)
     insert("COMMIT")
+
+
+class Staged:
+    """What was staged, for whoever exchanges some of it."""
+
+    def __init__(self, source: sqlite3.Connection) -> None:
+        self._source = source
+
+    def customers(self, ids: Iterable[str]) -> set[str]:
+        """Which of these customers are there."""
+        self._name("asked", ids)
+        return {row[0] for row in self._source.execute("SELECT id FROM staged_customers WHERE id IN asked")}
+
+    def exchange(
+        self,
+        customers: Mapping[str, SubjectRecord | None],
+        subscriptions: Mapping[str, Iterable[str]],
+        nobodys: Iterable[str],
+    ) -> None:
+        """Put other records in place of those of some customers: none for one that has none that could be used.
+
+        `subscriptions`: by customer, those that are known of beside; they, and `nobodys`, are answered as having no
+        record that could be used, unless somebody else holds them. What somebody else holds by now is left out.
+        """
+        execute = self._source.execute
+        self._name("exchanged", customers)
+        found: dict[str, set[str]] = {id_: set(subscriptions.get(id_, ())) for id_ in customers}
+        for id_, customer in execute("SELECT id, customer FROM staged_subscriptions WHERE customer IN exchanged"):
+            found[customer].add(id_)
+        execute("DELETE FROM staged_customers WHERE id IN exchanged")
+        execute("DELETE FROM staged_subscriptions WHERE customer IN exchanged")
+        self._name(
+            "kept", (it.id for record in customers.values() if record is not None for it in record.subscriptions)
+        )
+        others = {row[0] for row in execute("SELECT id FROM staged_subscriptions WHERE id IN kept")}
+        kept: list[Customer | Subscription] = []
+        broken: list[tuple[str, str]] = [(id_, _NOBODY) for id_ in nobodys]
+        for customer, record in customers.items():
+            if record is None:
+                execute("INSERT INTO staged_customers VALUES (?, ?)", (customer, QUARANTINED))
+                broken += [(id_, customer) for id_ in found[customer]]
+                continue
+            held = [it for it in record.subscriptions if it.id not in others]
+            kept += [record.customer, *held]
+            broken += [(id_, _NOBODY) for id_ in found[customer] - {it.id for it in held}]
+        _insert(self._source, kept)
+        if any(customer == _NOBODY for _, customer in broken):
+            execute("INSERT INTO staged_customers VALUES (?, ?)", (_NOBODY, QUARANTINED))
+        self._source.executemany("INSERT INTO broken_subscriptions VALUES (?, ?)", sorted(broken))
+
+    def _name(self, table: str, ids: Iterable[str]) -> None:
+        self._source.execute(f"DROP TABLE IF EXISTS {table}")
+        self._source.execute(f"CREATE TABLE {table} (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._source.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", ((id_,) for id_ in ids))  # noqa: S608
 
 
 class _Merge:
@@ -150,6 +225,10 @@ class _Merge:
             "INSERT INTO subscriptions VALUES (?, ?)",
             self._source.execute("SELECT id, customer FROM staged_subscriptions ORDER BY id"),
         )
+        target.executemany(
+            "INSERT OR IGNORE INTO subscriptions VALUES (?, ?)",
+            self._source.execute("SELECT id, customer FROM broken_subscriptions ORDER BY id"),
+        )
         meta = (("format", FORMAT), ("customers", self.customers), ("subscriptions", self.subscriptions))
         target.executemany("INSERT INTO meta VALUES (?, ?)", meta)
         target.execute("COMMIT")
@@ -169,6 +248,9 @@ class _Merge:
                 row = held.fetchone()
             if row is not None and row[0] < customer:
                 break
+            if record == QUARANTINED:
+                yield customer, record
+                continue
             self.customers += 1
             self.subscriptions += len(subscriptions)
             self.most_held = max(self.most_held, quantity)

@@ -273,7 +273,14 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileM
     """What is decided on, and keeps it so."""
     limits = _limits(settings.cache_size)
     if settings.key_file is None:
-        return FileMode(_sources(settings), directory, state, limits=limits, load_timeout=settings.load_timeout)
+        return FileMode(
+            _sources(settings),
+            directory,
+            state,
+            limits=limits,
+            load_timeout=settings.load_timeout,
+            strict=settings.strict_subjects,
+        )
     # What speaks to other machines takes long to import, and file mode has no need of it.
     with kept_out("pygments", "rich"):  # httpx has a command line, for colours
         from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415

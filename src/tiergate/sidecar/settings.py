@@ -95,6 +95,15 @@ class Settings:
         ),
     ] = None
 
+    strict_subjects: Annotated[
+        bool,
+        Row(
+            _DECIDED_ON,
+            BOOLEAN,
+            "Take subjects files as a whole or not at all. By default a customer whose records have problems keeps its "
+            "earlier ones, is reported, and all others are followed.",
+        ),
+    ] = False
     load_timeout: Annotated[
         float,
         Row(

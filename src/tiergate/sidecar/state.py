@@ -84,6 +84,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     `mode`: `files` or `sync`. `loading`: a load is under way. `loaded_at`, `failed_at`: the last load that
     succeeded and the last one that failed. `error`: why the newest attempt failed, in one line, or none if it did
     not; `problems`: what was wrong with which file then. `loads`, `failures`: how many since the process began.
+    `quarantined`: how many subjects are decided by an earlier record, or none, because their own cannot be used.
     `abandoned`: those that came to nothing because files were rewritten under the reading. `customers`,
     `subscriptions`: how many are held, where known.
 
@@ -106,6 +107,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     loads: int = 0
     failures: int = 0
     abandoned: int = 0
+    quarantined: int = 0
     behind: float | None = None
     load_seconds: float | None = None
     customers: int | None = None

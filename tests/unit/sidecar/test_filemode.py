@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
 from tiergate.model import Check, Reason, Subject
@@ -514,6 +515,49 @@ def test_a_past_generation_is_freed_without_the_garbage_collector(files: Files) 
                 await now.until(lambda: not path.exists())
             finally:
                 gc.enable()
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_record_is_reported_and_holds_up_nobody(files: Files) -> None:
+    """Its place in the report, its words in the log alone; until it is mended."""
+    bad = subjects_text("acme", "beta").replace(
+        "id: s-acme, customer: acme, status: active", "id: s-acme, customer: acme, status: unpaid"
+    )
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            files.write(files.subjects, bad)
+            await now.publication(2)
+            assert (now.decide("acme").entitlement.value, now.decide("beta").entitlement.value) == (50, 50)
+            assert (now.report.quarantined, now.report.error, now.report.behind) == (1, None, 0)
+            (problem,) = now.report.problems
+            assert (problem.file, problem.line, problem.column) == (str(files.subjects), 6, 42)
+            assert "unpaid" not in problem.message
+            files.write(files.subjects, subjects_text("acme", "beta"))
+            await now.until(lambda: now.report.loads == 3)
+            assert (now.report.quarantined, now.report.problems) == (0, ())
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+    warned = [entry for entry in logs if "quarantine" in entry["event"] and entry["log_level"] == "warning"]
+    assert [entry.get("count") for entry in warned] == [None, 1]
+    assert f"{files.subjects}:6:42" in warned[0]["problem"]
+    assert "unpaid" in warned[0]["problem"]
+
+
+def test_a_subject_without_any_good_record_cannot_be_evaluated(files: Files) -> None:
+    """From the first start on; it is neither unknown nor allowed, and the others are."""
+    files.write(files.subjects, subjects_text("acme", "beta").replace("acme, status: active", "acme, status: unpaid"))
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            decision = now.decide("acme")
+            assert (decision.allowed, decision.reason) == (False, Reason.EVALUATION_ERROR)
+            assert now.decide("beta").allowed
+            assert not now.mode._held.damaged  # type: ignore[union-attr]
 
     asyncio.run(scenario())
 

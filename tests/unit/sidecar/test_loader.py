@@ -24,11 +24,11 @@ from tiergate.sidecar.source_copies import ChangedError, SourceCopies
 from tiergate.sidecar.sources import stamp_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tiergate.model import Customer, Subscription
-    from tiergate.sidecar.replica_builder import ReplicaFile
+    from tiergate.sidecar.replica_builder import ReplicaFile, Staged
 
 
 class Work:
@@ -218,9 +218,11 @@ def test_a_change_during_a_load_is_for_the_next_one(work: Work, monkeypatch: pyt
     """What was opened is loaded, and its stamps are told, so that the next load is known to be due."""
     before = stamp_files([work.files.catalog, work.files.rules, work.files.subjects])
 
-    def meanwhile(path: Path, subjects: Iterable[Customer | Subscription]) -> ReplicaFile:
+    def meanwhile(
+        path: Path, subjects: Iterable[Customer | Subscription], mend: Callable[[Staged], None]
+    ) -> ReplicaFile:
         work.files.write(work.files.subjects, subjects_text("beta"))
-        return build_replica(path, subjects)
+        return build_replica(path, subjects, mend)
 
     monkeypatch.setattr(loader, "build_replica", meanwhile)
     outcome = work.load()

@@ -84,6 +84,7 @@ def test_the_status_says_by_what_is_decided() -> None:
         "stale": False,
         "unloaded": False,
         "stale_at": format_instant(NOW + 1_000),
+        "quarantined": 0,
         "sources": [],
         "load": {"loading": False, "loads": 0, "failures": 0, "abandoned": 0, "problems": []},
     }
