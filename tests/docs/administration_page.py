@@ -96,10 +96,34 @@ rollouts come about by publishing, and are not edited with an item. An edit that
 | `ambiguous-item` | a subscription holds the item in several entries: change its list of items instead |
 | `not-live`, `not-definable` | no plan is made of a subscription that gives nothing now, or what no plan may give |
 | `published-meanwhile` | another catalog was published during an import: send the file again, what is there stays |
+| `step-not-possible` | a subscription is not where this step begins; the sentence says what it is, and what it takes |
+| `no-plan`, `ambiguous-plan`, `no-term` | a change of plan finds no plan to change, or several, or no term |
 | `customers-would-lose` | somebody would lose something by it, as `impact` says: `accept_loss` says it is meant |
 
 The type of a feature never changes. A version is reachable while a rollout names it, drafted or in force, or a
 subscription is pinned to it. A draft that is edited in part begins with what the newest version gives.
+
+## Subscriptions
+
+An answer says `state`: what the subscription is now, by its status and dates. It is `live`, `scheduled`, `paused`,
+`overdue` or `ended`, and counts where it is `live`. A list takes several of `state` and of `status`, with commas. A
+word that is none is 400.
+
+What billing owns (status, dates, items, term) and what people own (overrides, suspensions, pins, metadata, external
+ids; of a customer everything) are written apart. `PUT …/billing` writes the one and leaves the other. `PUT`, `PATCH`
+and imports leave what people own where they do not name it; an empty value takes it away. Pins stay with items that
+stay.
+
+A body with `as_of`, an instant, is applied in that order: one that is elder than what is known is answered 200 with
+`"applied": false`, and changes nothing. The [how-to](../how-to/connect-billing.md) says the rest. In 422:
+
+| code | |
+|---|---|
+| `impossible-date` | a date that cannot mean anything here: in the past, or beyond what the subscription has left |
+| `not-edited-here` | what people own, in a body that says what billing owns |
+| `as-of-ahead` | `as_of` is more than five minutes ahead of the store's clock |
+
+A change is refused for what it makes worse, never for what the catalog made impossible of what is held already.
 
 ## Routes
 

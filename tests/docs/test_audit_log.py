@@ -1,0 +1,21 @@
+"""The page of the audit log names what can be done to a subscription."""
+
+from __future__ import annotations
+
+import re
+
+from tests.docs.pages import ROOT
+from tiergate.control.subscription_life import STEPS
+
+PAGE = ROOT / "docs" / "reference" / "audit-log.md"
+CONTROL = ROOT / "src" / "tiergate" / "control"
+
+
+def test_every_name_of_what_is_done_to_a_subscription_is_on_the_page() -> None:
+    """Those of the steps, and those that endpoints give."""
+    verbs = {step.action for step in STEPS.values()}
+    for path in CONTROL.glob("*.py"):
+        verbs |= set(re.findall(r"verb=\"([a-z_]+)\"", path.read_text(encoding="utf-8")))
+    assert {"trial_set", "pinned", "billed"} <= verbs
+    page = PAGE.read_text(encoding="utf-8")
+    assert {verb for verb in verbs if f".{verb}`" not in page} == set()
