@@ -19,6 +19,7 @@ from tiergate.catalog import (
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.bodies import MERGE_PATCH
+from tiergate.control.discards import discard_item
 from tiergate.control.http import Answer
 from tiergate.control.items import item_resource, locked_item
 from tiergate.control.working import refuse_any, stamped, unchanged
@@ -51,7 +52,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", _PATH, Action.VIEW, show, item_resource),
         Endpoint("PUT", _PATH, Action.EDIT_DRAFT, put, item_resource, max_body=_MAX_BODY),
         Endpoint("PATCH", _PATH, Action.EDIT_DRAFT, edit, item_resource, max_body=_MAX_BODY, media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, Action.EDIT_DRAFT, delete, item_resource),
+        Endpoint("DELETE", _PATH, Action.EDIT_DRAFT, discard_item, item_resource),
         Endpoint("PUT", _ENTITLEMENT, Action.EDIT_DRAFT, put_entitlement, item_resource),
         Endpoint("DELETE", _ENTITLEMENT, Action.EDIT_DRAFT, delete_entitlement, item_resource),
         Endpoint("GET", f"{_PATH}/diff", Action.VIEW, show_difference, item_resource, query=("against",)),
@@ -107,20 +108,6 @@ def delete_entitlement(request: AdminRequest) -> Answer:
         return to_json_line({"entitlements": standing})
 
     return _change(request, body)
-
-
-def delete(request: AdminRequest) -> Answer:
-    """Drop the draft of an item."""
-
-    def work(unit: WriteUnit) -> Answer:
-        before = locked_item(request, unit)
-        draft = _draft_of(before)
-        after = replace_item(unit, before, before.item, None)
-        said = {"entitlements": entitlements_data(draft, read_features(unit))}
-        unit.audit("draft.deleted", "item", before.item.id, before=said, customer=before.item.private_to or None)
-        return Answer.empty(etag=after.stamp.etag)
-
-    return request.change(work)
 
 
 def show_difference(request: AdminRequest) -> Answer:

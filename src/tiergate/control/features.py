@@ -19,6 +19,7 @@ from tiergate.catalog import (
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.bodies import MERGE_PATCH
+from tiergate.control.discards import discard_feature
 from tiergate.control.http import Answer
 from tiergate.control.working import choice, refuse_any, stamped, unchanged
 from tiergate.errors import BodyError, BodyProblem, ConflictError
@@ -68,6 +69,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", _PATH, Action.VIEW, show, _feature),
         Endpoint("PATCH", _PATH, Action.EDIT_FEATURE, edit, _feature, media_types=MERGE_PATCH),
         Endpoint("DELETE", _PATH, Action.EDIT_FEATURE, delete, _feature),
+        Endpoint("DELETE", f"{_PATH}/draft", Action.EDIT_FEATURE, discard_feature, _feature),
         Endpoint("POST", f"{_PATH}/activate", Action.EDIT_FEATURE, activate, _feature),
         Endpoint("POST", f"{_PATH}/archive", Action.EDIT_FEATURE, archive, _feature),
         Endpoint("POST", f"{_PATH}/reactivate", Action.EDIT_FEATURE, reactivate, _feature),

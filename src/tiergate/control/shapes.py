@@ -66,6 +66,7 @@ _ITEMS: Final = {
     "PUT /v1/items/{id}/draft": Shape("StoredDraft", "Draft"),
     "PATCH /v1/items/{id}/draft": Shape("StoredDraft", "MergePatch"),
     "DELETE /v1/items/{id}/draft": _GONE,
+    "DELETE /v1/features/{id}/draft": _GONE,
     "PUT /v1/items/{id}/draft/entitlements/{feature}": Shape("StoredDraft", "Entitlement"),
     "DELETE /v1/items/{id}/draft/entitlements/{feature}": Shape("StoredDraft"),
     "GET /v1/items/{id}/draft/diff": Shape("DraftDifference"),

@@ -38,6 +38,7 @@ __all__ = [
     "remove_feature",
     "replace_feature",
     "says",
+    "stored_feature",
 ]
 
 _FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
@@ -87,12 +88,17 @@ def find_feature(unit: ReadUnit, id_: str) -> StoredFeature:
     Raises:
         NotFoundError: there is none, with the id that was probably meant.
     """
-    connection = unit.session.connection()
-    row = connection.execute(select(_FEATURES).where(_FEATURES.c.id == id_)).one_or_none()
-    if row is None:
-        known = connection.execute(select(_FEATURES.c.id)).scalars()
+    stored = stored_feature(unit, id_)
+    if stored is None:
+        known = unit.session.connection().execute(select(_FEATURES.c.id)).scalars()
         raise NotFoundError("feature", id_, nearest(id_, known))
-    return _stored(row)
+    return stored
+
+
+def stored_feature(unit: ReadUnit, id_: str) -> StoredFeature | None:
+    """One feature, if there is one."""
+    row = unit.session.connection().execute(select(_FEATURES).where(_FEATURES.c.id == id_)).one_or_none()
+    return None if row is None else _stored(row)
 
 
 def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limit: int) -> list[StoredFeature]:

@@ -43,6 +43,7 @@ __all__ = [
     "read_items",
     "remove_item",
     "replace_item",
+    "stored_item",
 ]
 
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
@@ -104,12 +105,17 @@ def find_item(unit: ReadUnit, id_: str) -> StoredItem:
     Raises:
         NotFoundError: there is none, with the id that was probably meant.
     """
-    connection = unit.session.connection()
-    row = connection.execute(select(_ITEMS).where(_ITEMS.c.id == id_)).one_or_none()
-    if row is None:
-        public = connection.execute(select(_ITEMS.c.id).where(_ITEMS.c.private_to.is_(None))).scalars()
-        raise NotFoundError("item", id_, nearest(id_, public))
-    return _stored(row)
+    stored = stored_item(unit, id_)
+    if stored is None:
+        public = select(_ITEMS.c.id).where(_ITEMS.c.private_to.is_(None))
+        raise NotFoundError("item", id_, nearest(id_, unit.session.connection().execute(public).scalars()))
+    return stored
+
+
+def stored_item(unit: ReadUnit, id_: str) -> StoredItem | None:
+    """One item, if there is one."""
+    row = unit.session.connection().execute(select(_ITEMS).where(_ITEMS.c.id == id_)).one_or_none()
+    return None if row is None else _stored(row)
 
 
 def owner_of(unit: ReadUnit, id_: str) -> str | None:

@@ -491,3 +491,75 @@ def test_a_rollout_that_gives_nobody_anything_is_refused(api: Api) -> None:
     assert api.ask("POST", path, {"version": 2, "audience": {"share": 50}}).json()["published"] is False
     assert api.ask("POST", path, {"version": 2, "audience": {"tag": "beta"}}).status_code == 201
     assert api.ask("POST", path, {"version": 2, "audience": {"share": 60}}).status_code == 201
+
+
+# ── discarding what is edited ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_edited_of_a_feature_can_be_discarded(api: Api) -> None:
+    """It is as it is published then, with what is suspended; a second time there is nothing to discard."""
+    before = api.ask("GET", "/v1/features/movies").json()
+    etag = api.ask("PATCH", "/v1/features/movies", {"name": "Filme", "unit": "films"}).headers["etag"]
+    assert api.ask("DELETE", "/v1/features/movies/draft", if_match='"999"').status_code == 412
+    assert api.ask("DELETE", "/v1/features/movies/draft", if_match=etag).status_code == 204
+    after = api.ask("GET", "/v1/features/movies").json()
+    assert {**after, "etag": "", "updated_at": ""} == {**before, "etag": "", "updated_at": ""}
+    assert changed(api.ask("GET", "/v1/pending")) == []
+    assert api.ask("DELETE", "/v1/features/movies/draft").status_code == 404
+    assert "edit.discarded" in api.audit()
+
+
+def test_a_status_that_is_not_published_can_be_discarded(api: Api) -> None:
+    """A feature that was archived, or a draft that was activated, is what it was."""
+    api.ask("POST", "/v1/features", {"id": "later", "type": "switch", "status": "draft"})
+    api.ask("POST", "/v1/publish")
+    api.ask("POST", "/v1/features/later/activate")
+    api.ask("POST", "/v1/features/movies/archive")
+    for id_ in ("later", "movies"):
+        assert api.ask("DELETE", f"/v1/features/{id_}/draft").status_code == 204
+    assert changed(api.ask("GET", "/v1/pending")) == []
+
+
+def test_what_drafts_rest_on_cannot_be_discarded_under_them(api: Api) -> None:
+    """A level that a draft gives is there by an edit that is not published: the draft goes first."""
+    api.ask("PATCH", "/v1/features/support", {"levels": ["email", "chat", "phone", "visit"]})
+    api.ask("PUT", "/v1/items/gold/draft/entitlements/support", "visit")
+    assert problem(api.ask("DELETE", "/v1/features/support/draft"))[:2] == (409, "level-mapped")
+    assert api.ask("DELETE", "/v1/items/gold/draft").status_code == 204
+    assert api.ask("DELETE", "/v1/features/support/draft").status_code == 204
+
+
+def test_what_is_edited_of_an_item_can_be_discarded(api: Api) -> None:
+    """Its own fields and its draft; its metadata, which does not wait for being published, stays."""
+    api.draft(60)
+    api.ask("PATCH", "/v1/items/gold", {"name": "Gold", "metadata": {"sku": "1"}})
+    assert api.ask("DELETE", "/v1/items/gold/draft").status_code == 204
+    found = api.ask("GET", "/v1/items/gold").json()
+    assert (found.get("name"), found["metadata"], found["has_draft"]) == (None, {"sku": "1"}, False)
+    assert changed(api.ask("GET", "/v1/pending")) == []
+    assert api.ask("DELETE", "/v1/items/gold/draft").status_code == 404
+
+
+def test_a_deletion_that_is_not_published_can_be_discarded(api: Api) -> None:
+    """Of an item, with its rollouts, and of a feature."""
+    assert api.ask("DELETE", "/v1/items/extra").status_code == 204
+    assert api.ask("DELETE", "/v1/items/gold").status_code == 204
+    assert problem(api.ask("DELETE", "/v1/items/extra/draft"))[:2] == (409, "unknown-item")
+    for id_ in ("gold", "extra"):
+        assert api.ask("DELETE", f"/v1/items/{id_}/draft").status_code == 204
+    assert api.ask("GET", "/v1/items/extra").json()["rollouts"] == [{"version": 1}]
+    api.ask("POST", "/v1/features", {"id": "spare", "type": "switch"})
+    api.ask("POST", "/v1/publish")
+    api.ask("POST", "/v1/features/spare/archive")
+    assert api.ask("DELETE", "/v1/features/spare").status_code == 204
+    assert api.ask("DELETE", "/v1/features/spare/draft").status_code == 204
+    assert api.ask("GET", "/v1/features/spare").status_code == 200
+    assert changed(api.ask("GET", "/v1/pending")) == []
+
+
+def test_what_was_never_published_is_deleted_and_not_discarded(api: Api) -> None:
+    """There is nothing to go back to."""
+    api.ask("POST", "/v1/features", {"id": "new", "type": "switch"})
+    assert problem(api.ask("DELETE", "/v1/features/new/draft"))[:2] == (409, "not-published")
+    assert api.ask("DELETE", "/v1/features/nothing/draft").status_code == 404
+    assert api.ask("DELETE", "/v1/items/nothing/draft").status_code == 404
