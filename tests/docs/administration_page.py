@@ -63,6 +63,9 @@ as OpenAPI 3.1 at `/openapi.json`. Everything that is not a success is a [proble
 - **Bodies are the files' forms**: a feature, item, customer, subscription, override or suspension in JSON is exactly an
   entry of the [catalog file](catalog-file.md) or [subjects file](subjects-file.md). An answer is the same, with `etag`,
   `created_at` and `updated_at` beside it. Numbers are exact both ways.
+- **Ids in paths** are percent-encoded. Ids of customers and subscriptions may be [any text](subjects-file.md#ids): of
+  `tenant/42` the path is `/v1/customers/tenant%2F42`, of a single `.` it is `%2E`. The header `Location`
+  of an answer is encoded already.
 - **All that is wrong is said at once**: 422, with `errors`, each with a JSON Pointer (RFC 6901), a code and a sentence.
 - **Edits**: `PATCH` takes a JSON Merge Patch (RFC 7396), as `application/merge-patch+json` or `application/json`:
   what it does not name stays, `null` takes away, a list is replaced as a whole.

@@ -230,7 +230,12 @@ class Settings:
 
     token_file: Annotated[
         Path | None,
-        Row(_MAY_ASK, PATH, "A file with the token that every request must then carry, as `Authorization: Bearer …`."),
+        Row(
+            _MAY_ASK,
+            PATH,
+            "A file with the token that every request must then carry, as `Authorization: Bearer …`; or with several, "
+            "one a line, of which any will do. Read again when it changes.",
+        ),
     ] = None
     insecure: Annotated[
         bool,

@@ -1,5 +1,8 @@
 """The audit log: searched and exported. Writing it is the unit's, taking a person's data out of it is `erasure`'s.
 
+A text is searched in whatever case and script, alike on both databases: one in ASCII by the database, any other here,
+because databases do not agree about the case of other letters.
+
 The database itself refuses to change or delete an entry but for a redaction, which the entry says for ever.
 """
 
@@ -11,10 +14,11 @@ import msgspec
 from sqlalchemy import func, or_, select, text
 
 from tiergate.model import Instant
+from tiergate.naming import search_key
 from tiergate.store.tables import AuditRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Row, Select, Table
 
@@ -60,10 +64,17 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def search_audit(unit: ReadUnit, wanted: AuditQuery, before: int | None, limit: int) -> list[AuditEntry]:
     """Entries, the newest first; `before`: only those with a smaller id."""
-    query = _selected(wanted).order_by(_AUDIT.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(_AUDIT.c.id < before)
-    return [_entry(row) for row in unit.session.connection().execute(query)]
+    says = _says(wanted.text)
+    at_once = limit if says is None else _AT_ONCE
+    query = _selected(wanted).order_by(_AUDIT.c.id.desc()).limit(at_once)
+    found: list[AuditEntry] = []
+    while True:
+        page = query if before is None else query.where(_AUDIT.c.id < before)
+        rows = unit.session.connection().execute(page).all()
+        found += [_entry(row) for row in rows if says is None or says(row)]
+        if len(found) >= limit or len(rows) < at_once:
+            return found[:limit]
+        before = rows[-1].id
 
 
 def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[AuditEntry]:
@@ -72,14 +83,15 @@ def export_audit(store: Store, wanted: AuditQuery, after: int) -> Iterator[Audit
     Going on after the last entry of an export loses nothing: what is written at this moment is waited for.
     """
     end = _end(store)
+    says = _says(wanted.text)
     while True:
         query = _selected(wanted).where(_AUDIT.c.id > after, _AUDIT.c.id <= end).order_by(_AUDIT.c.id).limit(_AT_ONCE)
         with store.database.reading() as session:
-            found = [_entry(row) for row in session.connection().execute(query)]
-        yield from found
-        if len(found) < _AT_ONCE:
+            rows = session.connection().execute(query).all()
+        yield from (_entry(row) for row in rows if says is None or says(row))
+        if len(rows) < _AT_ONCE:
             return
-        after = found[-1].id
+        after = rows[-1].id
 
 
 def _selected(wanted: AuditQuery) -> Select[Any]:
@@ -92,10 +104,22 @@ def _selected(wanted: AuditQuery) -> Select[Any]:
         query = query.where(_AUDIT.c.at >= wanted.since)
     if wanted.until is not None:
         query = query.where(_AUDIT.c.at < wanted.until)
-    if wanted.text:
+    if wanted.text and wanted.text.isascii():
         columns = (_AUDIT.c.before, _AUDIT.c.after, _AUDIT.c.reason, _AUDIT.c.resource)
         query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
     return query
+
+
+def _says(text: str | None) -> Callable[[Row[Any]], bool] | None:
+    """What finds a text in a row that the database was not asked to find."""
+    if not text or text.isascii():
+        return None
+    key = search_key(text)
+
+    def says(row: Row[Any]) -> bool:
+        return any(key in search_key(it) for it in (row.before, row.after, row.reason, row.resource) if it)
+
+    return says
 
 
 def _end(store: Store) -> int:
