@@ -215,7 +215,7 @@ def previewed(old: World, new: World, now: int) -> tuple[Found, Impact]:
     for record in old.records.values():
         effects = preview.effects(record)
         impact.count(effects)
-        for it in effects:
+        for it in (one for one in effects if one.effect is not Effect.KEPT):
             kind = "customer" if it.subject.type is SubjectType.CUSTOMER else "subscription"
             found.add((kind, it.subject.id, it.feature, it.effect.value, it.since))
     return found, impact

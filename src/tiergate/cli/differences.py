@@ -49,6 +49,10 @@ def tell_meaning(found: Meaning) -> None:
 
 def _verdict(found: Meaning) -> str:
     decided = f"{found.cases:,} cases decided on both sides"
+    if found.ruled:
+        decided += f", the rules of {found.ruled:,} {'feature' if found.ruled == 1 else 'features'} compared"
+    if found.is_same and not found.cases and not found.ruled:
+        return "the same: nothing that decides is different"
     if found.is_same:
         return f"the same: {decided}"
     if not found.differs:
@@ -61,8 +65,10 @@ def _tell_feature(change: FeatureChange) -> None:
     say(f"{mark} feature {change.id}", style)
     for detail in change.details:
         say(f"    {_detail(detail)}")
-    if change.shown_by is not None and change.change == "changed":
-        say(f"    such as {_evidence(change.shown_by, change.id)}")
+    if change.change == "changed":
+        for shown in (change.shown_by, change.also_by):
+            if shown is not None:
+                say(f"    such as {_evidence(shown, change.id)}")
 
 
 def _tell_items(found: Meaning) -> None:
@@ -156,11 +162,23 @@ def _evidence(shown: Evidence, feature: str) -> str:
         "level": shown.level,
     }
     words = [f"{name} {it}" for name, it in asked.items() if it is not None]
-    about = f" by {shown.subject}" if shown.tags or shown.attributes else ""
-    about += f" with the tags {', '.join(shown.tags)}" if shown.tags else ""
-    about += "".join(f", {key} {value}" for key, value in shown.attributes.items())
-    question = f"a check of {' '.join([feature, *words])}{about}"
+    question = f"a check of {' '.join([feature, *words])} by {_whom(shown)}"
     return f"{question}: {shown.reason_before or 'a mistake'} → {shown.reason_after or 'a mistake'}"
+
+
+def _whom(shown: Evidence) -> str:
+    """Who asks, with all that is needed to ask it again."""
+    whom = shown.subject if shown.type == "customer" else f"{shown.type} {shown.subject}"
+    whom = whom if shown.user is None else f"user {shown.user} of {whom}"
+    said = ["holds " + " and ".join(it) if it else "has a subscription to nothing" for it in shown.items]
+    said = said or ["has no subscription"]
+    said += [f"tags {', '.join(shown.tags)}"] if shown.tags else []
+    said += [f"{key} {value}" for key, value in shown.attributes.items()]
+    said += [f"override {it}" for it in shown.overrides]
+    said += ["suspended"] if shown.suspended else []
+    said += [f"{shown.metered} used as metered"] if shown.metered else []
+    said += [f"{shown.total_used} used by everybody"] if shown.total_used else []
+    return f"{whom} ({'; '.join(said)})"
 
 
 def _detail(detail: Detail) -> str:
@@ -180,6 +198,7 @@ def meaning_data(found: Meaning) -> bytes:
             "same": found.is_same,
             "differs": found.differs,
             "cases": found.cases,
+            "ruled": found.ruled,
             "items": found.items,
             "differences": [_difference_data(it) for it in found.differences],
             "features": [_with_evidence(it) for it in found.features],
@@ -203,11 +222,16 @@ def _difference_data(one: Difference) -> dict[str, Any]:
 
 def _with_evidence(one: Difference | FeatureChange | Turn) -> dict[str, Any]:
     data = _fields(one)
-    if one.shown_by is not None:
-        data["shown_by"] = {
-            key: value for key, value in _fields(one.shown_by).items() if value not in (None, (), {})
-        } | {"at": format_instant(one.shown_by.at)}
-    return {key: value for key, value in data.items() if key != "shown_by" or value is not None}
+    for name in ("shown_by", "also_by"):
+        shown = data.pop(name, None)
+        if shown is not None:
+            data[name] = _evidence_data(shown)
+    return data
+
+
+def _evidence_data(shown: Evidence) -> dict[str, Any]:
+    found = {key: value for key, value in _fields(shown).items() if value not in (None, (), {}, 0)}
+    return found | {"at": format_instant(shown.at)}
 
 
 def _fields(struct: msgspec.Struct) -> dict[str, Any]:

@@ -42,6 +42,8 @@ _WORDS = {
     "loses": ("-", "red", "loses it", "lose it"),
     "less": ("-", "red", "gets less", "get less"),
     "other": ("~", "yellow", "gets something else", "get something else"),
+    "unproved": ("?", "yellow", "may lose something: not proved", "may lose something: not proved"),
+    "kept": ("=", "dim", "keeps it by an override", "keep it by an override"),
     "more": ("+", "green", "gets more", "get more"),
     "gains": ("+", "green", "gains it", "gain it"),
 }
@@ -104,9 +106,21 @@ def _example(example: dict[str, Any]) -> str:
     if "subscription" in example:
         whom = f"{whom}, its subscription {example['subscription']}"
     words = f"{whom}: {_answered(example['before'])} → {_answered(example['after'])}"
+    if example["effect"] == "kept":
+        words += " without the override"
+    if "shown_by" in example:
+        words += f", {_shown(example['shown_by'])}"
     if "used" in example:
         words += f", {example['used']} used" + (": more than that" if example["above"] else "")
     return words
+
+
+def _shown(shown: dict[str, Any]) -> str:
+    """A check that shows an effect of rules."""
+    asked = [f"{name} {shown[name]}" for name in ("amount", "used", "user_used", "value", "level") if name in shown]
+    words = " ".join(["a check", *(["of"] if asked else []), *asked])
+    words += f" by user {shown['user']}" if "user" in shown else ""
+    return f"such as {words} at {shown['at']}: {shown['before']['reason']} → {shown['after']['reason']}"
 
 
 def _answered(answered: dict[str, Any]) -> str:

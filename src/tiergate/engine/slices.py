@@ -138,6 +138,10 @@ class Slices:
         """The kept slices, for statistics."""
         return self._slices
 
+    def template(self, action: str) -> StaticPolicy:
+        """The template for what items give, for the checks of an action."""
+        return self._templates[action]
+
     def reasons(self, feature: Feature) -> PolicyGroup:
         """The permit-only set that says why nothing permitted a check of this feature."""
         return self._reasons[feature.type]

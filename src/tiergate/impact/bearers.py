@@ -29,18 +29,17 @@ from tiergate.model import (
     OverrideMode,
     Subject,
     SubjectRecord,
-    SubjectType,
     Subscription,
     SubscriptionStatus,
 )
 from tiergate.model.items import SHARE_STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from tiergate.model import Feature, IndexedItem, Rollout, Value
+    from tiergate.model import CatalogIndex, Feature, IndexedItem, Rollout, Value
 
-__all__ = ["EVERYBODY", "Audience", "Bearer", "Bearing", "Names", "beside_items", "emptied", "holders", "renamed"]
+__all__ = ["EVERYBODY", "Audience", "Bearer", "Bearing", "beside_items", "companions", "holders"]
 
 
 class Bearing(StrEnum):
@@ -49,7 +48,6 @@ class Bearing(StrEnum):
     ONE = "one"
     TWO = "two"
     TWICE = "twice"
-    OVERRIDDEN = "overridden"
     SUBSCRIPTION = "subscription"
     NOBODY = "nobody"
     OVERRIDE = "override"
@@ -71,59 +69,85 @@ EVERYBODY = Audience()
 """Holders without anything that a rollout could go by."""
 
 
-class Names(NamedTuple):
-    """Who a bearer is to Cedar: ids of the customer and a subscription where a rule names them, tags, attributes."""
-
-    customer: str = ""
-    subscription: str = ""
-    tags: tuple[str, ...] = ()
-    attributes: tuple[tuple[str, str], ...] = ()
-
-
 class Bearer(NamedTuple):
-    """A made-up subject. `known`: as somebody whom rules may tell from others."""
+    """A made-up subject."""
 
     record: SubjectRecord
     bearing: Bearing
     item: str = ""
     audience: Audience = EVERYBODY
-    known: bool = False
 
     @property
     def subject(self) -> Subject:
         """The customer."""
         return Subject(self.record.customer.id)
 
-    def subjects(self, users: tuple[str, ...]) -> Iterator[Subject]:
-        """The customer, its first subscription, and these users inside either."""
-        found = [self.subject]
-        if self.record.subscriptions:
-            found.append(Subject(self.record.subscriptions[0].id, SubjectType.SUBSCRIPTION))
-        yield from found
-        for one, user in product(found, users):
-            yield Subject(one.id, one.type, user)
-
 
 _CUSTOMER = "bearer"
 _ACTIVE = SubscriptionStatus.ACTIVE
 
 
-def holders(items: list[IndexedItem], *, values_differ: bool) -> Iterator[Bearer]:
-    """Bearers of an item as one or both sides have it.
+def holders(items: list[IndexedItem], *, values_differ: bool, sides: Iterable[CatalogIndex] = ()) -> Iterator[Bearer]:
+    """Bearers of an item as one or both sides have it, with what they must hold for it to count on these `sides`.
 
     `values_differ`: whether a version that both sides have gives different things on them. If not, those who are
     pinned are held to one way of holding it.
     """
     item = items[0].id
-    for audience in _audiences(items):
+    groups = list(dict.fromkeys(_together(item, list(sides))))
+    needed = [it for side in sides for group in groups for id_ in group if (it := side.items.get(id_)) is not None]
+    for audience in _audiences(items, needed):
         ways = (Bearing.ONE, Bearing.TWO, Bearing.TWICE)
         for bearing in ways if audience.pin is None or values_differ else ways[:1]:
-            yield Bearer(_record(item, audience, bearing), bearing, item, audience)
+            for others in groups:
+                yield Bearer(_record(item, others, audience, bearing), bearing, item, audience)
 
 
-def _audiences(items: list[IndexedItem]) -> Iterator[Audience]:
+def _together(item: str, sides: list[CatalogIndex]) -> Iterator[tuple[str, ...]]:
+    """What is held with an item: for each plan that it is available for on some side, that one and what it needs.
+
+    And nothing, where it counts alone on one side.
+    """
+    plans = sorted({plan for side in sides if item in side.items for plan in side.items[item].available_for})
+    needs_none = any(not _needs(side, item) for side in sides) or not sides
+    if needs_none or len({_needs(side, item) for side in sides}) > 1:
+        yield ()
+    for plan in plans or ([""] if not needs_none else []):
+        found = [plan] if plan else []
+        for side in sides:
+            found += [it for it in companions(side, [item, *found], ()) if it not in found]
+        yield tuple(it for it in found if it != item)
+
+
+def _needs(side: CatalogIndex, item: str) -> bool:
+    found = side.items.get(item)
+    return found is not None and bool(found.available_for or found.depends_on)
+
+
+def companions(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:
+    """What must be held beside some items for these to count: of the plans the first that is not `avoided`."""
+    held = dict.fromkeys(items)
+    found: list[str] = []
+    waiting = list(held)
+    while waiting:
+        item = side.items.get(waiting.pop())
+        if item is None:
+            continue
+        wanted = [it for it in item.depends_on if it not in held]
+        if item.available_for and held.keys().isdisjoint(item.available_for):
+            wanted += [it for it in item.available_for if it in side.items and it not in avoided][:1]
+        for one in wanted:
+            if one not in held:
+                held[one] = None
+                found.append(one)
+                waiting.append(one)
+    return found
+
+
+def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> Iterator[Audience]:
     rollouts = [rollout for item in items for rollout in item.rollouts]
-    tags = sorted({it.audience.tag for it in rollouts if it.audience.type is AudienceType.TAG})
+    beside = [rollout for item in needed for rollout in item.rollouts]
+    tags = sorted({it.audience.tag for it in (*rollouts, *beside) if it.audience.type is AudienceType.TAG})
     sets = [(), *((tag,) for tag in tags), *combinations(tags, 2)]
     added = [None, *sorted({it.start for it in rollouts if it.audience.type is AudienceType.NEW})]
     for one, share, tagged in product(added, _shares(rollouts), sets):
@@ -142,14 +166,14 @@ def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
     return list(pairwise(marks))
 
 
-def _record(item: str, audience: Audience, bearing: Bearing) -> SubjectRecord:
+def _record(item: str, others: tuple[str, ...], audience: Audience, bearing: Bearing) -> SubjectRecord:
     customer = _CUSTOMER if audience.share is None else _in_share(item, *audience.share)
     quantity = 2 if bearing is Bearing.TWO else 1
-    held = HeldItem(item, quantity, audience.pin, audience.added)
+    held = (HeldItem(item, quantity, audience.pin, audience.added), *(HeldItem(it) for it in others))
     names = ("one", "other") if bearing is Bearing.TWICE else ("one",)
     return SubjectRecord(
         Customer(customer, audience.tags),
-        tuple(Subscription(f"{customer}.{name}", customer, _ACTIVE, (held,)) for name in names),
+        tuple(Subscription(f"{customer}.{name}", customer, _ACTIVE, held) for name in names),
     )
 
 
@@ -200,34 +224,3 @@ def _override(feature: Feature, value: Value) -> Override:
 
 def _overridden(name: str, overrides: tuple[Override, ...]) -> Subscription:
     return Subscription(f"{_CUSTOMER}.{name}", _CUSTOMER, _ACTIVE, overrides=overrides)
-
-
-def emptied(bearer: Bearer, feature: Feature) -> Bearer:
-    """The holder of an item from which an override takes what it has of a feature, so that only rules give it."""
-    match feature.type:
-        case FeatureType.SWITCH:
-            value: Value = Given(on=False)
-        case FeatureType.CUSTOM:
-            value = Level(feature.labels[0])
-        case _:
-            value = Amount(0)
-    override = _override(feature, value)
-    held = tuple(msgspec.structs.replace(it, overrides=(override,)) for it in bearer.record.subscriptions)
-    return bearer._replace(record=SubjectRecord(bearer.record.customer, held), bearing=Bearing.OVERRIDDEN)
-
-
-def renamed(bearer: Bearer, names: Names) -> Bearer:
-    """The same bearer as somebody whom rules can know."""
-    record = bearer.record
-    customer = msgspec.structs.replace(
-        record.customer,
-        id=names.customer or record.customer.id,
-        tags=tuple(sorted({*record.customer.tags, *names.tags})),
-        attributes=dict(names.attributes),
-    )
-    ids = [names.subscription or it.id if not place else it.id for place, it in enumerate(record.subscriptions)]
-    held = tuple(
-        msgspec.structs.replace(it, id=id_, customer=customer.id)
-        for id_, it in zip(ids, record.subscriptions, strict=True)
-    )
-    return bearer._replace(record=SubjectRecord(customer, held), known=True)

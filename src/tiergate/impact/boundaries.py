@@ -1,13 +1,12 @@
 """The checks at the boundaries of a feature: between them, nothing can begin or cease to be allowed.
 
 For a limit: a check that just reaches it and one that passes it by the smallest step; for a level, each; for a batch,
-the amounts that tell its minimum and increment from others; for a cap, as for a limit; and the same for every number
-that a rule compares with. Both sides' boundaries are asked of both.
+the amounts that tell its minimum and increment from others; for a cap, as for a limit. Both sides' boundaries
+are asked of both. What rules compare with is for `rulings`.
 """
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from tiergate.engine import UsageKnown
@@ -16,7 +15,7 @@ from tiergate.impact.sides import Ask
 from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from tiergate.impact.sides import Held
     from tiergate.model import Feature, Number
@@ -26,17 +25,11 @@ __all__ = ["LEAST", "asks"]
 LEAST: Final = Ask()
 """The check that names nothing: the least there is to ask for."""
 
-_MOST_TOGETHER: Final = 30_000
-_NONE: Mapping[str, Collection[int]] = {}
 
-
-def asks(
-    features: Iterable[Feature], held: Iterable[Held], compared: Mapping[str, Collection[int]] = _NONE
-) -> list[Ask]:
+def asks(features: Iterable[Feature], held: Iterable[Held]) -> list[Ask]:
     """The checks, without the least one, for a subject that holds this on the one or the other side.
 
-    `features`: the feature as each side has it. `compared`: numbers, in units, that rules compare parts of the context
-    with: `amount`, `used`, `value`, `rank`.
+    `features`: the feature as each side has it.
     """
     limits = {it.value for it in held if not isinstance(it.value, bool | str | None) and it.value}
     found: dict[Ask, None] = {}
@@ -45,9 +38,9 @@ def asks(
             case FeatureType.SWITCH:
                 continue
             case FeatureType.QUANTITY:
-                made = _quantity(feature, _units(limits, feature.scale), compared)
+                made = _quantity(feature, _units(limits, feature.scale))
             case FeatureType.RANGE:
-                made = _range(feature, _units(limits, feature.scale), compared)
+                made = _range(feature, _units(limits, feature.scale))
             case FeatureType.CUSTOM:
                 made = (Ask(level=label) for label in feature.labels)
         found.update(dict.fromkeys(made))
@@ -65,13 +58,13 @@ def _units(limits: Iterable[Number], scale: int) -> list[int]:
     return sorted(found)
 
 
-def _quantity(feature: Feature, limits: list[int], compared: Mapping[str, Collection[int]]) -> Iterator[Ask]:
+def _quantity(feature: Feature, limits: list[int]) -> Iterator[Ask]:
     scale, least = feature.scale, default_amount(feature)
 
     def number(units: int) -> Number:
         return from_units(units, scale)
 
-    amounts = {*_batched(feature), *_around(compared.get("amount", ()))}
+    amounts = set(_batched(feature))
     for amount in sorted(it for it in amounts if 0 < it <= MAX_EDGE_UNITS):
         yield Ask(amount=number(amount))
     top = 10 ** min(15, 18) - 1
@@ -88,14 +81,6 @@ def _quantity(feature: Feature, limits: list[int], compared: Mapping[str, Collec
             yield Ask(user_used=number(used)) if by_user else Ask(metered=UsageKnown(total_used=used))
         if cap is not None and 0 < cap < least:
             yield Ask(amount=number(cap))
-    together = product(
-        sorted({least, *amounts} if compared.get("amount") else {least}),
-        sorted({0, *_around(compared.get("used", ())), *_before(compared.get("together", ()), {least, *amounts})}),
-    )
-    if compared.get("amount") or compared.get("used") or compared.get("together"):
-        for amount, used in list(together)[:_MOST_TOGETHER]:
-            if 0 < amount <= MAX_EDGE_UNITS and 0 <= used <= MAX_EDGE_UNITS:
-                yield Ask(amount=number(amount), used=number(used))
 
 
 def _batched(feature: Feature) -> Iterator[int]:
@@ -109,18 +94,8 @@ def _batched(feature: Feature) -> Iterator[int]:
         yield from (batch.minimum, batch.minimum - 1)
 
 
-def _range(feature: Feature, limits: list[int], compared: Mapping[str, Collection[int]]) -> Iterator[Ask]:
+def _range(feature: Feature, limits: list[int]) -> Iterator[Ask]:
     ends = {*limits, *(it for it in (feature.maximum, feature.minimum) if it is not None)}
-    for value in sorted({*ends, *(it + 1 for it in ends), *_around(compared.get("value", ()))}):
+    for value in sorted({*ends, *(it + 1 for it in ends)}):
         if 0 <= value <= MAX_EDGE_UNITS:
             yield Ask(value=from_units(value, feature.scale))
-
-
-def _around(numbers: Iterable[int]) -> set[int]:
-    return {near for it in numbers for near in (it - 1, it, it + 1)}
-
-
-def _before(sums: Iterable[int], amounts: Iterable[int]) -> set[int]:
-    """What must be used for these amounts to make these sums, and one more and less."""
-    listed = list(amounts)
-    return {near - amount for near in _around(sums) for amount in listed}

@@ -17,7 +17,8 @@ from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
 from tiergate.engine.questions import default_amount
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.asking import asks, least_amount, limit_of
-from tiergate.impact.effects import UNLIMITED, Answered, Effect
+from tiergate.impact.effects import UNLIMITED, Answered, Asked, Effect
+from tiergate.impact.rule_effects import Metered, RuleEffects, SideFacts
 from tiergate.model import Check, FeatureType, SubjectType, from_units
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.engine.holdings import Holdings
     from tiergate.engine.slices import StaticPolicy
+    from tiergate.impact.rule_effects import Shown
     from tiergate.model import Feature, Instant, Number, Reason, Subject, SubjectRecord, Value
 
 __all__ = ["Comparison", "Difference"]
@@ -55,6 +57,7 @@ class Difference(NamedTuple):
     effect: Effect
     before: Answered
     after: Answered
+    shown_by: Asked | None = None
 
 
 class _Decided(NamedTuple):
@@ -63,6 +66,7 @@ class _Decided(NamedTuple):
     effect: Effect | None
     before: tuple[bool, Reason | None]
     after: tuple[bool, Reason | None]
+    shown_by: Asked | None = None
 
 
 class _OneRecord:
@@ -105,40 +109,64 @@ class Comparison:
             BundleError: a bundle's policies or schema are missing or torn.
         """
         self._source = _OneRecord()
-        self.engines = Engine(old, self._source), Engine(new, self._source)
+        metered = Metered()
+        self.engines = Engine(old, self._source, usage=metered), Engine(new, self._source, usage=metered)
         self._excerpts = _Excerpt(old, features), _Excerpt(new, features)
         rules = [static for engine in self.engines for static in engine.slices.static if static.rule]
         self.reads_time = any(rule.reads_time for rule in rules)
         self.has_rules = bool(rules)
         self.reads_ids = any(_names_subjects(rule) for rule in rules)
+        self.reads_kinds = self.reads_ids or any(rule.policy.entity_types() - {"Feature"} for rule in rules)
+        self.rule_effects = RuleEffects(self.engines, metered) if rules else None
         self._groups: dict[Hashable, _Decided] = {}
         self.decided = 0
 
     def difference(
-        self, record: SubjectRecord, subject: Subject, feature: str, holdings: tuple[Holdings, Holdings], now: Instant
+        self,
+        record: SubjectRecord,
+        subject: Subject,
+        feature: str,
+        holdings: tuple[Holdings, Holdings],
+        now: Instant,
+        until: Instant,
     ) -> Difference | None:
-        """What differs for a subject about a feature at `now`; none where the same checks are allowed.
+        """What differs for a subject about a feature in `[now, until)`; none where the same checks are allowed.
 
-        `holdings`: what the subject holds then, on both sides.
+        `holdings`: what the subject holds then, on both sides. Nothing of it changes before `until`.
 
         Raises:
             BundleError: a bundle cannot be read.
         """
         before = self._side(0, subject, feature, holdings[0], now)
         after = self._side(1, subject, feature, holdings[1], now)
-        key = self._key(subject, feature, record, before, after, now)
+        key = self._key(subject, feature, record, before, after, (now, until))
         decided = self._groups.get(key)
         if decided is None:
             if len(self._groups) >= _MOST_GROUPS:
                 self._groups.clear()
-            decided = self._groups[key] = self._decide(record, subject, feature, before, after, now)
+            decided = self._groups[key] = self._decide(record, subject, feature, (before, after), (now, until))
         if decided.effect is None:
             return None
         return Difference(
             decided.effect,
             Answered(*decided.before, _value(before)),
             Answered(*decided.after, _value(after)),
+            decided.shown_by,
         )
+
+    def is_denied(self, record: SubjectRecord, check: Check, at: Instant) -> bool:
+        """Say whether a check that is allowed before is denied after.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        if self.rule_effects is None:
+            return False
+        self._source.record = record
+        for engine in self.engines:
+            engine.forget(check.subject)
+        found = self.rule_effects.decide(check, at)
+        return found.before[0] and not found.after[0]
 
     def _side(self, which: int, subject: Subject, feature: str, holdings: Holdings, now: Instant) -> _Side:
         engine = self.engines[which]
@@ -152,10 +180,18 @@ class Comparison:
         rules: tuple[StaticPolicy, ...] = ()
         if self.has_rules:
             rules = engine.slices.slice(found, facts.givers, principal_uid(subject), holdings.refs, ()).rules
+        if self.rule_effects is not None:
+            rules += self.rule_effects.of_users(which, found)
         return _Side(found, facts, rules, holdings)
 
     def _key(
-        self, subject: Subject, feature: str, record: SubjectRecord, before: _Side, after: _Side, now: Instant
+        self,
+        subject: Subject,
+        feature: str,
+        record: SubjectRecord,
+        before: _Side,
+        after: _Side,
+        stretch: tuple[Instant, Instant],
     ) -> Hashable:
         """What is the same for all who are decided alike."""
         rules = before.rules + after.rules
@@ -176,15 +212,21 @@ class Comparison:
             after.holdings.refs,
         )
         if any(rule.reads_time for rule in rules):
-            read += (now,)
+            read += stretch
         if any(_names_subjects(rule) for rule in rules):
             read += (subject, customer.id)
         return key + read
 
     def _decide(
-        self, record: SubjectRecord, subject: Subject, feature: str, before: _Side, after: _Side, now: Instant
+        self,
+        record: SubjectRecord,
+        subject: Subject,
+        feature: str,
+        both: tuple[_Side, _Side],
+        stretch: tuple[Instant, Instant],
     ) -> _Decided:
         self._source.record = record
+        (before, after), now = both, stretch[0]
         sides = limit_of(before.feature, before.facts), limit_of(after.feature, after.facts)
         asked = asks(sides)
         found = []
@@ -202,13 +244,52 @@ class Comparison:
                     said = decision.allowed, decision.reason
                 if decision.allowed:
                     allowed.add(ask)
-            engine.forget(subject)
             # Numbers of more digits than a check can say are told apart all the same.
             if allowed and _counts_alike(before.feature, after.feature):
                 allowed |= {("holds", it) for it in (_total(before), _total(after)) if it <= _total(side)}
             found.append((frozenset(allowed), said))
         (was, one), (becomes, other) = found
-        return _Decided(Effect.of(was, becomes), one, other)
+        decided = _Decided(Effect.of(was, becomes), one, other)
+        if self._is_looked_into(before, after):
+            decided = self._ruled(record, subject, both, stretch, (was, becomes), decided)
+        for engine in self.engines:
+            engine.forget(subject)
+        return decided
+
+    def _is_looked_into(self, before: _Side, after: _Side) -> bool:
+        """Say whether rules tell checks apart by more than limits, and something of it differs."""
+        if self.rule_effects is None or not self.rule_effects.reads_requests(before.rules + after.rules):
+            return False
+        return not (self.rule_effects.same_data and _is_as_it_was(before, after))
+
+    def _ruled(
+        self,
+        record: SubjectRecord,
+        subject: Subject,
+        both: tuple[_Side, _Side],
+        stretch: tuple[Instant, Instant],
+        allowed: tuple[frozenset[object], frozenset[object]],
+        decided: _Decided,
+    ) -> _Decided:
+        """What comes of it when every check is looked at that rules tell apart."""
+        effects = self.rule_effects
+        facts = tuple(side.known() for side in both)
+        if effects is None or not _are_comparable(*both):
+            return decided if decided.effect is not None and decided.effect.takes else _doubted(decided)
+        found = effects.look(record.customer, subject, (facts[0], facts[1]), *stretch)
+        was, becomes = (set(side) for side in allowed)
+        if found.taken is not None:
+            was.add("taken")
+        if found.given is not None:
+            becomes.add("given")
+        if found.common is not None:
+            was.add("common")
+            becomes.add("common")
+        effect = Effect.of(frozenset(was), frozenset(becomes))
+        if found.doubtful and (effect is None or not effect.takes):
+            return _doubted(decided)
+        shown = found.taken if effect is not None and effect.takes else found.given
+        return decided._replace(effect=effect, shown_by=None if shown is None else _asked(shown))
 
 
 class _Side(NamedTuple):
@@ -218,6 +299,55 @@ class _Side(NamedTuple):
     facts: Facts | None
     rules: tuple[StaticPolicy, ...]
     holdings: Holdings
+
+    def known(self) -> SideFacts | None:
+        """What rules can be told of it; none where the side has no such feature."""
+        if self.feature is None or self.facts is None:
+            return None
+        return SideFacts(self.feature, self.facts, self.rules, self.holdings.refs)
+
+
+def _doubted(decided: _Decided) -> _Decided:
+    return decided._replace(effect=Effect.UNPROVED)
+
+
+def _asked(shown: Shown) -> Asked:
+    check = shown.check
+    return Asked(
+        shown.at,
+        shown.before,
+        shown.after,
+        check.amount,
+        check.used,
+        check.user_used,
+        check.value,
+        check.level,
+        check.subject.user,
+    )
+
+
+def _are_comparable(before: _Side, after: _Side) -> bool:
+    """Say whether a check means the same to both sides, where they know the subject."""
+    if any(side.feature is not None and side.facts is None for side in (before, after)):
+        return False
+    one, other = before.feature, after.feature
+    if one is None or other is None:
+        return True
+    return (one.type, one.scale, one.labels) == (other.type, other.scale, other.labels)
+
+
+def _is_as_it_was(before: _Side, after: _Side) -> bool:
+    """Say whether rules are the same on both sides, and read the same facts."""
+    if before.feature is None or after.feature is None or not _is_alike(before.feature, after.feature):
+        return False
+    if (before.feature.tags, before.feature.unit) != (after.feature.tags, after.feature.unit):
+        return False
+    if [it.policy.json for it in before.rules] != [it.policy.json for it in after.rules]:
+        return False
+    one, other = before.facts, after.facts
+    if one is None or other is None:
+        return False
+    return before.holdings.refs == after.holdings.refs and _flags(before) == _flags(after) and one.total == other.total
 
 
 def _flags(side: _Side) -> Hashable:

@@ -1,24 +1,27 @@
 """Deciding every case on both sides: all bearers of items and of none, all features, all boundaries, all instants.
 
-Keeps what the sides decide otherwise; what that means is `meaning`'s to say.
+What catalogs give is decided without any rule, so that none can hide it; what rules make of it is compared over all
+checks there are (`rulings`). What is the same on both sides in all that decides is left out. Keeps what the sides
+decide otherwise; what that means is `meaning`'s to say.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog import feature_data
 from tiergate.catalog.comparison import details
-from tiergate.impact.bearers import Bearing, Names, beside_items, emptied, holders, renamed
+from tiergate.impact.bearers import Bearing, beside_items, companions, holders
 from tiergate.impact.boundaries import LEAST, asks
-from tiergate.impact.differences import Evidence
-from tiergate.impact.disturbances import disturbance, disturbed
+from tiergate.impact.evidence import evidence_of
 from tiergate.impact.measures import is_as_much
-from tiergate.impact.rulebook import Rulebook, read_of_feature
-from tiergate.impact.sides import Side
-from tiergate.model import Feature, FeatureType, Reason
-from tiergate.naming import item_ref, version_ref
+from tiergate.impact.rulebook import Rulebook
+from tiergate.impact.rulings import Ruling, Rulings
+from tiergate.impact.sides import Side, WithoutRules
+from tiergate.model import AudienceType, FeatureType, ItemStatus
+from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
     from tiergate.catalog.comparison import Detail
     from tiergate.engine import BundleSource
     from tiergate.impact.bearers import Audience, Bearer
-    from tiergate.impact.disturbances import Disturbance
+    from tiergate.impact.evidence import Evidence
     from tiergate.impact.rulebook import Rule
     from tiergate.impact.sides import Ask, Said
-    from tiergate.model import IndexedItem, Instant, Subject
+    from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
 
 __all__ = ["Comparison", "Seen", "Topic"]
 
@@ -45,6 +48,7 @@ class Seen(NamedTuple):
     """A case that the sides decide otherwise."""
 
     bearer: Bearer
+    subject: Subject
     at: Instant
     ask: Ask
     before: Said
@@ -55,37 +59,24 @@ class Seen(NamedTuple):
         """Say whether it is allowed on one side only: what shows a difference best."""
         return self.before.allowed is not self.after.allowed
 
-    def evidence(self) -> Evidence:
-        """The case as a check that anybody can repeat."""
-        customer, ask = self.bearer.record.customer, self.ask
-        return Evidence(
-            customer.id,
-            self.at,
-            self.before.reason,
-            self.after.reason,
-            ask.amount,
-            ask.used,
-            ask.user_used,
-            ask.value,
-            ask.level,
-            customer.tags,
-            customer.attributes,
-        )
+    def evidence(self, scale: int) -> Evidence:
+        """The case as a check that anybody can repeat; `scale`: the feature's."""
+        reasons = self.before.reason, self.after.reason
+        return evidence_of(self.bearer.record, self.subject, self.ask, self.at, scale, reasons)
 
 
 class Topic:
-    """A feature as both sides have it, and what rules can make of it."""
+    """A feature as both sides have it, and what rules make of it."""
 
-    def __init__(
-        self, id_: str, old: Feature | None, new: Feature | None, rules: list[Rule], moved: list[Rule]
-    ) -> None:
+    def __init__(self, id_: str, old: Feature | None, new: Feature | None, rules: list[Rule]) -> None:
         self.id = id_
         self.old, self.new = old, new
         self.sides = [it for it in (old, new) if it is not None]
-        self.ruled = any(rule.concerns(side) for rule in rules for side in self.sides)
-        self.disturbance: Disturbance = disturbance(moved, self.sides)
+        self.rules = [rule for rule in rules if any(rule.concerns(side) for side in self.sides)]
+        self.ruling = Ruling()
         self.changed = tuple(self._changed())
         self.unheard: tuple[Detail, ...] = ()
+        self.scale = self.sides[0].scale
         if old is not None and new is not None:
             heard = {detail.path for detail in self.changed}
             self.unheard = tuple(it for it in details(feature_data(old), feature_data(new)) if it.path not in heard)
@@ -96,18 +87,15 @@ class Topic:
             return
         for detail in details(feature_data(self.old), feature_data(self.new)):
             first = detail.path.partition("/")[0]
-            if first in _UNHEARD or (first == "tags" and not self.ruled):
+            if first in _UNHEARD or (first == "tags" and not self.rules):
                 continue
             if first == "levels" and self.old.type is self.new.type and self.old.type is not FeatureType.CUSTOM:
                 continue
             yield detail
 
     def instants(self) -> set[Instant]:
-        """When something of it begins or ends, by itself or by a rule."""
-        found = {end for side in self.sides for it in side.suspensions for end in (it.start, it.until)}
-        for instant in self.disturbance.reading.instants:
-            found |= {instant - 1, instant, instant + 1}
-        return found
+        """When something of it begins or ends by itself."""
+        return {end for side in self.sides for it in side.suspensions for end in (it.start, it.until)}
 
 
 class Comparison:
@@ -117,165 +105,221 @@ class Comparison:
         self, old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None
     ) -> None:
         self.old, self.new, self.now = old, new, now
-        self.sides = Side(old), Side(new)
+        self._alone = Side(WithoutRules(old, alone=True)), Side(WithoutRules(new, alone=True))
+        self._based = Side(WithoutRules(old)), Side(WithoutRules(new))
+        self.sides = self._alone
         self.progress = progress
         self.cases = 0
         self.books = Rulebook.of(old), Rulebook.of(new)
         ids = old.index.items.keys() | new.index.items.keys()
-        changed = {id_ for id_ in ids if not self._is_same_item(id_)}
+        self.changed_items = self._changed_items(ids)
+        self.rebased = {id_ for id_ in ids if self._is_rebased(id_)}
+        self.rulings = Rulings(old, new, self.books, self._moved_items(ids), now)
         rules = [rule for book in self.books for rule in book.rules]
-        shown = {
-            id_
-            for id_ in self._feature_ids()
-            if read_of_feature(old.index.features.get(id_)) != read_of_feature(new.index.features.get(id_))
-        }
-        self.moved = disturbed(*self.books, changed, shown)
         features = old.index.features, new.index.features
         self.topics = {
-            id_: Topic(id_, features[0].get(id_), features[1].get(id_), rules, self.moved)
-            for id_ in sorted(self._feature_ids())
+            id_: Topic(id_, features[0].get(id_), features[1].get(id_), rules)
+            for id_ in sorted(features[0].keys() | features[1].keys())
         }
         self.held: defaultdict[tuple[str, str, Bearing, Audience], list[Seen]] = defaultdict(list)
         self.turned: defaultdict[str, list[Seen]] = defaultdict(list)
-        self.beside: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.besides: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.hidden: set[str] = set()
         self.doubtful: set[tuple[str, str]] = set()
-
-    def _feature_ids(self) -> set[str]:
-        return self.old.index.features.keys() | self.new.index.features.keys()
 
     def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
         """An item as each side has it that has it, with the side."""
         found = ((side, side.index.items.get(id_)) for side in (self.old, self.new))
         return [(side, item) for side, item in found if item is not None]
 
-    def _is_same_item(self, id_: str) -> bool:
-        """Say whether an item is the same to Cedar: its kind, its versions with what they give, and its rollouts."""
-        found = self.items(id_)
-        if len(found) == 1:
-            return False
-        (old, before), (new, after) = found
-        if (before.kind, before.versions, before.rollouts) != (after.kind, after.versions, after.rollouts):
-            return False
-        refs = [version_ref(before.kind, id_, version) for version in before.versions]
-        return all(old.definition(ref) == new.definition(ref) for ref in refs)
+    def _moved_items(self, ids: Iterable[str]) -> set[str]:
+        """Items that somebody may be in on one side only, or in another version of."""
+        found = {id_ for id_ in ids if self._counts_otherwise(id_)}
+        while True:
+            more = {id_ for id_ in ids if id_ not in found and not found.isdisjoint(self._needed(id_))}
+            if not more:
+                return found
+            found |= more
+
+    def _counts_otherwise(self, id_: str) -> bool:
+        items = [item for _, item in self.items(id_)]
+        return len(items) == 1 or _membership(items[0]) != _membership(items[1])
+
+    def _needed(self, id_: str) -> set[str]:
+        return {it for _, item in self.items(id_) for it in (*item.available_for, *item.depends_on)}
+
+    def _is_rebased(self, id_: str) -> bool:
+        """Say whether an item may count on one side only because of those that must be held with it."""
+        items = [item for _, item in self.items(id_)]
+        if len(items) == 2 and _needs(items[0]) != _needs(items[1]):
+            return True
+        seen: set[str] = set()
+        waiting = [id_]
+        while waiting:
+            for one in self._needed(waiting.pop()) - seen:
+                seen.add(one)
+                waiting.append(one)
+        return any(self._counts_otherwise(it) and not self._always_counts(it) for it in seen)
+
+    def _always_counts(self, id_: str) -> bool:
+        """Say whether whoever holds an item has some version of it, on both sides."""
+        items = [item for _, item in self.items(id_)]
+        return len(items) == 2 and all(
+            item.status is not ItemStatus.DRAFT
+            and any(it.audience.type is AudienceType.EVERYBODY and it.start <= self.now for it in item.rollouts)
+            for item in items
+        )
+
+    def beside(self, id_: str) -> tuple[CatalogIndex, ...]:
+        """The sides by which an item must be held with others; none where it shows alone what it gives."""
+        return (self.old.index, self.new.index) if id_ in self.rebased else ()
+
+    def _changed_items(self, ids: Iterable[str]) -> dict[str, set[str] | None]:
+        """Items of which something differs that decides: of which features, or of all that they give (`None`)."""
+        found: dict[str, set[str] | None] = dict.fromkeys(self._moved_items(ids))
+        for id_ in ids:
+            if id_ in found:
+                continue
+            (old, before), (new, _) = self.items(id_)
+            features: set[str] = set()
+            for version in before.versions:
+                ref = version_ref(before.kind, id_, version)
+                had, has = old.definition(ref), new.definition(ref)
+                if had != has:
+                    features |= {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
+            if features:
+                found[id_] = features
+        return found
 
     # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def decide(self) -> None:
-        """Decide every case on both sides."""
+        """Decide every case on both sides that can differ."""
         for topic in self.topics.values():
-            self._beside_items(topic)
+            if topic.old != topic.new:
+                self._beside_items(topic)
         for id_ in sorted(self.old.index.items.keys() | self.new.index.items.keys()):
             self._item(id_)
+        for topic in self.topics.values():
+            if topic.old is not None and topic.new is not None and topic.rules:
+                self._rule(topic, topic.old, topic.new)
+
+    def _rule(self, topic: Topic, old: Feature, new: Feature) -> None:
+        topic.ruling = self.rulings.compare(old, new)
+        for it in topic.ruling.witnesses:
+            bearer = it.bearer._replace(item=next(iter(it.items), ""))
+            self.turned[topic.id].append(Seen(bearer, it.subject, it.at, it.ask, it.before, it.after))
+        self.cases += self.rulings.decided
+        self.rulings.decided = 0
+        shown = [it for it in self.besides.get(topic.id, ()) if self._is_shown(topic, it)]
+        if self.besides.get(topic.id) and not shown:
+            self.hidden.add(topic.id)
+        self.besides[topic.id] = shown
+        for key, listed in self.held.items():
+            if key[1] == topic.id:
+                self.held[key] = [self._with_rules(topic, it) for it in listed]
+
+    def _with_rules(self, topic: Topic, seen: Seen) -> Seen:
+        """A case as it is decided with rules."""
+        for side in self.rulings.sides:
+            side.receive(seen.bearer.record)
+        before, after = (
+            side.decide(seen.subject, topic.id, seen.ask, seen.at, ruled=True) for side in self.rulings.sides
+        )
+        return seen._replace(before=before, after=after)
+
+    def _is_shown(self, topic: Topic, seen: Seen) -> bool:
+        decided = self._with_rules(topic, seen)
+        return decided.before.decided != decided.after.decided
 
     def _beside_items(self, topic: Topic) -> None:
         instants = self.instants(topic, ())
         for bearer in beside_items(topic.sides):
-            named = topic.disturbance.names if bearer.bearing is not Bearing.OVERRIDE else ()
-            # Who holds nothing is asked for more only where a rule may give it, or the feature is another.
-            bare = bearer.bearing is not Bearing.OVERRIDE and not topic.changed and not topic.disturbance.rules
-            for one in _all_named(bearer, named):
-                self._receive(one)
-                self._cases(one, topic, instants, everybody=bool(topic.disturbance.rules), bare=bare)
+            # Who holds nothing is asked for more only where the feature is another.
+            bare = bearer.bearing is not Bearing.OVERRIDE and not topic.changed
+            self._receive(bearer)
+            self._cases(bearer, topic, instants, bare=bare)
 
     def _item(self, id_: str) -> None:
         items = self.items(id_)
-        given: dict[str, bool] = {}
         definitions = [
             {it: side.definition(version_ref(item.kind, id_, it)) for it in item.versions} for side, item in items
         ]
+        pins = set(definitions[0]).intersection(*definitions[1:])
+        features = self.changed_items.get(id_, set())
+        given: dict[str, bool] = {}
         for name in {name for side in definitions for it in side.values() for name in it}:
-            pins = set(definitions[0]).intersection(*definitions[1:])
+            topic = self.topics[name]
+            if topic.old == topic.new and features is not None and name not in features:
+                continue
             given[name] = any(definitions[0][it].get(name) != definitions[-1][it].get(name) for it in pins)
-        refs = {it for _, item in items for it in _refs(item)}
-        for name, topic in self.topics.items():
-            if not refs.isdisjoint(topic.disturbance.items):
-                given.setdefault(name, False)
-        listed = [(it, not refs.isdisjoint(it.disturbance.items)) for it in map(self.topics.__getitem__, sorted(given))]
-        for bearer in holders([item for _, item in items], values_differ=any(given.values())):
+        if not given:
+            return
+        listed = [item for _, item in items]
+        self.sides = self._based if id_ in self.rebased else self._alone
+        for bearer in holders(listed, values_differ=any(given.values()), sides=self.beside(id_)):
             self._receive(bearer)
-            for topic, named in listed:
-                everybody = named and bearer.bearing is Bearing.ONE
-                instants = self.instants(topic, [item for _, item in items], bearer.audience.added)
-                self._cases(bearer, topic, instants, everybody=everybody)
-        plain = next(holders([item for _, item in items], values_differ=False))
-        for topic, named in listed:
-            self._known_holders(plain, topic, [item for _, item in items], named=named)
-
-    def _known_holders(self, bearer: Bearer, topic: Topic, items: list[IndexedItem], *, named: bool) -> None:
-        """A holder of an item as everybody whom rules know.
-
-        `named`: rules name the item, and may be all that permits: so also with nothing left of the feature. Else what
-        they come to shows of those who hold nothing already, and this is to say what it means to holders.
-        """
-        instants = self.instants(topic, items)
-        for one in (renamed(bearer, names) for names in topic.disturbance.names if names != Names()):
-            self._receive(one)
-            self._cases(one, topic, instants, everybody=named, bare=not named)
-        if named:
-            one = emptied(bearer, topic.sides[-1])
-            self._receive(one)
-            self._cases(one, topic, instants, everybody=True)
+            for name in sorted(given):
+                topic = self.topics[name]
+                self._cases(bearer, topic, self.instants(topic, listed, bearer.audience.added))
 
     def instants(self, topic: Topic, items: Iterable[IndexedItem], added: Instant | None = None) -> list[Instant]:
         """When to decide: `now`, and whatever comes after; not before an item was added."""
-        found = topic.instants() | {it.start for item in items for it in item.rollouts}
+        found = topic.instants() | {it.start for item in self._all(items) for it in item.rollouts}
         first = self.now if added is None else max(self.now, added)
         return sorted({first, *(it for it in found if first < it < _LAST)})
+
+    def _all(self, items: Iterable[IndexedItem]) -> Iterator[IndexedItem]:
+        """Items as given, and those without which they do not count."""
+        for item in items:
+            yield item
+            for side in self.beside(item.id):
+                yield from (side.items[it] for it in companions(side, [item.id], ()) if it in side.items)
 
     def _receive(self, bearer: Bearer) -> None:
         for side in self.sides:
             side.receive(bearer.record)
 
-    def _cases(
-        self, bearer: Bearer, topic: Topic, instants: list[Instant], *, everybody: bool, bare: bool = False
-    ) -> None:
-        """Decide all cases of a bearer and a feature.
-
-        `everybody`: also as a subscription, and as users in either. `bare`: only the least check.
-        """
-        subjects = bearer.subjects(topic.disturbance.users) if everybody else (bearer.subject,)
-        for subject in subjects:
-            plain = subject == bearer.subject
-            for at in instants:
-                least = self._case(bearer, subject, topic, LEAST, at, plain=plain)
-                numbers = topic.disturbance.reading.numbers
-                for ask in () if bare else asks(topic.sides, (it.held for it in least), numbers):
-                    self._case(bearer, subject, topic, ask, at, plain=plain)
+    def _cases(self, bearer: Bearer, topic: Topic, instants: list[Instant], *, bare: bool = False) -> None:
+        """Decide all cases of a bearer and a feature. `bare`: only the least check."""
+        for at in instants:
+            least = self._case(bearer, topic, LEAST, at)
+            for ask in () if bare else asks(topic.sides, (it.held for it in least)):
+                self._case(bearer, topic, ask, at)
         if self.progress is not None:
             self.progress(self.cases)
 
-    def _case(
-        self, bearer: Bearer, subject: Subject, topic: Topic, ask: Ask, at: Instant, *, plain: bool
-    ) -> tuple[Said, Said]:
-        before, after = (side.decide(subject, topic.id, ask, at, ruled=topic.ruled) for side in self.sides)
+    def _case(self, bearer: Bearer, topic: Topic, ask: Ask, at: Instant) -> tuple[Said, Said]:
+        before, after = (side.decide(bearer.subject, topic.id, ask, at, ruled=bool(topic.rules)) for side in self.sides)
         self.cases += 1
         if before.decided != after.decided:
-            self._differ(Seen(bearer, at, ask, before, after), topic, plain=plain)
-        elif before.facts != after.facts:
+            self._differ(Seen(bearer, bearer.subject, at, ask, before, after), topic)
+        elif before.facts != after.facts and _reads_difference(topic.rules, before.facts, after.facts):
             self.doubtful.add((topic.id, bearer.item))
         return before, after
 
-    def _differ(self, seen: Seen, topic: Topic, *, plain: bool) -> None:
+    def _differ(self, seen: Seen, topic: Topic) -> None:
         bearer = seen.bearer
         says_held = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}
         if says_held and not is_as_much(seen.before.held, seen.after.held) and bearer.item and bearer.bearing in _HELD:
-            if plain and not bearer.known:
-                self.held[bearer.item, topic.id, bearer.bearing, bearer.audience].append(seen)
-            if (seen.before.reason == Reason.RULE_DENIED) is not (seen.after.reason == Reason.RULE_DENIED):
-                self.turned[topic.id].append(seen)
+            self.held[bearer.item, topic.id, bearer.bearing, bearer.audience].append(seen)
         elif topic.changed or len(topic.sides) == 1:
-            self.beside[topic.id].append(seen)
+            self.besides[topic.id].append(seen)
         else:
             self.turned[topic.id].append(seen)
 
 
-def _all_named(bearer: Bearer, names: Iterable[Names]) -> Iterator[Bearer]:
-    listed = list(names) or [Names()]
-    for one in listed:
-        yield bearer if one == Names() else renamed(bearer, one)
+def _membership(item: IndexedItem) -> tuple[object, ...]:
+    """All that says who is in an item, and in which version."""
+    return item.kind, item.versions, item.rollouts, _needs(item), item.status is ItemStatus.DRAFT
 
 
-def _refs(item: IndexedItem) -> set[str]:
-    """All that rules can call an item."""
-    return {item_ref(item.kind, item.id), *(version_ref(item.kind, item.id, version) for version in item.versions)}
+def _needs(item: IndexedItem) -> tuple[set[str], set[str]]:
+    return set(item.available_for), set(item.depends_on)
+
+
+def _reads_difference(rules: Iterable[Rule], before: str, after: str) -> bool:
+    """Say whether a rule reads one of the facts that differ."""
+    had, has = json.loads(before or "{}"), json.loads(after or "{}")
+    names = {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
+    return any(rule.policy.reads_context(names) for rule in rules)

@@ -11,8 +11,9 @@ import msgspec
 
 from tiergate.catalog.comparison import Detail
 from tiergate.impact.bearers import Audience, Bearing
+from tiergate.impact.evidence import Evidence
 from tiergate.impact.sides import Held
-from tiergate.model import Instant, Number
+from tiergate.model import Instant
 
 __all__ = [
     "Difference",
@@ -35,25 +36,6 @@ class Kind(StrEnum):
     MORE = "more"
     LESS = "less"
     OTHER = "other"
-
-
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A check, asked of both sides at `at`, which they answer differently.
-
-    `subject` is made up, unless a rule names it. Reasons are those of decisions; empty where the check is a mistake.
-    """
-
-    subject: str
-    at: Instant
-    reason_before: str
-    reason_after: str
-    amount: Number | None = None
-    used: Number | None = None
-    user_used: Number | None = None
-    value: Number | None = None
-    level: str | None = None
-    tags: tuple[str, ...] = ()
-    attributes: dict[str, str] = {}
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -87,6 +69,7 @@ class FeatureChange(msgspec.Struct, frozen=True):
     """A feature that is decided otherwise whoever holds it: `change` is `added`, `removed` or `changed`.
 
     `details`: what is said otherwise of it, of all that decides. `cases`: how many decided cases differ by it alone.
+    `shown_by`: a check that it denies, if there is one; `also_by`: one that it allows.
     """
 
     id: str
@@ -94,13 +77,13 @@ class FeatureChange(msgspec.Struct, frozen=True):
     details: tuple[Detail, ...]
     cases: int
     shown_by: Evidence | None = None
+    also_by: Evidence | None = None
 
 
 class Turn(msgspec.Struct, frozen=True):
     """Checks of a feature that turn out otherwise although as much is held: rules do that.
 
-    `items`: holders of which, empty where it takes none. `rules`: those that can come to it and changed, or name
-    something that did.
+    `items`: holders of which, empty where it takes none. `rules`: those that decided the check that shows it.
     """
 
     feature: str
@@ -130,9 +113,13 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """All that a comparison found. `cases`: how many checks were decided on both sides."""
+    """All that a comparison found.
+
+    `cases`: how many checks were decided on both sides. `ruled`: of how many features the rules were compared.
+    """
 
     cases: int
+    ruled: int = 0
     items: tuple[ItemChange, ...] = ()
     differences: tuple[Difference, ...] = ()
     features: tuple[FeatureChange, ...] = ()

@@ -15,7 +15,17 @@ from tiergate.model import Number, SubjectType, format_instant
 if TYPE_CHECKING:
     from tiergate.model import Instant, Reason, Subject
 
-__all__ = ["UNLIMITED", "Answered", "Effect", "FeatureTally", "Impact", "SubjectEffect", "effect_data", "impact_data"]
+__all__ = [
+    "UNLIMITED",
+    "Answered",
+    "Asked",
+    "Effect",
+    "FeatureTally",
+    "Impact",
+    "SubjectEffect",
+    "effect_data",
+    "impact_data",
+]
 
 UNLIMITED: Final = "unlimited"
 """The value of what has no limit, as catalogs write it."""
@@ -27,19 +37,27 @@ class Effect(StrEnum):
     """What becomes of the checks about a feature that a subject is allowed.
 
     `gains`: nothing was, something is. `loses`: something was, nothing is. `less` and `more`: some of them remain, or
-    all of them and others. `other`: some are denied now that were allowed, and the other way round.
+    all of them and others. `other`: some are denied now that were allowed, and the other way round. `unproved`: none of
+    them is known to be denied, nor proved to be still allowed. `kept`: as much as before, by an override alone.
     """
 
     LOSES = "loses"
     LESS = "less"
     OTHER = "other"
+    UNPROVED = "unproved"
+    KEPT = "kept"
     MORE = "more"
     GAINS = "gains"
 
     @property
     def takes(self) -> bool:
-        """Say whether something that was allowed is denied."""
-        return self in {Effect.LOSES, Effect.LESS, Effect.OTHER}
+        """Say whether something that was allowed is denied, or may be."""
+        return self in {Effect.LOSES, Effect.LESS, Effect.OTHER, Effect.UNPROVED}
+
+    @property
+    def touches(self) -> bool:
+        """Say whether something is decided otherwise, or may be."""
+        return self is not Effect.KEPT
 
     @classmethod
     def of(cls, before: frozenset[object], after: frozenset[object]) -> Effect | None:
@@ -67,10 +85,28 @@ class Answered(NamedTuple):
     value: bool | Number | str | None
 
 
+class Asked(NamedTuple):
+    """A check that shows an effect: what it asks beside its subject and feature, when, and what both sides answer.
+
+    A reason is none where a side has no such feature.
+    """
+
+    at: Instant
+    before: tuple[bool, Reason | None]
+    after: tuple[bool, Reason | None]
+    amount: Number | None = None
+    used: Number | None = None
+    user_used: Number | None = None
+    value: Number | None = None
+    level: str | None = None
+    user: str | None = None
+
+
 class SubjectEffect(NamedTuple):
     """One effect on one subject and feature. `since`: the first instant at which it holds.
 
     `used`: what the subject has used, where that is known; `above`: it is more than the subject may have then.
+    `shown_by`: a check that shows it, where a rule decides and the least check does not show it.
     """
 
     customer: str
@@ -82,6 +118,7 @@ class SubjectEffect(NamedTuple):
     after: Answered
     used: Number | None = None
     above: bool = False
+    shown_by: Asked | None = None
 
     @property
     def is_customer(self) -> bool:
@@ -125,8 +162,8 @@ class Impact:
         self.examined += 1
         if not effects:
             return
-        self.touched += 1
         found = {it.effect for it in effects}
+        self.touched += any(it.touches for it in found)
         self.customers.update(found)
         self._takes += any(it.takes for it in found)
         self.above += any(it.above for it in effects)
@@ -202,9 +239,25 @@ def effect_data(one: SubjectEffect) -> dict[str, object]:
     said |= {"before": _answered_data(one.before), "after": _answered_data(one.after)}
     if one.used is not None:
         said |= {"used": one.used, "above": one.above}
+    if one.shown_by is not None:
+        said["shown_by"] = _asked_data(one.shown_by)
     return said
 
 
+def _asked_data(asked: Asked) -> dict[str, object]:
+    said: dict[str, object] = {"at": format_instant(asked.at)}
+    for name in ("user", "amount", "used", "user_used", "value", "level"):
+        found = getattr(asked, name)
+        if found is not None:
+            said[name] = found
+    for name, (allowed, reason) in (("before", asked.before), ("after", asked.after)):
+        said[name] = {"allowed": allowed, "reason": _reason(reason)}
+    return said
+
+
+def _reason(reason: Reason | None) -> str:
+    return "unknown_feature" if reason is None else reason.value
+
+
 def _answered_data(answered: Answered) -> dict[str, object]:
-    reason = "unknown_feature" if answered.reason is None else answered.reason.value
-    return {"allowed": answered.allowed, "reason": reason, "value": answered.value}
+    return {"allowed": answered.allowed, "reason": _reason(answered.reason), "value": answered.value}

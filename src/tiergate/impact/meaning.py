@@ -1,10 +1,10 @@
 """What a change means: two bundles compared by deciding every case at its boundaries on both, not by their text.
 
 For every item of either side, what a holder of it alone gets of every feature; for every feature, what holds without
-any item; for every rule that changed, those whom it can tell apart; at every instant from `now` on at which something
-of either side begins or ends. What holds of one item holds of several: values combine in the same way on both sides
-unless the feature says otherwise, and that is decided with items held twice. INVARIANT (never silently the same): what
-deciding does not show, because a rule that changed reads what is not decided at every boundary, is `unproved`.
+any item; at every instant from `now` on at which something of either side begins or ends. What holds of one item holds
+of several: values combine in the same way on both sides unless the feature says otherwise, and that is decided with
+items held twice. What rules make of it is compared over every check that there is. INVARIANT (never silently the same):
+what is neither shown to differ nor proved to be the same is `unproved`.
 
 Leaves to others: who holds what (`preview`), and how it is told.
 """
@@ -12,14 +12,13 @@ Leaves to others: who holds what (`preview`), and how it is told.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import item_head_data
 from tiergate.catalog.comparison import details
 from tiergate.impact.bearers import holders
 from tiergate.impact.deciding import Comparison
 from tiergate.impact.differences import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
-from tiergate.impact.disturbances import obstacle
 from tiergate.impact.measures import kind_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.engine import BundleSource
     from tiergate.impact.bearers import Audience, Bearing
-    from tiergate.impact.deciding import Seen
+    from tiergate.impact.deciding import Seen, Topic
     from tiergate.impact.sides import Held
     from tiergate.model import IndexedItem, Instant
 
@@ -68,6 +67,7 @@ class _Findings:
         """Put together what was seen."""
         return Meaning(
             self.decided.cases,
+            sum(topic.ruling.is_compared for topic in self.decided.topics.values()),
             tuple(self._item_changes()),
             tuple(self._differences()),
             tuple(self._feature_changes()),
@@ -92,7 +92,7 @@ class _Findings:
                 yield Difference(
                     item, feature, bearing, whose, span.since, span.until,
                     kind_of(span.before, span.after, topic.old, topic.new),
-                    span.before, span.after, span.seen.evidence(),
+                    span.before, span.after, span.seen.evidence(topic.scale),
                 )  # fmt: skip
 
     def _spans(self, item: str, feature: str, audience: Audience, seen: list[Seen]) -> list[_Span]:
@@ -118,7 +118,8 @@ class _Findings:
 
     def _merged(self, item: str, spans: dict[Audience, list[_Span]]) -> Iterator[tuple[Audience | None, _Span]]:
         """The spans of all audiences as those of everybody, where they are the same; pins are not everybody's."""
-        every = {it.audience for it in holders([it for _, it in self.decided.items(item)], values_differ=False)}
+        listed = [it for _, it in self.decided.items(item)]
+        every = {it.audience for it in holders(listed, values_differ=False, sides=self.decided.beside(item))}
         unpinned = {it for it in every if it.pin is None}
         first = next((spans[it] for it in spans if it.pin is None), [])
         shapes = {tuple(span[:4] for span in spans.get(it, ())) for it in unpinned}
@@ -131,15 +132,17 @@ class _Findings:
 
     def _feature_changes(self) -> Iterator[FeatureChange]:
         for id_, topic in self.decided.topics.items():
-            seen = self.decided.beside.get(id_, [])
+            seen = self.decided.besides.get(id_, [])
+            if topic.changed:
+                seen = seen + self.decided.turned.get(id_, [])
             if len(topic.sides) == 1:
                 change = "added" if topic.old is None else "removed"
             elif topic.changed and (seen or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
                 change = "changed"
             else:
                 continue
-            example = next((it for it in seen if it.turns), seen[0] if seen else None)
-            yield FeatureChange(id_, change, topic.changed, len(seen), None if example is None else example.evidence())
+            shown = [it.evidence(topic.scale) for it in _examples(seen)]
+            yield FeatureChange(id_, change, topic.changed, len(seen), *shown)
 
     def _turns(self) -> Iterator[Turn]:
         for id_, seen in self.decided.turned.items():
@@ -147,36 +150,51 @@ class _Findings:
             grouped: defaultdict[tuple[bool, str, bool, str], list[Seen]] = defaultdict(list)
             for one in seen:
                 before, after = one.before, one.after
+                if topic.changed and not before.rules and not after.rules:
+                    continue  # the feature's own change decides it, and tells it
                 grouped[before.allowed, before.reason, after.allowed, after.reason].append(one)
             for key, found in sorted(grouped.items()):
                 items = tuple(sorted({it.bearer.item for it in found} - {""}))
-                rules = tuple(sorted({rule.id for rule in topic.disturbance.rules}))
-                yield Turn(id_, *key, items, rules, len(found), found[0].evidence())
+                rules = tuple(sorted({*found[0].before.rules, *found[0].after.rules})) or topic.ruling.rules
+                yield Turn(id_, *key, items, rules, len(found), found[0].evidence(topic.scale))
 
     def _unproved(self) -> Iterator[Unproved]:
         if self.decided.books[0].builtin != self.decided.books[1].builtin:
             yield Unproved("policies", "the policies written by hand are those of two versions of Tiergate")
-        for id_, why in sorted({(rule.id, obstacle(rule)) for rule in self.decided.moved}):
-            if why:
-                yield Unproved(id_, why)
         told = {(it.feature, it.item) for it in self._differences()} | {(it.id, "") for it in self._feature_changes()}
-        for topic in self.decided.topics.values():
-            if topic.disturbance.obstacle:
-                yield Unproved(topic.id, topic.disturbance.obstacle)
+        for id_, topic in self.decided.topics.items():
+            if topic.ruling.unproved:
+                yield Unproved(id_, f"{topic.ruling.unproved} ({_listed(topic.ruling.rules)})")
+            elif self._is_hidden(topic):
+                yield Unproved(
+                    id_, "what changes of it may be hidden by its rules, and no check is found that shows it"
+                )
         for feature, item in sorted(self.decided.doubtful):
             if (feature, item) not in told and (feature, "") not in told:
                 holder = f"of a holder of `{item}` " if item else ""
                 yield Unproved(feature, f"rules can read something {holder}that differs, though no decision here does")
 
+    def _is_hidden(self, topic: Topic) -> bool:
+        """Say whether a change of a feature is decided otherwise without rules, and is not shown with them."""
+        if topic.id not in self.decided.hidden or self.decided.turned.get(topic.id):
+            return False
+        return any(it.path.partition("/")[0] not in _COMPARED for it in topic.changed)
+
     def _notes(self) -> Iterator[Note]:
         decided = {it.id for it in self._feature_changes()}
+        doubtful = {it.what for it in self._unproved()}
         for id_, topic in self.decided.topics.items():
-            beside = topic.unheard if id_ in decided else (*topic.changed, *topic.unheard)
+            beside = topic.unheard if id_ in decided or id_ in doubtful else (*topic.changed, *topic.unheard)
             if beside:
                 yield Note("feature", id_, beside)
         old, new = self.decided.old.index, self.decided.new.index
+        told = {it.item for it in self._differences()}
         for id_ in sorted(old.items.keys() & new.items.keys()):
-            found = tuple(details(_head(old.items[id_]), _head(new.items[id_])))
+            found = tuple(
+                it
+                for it in details(_head(old.items[id_]), _head(new.items[id_]))
+                if id_ not in told or it.path.partition("/")[0] not in _COUNTING
+            )
             if found:
                 yield Note("item", id_, found)
         was, now = ({it.id: it.plans for it in side.ladders} for side in (old, new))
@@ -184,6 +202,30 @@ class _Findings:
             found = tuple(details(_plans(was.get(id_)), _plans(now.get(id_))))
             if found:
                 yield Note("ladder", id_, found)
+
+
+def _examples(seen: list[Seen]) -> Iterator[Seen]:
+    """One that is denied and one that is allowed, if there are such; else one whose reason is another."""
+    ways: dict[bool, Seen] = {}
+    for one in seen:
+        if one.turns:
+            ways.setdefault(one.after.allowed, one)
+    if ways:
+        yield from (ways[allowed] for allowed in (False, True) if allowed in ways)
+        return
+    yield from [it for it in seen if (it.before.reason, it.before.mistake) != (it.after.reason, it.after.mistake)][:1]
+
+
+_COMPARED: Final = frozenset({"batch", "caps", "tags", "unit"})
+"""What is said of a feature that is compared with its rules over every check, so that nothing of it can hide."""
+_COUNTING: Final = frozenset({"available_for", "depends_on", "status"})
+"""What is said of an item and decides whether it counts."""
+_MOST_NAMED: Final = 5
+
+
+def _listed(rules: tuple[str, ...]) -> str:
+    shown = ", ".join(rules[:_MOST_NAMED])
+    return shown if len(rules) <= _MOST_NAMED else f"{shown} and {len(rules) - _MOST_NAMED} more"
 
 
 def _head(item: IndexedItem) -> dict[str, Plain]:

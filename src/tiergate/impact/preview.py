@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from tiergate.engine.holdings import hold
 from tiergate.impact.comparison import Comparison, Difference
-from tiergate.impact.effects import UNLIMITED, Answered, Effect, Impact, SubjectEffect
+from tiergate.impact.effects import UNLIMITED, Answered, Asked, Effect, Impact, SubjectEffect
 from tiergate.impact.grouping import Shape, Shapes
 from tiergate.impact.touched import touched
-from tiergate.model import FeatureType, Subject, SubjectType
+from tiergate.model import FOREVER, Check, FeatureType, OverrideMode, Subject, SubjectRecord, SubjectType
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine import BundleSource
     from tiergate.impact.touched import Touched
-    from tiergate.model import Instant, Number, SubjectRecord
+    from tiergate.model import Customer, Instant, Number, Override, Subscription
 
 __all__ = ["Preview", "UsageFigures", "preview"]
 
@@ -47,6 +49,7 @@ class _Found(NamedTuple):
     instant: int
     before: Answered
     after: Answered
+    shown_by: Asked | None
 
 
 def preview(
@@ -104,6 +107,7 @@ class Preview:
         self.sides = (old, new)
         self.touched: Touched = touched(old, new, now if at is None else min(now, at))
         self._usage = usage
+        self._only_now = at is not None
         self._comparison = Comparison(old, new, self.touched.features)
         by_cedar = self.touched.by_cedar
         self._shapes = Shapes(
@@ -141,24 +145,52 @@ class Preview:
 
     def _look(self, record: SubjectRecord, shape: Shape) -> Iterator[_Found]:
         subjects = [(-1, Subject(record.customer.id))]
-        if len(record.subscriptions) > 1:
+        if len(record.subscriptions) > 1 or (self.touched.by_cedar and self._comparison.reads_kinds):
             subjects += [
                 (place, Subject(one.id, SubjectType.SUBSCRIPTION)) for place, one in enumerate(shape.subscriptions)
             ]
         features = self._features_of(record)
-        engines = self._comparison.engines
         for place, subject in subjects:
             told: set[tuple[str, Effect]] = set()
-            for index, now in enumerate(shape.instants):
-                holdings = (
-                    hold(record, subject, engines[0].index, now),
-                    hold(record, subject, engines[1].index, now),
-                )
-                for feature in features:
-                    difference = self._comparison.difference(record, subject, feature, holdings, now)
-                    if difference is not None and (feature, difference.effect) not in told:
-                        told.add((feature, difference.effect))
-                        yield _found(place, feature, index, difference)
+            for one in self._differences(record, subject, place, shape, features):
+                if (one.feature, one.effect) not in told:
+                    told.add((one.feature, one.effect))
+                    yield one
+            takes = {feature for feature, effect in told if effect.takes}
+            yield from self._kept(record, subject, place, shape, [it for it in features if it not in takes])
+
+    def _differences(
+        self, record: SubjectRecord, subject: Subject, place: int, shape: Shape, features: Iterable[str]
+    ) -> Iterator[_Found]:
+        """What differs for a subject at every instant of its own, in their order."""
+        engines = self._comparison.engines
+        for index, now in enumerate(shape.instants):
+            until = now + 1 if self._only_now else next(iter(shape.instants[index + 1 :]), FOREVER)
+            holdings = (
+                hold(record, subject, engines[0].index, now),
+                hold(record, subject, engines[1].index, now),
+            )
+            for feature in features:
+                difference = self._comparison.difference(record, subject, feature, holdings, now, until)
+                if difference is not None:
+                    yield _found(place, feature, index, difference)
+
+    def _kept(
+        self, record: SubjectRecord, subject: Subject, place: int, shape: Shape, features: list[str]
+    ) -> Iterator[_Found]:
+        """What a subject would lose if it had no override on the feature."""
+        for feature in features:
+            bare = _without_overrides(record, feature)
+            if bare is record:
+                continue
+            for one in self._differences(bare, subject, place, shape, [feature]):
+                if (
+                    one.effect.takes
+                    and one.effect is not Effect.UNPROVED
+                    and _is_kept(record, feature, shape.instants[one.instant])
+                ):
+                    yield one._replace(effect=Effect.KEPT, shown_by=None)
+                    break
 
     def _features_of(self, record: SubjectRecord) -> list[str]:
         """The touched features of which a record can have anything; where rules may permit, all of them."""
@@ -180,23 +212,55 @@ class Preview:
         used: Number | None = None
         if self._usage is not None and one.effect.takes:
             used = self._usage.used(subject, one.feature)
-        above = used is not None and self._is_above(one, used)
+        above = used is not None and self._is_above(one, used, record, subject, shape)
+        since = shape.instants[one.instant]
+        if one.shown_by is not None:
+            since = max(since, one.shown_by.at)
         return SubjectEffect(
-            customer, subject, one.feature, one.effect, shape.instants[one.instant], one.before, one.after, used, above
+            customer, subject, one.feature, one.effect, since, one.before, one.after, used, above, one.shown_by
         )
 
-    def _is_above(self, one: _Found, used: Number) -> bool:
+    def _is_above(self, one: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: Shape) -> bool:
         feature = self._comparison.engines[0].index.features.get(one.feature)
         if feature is None or feature.type is not FeatureType.QUANTITY or not used:
             return False
         if one.effect is Effect.LOSES:
             return True
         value = one.after.value
-        return value != UNLIMITED and not isinstance(value, str | None) and used > value
+        if value != UNLIMITED and not isinstance(value, str | None) and used > value:
+            return True
+        return one.shown_by is not None and self._comparison.is_denied(
+            record, Check(subject, one.feature, used=used), max(shape.instants[one.instant], one.shown_by.at)
+        )
 
 
 def _found(subscription: int, feature: str, instant: int, difference: Difference) -> _Found:
-    return _Found(subscription, feature, difference.effect, instant, difference.before, difference.after)
+    return _Found(
+        subscription, feature, difference.effect, instant, difference.before, difference.after, difference.shown_by
+    )
+
+
+def _without_overrides(record: SubjectRecord, feature: str) -> SubjectRecord:
+    """A record without the overrides on a feature; itself where it has none."""
+    holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
+    if not any(it.feature == feature for holder in holders for it in holder.overrides):
+        return record
+    customer = replace(record.customer, overrides=_others(record.customer.overrides, feature))
+    subscriptions = [replace(it, overrides=_others(it.overrides, feature)) for it in record.subscriptions]
+    return SubjectRecord(customer, tuple(subscriptions))
+
+
+def _is_kept(record: SubjectRecord, feature: str, now: Instant) -> bool:
+    """Say whether an override that gives something, and none that takes it away, is in force."""
+    holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
+    found = {
+        it.mode for holder in holders for it in holder.overrides if it.feature == feature and it.start <= now < it.until
+    }
+    return bool(found) and OverrideMode.DISABLED not in found
+
+
+def _others(overrides: tuple[Override, ...], feature: str) -> tuple[Override, ...]:
+    return tuple(it for it in overrides if it.feature != feature)
 
 
 def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:

@@ -9,16 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from tiergate.engine import Engine, UsageKnown
 from tiergate.errors import CheckError
 from tiergate.model import Check, Feature, Instant, Number, Reason, Subject, SubjectType
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiergate.engine import BundleSource, Evaluation
     from tiergate.model import Decision, SubjectRecord
 
-__all__ = ["NOTHING", "Ask", "Held", "Said", "Side"]
+__all__ = ["NOTHING", "Ask", "Held", "Said", "Side", "WithoutRules"]
+
+_RULES = ("policies/rules/", "entities/rules/")
 
 
 class Held(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,7 +60,8 @@ class Ask(NamedTuple):
 class Said(NamedTuple):
     """What counts of a decision. `mistake`: the field that does not fit the feature, or that there is no feature.
 
-    `facts`: all that rules can read of it in Cedar's context, empty where no rule can come to it.
+    `facts`: all that rules can read of it in Cedar's context, empty where no rule can come to it. `rules`: those of the
+    users' own that decided.
     """
 
     allowed: bool
@@ -63,11 +69,31 @@ class Said(NamedTuple):
     held: Held
     mistake: str = ""
     facts: str = ""
+    rules: tuple[str, ...] = ()
 
     @property
     def decided(self) -> tuple[bool, str, Held, str]:
-        """All but the facts."""
+        """What counts: all but the facts and the rules."""
         return self[:4]
+
+
+class WithoutRules:
+    """A bundle without the users' rules: what its catalog alone comes to.
+
+    `alone`: every item counts, whatever it is available for or depends on, so that it shows what it gives itself.
+    """
+
+    def __init__(self, bundle: BundleSource, *, alone: bool = False) -> None:
+        self.revision, self.index = bundle.revision, bundle.index
+        if alone:
+            items = {id_: replace(it, available_for=(), depends_on=()) for id_, it in bundle.index.items.items()}
+            self.index = replace(bundle.index, items=items)
+        self.definition, self.text = bundle.definition, bundle.text
+        self._bundle = bundle
+
+    def paths(self, prefix: str) -> Sequence[str]:
+        """The files whose path begins so, but for those of rules."""
+        return [it for it in self._bundle.paths(prefix) if not it.startswith(_RULES)]
 
 
 class _Stage:
@@ -131,7 +157,10 @@ class Side:
 
 def _said(evaluation: Evaluation, *, ruled: bool) -> Said:
     decision = evaluation.decision
-    return Said(decision.allowed, decision.reason.value, _held(decision), "", evaluation.context if ruled else "")
+    rules = tuple(it for it in decision.policies if it.startswith("rule/"))
+    return Said(
+        decision.allowed, decision.reason.value, _held(decision), "", evaluation.context if ruled else "", rules
+    )
 
 
 def _held(decision: Decision) -> Held:

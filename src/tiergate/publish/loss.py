@@ -50,6 +50,7 @@ _TAKEN: Final = (
     ("loses", "loses it", "lose it"),
     ("less", "gets less", "get less"),
     ("other", "gets something else", "get something else"),
+    ("unproved", "may lose something", "may lose something"),
 )
 _WEIGHER: Final = (sys.executable, "-P", "-m", "tiergate.publish.weigher")
 _LAST_WORDS: Final = 2_000

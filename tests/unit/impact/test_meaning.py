@@ -118,7 +118,7 @@ def test_what_decides_nothing_is_no_difference(before: str, after: str) -> None:
     """However much else it says."""
     meant = changed(before, after)
     assert meant.is_same
-    assert meant.cases > 50
+    assert meant.cases > 10
 
 
 def test_rollouts_are_told_by_audience_and_instant() -> None:
@@ -180,15 +180,104 @@ def test_a_rule_that_changes_is_found_at_its_boundary(
     assert {it.rules for it in meant.turns} == {("rule/law/a",)}
 
 
-def test_a_rule_that_comes_to_the_same_is_proved_to() -> None:
-    """Where it compares with numbers alone; another is not proved, though no case differs."""
-    rule = RULE % ("a", "forbid", "principal", "context.amount > 3")
-    same = RULE % ("b", "forbid", "principal", "!(context.amount < 4) || context.amount == 12")
-    assert found(CATALOG, rules=(rule, same)).is_same
-    held = RULE % ("a", "forbid", "principal", "context.held && context.amount > 3")
-    other = RULE % ("a", "forbid", "principal", "context.amount > 3 && context.held")
-    (unproved,) = found(CATALOG, rules=(held, other)).unproved
-    assert (unproved.what, unproved.why) == ("rule/law/a", "reads `context.held`")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("context.amount > 3", "!(context.amount < 4) || context.amount == 12"),
+        ("context.held && context.amount > 3", "context.amount > 3 && context.held"),
+        ("context.used + context.amount > 9", "context.amount > 9 - context.used"),
+        ("context.limit + 5 < context.used", "context.used - context.limit >= 6"),
+        (
+            'principal.tags.contains("a") && principal.tags.contains("b")',
+            'principal.tags.containsAll(["b", "a"])',
+        ),
+        ('principal.tags.contains("a") || principal.tags.contains("b")', 'principal.tags.containsAny(["a", "b"])'),
+        (
+            "principal.tags.isEmpty()",
+            '["a"].containsAll(principal.tags) && !principal.tags.contains("a")',
+        ),
+        (
+            'principal.hasTag("region") && principal.getTag("region") == "eu"',
+            'principal.hasTag("region") && ["eu"].contains(principal.getTag("region"))',
+        ),
+        (
+            'principal.hasTag("region") && principal.getTag("region") like "*"',
+            'principal.hasTag("region")',
+        ),
+        ("context.weekday >= 6", "context.weekday == 6 || context.weekday == 7"),
+        (
+            'context.now.toTime() >= duration("9h")',
+            '!(context.now.toTime() < duration("540m"))',
+        ),
+        (
+            "context.now.toTime().toHours() >= 9",
+            'context.now.toTime() >= duration("9h")',
+        ),
+        (
+            'context.now.toDate() < datetime("2027-01-01")',
+            'context.now < datetime("2027-01-01T00:00:00Z")',
+        ),
+        (
+            'context.now.durationSince(datetime("2026-12-01")) > duration("24h")',
+            'context.now > datetime("2026-12-02")',
+        ),
+        ('context.now < datetime("2020-01-01")', "false"),
+        ("principal is User || principal is Subscription", "!(principal is Customer)"),
+        ('principal.customer == "acme"', '["acme"].contains(principal.customer)'),
+        ("context.held", "context.unlimited || context.limit > 0"),
+        ("if context.live then context.amount > 3 else false", "context.live && context.amount >= 4"),
+        ('resource.type == "quantity" && resource in Tag::"data"', 'Feature::"idle" == resource'),
+        ("context has userCap", "false"),
+        ("context.minimum == 1 && context.remainder == 0", "true"),
+        ("context.used * context.amount > 12", "context.used * context.amount > 12 && true"),
+    ],
+)
+def test_conditions_that_come_to_the_same_are_proved_to(before: str, after: str) -> None:
+    """However they are put."""
+    catalog = CATALOG.replace("id: idle, type: quantity", "id: idle, type: quantity, tags: [data]")
+    rules = (RULE % ("a", "forbid", "principal", before), RULE % ("b", "forbid", "principal", after))
+    meant = found(catalog, catalog, rules=rules)
+    assert meant.is_same, meant
+    assert meant.ruled == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("context.used * context.amount > 12", "context.amount * context.used >= 13"),
+        ('decimal("1.5").lessThan(decimal("1.6"))', "true"),
+    ],
+)
+def test_what_is_not_read_is_not_proved(before: str, after: str) -> None:
+    """Where it is another condition on the other side, and it is said which rules have it."""
+    rules = (RULE % ("a", "forbid", "principal", before), RULE % ("a", "forbid", "principal", after))
+    meant = found(CATALOG, rules=rules)
+    assert not meant.is_same
+    assert not meant.differs
+    (unproved,) = meant.unproved
+    assert unproved.what == "idle"
+    assert "rule/law/a" in unproved.why
+
+
+def test_more_cases_than_can_be_told_apart_are_not_proved() -> None:
+    """Nothing is cut off silently."""
+    every = ", ".join(f'"a{it}"' for it in range(40))
+    law = RULE % ("all", "forbid", "principal", f"principal.tags.containsAll([{every}])")
+    for it in range(40):
+        law += RULE % (
+            it,
+            "forbid",
+            "principal",
+            f'principal.tags.contains("a{it}") && principal.tags.contains("b{it}")',
+        )
+    more = RULE % (
+        "more",
+        "forbid",
+        "principal",
+        'principal.tags.contains("a1") && principal.tags.contains("b1") && true',
+    )
+    meant = found(CATALOG, rules=(law, law + more))
+    assert [it.what for it in meant.unproved] == ["idle"]
 
 
 def test_a_fact_that_only_rules_can_tell_is_not_proved_to_mean_nothing() -> None:
@@ -201,7 +290,7 @@ def test_a_fact_that_only_rules_can_tell_is_not_proved_to_mean_nothing() -> None
     assert not meant.is_same
 
 
-def test_a_rule_that_comes_or_goes_is_found_and_what_it_reads_is_not_proved() -> None:
+def test_a_rule_that_comes_or_goes_is_found() -> None:
     """Whichever side has it, and whatever it names with it."""
     rule = RULE % ("a", "permit", "principal", "context.amount > 3") + RULE % (
         "b",
@@ -212,4 +301,4 @@ def test_a_rule_that_comes_or_goes_is_found_and_what_it_reads_is_not_proved() ->
     for rules in ((rule, ""), ("", rule)):
         meant = found(CATALOG, rules=rules)
         assert {it.feature for it in meant.turns} == {"idle"}
-        assert [(it.what, it.why) for it in meant.unproved] == [("rule/law/b", "reads `context.live`")]
+        assert not meant.unproved

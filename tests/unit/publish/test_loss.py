@@ -62,6 +62,8 @@ def test_a_loss_is_refused_and_leaves_everything_as_it_was(press: Press) -> None
         "loses": 0,
         "less": 1,
         "other": 0,
+        "unproved": 0,
+        "kept": 0,
         "more": 0,
         "gains": 0,
     }

@@ -45,6 +45,21 @@ REVIEW_TAG: Final[Schema] = {
 }
 _EFFECTS: Final = {effect.value: COUNT for effect in Effect}
 _ANSWERED: Final[Schema] = closed({"allowed": FLAG, "reason": TEXT, "value": {}})
+_ASKED: Final[Schema] = closed(
+    {
+        "at": ref("Instant"),
+        "user": ref("SubjectId"),
+        "amount": {"type": "number"},
+        "used": {"type": "number"},
+        "user_used": {"type": "number"},
+        "value": {"type": "number"},
+        "level": TEXT,
+        "before": closed({"allowed": FLAG, "reason": TEXT}),
+        "after": closed({"allowed": FLAG, "reason": TEXT}),
+    },
+    optional=("user", "amount", "used", "user_used", "value", "level"),
+    description="A check that a rule decides otherwise.",
+)
 _EXAMPLE: Final[Schema] = closed(
     {
         "customer": ref("SubjectId"),
@@ -56,8 +71,9 @@ _EXAMPLE: Final[Schema] = closed(
         "after": _ANSWERED,
         "used": {"type": "number"},
         "above": FLAG,
+        "shown_by": _ASKED,
     },
-    optional=("subscription", "used", "above"),
+    optional=("subscription", "used", "above", "shown_by"),
 )
 IMPACT: Final[Schema] = closed(
     {

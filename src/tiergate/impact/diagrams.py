@@ -1,0 +1,105 @@
+"""Decision diagrams: Boolean functions of variables that each take one of a few values, compared exactly.
+
+A function is a node. Equal functions are the same node, so two functions are equal where their numbers are. Variables
+are tested in one fixed order. What cannot be held within a bound raises `TooLargeError`: nothing is cut off silently.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["FALSE", "TRUE", "Diagrams", "TooLargeError"]
+
+FALSE: Final = 0
+TRUE: Final = 1
+
+_MOST_NODES: Final = 150_000
+_MOST_STEPS: Final = 600_000
+
+
+class TooLargeError(Exception):
+    """A function has more cases than can be told apart within the bound."""
+
+
+class Diagrams:
+    """Functions of variables 0, 1, …; `sizes` says how many values each variable takes."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.sizes = sizes
+        self._nodes: list[tuple[int, tuple[int, ...]]] = [(len(sizes), ()), (len(sizes), ())]
+        self._known: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._negated: dict[int, int] = {FALSE: TRUE, TRUE: FALSE}
+        self._both: dict[tuple[int, int], int] = {}
+        self._steps = 0
+
+    def _node(self, variable: int, children: tuple[int, ...]) -> int:
+        first = children[0]
+        if all(it == first for it in children):
+            return first
+        key = (variable, children)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._nodes) > _MOST_NODES:
+                raise TooLargeError
+            found = self._known[key] = len(self._nodes)
+            self._nodes.append(key)
+        return found
+
+    def test(self, variable: int, accepts: Callable[[int], bool]) -> int:
+        """The function that is true where a variable has one of some values."""
+        return self._node(variable, tuple(TRUE if accepts(it) else FALSE for it in range(self.sizes[variable])))
+
+    def negated(self, one: int) -> int:
+        """The function that is true where another is not."""
+        found = self._negated.get(one)
+        if found is None:
+            variable, children = self._nodes[one]
+            found = self._negated[one] = self._node(variable, tuple([self.negated(it) for it in children]))
+            self._negated[found] = one
+        return found
+
+    def both(self, one: int, other: int) -> int:
+        """The function that is true where two others are."""
+        if other in {one, TRUE}:
+            return one
+        if one == TRUE:
+            return other
+        if FALSE in {one, other}:
+            return FALSE
+        key = (one, other) if one < other else (other, one)
+        found = self._both.get(key)
+        if found is None:
+            self._steps += 1
+            if self._steps > _MOST_STEPS:
+                raise TooLargeError
+            (first, its), (second, others) = self._nodes[one], self._nodes[other]
+            if first == second:
+                children = [self.both(a, b) for a, b in zip(its, others, strict=True)]
+            elif first < second:
+                children = [self.both(a, other) for a in its]
+            else:
+                children = [self.both(one, b) for b in others]
+            found = self._both[key] = self._node(min(first, second), tuple(children))
+        return found
+
+    def either(self, one: int, other: int) -> int:
+        """The function that is true where one of two others is."""
+        return self.negated(self.both(self.negated(one), self.negated(other)))
+
+    def paths(self, one: int) -> Iterator[dict[int, list[int]]]:
+        """Ways to make a function true: the values that variables may have; those left out may have any."""
+        if one == TRUE:
+            yield {}
+        if one in {FALSE, TRUE}:
+            return
+        variable, children = self._nodes[one]
+        groups: dict[int, list[int]] = {}
+        for value, child in enumerate(children):
+            if child != FALSE:
+                groups.setdefault(child, []).append(value)
+        for child, values in groups.items():
+            for rest in self.paths(child):
+                yield {variable: values, **rest}

@@ -1,0 +1,208 @@
+"""Formulas: what a condition of a rule comes to, as a Boolean combination of atoms that are each about one thing.
+
+An atom is about a fact of the context, a tag, an attribute, an item, who asks, or a linear form of numbers; `spaces`
+says which values there are. Numbers are whole, as Cedar's are.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.model import MAX_TOTAL_UNITS
+from tiergate.model.amounts import MAX_EDGE_UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = [
+    "BIGGEST",
+    "LAST_INSTANT",
+    "NOTHING_ERRS",
+    "SMALLEST",
+    "All",
+    "Atom",
+    "Formula",
+    "Linear",
+    "Not",
+    "Truth",
+    "at_most",
+    "atoms",
+    "both",
+    "either",
+    "equals",
+    "linear",
+    "negated",
+    "overflows",
+    "variable_range",
+]
+
+SMALLEST: Final = -(2**63)
+BIGGEST: Final = 2**63 - 1
+"""The numbers that Cedar can hold."""
+
+LAST_INSTANT: Final = 253_402_300_799_999
+"""The last instant that can be written."""
+
+
+class Atom(NamedTuple):
+    """A test of one thing: `about` says of which, `test` what is asked of it."""
+
+    about: tuple[Hashable, ...]
+    test: Hashable
+
+
+class Not(NamedTuple):
+    """True where another formula is not."""
+
+    of: Formula
+
+
+class All(NamedTuple):
+    """True where two formulas are."""
+
+    one: Formula
+    other: Formula
+
+
+Formula = bool | Atom | Not | All
+
+
+def negated(one: Formula) -> Formula:
+    """True where a formula is not."""
+    if isinstance(one, bool):
+        return not one
+    return one.of if isinstance(one, Not) else Not(one)
+
+
+def both(one: Formula, other: Formula) -> Formula:
+    """True where two formulas are."""
+    if isinstance(one, bool):
+        return other if one else False
+    if isinstance(other, bool):
+        return one if other else False
+    return one if one is other else All(one, other)
+
+
+def either(one: Formula, other: Formula) -> Formula:
+    """True where one of two formulas is."""
+    return negated(both(negated(one), negated(other)))
+
+
+def atoms(one: Formula) -> list[Atom]:
+    """Every atom of a formula, in order of appearance."""
+    found: dict[Atom, None] = {}
+    seen: set[int] = set()
+    stack = [one]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Atom):
+            found.setdefault(node)
+        elif not isinstance(node, bool) and id(node) not in seen:
+            seen.add(id(node))
+            stack.extend((node.of,) if isinstance(node, Not) else (node.other, node.one))
+    return list(found)
+
+
+class Truth(NamedTuple):
+    """A condition: when it is true, and when Cedar fails to evaluate it."""
+
+    true: Formula
+    errs: Formula = False
+
+    @property
+    def false(self) -> Formula:
+        """When it is false, and not failing."""
+        return both(negated(self.true), negated(self.errs))
+
+    def but(self, errs: Formula) -> Truth:
+        """The same where something else does not fail before it."""
+        return self if errs is False else Truth(both(self.true, negated(errs)), either(errs, self.errs))
+
+
+NOTHING_ERRS: Final = False
+
+
+class Linear(NamedTuple):
+    """A sum of multiples of variables, and a number: sorted by variable, none of them zero times."""
+
+    terms: tuple[tuple[str, int], ...]
+    constant: int = 0
+
+    @property
+    def is_constant(self) -> bool:
+        """Say whether it is a number alone."""
+        return not self.terms
+
+    def plus(self, other: Linear, times: int = 1) -> Linear:
+        """The sum with so many times another."""
+        found = dict(self.terms)
+        for name, factor in other.terms:
+            found[name] = found.get(name, 0) + times * factor
+        return linear(found, self.constant + times * other.constant)
+
+    def times(self, factor: int) -> Linear:
+        """A multiple."""
+        return linear({name: it * factor for name, it in self.terms}, self.constant * factor)
+
+    def span(self, limits: Callable[[str], tuple[int, int]]) -> tuple[int, int]:
+        """The least and the greatest that it can be."""
+        least = most = self.constant
+        for name, factor in self.terms:
+            low, high = limits(name)
+            least += factor * (low if factor > 0 else high)
+            most += factor * (high if factor > 0 else low)
+        return least, most
+
+
+def linear(terms: dict[str, int], constant: int = 0) -> Linear:
+    """A linear form in its one written form."""
+    return Linear(tuple(sorted((name, factor) for name, factor in terms.items() if factor)), constant)
+
+
+_RANGES: Final = {
+    "amount": (1, MAX_EDGE_UNITS),
+    "used": (0, MAX_TOTAL_UNITS),
+    "limit": (0, MAX_TOTAL_UNITS),
+    "userCap.used": (0, MAX_TOTAL_UNITS),
+    "totalCap.used": (0, MAX_TOTAL_UNITS),
+    "value": (0, MAX_EDGE_UNITS),
+    "rank": (1, 10_000),
+    "heldRank": (0, 10_000),
+    "weekday": (1, 7),
+    "now": (-62_135_596_800_000, LAST_INSTANT),
+    "time": (0, 86_399_999),
+}
+
+
+def variable_range(name: str) -> tuple[int, int]:
+    """The least and the greatest that a variable of the context can be."""
+    if name.startswith("remainder/"):
+        return 0, int(name.partition("/")[2]) - 1
+    return _RANGES[name]
+
+
+def at_most(form: Linear, bound: int) -> Formula:
+    """True where a form is no more than a number."""
+    least, most = form.span(variable_range)
+    if most <= bound:
+        return True
+    if least > bound:
+        return False
+    bound -= form.constant
+    factor = gcd(*(it for _, it in form.terms))
+    if form.terms[0][1] < 0:
+        names = tuple((name, -it // factor) for name, it in form.terms)
+        return Not(Atom(("number", names), -(bound // factor) - 1))
+    return Atom(("number", tuple((name, it // factor) for name, it in form.terms)), bound // factor)
+
+
+def equals(one: Linear, other: Linear) -> Formula:
+    """True where two forms are the same number."""
+    rest = one.plus(other, -1)
+    return both(at_most(rest, 0), negated(at_most(rest, -1)))
+
+
+def overflows(form: Linear) -> Formula:
+    """True where a form is beyond what Cedar can hold."""
+    return either(at_most(form, SMALLEST - 1), negated(at_most(form, BIGGEST)))

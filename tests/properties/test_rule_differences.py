@@ -1,0 +1,313 @@
+"""Rules compared: whatever is said to be the same is the same in every check of a grid, and what is shown is so.
+
+The grid is finer than the numbers, texts and instants that the rules compare with, and is decided by two engines.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from hypothesis import event, example, given, settings
+from hypothesis import strategies as st
+
+from tests.properties.choices import Choices, Seeded
+from tests.properties.engines import Subjects, World
+from tiergate.impact.meaning import meaning
+from tiergate.model import (
+    Amount,
+    Check,
+    Customer,
+    Given,
+    HeldItem,
+    Level,
+    Override,
+    OverrideMode,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+    SubscriptionStatus,
+    Suspension,
+    parse_instant,
+)
+from tiergate.model.values import UNLIMITED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.properties.documents import Document
+    from tiergate.engine import Engine
+    from tiergate.impact.differences import Meaning
+    from tiergate.impact.evidence import Evidence
+    from tiergate.model import Instant
+
+NOW = parse_instant("2026-11-27T09:59:59Z")
+"""A Friday."""
+INSTANTS = [
+    parse_instant(it)
+    for it in (
+        "2026-11-27T09:59:59Z",
+        "2026-11-27T10:00:00Z",
+        "2026-11-28T03:00:00Z",
+        "2026-11-29T12:30:00Z",
+        "2026-11-30T23:59:59.999Z",
+        "2026-12-31T23:59:59.999Z",
+        "2027-01-01T00:00:00Z",
+        "2027-01-06T10:00:00Z",
+    )
+]
+CATALOG: Document = {
+    "apiVersion": "tiergate/v1",
+    "features": [
+        {"id": "exports", "type": "quantity", "tags": ["data"]},
+        {"id": "rate", "type": "range", "max": 20},
+        {"id": "support", "type": "custom", "levels": ["email", "chat", "phone"]},
+        {"id": "sso", "type": "switch", "tags": ["data"]},
+    ],
+    "items": [
+        {"id": "team", "kind": "plan", "entitlements": {"exports": 9, "rate": 12, "support": "chat", "sso": True}},
+        {"id": "free", "kind": "plan", "entitlements": {"exports": 0}},
+    ],
+}
+NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
+ACTIONS = {"exports": "consume", "rate": "set", "support": "choose", "sso": "use"}
+OPERATORS = ("==", "!=", "<", "<=", ">", ">=")
+
+
+def numbers(choose: Choices, feature: str) -> str:
+    """A comparison of numbers of the context."""
+    op, number = choose.one(OPERATORS), choose.number(0, 12)
+    match feature:
+        case "exports":
+            left = choose.one(
+                ["context.used", "context.amount", "context.used + context.amount", "context.limit",
+                 "context.limit - 3", "context.used * 2", "context.used - context.amount"]
+            )  # fmt: skip
+            right = choose.one([str(number), str(number), f"context.limit + {number}", f"{number} - context.amount"])
+            return f"{left} {op} {right}"
+        case "rate":
+            return f"context.value {op} {choose.one([str(number), f'context.limit - {number}'])}"
+        case "support":
+            return choose.one([f"context.rank {op} {number % 4}", "context.rank < context.heldRank"])
+        case _:
+            return "context.given"
+
+
+def atom(choose: Choices, feature: str) -> str:
+    """A condition without connectives."""
+    return choose.one(
+        [
+            numbers(choose, feature),
+            numbers(choose, feature),
+            numbers(choose, feature),
+            f'principal.tags.contains("{choose.one(["a", "b"])}")',
+            'principal.tags.containsAll(["a", "b"])',
+            'principal.tags.containsAny(["b", "c"])',
+            'principal.hasTag("region")',
+            f'principal.hasTag("region") && principal.getTag("region") {choose.one(["==", "!="])} "eu"',
+            'principal.hasTag("region") && principal.getTag("region") like "e*"',
+            f"context.weekday {choose.one(OPERATORS)} {choose.number(1, 7)}",
+            f'context.now {choose.one(["<", ">="])} datetime("{choose.one(["2027-01-01", "2026-11-28T03:00:00Z"])}")',
+            f'context.now.toTime() {choose.one(["<", ">="])} duration("{choose.one(["10h", "12h30m"])}")',
+            "principal is User",
+            f'principal == User::"{choose.one(["eve", "bob"])}"',
+            f'principal in Customer::"{choose.one(["acme", "ben"])}"',
+            f'principal.customer == "{choose.one(["acme", "ben"])}"',
+            f'principal in Item::"plan/{choose.one(["team", "free"])}"',
+            f"context.{choose.one(['held', 'given', 'live', 'overridden', 'suspended'])}",
+        ]
+    )
+
+
+def condition(choose: Choices, feature: str, depth: int = 2) -> str:
+    """A condition of one to four atoms."""
+    if not depth or choose.number(0, 2) == 0:
+        return f"({atom(choose, feature)})"
+    one, other = condition(choose, feature, depth - 1), condition(choose, feature, depth - 1)
+    return f"{choose.one(['', '', '!'])}({one} {choose.one(['&&', '||'])} {other})"
+
+
+def rule(choose: Choices, feature: str) -> str:
+    """A rule on one feature, or on all that carry its tag."""
+    resource = choose.one([f'resource == Feature::"{feature}"', f'resource == Feature::"{feature}"'])
+    effect, kind = choose.one(["forbid", "forbid", "permit"]), choose.one(["when", "when", "unless"])
+    scope = choose.one(
+        ["principal", "principal", "principal", 'principal in Item::"plan/team"', "principal is Customer"]
+    )
+    return (
+        f'{effect} ({scope}, action == Action::"{ACTIONS[feature]}", {resource}) '
+        f"{kind} {{ {condition(choose, feature)} }};"
+    )
+
+
+def changed(choose: Choices, text: str) -> str:
+    """A rule otherwise: another number, tag, connective, or put in another way that may mean the same."""
+    swaps = [
+        ("&&", "||"), ("||", "&&"), (" >= ", " > "), (" < ", " <= "), ('"a"', '"b"'), ("forbid", "permit"),
+        (" when ", " unless "), ('"eu"', '"us"'), ('like "e*"', '== "eu"'), ("team", "free"),
+        *[(f" {it} ", f" {it + 1} ") for it in range(12)], *[(f" {it})", f" {it + 1})") for it in range(12)],
+        ('principal.tags.containsAll(["a", "b"])', '(principal.tags.contains("b") && principal.tags.contains("a"))'),
+        ('principal.tags.contains("a")', '(["a"].containsAny(principal.tags))'),
+        ("context.used + context.amount > ", "context.amount > 0 - context.used + "),
+    ]  # fmt: skip
+    fitting = [it for it in swaps if it[0] in text] or [(" when ", " unless "), (" unless ", " when ")]
+    before, after = choose.one(fitting)
+    return text.replace(before, after, 1)
+
+
+def pair(choose: Choices) -> tuple[str, str]:
+    """Two sets of rules, of which one or two rules differ."""
+    features = [choose.one(["exports", "exports", "exports", "rate", "support", "sso"])] * choose.number(1, 3)
+    old = [rule(choose, it) for it in features]
+    new = list(old)
+    for _ in range(choose.number(1, 2)):
+        place = choose.number(0, len(new) - 1)
+        new[place] = changed(choose, new[place])
+    if choose.number(0, 9) == 0:
+        new.append(rule(choose, features[0]))
+    return tuple("\n".join(f'@id("r{place}") {it}' for place, it in enumerate(side)) for side in (old, new))  # type: ignore[return-value]
+
+
+# ── the grid ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def records() -> Iterator[SubjectRecord]:
+    """Customers with every combination of what rules read of them."""
+    tags = [(), ("a",), ("b",), ("a", "b"), ("c",)]
+    regions: list[dict[str, str]] = [{}, {"region": "eu"}, {"region": "us"}, {"region": "e9"}]
+    holdings = [None, (), (HeldItem("team"),), (HeldItem("free"),), (HeldItem("team", 2), HeldItem("free"))]
+    extras: list[tuple[tuple[Override, ...], tuple[Suspension, ...]]] = [
+        ((), ()),
+        (tuple(Override(f"o{it}", it, OverrideMode.REPLACE, UNLIMITED) for it in ("exports", "rate")), ()),
+        (
+            (
+                Override("o1", "exports", OverrideMode.REPLACE, Amount(4)),
+                Override("o2", "support", OverrideMode.REPLACE, Level("phone")),
+                Override("o3", "sso", OverrideMode.REPLACE, Given(on=True)),
+            ),
+            (),
+        ),
+        ((), (Suspension("exports"),)),
+    ]
+    for name, its, region, held, (overrides, suspensions) in product(
+        ("acme", "ben", "zoe"), tags, regions, holdings, extras
+    ):
+        subscriptions = () if held is None else (Subscription("sub", name, SubscriptionStatus.ACTIVE, held),)
+        yield SubjectRecord(Customer(name, its, region, overrides, suspensions), subscriptions)
+
+
+RECORDS = list(records())
+
+
+def checks(choose: Choices, feature: str, count: int) -> Iterator[tuple[SubjectRecord, Check, Instant]]:
+    """Checks of the grid."""
+    for _ in range(count):
+        record = choose.one(RECORDS)
+        kinds = [SubjectType.CUSTOMER, *([SubjectType.SUBSCRIPTION] if record.subscriptions else [])]
+        kind = choose.one(kinds)
+        user = choose.one([None, None, "eve", "bob", "nobody"])
+        subject = Subject(record.customer.id if kind is SubjectType.CUSTOMER else "sub", kind, user)
+        asked = {
+            "exports": Check(subject, feature, amount=choose.number(1, 14), used=choose.number(0, 15)),
+            "rate": Check(subject, feature, value=choose.number(0, 16)),
+            "support": Check(subject, feature, level=choose.one(["email", "chat", "phone"])),
+            "sso": Check(subject, feature),
+        }
+        check = asked[feature]
+        yield record, check, choose.one(INSTANTS)
+
+
+def world(rules: str, catalog: Document = CATALOG) -> World:
+    """The catalog with rules."""
+    return World(catalog, NOBODY, {"law": rules})
+
+
+def decided(engines: tuple[Engine, Engine], record: SubjectRecord, check: Check, at: Instant) -> list[tuple[bool, str]]:
+    """What both sides say of a check."""
+    found = []
+    for engine in engines:
+        engine._subjects = Subjects({record.customer.id: record})
+        for subject in (
+            Subject(record.customer.id),
+            *(Subject(it.id, SubjectType.SUBSCRIPTION) for it in record.subscriptions),
+        ):
+            engine.forget(subject)
+        decision = engine.evaluate(check, at).decision
+        found.append((decision.allowed, decision.reason.value))
+    return found
+
+
+def repeated(shown: Evidence, feature: str) -> tuple[SubjectRecord, Check, Instant]:
+    """A check as its evidence tells it, and nothing else."""
+    kinds = {"exports": Amount, "rate": Amount}
+
+    def override(text: str) -> Override:
+        mode, _, value = text.partition(" ")
+        if mode == "disabled":
+            return Override("again", feature, OverrideMode.DISABLED, None)
+        if value == "unlimited":
+            return Override("again", feature, OverrideMode(mode), UNLIMITED)
+        made = (
+            kinds[feature](int(value))
+            if feature in kinds
+            else Level(value)
+            if feature == "support"
+            else Given(on=value == "on")
+        )
+        return Override("again", feature, OverrideMode(mode), made)
+
+    def item(text: str) -> HeldItem:
+        count, _, name = text.rpartition(" ")
+        id_, _, version = name.partition("@")
+        return HeldItem(id_, int(count or 1), int(version) if version else None)
+
+    owner = shown.subject if shown.type == "customer" else "bearer"
+    subscriptions = tuple(
+        Subscription(
+            shown.subject if shown.type == "subscription" else f"s{place}",
+            owner,
+            SubscriptionStatus.ACTIVE,
+            tuple(item(it) for it in held if not it.startswith("override ")),
+            overrides=tuple(override(it.removeprefix("override ")) for it in held if it.startswith("override ")),
+        )
+        for place, held in enumerate(shown.items)
+    )
+    suspensions = (Suspension(feature),) if shown.suspended else ()
+    record = SubjectRecord(
+        Customer(owner, shown.tags, shown.attributes, tuple(map(override, shown.overrides)), suspensions), subscriptions
+    )
+    subject = Subject(shown.subject, SubjectType(shown.type), shown.user)
+    check = Check(subject, feature, shown.amount, shown.used, shown.user_used, shown.value, shown.level)
+    return record, check, shown.at
+
+
+def expect_shown(found: Meaning, engines: tuple[Engine, Engine]) -> None:
+    """Every difference's check shows it, as it is told."""
+    for turn in found.turns:
+        record, check, at = repeated(turn.shown_by, turn.feature)
+        before, after = decided(engines, record, check, at)
+        assert before == (turn.allowed_before, turn.reason_before), turn
+        assert after == (turn.allowed_after, turn.reason_after), turn
+
+
+@example(1)
+@settings(max_examples=settings().max_examples)
+@given(st.integers(0, 2**32))
+def test_rules_that_are_said_to_be_the_same_are_so_in_every_check(seed: int) -> None:
+    """Of whoever asks, whatever is asked, on any day; and each difference that is shown is one."""
+    choose = Seeded(seed)
+    old, new = pair(choose)
+    worlds = world(old), world(new)
+    found = meaning(worlds[0].bundle, worlds[1].bundle, NOW)
+    event("same" if found.is_same else "differs" if found.differs else "unproved")
+    engines = worlds[0].engine(), worlds[1].engine()
+    expect_shown(found, engines)
+    told = {it.feature for it in found.turns} | {it.what for it in found.unproved}
+    for feature in ACTIONS:
+        if feature in told:
+            continue
+        count = 1500 if feature in old + new else 20
+        for record, check, at in checks(choose, feature, count):
+            before, after = decided(engines, record, check, at)
+            assert before == after, (old, new, record, check, at)
