@@ -11,7 +11,9 @@ from tiergate.bundle.chain import (
     FeedEntry,
     OtherChange,
     PublicationChange,
+    RecordChange,
     SubjectChange,
+    UnreadableChange,
     chain_start,
     extend,
     head_line,
@@ -45,6 +47,7 @@ from tiergate.bundle.statements import (
     sign_statement,
 )
 from tiergate.bundle.trust import Cursor, Page, Snapshot, Step, Trust
+from tiergate.bundle.unreadable import UnreadableRecord
 
 if TYPE_CHECKING:
     from tiergate.bundle.keys import SigningKey, VerifyKey
@@ -69,6 +72,7 @@ __all__ = [
     "PageEntry",
     "Publication",
     "PublicationChange",
+    "RecordChange",
     "SigningKey",
     "Snapshot",
     "SnapshotManifest",
@@ -76,6 +80,8 @@ __all__ = [
     "SubjectChange",
     "SubjectStatement",
     "Trust",
+    "UnreadableChange",
+    "UnreadableRecord",
     "VerifyKey",
     "chain_start",
     "check_content",

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tiergate import naming
+from tiergate.bundle.unreadable import UnreadableRecord, unreadable_record
 from tiergate.errors import Refusal, TrustError
 from tiergate.model import Instant, SubjectRecord
 
@@ -22,7 +23,9 @@ __all__ = [
     "FeedEntry",
     "OtherChange",
     "PublicationChange",
+    "RecordChange",
     "SubjectChange",
+    "UnreadableChange",
     "chain_start",
     "extend",
     "head_line",
@@ -60,7 +63,23 @@ class OtherChange(msgspec.Struct, frozen=True):
     at: Instant
 
 
-FeedEntry = SubjectChange | PublicationChange | OtherChange
+class UnreadableChange(msgspec.Struct, frozen=True):
+    """A customer's record is now one that this version cannot read."""
+
+    position: int
+    at: Instant
+    record: UnreadableRecord
+
+    @property
+    def customer(self) -> str:
+        """Whose record it is."""
+        return self.record.customer
+
+
+RecordChange = SubjectChange | UnreadableChange
+"""A line of a subject, be its record one that can be read or not."""
+
+FeedEntry = SubjectChange | UnreadableChange | PublicationChange | OtherChange
 
 
 class _SubjectLine(msgspec.Struct):
@@ -88,8 +107,16 @@ class _Line(msgspec.Struct):
     publication: msgspec.Raw | UnsetType = UNSET
 
 
+class _UnreadLine(msgspec.Struct):
+    position: Annotated[int, Meta(ge=1, le=2**62)]
+    at: Instant
+    customer: Annotated[str, Meta(min_length=1)]
+    record: msgspec.Raw
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_unread = msgspec.json.Decoder(_UnreadLine).decode
 _decode_head = msgspec.json.Decoder(_HeadLine).decode
 
 
@@ -119,7 +146,7 @@ def head_line(envelope: bytes) -> bytes:
 
 
 def read_line(line: bytes) -> FeedEntry:
-    """Read a line of the feed.
+    """Read a line of the feed. A record that cannot be read is no reason to refuse it: it is told as such.
 
     Raises:
         TrustError: it is none: `malformed` or `too_large`.
@@ -129,7 +156,7 @@ def read_line(line: bytes) -> FeedEntry:
     try:
         read = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"a line of the feed cannot be read: {error}") from None
+        return _unreadable(line, error)
     if read.publication is not UNSET:
         return PublicationChange(read.position, read.at, bytes(read.publication))
     if read.customer is UNSET or read.record is UNSET:
@@ -138,8 +165,21 @@ def read_line(line: bytes) -> FeedEntry:
     if record is not None and (
         record.customer.id != read.customer or any(it.customer != read.customer for it in record.subscriptions)
     ):
-        raise TrustError(Refusal.MALFORMED, f"line {read.position} of the feed holds another customer's record")
+        return _unreadable(line, "it is another customer's record")
     return SubjectChange(read.position, read.at, read.customer, record)
+
+
+def _unreadable(line: bytes, why: Exception | str) -> UnreadableChange:
+    """A line whose record cannot be read, but for its customer.
+
+    Raises:
+        TrustError: it is no line of a subject's change.
+    """
+    try:
+        read = _decode_unread(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise TrustError(Refusal.MALFORMED, f"a line of the feed cannot be read: {why}") from None
+    return UnreadableChange(read.position, read.at, unreadable_record(read.record, why, read.customer))
 
 
 def read_head_line(line: bytes) -> bytes:

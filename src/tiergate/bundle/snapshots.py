@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.bundle.statements import PageEntry
+from tiergate.bundle.unreadable import UnreadableRecord, unreadable_record
 from tiergate.errors import Refusal, TrustError
 from tiergate.model import SubjectRecord
 
@@ -54,8 +55,8 @@ def pack_snapshot_page(lines: bytes, count: int) -> tuple[bytes, PageEntry]:
     return content, PageEntry(hashlib.sha256(content).hexdigest(), len(content), count)
 
 
-def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord]:
-    """Unpack the page that a verified manifest lists.
+def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord | UnreadableRecord]:
+    """Unpack the page that a verified manifest lists. A record that cannot be read is told as such.
 
     Raises:
         TrustError: these are not its bytes (`wrong_hash`), or they are `malformed` or `too_large`.
@@ -66,14 +67,21 @@ def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord]:
     try:
         lines = unpacking.decompress(content, _MAX_UNPACKED_BYTES)
         # One by one, so that another thread may run in between: a page takes long.
-        records = [] if unpacking.unconsumed_tail else [_decode(line) for line in lines.split(b"\n") if line]
+        records = [] if unpacking.unconsumed_tail else [_read(line) for line in lines.split(b"\n") if line]
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` cannot be read: {error}") from None
     if unpacking.unconsumed_tail:
         raise TrustError(Refusal.TOO_LARGE, f"page `{entry.sha256[:16]}` unpacks to too many bytes")
     if not unpacking.eof or unpacking.unused_data or len(records) != entry.count:
         raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` does not hold what the manifest says")
-    for record in records:
-        if any(subscription.customer != record.customer.id for subscription in record.subscriptions):
-            raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` mixes up customers")
     return records
+
+
+def _read(line: bytes) -> SubjectRecord | UnreadableRecord:
+    try:
+        record = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return unreadable_record(line, error)
+    if any(subscription.customer != record.customer.id for subscription in record.subscriptions):
+        return unreadable_record(line, "it mixes up customers", record.customer.id)
+    return record

@@ -27,7 +27,9 @@ from tiergate.bundle import envelope as envelopes
 from tiergate.bundle.chain import (
     FeedEntry,
     PublicationChange,
+    RecordChange,
     SubjectChange,
+    UnreadableChange,
     chain_start,
     extend,
     read_head_line,
@@ -76,7 +78,7 @@ class Cursor(msgspec.Struct, frozen=True):
 class Step(NamedTuple):
     """What belongs together in a page: changes of subjects, or one publication with its envelope; the cursor after."""
 
-    changes: tuple[SubjectChange, ...]
+    changes: tuple[RecordChange, ...]
     publication: Publication | None
     envelope: bytes
     cursor: Cursor
@@ -266,13 +268,13 @@ def _steps(lines: list[bytes], head: Head, cursor: Cursor) -> list[Step]:
     start = cursor.position
     chain = bytes.fromhex(cursor.chain)
     steps: list[Step] = []
-    changes: list[SubjectChange] = []
+    changes: list[RecordChange] = []
     position = start
     for line in lines:
         entry = read_line(line)
         _check_position(entry, position, start)
         before, position, chain = chain, position + 1, extend(chain, line)
-        if isinstance(entry, SubjectChange):
+        if isinstance(entry, SubjectChange | UnreadableChange):
             changes.append(entry)
         elif isinstance(entry, PublicationChange):
             publication = _covered(entry.publication, head)

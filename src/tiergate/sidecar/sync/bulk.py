@@ -14,15 +14,16 @@ from zlib import crc32
 
 import msgspec
 
-from tiergate.bundle import encode_manifest, read_snapshot_page
+from tiergate.bundle import UnreadableRecord, encode_manifest, read_snapshot_page
 from tiergate.errors import Refusal, ReplicaError, TrustError
-from tiergate.sidecar.sync.replica import bulk_schema, write_meta
+from tiergate.sidecar.replica import QUARANTINED
+from tiergate.sidecar.sync.replica_file import bulk_schema, write_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.bundle import Pack, PageEntry
-    from tiergate.sidecar.sync.replica import Kept
+    from tiergate.sidecar.sync.replica_file import Kept
 
 __all__ = ["BulkReplica"]
 
@@ -48,6 +49,8 @@ class BulkReplica:
         """
         self.path = path
         self.customers = self.subscriptions = 0
+        self.quarantined: list[UnreadableRecord] = []
+        self._unread: list[tuple[str, str]] = []
         self._unfinished = path.with_name(f".{path.name}.part")
         self._last = ""
         try:
@@ -71,23 +74,32 @@ class BulkReplica:
         """
         customers: list[tuple[str, bytes, int]] = []
         subscriptions: list[tuple[str, str]] = []
+        set_aside: list[UnreadableRecord] = []
         last = self._last
         for record in read_snapshot_page(content, entry):
-            customer = record.customer.id
+            customer = record.customer if isinstance(record, UnreadableRecord) else record.customer.id
             if customer <= last:
                 raise TrustError(Refusal.MALFORMED, "the customers of a snapshot are not in order")
             last = customer
+            if isinstance(record, UnreadableRecord):
+                set_aside.append(record)
+                customers.append((customer, QUARANTINED, crc32(QUARANTINED)))
+                continue
             packed = _encode(record)
             customers.append((customer, packed, crc32(packed)))
             subscriptions += [(subscription.id, customer) for subscription in record.subscriptions]
         try:
             self._connection.executemany("INSERT INTO customers VALUES (?, ?, ?)", customers)
             self._connection.executemany("INSERT INTO subscriptions VALUES (?, ?)", subscriptions)
+            for unread in set_aside:
+                self._connection.execute("INSERT INTO quarantined VALUES (?, ?)", (unread.customer, unread.detail))
+                self._unread += [(subscription, unread.customer) for subscription in unread.subscriptions]
         except sqlite3.IntegrityError:
             raise TrustError(Refusal.MALFORMED, "a subscription stands twice in a snapshot") from None
         except sqlite3.Error as error:
             raise ReplicaError(f"replica `{self.path}` cannot be written: {error}") from error
         self._last = last
+        self.quarantined += set_aside
         self.customers += len(customers)
         self.subscriptions += len(subscriptions)
 
@@ -103,6 +115,7 @@ class BulkReplica:
                 self._connection.executemany("INSERT INTO blobs VALUES (?, ?)", blobs.items())
                 row = (pack.manifest.revision, encode_manifest(pack.manifest))
                 self._connection.execute("INSERT INTO manifests VALUES (?, ?)", row)
+            self._connection.executemany("INSERT OR IGNORE INTO subscriptions VALUES (?, ?)", self._unread)
             counted = msgspec.structs.replace(kept, customers=self.customers, subscriptions=self.subscriptions)
             write_meta(self._connection, counted)
             self._connection.execute("COMMIT")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from tiergate.bundle import Cursor, Trust
+from tiergate.bundle import Cursor, Trust, UnreadableChange
 from tiergate.errors import OperatorError, Refusal, ReplicaError, SyncError, TrustError
 from tiergate.sidecar.retirement import free
 from tiergate.sidecar.state import Followed, Generation
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from tiergate.bundle import Bundle, Page, Publication, Step, SubjectChange, SubjectStatement
+    from tiergate.bundle import Bundle, Page, Publication, RecordChange, Step, SubjectStatement
     from tiergate.engine import CacheLimits
     from tiergate.model import Subject, SubjectRecord
     from tiergate.sidecar.state import State, StatusReport
@@ -82,7 +82,7 @@ class SyncRules(NamedTuple):
 class _Advance(NamedTuple):
     """What is committed at once: changes, and then a publication, if there is one."""
 
-    changes: Sequence[SubjectChange]
+    changes: Sequence[RecordChange]
     publication: Publication | None
     envelope: bytes
     cursor: Cursor
@@ -354,9 +354,10 @@ class Sync:
             self._report.install(writer.kept, self._state.clock(), self._seconds())
             await self._lower(force=True)
 
-    def _serve(self, holding: Holding, changes: Iterable[SubjectChange], changed: Iterable[Changed]) -> None:
+    def _serve(self, holding: Holding, changes: Iterable[RecordChange], changed: Iterable[Changed]) -> None:
         """Answer by what was committed, from this turn of the event loop on."""
         holding.replica.renew()
+        self._report.set_aside(change.record for change in changes if isinstance(change, UnreadableChange))
         if holding is self._held:
             self._reach(holding)
             self.forget(changed)
@@ -368,7 +369,7 @@ class Sync:
         kept = holding.writer.kept
         self._state.followed = Followed(kept.store, kept.cursor.position)
 
-    def _concerned(self, changes: Sequence[SubjectChange]) -> Sequence[SubjectChange]:
+    def _concerned(self, changes: Sequence[RecordChange]) -> Sequence[RecordChange]:
         return changes if self.on_demand is None else self.on_demand.follow(changes)
 
     def _install(self, opened: Opened) -> None:
@@ -462,7 +463,7 @@ class Sync:
             await held.work(lambda: self._folder.write_floor(floor))
 
     def _tell(self, holding: Holding) -> None:
-        self._report.hold(holding.writer.kept, self._latest)
+        self._report.hold(holding.writer.kept, self._latest, holding.writer.quarantined)
 
     def _seconds(self) -> float | None:
         """How long everything took to fetch, once it was."""

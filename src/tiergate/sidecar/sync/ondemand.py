@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from tiergate.bundle import SubjectChange
 from tiergate.errors import OperatorError, TiergateError
 from tiergate.model import Subject, SubjectType
 from tiergate.sidecar.sync.replica import Changed
@@ -25,7 +26,7 @@ from tiergate.sidecar.sync.replica import Changed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tiergate.bundle import SubjectChange, SubjectStatement
+    from tiergate.bundle import RecordChange, SubjectStatement
     from tiergate.model import SubjectRecord
 
 __all__ = ["Keeper", "OnDemand"]
@@ -128,19 +129,21 @@ class OnDemand:
         for customer, subscriptions in holders:
             self._hold(customer, frozenset(subscriptions))
 
-    def follow(self, changes: Iterable[SubjectChange]) -> list[SubjectChange]:
+    def follow(self, changes: Iterable[RecordChange]) -> list[RecordChange]:
         """Take note of changes that are about to be committed, and say which of them concern what is held."""
-        concerned: list[SubjectChange] = []
+        concerned: list[RecordChange] = []
         for change in changes:
-            if self._flights:
+            if self._flights and isinstance(change, SubjectChange):
                 self._passing[change.customer] = change
             if change.customer in self._held:
                 concerned.append(change)
         return concerned
 
-    def followed(self, changes: Iterable[SubjectChange]) -> None:
-        """These changes were committed: what is held is what they say."""
+    def followed(self, changes: Iterable[RecordChange]) -> None:
+        """These changes were committed: what is held is what they say, as far as that can be read."""
         for change in changes:
+            if not isinstance(change, SubjectChange):
+                continue
             customer, record = change.customer, change.record
             if customer in self._held:
                 if record is None:

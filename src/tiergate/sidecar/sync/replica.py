@@ -9,6 +9,7 @@ loop's thread, and sees what was committed from `renew` on; `bulk` builds a new 
     subscriptions  id -> the customer that holds it
     blobs          SHA-256 -> a file of a bundle
     manifests      revision -> a bundle's manifest
+    quarantined    customers whose newest record cannot be read -> why; an earlier one stands, or none
     meta           the layout, the store, the cursor, the publication in force, the head that vouches for it, counts
 """
 
@@ -23,23 +24,31 @@ from zlib import crc32
 
 import msgspec
 
-from tiergate.bundle import Bundle, Cursor, FileEntry, Manifest, check_content, decode_manifest, encode_manifest
+from tiergate.bundle import (
+    Bundle,
+    Cursor,
+    FileEntry,
+    Manifest,
+    UnreadableChange,
+    check_content,
+    decode_manifest,
+    encode_manifest,
+)
 from tiergate.errors import BundleError, QuarantinedError, ReplicaError, UnreadableBundleError, UnreadableError
 from tiergate.model import Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.absence import prove_absent
 from tiergate.sidecar.replica import QUARANTINED
 from tiergate.sidecar.replica_faults import fault_of, reason_of
+from tiergate.sidecar.sync.replica_file import QUARANTINED_TABLE, read_meta, write_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from tiergate.bundle import SubjectChange
+    from tiergate.bundle import RecordChange, UnreadableRecord
+    from tiergate.sidecar.sync.replica_file import Kept
 
-__all__ = ["FORMAT", "Changed", "Kept", "ReplicaWriter", "SyncReplica", "bulk_schema", "write_meta"]
-
-FORMAT: Final = 1
-"""The layout of the file; another one is not read."""
+__all__ = ["Changed", "ReplicaWriter", "SyncReplica"]
 
 _PAGE_CACHE_KIB: Final = 16 * 1024
 _WAL_BYTES: Final = 8 * 1024**2
@@ -50,17 +59,11 @@ _BY_SUBSCRIPTION: Final = (
     "SELECT record, crc FROM customers WHERE id = (SELECT customer FROM subscriptions WHERE id = ?)"
 )
 
-_SCHEMA: Final = (
-    "CREATE TABLE customers (id TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE subscriptions (id TEXT PRIMARY KEY, customer TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, content BLOB NOT NULL)",
-    "CREATE TABLE manifests (revision TEXT PRIMARY KEY, content BLOB NOT NULL)",
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-)
+_NOBODY: Final = ""
+"""The customer of subscriptions that only a record names that cannot be read; no customer has this id."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SubjectRecord).decode
-_decode_cursor = msgspec.msgpack.Decoder(Cursor).decode
 
 
 class Changed(NamedTuple):
@@ -68,18 +71,6 @@ class Changed(NamedTuple):
 
     customer: str
     subscriptions: frozenset[str]
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What stands in `meta`: `publication` and `head` are envelopes, empty for none. `whole`: all subjects are held."""
-
-    store: str
-    whole: bool
-    cursor: Cursor
-    publication: bytes
-    head: bytes
-    customers: int
-    subscriptions: int
 
 
 class SyncReplica:
@@ -239,6 +230,8 @@ class ReplicaWriter:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
             self.kept = read_meta(self._connection, path)
+            self._connection.execute(QUARANTINED_TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))  # older files have none
+            self.quarantined = self._count_quarantined()
             self._blobs = {row[0] for row in self._connection.execute("SELECT sha256 FROM blobs")}
             self._manifests: dict[str, Manifest] = {}
             for revision, content in self._connection.execute("SELECT revision, content FROM manifests"):
@@ -266,7 +259,7 @@ class ReplicaWriter:
         """Say whether every file of a bundle is kept or among `files`."""
         return all(path in files or entry.sha256 in self._blobs for path, entry in manifest.files.items())
 
-    def apply(self, changes: Iterable[SubjectChange], cursor: Cursor, head: bytes) -> list[Changed]:
+    def apply(self, changes: Iterable[RecordChange], cursor: Cursor, head: bytes) -> list[Changed]:
         """Commit changes of subjects, and the cursor after them, for which `head` vouches.
 
         Raises:
@@ -276,7 +269,7 @@ class ReplicaWriter:
 
     def publish(
         self,
-        changes: Iterable[SubjectChange],
+        changes: Iterable[RecordChange],
         kept: Kept,
         manifest: Manifest,
         files: Mapping[str, bytes],
@@ -312,9 +305,11 @@ class ReplicaWriter:
 
     def holders(self) -> list[tuple[str, list[str]]]:
         """Every customer that is kept, with the ids of its subscriptions."""
-        found: dict[str, list[str]] = {row[0]: [] for row in self._connection.execute("SELECT id FROM customers")}
+        customers = self._connection.execute("SELECT id FROM customers WHERE id != ?", (_NOBODY,))
+        found: dict[str, list[str]] = {row[0]: [] for row in customers}
         for subscription, customer in self._connection.execute("SELECT id, customer FROM subscriptions"):
-            found[customer].append(subscription)
+            if customer != _NOBODY:
+                found[customer].append(subscription)
         return list(found.items())
 
     def exchange(self, record: SubjectRecord, dropped: Iterable[str]) -> list[Changed]:
@@ -334,13 +329,16 @@ class ReplicaWriter:
 
     def _commit(
         self,
-        changes: Iterable[SubjectChange | _Change],
+        changes: Iterable[RecordChange | _Change],
         kept: Kept,
         manifest: Manifest | None,
         files: Mapping[str, bytes],
         in_use: Collection[str],
     ) -> list[Changed]:
         execute = self._connection.execute
+        changes = list(changes)
+        unread = any(isinstance(change, UnreadableChange) for change in changes)
+        self._set_aside = unread or self.quarantined > 0
         counts = [self.kept.customers, self.kept.subscriptions]
         blobs, manifests = self._blobs, self._manifests
         try:
@@ -358,13 +356,15 @@ class ReplicaWriter:
             self._roll_back()
             raise
         self.kept, self._blobs, self._manifests = kept, blobs, manifests
+        if self._set_aside:
+            self.quarantined = self._count_quarantined()
         return changed
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _change(self, change: SubjectChange | _Change, counts: list[int]) -> Changed:
+    def _change(self, change: RecordChange | _Change, counts: list[int]) -> Changed:
         execute = self._connection.execute
         row = execute("SELECT record FROM customers WHERE id = ?", (change.customer,)).fetchone()
         try:
@@ -372,6 +372,10 @@ class ReplicaWriter:
         except (msgspec.MsgspecError, UnicodeDecodeError):  # torn: what it held is found the slow way
             held = execute("SELECT id FROM subscriptions WHERE customer = ?", (change.customer,))
             before = frozenset(row[0] for row in held)
+        if isinstance(change, UnreadableChange):
+            return self._set_record_aside(change.record, before, counts, is_new=row is None)
+        if self._set_aside:
+            execute("DELETE FROM quarantined WHERE customer = ?", (change.customer,))
         record = change.record
         after: frozenset[str] = frozenset()
         if record is None:
@@ -389,6 +393,25 @@ class ReplicaWriter:
             counts[1] += known is None
         counts[0] += (record is not None) - (row is not None)
         return Changed(change.customer, before | after)
+
+    def _set_record_aside(
+        self, record: UnreadableRecord, before: frozenset[str], counts: list[int], *, is_new: bool
+    ) -> Changed:
+        """Keep the earlier record of a customer whose newest cannot be read, or that it has none."""
+        execute = self._connection.execute
+        execute("INSERT OR REPLACE INTO quarantined VALUES (?, ?)", (record.customer, record.detail))
+        row = (QUARANTINED, crc32(QUARANTINED))
+        if is_new:
+            execute("INSERT INTO customers VALUES (?, ?, ?)", (record.customer, *row))
+            counts[0] += 1
+        holder = record.customer if is_new else _NOBODY
+        for new in frozenset(record.subscriptions) - before:
+            execute("INSERT OR IGNORE INTO customers VALUES (?, ?, ?)", (holder, *row))
+            execute("INSERT OR IGNORE INTO subscriptions VALUES (?, ?)", (new, holder))
+        return Changed(record.customer, before | frozenset(record.subscriptions))
+
+    def _count_quarantined(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM quarantined").fetchone()[0])
 
     def _add_bundle(
         self, manifest: Manifest, files: Mapping[str, bytes], in_use: Collection[str]
@@ -429,47 +452,3 @@ class _Change(NamedTuple):
 
     customer: str
     record: SubjectRecord | None
-
-
-def bulk_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty file."""
-    for statement in _SCHEMA:
-        connection.execute(statement)
-
-
-def write_meta(connection: sqlite3.Connection, kept: Kept, before: Kept | None = None) -> None:
-    """Write what differs from what stands there."""
-    rows: list[tuple[str, object]] = (
-        [] if before is not None else [("format", FORMAT), ("store", kept.store), ("whole", kept.whole)]
-    )
-    if before is None or kept.cursor != before.cursor:
-        rows.append(("cursor", msgspec.msgpack.encode(kept.cursor)))
-    for key in ("publication", "head", "customers", "subscriptions"):
-        value = getattr(kept, key)
-        if before is None or value != getattr(before, key):
-            rows.append((key, value))
-    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
-
-
-def read_meta(connection: sqlite3.Connection, path: Path) -> Kept:
-    """Read it.
-
-    Raises:
-        ReplicaError: the file is not finished, or of another layout.
-        sqlite3.Error: it cannot be read.
-    """
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
-    if meta.get("format") != FORMAT:
-        raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
-    try:
-        return Kept(
-            store=meta["store"],
-            whole=bool(meta["whole"]),
-            cursor=_decode_cursor(meta["cursor"]),
-            publication=meta["publication"],
-            head=meta["head"],
-            customers=meta["customers"],
-            subscriptions=meta["subscriptions"],
-        )
-    except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise ReplicaError(f"replica `{path}` is torn: {error!r}") from None

@@ -11,10 +11,15 @@ from tiergate.errors import TrustError
 from tiergate.sidecar.state import SourceReport, StatusReport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.bundle import UnreadableRecord
     from tiergate.model import Instant
-    from tiergate.sidecar.sync.replica import Kept
+    from tiergate.sidecar.sync.replica_file import Kept
 
 __all__ = ["SyncReport"]
+
+_LOGGED_RECORDS = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +41,8 @@ class SyncReport:
         """Everything is fetched anew."""
         self.status = replace(self.status, loading=True)
 
-    def hold(self, kept: Kept, latest: int | None) -> None:
-        """This much is in force now; the feed was seen to reach to `latest`."""
+    def hold(self, kept: Kept, latest: int | None, quarantined: int = 0) -> None:
+        """This much is in force now, with so many in quarantine; the feed was seen to reach to `latest`."""
         position = kept.cursor.position
         self.status = replace(
             self.status,
@@ -46,7 +51,21 @@ class SyncReport:
             lag=None if latest is None else max(0, latest - position),
             customers=kept.customers,
             subscriptions=kept.subscriptions,
+            quarantined=quarantined,
         )
+
+    def set_aside(self, records: Iterable[UnreadableRecord]) -> None:
+        """These records cannot be read: the newest of their customers."""
+        for place, record in enumerate(records):
+            if place == _LOGGED_RECORDS:
+                _log.warning("more records cannot be read: their customers are in quarantine")
+                return
+            _log.warning(
+                "a record cannot be read: its customer is in quarantine",
+                customer=record.customer,
+                error=record.detail,
+                in_force="the earlier record; where there is none, its checks are evaluation_error",
+            )
 
     def install(self, kept: Kept, now: Instant, seconds: float | None = None) -> None:
         """A publication is in force; `seconds`: how long it took to fetch everything, where that was done."""

@@ -11,7 +11,8 @@ from tiergate.bundle import Cursor, Pack, SubjectChange, manifest_of, write_snap
 from tiergate.errors import BundleError, ReplicaError, TrustError
 from tiergate.model import Customer, HeldItem, Subject, SubjectRecord, SubjectType, Subscription, SubscriptionStatus
 from tiergate.sidecar.sync.bulk import BulkReplica
-from tiergate.sidecar.sync.replica import Changed, Kept, ReplicaWriter, SyncReplica
+from tiergate.sidecar.sync.replica import Changed, ReplicaWriter, SyncReplica
+from tiergate.sidecar.sync.replica_file import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

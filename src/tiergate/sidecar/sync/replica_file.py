@@ -1,0 +1,89 @@
+"""The layout of a replica that follows a feed: its tables, and what stands in `meta`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tiergate.bundle import Cursor
+from tiergate.errors import ReplicaError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+__all__ = ["FORMAT", "QUARANTINED_TABLE", "Kept", "bulk_schema", "read_meta", "write_meta"]
+
+FORMAT: Final = 1
+"""The layout of the file; another one is not read."""
+
+QUARANTINED_TABLE: Final = "CREATE TABLE quarantined (customer TEXT PRIMARY KEY, detail TEXT NOT NULL) WITHOUT ROWID"
+"""The table that files of earlier versions do not have."""
+
+_SCHEMA: Final = (
+    "CREATE TABLE customers (id TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE subscriptions (id TEXT PRIMARY KEY, customer TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE manifests (revision TEXT PRIMARY KEY, content BLOB NOT NULL)",
+    QUARANTINED_TABLE,
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+)
+
+_decode_cursor = msgspec.msgpack.Decoder(Cursor).decode
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What stands in `meta`: `publication` and `head` are envelopes, empty for none. `whole`: all subjects are held."""
+
+    store: str
+    whole: bool
+    cursor: Cursor
+    publication: bytes
+    head: bytes
+    customers: int
+    subscriptions: int
+
+
+def bulk_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty file."""
+    for statement in _SCHEMA:
+        connection.execute(statement)
+
+
+def write_meta(connection: sqlite3.Connection, kept: Kept, before: Kept | None = None) -> None:
+    """Write what differs from what stands there."""
+    rows: list[tuple[str, object]] = (
+        [] if before is not None else [("format", FORMAT), ("store", kept.store), ("whole", kept.whole)]
+    )
+    if before is None or kept.cursor != before.cursor:
+        rows.append(("cursor", msgspec.msgpack.encode(kept.cursor)))
+    for key in ("publication", "head", "customers", "subscriptions"):
+        value = getattr(kept, key)
+        if before is None or value != getattr(before, key):
+            rows.append((key, value))
+    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+
+def read_meta(connection: sqlite3.Connection, path: Path) -> Kept:
+    """Read it.
+
+    Raises:
+        ReplicaError: the file is not finished, or of another layout.
+        sqlite3.Error: it cannot be read.
+    """
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    if meta.get("format") != FORMAT:
+        raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
+    try:
+        return Kept(
+            store=meta["store"],
+            whole=bool(meta["whole"]),
+            cursor=_decode_cursor(meta["cursor"]),
+            publication=meta["publication"],
+            head=meta["head"],
+            customers=meta["customers"],
+            subscriptions=meta["subscriptions"],
+        )
+    except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ReplicaError(f"replica `{path}` is torn: {error!r}") from None
