@@ -48,6 +48,7 @@ KEYS: Final = [
     *("id", "name", "text", "type", "kind", "status", "tags", "levels", "scale", "min", "caps", "metered", "version"),
     *("catalog", "features", "items", "entitlements", "rules", "rollout", "rollouts", "audience", "from", "until"),
     *("item", "quantity", "added_at", "feature", "value", "overrides", "suspensions", "attributes", "trial_end", "end"),
+    *("as_of", "to", "at", "from_item", "resumes_as", "term", "metadata", "external_ids", "customer"),
     *("roles", "customers", "expires_at", "url", "events", "overlap", "note", "author", "reason", "dry_run"),
 ]
 VALUES: Final = ["null", "[null]", '{"a":1}', '"\\ud800"', '"9999-12-31T23:59:59-23:59"', f"-{DIGITS}", "1e400"]
@@ -61,7 +62,8 @@ def plane(tmp_path: Path, store_url: str) -> Iterator[ControlPlane]:
         admin = running.client("admin")
         done(admin.post("/v1/apply", json={"catalog": CATALOG}))
         done(admin.post("/v1/customers", json={"id": "acme", "overrides": [OVERRIDE]}))
-        body = {"id": "s1", "status": "active", "items": [{"item": "gold"}], "overrides": [OVERRIDE]}
+        body = {"id": "s1", "status": "active", "items": [{"item": "gold"}]}
+        body["overrides"] = [OVERRIDE | {"feature": "support", "value": True}]
         done(admin.post("/v1/customers/acme/subscriptions", json=body))
         yield running
 
