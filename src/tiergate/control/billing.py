@@ -52,7 +52,9 @@ def endpoints() -> list[Endpoint]:
     """The routes."""
     items = Action.EDIT_ENTITLEMENT
     return [
-        Endpoint("PUT", f"{_PATH}/billing", Action.EDIT_SUBSCRIPTION, put_billing, named_subscription),
+        Endpoint(
+            "PUT", f"{_PATH}/billing", Action.EDIT_SUBSCRIPTION, put_billing, named_subscription, subjects=("customer",)
+        ),
         Endpoint("POST", f"{_PATH}/change", items, change_plan, the_subscription),
         Endpoint("DELETE", f"{_PATH}/change", items, withdraw_change, the_subscription),
     ]

@@ -74,7 +74,7 @@ _ITEMS: Final = {
 
 _SUBJECTS: Final = {
     "GET /v1/customers": _page("StoredCustomer"),
-    "POST /v1/customers": _made("StoredCustomer", "Customer"),
+    "POST /v1/customers": _made("StoredCustomer", "NewCustomer"),
     "GET /v1/customers/{customer}": Shape("StoredCustomer"),
     "PUT /v1/customers/{customer}": Shape("StoredCustomer", "Identified", created=True),
     "PATCH /v1/customers/{customer}": Shape("StoredCustomer", "MergePatch"),

@@ -99,6 +99,15 @@ def test_billing_creates_what_is_not_there_for_its_customer_alone(sales: httpx.C
     assert codes(sales.put(BILLING, json=body | {"customer": "other"})) == [("/customer", "fixed-value")]
 
 
+def test_billing_names_a_customer_by_the_id_that_it_has_there(sales: httpx.Client) -> None:
+    """And finds the subscription by its own."""
+    made(sales.patch("/v1/customers/acme", json={"external_ids": {"stripe": "cus_1"}}), 200)
+    body = {"customer": "ext:stripe:cus_1", "status": "active", "items": GOLD, "external_ids": {"stripe": "sub_1"}}
+    assert made(sales.put(BILLING, json=body), 201)["customer"] == "acme"
+    late = body | {"status": "past_due"}
+    assert made(sales.put("/v1/subscriptions/ext:stripe:sub_1/billing", json=late), 200)["state"] == "overdue"
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [

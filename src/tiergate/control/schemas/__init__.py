@@ -125,7 +125,10 @@ def component_schemas() -> dict[str, Schema]:
             with_more(found["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
         ),
         "StoredSubscription": stored_subscription(found["Subscription"], stamp),
-        "NewSubscription": with_more(found["Subscription"], {"customer": _ADDRESS}, required=False),
+        "NewSubscription": with_more(
+            found["Subscription"], {"customer": _ADDRESS, "as_of": ref("Instant")}, required=False
+        ),
+        "NewCustomer": with_more(found["Customer"], {"as_of": ref("Instant")}, required=False),
         "EditedOverride": with_more(
             found["Override"], {"effect": _EFFECT | {"description": "Ignored."}}, required=False
         ),
@@ -137,7 +140,7 @@ def component_schemas() -> dict[str, Schema]:
         ),
         "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
-        **subscribing_schemas(found["Subscription"], found["HeldItem"]),
+        **subscribing_schemas(found["Subscription"], found["HeldItem"], _ADDRESS),
         **access_schemas(),
         **publishing_schemas(found["FeatureSuspension"]),
         **rule_schemas(),
@@ -155,7 +158,8 @@ def component_schemas() -> dict[str, Schema]:
         "OpenApi": {"type": "object", "description": "This document."},
         "Anything": {},
     }
-    del found["Subscription"]  # it is taken as `NewSubscription`, and given as `StoredSubscription`
+    for name in ("Customer", "Subscription"):  # they are taken as `New…`, and given as `Stored…`
+        del found[name]
     drafted = with_more(found["StoredItem"], {"entitlements": ref("Entitlements")})
     sold = with_more(drafted, {"publication": COUNT})
     found["DraftedItem"] = drafted

@@ -45,8 +45,8 @@ def as_of_schemas() -> Schema:
     }
 
 
-def subscribing_schemas(subscription: Schema, held: Schema) -> Schema:
-    """The bodies of the steps, of what billing says, and of a change of plan."""
+def subscribing_schemas(subscription: Schema, held: Schema, address: Schema) -> Schema:
+    """The bodies of the steps, of what billing says, and of a change of plan; `address`: of a customer."""
     steps = {step_schema_name(name): _step(step.date, required=step.required) for name, step in STEPS.items()}
     change = closed(
         {"to": ref("Id"), "at": _AT, "quantity": _QUANTITY, "from_item": ref("Id")},
@@ -57,12 +57,16 @@ def subscribing_schemas(subscription: Schema, held: Schema) -> Schema:
         **steps,
         "PlanChange": change,
         "BilledItem": without(held, ("version",)),
-        "Billing": _billing(subscription),
+        "Billing": _billing(subscription, address),
     }
 
 
-def _billing(subscription: Schema) -> Schema:
-    found = with_more(without(subscription, ("overrides", "suspensions")), {"as_of": ref("Instant")}, required=False)
+def _billing(subscription: Schema, address: Schema) -> Schema:
+    found = with_more(
+        without(subscription, ("overrides", "suspensions")),
+        {"as_of": ref("Instant"), "customer": address},
+        required=False,
+    )
     found["properties"]["items"] = {"type": "array", "items": ref("BilledItem"), "description": "All that it holds."}
     found["required"] = ["status", "items"]
     found["description"] = "What billing owns of a subscription; `customer` creates one that is not there."
