@@ -34,11 +34,12 @@ __all__ = ["Admin", "identify_by_roles", "serving", "serving_app"]
 
 
 def identify_by_roles(token: str) -> Caller:
-    """The caller that a token names: roles, and after `@` the customers that it is narrowed to."""
-    roles, _, customers = token.partition("@")
+    """The caller that a token names: roles, after `@` the customers that it is narrowed to, after `!` the actions."""
+    narrowed, _, actions = token.partition("!")
+    roles, _, customers = narrowed.partition("@")
     if not roles:
         raise RequestError(401, "unauthorized", "no roles")
-    scope = Scope(customers=frozenset(customers.split("+"))) if customers else Scope()
+    scope = Scope(*(frozenset(its.split("+")) if its else None for its in (actions, customers)))
     return Caller(f"test/{token}", CallerKind.KEY, frozenset(roles.split("+")), token, scope)
 
 
@@ -50,10 +51,10 @@ class Admin:
         self._check = check
         self._clients: list[httpx.Client] = []
 
-    def as_(self, *roles: str, customers: Iterable[str] = ()) -> httpx.Client:
-        """A client with these roles, narrowed to these customers."""
-        narrowed = "+".join(customers)
-        return self.bearing("+".join(roles) + (f"@{narrowed}" if narrowed else ""))
+    def as_(self, *roles: str, customers: Iterable[str] = (), actions: Iterable[str] = ()) -> httpx.Client:
+        """A client with these roles, narrowed to these customers and these actions."""
+        parts = [(sign, "+".join(its)) for sign, its in (("@", customers), ("!", actions))]
+        return self.bearing("+".join(roles) + "".join(sign + its for sign, its in parts if its))
 
     def bearing(self, token: str) -> httpx.Client:
         """A client with a token."""

@@ -45,6 +45,7 @@ class Action(StrEnum):
     OVERRIDE = "override"
     EDIT_ENTITLEMENT = "editEntitlement"
     SELL_CUSTOM = "sellCustom"
+    OWN_PLAN = "ownPlan"
     VIEW = "view"
     VIEW_AUDIT = "viewAudit"
     MANAGE_KEYS = "manageKeys"

@@ -16,7 +16,16 @@ from tiergate.permissions import (
 )
 
 # Spelt out by hand from the roles that were asked for, not from the policies.
-SALES = {"editCustomer", "editSubscription", "pinVersion", "override", "editEntitlement", "sellCustom", "view"}
+SALES = {
+    "editCustomer",
+    "editSubscription",
+    "pinVersion",
+    "override",
+    "editEntitlement",
+    "sellCustom",
+    "ownPlan",
+    "view",
+}
 MAY = {
     "sales-agent": SALES,
     "sales-manager": SALES,
@@ -53,6 +62,7 @@ ON = {
     "override": "Customer Subscription",
     "editEntitlement": "Customer Subscription",
     "sellCustom": "Customer Subscription Item",
+    "ownPlan": "Customer",
     "view": "Feature Item Catalog Customer Subscription Store",
 }
 RESOURCES = {

@@ -226,13 +226,14 @@ def save_subscription(
     is_new: bool,
     verb: str | None = None,
     gated: bool = True,
+    granted: frozenset[Action] = frozenset(),
 ) -> StoredSubscription:
     """Add a subscription to an account, or make it what `subscription` says.
 
     An item that is new in it is held since now, for rollouts to those added since, unless it says since when. `verb`:
     what the audit log calls it, where that is more than that it was created or changed. `gated`: where it takes
     something away, it is refused until that is accepted. Steps of its life, billing and a change of plan are not gated:
-    they end what is no longer paid.
+    they end what is no longer paid. `granted`: actions that the caller's own one stands for in this change.
 
     Raises:
         ForbiddenError, BodyError, ConflictError, LossError: as for a customer.
@@ -248,7 +249,7 @@ def save_subscription(
         overrides=signed(subscription.overrides, stood, request.caller.id),
     )
     resource = Resource.subscription(subscription.id, account.customer.id)
-    for action in sorted(needed_for_subscription(before, subscription)):
+    for action in sorted(needed_for_subscription(before, subscription) - granted):
         request.require(action, resource)
     terms.check_new_overrides(subscription, before)
     refuse_unsellable(unit, before, subscription)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tiergate.engine.facts import facts_about
 from tiergate.engine.holdings import hold
 from tiergate.errors import ConflictError
+from tiergate.impact.subject_changes import definitions_of
 from tiergate.model import (
     UNLIMITED,
     Amount,
@@ -30,51 +31,30 @@ from tiergate.model import (
     to_units,
 )
 from tiergate.model.amounts import from_units
-from tiergate.naming import version_ref
-from tiergate.publish.plans import replace_catalog
+from tiergate.publish.pending import current_entitlements
+from tiergate.publish.plans import item_parts, replace_catalog
 from tiergate.publish.proposals import Proposal
 from tiergate.publish.publisher import Plan
+from tiergate.publish.rollouts import with_rollouts
 from tiergate.store.items import add_item, read_items
 from tiergate.store.publications import PublishedItem, update_published_items, versions
+from tiergate.store.working import read_working, write_items
 
 if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.engine.facts import Facts
-    from tiergate.model import Catalog, CatalogIndex, Feature, Instant, Item, Subscription, Value
+    from tiergate.model import Feature, Instant, Item, Subscription, Value
     from tiergate.publish.pending import Standing
     from tiergate.publish.publisher import Planner
     from tiergate.store import PublishedState, ReadUnit, WriteUnit
 
-__all__ = ["SELF_SERVICE", "given_by", "private_item_plan"]
+__all__ = ["OWN_PREFIX", "SELF_SERVICE", "given_by", "own_plan", "private_item_plan"]
 
 SELF_SERVICE: Final = "self-service"
 """The tag of features that buyers may put into plans of their own."""
 
-
-class _Definitions:
-    """A catalog in memory, as a bundle that gives definitions alone."""
-
-    revision = ""
-
-    def __init__(self, catalog: Catalog, index: CatalogIndex) -> None:
-        self.index = index
-        self._definitions = {
-            version_ref(item.kind, item.id, one.version): one.entitlements
-            for item in catalog.items.values()
-            for one in item.versions
-        }
-
-    def definition(self, ref: str) -> dict[str, Value]:
-        """What a version gives."""
-        return self._definitions[ref]
-
-    def text(self, path: str) -> str:
-        """Nothing: nobody decides here."""
-        raise NotImplementedError(path)
-
-    def paths(self, prefix: str) -> list[str]:
-        """No files."""
-        raise NotImplementedError(prefix)
+OWN_PREFIX: Final = "own-"
+"""How the ids of the items begin that hold the plans of buyers."""
 
 
 def given_by(customer: Customer, subscription: Subscription, state: PublishedState, now: Instant) -> dict[str, Value]:
@@ -89,7 +69,7 @@ def given_by(customer: Customer, subscription: Subscription, state: PublishedSta
     alone = SubjectRecord(replace(customer, overrides=(), suspensions=()), (replace(subscription, suspensions=()),))
     subject = Subject(subscription.id, SubjectType.SUBSCRIPTION)
     holdings = hold(alone, subject, state.index, now)
-    bundle = _Definitions(state.catalog, state.index)
+    bundle = definitions_of(state.catalog, state.index)
     found: dict[str, Value] = {}
     for feature in state.index.features.values():
         facts = facts_about(replace(feature, suspensions=()), holdings, subject, bundle, now)
@@ -146,6 +126,53 @@ def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str
             standing.roles,
             versions=((item.id, definition),),
             items_read={item.id: None},
+        )
+        return Plan(proposal, note=f"`{item.id}`, for `{item.private_to}` alone", also=also)
+
+    return plan
+
+
+def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain]) -> Planner:
+    """Publish the own plan of a customer: its item with a first version, or with the next one; `data` is for the log.
+
+    Where it gives that already, nothing is published; neither where another item has its id.
+    """
+
+    def plan(unit: ReadUnit, standing: Standing) -> Plan:
+        known = standing.catalog.items.get(item.id)
+        working = read_working(unit.session, (), [item.id]).items.get(item.id)
+        is_foreign = working is not None and working.item.private_to != item.private_to
+        nothing = Plan(Proposal(standing.catalog, standing.rules, standing.roles))
+        if is_foreign or (known is None and working is not None):
+            return nothing
+        if known is None or working is None:
+            return private_item_plan(item, entitlements, data)(unit, standing)
+        parts = item_parts(unit, [item.id])[item.id]
+        versions_ = {**parts.versions, **{it.version: it for it in known.versions}}
+        current = current_entitlements(known, unit.now)
+        head = replace(item, metadata=known.metadata)
+        if current == entitlements and known.name == item.name:
+            return nothing
+        new: tuple[tuple[str, Definition], ...] = ()
+        version = max((number for number, it in versions_.items() if it.entitlements == entitlements), default=0)
+        if not version:
+            version = max(versions_, default=0) + 1
+            versions_[version] = Definition(version, entitlements)
+            new = ((item.id, versions_[version]),)
+        after = with_rollouts(replace(head, versions=known.versions), (Rollout(version),), versions_, parts.pins)
+
+        def also(unit: WriteUnit, sequence: int) -> None:
+            newest = max(working.newest, version)
+            write_items(unit, [working._replace(item=head, rollouts=after.rollouts, draft=None, newest=newest)])
+            said = {**data, "version": version, "publication": sequence}
+            unit.audit("item.sold", "item", item.id, after=said, customer=item.private_to)
+
+        proposal = Proposal(
+            replace_catalog(standing.catalog, items={**standing.catalog.items, item.id: after}),
+            standing.rules,
+            standing.roles,
+            versions=new,
+            items_read={item.id: working.etag},
         )
         return Plan(proposal, note=f"`{item.id}`, for `{item.private_to}` alone", also=also)
 

@@ -19,18 +19,24 @@ from tiergate.control.problems import ForbiddenError
 from tiergate.errors import BodyError, LossError, RequestError
 from tiergate.impact.effects import Impact, impact_data
 from tiergate.impact.loss_token import loss_token, losses_of
-from tiergate.impact.subject_changes import SubjectChange, definitions_of, features_concerned, subject_effects
+from tiergate.impact.subject_changes import (
+    CatalogDefinitions,
+    SubjectChange,
+    definitions_of,
+    features_concerned,
+    subject_effects,
+)
 from tiergate.model import SubjectRecord, SubjectType, format_instant
 from tiergate.permissions import Action
 
 if TYPE_CHECKING:
     from tiergate.control.http import AdminRequest
     from tiergate.impact.effects import SubjectEffect
-    from tiergate.model import Instant, Subscription
+    from tiergate.model import Catalog, Instant, Subscription
     from tiergate.permissions import Resource
     from tiergate.store import WriteUnit
 
-__all__ = ["ACCEPT_LOSS", "refuse_loss"]
+__all__ = ["ACCEPT_LOSS", "refuse_loss", "refuse_swap_loss"]
 
 ACCEPT_LOSS: Final = "accept_loss"
 """The parameter of a request that says which loss is accepted."""
@@ -60,16 +66,43 @@ def refuse_loss(
     losses = [effect for effect in effects if effect.effect.takes]
     if not losses:
         return
-    named = _named(losses, unit.now)
     if not may:
+        named = _named(losses, unit.now)
         raise ForbiddenError(
             Action.EDIT_ENTITLEMENT, resource.type, scoped=False, because=f"it would take something away: {named}"
         )
-    token = loss_token(after.customer.id, losses_of(losses, unit.now))
-    if given != token:
+    _expect_accepted(after.customer.id, losses, given, unit.now)
+
+
+def refuse_swap_loss(
+    request: AdminRequest,
+    before: SubjectRecord,
+    after: SubjectRecord,
+    catalogs: tuple[Catalog, Catalog],
+    now: Instant,
+) -> None:
+    """See that a customer who chooses another plan loses nothing by it, or accepts the loss.
+
+    `catalogs`: before and after; the latter has the plan that is chosen.
+
+    Raises:
+        LossError: it takes something; the error has the token that accepts this loss.
+        RequestError: 400, `accept_loss` is no token.
+    """
+    given = _accepted(request)
+    source = CatalogDefinitions(catalogs[1], catalogs[1].index())
+    features = features_concerned(before, after, source)
+    losses = [it for it in subject_effects(SubjectChange(before, after, features), source, now) if it.effect.takes]
+    _expect_accepted(after.customer.id, losses, given, now)
+
+
+def _expect_accepted(customer: str, losses: list[SubjectEffect], given: str, now: Instant) -> None:
+    token = loss_token(customer, losses_of(losses, now))
+    if token and given != token:
         tally = Impact()
         tally.count(losses)
-        raise LossError(f"the customer `{after.customer.id}` would lose something: {named}", impact_data(tally), token)
+        detail = f"the customer `{customer}` would lose something: {_named(losses, now)}"
+        raise LossError(detail, impact_data(tally), token)
 
 
 def _accepted(request: AdminRequest) -> str:

@@ -5,7 +5,6 @@ What is for one customer alone is published at once, by itself. What is for ever
 
 from __future__ import annotations
 
-import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,16 +14,12 @@ from msgspec.structs import replace
 from tiergate.catalog import (
     draft_refusals,
     entitlements_data,
-    escape_pointer,
     item_head_data,
-    read_entitlements_body,
     read_item_body,
-    to_json_line,
 )
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription, subscription_answer
-from tiergate.control.bodies import decode_parts
-from tiergate.control.custom_plans import SELF_SERVICE, given_by, private_item_plan
+from tiergate.control.custom_plans import given_by, private_item_plan
 from tiergate.control.customers import the_customer
 from tiergate.control.http import Answer
 from tiergate.control.items import item_answer
@@ -32,7 +27,7 @@ from tiergate.control.subscription_steps import with_items
 from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.working import refuse_any
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
-from tiergate.model import HeldItem
+from tiergate.model import HeldItem, ItemStatus
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import open_account
 from tiergate.store.features import lock_catalog, read_features
@@ -48,19 +43,18 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Outcome, Publisher
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["endpoints"]
+__all__ = ["endpoints", "expect_customer", "expect_holder"]
 
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
     """The routes."""
     sell, of = Action.SELL_CUSTOM, "/v1/customers/{customer}"
-    private, own = partial(sell_item, publisher), partial(sell_own_plan, publisher)
-    private.__doc__, own.__doc__ = sell_item.__doc__, sell_own_plan.__doc__
+    private = partial(sell_item, publisher)
+    private.__doc__ = sell_item.__doc__
     return [
         Endpoint(
             "POST", f"{of}/items", sell, private, the_customer, query=("subscription",), subjects=("subscription",)
         ),
-        Endpoint("POST", f"{of}/plan", sell, own, the_customer, query=("subscription",), subjects=("subscription",)),
         Endpoint("POST", "/v1/subscriptions/{subscription}/plan", sell, draft_plan, the_subscription),
     ]
 
@@ -73,7 +67,7 @@ def sell_item(publisher: Publisher, request: AdminRequest) -> Answer:
     customer = request.params["customer"]
 
     def read(unit: ReadUnit) -> tuple[Item, dict[str, Value]]:
-        _customer_of(unit, customer)
+        expect_customer(unit, customer)
         catalog = unit.published.catalog
         heads = {id_: replace(item, versions=(), rollouts=()) for id_, item in catalog.items.items()}
         visible = {id_: item for id_, item in heads.items() if item.private_to in {"", customer}}
@@ -86,53 +80,12 @@ def sell_item(publisher: Publisher, request: AdminRequest) -> Answer:
     return _sell(publisher, request, *request.read(read))
 
 
-class _OwnPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    features: dict[str, msgspec.Raw]
-    id: str | None = None
-    name: str = ""
+def expect_customer(unit: ReadUnit, customer: str) -> None:
+    """See that there is such a customer.
 
-
-def sell_own_plan(publisher: Publisher, request: AdminRequest) -> Answer:
-    """Make a customer the plan that it put together from features with the tag `self-service`, published at once."""
-    customer = request.params["customer"]
-    wanted = decode_parts(request, _OwnPlan)
-    id_ = wanted.id or f"own-{secrets.token_hex(6)}"
-
-    def read(unit: ReadUnit) -> tuple[Item, dict[str, Value]]:
-        _customer_of(unit, customer)
-        features = unit.published.catalog.features
-        offered = {id_: feature for id_, feature in features.items() if SELF_SERVICE in feature.tags}
-        problems = [
-            BodyProblem(
-                f"/features/{escape_pointer(feature)}",
-                "not-offered",
-                f"`{feature[:100]}` is not among the features to choose",
-            )
-            for feature in wanted.features
-            if feature not in offered
-        ]
-        if problems:
-            raise BodyError(problems)
-        try:
-            given = read_entitlements_body(msgspec.json.encode({"entitlements": wanted.features}), offered)
-            head: dict[str, Plain] = {"id": id_, "kind": "plan", "private_to": customer}
-            found = read_item_body(to_json_line(head | ({"name": wanted.name} if wanted.name else {})), features, {})
-        except BodyError as error:
-            raise BodyError([_own_pointer(one) for one in error.problems]) from None
-        refuse_any(draft_refusals(given, (), features))
-        return found.item, given
-
-    return _sell(publisher, request, *request.read(read))
-
-
-def _own_pointer(problem: BodyProblem) -> BodyProblem:
-    pointer = problem.pointer
-    if pointer.startswith("/entitlements"):
-        pointer = "/features" + pointer.removeprefix("/entitlements")
-    return BodyProblem(pointer, problem.code, problem.detail, problem.suggestion)
-
-
-def _customer_of(unit: ReadUnit, customer: str) -> None:
+    Raises:
+        NotFoundError: there is none.
+    """
     if not read_stored(unit.session, [customer], alone=True):
         raise NotFoundError("customer", customer)
 
@@ -141,7 +94,7 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
     request.require(Action.SELL_CUSTOM, Resource.item(item.id, item.private_to))
     holder = request.query.get("subscription")
     if holder is not None:  # before anything is published for nothing
-        request.read(lambda unit: _its_own(unit, item.private_to, holder))
+        request.read(lambda unit: expect_holder(unit, item.private_to, holder))
     features = request.read(lambda unit: unit.published.index.features)
     data: dict[str, Plain] = {**item_head_data(item), "entitlements": entitlements_data(entitlements, features)}
 
@@ -164,7 +117,12 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
     return Answer.json({**sold, "subscription": held}, 201, location=answer.headers.get("location"))
 
 
-def _its_own(unit: ReadUnit, customer: str, subscription: str) -> None:
+def expect_holder(unit: ReadUnit, customer: str, subscription: str) -> None:
+    """See that a customer has such a subscription.
+
+    Raises:
+        NotFoundError: it has none.
+    """
     record = unit.record(customer)
     if record is None or all(one.id != subscription for one in record.subscriptions):
         raise NotFoundError("subscription", subscription)
@@ -199,6 +157,8 @@ def draft_plan(request: AdminRequest) -> Answer:
         known = unit.published.index.features
         # Archived features stay with who has them, and are not sold any more.
         refuse_any(draft_refusals(entitlements, (), {one: features.get(one, known[one]) for one in entitlements}))
+        # A draft is given to nobody, so that publishing everything that is pending does not sell what is half done.
+        item = replace(item, status=ItemStatus.DRAFT)
         stored = add_item(unit, item, entitlements)
         data = {**item_head_data(item), "entitlements": entitlements_data(entitlements, known)}
         unit.audit("item.created", "item", item.id, after={**data, "made_of": id_}, customer=item.private_to or None)

@@ -101,6 +101,7 @@ _SUBJECTS: Final = {
     "DELETE /v1/subscriptions/{subscription}/change": Shape("StoredSubscription"),
     "POST /v1/customers/{customer}/items": _made("SoldItem", "NewItem"),
     "POST /v1/customers/{customer}/plan": _made("SoldItem", "OwnPlan"),
+    "PUT /v1/customers/{customer}/plan": Shape("SoldItem", "OwnPlan"),
     "POST /v1/subscriptions/{subscription}/plan": _made("DraftedItem", "Identified"),
     "POST /v1/import/subjects": Shape("Imported", "SubjectLines"),
     "GET /v1/export/subjects": Shape(media=NDJSON),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from tiergate.model import ItemStatus
 from tiergate.publish.rollouts import current_version
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Pending:
     """All that is not published yet, by id; rules by kind and name (`policies/eu`).
 
     `items`: as edited, none where it is not there any more. `idle`: items that are not in the published catalog and
-    have no draft; they are published only when they are named. `known`: everything that there is, as `feature/seats`.
+    have no draft, or the status of one; they are published only when they are named. `known`: everything that there
+    is, as `feature/seats`.
     """
 
     features: Mapping[str, FeatureEdit]
@@ -101,7 +103,9 @@ def pending_edits(
     for id_, item in working.items.items():
         published = catalog.items.get(id_)
         has_draft = is_pending_draft(item.draft, published, now)
-        if has_draft or (published is not None and _published_part(published) != _published_part(item.item)):
+        if published is None and item.item.status is ItemStatus.DRAFT:
+            idle[id_] = item
+        elif has_draft or (published is not None and _published_part(published) != _published_part(item.item)):
             items[id_] = item
         elif published is None:
             idle[id_] = item

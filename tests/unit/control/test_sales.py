@@ -8,7 +8,16 @@ import pytest
 from tests.admin import serving
 from tests.publishing import Press
 from tests.unit.control.subjects import NOW, Ticking, codes, made, taken
-from tiergate.control import customers, entitlements, overrides, sales, subscription_steps, subscriptions
+from tiergate.control import (
+    customers,
+    entitlements,
+    items,
+    overrides,
+    own_plans,
+    sales,
+    subscription_steps,
+    subscriptions,
+)
 from tiergate.model import Amount, format_instant
 from tiergate.store import Store
 
@@ -43,6 +52,7 @@ def api(url: str) -> Iterator[tuple[Admin, Press, Ticking]]:
     press.apply(CATALOG)
     endpoints = [*customers.endpoints(), *subscriptions.endpoints(), *overrides.endpoints()]
     endpoints += [*subscription_steps.endpoints(press.publisher), *sales.endpoints(press.publisher)]
+    endpoints += [*own_plans.endpoints(press.publisher), *items.endpoints()]
     try:
         with serving(store, [*endpoints, *entitlements.endpoints()]) as admin:
             client = admin.as_("admin")
@@ -155,7 +165,10 @@ def test_a_plan_is_drafted_of_what_a_subscription_has(sold: tuple[Admin, Press, 
     plan = made(client.post("/v1/subscriptions/s1/plan", json={"id": "diamond", "name": "Diamond"}))
     wanted = {"analytics": True, "movies": {"add": 80}, "storage": 9.5, "support": "phone"}
     assert (plan["entitlements"], plan["has_draft"], plan["newest_version"]) == (wanted, True, 0)
-    assert "diamond" not in press.catalog.items
+    assert plan["status"] == "draft"
+    press.publish()
+    assert "diamond" not in press.catalog.items  # publishing everything sells nobody's half-done plan
+    made(admin.as_("admin").post("/v1/items/diamond/activate"), 200)
     press.publish()
     body = {"id": "b1", "status": "active", "items": [{"item": "diamond"}]}
     made(client.post("/v1/customers/beta/subscriptions", json=body))
