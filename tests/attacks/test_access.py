@@ -90,6 +90,8 @@ WHO: list[tuple[frozenset[str], str]] = [
         POST /v1/items
         PATCH /v1/items/{id}
         DELETE /v1/items/{id}
+        POST /v1/items/{id}/archive
+        POST /v1/items/{id}/activate
         PUT /v1/items/{id}/draft
         PATCH /v1/items/{id}/draft
         DELETE /v1/items/{id}/draft
@@ -171,6 +173,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         POST /v1/import/subjects
         POST /v1/customers/{customer}/items
         POST /v1/customers/{customer}/plan
+        PUT /v1/customers/{customer}/plan
         POST /v1/subscriptions/{subscription}/plan
         POST /v1/customers
         PUT /v1/customers/{customer}
@@ -214,7 +217,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         GET /v1/sync/bundles/{revision}
         GET /v1/sync/snapshot
         GET /v1/sync/snapshot/pages/{sha256}
-        GET /v1/sync/subjects/{kind}/{id}
+        GET /v1/sync/subjects/{kind}/{subject}
         """,
     ),
     (EVERY_ROLE, "GET /v1/whoami"),

@@ -73,6 +73,15 @@ as OpenAPI 3.1 at `/openapi.json`. Everything that is not a success is a [proble
   with `If-None-Match` is 304 where nothing changed.
 - **Sent again**: `POST` honours `Idempotency-Key`: the same request with the same key is answered as before, and done
   once. Another request with the key is 422.
+- **External ids**: wherever a path has the id of a customer or a subscription, and where the query or the body names
+  one, `ext:<system>:<id>` stands in its place, such as `/v1/customers/ext:stripe:cus_123`, percent-encoded where it
+  must be. Answers show the canonical id. An external id that nobody has is 404.
+- **Losses**: a change of one customer's overrides, items, quantities, item dates, pins or tags that takes something,
+  now or at any later instant, is 409 `customers-would-lose`. It names each feature, from what to what, and since when.
+  Its member `accept_loss` is a token of exactly this loss: the same request with `?accept_loss=<token>` is carried out,
+  as long as the loss is the same. A caller without `editEntitlement` gets 403 instead, whatever it accepts. The life of
+  a subscription (its steps, dates, billing, change of plan, deletion), suspensions and imports are not weighed: they
+  end what is no longer paid, and say what is so.
 - **Why**: `Tiergate-Reason` is written to the [audit log](audit-log.md) with each change.
 - **Lists**: `limit` (50, at most 500) and `cursor`; the answer is `{"items": […], "next": "…"}`, and `next` is null on
   the last page. Pages are stable while entries come and go. Parameters beside these are named below.
@@ -93,6 +102,8 @@ rollouts come about by publishing, and are not edited with an item. An edit that
 | `feature-archived` | an archived feature takes no new entitlements |
 | `kind-published` | an item that was published keeps its kind |
 | `item-held` | an item that others hold does not become private to one customer |
+| `item-published` | an item that was published does not become a draft again: archive it |
+| `item-archived`, `item-draft` | an item that is archived or a draft is given to no subscription that has it not |
 | `item-in-use` | an item that a subscription holds or another item names is not deleted |
 | `already-exists` | the id is taken |
 | `has-subscriptions` | a customer who has subscriptions is not deleted |
@@ -101,7 +112,9 @@ rollouts come about by publishing, and are not edited with an item. An edit that
 | `published-meanwhile` | another catalog was published during an import: send the file again, what is there stays |
 | `step-not-possible` | a subscription is not where this step begins; the sentence says what it is, and what it takes |
 | `no-plan`, `ambiguous-plan`, `no-term` | a change of plan finds no plan to change, or several, or no term |
-| `customers-would-lose` | somebody would lose something by it, as `impact` says: `accept_loss` says it is meant |
+| `customers-would-lose` | somebody would lose something, as `impact` says; `accept_loss` takes the token of this loss |
+| `override-without-effect` | the override can do nothing; the detail names what stands in its way |
+| `external-id-taken` | another customer, or subscription, has this external id of this system |
 
 The type of a feature never changes. A version is reachable while a rollout names it, drafted or in force, or a
 subscription is pinned to it. A draft that is edited in part begins with what the newest version gives.
