@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import cedarpy
 
@@ -34,14 +35,27 @@ class PolicySyntaxError(ValueError):
     """Text is not Cedar; the message is Cedar's."""
 
 
+# Cedar writes ids by Rust's `str::escape_debug`: it escapes what is not printable, quotes, and a combining mark with
+# nothing before it.
+_ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+_EXTENDING: Final = ("Mn", "Me")
+
+
+def _coded(character: str) -> str:
+    return f"\\u{{{ord(character):x}}}"
+
+
 class Uid(NamedTuple):
-    """An entity's type and id."""
+    """An entity's type and id. As text it is what Cedar writes: where a UID is given as text, it takes no other."""
 
     type: str
     id: str
 
     def __str__(self) -> str:
-        return f"{self.type}::{json.dumps(self.id, ensure_ascii=False)}"
+        escaped = "".join(_ESCAPES.get(it) or (it if it.isprintable() else _coded(it)) for it in self.id)
+        if self.id and unicodedata.category(self.id[0]) in _EXTENDING:
+            escaped = _coded(self.id[0]) + escaped[1:]
+        return f'{self.type}::"{escaped}"'
 
 
 class ScopeOp(StrEnum):

@@ -189,3 +189,46 @@ def test_a_folder_that_no_sidecar_used_is_refused(cli: Cli, tmp_path: Path) -> N
     ran = cli("explain", "ada", "movies", "--data", tmp_path)
     assert ran.code == ExitCode.OPERATOR
     assert "is not the data folder of a sidecar" in ran.err
+
+
+ODD = [
+    "tenant/42",
+    'quo"te',
+    "back\\slash",
+    "O'Brien",
+    "-begins-like-an-option",
+    "\u0301mark",
+    "no\u00a0break",
+    "\U0001f469\u200d\U0001f680",
+]
+
+
+@pytest.mark.parametrize("id_", ODD)
+def test_an_export_decides_the_same_for_whoever_has_an_id_of_another_system(cli: Cli, tmp_path: Path, id_: str) -> None:
+    """As customer, subscription and user, which rules name by the same ids; nothing in an id becomes Cedar."""
+    catalog, subjects, rules = (tmp_path / name for name in ("catalog.yaml", "subjects.json", "rules"))
+    catalog.write_text(
+        "apiVersion: tiergate/v1\nfeatures: [{id: movies, type: quantity}]\n"
+        "items: [{id: gold, kind: plan, entitlements: {movies: 50}}]\n"
+    )
+    held = {"id": id_, "customer": id_, "status": "active", "items": [{"item": "gold"}]}
+    whole = {"apiVersion": "tiergate/v1", "customers": [{"id": id_}], "subscriptions": [held]}
+    subjects.write_text(json.dumps(whole))
+    rules.mkdir()
+    literal = json.dumps(id_, ensure_ascii=False)
+    (rules / "named.cedar").write_text(
+        f'@id("banned")\nforbid (principal == User::{literal}, action in Action::"access", resource)\n'
+        f"when {{ principal.customer == {literal} }};\n",
+        encoding="utf-8",
+    )
+    files = ("--catalog", catalog, "--subjects", subjects, "--rules", rules)
+    for question, allowed in (((), True), (("--subscription",), True), ((f"--user={id_}",), False)):
+        folder = tmp_path / "-".join(["export", *(word.partition("=")[0] for word in question)])
+        ran = cli("explain", *question, *files, "--export", folder, "--json", "--", id_, "movies")
+        document = json.loads(ran.out)
+        assert document["decision"]["allowed"] is allowed
+        text = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+        request = json.loads(text["request.json"])
+        outcome = authorize_text(text["policies.cedar"], text["entities.json"], text["schema.cedarschema"], request)
+        assert (outcome.errors, outcome.allowed) == ((), allowed)
+        assert list(outcome.policies) == document["decision"]["policies"]

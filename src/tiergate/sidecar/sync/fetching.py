@@ -19,6 +19,7 @@ import msgspec
 from tiergate import __version__
 from tiergate.bundle import MAX_PACK_BYTES
 from tiergate.errors import SettingsError, SyncError
+from tiergate.naming import path_segment
 from tiergate.process.detached import detached
 from tiergate.sidecar.sync.credentials import read_credential
 
@@ -147,7 +148,7 @@ class ControlPlane:
         Raises:
             SyncError: there is no answer, or not this one.
         """
-        path = f"subjects/{subject.type}s/{quote(subject.id, safe='')}"
+        path = f"subjects/{subject.type}s/{path_segment(subject.id)}"
         return await self._get(path, _MAX_SUBJECT_BYTES)
 
     async def close(self) -> None:

@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 from tests.certificates import certify
+from tests.ids import OPAQUE
 from tests.sync_simulator import KEY
 from tiergate.bundle import PageEntry
 from tiergate.errors import SettingsError, SyncError
 from tiergate.model import Subject, SubjectType
+from tiergate.naming import path_segment
 from tiergate.process.setting_kinds import CERTIFICATES
 from tiergate.sidecar.sync import fetching
 from tiergate.sidecar.sync.fetching import ControlPlane, check_url
@@ -236,3 +238,17 @@ def test_what_is_no_certificate_is_refused(text: str) -> None:
     """Before anything is asked."""
     with pytest.raises(ValueError, match="must be certificates in PEM"):
         CERTIFICATES.read(text)
+
+
+@pytest.mark.parametrize("id_", OPAQUE)
+def test_a_subject_is_asked_for_by_one_segment_of_the_path(id_: str) -> None:
+    """Whatever its id holds; nothing on the way takes it for more of the path, or for a query."""
+    seen: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.raw_path)
+        return reply(content=b"{}")
+
+    asyncio.run(plane(answer).subject(Subject(id_, SubjectType.SUBSCRIPTION)))
+    (path,) = seen
+    assert path == b"/v1/sync/subjects/subscriptions/" + path_segment(id_).encode()
