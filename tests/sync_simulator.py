@@ -101,7 +101,7 @@ class Simulator:
             Route("/v1/sync/snapshot", self._snapshot),
             Route("/v1/sync/snapshot/pages/{sha256}", self._page),
             Route("/v1/sync/bundles/{revision}", self._bundle),
-            Route("/v1/sync/subjects/{kind}/{id}", self._subject),
+            Route("/v1/sync/subjects/{kind}/{id:path}", self._subject),
         ]
         # Only of what says that it is TCP does asyncio turn off that small writes wait for each other.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

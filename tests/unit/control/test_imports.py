@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from tests.ids import OPAQUE, SPELLINGS
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, made, served
 from tiergate.control import imports
@@ -238,3 +239,19 @@ def test_what_was_impossible_before_is_imported_again(sqlite_url: str) -> None:
         assert (3, "excluded") in found
         assert (4, "not-available") in found
         assert (3, "not-available") not in found
+
+
+def test_ids_of_other_systems_are_imported_and_exported(store_url: str) -> None:
+    """As they were, in the order of code points, on both databases; another spelling is the same customer."""
+    entries = [entry for id_ in OPAQUE for entry in (subscription(id_, id_), customer(id_))]
+    with api(store_url) as (admin, _, _):
+        client = admin.as_("admin")
+        assert made(send(client, lines(*entries)), 200)["customers"] == len(OPAQUE)
+        spelled = lines(*(customer(spelling, tags=["eu"]) for _, spelling in SPELLINGS))
+        assert send(client, spelled).status_code == 200
+        exported = [json.loads(line) for line in client.get("/v1/export/subjects").text.splitlines()]
+        found = [entry["id"] for entry in exported if entry.get("type") == "customer"]
+        assert found == sorted({*OPAQUE, *(id_ for id_, _ in SPELLINGS)})
+        assert {entry["id"] for entry in exported if entry.get("type") == "subscription"} == set(OPAQUE)
+        again = client.get("/v1/export/subjects").content
+        assert made(send(client, again), 200)["changed"] == 0

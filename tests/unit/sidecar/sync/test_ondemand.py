@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.following import BETTER, Follow, Sidecar, files
+from tests.ids import OPAQUE
 from tiergate.model import Subject, SubjectType
 from tiergate.sidecar.sync.follow import OnDemandRules
 
@@ -51,6 +52,23 @@ def test_nothing_is_held_until_it_is_asked_for(on_demand: Follow, simulator: Sim
             assert subjects(sidecar).known(SUB_ACME)
             assert fetched(simulator) == ["customers/acme"]
             assert not any(path.startswith("snapshot/pages") for path in simulator.asked)
+
+    asyncio.run(scenario())
+
+
+def test_whoever_has_an_id_of_another_system_is_fetched_and_followed(on_demand: Follow, simulator: Simulator) -> None:
+    """By a path that is encoded, over a real connection, and from a replica on disk."""
+
+    async def scenario() -> None:
+        async with on_demand() as sidecar:
+            await sidecar.at(4)
+            for id_ in OPAQUE:
+                position = simulator.put(id_)
+                await sidecar.at(position)
+                assert await subjects(sidecar).ensure(Subject(id_)), id_
+                assert sidecar.limit(id_) == 50, id_
+                await sidecar.at(simulator.put(id_, "silver"))
+                assert sidecar.limit(id_) == 30, id_
 
     asyncio.run(scenario())
 
