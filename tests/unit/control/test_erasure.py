@@ -150,6 +150,16 @@ def test_an_author_is_forgotten_everywhere(store_url: str) -> None:
         assert admin.as_("admin").post("/v1/authors/erase", json={"author": "nobody"}).status_code == 404
 
 
+def test_an_author_is_found_by_any_spelling_of_its_name(sqlite_url: str) -> None:
+    """As it was imported, the name is in the normal form C."""
+    with api(sqlite_url) as (admin, store, _):
+        client = admin.as_("admin")
+        override = {"feature": "movies", "value": 8, "author": "J\u00fcrgen", "reason": "a promise"}
+        made(client.put("/v1/customers/juergen", json={"overrides": [override]}))
+        made(client.post("/v1/authors/erase", json={"author": "Ju\u0308rgen"}), 200)
+        assert "J\u00fcrgen" not in everything(store)
+
+
 def test_erasing_is_for_admins(sqlite_url: str) -> None:
     """Nothing brings the data back."""
     with api(sqlite_url) as (admin, _, _):
