@@ -158,7 +158,7 @@ PAGES: dict[str, tuple[Refusal, Callable[[Feed], bytes]]] = {
     "an older head alone": (Refusal.ROLLBACK, lambda feed: head_line(feed.head(2)) + b"\n"),
     "the page after the next": (Refusal.GAP, lambda feed: feed.page(6)),
     "more lines than the head says": (Refusal.CONTRADICTION, lambda feed: with_head(feed, feed.head(7))),
-    "a record of somebody else": (Refusal.MALFORMED, swapped_record),
+    "a record of somebody else": (Refusal.BROKEN_CHAIN, swapped_record),
     "a better plan": (Refusal.BROKEN_CHAIN, upgraded),
     "a byte more in a line": (Refusal.BROKEN_CHAIN, lambda feed: feed.page(KNOWN).replace(b'"at"', b' "at"', 1)),
     "a line that is no JSON": (Refusal.MALFORMED, lambda feed: body([b"{", *lines(feed)[1:]])),

@@ -24,6 +24,7 @@ import msgspec
 from tiergate.errors import SettingsError
 from tiergate.model import Instant
 from tiergate.model.canonical import canonical_json
+from tiergate.sidecar.durable import write_durably
 from tiergate.sidecar.replica_builder import ReplicaFile
 from tiergate.sidecar.sources import FileStamp
 
@@ -144,17 +145,7 @@ class DataDirectory:
         Raises:
             OSError: the disk is full or otherwise refuses; the former record stays.
         """
-        unfinished = self.root / f".{_STATE}"
-        with unfinished.open("wb") as file:
-            file.write(canonical_json(standing))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self.root / _STATE)
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_durably(self.root / _STATE, canonical_json(standing))
 
     def sweep(self, kept: Collection[Path]) -> None:
         """Remove all bundles and replicas, finished or not, but these. Not while a load writes here.

@@ -54,7 +54,8 @@ async def bootstrap(path: Path, trust: Trust, depots: Depots, now: Instant, *, w
                 if found[0] != said[0] or found[1] > said[1] or (found != said and not building.quarantined):
                     raise TrustError(Refusal.CONTRADICTION, "the snapshot does not hold as many subjects as it says")
             pack = await _bundle(snapshot, depots)
-            await loop.run_in_executor(thread, building.finish, _kept(snapshot, with_subjects=with_subjects), pack)
+            kept = _kept(snapshot, with_subjects=with_subjects)
+            await loop.run_in_executor(thread, building.finish, kept, pack, trust.cursor)
         except BaseException:
             thread.submit(building.abandon)
             raise

@@ -17,12 +17,12 @@ import msgspec
 from tiergate.bundle import UnreadableRecord, encode_manifest, read_snapshot_page
 from tiergate.errors import Refusal, ReplicaError, TrustError
 from tiergate.sidecar.replica import QUARANTINED
-from tiergate.sidecar.sync.replica_file import bulk_schema, write_meta
+from tiergate.sidecar.sync.replica_file import FLOOR_KEY, bulk_schema, write_meta
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiergate.bundle import Pack, PageEntry
+    from tiergate.bundle import Cursor, Pack, PageEntry
     from tiergate.sidecar.sync.replica_file import Kept
 
 __all__ = ["BulkReplica"]
@@ -103,8 +103,10 @@ class BulkReplica:
         self.customers += len(customers)
         self.subscriptions += len(subscriptions)
 
-    def finish(self, kept: Kept, pack: Pack | None) -> None:
+    def finish(self, kept: Kept, pack: Pack | None, floor: Cursor | None = None) -> None:
         """Add the bundle and what is known of the feed, and give the file its name once it is on disk.
+
+        `floor`: the cursor before which nothing is put in force, where there is one.
 
         Raises:
             ReplicaError: the disk refuses.
@@ -118,6 +120,9 @@ class BulkReplica:
             self._connection.executemany("INSERT OR IGNORE INTO subscriptions VALUES (?, ?)", self._unread)
             counted = msgspec.structs.replace(kept, customers=self.customers, subscriptions=self.subscriptions)
             write_meta(self._connection, counted)
+            if floor is not None:
+                row = (FLOOR_KEY, msgspec.msgpack.encode(floor))
+                self._connection.execute("INSERT INTO meta VALUES (?, ?)", row)
             self._connection.execute("COMMIT")
             self._connection.close()
             _sync(self._unfinished, os.O_RDWR)

@@ -4,18 +4,22 @@
     sync/floor.json   the store, and a cursor before which nothing is put in force again, though the replica be lost
 
 The floor is written after what it tells of, and for positions alone not at each one: it matters only where the replica
-that says it exactly is lost.
+that says it exactly is lost. It has a checksum. One that is damaged is none: what the replica beside it proves takes its
+place, which is its own cursor or, while it is still catching up, the floor that it was begun with. Only where both are
+lost at once does a sidecar begin as a new one does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tiergate.bundle import Cursor
+from tiergate.errors import ReplicaError
+from tiergate.sidecar.durable import write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,6 +35,14 @@ class Floor(msgspec.Struct, frozen=True):
 
     store: str
     cursor: Cursor
+
+
+class _Checked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A floor as it is written; `sha256`, in hex, of the JSON of the rest. Files of earlier versions have none."""
+
+    store: str
+    cursor: Cursor
+    sha256: str = ""
 
 
 class SyncFolder:
@@ -64,11 +76,22 @@ class SyncFolder:
                     path.unlink()
 
     def read_floor(self) -> Floor | None:
-        """The floor, if there is one that can be read."""
+        """The floor, if there is one.
+
+        Raises:
+            ReplicaError: it is damaged, or cannot be read.
+        """
+        path = self._path / _FLOOR
         try:
-            return msgspec.json.decode((self._path / _FLOOR).read_bytes(), type=Floor)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            found = msgspec.json.decode(path.read_bytes(), type=_Checked)
+        except FileNotFoundError:
             return None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ReplicaError(f"`{path}` cannot be read: {error}") from None
+        floor = Floor(found.store, found.cursor)
+        if found.sha256 and found.sha256 != _checksum(floor):
+            raise ReplicaError(f"`{path}` is damaged: its checksum is another one")
+        return floor
 
     def write_floor(self, floor: Floor) -> None:
         """Put a floor on record, so that it survives a loss of power.
@@ -76,17 +99,8 @@ class SyncFolder:
         Raises:
             OSError: the disk is full or otherwise refuses; the former one stays.
         """
-        unfinished = self._path / f".{_FLOOR}"
-        with unfinished.open("wb") as file:
-            file.write(msgspec.json.encode(floor))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._path / _FLOOR)
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        content = msgspec.json.encode(_Checked(floor.store, floor.cursor, _checksum(floor)))
+        write_durably(self._path / _FLOOR, content)
 
     def _numbers(self) -> list[int]:
         return [int(path.stem) for path in self._path.glob("*.sqlite") if path.stem.isdigit()]
@@ -95,3 +109,7 @@ class SyncFolder:
         """Numbers of replicas, and of what one may have left behind: its log must never come to belong to another."""
         names = (path.name.partition(".")[0] for path in self._path.iterdir())
         return [int(name) for name in names if name.isdigit()]
+
+
+def _checksum(floor: Floor) -> str:
+    return hashlib.sha256(msgspec.json.encode(floor)).hexdigest()

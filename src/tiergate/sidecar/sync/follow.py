@@ -188,7 +188,14 @@ class Sync:
     async def _resume(self) -> None:
         """Put in force what an earlier process left, if that can be."""
         store = self._believed.store
-        floor = await asyncio.to_thread(self._folder.read_floor)
+        damaged = False
+        try:
+            floor = await asyncio.to_thread(self._folder.read_floor)
+        except ReplicaError as error:
+            floor, damaged = None, True
+            _log.error(
+                "the record of what was in force is damaged; what the replica proves takes its place", error=str(error)
+            )
         if floor is not None and store is not None and floor.store != store:
             _log.warning("the data directory was another store's, and is begun anew", was=floor.store, now=store)
             floor = None
@@ -209,6 +216,8 @@ class Sync:
             held.abandon()
             return
         self._candidate = held
+        if damaged and held.writer.floor is not None:
+            self._floor = Floor(held.writer.kept.store, held.writer.floor)
         try:
             await self._promote(held)
         except (OperatorError, OSError) as error:

@@ -39,7 +39,7 @@ from tiergate.model import Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.absence import prove_absent
 from tiergate.sidecar.replica import QUARANTINED
 from tiergate.sidecar.replica_faults import fault_of, reason_of
-from tiergate.sidecar.sync.replica_file import QUARANTINED_TABLE, read_meta, write_meta
+from tiergate.sidecar.sync.replica_file import QUARANTINED_TABLE, read_floor, read_meta, write_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -232,6 +232,7 @@ class ReplicaWriter:
             self.kept = read_meta(self._connection, path)
             self._connection.execute(QUARANTINED_TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))  # older files have none
             self.quarantined = self._count_quarantined()
+            self.floor = read_floor(self._connection)
             self._blobs = {row[0] for row in self._connection.execute("SELECT sha256 FROM blobs")}
             self._manifests: dict[str, Manifest] = {}
             for revision, content in self._connection.execute("SELECT revision, content FROM manifests"):

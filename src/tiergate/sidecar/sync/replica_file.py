@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["FORMAT", "QUARANTINED_TABLE", "Kept", "bulk_schema", "read_meta", "write_meta"]
+__all__ = ["FLOOR_KEY", "FORMAT", "QUARANTINED_TABLE", "Kept", "bulk_schema", "read_floor", "read_meta", "write_meta"]
 
 FORMAT: Final = 1
 """The layout of the file; another one is not read."""
+
+FLOOR_KEY: Final = "floor"
+"""The key in `meta` of the cursor that the file must pass before it is put in force; not all files have it."""
 
 QUARANTINED_TABLE: Final = "CREATE TABLE quarantined (customer TEXT PRIMARY KEY, detail TEXT NOT NULL) WITHOUT ROWID"
 """The table that files of earlier versions do not have."""
@@ -87,3 +90,16 @@ def read_meta(connection: sqlite3.Connection, path: Path) -> Kept:
         )
     except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ReplicaError(f"replica `{path}` is torn: {error!r}") from None
+
+
+def read_floor(connection: sqlite3.Connection) -> Cursor | None:
+    """The cursor that the file had to pass, or still has to, before it is put in force; none where none is known.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (FLOOR_KEY,)).fetchone()
+    try:
+        return None if row is None else _decode_cursor(row[0])
+    except (TypeError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
