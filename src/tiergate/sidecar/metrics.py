@@ -260,6 +260,12 @@ class _StateCollector(Collector):
                 "When the store was last heard and believed.",
                 value=report.last_sync_at / 1000,
             )
+        if report.clock_skew is not None:
+            yield GaugeMetricFamily(
+                "tiergate_sync_clock_skew_seconds",
+                "By how much the store's clock is ahead of this machine's; below 0 where it is behind.",
+                value=report.clock_skew,
+            )
         if self._state.stale_at < FOREVER:
             yield GaugeMetricFamily(
                 "tiergate_stale_timestamp_seconds",

@@ -73,6 +73,7 @@ class _Status(msgspec.Struct, frozen=True):
     lag: int | msgspec.UnsetType
     last_sync_at: str | msgspec.UnsetType
     sync_errors: int | msgspec.UnsetType
+    clock_skew_seconds: float | msgspec.UnsetType
     max_staleness: float | msgspec.UnsetType
     control_plane: str | msgspec.UnsetType
     sources: tuple[_Source, ...]
@@ -148,6 +149,7 @@ def _status(state: State) -> _Status:
         lag=_known(report.lag),
         last_sync_at=_instant(report.last_sync_at),
         sync_errors=report.sync_errors if report.mode == SYNC else _UNSET,
+        clock_skew_seconds=_known(report.clock_skew),
         max_staleness=_known(report.max_staleness),
         control_plane=_known(report.control_plane),
         sources=tuple(_Source(source.kind, source.location, _instant(source.changed_at)) for source in report.sources),

@@ -92,8 +92,9 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Of sync alone: `position`, the last entry of the feed that is in force; `latest`, the newest that was heard of, and
     `lag`, how many entries are between them; `last_sync_at`, when the store was last heard and believed;
-    `sync_errors`, how often that failed; `max_staleness`, in seconds, after which data is stale; `control_plane`, its
-    URL.
+    `sync_errors`, how often that failed; `clock_skew`, by how many seconds the store's clock is ahead of this
+    machine's, below 0 where it is behind, and 0 where the time that an answer took does not tell; `max_staleness`, in
+    seconds, after which data is stale; `control_plane`, its URL.
     """
 
     mode: str
@@ -115,6 +116,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     latest: int | None = None
     lag: int | None = None
     last_sync_at: Instant | None = None
+    clock_skew: float | None = None
     sync_errors: int = 0
     max_staleness: float | None = None
     control_plane: str | None = None

@@ -158,7 +158,15 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     """And everything that is documented is a metric."""
     service = Service(customer("acme"), log=DecisionLog(str(tmp_path / "log")))
     service.state.report = lambda: StatusReport(
-        mode="sync", load_seconds=1, customers=1, subscriptions=1, lag=0, last_sync_at=NOW, loaded_at=NOW, behind=0
+        mode="sync",
+        load_seconds=1,
+        customers=1,
+        subscriptions=1,
+        lag=0,
+        last_sync_at=NOW,
+        clock_skew=0,
+        loaded_at=NOW,
+        behind=0,
     )
     service.state.expect_stale(NOW)
     own = {

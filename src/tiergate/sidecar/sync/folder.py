@@ -4,9 +4,9 @@
     sync/floor.json   the store, and a cursor before which nothing is put in force again, though the replica be lost
 
 The floor is written after what it tells of, and for positions alone not at each one: it matters only where the replica
-that says it exactly is lost. It has a checksum. One that is damaged is none: what the replica beside it proves takes its
-place, which is its own cursor or, while it is still catching up, the floor that it was begun with. Only where both are
-lost at once does a sidecar begin as a new one does.
+that says it exactly is lost. It has a checksum. One that is damaged is none, and what the replica beside it proves is
+the floor: its own cursor or, while it is still catching up, the floor that it was begun with. Only where both are lost
+at once does a sidecar begin as a new one does.
 """
 
 from __future__ import annotations

@@ -290,11 +290,12 @@ class Sync:
             return
         if self._at_end and holding is self._held:
             await holding.unless_damaged(asyncio.sleep(self._pace.delay(time.monotonic())))
-        begun = time.monotonic()
+        begun, asked_at = time.monotonic(), self._state.clock()
         wait = self._wait if holding is self._held else 0.0
         body = await holding.unless_damaged(self._control.changes(holding.trust.position, wait, _PAGE_LINES))
         trust, now = holding.trust, self._state.clock()
         page = await holding.work(lambda: trust.page(body, now))
+        self._report.compare_clocks(page.head.issued_at, asked_at, now)
         self._latest = page.head.latest
         self._at_end = page.head.position == page.head.latest
         await self._take(holding, page)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["SyncReport"]
 
 _LOGGED_RECORDS = 20
+_SIGNED_BEFORE = 1_000
+_MOST_SKEW = 30_000
+"""Milliseconds by which clocks may differ before it is said."""
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +31,7 @@ class SyncReport:
     """The newest report, kept up to date by whoever follows."""
 
     def __init__(self, control_plane: str, object_store: str | None = None, *, max_staleness: float) -> None:
+        self._clocks_differ = False
         sources = [("control-plane", control_plane), ("object-store", object_store)]
         self.status = StatusReport(
             mode="sync",
@@ -53,6 +57,25 @@ class SyncReport:
             subscriptions=kept.subscriptions,
             quarantined=quarantined,
         )
+
+    def compare_clocks(self, issued_at: Instant, asked_at: Instant, now: Instant) -> None:
+        """See whether `issued_at`, by the store's clock, is between asking and hearing, by this machine's.
+
+        A store keeps what it signed for up to a second.
+        """
+        skew = max(0, issued_at - now) + min(0, issued_at + _SIGNED_BEFORE - asked_at)
+        differ = abs(skew) > _MOST_SKEW
+        if differ and not self._clocks_differ:
+            _log.error(
+                "this machine's clock and the store's differ",
+                seconds=round(skew / 1000, 1),
+                meaning="the store's is ahead" if skew > 0 else "this machine's is ahead",
+                remedy="set the clock that is wrong: dates and the age of data are decided by this machine's",
+            )
+        elif self._clocks_differ and not differ:
+            _log.info("this machine's clock and the store's agree again")
+        self._clocks_differ = differ
+        self.status = replace(self.status, clock_skew=round(skew / 1000, 3))
 
     def set_aside(self, records: Iterable[UnreadableRecord]) -> None:
         """These records cannot be read: the newest of their customers."""

@@ -7,12 +7,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.following import BETTER, Follow, files
 from tests.signing import NOW, Feed, key
 from tests.sync_simulator import Simulator
 from tiergate.bundle import head_line
 from tiergate.model import FOREVER, SubjectType
+from tiergate.sidecar.sync.report import SyncReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -496,3 +498,42 @@ def test_a_store_that_was_set_back_changes_nothing(follow: Follow, simulator: Si
             assert sidecar.limit("dent") == 50
 
     run(scenario)
+
+
+# ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("ahead", "skew"),
+    [(0, 0), (20_000, -19), (3_600_000, -3_599), (-3_600_000, 3_600), (-30 * 86_400_000, 30 * 86_400)],
+)
+def test_a_clock_that_is_not_the_stores_shows(follow: Follow, simulator: Simulator, ahead: int, skew: int) -> None:
+    """Whichever of them is ahead, and by how much; whether data is stale is another matter."""
+    follow.clock = lambda: NOW + ahead
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            await sidecar.at(simulator.put("beta"))
+            assert sidecar.report.status.clock_skew == skew
+            assert sidecar.report.status.error is None
+
+    with capture_logs() as logs:
+        run(scenario)
+    said = [entry["seconds"] for entry in logs if entry["event"] == "this machine's clock and the store's differ"]
+    assert said == ([skew] if abs(skew) > 30 else [])
+
+
+def test_an_answer_that_takes_long_is_no_other_clock() -> None:
+    """What was signed while it was waited for agrees; and a clock that is set right is said to be."""
+    report = SyncReport("https://store", max_staleness=60)
+    with capture_logs() as logs:
+        report.compare_clocks(NOW + 20_000, NOW, NOW + 40_000)
+        assert report.status.clock_skew == 0
+        report.compare_clocks(NOW - 900, NOW, NOW)
+        assert report.status.clock_skew == 0
+        for _ in range(2):
+            report.compare_clocks(NOW + 90_000, NOW, NOW + 1_000)
+        assert report.status.clock_skew == 89
+        report.compare_clocks(NOW, NOW, NOW)
+    assert [entry["log_level"] for entry in logs] == ["error", "info"]
