@@ -204,6 +204,13 @@ def checks(choose: Choices, feature: str, count: int) -> Iterator[tuple[SubjectR
     """Checks of the grid."""
     for _ in range(count):
         record = choose.one(RECORDS)
+        for check, at in checks_of(record, choose, feature, 1):
+            yield record, check, at
+
+
+def checks_of(record: SubjectRecord, choose: Choices, feature: str, count: int) -> Iterator[tuple[Check, Instant]]:
+    """Checks of the grid about one customer."""
+    for _ in range(count):
         kinds = [SubjectType.CUSTOMER, *([SubjectType.SUBSCRIPTION] if record.subscriptions else [])]
         kind = choose.one(kinds)
         user = choose.one([None, None, "eve", "bob", "nobody"])
@@ -214,8 +221,7 @@ def checks(choose: Choices, feature: str, count: int) -> Iterator[tuple[SubjectR
             "support": Check(subject, feature, level=choose.one(["email", "chat", "phone"])),
             "sso": Check(subject, feature),
         }
-        check = asked[feature]
-        yield record, check, choose.one(INSTANTS)
+        yield asked[feature], choose.one(INSTANTS)
 
 
 def world(rules: str, catalog: Document = CATALOG) -> World:

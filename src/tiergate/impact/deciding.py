@@ -15,12 +15,13 @@ from tiergate.catalog import feature_data
 from tiergate.catalog.comparison import details
 from tiergate.impact.bearers import Bearing, beside_items, companions, holders
 from tiergate.impact.boundaries import LEAST, asks
+from tiergate.impact.counting import needing_otherwise, needs
 from tiergate.impact.evidence import evidence_of
 from tiergate.impact.measures import is_as_much
 from tiergate.impact.rulebook import Rulebook
 from tiergate.impact.rulings import Ruling, Rulings
 from tiergate.impact.sides import Side, WithoutRules
-from tiergate.model import AudienceType, FeatureType, ItemStatus
+from tiergate.model import FeatureType, ItemStatus
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ class Comparison:
         self.cases = 0
         self.books = Rulebook.of(old), Rulebook.of(new)
         ids = old.index.items.keys() | new.index.items.keys()
+        self.rebased = needing_otherwise(old.index, new.index, now)
         self.changed_items = self._changed_items(ids)
-        self.rebased = {id_ for id_ in ids if self._is_rebased(id_)}
         self.rulings = Rulings(old, new, self.books, self._moved_items(ids), now)
         rules = [rule for book in self.books for rule in book.rules]
         features = old.index.features, new.index.features
@@ -134,41 +135,11 @@ class Comparison:
 
     def _moved_items(self, ids: Iterable[str]) -> set[str]:
         """Items that somebody may be in on one side only, or in another version of."""
-        found = {id_ for id_ in ids if self._counts_otherwise(id_)}
-        while True:
-            more = {id_ for id_ in ids if id_ not in found and not found.isdisjoint(self._needed(id_))}
-            if not more:
-                return found
-            found |= more
+        return {id_ for id_ in ids if self._counts_otherwise(id_)} | self.rebased
 
     def _counts_otherwise(self, id_: str) -> bool:
         items = [item for _, item in self.items(id_)]
         return len(items) == 1 or _membership(items[0]) != _membership(items[1])
-
-    def _needed(self, id_: str) -> set[str]:
-        return {it for _, item in self.items(id_) for it in (*item.available_for, *item.depends_on)}
-
-    def _is_rebased(self, id_: str) -> bool:
-        """Say whether an item may count on one side only because of those that must be held with it."""
-        items = [item for _, item in self.items(id_)]
-        if len(items) == 2 and _needs(items[0]) != _needs(items[1]):
-            return True
-        seen: set[str] = set()
-        waiting = [id_]
-        while waiting:
-            for one in self._needed(waiting.pop()) - seen:
-                seen.add(one)
-                waiting.append(one)
-        return any(self._counts_otherwise(it) and not self._always_counts(it) for it in seen)
-
-    def _always_counts(self, id_: str) -> bool:
-        """Say whether whoever holds an item has some version of it, on both sides."""
-        items = [item for _, item in self.items(id_)]
-        return len(items) == 2 and all(
-            item.status is not ItemStatus.DRAFT
-            and any(it.audience.type is AudienceType.EVERYBODY and it.start <= self.now for it in item.rollouts)
-            for item in items
-        )
 
     def beside(self, id_: str) -> tuple[CatalogIndex, ...]:
         """The sides by which an item must be held with others; none where it shows alone what it gives."""
@@ -311,11 +282,7 @@ class Comparison:
 
 def _membership(item: IndexedItem) -> tuple[object, ...]:
     """All that says who is in an item, and in which version."""
-    return item.kind, item.versions, item.rollouts, _needs(item), item.status is ItemStatus.DRAFT
-
-
-def _needs(item: IndexedItem) -> tuple[set[str], set[str]]:
-    return set(item.available_for), set(item.depends_on)
+    return item.kind, item.versions, item.rollouts, needs(item), item.status is ItemStatus.DRAFT
 
 
 def _reads_difference(rules: Iterable[Rule], before: str, after: str) -> bool:

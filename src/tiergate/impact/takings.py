@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog.lint.grants import Grant, grant, is_at_most
+from tiergate.impact.counting import may_cease
 from tiergate.model import AudienceType, Feature, FeatureStatus
 from tiergate.naming import version_ref
 
@@ -32,7 +33,7 @@ def can_take(old: BundleSource, new: BundleSource, found: Touched, now: Instant)
     """
     if not found.features:
         return False
-    if found.by_cedar:
+    if found.by_cedar or may_cease(old.index, new.index, now):
         return True
     return any(_lessens(old, new, found, feature, now) for feature in sorted(found.features))
 

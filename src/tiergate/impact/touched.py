@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.catalog.lint.grants import Grant, grant
+from tiergate.impact.counting import drafted_otherwise, needing_otherwise
 from tiergate.impact.rulebook import Rule, Rulebook, changed_rules, read_of_feature
 from tiergate.model import BEGINNING, FOREVER, Audience, AudienceType, Feature, Instant
 from tiergate.naming import item_ref, version_ref
@@ -119,6 +120,18 @@ class _Search:
             if different:
                 self.features |= different
                 self.items.add(id_)
+        self._look_at_dependents()
+
+    def _look_at_dependents(self) -> None:
+        """Items that may count on one side only: by their status, or because of those that they need."""
+        sides = self.old.index, self.new.index
+        for id_ in sorted(needing_otherwise(*sides, self.now) | drafted_otherwise(*sides)):
+            self.changed_items.add(id_)
+            features = _ItemSide.of(self.old, id_).features() | _ItemSide.of(self.new, id_).features()
+            self.features |= features
+            self.items.add(id_)
+            if any(self.concerned(name, self.rules) for name in features):
+                self.anybody = True
 
     def _differs(self, feature: str, before: _ItemSide, after: _ItemSide) -> bool:
         """Say whether some holder of an item may have something else of a feature from it."""

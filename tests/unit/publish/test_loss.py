@@ -49,6 +49,31 @@ def test_what_nobody_has_is_taken_from_nobody(press: Press) -> None:
     assert (outcome.is_new, outcome.impact["examined"]) == (True, 0)
 
 
+DAILY = '@id("day") forbid (principal, action == Action::"consume", resource) when { %s };'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("context.used >= 20", "context.used >= 10"),
+        ("context.used * context.amount > 20", "context.amount * context.used > 10"),  # not compared
+    ],
+)
+def test_a_rule_that_takes_or_may_take_between_the_limits_is_refused(press: Press, old: str, new: str) -> None:
+    """What is not proved to take nothing is not let through; who holds nothing of it loses nothing."""
+    press.apply(rules=Rules({"law": DAILY % old}))
+
+    def tightened() -> Outcome:
+        loaded = load_catalog_texts({"catalog.yaml": CATALOG})
+        planner = apply_plan(Application(loaded, Rules({"law": DAILY % new})))
+        return press.publisher.carry_out(planner, lambda work: press.store.change(work, SYSTEM), weigh=True)
+
+    press.hold("acme", "gold")
+    with pytest.raises(LossError) as caught:
+        tightened()
+    assert loss.taken(dict(caught.value.impact)) == 1
+
+
 def test_a_loss_is_refused_and_leaves_everything_as_it_was(press: Press) -> None:
     """No row of any table is another one."""
     press.hold("acme", "gold")
