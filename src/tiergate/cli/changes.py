@@ -36,6 +36,7 @@ IfMatch = Annotated[
 
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _MOST = 100
+_SHOWN = 3
 
 
 def ask_to_publish(
@@ -99,6 +100,8 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     tell_changes(said["changes"])
     if said.get("impact", {}).get("examined"):
         tell_impact(said["impact"])
+    for one in said.get("combinations", ()):
+        say(_combination(one))
     for place in said.get("discarded", ()):
         say(f"! the edit of {place} {'would be' if dry_run else 'is'} discarded: it could not be published any more")
     if problems:
@@ -111,6 +114,23 @@ def tell(said: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
         warn("to publish exactly this: --if-match " + said["etag"].strip('"') + loss)
     else:
         say(f"publication {said['publication']}: {said['revision']}")
+
+
+_COMBINATIONS = {
+    "not-available": "hold {item} without a plan for which it is available",
+    "missing-dependency": "hold {item} without what it depends on",
+    "excluded": "hold {item} with what it excludes",
+    "several-plans": "hold several plans",
+}
+
+
+def _combination(one: dict[str, Any]) -> str:
+    count = one["subscriptions"]
+    what = _COMBINATIONS[one["code"]].format(item=one.get("item", ""))
+    named = ", ".join(it["subscription"] for it in one.get("examples", ())[:_SHOWN])
+    among = f" ({named}{', …' if count > _SHOWN else ''})" if named else ""
+    holders = "subscription" if count == 1 else "subscriptions"
+    return f"! {count:,} {holders}{among} {what}: what they hold stays, and nobody can come to hold it any more"
 
 
 def tell_changes(changes: Sequence[dict[str, Any]]) -> None:

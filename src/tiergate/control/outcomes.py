@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tiergate.control.http import Answer
 from tiergate.errors import LossError
 from tiergate.permissions import Action, Resource
 from tiergate.publish.review import Reviewed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tiergate.control.http import AdminRequest
     from tiergate.model import Problem
+    from tiergate.publish.combinations import Combination
     from tiergate.publish.loss import Line
     from tiergate.publish.publisher import Outcome, Planner, Preview, Publisher
     from tiergate.store import WriteUnit
@@ -91,6 +94,8 @@ def _outcome_answer(request: AdminRequest, outcome: Outcome) -> Answer:
         said["impact"] = visible(request, outcome.impact)
     if outcome.discarded:
         said["discarded"] = outcome.discarded
+    if outcome.combinations:
+        said["combinations"] = _visible_combinations(request, outcome.combinations)
     if outcome.is_new:
         return Answer.json(said, 201, location=f"/v1/publications/{outcome.sequence}")
     return Answer.json(said)
@@ -108,7 +113,7 @@ def visible(request: AdminRequest, impact: Line) -> Line:
 def dry_run(publisher: Publisher, request: AdminRequest, planner: Planner) -> Answer:
     """What would come of a plan, with what it would do to customers, and the tags to go on with."""
     preview = publisher.preview(planner, weigh=True)
-    said = preview_data(preview)
+    said = preview_data(request, preview)
     if preview.weighing is not None:
         impact = preview.weighing.tally(publisher.store)
         said |= tally_data(request, impact, impact["loss"])
@@ -127,16 +132,28 @@ def previewed(said: dict[str, object]) -> Answer:
     return Answer(200, answer.body, {**answer.headers, "etag": str(said["etag"])})
 
 
-def preview_data(preview: Preview) -> dict[str, object]:
+def preview_data(request: AdminRequest, preview: Preview) -> dict[str, object]:
     """A preview, as it is answered."""
-    return {
+    said: dict[str, object] = {
         "publication": preview.sequence,
         "revision": preview.revision,
         "published": False,
         "changes": preview.changes,
         "problems": [problem_data(problem) for problem in preview.problems],
         "etag": f'"{preview.tag}"',
-    } | ({"discarded": preview.discarded} if preview.discarded else {})
+    }
+    if preview.discarded:
+        said["discarded"] = preview.discarded
+    if preview.combinations:
+        said["combinations"] = _visible_combinations(request, preview.combinations)
+    return said
+
+
+def _visible_combinations(request: AdminRequest, combinations: Sequence[Combination]) -> list[Combination]:
+    """As the caller may see them: with examples, which name customers, only if it may see all of them."""
+    if request.may(Action.VIEW, Resource.store()):
+        return list(combinations)
+    return [replace(it, examples=()) for it in combinations]
 
 
 def problem_data(problem: Problem) -> dict[str, object]:

@@ -65,7 +65,7 @@ def _planner(request: AdminRequest, body: _PreviewBody) -> Planner:
 
 def _lines(publisher: Publisher, request: AdminRequest, found: Preview, *, named: bool) -> Iterator[bytes]:
     """The lines; `named`: with the token of the loss, which is what a publication would take from now on."""
-    outcome = preview_data(found)
+    outcome = preview_data(request, found)
     if found.weighing is not None:
         for line in found.weighing.lines(publisher.store, listing=request.may(Action.VIEW, Resource.store())):
             if "impact" in line:

@@ -84,7 +84,7 @@ class _Handlers:
     def pending(self, request: AdminRequest) -> Answer:
         """Show what publishing everything would change."""
         choice = EVERYTHING if _sees_rules(request) else Choice(rules=_NOTHING, roles=False)
-        return previewed(preview_data(self._publisher.preview(pending_plan(choice))))
+        return previewed(preview_data(request, self._publisher.preview(pending_plan(choice))))
 
     def publish(self, request: AdminRequest) -> Answer:
         """Publish what is pending, or what is chosen of it."""

@@ -26,6 +26,7 @@ from tiergate.bundle import Bundle, Publication, decode_manifest, encode_manifes
 from tiergate.compiler.roles import read_roles
 from tiergate.errors import AuthorError, LossError, PublishError, RulesError, StoreError
 from tiergate.impact.loss_token import customers_of
+from tiergate.publish.combinations import Combination, impossible_combinations
 from tiergate.publish.compiled import Compilation, IncrementalCompiler
 from tiergate.publish.difference import Change, difference
 from tiergate.publish.loss import Line, Weighing, taken, words
@@ -93,6 +94,7 @@ class Outcome(NamedTuple):
     """What came of it: the publication in force, and what changed with it; nothing, where it was in force before.
 
     `impact`: what it does to customers, where they were asked about. `discarded`: whose edits were given up for it.
+    `combinations`: what is held and cannot be held together any more.
     """
 
     sequence: int
@@ -100,6 +102,7 @@ class Outcome(NamedTuple):
     changes: tuple[Change, ...]
     impact: Line | None = None
     discarded: tuple[str, ...] = ()
+    combinations: tuple[Combination, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -117,6 +120,7 @@ class Preview(NamedTuple):
     `revision` is the one that it would get, empty where there are problems; `tag` is the entity tag of what would be
     published, which a request can demand. `weighing`: finds what it would do to customers; none where there are
     problems, nothing changes, or nothing is in force. `discarded`: whose edits would be given up for it.
+    `combinations`: what is held and could not be held together any more.
     """
 
     sequence: int
@@ -126,6 +130,7 @@ class Preview(NamedTuple):
     tag: str
     weighing: Weighing | None = None
     discarded: tuple[str, ...] = ()
+    combinations: tuple[Combination, ...] = ()
 
 
 class _Weighed(NamedTuple):
@@ -225,12 +230,13 @@ class Publisher:
             StoreError: the store cannot be used. What the planner raises passes through.
         """
 
-        def work(unit: ReadUnit) -> tuple[Standing, Plan, list[Problem], Instant]:
+        def work(unit: ReadUnit) -> tuple[Standing, Plan, list[Problem], tuple[Combination, ...], Instant]:
             standing = self.standing(unit)
             plan = planner(unit, standing)
-            return standing, plan, self._problems(unit, standing, plan), unit.now
+            combinations = impossible_combinations(unit, standing.catalog, plan.proposal.catalog)
+            return standing, plan, self._problems(unit, standing, plan), combinations, unit.now
 
-        standing, plan, problems, now = self.store.read(work)
+        standing, plan, problems, combinations, now = self.store.read(work)
         changes = tuple(difference(standing, plan.proposal))
         revision, tag = standing.revision, review_tag(standing, plan.proposal, now)
         weighing = None
@@ -243,7 +249,7 @@ class Publisher:
                 revision = compilation.manifest.revision
                 weighing = self._weighing(standing, compilation, now, at) if weigh else None
         shown = "" if problems else revision
-        return Preview(standing.sequence, shown, changes, tuple(problems), tag, weighing, plan.discarded)
+        return Preview(standing.sequence, shown, changes, tuple(problems), tag, weighing, plan.discarded, combinations)
 
     # ── before the transaction ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -334,6 +340,7 @@ class Publisher:
             raise _StaleError
         if head.position != ready.position and self._problems(unit, standing, plan):
             raise _StaleError
+        combinations = impossible_combinations(unit, standing.catalog, plan.proposal.catalog)
         impact = None if ready.weighed is None else _let_through(unit, ready.weighed, ready.position)
         sequence, revision = standing.sequence + 1, compilation.manifest.revision
         blobs = _Blobs(plan.proposal)
@@ -384,7 +391,7 @@ class Publisher:
         unit.append_publication(standing.sequence, make)
         proposal = plan.proposal
         made.append(Standing(sequence, revision, proposal.catalog, proposal.rules, proposal.roles))
-        return Outcome(sequence, revision, ready.changes, impact, plan.discarded)
+        return Outcome(sequence, revision, ready.changes, impact, plan.discarded, combinations)
 
 
 def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:

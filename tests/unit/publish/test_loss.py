@@ -224,3 +224,36 @@ def test_many_holders_are_found_by_a_process_of_its_own(press: Press, monkeypatc
     with pytest.raises(LossError) as caught:
         applied(press, LESS)
     assert caught.value.impact["customers"]["take"] == 30  # type: ignore[index]
+
+
+# ── items that cease to count ────────────────────────────────────────────────────────────────────────────────────────
+
+CHAIN = CATALOG + "  - {id: pack, kind: addon, depends_on: [extra], entitlements: {movies: {add: 7}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("new", "taken"),
+    [
+        (CHAIN.replace("available_for: [gold]", "available_for: [free]"), {"acme": (67, 50)}),
+        (CHAIN.replace("depends_on: [extra]", "depends_on: [free]"), {"acme": (67, 60)}),
+        (CHAIN.replace("id: extra,", "id: extra, rollouts: [],"), {"acme": (67, 50)}),
+        (CHAIN.replace("id: gold,", "id: gold, rollouts: [],"), {"acme": (67, None)}),
+    ],
+    ids=["available for others", "depends on others", "given to nobody", "its plan given to nobody"],
+)
+def test_what_ceases_to_count_is_a_loss(press: Press, new: str, taken: dict[str, tuple[int, int | None]]) -> None:
+    """An item for which what it needs is no longer held gives nothing, nor does what needs it."""
+    press.apply(CHAIN)
+    press.hold("acme", "gold", "extra", "pack")
+    press.hold("beta", "free")
+    impact = refused(press, new).impact
+    examples = next(it["examples"] for it in impact["features"] if it["feature"] == "movies")  # type: ignore[attr-defined]
+    assert {it["customer"]: (it["before"]["value"], it["after"]["value"] or None) for it in examples} == taken
+
+
+def test_needing_less_takes_nothing(press: Press) -> None:
+    """It is looked at, and published."""
+    press.hold("acme", "gold", "extra")
+    outcome = applied(press, CATALOG.replace("available_for: [gold]", "available_for: [gold, free]"))
+    assert outcome.impact is not None
+    assert (outcome.impact["examined"], outcome.impact["customers"]["touched"]) == (1, 0)

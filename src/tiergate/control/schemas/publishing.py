@@ -43,6 +43,15 @@ REVIEW_TAG: Final[Schema] = {
     "pattern": '^"[0-9]+-[0-9a-f]{32}"$',
     "description": "Names what would be published; with it as `If-Match`, that is published or nothing.",
 }
+_COMBINATION: Final[Schema] = closed(
+    {
+        "code": {"enum": ["not-available", "missing-dependency", "excluded", "several-plans"]},
+        "item": ref("Id"),
+        "subscriptions": COUNT,
+        "examples": {"type": "array", "items": closed({"customer": ref("Id"), "subscription": ref("Id")})},
+    },
+    optional=("item", "examples"),
+)
 _EFFECTS: Final = {effect.value: COUNT for effect in Effect}
 _ANSWERED: Final[Schema] = closed({"allowed": FLAG, "reason": TEXT, "value": {}})
 _ASKED: Final[Schema] = closed(
@@ -139,9 +148,14 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
                 "impact": ref("Impact"),
                 "etag": REVIEW_TAG,
                 "accept_loss": LOSS_TOKEN | {"description": "The token of what customers would lose."},
+                "combinations": {
+                    "type": "array",
+                    "items": _COMBINATION,
+                    "description": "What subscriptions hold, and nobody can come to hold any more.",
+                },
                 "discarded": TEXTS | {"description": "Whose pending edits are given up, such as `features/seats`."},
             },
-            optional=("problems", "impact", "etag", "accept_loss", "discarded"),
+            optional=("problems", "impact", "etag", "accept_loss", "discarded", "combinations"),
         ),
         "Impact": IMPACT,
         "Preview": optional_object(

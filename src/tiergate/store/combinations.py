@@ -1,0 +1,88 @@
+"""How many subscriptions hold items together that a catalog does not allow together, by statements of the database.
+
+Only what could count now or later is looked at: of a subscription that has ended, nothing. Items are held together
+where their intervals overlap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import and_, func, or_, select
+
+from tiergate.model import SubscriptionStatus
+from tiergate.store.tables import HeldItemRow, SubscriptionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import ColumnElement, Table
+    from sqlmodel import Session
+
+    from tiergate.model import Instant
+
+__all__ = ["Holders", "held_beside", "held_without", "several_held"]
+
+_HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
+_SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
+_NAMED: Final = 10
+
+_OTHERS = _HELD.alias("other")
+
+
+class Holders(NamedTuple):
+    """How many subscriptions, and the first of them with their customers."""
+
+    total: int
+    named: tuple[tuple[str, str], ...]
+
+
+def held_without(
+    session: Session, item: str, needed: Collection[str], before: Collection[str] | None, now: Instant
+) -> Holders:
+    """Those that hold an item beside none of `needed`; with `before`: and beside one of these."""
+    condition = and_(_HELD.c.item == item, ~_beside(needed))
+    if before is not None:
+        condition = and_(condition, _beside(before, _OTHERS.c.until > now))
+    return _holders(session, condition, now)
+
+
+def held_beside(session: Session, item: str, others: Collection[str], now: Instant) -> Holders:
+    """Those that hold an item beside one of the others."""
+    return _holders(session, and_(_HELD.c.item == item, _beside(others, _OTHERS.c.until > now)), now)
+
+
+def several_held(session: Session, items: Collection[str], now: Instant) -> Holders:
+    """Those that hold two of some items, or one of them twice, at an instant."""
+    own = _HELD.c.item.in_(sorted(items))
+    return _holders(session, and_(own, _beside(items, _OTHERS.c.place < _HELD.c.place, _OTHERS.c.until > now)), now)
+
+
+def _beside(items: Collection[str], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    query = select(_OTHERS.c.place).where(
+        _OTHERS.c.subscription == _HELD.c.subscription,
+        _OTHERS.c.place != _HELD.c.place,
+        _OTHERS.c.item.in_(sorted(items)),
+        _OTHERS.c.start < _HELD.c.until,
+        _HELD.c.start < _OTHERS.c.until,
+        *conditions,
+    )
+    return query.exists()
+
+
+def _holders(session: Session, condition: ColumnElement[bool], now: Instant) -> Holders:
+    columns = _SUBSCRIPTIONS.c
+    lives = and_(
+        columns.status != SubscriptionStatus.EXPIRED.value,
+        or_(columns.end.is_(None), columns.end > now),
+        _HELD.c.until > now,
+    )
+    held = _HELD.join(_SUBSCRIPTIONS, columns.id == _HELD.c.subscription)
+    where = and_(condition, lives)
+    counted = select(func.count(func.distinct(_HELD.c.subscription))).select_from(held).where(where)
+    count = int(session.connection().execute(counted).scalar_one())
+    if not count:
+        return Holders(0, ())
+    named = select(columns.id, columns.customer).select_from(held).where(where).distinct()
+    rows = session.connection().execute(named.order_by(columns.id).limit(_NAMED))
+    return Holders(count, tuple((row.customer, row.id) for row in rows))
