@@ -10,6 +10,7 @@ from tests.serving import CATALOG, bundle
 from tests.signing import NOW, key
 from tests.sync_simulator import KEY
 from tiergate.model import Check, Decision, Subject, SubjectType
+from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.state import State
 from tiergate.sidecar.sync.credentials import Believed
 from tiergate.sidecar.sync.depots import Depots
@@ -111,7 +112,8 @@ class Follow:
         state, report = State(self.clock), Watched()
         believed = Believed(url, self.store, tuple(one.verify_key for one in self.keys))
         rules = SyncRules(60.0, on_demand=self.on_demand, random=lambda: 0.1)
-        sync = Sync(believed, control, Depots(control, self.objects), self.folder, state, rules, report)
+        directory = DataDirectory(self.folder)
+        sync = Sync(believed, control, Depots(control, self.objects), directory, state, rules, report)
         state.report = sync.report
         running = asyncio.create_task(sync.run())
         try:

@@ -88,6 +88,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         ]
         with sidecar(*arguments) as follower:
             follower.until(lambda status: status.get("last_sync_at"))
+            plane.client().put("/v1/customers/acme", json={}).raise_for_status()
+            follower.until(lambda status: "clock_skew_seconds" in status)
             follower.ask(check_request("nobody"))
             follower.ask(check_request("nobody", "moovies"))
             texts = [follower.probe("/metrics")[1], httpx.get(f"{plane.url}/metrics").text]

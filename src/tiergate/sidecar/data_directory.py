@@ -5,6 +5,9 @@
     subjects/<n>.sqlite     a replica, numbered in the order of their making
     lock                    held by the sidecar that uses the folder
 
+A folder that cannot be written is read all the same: a temporary one stands in for it, with the same good state
+(`aside`), from the start on or from when that turns out.
+
 `state.json` is replaced by a rename once what it names is on disk, so that it always names something whole. Whatever
 else lies here belongs to nobody: to a load that failed, or to a past publication.
 """
@@ -20,10 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
+import structlog
 
 from tiergate.errors import SettingsError
 from tiergate.model import Instant
 from tiergate.model.canonical import canonical_json
+from tiergate.sidecar.aside import cannot_be_written, stand_in_for
 from tiergate.sidecar.durable import write_durably
 from tiergate.sidecar.replica_builder import ReplicaFile
 from tiergate.sidecar.sources import FileStamp
@@ -38,6 +43,8 @@ FORMAT: Final = 1
 """The layout of `state.json`; another one is not read."""
 
 _STATE: Final = "state.json"
+
+_log = structlog.get_logger(__name__)
 
 
 class LoadedFiles(msgspec.Struct, frozen=True):
@@ -68,11 +75,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataDirectory:
-    """An open data directory. Close it to let another sidecar use it; a temporary one is then removed."""
+    """An open data directory. Close it to let another sidecar use it; a temporary one is then removed.
+
+    `named` is the folder that was asked for, `root` the one that is used: another one where that cannot be written.
+    """
 
     def __init__(self, root: Path, *, temporary: bool = False) -> None:
         """Use `open` instead."""
-        self.root = root
+        self.root = self.named = root
         self._temporary = temporary
         self._lock = -1
 
@@ -80,10 +90,14 @@ class DataDirectory:
     def open(cls, root: Path | None) -> Self:
         """Make and lock `root`, or a private temporary folder where none is given.
 
+        One that is there and cannot be written is read; what is new goes to a temporary folder.
+
         Raises:
-            SettingsError: the folder cannot be made or written, or another sidecar uses it.
+            SettingsError: the folder cannot be made, or another sidecar uses it.
         """
         temporary = root is None
+        if root is not None and root.is_dir() and (refusal := cannot_be_written(root)) is not None:
+            return cls._open_read_only(root.absolute(), refusal)
         try:
             path = Path(tempfile.mkdtemp(prefix="tiergate-")) if root is None else root.absolute()
             directory = cls(path, temporary=temporary)
@@ -98,6 +112,57 @@ class DataDirectory:
             os.close(directory._lock)
             raise SettingsError("data", f"folder `{root}` is in use by another sidecar") from error
         return directory
+
+    @classmethod
+    def _open_read_only(cls, root: Path, refusal: OSError) -> Self:
+        """Lock a folder as far as that can be done, and stand in for it.
+
+        Raises:
+            SettingsError: another sidecar uses it, or nothing else can be written either.
+        """
+        directory = cls(root)
+        try:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                directory._lock = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
+                fcntl.flock(directory._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(directory._lock)
+            raise SettingsError("data", f"folder `{root}` is in use by another sidecar") from error
+        try:
+            directory.stand_aside(refusal)
+        except OSError as error:
+            directory.close()
+            raise SettingsError("data", f"folder `{root}` cannot be used: {refusal.strerror}") from error
+        return directory
+
+    def stand_aside_if_refused(self) -> bool:
+        """Go on in a temporary folder where the present one cannot be written any more; say whether that is so."""
+        refusal = cannot_be_written(self.root)
+        if refusal is None:
+            return False
+        try:
+            self.stand_aside(refusal)
+        except OSError as error:
+            _log.error("there is no place for a temporary folder", error=str(error))
+            return False
+        return True
+
+    def stand_aside(self, refusal: OSError) -> None:
+        """Go on in a temporary folder that has the same good state.
+
+        Raises:
+            OSError: there is no place for one.
+        """
+        before, self.root = self.root, stand_in_for(self.root)
+        for folder in (self.bundles, self.subjects, self.scratch):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self._temporary = True
+        _log.error(
+            "the data folder cannot be written; going on in a temporary one, which is lost at the end",
+            folder=str(before),
+            error=refusal.strerror,
+            temporary=str(self.root),
+        )
 
     @property
     def bundles(self) -> Path:
@@ -168,7 +233,9 @@ class DataDirectory:
         """Let go of the folder; remove it if it was a temporary one."""
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _remove(path: Path) -> None:

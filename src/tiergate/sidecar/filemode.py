@@ -154,6 +154,8 @@ class FileMode:
             self._report.interrupt()
             self._retry_at = time.monotonic() + _SETTLE
             return
+        if outcome.error is not None and await asyncio.to_thread(self._directory.stand_aside_if_refused):
+            self._proved = False
         self._plan_retry(failed=outcome.error is not None)
         if self._state.current is None:
             await self._serve_standing()

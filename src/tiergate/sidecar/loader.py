@@ -134,6 +134,8 @@ class _Load:
         revision = Bundle.from_files(made.files).revision
         if (standing is None or standing.revision != revision) and self._bundle_is_torn(revision):
             place = self._data.bundle(revision)
+            if place.is_symlink():  # to a folder that cannot be written
+                place.unlink()
             if not (place / bundle.MANIFEST).is_file():
                 shutil.rmtree(place, ignore_errors=True)
             bundle.write(made.files, place)

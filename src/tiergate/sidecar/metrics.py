@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from tiergate.sidecar.data_watch import DataReport
     from tiergate.sidecar.state import State
 
 __all__ = ["Durations", "Metrics", "ReasonTally", "exposition", "registry"]
@@ -95,6 +96,7 @@ class Metrics:
         self.connections = 0
         self.descriptors = Shortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}
+        self.data: Callable[[], DataReport | None] = lambda: None
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def count_request(self, endpoint: str, status: int) -> None:
@@ -175,6 +177,13 @@ class _StateCollector(Collector):
             size.add_metric([memo], weight)
         yield entries
         yield size
+        data = metrics.data()
+        if data is not None:
+            yield GaugeMetricFamily("tiergate_data_bytes", "What the data folder holds on disk.", value=data.used)
+            yield GaugeMetricFamily("tiergate_data_free_bytes", "What its disk has left.", value=data.free)
+            yield GaugeMetricFamily(
+                "tiergate_data_writable", "1 where the data folder can be written.", value=int(data.writable)
+            )
         written, dropped = metrics.log_records()
         records = CounterMetricFamily(
             "tiergate_decision_log_records", "Records of the decision log.", labels=["outcome"]

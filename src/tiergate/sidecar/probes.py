@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from tiergate.sidecar.data_watch import DataReport
     from tiergate.sidecar.metrics import Metrics
     from tiergate.sidecar.state import State
 
@@ -56,6 +57,14 @@ class _LastLoad(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...]
 
 
+class _Data(msgspec.Struct, frozen=True):
+    folder: str
+    bytes: int
+    free_bytes: int
+    writable: bool
+    stand_in: str | msgspec.UnsetType
+
+
 class _Status(msgspec.Struct, frozen=True):
     version: str
     ready: bool
@@ -78,6 +87,7 @@ class _Status(msgspec.Struct, frozen=True):
     control_plane: str | msgspec.UnsetType
     sources: tuple[_Source, ...]
     load: _LastLoad
+    data: _Data | msgspec.UnsetType
     quarantined: int
     customers: int | msgspec.UnsetType
     subscriptions: int | msgspec.UnsetType
@@ -86,7 +96,7 @@ class _Status(msgspec.Struct, frozen=True):
 def probes(state: State, metrics: Metrics, access: Access | None = None) -> ASGIApp:
     """Build the application of the probe port. `access`: whose names `Host` may have; addresses are let in anyway."""
     access = access if access is not None else Access(addresses=True)
-    endpoints = _Endpoints(state, registry(metrics, state))
+    endpoints = _Endpoints(state, metrics, registry(metrics, state))
     handler = ProblemHandler(metrics)
     app = Starlette(
         routes=[
@@ -102,8 +112,9 @@ def probes(state: State, metrics: Metrics, access: Access | None = None) -> ASGI
 
 
 class _Endpoints:
-    def __init__(self, state: State, source: CollectorRegistry) -> None:
+    def __init__(self, state: State, metrics: Metrics, source: CollectorRegistry) -> None:
         self._state = state
+        self._metrics = metrics
         self._registry = source
 
     async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
@@ -120,7 +131,7 @@ class _Endpoints:
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """What it decides by, where that comes from, and how old it is."""
-        return _json(_status(self._state))
+        return _json(_status(self._state, self._metrics.data()))
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """All counts, for Prometheus."""
@@ -129,7 +140,7 @@ class _Endpoints:
         return response
 
 
-def _status(state: State) -> _Status:
+def _status(state: State, data: DataReport | None) -> _Status:
     report = state.report()
     current = state.current
     return _Status(
@@ -164,6 +175,15 @@ def _status(state: State) -> _Status:
             seconds=_known(report.load_seconds),
             error=_known(report.error),
             problems=report.problems,
+        ),
+        data=_UNSET
+        if data is None
+        else _Data(
+            str(data.folder),
+            data.used,
+            data.free,
+            data.writable,
+            _UNSET if data.stand_in is None else str(data.stand_in),
         ),
         quarantined=report.quarantined,
         customers=_known(report.customers),

@@ -34,6 +34,7 @@ from tiergate.process.termination import end_within
 from tiergate.process.unneeded import kept_out
 from tiergate.sidecar.api import api
 from tiergate.sidecar.data_directory import DataDirectory
+from tiergate.sidecar.data_watch import DataWatch
 from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES as DECIDER_BYTES
 from tiergate.sidecar.decider import Decider
 from tiergate.sidecar.decisionlog import DecisionLog, LogRules, Mask
@@ -118,6 +119,8 @@ class _Sidecar:
         self._source = _source(settings, directory, self._state)
         self._state.report = self._source.report
         self._metrics = Metrics()
+        self._data = DataWatch(directory)
+        self._metrics.data = lambda: self._data.report
         self._decider = Decider(
             self._state,
             self._metrics,
@@ -144,6 +147,7 @@ class _Sidecar:
             loop.call_later(self._settings.startup_deadline, self._on_deadline)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._source.run())
+            watching = tasks.create_task(self._data.run())
             probing = tasks.create_task(self._probes.run_until_end())
             serving = [tasks.create_task(listener.run_until_end()) for listener in self._listeners]
             for listener in (*self._listeners, self._probes):
@@ -152,6 +156,7 @@ class _Sidecar:
             await self._end.wait()
             self._state.drain()
             following.cancel()
+            watching.cancel()
             for listener in self._listeners:
                 listener.end()
             await asyncio.wait([following, *serving])
@@ -285,7 +290,7 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileM
     with kept_out("pygments", "rich"):  # httpx has a command line, for colours
         from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415
 
-    return sync_of(settings, directory.root, state, limits)
+    return sync_of(settings, directory, state, limits)
 
 
 def _sources(settings: Settings) -> Sources:

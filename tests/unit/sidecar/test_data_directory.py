@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import stat
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 
 from tiergate.errors import SettingsError
 from tiergate.sidecar.data_directory import DataDirectory, LoadedFiles, Standing
+from tiergate.sidecar.data_watch import DataWatch
 from tiergate.sidecar.replica_builder import ReplicaFile
 from tiergate.sidecar.sources import FileStamp
 
@@ -122,3 +124,23 @@ def test_sweeping_removes_everything_else(directory: DataDirectory) -> None:
     assert [path.name for path in directory.subjects.iterdir()] == ["2.sqlite"]
     assert list(directory.scratch.iterdir()) == []
     assert directory.read() == STANDING
+
+
+def test_a_data_watch_says_what_a_folder_holds(directory: DataDirectory) -> None:
+    """In bytes on disk, and whether it can be written."""
+    (directory.subjects / "1.sqlite").write_bytes(b"x" * 100_000)
+
+    async def scenario() -> None:
+        watch = DataWatch(directory)
+        running = asyncio.create_task(watch.run())
+        while watch.report is None:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.005)
+        running.cancel()
+        assert watch.report.folder == directory.root
+        assert 100_000 <= watch.report.used < 200_000
+        assert watch.report.free > 0
+        assert watch.report.writable
+        assert watch.report.stand_in is None
+
+    asyncio.run(scenario())
+    assert {path.name for path in directory.root.iterdir()} == {"bundles", "lock", "scratch", "subjects"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
 from tiergate.model import Check, Reason, Subject
-from tiergate.sidecar import filemode
+from tiergate.sidecar import data_directory, filemode
 from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.filemode import FileMode
 from tiergate.sidecar.loader_process import LOADER
@@ -718,3 +719,48 @@ def test_a_file_system_that_does_not_answer_shows_and_holds_up_nobody(
         asyncio.run(scenario())
     finally:
         answers.set()
+
+
+def test_a_folder_that_turns_read_only_is_left_for_another(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in force stays, and what is new is followed."""
+    broken: list[Path] = []
+    refused = data_directory.cannot_be_written
+
+    def look(folder: Path) -> OSError | None:
+        return OSError(errno.EROFS, "Read-only file system") if folder in broken else refused(folder)
+
+    monkeypatch.setattr(data_directory, "cannot_be_written", look)
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            await now.publication(1)
+            root = now.directory.root
+            broken.append(root)
+            (root / "scratch").rmdir()
+            (root / "scratch").write_text("as if it could not be written")
+            files.write(files.catalog, catalog_text(60))
+            report = await now.failure()
+            assert report.error is not None
+            assert str(root / "scratch") in report.error
+            assert now.decide().entitlement.value == 50
+            await now.publication(2)
+            assert now.decide().entitlement.value == 60
+            assert now.directory.root != root
+            assert now.directory.named == root
+
+    asyncio.run(scenario())
+
+
+def test_an_error_of_the_disk_names_what_it_is_about(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system names nothing, the folder in which everything is written."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario() -> None:
+        async with following(files) as now:
+            monkeypatch.setattr(now.directory, "write", refuse)
+            report = await now.failure()
+            assert report.error == f"`{now.directory.root}`: no space left on device"
+
+    asyncio.run(scenario())

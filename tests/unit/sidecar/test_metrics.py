@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
 from tiergate.model import Reason
+from tiergate.sidecar.data_watch import DataReport
 from tiergate.sidecar.decisionlog import DecisionLog
 from tiergate.sidecar.metrics import Durations, exposition, registry
 from tiergate.sidecar.replies import NO_CONTEXT
@@ -169,6 +170,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         behind=0,
     )
     service.state.expect_stale(NOW)
+    service.metrics.data = lambda: DataReport(tmp_path, 1, 2, writable=True)
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

@@ -14,17 +14,16 @@ from tiergate.sidecar.sync.object_store import Objects
 from tiergate.sidecar.sync.report import SyncReport
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tiergate.engine import CacheLimits
+    from tiergate.sidecar.data_directory import DataDirectory
     from tiergate.sidecar.settings import Settings
     from tiergate.sidecar.state import State
 
 __all__ = ["sync_of"]
 
 
-def sync_of(settings: Settings, root: Path, state: State, limits: CacheLimits) -> Sync:
-    """Make what follows the control plane that the settings name, and keeps what it has in the folder `root`.
+def sync_of(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> Sync:
+    """Make what follows the control plane that the settings name, and keeps what it has in a data directory.
 
     Raises:
         SettingsError: a setting or the key file names what cannot be used, or there is no public key.
@@ -44,6 +43,6 @@ def sync_of(settings: Settings, root: Path, state: State, limits: CacheLimits) -
     rules = SyncRules(settings.max_staleness, limits, on_demand)
     report = SyncReport(found.control_plane, settings.object_store, max_staleness=settings.max_staleness)
     try:
-        return Sync(found, control, Depots(control, objects), root, state, rules, report)
+        return Sync(found, control, Depots(control, objects), directory, state, rules, report)
     except OSError as error:
-        raise SettingsError("data", f"folder `{root}` cannot be used: {error.strerror}") from error
+        raise SettingsError("data", f"folder `{directory.root}` cannot be used: {error.strerror}") from error

@@ -28,6 +28,7 @@ from tiergate.bundle import Cursor, Trust, UnreadableChange
 from tiergate.errors import OperatorError, Refusal, ReplicaError, SyncError, TrustError
 from tiergate.sidecar.retirement import free
 from tiergate.sidecar.state import Followed, Generation
+from tiergate.sidecar.sync.advances import advances_of
 from tiergate.sidecar.sync.bootstrap import bootstrap
 from tiergate.sidecar.sync.folder import Floor, SyncFolder
 from tiergate.sidecar.sync.holding import Holding, Opened
@@ -36,12 +37,13 @@ from tiergate.sidecar.sync.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
-    from tiergate.bundle import Bundle, Page, Publication, RecordChange, Step, SubjectStatement
+    from tiergate.bundle import Bundle, Page, RecordChange, SubjectStatement
     from tiergate.engine import CacheLimits
     from tiergate.model import Subject, SubjectRecord
+    from tiergate.sidecar.data_directory import DataDirectory
     from tiergate.sidecar.state import State, StatusReport
+    from tiergate.sidecar.sync.advances import Advance
     from tiergate.sidecar.sync.credentials import Believed
     from tiergate.sidecar.sync.depots import Depots
     from tiergate.sidecar.sync.fetching import ControlPlane
@@ -79,15 +81,6 @@ class SyncRules(NamedTuple):
     random: Callable[[], float] = random.random
 
 
-class _Advance(NamedTuple):
-    """What is committed at once: changes, and then a publication, if there is one."""
-
-    changes: Sequence[RecordChange]
-    publication: Publication | None
-    envelope: bytes
-    cursor: Cursor
-
-
 class Sync:
     """Keeps `state` at what a store says. Belongs to the event loop's thread."""
 
@@ -96,15 +89,15 @@ class Sync:
         believed: Believed,
         control: ControlPlane,
         depots: Depots,
-        root: Path,
+        directory: DataDirectory,
         state: State,
         rules: SyncRules,
         report: SyncReport,
     ) -> None:
-        """Prepare; `run` does the work. `root` is a data directory that nobody else uses.
+        """Prepare; `run` does the work.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the directory cannot be written.
         """
         self._believed = believed
         self._control = control
@@ -112,7 +105,8 @@ class Sync:
         self._state = state
         self._rules = rules
         self._report = report
-        self._folder = SyncFolder(root)
+        self._directory = directory
+        self._folder = SyncFolder(directory.root)
         self._wait = min(_LONGEST_WAIT, rules.max_staleness / 3)
         self.committing = asyncio.Lock()
         self.on_demand = None if rules.on_demand is None else OnDemand(self, **rules.on_demand._asdict())
@@ -180,6 +174,8 @@ class Sync:
             self._cut_off = isinstance(failure, SyncError)
             again_in = self._rules.random() * min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(failures, 20))
             self._recover(failure)
+            if isinstance(failure, ReplicaError | OSError):
+                await self._stand_aside()
             self._report.fail(failure, self._state.clock(), serving=self._state.current is not None, again_in=again_in)
             await asyncio.sleep(again_in)
 
@@ -314,7 +310,7 @@ class Sync:
 
     async def _take(self, holding: Holding, page: Page) -> None:
         """Commit a page, and serve what it says if this replica is in force."""
-        for advance in _advances(page.steps):
+        for advance in advances_of(page.steps):
             if advance.publication is None:
                 async with self.committing:
                     await self._apply(holding, advance, page.envelope)
@@ -329,13 +325,13 @@ class Sync:
         async with self.committing:
             await holding.fold()
 
-    async def _apply(self, holding: Holding, advance: _Advance, head: bytes) -> None:
+    async def _apply(self, holding: Holding, advance: Advance, head: bytes) -> None:
         """Commit changes of subjects. While `committing` is held."""
         followed = self._concerned(advance.changes)
         changed = await holding.work(lambda: holding.writer.apply(followed, advance.cursor, head))
         self._serve(holding, advance.changes, changed)
 
-    async def _publish(self, holding: Holding, advance: _Advance, head: bytes) -> None:
+    async def _publish(self, holding: Holding, advance: Advance, head: bytes) -> None:
         """Fetch a publication's bundle, open it, commit it and put it in force."""
         publication, writer = advance.publication, holding.writer
         if publication is None:
@@ -458,6 +454,13 @@ class Sync:
             self._rebuild = unusable and not self._rebuild
             self._held.recover()
 
+    async def _stand_aside(self) -> None:
+        """Where the folder cannot be written any more, go on in another one: with a new replica, from a snapshot."""
+        if await asyncio.to_thread(self._directory.stand_aside_if_refused):
+            self._folder = SyncFolder(self._directory.root)
+            self._discard()
+            self._rebuild = True
+
     def _discard(self) -> None:
         if self._candidate is not None:
             self._candidate.abandon()
@@ -482,14 +485,3 @@ class Sync:
 
     def _stale_at(self, cursor: Cursor) -> int:
         return cursor.fresh_at + round(self._rules.max_staleness * 1000)
-
-
-def _advances(steps: Sequence[Step]) -> list[_Advance]:
-    """What is committed one after the other: of several publications only the last one, with what goes before it."""
-    places = [place for place, step in enumerate(steps) if step.publication is not None]
-    advances = [_Advance(*step) for step in steps]
-    if len(places) < 2:
-        return advances
-    first, last = places[0], places[-1]
-    between = [change for step in steps[first:last] for change in step.changes]
-    return [*advances[:first], advances[last]._replace(changes=between), *advances[last + 1 :]]

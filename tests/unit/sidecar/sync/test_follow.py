@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,7 @@ from tests.signing import NOW, Feed, key
 from tests.sync_simulator import Simulator
 from tiergate.bundle import head_line
 from tiergate.model import FOREVER, SubjectType
+from tiergate.sidecar import data_directory
 from tiergate.sidecar.sync.report import SyncReport
 
 if TYPE_CHECKING:
@@ -537,3 +539,33 @@ def test_an_answer_that_takes_long_is_no_other_clock() -> None:
         assert report.status.clock_skew == 89
         report.compare_clocks(NOW, NOW, NOW)
     assert [entry["log_level"] for entry in logs] == ["error", "info"]
+
+
+# ── the folder ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_that_turns_read_only_is_left_for_another(
+    follow: Follow, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in force goes on answering; a new replica is fetched elsewhere, and followed."""
+    refused = data_directory.cannot_be_written
+    broken: list[Path] = []
+
+    def look(folder: Path) -> OSError | None:
+        return OSError(errno.EROFS, "Read-only file system") if folder in broken else refused(folder)
+
+    monkeypatch.setattr(data_directory, "cannot_be_written", look)
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            broken.append(follow.folder)
+            held = sidecar.sync._held
+            assert held is not None
+            held.writer._connection.execute("PRAGMA query_only = ON")
+            await sidecar.at(simulator.put("beta"))
+            assert sidecar.limit("beta") == 50
+            assert simulator.asked.count("snapshot") == 2
+            assert sidecar.sync._held is not held
+
+    run(scenario)
