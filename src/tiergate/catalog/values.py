@@ -104,12 +104,13 @@ def _level(node: Node, place: int, feature: Feature, report: Report) -> Level | 
         message = f"`{feature.id}` takes one of its levels, which are text, not {describe(node)}{hint}"
         report.add(place, "unfit-value", message)
         return None
-    if node not in feature.labels:
+    label = feature.label_of(node)
+    if label is None:
         hint = suggestion(node, feature.labels, report)
         hint = hint or ": it has " + _listed([f"`{shorten(label)}`" for label in feature.labels])
         report.add(place, "unknown-level", f"`{feature.id}` has no level `{shorten(node)}`{hint}")
         return None
-    return Level(node)
+    return Level(label)
 
 
 def _number(node: Node, place: int, feature: Feature, report: Report) -> Value | None:

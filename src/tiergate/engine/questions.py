@@ -150,13 +150,13 @@ def _units(field: str, number: Number, feature: Feature) -> int:
 
 
 def _rank(level: str, feature: Feature) -> int:
-    rank = feature.rank(level)
-    if not rank:
+    label = feature.label_of(level)
+    if label is None:
         near = nearest(level[:200], feature.labels)
         hint = f", did you mean `{near}`?" if near else ""
         field = "level"
         raise CheckError(field, f"`{level[:200]}` is not a level of `{feature.id}`{hint}")
-    return rank
+    return feature.rank(label)
 
 
 def _refuse(feature: Feature, *fields: Number | str | None) -> None:

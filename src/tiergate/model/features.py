@@ -8,6 +8,7 @@ import msgspec
 
 from tiergate.model.periods import ResetPeriod
 from tiergate.model.subjects import Suspension
+from tiergate.texts import composed
 
 __all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered"]
 
@@ -93,6 +94,12 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     linked: tuple[str, ...] = ()
     suspensions: tuple[Suspension, ...] = ()
     across: Combine = Combine.SUM
+
+    def label_of(self, text: str) -> str | None:
+        """The label that a text in the normal form C names: the same, or one that was stored before in another form."""
+        if text in self.labels:
+            return text
+        return next((label for label in self.labels if composed(label) == text), None)
 
     def rank(self, label: str) -> int:
         """The place of a level, 1 for the lowest; 0 where the feature has no such level."""

@@ -78,11 +78,16 @@ def test_the_default_amount_is_one_that_can_be_taken(
         ("movies", {"amount": 0}, "amount", "must be positive"),
         ("movies", {"amount": Decimal("0.0")}, "amount", "must be positive"),
         ("movies", {"amount": -1}, "amount", "must not be negative"),
-        ("movies", {"amount": Decimal("1.5")}, "amount", "must be a whole number"),
+        ("movies", {"amount": Decimal("1.5")}, "amount", "must be a whole number: the scale of `movies` is 0"),
         ("movies", {"amount": True}, "amount", "must be a number"),
         ("movies", {"used": -1}, "used", "must not be negative"),
         ("movies", {"user_used": Decimal("NaN")}, "user_used", "must be a finite number"),
-        ("storage", {"amount": Decimal("1.0001")}, "amount", "has more than 3 decimal digits"),
+        (
+            "storage",
+            {"amount": Decimal("1.0001")},
+            "amount",
+            "has more than 3 decimal digits: the scale of `storage` is 3",
+        ),
         ("api-limit", {"value": 10**19}, "value", "is larger than 1000000000000000000"),
         ("support", {"level": "chad"}, "level", "`chad` is not a level of `support`, did you mean `chat`?"),
         ("support", {"level": ""}, "level", "`` is not a level of `support`"),
@@ -124,3 +129,10 @@ def test_an_unknown_feature_is_a_mistake_that_names_a_near_one() -> None:
         question("z" * 100_000)
     assert caught.value.suggestion is None
     assert len(str(caught.value)) < 300
+
+
+def test_a_level_that_was_stored_in_another_form_is_still_asked_for() -> None:
+    """A bundle of the version before may hold labels that are not in the normal form C."""
+    stored = Feature(id="f", type=FeatureType.CUSTOM, labels=("low", "Ko\u0308ln"))
+    check = Check(Subject("acme"), "f", level="K\u00f6ln")
+    assert read_question(check, {"f": stored})[1].rank == 2
