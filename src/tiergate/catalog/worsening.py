@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["worsened"]
 
 _ENTRY: Final = re.compile(r"entry \d+")
+_QUOTED: Final = re.compile(r"`([^`]*)`")
+_OF_PAIRS: Final = frozenset({"excluded", "several-plans"})
 
 
 def worsened(
@@ -38,8 +41,13 @@ def worsened(
         yield from found
         return
     kept = [held for held in stood() if held.item in known]
+    pairs = _Pairs(kept, items)
     excused = Counter(_said(one, kept) for one in holdings.violations(kept, customer))
     for one in found:
+        if one.code in _OF_PAIRS:
+            if not pairs.stood(one, items):
+                yield one
+            continue
         said = _said(one, items)
         if excused[said]:
             excused[said] -= 1
@@ -50,3 +58,23 @@ def worsened(
 def _said(one: Impossibility, items: Sequence[HeldItem]) -> tuple[str, str, str]:
     """What is impossible, wherever in the list it stands."""
     return items[one.place].item, one.code, _ENTRY.sub("", one.message)
+
+
+class _Pairs:
+    """The pairs of items that were held together, wherever in the list they stood and which of them was named first."""
+
+    def __init__(self, stood: Sequence[HeldItem], items: Sequence[HeldItem]) -> None:
+        self._were = Counter(held.item for held in stood)
+        self._are = Counter(held.item for held in items)
+        self._together = {
+            frozenset((one.item, other.item)) for one, other in combinations(stood, 2) if _meet(one, other)
+        }
+
+    def stood(self, one: Impossibility, items: Sequence[HeldItem]) -> bool:
+        """Say whether the two that cannot be held together were, and none of them is held more often since."""
+        pair = {items[one.place].item, *(id_ for id_ in _QUOTED.findall(one.message) if id_ in self._are)}
+        return frozenset(pair) in self._together and all(self._are[id_] <= self._were[id_] for id_ in pair)
+
+
+def _meet(one: HeldItem, other: HeldItem) -> bool:
+    return max(one.start, other.start) < min(one.until, other.until)

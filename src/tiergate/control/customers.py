@@ -16,7 +16,7 @@ from tiergate.control.loss_gate import ACCEPT_LOSS
 from tiergate.control.ordering import as_of_data, ordered
 from tiergate.control.ownership import kept_customer
 from tiergate.control.terms import printable_features, terms_for
-from tiergate.control.working import choices
+from tiergate.control.working import choices, expect_known
 from tiergate.errors import NotFoundError, PreconditionError
 from tiergate.model import SubjectType, SubscriptionStatus
 from tiergate.naming import path_segment
@@ -76,6 +76,8 @@ def list_customers(request: AdminRequest) -> Answer:
         found = search_customers(unit.session, wanted._replace(now=unit.now), request.cursor or "", request.limit + 1)
         index = unit.published.index
         page = found[: request.limit]
+        if not page:
+            expect_known(request, index)
         known = as_of_data(unit, SubjectType.CUSTOMER, [one.record.customer.id for one in page])
         return Answer.page(
             [

@@ -26,11 +26,11 @@ from tiergate.control.loss_gate import ACCEPT_LOSS
 from tiergate.control.ordering import ordered
 from tiergate.control.ownership import kept_subscription, resuming_as, sides_named, with_pins
 from tiergate.control.terms import printable_features, terms_for
-from tiergate.control.working import choices
-from tiergate.errors import NotFoundError, PreconditionError, RequestError
+from tiergate.control.working import choices, expect_known
+from tiergate.errors import NotFoundError, PreconditionError
 from tiergate.model import SubjectType, SubscriptionStatus
 from tiergate.model.life import SubscriptionState
-from tiergate.naming import nearest, path_segment
+from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
 from tiergate.store.as_of import EVERY_SIDE, known_as_of
 from tiergate.store.customers import Account, open_account
@@ -44,7 +44,7 @@ from tiergate.store.subscriptions import (
 if TYPE_CHECKING:
     from tiergate.catalog import SubjectReader
     from tiergate.control.ordering import Ordered
-    from tiergate.model import CatalogIndex, Subscription
+    from tiergate.model import Subscription
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
@@ -141,25 +141,11 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         )
         page = found[: request.limit]
         if not page:
-            _expect_known(request, terms_for(unit.published, wanted.customer or "").index)
+            expect_known(request, terms_for(unit.published, wanted.customer or "").index)
         last = page[-1].subscription.id if len(found) > len(page) else None
         return Answer.page(subscription_answers(page, unit), last)
 
     return request.read(work)
-
-
-def _expect_known(request: AdminRequest, index: CatalogIndex) -> None:
-    """See that the item and the feature that are asked for, and found nowhere, are in the catalog at all.
-
-    Raises:
-        RequestError: 400, one is not.
-    """
-    for name, known in (("item", index.items), ("feature", index.features)):
-        asked = request.query.get(name)
-        if asked is not None and asked not in known:
-            near = nearest(asked[:100], known)
-            hint = f", did you mean `{near}`?" if near else ""
-            raise RequestError(400, "invalid request", f"`{name}`: no {name} `{asked[:100]}`{hint}")
 
 
 def create_subscription(request: AdminRequest) -> Answer:

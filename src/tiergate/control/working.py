@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from tiergate.control.http import AdminRequest
     from tiergate.errors import BodyProblem
+    from tiergate.model import CatalogIndex
     from tiergate.store.subjects import Stamp
 
-__all__ = ["Data", "choice", "choices", "flag", "refuse_any", "stamped", "unchanged"]
+__all__ = ["Data", "choice", "choices", "expect_known", "flag", "refuse_any", "stamped", "unchanged"]
 
 Data = dict[str, Plain]
 """A JSON object."""
@@ -81,6 +82,20 @@ def choices(request: AdminRequest, name: str, words: type[_Choice]) -> tuple[_Ch
     if text is None:
         return ()
     return tuple(_chosen(one, name, words) for one in text.split(","))
+
+
+def expect_known(request: AdminRequest, index: CatalogIndex) -> None:
+    """See that the item and the feature that are asked for, and found nowhere, are in the catalog at all.
+
+    Raises:
+        RequestError: 400, one is not.
+    """
+    for name, known in (("item", index.items), ("feature", index.features)):
+        asked = request.query.get(name)
+        if asked is not None and asked not in known:
+            near = nearest(asked[:100], known)
+            hint = f", did you mean `{near}`?" if near else ""
+            raise RequestError(400, "invalid request", f"`{name}`: no {name} `{asked[:100]}`{hint}")
 
 
 def flag(request: AdminRequest, name: str) -> bool | None:

@@ -144,7 +144,9 @@ def test_lists_say_what_is_so_now(store_url: str) -> None:
 )
 def test_a_word_that_nothing_is_called_is_refused(sales: httpx.Client, query: str) -> None:
     """An empty list would say that there are none."""
-    for path in (PATH.rpartition("/")[0], "/v1/customers/acme/subscriptions"):
+    for path in (PATH.rpartition("/")[0], "/v1/customers/acme/subscriptions", "/v1/customers"):
+        if path == "/v1/customers" and query.startswith("state"):
+            continue  # which customers have not
         assert sales.get(f"{path}?{query}").status_code == 400
 
 
