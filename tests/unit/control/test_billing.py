@@ -283,7 +283,7 @@ def test_what_the_catalog_made_impossible_stands_in_nobodys_way(
     made(sales.patch(f"{PATH}/items/extra-movies", json={"quantity": 3}), 200)
     assert sales.patch(f"{PATH}/items/extra-movies", json={"until": "2027-06-01T00:00:00Z"}).status_code in {200, 409}
     made(sales.post(f"{PATH}/items", json={"item": "bundle"}))
-    assert codes(sales.post(f"{PATH}/items", json={"item": "silver"})) == [("/items/3", "excluded")]
+    assert ("/items/3", "excluded") in codes(sales.post(f"{PATH}/items", json={"item": "silver"}))
     body = {"id": "s2", "status": "active", "items": both}
     assert codes(sales.post("/v1/customers/acme/subscriptions", json=body)) == [("/items/1", "not-available")]
 
