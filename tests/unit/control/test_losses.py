@@ -103,8 +103,8 @@ def test_a_boost_stays_one_request(api: tuple[Admin, Store, Ticking], path: str)
         ("PUT", f"{CUSTOMER}/overrides/given", GIVEN | {"until": SOON}),
         ("PATCH", SUBSCRIPTION, {"overrides": []}),
         ("PATCH", CUSTOMER, {"overrides": []}),
-        ("PUT", CUSTOMER, {}),
-        ("PUT", SUBSCRIPTION, {"customer": "acme", "status": "active", "items": HELD["items"]}),
+        ("PUT", CUSTOMER, {"overrides": []}),
+        ("PUT", SUBSCRIPTION, {"status": "active", "items": HELD["items"], "overrides": []}),
     ],
 )
 def test_an_override_is_not_taken_by_accident(
