@@ -145,7 +145,7 @@ class Resource:
         return _STORE
 
 
-_MOST_ANSWERS: Final = 4096
+_MOST_ANSWERS: Final = 16_384
 _CATALOG: Final = Resource("Catalog", "catalog")
 _STORE: Final = Resource("Store", "store")
 

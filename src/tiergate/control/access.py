@@ -50,9 +50,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
+import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -73,9 +75,12 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from tiergate.control.known_callers import KnownCallers
     from tiergate.store import Store
 
 __all__ = ["OPAQUE", "AdminApi", "Endpoint", "Handler", "Open"]
+
+T = TypeVar("T")
 
 Handler = Callable[[AdminRequest], Answer | Awaitable[Answer]]
 
@@ -88,6 +93,7 @@ JSON: Final = ("application/json",)
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _MAX_BODY: Final = 2**20
 _BODY_TIMEOUT: Final = 30.0
+_SIDECAR_THREADS: Final = 8
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 # A path is taken apart as it came, before anything is decoded: an escaped slash is part of an id. What is written in a
 # route, and what names things of our own, needs no escapes but these, so that a path means the same to whoever stands
@@ -171,7 +177,18 @@ class AdminApi:
         identify: Callable[[str], Caller],
         roles: Callable[[], RolePolicies],
         store: Store,
+        known: KnownCallers | None = None,
+        sidecar_threads: int = _SIDECAR_THREADS,
     ) -> None:
+        """Compose. `known`, where it is given, names callers in place of both, and remembers some.
+
+        `sidecar_threads`: so many requests of sidecars are worked on at once.
+
+        Raises:
+            ValueError: two endpoints have one method and path.
+        """
+        self._known = known
+        self._for_sidecars = anyio.CapacityLimiter(sidecar_threads)
         self.endpoints = tuple(endpoints)
         self._identify = identify
         self._roles = roles
@@ -228,8 +245,7 @@ class AdminApi:
             )
             return await self._handle(http, endpoint, request)
 
-    @staticmethod
-    async def _handle(http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
+    async def _handle(self, http: Request, endpoint: Endpoint, request: AdminRequest) -> Response:
         def require() -> None:
             missing = resolve_external_ids(request, endpoint.subjects)
             if isinstance(endpoint.action, Action) and callable(endpoint.resource):
@@ -244,10 +260,10 @@ class AdminApi:
         answer: object
         if inspect.iscoroutinefunction(endpoint.handler):
             if callable(endpoint.resource):
-                await run_in_threadpool(require)
+                await self._in_thread(endpoint, require)
             answer = await _unless_gone(http, endpoint.handler(request))
         else:
-            answer = await run_in_threadpool(handle)  # in one go: every way to a thread and back takes its time
+            answer = await self._in_thread(endpoint, handle)  # in one go: every way to a thread and back takes its time
         if not isinstance(answer, Answer):
             raise TypeError(f"{endpoint.method} {endpoint.path} did not return an `Answer`")
         return _response(answer)
@@ -275,11 +291,20 @@ class AdminApi:
         if endpoint.action is Open.ANYBODY:
             return _NOBODY, None
         token = _bearer(http)
+        known = self._known
+        if known is None:
+            return await self._in_thread(endpoint, lambda: (self._identify(token), self._roles()))
+        recalled = known.recall(token)
+        if recalled is not None:
+            return recalled
+        found, roles = await self._in_thread(endpoint, lambda: known.admit(token))
+        known.remember(token, found)
+        return found.caller, roles
 
-        def admit() -> tuple[Caller, RolePolicies]:
-            return self._identify(token), self._roles()
-
-        return await run_in_threadpool(admit)
+    async def _in_thread(self, endpoint: Endpoint, work: Callable[[], T]) -> T:
+        """Do what may wait, in a thread. Sidecars have threads of their own, so that nobody else waits for them."""
+        limiter = self._for_sidecars if endpoint.action is Action.SYNC else None
+        return await anyio.to_thread.run_sync(work, limiter=limiter)
 
 
 def _raw_path(http: Request) -> bytes:

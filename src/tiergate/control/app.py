@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Final
-
-import cachetools
+from typing import TYPE_CHECKING
 
 from tiergate.control import (
     audit,
@@ -39,32 +36,42 @@ from tiergate.control.webhooks import WebhookEndpoints
 from tiergate.publish.publisher import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tiergate.control.access import Endpoint
+    from tiergate.control.authentication import Authenticator
     from tiergate.control.destinations import Destinations
+    from tiergate.control.known_callers import KnownCallers
     from tiergate.control.roles import RolesInForce
     from tiergate.control.sync import Sync
-    from tiergate.permissions import Caller
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 
-__all__ = ["BriefMemory", "admin_api", "all_endpoints"]
-
-_REMEMBERED: Final = 10_000
-_REMEMBERED_SECONDS: Final = 1.0
-_SIDECAR: Final = frozenset({"sidecar"})
+__all__ = ["admin_api", "all_endpoints"]
 
 
 def admin_api(
-    store: Store, endpoints: Iterable[Endpoint], identify: Callable[[str], Caller], in_force: RolesInForce
+    store: Store,
+    endpoints: Iterable[Endpoint],
+    authenticator: Authenticator,
+    in_force: RolesInForce,
+    known: KnownCallers,
+    *,
+    threads: int,
 ) -> AdminApi:
-    """The application that serves these endpoints.
+    """The application that serves these endpoints. `threads`: how many requests are worked on at once; see `AdminApi`.
 
     Raises:
         ValueError: two endpoints have the same method and path.
     """
-    return AdminApi(endpoints, identify=BriefMemory(identify), roles=in_force, store=store)
+    return AdminApi(
+        endpoints,
+        identify=authenticator.identify,
+        roles=in_force,
+        store=store,
+        known=known,
+        sidecar_threads=max(1, threads // 2),
+    )
 
 
 def all_endpoints(
@@ -107,26 +114,3 @@ def all_endpoints(
         *probes,
     ]
     return [*found, openapi.endpoint(found)]
-
-
-class BriefMemory:
-    """Remembers for a second who a sidecar is: each asks again with every change, and nobody else is remembered.
-
-    So a sidecar's key that is revoked may follow for a second more.
-    """
-
-    def __init__(self, identify: Callable[[str], Caller]) -> None:
-        self._identify = identify
-        self._known: cachetools.TTLCache[str, Caller] = cachetools.TTLCache(_REMEMBERED, _REMEMBERED_SECONDS)
-        self._lock = threading.Lock()
-
-    def __call__(self, token: str) -> Caller:
-        """Name the caller of a token, as what it wraps."""
-        with self._lock:
-            caller = self._known.get(token)
-        if caller is None:
-            caller = self._identify(token)
-            if caller.roles == _SIDECAR:
-                with self._lock:
-                    self._known[token] = caller
-        return caller

@@ -10,6 +10,7 @@ that the token names, so that neither `none` nor a secret made of a public key o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -19,6 +20,7 @@ import yaml
 
 from tiergate.control.jwks import KeySet
 from tiergate.errors import RequestError, SettingsError
+from tiergate.model import FOREVER
 from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store.key_uses import KeyUses
 from tiergate.store.keys import is_key, proven_key
@@ -26,10 +28,12 @@ from tiergate.store.keys import is_key, proven_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from tiergate.control.jwks import FoundKeys
+    from tiergate.model import Instant
     from tiergate.store import Store
     from tiergate.store.keys import ApiKey
 
-__all__ = ["ALGORITHMS", "Authenticator", "IssuerSettings", "TokenReader", "read_issuers"]
+__all__ = ["ALGORITHMS", "Authenticator", "Identified", "IssuerSettings", "TokenReader", "read_issuers"]
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """The algorithms that an issuer may sign with."""
@@ -106,6 +110,23 @@ def read_issuers(text: str) -> list[IssuerSettings]:
     return issuers
 
 
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A caller, and for how long it is known to be one: until an instant, in UTC milliseconds.
+
+    `key`: its API key, which may be revoked; `source`: the issuer's keys that its token was verified by.
+    """
+
+    caller: Caller
+    until: Instant
+    key: ApiKey | None = None
+    source: FoundKeys | None = None
+
+    def counts(self, now: Instant) -> bool:
+        """Say whether nothing that is known here has changed."""
+        return now < self.until and (self.source is None or self.source.is_current)
+
+
 class TokenReader:
     """Reads the tokens of some issuers."""
 
@@ -122,6 +143,19 @@ class TokenReader:
 
     def read(self, token: str) -> Caller:
         """Verify a token and say whose it is.
+
+        Raises:
+            RequestError, JwksError: as `admit`.
+        """
+        return self.admit(token).caller
+
+    def refresh(self) -> None:
+        """Have keys that are in use, and old, fetched anew."""
+        for _, keys in self._issuers.values():
+            keys.refresh()
+
+    def admit(self, token: str) -> Identified:
+        """Verify a token, and say whose it is and for how long.
 
         Raises:
             RequestError: 401, the token is not good.
@@ -141,10 +175,18 @@ class TokenReader:
         if header.get("alg") not in issuer.algorithms:
             raise _refused("the token is signed by an algorithm that is not taken here")
         kid = header.get("kid")
-        key = keys.find(kid if isinstance(kid, str) else None)
-        if key is None:
+        found = keys.find(kid if isinstance(kid, str) else None, header["alg"])
+        if not found.keys:
             raise _refused("the token names a key that its issuer does not have")
-        return _caller(issuer, _verified(token, key, issuer))
+        claims = _proven(token, found.keys, issuer)
+        if claims is None:
+            # Perhaps another key has come in the place of one, under the same name.
+            found = keys.find_anew(kid if isinstance(kid, str) else None, header["alg"], found)
+            claims = _proven(token, found.keys, issuer)
+        if claims is None:
+            raise _refused("the token is not good: Signature verification failed")
+        until = (int(claims["exp"]) + issuer.leeway) * 1000
+        return Identified(_caller(issuer, claims), until, source=found)
 
 
 class Authenticator:
@@ -163,18 +205,30 @@ class Authenticator:
             JwksError: the issuer's keys cannot be had.
             StoreError: the store cannot be read.
         """
+        return self.admit(token).caller
+
+    def admit(self, token: str) -> Identified:
+        """Say whose a token is, and for how long that stays so.
+
+        Raises:
+            RequestError, JwksError, StoreError: as `identify`.
+        """
         if token.startswith("tg_"):
             return self._by_key(token)
-        return self._tokens.read(token)
+        return self._tokens.admit(token)
 
-    def _by_key(self, token: str) -> Caller:
+    def refresh(self) -> None:
+        """Have keys of issuers that are in use, and old, fetched anew."""
+        self._tokens.refresh()
+
+    def _by_key(self, token: str) -> Identified:
         key = self._store.read(lambda unit: proven_key(unit, token)) if is_key(token) else None
         if key is None:
             raise _refused("there is no such key")
         if not key.counts(self._store.clock()):
             raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired")
         self.uses.note(key)
-        return key_caller(key)
+        return Identified(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)
 
 
 def key_caller(key: ApiKey) -> Caller:
@@ -190,8 +244,17 @@ def _key_set(issuer: IssuerSettings) -> KeySet:
     return KeySet(issuer.jwks, ca_file=issuer.ca_file, token_file=issuer.token_file)
 
 
-def _verified(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, Any]:
-    """The claims of a token whose signature, issuer, audience and times are right."""
+def _proven(token: str, keys: Sequence[jwt.PyJWK], issuer: IssuerSettings) -> dict[str, Any] | None:
+    """The claims of a token that one of the keys has signed, if one has."""
+    for key in keys:
+        claims = _verified(token, key, issuer)
+        if claims is not None:
+            return claims
+    return None
+
+
+def _verified(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, Any] | None:
+    """The claims of a token whose signature, issuer, audience and times are right; none where the signature is not."""
     try:
         return jwt.decode(
             token,
@@ -202,6 +265,8 @@ def _verified(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, A
             leeway=issuer.leeway,
             options={"require": ["exp", "iat", "iss", "aud", "sub"]},
         )
+    except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+        return None
     except jwt.ExpiredSignatureError:
         raise _refused("the token has expired") from None
     except jwt.InvalidAudienceError:

@@ -8,6 +8,7 @@ second signal ends it at once. The certificate is read again when its files chan
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ from tiergate.control.destinations import Destinations
 from tiergate.control.dispatcher import Dispatcher
 from tiergate.control.first_admin import FirstAdmin
 from tiergate.control.heads import Heads
+from tiergate.control.known_callers import KnownCallers
 from tiergate.control.object_store import Depot
 from tiergate.control.observation import Observed, Requests, registry
 from tiergate.control.packs import Packs
@@ -66,6 +68,8 @@ files, and connections that are refused."""
 
 _NOT_WAITING: Final = 100
 """Connections that are left for who does not wait for news."""
+
+_COLLECT_AFTER: Final = (10_000, 20, 50)
 
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
@@ -138,11 +142,15 @@ class _ControlPlane:
             in_force=in_force,
             probes=self._probes.endpoints(),
         )
-        api = admin_api(self._store, endpoints, Authenticator(self._store, tokens).identify, in_force)
+        authenticator = Authenticator(self._store, tokens)
+        self._known = KnownCallers(self._store, authenticator, in_force)
+        api = admin_api(self._store, endpoints, authenticator, in_force, self._known, threads=settings.threads)
         self._listener = Listener(
             Observed(api, self._requests, [it.path for it in endpoints], settings.log_requests),
             self._sockets,
-            protocol=bounded(ConnectionLimits(most=room, probes=PATHS), self._connections),
+            protocol=bounded(
+                ConnectionLimits(most=room, probes=PATHS, max_age=settings.max_connection_age), self._connections
+            ),
             each_second=self._shortage.look,
             keep_alive=settings.keep_alive,
             shutdown_timeout=settings.shutdown_timeout,
@@ -180,6 +188,7 @@ class _ControlPlane:
         works = [
             kept_going("tail", self._tail.run),
             kept_going("webhooks", Dispatcher(self._store, self._sender).run),
+            kept_going("callers", self._known.run),
             kept_going("writes", lambda: watch_writes(self._store)),
             kept_going("snapshots", lambda: keep_snapshots(self._sync)),
             kept_going("retention", lambda: keep_tidy(self._store, **tidy)),  # type: ignore[arg-type]
@@ -202,6 +211,11 @@ class _ControlPlane:
         await self._tail.wait(lambda _: True, float("inf"))
         state = self._tail.state
         if state is not None:
+            # What lives from here on to the end is not looked at again by the garbage collector, and a full collection,
+            # which looks at every request that waits, is rare: what is over is freed by its reference count.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_COLLECT_AFTER)
             _log.info("ready", position=state.head.position, publication=state.head.publication, api=self._address())
 
     def _address(self) -> str:

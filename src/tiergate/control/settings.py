@@ -138,6 +138,15 @@ class Settings:
 
     threads: Annotated[int, Row(_BOUNDS, COUNT, "How many requests are worked on at once.")] = 16
     keep_alive: Annotated[float, Row(_BOUNDS, SECONDS, "How long a connection may be idle before it is closed.")] = 75.0
+    max_connection_age: Annotated[
+        float,
+        Row(
+            _BOUNDS,
+            SECONDS,
+            "How old a connection may become, give or take a tenth; its next answer closes it, so that a load balancer "
+            "sends the client to whichever control plane there is by then.",
+        ),
+    ] = 1800.0
     shutdown_timeout: Annotated[
         float, Row(_BOUNDS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
     ] = 30.0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from tiergate.bundle import extend
+from tiergate.control.pace import Pace
 from tiergate.errors import StoreError
 from tiergate.store.following import FeedPage, Line, is_read_only, notifications, read_page
 
@@ -76,8 +77,9 @@ class Tail:
         self._lines: list[Line] = []
         self._bytes = 0
         self._wake = asyncio.Event()
-        self._news = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self._asked = asyncio.Event()
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -106,15 +108,24 @@ class Tail:
     def end(self) -> None:
         """Let go of all who wait."""
         self.ending = True
-        self._news.set()
+        self._tell()
+        self._pace.wake_all()
         self._asked.set()
 
     async def wait(self, happened: Callable[[TailState], bool], seconds: float) -> None:
-        """Wait until something is so, but no longer than these seconds, nor beyond the end."""
+        """Wait until something is so, but no longer than these seconds, nor beyond the end.
+
+        Of many who wait for the same, a few go on at a time: between them, others get their turn on the event loop.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self.ending and (self.state is None or not happened(self.state)):
-                    await self._news.wait()
+                    news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._waiting[news] = None
+                    try:
+                        await news
+                    finally:
+                        self._waiting.pop(news, None)
 
     async def confirm(self, seconds: float) -> None:
         """Wait until the database was asked anew, but no longer than these seconds, nor beyond the end.
@@ -181,10 +192,13 @@ class Tail:
         self._asked.set()
         self._asked = asyncio.Event()
         if before is None or reached[:2] != before.head[:2]:
-            self._news.set()
-            if not self.ending:
-                self._news = asyncio.Event()
+            self._tell()
         return reached.position < page.head.position
+
+    def _tell(self) -> None:
+        """Have those who wait look again."""
+        waiting, self._waiting = self._waiting, {}
+        self._pace.wake(waiting)
 
     def _drop(self) -> None:
         """Forget the oldest lines beyond the bounds, and those that nobody may have any more."""

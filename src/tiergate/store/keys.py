@@ -15,7 +15,7 @@ import string
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Instant
@@ -38,7 +38,9 @@ __all__ = [
     "list_keys",
     "new_text",
     "proven_key",
+    "revocations",
     "revoke_key",
+    "revoked_ids",
 ]
 
 _KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
@@ -209,3 +211,16 @@ def _said(key: ApiKey) -> dict[str, object]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def revocations(unit: ReadUnit) -> tuple[int, int]:
+    """How many keys there are, and how many of them were revoked: where both are as before, the same ones were."""
+    query = select(func.count(), func.count(_KEYS.c.revoked_at)).select_from(_KEYS)
+    total, revoked = unit.session.connection().execute(query).one()
+    return total, revoked
+
+
+def revoked_ids(unit: ReadUnit) -> frozenset[str]:
+    """The ids of all keys that were revoked."""
+    query = select(_KEYS.c.id).where(_KEYS.c.revoked_at.is_not(None))
+    return frozenset(unit.session.connection().execute(query).scalars())

@@ -5,6 +5,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 import yaml
 
@@ -249,10 +250,10 @@ def test_keys_are_fetched_once_and_kept(server: JwksServer, issuer: Issuer) -> N
     keys = KeySet(server.url, clock=clock)
     for step in (0, 10, FRESH_FOR - 11):
         clock.now += step
-        assert keys.find("k1") is not None
+        assert keys.find("k1", "RS256").keys
     assert server.asked == 1
     clock.now += 1
-    assert keys.find("k1") is not None
+    assert keys.find("k1", "RS256").keys
     assert server.asked == 2
 
 
@@ -261,14 +262,14 @@ def test_a_key_that_is_new_is_fetched_but_not_for_everybody_who_names_one(server
     clock = Clock()
     server.serve_keys(issuer)
     keys = KeySet(server.url, clock=clock)
-    assert keys.find("k1") is not None
+    assert keys.find("k1", "RS256").keys
     server.serve_keys(issuer, Issuer("k2", kind="ES256"))
     for name in ("k2", "x", "y", "z"):
-        assert keys.find(name) is None
+        assert not keys.find(name, "RS256").keys
     assert server.asked == 1
     clock.now += ASK_AGAIN_AFTER
-    assert keys.find("k2") is not None
-    assert keys.find("x") is None
+    assert keys.find("k2", "ES256").keys
+    assert not keys.find("x", "RS256").keys
     assert server.asked == 2
 
 
@@ -277,10 +278,10 @@ def test_a_key_that_was_withdrawn_counts_no_more(server: JwksServer, issuer: Iss
     clock = Clock()
     server.serve_keys(issuer)
     keys = KeySet(server.url, clock=clock)
-    assert keys.find("k1") is not None
+    assert keys.find("k1", "RS256").keys
     server.serve_keys(Issuer("k2", kind="ES256"))
     clock.now += FRESH_FOR
-    assert keys.find("k1") is None
+    assert not keys.find("k1", "RS256").keys
 
 
 @pytest.mark.parametrize(
@@ -291,20 +292,20 @@ def test_keys_of_before_serve_on_for_a_day(server: JwksServer, issuer: Issuer, s
     clock = Clock()
     server.serve_keys(issuer)
     keys = KeySet(server.url, clock=clock)
-    assert keys.find("k1") is not None
+    assert keys.find("k1", "RS256").keys
     server.status, server.content = status, content
     clock.now += KEPT_FOR
-    assert keys.find("k1") is not None
+    assert keys.find("k1", "RS256").keys
     assert server.asked == 2
     clock.now += 1
     with pytest.raises(JwksError):
-        keys.find("k1")
+        keys.find("k1", "RS256")
 
 
 def test_without_keys_nobody_is_let_in(tmp_path: Path) -> None:
     """A file that is not there is no set of keys that is empty."""
     with pytest.raises(JwksError):
-        KeySet(str(tmp_path / "nothing.json")).find("k1")
+        KeySet(str(tmp_path / "nothing.json")).find("k1", "RS256")
 
 
 def test_a_set_of_keys_has_no_secrets_and_none_for_other_uses(issuer: Issuer, tmp_path: Path) -> None:
@@ -318,8 +319,8 @@ def test_a_set_of_keys_has_no_secrets_and_none_for_other_uses(issuer: Issuer, tm
     path = tmp_path / "k.json"
     path.write_text(json.dumps({"keys": entries}))
     keys = KeySet(str(path))
-    assert [keys.find(kid) is not None for kid in ("s", "e", "n", "good")] == [False, False, False, True]
-    assert keys.find(None) is not None
+    assert [bool(keys.find(kid, "RS256").keys) for kid in ("s", "e", "n", "good")] == [False, False, False, True]
+    assert keys.find(None, "RS256").keys
 
 
 def test_keys_are_fetched_with_a_token_where_the_server_wants_one(
@@ -328,7 +329,7 @@ def test_keys_are_fetched_with_a_token_where_the_server_wants_one(
     """Read anew each time, since it is replaced now and then."""
     server.serve_keys(issuer)
     (tmp_path / "token").write_text("abc\n")
-    assert KeySet(server.url, token_file=str(tmp_path / "token")).find("k1") is not None
+    assert KeySet(server.url, token_file=str(tmp_path / "token")).find("k1", "RS256").keys
     assert server.token == "Bearer abc"
 
 
@@ -458,3 +459,42 @@ def test_what_only_looks_like_a_key_is_refused(store: Store, reader: TokenReader
 def test_tokens_are_read_beside_keys(store: Store, reader: TokenReader, issuer: Issuer) -> None:
     """By what they look like."""
     assert Authenticator(store, reader).identify(issuer.token()).id == "okta/ann"
+
+
+def test_a_key_that_was_replaced_under_its_name_is_fetched(server: JwksServer, issuer: Issuer) -> None:
+    """A signature that fails counts as a miss: once a minute, the issuer is asked for what it has now."""
+    clock = Clock()
+    replaced = Issuer(issuer.kid)
+    server.serve_keys(issuer)
+    settings = IssuerSettings(name="okta", issuer=ISSUER, audience=AUDIENCE, jwks=server.url, roles=ROLES)
+    keys = KeySet(server.url, clock=clock)
+    reader = TokenReader([settings], lambda _: keys)
+    assert reader.read(issuer.token()).id == f"{settings.name}/ann"
+    server.serve_keys(replaced)
+    with pytest.raises(RequestError, match="not good"):
+        reader.read(replaced.token())
+    assert server.asked == 1
+    clock.now += ASK_AGAIN_AFTER
+    assert reader.read(replaced.token()).id == f"{settings.name}/ann"
+    assert server.asked == 2
+    with pytest.raises(RequestError, match="not good"):
+        reader.read(issuer.token())
+    assert server.asked == 2
+
+
+@pytest.mark.parametrize("kid", ["k1", None])
+def test_each_of_several_keys_without_names_is_tried(server: JwksServer, kid: str | None) -> None:
+    """Whether a token names one or not: only which of them signed it counts."""
+    issuers = [Issuer("k1"), Issuer("k1"), Issuer("k1", kind="ES256")]
+    nameless = [{name: value for name, value in it.jwk().items() if name != "kid"} for it in issuers]
+    server.content = json.dumps({"keys": nameless}).encode()
+    settings = IssuerSettings(
+        name="okta", issuer=ISSUER, audience=AUDIENCE, jwks=server.url, roles=ROLES, algorithms=("RS256", "ES256")
+    )
+    keys = KeySet(server.url)
+    reader = TokenReader([settings], lambda _: keys)
+    for one in issuers:
+        token = jwt.encode(one.claims(), one.key, one.kind, {} if kid is None else {"kid": kid})
+        assert reader.read(token).id == f"{settings.name}/ann"
+    with pytest.raises(RequestError, match="not good"):
+        reader.read(Issuer("k1").token())
