@@ -141,7 +141,7 @@ def test_files_that_cannot_be_loaded_do_not_hold_up_a_pod_either(tmp_path: Path)
     (tmp_path / "catalog.yaml").write_text("apiVersion: tiergate/v1\nfeatures: 5\n")
     (tmp_path / "subjects.yaml").write_text("apiVersion: tiergate/v1\ncustomers: [{id: acme}]\n")
     files = ("--catalog", tmp_path / "catalog.yaml", "--subjects", tmp_path / "subjects.yaml")
-    with Process(*files, "--startup-deadline", "2") as process:
+    with Process(*files, "--startup-deadline", "8") as process:
         assert process.event("ready without data")["error"].startswith(str(tmp_path))
         assert _answer(process) == (False, "stale_data", 0, True)
         (tmp_path / "catalog.yaml").write_text(CATALOG)
