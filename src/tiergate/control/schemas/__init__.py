@@ -154,7 +154,7 @@ def component_schemas() -> dict[str, Schema]:
             "type": "object",
             "description": "As the thing itself; what the address says can be left out.",
         },
-        "Health": closed({"status": TEXT}),
+        "Health": closed({"status": TEXT, "read_only": FLAG}, optional=("read_only",)),
         "OpenApi": {"type": "object", "description": "This document."},
         "Anything": {},
     }
