@@ -92,6 +92,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         DELETE /v1/items/{id}
         POST /v1/items/{id}/archive
         POST /v1/items/{id}/activate
+        POST /v1/items/{id}/retire
         PUT /v1/items/{id}/draft
         PATCH /v1/items/{id}/draft
         DELETE /v1/items/{id}/draft

@@ -131,7 +131,7 @@ def test_a_loss_that_is_found_is_one(drawn: tuple[Document, Document, Document, 
             continue
         key = effect.subject.id if effect.subject.type is SubjectType.SUBSCRIPTION else ""
         found = []
-        for life in ("as it is", "active"):
+        for life in ("as it is", "active", "expired"):
             lives = dict.fromkeys(ids, life)
             one, other = (with_lives(it, lives) for it in (before, after))
             was, becomes = (totals(catalog, it, customer, known[effect.feature], effect.since) for it in (one, other))

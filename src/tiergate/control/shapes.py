@@ -60,6 +60,7 @@ _ITEMS: Final = {
     "DELETE /v1/items/{id}": _GONE,
     "POST /v1/items/{id}/archive": Shape("StoredItem"),
     "POST /v1/items/{id}/activate": Shape("StoredItem"),
+    "POST /v1/items/{id}/retire": Shape("Retired", "Retirement"),
     "GET /v1/items/{id}/versions": _page("ListedVersion"),
     "GET /v1/items/{id}/versions/{version}": Shape("PublishedVersion"),
     "GET /v1/items/{id}/draft": Shape("StoredDraft"),

@@ -5,10 +5,11 @@ come from the engine's own resolution. Every instant from `now` on is looked at,
 for each of its subscriptions. Suspensions and the statuses of features are left out on both sides: what is lost while a
 feature is suspended is lost.
 
-A subscription that does not count now may count again. So each record is looked at twice: as it is, and as if some of
-its subscriptions, or all, counted at all times. INVARIANT (no loss is overlooked): what a subscription gives only ever
-raises the customer's total, so a replacement of the total takes the most where all of them count. Where neither look
-finds a loss, there is none under any other lives of the same subscriptions.
+A subscription that does not count now may count again, and one that counts may end. So a record is looked at several
+times: as it is; as if its subscriptions counted at all times; and, where every life matters, as if none did. INVARIANT
+(no loss is overlooked): what a subscription gives only ever raises the customer's total, and what the customer's
+overrides take from it is the most at the greatest total, or at none. Where none of the three looks finds a loss, there
+is none under any lives of the same subscriptions.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ __all__ = [
     "subject_effects",
     "value_of",
 ]
+
+_AS_IT_IS, _COUNTING, _WITHOUT = "as it is", "counting", "without subscriptions"
 
 _MOST_VISITS: Final = 100_000
 """Subscriptions that are resolved for one look at one customer; windows after that are not looked at."""
@@ -140,16 +143,14 @@ def subject_effects(
     """All effects of a change on a customer and its subscriptions, each once, at its first instant from `now` on.
 
     Effects as things are come first; then those that there would be if all subscriptions counted, where a subject has
-    no such effect on the feature already. `revived`: also those that have ended for good.
+    no such effect on the feature already. `revived`: whatever becomes of its subscriptions: those that have ended for
+    good count too, and the customer is looked at without any.
     """
     features = [_effective(source.index.features[id_]) for id_ in sorted(change.features)]
     found: dict[tuple[object, ...], SubjectEffect] = {}
     seen: set[tuple[Subject, str, bool]] = set()
-    for alive in (False, True):
-        before, after = (
-            _alive(record, None if revived else now) if alive else _unsuspended(record)
-            for record in (change.before, change.after)
-        )
+    for look in (_AS_IT_IS, _COUNTING, _WITHOUT) if revived else (_AS_IT_IS, _COUNTING):
+        before, after = (_looked_at(record, look, None if revived else now) for record in (change.before, change.after))
         new: list[SubjectEffect] = []
         for effect in _look(before, after, features, source, now):
             key = (effect.subject, effect.feature, effect.effect, effect.before.value, effect.after.value)
@@ -207,6 +208,12 @@ def _unsuspended(record: SubjectRecord) -> SubjectRecord:
         replace(record.customer, suspensions=()),
         tuple(replace(it, suspensions=()) if it.suspensions else it for it in record.subscriptions),
     )
+
+
+def _looked_at(record: SubjectRecord, look: str, now: Instant | None) -> SubjectRecord:
+    if look == _AS_IT_IS:
+        return _unsuspended(record)
+    return _alive(record, now) if look == _COUNTING else SubjectRecord(replace(record.customer, suspensions=()))
 
 
 def _alive(record: SubjectRecord, now: Instant | None) -> SubjectRecord:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, Table
     from sqlmodel import Session
 
-__all__ = ["changed_records", "count_holders", "holders"]
+__all__ = ["changed_records", "count_holders", "customers_holding", "holders"]
 
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
@@ -44,6 +44,19 @@ def holders(session: Session, items: Collection[str] | None, features: Collectio
         query = query.where(_RECORDS.c.customer.in_(whom))
     for (record,) in session.connection().execute(query.execution_options(yield_per=_AT_ONCE)):
         yield _decode(record)
+
+
+def customers_holding(session: Session, item: str, after: str, limit: int) -> list[str]:
+    """Customers whose subscriptions have an item, ended ones too, in the order of their ids, those after one."""
+    query = (
+        select(_SUBSCRIPTIONS.c.customer)
+        .distinct()
+        .join(_HELD, _HELD.c.subscription == _SUBSCRIPTIONS.c.id)
+        .where(_HELD.c.item == item, _SUBSCRIPTIONS.c.customer > after)
+        .order_by(_SUBSCRIPTIONS.c.customer)
+        .limit(limit)
+    )
+    return list(session.connection().execute(query).scalars())
 
 
 def changed_records(session: Session, position: int, limit: int) -> list[SubjectRecord] | None:

@@ -72,7 +72,7 @@ _ASKED: Final[Schema] = closed(
 _EXAMPLE: Final[Schema] = closed(
     {
         "customer": ref("SubjectId"),
-        "subscription": ref("Id"),
+        "subscription": ref("SubjectId"),
         "feature": ref("Id"),
         "effect": {"enum": [effect.value for effect in Effect]},
         "since": ref("Instant"),
@@ -196,6 +196,33 @@ def publishing_schemas(suspension: Schema) -> dict[str, Schema]:
         "NewRollout": closed(
             rollout | narrow | accept_loss | note | dry_run,
             optional=(*launch, *narrow, *accept_loss, *note, *dry_run),
+        ),
+        "Retirement": closed(
+            {
+                "to": ref("Id") | {"description": "The plan that its holders get."},
+                "at": {"anyOf": [{"const": "now"}, ref("Instant")], "description": "`now` if it is left out."},
+                **dry_run,
+                **accept_loss,
+            },
+            optional=("at", "dry_run", "accept_loss"),
+        ),
+        "Retired": closed(
+            {
+                "item": ref("Id"),
+                "to": ref("Id"),
+                "at": ref("Instant"),
+                "subscriptions": COUNT | {"description": "That have it, and can get the other plan."},
+                "impact": ref("Impact"),
+                "moved": COUNT | {"description": "Subscriptions that were moved now."},
+                "left_count": COUNT | {"description": "Subscriptions that keep it."},
+                "left": {
+                    "type": "array",
+                    "items": closed({"customer": ref("SubjectId"), "subscription": ref("SubjectId"), "detail": TEXT}),
+                    "description": "The first 100 of these, and why.",
+                },
+                "accept_loss": LOSS_TOKEN | {"description": "The token of what customers would lose."},
+            },
+            optional=("accept_loss",),
         ),
         "NewFeatureSuspension": optional_object(
             {"from": ref("Instant"), "until": ref("Instant"), "reason": TEXT, **accept_loss, **dry_run}
