@@ -7,9 +7,12 @@ milliseconds: a container's health check runs it every few seconds. The command 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import socket
 import sys
+import threading
 
 __all__ = ["ask", "probe_port"]
 
@@ -45,17 +48,34 @@ def ask(host: str, port: int, timeout: float, *, live: bool = False, tls: bool =
     """
     path = "/livez" if live else "/readyz"
     connection = _connection(host, port, timeout, tls=tls)
+    # The connection's timeout is for each step; a peer that sends a byte now and then would outlast any.
+    late = threading.Event()
+    watch = threading.Timer(timeout, _cut, (connection, late))
+    watch.daemon = True
+    watch.start()
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
-    except (OSError, http.client.HTTPException) as error:
+        if late.is_set():
+            raise TimeoutError(f"no whole answer within {timeout:g} seconds")
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return _UNREACHABLE, f"no answer from {'https' if tls else 'http'}://{host}:{port}{path}: {error}"
     finally:
+        watch.cancel()
         connection.close()
     if answer.status == http.client.OK:
         return _READY, "live" if live else "ready"
     return _NOT_READY, f"not {'live' if live else 'ready'}: status {answer.status}"
+
+
+def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    """End it, in the midst of whatever it waits for."""
+    late.set()
+    sock = connection.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _main(arguments: list[str]) -> int:

@@ -52,6 +52,7 @@ DEFAULT_URL = "http://127.0.0.1:8440"
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT = 60.0
+_RATE = 4096.0  # bytes per second that go on for as long as they have to
 _PATIENCE = 900.0  # where customers are asked about before there is an answer
 
 
@@ -142,11 +143,14 @@ class ControlPlane:
         """
         import httpx
 
+        from tiergate.process.deadlines import bounded, within
+
         headers = {"authorization": f"Bearer {self._key}"}
         timeout = httpx.Timeout(_TIMEOUT, read=_PATIENCE)
         try:
             with (
-                httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not self._is_here) as client,
+                within(_PATIENCE, _RATE),
+                bounded(httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not self._is_here)) as client,
                 client.stream(method, self._url + path, headers=headers, json=body) as answer,
             ):
                 if not answer.is_success:
@@ -170,10 +174,15 @@ class ControlPlane:
     ) -> httpx.Response:
         import httpx
 
+        from tiergate.process.deadlines import bounded, within
+
         sent = {"authorization": f"Bearer {self._key}", **(headers or {})}
         try:
             # What is on this machine is asked directly, whatever proxy the environment names.
-            with httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not self._is_here) as client:
+            with (
+                within(what.get("timeout", _TIMEOUT), _RATE),
+                bounded(httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not self._is_here)) as client,
+            ):
                 answer = client.request(method, self._url + path, headers=sent, **what)
         except httpx.HTTPError as error:
             raise SyncError(self._url, f"the control plane does not answer: {error}") from None

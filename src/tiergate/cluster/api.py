@@ -19,6 +19,7 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.errors import ClusterError, SettingsError
+from tiergate.process.deadlines import bounded, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,9 @@ class Api:
     """One API server, asked as one service account. Safe to use from several threads; close it at the end."""
 
     def __init__(self, url: str, folder: Path, *, timeout: float = _TIMEOUT) -> None:
-        """Prepare; nothing is sent yet. `folder` holds `token`, `ca.crt` and `namespace`; `timeout` in seconds.
+        """Prepare; nothing is sent yet. `folder` holds `token`, `ca.crt` and `namespace`.
+
+        `timeout`: seconds for a request as a whole.
 
         Raises:
             SettingsError: the folder cannot be read, or the URL is not https; of `service-account`.
@@ -76,13 +79,16 @@ class Api:
             trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         except OSError as error:
             raise SettingsError("service-account", f"`{folder / 'ca.crt'}` cannot be used: {error.strerror}") from None
-        self._client = httpx.Client(
-            base_url=url,
-            verify=trusted,
-            timeout=timeout,
-            trust_env=False,
-            follow_redirects=False,
-            headers={"user-agent": f"tiergate/{__version__}", "accept": _JSON},
+        self._timeout = timeout
+        self._client = bounded(
+            httpx.Client(
+                base_url=url,
+                verify=trusted,
+                timeout=timeout,
+                trust_env=False,
+                follow_redirects=False,
+                headers={"user-agent": f"tiergate/{__version__}", "accept": _JSON},
+            )
         )
 
     @classmethod
@@ -162,7 +168,10 @@ class Api:
             headers["content-type"] = media
             content = msgspec.json.encode(body)
         try:
-            with self._client.stream(method, path, headers=headers, content=content) as answer:
+            with (
+                within(self._timeout),
+                self._client.stream(method, path, headers=headers, content=content) as answer,
+            ):
                 read = b""
                 for piece in answer.iter_bytes():
                     read += piece

@@ -20,6 +20,7 @@ import jwt
 import structlog
 
 from tiergate.errors import OperatorError, SettingsError
+from tiergate.process.deadlines import bounded, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ ASK_AGAIN_AFTER: Final = 60.0
 """Seconds between two attempts to fetch."""
 
 _TIMEOUT: Final = 5.0
+_WHOLE: Final = 10.0
 _MAX_BYTES: Final = 2**20
 _MAX_KEYS: Final = 100
 _MOST_TRIED: Final = 10
@@ -177,7 +179,8 @@ class KeySet:
             headers["authorization"] = f"Bearer {Path(self._token_file).read_text('ascii').strip()}"
         verify = ssl.create_default_context(cafile=self._ca_file)
         with (
-            httpx.Client(verify=verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            within(_WHOLE),
+            bounded(httpx.Client(verify=verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False)) as client,
             client.stream("GET", self._source, headers=headers) as answer,
         ):
             answer.raise_for_status()

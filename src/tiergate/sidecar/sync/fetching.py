@@ -40,10 +40,13 @@ _MAX_SUBJECT_BYTES: Final = 8 * 1024**2
 _MAX_PROBLEM_BYTES: Final = 64 * 1024
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 20.0
-_WHOLE_SECONDS: Final = 300.0
+_WHOLE_SECONDS: Final = 60.0
+_SNAPSHOT_SECONDS: Final = 300.0
+_SLOWEST: Final = 16 * 1024
+"""Bytes per second at which a transfer may take as long as it has to: a slower one ends after `_WHOLE_SECONDS`."""
+
 _KEY_SECONDS: Final = 10.0
 _GZIP: Final = 31
-_PIECE: Final = 256 * 1024
 _URN: Final = "urn:tiergate:problem:"
 
 
@@ -122,7 +125,7 @@ class ControlPlane:
 
     async def snapshot(self) -> tuple[bytes, bytes]:
         """The newest snapshot, as `Depot` has it."""
-        content = await self._get("snapshot", _MAX_MANIFEST_BYTES, wait=_WHOLE_SECONDS)
+        content = await self._get("snapshot", _MAX_MANIFEST_BYTES, wait=_SNAPSHOT_SECONDS)
         head, _, rest = content.partition(b"\n")
         manifest, _, after = rest.partition(b"\n")
         try:
@@ -160,18 +163,19 @@ class ControlPlane:
         timeout = httpx.Timeout(_SILENCE_SECONDS + wait, connect=_CONNECT_SECONDS)
         try:
             async with (
-                asyncio.timeout(_WHOLE_SECONDS + wait),
+                asyncio.timeout(_WHOLE_SECONDS + wait) as limit,
                 self._client.stream(
                     "GET", url, headers=await self._headers(packed=unpacked), timeout=timeout
                 ) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise await self._refusal(url, response)
-                return await _read(response, url, most, unpacked=unpacked)
+                return await _read(response, url, most, unpacked=unpacked, limit=limit)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise SyncError(url, f"no answer: {str(error) or type(error).__name__}") from None
         except TimeoutError:
-            raise SyncError(url, f"no whole answer in {_WHOLE_SECONDS + wait:.0f} seconds") from None
+            detail = f"no whole answer in {_WHOLE_SECONDS + wait:.0f} seconds, at {_SLOWEST} bytes a second at least"
+            raise SyncError(url, detail) from None
 
     async def _headers(self, *, packed: bool) -> Mapping[str, str]:
         headers = {"accept-encoding": "gzip" if packed else "identity"}
@@ -199,14 +203,18 @@ class ControlPlane:
         return SyncError(url, f"it answers {status}" + (f": {said[:300]}" if said else ""), status, code)
 
 
-async def _read(response: httpx.Response, url: str, most: int, *, unpacked: bool = True) -> bytes:
-    """The body, never more than `most` bytes of it, packed or not."""
+async def _read(
+    response: httpx.Response, url: str, most: int, *, unpacked: bool = True, limit: asyncio.Timeout | None = None
+) -> bytes:
+    """The body, never more than `most` bytes of it, packed or not. What arrives puts `limit` off, by its rate."""
     encoding = response.headers.get("content-encoding", "identity").lower()
     unpacking = zlib.decompressobj(wbits=_GZIP) if encoding == "gzip" and unpacked else None
     if unpacking is None and encoding != "identity":
         raise SyncError(url, f"its answer has the encoding `{encoding[:40]}`, which was not asked for")
     body = bytearray()
-    async for piece in response.aiter_raw(_PIECE):
+    async for piece in response.aiter_raw():
+        if limit is not None:
+            limit.reschedule((limit.when() or 0.0) + len(piece) / _SLOWEST)
         try:
             body += piece if unpacking is None else unpacking.decompress(piece, most + 1 - len(body))
         except zlib.error as error:
