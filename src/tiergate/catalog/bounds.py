@@ -2,20 +2,21 @@
 
 A bound counts everything that a subject holds as if all of it counted at once: every item, whatever its period, in the
 version (of those that it may get) that gives the most, and every override. The cheap bound looks at the largest number
-of each item; the exact one, feature by feature, is only made where the cheap one is not enough.
+of each item and the sum of the overrides; the exact one, feature by feature, is only made where the cheap one is not
+enough.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Combine, Extra, Per, format_units
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Combine, Extra, OverrideMode, Per, format_units
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tiergate.model import Catalog, CatalogIndex, Feature, HeldItem, Override, Subscription, Value
+    from tiergate.model import Catalog, CatalogIndex, Customer, Feature, HeldItem, Override, Subscription, Value
 
 __all__ = ["Bounds", "Totals"]
 
@@ -59,41 +60,69 @@ class Bounds:
                     (_units(value) for given in self.definitions(held) for value in given.values()), default=0
                 )
             total += held.quantity * most[key]
-        if subscription.overrides:
-            total += max(_units(override.value) for override in subscription.overrides)
+        for override in subscription.overrides:
+            total += _units(override.value)
         return total
 
-    def excess(self, subscriptions: Iterable[Subscription]) -> list[str]:
+    @staticmethod
+    def cheap_customer(customer: Customer) -> int:
+        """At least as many units as the customer's own overrides raise any total that passes no edge number."""
+        return sum(_units(it.value) for it in customer.overrides if it.mode is OverrideMode.ADD)
+
+    def excess(self, subscriptions: Iterable[Subscription], customer: Customer | None = None) -> list[str]:
         """What is too much in the total of these subscriptions together, as messages; by the exact bound."""
         totals = Totals(self)
         for subscription in subscriptions:
             totals.add(subscription)
+        if customer is not None:
+            totals.add_customer(customer)
         return totals.excess()
 
 
 class Totals:
-    """The exact bound of the total of some subscriptions, for every feature."""
+    """The exact bound of the total of some subscriptions, and of what their customer has by itself, for every feature.
+
+    Of a range with a maximum, what items give is bound by that, and kept apart from what overrides make of it.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._base: dict[str, int] = {}
         self._extra: dict[str, int] = {}
+        self._free: dict[str, int] = {}
+        self._floors: dict[str, int] = {}
+        self._adds: dict[str, int] = {}
 
     def add(self, subscription: Subscription) -> None:
         """Count one more subscription."""
         base: dict[str, int] = {}
         extra: dict[str, int] = {}
+        floors: dict[str, int] = {}
+        adds: dict[str, int] = {}
         for held in subscription.items:
             self._add_item(held, base, extra)
         for override in subscription.overrides:
-            self._add_override(override, base)
-        for id_, units in base.items():
-            if self._bounds.feature(id_).combine is Combine.MAX:
-                self._base[id_] = max(self._base.get(id_, 0), units)
+            _add_override(override, floors, adds)
+        for id_ in base.keys() | extra.keys() | floors.keys() | adds.keys():
+            feature = self._bounds.feature(id_)
+            value, added = base.get(id_, 0), extra.get(id_, 0)
+            is_free = (id_ in floors or id_ in adds) and feature.maximum is not None
+            if is_free or feature.across is Combine.MAX:
+                value, added = _capped(feature, value + added), 0
+            value, added = max(value, floors.get(id_, 0)), added + adds.get(id_, 0)
+            if feature.across is Combine.MAX:
+                self._free[id_] = max(self._free.get(id_, 0), value + added)
+            elif is_free:
+                self._free[id_] = self._free.get(id_, 0) + value + added
             else:
-                self._base[id_] = self._base.get(id_, 0) + units
-        for id_, units in extra.items():
-            self._extra[id_] = self._extra.get(id_, 0) + units
+                before = self._base.get(id_, 0)
+                self._base[id_] = max(before, value) if feature.combine is Combine.MAX else before + value
+                self._extra[id_] = self._extra.get(id_, 0) + added
+
+    def add_customer(self, customer: Customer) -> None:
+        """Count the customer's own overrides, once."""
+        for override in customer.overrides:
+            _add_override(override, self._floors, self._adds)
 
     def _add_item(self, held: HeldItem, base: dict[str, int], extra: dict[str, int]) -> None:
         given: dict[str, int] = {}
@@ -115,23 +144,31 @@ class Totals:
         for id_, units in added.items():
             extra[id_] = extra.get(id_, 0) + units
 
-    @staticmethod
-    def _add_override(override: Override, base: dict[str, int]) -> None:
-        """An override stands in place of what the items give, or raises it."""
-        base[override.feature] = max(base.get(override.feature, 0), _units(override.value))
-
     def excess(self) -> list[str]:
         """A message for each feature whose total could pass 2^62 units, sorted."""
         found = []
-        for id_ in sorted(self._base.keys() | self._extra.keys()):
+        parts = (self._base, self._extra, self._free, self._floors, self._adds)
+        for id_ in sorted({id_ for part in parts for id_ in part}):
             feature = self._bounds.feature(id_)
-            units = self._base.get(id_, 0) + self._extra.get(id_, 0)
-            if feature.maximum is not None:
-                units = min(units, feature.maximum)
+            base, extra, free, floor, added = (part.get(id_, 0) for part in parts)
+            units = max(_capped(feature, base + extra) + free, floor) + added
             if units > MAX_TOTAL_UNITS:
                 reached, most = format_units(units, feature.scale), format_units(MAX_TOTAL_UNITS, feature.scale)
                 found.append(f"the total of `{id_}` could reach {reached}, more than {most}")
         return found
+
+
+def _add_override(override: Override, floors: dict[str, int], adds: dict[str, int]) -> None:
+    """An override stands in place of what there is or raises it to a value, of which the largest counts, or adds."""
+    id_, units = override.feature, _units(override.value)
+    if override.mode is OverrideMode.ADD:
+        adds[id_] = adds.get(id_, 0) + units
+    else:
+        floors[id_] = max(floors.get(id_, 0), units)
+
+
+def _capped(feature: Feature, units: int) -> int:
+    return units if feature.maximum is None else min(units, feature.maximum)
 
 
 def _units(value: Value | None) -> int:

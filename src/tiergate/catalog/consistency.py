@@ -37,7 +37,8 @@ class Consistency:
         self._bounds = bounds
         self._customers = array("q")
         self._subscriptions = array("q")
-        # By subscription: the hash of its customer's id, and a bound of its totals.
+        # By subscription: the hash of its customer's id, and a bound of its totals. So too by customer with overrides
+        # of its own that add.
         self._holders = array("q")
         self._totals = array("q")
         self._count = 0
@@ -52,6 +53,10 @@ class Consistency:
                 (self._customers if record.is_customer else self._subscriptions).append(hash(id_))
         elif isinstance(subject, Customer):
             self._customers.append(hash(subject.id))
+            added = self._bounds.cheap_customer(subject) if subject.overrides else 0
+            if added:
+                self._holders.append(hash(subject.id))
+                self._totals.append(min(added, _LARGEST))
         else:
             self._subscriptions.append(hash(subject.id))
             self._holders.append(hash(subject.customer))
@@ -101,7 +106,7 @@ class Doubts:
         self._missing = missing
         self._large = large
         self._left = count
-        self._totals: dict[str, tuple[Position, Totals]] = {}
+        self._totals: dict[str, tuple[Position, Totals, bool]] = {}
 
     def settle(self, record: Record, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
         """Look at one record again. What is wrong is set aside in `quarantine` too."""
@@ -110,7 +115,11 @@ class Doubts:
         if id_ is not None and hash(id_) in self._twice[record.is_customer]:
             self._settle_twice(record, id_, log, quarantine)
         subject = record.subject
-        if subject is None or isinstance(subject, Customer):
+        if subject is None:
+            return
+        if isinstance(subject, Customer):
+            if hash(subject.id) in self._large:
+                self._totals_of(subject.id, record, "id").add_customer(subject)
             return
         holder = hash(subject.customer)
         if holder in self._missing:
@@ -118,9 +127,16 @@ class Doubts:
             if quarantine is not None:
                 quarantine.blame(subject.customer, (subject.id,), 1)
         if holder in self._large:
-            if subject.customer not in self._totals:
-                self._totals[subject.customer] = (_position(record, "customer"), Totals(self._bounds))
-            self._totals[subject.customer][1].add(subject)
+            self._totals_of(subject.customer, record, "customer").add(subject)
+
+    def _totals_of(self, customer: str, record: Record, key: str) -> Totals:
+        """The totals of a customer, which are reported at the first of its subscriptions, else at the customer."""
+        found = self._totals.get(customer)
+        if found is None or (key == "customer" and not found[2]):
+            position = _position(record, key)
+            totals = Totals(self._bounds) if found is None else found[1]
+            self._totals[customer] = found = (position, totals, key == "customer")
+        return found[1]
 
     def _settle_twice(self, record: Record, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
         position = _position(record, "id")
@@ -141,7 +157,7 @@ class Doubts:
         if self._left:
             message = "has problems that cannot be placed: it changed while it was read, or is a pipe"
             log.add((file, 0, 0), "changed-file", message)
-        for customer, (position, totals) in self._totals.items():
+        for customer, (position, totals, _) in self._totals.items():
             for message in totals.excess():
                 log.add(position, "total-too-large", f"all subscriptions of `{customer}` together: {message}")
                 if quarantine is not None:

@@ -2,14 +2,14 @@
 
 Each is asked of one subscription by itself, and of instants at which items are held together. An add-on must share some
 instant with a plan of its `available_for`, an item with each item that it depends on; two items of which one excludes
-the other must share none.
+the other must share none, nor must two plans, unless the catalog allows many.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.model import BEGINNING, FOREVER
+from tiergate.model import BEGINNING, FOREVER, ItemKind, PlanRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,14 +39,20 @@ class PossibleHoldings:
                 self._excluded.setdefault(other, set()).add(id_)
         bound = (id_ for id_, item in index.items.items() if item.available_for or item.depends_on or item.private_to)
         self._bound = frozenset(bound) | frozenset(self._excluded)
+        plans = (id_ for id_, item in index.items.items() if item.kind is ItemKind.PLAN)
+        self._plans = frozenset() if index.plans is PlanRule.MANY else frozenset(plans)
 
     def violations(self, items: Sequence[HeldItem], customer: str | None) -> Iterator[Impossibility]:
         """What makes a customer's subscription with these items impossible; all of them must be in the catalog.
 
         `customer` is `None` where it is not known, so that nothing private can be told from what is not.
         """
-        bound = self._bound
+        bound, plans = self._bound, self._plans
+        before: list[tuple[int, HeldItem]] = []
         for place, held in enumerate(items):
+            if held.item in plans:
+                yield from _several_plans(place, held, before)
+                before.append((place, held))
             if held.version is not None and held.version not in self._index.items[held.item].versions:
                 listed = ", ".join(str(version) for version in self._index.items[held.item].versions[-12:])
                 message = f"no version {held.version} of `{held.item}`: it has {listed}"
@@ -75,6 +81,16 @@ class PossibleHoldings:
                         f"`{held.item}` and `{other.item}` exclude each other, and entry {other_place + 1} holds that"
                     )
                     yield Impossibility(place, "excluded", message)
+
+
+def _several_plans(place: int, held: HeldItem, before: Sequence[tuple[int, HeldItem]]) -> Iterator[Impossibility]:
+    """The first plan that the subscription holds at an instant of this one; there is at most one plan at each."""
+    for other_place, other in before:
+        if _overlap(held, other):
+            named = f"`{held.item}` twice" if held.item == other.item else f"`{held.item}` and `{other.item}`"
+            message = f"a subscription has one plan at an instant, not {named}, which entry {other_place + 1} is"
+            yield Impossibility(place, "several-plans", message)
+            return
 
 
 def _overlap(one: HeldItem, other: HeldItem) -> bool:

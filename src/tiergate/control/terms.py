@@ -60,10 +60,10 @@ class Terms:
             BodyError: one could.
         """
         held = [self._known(subscription) for subscription in record.subscriptions]
-        own = max((_units(override) for override in record.customer.overrides), default=0)
+        own = sum(_units(override) for override in record.customer.overrides)
         if sum(self._bounds.cheap(subscription) for subscription in held) + own <= MAX_TOTAL_UNITS:
             return
-        excess = self._bounds.excess(held)
+        excess = self._bounds.excess(held, self._known_customer(record.customer))
         if excess:
             raise BodyError([BodyProblem("", "total-too-large", f"with all subscriptions, {it}") for it in excess])
 
@@ -113,6 +113,10 @@ class Terms:
     def _is_archived(self, override: Override) -> bool:
         feature = self._all.features.get(override.feature)
         return feature is not None and feature.status is FeatureStatus.ARCHIVED
+
+    def _known_customer(self, customer: Customer) -> Customer:
+        features = self._all.features
+        return replace(customer, overrides=tuple(it for it in customer.overrides if it.feature in features))
 
     def _known(self, subscription: Subscription) -> Subscription:
         """What of a subscription is in the catalog: what is not gives nothing."""

@@ -296,7 +296,7 @@ def _totals(
         record = unit.record(customer, public=True)
         if bounds is None or record is None:
             continue
-        excess = bounds.excess(record.subscriptions)
+        excess = bounds.excess(record.subscriptions, record.customer)
         if excess:
             where = ("item", min(suspects))
             message = f"all subscriptions of `{customer}` together: {'; '.join(excess[:_SHOWN])}"

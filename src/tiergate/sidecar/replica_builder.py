@@ -128,7 +128,9 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _stage(source: sqlite3.Connection, subjects: Iterable[Customer | Subscription]) -> None:
-    source.execute("CREATE TABLE staged_customers (id TEXT NOT NULL, record BLOB NOT NULL)")
+    source.execute(
+        "CREATE TABLE staged_customers (id TEXT NOT NULL, record BLOB NOT NULL, overridden INTEGER NOT NULL)"
+    )
     source.execute(
         "CREATE TABLE staged_subscriptions (customer TEXT NOT NULL, id TEXT NOT NULL, record BLOB NOT NULL,"
         " held INTEGER NOT NULL, overridden INTEGER NOT NULL)"
@@ -143,7 +145,9 @@ def _insert(source: sqlite3.Connection, subjects: Iterable[Customer | Subscripti
     insert("BEGIN")
     for subject in subjects:
         if isinstance(subject, Customer):
-            insert("INSERT INTO staged_customers VALUES (?, ?)", (subject.id, encode(redacted_customer(subject))))
+            overridden = sum([_units(override) for override in subject.overrides])
+            customer_row = (subject.id, encode(redacted_customer(subject)), min(overridden, MAX_TOTAL_UNITS))
+            insert("INSERT INTO staged_customers VALUES (?, ?, ?)", customer_row)
         else:
             held = sum([item.quantity for item in subject.items])
             overridden = sum([_units(override) for override in subject.overrides])
@@ -190,7 +194,7 @@ class Staged:
         broken: list[tuple[str, str]] = [(id_, _NOBODY) for id_ in nobodys]
         for customer, record in customers.items():
             if record is None:
-                execute("INSERT INTO staged_customers VALUES (?, ?)", (customer, QUARANTINED))
+                execute("INSERT INTO staged_customers VALUES (?, ?, 0)", (customer, QUARANTINED))
                 broken += [(id_, customer) for id_ in found[customer]]
                 continue
             held = [it for it in record.subscriptions if it.id not in others]
@@ -198,7 +202,7 @@ class Staged:
             broken += [(id_, _NOBODY) for id_ in found[customer] - {it.id for it in held}]
         _insert(self._source, kept)
         if any(customer == _NOBODY for _, customer in broken):
-            execute("INSERT INTO staged_customers VALUES (?, ?)", (_NOBODY, QUARANTINED))
+            execute("INSERT INTO staged_customers VALUES (?, ?, 0)", (_NOBODY, QUARANTINED))
         self._source.executemany("INSERT INTO broken_subscriptions VALUES (?, ?)", sorted(broken))
 
     def _name(self, table: str, ids: Iterable[str]) -> None:
@@ -238,9 +242,10 @@ class _Merge:
             "SELECT customer, record, held, overridden FROM staged_subscriptions ORDER BY customer, id"
         )
         row = held.fetchone()
-        for customer, record in self._source.execute("SELECT id, record FROM staged_customers ORDER BY id"):
+        customers = self._source.execute("SELECT id, record, overridden FROM staged_customers ORDER BY id")
+        for customer, record, own in customers:
             subscriptions: list[bytes] = []
-            quantity = overridden = 0
+            quantity, overridden = 0, own
             while row is not None and row[0] == customer:
                 subscriptions.append(row[1])
                 quantity += row[2]

@@ -298,6 +298,11 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         and item.private_to in ("", customer)
         and all(id_ not in other.excludes for other in catalog.items.values())
     )
+    held = tuple(draw(st.lists(held_items(alone, catalog), max_size=2))) if alone else ()
+    if catalog.plans is PlanRule.ONE:
+        plans = [it for it in held if catalog.items[it.item].kind is ItemKind.PLAN]
+        held = tuple(it for it in held if it not in plans[1:])
+        held = held[:1] if len(plans) > 1 and plans[0] == plans[1] else held
     status = draw(st.sampled_from(SubscriptionStatus))
     resumed = [it for it in SubscriptionStatus if it not in (SubscriptionStatus.PAUSED, SubscriptionStatus.EXPIRED)]
     resumes_as = draw(st.none() | st.sampled_from(resumed)) if status is SubscriptionStatus.PAUSED else None
@@ -310,7 +315,7 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         id_,
         customer,
         status,
-        tuple(draw(st.lists(held_items(alone, catalog), max_size=2))) if alone else (),
+        held,
         start,
         end,
         trial_end,

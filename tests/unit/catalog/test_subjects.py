@@ -97,7 +97,7 @@ subscriptions:
     resume_at: 2026-12-01T00:00:00.1239Z
     items:
       - {item: gold, quantity: 2, version: 1, added_at: 2026-10-02, from: 2026-10-03, until: 2026-10-04}
-      - {item: silver}
+      - {item: solo}
     overrides: [{feature: switch, value: true}]
     suspensions: [{feature: seats}]
 """
@@ -134,7 +134,7 @@ subscriptions:
                             parse_instant("2026-10-03"),
                             parse_instant("2026-10-04"),
                         ),
-                        HeldItem("silver"),
+                        HeldItem("solo"),
                     ),
                     parse_instant("2026-10-01"),
                     parse_instant("2027-10-01"),
@@ -298,6 +298,13 @@ def test_a_paused_subscription_names_the_status_that_it_returns_to(catalog: Cata
         (holding("[{item: silver}, ^{item: extra}]"), "not-available"),
         (holding("[{item: gold, until: 2026-11-01}, ^{item: extra, from: 2026-11-01}]"), "not-available"),
         (holding("[{item: gold}, ^{item: deep}]"), "missing-dependency"),
+        (holding("[{item: gold}, ^{item: silver}]"), "several-plans"),
+        (holding("[{item: gold}, ^{item: gold}]"), "several-plans"),
+        (holding("[{item: gold, until: 2026-11-02}, ^{item: silver, from: 2026-11-01}]"), "several-plans"),
+        (
+            holding("[{item: gold}, ^{item: silver, from: 2026-11-01}, ^{item: silver, until: 2026-11-01}]"),
+            "several-plans several-plans",
+        ),
         (holding("[{item: silver}, ^{item: solo}]"), "excluded"),
         (holding("[{item: solo}, ^{item: silver}]"), "excluded"),
         (holding("[{item: solo, until: 2026-11-02}, ^{item: silver, from: 2026-11-01}]"), "excluded"),
@@ -319,7 +326,11 @@ def test_a_mistake_in_subjects_is_reported_at_its_place(
     [
         "apiVersion: tiergate/v1\n",
         holding("[]"),
-        holding("[{item: gold}, {item: gold}, {item: silver, quantity: 1000000000000000}]"),
+        holding("[{item: gold}, {item: extra}, {item: extra, quantity: 1000000000000000}]"),
+        holding(
+            "[{item: gold, until: 2026-11-01}, {item: silver, from: 2026-11-01},"
+            " {item: gold, from: 2020-01-01, until: 2020-01-01}]"
+        ),
         holding("[{item: gold}, {item: extra}, {item: deep}]"),
         holding("[{item: deep}, {item: extra}, {item: gold}]"),
         holding("[{item: gold, until: 2026-11-02}, {item: extra, from: 2026-11-01}]"),
@@ -334,6 +345,12 @@ def test_a_mistake_in_subjects_is_reported_at_its_place(
 def test_what_can_be_is_accepted(text: str, catalog: Catalog, tmp_path: Path) -> None:
     """Nothing at all, an item twice, needs met at some instant, what excludes each other one after the other."""
     load_people(tmp_path, catalog, text)
+
+
+def test_a_catalog_may_allow_many_plans(tmp_path: Path) -> None:
+    """Where it says so, two of them, or one twice, may be held at an instant."""
+    many = load(tmp_path, CATALOG + "plans: many\n")
+    load_people(tmp_path, many, holding("[{item: gold}, {item: gold}, {item: silver}]"))
 
 
 def test_an_id_in_two_files_names_both(catalog: Catalog, tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ LARGE = 10**18
 
 CATALOG = f"""\
 apiVersion: tiergate/v1
+plans: many
 features:
   - {{id: sum, type: quantity}}
   - {{id: max, type: quantity, combine: max}}
   - {{id: range, type: range, max: 1000}}
   - {{id: scaled, type: quantity, scale: 6}}
   - {{id: other, type: quantity}}
+  - {{id: across, type: quantity, across: max}}
 items:
   - {{id: sum, kind: plan, entitlements: {{sum: {LARGE}}}}}
   - {{id: once, kind: plan, entitlements: {{sum: {{value: {LARGE}, per: subscription}}}}}}
@@ -29,6 +31,7 @@ items:
   - {{id: max-each, kind: plan, entitlements: {{max: {{value: {LARGE}, per: unit}}}}}}
   - {{id: range, kind: plan, entitlements: {{range: {{add: {LARGE}}}}}}}
   - {{id: scaled, kind: plan, entitlements: {{scaled: 999999999999}}}}
+  - {{id: across, kind: plan, entitlements: {{across: {LARGE}}}}}
   - {{id: other, kind: plan, entitlements: {{other: {LARGE}}}}}
   - id: versions
     kind: plan
@@ -116,6 +119,7 @@ def test_a_customer_whose_total_could_overflow_is_refused(name: str, catalog: Ca
         ["[{item: sum, quantity: 4}]", "[{item: other, quantity: 4}]"],
         ["[{item: max, quantity: 9}]"] * 9,
         ["[{item: range, quantity: 9}]"] * 9,
+        ["[{item: across, quantity: 4}]"] * 9,
     ],
 )
 def test_subscriptions_that_fit_together_are_accepted(
@@ -132,3 +136,30 @@ def test_an_override_counts_in_place_of_what_it_replaces(catalog: Catalog, tmp_p
     load_people(tmp_path, catalog, held("[{item: sum}]", "[]", "[]", "[]", rest=rest).replace("^", ""))
     text, marks = unmark(held("[{item: sum}]", "[]", "[]", "[]", "[]", rest=rest))
     expect(subjects_problems(tmp_path, catalog, text), marks[:1], "total-too-large")
+
+
+def adding(*features: str) -> str:
+    """Overrides that add as much as can be, one for each of these features."""
+    return "[" + ", ".join(f"{{feature: {it}, mode: add, value: {LARGE}}}" for it in features) + "]"
+
+
+@pytest.mark.parametrize(("feature", "most"), [("sum", 4), ("max", 4), ("range", 4), ("across", 4)])
+def test_overrides_that_add_count_together(feature: str, most: int, catalog: Catalog, tmp_path: Path) -> None:
+    """Of a subscription and of a customer, with items and without."""
+    head = "apiVersion: tiergate/v1\ncustomers: [{id: ^acme"
+    fits, passes = (adding(*[feature] * count) for count in (most, most + 1))
+    load_people(tmp_path, catalog, held("[]", rest=f", overrides: {fits}").replace("^", ""))
+    load_people(tmp_path, catalog, f"{head}, overrides: {fits}}}]\n".replace("^", ""))
+    text, marks = unmark(f"{head}, overrides: {passes}}}]\n")
+    expect(subjects_problems(tmp_path, catalog, text), marks, "total-too-large")
+    text, marks = unmark(held("^[]", rest=f", overrides: {passes}").replace("customer: ^", "customer: "))
+    expect(subjects_problems(tmp_path, catalog, text), marks, "total-too-large")
+
+
+def test_what_a_customer_is_given_on_top_counts_with_its_subscriptions(catalog: Catalog, tmp_path: Path) -> None:
+    """The problem stands at the first subscription, wherever the customer does."""
+    text, marks = unmark(held("[{item: sum, quantity: 3}]", "[]"))
+    one, two = (text.replace("{id: acme}", f"{{id: acme, overrides: {adding(*['sum'] * it)}}}") for it in (1, 2))
+    load_people(tmp_path, catalog, one)
+    (problem,) = subjects_problems(tmp_path, catalog, two)
+    assert (problem.line, problem.code) == (marks[0][0], "total-too-large")
