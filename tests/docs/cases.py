@@ -1,6 +1,7 @@
 """Cases that pages show: a YAML block with a catalog, subjects, and checks with what is answered.
 
-A block says what a catalog file and a subjects file say, in one: `features`, `items`, `customers`, `subscriptions`.
+A block says what a catalog file and a subjects file say, in one: `plans`, `features`, `items`, `customers`,
+`subscriptions`.
 What it leaves out is as in the block before it; `customers` is `acme` alone at first. A block marked `cedar` before it
 holds rules. Each of its `checks` is asked as JSON, as a service would ask it:
 
@@ -40,9 +41,9 @@ Document = dict[str, Any]
 
 NOON = "2026-06-15T12:00:00Z"
 
-_CATALOG_KEYS = ("features", "items")
+_CATALOG_KEYS = ("plans", "features", "items")
 _SUBJECTS_KEYS = ("customers", "subscriptions")
-_ORDINARY: Document = {"items": [], "customers": [{"id": "acme"}], "subscriptions": []}
+_ORDINARY: Document = {"plans": "one", "items": [], "customers": [{"id": "acme"}], "subscriptions": []}
 
 
 class Case(NamedTuple):
