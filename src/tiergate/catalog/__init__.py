@@ -54,6 +54,7 @@ from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.catalog.rules import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
+from tiergate.catalog.subject_places import PlacedRecord, read_placed_records
 from tiergate.catalog.subjects import MAX_QUANTITY, SubjectReader
 from tiergate.catalog.worsening import worsened
 
@@ -64,6 +65,7 @@ __all__ = [
     "Fields",
     "ItemBody",
     "LoadedCatalog",
+    "PlacedRecord",
     "Plain",
     "Positions",
     "PossibleHoldings",
@@ -105,6 +107,7 @@ __all__ = [
     "read_held_item_body",
     "read_item_body",
     "read_override_body",
+    "read_placed_records",
     "read_rules",
     "read_subject_records",
     "read_subjects",

@@ -19,6 +19,9 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
+_MOST_FINDINGS = 1_000
+"""Most findings about subjects that are shown."""
+
 
 @app.command()
 def lint(
@@ -52,7 +55,7 @@ def lint(
 
 def _problems_beside(loaded: LoadedCatalog, rules: Path | None, subjects: list[Path]) -> list[Problem]:
     """What is wrong with the files that stand beside a catalog which loads."""
-    from tiergate.catalog import Bounds, read_rules, read_subjects
+    from tiergate.catalog import read_rules
     from tiergate.compiler import compile_catalog
     from tiergate.errors import AuthorError
 
@@ -64,8 +67,35 @@ def _problems_beside(loaded: LoadedCatalog, rules: Path | None, subjects: list[P
             problems += error.problems
     if subjects:
         try:
-            for _ in read_subjects(subjects, loaded.catalog.index(), Bounds.of(loaded.catalog)):
-                pass
+            problems += _about_subjects(loaded, subjects)
         except AuthorError as error:
             problems += error.problems
     return problems
+
+
+def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem]:
+    """Findings about subjects that load.
+
+    Raises:
+        SubjectsError: they do not.
+    """
+    import time
+
+    from tiergate.catalog import Bounds, read_placed_records
+    from tiergate.impact.subject_changes import CatalogDefinitions
+    from tiergate.impact.subject_findings import is_looked_at, subject_findings
+    from tiergate.model import Problem, Severity
+
+    index = loaded.catalog.index()
+    source, now = CatalogDefinitions(loaded.catalog, index), time.time_ns() // 1_000_000
+    found: list[Problem] = []
+    placed = read_placed_records(subjects, index, Bounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
+    for record, places in placed:
+        for finding in subject_findings(record, source, now):
+            where = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))
+            found.append(Problem(*where, finding.code, finding.message, Severity.WARNING))
+    if len(found) > _MOST_FINDINGS:
+        more = f"{len(found) - _MOST_FINDINGS:,} more findings about subjects are not shown"
+        last = Problem(str(subjects[0]), 0, 0, "more-problems", more, Severity.WARNING)
+        return [*sorted(found)[:_MOST_FINDINGS], last]
+    return found

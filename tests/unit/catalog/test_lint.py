@@ -9,6 +9,7 @@ import pytest
 from tests.unit.catalog.marked import expect, unmark
 from tiergate.catalog import lint, load_catalog
 from tiergate.catalog.lint import CODES
+from tiergate.impact.subject_findings import SUBJECT_CODES
 
 if TYPE_CHECKING:
     from tiergate.model import Problem
@@ -58,6 +59,27 @@ def feature(text: str) -> str:
 
 
 CASES: dict[str, list[str]] = {
+    "not-enforced": [
+        catalog(gives("plan", "sms: 1"), features=feature("^{id: sms, type: quantity, metered: {reset: month}}")),
+        catalog(
+            gives("plan", "sms: 1"),
+            features=feature("^{id: sms, type: quantity, metered: {reset: never}, caps: {total: 9}}"),
+        ),
+    ],
+    "range-summed": [
+        catalog(gives("plan", "sla: 99.95"), features=feature("^{id: sla, type: range, scale: 2, combine: sum}")),
+        catalog(gives("plan", "sla: {value: 1, per: unit}"), features=feature("^{id: sla, type: range, combine: sum}")),
+    ],
+    "plan-not-sellable": [
+        catalog(
+            "^" + gives("plan", "users: 1", rest=", depends_on: [x]"),
+            gives("x", "sso: true", "addon", ", status: draft"),
+        ),
+        catalog(
+            "^" + gives("plan", "users: 1", rest=", depends_on: [x]"),
+            gives("x", "sso: true", "addon", ", rollouts: []"),
+        ),
+    ],
     "same-entitlements": [
         catalog(gives("one", "users: 5"), "^" + gives("two", "users: 5")),
         catalog(gives("one", "users: {value: 5, per: unit}"), "^" + gives("two", "users: 5, sso: false, storage: 0")),
@@ -94,6 +116,11 @@ CASES: dict[str, list[str]] = {
         catalog(gives("plan", "unused: 0"), features=feature("^{id: unused, type: quantity}")),
     ],
     "add-on-not-sellable": [
+        catalog(
+            gives("old", "users: 1", rest=", status: archived"),
+            gives("plan", "users: 2"),
+            "^" + gives("more", "sso: true", "addon", ", available_for: [old]"),
+        ),
         catalog(
             gives("plan", "users: 1", rest=", rollouts: [{version: 1, from: 2030-01-01}]"),
             versions("gone", "{users: 2}", rest=", rollouts: []"),
@@ -245,6 +272,21 @@ def test_what_is_suspicious_is_found_at_its_place(code: str, text: str, tmp_path
             versions("plan", "{old: true}", "{old: true, users: 1}"),
             features=feature("{id: old, type: switch, status: archived}"),
         ),
+        # A range whose values are added once for a subscription, or by add-ons alone.
+        catalog(
+            gives("plan", "r: {value: 5, per: subscription}"), features=feature("{id: r, type: range, combine: sum}")
+        ),
+        catalog(
+            gives("plan", "users: 1"),
+            gives("more", "r: 5", "addon"),
+            features=feature("{id: r, type: range, combine: sum}"),
+        ),
+        # An archived add-on of an archived plan goes on for those who have it.
+        catalog(
+            gives("old", "users: 1", rest=", status: archived"),
+            gives("plan", "users: 2"),
+            gives("more", "sso: true", "addon", ", status: archived, available_for: [old]"),
+        ),
         # A limit beside its switch, or a switch that is off.
         catalog(gives("plan", "sso: true, users: 1")),
         catalog(gives("plan", "sso: false, users: 0, storage: 1")),
@@ -289,6 +331,7 @@ def test_every_code_is_documented() -> None:
     """The page has a heading for each code, in alphabetical order, with the words that the code has here."""
     text = PAGE.read_text(encoding="utf-8")
     headings = re.findall(r"^### `([a-z-]+)`\n\n(\S.*)$", text, re.MULTILINE)
-    assert [code for code, _ in headings] == sorted(CODES)
+    known = CODES | SUBJECT_CODES
+    assert [code for code, _ in headings] == sorted(known)
     for code, first in headings:
-        assert first.lower().startswith(CODES[code].lower()), code
+        assert first.lower().startswith(known[code].lower()), code

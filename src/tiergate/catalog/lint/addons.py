@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.lint.findings import Finding
 from tiergate.catalog.lint.grants import Grant, is_at_most
 from tiergate.catalog.references import Holdability
-from tiergate.model import Combine, Feature, FeatureType, ItemKind
+from tiergate.model import Combine, Feature, FeatureType, ItemKind, ItemStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,25 +18,33 @@ if TYPE_CHECKING:
 __all__ = ["lint_addons"]
 
 
+_STATUSES = {ItemStatus.DRAFT: "a draft", ItemStatus.ARCHIVED: "archived"}
+
+
 def lint_addons(catalog: Catalog, granted: Granted) -> Iterator[Finding]:
     """Add-ons and charges beside the plans that they can be bought with."""
     plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
     if not plans:
         return
     holdability = Holdability(catalog.items)
-    sold = frozenset(item.id for item in catalog.items.values() if item.rollouts)
+    sold = frozenset(item.id for item in catalog.items.values() if item.rollouts and item.status is ItemStatus.ACTIVE)
     for item in catalog.items.values():
-        if item.kind is ItemKind.PLAN or item.id not in sold:
+        if item.id not in sold:
             continue
         unsold = holdability.needs(item.id) - sold
         if unsold:
-            message = f"nobody can buy `{item.id}`: it depends on `{min(unsold)}`, which is rolled out to nobody"
-            yield Finding(("item", item.id), "add-on-not-sellable", message)
+            needed = catalog.items[min(unsold)]
+            why = "is rolled out to nobody" if needed.status is ItemStatus.ACTIVE else f"is {_STATUSES[needed.status]}"
+            message = f"nobody can buy `{item.id}`: it depends on `{needed.id}`, which {why}"
+            code = "plan-not-sellable" if item.kind is ItemKind.PLAN else "add-on-not-sellable"
+            yield Finding(("item", item.id), code, message)
+            continue
+        if item.kind is ItemKind.PLAN:
             continue
         candidates = item.available_for or tuple(plan.id for plan in plans)
         buyers = [plan for plan in candidates if holdability.needs(plan) <= sold and holdability.goes_with(item, plan)]
         if not buyers:
-            message = f"nobody can buy `{item.id}`: no plan that it goes with is rolled out"
+            message = f"nobody can buy `{item.id}`: no plan that it goes with is sold and rolled out"
             yield Finding(("item", item.id), "add-on-not-sellable", message)
         elif item.kind is ItemKind.ADDON:
             yield from _effect(item, buyers, granted, catalog)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.grants import grant
-from tiergate.model import FeatureStatus, format_units
+from tiergate.catalog.lint.grants import current, grant
+from tiergate.model import Amount, Combine, FeatureStatus, FeatureType, ItemKind, Per, format_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,35 @@ def lint_features(catalog: Catalog) -> Iterator[Finding]:
         caps = feature.caps
         if caps.total is not None and caps.per_user is not None and caps.per_user > caps.total:
             yield Finding(key, "cap-without-effect", "the cap for each user is above the cap for everybody together")
+        yield from _not_enforced(feature)
+    yield from _summed_ranges(catalog)
+
+
+def _not_enforced(feature: Feature) -> Iterator[Finding]:
+    """What needs usage that is counted, and nothing counts it yet."""
+    named = [
+        f"`{key}`" for key, is_there in (("metered", feature.metered), ("caps.total", feature.caps.total)) if is_there
+    ]
+    if named:
+        verb = "is" if len(named) == 1 else "are"
+        message = f"{' and '.join(named)} {verb} not enforced yet: usage is not counted, and a check says what is used"
+        yield Finding(("feature", feature.id), "not-enforced", message)
+
+
+def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:
+    """Ranges that say `combine: sum` and that a plan gives: two plans, or two seats, then come to twice the value."""
+    for feature in catalog.features.values():
+        if feature.type is not FeatureType.RANGE or feature.combine is not Combine.SUM:
+            continue
+        for item in catalog.items.values():
+            value = current(item).entitlements.get(feature.id) if item.kind is ItemKind.PLAN and item.versions else None
+            if isinstance(value, Amount) and value.per is not Per.SUBSCRIPTION and value.units:
+                message = (
+                    f"values of `{feature.id}` are added and multiplied: `{item.id}` held twice gives twice "
+                    f"{format_units(value.units, feature.scale)}"
+                )
+                yield Finding(("feature", feature.id), "range-summed", message)
+                break
 
 
 def _granted(catalog: Catalog) -> set[str]:
