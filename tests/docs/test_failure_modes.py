@@ -8,18 +8,20 @@ import re
 from tests.docs.pages import ROOT, spans
 from tiergate.bundle.contents import DEFAULT_KEPT_ENTITLEMENTS
 from tiergate.bundle.trust import MAX_SKEW
+from tiergate.catalog import quarantine
 from tiergate.catalog.files import MAX_FILE_BYTES
 from tiergate.catalog.records import MAX_LINE_BYTES
 from tiergate.engine.caches import CacheLimits
 from tiergate.engine.requests import MAX_CHECKS
 from tiergate.model import BEGINNING
-from tiergate.sidecar import decider, filemode, quickpath
+from tiergate.sidecar import decider, filemode, quickpath, source_copies
+from tiergate.sidecar.data_watch import DataReport
 from tiergate.sidecar.decisionlog import DecisionLog
 from tiergate.sidecar.load_job import MOST_PROBLEMS
 from tiergate.sidecar.metrics import Metrics, exposition, registry
 from tiergate.sidecar.protocol import WireLimits
 from tiergate.sidecar.settings import SETTINGS
-from tiergate.sidecar.state import State
+from tiergate.sidecar.state import State, StatusReport
 from tiergate.sidecar.sync import fetching, follow
 from tiergate.sidecar.watch import LOOK_EVERY
 
@@ -61,6 +63,17 @@ def test_the_times_on_the_page_are_in_force() -> None:
     assert filemode._LAST_RETRY == 60
 
 
+def test_the_times_of_copies_on_the_page_are_in_force() -> None:
+    """How often a file is tried, and when a file system that does not answer shows."""
+    page = (PAGE.parent / "file-mode.md").read_text(encoding="utf-8")
+    assert (source_copies._TRIES, filemode._LONGEST_LOOK, filemode._LONGEST_SETTLE) == (8, 10, 1)
+    assert "up to eight times" in page
+    assert "is one after ten seconds" in page
+    assert "`load.error` says so after 10 s" in TEXT
+    assert f"more customers set aside than {quarantine._ALWAYS:,} and a tenth of all" in page
+    assert quarantine._SHARE == 10
+
+
 def test_the_times_of_sync_on_the_page_are_in_force() -> None:
     """How old data gets, when a store is asked again, and when a silent one is given up."""
     defaults = {setting.name: setting.default for setting in SETTINGS}
@@ -74,8 +87,10 @@ def test_the_times_of_sync_on_the_page_are_in_force() -> None:
 
 def test_the_metrics_on_the_page_exist() -> None:
     """Whatever it says to watch can be watched."""
-    state = State(lambda: BEGINNING)
-    shown = exposition(registry(Metrics(), state)).decode()
+    state = State(lambda: BEGINNING, lambda: StatusReport(mode="sync", behind=0, clock_skew=0))
+    metrics = Metrics()
+    metrics.data = lambda: DataReport(PAGE, 0, 0, writable=True)
+    shown = exposition(registry(metrics, state)).decode()
     named = {re.match(r"tiergate_\w+", span) for span in spans(PAGE)}
     assert {match[0] for match in named if match and f"# TYPE {match[0].removesuffix('_total')}" not in shown} == set()
 
