@@ -160,6 +160,40 @@ def test_a_disguised_loopback_address_is_not_reached(host: str) -> None:
     assert attempt.answer.startswith(("refused: ", "gaierror: "))
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *DISGUISES.values(),
+        "LocalHost",
+        "localhost.",
+        "a.localhost",
+        "0x7f.1",
+        "10.1",
+        "0xa9fea9fe",
+        "127.0.0.1.",
+        "1.2.3.999",
+    ],
+)
+def test_what_can_never_be_delivered_to_is_refused_when_it_is_written_down(host: str) -> None:
+    """This machine and addresses inside, in whatever spelling: not after a day of attempts."""
+    with pytest.raises(RefusedDestinationError):
+        Destinations().check_url(f"https://{host}/hook")
+
+
+@pytest.mark.parametrize(
+    ("network", "host"), [("127.0.0.0/8", "localhost"), ("::1/128", "localhost"), ("10.0.0.0/8", "10.1")]
+)
+def test_what_is_allowed_may_be_spelt_otherwise_too(network: str, host: str) -> None:
+    """As systems read it."""
+    Destinations([network]).check_url(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize("host", ["hooks.example", "x123", "123x.example", "3.example", "localhost.example"])
+def test_a_name_that_looks_odd_is_one(host: str) -> None:
+    """What it resolves to is for the moment of sending."""
+    Destinations().check_url(f"https://{host}/hook")
+
+
 def test_a_name_that_changes_its_mind_gains_nothing() -> None:
     """The name is resolved once, and the connection goes to an address that was looked at."""
     with Receiver.listening() as receiver:

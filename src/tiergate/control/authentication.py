@@ -23,7 +23,7 @@ from tiergate.errors import RequestError, SettingsError
 from tiergate.model import FOREVER
 from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store.key_uses import KeyUses
-from tiergate.store.keys import is_key, proven_key
+from tiergate.store.keys import is_key, named_id, proven_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -224,9 +224,9 @@ class Authenticator:
     def _by_key(self, token: str) -> Identified:
         key = self._store.read(lambda unit: proven_key(unit, token)) if is_key(token) else None
         if key is None:
-            raise _refused("there is no such key")
+            raise _refused("there is no such key", key=named_id(token))
         if not key.counts(self._store.clock()):
-            raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired")
+            raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired", key=key.id)
         self.uses.note(key)
         return Identified(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)
 
@@ -313,6 +313,6 @@ def _texts(claims: Mapping[str, Any], path: str) -> Sequence[str]:
     return [it for it in value if isinstance(it, str)] if isinstance(value, list) else []
 
 
-def _refused(detail: str) -> RequestError:
-    _log.info("credentials refused", why=detail)
+def _refused(detail: str, **about: str | None) -> RequestError:
+    _log.info("credentials refused", why=detail, **{name: value for name, value in about.items() if value is not None})
     return RequestError(401, "unauthorized", detail)

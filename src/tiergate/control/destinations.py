@@ -31,6 +31,10 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|[0-9A-Fa-f:.]{2,45}")
 
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_LOOPBACK: Final = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
+
 # What Python's table of addresses takes for public, or does in some version of it, and is not.
 _INSIDE: Final = tuple(
     ipaddress.ip_network(network)
@@ -92,9 +96,16 @@ class Destinations:
             raise RefusedDestinationError("the URL must have no user and no password")
         if url.fragment:
             raise RefusedDestinationError("the URL must have no fragment (`#`)")
-        literal = _address(url.host)
+        name = url.host.rstrip(".").lower()
+        literal = _address(name) or _spelt_otherwise(name)
         if literal is not None:
             self._check_address(literal, url.scheme)
+        elif _NUMBER.fullmatch(name.rpartition(".")[2]):
+            raise RefusedDestinationError(f"`{url.host}` is neither a name nor an address")
+        elif (name in _LOOPBACK_NAMES or name.endswith(".localhost")) and not any(
+            address in network for network in self._allowed for address in _LOOPBACK
+        ):
+            raise RefusedDestinationError(f"`{name}` is this machine, which is not in a network that is allowed")
         return url
 
     async def find(self, text: str) -> Destination:
@@ -141,6 +152,16 @@ def _address(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
+        return None
+
+
+def _spelt_otherwise(name: str) -> Address | None:
+    """The IPv4 address that systems take a name for: one number, fewer parts, octal or hexadecimal ones."""
+    if _NUMBER.fullmatch(name.rpartition(".")[2]) is None:
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))
+    except OSError:
         return None
 
 

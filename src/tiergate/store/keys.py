@@ -36,6 +36,7 @@ __all__ = [
     "find_key",
     "is_key",
     "list_keys",
+    "named_id",
     "new_text",
     "proven_key",
     "revocations",
@@ -211,6 +212,12 @@ def _said(key: ApiKey) -> dict[str, object]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def named_id(text: str) -> str | None:
+    """The id that a text names, if it has the form of a key; what proves it is left out."""
+    found = _FORM.fullmatch(text)
+    return None if found is None else found[1]
 
 
 def revocations(unit: ReadUnit) -> tuple[int, int]:

@@ -10,7 +10,6 @@ commit waits for the disk, brief changes that wait for each other may share one 
 from __future__ import annotations
 
 import random
-import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -25,18 +24,16 @@ from tiergate.errors import NotFoundError, ReadOnlyStoreError, StoreError
 from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format_instant
 from tiergate.store.database import Database
 from tiergate.store.faults import ConnectionLostError, first_line, is_passing
-from tiergate.store.feed import Change, FeedHead, append, chain_start, read_head
+from tiergate.store.feed import Change, FeedHead, append, read_head
+from tiergate.store.identity import set_up, store_id
 from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
 from tiergate.store.subjects import read_record, record_json, same_record
 from tiergate.store.tables import (
-    ONLY_ROW,
     AuditRow,
     BlobRow,
     CustomerRow,
-    FeedHeadRow,
     PublicationRow,
     RecordRow,
-    StoreRow,
 )
 from tiergate.store.together import UndoneError
 from tiergate.store.webhooks import Event, enqueue
@@ -350,30 +347,13 @@ class Store:
             if migrating and schema_version(store.database) != SCHEMA_VERSION:
                 migrate(store.database)
             if migrating:
-                store.database_ready()
+                set_up(store.database, store.clock())
             check_schema(store.database)
-            store.id = store.read(lambda unit: _store_id(unit.session))
+            store.id = store.read(lambda unit: store_id(unit.session))
         except BaseException:
             store.close()
             raise
         return store
-
-    def database_ready(self) -> None:
-        """Give a new store its id and the beginning of its feed. Of one that has them, nothing is written."""
-        with self.database.reading() as session:
-            if session.connection().execute(select(StoreRow.__table__.c.id)).first() is not None:  # type: ignore[attr-defined]
-                return
-        with self.database.writing() as session:
-            connection = session.connection()
-            if connection.execute(select(StoreRow.__table__.c.id)).first() is None:  # type: ignore[attr-defined]
-                id_ = f"st-{secrets.token_hex(12)}"
-                try:
-                    connection.execute(insert(StoreRow), [{"key": ONLY_ROW, "id": id_, "created_at": self.clock()}])
-                    head = {"key": ONLY_ROW, "position": 0, "chain": chain_start(id_), "floor": 0, "publication": 0}
-                    connection.execute(insert(FeedHeadRow), [head])
-                    session.commit()
-                except IntegrityError:  # another control plane was first
-                    session.rollback()
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:
         """Run `work` in one transaction that sees one state.
@@ -491,13 +471,6 @@ def _read_published(session: Session, sequence: int) -> PublishedState:
         raise NotFoundError("publication", str(sequence))
     catalog = msgspec.json.decode(row.content, type=Catalog)
     return PublishedState(sequence, row.revision, catalog, catalog.index())
-
-
-def _store_id(session: Session) -> str:
-    id_ = session.connection().execute(select(StoreRow.__table__.c.id)).scalar_one_or_none()  # type: ignore[attr-defined]
-    if id_ is None:
-        raise StoreError("the store was never set up: run `tiergate migrate`")
-    return str(id_)
 
 
 def _now() -> Instant:

@@ -1,0 +1,60 @@
+"""Which store a database is: an id that it is given once, and the beginning of its feed, which rests on that id."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from tiergate.errors import StoreError
+from tiergate.store.feed import chain_start
+from tiergate.store.tables import ONLY_ROW, FeedHeadRow, StoreRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+    from sqlmodel import Session
+
+    from tiergate.model import Instant
+    from tiergate.store.database import Database
+
+__all__ = ["set_up", "store_id"]
+
+_STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
+_ID = select(_STORE.c.id)
+
+
+def set_up(database: Database, now: Instant) -> None:
+    """Give a new store its id and the beginning of its feed. In one that has them, nothing is written.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    with database.reading() as session:
+        if session.connection().execute(_ID).first() is not None:
+            return
+    with database.writing() as session:
+        connection = session.connection()
+        if connection.execute(_ID).first() is not None:
+            return
+        id_ = f"st-{secrets.token_hex(12)}"
+        try:
+            connection.execute(insert(StoreRow), [{"key": ONLY_ROW, "id": id_, "created_at": now}])
+            head = {"key": ONLY_ROW, "position": 0, "chain": chain_start(id_), "floor": 0, "publication": 0}
+            connection.execute(insert(FeedHeadRow), [head])
+            session.commit()
+        except IntegrityError:  # another control plane was first
+            session.rollback()
+
+
+def store_id(session: Session) -> str:
+    """The store's id.
+
+    Raises:
+        StoreError: it has none yet.
+    """
+    id_ = session.connection().execute(_ID).scalar_one_or_none()
+    if id_ is None:
+        raise StoreError("the store was never set up: run `tiergate migrate`")
+    return str(id_)
