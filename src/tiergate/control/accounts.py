@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from tiergate.catalog import customer_data, subscription_data
 from tiergate.control.loss_gate import refuse_loss
 from tiergate.control.ordering import as_of_data
-from tiergate.control.override_effects import refuse_idle_overrides
 from tiergate.control.plan_changes import scheduled_change
 from tiergate.control.selling import refuse_unsellable
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import Data, stamped
 from tiergate.errors import ConflictError
+from tiergate.impact.override_effects import refuse_idle_overrides
 from tiergate.model import (
     FOREVER,
     Customer,

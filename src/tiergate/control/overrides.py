@@ -17,10 +17,10 @@ from tiergate.control.bodies import form_of
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.control.loss_gate import ACCEPT_LOSS
-from tiergate.control.override_effects import override_effect
 from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
+from tiergate.impact.override_effects import override_effect
 from tiergate.model import BEGINNING, Customer, SubjectType, Subscription, parse_instant
 from tiergate.naming import path_segment
 from tiergate.permissions import Action

@@ -17,6 +17,7 @@ from tiergate.model import Customer, Override, OverrideMode, Subject, SubjectRec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tiergate.engine.facts import Facts
     from tiergate.impact.subject_changes import CatalogDefinitions
     from tiergate.model import Instant, Subscription
     from tiergate.store import PublishedState
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["override_effect", "refuse_idle_overrides"]
 
 _MOST_SUBJECTS: Final = 50
+_WITHOUT_IT: Final = "without it the value is"
 
 
 class _Place(NamedTuple):
@@ -83,7 +85,7 @@ def _hindrance(source: CatalogDefinitions, record: SubjectRecord, place: _Place,
         return f"{other.words(place.subscription)} ({_sentence(other.override, source)}) decides instead"
     facts = standing(_without(record, place), _subject(record, place), place.override.feature, source, at)
     value = None if facts is None else value_of(facts)
-    return f"without it the value is {_shown(value)}"
+    return f"{_WITHOUT_IT} {_shown(value)}"
 
 
 def _in_its_way(source: CatalogDefinitions, record: SubjectRecord, place: _Place, at: Instant) -> _Place | None:
@@ -161,19 +163,30 @@ def override_effect(
     if override.feature not in source.index.features:
         return {"state": "none", "because": f"no feature `{override.feature}` is published"}
     place = _Place(subscription, override)
+    found = _values(source, record, place, now)
+    if found is not None:
+        was, facts = found
+        before, after = size_of(was), size_of(facts)
+        said = "acts" if before == after else "raises" if after > before else "lowers"
+        return {"state": said, "from": value_of(was), "to": value_of(facts)}
+    return {"state": "none", "because": _why(source, record, place, now)}
+
+
+def _values(
+    source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant
+) -> tuple[Facts, Facts] | None:
+    """The facts without an override and with it, of the first subject for which they differ at `now`."""
     rest = _without(record, place)
     subjects = [_subject(record, place), Subject(record.customer.id)]
-    if subscription is None:
+    if place.subscription is None:
         subjects += [Subject(it.id, SubjectType.SUBSCRIPTION) for it in record.subscriptions[:_MOST_SUBJECTS]]
     for subject in dict.fromkeys(subjects):
-        facts, was = (standing(it, subject, override.feature, source, now) for it in (record, rest))
+        facts, was = (standing(it, subject, place.override.feature, source, now) for it in (record, rest))
         if facts is None or was is None:
             continue
-        before, after = size_of(was), size_of(facts)
-        if before != after or was.disabled != facts.disabled:
-            said = "acts" if before == after else "raises" if after > before else "lowers"
-            return {"state": said, "from": value_of(was), "to": value_of(facts)}
-    return {"state": "none", "because": _why(source, record, place, now)}
+        if size_of(was) != size_of(facts) or was.disabled != facts.disabled:
+            return was, facts
+    return None
 
 
 def _why(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
