@@ -94,6 +94,7 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
 _MAX_BODY: Final = 2**20
 _BODY_TIMEOUT: Final = 30.0
 _SIDECAR_THREADS: Final = 8
+_ADMISSIONS: Final = 2
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 # A path is taken apart as it came, before anything is decoded: an escaped slash is part of an id. What is written in a
 # route, and what names things of our own, needs no escapes but these, so that a path means the same to whoever stands
@@ -189,6 +190,8 @@ class AdminApi:
         """
         self._known = known
         self._for_sidecars = anyio.CapacityLimiter(sidecar_threads)
+        # Few, for they are at work rather than waiting: more of them would only take turns with the event loop.
+        self._admissions = anyio.CapacityLimiter(_ADMISSIONS)
         self.endpoints = tuple(endpoints)
         self._identify = identify
         self._roles = roles
@@ -297,7 +300,8 @@ class AdminApi:
         recalled = known.recall(token)
         if recalled is not None:
             return recalled
-        found, roles = await self._in_thread(endpoint, lambda: known.admit(token))
+        limiter = self._admissions if endpoint.action is Action.SYNC else None
+        found, roles = await anyio.to_thread.run_sync(known.admit, token, limiter=limiter)
         known.remember(token, found)
         return found.caller, roles
 

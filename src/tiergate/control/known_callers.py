@@ -67,7 +67,7 @@ class KnownCallers:
     def recall(self, token: str) -> tuple[Caller, RolePolicies] | None:
         """Name the caller of a token, if that is known without asking anybody. In the loop's thread."""
         standing, known = self._standing, self._known.get(token)
-        if known is None or standing is None or not 0 <= self._clock() - standing.at < _FRESH:
+        if known is None or standing is None or not self._is_fresh(standing):
             return None
         key = known.key
         if not known.counts(self._store.clock()) or (key is not None and key.id in standing.revoked):
@@ -84,7 +84,14 @@ class KnownCallers:
             RequestError: 401, the key or token is not good.
             StoreError, JwksError: it cannot be looked up now.
         """
-        return self._authenticator.admit(token), self._roles()
+        found = self._authenticator.admit(token)
+        standing = self._standing
+        if standing is not None and found.caller.roles == _SIDECAR and self._is_fresh(standing):
+            return found, standing.roles
+        return found, self._roles()
+
+    def _is_fresh(self, standing: _Standing) -> bool:
+        return 0 <= self._clock() - standing.at < _FRESH
 
     def remember(self, token: str, found: Identified) -> None:
         """Remember a sidecar. In the loop's thread."""
