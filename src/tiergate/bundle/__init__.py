@@ -47,7 +47,7 @@ from tiergate.bundle.statements import (
     sign_statement,
 )
 from tiergate.bundle.trust import Cursor, Page, Snapshot, Step, Trust
-from tiergate.bundle.unreadable import UnreadableRecord
+from tiergate.bundle.unreadable import UnreadableRecord, UnreadableStatement
 
 if TYPE_CHECKING:
     from tiergate.bundle.keys import SigningKey, VerifyKey
@@ -82,6 +82,7 @@ __all__ = [
     "Trust",
     "UnreadableChange",
     "UnreadableRecord",
+    "UnreadableStatement",
     "VerifyKey",
     "chain_start",
     "check_content",

@@ -44,6 +44,7 @@ from tiergate.bundle.statements import (
     decode_statement,
     payload_type,
 )
+from tiergate.bundle.unreadable import UnreadableStatement, unreadable_statement
 from tiergate.errors import Refusal, TrustError
 from tiergate.model import BEGINNING, Instant, Subject, SubjectType
 
@@ -205,18 +206,38 @@ class Trust:
         self._store = head.store
         return Snapshot(found, publication, envelope or b"", head, head_envelope, cursor)
 
-    def subject(self, envelope: bytes, subject: Subject, *, since: int = 0) -> SubjectStatement:
+    def subject(self, envelope: bytes, subject: Subject, *, since: int = 0) -> SubjectStatement | UnreadableStatement:
         """Believe what the store says of one subject, at position `since` or later.
 
         Raises:
             TrustError: it is not believed, is about another subject, or older.
         """
-        found = self._signed(envelope, SubjectStatement)
+        try:
+            found = self._signed(envelope, SubjectStatement)
+        except TrustError as error:
+            if error.kind is not Refusal.MALFORMED:
+                raise
+            return self._unreadable(envelope, subject, error, since)
         if (found.type, found.id) != (subject.type, subject.id) or not _is_about(found.record, subject):
             raise TrustError(Refusal.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`")
         if found.position < since:
             raise TrustError(Refusal.ROLLBACK, f"it is of position {found.position}, before {since}")
         self._store = found.store
+        return found
+
+    def _unreadable(self, envelope: bytes, subject: Subject, why: TrustError, since: int) -> UnreadableStatement:
+        """What the store says of a subject, where its record cannot be read.
+
+        Raises:
+            TrustError: it is not believed.
+        """
+        payload = envelopes.verify(envelope, payload_type(SubjectStatement), self._keys)
+        store, found = unreadable_statement(payload, subject, why)
+        if self._store is not None and store != self._store:
+            raise TrustError(Refusal.OTHER_STORE, f"it is of store `{store}`, not of `{self._store}`")
+        if found.position < since:
+            raise TrustError(Refusal.ROLLBACK, f"it is of position {found.position}, before {since}")
+        self._store = store
         return found
 
     def restore(self, head_envelope: bytes) -> None:

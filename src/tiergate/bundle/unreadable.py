@@ -6,13 +6,17 @@ is no reason to follow nothing any more: its customer is known, and who follows 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
 from tiergate.errors import Refusal, TrustError
+from tiergate.model import SubjectType
 
-__all__ = ["UnreadableRecord", "unreadable_record"]
+if TYPE_CHECKING:
+    from tiergate.model import Subject
+
+__all__ = ["UnreadableRecord", "UnreadableStatement", "unreadable_record", "unreadable_statement"]
 
 _MOST_WORDS = 300
 
@@ -23,6 +27,21 @@ class UnreadableRecord(NamedTuple):
     customer: str
     subscriptions: tuple[str, ...]
     detail: str
+
+
+class UnreadableStatement(NamedTuple):
+    """What a store said of one subject at a position: a record that cannot be read."""
+
+    position: int
+    record: UnreadableRecord
+
+
+class _Statement(msgspec.Struct):
+    store: str
+    position: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+    type: str
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    record: msgspec.Raw
 
 
 class _Id(msgspec.Struct, array_like=True):
@@ -39,6 +58,7 @@ class _Subscriptions(msgspec.Struct, array_like=True):
 
 
 _decode_customer = msgspec.json.Decoder(_Customer).decode
+_decode_statement = msgspec.json.Decoder(_Statement).decode
 _decode_subscriptions = msgspec.json.Decoder(_Subscriptions).decode
 
 
@@ -57,3 +77,22 @@ def unreadable_record(content: bytes | msgspec.Raw, why: Exception | str, custom
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         held = ()
     return UnreadableRecord(whose, held, str(why)[:_MOST_WORDS])
+
+
+def unreadable_statement(payload: bytes, subject: Subject, why: TrustError) -> tuple[str, UnreadableStatement]:
+    """The store and the statement of a payload that was verified, and whose record cannot be read.
+
+    Raises:
+        TrustError: it is about another subject, or it cannot be told whose the record is; `why` where it is none.
+    """
+    try:
+        found = _decode_statement(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise why from None
+    if (found.type, found.id) != (subject.type.value, subject.id):
+        raise TrustError(Refusal.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`")
+    is_customer = subject.type is SubjectType.CUSTOMER
+    record = unreadable_record(found.record, why, subject.id if is_customer else "")
+    if not is_customer:
+        record = record._replace(subscriptions=tuple(dict.fromkeys((*record.subscriptions, subject.id))))
+    return found.store, UnreadableStatement(found.position, record)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from tiergate.bundle import Cursor, Trust, UnreadableChange
+from tiergate.bundle import Cursor, Trust, UnreadableChange, UnreadableRecord
 from tiergate.errors import OperatorError, Refusal, ReplicaError, SyncError, TrustError
 from tiergate.sidecar.retirement import free
 from tiergate.sidecar.state import Followed, Generation
@@ -38,7 +38,7 @@ from tiergate.sidecar.sync.pace import Pace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tiergate.bundle import Bundle, Page, RecordChange, SubjectStatement
+    from tiergate.bundle import Bundle, Page, RecordChange, SubjectStatement, UnreadableStatement
     from tiergate.engine import CacheLimits
     from tiergate.model import Subject, SubjectRecord
     from tiergate.sidecar.data_directory import DataDirectory
@@ -396,7 +396,7 @@ class Sync:
         """How far everything that is committed goes."""
         return 0 if self._held is None else self._held.cursor.position
 
-    async def state_of(self, subject: Subject) -> SubjectStatement:
+    async def state_of(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
         """What the store says of a subject, believed.
 
         Raises:
@@ -415,8 +415,10 @@ class Sync:
             self._advanced.clear()
             await self._advanced.wait()
 
-    async def keep(self, record: SubjectRecord, dropped: Sequence[str]) -> None:
-        """Commit a record, and that some customers are not held any more; have answers about them all forgotten.
+    async def keep(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
+        """Commit a record, or that it cannot be read, and that some customers are not held any more.
+
+        Answers about all of them are forgotten.
 
         Raises:
             ReplicaError: the disk refuses.
@@ -425,6 +427,9 @@ class Sync:
         if held is None:
             raise ReplicaError("nothing is held yet")
         changed = await held.work(lambda: held.writer.exchange(record, dropped))
+        if isinstance(record, UnreadableRecord):
+            self._report.set_aside([record])
+            self._tell(held)
         held.replica.renew()
         self.forget(changed)
 

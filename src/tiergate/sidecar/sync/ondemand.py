@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from tiergate.bundle import SubjectChange
+from tiergate.bundle import SubjectChange, SubjectStatement
 from tiergate.errors import OperatorError, TiergateError
 from tiergate.model import Subject, SubjectType
 from tiergate.sidecar.sync.replica import Changed
@@ -26,7 +26,7 @@ from tiergate.sidecar.sync.replica import Changed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tiergate.bundle import RecordChange, SubjectStatement
+    from tiergate.bundle import RecordChange, UnreadableRecord, UnreadableStatement
     from tiergate.model import SubjectRecord
 
 __all__ = ["Keeper", "OnDemand"]
@@ -49,7 +49,7 @@ class Keeper(Protocol):
         """How far everything that is committed goes."""
         ...
 
-    async def state_of(self, subject: Subject) -> SubjectStatement:
+    async def state_of(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
         """What the store says of a subject, believed, and of no earlier position than was committed at the call.
 
         Raises:
@@ -61,8 +61,10 @@ class Keeper(Protocol):
         """Wait until everything up to a position is committed."""
         ...
 
-    async def keep(self, record: SubjectRecord, dropped: Sequence[str]) -> None:
-        """Commit a record, and that some customers are not held any more; have answers about them all forgotten.
+    async def keep(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
+        """Commit a record, or that it cannot be read, and that some customers are not held any more.
+
+        Answers about all of them are forgotten.
 
         Raises:
             ReplicaError: the disk refuses.
@@ -152,7 +154,7 @@ class OnDemand:
                 else:
                     self._hold(customer, frozenset(it.id for it in record.subscriptions))
             if record is not None:
-                self._appear(record)
+                self._appear(customer, (it.id for it in record.subscriptions))
 
     async def end(self) -> None:
         """Give up what is under way."""
@@ -182,19 +184,35 @@ class OnDemand:
         if not self._flights:
             self._passing.clear()
 
-    async def _take(self, subject: Subject, statement: SubjectStatement) -> None:
+    async def _take(self, subject: Subject, statement: SubjectStatement | UnreadableStatement) -> None:
         """Keep what a statement says, or what the feed has said since."""
-        record = self._newest(subject, statement)
+        if isinstance(statement, SubjectStatement):
+            record = self._newest(subject, statement)
+        else:
+            unread = statement.record
+            newer = self._passing.get(unread.customer)
+            if newer is None or newer.position <= statement.position:
+                await self._keep_one(unread, unread.customer, frozenset(unread.subscriptions))
+                return
+            record = newer.record
         if record is None:
             self._be_absent(subject)
-        elif record.customer.id not in self._held:
-            beyond = max(0, len(self._held) + 1 - self._keep)
-            dropped = list(islice(self._held, beyond))
-            await self._keeper.keep(record, dropped)
-            for customer in dropped:
-                self._let_go(customer)
-            self._hold(record.customer.id, frozenset(it.id for it in record.subscriptions))
-            self._appear(record)
+        else:
+            await self._keep_one(record, record.customer.id, frozenset(it.id for it in record.subscriptions))
+
+    async def _keep_one(
+        self, record: SubjectRecord | UnreadableRecord, customer: str, subscriptions: frozenset[str]
+    ) -> None:
+        """Hold a customer from now on, unless that is so; those longest unused make room."""
+        if customer in self._held:
+            return
+        beyond = max(0, len(self._held) + 1 - self._keep)
+        dropped = list(islice(self._held, beyond))
+        await self._keeper.keep(record, dropped)
+        for one in dropped:
+            self._let_go(one)
+        self._hold(customer, subscriptions)
+        self._appear(customer, subscriptions)
 
     def _newest(self, subject: Subject, statement: SubjectStatement) -> SubjectRecord | None:
         passed = {customer: it for customer, it in self._passing.items() if it.position > statement.position}
@@ -225,10 +243,10 @@ class OnDemand:
         if len(self._absent) > _MOST_ABSENT:
             self._forget(self._absent.popitem(last=False)[0])
 
-    def _appear(self, record: SubjectRecord) -> None:
+    def _appear(self, customer: str, subscriptions: Iterable[str]) -> None:
         """What a record shows to exist is not absent."""
-        subjects = [Subject(record.customer.id)]
-        subjects += [Subject(it.id, SubjectType.SUBSCRIPTION) for it in record.subscriptions]
+        subjects = [Subject(customer)]
+        subjects += [Subject(id_, SubjectType.SUBSCRIPTION) for id_ in subscriptions]
         for subject in subjects:
             if subject in self._absent:
                 del self._absent[subject]

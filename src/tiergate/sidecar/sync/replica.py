@@ -30,6 +30,7 @@ from tiergate.bundle import (
     FileEntry,
     Manifest,
     UnreadableChange,
+    UnreadableRecord,
     check_content,
     decode_manifest,
     encode_manifest,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from tiergate.bundle import RecordChange, UnreadableRecord
+    from tiergate.bundle import RecordChange
     from tiergate.sidecar.sync.replica_file import Kept
 
 __all__ = ["Changed", "ReplicaWriter", "SyncReplica"]
@@ -313,13 +314,18 @@ class ReplicaWriter:
                 found[customer].append(subscription)
         return list(found.items())
 
-    def exchange(self, record: SubjectRecord, dropped: Iterable[str]) -> list[Changed]:
-        """Keep a customer from now on, and others no longer.
+    def exchange(self, record: SubjectRecord | UnreadableRecord, dropped: Iterable[str]) -> list[Changed]:
+        """Keep a customer from now on, and others no longer; of one whose record cannot be read, that it has none.
 
         Raises:
             ReplicaError: as `apply`.
         """
-        changes = [_Change(record.customer.id, record), *(_Change(customer, None) for customer in dropped)]
+        kept = (
+            UnreadableChange(0, 0, record)
+            if isinstance(record, UnreadableRecord)
+            else _Change(record.customer.id, record)
+        )
+        changes = [kept, *(_Change(customer, None) for customer in dropped)]
         return self._commit(changes, self.kept, None, {}, ())
 
     def close(self) -> None:

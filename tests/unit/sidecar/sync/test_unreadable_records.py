@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from tests import sync_simulator
 from tests.signing import NOW, record
-from tiergate.bundle import pack_snapshot_page, subject_line
+from tiergate.bundle import SubjectStatement, envelope, pack_snapshot_page, subject_line
+from tiergate.bundle.statements import payload_type
 from tiergate.model import Subject, SubjectType
 from tiergate.sidecar.sync.follow import OnDemandRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tests.following import Follow, Sidecar
     from tests.sync_simulator import Simulator
+    from tiergate.bundle import SigningKey
 
 
 def unread(line: bytes) -> bytes:
@@ -162,6 +165,36 @@ def test_on_demand_a_customer_that_is_held_keeps_its_record(follow: Follow, simu
             await sidecar.at(put_unread(simulator, "beta"))
             assert sidecar.limit("acme") == 50
             assert sidecar.report.status.quarantined == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("subject", [Subject("beta"), Subject("sub-beta", SubjectType.SUBSCRIPTION)])
+def test_on_demand_a_statement_that_cannot_be_read_is_not_nobodys(
+    follow: Follow, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, subject: Subject
+) -> None:
+    """Its checks cannot be evaluated until that customer's next record comes by; it is not fetched again meanwhile."""
+    follow.on_demand = OnDemandRules(5.0, 10)
+
+    def sign(statement: SubjectStatement, keys: Iterable[SigningKey]) -> bytes:
+        payload = unread(msgspec.json.encode(statement))
+        return envelope.sign(payload_type(SubjectStatement), payload, keys)
+
+    monkeypatch.setattr(sync_simulator, "signed", sign)
+
+    async def scenario() -> None:
+        async with follow() as sidecar:
+            await sidecar.at(4)
+            assert sidecar.sync.on_demand is not None
+            for _ in range(2):
+                assert await sidecar.sync.on_demand.ensure(subject)
+            assert sidecar.decide("beta").reason == "evaluation_error"
+            assert sidecar.decide("sub-beta", type_=SubjectType.SUBSCRIPTION).reason == "evaluation_error"
+            assert sidecar.report.status.quarantined == 1
+            await sidecar.at(simulator.put("beta"))
+            assert sidecar.limit("beta") == 50
+            assert sidecar.report.status.quarantined == 0
+        assert sum(path.startswith("subjects/") for path in simulator.asked) == 1
 
     asyncio.run(scenario())
 
