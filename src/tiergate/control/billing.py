@@ -120,7 +120,7 @@ def _billed(request: AdminRequest, unit: WriteUnit, account: Account, before: Su
         raise BodyError(pinned)
     if before is None:
         return said
-    found = kept_subscription(said, before, ())
+    found = kept_subscription(said, before, (), unit.now)
     for key in _MERGED:
         found = replace(found, **{key: merged(getattr(said, key), getattr(before, key))})
     if "term" not in named:

@@ -262,7 +262,7 @@ class _Merging:
         subscriptions = []
         for line in held:
             old = upsert.held(line.subject.id)
-            new = kept_subscription(line.subject, old, line.named)
+            new = kept_subscription(line.subject, old, line.named, self._unit.now)
             is_elder = old is not None and self._is_passed_over(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
             subscriptions.append(old if old is not None and is_elder else new)
         return upsert._replace(customer=customer, subscriptions=subscriptions)

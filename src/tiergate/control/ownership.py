@@ -9,6 +9,7 @@ written out takes it away.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -58,19 +59,27 @@ def kept_customer(customer: Customer, before: Customer | None, named: Collection
     return replace(customer, **{key: getattr(before, key) for key in _OF_CUSTOMER if key not in named})
 
 
-def kept_subscription(subscription: Subscription, before: Subscription | None, named: Collection[str]) -> Subscription:
+def kept_subscription(
+    subscription: Subscription, before: Subscription | None, named: Collection[str], now: Instant
+) -> Subscription:
     """A subscription as a body says it, with what people own as it was where the body does not name it."""
     if before is None:
         return subscription
     kept = {key: getattr(before, key) for key in PEOPLES if key not in named}
-    return replace(subscription, items=with_pins(subscription.items, before.items), **kept)
+    return replace(subscription, items=with_pins(subscription.items, before.items, now), **kept)
 
 
-def with_pins(items: Sequence[HeldItem], before: Sequence[HeldItem]) -> tuple[HeldItem, ...]:
-    """Items with the pins of those that stay: of an item in several entries, in their order."""
+def with_pins(items: Sequence[HeldItem], before: Sequence[HeldItem], now: Instant) -> tuple[HeldItem, ...]:
+    """Items with the pins of those that stay: of an item in several entries, in their order.
+
+    Where there are fewer entries of an item than before, those that are over at `now` are the ones that went.
+    """
+    counts = Counter(held.item for held in items)
+    were = Counter(held.item for held in before)
     pins: dict[str, list[int | None]] = {}
     for held in before:
-        pins.setdefault(held.item, []).append(held.version)
+        if counts[held.item] >= were[held.item] or held.until > now:
+            pins.setdefault(held.item, []).append(held.version)
     found = []
     for held in items:
         old = pins.get(held.item)

@@ -115,6 +115,8 @@ def changed_plan(items: Items, index: CatalogIndex, change: PlanChange, now: Ins
         ConflictError: no plan holds then, or several do and it is not said which one is meant.
     """
     _expect_plan(index, change.to)
+    over = {place for place in _plans(items, index) if items[place].until <= now}
+    items = tuple(held for place, held in enumerate(items) if place not in over)
     items = without_scheduled(items, index, now)
     place = _leaving(items, index, change)
     old = items[place]

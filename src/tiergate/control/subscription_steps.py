@@ -105,7 +105,7 @@ def patch_item(request: AdminRequest) -> Answer:
     """Change an item of a subscription by a JSON merge patch: its quantity, its pin, its dates."""
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
-        place = _place(before, request.params["item"])
+        place = _place(before, request.params["item"], unit.now)
         text = patched(request.body, held_item_data(before.items[place]))
         reader = terms_for(unit.published, account.customer.id).reader
         held = read_held_item_body(text, reader, {"item": before.items[place].item})
@@ -118,7 +118,7 @@ def remove_item(request: AdminRequest) -> Answer:
     """Take an item out of a subscription, at once."""
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
-        place = _place(before, request.params["item"])
+        place = _place(before, request.params["item"], unit.now)
         return with_items(unit, account, before, before.items[:place] + before.items[place + 1 :])
 
     return _change(request, edit, verb="item_removed")
@@ -135,7 +135,7 @@ def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
         _put_in_reach(publisher, request, pin.version)
 
     def edit(unit: WriteUnit, _: Account, before: Subscription) -> Subscription:
-        place = _place(before, request.params["item"])
+        place = _place(before, request.params["item"], unit.now)
         known = unit.published.index.items.get(before.items[place].item)
         if known is None or pin.version not in known.versions:
             listed = ", ".join(str(version) for version in known.versions[-12:]) if known is not None else "none"
@@ -153,7 +153,7 @@ def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> 
 
     def missing(unit: ReadUnit) -> str | None:
         held = get_subscription(unit.session, id_).subscription
-        item = held.items[_place(held, request.params["item"])].item
+        item = held.items[_place(held, request.params["item"], unit.now)].item
         known = unit.published.index.items.get(item)
         return item if known is not None and version not in known.versions else None
 
@@ -168,21 +168,22 @@ def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> 
 def unpin_item(request: AdminRequest) -> Answer:
     """Let an item of a subscription follow the rollouts again."""
 
-    def edit(_: WriteUnit, __: Account, before: Subscription) -> Subscription:
-        place = _place(before, request.params["item"])
+    def edit(unit: WriteUnit, _: Account, before: Subscription) -> Subscription:
+        place = _place(before, request.params["item"], unit.now)
         return replace(before, items=_exchanged(before, place, replace(before.items[place], version=None)))
 
     return _change(request, edit, verb="unpinned")
 
 
-def _place(subscription: Subscription, item: str) -> int:
-    """Where a subscription holds an item.
+def _place(subscription: Subscription, item: str, now: Instant) -> int:
+    """Where a subscription holds an item; an entry that is over is not meant where there is another.
 
     Raises:
         NotFoundError: it does not.
         ConflictError: it holds it in several entries.
     """
-    found = [place for place, held in enumerate(subscription.items) if held.item == item]
+    every = [place for place, held in enumerate(subscription.items) if held.item == item]
+    found = [place for place in every if subscription.items[place].until > now] or every
     if not found:
         raise NotFoundError("item", item)
     if len(found) > 1:

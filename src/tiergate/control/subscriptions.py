@@ -208,7 +208,7 @@ def put_subscription(request: AdminRequest) -> Answer:
         request.check_etag("subscription", id_, stamp.etag)
         fixed = {"id": id_, "customer": account.customer.id}
         subscription = read_subscription_body(form_of(request.body), reader_beside(unit, account), fixed)
-        subscription = kept_subscription(subscription, before, named_in(request.body))
+        subscription = kept_subscription(subscription, before, named_in(request.body), unit.now)
         stored = save_subscription(request, unit, subscription, account, is_new=False)
         order.applied(EVERY_SIDE)
         return answer(unit, stored, 200, order)
@@ -228,7 +228,7 @@ def patch_subscription(request: AdminRequest) -> Answer:
             return answer(unit, account.subscription(id_), 200, order, applied=False)
         request.check_etag("subscription", id_, stamp.etag)
         subscription = patched_subscription(unit, account, id_, request.body)
-        subscription = replace(subscription, items=with_pins(subscription.items, before.items))
+        subscription = replace(subscription, items=with_pins(subscription.items, before.items, unit.now))
         stored = save_subscription(request, unit, subscription, account, is_new=False)
         order.applied(sides)
         return answer(unit, stored, 200, order)

@@ -347,6 +347,19 @@ def test_a_scheduled_change_is_taken_back(api: tuple[Admin, Store, Ticking], sal
     assert plans(api) == [("silver", 1, None, FOREVER)]
 
 
+def test_a_plan_that_was_left_and_taken_again_is_one_to_its_address(
+    api: tuple[Admin, Store, Ticking], sales: httpx.Client
+) -> None:
+    """What is over is not meant."""
+    given(sales, items=[{"item": "gold", "until": "2027-01-01"}, {"item": "gold", "from": "2027-01-02"}])
+    made(sales.put(f"{PATH}/items/gold/pin", json={"version": 2}), 200)
+    assert [one.version for one in stored(api).items] == [None, 2]
+    made(sales.put(PATH, json={"status": "active", "items": GOLD}), 200)
+    assert [one.version for one in stored(api).items] == [2]
+    made(sales.post(CHANGE, json={"to": "gold", "quantity": 2}), 200)
+    assert [(one.quantity, one.version) for one in stored(api).items] == [(2, 2)]
+
+
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [
