@@ -226,12 +226,24 @@ class Comparison:
         stretch: tuple[Instant, Instant],
     ) -> _Decided:
         self._source.record = record
-        (before, after), now = both, stretch[0]
+        for engine in self.engines:
+            engine.forget(subject)
+        decided = None
+        if self._is_looked_into(*both):
+            decided = self._ruled(record, subject, feature, both, stretch)
+        if decided is None:
+            decided = self._asked(subject, feature, both, stretch[0])
+        for engine in self.engines:
+            engine.forget(subject)
+        return decided
+
+    def _asked(self, subject: Subject, feature: str, both: tuple[_Side, _Side], now: Instant) -> _Decided:
+        """What comes of the checks at the limits, steps and levels of both sides."""
+        before, after = both
         sides = limit_of(before.feature, before.facts), limit_of(after.feature, after.facts)
         asked = asks(sides)
         found = []
-        for engine, side in zip(self.engines, (before, after), strict=True):
-            engine.forget(subject)
+        for engine, side in zip(self.engines, both, strict=True):
             allowed: set[object] = set()
             said: tuple[bool, Reason | None] = (False, None)
             for place, ask in enumerate(asked):
@@ -249,12 +261,7 @@ class Comparison:
                 allowed |= {("holds", it) for it in (_total(before), _total(after)) if it <= _total(side)}
             found.append((frozenset(allowed), said))
         (was, one), (becomes, other) = found
-        decided = _Decided(Effect.of(was, becomes), one, other)
-        if self._is_looked_into(before, after):
-            decided = self._ruled(record, subject, both, stretch, (was, becomes), decided)
-        for engine in self.engines:
-            engine.forget(subject)
-        return decided
+        return _Decided(Effect.of(was, becomes), one, other)
 
     def _is_looked_into(self, before: _Side, after: _Side) -> bool:
         """Say whether rules tell checks apart by more than limits, and something of it differs."""
@@ -266,30 +273,30 @@ class Comparison:
         self,
         record: SubjectRecord,
         subject: Subject,
+        feature: str,
         both: tuple[_Side, _Side],
         stretch: tuple[Instant, Instant],
-        allowed: tuple[frozenset[object], frozenset[object]],
-        decided: _Decided,
-    ) -> _Decided:
-        """What comes of it when every check is looked at that rules tell apart."""
+    ) -> _Decided | None:
+        """What comes of every check that rules tell apart; none where nothing does, and limits alone may say more."""
         effects = self.rule_effects
-        facts = tuple(side.known() for side in both)
-        if effects is None or not _are_comparable(*both):
+        if effects is None:
+            return None
+        if not _are_comparable(*both):
+            decided = self._asked(subject, feature, both, stretch[0])
             return decided if decided.effect is not None and decided.effect.takes else _doubted(decided)
-        found = effects.look(record.customer, subject, (facts[0], facts[1]), *stretch)
-        was, becomes = (set(side) for side in allowed)
-        if found.taken is not None:
-            was.add("taken")
-        if found.given is not None:
-            becomes.add("given")
-        if found.common is not None:
-            was.add("common")
-            becomes.add("common")
+        before, after = both
+        found = effects.look(record.customer, subject, (before.known(), after.known()), *stretch)
+        if found.doubtful:
+            decided = self._asked(subject, feature, both, stretch[0])
+            return decided if decided.effect is not None and decided.effect.takes else _doubted(decided)
+        was = {it for it in (found.taken, found.common) if it is not None}
+        becomes = {it for it in (found.given, found.common) if it is not None}
         effect = Effect.of(frozenset(was), frozenset(becomes))
-        if found.doubtful and (effect is None or not effect.takes):
-            return _doubted(decided)
-        shown = found.taken if effect is not None and effect.takes else found.given
-        return decided._replace(effect=effect, shown_by=None if shown is None else _asked(shown))
+        if effect is None and _total(before) != _total(after):
+            return None
+        least = effects.decide(Check(subject, feature), stretch[0])
+        shown = found.taken if found.taken is not None else found.given
+        return _Decided(effect, least.before, least.after, None if shown is None else _check_asked(shown))
 
 
 class _Side(NamedTuple):
@@ -311,7 +318,7 @@ def _doubted(decided: _Decided) -> _Decided:
     return decided._replace(effect=Effect.UNPROVED)
 
 
-def _asked(shown: Shown) -> Asked:
+def _check_asked(shown: Shown) -> Asked:
     check = shown.check
     return Asked(
         shown.at,

@@ -136,11 +136,7 @@ class Preview:
         if not self.touched.features or not self._shapes.concerns(record):
             return []
         shape = self._shapes.of(record)
-        found = self._known.get(shape.key)
-        if found is None:
-            if len(self._known) >= _MOST_SHAPES:
-                self._known.clear()
-            found = self._known[shape.key] = tuple(self._look(record, shape))
+        found = self._found(record, shape)
         return [self._told(one, record, shape) for one in found]
 
     def _look(self, record: SubjectRecord, shape: Shape) -> Iterator[_Found]:
@@ -150,14 +146,24 @@ class Preview:
                 (place, Subject(one.id, SubjectType.SUBSCRIPTION)) for place, one in enumerate(shape.subscriptions)
             ]
         features = self._features_of(record)
+        taken: set[tuple[int, str]] = set()
         for place, subject in subjects:
             told: set[tuple[str, Effect]] = set()
             for one in self._differences(record, subject, place, shape, features):
                 if (one.feature, one.effect) not in told:
                     told.add((one.feature, one.effect))
                     yield one
-            takes = {feature for feature, effect in told if effect.takes}
-            yield from self._kept(record, subject, place, shape, [it for it in features if it not in takes])
+            taken |= {(place, feature) for feature, effect in told if effect.takes}
+        yield from self._kept(record, shape, taken)
+
+    def _found(self, record: SubjectRecord, shape: Shape) -> tuple[_Found, ...]:
+        """What is found of those of a shape, of whom a record is one."""
+        found = self._known.get(shape.key)
+        if found is None:
+            if len(self._known) >= _MOST_SHAPES:
+                self._known.clear()
+            found = self._known[shape.key] = tuple(self._look(record, shape))
+        return found
 
     def _differences(
         self, record: SubjectRecord, subject: Subject, place: int, shape: Shape, features: Iterable[str]
@@ -175,22 +181,20 @@ class Preview:
                 if difference is not None:
                     yield _found(place, feature, index, difference)
 
-    def _kept(
-        self, record: SubjectRecord, subject: Subject, place: int, shape: Shape, features: list[str]
-    ) -> Iterator[_Found]:
-        """What a subject would lose if it had no override on the feature."""
-        for feature in features:
-            bare = _without_overrides(record, feature)
-            if bare is record:
+    def _kept(self, record: SubjectRecord, shape: Shape, taken: set[tuple[int, str]]) -> Iterator[_Found]:
+        """What a customer or a subscription would lose if it had no overrides; `taken`: what it loses anyway."""
+        if not _has_overrides(record, self.touched.features):
+            return
+        bare = _without_overrides(record, self.touched.features)
+        other = self._shapes.of(bare)
+        told = set(taken)
+        for one in self._found(bare, other):
+            key, now = (one.subscription, one.feature), other.instants[one.instant]
+            if not one.effect.takes or one.effect is Effect.UNPROVED or key in told or now not in shape.instants:
                 continue
-            for one in self._differences(bare, subject, place, shape, [feature]):
-                if (
-                    one.effect.takes
-                    and one.effect is not Effect.UNPROVED
-                    and _is_kept(record, feature, shape.instants[one.instant])
-                ):
-                    yield one._replace(effect=Effect.KEPT, shown_by=None)
-                    break
+            if _has_override(record, one.feature, now):
+                told.add(key)
+                yield one._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
 
     def _features_of(self, record: SubjectRecord) -> list[str]:
         """The touched features of which a record can have anything; where rules may permit, all of them."""
@@ -240,27 +244,29 @@ def _found(subscription: int, feature: str, instant: int, difference: Difference
     )
 
 
-def _without_overrides(record: SubjectRecord, feature: str) -> SubjectRecord:
-    """A record without the overrides on a feature; itself where it has none."""
+def _has_overrides(record: SubjectRecord, features: frozenset[str]) -> bool:
+    """Say whether a record has an override on one of some features."""
     holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
-    if not any(it.feature == feature for holder in holders for it in holder.overrides):
-        return record
-    customer = replace(record.customer, overrides=_others(record.customer.overrides, feature))
-    subscriptions = [replace(it, overrides=_others(it.overrides, feature)) for it in record.subscriptions]
+    return any(it.feature in features for holder in holders for it in holder.overrides)
+
+
+def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> SubjectRecord:
+    """A record without the overrides on some features."""
+    customer = replace(record.customer, overrides=_others(record.customer.overrides, features))
+    subscriptions = [replace(it, overrides=_others(it.overrides, features)) for it in record.subscriptions]
     return SubjectRecord(customer, tuple(subscriptions))
 
 
-def _is_kept(record: SubjectRecord, feature: str, now: Instant) -> bool:
+def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
     """Say whether an override that gives something, and none that takes it away, is in force."""
     holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
-    found = {
-        it.mode for holder in holders for it in holder.overrides if it.feature == feature and it.start <= now < it.until
-    }
+    its = (it for holder in holders for it in holder.overrides if it.feature == feature)
+    found = {it.mode for it in its if it.start <= now < it.until}
     return bool(found) and OverrideMode.DISABLED not in found
 
 
-def _others(overrides: tuple[Override, ...], feature: str) -> tuple[Override, ...]:
-    return tuple(it for it in overrides if it.feature != feature)
+def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[Override, ...]:
+    return tuple(it for it in overrides if it.feature not in features)
 
 
 def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:
