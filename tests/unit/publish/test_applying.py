@@ -16,6 +16,7 @@ from tiergate.model import (
     HeldItem,
     Item,
     ItemKind,
+    PlanRule,
     Rollout,
     Rules,
     Suspension,
@@ -236,3 +237,23 @@ def test_texts_are_loaded_like_files() -> None:
         load_catalog_texts({"a.yaml": features + "items: []\n", "b.yaml": "apiVersion: tiergate/v1\nitem: []\n"})
     with pytest.raises(CatalogError, match="no file"):
         load_catalog_texts({})
+
+
+# ── how many plans ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_says_how_many_plans_a_subscription_may_have(press: Press) -> None:
+    """It stays as it is where no file speaks of it, is the default where the rest is pruned, and is exported."""
+    assert press.catalog.plans is PlanRule.ONE
+    assert press.apply(CATALOG.replace("features:", "plans: many\nfeatures:", 1)).is_new
+    assert press.catalog.plans is PlanRule.MANY
+    press.apply(movies(60))
+    assert press.catalog.plans is PlanRule.MANY
+    text = exported(press.catalog)
+    assert load_catalog_texts({"catalog.yaml": text}).catalog == press.catalog
+    assert press.apply(CATALOG.replace("features:", "plans: one\nfeatures:", 1)).is_new
+    assert press.catalog.plans is PlanRule.ONE
+    press.apply(text)
+    assert press.catalog.plans is PlanRule.MANY
+    press.apply(movies(70), prune=True)
+    assert press.catalog.plans is PlanRule.ONE
