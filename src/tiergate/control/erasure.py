@@ -40,7 +40,7 @@ class _Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def erase(request: AdminRequest) -> Answer:
-    """Erase what describes a person from a customer and its history: attributes, reasons, `tags` where that is said."""
+    """Erase what describes a person from a customer and its past: name, attributes, reasons, `tags` if that is said."""
     id_ = request.params["customer"]
     wanted = request.decode(_Erasure) if request.body else _Erasure()
 

@@ -29,6 +29,7 @@ from tiergate.control.accounts import (
     write_down_subscription,
 )
 from tiergate.control.http import Answer
+from tiergate.control.loss_gate import refuse_loss
 from tiergate.control.ordering import MAX_AHEAD
 from tiergate.control.ownership import kept_customer, kept_subscription
 from tiergate.control.selling import refuse_unsellable
@@ -234,6 +235,9 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
             count += 1
         if upsert.before is not None:
             terms.check_totals(upsert.record())
+            whose = Resource.customer_of(upsert.customer.id)
+            if not request.may(Action.EDIT_ENTITLEMENT, whose):  # who may, says by the file what is so
+                refuse_loss(request, unit, upsert.before.record, upsert.record(), whose)
     write_subjects(unit, upserts)
     merging.remember()
     return _Imported(len(part), sum(len(held) for _, held in part), count, merging.passed_over)

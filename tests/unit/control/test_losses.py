@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.control.subjects import NOW, made, served, taken
+from tests.unit.control.subjects import ENDPOINTS, NOW, made, served, taken
+from tiergate.control import imports
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
@@ -350,3 +352,23 @@ def test_the_id_of_a_deleted_override_is_not_given_again(admin: httpx.Client) ->
     made(admin.post("/v1/customers", json={"id": "acme"}))
     third = made(admin.post(f"{CUSTOMER}/overrides", json=GIVEN))["id"]
     assert third not in {first, second}
+
+
+def test_an_import_is_no_way_to_take_something(sqlite_url: str) -> None:
+    """Who may give overrides and edit customers, but not edit entitlements, takes nothing by a file either."""
+    with served(sqlite_url, [*ENDPOINTS, *imports.endpoints()]) as (admin, _, _):
+        client = admin.as_("admin")
+        made(client.post("/v1/customers", json={"id": "acme"}))
+        made(client.post(f"{CUSTOMER}/subscriptions", json=HELD))
+        narrow = admin.as_("admin", actions=["override", "editCustomer", "editSubscription"])
+
+        def brought_in(value: int) -> httpx.Response:
+            override = {"id": "o", "feature": "movies", "value": value, "reason": "r"}
+            lines = [{"apiVersion": "tiergate/v1"}, {"type": "customer", "id": "acme", "overrides": [override]}]
+            body = "\n".join(json.dumps(line) for line in lines)
+            return narrow.post("/v1/import/subjects", content=body, headers={"content-type": "application/x-ndjson"})
+
+        refused = brought_in(3)
+        assert refused.status_code == 403
+        assert "`movies` from 60 to 3" in refused.json()["detail"]
+        assert brought_in(70).status_code == 200
