@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
 from tiergate.model import Check, Reason, Subject
 from tiergate.sidecar import data_directory, filemode
+from tiergate.sidecar.aside import cannot_be_written
 from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.filemode import FileMode
 from tiergate.sidecar.loader_process import LOADER
@@ -724,7 +725,7 @@ def test_a_file_system_that_does_not_answer_shows_and_holds_up_nobody(
 def test_a_folder_that_turns_read_only_is_left_for_another(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in force stays, and what is new is followed."""
     broken: list[Path] = []
-    refused = data_directory.cannot_be_written
+    refused = cannot_be_written
 
     def look(folder: Path) -> OSError | None:
         return OSError(errno.EROFS, "Read-only file system") if folder in broken else refused(folder)

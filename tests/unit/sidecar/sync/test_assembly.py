@@ -8,6 +8,7 @@ import pytest
 from tests.signing import key
 from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
+from tiergate.sidecar.data_directory import DataDirectory
 from tiergate.sidecar.settings import Settings
 from tiergate.sidecar.state import State
 from tiergate.sidecar.sync.assembly import sync_of
@@ -22,7 +23,7 @@ def made(folder: Path, credential: dict[str, object] | str, settings: Settings |
     """What is made of a key file, and of settings beside it."""
     (folder / "key").write_text(credential if isinstance(credential, str) else json.dumps(credential))
     settings = settings or Settings(key_file=folder / "key")
-    return sync_of(settings, folder, State(lambda: 0), CacheLimits())
+    return sync_of(settings, DataDirectory(folder), State(lambda: 0), CacheLimits())
 
 
 def whole(**changes: object) -> dict[str, object]:

@@ -16,6 +16,7 @@ from tests.sync_simulator import Simulator
 from tiergate.bundle import head_line
 from tiergate.model import FOREVER, SubjectType
 from tiergate.sidecar import data_directory
+from tiergate.sidecar.aside import cannot_be_written
 from tiergate.sidecar.sync.report import SyncReport
 
 if TYPE_CHECKING:
@@ -548,7 +549,7 @@ def test_a_folder_that_turns_read_only_is_left_for_another(
     follow: Follow, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is in force goes on answering; a new replica is fetched elsewhere, and followed."""
-    refused = data_directory.cannot_be_written
+    refused = cannot_be_written
     broken: list[Path] = []
 
     def look(folder: Path) -> OSError | None:
