@@ -112,12 +112,38 @@ rollouts come about by publishing, and are not edited with an item. An edit that
 | `published-meanwhile` | another catalog was published during an import: send the file again, what is there stays |
 | `step-not-possible` | a subscription is not where this step begins; the sentence says what it is, and what it takes |
 | `no-plan`, `ambiguous-plan`, `no-term` | a change of plan finds no plan to change, or several, or no term |
+| `rollout-narrowed` | some would get a lower version, or later: `narrow` says that it is meant |
+| `rollout-without-effect` | everybody in the audience of a new rollout has its version already |
+| `type-changed` | a feature that was published keeps its type for ever, also after it was deleted |
+| `not-published` | what was never published has nothing to go back to, and nothing to suspend |
 | `customers-would-lose` | somebody would lose something, as `impact` says; `accept_loss` takes the token of this loss |
 | `override-without-effect` | the override can do nothing; the detail names what stands in its way |
 | `external-id-taken` | another customer, or subscription, has this external id of this system |
 
 The type of a feature never changes. A version is reachable while a rollout names it, drafted or in force, or a
-subscription is pinned to it. A draft that is edited in part begins with what the newest version gives.
+subscription is pinned to it. A draft that is edited in part begins with what the item gives to whoever comes now,
+shares and tags apart; `draft/diff`, `has_draft`, `GET /v1/pending` and publishing compare it with the same. `DELETE
+…/draft` discards what is pending of a feature or an item, a deletion included; metadata and an item's status stay.
+
+## Publishing
+
+A dry run (`"dry_run": true`) and `GET /v1/pending` answer with an entity tag, in `ETag` and `etag`. It names what would
+be published, on top of which publication. Publishing, applying, rolling back, rollouts and suspensions with this tag as
+`If-Match` do exactly that, or are 412 with the present tag. `If-Match` also takes the number of the publication that
+must be in force (rollouts and suspensions: the entity tag of the item or the feature), or the revision that must come
+of it. Any other tag is 412.
+
+Where customers would lose something, the dry run and the 409 have `accept_loss`, the token of exactly this loss. The
+same request with this token is carried out while the loss is the same; a larger, a smaller or another one is 409 with
+its own token. `true` is 422. A rollback and a suspension need no token; with one they are held to it.
+
+| member of an answer | |
+|---|---|
+| `combinations` | what subscriptions hold and nobody can come to hold any more, with how many and which |
+| `discarded` | pending edits that a rollback gives up, since they could not be published any more |
+
+A draft that is like a past version rolls that version out again. `PUT …/rollouts` with `[]` gives the item to nobody, as
+in files.
 
 ## Subscriptions
 
