@@ -142,8 +142,8 @@ its own token. `true` is 422. A rollback and a suspension need no token; with on
 | `combinations` | what subscriptions hold and nobody can come to hold any more, with how many and which |
 | `discarded` | pending edits that a rollback gives up, since they could not be published any more |
 
-A draft that is like a past version rolls that version out again. `PUT …/rollouts` with `[]` gives the item to nobody, as
-in files.
+A draft that is like a past version rolls that version out again. `PUT …/rollouts` with `[]` gives the item to nobody,
+as in files.
 
 ## Subscriptions
 
