@@ -17,6 +17,7 @@ from tiergate.control.object_store import Depot
 from tiergate.control.packs import Packs
 from tiergate.control.snapshots import Offer, Snapshots
 from tiergate.errors import SettingsError
+from tiergate.model import SubjectRecord
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.publications import put_blobs, put_bundle
@@ -71,7 +72,7 @@ def test_a_folder_holds_what_a_sidecar_believes(store: Store, tmp_path: Path) ->
     found = trust.snapshot((folder / "head.json").read_bytes(), content, LATER)
     (entry,) = found.manifest.pages
     page = read_snapshot_page((folder / "pages" / f"{entry.sha256}.ndjson.gz").read_bytes(), entry)
-    assert [record.customer.id for record in page] == ["acme"]
+    assert [record.customer.id for record in page if isinstance(record, SubjectRecord)] == ["acme"]
     pack = (folder / "bundles" / f"{manifest.revision.removeprefix('sha256:')}.zip").read_bytes()
     assert unpack(pack, manifest.revision).files == FILES
 
