@@ -111,7 +111,7 @@ ATTACKS: dict[str, tuple[str, str, str, dict[str, Any] | None]] = {
     ),
     "a pin that comes with a new item": (
         *("no-pinVersion", "POST", "/v1/subscriptions/s1/items"),
-        {"item": "gold", "version": 2},
+        {"item": "extra-movies", "version": 1},
     ),
     "tags changed without the right to": ("no-editCustomer", "PUT", "/v1/customers/acme", {"tags": ["vip"]}),
     "a status changed without the right to": (
