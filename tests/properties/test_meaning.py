@@ -88,8 +88,9 @@ def bearer(difference: Difference, now: int) -> Document:
         held["version"] = audience.pin
     if audience is not None and audience.added is not None:
         held["added_at"] = format_instant(audience.added)
+    beside = [{"item": it} for it in difference.beside]
     listed = [
-        {"id": f"sub-{place}", "customer": customer, "status": "active", "items": [held]}
+        {"id": f"sub-{place}", "customer": customer, "status": "active", "items": [held, *beside]}
         for place in range(2 if difference.bearing is Bearing.TWICE else 1)
     ]
     return {

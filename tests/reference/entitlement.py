@@ -231,7 +231,8 @@ def counting_items(
     for held in subscription["items"]:
         item = world.items[held["item"]]
         number = version_of(held, item, subscription, customer, now)
-        if within(held, now) and item.get("status", "active") != "draft" and number is not None:
+        exists = any(version["version"] == number for version in versions(item))
+        if within(held, now) and item.get("status", "active") != "draft" and number is not None and exists:
             found.append((held, item, number))
     while True:
         ids = {item["id"] for _, item, _ in found}

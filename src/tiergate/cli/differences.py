@@ -86,18 +86,18 @@ def _tell_items(found: Meaning) -> None:
 def _shown(rows: Iterable[Difference]) -> list[Difference]:
     """What several of an item give only where one of it does not tell; what pins give only where it differs."""
     listed = list(rows)
-    everybodys = {(it.feature, it.bearing, it.before, it.after) for it in listed if it.audience is None}
+    everybodys = {(it.feature, it.bearing, it.beside, it.before, it.after) for it in listed if it.audience is None}
     listed = [
         it
         for it in listed
         if it.audience is None
         or it.audience.pin is None
-        or (it.feature, it.bearing, it.before, it.after) not in everybodys
+        or (it.feature, it.bearing, it.beside, it.before, it.after) not in everybodys
     ]
-    told = {(it.feature, it.audience, it.since) for it in listed if it.bearing is Bearing.ONE}
+    told = {(it.feature, it.beside, it.audience, it.since) for it in listed if it.bearing is Bearing.ONE}
     found = []
     for one in sorted(listed, key=lambda it: (it.feature, list(Bearing).index(it.bearing))):
-        key = (one.feature, one.audience, one.since)
+        key = (one.feature, one.beside, one.audience, one.since)
         if one.bearing is Bearing.ONE or key not in told:
             told.add(key)
             found.append(one)
@@ -106,6 +106,7 @@ def _shown(rows: Iterable[Difference]) -> list[Difference]:
 
 def _difference(one: Difference) -> str:
     who = [_BEARINGS[one.bearing]] if _BEARINGS[one.bearing] else []
+    who += [f"held with {' and '.join(one.beside)}"] if one.beside else []
     who += [] if one.audience is None else [_audience(one.audience)]
     when = _when(one.since, one.until)
     text = f"{one.feature}: {_held(one.before)} → {_held(one.after)} ({_KINDS[one.kind]})"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
-from itertools import combinations, count, pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import combinations, count, islice, pairwise, product
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -39,7 +39,17 @@ if TYPE_CHECKING:
 
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Rollout, Value
 
-__all__ = ["EVERYBODY", "Audience", "Bearer", "Bearing", "beside_items", "companions", "holders"]
+__all__ = [
+    "EVERYBODY",
+    "MOST_TOGETHER",
+    "Audience",
+    "Bearer",
+    "Bearing",
+    "beside_items",
+    "companions",
+    "holders",
+    "together",
+]
 
 
 class Bearing(StrEnum):
@@ -70,18 +80,22 @@ EVERYBODY = Audience()
 
 
 class Bearer(NamedTuple):
-    """A made-up subject."""
+    """A made-up subject. `beside`: what it holds with the item because this needs it."""
 
     record: SubjectRecord
     bearing: Bearing
     item: str = ""
     audience: Audience = EVERYBODY
+    beside: tuple[str, ...] = ()
 
     @property
     def subject(self) -> Subject:
         """The customer."""
         return Subject(self.record.customer.id)
 
+
+MOST_TOGETHER: Final = 64
+"""In how many ways an item is held with those that it needs."""
 
 _CUSTOMER = "bearer"
 _ACTIVE = SubscriptionStatus.ACTIVE
@@ -94,34 +108,41 @@ def holders(items: list[IndexedItem], *, values_differ: bool, sides: Iterable[Ca
     pinned are held to one way of holding it.
     """
     item = items[0].id
-    groups = list(dict.fromkeys(_together(item, list(sides))))
+    sides = list(sides)
+    groups = together(item, sides)[:MOST_TOGETHER]
     needed = [it for side in sides for group in groups for id_ in group if (it := side.items.get(id_)) is not None]
     for audience in _audiences(items, needed):
         ways = (Bearing.ONE, Bearing.TWO, Bearing.TWICE)
         for bearing in ways if audience.pin is None or values_differ else ways[:1]:
             for others in groups:
-                yield Bearer(_record(item, others, audience, bearing), bearing, item, audience)
+                yield Bearer(_record(item, others, audience, bearing), bearing, item, audience, others)
 
 
-def _together(item: str, sides: list[CatalogIndex]) -> Iterator[tuple[str, ...]]:
-    """What is held with an item: for each plan that it is available for on some side, that one and what it needs.
-
-    And nothing, where it counts alone on one side.
-    """
-    plans = sorted({plan for side in sides if item in side.items for plan in side.items[item].available_for})
-    needs_none = any(not _needs(side, item) for side in sides) or not sides
-    if needs_none or len({_needs(side, item) for side in sides}) > 1:
-        yield ()
-    for plan in plans or ([""] if not needs_none else []):
-        found = [plan] if plan else []
-        for side in sides:
-            found += [it for it in companions(side, [item, *found], ()) if it not in found]
-        yield tuple(it for it in found if it != item)
+def together(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[str, ...]]:
+    """What is held with an item so that it counts on one of some sides, in every way there is; up to a few too many."""
+    found: dict[tuple[str, ...], None] = {}
+    for side in sides:
+        if item in side.items:
+            for group in islice(_sufficient(side, (item,)), MOST_TOGETHER + 1):
+                found.setdefault(tuple(sorted(set(group) - {item})))
+    return list(found) or [()]
 
 
-def _needs(side: CatalogIndex, item: str) -> bool:
-    found = side.items.get(item)
-    return found is not None and bool(found.available_for or found.depends_on)
+def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The least sets of items that hold these and in which all of them count."""
+    for id_ in held:
+        item = side.items[id_]
+        missing = [it for it in item.depends_on if it not in held]
+        if missing:
+            if missing[0] in side.items:
+                yield from _sufficient(side, (*held, missing[0]))
+            return
+        if item.available_for and not any(it in held for it in item.available_for):
+            for plan in item.available_for:
+                if plan in side.items:
+                    yield from _sufficient(side, (*held, plan))
+            return
+    yield held
 
 
 def companions(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:

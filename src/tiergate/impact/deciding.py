@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog import feature_data
 from tiergate.catalog.comparison import details
-from tiergate.impact.bearers import Bearing, beside_items, companions, holders
+from tiergate.impact.bearers import MOST_TOGETHER, Bearing, beside_items, holders, together
 from tiergate.impact.boundaries import LEAST, asks
 from tiergate.impact.counting import needing_otherwise, needs
 from tiergate.impact.evidence import evidence_of
@@ -122,11 +122,12 @@ class Comparison:
             id_: Topic(id_, features[0].get(id_), features[1].get(id_), rules)
             for id_ in sorted(features[0].keys() | features[1].keys())
         }
-        self.held: defaultdict[tuple[str, str, Bearing, Audience], list[Seen]] = defaultdict(list)
+        self.held: defaultdict[tuple[str, str, Bearing, tuple[str, ...], Audience], list[Seen]] = defaultdict(list)
         self.turned: defaultdict[str, list[Seen]] = defaultdict(list)
         self.besides: defaultdict[str, list[Seen]] = defaultdict(list)
         self.hidden: set[str] = set()
         self.doubtful: set[tuple[str, str]] = set()
+        self.crowded = {it for it in self.rebased if len(together(it, (old.index, new.index))) > MOST_TOGETHER}
 
     def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
         """An item as each side has it that has it, with the side."""
@@ -244,8 +245,9 @@ class Comparison:
         """Items as given, and those without which they do not count."""
         for item in items:
             yield item
-            for side in self.beside(item.id):
-                yield from (side.items[it] for it in companions(side, [item.id], ()) if it in side.items)
+            sides = self.beside(item.id)
+            beside = {it for group in together(item.id, sides) for it in group} if sides else set()
+            yield from (side.items[it] for side in sides for it in sorted(beside) if it in side.items)
 
     def _receive(self, bearer: Bearer) -> None:
         for side in self.sides:
@@ -273,7 +275,7 @@ class Comparison:
         bearer = seen.bearer
         says_held = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}
         if says_held and not is_as_much(seen.before.held, seen.after.held) and bearer.item and bearer.bearing in _HELD:
-            self.held[bearer.item, topic.id, bearer.bearing, bearer.audience].append(seen)
+            self.held[bearer.item, topic.id, bearer.bearing, bearer.beside, bearer.audience].append(seen)
         elif topic.changed or len(topic.sides) == 1:
             self.besides[topic.id].append(seen)
         else:

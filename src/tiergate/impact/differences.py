@@ -41,6 +41,7 @@ class Kind(StrEnum):
 class Difference(msgspec.Struct, frozen=True):
     """What a holder of one item alone comes to get of one feature.
 
+    `beside`: what is held with it because it needs that to count, on one side at least; its values count too.
     `bearing`: whether it holds one of it, two, or one in each of two subscriptions. `audience`: which holders, `None`
     for all that are pinned to no version. `[since, until)`: when; `None` for from now on, and for ever.
     """
@@ -55,6 +56,7 @@ class Difference(msgspec.Struct, frozen=True):
     before: Held
     after: Held
     shown_by: Evidence
+    beside: tuple[str, ...] = ()
 
 
 class ItemChange(msgspec.Struct, frozen=True):

@@ -83,16 +83,16 @@ class _Findings:
             yield ItemChange(item.kind.value, id_, "removed" if id_ in old else "added")
 
     def _differences(self) -> Iterator[Difference]:
-        rows: defaultdict[tuple[str, str, Bearing], dict[Audience, list[_Span]]] = defaultdict(dict)
-        for (item, feature, bearing, audience), seen in self.decided.held.items():
-            rows[item, feature, bearing][audience] = self._spans(item, feature, audience, seen)
-        for (item, feature, bearing), spans in sorted(rows.items(), key=lambda row: row[0]):
+        rows: defaultdict[tuple[str, str, Bearing, tuple[str, ...]], dict[Audience, list[_Span]]] = defaultdict(dict)
+        for (item, feature, bearing, beside, audience), seen in self.decided.held.items():
+            rows[item, feature, bearing, beside][audience] = self._spans(item, feature, audience, seen)
+        for (item, feature, bearing, beside), spans in sorted(rows.items(), key=lambda row: row[0]):
             topic = self.decided.topics[feature]
             for whose, span in self._merged(item, spans):
                 yield Difference(
                     item, feature, bearing, whose, span.since, span.until,
                     kind_of(span.before, span.after, topic.old, topic.new),
-                    span.before, span.after, span.seen.evidence(topic.scale),
+                    span.before, span.after, span.seen.evidence(topic.scale), beside,
                 )  # fmt: skip
 
     def _spans(self, item: str, feature: str, audience: Audience, seen: list[Seen]) -> list[_Span]:
@@ -169,6 +169,8 @@ class _Findings:
                 yield Unproved(
                     id_, "what changes of it may be hidden by its rules, and no check is found that shows it"
                 )
+        for item in sorted(self.decided.crowded):
+            yield Unproved(item, "it counts with other items in more ways than are compared")
         for feature, item in sorted(self.decided.doubtful):
             if (feature, item) not in told and (feature, "") not in told:
                 holder = f"of a holder of `{item}` " if item else ""

@@ -302,3 +302,49 @@ def test_a_rule_that_comes_or_goes_is_found() -> None:
         meant = found(CATALOG, rules=rules)
         assert {it.feature for it in meant.turns} == {"idle"}
         assert not meant.unproved
+
+
+ADDONS = """
+apiVersion: tiergate/v1
+features:
+  - {id: seats, type: quantity}
+  - {id: sso, type: switch}
+items:
+  - {id: gold, kind: plan, entitlements: {sso: true}}
+  - {id: silver, kind: plan, entitlements: {}}
+  - {id: safe, kind: addon, available_for: [gold], entitlements: {}}
+  - {id: pack, kind: addon, available_for: [gold], entitlements: {seats: {add: 5}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon", {("pack", "gains")}),
+        ("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon, available_for: [silver]",
+         {("pack", "gains"), ("pack", "loses")}),
+        ("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon, available_for: [gold, silver]",
+         {("pack", "gains")}),
+        ("id: pack, kind: addon,", "id: pack, kind: addon, depends_on: [safe],", {("pack", "loses")}),
+        ("id: silver, kind: plan,", "id: silver, kind: plan, status: draft,", set()),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, status: draft,", {("gold", "loses"), ("pack", "loses")}),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, status: archived,", set()),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, version: 2,", set()),
+    ],
+)  # fmt: skip
+def test_what_an_item_needs_to_count_is_compared(before: str, after: str, expected: set[tuple[str, str]]) -> None:
+    """By the holders of the item, with every plan that either side lets it count with."""
+    assert before in ADDONS
+    meant = found(ADDONS.replace(before, after), ADDONS)
+    assert {(it.item, it.kind.value) for it in meant.differences if it.audience is None} == expected
+    assert not meant.unproved
+    assert meant.is_same is not bool(expected)
+
+
+def test_needs_of_what_is_needed_are_compared() -> None:
+    """An item that depends on an add-on counts with each plan that this one counts with."""
+    old = ADDONS.replace("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon, depends_on: [safe]")
+    new = old.replace(
+        "id: safe, kind: addon, available_for: [gold]", "id: safe, kind: addon, available_for: [gold, silver]"
+    )
+    assert {(it.item, it.kind.value) for it in found(new, old).differences} == {("pack", "gains")}
