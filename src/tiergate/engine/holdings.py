@@ -153,8 +153,10 @@ def _versions(
             versions.append((item, HeldVersion(item_ref(item.kind, item.id), version, ref, held.quantity)))
             is_based = is_based or bool(item.available_for or item.depends_on)
     if is_based:
-        counting = based_on_each_other({item.id: item for item, _ in versions})
-        return tuple(version for item, version in versions if item.id in counting)
+        ids = {item.id for item, _ in versions}
+        if not all(_is_based(item, ids) for item, _ in versions if item.available_for or item.depends_on):
+            counting = based_on_each_other({item.id: item for item, _ in versions})
+            return tuple(version for item, version in versions if item.id in counting)
     return tuple(version for _, version in versions)
 
 
