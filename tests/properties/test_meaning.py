@@ -101,8 +101,13 @@ def bearer(difference: Difference, now: int) -> Document:
 
 
 def holding(catalog: Document, known: Document, feature: str) -> Any:  # noqa: ANN401 - a document's value
-    """What the reference model says is held: a value or `unlimited`; none of a feature that there is not."""
+    """What the reference model says is held: a value or `unlimited`; none of a feature that there is not.
+
+    A difference is about an item alone, as if what it is based on counted.
+    """
     world = Catalogue(catalog, known)
+    for id_, of in world.items.items():
+        world.items[id_] = {key: of[key] for key in of if key not in {"available_for", "depends_on"}}
     if feature not in world.features:
         return None
     for id_, it in world.subscriptions.items():  # what a catalog does not have gives nothing

@@ -137,8 +137,9 @@ def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Inst
 def _versions(
     subscription: Subscription, customer: Customer, index: CatalogIndex, window: Window
 ) -> tuple[HeldVersion, ...]:
-    versions: list[tuple[IndexedItem, HeldVersion]] = []
-    is_based = False
+    versions: list[HeldVersion] = []
+    items: list[IndexedItem] = []
+    based: list[IndexedItem] = []
     for held in subscription.items:
         if not window.holds(held.start, held.until):
             continue
@@ -150,14 +151,17 @@ def _versions(
             version = version_in_force(item, held, subscription, customer, window)
         if version is not None and version in item.versions:
             ref = version_ref(item.kind, item.id, version)
-            versions.append((item, HeldVersion(item_ref(item.kind, item.id), version, ref, held.quantity)))
-            is_based = is_based or bool(item.available_for or item.depends_on)
-    if is_based:
-        ids = {item.id for item, _ in versions}
-        if not all(_is_based(item, ids) for item, _ in versions if item.available_for or item.depends_on):
-            counting = based_on_each_other({item.id: item for item, _ in versions})
-            return tuple(version for item, version in versions if item.id in counting)
-    return tuple(version for _, version in versions)
+            versions.append(HeldVersion(item_ref(item.kind, item.id), version, ref, held.quantity))
+            items.append(item)
+            if item.available_for or item.depends_on:
+                based.append(item)
+    if based:
+        known = {item.id: item for item in items}
+        for item in based:
+            if not _is_based(item, known):
+                counting = based_on_each_other(known)
+                return tuple(it for it, of in zip(versions, items, strict=True) if of.id in counting)
+    return tuple(versions)
 
 
 def based_on_each_other(items: Mapping[str, IndexedItem]) -> Collection[str]:
