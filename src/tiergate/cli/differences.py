@@ -34,9 +34,9 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 def tell_meaning(found: Meaning) -> None:
     """Tell what changes in meaning, what is not proved, and what only reads otherwise; last, how much was decided."""
     for change in found.features:
-        _tell_feature(change)
+        _tell_feature(change, found.now)
     _tell_items(found)
-    _tell_turns(found.turns)
+    _tell_turns(found.turns, found.now)
     for one in found.unproved:
         say(f"? {one.what}: {one.why}: not proved", "yellow")
     for note in found.notes:
@@ -60,7 +60,7 @@ def _verdict(found: Meaning) -> str:
     return f"not the same: {decided}"
 
 
-def _tell_feature(change: FeatureChange) -> None:
+def _tell_feature(change: FeatureChange, now: Instant) -> None:
     mark, style = _MARKS[change.change]
     say(f"{mark} feature {change.id}", style)
     for detail in change.details:
@@ -68,7 +68,7 @@ def _tell_feature(change: FeatureChange) -> None:
     if change.change == "changed":
         for shown in (change.shown_by, change.also_by):
             if shown is not None:
-                say(f"    such as {_evidence(shown, change.id)}")
+                say(f"    such as {_evidence(shown, change.id, now)}")
 
 
 def _tell_items(found: Meaning) -> None:
@@ -137,7 +137,7 @@ def _held(held: Held) -> str:
     return f"{'unlimited' if held.unlimited else held.value} {held.unit}".rstrip()
 
 
-def _tell_turns(turns: Iterable[Turn]) -> None:
+def _tell_turns(turns: Iterable[Turn], now: Instant) -> None:
     """Tell features together that turn in the same way and by the same rules; another reason only where that is all."""
     listed = list(turns)
     turning = {turn.feature for turn in listed if turn.allowed_before is not turn.allowed_after}
@@ -151,10 +151,10 @@ def _tell_turns(turns: Iterable[Turn]) -> None:
         by = f", by {', '.join(rules)}" if rules else ""
         features = ", ".join(turn.feature for turn in found)
         say(f"~ {features}: {before or 'a mistake'} → {after or 'a mistake'}{who}{by}", "yellow")
-        say(f"    such as {_evidence(found[0].shown_by, found[0].feature)}")
+        say(f"    such as {_evidence(found[0].shown_by, found[0].feature, now)}")
 
 
-def _evidence(shown: Evidence, feature: str) -> str:
+def _evidence(shown: Evidence, feature: str, now: Instant) -> str:
     asked = {
         "amount": shown.amount,
         "used": shown.used,
@@ -164,6 +164,7 @@ def _evidence(shown: Evidence, feature: str) -> str:
     }
     words = [f"{name} {it}" for name, it in asked.items() if it is not None]
     question = f"a check of {' '.join([feature, *words])} by {_whom(shown)}"
+    question += f" at {format_instant(shown.at)}" if shown.at != now else ""
     return f"{question}: {shown.reason_before or 'a mistake'} → {shown.reason_after or 'a mistake'}"
 
 

@@ -117,11 +117,13 @@ class Note(msgspec.Struct, frozen=True):
 class Meaning(msgspec.Struct, frozen=True):
     """All that a comparison found.
 
-    `cases`: how many checks were decided on both sides. `ruled`: of how many features the rules were compared.
+    `cases`: how many checks were decided on both sides. `ruled`: of how many features the rules were compared. `now`:
+    from which instant on.
     """
 
     cases: int
     ruled: int = 0
+    now: Instant = 0
     items: tuple[ItemChange, ...] = ()
     differences: tuple[Difference, ...] = ()
     features: tuple[FeatureChange, ...] = ()

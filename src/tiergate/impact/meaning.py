@@ -68,6 +68,7 @@ class _Findings:
         return Meaning(
             self.decided.cases,
             sum(topic.ruling.is_compared for topic in self.decided.topics.values()),
+            self.decided.now,
             tuple(self._item_changes()),
             tuple(self._differences()),
             tuple(self._feature_changes()),

@@ -251,3 +251,18 @@ def test_who_may_not_see_rules_gets_no_bundle(remote: Callable[..., Ran], press:
     """A bundle holds them."""
     press.apply()
     assert remote("published", "published", role="publisher").code == 2
+
+
+def test_a_check_of_another_day_is_told_with_its_instant(
+    cli: Cli, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """So that it can be asked again as it is told."""
+    rule = '@id("day") forbid (principal, action, resource == Feature::"analytics") when { context.weekday == %d };'
+    for name, day in (("old", 6), ("new", 7)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "house.cedar").write_text(rule % day, encoding="utf-8")
+    file = write("catalog.yaml", PLAIN)
+    folders = ("--rules-old", tmp_path / "old", "--rules-new", tmp_path / "new")
+    ran = cli("diff", file, file, *folders, "--at", "2026-11-23T00:00:00Z")
+    assert "by bearer (holds gold) at 2026-11-29T00:00:00.000Z: granted → rule_denied" in ran.out
+    assert "by bearer (holds gold) at 2026-11-28T00:00:00.000Z: rule_denied → granted" in ran.out
