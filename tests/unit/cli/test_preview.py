@@ -151,10 +151,17 @@ def test_without_a_token_it_asks_at_a_terminal(
     """And takes exactly what it showed, once that is confirmed."""
     press, where = plane
     asked: list[str] = []
+    confirmed = False
+
+    def confirm(text: str, **_: object) -> bool:
+        asked.append(text)
+        return confirmed
+
     for said in (False, True):
+        confirmed = said
         monkeypatch.setattr("sys.stdin.isatty", lambda: True)
         monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-        monkeypatch.setattr("typer.confirm", lambda text, said=said, **_: (asked.append(text), said)[1])
+        monkeypatch.setattr("typer.confirm", confirm)
         code = cli("apply", "-f", files / "new.yaml", *where, "--accept-loss").code
         assert (code, press.sequence) == ((0, 2) if said else (1, 1))
     assert asked == ["Take this from 1 customer?"] * 2

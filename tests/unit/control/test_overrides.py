@@ -53,7 +53,7 @@ def test_an_override_is_given_read_replaced_and_taken(support: httpx.Client, sal
     answer = support.post(f"{path}/overrides", json=PROMISE)
     assert made(answer) == PROMISE | {"id": "movies-1", "author": "test/customer-support"}
     assert answer.headers["location"] == f"{path}/overrides/movies-1"
-    assert made(support.post(f"{path}/overrides", json=PROMISE | {"value": 100}))["id"].startswith("movies-2")
+    assert str(made(support.post(f"{path}/overrides", json=PROMISE | {"value": 100}))["id"]).startswith("movies-2")
     one = f"{path}/overrides/movies-1"
     two = f"{path}/overrides/movies-2"
     replaced = made(taken(sales, "PUT", two, json=PROMISE | {"value": 98, "reason": "less"}), 200)

@@ -114,8 +114,9 @@ def test_an_own_plan_takes_the_place_of_the_plan_that_is_held(world: tuple[Admin
     lost = {one["feature"] for one in refused.json()["impact"]["features"]}
     assert lost == {"storage", "support"}
     path = f"{PLAN}?subscription=b1&accept_loss={refused.json()['accept_loss']}"
-    saved = made(page.put(path, json={"features": {"movies": 50, "analytics": True}}), 200)
-    assert [one["item"] for one in saved["subscription"]["items"]] == [saved["id"]]
+    saved = page.put(path, json={"features": {"movies": 50, "analytics": True}})
+    assert saved.status_code == 200, saved.text
+    assert [one["item"] for one in saved.json()["subscription"]["items"]] == [saved.json()["id"]]
 
 
 def test_an_addon_that_needs_the_other_plan_stands_in_the_way(world: tuple[Admin, Press], page: httpx.Client) -> None:

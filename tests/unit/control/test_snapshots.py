@@ -13,6 +13,7 @@ from tiergate.bundle import read_snapshot_page
 from tiergate.control import snapshots as module
 from tiergate.control.snapshots import Offer, Snapshots
 from tiergate.errors import NotFoundError
+from tiergate.model import SubjectRecord
 from tiergate.store import SYSTEM, Store
 from tiergate.store.snapshots import snapshots as listed
 from tiergate.store.tables import BlobRow, FeedHeadRow
@@ -20,7 +21,6 @@ from tiergate.store.tables import BlobRow, FeedHeadRow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.model import SubjectRecord
     from tiergate.store import WriteUnit
 
 
@@ -34,7 +34,9 @@ def store(store_url: str) -> Iterator[Store]:
 
 def records(made: Snapshots, offer: Offer) -> list[SubjectRecord]:
     """All that a snapshot holds."""
-    return [record for entry in offer.manifest.pages for record in read_snapshot_page(made.page(entry.sha256), entry)]
+    found = [record for entry in offer.manifest.pages for record in read_snapshot_page(made.page(entry.sha256), entry)]
+    assert all(isinstance(record, SubjectRecord) for record in found), "a record cannot be read"
+    return [record for record in found if isinstance(record, SubjectRecord)]
 
 
 def blob_count(store: Store) -> int:

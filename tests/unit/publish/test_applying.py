@@ -242,18 +242,23 @@ def test_texts_are_loaded_like_files() -> None:
 # ── how many plans ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def plan_rule(press: Press) -> PlanRule:
+    """What is published of how many plans a subscription may have."""
+    return press.catalog.plans
+
+
 def test_a_file_says_how_many_plans_a_subscription_may_have(press: Press) -> None:
     """It stays as it is where no file speaks of it, is the default where the rest is pruned, and is exported."""
-    assert press.catalog.plans is PlanRule.ONE
+    assert plan_rule(press) is PlanRule.ONE
     assert press.apply(CATALOG.replace("features:", "plans: many\nfeatures:", 1)).is_new
-    assert press.catalog.plans is PlanRule.MANY
+    assert plan_rule(press) is PlanRule.MANY
     press.apply(movies(60))
-    assert press.catalog.plans is PlanRule.MANY
+    assert plan_rule(press) is PlanRule.MANY
     text = exported(press.catalog)
     assert load_catalog_texts({"catalog.yaml": text}).catalog == press.catalog
     assert press.apply(CATALOG.replace("features:", "plans: one\nfeatures:", 1)).is_new
-    assert press.catalog.plans is PlanRule.ONE
+    assert plan_rule(press) is PlanRule.ONE
     press.apply(text)
-    assert press.catalog.plans is PlanRule.MANY
+    assert plan_rule(press) is PlanRule.MANY
     press.apply(movies(70), prune=True)
-    assert press.catalog.plans is PlanRule.ONE
+    assert plan_rule(press) is PlanRule.ONE
