@@ -48,7 +48,7 @@ KEYS: Final = [
     *("id", "name", "text", "type", "kind", "status", "tags", "levels", "scale", "min", "caps", "metered", "version"),
     *("catalog", "features", "items", "entitlements", "rules", "rollout", "rollouts", "audience", "from", "until"),
     *("item", "quantity", "added_at", "feature", "value", "overrides", "suspensions", "attributes", "trial_end", "end"),
-    *("as_of", "to", "at", "from_item", "resumes_as", "term", "metadata", "external_ids", "customer"),
+    *("as_of", "to", "at", "from_item", "addons", "resumes_as", "term", "metadata", "external_ids", "customer"),
     *("roles", "customers", "expires_at", "url", "events", "overlap", "note", "author", "reason", "dry_run"),
 ]
 VALUES: Final = ["null", "[null]", '{"a":1}', '"\\ud800"', '"9999-12-31T23:59:59-23:59"', f"-{DIGITS}", "1e400"]

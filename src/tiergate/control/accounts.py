@@ -39,6 +39,7 @@ from tiergate.store.customers import Account
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tiergate.catalog import Plain
     from tiergate.control.http import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
     from tiergate.store import PublishedState, ReadUnit, WriteUnit
@@ -90,11 +91,15 @@ def present_data(subscription: Subscription, index: CatalogIndex, now: Instant) 
     change = scheduled_change(subscription.items, index, now)
     if change is not None:
         leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
+        ends: list[Plain] = [
+            held.item for held in subscription.items if held is not leaving and held.until == leaving.until
+        ]
         found["scheduled_change"] = {
             "from_item": leaving.item,
             "to": coming.item,
             "quantity": coming.quantity,
             "at": format_instant(coming.start),
+            **({"ends": ends} if ends else {}),
         }
     return found
 

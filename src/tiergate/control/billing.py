@@ -6,7 +6,8 @@ Billing writes what it owns as a whole, in the order in which things happened, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -18,12 +19,15 @@ from tiergate.control.bodies import form_of, named_in, peek
 from tiergate.control.ordering import ordered
 from tiergate.control.ownership import kept_subscription, merged, resuming_as
 from tiergate.control.plan_changes import (
+    Items,
     PlanChange,
     change_instant,
     changed_plan,
+    ended_with_plan,
     from_then_on,
     kept_schedule,
     scheduled_change,
+    unfit,
     without_scheduled,
 )
 from tiergate.control.subscriptions import answer, named_subscription, open_holder, reader_beside, the_subscription
@@ -33,10 +37,15 @@ from tiergate.model import SubjectType, parse_instant
 from tiergate.permissions import Action
 from tiergate.store.as_of import Side
 from tiergate.store.customers import open_account
+from tiergate.store.plan_endings import find_ending, keep_ending
 from tiergate.store.subscriptions import customer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.catalog import Plain
     from tiergate.control.http import AdminRequest, Answer
+    from tiergate.control.terms import Terms
     from tiergate.model import Subscription
     from tiergate.store import WriteUnit
     from tiergate.store.customers import Account
@@ -126,7 +135,8 @@ def _billed(request: AdminRequest, unit: WriteUnit, account: Account, before: Su
     if "term" not in named:
         found = replace(found, term=before.term)
     index = terms_for(unit.published, account.customer.id).index
-    found = replace(found, items=kept_schedule(found.items, before.items, index, unit.now))
+    ending = find_ending(unit.session, before.id)
+    found = replace(found, items=kept_schedule(found.items, before.items, index, unit.now, ending))
     return found if "resumes_as" in named else resuming_as(found, before, unit.now)
 
 
@@ -150,10 +160,14 @@ class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: str = "now"
     quantity: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY)] | None = None
     from_item: str | None = None
+    addons: Literal["keep", "end"] = "keep"
 
 
 def change_plan(request: AdminRequest) -> Answer:
-    """Change the plan: `at` now, an instant, or the `term_end`, in place of a change that was scheduled before."""
+    """Change the plan: `at` now, an instant, or the `term_end`, in place of a change that was scheduled before.
+
+    `addons`: whether what cannot be held with the new plan ends with the old one, or stands in the way.
+    """
     id_, said = request.params["subscription"], request.decode(_Change)
     at = said.at if said.at in {"now", "term_end"} else _instant(said.at)
 
@@ -163,18 +177,40 @@ def change_plan(request: AdminRequest) -> Answer:
         request.check_etag("subscription", id_, stamp.etag)
         terms = terms_for(unit.published, account.customer.id)
         change = PlanChange(said.to, change_instant(at, before, unit.now), said.quantity, said.from_item)
-        items = changed_plan(before.items, terms.index, change, unit.now)
-        stood = without_scheduled(before.items, terms.index, unit.now)
+        known = find_ending(unit.session, id_)
+        items = changed_plan(before.items, terms.index, change, unit.now, known)
+        stood = without_scheduled(before.items, terms.index, unit.now, known)
+        places = unfit(items, stood, terms.holdings, terms.index, change)
+        ends: list[Plain] = list(dict.fromkeys(items[place].item for place in places))
+        if places and said.addons == "keep":
+            _refuse_unfit(terms, items, stood, change, ends)
+        items, ending = ended_with_plan(items, places, change.at, unit.now)
         terms.check_holdings(from_then_on(items, change.at), from_then_on(stood, change.at), pointer="/to")
         verb = "plan_changed" if change.at <= unit.now else "plan_change_scheduled"
         after = replace(before, items=items)
-        return answer(unit, save_subscription(request, unit, after, account, is_new=False, verb=verb, gated=False), 200)
+        stored = save_subscription(request, unit, after, account, is_new=False, verb=verb, gated=False)
+        keep_ending(unit.session, id_, ending)
+        return answer(unit, stored, 200, more={"ends": ends} if ends else {})
 
     return request.change(work, brief=True)
 
 
+def _refuse_unfit(terms: Terms, items: Items, stood: Items, change: PlanChange, ends: Sequence[Plain]) -> None:
+    """Refuse a change with which something cannot be held.
+
+    Raises:
+        BodyError: with what it is.
+    """
+    named = ", ".join(f"`{one}`" for one in ends)
+    hint = f'`"addons": "end"` ends {named} with the plan'
+    try:
+        terms.check_holdings(from_then_on(items, change.at), from_then_on(stood, change.at), pointer="/to")
+    except BodyError as error:
+        raise BodyError([dataclasses.replace(one, detail=f"{one.detail}: {hint}") for one in error.problems]) from None
+
+
 def withdraw_change(request: AdminRequest) -> Answer:
-    """Take back the change of plan that is scheduled: the plan that holds now stays."""
+    """Take back the change of plan that is scheduled: the plan that holds now stays, and what would end with it."""
     id_ = request.params["subscription"]
 
     def work(unit: WriteUnit) -> Answer:
@@ -184,9 +220,12 @@ def withdraw_change(request: AdminRequest) -> Answer:
         index = terms_for(unit.published, account.customer.id).index
         if scheduled_change(before.items, index, unit.now) is None:
             raise NotFoundError("scheduled change", id_)
-        after = replace(before, items=without_scheduled(before.items, index, unit.now))
+        ending = find_ending(unit.session, id_)
+        after = replace(before, items=without_scheduled(before.items, index, unit.now, ending))
         verb = "plan_change_withdrawn"
-        return answer(unit, save_subscription(request, unit, after, account, is_new=False, verb=verb, gated=False), 200)
+        stored = save_subscription(request, unit, after, account, is_new=False, verb=verb, gated=False)
+        keep_ending(unit.session, id_, None)
+        return answer(unit, stored, 200)
 
     return request.change(work, brief=True)
 

@@ -33,6 +33,7 @@ _BESIDE: Final = frozenset(
         "people_as_of",
         "applied",
         "scheduled_change",
+        "ends",
         "effect",
     }
 )

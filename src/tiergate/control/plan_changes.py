@@ -2,7 +2,8 @@
 
 A subscription's plans follow one another as entries of its items: one holds until the instant from which the next one
 does. A change takes the plan that holds at its instant, and lets the new one stand from then on until whenever the old
-one would have ended. What was scheduled after the plan that holds now is replaced.
+one would have ended. What was scheduled after the plan that holds now is replaced. Where that is asked for, what
+cannot be held with the new plan ends with the old one; how it was is kept for whoever takes the change back.
 
 Leaves to others: whether the items can be held together, who may do it, and how it is written down.
 """
@@ -17,25 +18,31 @@ from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FOREVER, HeldItem, ItemKind, format_instant
 from tiergate.model.life import SubscriptionState, state_of
 from tiergate.naming import nearest
+from tiergate.store.plan_endings import PlanEnding
 from tiergate.usage import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from tiergate.catalog.holdings import PossibleHoldings
     from tiergate.model import CatalogIndex, Instant, Subscription
 
 __all__ = [
+    "Items",
     "PlanChange",
     "Scheduled",
     "change_instant",
     "changed_plan",
+    "ended_with_plan",
     "from_then_on",
     "kept_schedule",
     "scheduled_change",
+    "unfit",
     "without_scheduled",
 ]
 
 NOW, TERM_END = "now", "term_end"
+_NEEDS = frozenset({"not-available", "missing-dependency"})
 
 Items = tuple[HeldItem, ...]
 
@@ -69,13 +76,32 @@ def scheduled_change(items: Sequence[HeldItem], index: CatalogIndex, now: Instan
     return min(found, key=lambda one: items[one.coming].start, default=None)
 
 
-def without_scheduled(items: Items, index: CatalogIndex, now: Instant) -> Items:
-    """The items without what is to follow the plans that hold now: these stay until the last that follows would."""
+def without_scheduled(items: Items, index: CatalogIndex, now: Instant, ending: PlanEnding | None = None) -> Items:
+    """The items without what is to follow the plans that hold now: these stay until the last that follows would.
+
+    `ending`: what ends with one of them, which it then does not.
+    """
     while (next_one := scheduled_change(items, index, now)) is not None:
         leaving, coming = next_one
+        at = items[leaving].until
         stays = replace(items[leaving], until=items[coming].until)
         items = tuple(stays if place == leaving else held for place, held in enumerate(items) if place != coming)
+        if ending is not None and ending.at == at:
+            items = _restored(items, ending)
     return items
+
+
+def _restored(items: Items, ending: PlanEnding) -> Items:
+    """The items with those as they were that ended with a plan. What somebody has changed since stays as it is."""
+    found = list(items)
+    for was in ending.items:
+        same = [place for place, held in enumerate(found) if (held.item, held.start) == (was.item, was.start)]
+        for place in same:
+            if found[place].until == ending.at:
+                found[place] = replace(found[place], until=was.until)
+        if not same and was.start >= ending.at:
+            found.append(was)
+    return tuple(found)
 
 
 def change_instant(at: str | Instant, subscription: Subscription, now: Instant) -> Instant:
@@ -107,8 +133,10 @@ def change_instant(at: str | Instant, subscription: Subscription, now: Instant) 
     return found
 
 
-def changed_plan(items: Items, index: CatalogIndex, change: PlanChange, now: Instant) -> Items:
-    """The items after a change of plan.
+def changed_plan(
+    items: Items, index: CatalogIndex, change: PlanChange, now: Instant, ending: PlanEnding | None = None
+) -> Items:
+    """The items after a change of plan. `ending`: what ends at the change that was scheduled before.
 
     Raises:
         BodyError: the new plan is none of the catalog's.
@@ -117,7 +145,7 @@ def changed_plan(items: Items, index: CatalogIndex, change: PlanChange, now: Ins
     _expect_plan(index, change.to)
     over = {place for place in _plans(items, index) if items[place].until <= now}
     items = tuple(held for place, held in enumerate(items) if place not in over)
-    items = without_scheduled(items, index, now)
+    items = without_scheduled(items, index, now, ending)
     place = _leaving(items, index, change)
     old = items[place]
     quantity = old.quantity if change.quantity is None else change.quantity
@@ -139,10 +167,63 @@ def changed_plan(items: Items, index: CatalogIndex, change: PlanChange, now: Ins
     return (*items[:place], replace(old, until=change.at), new, *items[place + 1 :])
 
 
-def kept_schedule(items: Items, before: Items, index: CatalogIndex, now: Instant) -> Items:
+def unfit(items: Items, stood: Items, holdings: PossibleHoldings, index: CatalogIndex, change: PlanChange) -> list[int]:
+    """The places of what cannot be held from the change on, of add-ons and charges, and could be if nothing changed.
+
+    `items`: after the change; `stood`: without it. What needs something that goes goes too.
+    """
+    known = index.items
+    before = [held for held in from_then_on(stood, change.at) if held.item in known]
+    excused = {before[one.place] for one in holdings.violations(before, None)}
+    gone: set[int] = set()
+    while True:
+        places, rest = [], []
+        for place, held in enumerate(items):
+            if place not in gone and held.item in known and held.until > change.at:
+                places.append(place)
+                rest.append(replace(held, start=max(held.start, change.at)))
+        failing = {one.place for one in holdings.violations(rest, None) if one.code in _NEEDS}
+        failing |= {place for place, held in enumerate(rest) if _excludes(held, rest, index, change.to)}
+        more = {
+            places[place]
+            for place in failing
+            if known[rest[place].item].kind is not ItemKind.PLAN and rest[place] not in excused
+        }
+        if not more:
+            return sorted(gone)
+        gone |= more
+
+
+def _excludes(held: HeldItem, items: Sequence[HeldItem], index: CatalogIndex, plan: str) -> bool:
+    if plan not in index.items[held.item].excludes and held.item not in index.items[plan].excludes:
+        return False
+    return any(max(one.start, held.start) < min(one.until, held.until) for one in items if one.item == plan)
+
+
+def ended_with_plan(
+    items: Items, places: Collection[int], at: Instant, now: Instant
+) -> tuple[Items, PlanEnding | None]:
+    """The items of which those at some places end with the plan at an instant, and how these were if that is to come.
+
+    At once they go, as the plan does; and so does what would begin only later.
+    """
+    found = []
+    for place, held in enumerate(items):
+        if place not in places:
+            found.append(held)
+        elif at > now and held.start < at:
+            found.append(replace(held, until=at))
+    ending = PlanEnding(at, tuple(items[place] for place in sorted(places))) if places and at > now else None
+    return tuple(found), ending
+
+
+def kept_schedule(
+    items: Items, before: Items, index: CatalogIndex, now: Instant, ending: PlanEnding | None = None
+) -> Items:
     """The items as another system lists them, with the change that is scheduled of a plan that it lists as it is.
 
     Where it names the plan that is to come, or when the present one ends, it knows of the change, and its word stands.
+    `ending`: what ends with the plan that is left, and does so where it is listed without dates.
     """
     next_one = scheduled_change(before, index, now)
     if next_one is None:
@@ -150,10 +231,13 @@ def kept_schedule(items: Items, before: Items, index: CatalogIndex, now: Instant
     leaving, coming = before[next_one.leaving], before[next_one.coming]
     if any(held.item == coming.item != leaving.item for held in items):
         return items
-    found = list(items)
     for place, held in enumerate(items):
         if held.item == leaving.item and held.until == FOREVER:
-            found[place] = replace(held, until=leaving.until)
+            found = (*items[:place], replace(held, until=leaving.until), *items[place + 1 :])
+            if ending is not None and ending.at == leaving.until:
+                named = {one.item for one in ending.items}
+                ends = [at for at, one in enumerate(found) if one.item in named and one.until == FOREVER]
+                found, _ = ended_with_plan(found, ends, ending.at, now)
             return (*found, coming)
     return items
 

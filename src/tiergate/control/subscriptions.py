@@ -5,6 +5,7 @@ Their items and the steps of their lives (trial, pause, cancel…) are `subscrip
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -42,7 +43,9 @@ from tiergate.store.subscriptions import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.catalog import SubjectReader
+    from collections.abc import Mapping
+
+    from tiergate.catalog import Plain, SubjectReader
     from tiergate.control.ordering import Ordered
     from tiergate.model import Subscription
     from tiergate.store import ReadUnit, WriteUnit
@@ -278,9 +281,15 @@ def remove_subscription(request: AdminRequest) -> Answer:
 
 
 def answer(
-    unit: WriteUnit, stored: StoredSubscription, status: int, order: Ordered | None = None, *, applied: bool = True
+    unit: WriteUnit,
+    stored: StoredSubscription,
+    status: int,
+    order: Ordered | None = None,
+    *,
+    applied: bool = True,
+    more: Mapping[str, Plain] = MappingProxyType({}),
 ) -> Answer:
     """Answer with a subscription as it now is, and whether what was asked was applied, where that had an order."""
     location = f"/v1/subscriptions/{path_segment(stored.subscription.id)}" if status == 201 else None
-    data = subscription_answer(stored, unit) | ({} if order is None else order.data(applied=applied))
+    data = subscription_answer(stored, unit) | ({} if order is None else order.data(applied=applied)) | more
     return Answer.json(data, status, etag=stored.stamp.etag, location=location)

@@ -36,8 +36,8 @@ class Terms:
         self.index = _visible(published.index, customer)
         self._all = published.index
         self._bounds = Bounds.of(published.catalog)
-        self._holdings = PossibleHoldings(self.index)
-        self.reader = SubjectReader(self.index, self._bounds, holdings=self._holdings)
+        self.holdings = PossibleHoldings(self.index)
+        self.reader = SubjectReader(self.index, self._bounds, holdings=self.holdings)
 
     def check_holdings(self, items: Sequence[HeldItem], stood: Sequence[HeldItem], *, pointer: str) -> None:
         """See that a customer may hold these items together; what was impossible already about what `stood` is let be.
@@ -49,7 +49,7 @@ class Terms:
         """
         known = self.index.items
         items = [held for held in items if held.item in known]
-        found = list(worsened(self._holdings, known, items, lambda: stood, None))
+        found = list(worsened(self.holdings, known, items, lambda: stood, None))
         if found:
             raise BodyError([BodyProblem(pointer, one.code, one.message) for one in found])
 

@@ -17,6 +17,7 @@ from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
 from tiergate.naming import search_key
 from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
+from tiergate.store.plan_endings import drop_ending
 from tiergate.store.states import has_status
 from tiergate.store.subjects import (
     Stamp,
@@ -173,6 +174,7 @@ class Account:
         write_subscription_parts(self._unit.session, partless(before), before)
         connection = self._unit.session.connection()
         connection.execute(_DROP_SUBSCRIPTION, {"its": id_})
+        drop_ending(connection, id_)
         tombstones.bury(connection, tombstones.SUBSCRIPTION, {id_: stamp.etag})
         del self._held[id_]
         self._tell()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "check_schema", "migrate", "schema_version", "upgrade"]
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """The version that this release serves: that of the newest script in `migrations/versions`."""
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")

@@ -30,6 +30,7 @@ __all__ = [
     "ItemTagRow",
     "KeyRow",
     "OverrideRow",
+    "PlanEndingRow",
     "PolicyFileRow",
     "PublicationRow",
     "PublishedFeatureRow",
@@ -376,6 +377,16 @@ class AsOfRow(SQLModel, table=True):
     side: str = Field(primary_key=True)
     as_of: int = Field(sa_type=BigInteger)
     written_at: int = Field(sa_type=BigInteger)
+
+
+class PlanEndingRow(SQLModel, table=True):
+    """What of a `subscription` ends with its plan at a change of plan `at` an instant: the JSON of it as it was."""
+
+    __tablename__ = "plan_ending"
+
+    subscription: str = Field(primary_key=True)
+    at: int = Field(sa_type=BigInteger)
+    items: str = Field(sa_type=Text)
 
 
 class RecordRow(SQLModel, table=True):

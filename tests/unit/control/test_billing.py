@@ -408,6 +408,58 @@ def test_an_add_on_that_would_lose_its_plan_is_named(sales: httpx.Client, at: st
     made(sales.post(CHANGE, json={"to": "silver", "at": at}), 200)
 
 
+@pytest.mark.parametrize("at", ["now", "term_end"])
+def test_an_add_on_ends_with_its_plan_where_that_is_said(
+    api: tuple[Admin, Store, Ticking], sales: httpx.Client, at: str
+) -> None:
+    """And what depends on it; the answer says which, and so does the refusal of whoever does not say it."""
+    given(sales, items=[*GOLD, {"item": "extra-movies"}, {"item": "bundle"}], term=TERM)
+    refused = sales.post(CHANGE, json={"to": "silver", "at": at, "addons": "keep"})
+    assert codes(refused) == [("/to", "not-available")]
+    assert '`"addons": "end"` ends `extra-movies`, `bundle` with the plan' in refused.json()["errors"][0]["detail"]
+    found = made(sales.post(CHANGE, json={"to": "silver", "at": at, "addons": "end"}), 200)
+    assert found["ends"] == ["extra-movies", "bundle"]
+    assert "ends" not in made(sales.get(PATH), 200)
+    held = {one.item: one.until for one in stored(api).items}
+    if at == "now":
+        assert held == {"silver": FOREVER}
+        assert "scheduled_change" not in found
+    else:
+        end = parse_instant(TERM_END)
+        assert held == {"gold": end, "extra-movies": end, "bundle": end, "silver": FOREVER}
+        shown = made(sales.get(PATH), 200)["scheduled_change"]
+        assert isinstance(shown, dict)
+        assert shown["ends"] == ["extra-movies", "bundle"]
+
+
+def test_what_would_end_with_a_plan_stays_where_the_change_is_taken_back(
+    api: tuple[Admin, Store, Ticking], sales: httpx.Client
+) -> None:
+    """Until whenever it would have; a change in its place and billing that knows nothing of it do as well."""
+    until = "2027-09-01T00:00:00Z"
+    given(sales, items=[*GOLD, {"item": "extra-movies", "until": until}, {"item": "bundle"}], term=TERM)
+    before, end = stored(api).items, parse_instant(TERM_END)
+    said = {"to": "silver", "at": "term_end", "addons": "end"}
+    made(sales.post(CHANGE, json=said), 200)
+    made(sales.delete(CHANGE), 200)
+    assert stored(api).items == before
+    made(sales.post(CHANGE, json=said), 200)
+    listed = [*GOLD, {"item": "extra-movies"}, {"item": "bundle"}]
+    made(sales.put(BILLING, json={"status": "active", "items": listed}), 200)
+    assert {one.item: one.until for one in stored(api).items if one.item != "silver"} == {
+        "gold": end,
+        "extra-movies": end,
+        "bundle": end,
+    }
+    made(sales.post(CHANGE, json={"to": "gold"}), 200)
+    assert stored(api).items == before
+    assert sales.delete(CHANGE).status_code == 404
+    sent_back = made(sales.post(CHANGE, json=said), 200)
+    made(sales.put(PATH, json={key: value for key, value in sent_back.items() if key != "overrides"}), 200)
+    made(sales.delete(CHANGE), 200)
+    assert stored(api).items == before
+
+
 def test_what_has_ended_changes_no_plan(sales: httpx.Client) -> None:
     """It would have no effect."""
     given(sales, items=GOLD)

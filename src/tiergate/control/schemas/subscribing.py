@@ -18,6 +18,14 @@ _AT: Final[Schema] = {
     "description": "`now`, an instant, or `term_end`: when the term that runs now ends.",
 }
 
+_ADDONS: Final[Schema] = {
+    "enum": ["keep", "end"],
+    "default": "keep",
+    "description": "What becomes of add-ons and charges that cannot be held with the new plan: they stand in the way, "
+    "or end with the old one.",
+}
+_ENDS: Final[Schema] = {"type": "array", "items": ref("Id"), "description": "The items that end with the plan."}
+
 
 def step_schema_name(step: str) -> str:
     """The name of the schema of a step's body: `PastDueStep` of `past-due`."""
@@ -31,9 +39,12 @@ def stored_subscription(subscription: Schema, stamp: Schema) -> Schema:
         "description": "What it is now, by its status and dates: it counts where it is `live`.",
     }
     found = with_more(subscription, {"state": state, **stamp})
-    change = closed({"from_item": ref("Id"), "to": ref("Id"), "quantity": _QUANTITY, "at": ref("Instant")})
-    change["description"] = "The change of plan that is to come."
-    more = {**as_of_schemas(), "people_as_of": ref("Instant"), "scheduled_change": change}
+    change = closed(
+        {"from_item": ref("Id"), "to": ref("Id"), "quantity": _QUANTITY, "at": ref("Instant"), "ends": _ENDS},
+        optional=("ends",),
+        description="The change of plan that is to come.",
+    )
+    more = {**as_of_schemas(), "people_as_of": ref("Instant"), "scheduled_change": change, "ends": _ENDS}
     return with_more(found, more, required=False)
 
 
@@ -49,8 +60,8 @@ def subscribing_schemas(subscription: Schema, held: Schema, address: Schema) -> 
     """The bodies of the steps, of what billing says, and of a change of plan; `address`: of a customer."""
     steps = {step_schema_name(name): _step(step.date, required=step.required) for name, step in STEPS.items()}
     change = closed(
-        {"to": ref("Id"), "at": _AT, "quantity": _QUANTITY, "from_item": ref("Id")},
-        optional=("at", "quantity", "from_item"),
+        {"to": ref("Id"), "at": _AT, "quantity": _QUANTITY, "from_item": ref("Id"), "addons": _ADDONS},
+        optional=("at", "quantity", "from_item", "addons"),
         description="The plan to change to; `from_item`: in place of which, where there are several.",
     )
     return {

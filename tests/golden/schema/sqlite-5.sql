@@ -258,6 +258,13 @@ CREATE TABLE override (
 
 CREATE INDEX ix_override_feature ON override (feature);
 
+CREATE TABLE plan_ending (
+	subscription VARCHAR NOT NULL,
+	at BIGINT NOT NULL,
+	items TEXT NOT NULL,
+	PRIMARY KEY (subscription)
+);
+
 CREATE TABLE policy_file (
 	kind VARCHAR NOT NULL,
 	name VARCHAR NOT NULL,

@@ -183,6 +183,11 @@ CREATE TABLE public.override (
     author character varying NOT NULL COLLATE pg_catalog."C",
     reason text NOT NULL
 );
+CREATE TABLE public.plan_ending (
+    subscription character varying NOT NULL COLLATE pg_catalog."C",
+    at bigint NOT NULL,
+    items text NOT NULL
+);
 CREATE TABLE public.policy_file (
     kind character varying NOT NULL COLLATE pg_catalog."C",
     name character varying NOT NULL COLLATE pg_catalog."C",
@@ -308,6 +313,8 @@ ALTER TABLE ONLY public.item_version
     ADD CONSTRAINT item_version_pkey PRIMARY KEY (item, version);
 ALTER TABLE ONLY public.override
     ADD CONSTRAINT override_pkey PRIMARY KEY (holder_type, holder, id);
+ALTER TABLE ONLY public.plan_ending
+    ADD CONSTRAINT plan_ending_pkey PRIMARY KEY (subscription);
 ALTER TABLE ONLY public.policy_file
     ADD CONSTRAINT policy_file_pkey PRIMARY KEY (kind, name);
 ALTER TABLE ONLY public.publication
