@@ -82,6 +82,7 @@ WHO: list[tuple[frozenset[str], str]] = [
         POST /v1/features
         PATCH /v1/features/{id}
         DELETE /v1/features/{id}
+        DELETE /v1/features/{id}/draft
         POST /v1/features/{id}/activate
         POST /v1/features/{id}/archive
         POST /v1/features/{id}/reactivate

@@ -280,11 +280,12 @@ def test_an_edit_of_one_item_may_not_make_another_impossible(catalog: Catalog) -
 
 
 def test_an_override_without_an_id_gets_a_free_one(reader: SubjectReader) -> None:
-    """Numbered by feature."""
+    """Of its feature, with the number that is given, and a further one where somebody has taken that."""
     body = '{"feature": "movies", "value": "unlimited", "reason": "sorry"}'
     assert read_override_body(body, reader).id == "movies-1"
-    read = read_override_body(body, reader, {"movies-1", "movies-2", "support-1"})
+    read = read_override_body(body, reader, {"movies-1", "movies-2", "support-1"}, number=3)
     assert (read.id, read.mode, read.value) == ("movies-3", OverrideMode.REPLACE, UNLIMITED)
+    assert read_override_body(body, reader, {"movies-3", "movies-3-2"}, number=3).id == "movies-3-3"
 
 
 def test_an_override_does_not_take_the_id_of_another(reader: SubjectReader) -> None:

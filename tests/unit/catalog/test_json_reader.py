@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -123,13 +124,36 @@ _JSON = st.recursive(
 )
 
 
+def _has_twins(value: object) -> bool:
+    """Whether two keys of one object are the same text in another spelling."""
+    if isinstance(value, dict):
+        keys = {unicodedata.normalize("NFC", key) for key in value}
+        return len(keys) < len(value) or any(_has_twins(it) for it in value.values())
+    return isinstance(value, list) and any(_has_twins(it) for it in value)
+
+
+def _composed(value: object) -> object:
+    if isinstance(value, dict):
+        return {unicodedata.normalize("NFC", key): _composed(it) for key, it in value.items()}
+    if isinstance(value, list):
+        return [_composed(it) for it in value]
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
 @given(_JSON, st.booleans(), st.sampled_from([None, 1]))
 def test_whatever_the_standard_library_writes_is_read(value: object, ascii_only: bool, indent: int | None) -> None:
-    """The reader agrees with `json.loads`, an independent one."""
+    """The reader agrees with `json.loads`, an independent one, but for the normal form of texts."""
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     node, problems = read(text)
-    assert not problems
-    assert plain(node) == json.loads(text)
+    assert bool(problems) == _has_twins(value)
+    if not problems:
+        assert plain(node) == _composed(json.loads(text))
+
+
+def test_a_key_in_two_spellings_stands_twice() -> None:
+    """It is one text, composed or not."""
+    _, problems = read('{"\u00e9": 1, "e\u0301": 2}')
+    assert [problem.code for problem in problems] == ["duplicate-key"]
 
 
 @given(st.text(alphabet=st.sampled_from(list('{}[]:,"\\u0ae1.-+ \n\ttrufalsn')), max_size=30))

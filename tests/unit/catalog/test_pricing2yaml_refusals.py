@@ -92,7 +92,7 @@ def test_a_reference_to_what_does_not_exist_is_refused(tmp_path: Path, good: str
         ("defaultValue: 5", "defaultValue: ^1e999999999", "bad-number"),
         ("defaultValue: 5", "defaultValue: ^0.1234567", "bad-number"),
         ("defaultValue: 5", "defaultValue: ^1e-999999999", "bad-number"),
-        ("defaultValue: 5", "defaultValue: ^1234567890123456", "bad-number"),
+        ("defaultValue: 5", "defaultValue: ^1000000000000000001", "bad-number"),
         (
             "l: {valueType: NUMERIC, defaultValue: 5, type: NON_RENEWABLE,",
             "l: ^{valueType: TEXT, defaultValue: 5,",

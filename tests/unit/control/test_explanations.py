@@ -95,7 +95,7 @@ def test_what_was_erased_from_a_record_is_said(api: tuple[Admin, Store, Ticking]
     [
         ({"amuont": 1}, 422, "/amuont"),
         ({"amount": 0}, 422, "/amount"),
-        ({"subject": {"id": "a b"}}, 422, "/subject/id"),
+        ({"subject": {"id": "a b "}}, 422, "/subject/id"),
         ({"at": "yesterday"}, 422, "/at"),
         ({"at": 5}, 422, "/at"),
         ({"feature": "moovies"}, 404, None),
