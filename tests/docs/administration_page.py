@@ -156,8 +156,9 @@ ids; of a customer everything) are written apart. `PUT …/billing` writes the o
 and imports leave what people own where they do not name it; an empty value takes it away. Pins stay with items that
 stay.
 
-A body with `as_of`, an instant, is applied in that order: one that is elder than what is known is answered 200 with
-`"applied": false`, and changes nothing. The [how-to](../how-to/connect-billing.md) says the rest. In 422:
+A write of a subject with `as_of`, an instant, is applied in that order: one that is elder than what is known is
+answered 200 with `"applied": false`, and changes nothing. Bodies say it as a member, `DELETE` in the query. The
+[how-to](../how-to/connect-billing.md) says the rest. In 422:
 
 | code | |
 |---|---|

@@ -16,7 +16,7 @@ from tiergate.catalog import MAX_QUANTITY, escape_pointer, read_subscription_bod
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
 from tiergate.control.bodies import form_of, named_in, peek
-from tiergate.control.ordering import ordered
+from tiergate.control.ordering import AS_OF, ordered
 from tiergate.control.ownership import kept_subscription, merged, resuming_as
 from tiergate.control.plan_changes import (
     Items,
@@ -65,7 +65,7 @@ def endpoints() -> list[Endpoint]:
             "PUT", f"{_PATH}/billing", Action.EDIT_SUBSCRIPTION, put_billing, named_subscription, subjects=("customer",)
         ),
         Endpoint("POST", f"{_PATH}/change", items, change_plan, the_subscription),
-        Endpoint("DELETE", f"{_PATH}/change", items, withdraw_change, the_subscription),
+        Endpoint("DELETE", f"{_PATH}/change", items, withdraw_change, the_subscription, query=(AS_OF,)),
     ]
 
 
@@ -79,7 +79,7 @@ def put_billing(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         known = customer_of(unit.session, id_)
         account = None if known is None else open_holder(unit, id_)
-        order = ordered(unit, request.body, SubjectType.SUBSCRIPTION, id_)
+        order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
         if account is None:
             account = _new_holder(request, unit)
             subscription = _billed(request, unit, account, None)
@@ -161,6 +161,7 @@ class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quantity: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY)] | None = None
     from_item: str | None = None
     addons: Literal["keep", "end"] = "keep"
+    as_of: str | None = None  # which is read with the rest of the order
 
 
 def change_plan(request: AdminRequest) -> Answer:
@@ -173,7 +174,10 @@ def change_plan(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
+        order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
         before, stamp = account.subscription(id_)
+        if order.passes_over(_SIDES):
+            return answer(unit, account.subscription(id_), 200, order, applied=False)
         request.check_etag("subscription", id_, stamp.etag)
         terms = terms_for(unit.published, account.customer.id)
         change = PlanChange(said.to, change_instant(at, before, unit.now), said.quantity, said.from_item)
@@ -190,7 +194,8 @@ def change_plan(request: AdminRequest) -> Answer:
         after = replace(before, items=items)
         stored = save_subscription(request, unit, after, account, is_new=False, verb=verb, gated=False)
         keep_ending(unit.session, id_, ending)
-        return answer(unit, stored, 200, more={"ends": ends} if ends else {})
+        order.applied(_SIDES)
+        return answer(unit, stored, 200, order, more={"ends": ends} if ends else {})
 
     return request.change(work, brief=True)
 
@@ -215,7 +220,10 @@ def withdraw_change(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
+        order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
         before, stamp = account.subscription(id_)
+        if order.passes_over(_SIDES):
+            return answer(unit, account.subscription(id_), 200, order, applied=False)
         request.check_etag("subscription", id_, stamp.etag)
         index = terms_for(unit.published, account.customer.id).index
         if scheduled_change(before.items, index, unit.now) is None:
@@ -225,7 +233,8 @@ def withdraw_change(request: AdminRequest) -> Answer:
         verb = "plan_change_withdrawn"
         stored = save_subscription(request, unit, after, account, is_new=False, verb=verb, gated=False)
         keep_ending(unit.session, id_, None)
-        return answer(unit, stored, 200)
+        order.applied(_SIDES)
+        return answer(unit, stored, 200, order)
 
     return request.change(work, brief=True)
 

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.http import AdminRequest
 
-__all__ = ["MERGE_PATCH", "decode_parts", "form_of", "named_in", "part_of", "patch_form", "peek", "tags_of"]
+__all__ = [
+    "MERGE_PATCH",
+    "decode_parts",
+    "form_of",
+    "named_in",
+    "part_of",
+    "patch_form",
+    "peek",
+    "tags_of",
+    "unordered",
+]
 
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
@@ -38,6 +48,8 @@ _BESIDE: Final = frozenset(
     }
 )
 
+_ORDER: Final = frozenset({"as_of"})
+
 T = TypeVar("T")
 
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -49,10 +61,19 @@ def form_of(body: bytes) -> bytes:
 
     A body that says a key twice stays as it is, to be refused.
     """
+    return _without(body, _BESIDE)
+
+
+def unordered(body: bytes) -> bytes:
+    """A body without `as_of`, which stands beside the form, and nothing else taken out."""
+    return _without(body, _ORDER)
+
+
+def _without(body: bytes, keys: frozenset[str]) -> bytes:
     found = _entries(body)
-    if _BESIDE.isdisjoint(found) or _has_twins(body):
+    if keys.isdisjoint(found) or _has_twins(body):
         return body
-    return msgspec.json.encode({key: value for key, value in found.items() if key not in _BESIDE})
+    return msgspec.json.encode({key: value for key, value in found.items() if key not in keys})
 
 
 def _has_twins(body: bytes) -> bool:

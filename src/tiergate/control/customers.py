@@ -97,7 +97,7 @@ def create_customer(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         reader = terms_for(unit.published, peek(request.body, "id")).reader
         customer = read_customer_body(form_of(request.body), reader)
-        order = ordered(unit, request.body, SubjectType.CUSTOMER, customer.id)
+        order = ordered(unit, request, SubjectType.CUSTOMER, customer.id)
         return _applied(unit, save_customer(request, unit, customer, None), 201, order)
 
     return request.change(work, brief=True)
@@ -127,7 +127,7 @@ def put_customer(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = _find(request, unit, id_)
-        order = ordered(unit, request.body, SubjectType.CUSTOMER, id_)
+        order = ordered(unit, request, SubjectType.CUSTOMER, id_)
         if account is not None and order.passes_over(_SIDES):
             return _answer(unit, account, 200, order.data(applied=False))
         if account is not None:
@@ -164,7 +164,7 @@ def patch_customer(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_account(unit, id_)
-        order = ordered(unit, request.body, SubjectType.CUSTOMER, id_)
+        order = ordered(unit, request, SubjectType.CUSTOMER, id_)
         if order.passes_over(_SIDES):
             return _answer(unit, account, 200, order.data(applied=False))
         request.check_etag("customer", id_, account.stamp.etag)

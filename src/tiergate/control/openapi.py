@@ -58,6 +58,7 @@ _TYPED: Final[dict[str, Schema]] = {
     "after": {"type": "integer", "minimum": 0},
     "wait": {"type": "number", "minimum": 0},
     "has_draft": {"type": "boolean"},
+    "as_of": ref("Instant"),
 }
 _REVIEWED: Final = frozenset({"/v1/publish", "/v1/apply"})
 """Paths of no thing whose writes can demand, by `If-Match`, that they do what a dry run said."""
@@ -194,6 +195,10 @@ def _responses(one: Endpoint, shape: Shape) -> Schema:
     found: Schema = {str(shape.status): well}
     if shape.created:
         found["201"] = well
+    if shape.ordered:
+        either = [ref(name) for name in (shape.gives if shape.status == 200 else None, "PassedOver") if name]
+        content = {shape.media: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
+        found["200"] = well | {"description": "Done, or passed over.", "content": content}
     if one.method == "GET" and not shape.page:
         found["304"] = {"description": "It is what the entity tag names (`If-None-Match`)."}
     refusals = [status for status in _REFUSALS if one.method in _WRITES or status < "409"]

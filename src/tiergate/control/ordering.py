@@ -2,7 +2,7 @@
 
 An elder write than one that was applied is acknowledged, and changes nothing: `"applied": false`. One of the same
 instant is applied, so that a write that is sent again does what it did. One without `as_of` is applied as it comes, and
-moves nothing here.
+moves nothing here. A body says it as a member, and `DELETE`, which has none, in the query.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.control.bodies import part_of
-from tiergate.errors import BodyError, BodyProblem
+from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.model import SubjectType, format_instant, parse_instant
 from tiergate.store.as_of import Known, Side, is_elder, known_as_of, remember
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from tiergate.control.http import AdminRequest
     from tiergate.control.working import Data
     from tiergate.model import Instant
-    from tiergate.store import ReadUnit, WriteUnit
+    from tiergate.store import ReadUnit
 
-__all__ = ["MAX_AHEAD", "Ordered", "as_of_data", "ordered"]
+__all__ = ["AS_OF", "MAX_AHEAD", "Ordered", "as_of_data", "ordered"]
+
+AS_OF: Final = "as_of"
+"""The parameter of a query."""
 
 MAX_AHEAD: Final = 5 * 60 * 1000
 """How far a write may say that it is so ahead of the store's clock: clocks differ, and nothing elder came after."""
@@ -36,7 +40,7 @@ _read_text = msgspec.json.Decoder(str).decode
 class Ordered:
     """What a write of one subject says of its order, and what is known of those before it."""
 
-    unit: WriteUnit
+    unit: ReadUnit
     kind: SubjectType
     id: str
     as_of: Instant | None
@@ -56,20 +60,37 @@ class Ordered:
         """What an answer says of it."""
         return {} if self.as_of is None else {"applied": applied}
 
+    def passed_over(self) -> Data:
+        """What answers a write that was passed over, of what is no subject by itself."""
+        return self.data(applied=False) | as_of_data(self.unit, self.kind, [self.id]).get(self.id, {})
 
-def ordered(unit: WriteUnit, body: bytes, kind: SubjectType, id_: str) -> Ordered:
-    """What a body says of its order. For whoever holds the lock of the subject, if there is such a one.
+
+def ordered(unit: ReadUnit, request: AdminRequest, kind: SubjectType, id_: str) -> Ordered:
+    """What a request says of its order. For whoever holds the lock of the subject, if there is such a one.
 
     Raises:
-        BodyError: `as_of` is no instant, or one ahead of the store's clock.
+        BodyError, RequestError: `as_of` is no instant, or one ahead of the store's clock.
     """
-    as_of = _as_of(body, unit.now)
+    as_of = _in_query(request, unit.now) if request.method == "DELETE" else _in_body(request.body, unit.now)
     known = {} if as_of is None else known_as_of(unit.session, kind, [id_]).get(id_, {})
     return Ordered(unit, kind, id_, as_of, known)
 
 
-def _as_of(body: bytes, now: Instant) -> Instant | None:
-    part = part_of(body, "as_of")
+def _in_query(request: AdminRequest, now: Instant) -> Instant | None:
+    text = request.query.get(AS_OF)
+    if text is None:
+        return None
+    try:
+        found = parse_instant(text)
+    except ValueError as error:
+        raise RequestError(400, "invalid request", f"`{AS_OF}` {error}") from None
+    if found > now + MAX_AHEAD:
+        raise RequestError(400, "invalid request", f"`{AS_OF}` {_ahead(now)}")
+    return found
+
+
+def _in_body(body: bytes, now: Instant) -> Instant | None:
+    part = part_of(body, AS_OF)
     if part is None:
         return None
     try:
@@ -78,9 +99,12 @@ def _as_of(body: bytes, now: Instant) -> Instant | None:
         message = "must be an instant such as 2026-11-01T00:00:00Z, with its offset"
         raise BodyError([BodyProblem("/as_of", "bad-instant", message)]) from None
     if found > now + MAX_AHEAD:
-        message = f"must not be ahead of the store's clock, which is at {format_instant(now)}"
-        raise BodyError([BodyProblem("/as_of", "as-of-ahead", message)])
+        raise BodyError([BodyProblem("/as_of", "as-of-ahead", _ahead(now))])
     return found
+
+
+def _ahead(now: Instant) -> str:
+    return f"must not be ahead of the store's clock, which is at {format_instant(now)}"
 
 
 def as_of_data(unit: ReadUnit, kind: SubjectType, ids: Sequence[str]) -> dict[str, Data]:

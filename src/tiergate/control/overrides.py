@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from tiergate.catalog import override_data, read_override_body, read_suspension_body, suspension_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_customer, save_subscription
-from tiergate.control.bodies import form_of
+from tiergate.control.bodies import form_of, unordered
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer
 from tiergate.control.loss_gate import ACCEPT_LOSS
+from tiergate.control.ordering import AS_OF, ordered
 from tiergate.control.subscriptions import open_holder, the_subscription
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
@@ -24,6 +25,7 @@ from tiergate.impact.override_effects import override_effect
 from tiergate.model import BEGINNING, Customer, SubjectType, Subscription, parse_instant
 from tiergate.naming import path_segment
 from tiergate.permissions import Action
+from tiergate.store.as_of import Side
 from tiergate.store.customers import open_account
 from tiergate.store.subjects import read_stored
 from tiergate.store.subscriptions import get_subscription
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["endpoints"]
 
+_SIDES: Final = (Side.PEOPLE,)
 _RESOURCES: Final[Mapping[SubjectType, Callable[[AdminRequest], Resource]]] = {
     SubjectType.CUSTOMER: the_customer,
     SubjectType.SUBSCRIPTION: the_subscription,
@@ -59,7 +62,12 @@ def endpoints() -> list[Endpoint]:
             Endpoint("GET", one, Action.VIEW, _of(read_override, kind), resource),
             Endpoint("PUT", one, Action.EDIT_ENTITLEMENT, _of(put_override, kind), resource, query=(ACCEPT_LOSS,)),
             Endpoint(
-                "DELETE", one, Action.EDIT_ENTITLEMENT, _of(remove_override, kind), resource, query=(ACCEPT_LOSS,)
+                "DELETE",
+                one,
+                Action.EDIT_ENTITLEMENT,
+                _of(remove_override, kind),
+                resource,
+                query=(ACCEPT_LOSS, AS_OF),
             ),
             Endpoint("GET", f"{path}/suspensions", Action.VIEW, _of(list_suspensions, kind), resource),
             Endpoint("POST", f"{path}/suspensions", Action.EDIT_ENTITLEMENT, _of(suspend, kind), resource),
@@ -69,7 +77,7 @@ def endpoints() -> list[Endpoint]:
                 Action.EDIT_ENTITLEMENT,
                 _of(resume, kind),
                 resource,
-                query=("at",),
+                query=("at", AS_OF),
             ),
         ]
     return found
@@ -102,24 +110,35 @@ def _change(
     edit: Callable[[WriteUnit, Account, Customer | Subscription], Customer | Subscription],
     said: Callable[[WriteUnit, Customer | Subscription, int], Answer],
 ) -> Answer:
-    """Make a subject what `edit` makes of it, and answer with what `said` says of it and its new entity tag."""
+    """Make a subject what `edit` makes of it, and answer with what `said` says of it and its new entity tag.
+
+    Where something newer that people own of it was applied, nothing changes, and the answer says so.
+    """
     id_ = request.params[kind.value]
 
     def work(unit: WriteUnit) -> Answer:
         if kind is SubjectType.CUSTOMER:
             account = open_account(unit, id_)
+            order = ordered(unit, request, kind, id_)
+            if order.passes_over(_SIDES):
+                return Answer.json(order.passed_over(), etag=account.stamp.etag)
             request.check_etag("customer", id_, account.stamp.etag)
             customer = edit(unit, account, account.customer)
             if isinstance(customer, Customer):
                 save_customer(request, unit, customer, account)
+            order.applied(_SIDES)
             return said(unit, account.customer, account.stamp.etag)
         account = open_holder(unit, id_)
         before = account.subscription(id_)
+        order = ordered(unit, request, kind, id_)
+        if order.passes_over(_SIDES):
+            return Answer.json(order.passed_over(), etag=before.stamp.etag)
         request.check_etag("subscription", id_, before.stamp.etag)
         after = edit(unit, account, before.subscription)
         if isinstance(after, Subscription):
             save_subscription(request, unit, after, account, is_new=False)
         stored = account.subscription(id_)
+        order.applied(_SIDES)
         return said(unit, stored.subscription, stored.stamp.etag)
 
     return request.change(work)
@@ -242,7 +261,7 @@ def suspend(kind: SubjectType, request: AdminRequest) -> Answer:
 
     def edit(unit: WriteUnit, account: Account, subject: Customer | Subscription) -> Customer | Subscription:
         terms = terms_for(unit.published, account.customer.id)
-        suspension = read_suspension_body(request.body, terms.reader)
+        suspension = read_suspension_body(unordered(request.body), terms.reader)
         if suspension.start == BEGINNING:
             suspension = replace(suspension, start=unit.now)
         if suspension.until <= suspension.start:

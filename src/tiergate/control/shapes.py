@@ -19,7 +19,8 @@ class Shape(NamedTuple):
     """The schemas of a route: of its answer, of its body; its status when all is well, and the answer's media type.
 
     `page`: a list of what it gives, page by page. Without `gives`, an answer of a media type has no schema, and one of
-    none has no body. `created`: the status 201 beside 200, of a route that creates what is not there.
+    none has no body. `created`: the status 201 beside 200, of a route that creates what is not there. `ordered`: 200
+    with `PassedOver` besides, for a write that is elder than what is known.
     """
 
     gives: str | None = None
@@ -28,6 +29,7 @@ class Shape(NamedTuple):
     page: bool = False
     media: str = "application/json"
     created: bool = False
+    ordered: bool = False
 
 
 def _page(gives: str) -> Shape:
@@ -88,7 +90,7 @@ _SUBJECTS: Final = {
     "PUT /v1/subscriptions/{subscription}": Shape("StoredSubscription", "Identified", created=True),
     "PATCH /v1/subscriptions/{subscription}": Shape("StoredSubscription", "MergePatch"),
     "DELETE /v1/subscriptions/{subscription}": _GONE,
-    "POST /v1/subscriptions/{subscription}/items": _made("StoredSubscription", "HeldItem"),
+    "POST /v1/subscriptions/{subscription}/items": Shape("StoredSubscription", "AddedItem", created=True),
     "PATCH /v1/subscriptions/{subscription}/items/{item}": Shape("StoredSubscription", "MergePatch"),
     "DELETE /v1/subscriptions/{subscription}/items/{item}": Shape("StoredSubscription"),
     "PUT /v1/subscriptions/{subscription}/items/{item}/pin": Shape("StoredSubscription", "Pin"),
@@ -115,13 +117,13 @@ _SUBJECTS: Final = {
         for holder in ("customers/{customer}", "subscriptions/{subscription}")
         for method, path, shape in (
             ("GET", "overrides", _page("ListedOverride")),
-            ("POST", "overrides", _made("Override", "Override")),
+            ("POST", "overrides", Shape("Override", "NewOverride", 201, ordered=True)),
             ("GET", "overrides/{override}", Shape("Override")),
-            ("PUT", "overrides/{override}", Shape("Override", "EditedOverride")),
-            ("DELETE", "overrides/{override}", _GONE),
+            ("PUT", "overrides/{override}", Shape("Override", "EditedOverride", ordered=True)),
+            ("DELETE", "overrides/{override}", Shape(status=204, ordered=True)),
             ("GET", "suspensions", _page("Suspension")),
-            ("POST", "suspensions", _made("Suspension", "Suspension")),
-            ("DELETE", "suspensions/{feature}", _GONE),
+            ("POST", "suspensions", Shape("Suspension", "NewSuspension", 201, ordered=True)),
+            ("DELETE", "suspensions/{feature}", Shape(status=204, ordered=True)),
         )
     },
 }

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from tiergate.catalog import escape_pointer, held_item_data, patched, read_held_item_body, subscription_data
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
-from tiergate.control.bodies import MERGE_PATCH
+from tiergate.control.bodies import MERGE_PATCH, unordered
 from tiergate.control.loss_gate import ACCEPT_LOSS
-from tiergate.control.ordering import ordered
+from tiergate.control.ordering import AS_OF, ordered
 from tiergate.control.subscription_life import STEPS, taken
 from tiergate.control.subscriptions import answer, open_holder, patched_subscription, the_subscription
 from tiergate.control.terms import terms_for
@@ -29,7 +29,7 @@ from tiergate.store.as_of import Side
 from tiergate.store.subscriptions import get_subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from tiergate.control.http import AdminRequest, Answer
     from tiergate.control.subscription_life import Step
@@ -42,6 +42,7 @@ __all__ = ["endpoints", "with_items"]
 
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _BILLING: Final = (Side.BILLING,)
+_PEOPLE: Final = (Side.PEOPLE,)
 _ITEM: Final = f"{_PATH}/items/{{item}}"
 
 
@@ -54,9 +55,9 @@ def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
     return [
         Endpoint("POST", f"{_PATH}/items", items, add_item, subject, query=(ACCEPT_LOSS,)),
         Endpoint("PATCH", _ITEM, items, patch_item, subject, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
-        Endpoint("DELETE", _ITEM, items, remove_item, subject, query=(ACCEPT_LOSS,)),
+        Endpoint("DELETE", _ITEM, items, remove_item, subject, query=(ACCEPT_LOSS, AS_OF)),
         Endpoint("PUT", f"{_ITEM}/pin", pin, pin_any, subject, query=(ACCEPT_LOSS,)),
-        Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, subject, query=(ACCEPT_LOSS,)),
+        Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, subject, query=(ACCEPT_LOSS, AS_OF)),
         *(Endpoint("POST", f"{_PATH}/{name}", edit, _handler(name, step), subject) for name, step in STEPS.items()),
     ]
 
@@ -70,21 +71,21 @@ def _change(
     status: int = 200,
     *,
     verb: str,
-    is_ordered: bool = False,
+    sides: Collection[Side] = _BILLING,
 ) -> Answer:
-    """Make a subscription what `edit` makes of it. `is_ordered`: the body may say as of when that is so."""
+    """Make a subscription what `edit` makes of it, unless something newer of these `sides` was applied."""
     id_ = request.params["subscription"]
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
         before = account.subscription(id_)
-        order = ordered(unit, request.body if is_ordered else b"", SubjectType.SUBSCRIPTION, id_)
-        if order.passes_over(_BILLING):
-            return answer(unit, before, status, order, applied=False)
+        order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
+        if order.passes_over(sides):
+            return answer(unit, before, 200, order, applied=False)
         request.check_etag("subscription", id_, before.stamp.etag)
         after = edit(unit, account, before.subscription)
         stored = save_subscription(request, unit, after, account, is_new=False, verb=verb)
-        order.applied(_BILLING)
+        order.applied(sides)
         return answer(unit, stored, status, order)
 
     return request.change(work)
@@ -94,7 +95,7 @@ def add_item(request: AdminRequest) -> Answer:
     """Add an item to a subscription."""
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
-        held = read_held_item_body(request.body, terms_for(unit.published, account.customer.id).reader)
+        held = read_held_item_body(unordered(request.body), terms_for(unit.published, account.customer.id).reader)
         added = replace(held, added_at=unit.now) if held.added_at is None else held
         return with_items(unit, account, before, (*before.items, added))
 
@@ -106,7 +107,7 @@ def patch_item(request: AdminRequest) -> Answer:
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
         place = _place(before, request.params["item"], unit.now)
-        text = patched(request.body, held_item_data(before.items[place]))
+        text = patched(unordered(request.body), held_item_data(before.items[place]))
         reader = terms_for(unit.published, account.customer.id).reader
         held = read_held_item_body(text, reader, {"item": before.items[place].item})
         return with_items(unit, account, before, _exchanged(before, place, held))
@@ -126,6 +127,7 @@ def remove_item(request: AdminRequest) -> Answer:
 
 class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
+    as_of: str | None = None  # which is read with the rest of the order
 
 
 def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
@@ -144,7 +146,7 @@ def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
         held = replace(before.items[place], version=pin.version)
         return replace(before, items=_exchanged(before, place, held))
 
-    return _change(request, edit, verb="pinned")
+    return _change(request, edit, verb="pinned", sides=_PEOPLE)
 
 
 def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> None:
@@ -152,6 +154,8 @@ def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> 
     id_ = request.params["subscription"]
 
     def missing(unit: ReadUnit) -> str | None:
+        if ordered(unit, request, SubjectType.SUBSCRIPTION, id_).passes_over(_PEOPLE):
+            return None
         held = get_subscription(unit.session, id_).subscription
         item = held.items[_place(held, request.params["item"], unit.now)].item
         known = unit.published.index.items.get(item)
@@ -172,7 +176,7 @@ def unpin_item(request: AdminRequest) -> Answer:
         place = _place(before, request.params["item"], unit.now)
         return replace(before, items=_exchanged(before, place, replace(before.items[place], version=None)))
 
-    return _change(request, edit, verb="unpinned")
+    return _change(request, edit, verb="unpinned", sides=_PEOPLE)
 
 
 def _place(subscription: Subscription, item: str, now: Instant) -> int:
@@ -235,7 +239,7 @@ def _take(name: str, step: Step, request: AdminRequest) -> Answer:
     def edit(unit: WriteUnit, _: Account, before: Subscription) -> Subscription:
         return taken(name, before, date, unit.now)
 
-    return _change(request, edit, verb=step.action, is_ordered=True)
+    return _change(request, edit, verb=step.action)
 
 
 def _instant(key: str, text: str) -> Instant:

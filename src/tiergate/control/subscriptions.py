@@ -5,7 +5,6 @@ Their items and the steps of their lives (trial, pause, cancel…) are `subscrip
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -43,10 +42,9 @@ from tiergate.store.subscriptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tiergate.catalog import Plain, SubjectReader
+    from tiergate.catalog import SubjectReader
     from tiergate.control.ordering import Ordered
+    from tiergate.control.working import Data
     from tiergate.model import Subscription
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
@@ -160,7 +158,7 @@ def create_subscription(request: AdminRequest) -> Answer:
         reader = terms_for(unit.published, customer).reader
         subscription = read_subscription_body(form_of(request.body), reader, fixed)
         account = open_account(unit, subscription.customer)
-        order = ordered(unit, request.body, SubjectType.SUBSCRIPTION, subscription.id)
+        order = ordered(unit, request, SubjectType.SUBSCRIPTION, subscription.id)
         stored = save_subscription(request, unit, subscription, account, is_new=True)
         order.applied(EVERY_SIDE)
         return answer(unit, stored, 201, order)
@@ -195,7 +193,7 @@ def put_subscription(request: AdminRequest) -> Answer:
         if known is None and "if-match" in request.headers:
             raise NotFoundError("subscription", id_)
         account = None if known is None else open_holder(unit, id_)
-        order = ordered(unit, request.body, SubjectType.SUBSCRIPTION, id_)
+        order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
         if account is None:
             reader = terms_for(unit.published, peek(request.body, "customer")).reader
             subscription = read_subscription_body(form_of(request.body), reader, {"id": id_})
@@ -225,7 +223,7 @@ def patch_subscription(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
-        order, sides = ordered(unit, request.body, SubjectType.SUBSCRIPTION, id_), sides_named(named_in(request.body))
+        order, sides = ordered(unit, request, SubjectType.SUBSCRIPTION, id_), sides_named(named_in(request.body))
         before, stamp = account.subscription(id_)
         if order.passes_over(sides):
             return answer(unit, account.subscription(id_), 200, order, applied=False)
@@ -287,9 +285,9 @@ def answer(
     order: Ordered | None = None,
     *,
     applied: bool = True,
-    more: Mapping[str, Plain] = MappingProxyType({}),
+    more: Data | None = None,
 ) -> Answer:
     """Answer with a subscription as it now is, and whether what was asked was applied, where that had an order."""
     location = f"/v1/subscriptions/{path_segment(stored.subscription.id)}" if status == 201 else None
-    data = subscription_answer(stored, unit) | ({} if order is None else order.data(applied=applied)) | more
+    data = subscription_answer(stored, unit) | ({} if order is None else order.data(applied=applied)) | (more or {})
     return Answer.json(data, status, etag=stored.stamp.etag, location=location)

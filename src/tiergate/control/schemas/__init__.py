@@ -25,7 +25,12 @@ from tiergate.control.schemas.parts import (
 )
 from tiergate.control.schemas.publishing import publishing_schemas, rule_schemas
 from tiergate.control.schemas.replaying import replay_schemas
-from tiergate.control.schemas.subscribing import as_of_schemas, stored_subscription, subscribing_schemas
+from tiergate.control.schemas.subscribing import (
+    as_of_schemas,
+    passed_over_schema,
+    stored_subscription,
+    subscribing_schemas,
+)
 from tiergate.engine.answer_schemas import answer_schemas
 from tiergate.model import Reason
 
@@ -130,15 +135,21 @@ def component_schemas() -> dict[str, Schema]:
         ),
         "NewCustomer": with_more(found["Customer"], {"as_of": ref("Instant")}, required=False),
         "EditedOverride": with_more(
-            found["Override"], {"effect": _EFFECT | {"description": "Ignored."}}, required=False
+            found["Override"],
+            {"effect": _EFFECT | {"description": "Ignored."}, "as_of": ref("Instant")},
+            required=False,
         ),
+        "NewOverride": with_more(found["Override"], {"as_of": ref("Instant")}, required=False),
+        "NewSuspension": with_more(found["Suspension"], {"as_of": ref("Instant")}, required=False),
+        "AddedItem": with_more(found["HeldItem"], {"as_of": ref("Instant")}, required=False),
+        "PassedOver": passed_over_schema(),
         "ListedOverride": with_more(found["Override"], {"effect": _EFFECT}),
         "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
         "Imported": closed(
             {"customers": COUNT, "subscriptions": COUNT, "changed": COUNT, "passed_over": COUNT},
             optional=("passed_over",),
         ),
-        "Pin": closed({"version": {"type": "integer", "minimum": 1}}),
+        "Pin": closed({"version": {"type": "integer", "minimum": 1}, "as_of": ref("Instant")}, optional=("as_of",)),
         "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
         **subscribing_schemas(found["Subscription"], found["HeldItem"], _ADDRESS),
         **access_schemas(),

@@ -9,7 +9,7 @@ from tiergate.control.schemas.parts import FLAG, Schema, closed, ref, with_more,
 from tiergate.control.subscription_life import STEPS
 from tiergate.model.life import SubscriptionState
 
-__all__ = ["as_of_schemas", "step_schema_name", "stored_subscription", "subscribing_schemas"]
+__all__ = ["as_of_schemas", "passed_over_schema", "step_schema_name", "stored_subscription", "subscribing_schemas"]
 
 _QUANTITY: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}
 _AT: Final[Schema] = {
@@ -56,12 +56,25 @@ def as_of_schemas() -> Schema:
     }
 
 
+def passed_over_schema() -> Schema:
+    """What answers a write of an override or suspension that is elder than what is known."""
+    instants = {"as_of": ref("Instant"), "people_as_of": ref("Instant")}
+    return closed({"applied": {"const": False}, **instants}, optional=tuple(instants))
+
+
 def subscribing_schemas(subscription: Schema, held: Schema, address: Schema) -> Schema:
     """The bodies of the steps, of what billing says, and of a change of plan; `address`: of a customer."""
     steps = {step_schema_name(name): _step(step.date, required=step.required) for name, step in STEPS.items()}
     change = closed(
-        {"to": ref("Id"), "at": _AT, "quantity": _QUANTITY, "from_item": ref("Id"), "addons": _ADDONS},
-        optional=("at", "quantity", "from_item", "addons"),
+        {
+            "to": ref("Id"),
+            "at": _AT,
+            "quantity": _QUANTITY,
+            "from_item": ref("Id"),
+            "addons": _ADDONS,
+            "as_of": ref("Instant"),
+        },
+        optional=("at", "quantity", "from_item", "addons", "as_of"),
         description="The plan to change to; `from_item`: in place of which, where there are several.",
     )
     return {
