@@ -5,14 +5,16 @@ The grid is finer than the numbers, texts and instants that the rules compare wi
 
 from __future__ import annotations
 
+import json
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
 from tests.properties.engines import Subjects, World
+from tiergate.cli.differences import meaning_data
 from tiergate.impact.meaning import meaning
 from tiergate.model import (
     Amount,
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from tests.properties.documents import Document
     from tiergate.engine import Engine
     from tiergate.impact.differences import Meaning
-    from tiergate.impact.evidence import Evidence
     from tiergate.model import Instant
 
 NOW = parse_instant("2026-11-27T09:59:59Z")
@@ -244,8 +245,8 @@ def decided(engines: tuple[Engine, Engine], record: SubjectRecord, check: Check,
     return found
 
 
-def repeated(shown: Evidence, feature: str) -> tuple[SubjectRecord, Check, Instant]:
-    """A check as its evidence tells it, and nothing else."""
+def repeated(shown: dict[str, Any], feature: str) -> tuple[SubjectRecord, Check, Instant]:
+    """A check as it is told to programs, and nothing else."""
     kinds = {"exports": Amount, "rate": Amount}
 
     def override(text: str) -> Override:
@@ -268,36 +269,37 @@ def repeated(shown: Evidence, feature: str) -> tuple[SubjectRecord, Check, Insta
         id_, _, version = name.partition("@")
         return HeldItem(id_, int(count or 1), int(version) if version else None)
 
-    owner = shown.subject if shown.type == "customer" else "bearer"
+    name, kind = shown["subject"], SubjectType(shown["type"])
+    owner = name if kind is SubjectType.CUSTOMER else shown["customer"]
     subscriptions = tuple(
         Subscription(
-            shown.subject if shown.type == "subscription" else f"s{place}",
+            name if kind is SubjectType.SUBSCRIPTION else f"s{place}",
             owner,
             SubscriptionStatus.ACTIVE,
             tuple(item(it) for it in held if not it.startswith("override ")),
             overrides=tuple(override(it.removeprefix("override ")) for it in held if it.startswith("override ")),
         )
-        for place, held in enumerate(shown.items)
+        for place, held in enumerate(shown.get("items", ()))
     )
-    suspensions = (Suspension(feature),) if shown.suspended else ()
-    record = SubjectRecord(
-        Customer(owner, shown.tags, shown.attributes, tuple(map(override, shown.overrides)), suspensions), subscriptions
-    )
-    subject = Subject(shown.subject, SubjectType(shown.type), shown.user)
-    check = Check(subject, feature, shown.amount, shown.used, shown.user_used, shown.value, shown.level)
-    return record, check, shown.at
+    suspensions = (Suspension(feature),) if shown.get("suspended") else ()
+    overrides = tuple(map(override, shown.get("overrides", ())))
+    customer = Customer(owner, tuple(shown.get("tags", ())), shown.get("attributes", {}), overrides, suspensions)
+    asked = {key: shown[key] for key in ("amount", "used", "user_used", "value", "level") if key in shown}
+    check = Check(Subject(name, kind, shown.get("user")), feature, **asked)
+    return SubjectRecord(customer, subscriptions), check, parse_instant(shown["at"])
 
 
 def expect_shown(found: Meaning, engines: tuple[Engine, Engine]) -> None:
     """Every difference's check shows it, as it is told."""
-    for turn in found.turns:
-        record, check, at = repeated(turn.shown_by, turn.feature)
+    for turn in json.loads(meaning_data(found))["turns"]:
+        record, check, at = repeated(turn["shown_by"], turn["feature"])
         before, after = decided(engines, record, check, at)
-        assert before == (turn.allowed_before, turn.reason_before), turn
-        assert after == (turn.allowed_after, turn.reason_after), turn
+        assert before == (turn["allowed_before"], turn["reason_before"]), turn
+        assert after == (turn["allowed_after"], turn["reason_after"]), turn
 
 
 @example(1)
+@example(7858373)
 @settings(max_examples=settings().max_examples)
 @given(st.integers(0, 2**32))
 def test_rules_that_are_said_to_be_the_same_are_so_in_every_check(seed: int) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from tiergate.cli.terminal import say
 from tiergate.impact.bearers import Bearing
 from tiergate.impact.differences import Kind
+from tiergate.impact.evidence import Evidence
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.comparison import Detail
     from tiergate.impact.bearers import Audience
-    from tiergate.impact.differences import Difference, Evidence, FeatureChange, Meaning, Turn
+    from tiergate.impact.differences import Difference, FeatureChange, Meaning, Turn
     from tiergate.impact.sides import Held
     from tiergate.model import Instant
 
@@ -28,6 +29,9 @@ _STYLES = {Kind.GAINS: "green", Kind.MORE: "green", Kind.LOSES: "red", Kind.LESS
 _BEARINGS = {Bearing.ONE: "", Bearing.TWO: "two of it", Bearing.TWICE: "held twice"}
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _MOST = 100
+_LEAST = Evidence("", 0, "", "")
+"""What a check says of itself where nothing more is said."""
+_ALWAYS = frozenset({"subject", "reason_before", "reason_after", "type"})
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -170,7 +174,7 @@ def _evidence(shown: Evidence, feature: str, now: Instant) -> str:
 
 def _whom(shown: Evidence) -> str:
     """Who asks, with all that is needed to ask it again."""
-    whom = shown.subject if shown.type == "customer" else f"{shown.type} {shown.subject}"
+    whom = shown.subject if shown.customer is None else f"{shown.type} {shown.subject} of {shown.customer}"
     whom = whom if shown.user is None else f"user {shown.user} of {whom}"
     said = ["holds " + " and ".join(it) if it else "has a subscription to nothing" for it in shown.items]
     said = said or ["has no subscription"]
@@ -232,7 +236,8 @@ def _with_evidence(one: Difference | FeatureChange | Turn) -> dict[str, Any]:
 
 
 def _evidence_data(shown: Evidence) -> dict[str, Any]:
-    found = {key: value for key, value in _fields(shown).items() if value not in (None, (), {}, 0)}
+    """What is said of a check: a number that is asked for also where it is 0, which leaving it out may not mean."""
+    found = {key: it for key, it in _fields(shown).items() if key in _ALWAYS or it != getattr(_LEAST, key)}
     return found | {"at": format_instant(shown.at)}
 
 

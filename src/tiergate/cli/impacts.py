@@ -120,6 +120,7 @@ def _shown(shown: dict[str, Any]) -> str:
     asked = [f"{name} {shown[name]}" for name in ("amount", "used", "user_used", "value", "level") if name in shown]
     words = " ".join(["a check", *(["of"] if asked else []), *asked])
     words += f" by user {shown['user']}" if "user" in shown else ""
+    words += f" with {shown['total_used']} used by everybody" if "total_used" in shown else ""
     return f"such as {words} at {shown['at']}: {shown['before']['reason']} → {shown['after']['reason']}"
 
 

@@ -330,6 +330,7 @@ def _check_asked(shown: Shown) -> Asked:
         check.value,
         check.level,
         check.subject.user,
+        shown.total_used,
     )
 
 

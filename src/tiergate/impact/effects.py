@@ -88,7 +88,8 @@ class Answered(NamedTuple):
 class Asked(NamedTuple):
     """A check that shows an effect: what it asks beside its subject and feature, when, and what both sides answer.
 
-    A reason is none where a side has no such feature.
+    A reason is none where a side has no such feature. `total_used`: what everybody together has used then,
+    where that is counted by itself.
     """
 
     at: Instant
@@ -100,6 +101,7 @@ class Asked(NamedTuple):
     value: Number | None = None
     level: str | None = None
     user: str | None = None
+    total_used: Number = 0
 
 
 class SubjectEffect(NamedTuple):
@@ -250,6 +252,8 @@ def _asked_data(asked: Asked) -> dict[str, object]:
         found = getattr(asked, name)
         if found is not None:
             said[name] = found
+    if asked.total_used:
+        said["total_used"] = asked.total_used
     for name, (allowed, reason) in (("before", asked.before), ("after", asked.after)):
         said[name] = {"allowed": allowed, "reason": _reason(reason)}
     return said

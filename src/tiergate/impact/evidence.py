@@ -32,6 +32,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """A check, asked of both sides at `at`, which they answer differently.
 
     `subject` is made up, unless a rule names it; it is a customer, or of this `type`, and asks for itself or as `user`.
+    `customer`: whose it is, where it is not a customer itself: rules may name that customer.
     Reasons are those of decisions; empty where the check is a mistake. `items`: what the subject holds, written
     `gold`, `2 gold` or `gold@3` (pinned), or `override replace 5`, one list for each of its subscriptions. `overrides`
     and `suspended`: what else is said of the customer. `metered` and `total_used`: usage that is known of itself.
@@ -49,6 +50,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     attributes: dict[str, str] = {}
     type: str = "customer"
+    customer: str | None = None
     user: str | None = None
     items: tuple[tuple[str, ...], ...] = ()
     overrides: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ def evidence_of(
 ) -> Evidence:
     """A check of a made-up subject as a value that says all of it; `scale`: the feature's."""
     customer = record.customer
+    is_part = subject.type is SubjectType.SUBSCRIPTION
     return Evidence(
         subject.id,
         at,
@@ -73,7 +76,8 @@ def evidence_of(
         ask.level,
         customer.tags,
         customer.attributes,
-        SubjectType.SUBSCRIPTION.value if subject.type is SubjectType.SUBSCRIPTION else SubjectType.CUSTOMER.value,
+        SubjectType.SUBSCRIPTION.value if is_part else SubjectType.CUSTOMER.value,
+        customer.id if is_part else None,
         subject.user,
         tuple(
             (*map(_item, one.items), *(f"override {_override(it, scale)}" for it in one.overrides))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tiergate.engine import Engine
     from tiergate.engine.facts import Facts
     from tiergate.engine.slices import StaticPolicy
-    from tiergate.model import Customer, Feature, Instant
+    from tiergate.model import Customer, Feature, Instant, Number
 
 __all__ = ["RuleEffect", "RuleEffects", "Shown", "SideFacts"]
 
@@ -42,13 +42,15 @@ _NOTHING_USED: Final = UsageKnown()
 class Shown(NamedTuple):
     """A check, when it was decided, and what both sides said: whether it is allowed and why.
 
-    No reason: the side has no such feature, or the check is a mistake there.
+    No reason: the side has no such feature, or the check is a mistake there. `total_used`: what everybody together has
+    used then, where that is counted by itself.
     """
 
     check: Check
     at: Instant
     before: tuple[bool, Reason | None]
     after: tuple[bool, Reason | None]
+    total_used: Number = 0
 
 
 class RuleEffect(NamedTuple):
@@ -255,7 +257,7 @@ class _Asked:
             usage = UsageKnown(total_used=numbers.get("totalCap.used", 0))
             found = self._effects.decide(check, at, usage)
             if (found.before[0], found.after[0]) == wanted:
-                return found
+                return found._replace(total_used=from_units(usage.total_used, self._feature.scale))
         return NONE if proved else Unsolved.UNKNOWN
 
     def _check(self, person: Person | None, numbers: dict[str, int]) -> Check | None:

@@ -167,6 +167,42 @@ def test_all_of_it_is_there_for_programs(cli: Cli, write: Callable[[str, str], P
     assert said["cases"] > len(said["differences"])
 
 
+@pytest.mark.parametrize(
+    ("scope", "before", "after", "whom", "said"),
+    [
+        (
+            "principal is Subscription",
+            'principal.customer == "acme"',
+            'principal.customer == "acme" && context.used > 3',
+            "subscription acme.one of acme (",
+            {"customer": "acme", "type": "subscription"},
+        ),
+        (
+            'principal == Subscription::"sub-7"',
+            'principal.customer == "acme"',
+            'principal.customer == "ben"',
+            "subscription sub-7 of ",
+            {"subject": "sub-7"},
+        ),
+        ("principal", "context.used > 3", "context.used >= 0", "movies amount 1 used 0 by bearer (", {"used": 0}),
+    ],
+)
+def test_a_check_is_told_with_all_that_decides_it(
+    cli: Cli, write: Callable[[str, str], Path], tmp_path: Path, scope: str, before: str, after: str, whom: str,
+    said: dict[str, object],
+) -> None:  # fmt: skip
+    """Whose a subscription is, which rules may name, and a number that is 0."""
+    for name, condition in (("law", before), ("other", after)):
+        (tmp_path / name).mkdir()
+        rule = f'@id("r") forbid ({scope}, action == Action::"consume", resource) when {{ {condition} }};'
+        (tmp_path / name / "house.cedar").write_text(rule, encoding="utf-8")
+    asked = ("diff", write("c.yaml", PLAIN), tmp_path / "c.yaml")
+    rules = ("--rules-old", tmp_path / "law", "--rules-new", tmp_path / "other")
+    assert whom in cli(*asked, *rules).out
+    turns = json.loads(cli(*asked, *rules, "--json").out)["turns"]
+    assert any(said.items() <= it["shown_by"].items() for it in turns), turns
+
+
 def test_files_with_problems_are_told_as_everywhere(cli: Cli, broken: Path) -> None:
     """The comparison does not begin."""
     assert cli("diff", broken, SAMPLE).code == 3

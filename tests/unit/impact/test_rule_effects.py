@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.impact.test_rulings import CATALOG, DAILY, NOW, SCOPE, bundle
-from tiergate.impact.effects import Effect, Impact, SubjectEffect
+from tiergate.impact.effects import Effect, Impact, SubjectEffect, effect_data
 from tiergate.impact.figures import Figures
 from tiergate.impact.preview import Preview
 from tiergate.model import (
@@ -96,6 +96,18 @@ def test_a_rule_about_one_user_takes_from_the_customer() -> None:
     assert of_subscription.effect is Effect.LESS
     users, _ = effects(other, f'@id("u") forbid ({SCOPE}) when {{ principal is User }};', holder("acme"))
     assert users.effect is Effect.LESS
+
+
+def test_what_everybody_has_used_is_told_where_it_matters() -> None:
+    """A check that shows an effect only then says so: otherwise it could not be repeated."""
+    catalog = CATALOG.replace("unit: exports/day", "unit: exports/day, caps: {total: 90}, metered: {reset: never}")
+    rule = f'@id("rush") forbid ({SCOPE}) when {{ context has totalCap && context.totalCap.used >= %d }};'
+    (taken,) = effects(rule % 50, rule % 40, holder("acme"), catalog)
+    assert taken.shown_by is not None
+    assert 40 <= taken.shown_by.total_used < 50
+    said = effect_data(taken)["shown_by"]
+    assert isinstance(said, dict)
+    assert said["total_used"] == taken.shown_by.total_used
 
 
 def test_a_rule_about_subscriptions_takes_from_the_only_one() -> None:

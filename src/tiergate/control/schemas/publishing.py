@@ -63,10 +63,11 @@ _ASKED: Final[Schema] = closed(
         "user_used": {"type": "number"},
         "value": {"type": "number"},
         "level": TEXT,
+        "total_used": {"type": "number", "description": "What everybody together has used then; left out: nothing."},
         "before": closed({"allowed": FLAG, "reason": TEXT}),
         "after": closed({"allowed": FLAG, "reason": TEXT}),
     },
-    optional=("user", "amount", "used", "user_used", "value", "level"),
+    optional=("user", "amount", "used", "user_used", "value", "level", "total_used"),
     description="A check that a rule decides otherwise.",
 )
 _EXAMPLE: Final[Schema] = closed(
