@@ -168,7 +168,7 @@ def _evidence(shown: Evidence, feature: str, now: Instant) -> str:
     }
     words = [f"{name} {it}" for name, it in asked.items() if it is not None]
     question = f"a check of {' '.join([feature, *words])} by {_whom(shown)}"
-    question += f" at {format_instant(shown.at)}" if shown.at != now else ""
+    question += f" at {format_instant(shown.at)}" if shown.timed or shown.at != now else ""
     return f"{question}: {shown.reason_before or 'a mistake'} → {shown.reason_after or 'a mistake'}"
 
 

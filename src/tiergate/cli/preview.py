@@ -75,7 +75,7 @@ def preview(
     audience: Audience = None,
     start: From = None,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 1 if somebody loses something, or gets less.")
+        bool, typer.Option("--exit-code", help="End with 1 if somebody loses something or gets less, or may.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -41,6 +41,7 @@ _UNHEARD = frozenset({"name", "description", "linked", "min"})
 """What is said of a feature and decides nothing: it is for people, or binds those who write definitions."""
 
 _HELD = frozenset({Bearing.ONE, Bearing.TWO, Bearing.TWICE})
+_TIMES = frozenset({"now", "weekday"})
 _LAST = 253_402_300_799_999
 """The last instant that can be written."""
 
@@ -60,10 +61,10 @@ class Seen(NamedTuple):
         """Say whether it is allowed on one side only: what shows a difference best."""
         return self.before.allowed is not self.after.allowed
 
-    def evidence(self, scale: int) -> Evidence:
-        """The case as a check that anybody can repeat; `scale`: the feature's."""
+    def evidence(self, scale: int, *, timed: bool) -> Evidence:
+        """The case as a check that anybody can repeat; `scale`: the feature's; `timed`: it goes by time."""
         reasons = self.before.reason, self.after.reason
-        return evidence_of(self.bearer.record, self.subject, self.ask, self.at, scale, reasons)
+        return evidence_of(self.bearer.record, self.subject, self.ask, self.at, scale, reasons, timed=timed)
 
 
 class Topic:
@@ -162,6 +163,13 @@ class Comparison:
             if features:
                 found[id_] = features
         return found
+
+    def evidence(self, topic: Topic, seen: Seen) -> Evidence:
+        """A case as a check that anybody can repeat."""
+        held = {it.item for one in seen.bearer.record.subscriptions for it in one.items}
+        items = [item for id_ in sorted(held) for _, item in self.items(id_)]
+        timed = len(self.instants(topic, items)) > 1 or any(it.policy.reads_context(_TIMES) for it in topic.rules)
+        return seen.evidence(topic.scale, timed=timed)
 
     # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

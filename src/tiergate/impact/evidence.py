@@ -36,6 +36,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     Reasons are those of decisions; empty where the check is a mistake. `items`: what the subject holds, written
     `gold`, `2 gold` or `gold@3` (pinned), or `override replace 5`, one list for each of its subscriptions. `overrides`
     and `suspended`: what else is said of the customer. `metered` and `total_used`: usage that is known of itself.
+    `timed`: something concerns the check that goes by time, so that at another instant it may be answered otherwise.
     """
 
     subject: str
@@ -57,10 +58,18 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     suspended: bool = False
     metered: Number = 0
     total_used: Number = 0
+    timed: bool = False
 
 
 def evidence_of(
-    record: SubjectRecord, subject: Subject, ask: Ask, at: Instant, scale: int, reasons: tuple[str, str]
+    record: SubjectRecord,
+    subject: Subject,
+    ask: Ask,
+    at: Instant,
+    scale: int,
+    reasons: tuple[str, str],
+    *,
+    timed: bool,
 ) -> Evidence:
     """A check of a made-up subject as a value that says all of it; `scale`: the feature's."""
     customer = record.customer
@@ -87,6 +96,7 @@ def evidence_of(
         bool(customer.suspensions),
         from_units(ask.metered.used, scale),
         from_units(ask.metered.total_used, scale),
+        timed,
     )
 
 

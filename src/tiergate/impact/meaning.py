@@ -93,7 +93,7 @@ class _Findings:
                 yield Difference(
                     item, feature, bearing, whose, span.since, span.until,
                     kind_of(span.before, span.after, topic.old, topic.new),
-                    span.before, span.after, span.seen.evidence(topic.scale), beside,
+                    span.before, span.after, self.decided.evidence(topic, span.seen), beside,
                 )  # fmt: skip
 
     def _spans(self, item: str, feature: str, audience: Audience, seen: list[Seen]) -> list[_Span]:
@@ -142,7 +142,7 @@ class _Findings:
                 change = "changed"
             else:
                 continue
-            shown = [it.evidence(topic.scale) for it in _examples(seen)]
+            shown = [self.decided.evidence(topic, it) for it in _examples(seen)]
             yield FeatureChange(id_, change, topic.changed, len(seen), *shown)
 
     def _turns(self) -> Iterator[Turn]:
@@ -157,7 +157,7 @@ class _Findings:
             for key, found in sorted(grouped.items()):
                 items = tuple(sorted({it.bearer.item for it in found} - {""}))
                 rules = tuple(sorted({*found[0].before.rules, *found[0].after.rules})) or topic.ruling.rules
-                yield Turn(id_, *key, items, rules, len(found), found[0].evidence(topic.scale))
+                yield Turn(id_, *key, items, rules, len(found), self.decided.evidence(topic, found[0]))
 
     def _unproved(self) -> Iterator[Unproved]:
         if self.decided.books[0].builtin != self.decided.books[1].builtin:

@@ -203,6 +203,23 @@ def test_a_check_is_told_with_all_that_decides_it(
     assert any(said.items() <= it["shown_by"].items() for it in turns), turns
 
 
+def test_a_check_is_told_with_its_instant_where_time_decides(
+    cli: Cli, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """Also where that is the instant of the comparison, which nobody else knows; not where the time is all the same."""
+    weekend = '@id("w") forbid (principal, action == Action::"consume", resource) when { context.weekday >= 6 };'
+    for name, used in (("law", 9), ("other", 5)):
+        (tmp_path / name).mkdir()
+        rule = f'@id("r") forbid (principal, action == Action::"consume", resource) when {{ context.used >= {used} }};'
+        (tmp_path / name / "house.cedar").write_text(rule, encoding="utf-8")
+    asked = ("diff", write("c.yaml", PLAIN), tmp_path / "c.yaml", "--rules-old", tmp_path / "law", "--rules-new",
+             tmp_path / "other", "--at", "2026-11-23T00:00:00Z")  # fmt: skip
+    assert " at 2026" not in cli(*asked).out
+    for name in ("law", "other"):
+        (tmp_path / name / "weekend.cedar").write_text(weekend, encoding="utf-8")
+    assert " at 2026-11-23T00:00:00.000Z: granted → rule_denied" in cli(*asked).out
+
+
 def test_files_with_problems_are_told_as_everywhere(cli: Cli, broken: Path) -> None:
     """The comparison does not begin."""
     assert cli("diff", broken, SAMPLE).code == 3
