@@ -220,7 +220,8 @@ class RuleEffects:
             except (CheckError, UnknownFeatureError):
                 found.append((False, None))
         self._metered.usage = UsageKnown()
-        return Shown(check, at, *found)
+        before, after = found
+        return Shown(check, at, before, after)
 
 
 class _Asked:
