@@ -1,15 +1,15 @@
 """Customers of a real pricing, drawn at random, and what they hold by plain arithmetic.
 
-They hold what both of two years sell, or only one of them, in one subscription or several, some of which do not count;
-some have exceptions of their own. What they hold is worked out without `tiergate`; `record` puts it into its terms.
+They hold what both of two years sell, or only one of them, in one subscription or several, some of which do not count,
+with one plan at most in each, and add-ons that fit it or not; some have exceptions of their own. What they hold is
+worked out without `tiergate`; `record` puts it into its terms.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +46,7 @@ class Bought(NamedTuple):
 
 
 class Exempt(NamedTuple):
-    """An exception for one customer: in place of all that they hold of a feature, or the least that they hold."""
+    """An exception for one customer: in place of all that they hold of a feature, the least of it, or on top of it."""
 
     mode: OverrideMode
     value: Held
@@ -66,16 +66,24 @@ class Buyer:
         about = [it for it in self.bought if it.live and only in (None, it.id)]
         if feature not in of.features or (only is not None and not about):
             return None
-        together: Counter[str] = Counter()
-        for it in about:
-            together.update(it.holding)
-        held = of.held(together, feature)
+        held = of.held([it.holding for it in about], feature)
         exempt = self.exempt.get(feature)
         if exempt is None:
             return held
         if exempt.mode is OverrideMode.AT_LEAST:
             return max(held or 0, exempt.value or 0) or None
+        if exempt.mode is OverrideMode.ADD:
+            return (held or Fraction()) + (exempt.value or Fraction())  # type: ignore[operator]  # numbers
         return exempt.value
+
+    def bare(self) -> Buyer:
+        """The same one without any exception."""
+        return replace(self, exempt={})
+
+    def without_what_does_not_count(self, of: Pricing) -> Buyer:
+        """The same one without what counts for nothing in a pricing: nobody can be sold that."""
+        bought = [it._replace(holding=of.counting(it.holding)) for it in self.bought]
+        return replace(self, bought=tuple(it for it in bought if it.holding))
 
 
 def buyers(old: Pricing, new: Pricing, count: int) -> list[Buyer]:
@@ -131,14 +139,14 @@ def _buyer(draw: random.Random, id_: str, old: Pricing, new: Pricing) -> Buyer:
 
 
 def _exempt(draw: random.Random, type_: str) -> Exempt:
-    modes = [OverrideMode.REPLACE, OverrideMode.DISABLED, OverrideMode.AT_LEAST]
+    modes = [OverrideMode.REPLACE, OverrideMode.DISABLED, OverrideMode.AT_LEAST, OverrideMode.ADD]
     mode = draw.choice(modes if type_ == "NUMERIC" else modes[:2])
     if mode is OverrideMode.DISABLED:
         return Exempt(mode, None)
     if type_ == "BOOLEAN":
         return Exempt(mode, value=True)
     numbers: list[Held] = [Fraction(1), Fraction(7), Fraction(500), math.inf]
-    return Exempt(mode, draw.choice(numbers))
+    return Exempt(mode, draw.choice(numbers[:-1] if mode is OverrideMode.ADD else numbers))
 
 
 def _used(draw: random.Random, buyer: Buyer, old: Pricing, new: Pricing) -> dict[str, Fraction]:

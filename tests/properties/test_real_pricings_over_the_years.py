@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.properties.buyers import buyers, record
 from tests.properties.years import (
+    KEPT,
     NOW,
     Used,
     each_change,
@@ -35,7 +36,7 @@ from tiergate.model import Check, Subject, SubjectType
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.reference.pricings import Held
+    from tests.reference.pricings import Held, Holding
     from tests.unit.catalog.pricing2yaml_real import Plain
     from tiergate.impact import sides
     from tiergate.impact.differences import Evidence
@@ -65,11 +66,11 @@ class Found:
         return self._record
 
 
-def changes(old: Pricing, new: Pricing, holding: dict[str, int]) -> dict[str, Change]:
+def changes(old: Pricing, new: Pricing, *holdings: Holding) -> dict[str, Change]:
     """What is different for somebody who holds this, by feature."""
     found = {}
     for feature in old.features.keys() | new.features.keys():
-        before, after = old.held(holding, feature), new.held(holding, feature)
+        before, after = old.held(holdings, feature), new.held(holdings, feature)
         said = verdict(old, new, feature, before, after)
         if said is not Verdict.SAME:
             found[feature] = Change(before, after, said)
@@ -86,6 +87,26 @@ def gives(of: Pricing, item: str) -> set[str]:
     """The features about which an item says something, if only that they are off."""
     parts = (of.plans, of.add_ons, of.added)
     return {feature for part in parts for feature in part.get(item, {})}
+
+
+def rebased(old: Pricing, new: Pricing) -> set[str]:
+    """Items of which another set of others decides whether they count: what they need is other, or that is so."""
+    every = {*old.items, *new.items}
+    both = {*old.items} & {*new.items}
+    found = {item for item in both if old.needs_of(item) != new.needs_of(item)}
+    moved = (every - both) | found
+    while True:
+        needed = {item: frozenset().union(*old.needs_of(item), *new.needs_of(item)) for item in every}
+        more = {item for item, others in needed.items() if not others.isdisjoint(moved)}
+        if more <= found:
+            return found
+        found |= more
+        moved |= more
+
+
+def ways(old: Pricing, new: Pricing, item: str) -> set[frozenset[str]]:
+    """All that may be held beside an item so that it counts in one year at least."""
+    return old.ways(item) | new.ways(item) or {frozenset()}
 
 
 @needs_files
@@ -119,10 +140,13 @@ def test_what_is_touched_is_what_changed(before: Path, after: Path) -> None:
     features, items = names(old, new)
     found = touched(old.bundle, new.bundle, NOW)
     whole = declared_differently(old.said, new.said)
+    alone = old.said.without_needs(), new.said.without_needs()
     by_item = {
-        item: {feature for count in QUANTITIES for feature in changes(old.said, new.said, {item: count})}
+        item: {feature for count in QUANTITIES for feature in changes(*alone, {item: count})}
         for item in {*items.values()}
     }
+    for item in rebased(old.said, new.said):
+        by_item[item] |= gives(old.said, item) | gives(new.said, item)
     assert {features[id_] for id_ in found.features} == whole.union(*by_item.values())
     assert found.items is not None
     noticed = {item for item, different in by_item.items() if different}
@@ -156,7 +180,7 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     assert set(found) == expected
     assert len(found) == len(expected)
     assert impact.examined == len(drawn)
-    assert impact.touched == sum(bool(effects) for effects in by_buyer.values())
+    assert impact.touched == sum(any(it.verdict != KEPT for it in effects) for effects in by_buyer.values())
     assert impact.above == sum(any(it.above for it in effects) for effects in by_buyer.values())
     takes = sum(any(it.verdict in {"loses", "less", "other"} for it in effects) for effects in by_buyer.values())
     assert impact.takes == takes
@@ -166,7 +190,7 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
 
 
 class Differing(NamedTuple):
-    """What a holder of one item alone comes to get of one feature, in plain terms."""
+    """What a holder of one item, and of what it needs to count, comes to get of one feature, in plain terms."""
 
     item: str
     feature: str
@@ -175,23 +199,36 @@ class Differing(NamedTuple):
     kind: str
     before: Held
     after: Held
+    beside: frozenset[str]
 
 
 def expected_differences(old: Pricing, new: Pricing) -> set[Differing]:
     """All of them, for each item held once, for two units of it, and held once in each of two subscriptions.
 
-    What both years sell is version 1 in both: who is pinned to it is told of too.
+    By itself, or, where what it needs makes it count in one year only, with that, in every way. What both years sell is
+    version 1 in both: who is pinned to it is told of too, in all ways only where it gives something else.
     """
     found = set()
+    needing = rebased(old, new)
     for item in {*old.items, *new.items}:
-        pins = (False, True) if item in old.items and item in new.items else (False,)
-        for bearing, count in (("one", 1), ("two", 2), ("twice", 2)):
-            for feature in old.features.keys() | new.features.keys():
-                before, after = old.held({item: count}, feature), new.held({item: count}, feature)
-                if before != after:
-                    kind = kind_of(old, new, feature, before, after).value
-                    found |= {Differing(item, feature, bearing, pinned, kind, before, after) for pinned in pins}
+        one, other = (old, new) if item in needing else (old.without_needs(), new.without_needs())
+        says_more = given(old, item) != given(new, item)
+        for beside in ways(old, new, item) if item in needing else {frozenset[str]()}:
+            for bearing, count, times in (("one", 1, 1), ("two", 2, 1), ("twice", 1, 2)):
+                subscriptions = [{item: count} | dict.fromkeys(beside, 1)] * times
+                is_told_pinned = item in old.items and item in new.items and (says_more or bearing == "one")
+                for feature in gives(old, item) | gives(new, item):
+                    before, after = one.held(subscriptions, feature), other.held(subscriptions, feature)
+                    if before != after:
+                        kind = kind_of(old, new, feature, before, after).value
+                        for pinned in (False, True) if is_told_pinned else (False,):
+                            found.add(Differing(item, feature, bearing, pinned, kind, before, after, beside))
     return found
+
+
+def given(of: Pricing, item: str) -> list[object]:
+    """All that an item says."""
+    return [part.get(item) for part in (of.plans, of.add_ons, of.added)]
 
 
 def in_plain(held: sides.Held, feature: Feature | None) -> Held:
@@ -230,27 +267,35 @@ def can_turn(old: Pricing, new: Pricing, difference: Differing) -> bool:
     )
 
 
-def has_other_notes(before: Path, after: Path) -> set[tuple[str, str]]:
-    """Features and items of both years of which the pricings say something else that decides nothing."""
+def has_other_notes(before: Path, after: Path, differing: set[str]) -> set[tuple[str, str]]:
+    """Features and items of both years of which the pricings say something else that decides nothing.
+
+    `differing`: items whose holders get something else, which is told of with what they need.
+    """
     was, becomes = plain(before), plain(after)
     found = set()
     for part, kind in (("features", "feature"), ("usageLimits", "feature"), ("plans", "item"), ("addOns", "item")):
         one, other = section(was, part), section(becomes, part)
         found |= {
-            (kind, key) for key in one.keys() & other.keys() if remarks(was, one[key]) != remarks(becomes, other[key])
+            (kind, key)
+            for key in one.keys() & other.keys()
+            if remarks(was, one[key], told=key in differing) != remarks(becomes, other[key], told=key in differing)
         }
     return found
 
 
-def remarks(source: Plain, body: Plain | None) -> list[object]:
-    """What is said of a feature or item beside what it gives."""
-    told = body or {}
-    lists = [sorted(told.get(key) or ()) for key in ("linkedFeatures", "dependsOn", "excludes")]
-    is_add_on = told in section(source, "addOns").values()
+def remarks(source: Plain, body: Plain | None, *, told: bool) -> list[object]:
+    """What is said of a feature or item beside what it gives; and beside what it needs, where that is `told`."""
+    said = body or {}
+    lists = [sorted(said.get(key) or ()) for key in ("linkedFeatures", "excludes")]
+    if told:
+        return [said.get("description") or "", *lists]
+    is_add_on = said in section(source, "addOns").values()
     return [
-        told.get("description") or "",
+        said.get("description") or "",
         *lists,
-        sorted(told.get("availableFor") or section(source, "plans")) if is_add_on else [],
+        sorted(said.get("dependsOn") or ()),
+        sorted(said.get("availableFor") or section(source, "plans")) if is_add_on else [],
     ]
 
 
@@ -269,6 +314,7 @@ def test_what_it_means(before: Path, after: Path) -> None:
             it.kind.value,
             in_plain(it.before, old.catalog.features.get(it.feature)),
             in_plain(it.after, new.catalog.features.get(it.feature)),
+            frozenset(items[other] for other in it.beside),
         )
         for it in found.differences
     ]
@@ -296,6 +342,7 @@ def test_what_it_means(before: Path, after: Path) -> None:
     assert not found.turns
     assert not found.unproved
     noted = {(it.kind, features[it.id] if it.kind == "feature" else items[it.id]) for it in found.notes}
-    assert noted == has_other_notes(before, after)
+    assert noted == has_other_notes(before, after, {it.item for it in expected})
     assert found.is_same == (not expected and not only and not declared)
-    assert found.cases >= len(features)
+    # What nobody can hold otherwise need not be decided; all the rest must be.
+    assert found.cases >= len(declared_differently(old.said, new.said) | {it.feature for it in expected})

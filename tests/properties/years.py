@@ -15,7 +15,7 @@ from tiergate.bundle import Bundle
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
 from tiergate.impact.effects import UNLIMITED, SubjectEffect
-from tiergate.model import FeatureType, Rules, Subject
+from tiergate.model import FeatureType, OverrideMode, Rules, Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Feature, Number
 
 NOW = 1_800_000_000_000
+KEPT = "kept"
+"""What would be taken, and is not because of an exception: told as what would be held without it."""
 MOST_BYTES = 12_000
 
 
@@ -99,22 +101,31 @@ class Effected(NamedTuple):
     above: bool
 
 
+_TAKING = {Verdict.LOSES, Verdict.LESS, Verdict.OTHER}
+
+
 def expected_effects(old: Pricing, new: Pricing, buyer: Buyer, later: Buyer | None = None) -> set[Effected]:
     """All effects on a customer, and on each subscription that counts of those who have several.
 
     `later`: the customer who has something else then.
     """
+    becomes = later or buyer
     subjects: list[tuple[str, str | None]] = [(buyer.id, None)]
     if len(buyer.bought) > 1:
         subjects += [(it.id, it.id) for it in buyer.bought if it.live]
     found = set()
     for subject, only in subjects:
         for feature in old.features.keys() | new.features.keys():
-            before, after = buyer.held(old, feature, only), (later or buyer).held(new, feature, only)
+            before, after = buyer.held(old, feature, only), becomes.held(new, feature, only)
             said = verdict(old, new, feature, before, after)
             used = buyer.used.get(feature, 0)
-            takes = said in {Verdict.LOSES, Verdict.LESS, Verdict.OTHER}
+            takes = said in _TAKING
             above = takes and used > (after if isinstance(after, Fraction | float) else 0)
+            exempt = buyer.exempt.get(feature)
+            if exempt is not None and exempt.mode is not OverrideMode.DISABLED and not takes:
+                had, has = buyer.bare().held(old, feature, only), becomes.bare().held(new, feature, only)
+                if verdict(old, new, feature, had, has) in _TAKING:
+                    found.add(Effected(subject, feature, KEPT, had, has, above=False))
             if said is not Verdict.SAME:
                 found.add(Effected(subject, feature, said.value, before, after, above))
     return found

@@ -8,7 +8,7 @@ that is off, a limit of 0, a text that says nothing, a feature that the pricing 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +25,7 @@ from tests.unit.catalog.pricing2yaml_real import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from tests.unit.catalog.pricing2yaml_real import Plain
@@ -35,7 +35,9 @@ __all__ = ["YEARS", "Declared", "Held", "Holding", "Pricing", "Verdict", "pricin
 Held = bool | Fraction | float | str | None
 """What somebody holds of a feature."""
 Holding = dict[str, int]
-"""What somebody has bought: quantities by the names of plans and add-ons."""
+"""What somebody has bought in one subscription: quantities by the names of plans and add-ons."""
+Needs = frozenset[frozenset[str]]
+"""What must count in the same subscription for an add-on to count: of each group at least one."""
 
 YEARS: list[tuple[Path, Path]] = [
     (before, after) for before, after in itertools.pairwise(FILES) if before.parent == after.parent
@@ -77,21 +79,56 @@ class Pricing:
     added: dict[str, dict[str, Fraction]]
     """What add-ons add to limits."""
     features: dict[str, Declared]
+    needs: dict[str, Needs] = field(default_factory=dict)
+    """What add-ons need: one of the plans for which they are available, and every add-on on which they depend."""
 
     @property
     def items(self) -> list[str]:
         """All plans and add-ons."""
         return [*self.plans, *self.add_ons]
 
-    def held(self, holding: Mapping[str, int], feature: str) -> Held:
-        """What somebody holds of a feature; items that the pricing does not have give nothing.
+    def without_needs(self) -> Pricing:
+        """The same pricing, in which every add-on counts by itself."""
+        return replace(self, needs={})
+
+    def counting(self, holding: Mapping[str, int]) -> Holding:
+        """What counts of a subscription: what the pricing has and all that it needs counts beside it."""
+        left = {name: count for name, count in holding.items() if name in self.plans or name in self.add_ons}
+        while True:
+            based = {name: count for name, count in left.items() if all(left.keys() & it for it in self.needs_of(name))}
+            if based == left:
+                return left
+            left = based
+
+    def needs_of(self, item: str) -> Needs:
+        """What an item needs; a plan needs nothing."""
+        return self.needs.get(item, frozenset())
+
+    def ways(self, item: str) -> set[frozenset[str]]:
+        """The least that must be held beside an item so that it counts, in every way there is; empty for an unknown."""
+        if item not in self.items:
+            return set()
+        some = [frozenset(it) for it in itertools.product(*self._all_needs(item))]
+        counting = [{*it} - {item} for it in some if item in self.counting(dict.fromkeys((item, *it), 1))]
+        return {frozenset(it) for it in counting if not any(other < it for other in counting)}
+
+    def _all_needs(self, item: str) -> list[frozenset[str]]:
+        """What an item needs, and what any of that needs."""
+        found = [*self.needs_of(item)]
+        for group in found:
+            found += [it for name in group for it in self.needs_of(name) if it not in found]
+        return found
+
+    def held(self, subscriptions: Iterable[Mapping[str, int]], feature: str) -> Held:
+        """What somebody holds of a feature; items that the pricing does not have, or that do not count, give nothing.
 
         A switch is on if anything gives it, of texts the highest level counts, of numbers the largest, and what is
         added comes on top, for each unit of what adds it.
         """
         if feature not in self.features:
             return None
-        given = [part[name] for part in (self.plans, self.add_ons) for name in holding if name in part]
+        holding = [each for subscription in subscriptions for each in self.counting(subscription).items()]
+        given = [part[name] for part in (self.plans, self.add_ons) for name, _ in holding if name in part]
         values = [each[feature] for each in given if feature in each]
         match self.features[feature].type:
             case "BOOLEAN":
@@ -100,7 +137,7 @@ class Pricing:
                 order = self.features[feature].levels
                 return max((str(value) for value in values), key=order.index, default=None)
             case _:
-                added = sum(count * self.added.get(name, {}).get(feature, 0) for name, count in holding.items())
+                added = sum(count * self.added.get(name, {}).get(feature, 0) for name, count in holding)
                 numbers = [value for value in values if isinstance(value, Fraction | float)]
                 return max(numbers, default=Fraction()) + added or None
 
@@ -117,7 +154,16 @@ def pricing(path: Path) -> Pricing:
         {add_on: stated_values(source, add_on) for add_on in add_ons},
         {add_on: extensions(source, add_on) for add_on in add_ons},
         features,
+        {add_on: _needs(source, add_on) for add_on in add_ons},
     )
+
+
+def _needs(source: Plain, add_on: str) -> Needs:
+    """One of the plans that an add-on names, or, where it names none, of all; and each add-on that it names."""
+    body = section(source, "addOns")[add_on]
+    plans = frozenset(body.get("availableFor") or section(source, "plans"))
+    others = {frozenset({it}) for it in body.get("dependsOn") or ()}
+    return frozenset(others | ({plans} if plans else set()))
 
 
 def _declared(source: Plain, part: str, key: str) -> Declared:

@@ -98,7 +98,7 @@ def test_an_imported_pricing_answers_as_it_says(path: Path, tmp_path: Path) -> N
     for number, each in enumerate(held):
         subject = Subject(str(number))
         for feature in imported.features.values():
-            expected = said.held(each.quantities, feature.name)
+            expected = said.held([each.quantities], feature.name)
             decision = engine.decide(Check(subject, feature.id), NOW)
             assert held_value(decision) == expected, (each, feature.name)
             if feature.type is not FeatureType.QUANTITY:
