@@ -33,7 +33,7 @@ from tiergate.model import (
 )
 from tiergate.model.life import state_of
 from tiergate.permissions import Action, Resource
-from tiergate.store.as_of import forget
+from tiergate.store.as_of import mark_deleted, revive
 from tiergate.store.customers import Account
 
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
         refuse_loss(request, unit, record, after, resource)
     if account is None:
         account = Account.create(unit, customer)
+        revive(unit.session, SubjectType.CUSTOMER, [customer.id])
     elif not account.write_customer(customer):
         return account
     terms.check_totals(account.record)
@@ -207,8 +208,8 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
     return account
 
 
-def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account) -> None:
-    """Delete a customer, who has no subscriptions any more.
+def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account, as_of: Instant) -> None:
+    """Delete a customer, who has no subscriptions any more. `as_of`: from when on it is gone, for what was said before.
 
     Raises:
         ForbiddenError: the caller may not take away all that goes with it.
@@ -218,7 +219,7 @@ def delete_customer(request: AdminRequest, unit: WriteUnit, account: Account) ->
     for action in sorted(needed_for_customer(customer, None)):
         request.require(action, Resource.customer_of(customer.id))
     account.remove()
-    forget(unit.session, SubjectType.CUSTOMER, customer.id)
+    mark_deleted(unit.session, SubjectType.CUSTOMER, customer.id, as_of, unit.now)
     write_down_customer(unit, customer, None, unit.published)
 
 
@@ -262,6 +263,8 @@ def save_subscription(
     refuse_idle_overrides(terms.published, after, subscription.id, _new(subscription.overrides, stood), unit.now)
     if gated and before is not None:
         refuse_loss(request, unit, account.record, after, resource)
+    if is_new:
+        revive(unit.session, SubjectType.SUBSCRIPTION, [subscription.id])
     if account.write_subscription(subscription):
         terms.check_totals(account.record)
         write_down_subscription(unit, before, subscription, terms.published, verb)
@@ -279,8 +282,8 @@ def _with_subscription(record: SubjectRecord, subscription: Subscription) -> Sub
     return replace(record, subscriptions=tuple(held[id_] for id_ in sorted(held)))
 
 
-def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account, id_: str) -> None:
-    """Delete a subscription of an account.
+def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account, id_: str, as_of: Instant) -> None:
+    """Delete a subscription of an account. `as_of`: as of a customer.
 
     Raises:
         ForbiddenError: the caller may not take away all that goes with it.
@@ -290,7 +293,7 @@ def delete_subscription(request: AdminRequest, unit: WriteUnit, account: Account
     for action in sorted(needed_for_subscription(before, None)):
         request.require(action, Resource.subscription(id_, account.customer.id))
     account.remove_subscription(id_)
-    forget(unit.session, SubjectType.SUBSCRIPTION, id_)
+    mark_deleted(unit.session, SubjectType.SUBSCRIPTION, id_, as_of, unit.now)
     write_down_subscription(unit, before, None, unit.published)
 
 

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tiergate.errors import NotFoundError, OperatorError, StoreError
 from tiergate.store import SYSTEM
+from tiergate.store.as_of import drop_deletions
 from tiergate.store.publications import publication
 from tiergate.store.retention import drop_history, drop_idempotency, raise_floor
 
@@ -109,6 +110,8 @@ def tidy(store: Store, now: Instant, *, feed_days: int, history_days: int | None
         while store.change(lambda unit: drop_history(unit, before), SYSTEM):
             pass
     store.change(lambda unit: drop_idempotency(unit, now - _DAY), SYSTEM)
+    while store.change(lambda unit: drop_deletions(unit.session, now - feed_days * _DAY), SYSTEM):
+        pass
 
 
 def _revision(store: Store) -> str:

@@ -16,6 +16,7 @@ from tiergate.catalog import MAX_QUANTITY, escape_pointer, read_subscription_bod
 from tiergate.control.access import Endpoint
 from tiergate.control.accounts import save_subscription
 from tiergate.control.bodies import form_of, named_in, peek
+from tiergate.control.http import Answer
 from tiergate.control.ordering import AS_OF, ordered
 from tiergate.control.ownership import kept_subscription, merged, resuming_as
 from tiergate.control.plan_changes import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.catalog import Plain
-    from tiergate.control.http import AdminRequest, Answer
+    from tiergate.control.http import AdminRequest
     from tiergate.control.terms import Terms
     from tiergate.model import Subscription
     from tiergate.store import WriteUnit
@@ -81,6 +82,8 @@ def put_billing(request: AdminRequest) -> Answer:
         account = None if known is None else open_holder(unit, id_)
         order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
         if account is None:
+            if order.makes_again():
+                return Answer.json(order.passed_over())
             account = _new_holder(request, unit)
             subscription = _billed(request, unit, account, None)
             stored = save_subscription(request, unit, subscription, account, is_new=True)

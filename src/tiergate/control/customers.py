@@ -13,7 +13,7 @@ from tiergate.control.addressing import external_id_asked
 from tiergate.control.bodies import MERGE_PATCH, form_of, named_in, patch_form, peek, tags_of
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.loss_gate import ACCEPT_LOSS
-from tiergate.control.ordering import as_of_data, ordered
+from tiergate.control.ordering import AS_OF, as_of_data, ordered
 from tiergate.control.ownership import kept_customer
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices, expect_known
@@ -47,7 +47,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", _PATH, view, get_customer, the_customer),
         Endpoint("PUT", _PATH, edit, put_customer, the_customer, query=(ACCEPT_LOSS,)),
         Endpoint("PATCH", _PATH, edit, patch_customer, the_customer, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH),
-        Endpoint("DELETE", _PATH, edit, remove_customer, the_customer),
+        Endpoint("DELETE", _PATH, edit, remove_customer, the_customer, query=(AS_OF,)),
     ]
 
 
@@ -98,6 +98,8 @@ def create_customer(request: AdminRequest) -> Answer:
         reader = terms_for(unit.published, peek(request.body, "id")).reader
         customer = read_customer_body(form_of(request.body), reader)
         order = ordered(unit, request, SubjectType.CUSTOMER, customer.id)
+        if order.makes_again():
+            return Answer.json(order.passed_over())
         return _applied(unit, save_customer(request, unit, customer, None), 201, order)
 
     return request.change(work, brief=True)
@@ -128,6 +130,8 @@ def put_customer(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         account = _find(request, unit, id_)
         order = ordered(unit, request, SubjectType.CUSTOMER, id_)
+        if account is None and order.makes_again():
+            return Answer.json(order.passed_over())
         if account is not None and order.passes_over(_SIDES):
             return _answer(unit, account, 200, order.data(applied=False))
         if account is not None:
@@ -184,8 +188,11 @@ def remove_customer(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_account(unit, id_)
+        order = ordered(unit, request, SubjectType.CUSTOMER, id_)
+        if order.passes_over(_SIDES):
+            return Answer.json(order.passed_over(), etag=account.stamp.etag)
         request.check_etag("customer", id_, account.stamp.etag)
-        delete_customer(request, unit, account)
+        delete_customer(request, unit, account, order.deleted_at())
         return Answer.empty()
 
     return request.change(work, brief=True)

@@ -38,7 +38,7 @@ from tiergate.errors import AuthorError, ConflictError, SubjectsError
 from tiergate.model import Customer, SubjectType, Subscription, parse_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store import ReadUnit
-from tiergate.store.as_of import EVERY_SIDE, Side, is_elder, known_as_of, remember
+from tiergate.store.as_of import EVERY_SIDE, Side, deleted_as_of, is_elder, known_as_of, remember, revive
 from tiergate.store.bulk import Upsert, lock_customers, write_subjects
 from tiergate.store.customers import CustomerFilter, search_customers
 from tiergate.store.subjects import read_stored, read_subscriptions
@@ -210,7 +210,8 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
         {id_: [line.subject for line in held] for id_, (_, held) in lines.items()},
     )
     merging = _Merging(unit, part)
-    upserts = [merging.merged(upsert, *lines[upsert.customer.id]) for upsert in upserts]
+    found = [merging.merged(upsert, *lines[upsert.customer.id]) for upsert in upserts]
+    upserts = [upsert for upsert in found if upsert is not None]
     restores = request.may(Action.EDIT_ROLES, Resource.store())
     if not restores:  # who else could say that others wrote something, or had what is sold no more?
         upserts = [_signed(upsert, request.caller.id) for upsert in upserts]
@@ -239,6 +240,9 @@ def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedS
             if not request.may(Action.EDIT_ENTITLEMENT, whose):  # who may, says by the file what is so
                 refuse_loss(request, unit, upsert.before.record, upsert.record(), whose)
     write_subjects(unit, upserts)
+    revive(unit.session, SubjectType.CUSTOMER, [one.customer.id for one in upserts if one.before is None])
+    new = [one.id for upsert in upserts for one in upsert.changed() if upsert.held(one.id) is None]
+    revive(unit.session, SubjectType.SUBSCRIPTION, new)
     merging.remember()
     return _Imported(len(part), sum(len(held) for _, held in part), count, merging.passed_over)
 
@@ -255,19 +259,32 @@ class _Merging:
             kind: known_as_of(unit.session, kind, ids)
             for kind, ids in ((SubjectType.CUSTOMER, customers), (SubjectType.SUBSCRIPTION, subscriptions))
         }
+        self._deleted = {
+            kind: deleted_as_of(unit.session, kind, ids)
+            for kind, ids in ((SubjectType.CUSTOMER, customers), (SubjectType.SUBSCRIPTION, subscriptions))
+        }
         self._written: dict[SubjectType, list[tuple[str, Collection[Side], Instant]]] = {}
 
-    def merged(self, upsert: Upsert, own: _Line[Customer], held: Sequence[_Line[Subscription]]) -> Upsert:
-        """What becomes of a customer and its subscriptions: what lines leave out stays, and elder ones do nothing."""
+    def merged(self, upsert: Upsert, own: _Line[Customer], held: Sequence[_Line[Subscription]]) -> Upsert | None:
+        """What becomes of a customer and its subscriptions: what lines leave out stays, and elder ones do nothing.
+
+        None where there is nothing of them, and the lines are elder than their deletion.
+        """
         before = upsert.owner()
+        newer = [line for line in held if upsert.held(line.subject.id) is not None or not self._was_deleted(line)]
+        self.passed_over += len(held) - len(newer)
+        held = newer
+        if before is None and not held and self._was_deleted(own):
+            self.passed_over += 1
+            return None
         customer = kept_customer(own.subject, before, own.named)
-        if before is not None and self._is_passed_over(SubjectType.CUSTOMER, own, (Side.PEOPLE,)):
+        if self._is_passed_over(SubjectType.CUSTOMER, own, (Side.PEOPLE,)) and before is not None:
             customer = before
         subscriptions = []
         for line in held:
             old = upsert.held(line.subject.id)
             new = kept_subscription(line.subject, old, line.named, self._unit.now)
-            is_elder = old is not None and self._is_passed_over(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
+            is_elder = self._is_passed_over(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
             subscriptions.append(old if old is not None and is_elder else new)
         return upsert._replace(customer=customer, subscriptions=subscriptions)
 
@@ -281,6 +298,11 @@ class _Merging:
         if not elder and changed:
             self._written.setdefault(kind, []).append((line.subject.id, changed, line.as_of))
         return elder
+
+    def _was_deleted(self, line: _Line[Customer] | _Line[Subscription]) -> bool:
+        kind = SubjectType.CUSTOMER if isinstance(line.subject, Customer) else SubjectType.SUBSCRIPTION
+        deleted = self._deleted[kind].get(line.subject.id)
+        return deleted is not None and line.as_of is not None and line.as_of <= deleted
 
     def remember(self) -> None:
         """Take down as of when what was written is so."""

@@ -15,7 +15,7 @@ import msgspec
 from tiergate.control.bodies import part_of
 from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.model import SubjectType, format_instant, parse_instant
-from tiergate.store.as_of import Known, Side, is_elder, known_as_of, remember
+from tiergate.store.as_of import Known, Side, deleted_as_of, is_elder, known_as_of, remember
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -45,6 +45,16 @@ class Ordered:
     id: str
     as_of: Instant | None
     known: Mapping[Side, Known]
+    deleted: Instant | None = None
+
+    def makes_again(self) -> bool:
+        """Say whether the write is no newer than the deletion of the subject, which it would undo."""
+        return self.as_of is not None and self.deleted is not None and self.as_of <= self.deleted
+
+    def deleted_at(self) -> Instant:
+        """As of when the subject is gone, if this write deletes it: it says so, or it is so by the store's clock."""
+        latest = max((one.as_of for one in self.known.values()), default=self.unit.now)
+        return max(self.unit.now, latest) if self.as_of is None else self.as_of
 
     def passes_over(self, sides: Collection[Side]) -> bool:
         """Say whether the write is elder than one of these sides that was applied."""
@@ -62,7 +72,10 @@ class Ordered:
 
     def passed_over(self) -> Data:
         """What answers a write that was passed over, of what is no subject by itself."""
-        return self.data(applied=False) | as_of_data(self.unit, self.kind, [self.id]).get(self.id, {})
+        found = self.data(applied=False)
+        if self.deleted is not None:
+            return found | {"deleted": True, "as_of": format_instant(self.deleted)}
+        return found | as_of_data(self.unit, self.kind, [self.id]).get(self.id, {})
 
 
 def ordered(unit: ReadUnit, request: AdminRequest, kind: SubjectType, id_: str) -> Ordered:
@@ -72,8 +85,10 @@ def ordered(unit: ReadUnit, request: AdminRequest, kind: SubjectType, id_: str) 
         BodyError, RequestError: `as_of` is no instant, or one ahead of the store's clock.
     """
     as_of = _in_query(request, unit.now) if request.method == "DELETE" else _in_body(request.body, unit.now)
-    known = {} if as_of is None else known_as_of(unit.session, kind, [id_]).get(id_, {})
-    return Ordered(unit, kind, id_, as_of, known)
+    if as_of is None and request.method != "DELETE":
+        return Ordered(unit, kind, id_, as_of, {})
+    known = known_as_of(unit.session, kind, [id_]).get(id_, {})
+    return Ordered(unit, kind, id_, as_of, known, deleted_as_of(unit.session, kind, [id_]).get(id_))
 
 
 def _in_query(request: AdminRequest, now: Instant) -> Instant | None:

@@ -23,7 +23,7 @@ from tiergate.control.bodies import MERGE_PATCH, form_of, named_in, patch_form, 
 from tiergate.control.customers import the_customer
 from tiergate.control.http import AdminRequest, Answer, etag_text
 from tiergate.control.loss_gate import ACCEPT_LOSS
-from tiergate.control.ordering import ordered
+from tiergate.control.ordering import AS_OF, ordered
 from tiergate.control.ownership import kept_subscription, resuming_as, sides_named, with_pins
 from tiergate.control.terms import printable_features, terms_for
 from tiergate.control.working import choices, expect_known
@@ -90,7 +90,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint(
             "PATCH", _PATH, edit, patch_subscription, the_subscription, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH
         ),
-        Endpoint("DELETE", _PATH, edit, remove_subscription, the_subscription),
+        Endpoint("DELETE", _PATH, edit, remove_subscription, the_subscription, query=(AS_OF,)),
     ]
 
 
@@ -159,6 +159,8 @@ def create_subscription(request: AdminRequest) -> Answer:
         subscription = read_subscription_body(form_of(request.body), reader, fixed)
         account = open_account(unit, subscription.customer)
         order = ordered(unit, request, SubjectType.SUBSCRIPTION, subscription.id)
+        if order.makes_again():
+            return Answer.json(order.passed_over())
         stored = save_subscription(request, unit, subscription, account, is_new=True)
         order.applied(EVERY_SIDE)
         return answer(unit, stored, 201, order)
@@ -195,6 +197,8 @@ def put_subscription(request: AdminRequest) -> Answer:
         account = None if known is None else open_holder(unit, id_)
         order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
         if account is None:
+            if order.makes_again():
+                return Answer.json(order.passed_over())
             reader = terms_for(unit.published, peek(request.body, "customer")).reader
             subscription = read_subscription_body(form_of(request.body), reader, {"id": id_})
             account = open_account(unit, subscription.customer)
@@ -271,8 +275,11 @@ def remove_subscription(request: AdminRequest) -> Answer:
 
     def work(unit: WriteUnit) -> Answer:
         account = open_holder(unit, id_)
-        request.check_etag("subscription", id_, account.subscription(id_).stamp.etag)
-        delete_subscription(request, unit, account, id_)
+        order, stored = ordered(unit, request, SubjectType.SUBSCRIPTION, id_), account.subscription(id_)
+        if order.passes_over(EVERY_SIDE):
+            return Answer.json(order.passed_over(), etag=stored.stamp.etag)
+        request.check_etag("subscription", id_, stored.stamp.etag)
+        delete_subscription(request, unit, account, id_, order.deleted_at())
         return Answer.empty()
 
     return request.change(work, brief=True)

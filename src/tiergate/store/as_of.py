@@ -4,6 +4,9 @@ Other systems tell what they know in events, which come twice and out of order. 
 remembered here, so that an elder one that comes later can be told from a newer one. What billing owns of a
 subscription and what people own of it are two sides, each with its own instant; a customer has people's alone.
 
+What is deleted leaves a mark as of when it was, so that what was said before does not make it again. The mark is a row
+of a side of its own, beside those of both owners, and goes when there is something of its id again; the instants stay.
+
 Whoever reads here in order to write holds the customer's lock (`store.customers.Account`).
 """
 
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select
 
+from tiergate.model import SubjectType
 from tiergate.store.tables import AsOfRow
 
 if TYPE_CHECKING:
@@ -22,13 +26,32 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlmodel import Session
 
-    from tiergate.model import Instant, SubjectType
+    from tiergate.model import Instant
 
-__all__ = ["EVERY_SIDE", "Known", "Side", "forget", "is_elder", "known_as_of", "remember"]
+__all__ = [
+    "EVERY_SIDE",
+    "Known",
+    "Side",
+    "deleted_as_of",
+    "drop_deletions",
+    "forget_deletions",
+    "is_elder",
+    "known_as_of",
+    "mark_deleted",
+    "remember",
+    "revive",
+]
 
 _TABLE: Table = AsOfRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
-_KNOWN = select(_TABLE).where(_TABLE.c.kind == bindparam("kind"), _TABLE.c.id.in_(bindparam("ids", expanding=True)))
+_MOST_DROPPED: Final = 5_000
+_DELETED: Final = "deleted"
+_OF = (_TABLE.c.kind == bindparam("kind")) & _TABLE.c.id.in_(bindparam("ids", expanding=True))
+_KNOWN = select(_TABLE).where(_OF, _TABLE.c.side != _DELETED)
+_GONE = select(_TABLE.c.id, _TABLE.c.as_of).where(_OF, _TABLE.c.side == _DELETED)
+_LONG_GONE = select(_TABLE.c.kind, _TABLE.c.id).where(
+    _TABLE.c.side == _DELETED, _TABLE.c.written_at < bindparam("before")
+)
 _DROP_SIDE = delete(_TABLE).where(
     _TABLE.c.kind == bindparam("its_kind"), _TABLE.c.id == bindparam("its"), _TABLE.c.side == bindparam("its_side")
 )
@@ -85,6 +108,43 @@ def remember(
         connection.execute(_ADD, rows)
 
 
-def forget(session: Session, kind: SubjectType, id_: str) -> None:
-    """Forget what is known of a subject, which is gone."""
-    session.connection().execute(_DROP, {"its_kind": kind.value, "its": id_})
+def mark_deleted(session: Session, kind: SubjectType, id_: str, as_of: Instant, now: Instant) -> None:
+    """Take down that a subject is gone, as of an instant, in place of what is known of it."""
+    connection = session.connection()
+    connection.execute(_DROP, {"its_kind": kind.value, "its": id_})
+    row = {"kind": kind.value, "id": id_, "as_of": as_of, "written_at": now}
+    owners = [Side.PEOPLE] if kind is SubjectType.CUSTOMER else list(Side)
+    connection.execute(_ADD, [row | {"side": side} for side in (*(side.value for side in owners), _DELETED)])
+
+
+def deleted_as_of(session: Session, kind: SubjectType, ids: Sequence[str]) -> dict[str, Instant]:
+    """As of when those of some subjects were deleted of which that is known, and that were not made again since."""
+    found: dict[str, Instant] = {}
+    for begin in range(0, len(ids), _AT_ONCE):
+        asked = {"kind": kind.value, "ids": ids[begin : begin + _AT_ONCE]}
+        found.update((row.id, row.as_of) for row in session.connection().execute(_GONE, asked))
+    return found
+
+
+def revive(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
+    """Take down that there are subjects of these ids again. What is elder than their deletion stays so."""
+    gone = deleted_as_of(session, kind, ids)
+    if gone:
+        keys = [{"its_kind": kind.value, "its": id_, "its_side": _DELETED} for id_ in gone]
+        session.connection().execute(_DROP_SIDE, keys)
+
+
+def forget_deletions(session: Session, kind: SubjectType, ids: Sequence[str]) -> None:
+    """Forget those of some subjects that are gone, altogether."""
+    gone = deleted_as_of(session, kind, ids)
+    if gone:
+        session.connection().execute(_DROP, [{"its_kind": kind.value, "its": id_} for id_ in gone])
+
+
+def drop_deletions(session: Session, before: Instant) -> int:
+    """Forget some of what was deleted before an instant of the store's clock; return how many."""
+    connection = session.connection()
+    rows = connection.execute(_LONG_GONE.limit(_MOST_DROPPED), {"before": before}).all()
+    if rows:
+        connection.execute(_DROP, [{"its_kind": row.kind, "its": row.id} for row in rows])
+    return len(rows)

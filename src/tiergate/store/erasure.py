@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from tiergate.errors import NotFoundError
-from tiergate.model import Customer, Instant, SubjectRecord, Subscription
+from tiergate.model import Customer, Instant, SubjectRecord, SubjectType, Subscription
+from tiergate.store.as_of import forget_deletions
 from tiergate.store.customers import open_account
 from tiergate.store.feed import read_head
 from tiergate.store.snapshots import drop_blobs, drop_snapshot, snapshots
@@ -107,6 +108,9 @@ def erase_customer(unit: WriteUnit, customer: str, *, tags: bool) -> Erased:
     rows = connection.execute(select(_AUDIT).where(_AUDIT.c.customer == customer)).all()
     entries = _rewrite_log(unit, rows, lambda value: _without(value, personal), reasons=True)
     _drop_answers(unit, customer)
+    its = {row.resource for row in rows if row.kind == SubjectType.SUBSCRIPTION.value}
+    forget_deletions(unit.session, SubjectType.SUBSCRIPTION, sorted(its))
+    forget_deletions(unit.session, SubjectType.CUSTOMER, [customer])
     return Erased(lines, entries, _drop_snapshots(unit))
 
 

@@ -222,14 +222,6 @@ def test_an_order_that_alone_has_changed_is_sent_again(api: tuple[Admin, Store, 
     assert made(sales.get(PATH, headers=tag), 200)["etag"] == '"1"'
 
 
-def test_what_was_deleted_is_forgotten(sales: httpx.Client) -> None:
-    """A new subscription of the id begins its order anew."""
-    body = {"customer": "acme", "status": "active", "items": GOLD}
-    made(sales.put(PATH, json=body | {"as_of": SECOND}), 201)
-    assert sales.delete(PATH).status_code == 204
-    assert made(sales.put(PATH, json=body | {"as_of": FIRST}), 201)["applied"] is True
-
-
 def test_customers_are_written_in_order_too(store_url: str) -> None:
     """And by keys: what a body leaves out stays, what it empties goes; on both databases."""
     with served(store_url) as (admin, _, _):

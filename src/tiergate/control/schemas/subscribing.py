@@ -57,9 +57,10 @@ def as_of_schemas() -> Schema:
 
 
 def passed_over_schema() -> Schema:
-    """What answers a write of an override or suspension that is elder than what is known."""
-    instants = {"as_of": ref("Instant"), "people_as_of": ref("Instant")}
-    return closed({"applied": {"const": False}, **instants}, optional=tuple(instants))
+    """What answers a write that is elder than what is known, where that is not a subject as it is."""
+    gone: Schema = {"const": True, "description": "The subject was deleted, as of `as_of`."}
+    more = {"as_of": ref("Instant"), "people_as_of": ref("Instant"), "deleted": gone}
+    return closed({"applied": {"const": False}, **more}, optional=tuple(more))
 
 
 def subscribing_schemas(subscription: Schema, held: Schema, address: Schema) -> Schema:
