@@ -194,7 +194,7 @@ def test_a_plan_is_not_made_of_what_gives_nothing_or_cannot_be_sold(sold: tuple[
 
 
 def test_a_pin_brings_a_version_back_that_no_rollout_reaches(sold: tuple[Admin, Press, Ticking]) -> None:
-    """By a publication of its own; what was never published is refused."""
+    """By a publication of its own, unless it comes late; what was never published is refused."""
     admin, press, _ = sold
     press.draft("gold", {"movies": Amount(20)})
     press.publish()
@@ -202,6 +202,9 @@ def test_a_pin_brings_a_version_back_that_no_rollout_reaches(sold: tuple[Admin, 
     assert [one.version for one in press.catalog.items["gold"].versions] == [2]
     assert given(client, "/v1/subscriptions/s1", "movies") == 50
     path = "/v1/subscriptions/s1/items/gold/pin"
+    made(client.patch("/v1/subscriptions/s1", json={"metadata": {"a": "b"}, "as_of": "2027-01-10T00:00:00Z"}), 200)
+    assert made(client.put(path, json={"version": 1, "as_of": "2027-01-09T00:00:00Z"}), 200)["applied"] is False
+    assert [one.version for one in press.catalog.items["gold"].versions] == [2]
     made(client.put(path, json={"version": 1}), 200)
     assert [one.version for one in press.catalog.items["gold"].versions] == [1, 2]
     assert given(client, "/v1/subscriptions/s1", "movies") == 80
