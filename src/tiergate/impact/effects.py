@@ -107,6 +107,7 @@ class Asked(NamedTuple):
 class SubjectEffect(NamedTuple):
     """One effect on one subject and feature. `since`: the first instant at which it holds.
 
+    `before`, `after`: with all overrides in force; of what is `kept`, as it would be without those on the feature.
     `used`: what the subject has used, where that is known; `above`: it is more than the subject may have then.
     `shown_by`: a check that shows it, where a rule decides and the least check does not show it.
     """

@@ -166,3 +166,19 @@ def test_who_keeps_something_by_an_override_alone_is_told() -> None:
         "less": [(Effect.LESS, NOW)],
     }
     assert (impact.touched, impact.takes, impact.customers[Effect.KEPT]) == (2, 2, 1)
+
+
+def test_what_an_override_keeps_is_told_as_it_would_be_without() -> None:
+    """Else nobody would see what depends on it."""
+    less = CATALOG.replace("exports: 100", "exports: 10")
+    kept = Override("o", "exports", OverrideMode.REPLACE, Amount(300))
+    (it,) = Preview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("keep", overrides=(kept,)))
+    assert (it.effect, it.before.value, it.after.value) == (Effect.KEPT, 100, 10)
+
+
+def test_what_is_added_keeps_nothing() -> None:
+    """Who has so much on top of what the plan gives gets less with the plan."""
+    less = CATALOG.replace("exports: 100", "exports: 10")
+    added = Override("o", "exports", OverrideMode.ADD, Amount(300))
+    (it,) = Preview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("add", overrides=(added,)))
+    assert (it.effect, it.before.value, it.after.value) == (Effect.LESS, 400, 310)
