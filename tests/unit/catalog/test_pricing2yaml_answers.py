@@ -68,7 +68,10 @@ class Customers:
 
 
 def everything_to_hold(source: Plain) -> list[Held]:
-    """Each plan alone, and each add-on with all that it needs and a plan for which all of these are available."""
+    """Each plan alone, and each add-on with a plan for which it is available and all that it needs, or with less.
+
+    Less is: without a plan, with one for which it is not available, without one of the add-ons on which it depends.
+    """
     plans, add_ons = section(source, "plans"), section(source, "addOns")
     found = [Held(plan) for plan in plans]
     for add_on in add_ons:
@@ -78,7 +81,10 @@ def everything_to_hold(source: Plain) -> list[Held]:
         fitting = [
             plan for plan in plans if all(plan in (add_ons[name].get("availableFor") or plans) for name in needed)
         ]
-        found.append(Held(fitting[0] if plans else None, tuple(needed)))
+        whole = Held(fitting[0] if plans else None, tuple(needed))
+        others = [plan for plan in plans if plan not in (add_ons[add_on].get("availableFor") or plans)]
+        found += [whole, *(whole._replace(plan=plan) for plan in (None, *others[:1]))]
+        found += [whole._replace(add_ons=tuple(it for it in needed if it != without)) for without in needed[1:]]
     return found
 
 
