@@ -160,7 +160,12 @@ def ends(command: str, folder: Path, number: signal.Signals, *, first: bool) -> 
         return dict(zip(DELAYS, pool.map(one, DELAYS), strict=True))
 
 
-@pytest.mark.parametrize("command", [*SERVING, *FINISHING])
+def _alone(command: str) -> object:
+    """A command; one that starts others takes the whole machine where several of it are started at once."""
+    return pytest.param(command, marks=pytest.mark.serial) if command in {"up", "demo"} else command
+
+
+@pytest.mark.parametrize("command", [*map(_alone, SERVING), *map(_alone, FINISHING)])
 def test_sigterm_ends_process_1_whenever_it_comes(command: str, tmp_path: Path) -> None:
     """With 0 where it would have served, else with 143: what it had to do is not done."""
     found = ends(command, tmp_path, signal.SIGTERM, first=True)

@@ -45,6 +45,7 @@ _BATCH = 256
 _PERIOD = 0.1
 _STAT_PERIOD = 1.0
 _STALLED = 1.0
+_LAST_BATCH = 1.0
 _MODE = 0o600
 _STDOUT = "-"
 
@@ -161,14 +162,18 @@ class DecisionLog:
             return self._drained.wait_for(lambda: not self._queue, timeout)
 
     def close(self, timeout: float = 2.0) -> None:
-        """Write what is left, for at most `timeout` seconds, and stop."""
+        """Write what is left, for at most `timeout` seconds, and stop.
+
+        The writer notices the end of its time a moment later, and counts its last batch itself: what is in the queue
+        after that was never begun.
+        """
         if self._closing:
             return
         self._give_up_at = time.monotonic() + timeout
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            self._thread.join(timeout + _LAST_BATCH)
         self._refused += len(self._queue)
 
     def _run(self) -> None:
