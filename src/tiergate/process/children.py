@@ -136,6 +136,8 @@ class SidecarProcess:
             self.process.kill()
             self.process.wait()
         self._reader.join(1)
+        if self.process.stderr is not None and not self._reader.is_alive():
+            self.process.stderr.close()
 
 
 @contextmanager
@@ -149,20 +151,43 @@ def started(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarP
 def launched(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarProcess]:
     """Start a command that serves with these arguments, away from the environment's settings; end it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
-    # A session of its own: a Ctrl-C at the terminal is for whoever started it, who then ends it in order.
-    with subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "tiergate", command, *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        served = SidecarProcess(process, command)
-        try:
-            yield served
-        finally:
+    served: SidecarProcess | None = None
+    try:
+        with _signals_wait():
+            # A session of its own: a Ctrl-C at the terminal is for whoever started it, who then ends it in order.
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "tiergate", command, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            served = SidecarProcess(process, command)
+        yield served
+    finally:
+        if served is not None:
             served.end()
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Have signals that end this process wait while another one is started, which nobody would end else."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    handled = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in handled:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextmanager
