@@ -2,8 +2,9 @@
 
 As process 1 of a container nothing ends a process that has no handler, so one is set before anything that takes long is
 imported. Until an event loop takes the signals over, they raise `SystemExit` in the main thread; where that thread does
-not get to it, because it waits inside of a library, the process is ended after a moment from another one. Nothing here
-needs more than that: what a process leaves behind when it is killed, the next one copes with.
+not get to it, because it waits inside of a library, the process is ended after a moment from another one. Where Python
+ignores what is raised, in a finaliser or in the callback of a weak reference, it is raised again. Nothing here needs
+more than that: what a process leaves behind when it is killed, the next one copes with.
 
 What comes before Python runs is left to the entry point of the image: it blocks the signals, they are unblocked here.
 
@@ -21,6 +22,7 @@ __all__ = ["end_within", "is_unhandled", "listen"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STUCK = 2.0
+_AGAIN = 0.01
 
 
 def listen(*, serves: bool) -> None:
@@ -38,6 +40,7 @@ def listen(*, serves: bool) -> None:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=_forget)
     threading.Thread(target=_watch, args=(reader, told, serves), name="signals", daemon=True).start()
+    sys.unraisablehook = _Unraisable(handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
@@ -68,12 +71,31 @@ class _Ending:
     def __init__(self, told: threading.Event, *, serves: bool) -> None:
         self._told = told
         self._serves = serves
+        self.number = 0
 
     def __call__(self, number: int, _: object) -> None:
+        self.number = number
         self._told.set()
         if number == signal.SIGINT and not self._serves:
             raise KeyboardInterrupt
         raise SystemExit(_code(number, serves=self._serves))
+
+
+class _Unraisable:
+    """What Python calls with an exception that it ignores: one that a signal raised is raised again elsewhere."""
+
+    def __init__(self, ending: _Ending) -> None:
+        self._ending = ending
+
+    def __call__(self, ignored: sys.UnraisableHookArgs, /) -> None:
+        number = self._ending.number
+        ends = isinstance(ignored.exc_value, SystemExit | KeyboardInterrupt)
+        if not ends or not number or signal.getsignal(number) is not self._ending:
+            sys.__unraisablehook__(ignored)
+            return
+        timer = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
 
 
 def _watch(reader: int, told: threading.Event, serves: bool) -> None:  # noqa: FBT001 - a thread's

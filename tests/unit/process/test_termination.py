@@ -1,0 +1,38 @@
+"""Signals that come where Python ignores what is raised."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_COLLECTS = """
+import os, signal, time, weakref
+from tiergate.process.termination import listen
+
+class Thing:
+    pass
+
+def gone(_):
+    os.kill(os.getpid(), signal.{signal})
+    for _ in range(1000):
+        pass
+
+listen(serves={serves})
+thing = Thing()
+reference = weakref.ref(thing, gone)
+del thing
+time.sleep(30)
+print("goes on", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signal", "serves", "code"), [("SIGTERM", True, 0), ("SIGINT", True, 0), ("SIGTERM", False, 143)]
+)
+def test_a_signal_during_a_finaliser_is_not_lost(signal: str, serves: bool, code: int) -> None:
+    """The process ends, and says nothing of the finaliser."""
+    program = _COLLECTS.replace("{signal}", signal).replace("{serves}", str(serves))
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (code, "", "")
