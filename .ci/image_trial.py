@@ -138,7 +138,7 @@ def configured(image: Image) -> None:
     """It says who runs it, what is run, how its health is asked, and what it is."""
     config = image.config
     assert config["User"] == f"{USER}:{USER}"
-    assert config["Entrypoint"] == ["/opt/tiergate/bin/tiergate"]
+    assert config["Entrypoint"] == ["/usr/bin/env", "--block-signal=TERM,INT", "/opt/tiergate/bin/tiergate"]
     assert config["Healthcheck"]["Test"][:4] == ["CMD", "/opt/tiergate/bin/python", "-m", "tiergate.cli.health"]
     assert not config.get("Volumes")
     labels = config["Labels"]
