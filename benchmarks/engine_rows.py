@@ -16,7 +16,7 @@ from benchmarks.table import Row
 from benchmarks.workload import Size, check_bodies, write_catalog
 from tiergate.bundle import Bundle, write
 from tiergate.engine import CacheLimits, Engine
-from tiergate.engine.entities import lean_principal
+from tiergate.engine.cedar_entities import lean_principal
 from tiergate.model import Check, Customer, HeldItem, Subject, SubjectRecord, Subscription, SubscriptionStatus
 from tiergate.publish import build
 

@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 
 from tests.contract import Contract
-from tiergate.control.access import AdminApi
+from tiergate.control.api.router import AdminApi
 from tiergate.errors import RequestError
 from tiergate.permissions import Caller, CallerKind, Scope, shipped_roles
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from tiergate.control.access import Endpoint
+    from tiergate.control.api.router import Endpoint
     from tiergate.permissions import RolePolicies
     from tiergate.store import Store
 

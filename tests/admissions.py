@@ -15,7 +15,7 @@ from typing import Any
 from tiergate.bundle import SigningKey
 from tiergate.cluster.injector.annotations import USUAL
 from tiergate.cluster.injector.mutation import Injection, Outcome, review
-from tiergate.cluster.injector.template import Sidecar
+from tiergate.cluster.injector.pod_template import Sidecar
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import SETTINGS
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from tiergate.control.openapi import description
-from tiergate.control.shapes import SHAPES
+from tiergate.control.api.openapi import description
+from tiergate.control.api.route_schemas import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import httpx
 
-    from tiergate.control.access import Endpoint
+    from tiergate.control.api.router import Endpoint
 
 __all__ = ["Contract"]
 

@@ -10,13 +10,13 @@ from tests.serving import CATALOG, bundle
 from tests.signing import NOW, key
 from tests.sync_simulator import KEY
 from tiergate.model import Check, Decision, Subject, SubjectType
-from tiergate.sidecar.data_directory import DataDirectory
+from tiergate.sidecar.replica.data_directory import DataDirectory
+from tiergate.sidecar.replica.sync.bundle_origins import Depots
+from tiergate.sidecar.replica.sync.control_plane_client import ControlPlane
+from tiergate.sidecar.replica.sync.feed_follower import OnDemandRules, Sync, SyncRules
+from tiergate.sidecar.replica.sync.sync_report import SyncReport
+from tiergate.sidecar.replica.sync.trust_config import Believed
 from tiergate.sidecar.state import State
-from tiergate.sidecar.sync.credentials import Believed
-from tiergate.sidecar.sync.depots import Depots
-from tiergate.sidecar.sync.fetching import ControlPlane
-from tiergate.sidecar.sync.follow import OnDemandRules, Sync, SyncRules
-from tiergate.sidecar.sync.report import SyncReport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.sync_simulator import Simulator
     from tiergate.bundle import SigningKey
     from tiergate.model import Instant
-    from tiergate.sidecar.sync.fetching import Depot
+    from tiergate.sidecar.replica.sync.control_plane_client import Depot
 
 
 def files(catalog: str = CATALOG) -> dict[str, bytes]:

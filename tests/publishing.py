@@ -12,9 +12,9 @@ from sqlmodel import SQLModel
 from tests.signing import key
 from tiergate.catalog import load_catalog_texts
 from tiergate.model import Customer, Feature, HeldItem, Rules, Subscription, SubscriptionStatus, Value
-from tiergate.publish.applying import Application, apply_plan
-from tiergate.publish.plans import pending_plan
-from tiergate.publish.proposals import EVERYTHING, Choice
+from tiergate.publish.apply import Application, apply_plan
+from tiergate.publish.changeset import EVERYTHING, Choice
+from tiergate.publish.publish_plans import pending_plan
 from tiergate.publish.publisher import Outcome, Planner, Publisher
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
@@ -22,7 +22,7 @@ from tiergate.store.policy_files import put_policy_file
 from tiergate.store.publications import bundle_manifest
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import CustomerRow, SubscriptionRow
-from tiergate.store.working import WorkingItem, delete_features, read_working, write_features, write_items
+from tiergate.store.working_catalog import WorkingItem, delete_features, read_working, write_features, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.bundle import SigningKey
+from tiergate.control.api.probes import Probes
+from tiergate.control.api.roles import RolesInForce
 from tiergate.control.app import all_endpoints
-from tiergate.control.destinations import Destinations
-from tiergate.control.heads import Heads
-from tiergate.control.observation import Requests, registry
-from tiergate.control.packs import Packs
-from tiergate.control.probes import Probes
-from tiergate.control.roles import RolesInForce
-from tiergate.control.snapshots import Snapshots
-from tiergate.control.sync import Sync
-from tiergate.control.tail import Tail
+from tiergate.control.feed_api.bundle_archives import Packs
+from tiergate.control.feed_api.endpoints import Sync
+from tiergate.control.feed_api.feed_watcher import Tail
+from tiergate.control.feed_api.head_signer import Heads
+from tiergate.control.feed_api.snapshots import Snapshots
+from tiergate.control.metrics import Requests, registry
+from tiergate.control.webhooks.webhook_targets import Destinations
 from tiergate.publish.signer import Signer
 
 if TYPE_CHECKING:
-    from tiergate.control.access import Endpoint
+    from tiergate.control.api.router import Endpoint
     from tiergate.store import Store
 
 __all__ = ["all_routes"]

@@ -36,20 +36,20 @@ from tiergate.model import (
     SubscriptionStatus,
     Suspension,
 )
-from tiergate.sidecar.api import api
-from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES, Decider
+from tiergate.sidecar.api.app import api
+from tiergate.sidecar.api.request_limits import Access
+from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES, Decider
+from tiergate.sidecar.fast_path import QuickPath
+from tiergate.sidecar.http_protocol import SidecarProtocol, WireLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
-from tiergate.sidecar.protections import Access
-from tiergate.sidecar.protocol import SidecarProtocol, WireLimits, protocol_class
-from tiergate.sidecar.quickpath import QuickPath
 from tiergate.sidecar.state import Generation, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tiergate.model import Instant, Subject
-    from tiergate.sidecar.decider import Ensures
-    from tiergate.sidecar.decisionlog import DecisionLog
+    from tiergate.sidecar.check_service import Ensures
+    from tiergate.sidecar.decision_log import DecisionLog
 
 CATALOG = """\
 apiVersion: tiergate/v1

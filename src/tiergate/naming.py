@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.texts import composed, search_key
+from tiergate.normalization import composed, search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,11 +14,11 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import Base, Uid, authorize_caller, builtin_text
-from tiergate.compiler.roles import read_roles, roles_schema
+from tiergate.compiler.role_table import read_roles, roles_schema
 
 if TYPE_CHECKING:
     from tiergate.cedar import EntityData
-    from tiergate.compiler.roles import RoleTable
+    from tiergate.compiler.role_table import RoleTable
 
 __all__ = ["Action", "Caller", "CallerKind", "Permission", "Resource", "RolePolicies", "Scope", "shipped_roles"]
 

@@ -19,19 +19,19 @@ from sqlmodel import SQLModel
 from tests.admin import identify_by_roles, serving, serving_app
 from tests.issuer import AUDIENCE, ISSUER, Issuer, write_jwks
 from tiergate.bundle import SigningKey
-from tiergate.control.access import AdminApi, Endpoint, Open
+from tiergate.control.api.probes import Probes
+from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.roles import RolesInForce
+from tiergate.control.api.router import AdminApi, Endpoint, Open
 from tiergate.control.app import all_endpoints
-from tiergate.control.authentication import Authenticator, IssuerSettings, TokenReader
-from tiergate.control.destinations import Destinations
-from tiergate.control.heads import Heads
-from tiergate.control.http import AdminRequest, Answer
-from tiergate.control.observation import Requests, registry
-from tiergate.control.packs import Packs
-from tiergate.control.probes import Probes
-from tiergate.control.roles import RolesInForce
-from tiergate.control.snapshots import Snapshots
-from tiergate.control.sync import Sync
-from tiergate.control.tail import Tail
+from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenReader
+from tiergate.control.feed_api.bundle_archives import Packs
+from tiergate.control.feed_api.endpoints import Sync
+from tiergate.control.feed_api.feed_watcher import Tail
+from tiergate.control.feed_api.head_signer import Heads
+from tiergate.control.feed_api.snapshots import Snapshots
+from tiergate.control.metrics import Requests, registry
+from tiergate.control.webhooks.webhook_targets import Destinations
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store

@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection, request
-from tiergate.sidecar.protocol import SidecarProtocol, WireLimits
+from tiergate.sidecar.http_protocol import SidecarProtocol, WireLimits
 
 CHECK = {"subject": "acme", "feature": "movies"}
 SOUND = post("/v1/check", CHECK)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.serving import Service, customer, post
 from tests.wire import Connection
-from tiergate.sidecar.protocol import WireLimits
+from tiergate.sidecar.http_protocol import WireLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ import pytest
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection, request
-from tiergate.sidecar.protections import Access
-from tiergate.sidecar.tokens import Tokens
+from tiergate.sidecar.api.request_limits import Access
+from tiergate.sidecar.api.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.receiver import Receiver
-from tiergate.control.delivery import Attempt, Sender
-from tiergate.control.destinations import Destinations, RefusedDestinationError
+from tiergate.control.webhooks.delivery import Attempt, Sender
+from tiergate.control.webhooks.webhook_targets import Destinations, RefusedDestinationError
 from tiergate.store.deliveries import Claim
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tiergate.control.access import Open
-from tiergate.control.shapes import SHAPES, Shape
+from tiergate.control.api.route_schemas import SHAPES, Shape
+from tiergate.control.api.router import Open
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.control.access import Endpoint
+    from tiergate.control.api.router import Endpoint
 
 __all__ = ["administration_page"]
 

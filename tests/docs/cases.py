@@ -27,10 +27,10 @@ from tests.docs.pages import examples
 from tiergate.bundle import Bundle
 from tiergate.catalog import Bounds, load_subjects
 from tiergate.engine import Engine, decision_json
-from tiergate.engine.requests import read_check
 from tiergate.errors import CheckError
 from tiergate.model import SubjectType, parse_instant
 from tiergate.publish import make
+from tiergate.wire.requests import read_check
 
 if TYPE_CHECKING:
     from tiergate.model import Subject, SubjectRecord

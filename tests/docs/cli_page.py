@@ -8,7 +8,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from tiergate.cli.application import app
-from tiergate.cli.exits import EXIT_MEANINGS
+from tiergate.cli.exit_codes import EXIT_MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ import pytest
 from tests.docs.pages import ROOT, examples
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection
-from tiergate.engine.basis import Basis
+from tiergate.engine.decision_inputs import Basis
 from tiergate.model import parse_instant
-from tiergate.sidecar.decisionlog import DecisionLog
+from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.state import Followed
 
 if TYPE_CHECKING:

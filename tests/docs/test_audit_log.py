@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.docs.pages import ROOT
-from tiergate.control.subscription_life import STEPS
+from tiergate.admin.subscription_steps import STEPS
 
 PAGE = ROOT / "docs" / "reference" / "audit-log.md"
 CONTROL = ROOT / "src" / "tiergate" / "control"

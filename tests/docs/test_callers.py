@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from tests.docs.pages import ROOT, examples
-from tiergate.control.authentication import ALGORITHMS, IssuerSettings, read_issuers
+from tiergate.control.auth.authentication import ALGORITHMS, IssuerSettings, read_issuers
 from tiergate.store.audit import AuditEntry
 from tiergate.store.keys import ApiKey
 

@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.docs.pages import ROOT, examples
-from tiergate.control.delivery import signature_headers
+from tiergate.control.webhooks.delivery import signature_headers
 from tiergate.store.webhooks import TEST_EVENT, EventType
 
 if TYPE_CHECKING:

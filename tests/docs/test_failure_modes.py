@@ -6,24 +6,25 @@ import inspect
 import re
 
 from tests.docs.pages import ROOT, spans
-from tiergate.bundle.contents import DEFAULT_KEPT_ENTITLEMENTS
+from tiergate.bundle.bundle import DEFAULT_KEPT_ENTITLEMENTS
 from tiergate.bundle.trust import MAX_SKEW
 from tiergate.catalog import quarantine
 from tiergate.catalog.files import MAX_FILE_BYTES
 from tiergate.catalog.records import MAX_LINE_BYTES
-from tiergate.engine.caches import CacheLimits
-from tiergate.engine.requests import MAX_CHECKS
+from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.model import BEGINNING
-from tiergate.sidecar import decider, filemode, quickpath, source_copies
-from tiergate.sidecar.data_watch import DataReport
-from tiergate.sidecar.decisionlog import DecisionLog
-from tiergate.sidecar.load_job import MOST_PROBLEMS
+from tiergate.sidecar import check_service, fast_path
+from tiergate.sidecar.decision_log import DecisionLog
+from tiergate.sidecar.http_protocol import WireLimits
 from tiergate.sidecar.metrics import Metrics, exposition, registry
-from tiergate.sidecar.protocol import WireLimits
+from tiergate.sidecar.replica.disk_health import DataReport
+from tiergate.sidecar.replica.file_source import follower, source_copies
+from tiergate.sidecar.replica.file_source.file_watch import LOOK_EVERY
+from tiergate.sidecar.replica.file_source.load_job import MOST_PROBLEMS
+from tiergate.sidecar.replica.sync import control_plane_client, feed_follower
 from tiergate.sidecar.settings import SETTINGS
 from tiergate.sidecar.state import State, StatusReport
-from tiergate.sidecar.sync import fetching, follow
-from tiergate.sidecar.watch import LOOK_EVERY
+from tiergate.wire.requests import MAX_CHECKS
 
 PAGE = ROOT / "docs" / "explanation" / "consistency-and-failure-modes.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -38,8 +39,8 @@ def test_the_bounds_on_the_page_are_in_force() -> None:
         "slices kept": f"{kept.slices:,} and {kept.slice_bytes // mib} MiB",
         "decisions kept": f"{kept.decisions:,} and {kept.decision_bytes // mib} MiB",
         "entitlements of item versions kept": f"{DEFAULT_KEPT_ENTITLEMENTS:,}",
-        "remembered answers, and lists of entitlements": f"{decider.DEFAULT_MEMO_BYTES // mib} MiB together",
-        "remembered requests of each listener": f"{quickpath.DEFAULT_MEMO_BYTES // mib} MiB",
+        "remembered answers, and lists of entitlements": f"{check_service.DEFAULT_MEMO_BYTES // mib} MiB together",
+        "remembered requests of each listener": f"{fast_path.DEFAULT_MEMO_BYTES // mib} MiB",
         "decision log, waiting to be written": f"{queue:,} records",
         "checks of one `POST /v1/checks`": f"{MAX_CHECKS:,}",
         "the head of a request": f"{wire.head_bytes // 2**10} KiB and {wire.head_fields} fields",
@@ -56,17 +57,17 @@ def test_the_bounds_on_the_page_are_in_force() -> None:
 
 def test_the_times_on_the_page_are_in_force() -> None:
     """When a file is read, looked at, and tried again is what the code does."""
-    assert f"unchanged for {filemode._SETTLE:g} s" in TEXT
-    assert f"not changed for {filemode._SETTLE:g} s" in TEXT
+    assert f"unchanged for {follower._SETTLE:g} s" in TEXT
+    assert f"not changed for {follower._SETTLE:g} s" in TEXT
     assert LOOK_EVERY == 1
-    assert f"tried again after {filemode._FIRST_RETRY:g} s" in TEXT
-    assert filemode._LAST_RETRY == 60
+    assert f"tried again after {follower._FIRST_RETRY:g} s" in TEXT
+    assert follower._LAST_RETRY == 60
 
 
 def test_the_times_of_copies_on_the_page_are_in_force() -> None:
     """How often a file is tried, and when a file system that does not answer shows."""
     page = (PAGE.parent / "file-mode.md").read_text(encoding="utf-8")
-    assert (source_copies._TRIES, filemode._LONGEST_LOOK, filemode._LONGEST_SETTLE) == (8, 10, 1)
+    assert (source_copies._TRIES, follower._LONGEST_LOOK, follower._LONGEST_SETTLE) == (8, 10, 1)
     assert "up to eight times" in page
     assert "is one after ten seconds" in page
     assert "`load.error` says so after 10 s" in TEXT
@@ -78,10 +79,10 @@ def test_the_times_of_sync_on_the_page_are_in_force() -> None:
     """How old data gets, when a store is asked again, and when a silent one is given up."""
     defaults = {setting.name: setting.default for setting in SETTINGS}
     assert f"`--max-staleness`, {defaults['max-staleness']:g} s unless you choose" in TEXT
-    assert f"every {follow._LONGEST_WAIT:g} s, or every third of `--max-staleness`" in TEXT
-    assert f"doubles up to {follow._LAST_RETRY:g} s" in TEXT
-    assert f"given up after {fetching._SILENCE_SECONDS + follow._LONGEST_WAIT:g} s at most" in TEXT
-    assert f"up to {follow._FRESH_EVERY / 1000:g} s older" in TEXT
+    assert f"every {feed_follower._LONGEST_WAIT:g} s, or every third of `--max-staleness`" in TEXT
+    assert f"doubles up to {feed_follower._LAST_RETRY:g} s" in TEXT
+    assert f"given up after {control_plane_client._SILENCE_SECONDS + feed_follower._LONGEST_WAIT:g} s at most" in TEXT
+    assert f"up to {feed_follower._FRESH_EVERY / 1000:g} s older" in TEXT
     assert f"{MAX_SKEW / 60_000:g} minutes ahead" in TEXT
 
 

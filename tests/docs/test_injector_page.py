@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.admissions import inject, patched, read_review
 from tests.docs.injector_page import injector_page
 from tests.docs.pages import ROOT, examples
+from tiergate.cluster.injector.pod_template import read_sidecar
 from tiergate.cluster.injector.settings import SETTINGS, resolve
-from tiergate.cluster.injector.template import read_sidecar
 from tiergate.cluster.injector.webhook import Counts
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tiergate.cedar import builtin_schema, builtin_text
-from tiergate.compiler.fragments import declarations
+from tiergate.compiler.schema_fragments import declarations
 from tiergate.permissions import Action, Caller, CallerKind, Resource, RolePolicies, shipped_roles
 
 PAGE = (ROOT / "docs" / "reference" / "roles.md").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.docs.pages import ROOT
 from tiergate.errors import ListenError
-from tiergate.process.children import claim_port, claim_ports, started
+from tiergate.process.subprocesses import claim_port, claim_ports, started
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.helm.charts import CHART, find, needs_helm, objects, pod_of
-from tiergate.control.authentication import read_issuers
+from tiergate.control.auth.authentication import read_issuers
 from tiergate.control.settings import SETTINGS, Settings, resolve
 from tiergate.process.settings import is_loopback
 

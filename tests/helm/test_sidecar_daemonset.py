@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.helm.charts import CHART, find, needs_helm, objects, refusal
-from tiergate.cluster.injector.template import container, read_sidecar
+from tiergate.cluster.injector.pod_template import container, read_sidecar
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import TABLE
 

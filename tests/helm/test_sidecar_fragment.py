@@ -14,8 +14,8 @@ from tests.helm.charts import CHART, NEWEST, OLDEST, find, helm, needs_helm, obj
 from tests.helm.example_chart import assembled, deployment
 from tiergate.cluster.injector import settings as injector_settings
 from tiergate.cluster.injector.annotations import LABEL
-from tiergate.cluster.injector.template import app_env, app_mounts, container, read_sidecar, volumes
-from tiergate.cluster.injector.words import Words
+from tiergate.cluster.injector.operator_config import Words
+from tiergate.cluster.injector.pod_template import app_env, app_mounts, container, read_sidecar, volumes
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import TABLE
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.helm.charts import Object
-    from tiergate.cluster.injector.template import Sidecar
+    from tiergate.cluster.injector.pod_template import Sidecar
 
 pytestmark = needs_helm
 

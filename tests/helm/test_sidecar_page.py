@@ -15,7 +15,7 @@ from tests.helm.charts import CHART, ROOT, needs_helm, objects, validate
 from tests.helm.charts import NEWEST as KUBERNETES
 from tests.helm.example_chart import EXAMPLE
 from tiergate.cluster.injector.annotations import ANNOTATIONS, DOMAIN, LABEL, STATUS
-from tiergate.cluster.injector.template import SOCKET_VARIABLE, URL_VARIABLE
+from tiergate.cluster.injector.pod_template import SOCKET_VARIABLE, URL_VARIABLE
 
 PAGE: Final = ROOT / "docs" / "how-to" / "sidecar-in-a-pod.md"
 VALUES: Final[dict[str, Any]] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))

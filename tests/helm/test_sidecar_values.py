@@ -11,7 +11,7 @@ import yaml
 from tests.helm.charts import CHART, needs_helm, refusal
 from tiergate.cluster.injector import settings as injector
 from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
-from tiergate.cluster.injector.template import Sidecar, container
+from tiergate.cluster.injector.pod_template import Sidecar, container
 from tiergate.sidecar.settings import REASONS, SETTINGS
 
 if TYPE_CHECKING:

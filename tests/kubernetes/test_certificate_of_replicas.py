@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.cluster.api import Api, Secret, secret_path, webhook_path
-from tiergate.cluster.injector.registration import Registration
+from tiergate.cluster.injector.webhook_registration import Registration
+from tiergate.cluster.kubernetes_api import Api, Secret, secret_path, webhook_path
 from tiergate.errors import ClusterError
 
 if TYPE_CHECKING:

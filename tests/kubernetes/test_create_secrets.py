@@ -13,7 +13,7 @@ import pytest
 
 from tests.kubernetes.cluster import PATIENCE
 from tiergate.bundle import SigningKey
-from tiergate.cli.exits import ExitCode
+from tiergate.cli.exit_codes import ExitCode
 from tiergate.store.keys import is_key
 
 if TYPE_CHECKING:

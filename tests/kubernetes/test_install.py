@@ -13,8 +13,8 @@ import yaml
 from tests.certificates import certify, trusting
 from tests.kubernetes.conftest import CHART
 from tests.system.processes import check_request
-from tiergate.cli.household import load_sample
-from tiergate.cli.sample import copy_sample
+from tiergate.cli.local_stack import load_sample
+from tiergate.cli.sample_catalog import copy_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,10 +18,10 @@ from tests.properties.rules import rule_files
 from tests.serving import Clock, post
 from tiergate.engine import CacheLimits, Engine, decision_json
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord
-from tiergate.sidecar.decider import Decider
+from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.check_service import Decider
+from tiergate.sidecar.fast_path import QuickPath
 from tiergate.sidecar.metrics import Metrics
-from tiergate.sidecar.quickpath import QuickPath
-from tiergate.sidecar.replies import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
 
 if TYPE_CHECKING:

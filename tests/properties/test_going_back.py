@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.admin import serving
 from tests.publishing import Press, opened
 from tiergate.catalog import entitlements_data
-from tiergate.control import drafts, features, gitops, items, publishing, rules
+from tiergate.control.api import apply_export, drafts, features, items, publishing, rules
 from tiergate.model import AudienceType
 from tiergate.store import Store
 
@@ -60,7 +60,7 @@ def api(template: Any, folder: Any) -> Iterator[tuple[Press, httpx.Client]]:  # 
         endpoints = [
             *drafts.endpoints(),
             *features.endpoints(),
-            *gitops.endpoints(publisher),
+            *apply_export.endpoints(publisher),
             *items.endpoints(),
             *publishing.endpoints(publisher),
             *rules.endpoints(publisher),

@@ -16,7 +16,12 @@ from tests.properties.documents import Document, override, world
 from tests.properties.engines import World
 from tests.reference.entitlement import Catalogue, boundaries, facts, millis
 from tiergate.errors import SubjectsError
-from tiergate.impact.subject_changes import CatalogDefinitions, SubjectChange, features_concerned, subject_effects
+from tiergate.impact.subject.subject_changes import (
+    CatalogDefinitions,
+    SubjectChange,
+    features_concerned,
+    subject_effects,
+)
 from tiergate.model import SubjectType
 
 NOW = millis("2026-02-01T00:00:00.001Z")

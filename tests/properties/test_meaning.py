@@ -14,16 +14,16 @@ from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.reference.entitlement import Catalogue, boundaries, decide
 from tiergate.cedar import split_policies, with_id
-from tiergate.impact.bearers import Bearing
-from tiergate.impact.meaning import meaning
-from tiergate.impact.touched import touched
+from tiergate.impact.diff.representative_subjects import Bearing
+from tiergate.impact.diff.semantic_diff import meaning
+from tiergate.impact.preview.affected_scope import touched
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.bundle import Bundle
-    from tiergate.impact.differences import Difference
+    from tiergate.impact.diff.results import Difference
 
 SEEDS = st.integers(0, 2**32)
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}

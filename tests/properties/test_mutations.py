@@ -25,15 +25,15 @@ from tests.properties.rules import rule_files
 from tiergate.bundle import Bundle
 from tiergate.catalog import LoadedCatalog, Positions
 from tiergate.cedar import PolicyGroup, builtin_text, parse_policies
-from tiergate.compiler.roles import RoleTable
+from tiergate.compiler.role_table import RoleTable
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
 from tiergate.policytest.comparison import compare_decision, compare_permission, entitlement_value, source_name
 from tiergate.policytest.coverage import Coverage, Mark, Recorder
-from tiergate.policytest.fixtures import Subjects
+from tiergate.policytest.environments import CatalogWorld, Compiled, RolesWorld, World
 from tiergate.policytest.runner import Loaded, Runner
+from tiergate.policytest.suite_subjects import Subjects
 from tiergate.policytest.suites import Asked, Case, Expectation, Permitted, Suite, SuiteKind, Test
-from tiergate.policytest.worlds import CatalogWorld, Compiled, RolesWorld, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from tests.properties.documents import Document, worlds
 from tests.properties.engines import Subjects, World
 from tests.properties.inquiries import Inquirer
+from tiergate.admin.custom_plan_items import given_by
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.control.custom_plans import given_by
 from tiergate.engine import Engine
 from tiergate.errors import ConflictError
 from tiergate.model import (

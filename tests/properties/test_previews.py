@@ -18,10 +18,10 @@ from tests.properties.documents import INSTANTS, catalog, feature, item, subject
 from tests.properties.engines import World
 from tests.properties.rules import files
 from tests.reference.entitlement import UNLIMITED, Catalogue, amount_of, boundaries, facts, millis, reason_of, versions
-from tiergate.impact.effects import Effect, Impact
-from tiergate.impact.preview import Preview
-from tiergate.impact.takings import can_take
-from tiergate.impact.touched import touched
+from tiergate.impact.preview.affected_scope import touched
+from tiergate.impact.preview.effects import Effect, Impact
+from tiergate.impact.preview.loss_analysis import can_take
+from tiergate.impact.preview.preview import Preview
 from tiergate.model import SubjectType
 
 if TYPE_CHECKING:

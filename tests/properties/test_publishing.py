@@ -39,15 +39,15 @@ from tiergate.model import (
     Value,
 )
 from tiergate.publish import publisher as publishing
-from tiergate.publish.applying import exported
-from tiergate.publish.compiled import IncrementalCompiler
-from tiergate.publish.plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
-from tiergate.publish.proposals import EVERYTHING, Choice
-from tiergate.publish.rolling_back import rollback_plan
+from tiergate.publish.apply import exported
+from tiergate.publish.changeset import EVERYTHING, Choice
+from tiergate.publish.incremental_compiler import IncrementalCompiler
+from tiergate.publish.publish_plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
+from tiergate.publish.rollback import rollback_plan
 from tiergate.publish.rollouts import Launch
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.publications import put_blobs
-from tiergate.store.working import read_working
+from tiergate.store.working_catalog import read_working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,11 +26,11 @@ from tests.reference.pricings import YEARS, Pricing, Verdict, kind_of, verdict
 from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import REASON, needs_files, plain, section
 from tiergate.engine import Engine
-from tiergate.impact.bearers import Audience
-from tiergate.impact.effects import Effect, SubjectEffect
-from tiergate.impact.meaning import meaning
-from tiergate.impact.preview import preview
-from tiergate.impact.touched import touched
+from tiergate.impact.diff.representative_subjects import Audience
+from tiergate.impact.diff.semantic_diff import meaning
+from tiergate.impact.preview.affected_scope import touched
+from tiergate.impact.preview.effects import Effect, SubjectEffect
+from tiergate.impact.preview.preview import preview
 from tiergate.model import Check, Subject, SubjectType
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from tests.reference.pricings import Held, Holding
     from tests.unit.catalog.pricing2yaml_real import Plain
-    from tiergate.impact import sides
-    from tiergate.impact.differences import Evidence
+    from tiergate.impact import snapshot
+    from tiergate.impact.diff.results import Evidence
     from tiergate.model import Feature, SubjectRecord
 
 
@@ -231,7 +231,7 @@ def given(of: Pricing, item: str) -> list[object]:
     return [part.get(item) for part in (of.plans, of.add_ons, of.added)]
 
 
-def in_plain(held: sides.Held, feature: Feature | None) -> Held:
+def in_plain(held: snapshot.Held, feature: Feature | None) -> Held:
     """What a difference says is held, in plain terms."""
     return math.inf if held.unlimited else told_value(held.value, feature)
 

@@ -18,7 +18,7 @@ from tests.reference.entitlement import in_share
 from tests.reference.pricings import YEARS
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview import preview
+from tiergate.impact.preview.preview import preview
 from tiergate.model import (
     Audience,
     AudienceType,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.properties.years import Effected, Side
-    from tiergate.impact.effects import SubjectEffect
+    from tiergate.impact.preview.effects import SubjectEffect
     from tiergate.model import SubjectRecord
 
 DAY = 86_400_000

@@ -23,8 +23,8 @@ from tests.control_planes import control_plane
 from tests.losses import accepting
 from tests.serving import post
 from tests.system.processes import sidecar
-from tiergate.engine.basis import Basis, basis_json
-from tiergate.impact.recorded import read_log
+from tiergate.engine.decision_inputs import Basis, basis_json
+from tiergate.impact.replay.decision_log_reader import read_log
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.control_planes import ControlPlane
     from tests.system.processes import Process
-    from tiergate.impact.recorded import Recorded
+    from tiergate.impact.replay.decision_log_reader import Recorded
 
 CUSTOMERS: Final = [f"c{number}" for number in range(6)]
 ITEMS: Final = ("free", "gold", "extra")

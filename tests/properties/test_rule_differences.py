@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
 from tests.properties.engines import Subjects, World
-from tiergate.cli.differences import meaning_data
-from tiergate.impact.meaning import meaning
+from tiergate.cli.output.diff import meaning_data
+from tiergate.impact.diff.semantic_diff import meaning
 from tiergate.model import (
     Amount,
     Check,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
     from tiergate.engine import Engine
-    from tiergate.impact.differences import Meaning
+    from tiergate.impact.diff.results import Meaning
     from tiergate.model import Instant
 
 NOW = parse_instant("2026-11-27T09:59:59Z")

@@ -17,9 +17,9 @@ from tests.properties.engines import World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tiergate.cedar import authorize_text, parse_policies
-from tiergate.engine.contexts import context_json
-from tiergate.engine.entities import principal_entities
-from tiergate.engine.questions import read_question
+from tiergate.engine.cedar_context import context_json
+from tiergate.engine.cedar_entities import principal_entities
+from tiergate.engine.normalized_check import read_question
 from tiergate.model.checks import PRECEDENCE, Reason
 
 if TYPE_CHECKING:

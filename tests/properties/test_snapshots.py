@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.control.feeds import publish, put_customer, remove_customer
 from tiergate.bundle import PublicationChange, SubjectChange, chain_start, extend, read_line, read_snapshot_page
-from tiergate.control.snapshots import Snapshots
+from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.store import SYSTEM, Store, read_after
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from tests.properties.documents import CUSTOMER_IDS, Document, subjects, worlds
 from tests.properties.engines import World
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.store import SYSTEM, Store
-from tiergate.store.bulk import lock_customers, write_subjects
+from tiergate.store.bulk_subjects import lock_customers, write_subjects
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subjects import read_record, record_json, without_reasons
 from tiergate.store.tables import FeedRow, RecordRow

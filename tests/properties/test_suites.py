@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.docs.pages import ROOT, examples
 from tiergate.engine import Engine, UsageKnown
 from tiergate.errors import SuiteError
+from tiergate.policytest.environments import CatalogWorld
 from tiergate.policytest.results import Status
 from tiergate.policytest.runner import Runner
 from tiergate.policytest.suites import Asked
-from tiergate.policytest.worlds import CatalogWorld
 
 if TYPE_CHECKING:
     from tiergate.model import Feature, Instant, Subject

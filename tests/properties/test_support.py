@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.control.subjects import ENDPOINTS, NOW, made, served
-from tiergate.control import entitlements
+from tiergate.control.api import entitlements
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from tiergate.client import Answer, Sidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject
-from tiergate.process.children import claim_ports, started
+from tiergate.process.subprocesses import claim_ports, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from tests.databases import PROGRAMS
 from tests.docs.pages import ROOT
 from tests.losses import accepting
 from tests.system.processes import Process, check_request, sidecar
-from tiergate.cli.exits import ExitCode
+from tiergate.cli.exit_codes import ExitCode
 from tiergate.store.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:

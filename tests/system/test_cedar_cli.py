@@ -1,7 +1,7 @@
 """The official Cedar command line on what `tiergate explain --export` writes.
 
 Needs `cedar` on the path: `cargo install cedar-policy-cli --locked`. Without it, the same is shown through Cedar's
-plain string interface in tests/unit/cli/test_explain.py.
+plain string interface in tests/unit/cli/commands/test_explain.py.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from tests.control_planes import ROLES, ControlPlane, control_plane, prepare_sto
 from tests.docs.pages import ROOT
 from tests.system.processes import Process, check_request, sidecar
 from tiergate.bundle import Trust
-from tiergate.cli.exits import ExitCode
+from tiergate.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import pytest
 
-from tiergate.cli.story import REVERT, STORY
+from tiergate.cli.demo_script import REVERT, STORY
 from tiergate.client import Sidecar
 from tiergate.errors import SidecarUnreachableError
 

@@ -19,7 +19,7 @@ from tests.api_server import ApiServer
 from tests.certificates import certify
 from tests.system.processes import PATIENCE, Process
 from tiergate import __version__
-from tiergate.cluster.api import secret_path, webhook_path
+from tiergate.cluster.kubernetes_api import secret_path, webhook_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,13 +21,19 @@ FILES = ("--catalog", SAMPLE / "catalog.yaml", "--subjects", SAMPLE / "subjects.
 NEVER = {
     *("typer", "pydantic", "pydantic_core", "rich", "pygments", "markdown_it", "jsonschema", "yaml"),
     *("sqlmodel", "sqlalchemy", "alembic", "psycopg", "jwt"),
-    *("tiergate.cli.application", "tiergate.cli.reports", "tiergate.cluster", "tiergate.policytest", "tiergate.impact"),
+    *(
+        "tiergate.cli.application",
+        "tiergate.cli.output.errors",
+        "tiergate.cluster",
+        "tiergate.policytest",
+        "tiergate.impact",
+    ),
     *("tiergate.control", "tiergate.store", "tiergate.publish", "tiergate.compiler", "tiergate.catalog"),
-    "tiergate.bundle.certificates",
+    "tiergate.process.certificates",
 }
 """Packages and modules without which a sidecar serves."""
 
-ONLY_FOLLOWING = {"cryptography", "httpx", "httpcore", "tiergate.bundle.keys", "tiergate.sidecar.sync"}
+ONLY_FOLLOWING = {"cryptography", "httpx", "httpcore", "tiergate.bundle.signing_keys", "tiergate.sidecar.replica.sync"}
 """Those that speak to a control plane."""
 
 ON_EXIT = """\

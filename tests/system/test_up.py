@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tiergate.cli.exits import ExitCode
-from tiergate.cli.story import CHANGE
+from tiergate.cli.demo_script import CHANGE
+from tiergate.cli.exit_codes import ExitCode
 from tiergate.client import Sidecar
 
 if TYPE_CHECKING:

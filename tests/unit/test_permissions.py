@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tiergate.cedar import builtin_text
-from tiergate.compiler.roles import role_words
+from tiergate.compiler.role_table import role_words
 from tiergate.errors import RulesError
 from tiergate.permissions import (
     Action,

@@ -8,7 +8,7 @@ than in `tiergate.sidecar` of the values:
   tiergate.sidecar.appEnv           the variables of a container that asks, a list
   tiergate.sidecar.appVolumeMounts  the mounts of a container that asks, a list
 
-INVARIANT (one fragment): src/tiergate/cluster/injector/template.py makes the same parts of the same words; a test
+INVARIANT (one fragment): src/tiergate/cluster/injector/pod_template.py makes the same parts of the same words; a test
 compares.
 */ -}}
 

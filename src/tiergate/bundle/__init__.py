@@ -7,21 +7,8 @@ files has no keys.
 
 from typing import TYPE_CHECKING
 
-from tiergate.bundle.chain import (
-    FeedEntry,
-    OtherChange,
-    PublicationChange,
-    RecordChange,
-    SubjectChange,
-    UnreadableChange,
-    chain_start,
-    extend,
-    head_line,
-    publication_line,
-    read_line,
-    subject_line,
-)
-from tiergate.bundle.contents import CATALOG, DEFAULT_KEPT_ENTITLEMENTS, Bundle
+from tiergate.bundle.archive import MAX_PACK_BYTES, Pack, pack, unpack
+from tiergate.bundle.bundle import CATALOG, DEFAULT_KEPT_ENTITLEMENTS, Bundle
 from tiergate.bundle.directory import check_content, write
 from tiergate.bundle.manifest import (
     FORMAT,
@@ -32,7 +19,6 @@ from tiergate.bundle.manifest import (
     encode_manifest,
     manifest_of,
 )
-from tiergate.bundle.pack import MAX_PACK_BYTES, Pack, pack, unpack
 from tiergate.bundle.snapshots import MAX_PAGE_BYTES, pack_snapshot_page, read_snapshot_page, write_snapshot_page
 from tiergate.bundle.statements import (
     STATEMENT_FORMAT,
@@ -47,10 +33,24 @@ from tiergate.bundle.statements import (
     sign_statement,
 )
 from tiergate.bundle.trust import Cursor, Page, Snapshot, Step, Trust
-from tiergate.bundle.unreadable import UnreadableRecord, UnreadableStatement
+from tiergate.bundle.unreadable_records import UnreadableRecord, UnreadableStatement
+from tiergate.feed.chain import (
+    FeedEntry,
+    OtherChange,
+    PublicationChange,
+    RecordChange,
+    SubjectChange,
+    UnreadableChange,
+    chain_start,
+    extend,
+    head_line,
+    publication_line,
+    read_line,
+    subject_line,
+)
 
 if TYPE_CHECKING:
-    from tiergate.bundle.keys import SigningKey, VerifyKey
+    from tiergate.bundle.signing_keys import SigningKey, VerifyKey
 
 __all__ = [
     "CATALOG",
@@ -115,6 +115,6 @@ def __getattr__(name: str) -> object:
     """
     if name not in {"SigningKey", "VerifyKey"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tiergate.bundle import keys  # noqa: PLC0415
+    from tiergate.bundle import signing_keys  # noqa: PLC0415
 
-    return getattr(keys, name)
+    return getattr(signing_keys, name)

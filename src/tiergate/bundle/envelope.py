@@ -16,7 +16,7 @@ from tiergate.errors import Refusal, TrustError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.bundle.keys import SigningKey, VerifyKey
+    from tiergate.bundle.signing_keys import SigningKey, VerifyKey
 
 __all__ = ["MAX_ENVELOPE_BYTES", "MAX_SIGNATURES", "SIGNATURE_BYTES", "pae", "read_payload", "sign", "verify"]
 

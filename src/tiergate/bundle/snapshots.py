@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.bundle.statements import PageEntry
-from tiergate.bundle.unreadable import UnreadableRecord, unreadable_record
+from tiergate.bundle.unreadable_records import UnreadableRecord, unreadable_record
 from tiergate.errors import Refusal, TrustError
 from tiergate.model import SubjectRecord
 

@@ -21,7 +21,7 @@ from tiergate.model import Instant, SubjectRecord, SubjectType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.bundle.keys import SigningKey
+    from tiergate.bundle.signing_keys import SigningKey
 
 __all__ = [
     "STATEMENT_FORMAT",

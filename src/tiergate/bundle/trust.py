@@ -24,7 +24,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 import msgspec
 
 from tiergate.bundle import envelope as envelopes
-from tiergate.bundle.chain import (
+from tiergate.bundle.statements import (
+    Head,
+    Publication,
+    SnapshotManifest,
+    SubjectStatement,
+    decode_snapshot_manifest,
+    decode_statement,
+    payload_type,
+)
+from tiergate.bundle.unreadable_records import UnreadableStatement, unreadable_statement
+from tiergate.errors import Refusal, TrustError
+from tiergate.feed.chain import (
     FeedEntry,
     PublicationChange,
     RecordChange,
@@ -35,23 +46,12 @@ from tiergate.bundle.chain import (
     read_head_line,
     read_line,
 )
-from tiergate.bundle.statements import (
-    Head,
-    Publication,
-    SnapshotManifest,
-    SubjectStatement,
-    decode_snapshot_manifest,
-    decode_statement,
-    payload_type,
-)
-from tiergate.bundle.unreadable import UnreadableStatement, unreadable_statement
-from tiergate.errors import Refusal, TrustError
 from tiergate.model import BEGINNING, Instant, Subject, SubjectType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.bundle.keys import VerifyKey
+    from tiergate.bundle.signing_keys import VerifyKey
     from tiergate.model import SubjectRecord
 
 __all__ = ["MAX_SKEW", "Cursor", "Page", "Snapshot", "Step", "Trust"]

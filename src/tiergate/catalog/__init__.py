@@ -18,9 +18,9 @@ from tiergate.catalog.bodies import (
     read_subscription_body,
     read_suspension_body,
 )
-from tiergate.catalog.bounds import Bounds
-from tiergate.catalog.consistency import Consistency
-from tiergate.catalog.edits import Use, deletion_refusals, draft_refusals, feature_refusals, status_refusals
+from tiergate.catalog.canonical_order import ordered
+from tiergate.catalog.cross_record_checks import Consistency
+from tiergate.catalog.edit_rules import Use, deletion_refusals, draft_refusals, feature_refusals, status_refusals
 from tiergate.catalog.export import (
     audience_data,
     customer_data,
@@ -41,22 +41,22 @@ from tiergate.catalog.export import (
     value_data,
 )
 from tiergate.catalog.fields import Fields
-from tiergate.catalog.holdings import PossibleHoldings
+from tiergate.catalog.incompatible_changes import worsened
+from tiergate.catalog.item_compatibility import PossibleHoldings
 from tiergate.catalog.lint import lint
 from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts, read_catalog
-from tiergate.catalog.order import ordered
+from tiergate.catalog.overflow_checks import Bounds
 from tiergate.catalog.pointers import escape_pointer
 from tiergate.catalog.positions import Positions
 from tiergate.catalog.printer import Plain, to_json_line
+from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.quarantine import Quarantine
 from tiergate.catalog.records import Record, Records
-from tiergate.catalog.reports import ProblemLog, TextReport
-from tiergate.catalog.rules import read_rules
+from tiergate.catalog.rule_files import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
 from tiergate.catalog.subject_places import PlacedRecord, read_placed_records
 from tiergate.catalog.subjects import MAX_QUANTITY, SubjectReader
-from tiergate.catalog.worsening import worsened
 
 __all__ = [
     "MAX_QUANTITY",

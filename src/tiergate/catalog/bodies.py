@@ -22,8 +22,8 @@ from tiergate.catalog.items import EntitlementReader, read_item
 from tiergate.catalog.json_reader import read_json
 from tiergate.catalog.pointers import pointers
 from tiergate.catalog.printer import Plain, to_json_line
+from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.references import check_item
-from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.catalog.values import read_entitlement
 from tiergate.errors import BodyError, BodyProblem
 

@@ -24,7 +24,7 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.catalog.reports import Report
+    from tiergate.catalog.problem_report import Report
     from tiergate.model import Instant
 
 __all__ = ["FEATURE_KEYS", "NEVER", "TYPE_KEYS", "FeatureText", "default_combine", "read_feature", "read_period"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from enum import StrEnum
 
-    from tiergate.catalog.reports import Report
+    from tiergate.catalog.problem_report import Report
 
 __all__ = [
     "MAX_LINE",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import BROKEN, Node, Source, describe
 from tiergate.catalog.json_reader import read_json
-from tiergate.catalog.reports import ProblemLog, TextReport
+from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.yaml_reader import read_yaml
 
 if TYPE_CHECKING:

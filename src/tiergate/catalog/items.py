@@ -30,7 +30,7 @@ from tiergate.model import (
 if TYPE_CHECKING:
     from collections.abc import Mapping as ReadOnly
 
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["ITEM_KEYS", "MAX_VERSION", "EntitlementReader", "ItemText", "read_item"]
 

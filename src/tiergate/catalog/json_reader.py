@@ -11,12 +11,12 @@ from array import array
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
-from tiergate.catalog.reports import report_twice
+from tiergate.catalog.problem_report import report_twice
 from tiergate.catalog.scalars import NUMBER, read_number
-from tiergate.texts import composed
+from tiergate.normalization import composed
 
 if TYPE_CHECKING:
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["MAX_DEPTH", "read_json"]
 

@@ -15,8 +15,8 @@ from tiergate.catalog.fields import Fields, suggestion
 from tiergate.catalog.files import check_api_version, expand_paths, parse_document, read_document
 from tiergate.catalog.items import EntitlementReader, ItemText, read_item
 from tiergate.catalog.positions import Positions
+from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.references import check_references
-from tiergate.catalog.reports import ProblemLog, TextReport
 from tiergate.errors import CatalogError
 from tiergate.model import Catalog, Feature, ItemKind, Ladder, PlanRule
 from tiergate.naming import is_id

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.document import Node
     from tiergate.catalog.fields import Fields
-    from tiergate.catalog.reports import Report
+    from tiergate.catalog.problem_report import Report
 
 __all__ = [
     "MAX_EXTERNAL_ID",

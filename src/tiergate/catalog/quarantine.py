@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog.reports import ProblemLog
+    from tiergate.catalog.problem_report import ProblemLog
     from tiergate.model import Problem
 
 __all__ = ["Quarantine"]

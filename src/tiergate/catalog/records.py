@@ -15,16 +15,16 @@ from tiergate.catalog.document import BROKEN, Mapping, Node, Source, describe
 from tiergate.catalog.fields import Fields
 from tiergate.catalog.files import check_api_version, decode, explain_os_error, read_document
 from tiergate.catalog.json_reader import read_json
-from tiergate.catalog.reports import PlacelessReport, PlacesNeeded, Report, TextReport
+from tiergate.catalog.problem_report import PlacelessReport, PlacesNeeded, Report, TextReport
 from tiergate.catalog.scalars import read_number
-from tiergate.texts import composed
+from tiergate.normalization import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
     from pathlib import Path
 
-    from tiergate.catalog.reports import ProblemLog
+    from tiergate.catalog.problem_report import ProblemLog
     from tiergate.catalog.subjects import SubjectReader
     from tiergate.model import Customer, Subscription
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.consistency import Consistency, written_id
+from tiergate.catalog.cross_record_checks import Consistency, written_id
 from tiergate.catalog.files import expand_paths
+from tiergate.catalog.problem_report import ProblemLog
 from tiergate.catalog.records import LINES_ENDINGS, Records
-from tiergate.catalog.reports import ProblemLog
 from tiergate.catalog.subjects import SubjectReader
 from tiergate.errors import SubjectsError
 from tiergate.model import Customer, SubjectRecord, Subscription
@@ -21,7 +21,7 @@ from tiergate.model import Customer, SubjectRecord, Subscription
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.catalog.bounds import Bounds
+    from tiergate.catalog.overflow_checks import Bounds
     from tiergate.catalog.quarantine import Quarantine
     from tiergate.catalog.records import Record
     from tiergate.model import CatalogIndex

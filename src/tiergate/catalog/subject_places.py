@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog.document import Listing, Mapping
 from tiergate.catalog.files import expand_paths
+from tiergate.catalog.problem_report import ProblemLog
 from tiergate.catalog.records import Records
-from tiergate.catalog.reports import ProblemLog
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS, read_subjects
 from tiergate.catalog.subjects import SubjectReader
 from tiergate.model import Customer, SubjectRecord
@@ -19,8 +19,8 @@ from tiergate.model import Customer, SubjectRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tiergate.catalog.bounds import Bounds
     from tiergate.catalog.document import Position
+    from tiergate.catalog.overflow_checks import Bounds
     from tiergate.catalog.records import Record
     from tiergate.model import CatalogIndex, Subscription
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.document import BROKEN, Mapping, Node, shorten
 from tiergate.catalog.features import read_period
 from tiergate.catalog.fields import MAX_LINE, Fields, id_of, line_of, suggestion
-from tiergate.catalog.holdings import PossibleHoldings
+from tiergate.catalog.incompatible_changes import worsened
+from tiergate.catalog.item_compatibility import PossibleHoldings
 from tiergate.catalog.items import MAX_VERSION
 from tiergate.catalog.metadata import read_external_ids, read_metadata
-from tiergate.catalog.terms import read_term
+from tiergate.catalog.subscription_term import read_term
 from tiergate.catalog.values import read_override_value
-from tiergate.catalog.worsening import worsened
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Customer,
@@ -30,8 +30,8 @@ from tiergate.naming import is_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tiergate.catalog.bounds import Bounds
-    from tiergate.catalog.reports import Report
+    from tiergate.catalog.overflow_checks import Bounds
+    from tiergate.catalog.problem_report import Report
     from tiergate.model import CatalogIndex, Instant
 
 __all__ = ["CUSTOMER_KEYS", "MAX_QUANTITY", "RESUMED", "SUBSCRIPTION_KEYS", "SubjectReader"]

@@ -26,7 +26,7 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.catalog.reports import Report
+    from tiergate.catalog.problem_report import Report
 
 __all__ = ["read_entitlement", "read_override_value"]
 

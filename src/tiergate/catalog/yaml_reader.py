@@ -15,14 +15,14 @@ from yaml import events
 from yaml.cyaml import CParser  # type: ignore[attr-defined] # the stubs hide where it comes from
 
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
-from tiergate.catalog.reports import report_twice
+from tiergate.catalog.problem_report import report_twice
 from tiergate.catalog.scalars import read_plain
-from tiergate.texts import composed
+from tiergate.normalization import composed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["MAX_DEPTH", "read_yaml"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tiergate.cli import (
+from tiergate.cli.commands import (
     apply,
     check,
     cluster,
@@ -13,7 +13,7 @@ from tiergate.cli import (
     diff,
     explain,
     export,
-    imports,
+    import_catalog,
     injector,
     keys,
     lint,
@@ -28,8 +28,8 @@ from tiergate.cli import (
     up,
     version,
 )
-from tiergate.cli import compile as compile_command
-from tiergate.cli import test as test_command
+from tiergate.cli.commands import compile as compile_command
+from tiergate.cli.commands import test as test_command
 
 __all__ = ["app"]
 
@@ -53,7 +53,7 @@ for command in (
     check,
     explain,
     replay,
-    imports,
+    import_catalog,
     schema,
     migrate,
     apply,

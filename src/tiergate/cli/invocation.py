@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tiergate.cli.serving import serve_plainly
+from tiergate.cli.fast_start import serve_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +24,13 @@ def run(args: Sequence[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:  # noqa: BLE001 - the edge of the process
-        from tiergate.cli.reports import report
+        from tiergate.cli.output.errors import report
 
         code = report(error, as_json="--json" in args)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        from tiergate.cli.terminal import let_go
+        from tiergate.cli.output.console import let_go
 
         let_go(sys.stdout)
     return code

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
+from tiergate.compiler.catalog_checks import catalog_problems, problem_at
 from tiergate.compiler.entities import VersionWriter, feature_entities
-from tiergate.compiler.fragments import read_fragments
-from tiergate.compiler.permits import PermitWriter, read_shapes
+from tiergate.compiler.item_policies import PermitWriter, read_shapes
 from tiergate.compiler.rule_entities import check_entities, entities_json, read_entities
 from tiergate.compiler.rules import check_rules
-from tiergate.compiler.soundness import catalog_problems, problem_at
-from tiergate.compiler.texts import AuthorText
+from tiergate.compiler.schema_fragments import read_fragments
+from tiergate.compiler.source_text import AuthorText
+from tiergate.compiler.symbols import Vocabulary
 from tiergate.compiler.validation import validate_files
-from tiergate.compiler.vocabulary import Vocabulary
 from tiergate.errors import CompileError, RulesError
 from tiergate.model import Catalog, CatalogIndex, IndexedItem, PlanRule, Problem, Rules
 from tiergate.model.canonical import canonical_json
@@ -33,12 +33,12 @@ from tiergate.naming import (
     rule_policies_path,
     version_ref,
 )
-from tiergate.texts import composed
+from tiergate.normalization import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiergate.compiler.soundness import Positions
+    from tiergate.compiler.catalog_checks import Positions
     from tiergate.model import Definition, Item
 
 __all__ = ["catalog_index", "compile_catalog"]

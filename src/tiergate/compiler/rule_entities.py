@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tiergate.cedar import Schema
-    from tiergate.compiler.texts import AuthorText
-    from tiergate.compiler.vocabulary import Vocabulary
+    from tiergate.compiler.source_text import AuthorText
+    from tiergate.compiler.symbols import Vocabulary
 
 __all__ = ["OwnEntity", "check_entities", "entities_json", "read_entities"]
 

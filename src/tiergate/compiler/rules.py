@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from tiergate.cedar import Policy, PolicySyntaxError, Uid, parse_policies, split_policies, validate
 from tiergate.compiler.literals import entity_literals, nesting, words
-from tiergate.compiler.vocabulary import SUBJECT_TYPES
+from tiergate.compiler.symbols import SUBJECT_TYPES
 from tiergate.naming import ID_RULE, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.cedar import Schema
-    from tiergate.compiler.texts import AuthorText
-    from tiergate.compiler.vocabulary import Vocabulary
+    from tiergate.compiler.source_text import AuthorText
+    from tiergate.compiler.symbols import Vocabulary
 
 __all__ = ["check_rules", "check_types", "parse_each"]
 

@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.control import (
+from tiergate.control.api import (
+    apply_export,
     audit,
     billing,
     bundles,
+    custom_plans,
     customers,
     drafts,
     entitlements,
     erasure,
     explanations,
     features,
-    gitops,
     imports,
     items,
     keys,
     openapi,
     overrides,
     own_plans,
+    plan_retirement,
     previews,
     publishing,
     replays,
-    retirement,
     roles,
     rules,
-    sales,
     subscription_steps,
     subscriptions,
 )
-from tiergate.control.access import AdminApi
-from tiergate.control.packs import Packs
-from tiergate.control.webhooks import WebhookEndpoints
+from tiergate.control.api.router import AdminApi
+from tiergate.control.api.webhooks import WebhookEndpoints
+from tiergate.control.feed_api.bundle_archives import Packs
 from tiergate.publish.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.control.access import Endpoint
-    from tiergate.control.authentication import Authenticator
-    from tiergate.control.destinations import Destinations
-    from tiergate.control.known_callers import KnownCallers
-    from tiergate.control.roles import RolesInForce
-    from tiergate.control.sync import Sync
+    from tiergate.control.api.roles import RolesInForce
+    from tiergate.control.api.router import Endpoint
+    from tiergate.control.auth.authentication import Authenticator
+    from tiergate.control.auth.recent_callers import KnownCallers
+    from tiergate.control.feed_api.endpoints import Sync
+    from tiergate.control.webhooks.webhook_targets import Destinations
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 
@@ -92,7 +92,7 @@ def all_endpoints(
         *drafts.endpoints(),
         *publishing.endpoints(publisher),
         *rules.endpoints(publisher),
-        *gitops.endpoints(publisher),
+        *apply_export.endpoints(publisher),
         *bundles.endpoints(publisher, Packs(store)),
         *previews.endpoints(publisher),
         *customers.endpoints(),
@@ -105,9 +105,9 @@ def all_endpoints(
         *replays.endpoints(),
         *erasure.endpoints(),
         *imports.endpoints(),
-        *sales.endpoints(publisher),
+        *custom_plans.endpoints(publisher),
         *own_plans.endpoints(publisher),
-        *retirement.endpoints(),
+        *plan_retirement.endpoints(),
         *keys.endpoints(in_force, {"store": store.id, "public_keys": [key.to_pem() for key in signer.verify_keys]}),
         *roles.endpoints(in_force),
         *audit.endpoints(),

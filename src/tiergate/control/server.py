@@ -22,30 +22,30 @@ import uvloop
 
 from tiergate import __version__
 from tiergate.bundle import SigningKey
+from tiergate.control.api.probes import PATHS, Probes
+from tiergate.control.api.roles import RolesInForce
 from tiergate.control.app import admin_api, all_endpoints
-from tiergate.control.authentication import Authenticator, TokenReader, read_issuers
-from tiergate.control.background import keep_objects, keep_snapshots, keep_tidy, kept_going, watch_writes
-from tiergate.control.certificates import follow_certificate
-from tiergate.control.delivery import Sender
-from tiergate.control.destinations import Destinations
-from tiergate.control.dispatcher import Dispatcher
-from tiergate.control.first_admin import FirstAdmin
-from tiergate.control.heads import Heads
-from tiergate.control.known_callers import KnownCallers
-from tiergate.control.object_store import Depot
-from tiergate.control.observation import Observed, Requests, registry
-from tiergate.control.packs import Packs
-from tiergate.control.probes import PATHS, Probes
-from tiergate.control.roles import RolesInForce
+from tiergate.control.auth.authentication import Authenticator, TokenReader, read_issuers
+from tiergate.control.auth.bootstrap_admin import FirstAdmin
+from tiergate.control.auth.recent_callers import KnownCallers
+from tiergate.control.background_jobs import keep_objects, keep_snapshots, keep_tidy, kept_going, watch_writes
+from tiergate.control.feed_api.bundle_archives import Packs
+from tiergate.control.feed_api.endpoints import Sync
+from tiergate.control.feed_api.feed_watcher import Tail
+from tiergate.control.feed_api.head_signer import Heads
+from tiergate.control.feed_api.object_store import Depot
+from tiergate.control.feed_api.snapshots import Snapshots
+from tiergate.control.metrics import Observed, Requests, registry
+from tiergate.control.server_certificate import follow_certificate
 from tiergate.control.settings import TABLE
-from tiergate.control.snapshots import Snapshots
-from tiergate.control.sync import Sync
-from tiergate.control.tail import Tail
+from tiergate.control.webhooks.delivery import Sender
+from tiergate.control.webhooks.dispatcher import Dispatcher
+from tiergate.control.webhooks.webhook_targets import Destinations
 from tiergate.errors import SettingsError
-from tiergate.process.connections import ConnectionLimits, ConnectionTally, bounded
-from tiergate.process.descriptors import Shortage, fitted, raise_limit, room_for_connections
+from tiergate.process.http_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
+from tiergate.process.open_files import Shortage, fitted, raise_limit, room_for_connections
 from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import bind_tcp, url_of
 from tiergate.process.termination import end_within

@@ -11,7 +11,7 @@ from pathlib import Path  # noqa: TC003 - the table is made from the annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 from tiergate.errors import SettingsError
-from tiergate.process.setting_kinds import BOOLEAN, COUNT, HOST, PATH, PORT, SECONDS, TEXT, choice
+from tiergate.process.setting_types import BOOLEAN, COUNT, HOST, PATH, PORT, SECONDS, TEXT, choice
 from tiergate.process.settings import Row, is_loopback, table_of
 
 if TYPE_CHECKING:

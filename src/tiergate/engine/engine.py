@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.cedar import Outcome, Uid, authorize
-from tiergate.engine.caches import BoundedCache, CacheLimits
-from tiergate.engine.contexts import context_json
-from tiergate.engine.entities import EntityFactory, lean_principal, principal_entities, principal_uid, user_parents
+from tiergate.engine.active_items import Holdings, hold
+from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
+from tiergate.engine.cedar_context import context_json
+from tiergate.engine.cedar_entities import (
+    EntityFactory,
+    lean_principal,
+    principal_entities,
+    principal_uid,
+    user_parents,
+)
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
-from tiergate.engine.holdings import Holdings, hold
-from tiergate.engine.questions import Question, read_question
+from tiergate.engine.normalized_check import Question, read_question
 from tiergate.engine.slices import Slice, Slices
 from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
 from tiergate.errors import OperatorError, UnreadableError

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.engine.holdings import HeldVersion, Holdings, Window
-from tiergate.engine.overrides import NONE_ACTING, acting_overrides, units_of
+from tiergate.engine.acting_overrides import NONE_ACTING, acting_overrides, units_of
+from tiergate.engine.active_items import HeldVersion, Holdings, Window
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Amount,
@@ -39,8 +39,8 @@ from tiergate.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.engine.holdings import Holding
-    from tiergate.engine.overrides import ActingOverrides
+    from tiergate.engine.acting_overrides import ActingOverrides
+    from tiergate.engine.active_items import Holding
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.cedar import Link, PolicyGroup, Scope, ScopeOp, Uid, parse_policies
-from tiergate.engine.caches import BoundedCache
+from tiergate.engine.bounded_cache import BoundedCache
 from tiergate.errors import BundleError
 from tiergate.model import Reason
 from tiergate.model.features import ACTIONS

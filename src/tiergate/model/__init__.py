@@ -14,6 +14,7 @@ from tiergate.model.amounts import (
     from_units,
     to_units,
 )
+from tiergate.model.calendar_units import ResetPeriod
 from tiergate.model.catalog import Catalog, CatalogIndex, IndexedItem, Ladder, PlanRule, Rules
 from tiergate.model.checks import (
     Check,
@@ -34,8 +35,6 @@ from tiergate.model.instants import (
     parse_instant,
 )
 from tiergate.model.items import Audience, AudienceType, Definition, Item, ItemKind, ItemStatus, Rollout
-from tiergate.model.notation import format_value, parse_value
-from tiergate.model.periods import ResetPeriod
 from tiergate.model.problems import Problem, Severity
 from tiergate.model.subjects import (
     Customer,
@@ -48,6 +47,7 @@ from tiergate.model.subjects import (
     Suspension,
     Term,
 )
+from tiergate.model.value_text import format_value, parse_value
 from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
 
 __all__ = [

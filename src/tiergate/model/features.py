@@ -6,9 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
-from tiergate.model.periods import ResetPeriod
+from tiergate.model.calendar_units import ResetPeriod
 from tiergate.model.subjects import Suspension
-from tiergate.texts import composed
+from tiergate.normalization import composed
 
 __all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered"]
 

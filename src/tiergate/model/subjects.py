@@ -10,8 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
+from tiergate.model.calendar_units import ResetPeriod
 from tiergate.model.instants import BEGINNING, FOREVER, Instant, Interval
-from tiergate.model.periods import ResetPeriod
 from tiergate.model.values import Value
 
 __all__ = [

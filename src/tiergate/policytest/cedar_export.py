@@ -25,13 +25,13 @@ from tiergate.cedar import (
     split_policies,
     with_id,
 )
-from tiergate.engine.explain import explain_evaluation
+from tiergate.engine.explanation.explain import explain_evaluation
 from tiergate.errors import CallerError
 from tiergate.model import Reason
 from tiergate.naming import rule_id
+from tiergate.policytest.environments import CatalogWorld, RolesWorld
 from tiergate.policytest.selection import EVERYTHING
 from tiergate.policytest.suites import Asked, Permitted
-from tiergate.policytest.worlds import CatalogWorld, RolesWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from tiergate.catalog.document import BROKEN, describe, shorten
 from tiergate.catalog.fields import line_of, listing_of
 from tiergate.catalog.files import parse_document, read_text
 from tiergate.cedar import PolicyGroup, PolicySyntaxError, Schema, parse_policies, validate
+from tiergate.policytest.environments import CedarWorld
 from tiergate.policytest.expectations import MOST_ERRORS
 from tiergate.policytest.suites import Case, CedarRequest, Expectation, Test
-from tiergate.policytest.worlds import CedarWorld
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import Fields, TextReport
     from tiergate.model import Feature
+    from tiergate.policytest.environments import CatalogWorld
     from tiergate.policytest.matrix import Cell
-    from tiergate.policytest.worlds import CatalogWorld
 
 __all__ = ["OVERRIDE_PREFIX", "ROW_KEYS", "CheckRows"]
 

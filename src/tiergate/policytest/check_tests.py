@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import TextReport
     from tiergate.model import Instant, Number
-    from tiergate.policytest.worlds import CatalogWorld
+    from tiergate.policytest.environments import CatalogWorld
 
 __all__ = ["CHECK_TEST_KEYS", "REQUEST_KEYS", "SUBJECT_KEYS", "CheckTests"]
 

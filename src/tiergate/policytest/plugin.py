@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.engine import Engine
     from tiergate.model import Catalog
     from tiergate.policytest.collection import SuiteFile
-    from tiergate.policytest.workbench import Files, LiveSidecar, Workbench
+    from tiergate.policytest.pytest_fixtures import Files, LiveSidecar, Workbench
 
 __all__: list[str] = []
 
@@ -74,7 +74,7 @@ def tiergate_files(request: pytest.FixtureRequest) -> Files:
     From an indirect parameter (a mapping of `catalog`, `subjects`, `rules`), else from the marker `tiergate`, else from
     pytest's configuration; each for itself. Override this fixture where tests write files of their own.
     """
-    from tiergate.policytest.workbench import Files
+    from tiergate.policytest.pytest_fixtures import Files
 
     given: dict[str, tuple[Path, ...]] = {}
     for part in _PARTS:
@@ -93,7 +93,7 @@ def tiergate_files(request: pytest.FixtureRequest) -> Files:
 @pytest.fixture
 def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: Workbench) -> Catalog:
     """The catalog, which compiles together with the rules."""
-    from tiergate.policytest.workbench import told
+    from tiergate.policytest.pytest_fixtures import told
 
     with told():
         return _tiergate_workbench.made(tiergate_files).catalog
@@ -102,7 +102,7 @@ def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: Workbench) -> C
 @pytest.fixture
 def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: Workbench) -> Bundle:
     """What the catalog and the rules compile to."""
-    from tiergate.policytest.workbench import told
+    from tiergate.policytest.pytest_fixtures import told
 
     with told():
         return _tiergate_workbench.made(tiergate_files).bundle
@@ -111,7 +111,7 @@ def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: Workbench) -> Bu
 @pytest.fixture
 def tiergate_engine(tiergate_files: Files, _tiergate_workbench: Workbench) -> Engine:
     """An engine that decides about the subjects, in this process, at any instant that it is asked for."""
-    from tiergate.policytest.workbench import told
+    from tiergate.policytest.pytest_fixtures import told
 
     with told():
         return _tiergate_workbench.engine(tiergate_files)
@@ -120,7 +120,7 @@ def tiergate_engine(tiergate_files: Files, _tiergate_workbench: Workbench) -> En
 @pytest.fixture
 def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: Workbench) -> LiveSidecar:
     """A running sidecar, in a process of its own on a free port, which follows the files."""
-    from tiergate.policytest.workbench import told
+    from tiergate.policytest.pytest_fixtures import told
 
     with told():
         return _tiergate_workbench.sidecar(tiergate_files)
@@ -129,7 +129,7 @@ def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: Workbench) -> L
 @pytest.fixture
 def _tiergate_workbench(request: pytest.FixtureRequest) -> Workbench:
     """What all tests of this run share."""
-    from tiergate.policytest.workbench import Workbench
+    from tiergate.policytest.pytest_fixtures import Workbench
 
     return request.config.stash.setdefault(_WORKBENCH, Workbench())
 

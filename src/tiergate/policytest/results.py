@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tiergate.engine import Evaluation
     from tiergate.model import Decision
     from tiergate.permissions import Permission
+    from tiergate.policytest.environments import CatalogWorld, RolesWorld
     from tiergate.policytest.suites import Case, Suite, Test
-    from tiergate.policytest.worlds import CatalogWorld, RolesWorld
 
 __all__ = ["CaseResult", "Mismatch", "Observer", "Report", "Status", "SuiteResult", "TestResult"]
 

@@ -14,7 +14,7 @@ from tiergate.catalog import Fields
 from tiergate.catalog.document import shorten
 from tiergate.catalog.fields import line_of, suggestion
 from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
-from tiergate.compiler.roles import role_words, roles_schema
+from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
 from tiergate.policytest.expectations import MOST_ERRORS, Stated, read_expected
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import TextReport
+    from tiergate.policytest.environments import RolesWorld
     from tiergate.policytest.matrix import Cell
-    from tiergate.policytest.worlds import RolesWorld
 
 __all__ = ["CALLER_KEYS", "RESOURCE_KEYS", "ROLE_ROW_KEYS", "ROLE_TEST_KEYS", "ResourceType", "RoleTests", "applies"]
 

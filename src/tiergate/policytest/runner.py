@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog import ProblemLog
 from tiergate.errors import CallerError, SuiteError
-from tiergate.policytest.causes import why_decided, why_evaluated, why_permitted
 from tiergate.policytest.comparison import compare_decision, compare_outcome, compare_permission
-from tiergate.policytest.reader import SuiteReader, suite_files
+from tiergate.policytest.environments import CatalogWorld, CedarWorld, Library, RolesWorld
+from tiergate.policytest.failure_reasons import why_decided, why_evaluated, why_permitted
 from tiergate.policytest.results import CaseResult, Report, Status, SuiteResult, TestResult
 from tiergate.policytest.selection import EVERYTHING
+from tiergate.policytest.suite_reader import SuiteReader, suite_files
 from tiergate.policytest.suites import Asked, CedarRequest, Permitted
-from tiergate.policytest.worlds import CatalogWorld, CedarWorld, Library, RolesWorld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from tiergate.policytest.environments import World
     from tiergate.policytest.results import Observer
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Suite, Test
-    from tiergate.policytest.worlds import World
 
 __all__ = ["Loaded", "Runner"]
 

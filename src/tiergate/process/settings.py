@@ -23,7 +23,7 @@ from tiergate.process.regular_files import read_regular
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tiergate.process.setting_kinds import Kind
+    from tiergate.process.setting_types import Kind
 
 __all__ = ["Row", "Setting", "Table", "is_loopback", "table_of"]
 

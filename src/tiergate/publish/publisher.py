@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 import msgspec
 
 from tiergate.bundle import Bundle, Publication, decode_manifest, encode_manifest
-from tiergate.compiler.roles import read_roles
+from tiergate.compiler.role_table import read_roles
 from tiergate.errors import AuthorError, LossError, PublishError, RulesError, StoreError
-from tiergate.impact.loss_token import customers_of
-from tiergate.publish.combinations import Combination, impossible_combinations
-from tiergate.publish.compiled import Compilation, IncrementalCompiler
-from tiergate.publish.difference import Change, difference
-from tiergate.publish.loss import Line, Weighing, taken, words
-from tiergate.publish.pending import Standing
-from tiergate.publish.places import Places
-from tiergate.publish.refusals import refusals
-from tiergate.publish.review import Reviewed, review_tag
-from tiergate.publish.revisions import Revisions
+from tiergate.impact.preview.loss_token import customers_of
+from tiergate.publish.bundle_cache import Revisions
+from tiergate.publish.change_list import Change, difference
+from tiergate.publish.incremental_compiler import Compilation, IncrementalCompiler
+from tiergate.publish.item_conflicts import Combination, impossible_combinations
+from tiergate.publish.loss_gate import Line, Weighing, taken, words
+from tiergate.publish.published_state import Standing
+from tiergate.publish.review_tag import Reviewed, review_tag
+from tiergate.publish.source_positions import Places
+from tiergate.publish.validation import refusals
 from tiergate.store import Publishing, ReadUnit, WriteUnit, read_head
 from tiergate.store.features import lock_catalog
 from tiergate.store.policy_files import policy_files
@@ -47,12 +47,12 @@ from tiergate.store.publications import (
     update_published_items,
     write_versions,
 )
-from tiergate.store.published_features import keep_published_types
-from tiergate.store.working import working_etags
+from tiergate.store.published_types import keep_published_types
+from tiergate.store.working_catalog import working_etags
 
 if TYPE_CHECKING:
     from tiergate.model import Instant, Problem
-    from tiergate.publish.proposals import Proposal
+    from tiergate.publish.changeset import Proposal
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 

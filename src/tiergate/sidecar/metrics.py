@@ -23,8 +23,8 @@ from prometheus_client.registry import Collector
 
 from tiergate import __version__
 from tiergate.model import FOREVER, Reason
-from tiergate.process.descriptors import Shortage
-from tiergate.sidecar.mistakes import Mistakes
+from tiergate.process.open_files import Shortage
+from tiergate.sidecar.api.caller_errors import Mistakes
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from tiergate.sidecar.data_watch import DataReport
+    from tiergate.sidecar.replica.disk_health import DataReport
     from tiergate.sidecar.state import State
 
 __all__ = ["Durations", "Metrics", "ReasonTally", "exposition", "registry"]

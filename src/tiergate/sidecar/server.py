@@ -25,31 +25,31 @@ from tiergate import __version__
 from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
 from tiergate.model import Reason
-from tiergate.process.descriptors import fitted, raise_limit, room_for_connections
+from tiergate.process.import_guard import kept_out
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
+from tiergate.process.open_files import fitted, raise_limit, room_for_connections
 from tiergate.process.regular_files import read_regular
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.process.termination import end_within
-from tiergate.process.unneeded import kept_out
-from tiergate.sidecar.api import api
-from tiergate.sidecar.data_directory import DataDirectory
-from tiergate.sidecar.data_watch import DataWatch
-from tiergate.sidecar.decider import DEFAULT_MEMO_BYTES as DECIDER_BYTES
-from tiergate.sidecar.decider import Decider
-from tiergate.sidecar.decisionlog import DecisionLog, LogRules, Mask
-from tiergate.sidecar.filemode import FileMode
+from tiergate.sidecar.api.app import api
+from tiergate.sidecar.api.probes import probes
+from tiergate.sidecar.api.request_limits import Access
+from tiergate.sidecar.api.tokens import TokenFile
+from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES as DECIDER_BYTES
+from tiergate.sidecar.check_service import Decider
+from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
+from tiergate.sidecar.fast_path import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
+from tiergate.sidecar.fast_path import QuickPath
+from tiergate.sidecar.http_protocol import WireLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
-from tiergate.sidecar.probes import probes
-from tiergate.sidecar.protections import Access
-from tiergate.sidecar.protocol import WireLimits, protocol_class
-from tiergate.sidecar.quickpath import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
-from tiergate.sidecar.quickpath import QuickPath
+from tiergate.sidecar.replica.data_directory import DataDirectory
+from tiergate.sidecar.replica.disk_health import DataWatch
+from tiergate.sidecar.replica.file_source.follower import FileMode
+from tiergate.sidecar.replica.file_source.source_files import Sources
 from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
 from tiergate.sidecar.settings import Settings
-from tiergate.sidecar.sources import Sources
 from tiergate.sidecar.state import State
-from tiergate.sidecar.tokens import TokenFile
 
 if TYPE_CHECKING:
     import socket
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Instant
-    from tiergate.sidecar.sync.follow import Sync
+    from tiergate.sidecar.replica.sync.feed_follower import Sync
 
 __all__ = ["run"]
 
@@ -288,7 +288,7 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileM
         )
     # What speaks to other machines takes long to import, and file mode has no need of it.
     with kept_out("pygments", "rich"):  # httpx has a command line, for colours
-        from tiergate.sidecar.sync.assembly import sync_of  # noqa: PLC0415
+        from tiergate.sidecar.replica.sync.assembly import sync_of  # noqa: PLC0415
 
     return sync_of(settings, directory, state, limits)
 

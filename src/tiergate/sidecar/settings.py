@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - the table is made from the annotations
 from typing import Annotated, Final
 
-from tiergate.process.setting_kinds import (
+from tiergate.process.setting_types import (
     BOOLEAN,
     BYTES,
     CERTIFICATES,

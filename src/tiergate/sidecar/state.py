@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.model import FOREVER, Instant, Problem, Subject, SubjectType
-from tiergate.sidecar.editions import Editions
+from tiergate.sidecar.subject_versions import Editions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -2,7 +2,7 @@
 
 from tiergate.store.database import Database
 from tiergate.store.feed import Entry, FeedHead, read_after, read_head
-from tiergate.store.unit import SYSTEM, Actor, PublishedState, Publishing, ReadUnit, Store, WriteUnit
+from tiergate.store.transactions import SYSTEM, Actor, PublishedState, Publishing, ReadUnit, Store, WriteUnit
 
 __all__ = [
     "SYSTEM",

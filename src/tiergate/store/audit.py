@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Select, Table
 
-    from tiergate.store.unit import ReadUnit, Store
+    from tiergate.store.transactions import ReadUnit, Store
 
 __all__ = ["AuditEntry", "AuditQuery", "export_audit", "search_audit"]
 

@@ -17,8 +17,8 @@ from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
 from tiergate.naming import search_key
 from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
-from tiergate.store.plan_endings import drop_ending
-from tiergate.store.states import has_status
+from tiergate.store.scheduled_endings import drop_ending
+from tiergate.store.state_conditions import has_status
 from tiergate.store.subjects import (
     Stamp,
     StoredRecord,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant, SubscriptionStatus
-    from tiergate.store.unit import WriteUnit
+    from tiergate.store.transactions import WriteUnit
 
 __all__ = ["Account", "CustomerFilter", "contains", "open_account", "search_customers"]
 

@@ -18,8 +18,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SAWarning
 from sqlmodel import Session
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
-from tiergate.store.faults import is_passing, told_plainly
-from tiergate.store.together import Turns
+from tiergate.store.database_errors import is_passing, told_plainly
+from tiergate.store.group_commit import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

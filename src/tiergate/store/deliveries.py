@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Table
 
     from tiergate.model import Instant
-    from tiergate.store.unit import ReadUnit, WriteUnit
+    from tiergate.store.transactions import ReadUnit, WriteUnit
 
 __all__ = [
     "Claim",

@@ -20,7 +20,6 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from tiergate.errors import NotFoundError
 from tiergate.model import Customer, Instant, SubjectRecord, SubjectType, Subscription
-from tiergate.store.as_of import forget_deletions
 from tiergate.store.customers import open_account
 from tiergate.store.feed import read_head
 from tiergate.store.snapshots import drop_blobs, drop_snapshot, snapshots
@@ -35,6 +34,7 @@ from tiergate.store.tables import (
     OverrideRow,
     PublicationRow,
 )
+from tiergate.store.write_order import forget_deletions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Table
 
     from tiergate.store.customers import Account
-    from tiergate.store.unit import WriteUnit
+    from tiergate.store.transactions import WriteUnit
 
 __all__ = ["Erased", "erase_author", "erase_customer"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Select, Table
 
-    from tiergate.store.unit import ReadUnit, WriteUnit
+    from tiergate.store.transactions import ReadUnit, WriteUnit
 
 __all__ = [
     "AT_ONCE",

@@ -3,9 +3,9 @@
 A position is given under a lock on the one row of `feed_head`, as the last thing that a transaction does before it
 commits. INVARIANT (feed order): whoever holds the lock commits before the next one gets it, so positions have no gaps,
 are visible in their order, and a reader who has seen position n will never meet a smaller one that is new. Changes that
-commit together (`tiergate.store.together`) are one holder: each sees the head as the one before left it.
+commit together (`tiergate.store.group_commit`) are one holder: each sees the head as the one before left it.
 
-Entries chain by hash, as `naming` says, so that whoever follows (`tiergate.bundle.chain`) computes the same.
+Entries chain by hash, as `naming` says, so that whoever follows (`tiergate.feed.chain`) computes the same.
 """
 
 from __future__ import annotations

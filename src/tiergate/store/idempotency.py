@@ -17,7 +17,7 @@ from tiergate.store.tables import IdempotencyRow
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-    from tiergate.store.unit import ReadUnit, WriteUnit
+    from tiergate.store.transactions import ReadUnit, WriteUnit
 
 __all__ = ["KEPT_FOR", "IdempotencyKey", "StoredAnswer", "keep_answer", "kept_answer"]
 

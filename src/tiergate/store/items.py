@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Table
 
-    from tiergate.store.unit import ReadUnit, WriteUnit
+    from tiergate.store.transactions import ReadUnit, WriteUnit
 
 __all__ = [
     "ItemFilter",

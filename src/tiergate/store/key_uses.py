@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
     from tiergate.store.keys import ApiKey
-    from tiergate.store.unit import Store
+    from tiergate.store.transactions import Store
 
 __all__ = ["NOTED_EVERY", "KeyUses"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant
-    from tiergate.store.unit import WriteUnit
+    from tiergate.store.transactions import WriteUnit
 
 __all__ = ["ROLES", "RULE_KINDS", "PolicyFile", "find_policy_file", "policy_files", "put_policy_file", "remove_files"]
 

@@ -21,7 +21,7 @@ from tiergate.store.tables import (
     PublicationRow,
     VersionRow,
 )
-from tiergate.store.working import in_parts
+from tiergate.store.working_catalog import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant
-    from tiergate.store.unit import ReadUnit, WriteUnit
+    from tiergate.store.transactions import ReadUnit, WriteUnit
 
 __all__ = [
     "PublicationRecord",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from tiergate.model import Instant
-    from tiergate.store.unit import WriteUnit
+    from tiergate.store.transactions import WriteUnit
 
 __all__ = ["drop_history", "drop_idempotency", "raise_floor"]
 

@@ -15,7 +15,7 @@ from sqlalchemy import Column, MetaData, String, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from tiergate.errors import StoreError
-from tiergate.store.faults import first_line
+from tiergate.store.database_errors import first_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

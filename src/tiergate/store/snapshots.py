@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, SubjectType
     from tiergate.store.database import Database
-    from tiergate.store.unit import WriteUnit
+    from tiergate.store.transactions import WriteUnit
 
 __all__ = [
     "SnapshotEntry",

@@ -10,7 +10,7 @@ from tiergate.errors import NotFoundError
 from tiergate.model import SubjectType
 from tiergate.store.customers import contains
 from tiergate.store.external_ids import has_external_id
-from tiergate.store.states import has_status, is_in_state
+from tiergate.store.state_conditions import has_status, is_in_state
 from tiergate.store.subjects import StoredSubscription, read_subscriptions
 from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant, SubscriptionStatus
-    from tiergate.model.life import SubscriptionState
+    from tiergate.model.subscription_state import SubscriptionState
 
 __all__ = ["SubscriptionFilter", "customer_of", "get_subscription", "search_subscriptions"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.model import Instant
-    from tiergate.store.unit import ReadUnit, WriteUnit
+    from tiergate.store.transactions import ReadUnit, WriteUnit
 
 __all__ = [
     "TEST_EVENT",

@@ -48,7 +48,7 @@ from tiergate.model import (
     Value,
     parse_instant,
 )
-from tiergate.texts import composed
+from tiergate.normalization import composed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

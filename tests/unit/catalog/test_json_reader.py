@@ -13,7 +13,7 @@ from tests.unit.catalog.marked import expect, unmark
 from tests.unit.catalog.test_yaml_reader import plain
 from tiergate.catalog.document import BROKEN, Mapping, Node, Source
 from tiergate.catalog.json_reader import MAX_DEPTH, read_json
-from tiergate.catalog.reports import ProblemLog, TextReport
+from tiergate.catalog.problem_report import ProblemLog, TextReport
 
 if TYPE_CHECKING:
     from tiergate.model import Problem

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.unit.catalog.marked import expect, load, load_people, places, subjects_problems, unmark
 from tests.unit.catalog.samples import CUSTOMER, SUBSCRIPTION
 from tiergate.catalog import Bounds, read_subjects
+from tiergate.catalog.problem_report import ProblemLog
 from tiergate.catalog.records import MAX_LINE_BYTES, Records
-from tiergate.catalog.reports import ProblemLog
 from tiergate.catalog.subjects import SubjectReader
 from tiergate.errors import SubjectsError
 

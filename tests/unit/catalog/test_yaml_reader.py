@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.catalog.marked import expect, unmark
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, Source
-from tiergate.catalog.reports import ProblemLog, TextReport
+from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.yaml_reader import MAX_DEPTH, read_yaml
 
 if TYPE_CHECKING:

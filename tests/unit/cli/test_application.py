@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tiergate import errors, publish
-from tiergate.cli.exits import EXIT_MEANINGS, ExitCode, exit_code
+from tiergate.cli.exit_codes import EXIT_MEANINGS, ExitCode, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
-from tiergate.control import drafts, features, gitops, imports, items, publishing
+from tiergate.control.api import apply_export, drafts, features, imports, items, publishing
 from tiergate.model import Amount, Given, Level
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def remote(press: Press, cli: Cli, tmp_path: Path) -> Iterator[Remote]:
         *items.endpoints(),
         *drafts.endpoints(),
         *publishing.endpoints(publisher),
-        *gitops.endpoints(publisher),
+        *apply_export.endpoints(publisher),
         *imports.endpoints(),
     ]
     with serving(press.store, endpoints) as admin:

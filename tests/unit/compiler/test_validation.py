@@ -4,7 +4,7 @@ import pytest
 
 from tiergate.cedar import Schema, builtin_schema, builtin_text, validate
 from tiergate.compiler import validation
-from tiergate.compiler.permits import PermitWriter, read_shapes
+from tiergate.compiler.item_policies import PermitWriter, read_shapes
 from tiergate.compiler.validation import validate_files
 from tiergate.model import Amount, Feature, FeatureType
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tests.admin import serving
 from tiergate.bundle import SigningKey
-from tiergate.control import audit, keys, roles
-from tiergate.control.authentication import Authenticator, TokenReader
-from tiergate.control.roles import RolesInForce
+from tiergate.control.api import audit, keys, roles
+from tiergate.control.api.roles import RolesInForce
+from tiergate.control.auth.authentication import Authenticator, TokenReader
 from tiergate.store import SYSTEM, Publishing, Store
 from tiergate.store.keys import create_key
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import insert, select
 
 from tests.admin import serving
-from tiergate.control import drafts, features, items
+from tiergate.control.api import drafts, features, items
 from tiergate.store import SYSTEM, Store
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import AuditRow, CustomerRow, SubscriptionRow

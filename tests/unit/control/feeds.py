@@ -17,12 +17,12 @@ from sqlalchemy import delete, insert, select, update
 
 from tests.admin import Admin, identify_by_roles
 from tiergate.bundle import Cursor, Publication, SigningKey, Trust
-from tiergate.control.access import AdminApi
-from tiergate.control.heads import Heads
-from tiergate.control.packs import Packs
-from tiergate.control.snapshots import Snapshots
-from tiergate.control.sync import Sync
-from tiergate.control.tail import Tail
+from tiergate.control.api.router import AdminApi
+from tiergate.control.feed_api.bundle_archives import Packs
+from tiergate.control.feed_api.endpoints import Sync
+from tiergate.control.feed_api.feed_watcher import Tail
+from tiergate.control.feed_api.head_signer import Heads
+from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Publishing, Store, WriteUnit

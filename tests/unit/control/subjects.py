@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.admin import Admin, serving
 from tests.stores import put_in_force
-from tiergate.control import billing, customers, overrides, subscription_steps, subscriptions
+from tiergate.control.api import billing, customers, overrides, subscription_steps, subscriptions
 from tiergate.store import Store
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tiergate.control.access import Endpoint
+    from tiergate.control.api.router import Endpoint
 
 NOW = 1_800_000_000_000
 """The instant at which these stores' clocks stand: 2027-01-15T08:00:00Z."""

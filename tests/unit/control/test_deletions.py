@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.control.subjects import ENDPOINTS, NOW, made, served
-from tiergate.control import erasure, imports
-from tiergate.control.background import tidy
+from tiergate.control.api import erasure, imports
+from tiergate.control.background_jobs import tidy
 from tiergate.model import SubjectType
-from tiergate.store.as_of import deleted_as_of
+from tiergate.store.write_order import deleted_as_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.control.subjects import ENDPOINTS, codes, made, served
-from tiergate.control import imports, items
+from tiergate.control.api import imports, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

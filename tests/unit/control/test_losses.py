@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.control.subjects import ENDPOINTS, NOW, made, served, taken
-from tiergate.control import imports
+from tiergate.control.api import imports
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:

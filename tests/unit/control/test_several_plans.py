@@ -9,7 +9,7 @@ import pytest
 
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, codes, made, served
-from tiergate.control import imports
+from tiergate.control.api import imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from tests.unit.engine.small import ACME, API_LIMIT, SUB, SUPPORT, catalog, item, override, record, subscription
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
+from tiergate.engine.active_items import hold
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
-from tiergate.engine.holdings import hold
 from tiergate.model import (
     BEGINNING,
     FOREVER,

@@ -77,7 +77,7 @@ def test_parameter(tiergate_catalog, request):
 class TestOverridden:
     @pytest.fixture
     def tiergate_files(self, tmp_path):
-        from tiergate.policytest.workbench import Files
+        from tiergate.policytest.pytest_fixtures import Files
         path = tmp_path / "made.yaml"
         path.write_text("apiVersion: tiergate/v1\\nfeatures: [{id: made, type: switch}]\\nitems: []\\n")
         return Files(catalog=(path,))

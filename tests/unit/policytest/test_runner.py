@@ -6,18 +6,18 @@ import pytest
 
 from tests.unit.policytest.written import HEAD, expect_problems, one, problems, results, run, suite, write
 from tiergate.errors import SuiteError
+from tiergate.policytest.environments import CatalogWorld
 from tiergate.policytest.results import Status
 from tiergate.policytest.runner import Runner
 from tiergate.policytest.selection import Selection
-from tiergate.policytest.worlds import CatalogWorld
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.engine import Evaluation
     from tiergate.permissions import Permission
+    from tiergate.policytest.environments import RolesWorld
     from tiergate.policytest.suites import Case
-    from tiergate.policytest.worlds import RolesWorld
 
 SEATS = """\
   - name: seats

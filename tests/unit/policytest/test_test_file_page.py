@@ -16,9 +16,9 @@ from tests.unit.policytest.written import run, write
 from tiergate.policytest.check_rows import ROW_KEYS
 from tiergate.policytest.check_tests import CHECK_TEST_KEYS, REQUEST_KEYS, SUBJECT_KEYS
 from tiergate.policytest.matrix import TEST_KEYS
-from tiergate.policytest.reader import KINDS
 from tiergate.policytest.role_tests import CALLER_KEYS, RESOURCE_KEYS, ROLE_ROW_KEYS, ROLE_TEST_KEYS
-from tiergate.policytest.schema import suite_schema
+from tiergate.policytest.suite_reader import KINDS
+from tiergate.policytest.test_file_schema import suite_schema
 from tiergate.policytest.usage import USAGE_KEYS
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from tests.publishing import Press, opened
 from tiergate.catalog import load_catalog_texts
 from tiergate.errors import PublishError
-from tiergate.publish.places import Places
-from tiergate.publish.refusals import refusals
+from tiergate.publish.source_positions import Places
+from tiergate.publish.validation import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

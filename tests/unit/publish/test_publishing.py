@@ -28,9 +28,9 @@ from tiergate.model import (
     Rules,
     Suspension,
 )
-from tiergate.publish.plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
-from tiergate.publish.proposals import Choice
-from tiergate.publish.rolling_back import rollback_plan
+from tiergate.publish.changeset import Choice
+from tiergate.publish.publish_plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
+from tiergate.publish.rollback import rollback_plan
 from tiergate.publish.rollouts import Launch
 from tiergate.store import SYSTEM, read_after
 from tiergate.store.publications import publication

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.sidecar.sources import Sources
+from tiergate.sidecar.replica.file_source.source_files import Sources
 
 if TYPE_CHECKING:
     from pathlib import Path

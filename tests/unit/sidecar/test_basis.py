@@ -9,18 +9,18 @@ from msgspec import UNSET
 from tests.serving import CATALOG, NOW, Clock, Service, Subjects, bundle, customer, disabled
 from tiergate import __version__
 from tiergate.engine import Engine, UsageKnown, decision_json
-from tiergate.engine.basis import Basis, basis_json, read_basis, reproduce
-from tiergate.impact.recorded import read_log
+from tiergate.engine.decision_inputs import Basis, basis_json, read_basis, reproduce
+from tiergate.impact.replay.decision_log_reader import read_log
 from tiergate.model import FOREVER, Override, OverrideMode, Subject, format_instant
 from tiergate.model.values import Amount
-from tiergate.sidecar.decisionlog import DecisionLog, LogRules, Mask
-from tiergate.sidecar.replies import NO_CONTEXT
+from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.state import Followed, Generation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiergate.impact.recorded import Recorded
+    from tiergate.impact.replay.decision_log_reader import Recorded
     from tiergate.model import Feature, Instant
 
 CHECK = b'{"subject": "acme", "feature": "movies", "used": 12}'

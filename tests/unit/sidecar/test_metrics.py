@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
 from tiergate.model import Reason
-from tiergate.sidecar.data_watch import DataReport
-from tiergate.sidecar.decisionlog import DecisionLog
+from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.metrics import Durations, exposition, registry
-from tiergate.sidecar.replies import NO_CONTEXT
+from tiergate.sidecar.replica.disk_health import DataReport
 from tiergate.sidecar.state import StatusReport
 
 if TYPE_CHECKING:

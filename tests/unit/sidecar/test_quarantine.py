@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from tests.unit.sidecar.catalogs import Files, catalog_text
 from tiergate.errors import QuarantinedError
 from tiergate.model import Problem, Subject, SubjectRecord, SubjectType
-from tiergate.sidecar.data_directory import DataDirectory, Standing
-from tiergate.sidecar.load_job import Job, Outcome
-from tiergate.sidecar.loader import load
-from tiergate.sidecar.replica import Replica
+from tiergate.sidecar.replica.data_directory import DataDirectory, Standing
+from tiergate.sidecar.replica.file_replica import Replica
+from tiergate.sidecar.replica.file_source.load_job import Job, Outcome
+from tiergate.sidecar.replica.file_source.loader import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

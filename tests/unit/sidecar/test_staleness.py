@@ -8,7 +8,7 @@ import pytest
 
 from tests.serving import CATALOG, NOW, Service, customer, disabled
 from tiergate.model import FOREVER, Feature, FeatureType, Subject
-from tiergate.sidecar.replies import NO_CONTEXT
+from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.staleness import Chosen, choose
 
 if TYPE_CHECKING:

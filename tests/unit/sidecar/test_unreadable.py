@@ -19,7 +19,7 @@ from tests.wire import Connection
 from tiergate.bundle import Bundle, write
 from tiergate.engine import Engine
 from tiergate.errors import BundleError, ReplicaError, UnreadableBundleError, UnreadableError, UnreadableReplicaError
-from tiergate.sidecar.replica_faults import fault_of, reason_of
+from tiergate.sidecar.replica.sqlite_errors import fault_of, reason_of
 from tiergate.sidecar.state import Generation
 
 if TYPE_CHECKING:

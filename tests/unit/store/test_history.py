@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.control.feeds import publish, remove_customer, write
 from tests.unit.store.clocks import DAY, START
-from tiergate.control.background import tidy
-from tiergate.control.snapshots import Snapshots
+from tiergate.control.background_jobs import tidy
+from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.errors import ConflictError, NotFoundError, RequestError
 from tiergate.store import SYSTEM
 from tiergate.store.erasure import erase_customer

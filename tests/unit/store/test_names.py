@@ -21,10 +21,10 @@ from tiergate.model import (
     Suspension,
     Term,
 )
-from tiergate.model.periods import ResetPeriod
+from tiergate.model.calendar_units import ResetPeriod
 from tiergate.model.values import Amount
 from tiergate.store import SYSTEM, Store
-from tiergate.store.bulk import lock_customers, write_subjects
+from tiergate.store.bulk_subjects import lock_customers, write_subjects
 from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
 from tiergate.store.erasure import erase_customer
 from tiergate.store.external_ids import by_external_id

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from tests.unit.control.feeds import publish, write
 from tests.unit.store.clocks import DAY
-from tiergate.control.background import tidy
-from tiergate.control.snapshots import Snapshots
+from tiergate.control.background_jobs import tidy
+from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.store import SYSTEM
 from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer
 from tiergate.store.tables import FeedRow, IdempotencyRow

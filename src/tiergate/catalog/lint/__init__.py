@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.lint.addons import lint_addons
 from tiergate.catalog.lint.features import lint_features
 from tiergate.catalog.lint.findings import CODES
-from tiergate.catalog.lint.grants import current, grants
+from tiergate.catalog.lint.granted_amounts import current, grants
 from tiergate.catalog.lint.items import lint_items
-from tiergate.catalog.lint.linked import lint_linked
+from tiergate.catalog.lint.linked_limits import lint_linked
 from tiergate.catalog.lint.plans import lint_plans
 from tiergate.catalog.lint.rollouts import lint_rollouts
 from tiergate.model import Problem, Severity

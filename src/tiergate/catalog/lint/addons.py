@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.grants import Grant, is_at_most
+from tiergate.catalog.lint.granted_amounts import Grant, is_at_most
 from tiergate.catalog.references import Holdability
 from tiergate.model import Combine, Feature, FeatureType, ItemKind, ItemStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.catalog.lint.grants import Granted
+    from tiergate.catalog.lint.granted_amounts import Granted
     from tiergate.model import Catalog, Item
 
 __all__ = ["lint_addons"]

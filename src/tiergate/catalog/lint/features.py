@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.grants import current, grant
+from tiergate.catalog.lint.granted_amounts import current, grant
 from tiergate.model import Amount, Combine, FeatureStatus, FeatureType, ItemKind, Per, format_units
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tiergate.catalog.document import Position
-    from tiergate.catalog.lint.grants import Grant, Granted
+    from tiergate.catalog.lint.granted_amounts import Grant, Granted
     from tiergate.model import Catalog, Item
 
 __all__ = ["lint_items"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.catalog.lint.families import Family, families
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.grants import Grant, contained, current, show
+from tiergate.catalog.lint.granted_amounts import Grant, contained, current, show
+from tiergate.catalog.lint.plan_families import Family, families
 from tiergate.model import ItemKind, format_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tiergate.catalog.document import Position
-    from tiergate.catalog.lint.grants import Granted
+    from tiergate.catalog.lint.granted_amounts import Granted
     from tiergate.model import Catalog, Item, Ladder
 
 __all__ = ["BrokenStep", "broken_steps", "lint_plans"]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
-from tiergate.catalog.lint.grants import grant
+from tiergate.catalog.lint.granted_amounts import grant
 from tiergate.model import AudienceType, FeatureStatus
 
 if TYPE_CHECKING:

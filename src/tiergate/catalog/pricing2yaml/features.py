@@ -31,7 +31,7 @@ from tiergate.model import Metered, ResetPeriod
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["read_feature", "read_limit", "read_value"]
 

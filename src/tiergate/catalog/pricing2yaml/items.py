@@ -17,7 +17,7 @@ from tiergate.model import ItemKind
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["Declared", "ItemReader"]
 

@@ -9,7 +9,7 @@ from tiergate.model import Given, ItemKind, Level, Metered, Number, Unlimited
 
 if TYPE_CHECKING:
     from tiergate.catalog.pricing2yaml.syntax import ValueType
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["Pricing", "SourceFeature", "SourceItem", "SourceValue", "Stated"]
 

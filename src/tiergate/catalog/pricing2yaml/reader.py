@@ -17,14 +17,14 @@ from tiergate.catalog.pricing2yaml.pricing import Pricing
 from tiergate.catalog.pricing2yaml.scalars import one_line, read_word
 from tiergate.catalog.pricing2yaml.sections import named_entries
 from tiergate.catalog.pricing2yaml.syntax import PRICING_KEYS, SYNTAX_VERSIONS
-from tiergate.catalog.reports import TextReport
+from tiergate.catalog.problem_report import TextReport
 from tiergate.catalog.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from tiergate.catalog.reports import ProblemLog
+    from tiergate.catalog.problem_report import ProblemLog
 
 __all__ = ["read_pricing"]
 

@@ -14,7 +14,7 @@ from tiergate.catalog.fields import Fields, line_of, suggestion
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from tiergate.catalog.reports import TextReport
+    from tiergate.catalog.problem_report import TextReport
 
 __all__ = ["named_entries", "names", "read"]
 

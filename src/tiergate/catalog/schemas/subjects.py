@@ -23,7 +23,7 @@ from tiergate.catalog.schemas.parts import (
     words,
 )
 from tiergate.catalog.subjects import MAX_QUANTITY, RESUMED
-from tiergate.catalog.terms import MAX_PERIODS
+from tiergate.catalog.subscription_term import MAX_PERIODS
 from tiergate.model import OverrideMode, ResetPeriod, SubscriptionStatus
 
 __all__ = ["subjects_line_schema", "subjects_schema"]

@@ -11,13 +11,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.bundle.certificates import Authority, read_certificates
+from tiergate.process.certificates import Authority, read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from tiergate.bundle.certificates import Certificate
+    from tiergate.process.certificates import Certificate
 
 __all__ = ["AUTHORITY_LIFETIME", "LIFETIME", "Kept", "next_kept"]
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tiergate.cluster.injector.annotation_parser import read_wishes
 from tiergate.cluster.injector.annotations import DOMAIN, LABEL, STATUS
-from tiergate.cluster.injector.template import (
+from tiergate.cluster.injector.pod_template import (
     CONTAINER,
     app_env,
     app_mounts,
@@ -25,14 +26,13 @@ from tiergate.cluster.injector.template import (
     variables,
     volumes,
 )
-from tiergate.cluster.injector.wishes import read_wishes
 from tiergate.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from tiergate.cluster.injector.template import Sidecar
-    from tiergate.cluster.injector.wishes import Wishes
+    from tiergate.cluster.injector.annotation_parser import Wishes
+    from tiergate.cluster.injector.pod_template import Sidecar
     from tiergate.process.settings import Setting
 
 __all__ = ["Injection", "Outcome", "ReviewError", "review"]

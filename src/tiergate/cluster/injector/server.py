@@ -18,17 +18,17 @@ import uvloop
 from prometheus_client import disable_created_metrics
 
 from tiergate import __version__
-from tiergate.cluster.api import Api
-from tiergate.cluster.injector.registration import Registration
-from tiergate.cluster.injector.serving import GivenFiles, OwnFiles
+from tiergate.cluster.injector.operator_config import Words
+from tiergate.cluster.injector.serving_certificate import GivenFiles, OwnFiles
 from tiergate.cluster.injector.settings import TABLE
 from tiergate.cluster.injector.webhook import Counts, probes, webhook
-from tiergate.cluster.injector.words import Words
+from tiergate.cluster.injector.webhook_registration import Registration
+from tiergate.cluster.kubernetes_api import Api
 from tiergate.errors import OperatorError, SettingsError
-from tiergate.process.connections import ConnectionLimits, bounded
-from tiergate.process.descriptors import Shortage, raise_limit, room_for_connections
+from tiergate.process.http_protocol import ConnectionLimits, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
+from tiergate.process.open_files import Shortage, raise_limit, room_for_connections
 from tiergate.process.sockets import bind_tcp, url_of
 from tiergate.process.termination import end_within
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
 from tiergate.errors import SettingsError
-from tiergate.process.setting_kinds import HOST, PATH, PORT, SECONDS, TEXT, choice
+from tiergate.process.setting_types import HOST, PATH, PORT, SECONDS, TEXT, choice
 from tiergate.process.settings import Row, table_of
 
 if TYPE_CHECKING:

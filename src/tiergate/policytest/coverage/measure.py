@@ -12,7 +12,7 @@ from tiergate.policytest.coverage.units import Kind, Unit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tiergate.policytest.coverage.grounds import CatalogGround, RolesGround, Subject
+    from tiergate.policytest.coverage.targets import CatalogGround, RolesGround, Subject
     from tiergate.policytest.suites import Case
 
 __all__ = ["Coverage", "Mark", "Measured", "measure"]

@@ -11,24 +11,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine.alternatives import alternative
+from tiergate.engine.explanation.what_if import alternative
 from tiergate.model import Reason
 from tiergate.policytest.comparison import compare_decision, compare_permission
 from tiergate.policytest.coverage.definitions import Otherwise
-from tiergate.policytest.coverage.grounds import CatalogGround, RolesGround
 from tiergate.policytest.coverage.measure import Coverage, measure
+from tiergate.policytest.coverage.targets import CatalogGround, RolesGround
 from tiergate.policytest.coverage.units import Aspect, Unit
+from tiergate.policytest.environments import CatalogWorld, RolesWorld
 from tiergate.policytest.suites import Permitted
-from tiergate.policytest.worlds import CatalogWorld, RolesWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.engine import Evaluation
     from tiergate.permissions import Permission
+    from tiergate.policytest.environments import Compiled, World
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
-    from tiergate.policytest.worlds import Compiled, World
 
 __all__ = ["Recorder"]
 

@@ -11,8 +11,8 @@ from tiergate.policytest.coverage.units import Aspect, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.policytest.coverage.grounds import Subject
     from tiergate.policytest.coverage.measure import Coverage, Measured
+    from tiergate.policytest.coverage.targets import Subject
     from tiergate.policytest.coverage.units import Unit
     from tiergate.policytest.suites import Place
 

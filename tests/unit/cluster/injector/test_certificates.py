@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiergate.bundle.certificates import read_certificates
 from tiergate.cluster.injector.certificates import AUTHORITY_LIFETIME, LIFETIME, Kept, next_kept
+from tiergate.process.certificates import read_certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiergate.bundle.certificates import Certificate
+    from tiergate.process.certificates import Certificate
 
 NAMES = ("tiergate-injector.tiergate.svc", "localhost")
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.admissions import answer, asked, inject, injection, patched, read_review
 from tiergate.cluster.injector.mutation import ReviewError, review
-from tiergate.cluster.injector.template import app_env, app_mounts, container, volumes
+from tiergate.cluster.injector.pod_template import app_env, app_mounts, container, volumes
 
 if TYPE_CHECKING:
     from tests.conftest import Golden

@@ -1,0 +1,55 @@
+"""Findings about switches and the limits that are linked to them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.lint.findings import Finding
+from tiergate.catalog.lint.granted_amounts import grant
+from tiergate.model import Amount, Extra, FeatureStatus, FeatureType, Given, ItemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.model import Catalog, Definition, Item
+
+__all__ = ["lint_linked"]
+
+
+def lint_linked(catalog: Catalog) -> Iterator[Finding]:
+    """Limits of zero, or none at all, beside a switch that gives what they limit."""
+    limits = _limits(catalog)
+    if not limits:
+        return
+    for item in catalog.items.values():
+        for definition in item.versions:
+            for switch, linked in limits.items():
+                if definition.entitlements.get(switch) == Given(True):
+                    yield from _beside(switch, linked, item, definition, catalog)
+
+
+def _limits(catalog: Catalog) -> dict[str, list[str]]:
+    """Switch → the limits linked to it, whichever of the two names the other."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for feature in catalog.features.values():
+        for other in feature.linked:
+            for switch, limit in ((feature, catalog.features[other]), (catalog.features[other], feature)):
+                is_limit = limit.type in (FeatureType.QUANTITY, FeatureType.RANGE)
+                if switch.type is FeatureType.SWITCH and is_limit and limit.status is not FeatureStatus.DRAFT:
+                    found[switch.id].add(limit.id)
+    return {switch: sorted(found[switch]) for switch in sorted(found)}
+
+
+def _beside(switch: str, linked: list[str], item: Item, definition: Definition, catalog: Catalog) -> Iterator[Finding]:
+    for id_ in linked:
+        value = definition.entitlements.get(id_)
+        if isinstance(value, Amount | Extra) and not value.units:
+            message = f"`{item.id}` gives `{switch}`, and a limit of 0 on `{id_}`, which is linked to it"
+            yield Finding(("item", item.id, definition.version, id_), "linked-limit-zero", message)
+    nothing = all(grant(definition.entitlements.get(id_), catalog.features[id_]) is None for id_ in linked)
+    named = any(id_ in definition.entitlements for id_ in linked)
+    if item.kind is ItemKind.PLAN and nothing and not named:
+        listed = ", ".join(f"`{id_}`" for id_ in linked)
+        message = f"`{item.id}` gives `{switch}`, and nothing of {listed}, which is linked to it"
+        yield Finding(("item", item.id, definition.version, switch), "linked-limit-missing", message)

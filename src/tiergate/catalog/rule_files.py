@@ -1,0 +1,73 @@
+"""Reads the folder of the users' own rules: which file is what, and its text. What the text says is not looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.files import explain_os_error, read_text
+from tiergate.catalog.problem_report import ProblemLog
+from tiergate.errors import RulesError
+from tiergate.model import Rules
+from tiergate.naming import ID_RULE, is_id
+from tiergate.normalization import composed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ENTITIES_ENDING", "POLICIES_ENDING", "SCHEMA_ENDING", "read_rules"]
+
+POLICIES_ENDING = ".cedar"
+"""Policies: `<name>.cedar`."""
+
+SCHEMA_ENDING = ".cedarschema"
+"""Entity types of the users' own: `<name>.cedarschema`."""
+
+ENTITIES_ENDING = ".entities.json"
+"""Entities of the users' own, in Cedar's JSON: `<name>.entities.json`."""
+
+_KINDS = (POLICIES_ENDING, SCHEMA_ENDING, ENTITIES_ENDING)
+_IGNORED_ENDINGS = ("_test.yaml", "_test.yml", ".md")
+
+
+def read_rules(folder: Path) -> Rules:
+    """Read `*.cedar`, `*.cedarschema` and `*.entities.json` of a folder, not of folders in it.
+
+    Hidden files, `*.md`, `README` and tests (`*_test.yaml`) are passed over; anything else is a problem, so that a
+    misnamed rule is never silently without effect.
+
+    Raises:
+        RulesError: with all problems, sorted by file.
+    """
+    log = ProblemLog()
+    found: dict[str, dict[str, str]] = {ending: {} for ending in _KINDS}
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
+        files = []
+    for file in files:
+        if not _is_passed_over(file):
+            _read(file, found, log)
+    log.raise_any(RulesError)
+    return Rules(found[POLICIES_ENDING], found[SCHEMA_ENDING], found[ENTITIES_ENDING])
+
+
+def _is_passed_over(file: Path) -> bool:
+    name = file.name
+    return name.startswith(".") or name == "README" or name.endswith(_IGNORED_ENDINGS)
+
+
+def _read(file: Path, found: dict[str, dict[str, str]], log: ProblemLog) -> None:
+    position = (str(file), 0, 0)
+    ending = next((ending for ending in _KINDS if file.name.endswith(ending)), None)
+    if file.is_dir():
+        log.add(position, "unexpected-folder", "a folder of rules holds no folders: put its files beside the others")
+    elif ending is None:
+        listed = ", ".join(f"`*{kind}`" for kind in _KINDS)
+        log.add(position, "unknown-kind", f"is not a rule file: rules are {listed}")
+    elif not is_id(file.name.removesuffix(ending)):
+        log.add(position, "bad-name", f"the name before `{ending}` becomes part of ids: it {ID_RULE}")
+    else:
+        text = read_text(file, log)
+        if text is not None:
+            found[ending][file.name.removesuffix(ending)] = composed(text)

@@ -1,0 +1,116 @@
+"""`tiergate cluster`: what an installation in Kubernetes needs to have done from inside."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiergate.cli.shared_options import AsJson
+from tiergate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["app"]
+
+app = typer.Typer()
+group = typer.Typer(help="What an installation in Kubernetes needs, done in one of its pods.", no_args_is_help=True)
+app.add_typer(group, name="cluster")
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
+_LONGEST_NAME = 253
+
+
+@group.callback()
+def cluster() -> None:
+    """Take the word that comes before each of its commands."""
+
+
+@group.command("create-secrets")
+def create_secrets(
+    *,
+    signing_key: Annotated[
+        str | None,
+        typer.Option(
+            "--signing-key",
+            metavar="NAME",
+            help="Create this Secret with a key to sign with, `signing-key.pem`, and its other half, `public-key.pem`.",
+        ),
+    ] = None,
+    admin_key: Annotated[
+        str | None,
+        typer.Option(
+            "--admin-key",
+            metavar="NAME",
+            help="Create this Secret with the first admin's API key, `admin.key`, which a control plane takes by its "
+            "setting `bootstrap-admin-key-file`.",
+        ),
+    ] = None,
+    service_account: Annotated[
+        Path,
+        typer.Option(
+            "--service-account",
+            metavar="FOLDER",
+            help="The folder with this pod's `token`, `ca.crt` and `namespace`.",
+        ),
+    ] = Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+    as_json: AsJson = False,
+) -> None:
+    """Create the Secrets of a control plane where they are missing, in the namespace of this pod.
+
+    Those that are there stay as they are: running it again, or several times at once, changes nothing. The pod's
+    service account needs the right to create Secrets, and no other. What is in them is shown to nobody.
+    """
+    from tiergate.cli.optional_dependencies import need_control_plane
+
+    need_control_plane()
+    from tiergate.cli.output.console import say
+    from tiergate.cli.output.errors import say_json
+    from tiergate.cluster.installation_secrets import Wanted, create_missing
+    from tiergate.cluster.kubernetes_api import Api
+
+    wanted: list[Wanted] = []
+    for option, name, make in (
+        ("--signing-key", signing_key, _signing_key),
+        ("--admin-key", admin_key, _admin_key),
+    ):
+        if name is not None:
+            wanted.append(Wanted(_checked(option, name), make))
+    if not wanted:
+        raise SettingsError("--signing-key", "is required, or `--admin-key`: there is nothing to create")
+    if len({one.name for one in wanted}) < len(wanted):
+        raise SettingsError("--admin-key", f"`{admin_key}` is the Secret of `--signing-key` already")
+    with Api.of_this_pod(os.environ, service_account) as api:
+        created = create_missing(api, wanted)
+        namespace = api.namespace
+    if as_json:
+        secrets = [{"name": name, "created": is_new} for name, is_new in created.items()]
+        say_json({"namespace": namespace, "secrets": secrets})
+        return
+    for name, is_new in created.items():
+        say(f"secret {namespace}/{name}: {'created' if is_new else 'is there already, and stays'}")
+
+
+def _signing_key() -> Mapping[str, str]:
+    from tiergate.bundle import SigningKey
+    from tiergate.cluster.installation_secrets import PUBLIC_KEY, SIGNING_KEY
+
+    key = SigningKey.generate()
+    return {SIGNING_KEY: key.to_pem(), PUBLIC_KEY: key.verify_key.to_pem()}
+
+
+def _admin_key() -> Mapping[str, str]:
+    from tiergate.cluster.installation_secrets import ADMIN_KEY
+    from tiergate.store.keys import new_text
+
+    return {ADMIN_KEY: new_text() + "\n"}
+
+
+def _checked(option: str, name: str) -> str:
+    if len(name) > _LONGEST_NAME or _NAME.fullmatch(name) is None:
+        raise SettingsError(option, f"`{name}` is no name of a Secret: lower-case letters, digits, `-` and `.`")
+    return name

@@ -1,0 +1,101 @@
+"""`tiergate lint`: problems and warnings about files, for those who write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiergate.cli.local_engine import SubjectsFiles
+from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tiergate.catalog import LoadedCatalog
+    from tiergate.model import Problem
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_MOST_FINDINGS = 1_000
+"""Most findings about subjects that are shown."""
+
+
+@app.command()
+def lint(
+    catalog: Catalogs,
+    *,
+    rules: RulesFolder = None,
+    subjects: SubjectsFiles = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if there are warnings.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a catalog, and the rules and subjects that go with it; warn of what was probably not meant."""
+    from tiergate.catalog import lint as lint_catalog
+    from tiergate.catalog import load_catalog
+    from tiergate.cli.exit_codes import ExitCode
+    from tiergate.cli.output.console import say, working
+    from tiergate.cli.output.errors import problems_json, say_json, warn_problems
+
+    with working("reading"):
+        loaded = load_catalog(catalog)
+        problems = sorted([*lint_catalog(loaded), *_problems_beside(loaded, rules, subjects or [])])
+    wrong = any(problem.severity == "error" for problem in problems)
+    code = ExitCode.INPUT if wrong else ExitCode.NO if strict and problems else ExitCode.OK
+    if as_json:
+        say_json({"problems": problems_json(problems), "exit_code": code.value})
+    elif problems:
+        warn_problems(problems)
+    else:
+        say("no problems")
+    raise typer.Exit(code)
+
+
+def _problems_beside(loaded: LoadedCatalog, rules: Path | None, subjects: list[Path]) -> list[Problem]:
+    """What is wrong with the files that stand beside a catalog which loads."""
+    from tiergate.catalog import read_rules
+    from tiergate.compiler import compile_catalog
+    from tiergate.errors import AuthorError
+
+    problems: list[Problem] = []
+    if rules is not None:
+        try:
+            compile_catalog(loaded.catalog, read_rules(rules), positions=loaded.positions, rules_folder=str(rules))
+        except AuthorError as error:
+            problems += error.problems
+    if subjects:
+        try:
+            problems += _about_subjects(loaded, subjects)
+        except AuthorError as error:
+            problems += error.problems
+    return problems
+
+
+def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem]:
+    """Findings about subjects that load.
+
+    Raises:
+        SubjectsError: they do not.
+    """
+    import time
+
+    from tiergate.catalog import Bounds, read_placed_records
+    from tiergate.impact.subject.subject_changes import CatalogDefinitions
+    from tiergate.impact.subject.subject_findings import is_looked_at, subject_findings
+    from tiergate.model import Problem, Severity
+
+    index = loaded.catalog.index()
+    source, now = CatalogDefinitions(loaded.catalog, index), time.time_ns() // 1_000_000
+    found: list[Problem] = []
+    placed = read_placed_records(subjects, index, Bounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
+    for record, places in placed:
+        for finding in subject_findings(record, source, now):
+            where = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))
+            found.append(Problem(*where, finding.code, finding.message, Severity.WARNING))
+    if len(found) > _MOST_FINDINGS:
+        more = f"{len(found) - _MOST_FINDINGS:,} more findings about subjects are not shown"
+        last = Problem(str(subjects[0]), 0, 0, "more-problems", more, Severity.WARNING)
+        return [*sorted(found)[:_MOST_FINDINGS], last]
+    return found

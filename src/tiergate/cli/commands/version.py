@@ -1,0 +1,35 @@
+"""`tiergate version`: what is installed."""
+
+from __future__ import annotations
+
+import typer
+
+from tiergate.cli.shared_options import AsJson
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def version(*, as_json: AsJson = False) -> None:
+    """Print the version of Tiergate, of the bundle format and of what decides inside."""
+    import platform
+    from importlib import metadata
+
+    from tiergate import __version__
+    from tiergate.bundle import FORMAT
+    from tiergate.cli.output.console import say
+    from tiergate.cli.output.errors import say_json
+
+    parts = {
+        "tiergate": __version__,
+        "bundle_format": FORMAT,
+        "cedarpy": metadata.version("cedarpy"),
+        "python": platform.python_version(),
+    }
+    if as_json:
+        say_json(parts)
+    else:
+        say(f"tiergate {__version__}")
+        say(f"bundle format {FORMAT}, cedarpy {parts['cedarpy']}, Python {parts['python']}")

@@ -1,0 +1,102 @@
+"""What `tiergate demo` asks and changes: every type of feature, and what can stand in the way. All of the sample's."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import NamedTuple
+
+from tiergate.client.questions import check_json
+from tiergate.impact.preview.effects import Effect
+from tiergate.impact.preview.loss_token import Loss, loss_token
+from tiergate.model import Check, Subject
+
+__all__ = ["CHANGE", "CHANGED", "REVERT", "STORY", "Request", "Step", "curl"]
+
+
+class Step(NamedTuple):
+    """A question in words, and as a check."""
+
+    question: str
+    check: Check
+
+
+STORY: tuple[Step, ...] = (
+    Step("A switch. Ada has Gold, which gives Analytics. May she use it?", Check(Subject("ada"), "analytics")),
+    Step("Ben has Basic, which does not. May he?", Check(Subject("ben"), "analytics")),
+    Step(
+        "A quantity. Gold gives 50 movies a month, and Ada bought two add-ons of 10 each. "
+        "She has watched 69. May she watch one more?",
+        Check(Subject("ada"), "movies", amount=1, used=69),
+    ),
+    Step("And then another one?", Check(Subject("ada"), "movies", amount=1, used=70)),
+    Step(
+        "A range. Initech has A-premium on the API. May it set its limit to 800 requests a minute?",
+        Check(Subject("initech"), "api-requests", value=800),
+    ),
+    Step("To 1000, as far as the range goes?", Check(Subject("initech"), "api-requests", value=1000)),
+    Step(
+        "A custom feature, with levels. Ada's Gold comes with phone support. May she chat?",
+        Check(Subject("ada"), "support", level="chat"),
+    ),
+    Step("May she call the priority phone?", Check(Subject("ada"), "support", level="priority-phone")),
+    Step("Trials. Cleo tries Platinum out: unlimited movies?", Check(Subject("cleo"), "movies", used=4711)),
+    Step("Dan did too, but his trial has ended.", Check(Subject("dan"), "movies")),
+    Step(
+        "An override that ends. Eva has Silver, and Analytics for a pilot until its last day.",
+        Check(Subject("eva"), "analytics"),
+    ),
+    Step(
+        "A suspended feature. Watch parties are switched off for everybody, whoever pays for them.",
+        Check(Subject("cleo"), "watch-party"),
+    ),
+    Step(
+        "A rule of the service's own, in Cedar: nothing for those who carry the tag `sanctioned`, as Gus does.",
+        Check(Subject("gus"), "movies"),
+    ),
+)
+
+
+class Request(NamedTuple):
+    """Something to ask the control plane for, as an admin."""
+
+    method: str
+    path: str
+    body: object
+
+    def curl(self, url: str) -> str:
+        """The command that asks it, with the admin's key in the variable `KEY`."""
+        body = shlex.quote(json.dumps(self.body))
+        return (
+            f"curl -s -X {self.method} {url}{self.path} \\\n"
+            f"     -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' -d {body}"
+        )
+
+
+_LOSS = loss_token("ada", [Loss(Subject("ada"), "movies", Effect.LESS, None, 70, 50)])
+"""What the change takes, and from whom: as a dry run says it."""
+
+CHANGE: tuple[Request, ...] = (
+    Request("PUT", "/v1/items/gold/draft/entitlements/movies", 30),
+    Request("POST", "/v1/publish", {"note": "Gold gives 30 movies", "accept_loss": _LOSS}),
+)
+"""Gold gives fewer movies from now on: edited, then published."""
+
+REVERT: tuple[Request, ...] = (
+    Request("PUT", "/v1/items/gold/draft/entitlements/movies", 50),
+    Request("POST", "/v1/publish", {"note": "Gold gives 50 movies again"}),
+)
+"""And gives them back."""
+
+CHANGED = Step(
+    "Plans change. Gold gives 30 movies from now on, for everybody who has it: edit, publish, and ask again. "
+    "Ada has watched 69. May she watch one more?",
+    Check(Subject("ada"), "movies", amount=1, used=69),
+)
+"""What the change changes."""
+
+
+def curl(url: str, check: Check) -> str:
+    """The command that asks a check."""
+    body = shlex.quote(json.dumps(check_json(check)))
+    return f"curl -s {url}/v1/check -H 'content-type: application/json' \\\n     -d {body}"

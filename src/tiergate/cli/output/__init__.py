@@ -1,0 +1,1 @@
+"""How commands print decisions, explanations, differences and errors."""

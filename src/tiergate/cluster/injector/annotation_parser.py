@@ -1,0 +1,206 @@
+"""What a pod wishes of its sidecar: its annotations, read; all that is wrong with them is told at once.
+
+Pure: from annotations to the sidecar that the pod gets. What a value must be, the setting of the sidecar says that it
+becomes.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from tiergate.cluster.injector.annotations import ANNOTATIONS, DOMAIN, LABEL, STATUS
+from tiergate.naming import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from tiergate.cluster.injector.pod_template import Sidecar
+    from tiergate.process.settings import Setting
+
+__all__ = ["Wishes", "read_wishes"]
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CPU: Final = re.compile(r"\d{1,4}(\.\d{1,3})?|\d{1,7}m", re.ASCII)
+_BYTES: Final = re.compile(r"(\d{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
+# Below `/run` alone: mounted elsewhere, the folder would hide what the sidecar is made of, and a pod could put its own
+# there. Secrets are mounted in `/run/secrets`.
+_PATH: Final = re.compile(r"/run/(?!secrets/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
+_MOST_IN_A_PATH: Final = 100
+_PORT: Final = re.compile(r"\d{4,5}", re.ASCII)
+_SCALE: Final[Mapping[str, Decimal]] = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
+
+
+class Wishes(NamedTuple):
+    """What came of a pod's annotations.
+
+    `sidecar` as adjusted; `containers` that get the socket, none for all; `last`: the sidecar starts after the other
+    init containers; `said`: the annotations, sorted; `problems`: what is wrong, one sentence each.
+    """
+
+    sidecar: Sidecar
+    containers: tuple[str, ...] | None
+    last: bool
+    said: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def read_wishes(
+    annotations: Mapping[str, str], sidecar: Sidecar, allowed: Collection[str], settings: Mapping[str, Setting]
+) -> Wishes:
+    """Read a pod's annotations; `sidecar` is what the operator says, `settings` are the sidecar's, by name.
+
+    Where there are problems, the rest means nothing.
+    """
+    said = {
+        name.removeprefix(DOMAIN): value.strip()
+        for name, value in sorted(annotations.items())
+        if name.startswith(DOMAIN) and name not in {STATUS, LABEL}
+    }
+    reading = _Reading(sidecar, settings)
+    for name, value in said.items():
+        problem = _refusal(name, allowed) or reading.take(name, value)
+        if problem:
+            reading.problems.append(f"annotation `{DOMAIN}{name}` {problem}")
+    adjusted = reading.finish()
+    return Wishes(adjusted, reading.containers, reading.last, tuple(said), tuple(reading.problems))
+
+
+def _refusal(name: str, allowed: Collection[str]) -> str:
+    known = [one.name for one in ANNOTATIONS]
+    if name not in known:
+        near = nearest(name, known)
+        return "is none that there is" + (f", did you mean `{DOMAIN}{near}`?" if near else "")
+    return "" if name in allowed else "is not allowed in this cluster: the operator of Tiergate decides that"
+
+
+class _Reading:
+    """A sidecar on its way through a pod's annotations."""
+
+    def __init__(self, sidecar: Sidecar, settings: Mapping[str, Setting]) -> None:
+        self._sidecar = sidecar
+        self._settings = settings
+        self._values: dict[str, str] = dict(sidecar.settings)
+        self._fields: dict[str, object] = {}
+        self._requests = dict(sidecar.resources.requests)
+        self._limits = dict(sidecar.resources.limits)
+        self.containers: tuple[str, ...] | None = None
+        self.last = False
+        self.problems: list[str] = []
+
+    def take(self, name: str, value: str) -> str:
+        """Take one annotation; say what is wrong with it, if anything is."""
+        takers: dict[str, Callable[[str, str], str]] = {
+            "containers": self._take_containers,
+            "order": self._take_order,
+            "port": self._take_port,
+            "probe-port": self._take_port,
+            "socket-path": self._take_path,
+            "cpu-request": self._take_quantity,
+            "cpu-limit": self._take_quantity,
+            "memory-request": self._take_quantity,
+            "memory-limit": self._take_quantity,
+            "data-size": self._take_size,
+        }
+        return takers.get(name, self._take_setting)(name, value)
+
+    def finish(self) -> Sidecar:
+        """The sidecar as adjusted."""
+        for resource in ("cpu", "memory"):
+            request, limit = self._requests.get(resource, ""), self._limits.get(resource, "")
+            reserved, most = _amount(request), _amount(limit)
+            if reserved is not None and most is not None and reserved > most:
+                self.problems.append(
+                    f"annotations `{DOMAIN}{resource}-request` and `{DOMAIN}{resource}-limit` do not fit together: "
+                    f"`{request}` is reserved, and `{limit}` the most"
+                )
+        resources = msgspec.structs.replace(self._sidecar.resources, requests=self._requests, limits=self._limits)
+        try:
+            return msgspec.structs.replace(self._sidecar, settings=self._values, resources=resources, **self._fields)
+        except ValueError as error:
+            self.problems.append(f"the annotations do not fit together: {error}")
+            return self._sidecar
+
+    def _take_containers(self, _: str, value: str) -> str:
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+        wrong = next((name for name in names if _NAME.fullmatch(name) is None), None)
+        if wrong is not None:
+            return f"must be names of containers, with commas between them: `{_short(wrong)}` is none"
+        self.containers = names
+        return ""
+
+    def _take_order(self, _: str, value: str) -> str:
+        self.last = value == "last"
+        return "" if value in {"first", "last"} else "must be `first` or `last`"
+
+    def _take_port(self, name: str, value: str) -> str:
+        if _PORT.fullmatch(value) is None or not 1024 <= int(value) <= 65535:
+            return "must be a port, 1024 to 65535"
+        self._fields[name.replace("-", "_")] = int(value)
+        return ""
+
+    def _take_path(self, _: str, value: str) -> str:
+        if len(value) > _MOST_IN_A_PATH or _PATH.fullmatch(value) is None:
+            return "must be the path of a file in a folder below `/run`, such as `/run/plans/sidecar.sock`"
+        self._fields["socket_path"] = value
+        return ""
+
+    def _take_quantity(self, name: str, value: str) -> str:
+        resource, _, which = name.partition("-")
+        if resource == "cpu" and _CPU.fullmatch(value) is None:
+            return "must be an amount of CPU, such as `100m` or `0.5`"
+        if resource == "memory" and _BYTES.fullmatch(value) is None:
+            return "must be an amount of memory, such as `256Mi`"
+        if not _amount(value):
+            return "must be more than nothing"
+        (self._requests if which == "request" else self._limits)[resource] = value
+        return ""
+
+    def _take_size(self, _: str, value: str) -> str:
+        if _BYTES.fullmatch(value) is None or not _amount(value):
+            return "must be a size, such as `4Gi`"
+        kind, source = next(iter(self._sidecar.data.items()), ("", None))
+        if kind == "emptyDir" and isinstance(source, dict):
+            self._fields["data"] = {"emptyDir": {**source, "sizeLimit": value}}
+            return ""
+        return "is for data in an `emptyDir`, and the operator chose another volume"
+
+    def _take_setting(self, name: str, value: str) -> str:
+        setting = self._settings[name]
+        try:
+            for one in value.split(",") if setting.many else [value]:
+                setting.kind.read(one)
+        except ValueError as error:
+            return str(error)
+        if name == "startup-deadline":
+            self._fields["startup_deadline"] = float(value)
+        else:
+            self._values[name] = value
+        return ""
+
+
+def _amount(quantity: str) -> Decimal | None:
+    """A Kubernetes quantity as a number; none where it is written in another way than those read here."""
+    number = quantity.rstrip("mkKMGTi")
+    try:
+        return Decimal(number) * _SCALE[quantity[len(number) :]]
+    except (ArithmeticError, KeyError):
+        return None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"

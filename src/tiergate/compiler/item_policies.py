@@ -1,0 +1,107 @@
+"""The policy text of an item version: for each entitlement, the template of its feature's type with its slots filled.
+
+The text is made from the templates' own text, so a permit says what its template says. It is laid out as Cedar's
+formatter would, which is itself too slow for this: its time grows faster than the text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.cedar import split_policies
+from tiergate.compiler.literals import quoted
+from tiergate.model.display import readable
+from tiergate.model.features import ACTIONS
+from tiergate.naming import policy_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.model import Feature, FeatureType, Value
+
+__all__ = ["PermitWriter", "Shape", "read_shapes"]
+
+_WIDTH = 80
+
+_TEMPLATE = re.compile(
+    r'@id\("(?P<id>\w+)"\)\n'
+    r"permit \(\n"
+    r"  principal in \?principal,\n"
+    r'(?P<action>  action == Action::"\w+",\n)'
+    r"  resource == \?resource\n"
+    r"(?P<conditions>\)\nwhen\b.*;)",
+    re.DOTALL,
+)
+
+
+class Shape(NamedTuple):
+    """What a template's text has around its two slots: the action's line, and all that follows the scope."""
+
+    action: str
+    conditions: str
+
+
+def read_shapes(templates: str) -> dict[FeatureType, Shape]:
+    """Take the templates' text apart, by the type of feature that each is for.
+
+    Raises:
+        ValueError: the text does not hold exactly one template for each type, in the layout of Cedar's formatter.
+    """
+    found: dict[str, Shape] = {}
+    for line, text in split_policies(templates):
+        match = _TEMPLATE.fullmatch(text)
+        if match is None or match["id"] in found:
+            raise ValueError(f"line {line}: not a template that permits can be made from")
+        found[match["id"]] = Shape(match["action"], match["conditions"])
+    if found.keys() != set(ACTIONS.values()):
+        raise ValueError("not one template for each action")
+    return {kind: found[action] for kind, action in ACTIONS.items()}
+
+
+class PermitWriter:
+    """Writes the permits of item versions that give the features of one catalog."""
+
+    def __init__(self, features: Mapping[str, Feature], shapes: Mapping[FeatureType, Shape]) -> None:
+        self._parts = {
+            key: (f'{key}")\n', _Annotations(feature), _end(feature, shapes)) for key, feature in features.items()
+        }
+
+    def permits(self, version: str, entitlements: Mapping[str, Value]) -> str:
+        """Write the permits of `plan/pro@7`, one for each entitlement, in the order of the features' ids.
+
+        A value that grants nothing has one too: the catalog says it, and the facts decide.
+        """
+        principal = "permit (\n" + _constraint("principal in", f'Item::"{version}",')
+        id_ = f'@id("{policy_id(version, "")}'
+        written: list[str] = []
+        for feature in sorted(entitlements):
+            id_end, annotations, end = self._parts[feature]
+            written += (id_, id_end, annotations[entitlements[feature]], principal, end)
+        # INVARIANT (layout of permits): an empty line between them, and nowhere else
+        return "".join(written)[:-1]
+
+
+class _Annotations(dict["Value", str]):
+    """The `@value` line for each value of one feature, written once: items repeat each other's values."""
+
+    def __init__(self, feature: Feature) -> None:
+        super().__init__()
+        self._feature = feature
+
+    def __missing__(self, value: Value) -> str:
+        self[value] = line = f"@value({quoted(readable(value, self._feature))})\n"
+        return line
+
+
+def _end(feature: Feature, shapes: Mapping[FeatureType, Shape]) -> str:
+    """All that follows the principal in a permit for this feature, with the empty line after it."""
+    shape = shapes[feature.type]
+    resource = _constraint("resource ==", f'Feature::"{feature.id}"')
+    return f"{shape.action}{resource}{shape.conditions}\n\n"
+
+
+def _constraint(left: str, right: str) -> str:
+    """One line of the scope, or two where Cedar's formatter would break it."""
+    space = " " if len(left) + len(right) + 3 <= _WIDTH else "\n    "
+    return f"  {left}{space}{right}\n"

@@ -1,0 +1,121 @@
+"""The table of roles: who may do what on the control plane, as policies that organizations may edit.
+
+Reads the table's text, with every problem at its line and column, into a group of policies together with the guards
+of scopes, which no table can leave out. Leaves to others: who asks, and what an answer leads to.
+
+INVARIANT (no lock-out): a table under which the role `admin` could not read and edit the roles is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.cedar import (
+    Base,
+    PolicyGroup,
+    Schema,
+    Uid,
+    authorize_caller,
+    builtin_schema,
+    builtin_text,
+    parse_policies,
+)
+from tiergate.compiler.literals import entity_literals
+from tiergate.compiler.rules import check_types, parse_each
+from tiergate.compiler.schema_fragments import declarations
+from tiergate.compiler.source_text import AuthorText
+from tiergate.errors import RulesError
+from tiergate.naming import ID_RULE, is_id, nearest
+
+if TYPE_CHECKING:
+    from tiergate.cedar import Policy
+
+__all__ = ["CALLER_KINDS", "RoleTable", "read_roles", "role_words", "roles_schema"]
+
+CALLER_KINDS: Final = ("key", "person", "workload")
+"""What a caller can be."""
+
+_GOVERNING: Final = ("editRoles", "view")
+_ADMIN: Final = Uid("Role", "admin")
+
+
+class RoleTable(NamedTuple):
+    """A table that is in order: its text, the policies with the guards of scopes, the roles and rows that it names."""
+
+    text: str
+    policies: PolicyGroup
+    roles: frozenset[str]
+    rows: tuple[str, ...]
+
+
+@cache
+def roles_schema() -> Schema:
+    """The schema of the table of roles, parsed."""
+    return Schema(builtin_schema("roles"))
+
+
+@cache
+def role_words() -> frozenset[str]:
+    """The actions, and groups of them, that a table can name."""
+    return frozenset(it.name for it in declarations(builtin_schema("roles")) if it.kind == "action")
+
+
+def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
+    """Read a table of roles.
+
+    Raises:
+        RulesError: it has problems; all of them, in the order of the text.
+    """
+    source = AuthorText(file, text)
+    rows = parse_each(source)
+    seen: set[str] = set()
+    for policy, start, row in rows:
+        _check_row(policy, start, seen, source)
+        _check_words(start, row, source)
+    check_types(source, rows, roles_schema())
+    if source.problems:
+        raise RulesError(sorted(source.problems))
+    guards = parse_policies(builtin_text("scopes"))
+    policies = PolicyGroup.of((policy.id, policy) for policy in [*(row[0] for row in rows), *guards])
+    if not any(_governs(policies, kind) for kind in CALLER_KINDS):
+        source.report(0, "lock-out", "the role `admin` could not edit the roles any more, and nobody could mend this")
+        raise RulesError(source.problems)
+    roles = {it.uid.id for policy, _, _ in rows for it in policy.references() if it.uid.type == "Role"}
+    return RoleTable(text, policies, frozenset(roles), tuple(policy.id for policy, _, _ in rows))
+
+
+def _check_row(policy: Policy, start: int, seen: set[str], source: AuthorText) -> None:
+    if "id" not in policy.annotations:
+        source.report(start, "rule-without-id", 'a row needs an id: write `@id("…")` above it')
+    elif not is_id(policy.id):
+        source.report(start, "bad-id", f"the id `{policy.id}` {ID_RULE}")
+    elif policy.id in seen:
+        source.report(start, "duplicate-id", f"another row of this table is called `{policy.id}` too")
+    seen.add(policy.id)
+    if policy.template:
+        source.report(start, "rule-template", "a row cannot be a template: write its principal and resource")
+
+
+def _check_words(start: int, row: str, source: AuthorText) -> None:
+    for place, uid in entity_literals(row):
+        if uid.type == "Action" and uid.id not in role_words():
+            near = nearest(uid.id, role_words())
+            hint = f", did you mean `{near}`?" if near else ""
+            source.report(start + place, "unknown-action", f"there is no action `{uid.id}`{hint}")
+        elif uid.type == "Role" and not is_id(uid.id):
+            source.report(start + place, "bad-id", f"the role `{uid.id}` {ID_RULE}")
+
+
+def _governs(policies: PolicyGroup, kind: str) -> bool:
+    """Say whether an admin of this kind may do all that it takes to change the table."""
+    store = Uid("Store", "store")
+    entities = [
+        {"uid": Uid("Caller", "admin")._asdict(), "attrs": {"kind": kind}, "parents": [_ADMIN._asdict()]},
+        {"uid": _ADMIN._asdict(), "attrs": {}, "parents": []},
+        {"uid": store._asdict(), "attrs": {}, "parents": []},
+    ]
+    known = Base("[]", roles_schema()).with_entities(json.dumps(entities))
+    outcomes = [authorize_caller(policies, known, roles_schema(), "admin", action, store) for action in _GOVERNING]
+    return all(outcome.allowed and not outcome.errors for outcome in outcomes)

@@ -1,0 +1,198 @@
+"""Users' schema fragments: entity types and common types of their own, joined to Tiergate's schema.
+
+A fragment declares; it never changes what Tiergate's own policies mean. So it may not declare a name that Tiergate or
+Cedar itself uses (Cedar would let a type called `Long` take the place of the number), nor any action: nothing asks it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from tiergate.cedar import PolicySyntaxError, Schema, builtin_schema
+from tiergate.compiler.literals import nesting
+from tiergate.compiler.source_text import AuthorText
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Declaration", "declarations", "joined_schema", "read_fragments"]
+
+_TOKEN = re.compile(
+    r"""(?P<skip>\s+|//[^\n]*)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)|(?P<mark>.)""",
+    re.ASCII | re.DOTALL,
+)
+_CEDAR_NAMES = frozenset(
+    {"Action", "Bool", "Boolean", "Entity", "Extension", "Long", "Record", "Set", "String"}
+    | {"datetime", "decimal", "duration", "ipaddr"}
+)
+_MOST_NESTING = 50
+_NAMED = re.compile("`([^`]+)`")
+_UNRESOLVED = re.compile(r"failed to resolve types?: (.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One name that a schema declares: `kind` is `entity`, `type` or `action`; `choices` those of an enumeration."""
+
+    kind: str
+    name: str
+    place: int
+    choices: tuple[str, ...] = ()
+
+
+def declarations(text: str) -> list[Declaration]:
+    """Find what schema text declares, in order. Lenient: that the text is a schema is Cedar's to say."""
+    return list(_declared([match for match in _TOKEN.finditer(text) if match["skip"] is None]))
+
+
+def joined_schema(fragments: Sequence[AuthorText]) -> str:
+    """Write Tiergate's schema followed by the fragments, each under a line that says where it comes from."""
+    # The fragment's name alone: where the rules stand on this machine is not part of the bundle.
+    parts = [f"\n// {PurePath(source.file).name}\n{source.text.rstrip()}\n" for source in fragments]
+    return "".join([builtin_schema(), *parts])
+
+
+def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None, list[Declaration]]:
+    """Join the fragments to Tiergate's schema, parse it, and list what the fragments declare.
+
+    Every problem is reported to the fragment that it is in; there is no parsed schema where there is one.
+    """
+    own = {declared.name for declared in declarations(builtin_schema())}
+    found: list[Declaration] = []
+    names: set[str] = set()
+    for source in fragments:
+        if nesting(source.text, "({[<") > _MOST_NESTING:  # Cedar's parser would exhaust the stack, and end the process
+            source.report(0, "too-complex", f"brackets stand more than {_MOST_NESTING} deep in one another")
+        for declared in declarations(source.text):
+            fault = _fault(declared, own, names)
+            if fault is not None:
+                source.report(declared.place, *fault)
+            names.add(declared.name)
+            found.append(declared)
+    text = joined_schema(fragments)
+    if any(source.problems for source in fragments):
+        return text, None, found
+    try:
+        return text, Schema(text), found
+    except PolicySyntaxError as error:
+        _report(str(error), fragments)
+        return text, None, found
+
+
+def _fault(declared: Declaration, own: set[str], names: set[str]) -> tuple[str, str] | None:
+    name = declared.name
+    if declared.kind == "action":
+        return "schema-action", f"rules cannot declare an action, as `{name}`: nothing asks for it"
+    if name in own:
+        return "reserved-name", f"`{name}` is Tiergate's own and cannot be declared again"
+    if name in _CEDAR_NAMES:
+        return "reserved-name", f"`{name}` is Cedar's own and cannot be declared again"
+    if name in names:
+        return "duplicate-name", f"`{name}` is declared already"
+    return None
+
+
+def _report(message: str, fragments: Sequence[AuthorText]) -> None:
+    """Report what Cedar says of the whole schema at the declaration that it is about, as far as that can be found."""
+    unresolved = _UNRESOLVED.fullmatch(message)
+    if unresolved is not None:
+        for name in unresolved[1].split(", "):
+            last = name.rpartition("::")[2]
+            for source in fragments:
+                for place in [place for place, word in _words(source.text) if word == last][:1]:
+                    source.report(place, "unknown-type", f"there is no type `{name}`")
+                    return
+    source, place = _named(message, fragments) or _stumbled_over(message, fragments)
+    source.report(place, "bad-schema", message.removeprefix("error parsing schema: "))
+
+
+def _named(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int] | None:
+    """The declaration whose name stands in a message."""
+    names = set(_NAMED.findall(message))
+    for source in fragments:
+        for declared in declarations(source.text):
+            if declared.name in names:
+                return source, declared.place
+    return None
+
+
+def _stumbled_over(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int]:
+    """The first declaration with which, read one after the other, Cedar says this."""
+    read: list[AuthorText] = []
+    for source in fragments:
+        starts = [declared.place for declared in declarations(source.text)]
+        for start, end in zip(starts, [*starts[1:], len(source.text)], strict=True):
+            head = source.text[: source.text.rfind(";", start, end) + 1 or end]
+            if _says(message, [*read, AuthorText(source.file, head)]):
+                return source, start
+        if _says(message, [*read, source]):
+            return source, 0
+        read.append(source)
+    return fragments[0], 0
+
+
+def _says(message: str, fragments: Sequence[AuthorText]) -> bool:
+    try:
+        Schema(joined_schema(fragments))
+    except PolicySyntaxError as error:
+        return str(error) == message
+    return False
+
+
+def _words(text: str) -> Iterator[tuple[int, str]]:
+    for match in _TOKEN.finditer(text):
+        if match["word"] is not None:
+            yield match.start(), re.sub(r"\s+", "", match["word"]).rpartition("::")[2]
+
+
+def _declared(tokens: list[re.Match[str]]) -> Iterator[Declaration]:
+    namespace = ""
+    at = 0
+    while at < len(tokens):
+        word = tokens[at].group()
+        at += 1
+        if word == "namespace" and at < len(tokens):
+            namespace = re.sub(r"\s+", "", tokens[at].group()) + "::"
+            at += 2
+        elif word == "}":
+            namespace = ""
+        elif word == "@":
+            at += 1
+            if at < len(tokens) and tokens[at].group() == "(":
+                at += 3
+        elif word in {"entity", "type", "action"}:
+            statement, at = _statement(tokens, at)
+            yield from _statement_names(word, namespace, statement)
+
+
+def _statement(tokens: list[re.Match[str]], at: int) -> tuple[list[re.Match[str]], int]:
+    """The tokens up to the semicolon that ends a declaration, and the place after it."""
+    depth = 0
+    begin = at
+    while at < len(tokens):
+        mark = tokens[at].group()
+        depth += (mark in "{[(<") - (mark in "}])>") if tokens[at]["mark"] else 0
+        at += 1
+        if depth < 0 or (mark == ";" and depth == 0):
+            return tokens[begin : at - 1], at - (depth < 0)
+    return tokens[begin:], at
+
+
+def _statement_names(kind: str, namespace: str, statement: list[re.Match[str]]) -> Iterator[Declaration]:
+    names: list[re.Match[str]] = []
+    for token in statement:
+        if token["mark"] and token.group() != ",":
+            break
+        if names and token.group() in {"in", "tags", "enum", "appliesTo"}:
+            break
+        if token["mark"] is None:
+            names.append(token)
+    words = [token.group() for token in statement]
+    choices: tuple[str, ...] = ()
+    if "enum" in words:
+        choices = tuple(token["string"][1:-1] for token in statement[words.index("enum") :] if token["string"])
+    for token in names:
+        yield Declaration(kind, namespace + (token["word"] or token.group()), token.start(), choices)

@@ -1,0 +1,217 @@
+"""The OpenAPI 3.1 document of the administration API, made from the routes, and served at `/openapi.json`.
+
+Routes say their paths, parameters, actions and summaries (`access.Endpoint`), `shapes` which schemas they take and
+give, `schemas` what these are. What is the same for all routes is said here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tiergate import __version__
+from tiergate.admin.subscription_steps import STEPS
+from tiergate.control.api.problems import PROBLEM_TYPE
+from tiergate.control.api.request import MAX_LIMIT, Answer
+from tiergate.control.api.route_schemas import SHAPES, Shape
+from tiergate.control.api.router import OPAQUE, Endpoint, Open
+from tiergate.control.api.schemas import Schema, component_schemas, ref
+from tiergate.control.api.schemas.subscribing import step_schema_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.control.api.request import AdminRequest
+
+__all__ = ["description", "endpoint"]
+
+_PARAMETER: Final = re.compile(r"\{([a-z0-9_]+)\}")
+_UNKNOWN: Final = Shape(takes="Anything", media="*/*")
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_OPTIONAL_BODIES: Final = frozenset(
+    {
+        *(step_schema_name(name) for name, step in STEPS.items() if not step.required),
+        "Rotation",
+        "Preview",
+        "Publish",
+        "Rollback",
+        "NewFeatureSuspension",
+        "Erasure",
+        "Anything",
+    }
+)
+_REFUSALS: Final = {
+    "400": "The request as a whole is wrong.",
+    "401": "No credentials, or none that are known.",
+    "403": "No role of the caller's allows it.",
+    "404": "There is no such thing.",
+    "409": "It contradicts what stands.",
+    "412": "Somebody else has changed it since (`If-Match`).",
+    "422": "The body does not say what it must, and every place where it does not.",
+}
+_TYPED: Final[dict[str, Schema]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    "against": {"type": "integer", "minimum": 1},
+    "version": {"type": "integer", "minimum": 1},
+    "after": {"type": "integer", "minimum": 0},
+    "wait": {"type": "number", "minimum": 0},
+    "has_draft": {"type": "boolean"},
+    "as_of": ref("Instant"),
+}
+_REVIEWED: Final = frozenset({"/v1/publish", "/v1/apply"})
+"""Paths of no thing whose writes can demand, by `If-Match`, that they do what a dry run said."""
+
+
+def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
+    """The route of the document of these routes and itself."""
+    document: bytes | None = None
+
+    def show(_request: AdminRequest) -> Answer:
+        """Describe this API (OpenAPI 3.1)."""
+        nonlocal document
+        if document is None:
+            document = msgspec.json.encode(description([*endpoints, own]))
+        return Answer(200, document, {"content-type": "application/json"})
+
+    own = Endpoint("GET", "/openapi.json", Open.ANYBODY, show)
+    return own
+
+
+def description(endpoints: Sequence[Endpoint]) -> Schema:
+    """The document of some routes as a value."""
+    paths: dict[str, Schema] = {}
+    for one in sorted(endpoints, key=lambda it: it.path):
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tiergate control plane",
+            "version": __version__,
+            "summary": "What customers get: edited, published, given and taken away.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": component_schemas(),
+            "parameters": _shared_parameters(),
+            "headers": {"ETag": {"description": "Names this state.", "schema": {"type": "string"}}},
+            "responses": {
+                status: {"description": text, "content": {PROBLEM_TYPE: {"schema": ref("Problem")}}}
+                for status, text in {**_REFUSALS, "default": "Any other problem."}.items()
+            },
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "An API key, or an OIDC token."}
+            },
+        },
+    }
+
+
+def _operation(one: Endpoint) -> Schema:
+    shape = SHAPES.get(f"{one.method} {one.path}", _UNKNOWN)
+    parts = one.path.removeprefix("/v1").strip("/").split("/")
+    found: Schema = {
+        "operationId": "_".join([one.method.lower(), *(_word(part) for part in parts)]),
+        "tags": [parts[0]],
+        "summary": one.summary,
+        "parameters": _parameters(one),
+        "responses": _responses(one, shape),
+    }
+    if isinstance(one.action, Open):
+        found["security"] = [] if one.action is Open.ANYBODY else [{"token": []}]
+    else:
+        found["x-tiergate-action"] = one.action.value
+    if shape.takes is not None and one.method in _WRITES - {"DELETE"}:
+        found["requestBody"] = {
+            "required": shape.takes not in _OPTIONAL_BODIES,
+            "content": {media: {"schema": ref(shape.takes)} for media in one.media_types},
+        }
+    return found
+
+
+def _word(part: str) -> str:
+    name = _PARAMETER.fullmatch(part)
+    return f"by_{name[1]}" if name else part.replace("-", "_").replace(".", "_")
+
+
+def _parameters(one: Endpoint) -> list[Schema]:
+    found: list[Schema] = [_path_parameter(name) for name in _PARAMETER.findall(one.path)]
+    found += [
+        {"name": name, "in": "query", "schema": _TYPED.get(name, {"type": "string"})}
+        for name in (*one.query, *(("limit", "cursor") if one.paged else ()))
+    ]
+    if one.method not in _WRITES:
+        return found
+    shared = ["Reason"]
+    if one.method == "POST":
+        shared.append("IdempotencyKey")
+    if _PARAMETER.search(one.path) or one.path in _REVIEWED:
+        shared.append("IfMatch")
+    return [*found, *({"$ref": f"#/components/parameters/{name}"} for name in shared)]
+
+
+def _path_parameter(name: str) -> Schema:
+    found: Schema = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    if name in OPAQUE:
+        found["description"] = "The id, percent-encoded: a slash in it is `%2F`."
+    return found
+
+
+def _shared_parameters() -> Schema:
+    text: Schema = {"type": "string"}
+    return {
+        "Reason": {
+            "name": "Tiergate-Reason",
+            "in": "header",
+            "schema": text,
+            "description": "Why, for the audit log; percent-encoded where it is not ASCII.",
+        },
+        "IdempotencyKey": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": text,
+            "description": "The same request with the same key is answered alike, and done once.",
+        },
+        "IfMatch": {
+            "name": "If-Match",
+            "in": "header",
+            "schema": text,
+            "description": "The entity tag that was seen; 412 where somebody else has changed it since.",
+        },
+    }
+
+
+def _responses(one: Endpoint, shape: Shape) -> Schema:
+    well: Schema = {"description": "Done."}
+    if shape.gives is not None:
+        well["content"] = {shape.media: {"schema": _page_of(shape.gives) if shape.page else ref(shape.gives)}}
+    elif shape.status != 204:
+        well["content"] = {shape.media: {}}
+    if not shape.page:
+        well["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
+    found: Schema = {str(shape.status): well}
+    if shape.created:
+        found["201"] = well
+    if shape.ordered:
+        either = [ref(name) for name in (shape.gives if shape.status == 200 else None, "PassedOver") if name]
+        content = {shape.media: {"schema": either[0] if len(either) == 1 else {"anyOf": either}}}
+        found["200"] = well | {"description": "Done, or passed over.", "content": content}
+    if one.method == "GET" and not shape.page:
+        found["304"] = {"description": "It is what the entity tag names (`If-None-Match`)."}
+    refusals = [status for status in _REFUSALS if one.method in _WRITES or status < "409"]
+    return found | {status: {"$ref": f"#/components/responses/{status}"} for status in [*refusals, "default"]}
+
+
+def _page_of(gives: str) -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "items": ref(gives)},
+            "next": {"type": ["string", "null"], "description": "The `cursor` of the next page, if there is one."},
+        },
+        "required": ["items", "next"],
+        "additionalProperties": False,
+    }

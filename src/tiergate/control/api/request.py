@@ -1,0 +1,339 @@
+"""What an endpoint is asked and what it answers, without the socket: bodies, entity tags, cursors, idempotency keys.
+
+Leaves to others: who may ask (`access`), what the errors look like (`problems`), and what the bodies mean (`catalog`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+import structlog
+
+from tiergate.control.api.problems import ForbiddenError
+from tiergate.errors import BodyError, BodyProblem, PreconditionError, RequestError
+from tiergate.store import Actor
+from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer, kept_answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tiergate.permissions import Action, Caller, Permission, Resource
+    from tiergate.store import ReadUnit, Store, WriteUnit
+
+__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "enforce", "etag_text"]
+
+MAX_LIMIT: Final = 500
+"""Most entries of one page of a list."""
+
+_DEFAULT_LIMIT: Final = 50
+_MAX_REASON: Final = 1000
+_ETAG: Final = re.compile(r'"([0-9]{1,18})"')
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+_JSON_PATH: Final = re.compile(r" - at `([^`]*)`\Z")
+_STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode  # exact numbers are numbers
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, a body (bytes, or an iterator of bytes that is sent as it comes) and headers in lower case."""
+
+    status: int = 200
+    body: bytes | Iterator[bytes] | AsyncIterator[bytes] = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def json(value: object, status: int = 200, *, etag: int | None = None, location: str | None = None) -> Answer:
+        """Answer with JSON. `etag` counts the changes of what is answered; `location`: where what was made is."""
+        headers = {"content-type": "application/json"}
+        if etag is not None:
+            headers["etag"] = etag_text(etag)
+        if location is not None:
+            headers["location"] = location
+        return Answer(status, _encode(value), headers)
+
+    @staticmethod
+    def page(items: Sequence[object], cursor: str | None) -> Answer:
+        """Answer with one page of a list; `cursor`: what its last entry is ordered by, if there are more."""
+        return Answer.json({"items": items, "next": None if cursor is None else _wrapped(cursor)})
+
+    @staticmethod
+    def empty(*, etag: int | None = None) -> Answer:
+        """Answer that it was done, with nothing to show."""
+        return Answer(204, headers={} if etag is None else {"etag": etag_text(etag)})
+
+    @staticmethod
+    def stream(parts: Iterator[bytes] | AsyncIterator[bytes], media_type: str) -> Answer:
+        """Answer with what comes as it comes."""
+        return Answer(200, parts, {"content-type": media_type})
+
+
+class AdminRequest:
+    """A request of a caller who may do what the endpoint's action says.
+
+    `path` is as it came, percent-encoded; `params` are the parts of it, decoded; `query` the parameters, each once.
+    `reason` is why, in the caller's words, for the audit log: the header `Tiergate-Reason`, percent-encoded where it is
+    not ASCII. `spool` is the file that holds the body, where the endpoint says so.
+    """
+
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        *,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        caller: Caller,
+        request_id: str,
+        store: Store,
+        allows: Callable[[Action, Resource], Permission],
+        spool: Path | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.params = params
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.caller = caller
+        self.request_id = request_id
+        self.store = store
+        self.spool = spool
+        self._allows = allows
+
+    # ── what was asked ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def reason(self) -> str:
+        """Why it is asked, or nothing.
+
+        Raises:
+            RequestError: 400, the reason is too long, or not printable.
+        """
+        text = unquote(self.headers.get("tiergate-reason", "")).strip()
+        if len(text) > _MAX_REASON or not text.isprintable():
+            detail = f"`Tiergate-Reason` must be printable, and of {_MAX_REASON} characters at most"
+            raise RequestError(400, "invalid request", detail)
+        return text
+
+    @property
+    def limit(self) -> int:
+        """How many entries of a list are wanted.
+
+        Raises:
+            RequestError: 400, it is no number from 1 to `MAX_LIMIT`.
+        """
+        return self.number("limit", _DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
+
+    @property
+    def cursor(self) -> str | None:
+        """What the last entry of the page before is ordered by; none for the first page.
+
+        Raises:
+            RequestError: 400, the cursor was not given out by a list.
+        """
+        text = self.query.get("cursor")
+        if text is None:
+            return None
+        try:
+            found = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        except (binascii.Error, ValueError):
+            found = "\x00"
+        if "\x00" in found:
+            raise RequestError(400, "invalid request", "`cursor` is not one that a list gave out")
+        return found
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number among the query's parameters.
+
+        Raises:
+            RequestError: 400, it is none, or out of bounds.
+        """
+        text = self.query.get(name)
+        if text is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+            raise RequestError(400, "invalid request", f"`{name}` must be a whole number from {least} to {most}")
+        return int(text)
+
+    def decode(self, form: type[T]) -> T:
+        """Read a small JSON body that is no entry of a catalog or subjects file into a msgspec structure.
+
+        Raises:
+            BodyError: it does not say such a structure.
+        """
+        try:
+            return msgspec.json.decode(self.body, type=form)
+        except msgspec.ValidationError as error:
+            raise BodyError([_body_problem(str(error))]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BodyError([BodyProblem("", "bad-json", f"is no JSON: {error}")]) from None
+
+    # ── what is done ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def actor(self) -> Actor:
+        """The caller, as the audit log names it."""
+        return Actor(self.caller.id, self.caller.kind)
+
+    def require(self, action: Action, resource: Resource) -> None:
+        """See that the caller may do something beside what the endpoint is for.
+
+        Raises:
+            ForbiddenError: it may not.
+        """
+        enforce(self.caller, action, resource, self._allows(action, resource))
+
+    def may(self, action: Action, resource: Resource) -> bool:
+        """Say whether the caller may do something beside what the endpoint is for."""
+        return self._allows(action, resource).allowed
+
+    def read(self, work: Callable[[ReadUnit], T]) -> T:
+        """Run `work` in one transaction that reads."""
+        return self.store.read(work)
+
+    def change(
+        self,
+        work: Callable[[WriteUnit], Answer],
+        *,
+        kept: Callable[[Answer], Answer] | None = None,
+        brief: bool = False,
+    ) -> Answer:
+        """Run `work` in one transaction, and keep its answer under the request's `Idempotency-Key`, if it has one.
+
+        `work` may be run several times, and must have no effect but through its unit. `kept`: what is kept of an
+        answer that must not be given twice. `brief`: it takes milliseconds, and publishes nothing.
+
+        Raises:
+            RequestError: 422, the key came with another request before; 400, it is none.
+        """
+        key = self._idempotency_key()
+        if key is None:
+            return self.write(work, brief=brief)
+
+        def once(unit: WriteUnit) -> Answer:
+            before = kept_answer(unit, key)
+            if before is not None:
+                return _replayed(before)
+            answer = work(unit)
+            keeping = answer if kept is None else kept(answer)
+            if isinstance(keeping.body, bytes):
+                keep_answer(unit, key, StoredAnswer(keeping.status, dict(keeping.headers), keeping.body))
+            return answer
+
+        return self.write(once, brief=brief)
+
+    def replayed(self) -> Answer | None:
+        """The answer that this very request got before, by its `Idempotency-Key`; none where there is none.
+
+        Raises:
+            RequestError: as `change`.
+        """
+        key = self._idempotency_key()
+        kept = None if key is None else self.read(lambda unit: kept_answer(unit, key))
+        return None if kept is None else _replayed(kept)
+
+    def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
+        """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
+        return self.store.change(work, self.actor, request_id=self.request_id, reason=self.reason, brief=brief)
+
+    def check_etag(self, kind: str, id_: str, etag: int) -> None:
+        """See that a thing is still what the caller has seen, where the request says what that was (`If-Match`).
+
+        Call it within the transaction that changes the thing, after reading its `etag` there.
+
+        Raises:
+            PreconditionError: it has changed.
+            RequestError: 400, the header is none of our entity tags.
+        """
+        given = self.headers.get("if-match")
+        if given is None or given.strip() == "*":
+            return
+        tags = [_ETAG.fullmatch(part.strip()) for part in given.split(",")]
+        known = [int(match[1]) for match in tags if match is not None]
+        if len(known) < len(tags):
+            raise RequestError(400, "invalid request", "`If-Match` must be an entity tag that was given out, or `*`")
+        if etag not in known:
+            raise PreconditionError(kind, id_, etag)
+
+    @property
+    def entity_tags(self) -> tuple[str, ...] | None:
+        """The entity tags of `If-Match`, without their quotes, whatever they are; none without the header.
+
+        A weak tag is none that a state has: it stays as it is.
+        """
+        given = self.headers.get("if-match")
+        if given is None:
+            return None
+        return tuple(_unquoted(part.strip()) for part in given.split(","))
+
+    def is_fresh(self, etag: int) -> bool:
+        """Say whether the caller has the present state already (`If-None-Match`), so that 304 is the answer."""
+        given = self.headers.get("if-none-match", "")
+        return etag_text(etag) in [part.strip().removeprefix("W/") for part in given.split(",")]
+
+    def _idempotency_key(self) -> IdempotencyKey | None:
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not _KEY.fullmatch(key):
+            raise RequestError(400, "invalid request", "`Idempotency-Key` must be 1 to 255 printable characters")
+        # The length of each part stands before it: no two requests are written alike.
+        parts = [self.method.encode(), self.path.encode(), repr(sorted(self.query.items())).encode(), self.body]
+        digest = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
+        return IdempotencyKey(self.caller.id, key, digest)
+
+
+def enforce(caller: Caller, action: Action, resource: Resource, permission: Permission) -> None:
+    """Let a caller do what it may.
+
+    Raises:
+        ForbiddenError: it may not.
+    """
+    if permission.errors:
+        _log.error("a policy of the roles erred: denied", caller=caller.id, action=action, errors=permission.errors)
+    if not permission.allowed:
+        _log.info("denied", caller=caller.id, action=action, resource=resource.type, id=resource.id)
+        scoped = any(policy.startswith("scope/") for policy in permission.policies)
+        raise ForbiddenError(action, resource.type, scoped=scoped)
+
+
+def etag_text(etag: int) -> str:
+    """Write an entity tag as it stands in a header."""
+    return f'"{etag}"'
+
+
+def _replayed(kept: StoredAnswer) -> Answer:
+    return Answer(kept.status, kept.body, {**kept.headers, "idempotency-replayed": "true"})
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _wrapped(cursor: str) -> str:
+    return base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
+
+
+def _body_problem(message: str) -> BodyProblem:
+    """One of msgspec's messages, such as "Expected `int`, got `str` - at `$.a[0]`", as a problem."""
+    found = _JSON_PATH.search(message)
+    detail = message[: found.start()] if found else message
+    steps = _STEP.findall(found[1]) if found else []
+    pointer = "".join("/" + (index or name.replace("~", "~0").replace("/", "~1")) for index, name in steps)
+    return BodyProblem(pointer, "wrong-value", detail[:1].lower() + detail[1:])

@@ -1,0 +1,234 @@
+"""The JSON Schemas of what the API takes and gives, by name: those of the files, and what stands beside them.
+
+What an entry of a file must be is said once, in the schemas of the files (`catalog.schemas`); here each becomes a
+component of the OpenAPI document, and gets the members that answers have beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tiergate.catalog import catalog_schema, subjects_schema
+from tiergate.control.api.schemas.access import access_schemas, problem_schema, sync_schemas, webhook_schemas
+from tiergate.control.api.schemas.parts import (
+    COUNT,
+    ETAG,
+    FLAG,
+    PREFIX,
+    TEXT,
+    TEXTS,
+    Schema,
+    closed,
+    ref,
+    with_more,
+    without,
+)
+from tiergate.control.api.schemas.publishing import publishing_schemas, rule_schemas
+from tiergate.control.api.schemas.replaying import replay_schemas
+from tiergate.control.api.schemas.subscribing import (
+    as_of_schemas,
+    passed_over_schema,
+    stored_subscription,
+    subscribing_schemas,
+)
+from tiergate.model import Reason
+from tiergate.wire.decision_schemas import answer_schemas
+
+__all__ = ["Schema", "component_schemas", "ref"]
+
+_FROM_CATALOG: Final = {
+    "id": "Id",
+    "subjectId": "SubjectId",
+    "instant": "Instant",
+    "feature": "Feature",
+    "suspension": "FeatureSuspension",
+    "item": "Item",
+    "version": "Version",
+    "rollout": "Rollout",
+    "entitlements": "Entitlements",
+    "entitlement": "Entitlement",
+    "ladder": "Ladder",
+}
+_FROM_SUBJECTS: Final = {
+    "id": "Id",
+    "subjectId": "SubjectId",
+    "instant": "Instant",
+    "externalIds": "ExternalIds",
+    "suspension": "Suspension",
+    "held": "HeldItem",
+    "override": "Override",
+    "customer": "Customer",
+    "subscription": "Subscription",
+}
+_PUBLISHED: Final = ("version", "entitlements", "versions", "rollouts")
+_CHANGE: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "feature": ref("Id"),
+        "change": {"enum": ["added", "removed", "changed"]},
+        "before": ref("Entitlement"),
+        "after": ref("Entitlement"),
+    },
+    "required": ["feature", "change"],
+    "additionalProperties": False,
+}
+_ADDRESS: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "The id of a customer, or `ext:<system>:<id>`, one of its external ids.",
+}
+_HELD: Final[Schema] = {"type": ["boolean", "number", "string", "null"]}
+_EFFECT: Final[Schema] = closed(
+    {
+        "state": {
+            "enum": ["raises", "lowers", "acts", "none", "scheduled", "ended"],
+            "description": "`acts`: the value is the same, but it is denied. `none`: it does nothing now.",
+        },
+        "from": _HELD | {"description": "The value without the override."},
+        "to": _HELD | {"description": "The value with it."},
+        "because": TEXT | {"description": "Why it does nothing now."},
+    },
+    optional=("from", "to", "because"),
+)
+_PUBLICATION: Final[Schema] = {
+    "version": {"type": "integer", "minimum": 1},
+    "publication": {"type": "integer", "minimum": 1, "description": "With which it came."},
+    "published_at": ref("Instant"),
+}
+
+
+def component_schemas() -> dict[str, Schema]:
+    """All schemas by name."""
+    found = _renamed(catalog_schema()["$defs"], _FROM_CATALOG) | _renamed(subjects_schema()["$defs"], _FROM_SUBJECTS)
+    stamp = {"etag": ETAG, "created_at": ref("Instant"), "updated_at": ref("Instant")}
+    head = without(found["Item"], _PUBLISHED)
+    found |= {
+        "StoredFeature": with_more(found["Feature"], stamp),
+        "NewItem": with_more(head, {"entitlements": ref("Entitlements")}, required=False),
+        "StoredItem": with_more(
+            head,
+            {
+                "rollouts": {"type": "array", "items": ref("Rollout")},
+                "newest_version": COUNT | {"description": "The newest version ever published; 0: none was."},
+                "has_draft": FLAG,
+                **stamp,
+            },
+        ),
+        "Draft": closed({"entitlements": ref("Entitlements")}),
+        "StoredDraft": closed({"item": ref("Id"), "entitlements": ref("Entitlements"), **stamp}),
+        "DraftDifference": closed(
+            {
+                "item": ref("Id"),
+                "against": {"type": "integer", "minimum": 1, "description": "Absent: nothing was published."},
+                "changes": {"type": "array", "items": _CHANGE},
+            },
+            optional=("against",),
+        ),
+        "ListedVersion": closed(_PUBLICATION),
+        "PublishedVersion": closed(_PUBLICATION | {"entitlements": ref("Entitlements")}),
+        "StoredCustomer": with_more(
+            with_more(found["Customer"], stamp), {"erased_at": ref("Instant"), **as_of_schemas()}, required=False
+        ),
+        "StoredSubscription": stored_subscription(found["Subscription"], stamp),
+        "NewSubscription": with_more(
+            found["Subscription"], {"customer": _ADDRESS, "as_of": ref("Instant")}, required=False
+        ),
+        "NewCustomer": with_more(found["Customer"], {"as_of": ref("Instant")}, required=False),
+        "EditedOverride": with_more(
+            found["Override"],
+            {"effect": _EFFECT | {"description": "Ignored."}, "as_of": ref("Instant")},
+            required=False,
+        ),
+        "NewOverride": with_more(found["Override"], {"as_of": ref("Instant")}, required=False),
+        "NewSuspension": with_more(found["Suspension"], {"as_of": ref("Instant")}, required=False),
+        "AddedItem": with_more(found["HeldItem"], {"as_of": ref("Instant")}, required=False),
+        "PassedOver": passed_over_schema(),
+        "ListedOverride": with_more(found["Override"], {"effect": _EFFECT}),
+        "SubjectLines": {"type": "string", "description": "A subjects file in NDJSON: a JSON object a line."},
+        "Imported": closed(
+            {"customers": COUNT, "subscriptions": COUNT, "changed": COUNT, "passed_over": COUNT},
+            optional=("passed_over",),
+        ),
+        "Pin": closed({"version": {"type": "integer", "minimum": 1}, "as_of": ref("Instant")}, optional=("as_of",)),
+        "MergePatch": {"type": "object", "description": "A JSON Merge Patch (RFC 7396): null takes a key away."},
+        **subscribing_schemas(found["Subscription"], found["HeldItem"], _ADDRESS),
+        **access_schemas(),
+        **publishing_schemas(found["FeatureSuspension"]),
+        **rule_schemas(),
+        **webhook_schemas(),
+        **sync_schemas(),
+        "SubjectEntitlements": _subject_entitlements(),
+        **replay_schemas(),
+        **_answers(),
+        "Problem": problem_schema(),
+        "Identified": {
+            "type": "object",
+            "description": "As the thing itself; what the address says can be left out.",
+        },
+        "Health": closed({"status": TEXT, "read_only": FLAG}, optional=("read_only",)),
+        "OpenApi": {"type": "object", "description": "This document."},
+        "Anything": {},
+    }
+    for name in ("Customer", "Subscription"):  # they are taken as `New…`, and given as `Stored…`
+        del found[name]
+    drafted = with_more(found["StoredItem"], {"entitlements": ref("Entitlements")})
+    sold = with_more(drafted, {"publication": COUNT})
+    found["DraftedItem"] = drafted
+    found["SoldItem"] = with_more(sold, {"subscription": ref("StoredSubscription")}, required=False)
+    found["OwnPlan"] = closed(
+        {"features": ref("Entitlements"), "id": ref("Id"), "name": TEXT},
+        optional=("id", "name"),
+        description="Values of features that are offered for it.",
+    )
+    return found
+
+
+def _answers() -> dict[str, Schema]:
+    """Decisions and explanations as sidecars give them; an explanation says on which record it rests, too."""
+    found = answer_schemas("Check")
+    found["CheckExplanation"] = with_more(
+        found["CheckExplanation"],
+        {
+            "position": COUNT | {"description": "Where the feed has the record; 0: there was none."},
+            "redacted": FLAG | {"description": "What described a person was erased from the record since."},
+        },
+    )
+    return found
+
+
+def _subject_entitlements() -> Schema:
+    """As the sidecar's list of what a subject holds."""
+    entry = {
+        "feature": ref("Id"),
+        "type": TEXT,
+        "allowed": FLAG,
+        "reason": {"enum": [reason.value for reason in Reason]},
+        "entitlement": {"type": "object"},
+        "sources": {"type": "array", "items": {"type": "object"}},
+        "policies": TEXTS,
+        "valid_until": ref("Instant"),
+    }
+    return closed(
+        {
+            "subject": closed({"type": TEXT, "id": TEXT}),
+            "at": ref("Instant"),
+            "entitlements": {"type": "array", "items": closed(entry, optional=("valid_until",))},
+            "publication": COUNT,
+            "revision": TEXT,
+            "position": COUNT,
+        }
+    )
+
+
+def _renamed(definitions: dict[str, Schema], names: dict[str, str]) -> dict[str, Schema]:
+    """Definitions of a file's schema as components, by their names here."""
+
+    def moved(value: Any) -> Any:  # noqa: ANN401 - a schema is any JSON
+        if isinstance(value, dict):
+            return {
+                key: PREFIX + names[inner.rpartition("/")[2]] if key == "$ref" else moved(inner)
+                for key, inner in value.items()
+            }
+        return [moved(inner) for inner in value] if isinstance(value, list) else value
+
+    return {names[name]: moved(definition) for name, definition in definitions.items()}

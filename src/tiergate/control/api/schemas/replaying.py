@@ -1,0 +1,78 @@
+"""The schemas of asking for a decision of the past."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
+
+__all__ = ["replay_schemas"]
+
+_NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
+
+
+def replay_schemas() -> dict[str, Schema]:
+    """Those schemas by name."""
+    check = {
+        "subject": {
+            "anyOf": [
+                ref("SubjectId"),
+                closed(
+                    {"type": {"enum": ["customer", "subscription"]}, "id": ref("SubjectId"), "user": ref("SubjectId")},
+                    optional=("type", "user"),
+                ),
+            ]
+        },
+        "feature": ref("Id"),
+        "amount": _NUMBER,
+        "used": _NUMBER,
+        "user_used": _NUMBER,
+        "value": _NUMBER,
+        "level": TEXT,
+    }
+    optional = ("amount", "used", "user_used", "value", "level")
+    return {
+        "Check": closed(check, optional=optional, description="As a sidecar takes it."),
+        "CheckAt": closed(
+            check | {"at": ref("Instant") | {"description": "Absent: now."}},
+            optional=(*optional, "at"),
+            description="As a sidecar takes it to explain it.",
+        ),
+        "DecisionBasis": optional_object(
+            {
+                "store": TEXT,
+                "position": COUNT,
+                "version": TEXT,
+                "stale_at": ref("Instant"),
+                "stale_deny": FLAG,
+                "fetched": FLAG,
+                "loaded": FLAG,
+                "usage": optional_object({"used": _NUMBER, "user_used": _NUMBER, "total_used": _NUMBER}),
+                "errors": TEXTS,
+                "record": {"type": ["array", "null"]},
+            },
+            description="As a line of a decision log has it.",
+        ),
+        "Replay": closed(
+            {
+                "check": ref("Check"),
+                "at": ref("Instant") | {"description": "Absent: now."},
+                "publication": {"type": "integer", "minimum": 1, "description": "Absent: the one then in force."},
+                "revision": TEXT | {"description": "What that publication must be of."},
+                "basis": ref("DecisionBasis"),
+            },
+            optional=("at", "publication", "revision", "basis"),
+        ),
+        "Replayed": closed(
+            {
+                "decision": {"type": "object", "description": "As the sidecar gave it, byte by byte."},
+                "at": ref("Instant"),
+                "publication": COUNT,
+                "revision": TEXT,
+                "position": COUNT | {"description": "Where the feed has the record; 0: there was none."},
+                "redacted": FLAG | {"description": "What described a person was erased from the record since."},
+                "sentences": TEXTS,
+                "reasoning": {"type": "object", "description": "As `CheckExplanation`, without its sentences."},
+            }
+        ),
+    }

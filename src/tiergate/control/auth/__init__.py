@@ -1,0 +1,1 @@
+"""Authentication: API keys, tokens of trusted issuers, the first admin's key."""

@@ -1,0 +1,318 @@
+"""Who asks: a bearer's API key, or a token of an issuer that the operator trusts, made into a `Caller`.
+
+People's tokens (OpenID Connect) and workloads' (projected Kubernetes service account tokens) are read by the same
+code, by settings: which issuer, for which audience, and what its claims say of roles. A token that is not good is
+never taken for something less: it is refused, whatever else the request carries.
+
+INVARIANT (public keys alone): only signatures of asymmetric algorithms count, each verified with a key of the issuer
+that the token names, so that neither `none` nor a secret made of a public key opens anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import jwt
+import msgspec
+import structlog
+import yaml
+
+from tiergate.control.auth.jwks import KeySet
+from tiergate.errors import RequestError, SettingsError
+from tiergate.model import FOREVER
+from tiergate.permissions import Caller, CallerKind, Scope
+from tiergate.store.key_uses import KeyUses
+from tiergate.store.keys import is_key, named_id, proven_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tiergate.control.auth.jwks import FoundKeys
+    from tiergate.model import Instant
+    from tiergate.store import Store
+    from tiergate.store.keys import ApiKey
+
+__all__ = ["ALGORITHMS", "Authenticator", "Identified", "IssuerSettings", "TokenReader", "read_issuers"]
+
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""The algorithms that an issuer may sign with."""
+
+_MAX_TOKEN: Final = 16_384
+_MAX_LEEWAY: Final = 300
+_RESERVED: Final = frozenset({"key", "system", "anonymous"})
+_SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+_ANY: Final = "*"
+
+_log = structlog.get_logger(__name__)
+
+
+class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One issuer of tokens that is trusted.
+
+    `name` stands before the subject in the ids of its callers: `okta/00u1`. `jwks`: its public keys, a URL or a file.
+    People: the texts in `roles_claim` (a path with dots, such as `realm_access.roles`) are looked up in `roles`, each
+    standing for roles here; what is not listed counts for nothing. Workloads: `subjects` lists whole subjects, such as
+    `system:serviceaccount:shop:tiergate-sidecar`, with their roles. `leeway`: seconds by which clocks may differ.
+    """
+
+    name: str
+    issuer: str
+    audience: str
+    jwks: str
+    ca_file: str | None = None
+    token_file: str | None = None
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    roles_claim: str = "roles"
+    roles: dict[str, tuple[str, ...]] = {}
+    subjects: dict[str, tuple[str, ...]] = {}
+    leeway: int = 30
+
+    def __post_init__(self) -> None:
+        """See that the settings make sense.
+
+        Raises:
+            ValueError: they do not.
+        """
+        unknown = [name for name in self.algorithms if name not in ALGORITHMS]
+        if unknown or not self.algorithms:
+            raise ValueError(f"`algorithms` must be some of {', '.join(ALGORITHMS)}")
+        if not self.name or "/" in self.name or self.name in _RESERVED:
+            raise ValueError(f"`name` must be a word, and none of {', '.join(sorted(_RESERVED))}")
+        if not self.issuer or not self.audience:
+            raise ValueError("`issuer` and `audience` must say something: a token for others is none for us")
+        if not 0 <= self.leeway <= _MAX_LEEWAY:
+            raise ValueError(f"`leeway` must be 0 to {_MAX_LEEWAY} seconds")
+        if bool(self.roles) == bool(self.subjects):
+            raise ValueError("either `roles` or `subjects` must say who has which roles")
+        for subject in self.subjects:
+            if not {*subject.split(":")} - {_ANY}:
+                raise ValueError(f"`subjects` has `{subject}`, which is anybody")
+
+
+def read_issuers(text: str) -> list[IssuerSettings]:
+    """Read the settings of issuers: YAML or JSON, `{"issuers": [ … ]}`.
+
+    Raises:
+        SettingsError: they do not make sense.
+    """
+    try:
+        document = yaml.safe_load(text)
+        found = msgspec.convert(document, dict[str, list[IssuerSettings]])
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise SettingsError("issuers", str(error)) from None
+    if {*found} != {"issuers"}:
+        raise SettingsError("issuers", "the file must have the key `issuers` alone")
+    issuers = found["issuers"]
+    for what in ("name", "issuer"):
+        if len({getattr(issuer, what) for issuer in issuers}) < len(issuers):
+            raise SettingsError("issuers", f"two issuers have the same `{what}`")
+    return issuers
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A caller, and for how long it is known to be one: until an instant, in UTC milliseconds.
+
+    `key`: its API key, which may be revoked; `source`: the issuer's keys that its token was verified by.
+    """
+
+    caller: Caller
+    until: Instant
+    key: ApiKey | None = None
+    source: FoundKeys | None = None
+
+    def counts(self, now: Instant) -> bool:
+        """Say whether nothing that is known here has changed."""
+        return now < self.until and (self.source is None or self.source.is_current)
+
+
+class TokenReader:
+    """Reads the tokens of some issuers."""
+
+    def __init__(
+        self, issuers: Iterable[IssuerSettings], key_set: Callable[[IssuerSettings], KeySet] | None = None
+    ) -> None:
+        """Prepare.
+
+        Raises:
+            SettingsError: an issuer's keys would come over a connection that is not secure.
+        """
+        make = _key_set if key_set is None else key_set
+        self._issuers = {it.issuer: (it, make(it)) for it in issuers}
+
+    def read(self, token: str) -> Caller:
+        """Verify a token and say whose it is.
+
+        Raises:
+            RequestError, JwksError: as `admit`.
+        """
+        return self.admit(token).caller
+
+    def refresh(self) -> None:
+        """Have keys that are in use, and old, fetched anew."""
+        for _, keys in self._issuers.values():
+            keys.refresh()
+
+    def admit(self, token: str) -> Identified:
+        """Verify a token, and say whose it is and for how long.
+
+        Raises:
+            RequestError: 401, the token is not good.
+            JwksError: the issuer's keys cannot be had.
+        """
+        if len(token) > _MAX_TOKEN:
+            raise _refused("the token is too long")
+        try:
+            unverified = jwt.decode_complete(token, options={"verify_signature": False})
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise _refused("the token is neither a key nor a JSON Web Token") from None
+        named = unverified["payload"].get("iss")
+        issuer, keys = self._issuers.get(named, (None, None)) if isinstance(named, str) else (None, None)
+        if issuer is None or keys is None:
+            raise _refused("the token is of an issuer that is not trusted here")
+        header = unverified["header"]
+        if header.get("alg") not in issuer.algorithms:
+            raise _refused("the token is signed by an algorithm that is not taken here")
+        kid = header.get("kid")
+        found = keys.find(kid if isinstance(kid, str) else None, header["alg"])
+        if not found.keys:
+            raise _refused("the token names a key that its issuer does not have")
+        claims = _proven(token, found.keys, issuer)
+        if claims is None:
+            # Perhaps another key has come in the place of one, under the same name.
+            found = keys.find_anew(kid if isinstance(kid, str) else None, header["alg"], found)
+            claims = _proven(token, found.keys, issuer)
+        if claims is None:
+            raise _refused("the token is not good: Signature verification failed")
+        until = (int(claims["exp"]) + issuer.leeway) * 1000
+        return Identified(_caller(issuer, claims), until, source=found)
+
+
+class Authenticator:
+    """Names the caller of a bearer's token: keys of the store, and tokens of issuers."""
+
+    def __init__(self, store: Store, tokens: TokenReader) -> None:
+        self._store = store
+        self._tokens = tokens
+        self.uses = KeyUses(store)
+
+    def identify(self, token: str) -> Caller:
+        """Say whose a token is.
+
+        Raises:
+            RequestError: 401, the key or token is not good.
+            JwksError: the issuer's keys cannot be had.
+            StoreError: the store cannot be read.
+        """
+        return self.admit(token).caller
+
+    def admit(self, token: str) -> Identified:
+        """Say whose a token is, and for how long that stays so.
+
+        Raises:
+            RequestError, JwksError, StoreError: as `identify`.
+        """
+        if token.startswith("tg_"):
+            return self._by_key(token)
+        return self._tokens.admit(token)
+
+    def refresh(self) -> None:
+        """Have keys of issuers that are in use, and old, fetched anew."""
+        self._tokens.refresh()
+
+    def _by_key(self, token: str) -> Identified:
+        key = self._store.read(lambda unit: proven_key(unit, token)) if is_key(token) else None
+        if key is None:
+            raise _refused("there is no such key", key=named_id(token))
+        if not key.counts(self._store.clock()):
+            raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired", key=key.id)
+        self.uses.note(key)
+        return Identified(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)
+
+
+def key_caller(key: ApiKey) -> Caller:
+    """The caller that a key stands for."""
+    scope = Scope(
+        None if key.actions is None else frozenset(key.actions),
+        None if key.customers is None else frozenset(key.customers),
+    )
+    return Caller(f"key/{key.id}", CallerKind.KEY, frozenset(key.roles), key.name, scope)
+
+
+def _key_set(issuer: IssuerSettings) -> KeySet:
+    return KeySet(issuer.jwks, ca_file=issuer.ca_file, token_file=issuer.token_file)
+
+
+def _proven(token: str, keys: Sequence[jwt.PyJWK], issuer: IssuerSettings) -> dict[str, Any] | None:
+    """The claims of a token that one of the keys has signed, if one has."""
+    for key in keys:
+        claims = _verified(token, key, issuer)
+        if claims is not None:
+            return claims
+    return None
+
+
+def _verified(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, Any] | None:
+    """The claims of a token whose signature, issuer, audience and times are right; none where the signature is not."""
+    try:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=list(issuer.algorithms),
+            audience=issuer.audience,
+            issuer=issuer.issuer,
+            leeway=issuer.leeway,
+            options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+        )
+    except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+        return None
+    except jwt.ExpiredSignatureError:
+        raise _refused("the token has expired") from None
+    except jwt.InvalidAudienceError:
+        raise _refused("the token is for another audience") from None
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise _refused(f"the token is not good: {error}") from None
+
+
+def _caller(issuer: IssuerSettings, claims: Mapping[str, Any]) -> Caller:
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not subject:
+        raise _refused("the token names nobody")
+    id_ = f"{issuer.name}/{subject}"
+    if issuer.subjects:
+        name = subject.removeprefix(_SERVICE_ACCOUNT)
+        return Caller(id_, CallerKind.WORKLOAD, _workload_roles(issuer.subjects, subject), name)
+    held = [role for text in _texts(claims, issuer.roles_claim) for role in issuer.roles.get(text, ())]
+    said = [claims.get(claim) for claim in ("name", "email", "preferred_username")]
+    return Caller(id_, CallerKind.PERSON, frozenset(held), next((it for it in said if isinstance(it, str) and it), ""))
+
+
+def _workload_roles(subjects: Mapping[str, Sequence[str]], subject: str) -> frozenset[str]:
+    """The roles of every entry that the subject is, part by part. What an entry leaves open is never an empty part."""
+    parts = subject.split(":")
+    roles = set[str]()
+    for entry, entry_roles in subjects.items():
+        wanted = entry.split(":")
+        if len(wanted) == len(parts) and all(
+            it == part or (it == _ANY and part) for it, part in zip(wanted, parts, strict=True)
+        ):
+            roles.update(entry_roles)
+    return frozenset(roles)
+
+
+def _texts(claims: Mapping[str, Any], path: str) -> Sequence[str]:
+    """The texts of a claim: a list of them, or one. A claim whose name has dots is found by its name."""
+    value: object = claims.get(path)
+    if value is None:
+        value = claims
+        for step in path.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+    if isinstance(value, str):
+        return [value]
+    return [it for it in value if isinstance(it, str)] if isinstance(value, list) else []
+
+
+def _refused(detail: str, **about: str | None) -> RequestError:
+    _log.info("credentials refused", why=detail, **{name: value for name, value in about.items() if value is not None})
+    return RequestError(401, "unauthorized", detail)

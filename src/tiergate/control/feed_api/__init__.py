@@ -1,0 +1,1 @@
+"""The API that sidecars follow: feed pages, publications, bundles, snapshots, single subjects."""

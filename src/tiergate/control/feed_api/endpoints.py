@@ -1,0 +1,296 @@
+"""What sidecars ask: changes of the feed, the publication in force, bundles, snapshots, single subjects.
+
+Everything here is signed, or is the hash of something signed: what stands between us and a sidecar can withhold, and
+nothing else. Documented in docs/reference/sync-api.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from tiergate.bundle import SubjectStatement, head_line
+from tiergate.control.api.request import AdminRequest, Answer
+from tiergate.control.api.router import Endpoint
+from tiergate.control.feed_api.feed_pages import MAX_LINES, Pages
+from tiergate.errors import ConflictError, NotFoundError, OperatorError, RequestError, StoreError
+from tiergate.model import SubjectRecord, SubjectType
+from tiergate.naming import is_subject_id
+from tiergate.permissions import Action, Resource
+from tiergate.store.feed_reader import publication_envelope
+from tiergate.store.snapshots import subject_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.control.feed_api.bundle_archives import Packs
+    from tiergate.control.feed_api.feed_watcher import Tail, TailState
+    from tiergate.control.feed_api.head_signer import Heads
+    from tiergate.control.feed_api.snapshots import Offer, Snapshots
+    from tiergate.store import ReadUnit, Store
+
+__all__ = ["MAX_WAIT", "Sync"]
+
+MAX_WAIT: Final = 30.0
+"""Most seconds for which a request waits for something new."""
+
+_LINES: Final = 5_000
+_CONFIRM_SECONDS: Final = 2.0
+_IMMUTABLE: Final = "private, max-age=31536000, immutable"
+_SECONDS: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?")
+_KINDS: Final = {"customers": SubjectType.CUSTOMER, "subscriptions": SubjectType.SUBSCRIPTION}
+
+_record = msgspec.json.Decoder(SubjectRecord).decode
+
+_log = structlog.get_logger(__name__)
+
+
+class Sync:
+    """The sync interface of one store. Belongs to the event loop that the tail runs on."""
+
+    def __init__(
+        self,
+        store: Store,
+        tail: Tail,
+        heads: Heads,
+        snapshots: Snapshots,
+        packs: Packs,
+        *,
+        max_waiting: int = 5_000,
+        lines_between_snapshots: int = 50_000,
+    ) -> None:
+        """Compose. `max_waiting`: so many requests may wait at once.
+
+        `lines_between_snapshots`: one that is more lines behind the end of the feed, and more than a quarter of the
+        customers, is made anew.
+        """
+        self._store, self._tail, self._heads = store, tail, heads
+        self._snapshots, self._packs = snapshots, packs
+        self._pages = Pages(store, tail, heads)
+        self._max_waiting = max_waiting
+        self._between = lines_between_snapshots
+        self._making: asyncio.Task[Offer] | None = None
+        self._envelope = (0, b"")
+        self.waiting = 0
+
+    def endpoints(self) -> list[Endpoint]:
+        """All routes."""
+
+        def route(path: str, handler: object, *query: str) -> Endpoint:
+            return Endpoint("GET", f"/v1/sync/{path}", Action.SYNC, handler, Resource.store(), query)  # type: ignore[arg-type]
+
+        return [
+            route("changes", self.changes, "after", "wait", "limit"),
+            route("publication", self.publication, "after", "wait"),
+            route("bundles/{revision}", self.bundle, "have"),
+            route("snapshot", self.snapshot),
+            route("snapshot/pages/{sha256}", self.snapshot_page),
+            route("subjects/{kind}/{subject}", self.subject),
+        ]
+
+    async def changes(self, request: AdminRequest) -> Answer:
+        """Follow the feed: its lines after a position and a signed head, waiting for them where there are none yet."""
+        after = request.number("after", 0, least=0, most=2**62)
+        limit = min(request.number("limit", _LINES, least=1, most=10**9), MAX_LINES)
+        wait = _seconds(request)
+        state = await self._state_reaching(after)
+        if after == state.head.position and wait:
+            with self._place():
+                await self._tail.wait(lambda now: now.head.position > after, wait)
+        body = None if self._floor() > after else await self._pages.after(after, limit)
+        if body is None:
+            raise RequestError(410, "resync needed", f"the feed begins after position {self._floor()}: take a snapshot")
+        content, encoding = await body.encoded(request.headers.get("accept-encoding", ""))
+        headers = {"content-type": "application/x-ndjson", "vary": "accept-encoding"}
+        return Answer(200, content, headers | ({"content-encoding": encoding} if encoding else {}))
+
+    async def publication(self, request: AdminRequest) -> Answer:
+        """Get the signed publication in force, waiting for one after a given sequence where there is none yet."""
+        after = request.number("after", 0, least=0, most=2**62)
+        wait = _seconds(request)
+        state = await self._state_reaching(0)
+        if state.head.publication <= after and wait:
+            with self._place():
+                await self._tail.wait(lambda now: now.head.publication > after, wait)
+        sequence = self._state().head.publication
+        if not sequence:
+            raise NotFoundError("publication", str(after + 1))
+        headers = {"content-type": "application/json", "etag": f'"{sequence}"'}
+        if request.is_fresh(sequence):
+            return Answer(304, headers={"etag": headers["etag"]})
+        if self._envelope[0] != sequence:
+            self._envelope = (sequence, await run_in_threadpool(self._read_envelope, sequence))
+        return Answer(200, self._envelope[1], headers)
+
+    def bundle(self, request: AdminRequest) -> Answer:
+        """Get a bundle as a zip: all of its files, or only those that differ from a bundle that one has."""
+        revision = request.params["revision"]
+        content = self._packs.get(revision, request.query.get("have", ""))
+        return Answer(200, content, {"content-type": "application/zip", "cache-control": _IMMUTABLE})
+
+    async def snapshot(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
+        """Get the newest snapshot of all subjects, or a new one: a signed head and the manifest of its pages."""
+        state = await self._state_reaching(0)
+        offer = await run_in_threadpool(self._snapshots.newest)
+        if offer is None or self._is_outdated(offer, state):
+            making = self._make(state.head.position)
+            if offer is None:
+                offer = await asyncio.shield(making)
+        content = head_line(self.snapshot_head(offer)) + b"\n" + offer.content + b"\n"
+        return Answer(200, content, {"content-type": "application/x-ndjson"})
+
+    def snapshot_page(self, request: AdminRequest) -> Answer:
+        """Get one page of a snapshot."""
+        sha256 = request.params["sha256"]
+        headers = {"content-type": "application/gzip", "cache-control": _IMMUTABLE, "etag": f'"{sha256}"'}
+        return Answer(200, self._snapshots.page(sha256), headers)
+
+    def subject(self, request: AdminRequest) -> Answer:
+        """Get what is known of one customer or subscription, signed."""
+        kind, id_ = _KINDS.get(request.params["kind"]), request.params["subject"]
+        if kind is None or not is_subject_id(id_):
+            raise NotFoundError("kind of subject", request.params["kind"])
+        return Answer(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
+
+    def snapshot_head(self, offer: Offer) -> bytes:
+        """The envelope of the head that vouches for a snapshot now.
+
+        Raises:
+            StoreError: the feed was never read.
+        """
+        state = self._state()
+        manifest = offer.manifest
+        return self._heads.head(
+            manifest.position,
+            manifest.chain,
+            offer.publication,
+            latest=max(state.latest, manifest.position),
+            at=state.confirmed_at,
+            snapshot=offer.sha256,
+        )
+
+    async def refresh_snapshot(self, max_age: float | None = None) -> Offer:
+        """See that there is a snapshot that is recent enough, and return it; for the background.
+
+        `max_age`: of one after which anything has changed, in seconds; for who cannot go on from it along the feed. One
+        from before the first publication, by which nobody can decide, is of no use to them at any age.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        state = await self._state_reaching(0)
+        await run_in_threadpool(self._snapshots.remove_outdated)
+        offer = await run_in_threadpool(self._snapshots.newest)
+        if offer is None or self._is_outdated(offer, state) or self._is_too_old(offer, state, max_age):
+            offer = await asyncio.shield(self._make(state.head.position))
+        return offer
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _make(self, position: int) -> asyncio.Task[Offer]:
+        """Have a snapshot made, one at a time."""
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(run_in_threadpool(self._snapshots.make, position))
+            self._making.add_done_callback(_log_failure)
+        return self._making
+
+    def _is_outdated(self, offer: Offer, state: TailState) -> bool:
+        """Say whether a new snapshot is worth its making, which takes as long as there are customers."""
+        behind = state.head.position - offer.manifest.position
+        return behind > max(self._between, offer.manifest.customers // 4)
+
+    def _is_too_old(self, offer: Offer, state: TailState, max_age: float | None) -> bool:
+        """Say whether a snapshot is too old for who has nothing else."""
+        if max_age is None or offer.manifest.position >= state.head.position:
+            return False
+        is_blank = not offer.publication and state.head.publication > 0
+        return is_blank or self._store.clock() - offer.created_at >= max_age * 1000
+
+    def _state(self) -> TailState:
+        if self._tail.state is None:
+            raise StoreError("the feed was not read yet")
+        return self._tail.state
+
+    def _floor(self) -> int:
+        return self._state().head.floor
+
+    async def _state_reaching(self, position: int) -> TailState:
+        """What is known of the feed, which reaches a position that a reader has; asks the database where it does not.
+
+        Raises:
+            ConflictError: the feed does not go so far.
+        """
+        if self._tail.state is None:
+            await self._tail.confirm(_CONFIRM_SECONDS)
+        state = self._state()
+        if position > state.head.position:
+            await self._tail.confirm(_CONFIRM_SECONDS)
+            state = self._state()
+        if position > state.head.position:
+            detail = f"position {position} is beyond the end of the feed, {state.head.position}"
+            raise ConflictError("ahead-of-store", detail)
+        return state
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among those who wait.
+
+        Raises:
+            RequestError: there is none left.
+        """
+        if self.waiting >= self._max_waiting:
+            raise RequestError(503, "too many readers", f"{self._max_waiting} requests wait already")
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+    def _read_envelope(self, sequence: int) -> bytes:
+        envelope = self._store.read(lambda unit: publication_envelope(unit.session, sequence))
+        if envelope is None:
+            raise StoreError(f"the store has no publication {sequence}, which its feed names")
+        return envelope
+
+    def _subject(self, unit: ReadUnit, kind: SubjectType, id_: str) -> bytes:
+        position = unit.head().position
+        found = subject_record(unit.session, kind, id_)
+        return self._heads.subject(
+            SubjectStatement(
+                store=self._store.id,
+                issued_at=unit.now,
+                position=position,
+                type=kind,
+                id=id_,
+                record=None if found is None else _record(found),
+            )
+        )
+
+
+_JSON: Final = {"content-type": "application/json"}
+
+
+def _seconds(request: AdminRequest) -> float:
+    """How long the request would wait.
+
+    Raises:
+        RequestError: 400, it is no number of seconds.
+    """
+    text = request.query.get("wait", "0")
+    if not _SECONDS.fullmatch(text):
+        raise RequestError(400, "invalid request", "`wait` must be a number of seconds")
+    return min(float(text), MAX_WAIT)
+
+
+def _log_failure(task: asyncio.Task[Offer]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, OperatorError):
+        _log.warning("a snapshot could not be made", error=str(error))
+    elif error is not None:
+        _log.error("a snapshot could not be made", exc_info=error)

@@ -1,0 +1,204 @@
+"""Snapshots: all subjects at one position of the feed, as pages that never change, for sidecars that begin or are lost.
+
+A snapshot is read in one transaction, so it is what the tables said at its position. Where a page ends depends on the
+customers' ids alone, so that two snapshots share the pages in which nothing changed. Only one is made at a time, among
+all control planes on a database. How it is signed and served is `sync`'s, how it gets to an object store
+`object_store`'s.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import cachetools
+import msgspec
+
+from tiergate.bundle import (
+    PageEntry,
+    Publication,
+    SnapshotManifest,
+    decode_snapshot_manifest,
+    encode_snapshot_manifest,
+    pack_snapshot_page,
+)
+from tiergate.bundle.envelope import read_payload
+from tiergate.bundle.statements import decode_statement, payload_type
+from tiergate.errors import NotFoundError
+from tiergate.model import Instant
+from tiergate.store import SYSTEM, ReadUnit, WriteUnit, read_head
+from tiergate.store.feed_reader import publication_envelope
+from tiergate.store.snapshots import (
+    SnapshotEntry,
+    all_records,
+    blobs,
+    drop_blobs,
+    drop_snapshot,
+    put_snapshot,
+    snapshot_lock,
+    snapshots,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiergate.store import Store
+
+__all__ = ["Offer", "Snapshots"]
+
+_KEPT: Final = 2
+_LEAST, _MOST = 2_048, 16_384
+_MOST_BYTES: Final = 16 * 1024**2
+_CUT: Final = 2_048  # one id in so many ends a page
+
+_subscriptions = msgspec.json.Decoder(tuple[msgspec.Raw, list[msgspec.Raw]]).decode
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A snapshot that can be had: the bytes of its manifest, what they say, their hash, and when it was made."""
+
+    content: bytes
+    manifest: SnapshotManifest
+    sha256: str
+    created_at: Instant
+
+    @property
+    def publication(self) -> int:
+        """The sequence in force at its position; 0 for none."""
+        envelope = self.manifest.envelope
+        if envelope is None:
+            return 0
+        return decode_statement(read_payload(envelope, payload_type(Publication)), Publication).sequence
+
+
+class Snapshots:
+    """Makes, keeps and finds the snapshots of one store. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._offers: cachetools.LRUCache[str, Offer] = cachetools.LRUCache(2 * _KEPT)
+
+    def newest(self) -> Offer | None:
+        """The newest snapshot from which the feed can still be followed; none where there is none."""
+
+        def work(unit: ReadUnit) -> Offer | None:
+            found = snapshots(unit.session)
+            if not found or found[0].position < unit.head().floor:
+                return None
+            return self._offer(unit, found[0])
+
+        return self._store.read(work)
+
+    def page(self, sha256: str) -> bytes:
+        """The bytes of a page of a snapshot that is offered.
+
+        Raises:
+            NotFoundError: there is no such page, or no longer.
+        """
+
+        def work(unit: ReadUnit) -> bytes:
+            for entry in snapshots(unit.session):
+                if any(page.sha256 == sha256 for page in self._offer(unit, entry).manifest.pages):
+                    return unit.blob(sha256)
+            raise NotFoundError("page of a snapshot", sha256)
+
+        return self._store.read(work)
+
+    def make(self, position: int) -> Offer:
+        """Make a snapshot that reaches this position at least, unless there is one already.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        with snapshot_lock(self._store.database):
+            newest = self.newest()
+            if newest is not None and newest.manifest.position >= position:
+                return newest
+            return self._make()
+
+    def remove_outdated(self) -> None:
+        """Remove the snapshots that can no longer be followed from, with what a person's erasure took out of the feed.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        floor = self._store.read(lambda unit: unit.head().floor)
+        if any(entry.position < floor for entry in self._store.read(lambda unit: snapshots(unit.session))):
+            with snapshot_lock(self._store.database):
+                self._store.change(self._drop_old, SYSTEM)
+
+    def _make(self) -> Offer:
+        pages: list[PageEntry] = []
+        customers = subscriptions = 0
+        with self._store.database.reading() as session:
+            head = read_head(session)
+            envelope = publication_envelope(session, head.publication)
+            for records in _pages(all_records(session)):
+                content, entry = pack_snapshot_page(b"".join(record + b"\n" for record in records), len(records))
+                self._keep(entry.sha256, content)
+                pages.append(entry)
+                customers += len(records)
+                subscriptions += sum(len(_subscriptions(record)[1]) for record in records)
+        manifest = SnapshotManifest(
+            store=self._store.id,
+            position=head.position,
+            chain=head.chain,
+            publication=msgspec.Raw(envelope or b"null"),
+            pages=tuple(pages),
+            customers=customers,
+            subscriptions=subscriptions,
+        )
+        content, sha256 = encode_snapshot_manifest(manifest)
+
+        def offer(unit: WriteUnit) -> Instant:
+            unit.put_blob(sha256, content)
+            if all(entry.position != head.position for entry in snapshots(unit.session)):
+                put_snapshot(unit, head.position, sha256)
+            self._drop_old(unit)
+            return unit.now
+
+        return Offer(content, manifest, sha256, self._store.change(offer, SYSTEM))
+
+    def _keep(self, sha256: str, content: bytes) -> None:
+        self._store.change(lambda unit: unit.put_blob(sha256, content), SYSTEM)
+
+    def _drop_old(self, unit: WriteUnit) -> None:
+        found = snapshots(unit.session)
+        floor = unit.head().floor
+        kept = [entry for entry in found[:_KEPT] if entry.position >= floor]
+        dropped = [entry for entry in found if entry not in kept]
+        if dropped:
+            needed = set(_hashes(self._offer(unit, entry) for entry in kept))
+            for entry in dropped:
+                drop_snapshot(unit, entry.position)
+            drop_blobs(unit, set(_hashes(self._offer(unit, entry) for entry in dropped)) - needed)
+
+    def _offer(self, unit: ReadUnit, entry: SnapshotEntry) -> Offer:
+        offer = self._offers.get(entry.manifest)
+        if offer is None:
+            content = blobs(unit.session, [entry.manifest])[entry.manifest]
+            offer = Offer(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
+            self._offers[entry.manifest] = offer
+        return offer
+
+
+def _hashes(offers: Iterable[Offer]) -> Iterator[str]:
+    for offer in offers:
+        yield offer.sha256
+        for page in offer.manifest.pages:
+            yield page.sha256
+
+
+def _pages(records: Iterable[tuple[str, bytes]]) -> Iterator[list[bytes]]:
+    """Cut records into pages, where their customers' ids say."""
+    page: list[bytes] = []
+    size = 0
+    for customer, record in records:
+        page.append(record)
+        size += len(record)
+        count = len(page)
+        if (count >= _LEAST and not zlib.crc32(customer.encode()) % _CUT) or count >= _MOST or size >= _MOST_BYTES:
+            yield page
+            page, size = [], 0
+    if page:
+        yield page

@@ -1,0 +1,82 @@
+"""Which overrides of one scope, a subscription or a customer, act on a feature at an instant (design, semantics 2).
+
+Of the `replace` and `disabled` in force the latest to start acts. On what comes of it the largest `at_least` acts, then
+every `add`; beside an acting `disabled` none of these does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, Feature, Given, Level, Override, OverrideMode, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.engine.active_items import Window
+
+__all__ = ["NONE_ACTING", "ActingOverrides", "acting_overrides", "units_of"]
+
+
+class ActingOverrides(NamedTuple):
+    """The overrides of one scope that act: what stands in place, the largest `at_least`, every `add` in its order."""
+
+    base: Override | None = None
+    floor: Override | None = None
+    adds: tuple[Override, ...] = ()
+
+    @property
+    def disables(self) -> bool:
+        """Whether the feature is taken away."""
+        return self.base is not None and self.base.mode is OverrideMode.DISABLED
+
+
+NONE_ACTING = ActingOverrides()
+"""No override acts."""
+
+
+def acting_overrides(overrides: Iterable[Override], feature: Feature, window: Window) -> ActingOverrides:
+    """The overrides of one scope that act on a feature.
+
+    Narrows `window` to the instants within which that stays so.
+    """
+    base: Override | None = None
+    floor: Override | None = None
+    adds: list[Override] = []
+    name = feature.id
+    for override in overrides:
+        if override.feature != name or not window.holds(override.start, override.until):
+            continue
+        match override.mode:
+            case OverrideMode.REPLACE | OverrideMode.DISABLED:
+                if base is None or _precedence(override) > _precedence(base):
+                    base = override
+            case OverrideMode.AT_LEAST:
+                if floor is None or _height(override, feature) > _height(floor, feature):
+                    floor = override
+            case OverrideMode.ADD:
+                adds.append(override)
+    if base is floor is None and not adds:
+        return NONE_ACTING
+    if base is not None and base.mode is OverrideMode.DISABLED:
+        return ActingOverrides(base)
+    return ActingOverrides(base, floor, tuple(adds))
+
+
+def _precedence(override: Override) -> tuple[int, bool, str]:
+    return override.start, override.mode is OverrideMode.DISABLED, override.id
+
+
+def _height(override: Override, feature: Feature) -> tuple[int, str]:
+    return 0 if override.value is None else units_of(feature, override.value), override.id
+
+
+def units_of(feature: Feature, value: Value) -> int:
+    """What an override's value counts, multiplied by nothing: units, a rank, 0 or 1; above all numbers if unlimited."""
+    if isinstance(value, Amount | Extra):
+        return value.units
+    if isinstance(value, Given):
+        return int(value.on)
+    if isinstance(value, Level):
+        return feature.rank(value.label)
+    return MAX_TOTAL_UNITS + 1

@@ -1,0 +1,230 @@
+"""The basis of a decision: what it rested on beside check, instant and bundle, so that it can be made again.
+
+Written into the decision log by whoever decided, read back by whoever replays. A decision is a pure function of the
+check, the instant, the bundle, the subject's record and this. What the record was, the basis either holds, or it says
+where in a store's feed it stands.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from tiergate.engine.engine import Engine
+from tiergate.engine.explanation.explain import Explanation, explain
+from tiergate.engine.sources import NO_USAGE, UsageKnown
+from tiergate.model import (
+    FOREVER,
+    Amount,
+    FeatureType,
+    Given,
+    Level,
+    OverrideMode,
+    SubjectRecord,
+    Unlimited,
+    format_instant,
+    from_units,
+    parse_instant,
+    to_units,
+)
+from tiergate.model.checks import PRECEDENCE, Reason
+from tiergate.naming import ID_RULE, SUBJECT_ID_RULE, is_id, is_subject_id
+
+if TYPE_CHECKING:
+    from tiergate.engine.sources import BundleSource
+    from tiergate.model import Check, Decision, Feature, Instant, Override, Subject
+
+__all__ = ["Basis", "BasisError", "UsageGiven", "as_given", "basis_json", "once_stale", "read_basis", "reproduce"]
+
+_LAST_INSTANT = 253_402_300_799_999
+
+
+class BasisError(ValueError):
+    """A basis that no decision can have rested on; `field` is at fault."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        self.field = field
+        super().__init__(detail)
+
+
+class UsageGiven(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Metered usage in the then present period, exact: of the subject, of its user, of everybody."""
+
+    used: Decimal = Decimal(0)
+    user_used: Decimal = Decimal(0)
+    total_used: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, known: UsageKnown, feature: Feature) -> UsageGiven:
+        """What is known of a feature's usage, from its units."""
+        return cls(*(Decimal(from_units(units, feature.scale)) for units in known))
+
+    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - it is this one's
+        """The same in units of a feature: this is a `UsageSource`.
+
+        Raises:
+            ValueError: the feature does not take such numbers.
+        """
+        return UsageKnown(*(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used)))
+
+
+class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a decision rested on.
+
+    `store`, `position`: whose feed was followed, and how far it was in force; none where data came from files.
+    `version`: of Tiergate. `stale_at`: the instant from which the data was stale, as text; none where it never is.
+    `stale_deny`: it was stale, and the operator has this feature denied then. `fetched`: false where subjects are held
+    on demand, and this one could not be had. `loaded`: false where there was no data at all, which cannot be made
+    again. `usage`: where it is metered. `errors`: why it could not be evaluated.
+    `record`: of the subject, without authors and reasons; null where it was unknown; absent unless that is configured.
+    """
+
+    store: str = ""
+    position: int | None = None
+    version: str = ""
+    stale_at: str | None = None
+    stale_deny: bool = False
+    fetched: bool = True
+    loaded: bool = True
+    usage: UsageGiven | None = None
+    errors: tuple[str, ...] = ()
+    record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def stale_instant(self) -> Instant:
+        """`stale_at` as an instant.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return FOREVER if self.stale_at is None else parse_instant(self.stale_at)
+
+    @staticmethod
+    def stale_text(stale_at: Instant) -> str | None:
+        """How `stale_at` is written."""
+        return None if stale_at >= _LAST_INSTANT else format_instant(stale_at)
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(Basis).decode
+
+
+def basis_json(basis: Basis) -> bytes:
+    """Encode a basis as one line of JSON; numbers are exact."""
+    return _encode(basis)
+
+
+def read_basis(content: bytes | msgspec.Raw) -> Basis:
+    """Read a basis.
+
+    Raises:
+        ValueError: it is none; says where and why.
+    """
+    try:
+        basis = _decode(content)
+    except RecursionError:
+        msg = "is nested too deeply"
+        raise ValueError(msg) from None
+    _ = basis.stale_instant
+    return basis
+
+
+def once_stale(decision: Decision, *, denied: bool) -> Decision:
+    """A decision as it is given once the data is stale: it says so, and is a denial where its feature is denied then.
+
+    The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
+    stands is not for time to say.
+    """
+    if denied and PRECEDENCE[decision.reason] > PRECEDENCE[Reason.STALE_DATA]:
+        return replace(decision, allowed=False, reason=Reason.STALE_DATA, policies=(), until=FOREVER, stale=True)
+    return replace(decision, stale=True)
+
+
+def as_given(decision: Decision, now: Instant, stale_at: Instant, *, stale_deny: bool) -> Decision:
+    """A decision as it is given at `now` where data is stale from `stale_at` on: stale, or valid until then at most."""
+    if now >= stale_at:
+        return once_stale(decision, denied=stale_deny)
+    return replace(decision, until=stale_at) if stale_at < decision.until else decision
+
+
+class _OneRecord:
+    """The subjects of a decision that is made again: the one that it was about."""
+
+    def __init__(self, record: SubjectRecord | None) -> None:
+        self._record = record
+
+    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - it is the one
+        return self._record
+
+
+def reproduce(
+    bundle: BundleSource, check: Check, now: Instant, basis: Basis, record: SubjectRecord | None, *, publication: int
+) -> Explanation:
+    """Make a decision again, and lay open why. The same bundle, record and basis give the same bytes.
+
+    `record` is that of the customer, or of the customer who holds the subscription; none where there is none.
+
+    Raises:
+        UnknownFeatureError, CheckError: as `Engine.decide`.
+        BundleError: a part of the bundle is missing or torn.
+        BasisError: there was nothing to decide by; the usage or the record is none that there can be of this feature.
+    """
+    if not basis.loaded:
+        field = "loaded"
+        raise BasisError(field, "says that nothing had been loaded: it was no decision, and cannot be made again")
+    usage = NO_USAGE if basis.usage is None else basis.usage
+    feature = bundle.index.features.get(check.feature)
+    if feature is not None:
+        _expect_sound(check, feature, basis, record, now)
+    subjects = _OneRecord(record if basis.fetched else None)
+    explanation = explain(Engine(bundle, subjects, publication=publication, usage=usage), check, now)
+    decision = as_given(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
+    if not basis.fetched:
+        decision = once_stale(decision, denied=False)
+    return replace(explanation, decision=decision)
+
+
+def _expect_sound(check: Check, feature: Feature, basis: Basis, record: SubjectRecord | None, now: Instant) -> None:
+    """See that what came from outside is what a store, or a meter, could have said.
+
+    Raises:
+        BasisError: it is not.
+    """
+    if basis.usage is not None:
+        try:
+            basis.usage.known(check.subject, feature, now)
+        except ValueError as error:
+            raise BasisError("usage", str(error)) from None
+    if record is None or basis.record is msgspec.UNSET:
+        return
+    ids = [record.customer.id, *(one.id for one in record.subscriptions)]
+    overrides = [*record.customer.overrides, *(it for one in record.subscriptions for it in one.overrides)]
+    for id_ in ids:
+        if not is_subject_id(id_):
+            raise BasisError("record", f"has `{id_[:100]}` as an id, which {SUBJECT_ID_RULE}")
+    named = [held.item for one in record.subscriptions for held in one.items]
+    for id_ in (*named, *(it.id for it in overrides)):
+        if not is_id(id_):
+            raise BasisError("record", f"has `{id_[:100]}` as an id, which {ID_RULE}")
+    for it in overrides:
+        if it.feature == feature.id and not _fits(it, feature):
+            raise BasisError("record", f"has an override `{it.id}` with a value that `{feature.id}` does not take")
+
+
+def _fits(override: Override, feature: Feature) -> bool:
+    value = override.value
+    if override.mode is OverrideMode.DISABLED:
+        return value is None
+    if override.mode is OverrideMode.ADD:
+        is_number = feature.type is FeatureType.QUANTITY or feature.type is FeatureType.RANGE
+        return is_number and isinstance(value, Amount) and value.units > 0
+    match feature.type:
+        case FeatureType.SWITCH:
+            return isinstance(value, Given)
+        case FeatureType.CUSTOM:
+            return isinstance(value, Level)
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            return isinstance(value, Unlimited) or (isinstance(value, Amount) and value.units >= 0)

@@ -1,0 +1,352 @@
+"""Whether each subscription, item, override and suspension counts at an instant, and why.
+
+Says of each single thing what `holdings` and `facts` made of all of them together, and asks their own functions where
+there is something to decide.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from tiergate.engine.acting_overrides import ActingOverrides, acting_overrides
+from tiergate.engine.active_items import Window, based_on_each_other, version_in_force
+from tiergate.engine.explanation.phrases import moment
+from tiergate.engine.explanation.reasoning import (
+    ItemStanding,
+    OverrideStanding,
+    Standing,
+    SubscriptionStanding,
+    SuspensionStanding,
+    Whom,
+)
+from tiergate.engine.facts import source_of
+from tiergate.model import (
+    BEGINNING,
+    FOREVER,
+    ItemStatus,
+    OverrideMode,
+    SubjectType,
+    SubscriptionStatus,
+    format_instant,
+)
+from tiergate.model.display import readable
+from tiergate.naming import item_ref, version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from tiergate.engine.explanation.explain import Explanation
+    from tiergate.model import (
+        Feature,
+        HeldItem,
+        IndexedItem,
+        Instant,
+        Override,
+        Subject,
+        SubjectRecord,
+        Subscription,
+        Suspension,
+    )
+
+__all__ = ["EVERYBODY", "Standings", "written"]
+
+UNSET = msgspec.UNSET
+EVERYBODY = "everybody"
+_LAST_INSTANT = 253_402_300_799_999
+_MOST_NAMED = 3
+
+
+def written(instant: Instant) -> str | msgspec.UnsetType:
+    """An instant as RFC 3339; absent where it is before or after every one that can be written."""
+    return UNSET if instant == BEGINNING or instant >= min(FOREVER, _LAST_INSTANT) else format_instant(instant)
+
+
+class _Scope(NamedTuple):
+    """Where overrides and suspensions stand, and why none of them counts there, empty where they may."""
+
+    whom: Whom
+    overrides: Sequence[Override]
+    suspensions: Sequence[Suspension]
+    idle: str
+    unfelt: str
+
+
+class Standings:
+    """What counts of one subject's record for one feature at one instant."""
+
+    def __init__(self, explanation: Explanation, feature: Feature, record: SubjectRecord, subject: Subject) -> None:
+        self._explanation = explanation
+        self._feature = feature
+        self._record = record
+        self._now = explanation.now
+        facts = explanation.evaluation.facts
+        self._contributed = () if facts is None else tuple(by for _, by, _ in facts.contributions)
+        self._alone = subject.type is SubjectType.SUBSCRIPTION
+        self._subscriptions = [one for one in record.subscriptions if not self._alone or one.id == subject.id]
+        self._live = any(one.live().holds(self._now) for one in self._subscriptions)
+        self._total = self._of_customer()
+
+    # ── subscriptions and their items ────────────────────────────────────────────────────────────────────────────────
+
+    def subscriptions(self) -> Iterator[SubscriptionStanding]:
+        """Every subscription of the subject."""
+        for one in self._subscriptions:
+            live = one.live()
+            standing, why = _of_subscription(one, self._now)
+            empty = live.start >= live.until
+            yield SubscriptionStanding(
+                id=one.id,
+                status=one.status,
+                standing=standing,
+                why=why,
+                start=UNSET if empty else written(live.start),
+                until=UNSET if empty else written(live.until),
+                items=self._items(one),
+            )
+
+    def _items(self, subscription: Subscription) -> tuple[ItemStanding, ...]:
+        """The items of a subscription, of which each must know the others that it is based on."""
+        found = [(held, *self._in_force(held, subscription)) for held in subscription.items]
+        known = self._explanation.items
+        counting = based_on_each_other({held.item: known[held.item] for held, _, why in found if not why})
+        return tuple(self._item(held, subscription, version, why, counting) for held, version, why in found)
+
+    def _in_force(self, held: HeldItem, subscription: Subscription) -> tuple[int | None, str]:
+        """The version of a held item, and why it does not count by itself; empty where it may."""
+        item = self._explanation.items.get(held.item)
+        version = held.version
+        if item is not None and version is None:
+            version = version_in_force(item, held, subscription, self._record.customer, Window(self._now))
+        standing, why = _in_time(held.start, held.until, self._now)
+        if standing is not Standing.COUNTS:
+            return version, why
+        if item is None:
+            return version, "the catalog has no such item"
+        if item.status is ItemStatus.DRAFT:
+            return version, "it is a draft, which is given to nobody"
+        if version is None:
+            return version, "no rollout of it is in force for this customer"
+        return version, "" if version in item.versions else f"the catalog has no version {version} of it"
+
+    def _item(
+        self,
+        held: HeldItem,
+        subscription: Subscription,
+        version: int | None,
+        aside: str,
+        counting: Collection[str],
+    ) -> ItemStanding:
+        item = self._explanation.items.get(held.item)
+        standing, why = _in_time(held.start, held.until, self._now)
+        gives: str | msgspec.UnsetType = UNSET
+        if standing is Standing.COUNTS:
+            if aside or item is None or version is None:
+                standing, why = Standing.SET_ASIDE, aside
+            elif item.id not in counting:
+                standing, why = Standing.SET_ASIDE, _missing_base(item, counting)
+            else:
+                value = self._explanation.given.get(version_ref(item.kind, item.id, version))
+                if value is not None and subscription.live().holds(self._now):
+                    gives = readable(value, self._feature)
+        return ItemStanding(
+            item=held.item if item is None else item_ref(item.kind, item.id),
+            name=item.name if item is not None and item.name else UNSET,
+            version=UNSET if version is None else version,
+            pinned=held.version is not None,
+            quantity=held.quantity,
+            standing=standing,
+            why=why or UNSET,
+            gives=gives,
+            start=written(held.start),
+            until=written(held.until),
+        )
+
+    # ── overrides ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def overrides(self) -> Iterator[OverrideStanding]:
+        """Every override of the feature, the customer's first."""
+        for scope in self._scopes():
+            acting = acting_overrides(scope.overrides, self._feature, Window(self._now))
+            for override in scope.overrides:
+                if override.feature == self._feature.id:
+                    yield self._override(override, scope, acting)
+
+    def _override(self, override: Override, scope: _Scope, acting: ActingOverrides) -> OverrideStanding:
+        standing, why = _in_time(override.start, override.until, self._now)
+        if standing is Standing.COUNTS:
+            why = self._aside(override, scope, acting)
+            standing = Standing.SET_ASIDE if why else standing
+        source = source_of(self._feature, "", override, override.value)
+        return OverrideStanding(
+            id=override.id,
+            on=scope.whom,
+            mode=override.mode.value,
+            value=UNSET if source.value is None else source.value,
+            unlimited=source.unlimited,
+            standing=standing,
+            why=why or UNSET,
+            author=override.author or UNSET,
+            reason=override.reason or UNSET,
+            start=written(override.start),
+            until=written(override.until),
+        )
+
+    def _aside(self, override: Override, scope: _Scope, acting: ActingOverrides) -> str:
+        """Why an override whose time it is does not count; empty where it does."""
+        if scope.idle:
+            return scope.idle
+        base, floor = acting.base, acting.floor
+        is_base = override.mode is OverrideMode.REPLACE or override.mode is OverrideMode.DISABLED
+        if base is not None and base is not override and (is_base or acting.disables):
+            return f"the override {base.id} stands before it"
+        if override.mode is OverrideMode.AT_LEAST and floor is not None and floor is not override:
+            return f"the override {floor.id} gives at least as much"
+        facts = self._explanation.evaluation.facts
+        if facts is None or override in self._contributed:
+            return ""
+        if override.mode is OverrideMode.DISABLED and (facts.active or scope.whom.type == SubjectType.CUSTOMER):
+            return ""
+        return "as much is held without it" if facts.active else "the feature is a draft"
+
+    def _of_customer(self) -> Override | None:
+        """The customer's override that stands in place of everything below it, if there is one."""
+        if self._alone and not self._live:
+            return None
+        return acting_overrides(self._record.customer.overrides, self._feature, Window(self._now)).base
+
+    def _scopes(self) -> Iterator[_Scope]:
+        customer = self._record.customer
+        idle = "the subscription does not count" if self._alone and not self._live else ""
+        yield _Scope(Whom("customer", customer.id), customer.overrides, customer.suspensions, idle, "")
+        for one in self._subscriptions:
+            if one.overrides or one.suspensions:
+                below = self._below(one)
+                idle = below or self._paused(one)
+                unfelt = "" if self._alone else below or self._unfelt()
+                yield _Scope(Whom("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
+
+    def _below(self, subscription: Subscription) -> str:
+        """Why what stands on a subscription is not looked at for its customer; empty where it is."""
+        if not subscription.live().holds(self._now):
+            return "the subscription does not count"
+        if self._total is not None:
+            return f"the customer's override {self._total.id} stands in place of it"
+        return ""
+
+    def _unfelt(self) -> str:
+        """Why a suspension of one subscription does not matter to its customer; empty where it may."""
+        facts = self._explanation.evaluation.facts
+        if facts is None or facts.suspended:
+            return ""
+        return "something else gives it" if facts.held else "the subscription would not give it"
+
+    def _paused(self, subscription: Subscription) -> str:
+        for it in subscription.suspensions:
+            if it.feature == self._feature.id and it.start <= self._now < it.until:
+                return "the feature is suspended for this subscription"
+        return ""
+
+    # ── suspensions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def suspensions(self) -> Iterator[SuspensionStanding]:
+        """Every suspension of the feature: for everybody, the customer's, each subscription's."""
+        for it in self._feature.suspensions:
+            yield self._suspension(it, Whom(EVERYBODY), "")
+        for scope in self._scopes():
+            for it in scope.suspensions:
+                if it.feature == self._feature.id:
+                    yield self._suspension(it, scope.whom, scope.unfelt)
+
+    def _suspension(self, it: Suspension, whom: Whom, idle: str) -> SuspensionStanding:
+        standing, why = _in_time(it.start, it.until, self._now)
+        if standing is Standing.COUNTS and idle:
+            standing, why = Standing.SET_ASIDE, idle
+        return SuspensionStanding(
+            on=whom,
+            standing=standing,
+            why=why or UNSET,
+            reason=it.reason or UNSET,
+            start=written(it.start),
+            until=written(it.until),
+        )
+
+
+def _missing_base(item: IndexedItem, counting: Collection[str]) -> str:
+    """What an item is based on that does not count."""
+    if item.available_for and not any(plan in counting for plan in item.available_for):
+        shown = item.available_for[:_MOST_NAMED]
+        more = len(item.available_for) - len(shown)
+        plans = " or ".join(shown) + (f" or {more} more" if more else "")
+        return f"it counts only with {plans}, which the subscription does not have now"
+    missing = next(needed for needed in item.depends_on if needed not in counting)
+    return f"it depends on {missing}, which does not count"
+
+
+def _in_time(start: Instant, until: Instant, now: Instant) -> tuple[Standing, str]:
+    if start >= until:
+        return Standing.OVER, "its time ends before it begins"
+    if now >= until:
+        return Standing.OVER, f"it ended on {moment(until)}"
+    if now < start:
+        return Standing.NOT_YET, f"it begins on {moment(start)}"
+    return Standing.COUNTS, ""
+
+
+def _of_subscription(one: Subscription, now: Instant) -> tuple[Standing, str]:
+    live = one.live()
+    if live.start >= live.until:
+        return Standing.SET_ASIDE, _never(one)
+    if now >= live.until:
+        return Standing.OVER, _ended(one, live.until)
+    if now < live.start:
+        begin = f"is paused until {moment(live.start)}" if live.start == one.resume_at else ""
+        return Standing.NOT_YET, f"it {begin or f'begins on {moment(live.start)}'}"
+    return Standing.COUNTS, _running(one, live.until)
+
+
+def _never(one: Subscription) -> str:
+    """Why a subscription never counts as it stands."""
+    match one.status:
+        case SubscriptionStatus.EXPIRED:
+            return "it has expired"
+        case SubscriptionStatus.PAUSED if one.resume_at is None:
+            return "it is paused"
+        case SubscriptionStatus.PAST_DUE if one.grace_until is None:
+            return "its payment is past due, and there is no grace period"
+        case SubscriptionStatus.TRIALING if one.trial_end is None:
+            return "it is a trial without an end, which does not count"
+        case SubscriptionStatus.CANCELED if one.end is None:
+            return "it is canceled"
+        case _:
+            return f"it is {one.status.replace('_', ' ')}, and its time ends before it begins"
+
+
+def _ended(one: Subscription, until: Instant) -> str:
+    match one.status:
+        case SubscriptionStatus.TRIALING if until == one.trial_end:
+            return f"its trial ended on {moment(until)}"
+        case SubscriptionStatus.PAST_DUE if until == one.grace_until:
+            return f"its payment is past due, and the grace period ended on {moment(until)}"
+        case SubscriptionStatus.CANCELED:
+            return f"it is canceled and ended on {moment(until)}"
+        case _:
+            return f"it ended on {moment(until)}"
+
+
+def _running(one: Subscription, until: Instant) -> str:
+    end = "" if until >= _LAST_INSTANT else f" until {moment(until)}"
+    match one.status:
+        case SubscriptionStatus.ACTIVE:
+            return f"it is active{end}"
+        case SubscriptionStatus.TRIALING:
+            return f"its trial runs{end}"
+        case SubscriptionStatus.PAST_DUE:
+            return f"its payment is past due, and the grace period runs{end}"
+        case SubscriptionStatus.CANCELED:
+            return f"it is canceled, and runs{end}"
+        case SubscriptionStatus.PAUSED:
+            return f"its pause is over{end and f', and it runs{end}'}"
+        case SubscriptionStatus.EXPIRED:
+            return "it has expired"

@@ -1,0 +1,245 @@
+"""Explanations: everything that a decision rested on, as data for a person or for another Cedar engine.
+
+The slow path beside `decide`: it evaluates afresh, and reads the text of the policies from the bundle. What all this
+means is for `reasoning` to say, and for `sentences` in words.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from tiergate.cedar import split_policies, with_id
+from tiergate.engine.cedar_context import context_json
+from tiergate.engine.cedar_entities import principal_entities
+from tiergate.engine.engine import Evaluation
+from tiergate.engine.normalized_check import Question, read_question
+from tiergate.engine.slices import parsed
+from tiergate.model import Decision, IndexedItem, Instant, Value, format_instant
+from tiergate.model.features import ACTIONS
+from tiergate.naming import item_policies_path, policy_id, rule_policies_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiergate.cedar import Uid
+    from tiergate.engine.active_items import Holdings
+    from tiergate.engine.engine import Engine
+    from tiergate.engine.facts import Facts
+    from tiergate.engine.slices import Slice
+    from tiergate.model import Check, Feature
+
+__all__ = ["Explanation", "Export", "PolicyText", "explain", "explain_evaluation"]
+
+
+_KEPT_TEXTS = 32
+
+
+class PolicyText(msgspec.Struct, frozen=True):
+    """A policy that could matter: its id, its text, and whether it decided.
+
+    `reason`: the reason of a denial by it, empty for what permits. `description`: what its author says of it.
+    """
+
+    id: str
+    text: str
+    decided: bool
+    reason: str = ""
+    description: str = ""
+
+
+class Export(msgspec.Struct, frozen=True):
+    """What another Cedar engine needs to reach the same decision: file name → content.
+
+    `policies.cedar` holds the slice under `@id`s, `reasons.cedar` the set that is asked after a denial that nothing
+    forbade, `schema.cedarschema`, `entities.json` and `request.json` the rest. Empty where the subject is unknown.
+    """
+
+    files: dict[str, str]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A decision and what it rested on.
+
+    `context`: the facts as Cedar saw them, with `now` and `weekday`. `held`: item version → quantity, of everything
+    that the subject holds now. `policies`: every policy of the slice, the deciding ones first. `question`: what was
+    asked, in units. `metered`: whether usage is counted here. `given`: item version → its value, of those held that say
+    something of the feature. `items`: the catalog's items by id. `export` is empty where it was not wanted.
+    """
+
+    decision: Decision
+    now: Instant
+    principal: str
+    action: str
+    context: dict[str, Any]
+    held: dict[str, int]
+    policies: tuple[PolicyText, ...]
+    export: Export
+    evaluation: Evaluation
+    question: Question
+    metered: bool
+    given: dict[str, Value]
+    items: dict[str, IndexedItem]
+
+
+class _Known(NamedTuple):
+    """What is there of an evaluation of a subject that is known."""
+
+    feature: Feature
+    question: Question
+    facts: Facts
+    holdings: Holdings
+    part: Slice
+    principal: Uid
+
+
+def explain(engine: Engine, check: Check, now: Instant, *, export: bool = True) -> Explanation:
+    """Decide a check afresh and lay open why; with `export` also for another Cedar engine.
+
+    Raises:
+        UnknownFeatureError, CheckError: as `Engine.decide`.
+        BundleError: the text of a policy cannot be read.
+    """
+    return explain_evaluation(engine, engine.evaluate(check, now), export=export)
+
+
+def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool = False) -> Explanation:
+    """Lay open why an evaluation of this engine decided as it did.
+
+    Raises:
+        BundleError: the text of a policy cannot be read.
+    """
+    check, now = evaluation.check, evaluation.now
+    feature, question = read_question(check, engine.index.features)
+    items = engine.index.items
+    facts, holdings, part, principal = evaluation.facts, evaluation.holdings, evaluation.slice, evaluation.principal
+    if facts is None or holdings is None or part is None or principal is None:
+        return Explanation(
+            evaluation.decision,
+            now,
+            "" if principal is None else str(principal),
+            evaluation.action,
+            {},
+            {} if holdings is None else _held(holdings),
+            (),
+            Export({}),
+            evaluation,
+            question,
+            engine.metered(feature),
+            {},
+            items,
+        )
+    known = _Known(feature, question, facts, holdings, part, principal)
+    context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
+    texts = _texts(engine, known)
+    policies = _shown(engine, evaluation.decision, texts)
+    return Explanation(
+        decision=evaluation.decision,
+        now=now,
+        principal=str(principal),
+        action=evaluation.action,
+        context={**context, "now": format_instant(now)},
+        held=_held(holdings),
+        policies=tuple(sorted(policies, key=lambda it: (not it.decided, it.id))),
+        export=_export(engine, check, known, context, texts) if export else Export({}),
+        evaluation=evaluation,
+        question=question,
+        metered=engine.metered(feature),
+        given={ref: engine.bundle.definition(ref)[feature.id] for ref in facts.givers},
+        items=items,
+    )
+
+
+def _held(holdings: Holdings) -> dict[str, int]:
+    held: dict[str, int] = {}
+    for holding in holdings.holdings:
+        for version in holding.versions:
+            held[version.ref] = held.get(version.ref, 0) + version.quantity
+    return dict(sorted(held.items()))
+
+
+def _shown(engine: Engine, decision: Decision, texts: Mapping[str, str]) -> list[PolicyText]:
+    """The policies of the slice, and those that gave the reason of a denial that nothing forbade."""
+    deciding = set(decision.policies)
+    reasons = {
+        name: it for name, it in _named(engine.bundle.text("policies/reasons.cedar")).items() if name in deciding
+    }
+    found: list[PolicyText] = []
+    for name, text in (*texts.items(), *reasons.items()):
+        static = engine.slices.by_id.get(name)
+        forbids = static is not None and (name in reasons or static.policy.effect == "forbid")
+        found.append(
+            PolicyText(
+                name,
+                text,
+                name in deciding,
+                static.reason.value if static is not None and forbids else "",
+                "" if static is None else static.policy.annotations.get("description", ""),
+            )
+        )
+    return found
+
+
+def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any], texts: Mapping[str, str]) -> Export:
+    feature, holdings = known.feature, known.holdings
+    principal = principal_entities(check.subject, holdings.customer, holdings.refs)
+    request = {
+        "principal": str(known.principal),
+        "action": f'Action::"{ACTIONS[feature.type]}"',
+        "resource": f'Feature::"{feature.id}"',
+        "context": context,
+    }
+    return Export(
+        {
+            "policies.cedar": "\n\n".join(texts.values()) + "\n",
+            "reasons.cedar": engine.bundle.text("policies/reasons.cedar"),
+            "schema.cedarschema": engine.bundle.text("schema.cedarschema"),
+            "entities.json": _pretty(engine.factory.listed(feature, known.part.rules, principal, holdings.refs)),
+            "context.json": _pretty(context),
+            "request.json": _pretty(request),
+        }
+    )
+
+
+def _texts(engine: Engine, known: _Known) -> dict[str, str]:
+    """The text of every policy of the slice by its id. Nothing is parsed here: what is long was parsed before."""
+    bundle, part = engine.bundle, known.part
+    built = _named(bundle.text("policies/guards.cedar")) | _named(bundle.text("policies/overrides.cedar"))
+    texts = {it.id: built[it.id] for it in part.static if not it.rule}
+    for ref in known.facts.givers:
+        name = policy_id(ref, known.feature.id)
+        texts[name] = _permit(bundle.text(item_policies_path(ref)), name)
+    pieces: dict[str, tuple[str, ...]] = {}
+    for it in part.rules:
+        path = rule_policies_path(it.id.split("/")[1])
+        if path not in pieces:
+            pieces[path] = _pieces(bundle.text(path))
+        texts[it.id] = with_id(pieces[path][it.policy.place], it.id)
+    return texts
+
+
+def _permit(text: str, name: str) -> str:
+    """One permit of an item version's file, which may hold thousands: found by the layout that its compiler gave it."""
+    head = f'@id("{name}")\n'
+    begin = 0 if text.startswith(head) else text.find(f"\n\n{head}") + 2
+    if begin < 2 and not text.startswith(head):
+        return _named(text)[name]
+    end = text.find('\n\n@id("', begin)
+    return (text[begin:] if end < 0 else text[begin:end]).rstrip()
+
+
+def _named(text: str) -> dict[str, str]:
+    """The policies of a file of the bundle by their `@id`; only files that parse are in one."""
+    return {policy.id: piece for policy, piece in zip(parsed(text), _pieces(text), strict=True)}
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(piece for _, piece in split_policies(text))
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

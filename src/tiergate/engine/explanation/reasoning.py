@@ -1,0 +1,203 @@
+"""The reasoning behind a decision as data: what was asked, what counts and what does not and why, and what it makes.
+
+Made of an explanation and the record that it rested on, by the engine's own functions: nothing is decided here.
+`sentences` says the same in words, and only what stands here. `why` is always the end of a sentence, such as `its trial
+ended on 31 January 2026 at 00:00 UTC`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from tiergate.engine.explanation.explain import PolicyText
+from tiergate.model import (
+    Number,
+    Source,
+)
+from tiergate.model.subjects import SubscriptionStatus
+from tiergate.wire.decisions import Answer
+
+__all__ = [
+    "Asked",
+    "Cap",
+    "Change",
+    "Contribution",
+    "Counting",
+    "ItemStanding",
+    "OverrideStanding",
+    "Reasoning",
+    "Standing",
+    "SubscriptionStanding",
+    "SuspensionStanding",
+    "Whom",
+    "reasoning_json",
+]
+
+UNSET = msgspec.UNSET
+Absent = msgspec.UnsetType
+
+
+class Standing(StrEnum):
+    """Whether something counts at the instant of the check."""
+
+    COUNTS = "counts"
+    NOT_YET = "not_yet"
+    OVER = "over"
+    SET_ASIDE = "set_aside"
+    """Its time has come and is not over, but something else keeps it from counting."""
+
+
+class Whom(msgspec.Struct, frozen=True):
+    """A customer or a subscription, and perhaps a user in it; `everybody` without an id for what concerns all."""
+
+    type: str
+    id: str | Absent = UNSET
+    user: str | Absent = UNSET
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The question. Numbers that the check leaves out are those that it was decided by; `at` is RFC 3339.
+
+    `used_from`: `check` where the check says what was used, `metered` where it is counted here, else `nothing`.
+    """
+
+    subject: Whom
+    feature: str
+    type: str
+    at: str
+    name: str | Absent = UNSET
+    unit: str | Absent = UNSET
+    amount: Number | Absent = UNSET
+    used: Number | Absent = UNSET
+    used_from: str | Absent = UNSET
+    value: Number | Absent = UNSET
+    level: str | Absent = UNSET
+
+
+class _Period(msgspec.Struct, frozen=True, kw_only=True):
+    """`from` and `until` are RFC 3339, absent where there is no such end."""
+
+    start: str | Absent = msgspec.field(default=UNSET, name="from")
+    until: str | Absent = UNSET
+
+
+class ItemStanding(_Period, frozen=True, kw_only=True):
+    """An item of a subscription. `gives`: what its version says of the feature, absent where that is nothing."""
+
+    item: str
+    name: str | Absent = UNSET
+    version: int | Absent = UNSET
+    pinned: bool
+    quantity: int
+    standing: Standing
+    why: str | Absent = UNSET
+    gives: str | Absent = UNSET
+
+
+class SubscriptionStanding(_Period, frozen=True, kw_only=True):
+    """A subscription: whether it counts and why; `from` and `until` are the time in which it does."""
+
+    id: str
+    status: SubscriptionStatus
+    standing: Standing
+    why: str
+    items: tuple[ItemStanding, ...]
+
+
+class OverrideStanding(_Period, frozen=True, kw_only=True):
+    """An override of the feature. One that counts either contributed a value or, `disabled`, takes the feature away."""
+
+    id: str
+    on: Whom
+    mode: str
+    value: bool | Number | str | Absent = UNSET
+    unlimited: bool
+    standing: Standing
+    why: str | Absent = UNSET
+    author: str | Absent = UNSET
+    reason: str | Absent = UNSET
+
+
+class SuspensionStanding(_Period, frozen=True, kw_only=True):
+    """A suspension of the feature, for everybody or on one subject."""
+
+    on: Whom
+    standing: Standing
+    why: str | Absent = UNSET
+    reason: str | Absent = UNSET
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """An item or override that contributed. `name`: the item's; `counts`: how much of a number it makes, multiplied."""
+
+    source: Source
+    name: str | Absent = UNSET
+    counts: Number | Absent = UNSET
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """A limit beside the entitlement, and what is used of it."""
+
+    limit: Number
+    used: Number
+
+
+class Counting(msgspec.Struct, frozen=True, kw_only=True):
+    """How the feature's values make one, and what else bounds a check of it.
+
+    `combine`: `any` gives a switch, the `highest` level counts, numbers `sum` or `max`. `across`: `max` where the
+    subscription that comes to most counts, and not all together. `maximum`: of a range, where
+    more is held. `minimum`, `increment`: what amounts can be taken. `levels`: of a custom feature, lowest first.
+    """
+
+    combine: str
+    maximum: Number | Absent = UNSET
+    minimum: Number | Absent = UNSET
+    increment: Number | Absent = UNSET
+    levels: tuple[str, ...] | Absent = UNSET
+    user_cap: Cap | Absent = UNSET
+    total_cap: Cap | Absent = UNSET
+    across: str | Absent = UNSET
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What begins or ends at `valid_until`, when the answer may change by itself."""
+
+    at: str
+    what: str
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a decision rested on. `known` says whether there is a record of the subject.
+
+    `values`: what contributed. `held`: item version → quantity. `context`: the facts as Cedar saw them. `policies`:
+    all that could matter, the deciding ones first. `errors`: what could not be evaluated.
+    """
+
+    asked: Asked
+    decision: Answer
+    known: bool
+    subscriptions: tuple[SubscriptionStanding, ...]
+    held: dict[str, int]
+    values: tuple[Contribution, ...]
+    counting: Counting
+    overrides: tuple[OverrideStanding, ...]
+    suspensions: tuple[SuspensionStanding, ...]
+    changes: tuple[Change, ...]
+    principal: str
+    action: str
+    context: dict[str, Any]
+    policies: tuple[PolicyText, ...]
+    errors: tuple[str, ...]
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def reasoning_json(reasoning: Reasoning, sentences: tuple[str, ...]) -> bytes:
+    """Encode a reasoning with its sentences as JSON: the decision first, in the very form of a check's answer."""
+    members = msgspec.structs.asdict(reasoning)
+    return _ENCODER.encode({"decision": members.pop("decision"), "sentences": sentences, **members})

@@ -1,0 +1,120 @@
+"""The first sentence: yes or no, to what, and because of what. One cause for each reason of a denial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.engine.explanation.phrases import joined, moment, plain, with_unit
+from tiergate.model import FeatureType, Reason, parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.engine.explanation.reasoning import Reasoning
+
+__all__ = ["cause", "feature_name", "verdict", "whom"]
+
+
+def verdict(reasoning: Reasoning) -> str:
+    """`No: on 1 January 2027 at 00:00 UTC, customer ada may not use Analytics, because …`."""
+    asked = parse_instant(reasoning.asked.at)
+    at = moment(asked - asked % 1000)
+    if reasoning.decision.allowed:
+        return f"Yes: on {at}, {whom(reasoning)} may {_act(reasoning)}."
+    why = cause(reasoning, Reason(reasoning.decision.reason))
+    return f"No: on {at}, {whom(reasoning)} may not {_act(reasoning)}, because {why}."
+
+
+def cause(reasoning: Reasoning, reason: Reason) -> str:
+    """Why not, as the end of a sentence."""
+    return _CAUSES[reason](reasoning)
+
+
+def feature_name(reasoning: Reasoning) -> str:
+    """What people call the feature."""
+    return plain(reasoning.asked.name or "") or reasoning.asked.feature
+
+
+def whom(reasoning: Reasoning) -> str:
+    """Whom the check is about: `user ann of customer ada`."""
+    subject = reasoning.asked.subject
+    user = f"user {subject.user} of " if subject.user else ""
+    return f"{user}{subject.type} {subject.id}"
+
+
+def _act(reasoning: Reasoning) -> str:
+    asked, feature = reasoning.asked, feature_name(reasoning)
+    match FeatureType(asked.type):
+        case FeatureType.QUANTITY:
+            return f"take {with_unit(asked.amount)} more of {feature}"
+        case FeatureType.RANGE if value := with_unit(asked.value, asked.unit or ""):
+            return f"set {feature} to {value}"
+        case FeatureType.CUSTOM if asked.level:
+            return f"choose the level {plain(asked.level)} of {feature}"
+        case _:
+            return f"use {feature}"
+
+
+def _limit(reasoning: Reasoning) -> str:
+    asked = reasoning.asked
+    used, amount = with_unit(asked.used), with_unit(asked.amount)
+    return f"{used} are used, and {amount} more would pass the limit of {_held(reasoning)}"
+
+
+def _held(reasoning: Reasoning) -> str:
+    return with_unit(reasoning.decision.entitlement.value, reasoning.asked.unit or "")
+
+
+def _level(reasoning: Reasoning) -> str:
+    return plain(str(reasoning.decision.entitlement.value))
+
+
+def _rules(reasoning: Reasoning) -> str:
+    found = [it for it in reasoning.policies if it.decided and it.reason == Reason.RULE_DENIED]
+    return f"the rule {found[0].id.removeprefix('rule/')} forbids it" if len(found) == 1 else "several rules forbid it"
+
+
+def _amounts(reasoning: Reasoning) -> str:
+    counting, unit = reasoning.counting, reasoning.asked.unit or ""
+    parts = []
+    if minimum := with_unit(counting.minimum, unit):
+        parts.append(f"at least {minimum}")
+    if increment := with_unit(counting.increment, unit):
+        parts.append(f"in steps of {increment}")
+    return joined(parts)
+
+
+def _caps(reasoning: Reasoning) -> str:
+    """The caps that decided."""
+    asked, counting = reasoning.asked, reasoning.counting
+    deciding = {it.id for it in reasoning.policies if it.decided}
+    parts = []
+    for policy, cap, whose in (
+        ("guard/user-cap-reached", counting.user_cap, "each user"),
+        ("guard/total-cap-reached", counting.total_cap, "everybody together"),
+    ):
+        if policy in deciding and cap:
+            limit, used = with_unit(cap.limit, asked.unit or ""), with_unit(cap.used)
+            amount = with_unit(asked.amount)
+            parts.append(f"{whose} may take at most {limit}, {used} are used, and {amount} more would pass that")
+    return joined(parts)
+
+
+_CAUSES: dict[Reason, Callable[[Reasoning], str]] = {
+    Reason.UNKNOWN_SUBJECT: lambda it: f"no {it.asked.subject.type} {it.asked.subject.id} is known",
+    Reason.EVALUATION_ERROR: lambda _: "the check could not be evaluated, and what cannot be evaluated is denied",
+    Reason.STALE_DATA: lambda it: f"the data is too old to decide on {feature_name(it)} by",
+    Reason.FEATURE_INACTIVE: lambda it: f"{feature_name(it)} is still being prepared and nobody has it yet",
+    Reason.FEATURE_SUSPENDED: lambda it: f"{feature_name(it)} is suspended",
+    Reason.SUBSCRIPTION_INACTIVE: lambda _: "no subscription counts at that time",
+    Reason.OVERRIDE_DENIED: lambda it: f"an override takes {feature_name(it)} away",
+    Reason.RULE_DENIED: _rules,
+    Reason.AMOUNT_INVALID: lambda it: f"this amount cannot be taken: it must be {_amounts(it)}",
+    Reason.CAP_REACHED: lambda it: f"a cap is reached: {_caps(it)}",
+    Reason.NOT_ENTITLED: lambda it: f"nothing that is held gives {feature_name(it)}",
+    Reason.LIMIT_REACHED: lambda it: f"the limit is reached: {_limit(it)}",
+    Reason.OUT_OF_RANGE: lambda it: f"that is out of range: no more than {_held(it)} is granted",
+    Reason.LEVEL_TOO_LOW: lambda it: f"the level held is too low: it is {_level(it)}",
+    Reason.GRANTED: lambda _: "it is granted",
+}
+"""INVARIANT (every reason is said): a test compares the keys with the closed set."""

@@ -1,0 +1,210 @@
+"""From an explanation and the record that it rested on to the reasoning: one step for each of its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from tiergate.engine.active_items import HeldVersion
+from tiergate.engine.explanation.applicability import EVERYBODY, Standings, written
+from tiergate.engine.explanation.phrases import plain
+from tiergate.engine.explanation.reasoning import Asked, Cap, Change, Contribution, Counting, Reasoning, Whom
+from tiergate.engine.facts import counted, source_of
+from tiergate.model import Amount, Combine, Extra, FeatureType, Override, format_instant, from_units
+from tiergate.wire.decisions import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiergate.engine.explanation.explain import Explanation
+    from tiergate.engine.explanation.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
+    from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
+
+__all__ = ["Derivation", "reason_out"]
+
+UNSET = msgspec.UNSET
+
+T = TypeVar("T")
+
+
+def reason_out(explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject) -> Reasoning:
+    """Put together the reasoning behind a decision.
+
+    `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
+    """
+    derivation = Derivation(explanation, feature, record, subject)
+    for _ in derivation.work():
+        pass
+    return derivation.reasoning()
+
+
+class Derivation:
+    """A reasoning on its way: for those who must not be held up by a customer with a thousand subscriptions."""
+
+    def __init__(
+        self, explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
+    ) -> None:
+        self._explanation = explanation
+        self._feature = feature
+        self._record = record
+        self._subject = subject
+        self._subscriptions: list[SubscriptionStanding] = []
+        self._overrides: list[OverrideStanding] = []
+        self._suspensions: list[SuspensionStanding] = []
+        self._values: list[Contribution] = []
+
+    def work(self) -> Iterator[None]:
+        """Derive one thing after the other; there is a reasoning only when all of it is done."""
+        if self._record is not None:
+            standings = Standings(self._explanation, self._feature, self._record, self._subject)
+            yield from _collect(standings.subscriptions(), self._subscriptions)
+            yield from _collect(standings.overrides(), self._overrides)
+            yield from _collect(standings.suspensions(), self._suspensions)
+        yield from _collect(_values(self._explanation, self._feature), self._values)
+
+    def reasoning(self) -> Reasoning:
+        """What came of it."""
+        explanation, feature = self._explanation, self._feature
+        return Reasoning(
+            asked=_asked(explanation, feature, self._subject),
+            decision=answer(explanation.decision),
+            known=self._record is not None,
+            subscriptions=tuple(self._subscriptions),
+            held=explanation.held,
+            values=tuple(self._values),
+            counting=_counting(explanation, feature),
+            overrides=tuple(self._overrides),
+            suspensions=tuple(self._suspensions),
+            changes=_changes(explanation, self._subscriptions, self._overrides, self._suspensions),
+            principal=explanation.principal,
+            action=explanation.action,
+            context=explanation.context,
+            policies=explanation.policies,
+            errors=explanation.decision.errors,
+        )
+
+
+def _collect(derived: Iterable[T], found: list[T]) -> Iterator[None]:
+    for one in derived:
+        found.append(one)
+        yield
+
+
+def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> Asked:
+    question = explanation.question
+    check = explanation.evaluation.check
+
+    def edge(units: int) -> Number:
+        return from_units(units, feature.scale)
+
+    is_quantity = feature.type is FeatureType.QUANTITY
+    used_from = "check" if check.used is not None else "metered" if explanation.metered else "nothing"
+    return Asked(
+        subject=Whom(subject.type.value, subject.id, UNSET if subject.user is None else subject.user),
+        feature=feature.id,
+        type=feature.type.value,
+        at=format_instant(explanation.now),
+        name=feature.name or UNSET,
+        unit=feature.unit or UNSET,
+        amount=edge(question.amount) if is_quantity else UNSET,
+        used=explanation.decision.entitlement.used,
+        used_from=used_from if is_quantity else UNSET,
+        value=edge(question.value) if feature.type is FeatureType.RANGE and check.value is not None else UNSET,
+        level=UNSET if check.level is None else check.level,
+    )
+
+
+def _values(explanation: Explanation, feature: Feature) -> Iterator[Contribution]:
+    facts = explanation.evaluation.facts
+    for subscription, by, value in () if facts is None else facts.contributions:
+        item = explanation.items.get(by.item.partition("/")[2]) if isinstance(by, HeldVersion) else None
+        yield Contribution(
+            source=source_of(feature, subscription, by, value),
+            name=item.name if item is not None and item.name else UNSET,
+            counts=_counts(feature, by, value),
+        )
+
+
+def _counts(feature: Feature, by: HeldVersion | Override, value: Value | None) -> Number | msgspec.UnsetType:
+    """How much of a number a contribution makes; for what is no number, nothing."""
+    if not isinstance(value, Amount | Extra):
+        return UNSET
+    units = value.units if isinstance(by, Override) else counted(feature, value, by.quantity)
+    return from_units(units, feature.scale)
+
+
+def _counting(explanation: Explanation, feature: Feature) -> Counting:
+    def edge(units: int | None) -> Number | msgspec.UnsetType:
+        return UNSET if units is None else from_units(units, feature.scale)
+
+    match feature.type:
+        case FeatureType.SWITCH:
+            return Counting(combine="any")
+        case FeatureType.CUSTOM:
+            return Counting(combine="highest", levels=feature.labels)
+        case FeatureType.RANGE:
+            return Counting(
+                combine=feature.combine.value,
+                minimum=edge(feature.minimum),
+                maximum=edge(feature.maximum),
+                across=_across(feature),
+            )
+        case FeatureType.QUANTITY:
+            return Counting(
+                combine=feature.combine.value,
+                minimum=edge(feature.batch.minimum),
+                increment=edge(feature.batch.increment),
+                user_cap=_cap(explanation, "userCap", feature),
+                total_cap=_cap(explanation, "totalCap", feature),
+                across=_across(feature),
+            )
+
+
+def _across(feature: Feature) -> str | msgspec.UnsetType:
+    return UNSET if feature.across is Combine.SUM else feature.across.value
+
+
+def _cap(explanation: Explanation, name: str, feature: Feature) -> Cap | msgspec.UnsetType:
+    """A cap as Cedar saw it; absent where the feature has none, or nothing was evaluated."""
+    found = explanation.context.get(name)
+    if found is None:
+        return UNSET
+    return Cap(from_units(found["limit"], feature.scale), from_units(found["used"], feature.scale))
+
+
+def _changes(
+    explanation: Explanation,
+    subscriptions: Iterable[SubscriptionStanding],
+    overrides: Iterable[OverrideStanding],
+    suspensions: Iterable[SuspensionStanding],
+) -> tuple[Change, ...]:
+    """What begins or ends when the decision may change."""
+    at = written(explanation.decision.until)
+    if at is UNSET:
+        return ()
+    found: list[str] = []
+    for one in subscriptions:
+        found += _turns(f"subscription {one.id}", one.start, one.until, at, ("begins to count", "no longer counts"))
+        for held in one.items:
+            label = f"{plain(held.name) if held.name else held.item} in subscription {one.id}"
+            found += _turns(label, held.start, held.until, at, ("begins to count", "no longer counts"))
+            item = explanation.items.get(held.item.rpartition("/")[2])
+            if item is not None and not held.pinned and any(written(it.start) == at for it in item.rollouts):
+                found.append(f"another version of {held.item} may come into force")
+    for override in overrides:
+        found += _turns(f"the override {override.id}", override.start, override.until, at, ("begins", "ends"))
+    for it in suspensions:
+        label = "the suspension" if it.on.type == EVERYBODY else f"the suspension on {it.on.type} {it.on.id}"
+        found += _turns(label, it.start, it.until, at, ("begins", "ends"))
+    return tuple(Change(at, what) for what in dict.fromkeys(found))
+
+
+def _turns(
+    label: str,
+    start: str | msgspec.UnsetType,
+    until: str | msgspec.UnsetType,
+    at: str,
+    words: tuple[str, str],
+) -> list[str]:
+    return [f"{label} {word}" for end, word in zip((start, until), words, strict=True) if end == at]

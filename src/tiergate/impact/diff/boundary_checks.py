@@ -1,0 +1,101 @@
+"""The checks at the boundaries of a feature: between them, nothing can begin or cease to be allowed.
+
+For a limit: a check that just reaches it and one that passes it by the smallest step; for a level, each; for a batch,
+the amounts that tell its minimum and increment from others; for a cap, as for a limit. Both sides' boundaries
+are asked of both. What rules compare with is for `rulings`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tiergate.engine import UsageKnown
+from tiergate.engine.normalized_check import default_amount
+from tiergate.impact.snapshot import Ask
+from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiergate.impact.snapshot import Held
+    from tiergate.model import Feature, Number
+
+__all__ = ["LEAST", "asks"]
+
+LEAST: Final = Ask()
+"""The check that names nothing: the least there is to ask for."""
+
+
+def asks(features: Iterable[Feature], held: Iterable[Held]) -> list[Ask]:
+    """The checks, without the least one, for a subject that holds this on the one or the other side.
+
+    `features`: the feature as each side has it.
+    """
+    limits = {it.value for it in held if not isinstance(it.value, bool | str | None) and it.value}
+    found: dict[Ask, None] = {}
+    for feature in features:
+        match feature.type:
+            case FeatureType.SWITCH:
+                continue
+            case FeatureType.QUANTITY:
+                made = _quantity(feature, _units(limits, feature.scale))
+            case FeatureType.RANGE:
+                made = _range(feature, _units(limits, feature.scale))
+            case FeatureType.CUSTOM:
+                made = (Ask(level=label) for label in feature.labels)
+        found.update(dict.fromkeys(made))
+    found.pop(LEAST, None)
+    return list(found)
+
+
+def _units(limits: Iterable[Number], scale: int) -> list[int]:
+    """Limits in units of this scale, those of another side rounded down; what no check could name is left out."""
+    found = set()
+    for limit in limits:
+        units = int(limit * 10**scale)
+        if units <= MAX_EDGE_UNITS:
+            found.add(units)
+    return sorted(found)
+
+
+def _quantity(feature: Feature, limits: list[int]) -> Iterator[Ask]:
+    scale, least = feature.scale, default_amount(feature)
+
+    def number(units: int) -> Number:
+        return from_units(units, scale)
+
+    amounts = set(_batched(feature))
+    for amount in sorted(it for it in amounts if 0 < it <= MAX_EDGE_UNITS):
+        yield Ask(amount=number(amount))
+    top = 10 ** min(15, 18) - 1
+    yield Ask(used=number(top))
+    for limit in limits:
+        yield Ask(amount=number(limit), used=0)
+        yield Ask(amount=number(limit + 1), used=0)
+        if limit >= least:
+            yield Ask(amount=number(least), used=number(limit - least))
+            yield Ask(amount=number(least), used=number(limit - least + 1))
+            yield Ask(amount=number(least), metered=UsageKnown(used=limit - least + 1))
+    for cap, by_user in ((feature.caps.per_user, True), (feature.caps.total, False)):
+        for used in () if cap is None else (max(cap - least, 0), max(cap - least + 1, 0)):
+            yield Ask(user_used=number(used)) if by_user else Ask(metered=UsageKnown(total_used=used))
+        if cap is not None and 0 < cap < least:
+            yield Ask(amount=number(cap))
+
+
+def _batched(feature: Feature) -> Iterator[int]:
+    """Amounts that tell a batch from every other: two of its multiples in a row, and those around its minimum."""
+    batch = feature.batch
+    if batch.minimum is None and batch.increment is None:
+        return
+    step, least = batch.increment or 1, default_amount(feature)
+    yield from (least, least + step, least - step, least - 1, least + 1, step)
+    if batch.minimum is not None:
+        yield from (batch.minimum, batch.minimum - 1)
+
+
+def _range(feature: Feature, limits: list[int]) -> Iterator[Ask]:
+    ends = {*limits, *(it for it in (feature.maximum, feature.minimum) if it is not None)}
+    for value in sorted({*ends, *(it + 1 for it in ends)}):
+        if 0 <= value <= MAX_EDGE_UNITS:
+            yield Ask(value=from_units(value, feature.scale))

@@ -1,0 +1,302 @@
+"""Deciding every case on both sides: all bearers of items and of none, all features, all boundaries, all instants.
+
+What catalogs give is decided without any rule, so that none can hide it; what rules make of it is compared over all
+checks there are (`rulings`). What is the same on both sides in all that decides is left out. Keeps what the sides
+decide otherwise; what that means is `meaning`'s to say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.catalog import feature_data
+from tiergate.catalog.value_changes import details
+from tiergate.impact.diff.boundary_checks import LEAST, asks
+from tiergate.impact.diff.evidence import evidence_of
+from tiergate.impact.diff.policy_text_diff import Rulebook
+from tiergate.impact.diff.representative_subjects import MOST_TOGETHER, Bearing, beside_items, holders, together
+from tiergate.impact.diff.rule_comparison import Ruling, Rulings
+from tiergate.impact.preview.counting_items import needing_otherwise, needs
+from tiergate.impact.snapshot import Side, WithoutRules
+from tiergate.impact.value_order import is_as_much
+from tiergate.model import FeatureType, ItemStatus
+from tiergate.naming import version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tiergate.catalog.value_changes import Detail
+    from tiergate.engine import BundleSource
+    from tiergate.impact.diff.evidence import Evidence
+    from tiergate.impact.diff.policy_text_diff import Rule
+    from tiergate.impact.diff.representative_subjects import Audience, Bearer
+    from tiergate.impact.snapshot import Ask, Said
+    from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
+
+__all__ = ["Comparison", "Seen", "Topic"]
+
+_UNHEARD = frozenset({"name", "description", "linked", "min"})
+"""What is said of a feature and decides nothing: it is for people, or binds those who write definitions."""
+
+_HELD = frozenset({Bearing.ONE, Bearing.TWO, Bearing.TWICE})
+_TIMES = frozenset({"now", "weekday"})
+_LAST = 253_402_300_799_999
+"""The last instant that can be written."""
+
+
+class Seen(NamedTuple):
+    """A case that the sides decide otherwise."""
+
+    bearer: Bearer
+    subject: Subject
+    at: Instant
+    ask: Ask
+    before: Said
+    after: Said
+
+    @property
+    def turns(self) -> bool:
+        """Say whether it is allowed on one side only: what shows a difference best."""
+        return self.before.allowed is not self.after.allowed
+
+    def evidence(self, scale: int, *, timed: bool) -> Evidence:
+        """The case as a check that anybody can repeat; `scale`: the feature's; `timed`: it goes by time."""
+        reasons = self.before.reason, self.after.reason
+        return evidence_of(self.bearer.record, self.subject, self.ask, self.at, scale, reasons, timed=timed)
+
+
+class Topic:
+    """A feature as both sides have it, and what rules make of it."""
+
+    def __init__(self, id_: str, old: Feature | None, new: Feature | None, rules: list[Rule]) -> None:
+        self.id = id_
+        self.old, self.new = old, new
+        self.sides = [it for it in (old, new) if it is not None]
+        self.rules = [rule for rule in rules if any(rule.concerns(side) for side in self.sides)]
+        self.ruling = Ruling()
+        self.changed = tuple(self._changed())
+        self.unheard: tuple[Detail, ...] = ()
+        self.scale = self.sides[0].scale
+        if old is not None and new is not None:
+            heard = {detail.path for detail in self.changed}
+            self.unheard = tuple(it for it in details(feature_data(old), feature_data(new)) if it.path not in heard)
+
+    def _changed(self) -> Iterator[Detail]:
+        """What is said otherwise of it, of all that may decide."""
+        if self.old is None or self.new is None:
+            return
+        for detail in details(feature_data(self.old), feature_data(self.new)):
+            first = detail.path.partition("/")[0]
+            if first in _UNHEARD or (first == "tags" and not self.rules):
+                continue
+            if first == "levels" and self.old.type is self.new.type and self.old.type is not FeatureType.CUSTOM:
+                continue
+            yield detail
+
+    def instants(self) -> set[Instant]:
+        """When something of it begins or ends by itself."""
+        return {end for side in self.sides for it in side.suspensions for end in (it.start, it.until)}
+
+
+class Comparison:
+    """Both sides, and what was seen of them so far."""
+
+    def __init__(
+        self, old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None
+    ) -> None:
+        self.old, self.new, self.now = old, new, now
+        self._alone = Side(WithoutRules(old, alone=True)), Side(WithoutRules(new, alone=True))
+        self._based = Side(WithoutRules(old)), Side(WithoutRules(new))
+        self.sides = self._alone
+        self.progress = progress
+        self.cases = 0
+        self.books = Rulebook.of(old), Rulebook.of(new)
+        ids = old.index.items.keys() | new.index.items.keys()
+        self.rebased = needing_otherwise(old.index, new.index, now)
+        self.changed_items = self._changed_items(ids)
+        self.rulings = Rulings(old, new, self.books, self._moved_items(ids), now)
+        rules = [rule for book in self.books for rule in book.rules]
+        features = old.index.features, new.index.features
+        self.topics = {
+            id_: Topic(id_, features[0].get(id_), features[1].get(id_), rules)
+            for id_ in sorted(features[0].keys() | features[1].keys())
+        }
+        self.held: defaultdict[tuple[str, str, Bearing, tuple[str, ...], Audience], list[Seen]] = defaultdict(list)
+        self.turned: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.besides: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.hidden: set[str] = set()
+        self.doubtful: set[tuple[str, str]] = set()
+        self.crowded = {it for it in self.rebased if len(together(it, (old.index, new.index))) > MOST_TOGETHER}
+
+    def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
+        """An item as each side has it that has it, with the side."""
+        found = ((side, side.index.items.get(id_)) for side in (self.old, self.new))
+        return [(side, item) for side, item in found if item is not None]
+
+    def _moved_items(self, ids: Iterable[str]) -> set[str]:
+        """Items that somebody may be in on one side only, or in another version of."""
+        return {id_ for id_ in ids if self._counts_otherwise(id_)} | self.rebased
+
+    def _counts_otherwise(self, id_: str) -> bool:
+        items = [item for _, item in self.items(id_)]
+        return len(items) == 1 or _membership(items[0]) != _membership(items[1])
+
+    def beside(self, id_: str) -> tuple[CatalogIndex, ...]:
+        """The sides by which an item must be held with others; none where it shows alone what it gives."""
+        return (self.old.index, self.new.index) if id_ in self.rebased else ()
+
+    def _changed_items(self, ids: Iterable[str]) -> dict[str, set[str] | None]:
+        """Items of which something differs that decides: of which features, or of all that they give (`None`)."""
+        found: dict[str, set[str] | None] = dict.fromkeys(self._moved_items(ids))
+        for id_ in ids:
+            if id_ in found:
+                continue
+            (old, before), (new, _) = self.items(id_)
+            features: set[str] = set()
+            for version in before.versions:
+                ref = version_ref(before.kind, id_, version)
+                had, has = old.definition(ref), new.definition(ref)
+                if had != has:
+                    features |= {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
+            if features:
+                found[id_] = features
+        return found
+
+    def evidence(self, topic: Topic, seen: Seen) -> Evidence:
+        """A case as a check that anybody can repeat."""
+        held = {it.item for one in seen.bearer.record.subscriptions for it in one.items}
+        items = [item for id_ in sorted(held) for _, item in self.items(id_)]
+        timed = len(self.instants(topic, items)) > 1 or any(it.policy.reads_context(_TIMES) for it in topic.rules)
+        return seen.evidence(topic.scale, timed=timed)
+
+    # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def decide(self) -> None:
+        """Decide every case on both sides that can differ."""
+        for topic in self.topics.values():
+            if topic.old != topic.new:
+                self._beside_items(topic)
+        for id_ in sorted(self.old.index.items.keys() | self.new.index.items.keys()):
+            self._item(id_)
+        for topic in self.topics.values():
+            if topic.old is not None and topic.new is not None and topic.rules:
+                self._rule(topic, topic.old, topic.new)
+
+    def _rule(self, topic: Topic, old: Feature, new: Feature) -> None:
+        topic.ruling = self.rulings.compare(old, new)
+        for it in topic.ruling.witnesses:
+            bearer = it.bearer._replace(item=next(iter(it.items), ""))
+            self.turned[topic.id].append(Seen(bearer, it.subject, it.at, it.ask, it.before, it.after))
+        self.cases += self.rulings.decided
+        self.rulings.decided = 0
+        shown = [it for it in self.besides.get(topic.id, ()) if self._is_shown(topic, it)]
+        if self.besides.get(topic.id) and not shown:
+            self.hidden.add(topic.id)
+        self.besides[topic.id] = shown
+        for key, listed in self.held.items():
+            if key[1] == topic.id:
+                self.held[key] = [self._with_rules(topic, it) for it in listed]
+
+    def _with_rules(self, topic: Topic, seen: Seen) -> Seen:
+        """A case as it is decided with rules."""
+        for side in self.rulings.sides:
+            side.receive(seen.bearer.record)
+        before, after = (
+            side.decide(seen.subject, topic.id, seen.ask, seen.at, ruled=True) for side in self.rulings.sides
+        )
+        return seen._replace(before=before, after=after)
+
+    def _is_shown(self, topic: Topic, seen: Seen) -> bool:
+        decided = self._with_rules(topic, seen)
+        return decided.before.decided != decided.after.decided
+
+    def _beside_items(self, topic: Topic) -> None:
+        instants = self.instants(topic, ())
+        for bearer in beside_items(topic.sides):
+            # Who holds nothing is asked for more only where the feature is another.
+            bare = bearer.bearing is not Bearing.OVERRIDE and not topic.changed
+            self._receive(bearer)
+            self._cases(bearer, topic, instants, bare=bare)
+
+    def _item(self, id_: str) -> None:
+        items = self.items(id_)
+        definitions = [
+            {it: side.definition(version_ref(item.kind, id_, it)) for it in item.versions} for side, item in items
+        ]
+        pins = set(definitions[0]).intersection(*definitions[1:])
+        features = self.changed_items.get(id_, set())
+        given: dict[str, bool] = {}
+        for name in {name for side in definitions for it in side.values() for name in it}:
+            topic = self.topics[name]
+            if topic.old == topic.new and features is not None and name not in features:
+                continue
+            given[name] = any(definitions[0][it].get(name) != definitions[-1][it].get(name) for it in pins)
+        if not given:
+            return
+        listed = [item for _, item in items]
+        self.sides = self._based if id_ in self.rebased else self._alone
+        for bearer in holders(listed, values_differ=any(given.values()), sides=self.beside(id_)):
+            self._receive(bearer)
+            for name in sorted(given):
+                topic = self.topics[name]
+                self._cases(bearer, topic, self.instants(topic, listed, bearer.audience.added))
+
+    def instants(self, topic: Topic, items: Iterable[IndexedItem], added: Instant | None = None) -> list[Instant]:
+        """When to decide: `now`, and whatever comes after; not before an item was added."""
+        found = topic.instants() | {it.start for item in self._all(items) for it in item.rollouts}
+        first = self.now if added is None else max(self.now, added)
+        return sorted({first, *(it for it in found if first < it < _LAST)})
+
+    def _all(self, items: Iterable[IndexedItem]) -> Iterator[IndexedItem]:
+        """Items as given, and those without which they do not count."""
+        for item in items:
+            yield item
+            sides = self.beside(item.id)
+            beside = {it for group in together(item.id, sides) for it in group} if sides else set()
+            yield from (side.items[it] for side in sides for it in sorted(beside) if it in side.items)
+
+    def _receive(self, bearer: Bearer) -> None:
+        for side in self.sides:
+            side.receive(bearer.record)
+
+    def _cases(self, bearer: Bearer, topic: Topic, instants: list[Instant], *, bare: bool = False) -> None:
+        """Decide all cases of a bearer and a feature. `bare`: only the least check."""
+        for at in instants:
+            least = self._case(bearer, topic, LEAST, at)
+            for ask in () if bare else asks(topic.sides, (it.held for it in least)):
+                self._case(bearer, topic, ask, at)
+        if self.progress is not None:
+            self.progress(self.cases)
+
+    def _case(self, bearer: Bearer, topic: Topic, ask: Ask, at: Instant) -> tuple[Said, Said]:
+        before, after = (side.decide(bearer.subject, topic.id, ask, at, ruled=bool(topic.rules)) for side in self.sides)
+        self.cases += 1
+        if before.decided != after.decided:
+            self._differ(Seen(bearer, bearer.subject, at, ask, before, after), topic)
+        elif before.facts != after.facts and _reads_difference(topic.rules, before.facts, after.facts):
+            self.doubtful.add((topic.id, bearer.item))
+        return before, after
+
+    def _differ(self, seen: Seen, topic: Topic) -> None:
+        bearer = seen.bearer
+        says_held = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}
+        if says_held and not is_as_much(seen.before.held, seen.after.held) and bearer.item and bearer.bearing in _HELD:
+            self.held[bearer.item, topic.id, bearer.bearing, bearer.beside, bearer.audience].append(seen)
+        elif topic.changed or len(topic.sides) == 1:
+            self.besides[topic.id].append(seen)
+        else:
+            self.turned[topic.id].append(seen)
+
+
+def _membership(item: IndexedItem) -> tuple[object, ...]:
+    """All that says who is in an item, and in which version."""
+    return item.kind, item.versions, item.rollouts, needs(item), item.status is ItemStatus.DRAFT
+
+
+def _reads_difference(rules: Iterable[Rule], before: str, after: str) -> bool:
+    """Say whether a rule reads one of the facts that differ."""
+    had, has = json.loads(before or "{}"), json.loads(after or "{}")
+    names = {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
+    return any(rule.policy.reads_context(names) for rule in rules)

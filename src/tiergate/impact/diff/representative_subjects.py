@@ -1,0 +1,247 @@
+"""Bearers: made-up subjects such that every real one is decided as some of them are, on both sides.
+
+What a holder gets of an item depends on how many it holds and whether it holds it twice, which tell multiplied from
+not and on top from not; and on the rollout, which goes by when it was added, a share, a tag or a pin. So there is one
+bearer for each way in which the rollouts of both sides tell holders apart. A set of more than two tags is decided by
+the last rollout that fits on either side, and so like some pair of them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from itertools import combinations, count, islice, pairwise, product
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from tiergate.engine.active_items import share_bucket
+from tiergate.model import (
+    UNLIMITED,
+    Amount,
+    AudienceType,
+    Customer,
+    FeatureType,
+    Given,
+    HeldItem,
+    Level,
+    Override,
+    OverrideMode,
+    Subject,
+    SubjectRecord,
+    Subscription,
+    SubscriptionStatus,
+)
+from tiergate.model.items import SHARE_STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from tiergate.model import CatalogIndex, Feature, IndexedItem, Rollout, Value
+
+__all__ = [
+    "EVERYBODY",
+    "MOST_TOGETHER",
+    "Audience",
+    "Bearer",
+    "Bearing",
+    "beside_items",
+    "companions",
+    "holders",
+    "together",
+]
+
+
+class Bearing(StrEnum):
+    """How an item is held, or what there is in its place."""
+
+    ONE = "one"
+    TWO = "two"
+    TWICE = "twice"
+    SUBSCRIPTION = "subscription"
+    NOBODY = "nobody"
+    OVERRIDE = "override"
+
+
+class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which holders of an item: by version pinned to, instant added at, tags, and place in the item's shares.
+
+    `share`: from and below which place, of 10,000.
+    """
+
+    pin: int | None = None
+    added: int | None = None
+    tags: tuple[str, ...] = ()
+    share: tuple[int, int] | None = None
+
+
+EVERYBODY = Audience()
+"""Holders without anything that a rollout could go by."""
+
+
+class Bearer(NamedTuple):
+    """A made-up subject. `beside`: what it holds with the item because this needs it."""
+
+    record: SubjectRecord
+    bearing: Bearing
+    item: str = ""
+    audience: Audience = EVERYBODY
+    beside: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> Subject:
+        """The customer."""
+        return Subject(self.record.customer.id)
+
+
+MOST_TOGETHER: Final = 64
+"""In how many ways an item is held with those that it needs."""
+
+_CUSTOMER = "bearer"
+_ACTIVE = SubscriptionStatus.ACTIVE
+
+
+def holders(items: list[IndexedItem], *, values_differ: bool, sides: Iterable[CatalogIndex] = ()) -> Iterator[Bearer]:
+    """Bearers of an item as one or both sides have it, with what they must hold for it to count on these `sides`.
+
+    `values_differ`: whether a version that both sides have gives different things on them. If not, those who are
+    pinned are held to one way of holding it.
+    """
+    item = items[0].id
+    sides = list(sides)
+    groups = together(item, sides)[:MOST_TOGETHER]
+    needed = [it for side in sides for group in groups for id_ in group if (it := side.items.get(id_)) is not None]
+    for audience in _audiences(items, needed):
+        ways = (Bearing.ONE, Bearing.TWO, Bearing.TWICE)
+        for bearing in ways if audience.pin is None or values_differ else ways[:1]:
+            for others in groups:
+                yield Bearer(_record(item, others, audience, bearing), bearing, item, audience, others)
+
+
+def together(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[str, ...]]:
+    """What is held with an item so that it counts on one of some sides, in every way there is; up to a few too many."""
+    found: dict[tuple[str, ...], None] = {}
+    for side in sides:
+        if item in side.items:
+            for group in islice(_sufficient(side, (item,)), MOST_TOGETHER + 1):
+                found.setdefault(tuple(sorted(set(group) - {item})))
+    return list(found) or [()]
+
+
+def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The least sets of items that hold these and in which all of them count."""
+    for id_ in held:
+        item = side.items[id_]
+        missing = [it for it in item.depends_on if it not in held]
+        if missing:
+            if missing[0] in side.items:
+                yield from _sufficient(side, (*held, missing[0]))
+            return
+        if item.available_for and not any(it in held for it in item.available_for):
+            for plan in item.available_for:
+                if plan in side.items:
+                    yield from _sufficient(side, (*held, plan))
+            return
+    yield held
+
+
+def companions(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:
+    """What must be held beside some items for these to count: of the plans the first that is not `avoided`."""
+    held = dict.fromkeys(items)
+    found: list[str] = []
+    waiting = list(held)
+    while waiting:
+        item = side.items.get(waiting.pop())
+        if item is None:
+            continue
+        wanted = [it for it in item.depends_on if it not in held]
+        if item.available_for and held.keys().isdisjoint(item.available_for):
+            wanted += [it for it in item.available_for if it in side.items and it not in avoided][:1]
+        for one in wanted:
+            if one not in held:
+                held[one] = None
+                found.append(one)
+                waiting.append(one)
+    return found
+
+
+def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> Iterator[Audience]:
+    rollouts = [rollout for item in items for rollout in item.rollouts]
+    beside = [rollout for item in needed for rollout in item.rollouts]
+    tags = sorted({it.audience.tag for it in (*rollouts, *beside) if it.audience.type is AudienceType.TAG})
+    sets = [(), *((tag,) for tag in tags), *combinations(tags, 2)]
+    added = [None, *sorted({it.start for it in rollouts if it.audience.type is AudienceType.NEW})]
+    for one, share, tagged in product(added, _shares(rollouts), sets):
+        yield Audience(None, one, tagged, share)
+    pins = set(items[0].versions).intersection(*(it.versions for it in items[1:]))
+    for pin in sorted(pins if len(items) > 1 else ()):
+        yield Audience(pin)
+
+
+def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
+    """The places in an item's shares, parted where some rollout parts them; nothing where none does."""
+    ends = {it.audience.share for it in rollouts if it.audience.type is AudienceType.SHARE}
+    if not ends:
+        return [None]
+    marks = sorted({0, SHARE_STEPS} | {end for end in ends if 0 < end < SHARE_STEPS})
+    return list(pairwise(marks))
+
+
+def _record(item: str, others: tuple[str, ...], audience: Audience, bearing: Bearing) -> SubjectRecord:
+    customer = _CUSTOMER if audience.share is None else _in_share(item, *audience.share)
+    quantity = 2 if bearing is Bearing.TWO else 1
+    held = (HeldItem(item, quantity, audience.pin, audience.added), *(HeldItem(it) for it in others))
+    names = ("one", "other") if bearing is Bearing.TWICE else ("one",)
+    return SubjectRecord(
+        Customer(customer, audience.tags),
+        tuple(Subscription(f"{customer}.{name}", customer, _ACTIVE, held) for name in names),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _in_share(item: str, start: int, until: int) -> str:
+    """A customer who stands at such a place in an item's shares."""
+    return next(name for name in (f"bearer-{it}" for it in count()) if start <= share_bucket(name, item) < until)
+
+
+def beside_items(features: list[Feature]) -> Iterator[Bearer]:
+    """Bearers of no item, who tell what is said of a feature itself: as one or both sides have it.
+
+    Nobody who has a subscription; one who has, without items; who has an override to the most there is, or to each
+    level; and two subscriptions overridden to the least, and two to which that is added, whose numbers are combined.
+    """
+    yield Bearer(SubjectRecord(Customer(_CUSTOMER)), Bearing.NOBODY)
+    yield Bearer(SubjectRecord(Customer(_CUSTOMER), (_overridden("one", ()),)), Bearing.SUBSCRIPTION)
+    for value in _tops(features):
+        override = _override(features[0], value)
+        yield Bearer(SubjectRecord(Customer(_CUSTOMER, overrides=(override,))), Bearing.OVERRIDE)
+        if isinstance(value, Amount):
+            added = msgspec.structs.replace(override, mode=OverrideMode.ADD)
+            for one in (override, added):
+                two = tuple(_overridden(name, (one,)) for name in ("one", "other"))
+                yield Bearer(SubjectRecord(Customer(_CUSTOMER), two), Bearing.OVERRIDE)
+        elif value is UNLIMITED:
+            yield Bearer(SubjectRecord(Customer(_CUSTOMER), (_overridden("one", (override,)),)), Bearing.OVERRIDE)
+
+
+def _tops(features: list[Feature]) -> list[Value]:
+    """The values to override with: those that mean something on every side."""
+    if len({it.type for it in features}) > 1:
+        return []
+    match features[0].type:
+        case FeatureType.SWITCH:
+            return [Given(on=True)]
+        case FeatureType.CUSTOM:
+            return [Level(it) for it in features[0].labels if all(other.rank(it) for other in features)]
+        case _ if len({it.scale for it in features}) > 1:  # a number of units says another number then
+            return [UNLIMITED]
+        case _:
+            return [Amount(1), UNLIMITED]
+
+
+def _override(feature: Feature, value: Value) -> Override:
+    return Override("made-up", feature.id, OverrideMode.REPLACE, value)
+
+
+def _overridden(name: str, overrides: tuple[Override, ...]) -> Subscription:
+    return Subscription(f"{_CUSTOMER}.{name}", _CUSTOMER, _ACTIVE, overrides=overrides)

@@ -1,0 +1,240 @@
+"""What a change means: two bundles compared by deciding every case at its boundaries on both, not by their text.
+
+For every item of either side, what a holder of it alone gets of every feature; for every feature, what holds without
+any item; at every instant from `now` on at which something of either side begins or ends. What holds of one item holds
+of several: values combine in the same way on both sides unless the feature says otherwise, and that is decided with
+items held twice. What rules make of it is compared over every check that there is. INVARIANT (never silently the same):
+what is neither shown to differ nor proved to be the same is `unproved`.
+
+Leaves to others: who holds what (`preview`), and how it is told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.catalog import item_head_data
+from tiergate.catalog.value_changes import details
+from tiergate.impact.diff.exhaustive_diff import Comparison
+from tiergate.impact.diff.representative_subjects import holders
+from tiergate.impact.diff.results import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
+from tiergate.impact.value_order import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tiergate.catalog import Plain
+    from tiergate.engine import BundleSource
+    from tiergate.impact.diff.exhaustive_diff import Seen, Topic
+    from tiergate.impact.diff.representative_subjects import Audience, Bearing
+    from tiergate.impact.snapshot import Held
+    from tiergate.model import IndexedItem, Instant
+
+__all__ = ["meaning"]
+
+
+def meaning(
+    old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None = None
+) -> Meaning:
+    """Compare two bundles from `now` on, in UTC milliseconds; `progress` is told now and then how much was decided.
+
+    Raises:
+        BundleError: a bundle cannot be read.
+    """
+    comparison = Comparison(old, new, now, progress)
+    comparison.decide()
+    return _Findings(comparison).meaning()
+
+
+class _Span(NamedTuple):
+    """What differs over `[since, until)`."""
+
+    since: Instant | None
+    until: Instant | None
+    before: Held
+    after: Held
+    seen: Seen
+
+
+class _Findings:
+    """What a comparison that has decided everything comes to."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.decided = comparison
+
+    def meaning(self) -> Meaning:
+        """Put together what was seen."""
+        return Meaning(
+            self.decided.cases,
+            sum(topic.ruling.is_compared for topic in self.decided.topics.values()),
+            self.decided.now,
+            tuple(self._item_changes()),
+            tuple(self._differences()),
+            tuple(self._feature_changes()),
+            tuple(self._turns()),
+            tuple(self._unproved()),
+            tuple(self._notes()),
+        )
+
+    def _item_changes(self) -> Iterator[ItemChange]:
+        old, new = self.decided.old.index.items, self.decided.new.index.items
+        for id_ in sorted(old.keys() ^ new.keys()):
+            item = old.get(id_) or new[id_]
+            yield ItemChange(item.kind.value, id_, "removed" if id_ in old else "added")
+
+    def _differences(self) -> Iterator[Difference]:
+        rows: defaultdict[tuple[str, str, Bearing, tuple[str, ...]], dict[Audience, list[_Span]]] = defaultdict(dict)
+        for (item, feature, bearing, beside, audience), seen in self.decided.held.items():
+            rows[item, feature, bearing, beside][audience] = self._spans(item, feature, audience, seen)
+        for (item, feature, bearing, beside), spans in sorted(rows.items(), key=lambda row: row[0]):
+            topic = self.decided.topics[feature]
+            for whose, span in self._merged(item, spans):
+                yield Difference(
+                    item, feature, bearing, whose, span.since, span.until,
+                    kind_of(span.before, span.after, topic.old, topic.new),
+                    span.before, span.after, self.decided.evidence(topic, span.seen), beside,
+                )  # fmt: skip
+
+    def _spans(self, item: str, feature: str, audience: Audience, seen: list[Seen]) -> list[_Span]:
+        """The differences in time: one for as long as both sides give the same."""
+        items = [it for _, it in self.decided.items(item)]
+        instants = self.decided.instants(self.decided.topics[feature], items, audience.added)
+        by_instant: dict[Instant, Seen] = {}
+        for one in seen:
+            if one.at not in by_instant or (one.turns and not by_instant[one.at].turns):
+                by_instant[one.at] = one
+        found: list[_Span] = []
+        for place, at in enumerate(instants):
+            if at not in by_instant:
+                continue
+            one = by_instant[at]
+            until = instants[place + 1] if place + 1 < len(instants) else None
+            what = one.before.held, one.after.held
+            if found and found[-1].until == at and (found[-1].before, found[-1].after) == what:
+                found[-1] = found[-1]._replace(until=until)
+            else:
+                found.append(_Span(None if at == self.decided.now else at, until, *what, one))
+        return found
+
+    def _merged(self, item: str, spans: dict[Audience, list[_Span]]) -> Iterator[tuple[Audience | None, _Span]]:
+        """The spans of all audiences as those of everybody, where they are the same; pins are not everybody's."""
+        listed = [it for _, it in self.decided.items(item)]
+        every = {it.audience for it in holders(listed, values_differ=False, sides=self.decided.beside(item))}
+        unpinned = {it for it in every if it.pin is None}
+        first = next((spans[it] for it in spans if it.pin is None), [])
+        shapes = {tuple(span[:4] for span in spans.get(it, ())) for it in unpinned}
+        alike = len(shapes) == 1
+        if alike:
+            yield from ((None, span) for span in first)
+        for pinned, found in spans.items():
+            if pinned.pin is not None or not alike:
+                yield from ((pinned, span) for span in found)
+
+    def _feature_changes(self) -> Iterator[FeatureChange]:
+        for id_, topic in self.decided.topics.items():
+            seen = self.decided.besides.get(id_, [])
+            if topic.changed:
+                seen = seen + self.decided.turned.get(id_, [])
+            if len(topic.sides) == 1:
+                change = "added" if topic.old is None else "removed"
+            elif topic.changed and (seen or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
+                change = "changed"
+            else:
+                continue
+            shown = [self.decided.evidence(topic, it) for it in _examples(seen)]
+            yield FeatureChange(id_, change, topic.changed, len(seen), *shown)
+
+    def _turns(self) -> Iterator[Turn]:
+        for id_, seen in self.decided.turned.items():
+            topic = self.decided.topics[id_]
+            grouped: defaultdict[tuple[bool, str, bool, str], list[Seen]] = defaultdict(list)
+            for one in seen:
+                before, after = one.before, one.after
+                if topic.changed and not before.rules and not after.rules:
+                    continue  # the feature's own change decides it, and tells it
+                grouped[before.allowed, before.reason, after.allowed, after.reason].append(one)
+            for key, found in sorted(grouped.items()):
+                items = tuple(sorted({it.bearer.item for it in found} - {""}))
+                rules = tuple(sorted({*found[0].before.rules, *found[0].after.rules})) or topic.ruling.rules
+                yield Turn(id_, *key, items, rules, len(found), self.decided.evidence(topic, found[0]))
+
+    def _unproved(self) -> Iterator[Unproved]:
+        if self.decided.books[0].builtin != self.decided.books[1].builtin:
+            yield Unproved("policies", "the policies written by hand are those of two versions of Tiergate")
+        told = {(it.feature, it.item) for it in self._differences()} | {(it.id, "") for it in self._feature_changes()}
+        for id_, topic in self.decided.topics.items():
+            if topic.ruling.unproved:
+                yield Unproved(id_, f"{topic.ruling.unproved} ({_listed(topic.ruling.rules)})")
+            elif self._is_hidden(topic):
+                yield Unproved(
+                    id_, "what changes of it may be hidden by its rules, and no check is found that shows it"
+                )
+        for item in sorted(self.decided.crowded):
+            yield Unproved(item, "it counts with other items in more ways than are compared")
+        for feature, item in sorted(self.decided.doubtful):
+            if (feature, item) not in told and (feature, "") not in told:
+                holder = f"of a holder of `{item}` " if item else ""
+                yield Unproved(feature, f"rules can read something {holder}that differs, though no decision here does")
+
+    def _is_hidden(self, topic: Topic) -> bool:
+        """Say whether a change of a feature is decided otherwise without rules, and is not shown with them."""
+        if topic.id not in self.decided.hidden or self.decided.turned.get(topic.id):
+            return False
+        return any(it.path.partition("/")[0] not in _COMPARED for it in topic.changed)
+
+    def _notes(self) -> Iterator[Note]:
+        decided = {it.id for it in self._feature_changes()}
+        doubtful = {it.what for it in self._unproved()}
+        for id_, topic in self.decided.topics.items():
+            beside = topic.unheard if id_ in decided or id_ in doubtful else (*topic.changed, *topic.unheard)
+            if beside:
+                yield Note("feature", id_, beside)
+        old, new = self.decided.old.index, self.decided.new.index
+        told = {it.item for it in self._differences()}
+        for id_ in sorted(old.items.keys() & new.items.keys()):
+            found = tuple(
+                it
+                for it in details(_head(old.items[id_]), _head(new.items[id_]))
+                if id_ not in told or it.path.partition("/")[0] not in _COUNTING
+            )
+            if found:
+                yield Note("item", id_, found)
+        was, now = ({it.id: it.plans for it in side.ladders} for side in (old, new))
+        for id_ in sorted(was.keys() | now.keys()):
+            found = tuple(details(_plans(was.get(id_)), _plans(now.get(id_))))
+            if found:
+                yield Note("ladder", id_, found)
+
+
+def _examples(seen: list[Seen]) -> Iterator[Seen]:
+    """One that is denied and one that is allowed, if there are such; else one whose reason is another."""
+    ways: dict[bool, Seen] = {}
+    for one in seen:
+        if one.turns:
+            ways.setdefault(one.after.allowed, one)
+    if ways:
+        yield from (ways[allowed] for allowed in (False, True) if allowed in ways)
+        return
+    yield from [it for it in seen if (it.before.reason, it.before.mistake) != (it.after.reason, it.after.mistake)][:1]
+
+
+_COMPARED: Final = frozenset({"batch", "caps", "tags", "unit"})
+"""What is said of a feature that is compared with its rules over every check, so that nothing of it can hide."""
+_COUNTING: Final = frozenset({"available_for", "depends_on", "status"})
+"""What is said of an item and decides whether it counts."""
+_MOST_NAMED: Final = 5
+
+
+def _listed(rules: tuple[str, ...]) -> str:
+    shown = ", ".join(rules[:_MOST_NAMED])
+    return shown if len(rules) <= _MOST_NAMED else f"{shown} and {len(rules) - _MOST_NAMED} more"
+
+
+def _head(item: IndexedItem) -> dict[str, Plain]:
+    """What is said of an item beside what it gives; which versions there are decides only for those with a pin."""
+    return item_head_data(item) | {"versions": list(item.versions)}
+
+
+def _plans(plans: tuple[str, ...] | None) -> dict[str, Plain]:
+    return {} if plans is None else {"plans": list(plans)}

@@ -1,0 +1,1 @@
+"""The effect of a publication on real customers, computed before it is published."""

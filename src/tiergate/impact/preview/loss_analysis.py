@@ -1,0 +1,107 @@
+"""Whether a change can take anything from anybody, by looking alone: so that nobody need be asked where it cannot.
+
+INVARIANT (takings are never overlooked): where the answer is no, no check that was allowed is denied, of any subject
+that both sides could store and at any time. The answer may be yes where nothing is taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.catalog.lint.granted_amounts import Grant, grant, is_at_most
+from tiergate.impact.preview.counting_items import may_cease
+from tiergate.model import AudienceType, Feature, FeatureStatus
+from tiergate.naming import version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.engine import BundleSource
+    from tiergate.impact.preview.affected_scope import Touched
+    from tiergate.model import IndexedItem, Instant
+
+__all__ = ["can_take"]
+
+
+def can_take(old: BundleSource, new: BundleSource, found: Touched, now: Instant) -> bool:
+    """Say whether putting `new` in the place of `old`, of which `found` is touched, can take something from anybody.
+
+    Raises:
+        BundleError: a bundle cannot be read.
+    """
+    if not found.features:
+        return False
+    if found.by_cedar or may_cease(old.index, new.index, now):
+        return True
+    return any(_lessens(old, new, found, feature, now) for feature in sorted(found.features))
+
+
+def _lessens(old: BundleSource, new: BundleSource, found: Touched, id_: str, now: Instant) -> bool:
+    before, after = old.index.features.get(id_), new.index.features.get(id_)
+    if before is None or before.status is FeatureStatus.DRAFT:
+        return False  # nothing was allowed
+    if after is None or after.status is FeatureStatus.DRAFT or _plain(before) != _plain(after):
+        return True
+    for item in old.index.items.values():
+        if found.items is not None and item.id not in found.items:
+            continue
+        its = new.index.items.get(item.id)
+        if (
+            its is None
+            or its.kind is not item.kind
+            or not set(item.versions) <= set(its.versions) | _unreached(item, its)
+        ):
+            return True
+        if _rewritten(old, new, item, its, id_):
+            return True
+        given = [one for one in _given(old, item, id_, after, now) if one is not None]
+        becomes = list(_given(new, its, id_, after, now))
+        if any(
+            other is None or other.adds != one.adds or not is_at_most(one, other) for one in given for other in becomes
+        ):
+            return True
+    return False
+
+
+def _rewritten(old: BundleSource, new: BundleSource, before: IndexedItem, after: IndexedItem, id_: str) -> bool:
+    """Say whether a version gives something else under the same number, to whoever is pinned to it. No store does."""
+    refs = [version_ref(before.kind, before.id, it) for it in sorted({*before.versions} & {*after.versions})]
+    return any(old.definition(ref).get(id_) != new.definition(ref).get(id_) for ref in refs)
+
+
+def _plain(feature: Feature) -> Feature:
+    """A feature without what allows and denies nothing."""
+    return replace(
+        feature,
+        name="",
+        description="",
+        status=FeatureStatus.ACTIVE,
+        tags=(),
+        unit="",
+        numbers=None,
+        unlimited_level=True,
+        minimum=None,
+        metered=None,
+        linked=(),
+    )
+
+
+def _unreached(before: IndexedItem, after: IndexedItem) -> set[int]:
+    """The versions that went because no rollout reaches them: whoever publishes has seen that nobody is pinned."""
+    reached = {rollout.version for rollout in after.rollouts}
+    return set(before.versions) - reached
+
+
+def _given(side: BundleSource, item: IndexedItem, id_: str, feature: Feature, now: Instant) -> Iterator[Grant | None]:
+    """What the rollouts of an item can come to give of a feature, from `now` on; `None`: nothing."""
+    begin = 0
+    for place, rollout in enumerate(item.rollouts):
+        if rollout.start <= now and rollout.audience.type is AudienceType.EVERYBODY:
+            begin = place
+            break
+    else:
+        yield None
+    for rollout in item.rollouts[begin:]:
+        yield grant(side.definition(version_ref(item.kind, item.id, rollout.version)).get(id_), feature)

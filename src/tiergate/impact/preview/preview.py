@@ -1,0 +1,280 @@
+"""Whom a change touches, and how: subjects are asked about on both sides, at every instant at which anything changes.
+
+Subjects come as a stream and are gone after they were counted; what is kept is bounded. Customers are asked about as
+such, and each subscription of those who have several. Where records come from is for others to say (`records`, the
+store); so is where usage is known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from msgspec.structs import replace
+
+from tiergate.engine.active_items import hold
+from tiergate.impact.preview.affected_scope import touched
+from tiergate.impact.preview.effects import UNLIMITED, Answered, Asked, Effect, Impact, SubjectEffect
+from tiergate.impact.preview.equivalence_classes import Shape, Shapes
+from tiergate.impact.preview.subject_comparison import Comparison, Difference
+from tiergate.model import FOREVER, Check, FeatureType, OverrideMode, Subject, SubjectRecord, SubjectType
+from tiergate.naming import version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+
+    from tiergate.engine import BundleSource
+    from tiergate.impact.preview.affected_scope import Touched
+    from tiergate.model import Customer, Instant, Number, Override, Subscription
+
+__all__ = ["Preview", "UsageFigures", "preview"]
+
+_MOST_SHAPES: Final = 50_000
+_PROGRESS_EVERY: Final = 1_000
+
+
+class UsageFigures(Protocol):
+    """What subjects have used."""
+
+    def used(self, subject: Subject, feature: str) -> Number | None:
+        """What a subject has used of a quantity; none where that is not known."""
+        ...
+
+
+class _Found(NamedTuple):
+    """An effect on those of one shape: on the customer (-1) or a subscription by its place, at an instant by its."""
+
+    subscription: int
+    feature: str
+    effect: Effect
+    instant: int
+    before: Answered
+    after: Answered
+    shown_by: Asked | None
+
+
+def preview(
+    old: BundleSource,
+    new: BundleSource,
+    records: Iterable[SubjectRecord],
+    *,
+    now: Instant,
+    at: Instant | None = None,
+    usage: UsageFigures | None = None,
+    progress: Callable[[int], None] | None = None,
+    each: Callable[[SubjectEffect], None] | None = None,
+) -> Impact:
+    """Tell what putting `new` in the place of `old` does to subjects that the old side could store.
+
+    `now` in UTC milliseconds; with `at`, that instant alone is looked at, else all from `now` on. `each` gets every
+    effect as it is found, by customer in the order of the records; `progress` how many customers were looked at, now
+    and then.
+
+    Raises:
+        BundleError: a bundle cannot be read. What `records` raises passes through.
+    """
+    found = Preview(old, new, now=now, at=at, usage=usage)
+    impact = Impact()
+    for record in records:
+        effects = found.effects(record)
+        impact.count(effects)
+        if each is not None:
+            for effect in effects:
+                each(effect)
+        if progress is not None and not impact.examined % _PROGRESS_EVERY:
+            progress(impact.examined)
+    if progress is not None:
+        progress(impact.examined)
+    return impact
+
+
+class Preview:
+    """Two bundles, ready to tell the effects of the change on one subject after the other."""
+
+    def __init__(
+        self,
+        old: BundleSource,
+        new: BundleSource,
+        *,
+        now: Instant,
+        at: Instant | None = None,
+        usage: UsageFigures | None = None,
+    ) -> None:
+        """Find what is touched, and prepare to decide.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        self.sides = (old, new)
+        self.touched: Touched = touched(old, new, now if at is None else min(now, at))
+        self._usage = usage
+        self._only_now = at is not None
+        self._comparison = Comparison(old, new, self.touched.features)
+        by_cedar = self.touched.by_cedar
+        self._shapes = Shapes(
+            (old.index, new.index),
+            self.touched,
+            now if at is None else at,
+            only_now=at is not None,
+            reads_subjects=by_cedar,
+            reads_ids=by_cedar and self._comparison.reads_ids,
+            reads_time=by_cedar and self._comparison.reads_time,
+        )
+        self._by_item = _features_of_items(old, new, self.touched.features)
+        self._known: dict[Hashable, tuple[_Found, ...]] = {}
+
+    @property
+    def decided(self) -> int:
+        """How many checks were decided so far, on both sides."""
+        return self._comparison.decided
+
+    def effects(self, record: SubjectRecord) -> list[SubjectEffect]:
+        """All effects on a customer and its subscriptions, each effect on a feature once, at its first instant.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        if not self.touched.features or not self._shapes.concerns(record):
+            return []
+        shape = self._shapes.of(record)
+        found = self._found(record, shape)
+        return [self._told(one, record, shape) for one in found]
+
+    def _look(self, record: SubjectRecord, shape: Shape) -> Iterator[_Found]:
+        subjects = [(-1, Subject(record.customer.id))]
+        if len(record.subscriptions) > 1 or (self.touched.by_cedar and self._comparison.reads_kinds):
+            subjects += [
+                (place, Subject(one.id, SubjectType.SUBSCRIPTION)) for place, one in enumerate(shape.subscriptions)
+            ]
+        features = self._features_of(record)
+        taken: set[tuple[int, str]] = set()
+        for place, subject in subjects:
+            told: set[tuple[str, Effect]] = set()
+            for one in self._differences(record, subject, place, shape, features):
+                if (one.feature, one.effect) not in told:
+                    told.add((one.feature, one.effect))
+                    yield one
+            taken |= {(place, feature) for feature, effect in told if effect.takes}
+        yield from self._kept(record, shape, taken)
+
+    def _found(self, record: SubjectRecord, shape: Shape) -> tuple[_Found, ...]:
+        """What is found of those of a shape, of whom a record is one."""
+        found = self._known.get(shape.key)
+        if found is None:
+            if len(self._known) >= _MOST_SHAPES:
+                self._known.clear()
+            found = self._known[shape.key] = tuple(self._look(record, shape))
+        return found
+
+    def _differences(
+        self, record: SubjectRecord, subject: Subject, place: int, shape: Shape, features: Iterable[str]
+    ) -> Iterator[_Found]:
+        """What differs for a subject at every instant of its own, in their order."""
+        engines = self._comparison.engines
+        for index, now in enumerate(shape.instants):
+            until = now + 1 if self._only_now else next(iter(shape.instants[index + 1 :]), FOREVER)
+            holdings = (
+                hold(record, subject, engines[0].index, now),
+                hold(record, subject, engines[1].index, now),
+            )
+            for feature in features:
+                difference = self._comparison.difference(record, subject, feature, holdings, now, until)
+                if difference is not None:
+                    yield _found(place, feature, index, difference)
+
+    def _kept(self, record: SubjectRecord, shape: Shape, taken: set[tuple[int, str]]) -> Iterator[_Found]:
+        """What a customer or a subscription would lose if it had no overrides; `taken`: what it loses anyway."""
+        if not _has_overrides(record, self.touched.features):
+            return
+        bare = _without_overrides(record, self.touched.features)
+        other = self._shapes.of(bare)
+        told = set(taken)
+        for one in self._found(bare, other):
+            key, now = (one.subscription, one.feature), other.instants[one.instant]
+            if not one.effect.takes or one.effect is Effect.UNPROVED or key in told or now not in shape.instants:
+                continue
+            if _has_override(record, one.feature, now):
+                told.add(key)
+                yield one._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
+
+    def _features_of(self, record: SubjectRecord) -> list[str]:
+        """The touched features of which a record can have anything; where rules may permit, all of them."""
+        if self.touched.by_cedar:
+            return sorted(self.touched.features)
+        found: set[str] = set()
+        found.update(it.feature for it in record.customer.overrides)
+        for subscription in record.subscriptions:
+            found.update(it.feature for it in subscription.overrides)
+            for held in subscription.items:
+                found |= self._by_item.get(held.item, frozenset())
+        return sorted(found & self.touched.features)
+
+    def _told(self, one: _Found, record: SubjectRecord, shape: Shape) -> SubjectEffect:
+        customer = record.customer.id
+        subject = Subject(customer)
+        if one.subscription >= 0:
+            subject = Subject(shape.subscriptions[one.subscription].id, SubjectType.SUBSCRIPTION)
+        used: Number | None = None
+        if self._usage is not None and one.effect.takes:
+            used = self._usage.used(subject, one.feature)
+        above = used is not None and self._is_above(one, used, record, subject, shape)
+        since = shape.instants[one.instant]
+        if one.shown_by is not None:
+            since = max(since, one.shown_by.at)
+        return SubjectEffect(
+            customer, subject, one.feature, one.effect, since, one.before, one.after, used, above, one.shown_by
+        )
+
+    def _is_above(self, one: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: Shape) -> bool:
+        feature = self._comparison.engines[0].index.features.get(one.feature)
+        if feature is None or feature.type is not FeatureType.QUANTITY or not used:
+            return False
+        if one.effect is Effect.LOSES:
+            return True
+        value = one.after.value
+        if value != UNLIMITED and not isinstance(value, str | None) and used > value:
+            return True
+        return one.shown_by is not None and self._comparison.is_denied(
+            record, Check(subject, one.feature, used=used), max(shape.instants[one.instant], one.shown_by.at)
+        )
+
+
+def _found(subscription: int, feature: str, instant: int, difference: Difference) -> _Found:
+    return _Found(
+        subscription, feature, difference.effect, instant, difference.before, difference.after, difference.shown_by
+    )
+
+
+def _has_overrides(record: SubjectRecord, features: frozenset[str]) -> bool:
+    """Say whether a record has an override on one of some features."""
+    holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
+    return any(it.feature in features for holder in holders for it in holder.overrides)
+
+
+def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> SubjectRecord:
+    """A record without the overrides on some features."""
+    customer = replace(record.customer, overrides=_others(record.customer.overrides, features))
+    subscriptions = [replace(it, overrides=_others(it.overrides, features)) for it in record.subscriptions]
+    return SubjectRecord(customer, tuple(subscriptions))
+
+
+def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
+    """Say whether an override that gives something, and none that takes it away, is in force."""
+    holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
+    its = (it for holder in holders for it in holder.overrides if it.feature == feature)
+    found = {it.mode for it in its if it.start <= now < it.until}
+    return bool(found) and OverrideMode.DISABLED not in found
+
+
+def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[Override, ...]:
+    return tuple(it for it in overrides if it.feature not in features)
+
+
+def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:
+    """Of each item, those of some features of which a version of either side says something."""
+    found: dict[str, frozenset[str]] = {}
+    for side in (old, new):
+        for item in side.index.items.values():
+            for version in item.versions:
+                given = features & side.definition(version_ref(item.kind, item.id, version)).keys()
+                found[item.id] = found.get(item.id, frozenset()) | given
+    return found

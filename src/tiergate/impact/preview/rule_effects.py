@@ -1,0 +1,304 @@
+"""What rules take from one subject and give it, over every check that it can make: whatever numbers they compare with.
+
+Of a subject everything is known but what is asked, by which user, and when. So conditions become formulas of these
+alone, and each difference is shown by a check that both engines have decided. INVARIANT (never silently nothing): where
+it is neither shown nor proved that nothing is taken, it is `doubtful`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.cedar import ScopeOp, Uid
+from tiergate.engine import UsageKnown
+from tiergate.engine.slices import ACCESS, feature_ancestors
+from tiergate.errors import CheckError, UnknownFeatureError
+from tiergate.impact.diff.witnesses import cases
+from tiergate.impact.symbolic.case_space import Person, Space, Text
+from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
+from tiergate.impact.symbolic.formulas import LAST_INSTANT, Formula
+from tiergate.impact.symbolic.known_facts import Fixed, Scene, SideData, named_in, refs_of
+from tiergate.impact.symbolic.reason_formulas import read_outcomes
+from tiergate.impact.symbolic.solver import NONE, Unsolved, instant_within, solve
+from tiergate.model import Check, FeatureType, Reason, Subject, SubjectType, from_units
+from tiergate.model.features import ACTIONS
+
+if TYPE_CHECKING:
+    from tiergate.engine import Engine
+    from tiergate.engine.facts import Facts
+    from tiergate.engine.slices import StaticPolicy
+    from tiergate.model import Customer, Feature, Instant, Number
+
+__all__ = ["RuleEffect", "RuleEffects", "Shown", "SideFacts"]
+
+_REQUESTED: Final = frozenset({"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday"})
+_MOST_PATHS: Final = 60
+_SOMEBODY: Final = "somebody"
+_GRANTED: Final = Reason.GRANTED.value
+_FIELDS: Final = (("amount", "amount"), ("used", "used"), ("user_used", "userCap.used"), ("value", "value"))
+_NOTHING_USED: Final = UsageKnown()
+
+
+class Shown(NamedTuple):
+    """A check, when it was decided, and what both sides said: whether it is allowed and why.
+
+    No reason: the side has no such feature, or the check is a mistake there. `total_used`: what everybody together has
+    used then, where that is counted by itself.
+    """
+
+    check: Check
+    at: Instant
+    before: tuple[bool, Reason | None]
+    after: tuple[bool, Reason | None]
+    total_used: Number = 0
+
+
+class RuleEffect(NamedTuple):
+    """A check that is denied and was allowed, one the other way round, one that is allowed on both sides.
+
+    `doubtful`: it is not proved that none is denied that was allowed.
+    """
+
+    taken: Shown | None
+    given: Shown | None
+    common: Shown | None
+    doubtful: bool
+
+
+class SideFacts(NamedTuple):
+    """What one side knows of a subject and a feature: facts, rules that can match the subject, and what it is in."""
+
+    feature: Feature
+    facts: Facts
+    rules: tuple[StaticPolicy, ...]
+    refs: tuple[str, ...]
+
+
+class Metered:
+    """Usage that is known of itself, as it is set; all others have used nothing."""
+
+    def __init__(self) -> None:
+        self.usage = UsageKnown()
+
+    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - as it was set
+        """The usage that was set."""
+        return self.usage
+
+
+class RuleEffects:
+    """Compares what rules make of subjects on two sides, one subject, feature and stretch of time after the other."""
+
+    def __init__(self, engines: tuple[Engine, Engine], metered: Metered) -> None:
+        """Prepare both sides.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        self._engines = engines
+        self._metered = metered
+        self._data = SideData(engines[0].bundle), SideData(engines[1].bundle)
+        self._builtin = tuple([it for it in engine.slices.static if not it.rule] for engine in engines)
+        self._of_users: dict[tuple[int, str], tuple[StaticPolicy, ...]] = {}
+        self._reading: dict[StaticPolicy, bool] = {}
+        self.same_data = self._is_same_data()
+        self._marks = ("", "") if self.same_data else ("old", "new")
+        self.decided = 0
+
+    def _is_same_data(self) -> bool:
+        """Say whether conditions read the same on both sides beside the facts."""
+        old, new = self._data
+        if old.schema != new.schema or old.own != new.own:
+            return False
+        before, after = (
+            [(it.id, it.type, it.unit, it.scale, it.tags) for it in side.index.features.values()] for side in self._data
+        )
+        refs = {
+            it.uid.id
+            for engine in self._engines
+            for static in engine.slices.static
+            if static.rule
+            for it in static.policy.references()
+            if it.uid.type == "Item"
+        }
+        if any(uid.type == "Item" for one in old.own.values() for uid in named_in(one)):
+            refs |= refs_of(old.index) | refs_of(new.index)
+        return before == after and all(old.item_tags(ref) == new.item_tags(ref) for ref in refs)
+
+    def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
+        """The rules of a side whose scope only users of a subject can match."""
+        key = (side, feature.id)
+        found = self._of_users.get(key)
+        if found is None:
+            found = self._of_users[key] = tuple(
+                it
+                for it in self._engines[side].slices.static
+                if it.rule and _is_of_users(it) and _concerns(it, feature)
+            )
+        return found
+
+    def reads_requests(self, rules: tuple[StaticPolicy, ...]) -> bool:
+        """Say whether rules can tell one check of a subject from another: by numbers, time, or who asks for it."""
+        return any(self._reads(it) for it in rules)
+
+    def _reads(self, rule: StaticPolicy) -> bool:
+        found = self._reading.get(rule)
+        if found is None:
+            policy = rule.policy
+            found = self._reading[rule] = (
+                policy.reads_context(_REQUESTED)
+                or not policy.entity_types() <= {"Feature"}
+                or any(it.uid.type in {"Customer", "Subscription", "User"} for it in policy.references())
+            )
+        return found
+
+    def look(
+        self,
+        customer: Customer,
+        subject: Subject,
+        sides: tuple[SideFacts | None, SideFacts | None],
+        now: Instant,
+        until: Instant,
+    ) -> RuleEffect:
+        """Find what is taken and given in `[now, until)`, in which no fact changes. The record must be in hand.
+
+        `sides`: none for one that does not have the feature, so that it denies everything.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        try:
+            return self._looked(customer, subject, sides, now, until)
+        except (TooLargeError, RecursionError):
+            return RuleEffect(None, None, None, doubtful=True)
+
+    def _looked(
+        self,
+        customer: Customer,
+        subject: Subject,
+        sides: tuple[SideFacts | None, SideFacts | None],
+        now: Instant,
+        until: Instant,
+    ) -> RuleEffect:
+        was, becomes = (self._allowed(which, customer, side) for which, side in enumerate(sides))
+        feature = next(side.feature for side in sides if side is not None)
+        kind = "Customer" if subject.type is SubjectType.CUSTOMER else "Subscription"
+        space = Space([was, becomes], [Person(kind, subject.id, Text(customer.id))])
+        before, after = space.diagram(was), space.diagram(becomes)
+        diagrams = space.diagrams
+        asked = _Asked(self, subject, feature, now, until)
+        taken = asked.shown(space, diagrams.both(before, diagrams.negated(after)), (True, False))
+        given = asked.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
+        common = asked.shown(space, diagrams.both(before, after), (True, True))
+        return RuleEffect(
+            taken if isinstance(taken, Shown) else None,
+            given if isinstance(given, Shown) else None,
+            common if isinstance(common, Shown) else None,
+            doubtful=taken is Unsolved.UNKNOWN,
+        )
+
+    def _allowed(self, which: int, customer: Customer, side: SideFacts | None) -> Formula:
+        """When a side allows a check."""
+        if side is None:
+            return False
+        label = ("old", "new")[which]
+        scene = Scene(
+            self._data[which], side.feature, label, fixed=_fixed(customer, side), fingerprint=self._marks[which]
+        )
+        statics = dict.fromkeys((*self._builtin[which], *side.rules, *self.of_users(which, side.feature)))
+        template = self._engines[which].slices.template(scene.action)
+        return read_outcomes(statics, template, scene).reasons[_GRANTED]
+
+    def decide(self, check: Check, at: Instant, usage: UsageKnown = _NOTHING_USED) -> Shown:
+        """Have both engines decide a check of the record in hand."""
+        self._metered.usage = usage
+        found: list[tuple[bool, Reason | None]] = []
+        for engine in self._engines:
+            self.decided += 1
+            try:
+                decision = engine.evaluate(check, at).decision
+                found.append((decision.allowed, decision.reason))
+            except (CheckError, UnknownFeatureError):
+                found.append((False, None))
+        self._metered.usage = UsageKnown()
+        before, after = found
+        return Shown(check, at, before, after)
+
+
+class _Asked:
+    """Looks for checks of one subject."""
+
+    def __init__(self, effects: RuleEffects, subject: Subject, feature: Feature, now: Instant, until: Instant) -> None:
+        self._effects = effects
+        self._subject = subject
+        self._feature = feature
+        self._now = now
+        self._last = min(until - 1, LAST_INSTANT)
+
+    def shown(self, space: Space, diagram: int, wanted: tuple[bool, bool]) -> Shown | Unsolved:
+        """A check of a diagram that both sides decide as wanted; `NONE` where it is proved that there is none."""
+        if diagram == FALSE:
+            return NONE
+        proved = True
+        for place, case in enumerate(cases(space, diagram, self._now, self._last)):
+            if place >= _MOST_PATHS:
+                return Unsolved.UNKNOWN
+            if case is None:
+                proved = False
+                continue
+            at = instant_within(case.between, case.times, case.weekdays)
+            numbers = solve(case.rows)
+            if at is None or numbers is NONE:
+                continue
+            proved = False
+            if isinstance(numbers, Unsolved):
+                continue
+            check = self._check(case.person, numbers)
+            if check is None:
+                continue
+            usage = UsageKnown(total_used=numbers.get("totalCap.used", 0))
+            found = self._effects.decide(check, at, usage)
+            if (found.before[0], found.after[0]) == wanted:
+                return found._replace(total_used=from_units(usage.total_used, self._feature.scale))
+        return NONE if proved else Unsolved.UNKNOWN
+
+    def _check(self, person: Person | None, numbers: dict[str, int]) -> Check | None:
+        feature = self._feature
+        user = None if person is None or person.user is None else person.user or _SOMEBODY
+        named = {field: from_units(numbers[name], feature.scale) for field, name in _FIELDS if name in numbers}
+        level = None
+        if feature.type is FeatureType.CUSTOM and "rank" in numbers:
+            if not 1 <= numbers["rank"] <= len(feature.labels):
+                return None
+            level = feature.labels[numbers["rank"] - 1]
+        return Check(Subject(self._subject.id, self._subject.type, user), feature.id, level=level, **named)
+
+
+def _fixed(customer: Customer, side: SideFacts) -> Fixed:
+    facts = side.facts
+    known = {
+        "suspended": facts.suspended,
+        "live": facts.live,
+        "held": facts.held,
+        "given": facts.given,
+        "overridden": facts.overridden,
+        "disabled": facts.disabled,
+        "unlimited": facts.unlimited,
+    }
+    items = frozenset(side.refs) | {ref.rpartition("@")[0] for ref in side.refs}
+    return Fixed(
+        known, {"limit": facts.total, "heldRank": facts.total}, frozenset(customer.tags), customer.attributes, items
+    )
+
+
+def _is_of_users(static: StaticPolicy) -> bool:
+    scope = static.policy.principal
+    if scope.op is ScopeOp.IS:
+        return scope.entity_type == "User"
+    return scope.op in {ScopeOp.EQUAL, ScopeOp.IN} and any(it.type == "User" for it in scope.entities)
+
+
+def _concerns(static: StaticPolicy, feature: Feature) -> bool:
+    policy = static.policy
+    return policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
+        policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
+    )

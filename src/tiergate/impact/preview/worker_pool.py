@@ -1,0 +1,141 @@
+"""Many subjects asked about by several processes, each with its own parts of the spool; the result is the same.
+
+The processes open both bundles from disk, and find usage there. Single effects are written to files, a part each, and
+put together in the order of the parts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from tiergate import bundle
+from tiergate.bundle import Bundle
+from tiergate.impact.preview.effects import Impact, effect_data
+from tiergate.impact.preview.preview import Preview, preview
+from tiergate.impact.preview.subject_spool import PARTS, part_records
+from tiergate.impact.preview.usage_data import Figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.impact.preview.effects import SubjectEffect
+    from tiergate.impact.preview.subject_spool import Spool
+    from tiergate.model import Instant
+
+__all__ = ["MOST_HERE", "preview_spool"]
+
+MOST_HERE: Final = 50_000
+"""Customers for whom no other process is started: it would take as long to begin."""
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class _Job(NamedTuple):
+    """What every process needs: folders of bundles and parts, the file of usage, from when on, where effects go."""
+
+    old: str
+    new: str
+    parts: str
+    figures: str | None
+    now: Instant
+    at: Instant | None
+    effects: str | None
+
+
+def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
+    old: Bundle,
+    new: Bundle,
+    spool: Spool,
+    *,
+    now: Instant,
+    at: Instant | None = None,
+    usage: Figures | None = None,
+    progress: Callable[[int], None] | None = None,
+    listing: IO[bytes] | None = None,
+    processes: int | None = None,
+) -> Impact:
+    """Preview a change for all subjects of a spool, by as many processes as there are processors.
+
+    As `preview`; `listing` gets every effect as a line of JSON.
+
+    Raises:
+        BundleError: a bundle cannot be read.
+    """
+    count = (os.cpu_count() or 1) if processes is None else processes
+    if count < 2 or (processes is None and spool.customers <= MOST_HERE):
+
+        def each(effect: SubjectEffect) -> None:
+            if listing is not None:
+                listing.write(_encode(effect_data(effect)) + b"\n")
+
+        return preview(old, new, spool.records(), now=now, at=at, usage=usage, progress=progress, each=each)
+    with tempfile.TemporaryDirectory(prefix="tiergate-preview-") as folder:
+        sides = [Path(folder, name) for name in ("old", "new")]
+        for side, place in zip((old, new), sides, strict=True):
+            bundle.write({path: side.content(path) for path in side.paths()}, place)
+        effects = None if listing is None else folder
+        where = None if usage is None else str(usage.flushed())
+        job = _Job(str(sides[0]), str(sides[1]), str(spool.folder), where, now, at, effects)
+        found = _tallied(job, count, progress)
+        if listing is not None:
+            for part in range(PARTS):
+                listing.write(Path(folder, f"effects-{part}").read_bytes())
+    return found
+
+
+def _tallied(job: _Job, count: int, progress: Callable[[int], None] | None) -> Impact:
+    """Have all parts looked at; tallies are put together in the order of the parts."""
+    tallies: dict[int, Impact] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(job,)) as pool:
+        waiting = {pool.submit(_look, part): part for part in range(PARTS)}
+        for done in as_completed(waiting):
+            tallies[waiting[done]] = done.result()
+            if progress is not None:
+                progress(sum(tally.examined for tally in tallies.values()))
+    found = Impact()
+    for part in range(PARTS):
+        found.add(tallies[part])
+    return found
+
+
+# ── in the other processes ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Worker(NamedTuple):
+    job: _Job
+    preview: Preview
+
+
+_workers: list[_Worker] = []
+"""The one of this process, once it has begun."""
+
+
+def _begin(job: _Job) -> None:
+    old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
+    usage = None if job.figures is None else Figures(Path(job.figures))
+    _workers[:] = [_Worker(job, Preview(old, new, now=job.now, at=job.at, usage=usage))]
+
+
+def _look(part: int) -> Impact:
+    (worker,) = _workers
+    impact = Impact()
+    lines: list[bytes] = []
+    path = None if worker.job.effects is None else Path(worker.job.effects, f"effects-{part}")
+    if path is not None:
+        path.touch()
+    for record in part_records(Path(worker.job.parts), part):
+        effects = worker.preview.effects(record)
+        impact.count(effects)
+        if path is not None and effects:
+            lines += [_encode(effect_data(effect)) + b"\n" for effect in effects]
+    if path is not None:
+        path.write_bytes(b"".join(lines))
+    return impact

@@ -1,0 +1,1 @@
+"""Past decisions read back from decision logs."""

@@ -1,0 +1,275 @@
+"""Recorded decisions: the lines of a decision log read back, and which of them would come out otherwise now.
+
+A log is read as a stream, never as a whole. A line that cannot be read is told by its place and passed over: logs are
+cut off by crashes and by full disks. Whom a masked line is about is not to be had from the log.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from tiergate.engine import CacheLimits, Engine
+from tiergate.engine.decision_inputs import Basis, UsageGiven, read_basis
+from tiergate.errors import CallerError
+from tiergate.impact.preview.affected_scope import touched
+from tiergate.model import Check, Instant, Problem, Subject, parse_instant
+from tiergate.wire.requests import read_check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tiergate.engine import BundleSource, UsageKnown
+    from tiergate.model import Decision, Feature, SubjectRecord
+
+__all__ = ["STDIN", "DeniedNow", "Recorded", "Verdict", "denied_now", "open_log", "read_log"]
+
+STDIN = Path("-")
+"""The log that is read from standard input."""
+
+_LONGEST_LINE = 16 * 2**20
+_MOST_KNOWN = 50_000
+_MOST_RECORDS = 10_000
+_HASH = re.compile(r"blake2b:[0-9a-f]{32}")
+_NO_USAGE = UsageGiven()
+_LIMITS = CacheLimits(decisions=0, decision_bytes=0)  # the same check is kept here
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a recorded decision says that it is known by; its whole text is beside it."""
+
+    allowed: bool
+    reason: str
+    feature: str
+    publication: int
+    revision: str
+    stale: bool = False
+
+
+class Recorded(NamedTuple):
+    """One line of a log.
+
+    `check` is none where the subject, or its user, is masked. `request` and `decision` are JSON as they stand in the
+    line; the decision's is, unless it is masked, what the caller was given, byte by byte. `basis` is none in the logs
+    of releases that wrote none.
+    """
+
+    file: str
+    line: int
+    id: str
+    at: Instant
+    check: Check | None
+    request: bytes
+    decision: bytes
+    verdict: Verdict
+    basis: Basis | None
+
+
+class _Line(msgspec.Struct):
+    id: str
+    time: str
+    request: msgspec.Raw
+    decision: msgspec.Raw
+    basis: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Masked(msgspec.Struct):
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    user: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Request(msgspec.Struct):
+    subject: str | _Masked
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_verdict = msgspec.json.Decoder(Verdict).decode
+_decode_request = msgspec.json.Decoder(_Request).decode
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[Iterator[bytes]]:
+    """Open a log: `-` is standard input, a name in `.gz` is unpacked on the way.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path == STDIN:
+        yield _lines(sys.stdin.buffer.readline)
+        return
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        yield _lines(file.readline)
+
+
+def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes]:
+    while line := readline(_LONGEST_LINE):
+        yield line
+
+
+def read_log(
+    lines: Iterable[bytes], file: str, tell: Callable[[Problem], None], *, holding: bytes = b""
+) -> Iterator[Recorded]:
+    """Read the lines of a log one by one; `file` is its name in problems.
+
+    Each line that cannot be read is told as a problem, with its place, and passed over. `holding`: bytes that a line
+    must hold to be looked at, such as an id.
+    """
+    for number, line in enumerate(lines, 1):
+        if holding and holding not in line:
+            continue
+        if not line.strip():
+            continue
+        try:
+            yield _read(line, file, number)
+        except (ValueError, RecursionError, CallerError) as error:
+            tell(Problem(file, number, 1, "bad-line", _why(line, error)))
+
+
+def _read(line: bytes, file: str, number: int) -> Recorded:
+    entry = _decode_line(line)
+    request, decision = bytes(entry.request), bytes(entry.decision)
+    check = None if _is_masked(request) else read_check(request, "/request")
+    basis = None if entry.basis is msgspec.UNSET else read_basis(entry.basis)
+    verdict = _decode_verdict(decision)
+    return Recorded(file, number, entry.id, parse_instant(entry.time), check, request, decision, verdict, basis)
+
+
+def _is_masked(request: bytes) -> bool:
+    """Whether a line leaves out or hides whom it is about."""
+    subject = _decode_request(request).subject
+    if isinstance(subject, str):
+        return False
+    names = [name for name in (subject.id, subject.user) if name is not msgspec.UNSET]
+    return subject.id is msgspec.UNSET or any(_HASH.fullmatch(name) for name in names)
+
+
+def _why(line: bytes, error: Exception) -> str:
+    if not line.endswith(b"\n"):
+        return "the line is cut off"
+    return f"this is not a line of a decision log: {error}"
+
+
+# ── what would now be denied ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class DeniedNow(NamedTuple):
+    """A recorded check that was allowed, and would be denied by `now`'s decision.
+
+    `before` is today's decision by what is in force without the change, where that was asked: where it is a denial
+    too, the change is not why. `times` is how often this very check stands in the log, up to and with this line: 1 on
+    its first.
+    """
+
+    recorded: Recorded
+    now: Decision
+    before: Decision | None
+    times: int
+
+    @property
+    def by_change(self) -> bool:
+        """Whether the check is allowed as long as the change is not made."""
+        return self.before is None or self.before.allowed
+
+
+class _Found:
+    """Subjects, each looked for once while it is among those that were last asked about."""
+
+    def __init__(self, find: Callable[[Subject], SubjectRecord | None]) -> None:
+        self._find = find
+        self._known: dict[Subject, SubjectRecord | None] = {}
+
+    def find(self, subject: Subject) -> SubjectRecord | None:
+        if subject not in self._known:
+            if len(self._known) >= _MOST_RECORDS:
+                self._known.clear()
+            self._known[subject] = self._find(subject)
+        return self._known[subject]
+
+
+class _Metered:
+    """The usage of the line that is being decided."""
+
+    def __init__(self) -> None:
+        self.given = _NO_USAGE
+
+    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:
+        return self.given.known(subject, feature, now)
+
+
+class _Asked:
+    """What came of one check, and how often it was met."""
+
+    __slots__ = ("before", "now", "times")
+
+    def __init__(self, now: Decision | None, before: Decision | None) -> None:
+        self.now = now
+        self.before = before
+        self.times = 0
+
+
+def denied_now(
+    recorded: Iterable[Recorded],
+    new: BundleSource,
+    find_record: Callable[[Subject], SubjectRecord | None],
+    now: Instant,
+    *,
+    old: BundleSource | None = None,
+    tell: Callable[[Problem], None] = lambda _: None,
+) -> Iterator[DeniedNow]:
+    """Decide every recorded check that was allowed by another bundle, at `now`, on today's records.
+
+    Usage is as it was: what the caller said, else what was metered then. A check that was allowed and that the bundle
+    does not know any more, because its feature is gone or of another type, is told as a problem; so is a masked line.
+    What a sidecar allowed before it had any data is passed over.
+    Where `old` is given, features that the change does not touch are passed over. The same check is decided once while
+    it is among the last ones. Memory is bounded.
+
+    Yields each line that would be denied, in the order of the log.
+    """
+    found, usage = _Found(find_record), _Metered()
+    engine = Engine(new, found, usage=usage, limits=_LIMITS)
+    before = None if old is None else Engine(old, found, usage=usage, limits=_LIMITS)
+    untouched = frozenset() if old is None else new.index.features.keys() - touched(old, new, now).features
+    known: dict[tuple[bytes, UsageGiven], _Asked] = {}
+    for one in recorded:
+        if not one.verdict.allowed or one.verdict.feature in untouched:
+            continue
+        if one.check is None:
+            tell(Problem(one.file, one.line, 1, "masked", "whom this is about is masked, so it is not looked at"))
+            continue
+        if one.basis is not None and not one.basis.loaded:
+            continue  # allowed because there was no data, not by what was published
+        given = None if one.basis is None else one.basis.usage
+        usage.given = _NO_USAGE if given is None else given
+        key = (one.request, usage.given)
+        asked = known.get(key)
+        if asked is None:
+            if len(known) >= _MOST_KNOWN:
+                known.clear()
+            asked = known[key] = _ask(one, engine, before, now, tell)
+        asked.times += 1
+        if asked.now is not None and not asked.now.allowed:
+            yield DeniedNow(one, asked.now, asked.before, asked.times)
+
+
+def _ask(one: Recorded, engine: Engine, before: Engine | None, now: Instant, tell: Callable[[Problem], None]) -> _Asked:
+    check = one.check
+    if check is None:  # pragma: no cover - told above
+        return _Asked(None, None)
+    try:
+        decision = engine.decide(check, now)
+    except CallerError as error:
+        tell(Problem(one.file, one.line, 1, "not-a-check", f"this check would be a mistake: {error}"))
+        return _Asked(None, None)
+    if decision.allowed or before is None:
+        return _Asked(decision, None)
+    try:
+        return _Asked(decision, before.decide(check, now))
+    except CallerError:  # of a feature that is new: it was another one's when the log was written
+        return _Asked(decision, None)

@@ -1,0 +1,1 @@
+"""The effect of a change to one customer or subscription."""

@@ -1,0 +1,1 @@
+"""Symbolic analysis of rule conditions: formulas, decision diagrams and a small solver."""

@@ -1,0 +1,112 @@
+"""Numbers, instants and durations in conditions of rules: arithmetic on linear forms, and how they compare.
+
+An instant is a number of milliseconds since 1970, a duration a number of milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from tiergate.impact.symbolic.formulas import (
+    BIGGEST,
+    SMALLEST,
+    Formula,
+    Linear,
+    at_most,
+    either,
+    negated,
+    overflows,
+    variable_range,
+)
+from tiergate.impact.symbolic.terms import Read, StepsTerm, Term, UnreadError
+from tiergate.model import parse_instant
+
+if TYPE_CHECKING:
+    from tiergate.impact.symbolic.known_facts import Scene
+
+__all__ = ["PARTS", "arithmetic", "duration", "instant", "ordered", "part_of"]
+
+_DAY: Final = 86_400_000
+_UNITS: Final = {"d": _DAY, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_WHOLE: Final = {"toMilliseconds": 1, "toSeconds": 1_000, "toMinutes": 60_000, "toHours": 3_600_000, "toDays": _DAY}
+_DURATION: Final = re.compile(r"-?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
+_OFFSET: Final = re.compile(r"([+-]\d\d)(\d\d)\Z")
+
+PARTS: Final = ("toDate", "toTime", *_WHOLE)
+"""The functions that take a part of an instant or a duration."""
+
+
+def arithmetic(op: str, one: Read, other: Read) -> Read:
+    """A sum, difference or product; it fails where it is beyond what Cedar can hold."""
+    left, right = one.term, other.term
+    if not isinstance(left, Linear) or not isinstance(right, Linear):
+        raise UnreadError
+    if op != "*":
+        found = left.plus(right, 1 if op == "+" else -1)
+    elif right.is_constant:
+        found = left.times(right.constant)
+    elif left.is_constant:
+        found = right.times(left.constant)
+    else:
+        raise UnreadError
+    errs = either(one.errs, other.errs)
+    least, most = found.span(variable_range)
+    if least < SMALLEST or most > BIGGEST:
+        errs = either(errs, overflows(found))
+    return Read(found, errs)
+
+
+def instant(text: str) -> Linear:
+    """An instant as Cedar writes it."""
+    try:
+        return Linear((), parse_instant(_OFFSET.sub(r"\1:\2", text)))
+    except ValueError:
+        raise UnreadError from None
+
+
+def duration(text: str) -> Linear:
+    """A duration as Cedar writes it: `1d12h`."""
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        raise UnreadError
+    amount = sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNITS.values(), strict=True))
+    return Linear((), -amount if text.startswith("-") else amount)
+
+
+def part_of(name: str, whole: Read, scene: Scene) -> Read:
+    """The day, the time of day, or the whole units of an instant or a duration."""
+    form, errs = whole
+    if not isinstance(form, Linear):
+        raise UnreadError
+    if name == "toTime":
+        if form.is_constant:
+            return Read(Linear((), form.constant % _DAY), errs)
+        time = scene.number("time")
+        if form != scene.number("now") or time is None:
+            raise UnreadError
+        return Read(time, errs)
+    if name == "toDate":
+        if form.is_constant:
+            return Read(Linear((), form.constant // _DAY * _DAY), errs)
+        return Read(StepsTerm(form, lambda most: (most // _DAY + 1) * _DAY - 1), errs)
+    unit = _WHOLE[name]
+    if form.is_constant:
+        count = abs(form.constant) // unit
+        return Read(Linear((), -count if form.constant < 0 else count), errs)
+    if unit == 1:
+        return whole
+    return Read(StepsTerm(form, lambda most: (most + 1) * unit - 1 if most >= 0 else most * unit), errs)
+
+
+def ordered(one: Term, other: Term, *, strict: bool) -> Formula:
+    """Whether one number is at most, or less than, another."""
+    match one, other:
+        case (Linear(), Linear()):
+            return at_most(one.plus(other, -1), -1 if strict else 0)
+        case (StepsTerm(of=of, bound=bound), Linear(terms=(), constant=most)):
+            return at_most(of, bound(most - 1 if strict else most))
+        case (Linear(terms=(), constant=least), StepsTerm(of=of, bound=bound)):
+            return negated(at_most(of, bound(least if strict else least - 1)))
+        case _:
+            raise UnreadError

@@ -1,0 +1,246 @@
+"""Spaces: every case that some formulas can tell apart, and the diagrams of these formulas over it.
+
+What an atom is about becomes a variable with one value for each class of cases that the atoms about it tell apart: the
+stretches between the numbers that a form is compared with, the texts that an attribute is compared with and all
+others, the kinds of people who may ask. INVARIANT (cases are complete): every check that can be made falls into one
+value of each variable. Values of several variables may exclude each other; `witnesses` finds that out.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.impact.symbolic.decision_diagrams import FALSE, TRUE, Diagrams, TooLargeError
+from tiergate.impact.symbolic.formulas import All, Atom, Formula, Not, atoms
+from tiergate.impact.symbolic.known_facts import matches, test_text
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from tiergate.cedar import Uid
+
+__all__ = ["Pattern", "Person", "Space", "Text", "example"]
+
+_MOST_PEOPLE: Final = 20_000
+_MOST_VARIABLES: Final = 250
+_MOST_PATTERNS: Final = 6
+_MOST_VALUES: Final = 2_000
+_RATHER_TRUE: Final = frozenset({"live", "held", "given"})
+"""Facts whose examples are looked for where they are true first, because most subjects are so."""
+
+About = tuple["Hashable", ...]
+Pattern = tuple[str | None, ...]
+
+
+class Text(NamedTuple):
+    """A text that may be missing (`value` is none and `other` false), one text, or any other that fits patterns."""
+
+    value: str | None = None
+    other: bool = False
+    fits: frozenset[Pattern] = frozenset()
+
+    def passes(self, test: tuple[str, object]) -> bool:
+        """Say whether it passes a test."""
+        if not self.other:
+            return test_text(self.value, test)
+        kind, what = test
+        return kind == "present" or (kind == "like" and what in self.fits)
+
+
+class Person(NamedTuple):
+    """Who asks: a customer or subscription, of which customer, and perhaps a user inside; an empty id: any other."""
+
+    kind: str
+    id: str
+    customer: Text
+    user: str | None = None
+
+    def passes(self, test: tuple[str, object]) -> bool:
+        """Say whether a person passes a test."""
+        kind, what = test
+        match kind:
+            case "is":
+                return what == ("User" if self.user is not None else self.kind)
+            case "customer":
+                return self.customer.passes(("is", what))
+            case "like":
+                return self.customer.passes(("like", what))
+            case "equal":
+                return self._is(what)  # type: ignore[arg-type]
+            case _:
+                return self._is(what) or (self.kind, self.id) == what  # type: ignore[arg-type]
+
+    def _is(self, uid: Uid) -> bool:
+        own = ("User", self.user) if self.user is not None else (self.kind, self.id)
+        return bool(own[1]) and own == (uid.type, uid.id)
+
+
+class Space:
+    """The variables of some formulas, and diagrams over them.
+
+    `holders`: the customers and subscriptions that may ask, where they are known, with users inside or not.
+
+    Raises:
+        TooLargeError: there are too many cases.
+    """
+
+    def __init__(self, formulas: Iterable[Formula], holders: Sequence[Person] | None = None) -> None:
+        tests: dict[About, dict[Hashable, None]] = {}
+        for formula in formulas:
+            for atom in atoms(formula):
+                tests.setdefault(atom.about, {}).setdefault(atom.test)
+        self._holders = holders
+        self.tests = tests
+        self.abouts = sorted(tests, key=lambda it: (it[0] != "who", it[0] == "tags"))
+        named = [str(it[1]) for it in self.abouts if it[0] == "tag"]
+        within = tests.pop(("tags",), {})
+        for names in within:
+            for name in sorted(names):  # type: ignore[call-overload]
+                if name not in named:
+                    named.append(name)
+                    tests[("tag", name)] = {True: None}
+        self.abouts = [it for it in self.abouts if it != ("tags",)]
+        self.abouts += [it for it in tests if it not in set(self.abouts)]
+        if within:
+            self.abouts.append(("other tags",))
+        self.named_tags = named
+        if len(self.abouts) > _MOST_VARIABLES:
+            raise TooLargeError
+        self.values: list[Sequence[object]] = [self._values(it, list(tests.get(it, ()))) for it in self.abouts]
+        self._place = {about: place for place, about in enumerate(self.abouts)}
+        self.diagrams = Diagrams([len(it) for it in self.values])
+        self._made: dict[int, tuple[Formula, int]] = {}
+
+    def _values(self, about: About, tests: list[Hashable]) -> Sequence[object]:
+        match about[0]:
+            case "number":
+                cuts = sorted(tests)  # type: ignore[type-var]
+                return [*cuts, None]
+            case "unread":
+                return (0, 1, 2)
+            case "text":
+                return [Text(), *_texts(tests)]  # type: ignore[arg-type]
+            case "who":
+                people = _people(tests, self._holders)  # type: ignore[arg-type]
+                kept: dict[tuple[bool, ...], Person] = {}
+                for one in people:
+                    kept.setdefault(tuple([one.passes(it) for it in tests]), one)  # type: ignore[arg-type]
+                return list(kept.values())
+            case "fact" if about[1] in _RATHER_TRUE:
+                return (True, False)
+            case _:
+                return (False, True)
+
+    def diagram(self, formula: Formula) -> int:
+        """The diagram of a formula."""
+        if isinstance(formula, bool):
+            return TRUE if formula else FALSE
+        found = self._made.get(id(formula))
+        if found is not None:
+            return found[1]
+        match formula:
+            case Atom():
+                made = self._atom(formula)
+            case Not(of=of):
+                made = self.diagrams.negated(self.diagram(of))
+            case All(one=one, other=other):
+                made = self.diagrams.both(self.diagram(one), self.diagram(other))
+        self._made[id(formula)] = (formula, made)
+        return made
+
+    def _atom(self, atom: Atom) -> int:
+        about, test = atom
+        if about == ("tags",):
+            return self._within(test)  # type: ignore[arg-type]
+        place = self._place[about]
+        values = self.values[place]
+        match about[0]:
+            case "number":
+                last = values.index(test)
+                return self.diagrams.test(place, lambda it: it <= last)
+            case "text" | "who":
+                return self.diagrams.test(place, lambda it: values[it].passes(test))  # type: ignore[attr-defined]
+            case _:
+                return self.diagrams.test(place, lambda it: values[it] == test)
+
+    def _within(self, names: frozenset[str]) -> int:
+        """The function that is true where the customer has no other tags than these."""
+        diagrams = self.diagrams
+        found = diagrams.test(self._place[("other tags",)], lambda it: not it)
+        for name in self.named_tags:
+            if name not in names:
+                found = diagrams.both(found, diagrams.test(self._place[("tag", name)], lambda it: not it))
+        return found
+
+
+def _texts(tests: Iterable[tuple[str, object]]) -> list[Text]:
+    """The texts that tests tell apart: those that they name, and all others by the patterns that they fit."""
+    listed = list(tests)
+    patterns: list[Pattern] = [what for kind, what in listed if kind == "like"]  # type: ignore[misc]
+    if len(patterns) > _MOST_PATTERNS:
+        raise TooLargeError
+    named = [str(what) for kind, what in listed if kind in {"is", "customer"}]
+    for pattern in patterns:
+        named += ["".join(filler if it is None else it for it in pattern) for filler in ("", "x", "other")]
+    found = [Text(it) for it in dict.fromkeys(named)]
+    for chosen in product((False, True), repeat=len(patterns)):
+        fits = frozenset(it for it, wanted in zip(patterns, chosen, strict=True) if wanted)
+        if all(_can_fit(one, other) for one in fits for other in fits) and all(
+            any(part is not None for part in it) or it in fits for it in patterns
+        ):
+            found.append(Text(other=True, fits=fits))
+    if len(found) > _MOST_VALUES:
+        raise TooLargeError
+    return found
+
+
+def _can_fit(one: Pattern, other: Pattern) -> bool:
+    """Say whether a text may fit both patterns, by how these begin and end; in doubt, yes."""
+    for first, second in ((one, other), (one[::-1], other[::-1])):
+        for left, right in zip(first, second, strict=False):
+            if left is None or right is None:
+                break
+            if left != right:
+                return False
+    return True
+
+
+def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Person] | None) -> list[Person]:
+    """Everybody whom tests tell apart."""
+    listed = list(tests)
+    ids: dict[str, list[str]] = {"Customer": [], "Subscription": [], "User": []}
+    texts: list[tuple[str, object]] = []
+    for kind, what in listed:
+        if kind in {"equal", "in"} and what.type in ids:  # type: ignore[attr-defined]
+            ids[what.type].append(what.id)  # type: ignore[attr-defined]
+        elif kind in {"customer", "like"}:
+            texts.append((kind, what))
+    texts += [("customer", it) for it in ids["Customer"]]
+    customers = _texts(dict.fromkeys(texts))
+    users = [None, "", *dict.fromkeys(ids["User"])]
+    if holders is not None:
+        return [one._replace(user=user) for one in holders for user in users]
+    subscriptions = ["", *dict.fromkeys(ids["Subscription"])]
+    if len(customers) * len(users) * (1 + len(subscriptions)) > _MOST_PEOPLE:
+        raise TooLargeError
+    found = []
+    for user in users:
+        for customer in customers:
+            found.append(Person("Customer", customer.value or "", customer, user))
+            found += [Person("Subscription", it, customer, user) for it in subscriptions]
+    return found
+
+
+def example(text: Text, tests: Iterable[Pattern], taken: Iterable[str]) -> str | None:
+    """A text as one that is wanted; none where none is found."""
+    if not text.other:
+        return text.value
+    patterns, known = list(tests), set(taken)
+    tried = ["another", "other", "z", "bearer-1"]
+    for pattern in text.fits:
+        tried += ["".join(filler if it is None else it for it in pattern) for filler in ("", "q", "zz", "another")]
+    for one in tried:
+        if one not in known and frozenset(it for it in patterns if matches(one, it)) == text.fits:
+            return one
+    return None

@@ -1,0 +1,96 @@
+"""Entities that conditions of rules name, as one side has them: their attributes and tags as terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tiergate.cedar import Uid
+from tiergate.impact.symbolic.formulas import Linear, Truth
+from tiergate.impact.symbolic.terms import RecordTerm, SetTerm, Term, TextTerm, UnreadError
+
+if TYPE_CHECKING:
+    from tiergate.impact.symbolic.known_facts import SideData
+
+__all__ = ["attribute_of", "has_attribute", "tags_of", "term_of", "uid_of"]
+
+_SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
+_KNOWN_TYPES: Final = _SUBJECTS | {"Item", "Feature", "Tag", "Action"}
+_OF_FEATURE: Final = frozenset({"type", "unit", "scale"})
+
+
+def attribute_of(uid: Uid, name: str, data: SideData) -> Term:
+    """An attribute of an entity that is no subject.
+
+    Raises:
+        UnreadError: it is not there, or is not read.
+    """
+    if uid.type == "Feature":
+        feature = data.index.features.get(uid.id)
+        if feature is None or name not in _OF_FEATURE:
+            raise UnreadError
+        if name == "scale":
+            return Linear((), feature.scale)
+        return TextTerm(feature.type.value if name == "type" else feature.unit)
+    attributes = data.own.get(uid, {}).get("attrs", {})
+    if name not in attributes:
+        raise UnreadError
+    return term_of(attributes[name], data)
+
+
+def has_attribute(uid: Uid, name: str, data: SideData) -> bool:
+    """Say whether an entity has an attribute.
+
+    Raises:
+        UnreadError: it is a subject, of which no data is known.
+    """
+    if uid.type in _SUBJECTS:
+        raise UnreadError
+    if uid.type == "Feature":
+        return uid.id in data.index.features and name in _OF_FEATURE
+    return name in data.own.get(uid, {}).get("attrs", {})
+
+
+def tags_of(uid: Uid, data: SideData) -> dict[str, Any]:
+    """The tags of an entity: what a version of an item gives, as text, or what the users say."""
+    if uid.type == "Item":
+        return dict(data.item_tags(uid.id) or {})
+    tags: dict[str, Any] = data.own.get(uid, {}).get("tags", {})
+    return tags
+
+
+def term_of(value: object, data: SideData) -> Term:
+    """What stands in an entity file, as a term.
+
+    Raises:
+        UnreadError: it is a value of an extension of Cedar.
+    """
+    match value:
+        case bool():
+            return Truth(true=value)
+        case int():
+            return Linear((), value)
+        case str():
+            return TextTerm(value)
+        case list():
+            return SetTerm(tuple(term_of(it, data) for it in value))
+        case {"__entity": dict(entity)}:
+            return uid_of(entity)
+        case {"type": str(kind), "id": str(name), **rest} if not rest and (
+            kind in _KNOWN_TYPES or any(it.type == kind for it in data.own)
+        ):
+            return Uid(kind, name)
+        case dict() if "__extn" not in value and "fn" not in value:
+            return RecordTerm({str(name): term_of(it, data) for name, it in value.items()})
+        case _:
+            raise UnreadError
+
+
+def uid_of(entity: object) -> Uid:
+    """An entity as Cedar's JSON names it."""
+    match entity:
+        case {"__entity": inner}:
+            return uid_of(inner)
+        case {"type": str(kind), "id": str(name)}:
+            return Uid(kind, name)
+        case _:
+            raise UnreadError

@@ -1,0 +1,107 @@
+"""What the policies of one side make of the checks of a feature, as formulas: each reason with when it is given.
+
+Facts are free here: two sides are compared as they decide on the same facts. Whether the facts themselves differ is
+for `deciding` to find.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.impact.symbolic.conditions import read_conditions, read_policy
+from tiergate.impact.symbolic.formulas import Formula, at_most, both, either, negated
+from tiergate.model import FeatureType, Reason
+from tiergate.model.checks import PRECEDENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.engine.slices import StaticPolicy
+    from tiergate.impact.symbolic.formulas import Truth
+    from tiergate.impact.symbolic.known_facts import Scene
+
+__all__ = ["Outcomes", "possible", "read_outcomes"]
+
+_DENIED = ""
+"""Denied where nothing forbade it: the reason is then the facts' to say, and the same on both sides."""
+
+
+class Outcomes(NamedTuple):
+    """When each reason is given: `evaluation_error`, the guards' and rules' reasons, `granted`, or none of these.
+
+    `of_rules`: the rules that were read, each with when it applies and fails.
+    """
+
+    reasons: dict[str, Formula]
+    of_rules: dict[str, Truth]
+
+    def formulas(self) -> Iterable[Formula]:
+        """All of them."""
+        return self.reasons.values()
+
+
+def read_outcomes(statics: Iterable[StaticPolicy], template: StaticPolicy, scene: Scene) -> Outcomes:
+    """Read the policies that can matter to the checks of a scene's feature.
+
+    `statics`: guards, permits of overrides, and rules. `template`: of what items give of it.
+    """
+    errs: Formula = False
+    forbidden: dict[str, Formula] = {}
+    permitted: Formula = False
+    of_rules: dict[str, Truth] = {}
+    for static in statics:
+        found = read_policy(static.policy, scene)
+        if static.rule and (found.true is not False or found.errs is not False):
+            of_rules[static.id] = found
+        errs = either(errs, found.errs)
+        if static.policy.effect == "permit":
+            permitted = either(permitted, found.true)
+        else:
+            reason = static.reason.value
+            forbidden[reason] = either(forbidden.get(reason, False), found.true)
+    given = scene.fact("given")
+    if given is not None:
+        # A version that gives it permits it to whoever is in it; where items contribute, there is such a version.
+        found = read_conditions(template.policy, scene)
+        permitted = either(permitted, both(given, found.true))
+        errs = either(errs, both(given, found.errs))
+    reasons: dict[str, Formula] = {Reason.EVALUATION_ERROR.value: errs}
+    open_: Formula = negated(errs)
+    for reason in sorted(forbidden, key=lambda it: PRECEDENCE[Reason(it)]):
+        reasons[reason] = both(open_, forbidden[reason])
+        open_ = both(open_, negated(forbidden[reason]))
+    reasons[Reason.GRANTED.value] = both(open_, permitted)
+    reasons[_DENIED] = both(open_, negated(permitted))
+    return Outcomes(reasons, of_rules)
+
+
+def possible(scene: Scene) -> Formula:
+    """What holds of all facts: without it, cases would count that no subject can be in."""
+    facts = {name: scene.fact(name) for name in ("live", "held", "given", "overridden", "unlimited")}
+    live, held, given, overridden, unlimited = facts.values()
+    whole: Formula = True
+
+    def implies(one: Formula | None, other: Formula | None) -> None:
+        nonlocal whole
+        if one is not None and other is not None:
+            whole = both(whole, either(negated(one), other))
+
+    if given is None or overridden is None or held is None:
+        return whole
+    implies(given, live)
+    implies(held, either(given, overridden))
+    name = {FeatureType.QUANTITY: "limit", FeatureType.RANGE: "limit", FeatureType.CUSTOM: "heldRank"}.get(
+        scene.feature.type
+    )
+    number = None if name is None else scene.number(name)
+    if number is None:
+        return whole
+    some = negated(at_most(number, 0))
+    if unlimited is None:
+        implies(held, some)
+        implies(some, held)
+        return whole
+    implies(unlimited, at_most(number, 0))
+    implies(held, either(unlimited, some))
+    implies(either(unlimited, some), held)
+    return whole

@@ -1,0 +1,49 @@
+"""Why a case came out as it did: sentences for those that failed, made only for these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.engine.explanation import sentences
+from tiergate.errors import TiergateError
+
+if TYPE_CHECKING:
+    from tiergate.cedar import Outcome
+    from tiergate.permissions import Permission
+    from tiergate.policytest.environments import CatalogWorld
+    from tiergate.policytest.suites import Asked, Permitted
+
+__all__ = ["why_decided", "why_evaluated", "why_permitted"]
+
+
+def why_decided(world: CatalogWorld, asked: Asked) -> tuple[str, ...]:
+    """What a decision rested on: the numbers, what gave them, and which policies decided."""
+    try:
+        explanation = world.explain(asked)
+    except TiergateError as error:
+        return (str(error),)
+    subject = asked.check.subject
+    feature = world.index.features[asked.check.feature]
+    told = sentences(explanation, feature, world.subjects.find(subject), subject)
+    policies = explanation.decision.policies
+    return (*told, f"Decided {_by(policies)}.") if policies else told
+
+
+def why_permitted(asked: Permitted, permission: Permission) -> tuple[str, ...]:
+    """Which rows of a table of roles decided, for a caller of which roles."""
+    roles = ", ".join(f"`{role}`" for role in sorted(asked.caller.roles)) or "no role"
+    verdict = "is allowed" if permission.allowed else "is denied"
+    what = f"`{asked.action}` on {asked.resource.type} `{asked.resource.id}`"
+    first = f"{what} {verdict} to a {asked.caller.kind} with {roles}, {_by(permission.policies)}."
+    return (first, *(f"What went wrong: {error}." for error in permission.errors))
+
+
+def why_evaluated(outcome: Outcome) -> tuple[str, ...]:
+    """Which policies decided."""
+    verdict = "allows" if outcome.allowed else "denies"
+    first = f"Cedar {verdict} this, {_by(outcome.policies)}."
+    return (first, *(f"What went wrong: {error}." for error in outcome.errors))
+
+
+def _by(policies: tuple[str, ...]) -> str:
+    return "by " + ", ".join(f"`{policy}`" for policy in policies) if policies else "since no policy permits it"

@@ -1,0 +1,210 @@
+"""What the pytest plugin's fixtures give: catalogs compiled once, engines on them, and live sidecars.
+
+A sidecar is a process of its own on free ports. It is kept for the whole run, and shared by all tests that name the
+same files, unchanged; it follows them as any sidecar does. Leaves to others: which files (`plugin`), and what is asked.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tiergate.bundle import Bundle
+from tiergate.catalog import Bounds, read_subjects
+from tiergate.client import Sidecar
+from tiergate.engine import Engine
+from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsError
+from tiergate.model import Customer
+from tiergate.policytest.file_watch import stamps
+from tiergate.policytest.suite_subjects import Subjects
+from tiergate.process.subprocesses import claim_ports, launched
+from tiergate.process.termination import is_unhandled
+from tiergate.publish import make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from tiergate.client import Explanation
+    from tiergate.model import Catalog, Check
+    from tiergate.policytest.file_watch import Stamp
+    from tiergate.process.subprocesses import SidecarProcess
+
+__all__ = ["Files", "LiveSidecar", "Made", "Workbench", "told"]
+
+_HOST = "127.0.0.1"
+_TIMEOUT = 10.0
+_ATTEMPTS = 3
+
+
+class Files(NamedTuple):
+    """What decides: files or folders of a catalog and of subjects, and a folder of rules."""
+
+    catalog: tuple[Path, ...] = ()
+    subjects: tuple[Path, ...] = ()
+    rules: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them."""
+        return (*self.catalog, *self.subjects, *((self.rules,) if self.rules else ()))
+
+
+class Made(NamedTuple):
+    """A catalog, and what it compiles to together with the rules."""
+
+    catalog: Catalog
+    bundle: Bundle
+
+
+class LiveSidecar(NamedTuple):
+    """A running sidecar: where it answers, where its probes are, and a client of it."""
+
+    url: str
+    probe_url: str
+    client: Sidecar
+    process: SidecarProcess
+
+    @property
+    def ask(self) -> Callable[[Check], bytes]:
+        """Ask a check: the client's own, so that `assert_decision` takes this as it takes a client."""
+        return self.client.ask
+
+    @property
+    def explain(self) -> Callable[..., Explanation]:
+        """Ask why: the client's own."""
+        return self.client.explain
+
+
+_Key = tuple[Files, tuple[tuple[str, "Stamp | None"], ...]]
+
+
+class Workbench:
+    """Makes what tests decide with, each once. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._made: dict[_Key, Made] = {}
+        self._engines: dict[_Key, Engine] = {}
+        self._sidecars: dict[_Key, LiveSidecar] = {}
+        self._ends = ExitStack()
+
+    def made(self, files: Files) -> Made:
+        """Compile a catalog and rules.
+
+        Raises:
+            SettingsError: no catalog is named.
+            AuthorError: the files have problems.
+        """
+        key = _key(files._replace(subjects=()))
+        if key not in self._made:
+            _require("catalog", files.catalog)
+            made = make(files.catalog, files.rules)
+            self._made[key] = Made(made.catalog, Bundle.from_files(made.files))
+        return self._made[key]
+
+    def engine(self, files: Files) -> Engine:
+        """Make an engine on the files.
+
+        Raises:
+            SettingsError: no catalog or no subjects are named.
+            AuthorError: the files have problems.
+        """
+        key = _key(files)
+        if key not in self._engines:
+            catalog, bundle = self.made(files)
+            _require("subjects", files.subjects)
+            found = list(read_subjects(files.subjects, bundle.index, Bounds.of(catalog)))
+            customers = [subject for subject in found if isinstance(subject, Customer)]
+            subscriptions = [subject for subject in found if not isinstance(subject, Customer)]
+            self._engines[key] = Engine(bundle, Subjects(customers, subscriptions))
+        return self._engines[key]
+
+    def sidecar(self, files: Files) -> LiveSidecar:
+        """Start a sidecar on the files, and wait until it decides.
+
+        Raises:
+            SettingsError: no catalog or no subjects are named.
+            AuthorError: the files have problems.
+            ReplicaError: it ended, or did not get ready; with what it logged.
+        """
+        key = _key(files)
+        live = self._sidecars.get(key)
+        if live is None or live.process.process.poll() is not None:
+            self.engine(files)  # what is wrong with the files shows at once, not after a sidecar's patience
+            live = self._sidecars[key] = self._start(files)
+        return live
+
+    def close(self) -> None:
+        """End the sidecars."""
+        self._ends.close()
+
+    def _start(self, files: Files) -> LiveSidecar:
+        if not self._sidecars:
+            self._ends.enter_context(_ended_by_signals())
+        arguments = [part for path in files.catalog for part in ("--catalog", str(path.resolve()))]
+        arguments += [part for path in files.subjects for part in ("--subjects", str(path.resolve()))]
+        arguments += ["--rules", str(files.rules.resolve())] if files.rules else []
+        for attempt in range(_ATTEMPTS):
+            port, probes = claim_ports(0)
+            listens = ["--host", _HOST, "--port", str(port), "--probe-host", _HOST, "--probe-port", str(probes)]
+            with ExitStack() as starting:
+                process = starting.enter_context(launched([*arguments, *listens, "--log-format", "console"]))
+                try:
+                    process.wait_until_ready(probes)
+                except ReplicaError:
+                    # Another process may have taken a port between the claim and the start.
+                    if attempt + 1 < _ATTEMPTS and "cannot listen" in process.logged():
+                        continue
+                    raise
+                url = f"http://{_HOST}:{port}"
+                client = starting.enter_context(Sidecar(url, timeout=_TIMEOUT))
+                self._ends.push(starting.pop_all())
+                return LiveSidecar(url, f"http://{_HOST}:{probes}", client, process)
+        raise AssertionError  # the last attempt returns or raises
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Fail the test with what is wrong with its files, in place of a traceback through this package."""
+    try:
+        yield
+    except AuthorError as error:
+        raise pytest.fail.Exception("\n".join(map(str, error.problems)), pytrace=False) from None
+    except OperatorError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+def _key(files: Files) -> _Key:
+    return files, tuple(stamps(files.paths).items())
+
+
+def _require(setting: str, paths: tuple[Path, ...]) -> None:
+    if not paths:
+        raise SettingsError(
+            f"tiergate_{setting}",
+            f"name the files in pytest's configuration, or as `{setting}` of the marker `tiergate`",
+        )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the run in order, where nobody else handles them: no sidecar is left behind."""
+    ending: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        ending = {it: signal.getsignal(it) for it in (signal.SIGTERM, signal.SIGHUP) if is_unhandled(it)}
+    for number in ending:
+        signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number, handler in ending.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    pytest.exit(f"ended by {signal.Signals(number).name}", returncode=128 + number)

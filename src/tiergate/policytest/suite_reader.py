@@ -1,0 +1,262 @@
+"""Reads test files into suites, each with the world that its cases are decided against.
+
+Strict: unknown keys, near misses and contradictions are problems, and all of them are found at once, those of the
+files that a suite names included. What could only be found by deciding is left to the runner.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.catalog import Fields
+from tiergate.catalog.document import BROKEN, Mapping, shorten
+from tiergate.catalog.fields import line_of, listing_of, suggestion
+from tiergate.catalog.files import check_api_version, explain_os_error, parse_document, read_text
+from tiergate.cedar import builtin_text
+from tiergate.policytest.cedar_suites import CEDAR_KEYS, CedarFiles, read_cedar_tests, read_cedar_world
+from tiergate.policytest.check_tests import CHECK_TEST_KEYS, CheckTests
+from tiergate.policytest.environments import CatalogWorld, RolesWorld
+from tiergate.policytest.matrix import read_tests
+from tiergate.policytest.role_tests import ROLE_TEST_KEYS, RoleTests
+from tiergate.policytest.suite_subjects import FIXTURE_KEYS, read_subjects_of
+from tiergate.policytest.suites import Suite, SuiteKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from tiergate.catalog import ProblemLog, TextReport
+    from tiergate.policytest.environments import Library, World
+    from tiergate.policytest.suites import Test
+
+__all__ = ["ENDINGS", "KINDS", "SHIPPED", "SuiteReader", "suite_files"]
+
+ENDINGS: Final = ("_test.yaml", "_test.yml")
+"""How the name of a test file ends."""
+
+SHIPPED: Final = "shipped"
+"""In place of a path: the table of roles as shipped."""
+
+INLINE_KEYS: Final = frozenset({"features", "items", "ladders"})
+_HEAD_KEYS: Final = frozenset({"apiVersion", "suite", "description", "skip"})
+KINDS: Final = {
+    SuiteKind.ENTITLEMENTS: _HEAD_KEYS | INLINE_KEYS | FIXTURE_KEYS | {"catalog", "rules", "now", "usage", "tests"},
+    SuiteKind.ROLES: _HEAD_KEYS | {"roles", "callers", "resources", "tests"},
+    SuiteKind.CEDAR: _HEAD_KEYS | {"cedar"},
+}
+"""The keys of a suite of each kind."""
+
+_MOST_PATH: Final = 4096
+
+
+def suite_files(paths: Sequence[Path], log: ProblemLog) -> list[Path]:
+    """The test files that `paths` mean, each once: files as they are, folders as all test files below them, sorted.
+
+    Hidden files and folders are left out. A folder without a test file is a problem, as is a path that does not exist.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.is_dir():
+            files = list(_below(path, log))
+            if not files and not log.count:
+                log.add((str(path), 0, 0), "empty-folder", f"the folder holds no `*{ENDINGS[0]}`")
+        else:
+            files = [path]
+        for file in files:
+            found.setdefault(os.path.realpath(file), file)
+    return list(found.values())
+
+
+def _below(folder: Path, log: ProblemLog) -> Iterator[Path]:
+    """The test files below a folder, in the order of their paths."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if not entry.is_symlink():  # which could lead in a circle
+                yield from _below(entry, log)
+        elif entry.name.endswith(ENDINGS):
+            yield entry
+
+
+class _Head(NamedTuple):
+    """A suite while it is read."""
+
+    path: Path
+    text: str
+    root: Mapping
+    fields: Fields
+    report: TextReport
+    log: ProblemLog
+    kind: SuiteKind
+
+
+class SuiteReader:
+    """Reads test files. What they name is compiled and parsed by the `library`, which may serve several readings.
+
+    `named`: every file and folder that the suites read so far rest on, for whoever watches them.
+    """
+
+    def __init__(self, library: Library, log: ProblemLog) -> None:
+        self._library = library
+        self._log = log
+        self.worlds: dict[str, World] = {}
+        self.named: set[Path] = set()
+
+    def read(self, path: Path) -> Suite | None:
+        """Read a file; `None` where it cannot be read so far that it is a suite. All problems go to the log."""
+        self.named.add(path)
+        text = read_text(path, self._log)
+        document = None if text is None else parse_document(str(path), text, self._log)
+        if text is None or document is None:
+            return None
+        root, place, report = document
+        if root is None:
+            report.add(place, "empty-file", "the file is empty: it needs at least `apiVersion` and `tests`")
+            return None
+        kind = _kind(root)
+        required = ("apiVersion",) if kind is SuiteKind.CEDAR else ("apiVersion", "tests")
+        fields = Fields.of(root, place, report, KINDS[kind], required)
+        if fields is None or not isinstance(root, Mapping):
+            return None
+        check_api_version(fields)
+        head = _Head(path, text, root, fields, report, self._log, kind)
+        name = fields.line("suite") if "suite" in fields else _default_name(path)
+        description, skip = fields.prose("description"), fields.prose("skip")
+        return Suite(name, str(path), kind, str(path), self._tests(head), description, skip)
+
+    def _tests(self, head: _Head) -> tuple[Test, ...]:
+        match head.kind:
+            case SuiteKind.ENTITLEMENTS:
+                return self._entitlements(head)
+            case SuiteKind.ROLES:
+                return self._roles(head)
+            case SuiteKind.CEDAR:
+                return self._cedar(head)
+
+    def _entitlements(self, head: _Head) -> tuple[Test, ...]:
+        """Without a catalog nothing that names its parts can be read: its problems come first, alone.
+
+        So do those of files that are not there.
+        """
+        world = self._catalog_world(head)
+        if world is None:
+            return ()
+        self.worlds[world.key] = world
+        return read_tests(head.fields, CHECK_TEST_KEYS, head.report, CheckTests(world, head.fields, head.report).cases)
+
+    def _catalog_world(self, head: _Head) -> CatalogWorld | None:
+        suite, report = head.fields, head.report
+        before = report.count
+        rules = self._path(head, suite, "rules", is_folder=True) if "rules" in suite else None
+        files = self._paths(head, suite, "subjects") if "subjects" in suite else []
+        inline = sorted(INLINE_KEYS & suite.entries.keys())
+        if "catalog" in suite:
+            for key in inline:
+                report.add(
+                    suite.key_place(key), "key-conflict", f"`{key}` stands beside `catalog`: write one or the other"
+                )
+            paths = self._paths(head, suite, "catalog")
+            compiled = self._library.catalog(paths, rules, head.log) if paths and report.count == before else None
+        elif inline:
+            document = (head.root.only(INLINE_KEYS | {"apiVersion"}), suite.place, report)
+            compiled = self._library.inline(document, head.text, rules, head.log)
+        else:
+            message = "says nothing to test: write `catalog`, or `features` and `items`, or `roles`, or `cedar`"
+            report.add(suite.place, "missing-key", message)
+            return None
+        if compiled is None or report.count > before:
+            return None
+        index = compiled.bundle.index
+        subjects = read_subjects_of(suite, files, index, compiled.bounds, report, head.log)
+        return CatalogWorld(str(head.path), compiled, subjects)
+
+    def _roles(self, head: _Head) -> tuple[Test, ...]:
+        file, text = f"{SHIPPED} roles", builtin_text("roles")
+        if head.fields.entries["roles"] != SHIPPED:
+            path = self._path(head, head.fields, "roles", words=(SHIPPED,))
+            read = None if path is None else read_text(path, head.log)
+            if read is None:
+                return ()
+            file, text = str(path), read
+        roles = self._library.roles(file, text, head.log)
+        if roles is None:
+            return ()
+        world = RolesWorld(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
+        self.worlds[world.key] = world
+        return read_tests(head.fields, ROLE_TEST_KEYS, head.report, RoleTests(world, head.fields, head.report).cases)
+
+    def _cedar(self, head: _Head) -> tuple[Test, ...]:
+        before = head.log.count
+        fields = Fields.of(
+            head.fields.entries["cedar"], head.fields.at("cedar"), head.report, CEDAR_KEYS, ("tests", "policies")
+        )
+        if fields is None or head.log.count > before:
+            return ()
+        schema = self._path(head, fields, "schema") if "schema" in fields else None
+        files = CedarFiles(self._paths(head, fields, "tests"), self._paths(head, fields, "policies"), schema)
+        if head.log.count > before:
+            return ()
+        world = read_cedar_world(str(head.path), files, head.log)
+        tests = read_cedar_tests(files.tests, head.log)
+        if world is None:
+            return ()
+        self.worlds[world.key] = world
+        if not tests and head.log.count == before:
+            fields.problem("tests", "no-tests", "the files hold no test")
+        return tests
+
+    def _path(
+        self, head: _Head, fields: Fields, key: str, *, is_folder: bool = False, words: Collection[str] = ()
+    ) -> Path | None:
+        """The path that a key names: of a folder, if so; `words` may stand in its place."""
+        text, place = line_of(fields.entries[key], fields.at(key), head.report, _MOST_PATH), fields.at(key)
+        path = None if text is None else self._resolved(head, text, place, words)
+        if path is not None and is_folder and not path.is_dir():
+            head.report.add(place, "unreadable-folder", f"`{shorten(text or '')}` is no folder")
+            return None
+        return path
+
+    def _paths(self, head: _Head, fields: Fields, key: str) -> list[Path]:
+        """The path or the paths that a key names."""
+        node, place = fields.entries.get(key, BROKEN), fields.at(key)
+        entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, head.report)
+        texts = [(line_of(entry, at, head.report, _MOST_PATH), at) for entry, at in entries]
+        paths = [self._resolved(head, text, at) for text, at in texts if text is not None]
+        return [path for path in paths if path is not None]
+
+    def _resolved(self, head: _Head, text: str, place: int, words: Collection[str] = ()) -> Path | None:
+        """A path relative to the file that names it, as short as it can be written; it must be there.
+
+        `words`: what might be meant where it is not.
+        """
+        joined = head.path.parent / text
+        short = Path(os.path.normpath(joined))
+        path = short if os.path.realpath(short) == os.path.realpath(joined) else joined
+        self.named.add(path)
+        try:
+            path.stat()
+        except OSError as error:
+            near = suggestion(text, words, head.report)
+            head.report.add(place, "unreadable-file", f"`{shorten(text)}` {explain_os_error(error)}{near}")
+            return None
+        return path
+
+
+def _kind(root: object) -> SuiteKind:
+    entries = root.entries if isinstance(root, Mapping) else {}
+    if "cedar" in entries:
+        return SuiteKind.CEDAR
+    return SuiteKind.ROLES if "roles" in entries else SuiteKind.ENTITLEMENTS
+
+
+def _default_name(path: Path) -> str:
+    """The file's name without its ending."""
+    ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), path.suffix)
+    return path.name.removesuffix(ending) or path.name

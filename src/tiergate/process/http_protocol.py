@@ -1,0 +1,222 @@
+"""The HTTP protocol of one connection to the control plane or the injector: uvicorn's on httptools, with bounds.
+
+- **Number.** Beyond `most` connections requests are answered with 503 and the connection is closed, but for the paths
+  of probes, which are served. Connections beyond it that ask nothing are closed in the order in which they came.
+- **Time.** A request's head must arrive within `head_timeout`; a connection on which nothing is asked is closed after
+  the keep-alive time, from its beginning on. After `max_age`, give or take a tenth, the next answer closes it, so that
+  load balancers may send its client elsewhere.
+- **End.** Where a request is answered before all of it has arrived, the rest is read for a moment and thrown away:
+  closing at once would reset the connection, and destroy the answer.
+
+The sidecar's protocol, which is for other clients and loads, is `tiergate.sidecar.http_protocol`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tiergate.process.open_files import Surplus
+
+if TYPE_CHECKING:
+    import asyncio
+    from asyncio.events import TimerHandle
+    from collections.abc import Callable
+
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+    from uvicorn._types import Scope as UvicornScope
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+__all__ = ["BoundedProtocol", "ConnectionLimits", "ConnectionTally", "bounded"]
+
+_SPREAD: Final = 0.1
+_TYPE: Final = "urn:tiergate:problem:too-many-connections"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """Bounds of one listener. Durations in seconds.
+
+    `most`: connections at once; `probes`: the paths that are served beyond it too. `max_age`: how old a connection may
+    become. `linger`, `linger_bytes`: how long, and how much, of a request is read after its answer.
+    """
+
+    most: int | None = None
+    probes: frozenset[str] = frozenset()
+    head_timeout: float = 30.0
+    max_age: float | None = None
+    linger: float = 10.0
+    linger_bytes: int = 256 * 2**20
+
+
+@dataclass(slots=True)
+class ConnectionTally:
+    """What is counted of one listener's connections."""
+
+    open: int = 0
+    refused: int = 0
+    surplus: Surplus = field(default_factory=Surplus)
+
+
+def bounded(limits: ConnectionLimits, tally: ConnectionTally | None = None) -> type[BoundedProtocol]:
+    """Make the protocol class of one listener, for uvicorn's `http=`."""
+    kept = ConnectionTally() if tally is None else tally
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "tally": kept})
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. Its class attributes are what `bounded` gives it."""
+
+    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    tally: ClassVar[ConnectionTally] = ConnectionTally()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._app = self.app
+        self._is_surplus = False
+        self._until = float("inf")
+        self._head_timer: TimerHandle | None = None
+        self._rest: int | None = None  # how much more is thrown away, once nothing more is answered
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self.tally.open += 1
+        limits = self.limits
+        if limits.max_age is not None:
+            spread = random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311 - so that not all come back at once
+            self._until = time.monotonic() + limits.max_age * spread
+        if limits.most is not None and len(self.connections) > limits.most:
+            self._is_surplus = True
+            self.tally.surplus.add(self)
+        self._expect(self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self.tally.open -= 1
+        self.tally.surplus.discard(self)
+        self._expect(None)
+        super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Close it, whatever is under way."""
+        self.tally.refused += 1
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Have it parsed, or throw it away after the last answer."""
+        if self._rest is None:
+            super().data_received(data)
+            return
+        self._rest -= len(data)
+        if self._rest < 0:
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Wait for the head of a request."""
+        self._expect(self.limits.head_timeout)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._expect(None)
+        self.app = self._app
+        if self._is_surplus:
+            self.tally.surplus.discard(self)
+            if self.url.partition(b"?")[0].decode("latin-1") not in self.limits.probes:
+                self.tally.refused += 1
+                self.expect_100_continue = False
+                self.app = _busy(self.limits.most)
+        super().on_headers_complete()
+        if self._is_surplus or time.monotonic() > self._until:
+            self.cycle.keep_alive = False
+        self.cycle.transport = _Ending(self.transport, self._finish)  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, unless the answer has been given."""
+        if self._rest is None:
+            super().on_body(body)
+
+    def _finish(self) -> None:
+        """Close after the last answer; in two steps where more of the request is on its way."""
+        if self.transport.is_closing() or self._rest is not None:
+            return
+        if not self.cycle.more_body:
+            self.transport.close()
+            return
+        self._rest = self.limits.linger_bytes
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._expect(self.limits.linger)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if there may be one."""
+        if self._rest is None:
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+
+    def shutdown(self) -> None:
+        """Answer what was asked, then close."""
+        if self._rest is None:
+            super().shutdown()
+
+    def _expect(self, seconds: float | None) -> None:
+        """Close the connection unless something happens within these seconds."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if seconds is not None:
+            self._head_timer = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+
+class _Ending:
+    """The transport as an answer sees it: closing is left to the connection, which knows what else is under way."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = finish
+
+
+def _busy(most: int | None) -> ASGI3Application:
+    """An application that says that there are too many connections."""
+    problem = {
+        "type": _TYPE,
+        "title": "too many connections",
+        "status": 503,
+        "detail": f"there may be {most} at once",
+    }
+    body = json.dumps(problem).encode()
+
+    async def answer(
+        scope: UvicornScope,  # noqa: ARG001 - ASGI
+        receive: ASGIReceiveCallable,  # noqa: ARG001 - ASGI
+        send: ASGISendCallable,
+    ) -> None:
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"retry-after", b"5"),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return answer

@@ -1,0 +1,147 @@
+"""What changes from one catalog, with its rules and roles, to another: for people to read, and for programs.
+
+Pure. Both sides are compared in the form of the files, so that what is shown could be looked up there.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.catalog import (
+    Plain,
+    definition_data,
+    entitlements_data,
+    feature_data,
+    item_head_data,
+    rollout_data,
+)
+from tiergate.catalog.value_changes import Detail, details, raw
+from tiergate.publish.published_state import rule_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiergate.model import Catalog, Item, Rules, Value
+    from tiergate.publish.changeset import Proposal
+    from tiergate.publish.published_state import Standing
+
+__all__ = ["Change", "ChangeKind", "Detail", "difference"]
+
+_Data = dict[str, Plain]
+
+
+class ChangeKind(StrEnum):
+    """What happens to a thing."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A thing that changes; `kind`: `feature`, `item`, `ladder`, `plans`, `rule` (as `policies/eu`) or `roles`."""
+
+    kind: str
+    id: str
+    change: ChangeKind
+    details: tuple[Detail, ...] = ()
+
+
+def difference(old: Standing | Proposal, new: Standing | Proposal) -> list[Change]:
+    """Everything that changes, by kind, and in the order of their ids."""
+    return [
+        *_features(old.catalog, new.catalog),
+        *_items(old.catalog, new.catalog),
+        *_ladders(old.catalog, new.catalog),
+        *_plan_rule(old.catalog, new.catalog),
+        *_rules(old.rules, new.rules),
+        *([Change("roles", "roles", ChangeKind.CHANGED)] if old.roles != new.roles else []),
+    ]
+
+
+def _features(old: Catalog, new: Catalog) -> Iterator[Change]:
+    for id_ in sorted(old.features.keys() | new.features.keys()):
+        before, after = old.features.get(id_), new.features.get(id_)
+        if before is not after and before != after:
+            one = {} if before is None else feature_data(before)
+            other = {} if after is None else feature_data(after)
+            yield _change("feature", id_, one, other)
+
+
+def _items(old: Catalog, new: Catalog) -> Iterator[Change]:
+    for id_ in sorted(old.items.keys() | new.items.keys()):
+        before, after = old.items.get(id_), new.items.get(id_)
+        if before is not after and before != after:
+            found = _change(
+                "item",
+                id_,
+                {} if before is None else item_head_data(before) | _rollouts(before),
+                {} if after is None else item_head_data(after) | _rollouts(after),
+            )
+            versions = tuple(_versions(before, old, after, new))
+            yield Change(found.kind, found.id, found.change, found.details + versions)
+
+
+def _rollouts(item: Item) -> _Data:
+    return {"rollouts": [rollout_data(rollout) for rollout in item.rollouts]}
+
+
+def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalog) -> Iterator[Detail]:
+    """Versions that come and go; one that comes is compared with the one before it, feature by feature."""
+    was = {} if before is None else {it.version: it for it in before.versions}
+    now = {} if after is None else {it.version: it for it in after.versions}
+    for number in sorted(was.keys() | now.keys()):
+        if number in was and number in now:
+            continue
+        path = f"versions/{number}"
+        if number in was:
+            yield Detail(path, raw(definition_data(was[number], old.features)["entitlements"]))
+            continue
+        lower = [it for it in (*was, *now) if it < number]
+        base = (was.get(max(lower)) or now[max(lower)]) if lower else None
+        if base is None:
+            yield Detail(path, None, raw(_given(now[number].entitlements, new)))
+            continue
+        known = {**old.features, **new.features}
+        one = entitlements_data({id_: it for id_, it in base.entitlements.items() if id_ in known}, known)
+        found = list(details(one, _given(now[number].entitlements, new), f"{path}/"))
+        yield from found or [Detail(path, None, raw(_given(now[number].entitlements, new)))]
+
+
+def _given(entitlements: Mapping[str, Value], catalog: Catalog) -> _Data:
+    known = {id_: value for id_, value in entitlements.items() if id_ in catalog.features}
+    return entitlements_data(known, catalog.features)
+
+
+def _ladders(old: Catalog, new: Catalog) -> Iterator[Change]:
+    was = {ladder.id: ladder.plans for ladder in old.ladders}
+    now = {ladder.id: ladder.plans for ladder in new.ladders}
+    for id_ in sorted(was.keys() | now.keys()):
+        if was.get(id_) != now.get(id_):
+            yield _change("ladder", id_, _plans(was.get(id_)), _plans(now.get(id_)))
+
+
+def _plans(plans: tuple[str, ...] | None) -> _Data:
+    return {} if plans is None else {"plans": list(plans)}
+
+
+def _plan_rule(old: Catalog, new: Catalog) -> Iterator[Change]:
+    if old.plans is not new.plans:
+        yield _change("plans", "plans", {"plans": old.plans.value}, {"plans": new.plans.value})
+
+
+def _rules(old: Rules, new: Rules) -> Iterator[Change]:
+    was, now = rule_texts(old), rule_texts(new)
+    for key in sorted(was.keys() | now.keys()):
+        if was.get(key) != now.get(key):
+            before: _Data = {"text": was[key]} if key in was else {}
+            yield _change("rule", key, before, {"text": now[key]} if key in now else {})
+
+
+def _change(kind: str, id_: str, before: _Data, after: _Data) -> Change:
+    if not before or not after:
+        return Change(kind, id_, ChangeKind.REMOVED if before else ChangeKind.ADDED, tuple(details(before, after)))
+    return Change(kind, id_, ChangeKind.CHANGED, tuple(details(before, after)))

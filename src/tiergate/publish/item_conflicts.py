@@ -1,0 +1,84 @@
+"""What a publication makes impossible to hold together and customers hold: how many of them, and who.
+
+What they hold stays theirs (`catalog.worsening`), and counts for nothing only where the item misses what it needs: then
+that is a loss like any other. But nobody can come to hold it so, and whoever publishes should know whom that leaves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.model import ItemKind, PlanRule
+from tiergate.store.item_conflicts import held_beside, held_without, several_held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.model import Catalog
+    from tiergate.store import ReadUnit
+    from tiergate.store.item_conflicts import Holders
+
+__all__ = ["Combination", "Example", "impossible_combinations"]
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One who holds it."""
+
+    customer: str
+    subscription: str
+
+
+class Combination(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that is held and cannot be held any more.
+
+    `code`: `not-available`, `missing-dependency`, `excluded`, of an `item`; or `several-plans`. `subscriptions`: how
+    many hold it; `examples`: the first of them.
+    """
+
+    code: str
+    subscriptions: int
+    item: str = ""
+    examples: tuple[Example, ...] = ()
+
+
+def impossible_combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[Combination, ...]:
+    """All that is held, was possible by `old` and is not by `new`."""
+    return tuple(_combinations(unit, old, new))
+
+
+def _combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Combination]:
+    session, now = unit.session, unit.now
+    for id_, after in new.items.items():
+        before = old.items.get(id_)
+        if before is None or before is after:
+            continue
+        was, becomes = before.available_for, after.available_for
+        if becomes and (not was or not set(was) <= set(becomes)):
+            yield from _told("not-available", id_, held_without(session, id_, becomes, was or None, now))
+        for needed in sorted(set(after.depends_on) - set(before.depends_on)):
+            yield from _told("missing-dependency", id_, held_without(session, id_, [needed], None, now))
+    exclusions = _exclusions(new) - _exclusions(old)
+    for id_ in sorted({one for one, _ in exclusions}):
+        others = {other for one, other in exclusions if one == id_}
+        yield from _told("excluded", id_, held_beside(session, id_, others, now))
+    if old.plans is PlanRule.MANY and new.plans is PlanRule.ONE:
+        plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]
+        yield from _told("several-plans", "", several_held(session, plans, now))
+
+
+def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
+    """The pairs of items that exclude each other, each pair in the order of its ids."""
+    return {
+        (min(id_, other), max(id_, other))
+        for id_, item in catalog.items.items()
+        for other in item.excludes
+        if other in catalog.items
+    }
+
+
+def _told(code: str, item: str, holders: Holders) -> Iterator[Combination]:
+    if holders.total:
+        examples = tuple(Example(customer, subscription) for customer, subscription in holders.named)
+        yield Combination(code, holders.total, item, examples)

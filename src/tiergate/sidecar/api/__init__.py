@@ -1,0 +1,1 @@
+"""The sidecar's API: adapters that translate HTTP requests to checks and decisions to responses."""

@@ -1,0 +1,326 @@
+"""The OpenAPI 3.1 document of the sidecar's API, which it serves at `/openapi.json`.
+
+Written by hand, in the order in which a person reads it. What it says of enumerations and bounds comes from the model;
+tests hold it equal to the routes, and to what the API answers to whatever a fuzzer makes of it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tiergate import __version__
+from tiergate.model import MAX_SCALE, FeatureType, Reason, SubjectType
+from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
+from tiergate.wire.decision_schemas import Json, answer_schemas, object_of
+from tiergate.wire.requests import MAX_CHECKS
+
+__all__ = ["description", "document"]
+
+_ID: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_SUBJECT_ID,
+    "pattern": SUBJECT_ID_PATTERN,
+    "not": {"type": "string", "pattern": f"^{EXTERNAL_PREFIX}"},
+}
+_NAME: Json = {"type": "string", "minLength": 1}
+_INSTANT: Json = {"type": "string", "format": "date-time"}
+
+
+def document() -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(description())
+
+
+def description() -> Json:
+    """The document as a value."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tiergate sidecar",
+            "version": __version__,
+            "summary": "What a customer's plan allows, answered on localhost.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{}, {"token": []}],
+        "paths": {
+            "/v1/check": {"post": _check()},
+            "/v1/checks": {"post": _checks()},
+            "/v1/entitlements": {"get": _entitlements()},
+            "/v1/explain": {"post": _explain()},
+            "/openapi.json": {"get": _self()},
+        },
+        "components": {
+            "schemas": _schemas(),
+            "headers": _headers(),
+            "responses": _responses(),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Needed where the sidecar has a token file, as it must beyond loopback.",
+                }
+            },
+        },
+    }
+
+
+# ── operations ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check() -> Json:
+    return {
+        "operationId": "check",
+        "summary": "May this subject use this feature?",
+        "description": "Answers 200 for allow and deny alike. An unknown subject is a denial, an unknown feature not.",
+        "requestBody": _body(
+            "Check",
+            switch={"subject": "acme", "feature": "analytics"},
+            quantity={"subject": "acme", "feature": "movies", "amount": 1, "used": 12},
+            range={"subject": {"type": "subscription", "id": "sub_1"}, "feature": "api-limit", "value": 500},
+            custom={"subject": {"id": "acme", "user": "u1"}, "feature": "support", "level": "chat"},
+        ),
+        "responses": {
+            "200": {
+                "description": "A decision.",
+                "headers": _header_refs("Tiergate-Decision-Id", "X-Request-ID"),
+                "content": {"application/json": {"schema": _ref("Decision")}},
+            },
+            "404": _response_ref("UnknownFeature"),
+            **_refusals("400", "408", "413", "415"),
+        },
+    }
+
+
+def _checks() -> Json:
+    return {
+        "operationId": "checks",
+        "summary": f"Up to {MAX_CHECKS} checks at once.",
+        "description": "Results stand in the order of the checks; each is a decision or a problem. All rest on one "
+        "publication and one instant. The decision id of the n-th, counted from 0, is the header's with `.n`.",
+        "requestBody": _body(
+            "Checks",
+            two={"checks": [{"subject": "acme", "feature": "analytics"}, {"subject": "acme", "feature": "movies"}]},
+        ),
+        "responses": {
+            "200": {
+                "description": "The results.",
+                "headers": _header_refs("Tiergate-Decision-Id", "X-Request-ID"),
+                "content": {"application/json": {"schema": _ref("Results")}},
+            },
+            **_refusals("400", "408", "413", "415"),
+        },
+    }
+
+
+def _entitlements() -> Json:
+    return {
+        "operationId": "entitlements",
+        "summary": "What a subject holds of every feature.",
+        "parameters": [
+            {"name": "subject", "in": "query", "required": True, "schema": _ID, "example": "acme"},
+            {"name": "type", "in": "query", "schema": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER}},
+            {"name": "user", "in": "query", "schema": _ID},
+            {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
+        ],
+        "responses": {
+            "200": {
+                "description": "Every feature of the catalog, by id, with the decision on the least check of it.",
+                "headers": _header_refs("ETag", "X-Request-ID"),
+                "content": {"application/json": {"schema": _ref("Entitlements")}},
+            },
+            "304": {
+                "description": "It is what the entity tag names.",
+                "headers": _header_refs("ETag", "X-Request-ID"),
+            },
+            **_refusals("400"),
+        },
+    }
+
+
+def _explain() -> Json:
+    return {
+        "operationId": "explain",
+        "summary": "Why is this check decided as it is?",
+        "description": "The decision is the one that the same check has at that instant, with all that it rests on. It "
+        "is not a decision given: it has no id, and is not in the decision log.",
+        "requestBody": _body(
+            "CheckAt",
+            now={"subject": "acme", "feature": "movies", "used": 50},
+            then={"subject": "acme", "feature": "analytics", "at": "2026-11-17T14:03:00Z"},
+        ),
+        "responses": {
+            "200": {
+                "description": "The reasoning, as data and as sentences.",
+                "headers": _header_refs("X-Request-ID"),
+                "content": {"application/json": {"schema": _ref("Explanation")}},
+            },
+            "404": _response_ref("UnknownFeature"),
+            **_refusals("400", "408", "413", "415"),
+        },
+    }
+
+
+def _self() -> Json:
+    return {
+        "operationId": "openapi",
+        "summary": "This document.",
+        "responses": {
+            "200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "default": _response_ref("Problem"),
+        },
+    }
+
+
+def _body(schema: str, **examples: Json) -> Json:
+    shown = {name: {"value": value} for name, value in examples.items()}
+    return {"required": True, "content": {"application/json": {"schema": _ref(schema), "examples": shown}}}
+
+
+def _refusals(*statuses: str) -> Json:
+    found = {status: _response_ref("Problem") for status in (*statuses, "401", "403", "421", "431", "503")}
+    return {**dict(sorted(found.items())), "default": _response_ref("Problem")}
+
+
+# ── what they share ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _headers() -> Json:
+    return {
+        "Tiergate-Decision-Id": {
+            "description": "Names this answer, as in the decision log.",
+            "required": True,
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{20,}$"},
+        },
+        "X-Request-ID": {
+            "description": "The request's, where it is 1 to 128 letters, digits and `._~:/+=@-`.",
+            "schema": {"type": "string"},
+        },
+        "ETag": {
+            "description": "Names this state of the list. It changes with the data, the publication and time.",
+            "required": True,
+            "schema": {"type": "string"},
+        },
+    }
+
+
+def _responses() -> Json:
+    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    return {
+        "Problem": {
+            "description": "A problem (RFC 9457).",
+            "headers": _header_refs("X-Request-ID"),
+            "content": content,
+        },
+        "UnknownFeature": {
+            "description": "The catalog has no such feature.",
+            "headers": _header_refs("X-Request-ID"),
+            "content": content,
+        },
+    }
+
+
+def _schemas() -> Json:
+    asked = {
+        "subject": _ref("Subject"),
+        "feature": _NAME,
+        "amount": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": "Quantity: how many more; one whole unit, or the least amount, where absent.",
+        },
+        "used": {"type": "number", "minimum": 0, "description": "Quantity: how many were used before."},
+        "user_used": {"type": "number", "minimum": 0, "description": "Quantity: how many of them by the user."},
+        "value": {"type": "number", "minimum": 0, "description": "Range: the value; any, where absent."},
+        "level": {**_NAME, "description": "Custom: the level; any, where absent."},
+    }
+    return {
+        "Subject": {
+            "description": "A customer's id, or whom the check is about in full.",
+            "oneOf": [
+                _ID,
+                object_of(
+                    {
+                        "type": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER},
+                        "id": _ID,
+                        "user": {**_ID, "description": "A user inside it."},
+                    },
+                    required=("id",),
+                ),
+            ],
+        },
+        "Check": object_of(
+            asked,
+            required=("subject", "feature"),
+            description="A question. A field that the feature's type does not know is a mistake.",
+        ),
+        "Checks": object_of(
+            {"checks": {"type": "array", "maxItems": MAX_CHECKS, "items": _ref("Check")}}, required=("checks",)
+        ),
+        "CheckAt": object_of(
+            {**asked, "at": {**_INSTANT, "description": "When; now, where absent."}}, required=("subject", "feature")
+        ),
+        **answer_schemas(unloaded=True),
+        "Results": object_of({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
+        "Entitlements": object_of(
+            {
+                "subject": object_of(
+                    {"type": {"enum": [*SubjectType]}, "id": {"type": "string"}, "user": {"type": "string"}},
+                    optional=("user",),
+                ),
+                "entitlements": {
+                    "type": "array",
+                    "items": object_of(
+                        {
+                            "feature": {"type": "string"},
+                            "type": {
+                                "enum": [*FeatureType],
+                                "description": "Absent where nothing was loaded yet.",
+                            },
+                            "scale": {
+                                "type": "integer",
+                                "minimum": 0,
+                                "maximum": MAX_SCALE,
+                                "description": "How many decimal digits numbers may have: of quantities and ranges.",
+                            },
+                            "allowed": {"type": "boolean"},
+                            "reason": {"enum": [*Reason]},
+                            "entitlement": _ref("Entitlement"),
+                            "sources": {"type": "array", "items": _ref("Source")},
+                            "valid_until": _INSTANT,
+                        },
+                        optional=("type", "scale", "valid_until"),
+                    ),
+                },
+                "publication": {"type": "integer"},
+                "revision": {"type": "string"},
+                "valid_until": _INSTANT,
+                "stale": {"type": "boolean"},
+            },
+            optional=("valid_until",),
+        ),
+        "Problem": object_of(
+            {
+                "type": {"type": "string", "format": "uri"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "field": {"type": "string", "description": "A JSON Pointer into the body, or a query parameter."},
+                "suggestion": {"type": "string", "description": "What was probably meant."},
+            },
+            optional=("field", "suggestion"),
+        ),
+    }
+
+
+def _ref(schema: str) -> Json:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _response_ref(response: str) -> Json:
+    return {"$ref": f"#/components/responses/{response}"}
+
+
+def _header_refs(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -1,0 +1,188 @@
+"""Who may ask, and how much they may send: what stands before every endpoint. Pure ASGI.
+
+Local is not trusted blindly. A web page that somebody opens on this machine can send requests to it, under a name of
+its own that it lets point to 127.0.0.1 (DNS rebinding): a foreign `Host` or `Origin` is refused, and so is a body
+that does not call itself JSON, which a page cannot send without asking first. Beyond loopback there is a token.
+
+Every body is read here, whole, within bounds of size and time, before anything else looks at the request: so nothing
+of it is left on the connection, and endpoints get it in one piece. The bounds of a request's head are the protocol's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiergate.errors import RequestError
+from tiergate.sidecar.api.responses import context_of, refused, send_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from tiergate.sidecar.api.tokens import Tokens
+    from tiergate.sidecar.metrics import Metrics
+
+__all__ = ["Access", "Protections", "require_json"]
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+_JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-?8"?)?[ \t]*', re.IGNORECASE)
+_LOOPBACK_NAMES = frozenset({"localhost"})
+_FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may ask at one listener.
+
+    `names`: host names that requests may use, beside loopback's. `addresses`: whether they may use any IP address in
+    place of a name, which no web page under a name of its own does. `everywhere`: whether hosts and origins are not
+    looked at, as on a Unix socket, which no web page reaches. `origins`: pages that may ask. `tokens`: one of
+    which every request must carry, or none.
+    """
+
+    names: frozenset[str] = frozenset()
+    addresses: bool = False
+    everywhere: bool = False
+    origins: frozenset[str] = frozenset()
+    tokens: Tokens | None = None
+
+    def admit(self, scope: Scope) -> None:
+        """Let a request pass.
+
+        Raises:
+            RequestError: 400, 401, 403 or 421, with what is not acceptable.
+        """
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            if name in (b"host", b"origin", b"authorization", b"sec-fetch-site"):
+                found.setdefault(name, []).append(value)
+        if not self.everywhere:
+            host = self._admit_host(found.get(b"host", []), scope["http_version"])
+            self._admit_origin(found, host)
+        if self.tokens is not None:
+            _admit_token(self.tokens, found.get(b"authorization", []))
+
+    def _admit_host(self, hosts: list[bytes], version: str) -> str:
+        if not hosts and version == "1.0":
+            return ""
+        if len(hosts) != 1:
+            raise RequestError(400, "malformed request", "the header `Host` must be given once")
+        host = hosts[0].decode("latin-1")
+        match = _HOST.fullmatch(host)
+        if match is None or not self._knows(match[1].lower()):
+            raise RequestError(421, "foreign host", f"`{host[:100]}` is no name of this sidecar")
+        return host
+
+    def _knows(self, name: str) -> bool:
+        if name in _LOOPBACK_NAMES or name in self.names:
+            return True
+        try:
+            address = ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return self.addresses or address.is_loopback
+
+    def _admit_origin(self, found: dict[bytes, list[bytes]], host: str) -> None:
+        own = f"http://{host}".lower()
+        for value in found.get(b"origin", []):
+            origin = value.decode("latin-1")
+            if origin not in self.origins and origin.lower() != own:
+                raise RequestError(403, "foreign origin", f"pages of `{origin[:100]}` may not ask")
+        if b"origin" not in found and any(site in _FOREIGN_SITES for site in found.get(b"sec-fetch-site", [])):
+            raise RequestError(403, "foreign origin", "pages of other sites may not ask")
+
+
+def _admit_token(tokens: Tokens, values: list[bytes]) -> None:
+    scheme, _, given = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
+    if scheme.lower() != b"bearer" or not tokens.admit(given.strip()):
+        raise RequestError(
+            401, "unauthorized", "the header `Authorization: Bearer` with this sidecar's token is needed"
+        )
+
+
+class Protections:
+    """Reads a request's body, admits the request, and hands both on; else answers with a problem.
+
+    `max_body` in bytes, `body_timeout` in seconds from the first byte that is waited for to the last.
+    """
+
+    def __init__(
+        self, app: ASGIApp, access: Access, metrics: Metrics, *, max_body: int = 2**20, body_timeout: float = 10.0
+    ) -> None:
+        self._app = app
+        self._access = access
+        self._metrics = metrics
+        self._max_body = max_body
+        self._body_timeout = body_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await self._read(scope, receive)
+            if body is None:
+                return
+            self._access.admit(scope)
+        except RequestError as error:
+            reply = refused(error, self._metrics)
+            await send_reply(reply, context_of(scope["headers"]), send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; none where the client went away."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > self._max_body:
+                raise self._too_large()
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                while more:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > self._max_body:
+                        raise self._too_large()
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise RequestError(
+                408, "request timeout", f"the body did not arrive within {self._body_timeout:g} seconds"
+            ) from None
+        return b"".join(parts)
+
+    def _too_large(self) -> RequestError:
+        return RequestError(413, "content too large", f"a body may have {self._max_body} bytes at most")
+
+
+def require_json(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """See that a body calls itself JSON.
+
+    Raises:
+        RequestError: 415, it does not.
+    """
+    types = [value for name, value in headers if name == b"content-type"]
+    if len(types) != 1 or _JSON.fullmatch(types[0].strip()) is None:
+        raise RequestError(415, "unsupported media type", "the header `Content-Type: application/json` is needed")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read once more, then whatever comes."""
+    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+    async def replay() -> Message:
+        nonlocal message
+        given, message = message, None
+        return given if given is not None else await receive()
+
+    return replay

@@ -1,0 +1,189 @@
+"""Requests that are answered before the parser and ASGI see them.
+
+Two steps, both on the bytes of one segment that came while the connection was at rest:
+
+1. *Repeats.* The very same bytes were answered before: the same answer goes out, with a decision id of its own.
+2. *Known heads.* The same head, up to the values of `Content-Length` and of the headers that differ in each request
+   (`traceparent`, `tracestate`, `X-Request-ID`), came before and was admitted: the parser found it sound, the
+   protections let it pass, routing found its endpoint. What follows it, in the length that it announces, is that
+   endpoint's body.
+
+Rules:
+
+- A head is learnt only from a request that took the long way: whole in one segment, admitted, HTTP/1.1, with one
+  `Content-Length` and without what changes how a message is framed or how the connection goes on.
+- Everything is learnt for one listener, because another admits differently.
+- What a repeat answers holds for the present generation, edition of its subject and instant, or is not given.
+- Whatever is unusual is left to the long way, which is the authority. INVARIANT (quick is slow): both ways answer the
+  same, but for the decision id and the date; the tests of the API run through both.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tiergate.sidecar.api.responses import NO_CONTEXT, Context, make_context, wire
+from tiergate.sidecar.response_cache import SLOT, Memo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Scope
+
+    from tiergate.sidecar.api.responses import Reply
+    from tiergate.sidecar.check_service import Answer, Decider
+
+__all__ = ["EXTENSION", "QuickPath", "learn"]
+
+EXTENSION = "tiergate.segment"
+"""The ASGI extension by which the protocol hands an endpoint the segment that a request came in."""
+
+DEFAULT_MEMO_BYTES = 16 * 2**20
+"""What one listener remembers by default of requests as they came."""
+
+_HEADS_BYTES = 2 * 2**20
+_MAX_HEAD = 8_192
+_VARYING = re.compile(
+    rb"\r\n((?i:content-length|traceparent|tracestate|x-request-id)):"
+    rb"[ \t]*([!-~]+(?:[ \t]+[!-~]+)*)[ \t]*(?=\r\n[^ \t])"
+)
+_UNUSUAL = re.compile(
+    rb"\r\n(?:content-length|traceparent|tracestate|x-request-id|transfer-encoding|expect|upgrade|trailer|te|[ \t])"
+    rb"|\r\nconnection[ \t]*:(?![ \t]*keep-alive[ \t]*\r\n)",
+    re.IGNORECASE,
+)
+_FIRST_LINE = re.compile(rb"POST /[!-~]* HTTP/1\.1\r\n")
+_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\ntiergate-decision-id: "
+
+
+class _Head:
+    """An admitted head, and the endpoint that its requests go to."""
+
+    __slots__ = ("endpoint", "weight")
+
+    def __init__(self, endpoint: Callable[[bytes, Context], Reply | None], weight: int) -> None:
+        self.endpoint = endpoint
+        self.weight = weight
+
+
+class _Repeat:
+    """A request that is answered without being read: the head of its answer up to the decision id, and the rest."""
+
+    __slots__ = ("answer", "head", "weight")
+
+    def __init__(self, segment: bytes, head: bytes, answer: Answer) -> None:
+        self.head = head
+        self.answer = answer
+        self.weight = SLOT + len(segment) + answer.weight
+
+
+class QuickPath:
+    """What one listener remembers of requests as they came. `memo_bytes` bounds it; `max_body` as for the long way."""
+
+    def __init__(
+        self, decider: Decider, name: str, *, memo_bytes: int = DEFAULT_MEMO_BYTES, max_body: int = 2**20
+    ) -> None:
+        self._decider = decider
+        self._clock = decider.clock
+        self._log = decider.log
+        self._durations = decider.metrics.durations["check"]
+        self._max_body = max_body
+        self.repeats: Memo[_Repeat] = Memo(memo_bytes)
+        self._heads: Memo[_Head] = Memo(min(memo_bytes, _HEADS_BYTES))
+        self._answer_heads: dict[int, bytes] = {}
+        self._defaults: list[tuple[bytes, bytes]] | None = None
+        self._preamble = b""
+        decider.state.subscribe(self.repeats.clear)
+        decider.metrics.sizes[name] = lambda: (len(self.repeats), self.repeats.size)
+
+    def answer(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
+        """Answer a segment that came at rest; none where it must take the long way.
+
+        `defaults` are the headers of every answer; a new list means that they changed.
+        """
+        begun = time.perf_counter_ns()
+        repeat = self.repeats.young.get(segment)
+        if repeat is None:
+            repeat = self.repeats.get(segment)
+            if repeat is None:
+                return self._by_head(segment, defaults)
+        answer = repeat.answer
+        now = self._clock()
+        if not answer.start <= now < answer.until or answer.edition.outdated:
+            self.repeats.drop(segment)
+            return self._by_head(segment, defaults)
+        if defaults is not self._defaults:
+            self._set_defaults(defaults)
+        decision_id = self._decider.next_id()
+        answer.tally.check_repeat += 1
+        elapsed = time.perf_counter_ns() - begun
+        self._durations.add(elapsed)
+        if answer.logged and self._log is not None:
+            self._log.offer((decision_id, now, answer.check, answer.body, NO_CONTEXT, elapsed, answer.basis))
+        return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", answer.body))
+
+    def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
+        end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
+        parts = _VARYING.split(segment[:end])
+        head = self._heads.get(b"".join(parts[::3]))
+        if head is None:
+            return None
+        length = len(segment) - end
+        if len(parts) == 4:
+            context = NO_CONTEXT
+            announced = parts[2] if parts[1].lower() == b"content-length" else b""
+        else:
+            found = {name.lower(): value for name, value in zip(parts[1::3], parts[2::3], strict=True)}
+            if len(found) != len(parts) // 3:
+                return None
+            announced = found.get(b"content-length", b"")
+            context = make_context(found)
+        if not announced.isdigit() or int(announced) != length or length > self._max_body:
+            return None
+        reply = head.endpoint(segment[end:], context)
+        if reply is None:
+            return None
+        if reply.answer is not None and context is NO_CONTEXT:
+            self.repeats.put(segment, _Repeat(segment, self._answer_head(len(reply.body)), reply.answer))
+        return wire(reply, context, defaults)
+
+    def learn(self, segment: bytes, endpoint: Callable[[bytes, Context], Reply | None]) -> None:
+        """Learn the head of a request that took the long way and was admitted to an endpoint."""
+        end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
+        parts = _VARYING.split(segment[:end])
+        names = [name.lower() for name in parts[1::3]]
+        key = b"".join(parts[::3])
+        if (
+            names.count(b"content-length") == 1
+            and len(set(names)) == len(names)
+            and _FIRST_LINE.match(key)
+            and not _UNUSUAL.search(key)
+        ):
+            self._heads.put(key, _Head(endpoint, SLOT + len(key) + 100))
+
+    def forget(self) -> None:
+        """Forget every request: what was admitted before may be no longer."""
+        self.repeats.clear()
+        self._heads.clear()
+
+    def _answer_head(self, length: int) -> bytes:
+        head = self._answer_heads.get(length)
+        if head is None:
+            if len(self._answer_heads) > 10_000:
+                self._answer_heads.clear()
+            head = self._answer_heads[length] = _HEAD % length
+        return head
+
+    def _set_defaults(self, defaults: list[tuple[bytes, bytes]]) -> None:
+        self._defaults = defaults
+        self._preamble = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
+
+
+def learn(scope: Scope, endpoint: Callable[[bytes, Context], Reply | None]) -> None:
+    """Have the quick path, if the protocol has one, learn from a request that an endpoint is about to answer."""
+    found = scope.get("extensions", {}).get(EXTENSION)
+    if found is not None:
+        path, segment = found["path"], found["segment"]
+        path.learn(segment, endpoint)

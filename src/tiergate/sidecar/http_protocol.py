@@ -1,0 +1,474 @@
+"""The HTTP protocol of one connection: uvicorn's on httptools, made strict, and with a quick path before it.
+
+What this adds to :class:`uvicorn.protocols.http.httptools_impl.HttpToolsProtocol`:
+
+- **The quick path.** A segment that comes while the connection is at rest may be answered before the parser sees it
+  (`quickpath`). INVARIANT (at rest): the parser stands between messages, no answer is pending or queued, writing is
+  not paused, and neither the connection nor the server is about to end. Only then does a segment begin a request, and
+  only then is an answer the next one. `_settle` is the one place that says so.
+- **Bounds.** The head of a request is bounded in bytes, in headers and in time, also on a connection that never sends
+  anything; a connection is closed when it has been idle for once to twice `timeout_keep_alive`.
+- **Order.** A malformed request that was pipelined behind sound ones is answered after them.
+- **Ends.** Who closes its own direction still gets its answers. A connection is closed in two steps where more may be
+  under way, so that a reset does not destroy the last answer. A shutdown lets connections at rest linger for a moment,
+  in which a request that was under way is still answered.
+- **Form.** Every refusal is a problem document. Trailers are no headers. Upgrades are ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tiergate.errors import RequestError
+from tiergate.process.open_files import Surplus
+from tiergate.sidecar.api.responses import NO_CONTEXT, Reply, problem_reply, refused, wire
+from tiergate.sidecar.fast_path import EXTENSION
+from tiergate.sidecar.transports import GuardedFlow, Wire, refusal
+
+if TYPE_CHECKING:
+    from asyncio.events import TimerHandle
+
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from tiergate.sidecar.fast_path import QuickPath
+    from tiergate.sidecar.metrics import Metrics
+
+__all__ = ["SidecarProtocol", "WireLimits", "protocol_class"]
+
+_logger = logging.getLogger(__name__)
+
+_PIECE = 16 * 2**10
+"""How many bytes are parsed at once: tiny requests, each of which costs kilobytes, are queued by the hundred then."""
+
+_UPGRADING = frozenset({b"connection", b"upgrade", b"http2-settings"})
+_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireLimits:
+    """Bounds of one listener: of a request's head, in bytes, headers and seconds; of connections at once.
+
+    `linger`: for how many seconds a connection at rest still answers after a shutdown has begun, and for how many at
+    most one that is closed goes on reading.
+    """
+
+    head_bytes: int = 32 * 2**10
+    head_fields: int = 100
+    head_timeout: float = 10.0
+    connections: int | None = None
+    linger: float = 0.25
+
+
+def protocol_class(
+    metrics: Metrics, quick: QuickPath | None, limits: WireLimits | None = None
+) -> type[SidecarProtocol]:
+    """Make the protocol class of one listener, for uvicorn's `http=`. Without a quick path every request is parsed."""
+    return type(
+        "SidecarProtocol",
+        (SidecarProtocol,),
+        {
+            "metrics": metrics,
+            "quick": quick,
+            "limits": limits if limits is not None else WireLimits(),
+            "beyond": Surplus(),
+        },
+    )
+
+
+class SidecarProtocol(HttpToolsProtocol):
+    """One connection. Its class attributes are what `protocol_class` gives it."""
+
+    metrics: ClassVar[Metrics]
+    quick: ClassVar[QuickPath | None] = None
+    limits: ClassVar[WireLimits] = WireLimits()
+    beyond: ClassVar[Surplus] = Surplus()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.access_log = self.access_log and config.access_log
+        self._at_rest = False  # INVARIANT (at rest)
+        self._between = True  # the parser stands between messages
+        self._in_head = False  # it stands in a request's head
+        self._head_bytes = 0
+        self._messages = 0  # begun in this segment
+        self._used = False  # since the keep-alive timer was set
+        self._ending = False  # no further request is answered
+        self._deaf = False  # what comes is not read
+        self._lingering = False
+        self._ended = False  # the client has closed its direction
+        self._unread = False  # something may have come that nobody will read
+        self._surplus = False  # one connection more than there may be
+        self._refusal: RequestError | None = None
+        self._backlog = b""  # what is parsed when the pipeline is empty
+        self._plain_head = b""  # in place of one that wishes for another protocol
+        self._head_timer: TimerHandle | None = None
+        self._write: Any = None
+
+    # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self.flow = GuardedFlow(transport, lambda: not self.pipeline and not self._backlog)
+        self._write = transport.write
+        self.metrics.connections += 1
+        limit = self.limits.connections
+        if limit is not None and len(self.connections) > limit:
+            self._surplus = True
+            self.beyond.add(self)
+            busy = RequestError(503, "too many connections", f"there may be {limit} at once")
+            self.app = refusal(problem_reply(busy))
+        self._settle()
+        self._rearm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self.metrics.connections -= 1
+        if self._surplus:
+            self.beyond.discard(self)
+        self._ending = self._deaf = True
+        self._at_rest = False
+        self._unset_keepalive_if_required()
+        self._end_head()
+        super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Close it, whatever is under way: there are too many connections, and this one asks nothing."""
+        self.metrics.count_problem("too-many-connections")
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a segment the quick way, or have it parsed."""
+        if self._at_rest:
+            quick = self.quick
+            if quick is not None:
+                try:
+                    answer = quick.answer(data, self.server_state.default_headers)
+                except Exception:
+                    _logger.exception("the quick path failed; the request takes the long way")
+                    answer = None
+                if answer is not None:
+                    self._used = True
+                    self.server_state.total_requests += 1
+                    self._write(answer)
+                    return
+        if not self._deaf:
+            self._parse(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Go on until everything that was asked is answered, if anything was."""
+        self._ended = True
+        if self._lingering:
+            return False
+        if self._deaf:
+            return self._waits()
+        if not self._between:
+            self._refuse(RequestError(400, "malformed request", "the request ends before its end"))
+            return not self.transport.is_closing()
+        if not self._waits():
+            return False
+        self._ending = True
+        self._mark_last()
+        return True
+
+    def pause_writing(self) -> None:
+        """Leave the quick path while the client does not read."""
+        super().pause_writing()
+        self._at_rest = False
+
+    def resume_writing(self) -> None:
+        """Come back to it."""
+        super().resume_writing()
+        self._settle()
+
+    def shutdown(self) -> None:
+        """Answer what was asked, and what is under way, then close."""
+        self._ending = self._unread = True
+        self._at_rest = False
+        self._mark_last()
+        if self._between and not self._waits():
+            self.loop.call_later(self.limits.linger, self._close_at_rest)
+
+    def _close_at_rest(self) -> None:
+        if not self._waits() and self._between and not self.transport.is_closing():
+            self.transport.close()
+
+    def _mark_last(self) -> None:
+        """Have the newest answer say that the connection closes, if it is the last."""
+        if self._ending and not self._backlog and self._waits():
+            self.cycle.keep_alive = False
+
+    def _waits(self) -> bool:
+        """Whether an answer is pending."""
+        return not getattr(self.cycle, "response_complete", True)  # no cycle: nothing was asked yet
+
+    def _settle(self) -> None:
+        self._at_rest = (
+            self._between
+            and not self._waits()
+            and not self.pipeline
+            and not self._backlog
+            and not self.flow.write_paused
+            and not self._ending
+            and not self._surplus
+            and not self.access_log
+        )
+
+    # ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _rearm(self) -> None:
+        self._used = False
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing happened since this was set, and nothing is under way."""
+        self.timeout_keep_alive_task = None
+        if self._used or self._waits() or not self._between:
+            self._rearm()
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _begin_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.limits.head_timeout, self._head_timed_out)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_timed_out(self) -> None:
+        self._head_timer = None
+        if self._in_head and not self._deaf:
+            detail = f"the head of the request did not arrive within {self.limits.head_timeout:g} seconds"
+            self._refuse(RequestError(408, "request timeout", detail))
+
+    # ── parsing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _parse(self, data: bytes) -> None:
+        whole = self._between and not self._waits() and not self._ending
+        self._messages = 0
+        if len(data) <= _PIECE:
+            self._feed(data)
+        else:
+            for place in range(0, len(data), _PIECE):
+                if self.pipeline:
+                    # Each queued request costs kilobytes: the next piece is parsed when these are answered.
+                    self._backlog = data[place:]
+                    break
+                self._feed(data[place : place + _PIECE])
+                if self._deaf:
+                    break
+        if self._deaf:
+            return
+        if self._in_head and not self._backlog:
+            self._begin_head()
+        self._mark_last()
+        if whole and self._messages == 1 and self._between and self.quick is not None:
+            self.scope["extensions"] = {EXTENSION: {"path": self.quick, "segment": data}}
+
+    def _feed(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.head_bytes:
+                self._refuse(self._head_too_large())
+                return
+        try:
+            while data:
+                data = self._feed_plainly(data)
+        except httptools.HttpParserError as error:
+            detail = str(error)[:100] or "it is no HTTP/1.1"
+            detail = detail[:1].lower() + detail[1:].rstrip(".")
+            self._refuse(self._refusal or RequestError(400, "malformed request", detail))
+
+    def _feed_plainly(self, data: bytes) -> bytes:
+        """Have data parsed up to a wish for another protocol; say what is to be parsed in its place."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            head, self._plain_head = self._plain_head, b""
+            return head + data[upgrade.args[0] :]
+        return b""
+
+    def on_message_begin(self) -> None:
+        """Leave the rest: a request begins."""
+        self._at_rest = self._between = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._messages += 1
+        self._used = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes after the head is a trailer, and ignored."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start to answer, or queue the request behind others.
+
+        Raises:
+            RequestError: the head is too large, or names nothing; the parser turns it into its own error.
+        """
+        self._in_head = False
+        self._end_head()
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.limits.head_bytes or len(self.headers) > self.limits.head_fields:
+            raise self._refused(self._head_too_large())
+        if self.parser.should_upgrade():
+            self._ignore_upgrade()
+            return
+        if not self.url.startswith(b"/"):
+            self._take_absolute_target()
+        # The rest of the method is uvicorn's, with what is ours: no upgrade, our transport, and when to end.
+        if self._surplus:
+            self.expect_100_continue = False
+        super().on_headers_complete()
+        cycle = self.cycle
+        cycle.transport = Wire(self.transport, self._finish)  # type: ignore[assignment]
+        if self._surplus:
+            cycle.keep_alive = False
+            self.metrics.count_request("other", 503)
+            self.metrics.count_problem("too-many-connections")
+
+    def _take_absolute_target(self) -> None:
+        """Read `http://host/path`, whose host stands in place of the header's (RFC 9112, section 3.2.2)."""
+        match = _ABSOLUTE.match(self.url)
+        if match is not None:
+            self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", match[1])]
+        elif self.url != b"*":
+            raise self._refused(RequestError(400, "malformed request", "the target is no path"))
+
+    def _ignore_upgrade(self) -> None:
+        """Have the request parsed once more, without the wish for another protocol.
+
+        The parser would take its body for that protocol's; and Java's client, for one, wishes for HTTP/2 in each
+        request of a connection until it gets an answer.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise self._refused(RequestError(405, "method not allowed", "this is no proxy"))
+        kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
+        if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
+            kept.append((b"connection", b"close"))
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % pair for pair in kept]
+        self._plain_head = b"\r\n".join((*lines, b"", b""))
+
+    def _refused(self, error: RequestError) -> RequestError:
+        """Remember why the parser is about to be stopped in a head."""
+        self._in_head = True
+        self._refusal = error
+        return error
+
+    def on_message_complete(self) -> None:
+        """Stand between messages again."""
+        if self._plain_head:
+            return
+        super().on_message_complete()
+        self._between = True
+        if not self._waits():
+            self._settle()
+
+    def on_response_complete(self) -> None:
+        """Answer what is queued, or rest."""
+        self.server_state.total_requests += 1
+        if self._lingering or self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        if self._backlog and not self.pipeline:
+            data, self._backlog = self._backlog, b""
+            self._parse(data)
+        self._used = True
+        self._settle()
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    # ── refusals and ends ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _head_too_large(self) -> RequestError:
+        detail = f"a head may have {self.limits.head_bytes} bytes and {self.limits.head_fields} fields at most"
+        return RequestError(431, "request header fields too large", detail)
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer the present request with a problem, after all before it, and close; read nothing more."""
+        self._deaf = self._ending = self._unread = True
+        self._at_rest = False
+        self._end_head()
+        reply = refused(error, self.metrics)
+        if (b"connection", b"close") not in reply.extra:
+            reply = reply._replace(extra=(*reply.extra, (b"connection", b"close")))
+        if self._in_head or self._between:
+            if not self._waits():
+                self._say_last(reply)
+                return
+            # It has no cycle yet, and waits for those that have.
+            self.pipeline.appendleft((self._last_cycle(), refusal(reply)))
+        elif self.cycle.response_complete:
+            self._finish()
+        elif self.pipeline:
+            self.pipeline[0] = (self._last_cycle(), refusal(reply))
+        else:
+            # Its answer is being made, and waits for a body that never comes.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()
+            else:
+                self._say_last(reply)
+
+    def _last_cycle(self) -> RequestResponseCycle:
+        scope = self.scope.copy()
+        scope.update({"method": "GET", "path": "/", "query_string": b""})
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=Wire(self.transport, self._finish),  # type: ignore[arg-type]
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        return self.cycle
+
+    def _say_last(self, reply: Reply) -> None:
+        self.server_state.total_requests += 1
+        self._write(wire(reply, NO_CONTEXT, self.server_state.default_headers))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Close after the last answer: at once, or, where more may be coming, without destroying that answer."""
+        self._deaf = self._ending = True
+        self._at_rest = False
+        if self._ended or not (self._unread or self._surplus or not self._between):
+            self.transport.close()
+            return
+        if self._lingering:
+            return
+        self._lingering = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(self.limits.linger, self.transport.close)

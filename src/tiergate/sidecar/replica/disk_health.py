@@ -1,0 +1,85 @@
+"""How a data folder does: what it holds, what is left beside it, and whether it can be written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+
+from tiergate.process.detached_threads import detached
+from tiergate.sidecar.replica.temporary_directory import cannot_be_written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tiergate.sidecar.replica.data_directory import DataDirectory
+
+__all__ = ["DataReport", "DataWatch"]
+
+_LOOK_EVERY: Final = 30.0
+_BLOCK: Final = 512
+
+_log = structlog.get_logger(__name__)
+
+
+class DataReport(NamedTuple):
+    """`folder`: the one that was named, or a temporary one; `used`, `free`: bytes on its disk.
+
+    `writable`: whether it can be written; if not, `stand_in` may be written in its place.
+    """
+
+    folder: Path
+    used: int
+    free: int
+    writable: bool
+    stand_in: Path | None = None
+
+
+class DataWatch:
+    """Looks at a data directory. Belongs to the event loop's thread."""
+
+    def __init__(self, directory: DataDirectory) -> None:
+        self._directory = directory
+        self.report: DataReport | None = None
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled. A disk that does not answer leaves the report as it was."""
+        while True:
+            report = await detached(self._look, "data")
+            if not report.writable and (self.report is None or self.report.writable):
+                _log.error("the data folder cannot be written", folder=str(report.folder))
+            elif report.writable and self.report is not None and not self.report.writable:
+                _log.info("the data folder can be written again", folder=str(report.folder))
+            self.report = report
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _look(self) -> DataReport:
+        named, root = self._directory.named, self._directory.root
+        free = 0
+        with suppress(OSError):
+            found = os.statvfs(root)
+            free = found.f_bavail * found.f_frsize
+        return DataReport(
+            folder=named,
+            used=_size(root),
+            free=free,
+            writable=cannot_be_written(named) is None,
+            stand_in=None if root == named else root,
+        )
+
+
+def _size(folder: Path) -> int:
+    """The bytes that everything in a folder takes on disk; links are not followed, and count once."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                found = os.lstat(os.path.join(where, name))  # noqa: PTH118 - thousands of them
+                if (found.st_dev, found.st_ino) not in seen:
+                    seen.add((found.st_dev, found.st_ino))
+                    total += found.st_blocks * _BLOCK
+    return total

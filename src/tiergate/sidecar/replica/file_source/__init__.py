@@ -1,0 +1,1 @@
+"""File mode: follows catalog, rules and subjects files on disk."""

@@ -1,0 +1,90 @@
+"""Says when to look at some files again: soon after the kernel reports a change near them.
+
+Reports of changes make a reload quick. They are not relied upon: network file systems send none, and a machine may have
+run out of watches. So this only ever wakes somebody up, who compares stamps, and who looks now and then anyway. All of
+it happens in a thread that nobody waits for, because a file system that does not answer would hold it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import watchfiles
+
+from tiergate.process.detached_threads import detached
+from tiergate.sidecar.replica.file_source.source_files import Watched, entries_to_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["LOOK_EVERY", "watch"]
+
+LOOK_EVERY: Final = 1.0
+"""Seconds after which one should look, reports or none."""
+
+_GROUP_MS: Final = 50
+_LONGEST_GROUP_MS: Final = 400
+
+_log = structlog.get_logger(__name__)
+
+
+async def watch(paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event) -> None:
+    """Set `wake` whenever one should look at `paths` again, until `end` is set or this is cancelled."""
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+
+    def call() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(wake.set)
+
+    watching = detached(lambda: _watch(paths, call, stop), "watch")
+    try:
+        await end.wait()
+    finally:
+        stop.set()
+        watching.cancel()
+
+
+def _watch(paths: Sequence[Path], wake: Callable[[], None], stop: threading.Event) -> None:
+    trouble: str | None = None
+    while not stop.is_set():
+        try:
+            _watch_entries(entries_to_watch(paths), paths, wake, stop)
+        except (OSError, RuntimeError) as error:  # no watches left, a folder has just gone, no file system events
+            if str(error) != trouble:
+                trouble = str(error)
+                _log.warning("changes of files are noticed by looking only", error=trouble)
+            wake()
+            stop.wait(LOOK_EVERY)
+
+
+def _watch_entries(
+    entries: frozenset[Watched], paths: Sequence[Path], wake: Callable[[], None], stop: threading.Event
+) -> None:
+    """Watch until the entries that matter are others."""
+
+    def matters(_: watchfiles.Change, path: str) -> bool:
+        folder, name = os.path.split(path)
+        return Watched(Path(folder), name) in entries or Watched(Path(folder), None) in entries
+
+    changes = watchfiles.watch(
+        *{entry.folder for entry in entries},
+        watch_filter=matters,
+        stop_event=stop,
+        step=_GROUP_MS,
+        debounce=_LONGEST_GROUP_MS,
+        rust_timeout=int(LOOK_EVERY * 1000),
+        yield_on_timeout=True,
+        recursive=False,
+        ignore_permission_denied=True,
+    )
+    for _ in changes:
+        wake()
+        if entries_to_watch(paths) != entries:
+            return

@@ -1,0 +1,259 @@
+"""Subjects on demand, for stores too large to be held everywhere: what is asked for is fetched once, and followed.
+
+INVARIANT (no change is lost between a statement and the feed): a statement is of some position, and the feed goes on
+while it is under way. So from before a subject is asked for until it is kept, the newest change of every customer that
+comes by is remembered; a statement waits until the feed has come as far as it; then, while nothing of the feed is being
+committed, the newer of the two is kept, and from there on that customer's changes are.
+
+That a subject does not exist is known too, until the feed says otherwise. What is longest unused goes first. Whoever
+remembers answers is told of all of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+
+from tiergate.bundle import SubjectChange, SubjectStatement
+from tiergate.errors import OperatorError, TiergateError
+from tiergate.model import Subject, SubjectType
+from tiergate.sidecar.replica.sync.feed_replica import Changed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tiergate.bundle import RecordChange, UnreadableRecord, UnreadableStatement
+    from tiergate.model import SubjectRecord
+
+__all__ = ["Keeper", "OnDemand"]
+
+_MOST_ABSENT: Final = 100_000
+_MOST_FLIGHTS: Final = 1_000
+_WHOLE_SECONDS: Final = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Keeper(Protocol):
+    """Who fetches and keeps what is asked for: the one that follows the feed."""
+
+    committing: asyncio.Lock
+    """Held while something of the feed is committed, and while something is kept."""
+
+    @property
+    def position(self) -> int:
+        """How far everything that is committed goes."""
+        ...
+
+    async def state_of(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
+        """What the store says of a subject, believed, and of no earlier position than was committed at the call.
+
+        Raises:
+            SyncError, TrustError: it is not to be had.
+        """
+        ...
+
+    async def reach(self, position: int) -> None:
+        """Wait until everything up to a position is committed."""
+        ...
+
+    async def keep(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
+        """Commit a record, or that it cannot be read, and that some customers are not held any more.
+
+        Answers about all of them are forgotten.
+
+        Raises:
+            ReplicaError: the disk refuses.
+        """
+        ...
+
+    def forget(self, changed: Iterable[Changed]) -> None:
+        """Have answers forgotten."""
+        ...
+
+
+class OnDemand:
+    """The subjects that are held. Belongs to the event loop's thread."""
+
+    def __init__(self, keeper: Keeper, *, timeout: float, keep: int) -> None:
+        """`timeout`: seconds that a check waits for its subject; `keep`: how many customers are held at most."""
+        self.failures = 0
+        self._keeper = keeper
+        self._timeout = timeout
+        self._keep = keep
+        self._held: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._holders: dict[str, str] = {}
+        self._absent: OrderedDict[Subject, None] = OrderedDict()
+        self._flights: dict[Subject, asyncio.Task[bool]] = {}
+        self._passing: dict[str, SubjectChange] = {}
+
+    # ── what the decider asks ────────────────────────────────────────────────────────────────────────────────────────
+
+    def known(self, subject: Subject) -> bool:
+        """Whether what is held says all about a subject, be it that there is none."""
+        customer = subject.id if subject.type is SubjectType.CUSTOMER else self._holders.get(subject.id, "")
+        if customer in self._held:
+            self._held.move_to_end(customer)
+            return True
+        if subject in self._absent:
+            self._absent.move_to_end(subject)
+            return True
+        return False
+
+    async def ensure(self, subject: Subject) -> bool:
+        """Have a subject fetched, once for all who wait for it, and say whether it is known in time."""
+        if self.known(subject):
+            return True
+        flight = self._flights.get(subject)
+        if flight is None:
+            if len(self._flights) >= _MOST_FLIGHTS:
+                self.failures += 1
+                return False
+            flight = self._flights[subject] = asyncio.create_task(self._fetch(subject))
+            flight.add_done_callback(lambda _: self._land(subject))
+        done, _ = await asyncio.wait([flight], timeout=self._timeout)
+        if not done:
+            self.failures += 1
+            return False
+        return not flight.cancelled() and flight.result()
+
+    # ── what the follower says ───────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, holders: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """Begin with the customers and their subscriptions that a replica holds, and with nothing else."""
+        self._held.clear()
+        self._holders.clear()
+        self._absent.clear()
+        for customer, subscriptions in holders:
+            self._hold(customer, frozenset(subscriptions))
+
+    def follow(self, changes: Iterable[RecordChange]) -> list[RecordChange]:
+        """Take note of changes that are about to be committed, and say which of them concern what is held."""
+        concerned: list[RecordChange] = []
+        for change in changes:
+            if self._flights and isinstance(change, SubjectChange):
+                self._passing[change.customer] = change
+            if change.customer in self._held:
+                concerned.append(change)
+        return concerned
+
+    def followed(self, changes: Iterable[RecordChange]) -> None:
+        """These changes were committed: what is held is what they say, as far as that can be read."""
+        for change in changes:
+            if not isinstance(change, SubjectChange):
+                continue
+            customer, record = change.customer, change.record
+            if customer in self._held:
+                if record is None:
+                    self._let_go(customer)
+                    self._be_absent(Subject(customer))
+                else:
+                    self._hold(customer, frozenset(it.id for it in record.subscriptions))
+            if record is not None:
+                self._appear(customer, (it.id for it in record.subscriptions))
+
+    async def end(self) -> None:
+        """Give up what is under way."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _fetch(self, subject: Subject) -> bool:
+        try:
+            async with asyncio.timeout(_WHOLE_SECONDS):
+                statement = await self._keeper.state_of(subject)
+                await self._keeper.reach(statement.position)
+                async with self._keeper.committing:
+                    await self._take(subject, statement)
+        except (TiergateError, OSError, TimeoutError) as error:
+            self.failures += 1
+            log = _log.error if isinstance(error, OperatorError) else _log.warning
+            log("a subject cannot be fetched", subject=subject.id, error=str(error) or "it takes too long")
+            return False
+        return True
+
+    def _land(self, subject: Subject) -> None:
+        del self._flights[subject]
+        if not self._flights:
+            self._passing.clear()
+
+    async def _take(self, subject: Subject, statement: SubjectStatement | UnreadableStatement) -> None:
+        """Keep what a statement says, or what the feed has said since."""
+        if isinstance(statement, SubjectStatement):
+            record = self._newest(subject, statement)
+        else:
+            unread = statement.record
+            newer = self._passing.get(unread.customer)
+            if newer is None or newer.position <= statement.position:
+                await self._keep_one(unread, unread.customer, frozenset(unread.subscriptions))
+                return
+            record = newer.record
+        if record is None:
+            self._be_absent(subject)
+        else:
+            await self._keep_one(record, record.customer.id, frozenset(it.id for it in record.subscriptions))
+
+    async def _keep_one(
+        self, record: SubjectRecord | UnreadableRecord, customer: str, subscriptions: frozenset[str]
+    ) -> None:
+        """Hold a customer from now on, unless that is so; those longest unused make room."""
+        if customer in self._held:
+            return
+        beyond = max(0, len(self._held) + 1 - self._keep)
+        dropped = list(islice(self._held, beyond))
+        await self._keeper.keep(record, dropped)
+        for one in dropped:
+            self._let_go(one)
+        self._hold(customer, subscriptions)
+        self._appear(customer, subscriptions)
+
+    def _newest(self, subject: Subject, statement: SubjectStatement) -> SubjectRecord | None:
+        passed = {customer: it for customer, it in self._passing.items() if it.position > statement.position}
+        record = statement.record
+        if subject.type is SubjectType.CUSTOMER:
+            return passed[subject.id].record if subject.id in passed else record
+        if record is not None and record.customer.id not in passed:
+            return record
+        for change in passed.values():  # few: what came by while this one was fetched
+            if change.record is not None and any(it.id == subject.id for it in change.record.subscriptions):
+                return change.record
+        return None
+
+    def _hold(self, customer: str, subscriptions: frozenset[str]) -> None:
+        for gone in self._held.get(customer, frozenset()) - subscriptions:
+            if self._holders.get(gone) == customer:
+                del self._holders[gone]
+        self._held[customer] = subscriptions
+        for subscription in subscriptions:
+            self._holders[subscription] = customer
+
+    def _let_go(self, customer: str) -> None:
+        self._hold(customer, frozenset())
+        del self._held[customer]
+
+    def _be_absent(self, subject: Subject) -> None:
+        self._absent[subject] = None
+        if len(self._absent) > _MOST_ABSENT:
+            self._forget(self._absent.popitem(last=False)[0])
+
+    def _appear(self, customer: str, subscriptions: Iterable[str]) -> None:
+        """What a record shows to exist is not absent."""
+        subjects = [Subject(customer)]
+        subjects += [Subject(id_, SubjectType.SUBSCRIPTION) for id_ in subscriptions]
+        for subject in subjects:
+            if subject in self._absent:
+                del self._absent[subject]
+                self._forget(subject)
+
+    def _forget(self, subject: Subject) -> None:
+        if subject.type is SubjectType.CUSTOMER:
+            self._keeper.forget([Changed(subject.id, frozenset())])
+        else:
+            self._keeper.forget([Changed("", frozenset({subject.id}))])

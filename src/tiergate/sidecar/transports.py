@@ -1,0 +1,55 @@
+"""What uvicorn sees of a connection in the places where the protocol must have the last word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from tiergate.sidecar.api.responses import NO_CONTEXT, Reply, send_reply
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+    from uvicorn._types import Scope as UvicornScope
+
+__all__ = ["GuardedFlow", "Wire", "refusal"]
+
+
+class GuardedFlow(FlowControl):
+    """Reading goes on only where it may: uvicorn would read, and queue, more while it answers the first of a queue."""
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        """Go on reading, if that is wanted by now."""
+        if self._may_read():
+            super().resume_reading()
+
+
+class Wire:
+    """The transport as an answer sees it: closing is left to `finish`, which knows what else is under way."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = finish
+
+
+def refusal(reply: Reply) -> ASGI3Application:
+    """An application that always gives one reply."""
+
+    async def refuse(
+        scope: UvicornScope,  # noqa: ARG001 - ASGI
+        receive: ASGIReceiveCallable,  # noqa: ARG001 - ASGI
+        send: ASGISendCallable,
+    ) -> None:
+        await send_reply(reply, NO_CONTEXT, send)  # type: ignore[arg-type]
+
+    return refuse

@@ -1,0 +1,477 @@
+"""Transactions of the store: what is read together, and what is changed together or not at all.
+
+`Store.change` runs a function in one transaction and, where it lost a race, runs it again from its beginning, so the
+function must have no effect but through its unit. At the end, in this order: the records of all customers that were
+touched are made; the head of the feed is locked; it is proved that no publication came in between on which the work
+did not rest; the feed grows; deliveries and the audit log are written; the transaction commits. On SQLite, where a
+commit waits for the disk, brief changes that wait for each other may share one (`tiergate.store.group_commit`).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import cachetools
+import msgspec
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from tiergate.errors import NotFoundError, ReadOnlyStoreError, StoreError
+from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format_instant
+from tiergate.store.database import Database
+from tiergate.store.database_errors import ConnectionLostError, first_line, is_passing
+from tiergate.store.feed import Change, FeedHead, append, read_head
+from tiergate.store.group_commit import UndoneError
+from tiergate.store.identity import set_up, store_id
+from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
+from tiergate.store.subjects import read_record, record_json, same_record
+from tiergate.store.tables import (
+    AuditRow,
+    BlobRow,
+    CustomerRow,
+    PublicationRow,
+    RecordRow,
+)
+from tiergate.store.webhooks import Event, enqueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Table
+    from sqlmodel import Session
+
+__all__ = ["SYSTEM", "Actor", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
+
+_ATTEMPTS: Final = 12
+_ATTEMPTS_SECONDS: Final = 20.0
+_RECONNECTS: Final = 2
+_FIRST_PAUSE: Final = 0.005
+_KEPT_CATALOGS: Final = 4
+_AT_ONCE: Final = 1000
+
+_CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
+_RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
+_KNOWN_RECORDS = select(_RECORDS.c.customer, _RECORDS.c.record).where(
+    _RECORDS.c.customer.in_(bindparam("ids", expanding=True))
+)
+_DROP_RECORDS = delete(_RECORDS).where(_RECORDS.c.customer.in_(bindparam("ids", expanding=True)))
+_ADD_RECORDS = insert(_RECORDS)
+_ADD_AUDIT = insert(AuditRow.__table__)  # type: ignore[attr-defined]
+_PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
+_BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
+
+_encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+
+T = TypeVar("T")
+
+
+class Actor(NamedTuple):
+    """Who changes something: an id such as that of a key or a token's subject, and what kind of caller that is."""
+
+    id: str
+    kind: str = "key"
+
+
+SYSTEM = Actor("system", "system")
+"""The control plane itself."""
+
+
+class Publishing(NamedTuple):
+    """A publication about to be: the row of `PublicationRow` as a mapping, and the JSON of its signed envelope."""
+
+    row: Mapping[str, object]
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedState:
+    """What is in force: sequence (0 before the first publication), revision, and the whole catalog."""
+
+    sequence: int
+    revision: str
+    catalog: Catalog
+    index: CatalogIndex
+
+
+class _LostRaceError(Exception):
+    """A publication came in between: what was checked against the one before must be checked again."""
+
+
+class ReadUnit:
+    """One transaction that reads. `now` is the instant at which it began, in UTC milliseconds."""
+
+    def __init__(self, store: Store, session: Session) -> None:
+        self.store = store
+        self.session = session
+        self.now: Instant = store.clock()
+
+    def head(self) -> FeedHead:
+        """How far the feed goes."""
+        return read_head(self.session)
+
+    @property
+    def published(self) -> PublishedState:
+        """What is in force."""
+        return self.store.published_state(self.session, self.head().publication)
+
+    def published_at(self, sequence: int) -> PublishedState:
+        """What a publication fixed; 0 is the empty state before the first.
+
+        Raises:
+            NotFoundError: there is no such publication.
+        """
+        return self.store.published_state(self.session, sequence)
+
+    def blob(self, sha256: str) -> bytes:
+        """The content of a blob.
+
+        Raises:
+            NotFoundError: the store has none of this hash.
+        """
+        query = select(_BLOBS.c.content).where(_BLOBS.c.sha256 == sha256)
+        content = self.session.connection().execute(query).scalar_one_or_none()
+        if content is None:
+            raise NotFoundError("blob", sha256)
+        return bytes(content)
+
+    def record(self, customer: str, *, public: bool = False) -> SubjectRecord | None:
+        """A customer with its subscriptions as the tables now say; `public`: without reasons and authors."""
+        return read_record(self.session, customer, public=public)
+
+
+class WriteUnit(ReadUnit):
+    """One transaction that changes something, by an `actor`, for a `reason`, in the course of a request."""
+
+    def __init__(self, store: Store, session: Session, actor: Actor, request_id: str, reason: str) -> None:
+        super().__init__(store, session)
+        self.actor = actor
+        self.request_id = request_id
+        self.reason = reason
+        self._touched: set[str] = set()
+        self._records: dict[str, SubjectRecord | None] = {}
+        self._events: list[Event] = []
+        self._audit: list[dict[str, object]] = []
+        self._based_on: int | None = None
+        self._head: FeedHead | None = None
+        self._publish: Callable[[int, int, Instant], Publishing] | None = None
+        self.grown = False
+        self.is_brief = False
+        self.is_committing = False
+
+    def head(self) -> FeedHead:
+        """How far the feed goes. On SQLite nobody else can move it while this transaction lasts."""
+        if self._head is None or not self.store.database.is_sqlite:
+            self._head = read_head(self.session)
+        return self._head
+
+    @property
+    def published(self) -> PublishedState:
+        """What is in force. Where another publication comes in between, this transaction is begun again."""
+        sequence = self.head().publication if self._based_on is None else self._based_on
+        self._based_on = sequence
+        return self.store.published_state(self.session, sequence)
+
+    def touch(self, customer: str) -> None:
+        """Lock a customer against others' changes, and have the feed say at the end what it has become.
+
+        Call it before reading what the change depends on. Several customers: in the order of their ids.
+        """
+        if customer not in self._touched:
+            query = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id == customer).with_for_update()
+            self.session.connection().execute(query)
+            self._touched.add(customer)
+
+    def replace_record(self, customer: str, record: SubjectRecord | None) -> None:
+        """As `touch`, for bulk work that knows what the tables will say: `record` is without reasons and authors."""
+        self._touched.add(customer)
+        self._records[customer] = record
+
+    def audit(
+        self,
+        action: str,
+        kind: str,
+        resource: str,
+        *,
+        before: object = None,
+        after: object = None,
+        customer: str | None = None,
+    ) -> None:
+        """Write down that `action` was done to a `resource` of this `kind`; before and after are JSON or nothing.
+
+        `customer`: the customer whom the entry is about, if it is about one.
+        """
+        self._audit.append(
+            {
+                "at": self.now,
+                "actor": self.actor.id,
+                "actor_kind": self.actor.kind,
+                "action": action,
+                "kind": kind,
+                "resource": resource,
+                "customer": customer,
+                "before": None if before is None else _encode(before).decode(),
+                "after": None if after is None else _encode(after).decode(),
+                "reason": self.reason,
+                "request_id": self.request_id,
+                "redacted": False,
+            }
+        )
+
+    def emit(self, type_: str, data: Mapping[str, object]) -> None:
+        """Tell the webhooks that want events of this type, once this is committed."""
+        self._events.append(Event(type_, data))
+
+    def put_blob(self, sha256: str, content: bytes) -> None:
+        """Keep immutable bytes under their hash, which the caller computed; what is there already stays."""
+        connection = self.session.connection()
+        known = connection.execute(select(_BLOBS.c.sha256).where(_BLOBS.c.sha256 == sha256)).one_or_none()
+        if known is None:
+            connection.execute(insert(BlobRow), [{"sha256": sha256, "content": content, "created_at": self.now}])
+
+    def append_publication(self, based_on: int, make: Callable[[int, int, Instant], Publishing]) -> None:
+        """Put a publication in force at the end of this transaction.
+
+        `based_on`: the sequence on top of which it was made; where it is no longer the one in force, the transaction
+        is begun again. `make` gets the new sequence, its position in the feed and the instant, under the feed's lock,
+        and returns the row and the signed envelope.
+        """
+        if self.is_brief:  # INVARIANT (kept is committed): nobody beside reads, and keeps, what may yet be undone
+            raise RuntimeError("a change that publishes is not brief")
+        self._based_on = based_on
+        self._publish = make
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def finish(self) -> None:
+        """Do what is done last, and commit. The store calls it."""
+        self.settle()
+        self.is_committing = True
+        self.session.commit()
+        if self.grown:
+            self.store.database.committed()
+
+    def settle(self) -> None:
+        """Do what is done last before the commit. The store calls it."""
+        self.session.flush()
+        changes = self._changes()
+        if changes or self._publish is not None:
+            self._grow(changes)
+        connection = self.session.connection()
+        if self._events:
+            enqueue(self.session, self._events, self.now)
+        if self._audit:
+            connection.execute(_ADD_AUDIT, self._audit)
+
+    def _changes(self) -> list[tuple[str, bytes]]:
+        """What the feed must say of the customers that were touched: those whose record came out different."""
+        connection = self.session.connection()
+        touched = sorted(self._touched)
+        known: dict[str, bytes] = {}
+        for begin in range(0, len(touched), _AT_ONCE):
+            rows = connection.execute(_KNOWN_RECORDS, {"ids": touched[begin : begin + _AT_ONCE]})
+            known.update((row.customer, bytes(row.record)) for row in rows)
+        found: list[tuple[str, bytes]] = []
+        for customer in touched:
+            if customer in self._records:
+                record = self._records[customer]
+            else:
+                record = read_record(self.session, customer, public=True)
+            content = record_json(record)
+            before = known.get(customer, b"null")
+            if before != content and not same_record(before, record):
+                found.append((customer, content))
+        return found
+
+    def _grow(self, changed: list[tuple[str, bytes]]) -> None:
+        head = self.head() if self.store.database.is_sqlite else read_head(self.session, lock=True)
+        if self._based_on is not None and head.publication != self._based_on:
+            raise _LostRaceError
+        changes = [Change(customer, None, content) for customer, content in changed]
+        if self._publish is not None:
+            sequence, position = head.publication + 1, head.position + len(changes) + 1
+            publishing = self._publish(sequence, position, self.now)
+            self.session.connection().execute(insert(PublicationRow), [publishing.row])
+            changes.append(Change(None, sequence, publishing.envelope))
+            self._events.append(
+                Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
+            )
+        append(self.session, head, changes, self.now)
+        self._keep_records(changed, head.position)
+        self._events += [
+            Event("customer.entitlements_changed", {"customer": customer, "at": format_instant(self.now)})
+            for customer, _ in changed
+        ]
+        self.store.database.tell(self.session)
+        self.grown = True
+
+    def _keep_records(self, changed: list[tuple[str, bytes]], position: int) -> None:
+        if not changed:
+            return
+        connection = self.session.connection()
+        for begin in range(0, len(changed), _AT_ONCE):
+            ids = [customer for customer, _ in changed[begin : begin + _AT_ONCE]]
+            connection.execute(_DROP_RECORDS, {"ids": ids})
+        rows = [
+            {"customer": customer, "position": position + place, "record": content}
+            for place, (customer, content) in enumerate(changed, start=1)
+            if content != b"null"
+        ]
+        if rows:
+            connection.execute(_ADD_RECORDS, rows)
+
+
+class Store:
+    """The store on one database. Safe to use from several threads."""
+
+    def __init__(self, database: Database, clock: Callable[[], Instant]) -> None:
+        """Use `open`."""
+        self.database = database
+        self.clock = clock
+        self._published: cachetools.LRUCache[int, PublishedState] = cachetools.LRUCache(_KEPT_CATALOGS)
+        self._lock = threading.Lock()
+        self.id = ""
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], Instant] | None = None, migrating: bool = False) -> Store:
+        """Open the store of a database; `migrating` brings its schema, or makes it, up to this version first.
+
+        Raises:
+            StoreError: the database cannot be reached, or has another schema.
+        """
+        store = cls(Database(url), _now if clock is None else clock)
+        try:
+            if migrating and schema_version(store.database) != SCHEMA_VERSION:
+                migrate(store.database)
+            if migrating:
+                set_up(store.database, store.clock())
+            check_schema(store.database)
+            store.id = store.read(lambda unit: store_id(unit.session))
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def read(self, work: Callable[[ReadUnit], T]) -> T:
+        """Run `work` in one transaction that sees one state.
+
+        Raises:
+            StoreError: the database cannot be used. What `work` raises passes through.
+        """
+        with self.database.reading() as session:
+            return work(ReadUnit(self, session))
+
+    def change(
+        self,
+        work: Callable[[WriteUnit], T],
+        actor: Actor,
+        *,
+        request_id: str = "",
+        reason: str = "",
+        brief: bool = False,
+    ) -> T:
+        """Run `work` in one transaction and commit it; after a lost race, again from its beginning.
+
+        `brief`: it takes milliseconds, and publishes nothing, so that others can wait for it and share its commit.
+
+        Raises:
+            StoreError: the database cannot be used, or the race was lost too often. What `work` raises passes through.
+        """
+
+        def begin(session: Session) -> WriteUnit:
+            return WriteUnit(self, session, actor, request_id, reason)
+
+        shares = brief and self.database.is_sqlite
+        pause = _FIRST_PAUSE
+        until = time.monotonic() + _ATTEMPTS_SECONDS
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._change_once(work, begin, shares=shares)
+            except UndoneError:
+                shares = False  # so that it falls by its own faults alone
+                continue
+            except _LostRaceError:
+                pass
+            except ConnectionLostError:
+                if attempt >= _RECONNECTS:
+                    raise
+            except DBAPIError as error:
+                if not is_passing(error) and not isinstance(error, IntegrityError):
+                    raise
+                if isinstance(error, IntegrityError) and pause > _FIRST_PAUSE:
+                    raise StoreError(f"the database refuses what was written: {first_line(error)}") from error
+            if time.monotonic() > until:
+                break
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - only spreads the attempts
+            pause *= 2
+        raise StoreError("the database is too busy: the same change lost every race")
+
+    def _change_once(self, work: Callable[[WriteUnit], T], begin: Callable[[Session], WriteUnit], *, shares: bool) -> T:
+        unit: WriteUnit | None = None
+
+        def once(session: Session) -> tuple[T, bool]:
+            unit = begin(session)
+            unit.is_brief = True
+            result = work(unit)
+            unit.settle()
+            return result, unit.grown
+
+        try:
+            if shares:
+                result = self.database.together(once)
+            else:
+                with self.database.writing() as session:
+                    unit = begin(session)
+                    result = work(unit)
+                    unit.finish()
+        except ReadOnlyStoreError as error:
+            self.database.refusal = error
+            raise
+        except ConnectionLostError as error:
+            # INVARIANT (once): nothing is begun again that may have been committed.
+            if unit is not None and unit.is_committing:
+                raise StoreError(f"it is not known whether a change was committed: {error}") from error
+            raise
+        self.database.refusal = None
+        return result
+
+    def published_state(self, session: Session, sequence: int) -> PublishedState:
+        """What a publication fixed, kept for the next time.
+
+        Raises:
+            NotFoundError: there is no such publication.
+        """
+        with self._lock:
+            state = self._published.get(sequence)
+        if state is None:
+            state = _read_published(session, sequence)
+            with self._lock:
+                self._published[sequence] = state
+        return state
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.dispose()
+
+
+def _read_published(session: Session, sequence: int) -> PublishedState:
+    if not sequence:
+        empty = Catalog({}, {})
+        return PublishedState(0, "", empty, empty.index())
+    query = (
+        select(_PUBLICATIONS.c.revision, _BLOBS.c.content)
+        .join(_BLOBS, _BLOBS.c.sha256 == _PUBLICATIONS.c.catalog)
+        .where(_PUBLICATIONS.c.sequence == sequence)
+    )
+    row = session.connection().execute(query).one_or_none()
+    if row is None:
+        raise NotFoundError("publication", str(sequence))
+    catalog = msgspec.json.decode(row.content, type=Catalog)
+    return PublishedState(sequence, row.revision, catalog, catalog.index())
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1_000_000

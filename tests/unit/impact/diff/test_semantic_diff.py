@@ -1,0 +1,350 @@
+"""What changes in meaning are found, told apart, and proved not to be there: one case for each kind of boundary."""
+
+from __future__ import annotations
+
+import pytest
+
+from tiergate.bundle import Bundle
+from tiergate.catalog import load_catalog_texts
+from tiergate.compiler import compile_catalog
+from tiergate.impact.diff.representative_subjects import Audience, Bearing
+from tiergate.impact.diff.results import Kind, Meaning
+from tiergate.impact.diff.semantic_diff import meaning
+from tiergate.model import Rules, parse_instant
+
+NOW = parse_instant("2026-11-21T00:00:00Z")
+LATER = parse_instant("2027-01-01T00:00:00Z")
+CATALOG = """
+apiVersion: tiergate/v1
+features:
+  - {id: seats, type: quantity, combine: max}
+  - {id: movies, type: quantity, metered: {reset: month}, batch: {increment: 2}, caps: {per_user: 6, total: 90}}
+  - {id: rate, type: range, max: 100}
+  - {id: support, type: custom, levels: [email, phone]}
+  - {id: idle, type: quantity}
+items:
+  - {id: gold, kind: plan, entitlements: {seats: 5, movies: 50, rate: 80, support: phone}}
+"""
+ROLLOUTS = """entitlements: {seats: 5, movies: 50, rate: 80, support: phone}}"""
+
+
+def found(new: str, old: str = CATALOG, *, rules: tuple[str, str] = ("", "")) -> Meaning:
+    """What putting one text, and file of rules, in the place of another means."""
+    made = []
+    for text, rule in zip((old, new), rules, strict=True):
+        law = Rules(policies={"law": rule} if rule else {})
+        made.append(Bundle.from_files(compile_catalog(load_catalog_texts({"c.yaml": text}).catalog, law)))
+    return meaning(made[0], made[1], NOW)
+
+
+def changed(before: str, after: str) -> Meaning:
+    """What writing something else in the catalog means."""
+    assert before in CATALOG
+    return found(CATALOG.replace(before, after))
+
+
+def rows(meant: Meaning) -> list[tuple[str, Bearing, Kind]]:
+    """What each difference is about, of those that are pinned to nothing."""
+    return [(it.feature, it.bearing, it.kind) for it in meant.differences if it.audience is None]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("seats: 5", "seats: {add: 5}", [(Bearing.TWO, Kind.MORE), (Bearing.TWICE, Kind.MORE)]),
+        ("seats: 5", "seats: {add: 5, per: subscription}", [(Bearing.TWICE, Kind.MORE)]),
+        ("seats: 5", "seats: {value: 5, per: unit}", [(Bearing.TWO, Kind.MORE)]),
+        ("seats: 5", "seats: 4", [(it, Kind.LESS) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+        ("seats: 5, ", "", [(it, Kind.LOSES) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+        ("seats: 5", "seats: unlimited", [(it, Kind.MORE) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+    ],
+)
+def test_ways_to_give_are_told_apart(before: str, after: str, expected: list[tuple[Bearing, Kind]]) -> None:
+    """By one of it, two of it, and one in each of two subscriptions."""
+    meant = changed(before, after)
+    assert sorted(rows(meant)) == sorted(("seats", *it) for it in expected)
+    assert not meant.features + meant.turns + meant.unproved
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ("id: idle, type: quantity", "id: idle, type: quantity, combine: max", "combine"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, scale: 1", "scale"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, unit: GB", "unit"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, status: draft", "status"),
+        ("increment: 2", "increment: 3", "batch/increment"),
+        ("increment: 2", "increment: 2, minimum: 4", "batch/minimum"),
+        ("per_user: 6", "per_user: 7", "caps/per_user"),
+        ("total: 90", "total: 91", "caps/total"),
+        ("reset: month", "reset: week", "metered/reset"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, metered: {reset: never}", "metered"),
+        ("max: 100", "max: 120", "max"),
+        ("id: idle, type: quantity", "id: idle, type: quantity, across: max", "across"),
+        ("combine: max}", "combine: max, across: max}", "across"),
+        ("max: 100", "max: 100, across: max", "across"),
+        ("levels: [email, phone]", "levels: [email, phone, visit]", "levels"),
+        ("levels: [email, phone]", "levels: [phone, email]", "levels"),
+        (
+            "id: idle, type: quantity",
+            "id: idle, type: quantity, suspensions: [{from: 2027-01-01T00:00:00Z, reason: repair}]",
+            "suspensions",
+        ),
+    ],
+)
+def test_what_is_said_of_a_feature_is_found_whoever_holds_it(before: str, after: str, path: str) -> None:
+    """Whether an item gives it or not."""
+    meant = changed(before, after)
+    assert [[it.path for it in one.details] for one in meant.features] == [[path]]
+    assert not meant.turns
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{id: idle, type: quantity}", "{id: idle, type: quantity, batch: {increment: 1}}"),
+        ("{id: idle, type: quantity}", "{id: idle, type: quantity, levels: [1, 2], tags: [a], name: Idle}"),
+        ("max: 100", "min: 10, max: 100"),
+        ("seats: 5", "seats: 5, idle: 0"),
+        ("seats: 5", "seats: {value: 5.0, per: subscription}"),
+        ("kind: plan,", "kind: plan, version: 9, name: Gold, private_to: acme,"),
+        (
+            "{id: idle, type: quantity}",
+            "{id: idle, type: quantity, suspensions: [{until: 2020-01-01T00:00:00Z, reason: repair}]}",
+        ),
+    ],
+)
+def test_what_decides_nothing_is_no_difference(before: str, after: str) -> None:
+    """However much else it says."""
+    meant = changed(before, after)
+    assert meant.is_same
+    assert meant.cases > 10
+
+
+def test_rollouts_are_told_by_audience_and_instant() -> None:
+    """To new holders, a share, and those with a tag: each from its instant on."""
+    versions = (
+        "versions: [{version: 1, entitlements: {seats: 5}}, {version: 2, entitlements: {seats: 7}}], rollouts: [%s]}"
+    )
+    old = CATALOG.replace(ROLLOUTS, versions % "{version: 1}")
+    new = "{version: 1}, {version: 2, from: 2027-01-01T00:00:00Z, audience: %s}"
+    (one,) = [
+        it for it in found(old.replace("[{version: 1}]", f"[{new % 'new'}]"), old).differences if it.bearing == "one"
+    ]
+    assert (one.audience, one.since, one.until) == (Audience(added=LATER), LATER, None)
+    share = found(old.replace("[{version: 1}]", f"[{new % '{share: 25}'}]"), old)
+    assert {(it.audience, it.since) for it in share.differences} == {(Audience(share=(0, 2500)), LATER)}
+    tag = found(old.replace("[{version: 1}]", f"[{new % '{tag: eu}'}]"), old)
+    assert {(it.audience, it.since) for it in tag.differences} == {(Audience(tags=("eu",)), LATER)}
+
+
+def test_a_version_that_changes_is_told_of_those_who_are_pinned_to_it() -> None:
+    """Whoever else gets another one."""
+    versions = "versions: [{version: 1, entitlements: {seats: %s}}, {version: 2, entitlements: {seats: 7}}]}"
+    meant = found(CATALOG.replace(ROLLOUTS, versions % 6), CATALOG.replace(ROLLOUTS, versions % 5))
+    assert {(it.audience, it.kind) for it in meant.differences} == {(Audience(pin=1), Kind.MORE)}
+
+
+RULE = '@id("%s") %s (%s, action == Action::"consume", resource == Feature::"idle") when { %s };'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("permit", "principal", "context.amount > 3"), ("permit", "principal", "context.amount > 4")),
+        (("permit", "principal", "context.used < 7"), ("permit", "principal", "context.used <= 7")),
+        (
+            ("permit", "principal", "context.used + context.amount < 70"),
+            ("permit", "principal", "context.used + context.amount < 71"),
+        ),
+        (("permit", "principal", "true"), ("forbid", "principal", "true")),
+        (("permit", "principal is User", "true"), ("permit", "principal is Customer", "true")),
+        (("permit", 'principal == Customer::"acme"', "true"), ("permit", 'principal == Customer::"other"', "true")),
+        (("permit", 'principal in Item::"plan/gold"', "true"), ("forbid", 'principal in Item::"plan/gold"', "true")),
+        (
+            ("permit", "principal", 'context.now < datetime("2027-01-01T00:00:00Z")'),
+            ("permit", "principal", 'context.now < datetime("2027-01-01T00:00:01Z")'),
+        ),
+        (
+            ("permit", "principal", 'principal.tags.contains("eu")'),
+            ("permit", "principal", 'principal.tags.contains("us")'),
+        ),
+    ],
+)
+def test_a_rule_that_changes_is_found_at_its_boundary(
+    before: tuple[str, str, str], after: tuple[str, str, str]
+) -> None:
+    """By number, effect, scope, instant or text."""
+    meant = found(CATALOG, rules=(RULE % ("a", *before), RULE % ("a", *after)))
+    assert {it.feature for it in meant.turns} == {"idle"}
+    assert {it.rules for it in meant.turns} == {("rule/law/a",)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("context.amount > 3", "!(context.amount < 4) || context.amount == 12"),
+        ("context.held && context.amount > 3", "context.amount > 3 && context.held"),
+        ("context.used + context.amount > 9", "context.amount > 9 - context.used"),
+        ("context.limit + 5 < context.used", "context.used - context.limit >= 6"),
+        (
+            'principal.tags.contains("a") && principal.tags.contains("b")',
+            'principal.tags.containsAll(["b", "a"])',
+        ),
+        ('principal.tags.contains("a") || principal.tags.contains("b")', 'principal.tags.containsAny(["a", "b"])'),
+        (
+            "principal.tags.isEmpty()",
+            '["a"].containsAll(principal.tags) && !principal.tags.contains("a")',
+        ),
+        (
+            'principal.hasTag("region") && principal.getTag("region") == "eu"',
+            'principal.hasTag("region") && ["eu"].contains(principal.getTag("region"))',
+        ),
+        (
+            'principal.hasTag("region") && principal.getTag("region") like "*"',
+            'principal.hasTag("region")',
+        ),
+        ("context.weekday >= 6", "context.weekday == 6 || context.weekday == 7"),
+        (
+            'context.now.toTime() >= duration("9h")',
+            '!(context.now.toTime() < duration("540m"))',
+        ),
+        (
+            "context.now.toTime().toHours() >= 9",
+            'context.now.toTime() >= duration("9h")',
+        ),
+        (
+            'context.now.toDate() < datetime("2027-01-01")',
+            'context.now < datetime("2027-01-01T00:00:00Z")',
+        ),
+        (
+            'context.now.durationSince(datetime("2026-12-01")) > duration("24h")',
+            'context.now > datetime("2026-12-02")',
+        ),
+        ('context.now < datetime("2020-01-01")', "false"),
+        ("principal is User || principal is Subscription", "!(principal is Customer)"),
+        ('principal.customer == "acme"', '["acme"].contains(principal.customer)'),
+        ("context.held", "context.unlimited || context.limit > 0"),
+        ("if context.live then context.amount > 3 else false", "context.live && context.amount >= 4"),
+        ('resource.type == "quantity" && resource in Tag::"data"', 'Feature::"idle" == resource'),
+        ("context has userCap", "false"),
+        ("context.minimum == 1 && context.remainder == 0", "true"),
+        ("context.used * context.amount > 12", "context.used * context.amount > 12 && true"),
+    ],
+)
+def test_conditions_that_come_to_the_same_are_proved_to(before: str, after: str) -> None:
+    """However they are put."""
+    catalog = CATALOG.replace("id: idle, type: quantity", "id: idle, type: quantity, tags: [data]")
+    rules = (RULE % ("a", "forbid", "principal", before), RULE % ("b", "forbid", "principal", after))
+    meant = found(catalog, catalog, rules=rules)
+    assert meant.is_same, meant
+    assert meant.ruled == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("context.used * context.amount > 12", "context.amount * context.used >= 13"),
+        ('decimal("1.5").lessThan(decimal("1.6"))', "true"),
+    ],
+)
+def test_what_is_not_read_is_not_proved(before: str, after: str) -> None:
+    """Where it is another condition on the other side, and it is said which rules have it."""
+    rules = (RULE % ("a", "forbid", "principal", before), RULE % ("a", "forbid", "principal", after))
+    meant = found(CATALOG, rules=rules)
+    assert not meant.is_same
+    assert not meant.differs
+    (unproved,) = meant.unproved
+    assert unproved.what == "idle"
+    assert "rule/law/a" in unproved.why
+
+
+def test_more_cases_than_can_be_told_apart_are_not_proved() -> None:
+    """Nothing is cut off silently."""
+    every = ", ".join(f'"a{it}"' for it in range(40))
+    law = RULE % ("all", "forbid", "principal", f"principal.tags.containsAll([{every}])")
+    for it in range(40):
+        law += RULE % (
+            it,
+            "forbid",
+            "principal",
+            f'principal.tags.contains("a{it}") && principal.tags.contains("b{it}")',
+        )
+    more = RULE % (
+        "more",
+        "forbid",
+        "principal",
+        'principal.tags.contains("a1") && principal.tags.contains("b1") && true',
+    )
+    meant = found(CATALOG, rules=(law, law + more))
+    assert [it.what for it in meant.unproved] == ["idle"]
+
+
+def test_a_fact_that_only_rules_can_tell_is_not_proved_to_mean_nothing() -> None:
+    """Zero of something is nothing, and yet it is given."""
+    rule = RULE % ("a", "forbid", "principal", "context.given")
+    meant = found(CATALOG.replace("seats: 5", "seats: 5, idle: 0"), rules=(rule, rule))
+    assert meant.differs or [it.what for it in meant.unproved] == ["idle"]
+    reads = RULE % ("a", "forbid", "principal", "context.given && context.amount > 99999")
+    meant = found(CATALOG.replace("seats: 5", "seats: 5, idle: 0"), rules=(reads, reads))
+    assert not meant.is_same
+
+
+def test_a_rule_that_comes_or_goes_is_found() -> None:
+    """Whichever side has it, and whatever it names with it."""
+    rule = RULE % ("a", "permit", "principal", "context.amount > 3") + RULE % (
+        "b",
+        "permit",
+        "principal",
+        "context.live",
+    )
+    for rules in ((rule, ""), ("", rule)):
+        meant = found(CATALOG, rules=rules)
+        assert {it.feature for it in meant.turns} == {"idle"}
+        assert not meant.unproved
+
+
+ADDONS = """
+apiVersion: tiergate/v1
+features:
+  - {id: seats, type: quantity}
+  - {id: sso, type: switch}
+items:
+  - {id: gold, kind: plan, entitlements: {sso: true}}
+  - {id: silver, kind: plan, entitlements: {}}
+  - {id: safe, kind: addon, available_for: [gold], entitlements: {}}
+  - {id: pack, kind: addon, available_for: [gold], entitlements: {seats: {add: 5}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon", {("pack", "gains")}),
+        ("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon, available_for: [silver]",
+         {("pack", "gains"), ("pack", "loses")}),
+        ("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon, available_for: [gold, silver]",
+         {("pack", "gains")}),
+        ("id: pack, kind: addon,", "id: pack, kind: addon, depends_on: [safe],", {("pack", "loses")}),
+        ("id: silver, kind: plan,", "id: silver, kind: plan, status: draft,", set()),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, status: draft,", {("gold", "loses"), ("pack", "loses")}),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, status: archived,", set()),
+        ("id: gold, kind: plan,", "id: gold, kind: plan, version: 2,", set()),
+    ],
+)  # fmt: skip
+def test_what_an_item_needs_to_count_is_compared(before: str, after: str, expected: set[tuple[str, str]]) -> None:
+    """By the holders of the item, with every plan that either side lets it count with."""
+    assert before in ADDONS
+    meant = found(ADDONS.replace(before, after), ADDONS)
+    assert {(it.item, it.kind.value) for it in meant.differences if it.audience is None} == expected
+    assert not meant.unproved
+    assert meant.is_same is not bool(expected)
+
+
+def test_needs_of_what_is_needed_are_compared() -> None:
+    """An item that depends on an add-on counts with each plan that this one counts with."""
+    old = ADDONS.replace("id: pack, kind: addon, available_for: [gold]", "id: pack, kind: addon, depends_on: [safe]")
+    new = old.replace(
+        "id: safe, kind: addon, available_for: [gold]", "id: safe, kind: addon, available_for: [gold, silver]"
+    )
+    assert {(it.item, it.kind.value) for it in found(new, old).differences} == {("pack", "gains")}

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.serving import CATALOG, NOW, Service, customer, disabled
+from tiergate.errors import BundleError
+from tiergate.model import Check, Decision, Subject
+from tiergate.sidecar import time_slicing
+from tiergate.sidecar.api.responses import NO_CONTEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.sidecar.api.responses import Reply
+
+CHECK = b'{"subject": "acme", "feature": "movies"}'
+
+
+@pytest.fixture
+def service() -> Service:
+    """A sidecar's parts, not served."""
+    return Service(customer("acme"))
+
+
+def spy(service: Service, act: Callable[[Check], None]) -> None:
+    """Have something done whenever the engine in force decides."""
+    assert service.state.current is not None
+    engine = service.state.current.engine
+    decide = engine.decide
+
+    def spied(check: Check, now: int) -> Decision:
+        act(check)
+        return decide(check, now)
+
+    engine.decide = spied  # type: ignore[method-assign]
+
+
+def counted(service: Service) -> list[Check]:
+    """Every check that the engine in force decides from now on."""
+    checks: list[Check] = []
+    spy(service, checks.append)
+    return checks
+
+
+def test_a_check_is_decided_once(service: Service) -> None:
+    """Then it is remembered, for both endpoints."""
+    decided = counted(service)
+    replies = [service.decider.check(CHECK, NO_CONTEXT) for _ in range(3)]
+    service.decider.batches.at_once(b'{"checks": [%b]}' % CHECK, NO_CONTEXT)
+
+    assert len(decided) == 1
+    assert len({reply.body for reply in replies}) == 1
+    assert len({reply.decision_id for reply in replies}) == 3
+
+
+def test_only_the_same_json_is_the_same_check(service: Service) -> None:
+    """Nobody has to read it to know; the engine has a memory of its own for what means the same."""
+    decided = counted(service)
+    service.decider.check(CHECK, NO_CONTEXT)
+    service.decider.check(CHECK.replace(b" ", b""), NO_CONTEXT)
+
+    assert len(decided) == 2
+
+
+def test_what_is_not_ready_says_so() -> None:
+    """Every endpoint, with a problem."""
+    decider = Service(ready=False).decider
+
+    assert decider.check(CHECK, NO_CONTEXT).status == 503
+    assert asyncio.run(decider.batches.in_turns(b'{"checks": []}', NO_CONTEXT)).status == 503
+    assert asyncio.run(decider.listings.reply(Subject("acme"))).status == 503
+
+
+def test_data_that_cannot_be_read_is_a_problem(service: Service) -> None:
+    """Nobody's mistake who asks; and it is not remembered."""
+
+    def fail(_: Check) -> None:
+        raise BundleError("catalog.json", "is torn")
+
+    spy(service, fail)
+    replies = [service.decider.check(CHECK, NO_CONTEXT) for _ in range(2)]
+
+    assert [(reply.status, json.loads(reply.body)["title"]) for reply in replies] == [(503, "cannot decide")] * 2
+    assert b"torn" not in replies[0].body
+
+
+def test_an_error_in_deciding_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it comes up."""
+    rule = '@id("broken") forbid(principal, action, resource) when { context.used + 9223372036854775807 > 0 };'
+    rule = rule.replace(
+        "forbid(principal, action, resource)", 'forbid(principal, action == Action::"consume", resource)'
+    )
+    service = Service(customer("acme"), rules=(("broken.cedar", rule),))
+    body = b'{"subject": "acme", "feature": "movies", "used": 5}'
+    reasons = []
+    for passed in (0, 1, 59_999, 60_000):
+        service.clock.now = NOW + passed
+        reasons.append(json.loads(service.decider.check(body, NO_CONTEXT).body)["reason"])
+
+    assert reasons == ["evaluation_error"] * 4
+    assert sum("cannot be evaluated" in message for message in caplog.messages) == 2
+
+
+BATCH = b'{"checks": [%b]}' % b",".join(
+    b'{"subject": "acme", "feature": "movies", "used": %d}' % used for used in range(50)
+)
+
+
+def test_a_batch_that_needs_much_deciding_is_not_answered_at_once(service: Service) -> None:
+    """It would hold up the others; nothing was done then."""
+    decided = counted(service)
+
+    assert service.decider.batches.at_once(BATCH, NO_CONTEXT) is None
+    assert decided == []
+
+
+def test_a_batch_that_was_asked_before_is_answered_at_once(service: Service) -> None:
+    """It takes microseconds."""
+    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    decided = counted(service)
+    reply = service.decider.batches.at_once(BATCH, NO_CONTEXT)
+
+    assert reply is not None
+    assert len(json.loads(reply.body)["results"]) == 50
+    assert decided == []
+
+
+def published_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Have new generations come while the engine decides, as soon as it gives way; in each acme has another limit."""
+    monkeypatch.setattr(time_slicing, "_TURN", -1)
+    left = times
+
+    def publish() -> None:
+        service.publish(customer("acme", "silver"), catalog=CATALOG.replace("movies: 30", LIMITS[left % 2]))
+        spy(service, act)
+
+    def act(check: Check) -> None:
+        nonlocal left
+        if left and check.feature == "movies":
+            left -= 1
+            asyncio.get_running_loop().call_soon(publish)
+
+    spy(service, act)
+
+
+LIMITS = ("movies: 20", "movies: 50")
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+def test_a_batch_rests_on_one_publication(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Also where new ones come while it is decided, as often as they like."""
+    published_meanwhile(service, monkeypatch, times)
+    reply = asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    results = json.loads(reply.body)["results"]
+
+    assert len(results) == 50
+    assert {result["publication"] for result in results} == {min(times, 3) + 1}
+    limit = results[0]["entitlement"]["value"]
+    assert limit in {20, 50}
+    assert [result["allowed"] for result in results] == [used < limit for used in range(50)]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+def test_a_list_rests_on_one_publication(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """As a batch does."""
+    published_meanwhile(service, monkeypatch, times)
+    listing = json.loads(asyncio.run(service.decider.listings.reply(Subject("acme"))).body)
+
+    assert listing["publication"] == min(times, 3) + 1
+    assert len(listing["entitlements"]) == 5
+
+
+def test_others_have_their_turn_while_a_batch_is_decided(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a thousand checks would hold up everybody for a tenth of a second."""
+    monkeypatch.setattr(time_slicing, "_TURN", -1)
+    turned = 0
+
+    async def other() -> None:
+        nonlocal turned
+        while True:
+            turned += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        task = asyncio.create_task(other())
+        await service.decider.batches.in_turns(BATCH, NO_CONTEXT)
+        task.cancel()
+
+    asyncio.run(main())
+
+    assert turned >= 50
+
+
+def test_a_list_is_decided_once_until_something_in_it_changes() -> None:
+    """By itself, or with the data."""
+    service = Service(customer("acme", overrides=(disabled("movies", NOW + 10, NOW + 20),)))
+    decided = counted(service)
+    seen = []
+    for now in (NOW, NOW + 9, NOW + 10, NOW + 19, NOW + 20):
+        service.clock.now = now
+        reply = asyncio.run(service.decider.listings.reply(Subject("acme")))
+        seen.append((len(decided), dict(reply.extra)[b"etag"]))
+
+    assert [count for count, _ in seen] == [5, 5, 10, 10, 15]
+    assert len({tag for _, tag in seen}) == 3
+
+
+def test_a_list_with_something_volatile_has_a_steady_tag() -> None:
+    """It is decided each time, and its tag changes only when it does."""
+    rule = '@id("hours") forbid(principal, action, resource) when { context.now < datetime("2020-01-01") };'
+    service = Service(customer("acme"), rules=(("hours.cedar", rule),))
+    decided = counted(service)
+    tags = set()
+    for now in (NOW, NOW + 1, NOW + 100_000):
+        service.clock.now = now
+        tags.add(dict(asyncio.run(service.decider.listings.reply(Subject("acme"))).extra)[b"etag"])
+
+    assert len(decided) == 15
+    assert len(tags) == 1
+
+
+def change(service: Service, name: str, plan: str) -> None:
+    """Have a customer change its plan, as a feed would say it."""
+    service.subjects.records[name] = customer(name, plan)
+    service.state.changed(name, [f"sub-{name}"])
+
+
+def limits(reply: Reply) -> set[object]:
+    """What the results of a batch say that is held."""
+    return {result["entitlement"]["value"] for result in json.loads(reply.body)["results"]}
+
+
+def test_a_change_of_one_subject_forgets_only_what_is_remembered_of_it() -> None:
+    """The others' answers are still repeated."""
+    service = Service(customer("acme"), customer("bob"))
+    decided = counted(service)
+    bodies = [CHECK, CHECK.replace(b'"acme"', b'{"type": "subscription", "id": "sub-acme", "user": "ann"}'), BOB]
+    for body in bodies:
+        service.decider.check(body, NO_CONTEXT)
+    change(service, "acme", "silver")
+    replies = [service.decider.check(body, NO_CONTEXT) for body in bodies]
+
+    assert len(decided) == 5
+    assert [json.loads(reply.body)["entitlement"]["value"] for reply in replies] == [30, 30, 50]
+
+
+BOB = CHECK.replace(b"acme", b"bob")
+
+
+def test_a_subject_that_is_created_is_no_longer_unknown() -> None:
+    """That nobody knew it was remembered."""
+    service = Service()
+    reasons = [json.loads(service.decider.check(CHECK, NO_CONTEXT).body)["reason"] for _ in range(2)]
+    change(service, "acme", "gold")
+    reasons.append(json.loads(service.decider.check(CHECK, NO_CONTEXT).body)["reason"])
+
+    assert reasons == ["unknown_subject", "unknown_subject", "granted"]
+
+
+def test_a_list_is_forgotten_when_its_subject_changes() -> None:
+    """And no other list is."""
+    service = Service(customer("acme"), customer("bob"))
+    decided = counted(service)
+    for name in ("acme", "bob", "acme", "bob"):
+        asyncio.run(service.decider.listings.reply(Subject(name)))
+    change(service, "acme", "silver")
+    listed = [asyncio.run(service.decider.listings.reply(Subject(name))) for name in ("acme", "bob")]
+
+    assert len(decided) == 15
+    assert [json.loads(reply.body)["entitlements"][2]["entitlement"]["value"] for reply in listed] == [30, 50]
+
+
+def test_a_batch_of_what_changed_is_not_answered_at_once(service: Service) -> None:
+    """To decide all of it again would hold up the others, as the first time."""
+    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    change(service, "acme", "silver")
+
+    assert service.decider.batches.at_once(BATCH, NO_CONTEXT) is None
+    assert limits(asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))) == {30}
+
+
+def changed_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> list[Check]:
+    """Have a customer change its plan, again and again, while the engine decides."""
+    monkeypatch.setattr(time_slicing, "_TURN", -1)
+    decided: list[Check] = []
+    left = times
+
+    def act(check: Check) -> None:
+        nonlocal left
+        decided.append(check)
+        if left and check.feature == "movies":
+            left -= 1
+            asyncio.get_running_loop().call_soon(change, service, name, ("silver", "gold")[left % 2])
+
+    spy(service, act)
+    return decided
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+def test_a_batch_rests_on_one_edition_of_a_subject(
+    service: Service, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Also where changes come while it is decided, as often as they like."""
+    changed_meanwhile(service, monkeypatch, "acme", times)
+
+    assert len(limits(asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT)))) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+def test_a_list_rests_on_one_edition_of_its_subject(
+    service: Service, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """What is remembered in the end is right."""
+    changed_meanwhile(service, monkeypatch, "acme", times)
+    lists = [json.loads(asyncio.run(service.decider.listings.reply(Subject("acme"))).body) for _ in range(5)]
+    held = [{entry["feature"]: entry["entitlement"].get("value") for entry in it["entitlements"]} for it in lists]
+
+    assert all(found in (GOLD, SILVER) for found in held)
+    assert held[-1] == (GOLD if service.subjects.records["acme"] == customer("acme") else SILVER)
+
+
+GOLD = {"analytics": True, "api-limit": 800, "movies": 50, "storage": 10, "support": "phone"}
+SILVER = {"analytics": False, "api-limit": 0, "movies": 30, "storage": 0, "support": "chat"}
+
+
+def test_a_batch_does_not_mind_that_others_change(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds do every second; it would never end."""
+    decided = changed_meanwhile(service, monkeypatch, "bob", 1_000)
+    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+
+    assert len(decided) == 50
