@@ -64,12 +64,14 @@ __all__ = [
     "ClusterError",
     "CompileError",
     "ConflictError",
+    "ForbiddenError",
     "ImportSourceError",
     "ListenError",
     "LossError",
     "NotFoundError",
     "OperatorError",
     "OutdatedReviewError",
+    "ParameterError",
     "PreconditionError",
     "PublishError",
     "QuarantinedError",
@@ -324,6 +326,30 @@ class RequestError(CallerError):
         self.title = title
         self.detail = detail
         super().__init__(f"{title}: {detail}")
+
+
+class ForbiddenError(CallerError):
+    """The caller has no permission for an action on a kind of resource.
+
+    `scoped`: its roles allow it, but its key is narrowed to other actions or customers. `because` replaces the
+    explanation.
+    """
+
+    def __init__(self, action: str, resource: str, *, scoped: bool, because: str = "") -> None:
+        self.action = action
+        self.resource = resource
+        self.scoped = scoped
+        why = because or ("this key is narrowed to other things" if scoped else "no role of yours allows it")
+        super().__init__(f"you may not `{action}` here ({resource}): {why}")
+
+
+class ParameterError(CallerError):
+    """A parameter of a request has an invalid value; `name` is the parameter's."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        self.name = name
+        self.detail = detail
+        super().__init__(f"`{name}` {detail}")
 
 
 class NotFoundError(CallerError):

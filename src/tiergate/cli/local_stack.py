@@ -96,7 +96,7 @@ class Household:
             OperatorError: something of an older folder is missing.
         """
         from tiergate.bundle import SigningKey
-        from tiergate.store import Actor, Store
+        from tiergate.store import Author, Store
         from tiergate.store.keys import bootstrap, create_key
 
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ class Household:
             if self.store.exists():
                 raise OperatorError(f"`{self.signing_key}` is gone, with which the store in `{self.folder}` signs")
             _write_secret(self.signing_key, SigningKey.generate().to_pem())
-        operator = Actor("operator", "system")
+        operator = Author("operator", "system")
         store = Store.open(f"sqlite:///{self.store}", migrating=True)
         self.store.chmod(0o600)
         try:

@@ -2,11 +2,11 @@
 
 from tiergate.store.database import Database
 from tiergate.store.feed import Entry, FeedHead, read_after, read_head
-from tiergate.store.transactions import SYSTEM, Actor, PublishedState, Publishing, ReadUnit, Store, WriteUnit
+from tiergate.store.transactions import SYSTEM, Author, PublishedState, Publishing, ReadUnit, Store, WriteUnit
 
 __all__ = [
     "SYSTEM",
-    "Actor",
+    "Author",
     "Database",
     "Entry",
     "FeedHead",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlmodel import Session
 
-__all__ = ["SYSTEM", "Actor", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
+__all__ = ["SYSTEM", "Author", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
 
 _ATTEMPTS: Final = 12
 _ATTEMPTS_SECONDS: Final = 20.0
@@ -69,14 +69,14 @@ _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 T = TypeVar("T")
 
 
-class Actor(NamedTuple):
+class Author(NamedTuple):
     """Who changes something: an id such as that of a key or a token's subject, and what kind of caller that is."""
 
     id: str
     kind: str = "key"
 
 
-SYSTEM = Actor("system", "system")
+SYSTEM = Author("system", "system")
 """The control plane itself."""
 
 
@@ -146,7 +146,7 @@ class ReadUnit:
 class WriteUnit(ReadUnit):
     """One transaction that changes something, by an `actor`, for a `reason`, in the course of a request."""
 
-    def __init__(self, store: Store, session: Session, actor: Actor, request_id: str, reason: str) -> None:
+    def __init__(self, store: Store, session: Session, actor: Author, request_id: str, reason: str) -> None:
         super().__init__(store, session)
         self.actor = actor
         self.request_id = request_id
@@ -367,7 +367,7 @@ class Store:
     def change(
         self,
         work: Callable[[WriteUnit], T],
-        actor: Actor,
+        actor: Author,
         *,
         request_id: str = "",
         reason: str = "",

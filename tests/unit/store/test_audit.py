@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tiergate.store import Actor, Store
+from tiergate.store import Author, Store
 from tiergate.store.audit import AuditEntry, AuditQuery, export_audit, search_audit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
 
 NOW = 1_800_000_000_000
-ANN, BOB = Actor("okta/ann", "person"), Actor("key/b", "key")
+ANN, BOB = Author("okta/ann", "person"), Author("key/b", "key")
 
 
 class Clock:
@@ -40,7 +40,7 @@ def store(store_url: str) -> Iterator[Store]:
 
 
 def done(
-    store: Store, actor: Actor, action: str, resource: str, *, customer: str | None = None, reason: str = ""
+    store: Store, actor: Author, action: str, resource: str, *, customer: str | None = None, reason: str = ""
 ) -> None:
     """Do something that is written down."""
 

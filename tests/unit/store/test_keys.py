@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from tiergate.errors import ConflictError, NotFoundError
-from tiergate.store import Actor, Store
+from tiergate.store import Author, Store
 from tiergate.store.erasure import erase_author
 from tiergate.store.key_uses import NOTED_EVERY, KeyUses
 from tiergate.store.keys import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tiergate.store.keys import ApiKey, NewKey
 
 NOW = 1_800_000_000_000
-ANN = Actor("okta/ann", "person")
+ANN = Author("okta/ann", "person")
 
 
 class Clock:
@@ -135,7 +135,7 @@ def test_what_is_revoked_stays_so(store: Store, clock: Clock) -> None:
 def test_whoever_made_a_key_can_be_forgotten(store: Store) -> None:
     """The key stays, made by nobody who is known."""
     key = made(store).key
-    pseudonym, _ = store.change(lambda unit: erase_author(unit, ANN.id), Actor("okta/bob", "person"))
+    pseudonym, _ = store.change(lambda unit: erase_author(unit, ANN.id), Author("okta/bob", "person"))
     found = store.read(lambda unit: find_key(unit, key.id))
     assert found is not None
     assert (found.created_by, found.roles) == (pseudonym, key.roles)

@@ -17,10 +17,12 @@ from tiergate.errors import (
     BodyError,
     CallerError,
     ConflictError,
+    ForbiddenError,
     LossError,
     NotFoundError,
     OperatorError,
     OutdatedReviewError,
+    ParameterError,
     PreconditionError,
     ReadOnlyStoreError,
     RequestError,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from tiergate.errors import BodyProblem
     from tiergate.model import Problem
 
-__all__ = ["PROBLEM_TYPE", "ForbiddenError", "ProblemDetail", "ProblemDocument", "problem_document", "problem_headers"]
+__all__ = ["PROBLEM_TYPE", "ProblemDetail", "ProblemDocument", "problem_document", "problem_headers"]
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -41,15 +43,6 @@ _URN: Final = "urn:tiergate:problem:"
 _NOT_JSON: Final = frozenset({"bad-json", "not-utf-8", "too-deep", "bad-character"})
 _SAID: Final = {404: "there is nothing at this path", 405: "this path does not know the method"}
 _CLOSING: Final = frozenset({408, 413})
-
-
-class ForbiddenError(RequestError):
-    """The caller may not do that; says what, and to what kind of thing."""
-
-    def __init__(self, action: str, resource: str, *, scoped: bool, because: str = "") -> None:
-        self.action = action
-        why = because or ("this key is narrowed to other things" if scoped else "no role of yours allows it")
-        super().__init__(403, "forbidden", f"you may not `{action}` here ({resource}): {why}")
 
 
 class ProblemDetail(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -122,6 +115,10 @@ def _mistake(error: CallerError) -> ProblemDocument:
         case ConflictError(code=code, problems=problems):
             found = _problem(code, code.replace("-", " "), 409, str(error))
             return msgspec.structs.replace(found, errors=_details(problems))
+        case ForbiddenError():
+            return _problem("forbidden", "forbidden", 403, str(error))
+        case ParameterError():
+            return _problem("invalid-request", "invalid request", 400, str(error))
         case RequestError(status=status, title=title, detail=detail):
             return _problem(title.lower().replace(" ", "-"), title, status, detail)
         case _:

@@ -9,16 +9,16 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-import structlog
 
-from tiergate.control.api.problems import ForbiddenError
-from tiergate.errors import BodyError, BodyProblem, PreconditionError, RequestError
-from tiergate.store import Actor
+from tiergate.admin.actor import Actor, enforce
+from tiergate.admin.precondition import Precondition
+from tiergate.errors import BodyError, BodyProblem, RequestError
 from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer, kept_answer
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tiergate.permissions import Action, Caller, Permission, Resource
     from tiergate.store import ReadUnit, Store, WriteUnit
 
-__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "enforce", "etag_text"]
+__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "etag_text"]
 
 MAX_LIMIT: Final = 500
 """Most entries of one page of a list."""
@@ -43,8 +43,6 @@ _STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # exact numbers are numbers
 
 T = TypeVar("T")
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,21 +184,42 @@ class AdminRequest:
 
     # ── what is done ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @property
+    @cached_property
     def actor(self) -> Actor:
-        """The caller, as the audit log names it."""
-        return Actor(self.caller.id, self.caller.kind)
-
-    def require(self, action: Action, resource: Resource) -> None:
-        """See that the caller may do something beside what the endpoint is for.
+        """The caller, what it may do and why it asks: the first argument of every use case.
 
         Raises:
-            ForbiddenError: it may not.
+            RequestError: 400, the reason is too long, or not printable.
+        """
+        return Actor(self.caller, self._allows, self.reason, self.request_id)
+
+    @cached_property
+    def precondition(self) -> Precondition:
+        """The version that a change expects, by `If-Match` and `If-None-Match: *`.
+
+        Raises:
+            RequestError: 400, `If-Match` is none of our entity tags.
+        """
+        absent = self.headers.get("if-none-match", "").strip() == "*"
+        given = self.headers.get("if-match")
+        if given is None or given.strip() == "*":
+            return Precondition(None, must_exist=given is not None, must_not_exist=absent)
+        tags = [_ETAG.fullmatch(part.strip()) for part in given.split(",")]
+        known = tuple(int(match[1]) for match in tags if match is not None)
+        if len(known) < len(tags):
+            raise RequestError(400, "invalid request", "`If-Match` must be an entity tag that was given out, or `*`")
+        return Precondition(known, must_exist=True, must_not_exist=absent)
+
+    def require(self, action: Action, resource: Resource) -> None:
+        """Require a permission besides the endpoint's own.
+
+        Raises:
+            ForbiddenError: the caller does not have it.
         """
         enforce(self.caller, action, resource, self._allows(action, resource))
 
     def may(self, action: Action, resource: Resource) -> bool:
-        """Say whether the caller may do something beside what the endpoint is for."""
+        """Return whether the caller has a permission besides the endpoint's own."""
         return self._allows(action, resource).allowed
 
     def read(self, work: Callable[[ReadUnit], T]) -> T:
@@ -250,26 +269,16 @@ class AdminRequest:
 
     def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
         """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
-        return self.store.change(work, self.actor, request_id=self.request_id, reason=self.reason, brief=brief)
+        return self.store.change(work, self.actor.author, request_id=self.request_id, reason=self.reason, brief=brief)
 
     def check_etag(self, kind: str, id_: str, etag: int) -> None:
-        """See that a thing is still what the caller has seen, where the request says what that was (`If-Match`).
-
-        Call it within the transaction that changes the thing, after reading its `etag` there.
+        """Compare a stored version with `If-Match`, in the transaction that changes the resource.
 
         Raises:
-            PreconditionError: it has changed.
+            PreconditionError: it is another version.
             RequestError: 400, the header is none of our entity tags.
         """
-        given = self.headers.get("if-match")
-        if given is None or given.strip() == "*":
-            return
-        tags = [_ETAG.fullmatch(part.strip()) for part in given.split(",")]
-        known = [int(match[1]) for match in tags if match is not None]
-        if len(known) < len(tags):
-            raise RequestError(400, "invalid request", "`If-Match` must be an entity tag that was given out, or `*`")
-        if etag not in known:
-            raise PreconditionError(kind, id_, etag)
+        replace(self.precondition, must_not_exist=False).check(kind, id_, etag)
 
     @property
     def entity_tags(self) -> tuple[str, ...] | None:
@@ -297,20 +306,6 @@ class AdminRequest:
         parts = [self.method.encode(), self.path.encode(), repr(sorted(self.query.items())).encode(), self.body]
         digest = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
         return IdempotencyKey(self.caller.id, key, digest)
-
-
-def enforce(caller: Caller, action: Action, resource: Resource, permission: Permission) -> None:
-    """Let a caller do what it may.
-
-    Raises:
-        ForbiddenError: it may not.
-    """
-    if permission.errors:
-        _log.error("a policy of the roles erred: denied", caller=caller.id, action=action, errors=permission.errors)
-    if not permission.allowed:
-        _log.info("denied", caller=caller.id, action=action, resource=resource.type, id=resource.id)
-        scoped = any(policy.startswith("scope/") for policy in permission.policies)
-        raise ForbiddenError(action, resource.type, scoped=scoped)
 
 
 def etag_text(etag: int) -> str:

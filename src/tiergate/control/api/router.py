@@ -62,9 +62,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
+from tiergate.admin.actor import enforce
 from tiergate.control.api.external_ids import resolve_external_ids
 from tiergate.control.api.problems import PROBLEM_TYPE, problem_document, problem_headers
-from tiergate.control.api.request import AdminRequest, Answer, enforce
+from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.errors import BodyError, BodyProblem, OperatorError, RequestError
 from tiergate.naming import nearest, normal_id
 from tiergate.normalization import composed

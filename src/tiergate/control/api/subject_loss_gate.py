@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from tiergate.admin.loss_acceptance import accepted_loss
-from tiergate.control.api.problems import ForbiddenError
-from tiergate.errors import BodyError, LossError, RequestError
+from tiergate.errors import BodyError, ForbiddenError, LossError, RequestError
 from tiergate.impact.preview.effects import Impact, impact_data
 from tiergate.impact.preview.loss_token import loss_token, losses_of
 from tiergate.impact.subject.subject_changes import (

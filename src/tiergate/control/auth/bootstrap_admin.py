@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from tiergate.errors import ConflictError, ReadOnlyStoreError, SettingsError
-from tiergate.store import Actor
+from tiergate.store import Author
 from tiergate.store.keys import bootstrap, is_key, proven_key
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FirstAdmin"]
 
 _SETTING = "bootstrap-admin-key-file"
-_OPERATOR = Actor("operator", "system")
+_OPERATOR = Author("operator", "system")
 
 _log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.control.accountability import accountable
-from tiergate.store import Actor
+from tiergate.store import Author
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def api(sqlite_url: str) -> Iterator[Accountable]:
             for number in range(300):
                 unit.audit("thing.made", "thing", f"t{number}", after={"by": "okta/ann"}, customer=f"c{number % 2}")
 
-        served.store.change(work, Actor("okta/ann", "person"), reason="a trial")
+        served.store.change(work, Author("okta/ann", "person"), reason="a trial")
         yield served
 
 
