@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-__all__ = ["engine_rows"]
-
 _NOW = 1_800_000_000_000
 _SIZE = Size(features=400, plans=1_000, customers=20_000)
 _CHECKS = 20_000

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tiergate.publish.rollouts import Launch
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["CATALOG", "Press", "opened"]
-
 CATALOG = """\
 apiVersion: tiergate/v1
 features:

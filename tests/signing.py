@@ -23,8 +23,6 @@ from tiergate.bundle import (
 )
 from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus
 
-__all__ = ["NOW", "Feed", "key", "record", "revision"]
-
 NOW = 1_700_000_000_000
 """The time at which a feed signs, unless told otherwise."""
 

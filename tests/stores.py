@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant
     from tiergate.store import Store, WriteUnit
 
-__all__ = ["put_in_force"]
-
 
 @lru_cache(64)
 def _compiled(text: str, rules: tuple[tuple[str, str], ...]) -> publish.Build:

@@ -13,40 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.normalization import composed, search_key
+from tiergate.normalization import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "EXTERNAL_PREFIX",
-    "ID",
-    "ID_RULE",
-    "MAX_SUBJECT_ID",
-    "SUBJECT_ID_PATTERN",
-    "SUBJECT_ID_RULE",
-    "content_hash",
-    "feed_next",
-    "feed_start",
-    "is_id",
-    "is_subject_id",
-    "item_entities_path",
-    "item_policies_path",
-    "item_ref",
-    "item_uid",
-    "nearest",
-    "normal_id",
-    "path_segment",
-    "policy_id",
-    "revision",
-    "rule_entities_path",
-    "rule_id",
-    "rule_policies_path",
-    "search_key",
-    "statement_type",
-    "subject_id",
-    "version_ref",
-]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What every id of the catalog looks like (design, section 1): features, items, tags, overrides."""

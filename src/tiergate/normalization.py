@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["composed", "search_key"]
-
 _LONG = 4_096
 _LONGEST_RUN = 1_024
 

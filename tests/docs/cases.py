@@ -35,8 +35,6 @@ from tiergate.wire.requests import read_check
 if TYPE_CHECKING:
     from tiergate.model import Subject, SubjectRecord
 
-__all__ = ["Case", "answer", "cases"]
-
 Document = dict[str, Any]
 
 NOON = "2026-06-15T12:00:00Z"

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tests.reference.pricings import Held, Holding, Pricing
     from tiergate.model import Feature, Value
 
-__all__ = ["Bought", "Buyer", "Exempt", "buyers", "record"]
-
 
 class Bought(NamedTuple):
     """A subscription, and whether it counts."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
 
-__all__ = ["Subjects", "World", "answered", "check_of", "text_of"]
-
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tests.reference.pricings import Held, Holding
     from tests.unit.catalog.pricing2yaml_real import Plain
     from tiergate.impact import snapshot
-    from tiergate.impact.diff.results import Evidence
+    from tiergate.impact.diff.evidence import Evidence
     from tiergate.model import Feature, SubjectRecord
 
 

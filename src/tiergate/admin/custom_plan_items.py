@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Planner
     from tiergate.store import PublishedState, ReadUnit, WriteUnit
 
-__all__ = ["OWN_PREFIX", "SELF_SERVICE", "given_by", "own_plan", "private_item_plan"]
-
 SELF_SERVICE: Final = "self-service"
 """The tag of features that buyers may put into plans of their own."""
 

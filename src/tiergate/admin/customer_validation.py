@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.model import Customer, HeldItem, IndexedItem, Override, SubjectRecord, Subscription
     from tiergate.store import PublishedState
 
-__all__ = ["Terms", "printable_features", "terms_for"]
-
 _KEPT: Final = 64
 
 

@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Customer, Instant, Subscription
 
-__all__ = [
-    "BILLINGS",
-    "PEOPLES",
-    "kept_customer",
-    "kept_subscription",
-    "merged",
-    "resuming_as",
-    "sides_named",
-    "with_pins",
-]
-
 BILLINGS: Final = frozenset(
     {"status", "items", "start", "end", "trial_end", "grace_until", "resume_at", "resumes_as", "term"}
 )

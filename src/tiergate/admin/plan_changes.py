@@ -27,20 +27,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.item_compatibility import PossibleHoldings
     from tiergate.model import CatalogIndex, Instant, Subscription
 
-__all__ = [
-    "Items",
-    "PlanChange",
-    "Scheduled",
-    "change_instant",
-    "changed_plan",
-    "ended_with_plan",
-    "from_then_on",
-    "kept_schedule",
-    "scheduled_change",
-    "unfit",
-    "without_scheduled",
-]
-
 NOW, TERM_END = "now", "term_end"
 _NEEDS = frozenset({"not-available", "missing-dependency"})
 

@@ -16,12 +16,12 @@ from tiergate.publish.rollouts import Launch
 if TYPE_CHECKING:
     from tiergate.model import Instant
 
-__all__ = ["LaunchBody", "RolloutBody", "check_note", "read_instant"]
-
 _MAX_NOTE: Final = 10_000
 
 
 class AudienceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The audience of a rollout: a share of the customers, or a tag."""
+
     share: Decimal | None = None
     tag: str | None = None
 

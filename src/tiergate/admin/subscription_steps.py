@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["STEPS", "Standing", "Step", "described", "standing_of", "taken"]
-
 _ACTIVE, _TRIALING = SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING
 _PAST_DUE, _CANCELED, _PAUSED = SubscriptionStatus.PAST_DUE, SubscriptionStatus.CANCELED, SubscriptionStatus.PAUSED
 

@@ -19,8 +19,6 @@ from tiergate.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_PACK_BYTES", "Pack", "pack", "unpack"]
-
 MAX_PACK_BYTES: Final = 256 * 1024**2
 """Most bytes of a pack."""
 

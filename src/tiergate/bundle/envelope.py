@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle.signing_keys import SigningKey, VerifyKey
 
-__all__ = ["MAX_ENVELOPE_BYTES", "MAX_SIGNATURES", "SIGNATURE_BYTES", "pae", "read_payload", "sign", "verify"]
-
 MAX_ENVELOPE_BYTES = 4 * 1024**2
 """Most bytes of an envelope. The largest hold a subject's record."""
 

@@ -19,8 +19,6 @@ from tiergate.model.canonical import canonical_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FORMAT", "MANIFEST", "FileEntry", "Manifest", "check_path", "decode_manifest", "encode_manifest"]
-
 FORMAT = 1
 """The bundle format that this version writes and reads."""
 

@@ -21,8 +21,6 @@ from tiergate.model import SubjectRecord
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_PAGE_BYTES", "pack_snapshot_page", "read_snapshot_page", "write_snapshot_page"]
-
 MAX_PAGE_BYTES: Final = 64 * 1024**2
 """Most bytes of a page, packed."""
 

@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle.signing_keys import SigningKey
 
-__all__ = [
-    "STATEMENT_FORMAT",
-    "Head",
-    "PageEntry",
-    "Publication",
-    "SnapshotManifest",
-    "SubjectStatement",
-    "decode_snapshot_manifest",
-    "decode_statement",
-    "encode_snapshot_manifest",
-    "encode_statement",
-    "payload_type",
-    "sign_statement",
-]
-
 STATEMENT_FORMAT: Final = 1
 """The format that this version writes, and the latest that it reads."""
 

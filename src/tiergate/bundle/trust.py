@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from tiergate.bundle.signing_keys import VerifyKey
     from tiergate.model import SubjectRecord
 
-__all__ = ["MAX_SKEW", "Cursor", "Page", "Snapshot", "Step", "Trust"]
-
 MAX_SKEW: Final = 300_000
 """Milliseconds by which a store's clock may be ahead."""
 

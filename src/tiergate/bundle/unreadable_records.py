@@ -16,8 +16,6 @@ from tiergate.model import SubjectType
 if TYPE_CHECKING:
     from tiergate.model import Subject
 
-__all__ = ["UnreadableRecord", "UnreadableStatement", "unreadable_record", "unreadable_statement"]
-
 _MOST_WORDS = 300
 
 

@@ -34,21 +34,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.subjects import SubjectReader
     from tiergate.model import Customer, Feature, HeldItem, Item, Override, Problem, Subscription, Suspension, Value
 
-__all__ = [
-    "MAX_PROBLEMS",
-    "ItemBody",
-    "patched",
-    "read_customer_body",
-    "read_entitlement_body",
-    "read_entitlements_body",
-    "read_feature_body",
-    "read_held_item_body",
-    "read_item_body",
-    "read_override_body",
-    "read_subscription_body",
-    "read_suspension_body",
-]
-
 MAX_PROBLEMS = 100
 """Most problems of one body that are named; the others are counted."""
 

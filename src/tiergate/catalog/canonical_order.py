@@ -11,8 +11,6 @@ from tiergate.model import Catalog, Definition, Feature, Item
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ordered"]
-
 _Entry = TypeVar("_Entry")
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.quarantine import Quarantine
     from tiergate.catalog.records import Record
 
-__all__ = ["Consistency", "Doubts", "written_id"]
-
 _LARGEST = 2**63 - 1
 
 

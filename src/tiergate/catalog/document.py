@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Number
 
-__all__ = ["BROKEN", "Broken", "Listing", "Mapping", "Node", "Position", "Source", "describe", "shorten"]
-
 Position = tuple[str, int, int]
 """File, line and column; both count from 1."""
 

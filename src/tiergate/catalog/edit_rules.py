@@ -20,8 +20,6 @@ from tiergate.model import Amount, Feature, FeatureStatus, FeatureType, Level, U
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Use", "deletion_refusals", "draft_refusals", "feature_refusals", "status_refusals"]
-
 _MOVES = {
     FeatureStatus.DRAFT: (FeatureStatus.ACTIVE,),
     FeatureStatus.ACTIVE: (FeatureStatus.ARCHIVED,),

@@ -53,26 +53,6 @@ if TYPE_CHECKING:
         Term,
     )
 
-__all__ = [
-    "audience_data",
-    "customer_data",
-    "definition_data",
-    "dump_catalog",
-    "dump_subject_lines",
-    "dump_subjects",
-    "entitlements_data",
-    "feature_data",
-    "held_item_data",
-    "item_data",
-    "item_head_data",
-    "override_data",
-    "rollout_data",
-    "subscription_data",
-    "suspension_data",
-    "term_data",
-    "value_data",
-]
-
 _Data = dict[str, Plain]
 _SHARE_DIGITS: Final = 2
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.problem_report import Report
     from tiergate.model import Instant
 
-__all__ = ["FEATURE_KEYS", "NEVER", "TYPE_KEYS", "FeatureText", "default_combine", "read_feature", "read_period"]
-
 _COMMON_KEYS = frozenset({"id", "name", "description", "type", "status", "tags", "linked", "suspensions"})
 TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
     FeatureType.SWITCH: _COMMON_KEYS,

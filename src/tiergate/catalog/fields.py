@@ -20,20 +20,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import Report
 
-__all__ = [
-    "MAX_LINE",
-    "MAX_PROSE",
-    "Fields",
-    "id_of",
-    "instant_of",
-    "line_of",
-    "listing_of",
-    "number_of",
-    "subject_id_of",
-    "suggestion",
-    "units_of",
-]
-
 MAX_LINE = 200
 """Most characters of a name, unit, level, tag or author."""
 

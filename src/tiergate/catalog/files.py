@@ -16,18 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.fields import Fields
 
-__all__ = [
-    "API_VERSION",
-    "MAX_FILE_BYTES",
-    "check_api_version",
-    "decode",
-    "expand_paths",
-    "explain_os_error",
-    "parse_document",
-    "read_document",
-    "read_text",
-]
-
 API_VERSION = "tiergate/v1"
 """What `apiVersion` says."""
 

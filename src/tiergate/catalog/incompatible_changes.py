@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.item_compatibility import Impossibility, PossibleHoldings
     from tiergate.model import HeldItem
 
-__all__ = ["worsened"]
-
 _ENTRY: Final = re.compile(r"entry \d+")
 _QUOTED: Final = re.compile(r"`([^`]*)`")
 _OF_PAIRS: Final = frozenset({"excluded", "several-plans"})

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import CatalogIndex, HeldItem
 
-__all__ = ["Impossibility", "PossibleHoldings"]
-
 
 class Impossibility(NamedTuple):
     """Why a subscription cannot be: `place` is the index of the held item at fault."""

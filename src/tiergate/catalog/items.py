@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["ITEM_KEYS", "MAX_VERSION", "EntitlementReader", "ItemText", "read_item"]
-
 MAX_VERSION = 999_999_999
 """Highest number of a version."""
 

@@ -18,8 +18,6 @@ from tiergate.normalization import composed
 if TYPE_CHECKING:
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["MAX_DEPTH", "read_json"]
-
 MAX_DEPTH = 24
 """Most objects and arrays inside each other."""
 

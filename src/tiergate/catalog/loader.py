@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as ReadOnly
     from pathlib import Path
 
-__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog", "load_catalog_texts", "read_catalog"]
-
 CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 """The endings of catalog files in a folder."""
 

@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.fields import Fields
     from tiergate.catalog.problem_report import Report
 
-__all__ = [
-    "MAX_EXTERNAL_ID",
-    "MAX_EXTERNAL_IDS",
-    "MAX_METADATA",
-    "MAX_METADATA_KEY",
-    "MAX_METADATA_VALUE",
-    "read_external_ids",
-    "read_metadata",
-]
-
 MAX_METADATA = 50
 """Most entries of the metadata of one thing."""
 

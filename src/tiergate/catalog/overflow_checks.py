@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, CatalogIndex, Customer, Feature, HeldItem, Override, Subscription, Value
 
-__all__ = ["Bounds", "Totals"]
-
 
 class Bounds:
     """What items can give at most; `definition` returns the entitlements of a version such as `plan/pro@7`."""

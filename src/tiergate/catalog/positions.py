@@ -11,8 +11,6 @@ from tiergate.catalog.document import Mapping, Position, Source
 if TYPE_CHECKING:
     from tiergate.catalog.items import ItemText
 
-__all__ = ["Positions"]
-
 _Key = tuple[str | int, ...]
 
 

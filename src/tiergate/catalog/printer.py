@@ -15,8 +15,6 @@ import msgspec
 
 from tiergate.catalog.scalars import read_plain
 
-__all__ = ["Plain", "to_json", "to_json_line", "to_yaml"]
-
 Plain = dict[str, "Plain"] | list["Plain"] | str | bool | int | Decimal
 """Data without nulls: what the files are made of."""
 

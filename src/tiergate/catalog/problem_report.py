@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.document import Position, Source
     from tiergate.errors import AuthorError
 
-__all__ = ["MORE_PROBLEMS", "PlacelessReport", "PlacesNeeded", "ProblemLog", "Report", "TextReport", "report_twice"]
-
 MORE_PROBLEMS = "more-problems"
 """The code of the last problem where more were found than are kept."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.problem_report import ProblemLog
     from tiergate.model import Problem
 
-__all__ = ["Quarantine"]
-
 _ALWAYS: Final = 1_000
 _SHARE: Final = 10
 """More than so many customers, and more than a tenth of all, are too many."""

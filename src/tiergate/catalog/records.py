@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.subjects import SubjectReader
     from tiergate.model import Customer, Subscription
 
-__all__ = ["LINES_ENDINGS", "MAX_LINE_BYTES", "Record", "Records"]
-
 LINES_ENDINGS = frozenset({".ndjson", ".jsonl"})
 """The endings of files with one JSON object per line."""
 

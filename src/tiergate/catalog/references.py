@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.items import ItemText
 
-__all__ = ["Holdability", "check_item", "check_references"]
-
 
 def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, complete: bool) -> None:
     """Report to each item's own report; `unread` are ids of items that exist but could not be read."""

@@ -14,8 +14,6 @@ from tiergate.normalization import composed
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ENTITIES_ENDING", "POLICIES_ENDING", "SCHEMA_ENDING", "read_rules"]
-
 POLICIES_ENDING = ".cedar"
 """Policies: `<name>.cedar`."""
 

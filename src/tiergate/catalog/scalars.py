@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.document import Node
     from tiergate.model import Number
 
-__all__ = ["MAX_NUMBER_TEXT", "NUMBER", "read_number", "read_plain"]
-
 MAX_NUMBER_TEXT = 100
 """Most characters of a written number."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.records import Record
     from tiergate.model import CatalogIndex
 
-__all__ = ["MAX_PROBLEMS", "SUBJECTS_ENDINGS", "load_subjects", "read_subject_records", "read_subjects"]
-
 SUBJECTS_ENDINGS = frozenset({".yaml", ".yml", ".json"}) | LINES_ENDINGS
 """The endings of subjects files in a folder."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.records import Record
     from tiergate.model import CatalogIndex, Subscription
 
-__all__ = ["PlacedRecord", "read_placed_records"]
-
 Part = tuple[str, str, int]
 """`overrides` or `items`, the id of the subscription or empty for the customer, and which entry, from 0."""
 

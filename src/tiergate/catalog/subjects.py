@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.problem_report import Report
     from tiergate.model import CatalogIndex, Instant
 
-__all__ = ["CUSTOMER_KEYS", "MAX_QUANTITY", "RESUMED", "SUBSCRIPTION_KEYS", "SubjectReader"]
-
 MAX_QUANTITY = 10**15
 """Most of one item in a subscription."""
 

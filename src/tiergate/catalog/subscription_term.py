@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.problem_report import Report
     from tiergate.model import Instant
 
-__all__ = ["MAX_PERIODS", "read_term"]
-
 MAX_PERIODS = 10_000
 """Most units of time between two renewals."""
 

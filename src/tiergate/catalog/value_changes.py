@@ -11,8 +11,6 @@ from tiergate.catalog.printer import Plain, to_json_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Detail", "details", "raw"]
-
 
 class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
     """One value that changes: `path` inside the thing, parted by `/`; before and after are JSON, or not there."""

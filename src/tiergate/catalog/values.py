@@ -28,8 +28,6 @@ from tiergate.model import (
 if TYPE_CHECKING:
     from tiergate.catalog.problem_report import Report
 
-__all__ = ["read_entitlement", "read_override_value"]
-
 _SHOWN_LEVELS = 12
 
 

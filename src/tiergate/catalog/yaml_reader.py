@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["MAX_DEPTH", "read_yaml"]
-
 MAX_DEPTH = 24
 """Most mappings and lists inside each other."""
 

@@ -12,19 +12,6 @@ from tiergate.errors import CheckError
 if TYPE_CHECKING:
     from tiergate.model import Check, Number
 
-__all__ = [
-    "AmountOption",
-    "FeatureArgument",
-    "IsSubscription",
-    "LevelOption",
-    "SubjectArgument",
-    "UsedOption",
-    "UserOption",
-    "UserUsedOption",
-    "ValueOption",
-    "question",
-]
-
 _MOST_DIGITS = 40
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="A customer's id; see `--subscription`.")]

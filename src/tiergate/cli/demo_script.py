@@ -11,8 +11,6 @@ from tiergate.impact.preview.effects import Effect
 from tiergate.impact.preview.loss_token import Loss, loss_token
 from tiergate.model import Check, Subject
 
-__all__ = ["CHANGE", "CHANGED", "REVERT", "STORY", "Request", "Step", "curl"]
-
 
 class Step(NamedTuple):
     """A question in words, and as a check."""

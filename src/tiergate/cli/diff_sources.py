@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Bundle
     from tiergate.cli.control_plane_client import ControlPlane
 
-__all__ = ["Source", "open_side"]
-
 _PUBLICATION: Final = re.compile(r"publication:([1-9][0-9]{0,17})")
 _REVISION: Final = re.compile(r"(?:revision:)?(sha256:[0-9a-f]{64})")
 _STANDING: Final = frozenset({"published", "pending"})

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.engine import Engine, SubjectSource
     from tiergate.model import CatalogIndex, Subject, SubjectRecord
 
-__all__ = ["CatalogFiles", "DataFolder", "Opened", "SubjectsFiles", "engine_of_data", "engine_of_files", "open_engine"]
-
 CatalogFiles = Annotated[
     list[Path] | None,
     typer.Option("--catalog", metavar="FILE", help="A catalog file, or a folder of them; may be given several times."),

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.cli.sample_catalog import Sample
 
-__all__ = ["Household", "Ports", "Running", "load_sample"]
-
 _HOST = "127.0.0.1"
 _TIMEOUT = 30.0
 _LOOK = 0.05

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.usage_data import Figures
     from tiergate.model import Instant, Problem
 
-__all__ = ["Found", "Local", "on_control_plane", "on_files", "tell"]
-
 _SHOWN = 10
 _EVERY = 5.0
 """Seconds between two lines about how far it is, where nobody watches at a terminal."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.cli.local_engine import Opened
     from tiergate.model import Check, Instant
 
-__all__ = ["Asked", "Past", "Replayed", "open_files", "open_remote"]
-
 
 class Asked(NamedTuple):
     """A decision that is to be made again.

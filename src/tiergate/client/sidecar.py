@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.client.questions import Quantity, Whom
     from tiergate.model import Check, Subject
 
-__all__ = ["DEFAULT_URL", "Sidecar"]
-
 DEFAULT_URL = "http://127.0.0.1:8437"
 """Where a sidecar listens unless told otherwise."""
 

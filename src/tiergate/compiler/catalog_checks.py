@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Feature, Item, Value
 
-__all__ = ["Positions", "catalog_problems", "problem_at"]
-
 Positions = Mapping[tuple[str | int, ...], tuple[str, int, int]]
 """Where things stand in the author's files: file, line and column by ("feature", id), ("item", id), ("item", id,
 version) and ("item", id, version, feature)."""

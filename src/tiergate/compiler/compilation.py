@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from tiergate.compiler.catalog_checks import Positions
     from tiergate.model import Definition, Item
 
-__all__ = ["catalog_index", "compile_catalog"]
-
 _SCHEMA = "schema.cedarschema"
 _NO_RULES = Rules()
 

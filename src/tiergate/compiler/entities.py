@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Definition, Feature, Item, Value
 
-__all__ = ["VersionWriter", "feature_entities"]
-
 
 def feature_entities(features: Iterable[Feature]) -> bytes:
     """Write `entities/features.json`: every feature and every tag, sorted by type and id."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Feature, FeatureType, Value
 
-__all__ = ["PermitWriter", "Shape", "read_shapes"]
-
 _WIDTH = 80
 
 _TEMPLATE = re.compile(

@@ -10,8 +10,6 @@ from tiergate.cedar import Uid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["entity_literals", "nesting", "quoted", "words"]
-
 _NAMED_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
 _UNREADABLE = re.compile(
     '["\\\\\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]'

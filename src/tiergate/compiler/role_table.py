@@ -32,8 +32,6 @@ from tiergate.naming import ID_RULE, is_id, nearest
 if TYPE_CHECKING:
     from tiergate.cedar import Policy
 
-__all__ = ["CALLER_KINDS", "RoleTable", "read_roles", "role_words", "roles_schema"]
-
 CALLER_KINDS: Final = ("key", "person", "workload")
 """What a caller can be."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.compiler.source_text import AuthorText
     from tiergate.compiler.symbols import Vocabulary
 
-__all__ = ["OwnEntity", "check_entities", "entities_json", "read_entities"]
-
 _KEYS = frozenset({"uid", "attrs", "parents", "tags"})
 
 

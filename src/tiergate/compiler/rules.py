@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.compiler.source_text import AuthorText
     from tiergate.compiler.symbols import Vocabulary
 
-__all__ = ["check_rules", "check_types", "parse_each"]
-
 _MOST_CHARACTERS = 16_384
 _MOST_NESTING = 50
 _MOST_DEPTH = 400

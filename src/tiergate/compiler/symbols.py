@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.cedar import Uid
     from tiergate.model import Catalog
 
-__all__ = ["SUBJECT_TYPES", "Vocabulary"]
-
 SUBJECT_TYPES = frozenset({"Customer", "Subscription", "User"})
 """Whom a check is about. Which of them exist is not known when a catalog is compiled."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import Schema
 
-__all__ = ["validate_files"]
-
 _MOST_PERMITS = 128
 _BETWEEN_PERMITS = "\n\n@id("
 """INVARIANT (layout of permits): what `permits` writes has an empty line between permits, and nowhere else."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tiergate.engine.active_items import Window
 
-__all__ = ["NONE_ACTING", "ActingOverrides", "acting_overrides", "units_of"]
-
 
 class ActingOverrides(NamedTuple):
     """The overrides of one scope that act: what stands in place, the largest `at_least`, every `add` in its order."""

@@ -38,17 +38,6 @@ if TYPE_CHECKING:
         Subscription,
     )
 
-__all__ = [
-    "HeldVersion",
-    "Holding",
-    "Holdings",
-    "Window",
-    "based_on_each_other",
-    "hold",
-    "share_bucket",
-    "version_in_force",
-]
-
 
 class Window:
     """The instants around `now` within which nothing begins or ends: `start <= now < until`."""

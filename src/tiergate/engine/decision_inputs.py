@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Check, Decision, Feature, Instant, Override, Subject
 
-__all__ = ["Basis", "BasisError", "UsageGiven", "as_given", "basis_json", "once_stale", "read_basis", "reproduce"]
-
 _LAST_INSTANT = 253_402_300_799_999
 
 

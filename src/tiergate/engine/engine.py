@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
 
-__all__ = ["Engine", "Evaluation"]
-
 _UNKNOWN_USAGE = UsageKnown()
 
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
 
-__all__ = ["Facts", "TotalOverflowError", "counted", "facts_about", "source_of"]
-
 
 class TotalOverflowError(ArithmeticError):
     """A subject's total passes 2^62 units: nothing can be decided on it."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Check, Feature, Number, Subject
 
-__all__ = ["Question", "default_amount", "expect_askable", "expect_subject", "read_question"]
-
 _FIELDS = ("amount", "used", "user_used", "value", "level")
 _NUMBERS = _FIELDS[:-1]
 _TYPES = dict(

@@ -18,23 +18,6 @@ from tiergate.bundle.unreadable_records import UnreadableRecord, unreadable_reco
 from tiergate.errors import Refusal, TrustError
 from tiergate.model import Instant, SubjectRecord
 
-__all__ = [
-    "MAX_LINE_BYTES",
-    "FeedEntry",
-    "OtherChange",
-    "PublicationChange",
-    "RecordChange",
-    "SubjectChange",
-    "UnreadableChange",
-    "chain_start",
-    "extend",
-    "head_line",
-    "publication_line",
-    "read_head_line",
-    "read_line",
-    "subject_line",
-]
-
 MAX_LINE_BYTES = 8 * 1024**2
 """Most bytes of a line."""
 

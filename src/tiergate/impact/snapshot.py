@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource, Evaluation
     from tiergate.model import Decision, SubjectRecord
 
-__all__ = ["NOTHING", "Ask", "Held", "Said", "Side", "WithoutRules"]
-
 _RULES = ("policies/rules/", "entities/rules/")
 
 

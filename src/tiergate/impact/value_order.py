@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiergate.impact.snapshot import Held
     from tiergate.model import Feature
 
-__all__ = ["is_as_much", "kind_of"]
-
 
 def is_as_much(before: Held, after: Held) -> bool:
     """Say whether as much is held, in whatever unit it is said; nothing is as much as nothing."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ResetPeriod"]
-
 
 class ResetPeriod(StrEnum):
     """A unit of calendar time: when metered usage begins again at zero, or a subscription's term."""

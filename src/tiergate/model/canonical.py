@@ -6,8 +6,6 @@ from functools import cache
 
 import msgspec
 
-__all__ = ["canonical_json"]
-
 
 def canonical_json(value: object) -> bytes:
     """Encode as UTF-8 JSON with sorted keys, two spaces of indentation and a final newline.

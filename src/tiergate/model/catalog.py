@@ -9,8 +9,6 @@ import msgspec
 from tiergate.model.features import Feature
 from tiergate.model.items import Item, ItemKind, ItemStatus, Rollout
 
-__all__ = ["Catalog", "CatalogIndex", "IndexedItem", "Ladder", "PlanRule", "Rules"]
-
 
 class PlanRule(StrEnum):
     """How many plans one subscription may have at an instant."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from tiergate.model.features import Feature
     from tiergate.model.values import Value
 
-__all__ = ["readable"]
-
 
 def readable(value: Value, feature: Feature) -> str:
     """Write a value with its feature's unit, as it stands in a permit's `@value`."""

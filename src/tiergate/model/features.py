@@ -10,8 +10,6 @@ from tiergate.model.calendar_units import ResetPeriod
 from tiergate.model.subjects import Suspension
 from tiergate.normalization import composed
 
-__all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered"]
-
 
 class FeatureType(StrEnum):
     """The type of a feature; it never changes after creation."""

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-__all__ = ["BEGINNING", "FOREVER", "Instant", "Interval", "format_instant", "parse_instant"]
-
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
 

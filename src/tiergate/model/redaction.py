@@ -13,8 +13,6 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     from tiergate.model.subjects import Customer, Override, Subscription, Suspension
 
-__all__ = ["redacted_customer", "redacted_subscription"]
-
 
 def redacted_customer(customer: Customer) -> Customer:
     """The customer without what is for people alone; the same one where nothing of it is there."""

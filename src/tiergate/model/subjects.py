@@ -14,18 +14,6 @@ from tiergate.model.calendar_units import ResetPeriod
 from tiergate.model.instants import BEGINNING, FOREVER, Instant, Interval
 from tiergate.model.values import Value
 
-__all__ = [
-    "Customer",
-    "HeldItem",
-    "Override",
-    "OverrideMode",
-    "SubjectRecord",
-    "Subscription",
-    "SubscriptionStatus",
-    "Suspension",
-    "Term",
-]
-
 
 class SubscriptionStatus(StrEnum):
     """The state that billing last reported."""

@@ -20,8 +20,6 @@ from tiergate.model.subjects import SubscriptionStatus
 if TYPE_CHECKING:
     from tiergate.model.subjects import Subscription
 
-__all__ = ["SubscriptionState", "resumed", "settled", "state_of"]
-
 
 class SubscriptionState(StrEnum):
     """What a subscription is at an instant.

@@ -11,8 +11,6 @@ from tiergate.model.amounts import format_units, to_units
 from tiergate.model.features import Feature, FeatureType
 from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
 
-__all__ = ["format_value", "parse_value"]
-
 
 def format_value(value: Value, scale: int) -> str:
     """Write a value; `scale` is the feature's number of decimal digits."""

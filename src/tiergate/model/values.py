@@ -9,8 +9,6 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["UNLIMITED", "Amount", "Extra", "Given", "Level", "Per", "Unlimited", "Value"]
-
 
 class Per(StrEnum):
     """Whether a number is multiplied by the quantity of the item that gives it."""

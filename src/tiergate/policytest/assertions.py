@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Number
     from tiergate.policytest.results import Mismatch
 
-__all__ = ["Asks", "Stated", "assert_decision"]
-
 _REQUEST: Final = frozenset({"amount", "used", "user_used", "value", "level"})
 _MILLISECONDS: Final = 1000
 

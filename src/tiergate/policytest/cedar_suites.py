@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.catalog import ProblemLog, TextReport
     from tiergate.catalog.document import Node
 
-__all__ = ["CEDAR_KEYS", "CedarFiles", "read_cedar_tests", "read_cedar_world"]
-
 CEDAR_KEYS: Final = frozenset({"tests", "policies", "schema"})
 """What the key `cedar` of a suite holds."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import CatalogWorld
     from tiergate.policytest.matrix import Cell
 
-__all__ = ["OVERRIDE_PREFIX", "ROW_KEYS", "CheckRows"]
-
 ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
 """What a row may state."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Number
     from tiergate.policytest.environments import CatalogWorld
 
-__all__ = ["CHECK_TEST_KEYS", "REQUEST_KEYS", "SUBJECT_KEYS", "CheckTests"]
-
 CHECK_TEST_KEYS: Final = frozenset({"now", "usage", "subjects", "features", "requests"})
 """The keys of a test about entitlements beside those of every test."""
 

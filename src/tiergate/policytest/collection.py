@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.runner import Loaded
     from tiergate.policytest.suites import Case, Suite, Test
 
-__all__ = ["CaseItem", "SuiteFile", "TestNode", "is_ours"]
-
 _OURS: Final = re.compile(rb"""^["']?apiVersion["']?\s*:\s*["']?tiergate/""", re.MULTILINE)
 _RUNNER: pytest.StashKey[Runner] = pytest.StashKey()
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Permission
     from tiergate.policytest.suites import Expectation
 
-__all__ = ["compare_decision", "compare_outcome", "compare_permission", "entitlement_value", "source_name"]
-
 _UNLIMITED = "unlimited"
 
 

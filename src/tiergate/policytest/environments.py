@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.suite_subjects import Subjects
     from tiergate.policytest.suites import Asked, CedarRequest, Permitted
 
-__all__ = ["CatalogWorld", "CedarWorld", "Compiled", "Library", "RolesWorld", "World"]
-
 _NOTHING_USED = UsageKnown()
 _Made = TypeVar("_Made", "Compiled", RolePolicies)
 

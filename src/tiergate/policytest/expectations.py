@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.catalog import TextReport
     from tiergate.policytest.matrix import Cell
 
-__all__ = ["MOST_ERRORS", "OUTCOME_KEYS", "Stated", "read_expected", "read_outcome"]
-
 OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
 """The keys of a row of which every case that rows speak of needs at least one."""
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import CatalogWorld
     from tiergate.policytest.suites import Asked, Permitted
 
-__all__ = ["why_decided", "why_evaluated", "why_permitted"]
-
 
 def why_decided(world: CatalogWorld, asked: Asked) -> tuple[str, ...]:
     """What a decision rested on: the numbers, what gave them, and which policies decided."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.document import Node
     from tiergate.policytest.suites import Case
 
-__all__ = ["TEST_KEYS", "Cell", "names_of", "read_tests"]
-
 Cell = tuple[str, str, str]
 """One cell of a matrix: the names of the subject, the feature and the request, or of the caller, the action and the
 resource."""

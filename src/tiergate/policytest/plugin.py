@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.collection import SuiteFile
     from tiergate.policytest.pytest_fixtures import Files, LiveSidecar, Workbench
 
-__all__: list[str] = []
-
 _PARTS = ("catalog", "subjects", "rules")
 _WORKBENCH: pytest.StashKey[Workbench] = pytest.StashKey()
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import RolesWorld
     from tiergate.policytest.matrix import Cell
 
-__all__ = ["CALLER_KEYS", "RESOURCE_KEYS", "ROLE_ROW_KEYS", "ROLE_TEST_KEYS", "ResourceType", "RoleTests", "applies"]
-
 
 class ResourceType(StrEnum):
     """What an action can be on; the entities of `policies/roles.cedarschema`."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Suite, Test
 
-__all__ = ["Loaded", "Runner"]
-
 _MOST_PROBLEMS = 10_000
 
 

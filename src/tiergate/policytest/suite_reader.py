@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import Library, World
     from tiergate.policytest.suites import Test
 
-__all__ = ["ENDINGS", "KINDS", "SHIPPED", "SuiteReader", "suite_files"]
-
 ENDINGS: Final = ("_test.yaml", "_test.yml")
 """How the name of a test file ends."""
 

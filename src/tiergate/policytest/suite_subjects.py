@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.document import Node
     from tiergate.model import CatalogIndex
 
-__all__ = ["FIXTURE_KEYS", "Subjects", "read_subjects_of"]
-
 FIXTURE_KEYS: Final = frozenset({"subjects", "customers", "subscriptions", "holders"})
 """The keys of a suite under which its subjects stand."""
 

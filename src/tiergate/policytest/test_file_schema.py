@@ -32,8 +32,6 @@ from tiergate.policytest.expectations import MOST_ERRORS
 from tiergate.policytest.role_tests import ResourceType
 from tiergate.policytest.suite_reader import SHIPPED
 
-__all__ = ["suite_schema"]
-
 _TAKEN: Final = "suspension"
 _RENAMED: Final = "featureSuspension"
 """The suspension of a feature, beside that of a subject."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.document import Node
     from tiergate.model import Feature, Subject
 
-__all__ = ["NO_USAGE_WRITTEN", "USAGE_KEYS", "WrittenUsage", "read_usage"]
-
 USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})
 """What may be known of the usage of one feature."""
 

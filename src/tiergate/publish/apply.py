@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["Application", "apply_plan", "exported", "public_catalog"]
-
 
 @dataclass(frozen=True, slots=True)
 class Application:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import FileEntry
     from tiergate.store import Store
 
-__all__ = ["Revisions"]
-
 _KEPT: Final = 8
 _KEPT_ENTITLEMENTS: Final = 50_000
 

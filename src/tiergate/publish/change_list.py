@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tiergate.publish.changeset import Proposal
     from tiergate.publish.published_state import Standing
 
-__all__ = ["Change", "ChangeKind", "Detail", "difference"]
 
 _Data = dict[str, Plain]
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.publish.published_state import Pending, Standing
     from tiergate.store.working_catalog import WorkingItem
 
-__all__ = ["EVERYTHING", "Choice", "ItemParts", "Proposal", "chosen", "in_order", "rules_with"]
-
 _V = TypeVar("_V")
 _AT_ONCE = Launch()
 

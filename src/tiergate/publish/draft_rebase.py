@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Instant, Item, Value
     from tiergate.publish.published_state import Standing
 
-__all__ = ["ROLES_KEY", "Moved", "moved", "moved_draft"]
-
 ROLES_KEY = "roles/roles"
 """The key of the roles among the files."""
 

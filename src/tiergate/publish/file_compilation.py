@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import LoadedCatalog
 
-__all__ = ["Build", "build", "make", "make_loaded"]
-
 
 class Build(NamedTuple):
     """All files of a bundle but its manifest, path → content, and the catalog that they were made from."""

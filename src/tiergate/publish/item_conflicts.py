@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit
     from tiergate.store.item_conflicts import Holders
 
-__all__ = ["Combination", "Example", "impossible_combinations"]
-
 
 class Example(msgspec.Struct, frozen=True):
     """One who holds it."""

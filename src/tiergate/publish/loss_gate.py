@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant, Value
     from tiergate.store import ReadUnit, Store
 
-__all__ = ["Job", "Line", "Weighing", "taken", "words"]
-
 Line = dict[str, Any]
 """`progress` (`examined`, `of`), `effect` (as `effect_data`), `error`, or `impact` (as `impact_data`) with `loss`."""
 

@@ -19,8 +19,6 @@ from tiergate.process.parent_watch import end_with_parent
 from tiergate.publish.loss_gate import Job, Line, weighed
 from tiergate.store import Store
 
-__all__ = ["main"]
-
 _NICENESS = 10
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["find_pending", "pending_plan", "pins_plan", "resumption_plan", "rollouts_plan", "suspension_plan"]
-
 
 def find_pending(unit: ReadUnit, standing: Standing) -> Pending:
     """All that is not published yet."""

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from tiergate.store.policy_files import PolicyFile
     from tiergate.store.working_catalog import WorkingItem, WorkingState
 
-__all__ = [
-    "FeatureEdit",
-    "FileEdit",
-    "Pending",
-    "Standing",
-    "current_entitlements",
-    "head_of",
-    "is_pending_draft",
-    "pending_edits",
-    "rule_texts",
-]
-
 
 class Standing(NamedTuple):
     """What a publication fixed: all of it. The roles are empty where they are those that are shipped."""

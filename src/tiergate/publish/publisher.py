@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 
-__all__ = ["Outcome", "Plan", "Planner", "Preview", "Publisher", "Run"]
-
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 20

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiergate.publish.changeset import Proposal
     from tiergate.publish.published_state import Standing
 
-__all__ = ["Reviewed", "is_review_tag", "review_tag"]
-
 _TAG: Final = re.compile(r"([0-9]{1,18})-[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _DIGITS: Final = 32

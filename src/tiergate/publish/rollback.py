@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tiergate.store.policy_files import PolicyFile
     from tiergate.store.working_catalog import WorkingItem, WorkingState
 
-__all__ = ["rollback_plan"]
-
 _RULES_FOLDER: Final = "rules"
 _RULES: Final = {".cedar": "policies", ".cedarschema": "schemas", ".entities.json": "entities"}
 

@@ -17,19 +17,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Definition, Item, Value
 
-__all__ = [
-    "MARGIN",
-    "Launch",
-    "covers",
-    "current_version",
-    "idle_entry",
-    "narrowed",
-    "pruned",
-    "reachable",
-    "rebased",
-    "with_rollouts",
-]
-
 MARGIN: Final = 3_600_000
 """Milliseconds for which an entry stays that later ones have replaced: no sidecar's clock is that far behind."""
 

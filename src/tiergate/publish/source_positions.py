@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from tiergate.model import Problem
 
-__all__ = ["Places"]
-
 _Key = tuple[str | int, ...]
 _Position = tuple[str, int, int]
 

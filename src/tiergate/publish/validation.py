@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tiergate.publish.source_positions import Places
     from tiergate.store import ReadUnit
 
-__all__ = ["MOST_HELD", "refusals", "type_kept"]
-
 MOST_HELD: Final = 1000
 """How many items of the same feature a customer may hold before the totals are not proved in one go any more."""
 

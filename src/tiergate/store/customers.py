@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
-from tiergate.naming import search_key
+from tiergate.normalization import search_key
 from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
 from tiergate.store.scheduled_endings import drop_ending
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, SubscriptionStatus
     from tiergate.store.transactions import WriteUnit
-
-__all__ = ["Account", "CustomerFilter", "contains", "open_account", "search_customers"]
 
 _CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]

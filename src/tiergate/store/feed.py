@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["Entry", "FeedHead", "append", "chain_after", "chain_start", "read_after", "read_head"]
-
-
 _HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 

@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-__all__ = [
-    "ItemFilter",
-    "StoredItem",
-    "StoredVersion",
-    "add_item",
-    "find_item",
-    "find_version",
-    "item_statuses",
-    "list_items",
-    "list_versions",
-    "owner_of",
-    "read_items",
-    "remove_item",
-    "replace_item",
-    "stored_item",
-]
-
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]
 _VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]

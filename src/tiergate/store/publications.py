@@ -32,22 +32,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-__all__ = [
-    "PublicationRecord",
-    "PublishedItem",
-    "bundle_manifest",
-    "first_given",
-    "has_bundle",
-    "publication",
-    "publications",
-    "published_policies",
-    "put_blobs",
-    "put_bundle",
-    "update_published_items",
-    "versions",
-    "write_versions",
-]
-
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
 _VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["PlanEnding", "drop_ending", "find_ending", "keep_ending"]
-
 _TABLE: Table = PlanEndingRow.__table__  # type: ignore[attr-defined]
 _OF = select(_TABLE.c.at, _TABLE.c["items"]).where(_TABLE.c.subscription == bindparam("its"))
 _DROP: Final = delete(_TABLE).where(_TABLE.c.subscription == bindparam("its"))

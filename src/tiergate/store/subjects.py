@@ -27,7 +27,7 @@ from tiergate.model import (
     Value,
 )
 from tiergate.model.redaction import redacted_customer, redacted_subscription
-from tiergate.naming import search_key
+from tiergate.normalization import search_key
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
     CustomerRow,
@@ -43,24 +43,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Row, Table
     from sqlmodel import Session
-
-__all__ = [
-    "DATES",
-    "Stamp",
-    "StoredRecord",
-    "StoredSubscription",
-    "customer_columns",
-    "partless",
-    "read_record",
-    "read_stored",
-    "read_subscriptions",
-    "record_json",
-    "same_record",
-    "subscription_columns",
-    "without_reasons",
-    "write_customer_parts",
-    "write_subscription_parts",
-]
 
 DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 """The dates of a subscription."""

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlmodel import Session
 
-__all__ = ["SYSTEM", "Author", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
-
 _ATTEMPTS: Final = 12
 _ATTEMPTS_SECONDS: Final = 20.0
 _RECONNECTS: Final = 2

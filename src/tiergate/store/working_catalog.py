@@ -24,19 +24,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import WriteUnit
 
-__all__ = [
-    "WorkingFeature",
-    "WorkingItem",
-    "WorkingState",
-    "delete_features",
-    "delete_items",
-    "in_parts",
-    "read_working",
-    "working_etags",
-    "write_features",
-    "write_items",
-]
-
 _AT_ONCE: Final = 500
 
 _FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]

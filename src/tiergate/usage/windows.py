@@ -19,8 +19,6 @@ from tiergate.model import BEGINNING, FOREVER, Instant, Interval, ResetPeriod
 if TYPE_CHECKING:
     from tiergate.model import Term
 
-__all__ = ["Windows"]
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MONTHS: Final = {ResetPeriod.MONTH: 1, ResetPeriod.YEAR: 12}

@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, Number
 
-__all__ = [
-    "CHECK_FIELDS",
-    "MAX_CHECKS",
-    "SUBJECT_FIELDS",
-    "locate",
-    "read_check",
-    "read_check_at",
-    "read_query",
-    "split_checks",
-]
-
 MAX_CHECKS = 1_000
 """The most checks of one `POST /v1/checks`."""
 

@@ -15,18 +15,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Problem, SubjectRecord
 
-__all__ = [
-    "MARK",
-    "Found",
-    "catalog_problems",
-    "expect",
-    "load",
-    "load_people",
-    "places",
-    "subjects_problems",
-    "unmark",
-]
-
 MARK = "^"
 
 Found = tuple[int, int, str]

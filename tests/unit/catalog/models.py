@@ -53,8 +53,6 @@ from tiergate.normalization import composed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["catalogs", "records"]
-
 IDS = ("a", "B.2", "no", "5", "1e5", "null", "x-" + "y" * 98)
 SUBJECT_IDS = (*IDS, *OPAQUE)
 LABELS = (

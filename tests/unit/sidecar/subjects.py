@@ -13,8 +13,6 @@ from tiergate.model import (
     Suspension,
 )
 
-__all__ = ["customer", "override", "subscription", "suspension"]
-
 
 def override(id: str = "o", units: int = 5) -> Override:
     """An override with an author and a reason."""

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.lint.granted_amounts import Granted
     from tiergate.model import Catalog, Item
 
-__all__ = ["lint_addons"]
-
-
 _STATUSES = {ItemStatus.DRAFT: "a draft", ItemStatus.ARCHIVED: "archived"}
 
 

@@ -23,8 +23,6 @@ from tiergate.model import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Grant", "Granted", "contained", "current", "grant", "grants", "is_at_most", "show"]
-
 _ENDLESS = 2**63
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.lint.granted_amounts import Grant, Granted
     from tiergate.model import Catalog, Item
 
-__all__ = ["lint_items"]
-
 
 def lint_items(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
     """What single items give; `place` says where an item stands in the files."""

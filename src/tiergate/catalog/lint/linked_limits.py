@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Definition, Item
 
-__all__ = ["lint_linked"]
-
 
 def lint_linked(catalog: Catalog) -> Iterator[Finding]:
     """Limits of zero, or none at all, beside a switch that gives what they limit."""

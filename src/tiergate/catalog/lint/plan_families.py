@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.document import Position
     from tiergate.model import Catalog
 
-__all__ = ["Family", "families"]
-
 _SCALES: Final = {
     "tier": (
         ("free", "trial"),

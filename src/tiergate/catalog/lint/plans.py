@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.lint.granted_amounts import Granted
     from tiergate.model import Catalog, Item, Ladder
 
-__all__ = ["BrokenStep", "broken_steps", "lint_plans"]
-
 _NEIGHBOURS: Final = 30
 """With how many plans that look cheaper a plan is compared."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.pricing2yaml.pricing import Pricing
 
-__all__ = ["import_pricings"]
-
 _MAX_PROBLEMS = 10_000
 _SHOWN_IDS = 3
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.pricing2yaml.pricing import Pricing, SourceFeature, SourceItem, SourceValue, Stated
 
-__all__ = ["NO_LEVEL", "Converted", "convert"]
-
 NO_LEVEL = "unspecified"
 """The level of a text that is empty everywhere: a custom feature has at least one, and nobody gives this one."""
 

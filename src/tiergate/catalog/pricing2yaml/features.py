@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["read_feature", "read_limit", "read_value"]
-
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["Declared", "ItemReader"]
-
 Declared = dict[str, SourceFeature | None]
 """What a pricing declares, by its key; nothing for what could not be read."""
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.pricing2yaml.syntax import ValueType
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["Pricing", "SourceFeature", "SourceItem", "SourceValue", "Stated"]
-
 SourceValue = Given | Level | Unlimited | Number | None
 """A value as a pricing writes it; `None` where it is a text that says nothing."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import ProblemLog
 
-__all__ = ["read_pricing"]
-
 
 def read_pricing(path: Path, log: ProblemLog) -> Pricing | None:
     """Read a file as far as it goes; nothing where there is no pricing in it. Problems go to the log."""

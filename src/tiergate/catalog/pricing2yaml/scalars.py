@@ -15,17 +15,6 @@ from tiergate.catalog.document import Listing, Mapping, Node, shorten
 from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
 from tiergate.model import UNLIMITED, Given, Level, Number, ResetPeriod, Unlimited
 
-__all__ = [
-    "one_line",
-    "read_label",
-    "read_number",
-    "read_prose",
-    "read_reset",
-    "read_switch",
-    "read_unit",
-    "read_word",
-]
-
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _SWITCHES = {
     word: on

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.problem_report import TextReport
 
-__all__ = ["named_entries", "names", "read"]
-
 _Read = TypeVar("_Read")
 
 

@@ -12,21 +12,6 @@ from enum import StrEnum
 
 from tiergate.model import ResetPeriod
 
-__all__ = [
-    "ADD_ON_KEYS",
-    "FEATURE_KEYS",
-    "LIMIT_KEYS",
-    "PERIOD_KEYS",
-    "PERIOD_LENGTHS",
-    "PLAN_KEYS",
-    "PRICING_KEYS",
-    "RESETS",
-    "SYNTAX_VERSIONS",
-    "VALUE_KEYS",
-    "LimitType",
-    "ValueType",
-]
-
 SYNTAX_VERSIONS = ("1.0", "1.1", "2.0", "2.1", "3.0", "3.1")
 """The published versions of the format."""
 

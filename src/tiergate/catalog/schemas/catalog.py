@@ -36,8 +36,6 @@ from tiergate.model import (
     ResetPeriod,
 )
 
-__all__ = ["catalog_schema"]
-
 _PERCENT: Final = r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,2})?%$"
 
 

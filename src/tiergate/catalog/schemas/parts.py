@@ -13,25 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from enum import StrEnum
 
-__all__ = [
-    "DIALECT",
-    "Schema",
-    "api_version",
-    "closed",
-    "ids",
-    "line",
-    "listing",
-    "metadata",
-    "number",
-    "prose",
-    "ref",
-    "shared",
-    "subject_id",
-    "suspension",
-    "whole",
-    "words",
-]
-
 Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

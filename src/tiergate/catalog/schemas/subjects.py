@@ -26,8 +26,6 @@ from tiergate.catalog.subjects import MAX_QUANTITY, RESUMED
 from tiergate.catalog.subscription_term import MAX_PERIODS
 from tiergate.model import OverrideMode, ResetPeriod, SubscriptionStatus
 
-__all__ = ["subjects_line_schema", "subjects_schema"]
-
 
 def subjects_schema() -> Schema:
     """The schema of a subjects file in YAML or JSON."""

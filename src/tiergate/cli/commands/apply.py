@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, SubjectRecord
 
-__all__ = ["app", "application"]
-
 app = typer.Typer()
 
 

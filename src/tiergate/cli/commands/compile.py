@@ -9,8 +9,6 @@ import typer
 
 from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

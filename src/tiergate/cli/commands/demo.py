@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.client import Answer, Sidecar
     from tiergate.model import Check
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _PORT = 8437

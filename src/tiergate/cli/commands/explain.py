@@ -21,8 +21,6 @@ from tiergate.cli.check_options import (
 from tiergate.cli.local_engine import CatalogFiles, DataFolder, SubjectsFiles
 from tiergate.cli.shared_options import AsJson, At, RulesFolder
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

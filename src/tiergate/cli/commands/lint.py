@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tiergate.catalog import LoadedCatalog
     from tiergate.model import Problem
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _MOST_FINDINGS = 1_000

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.impact.snapshot import Held
     from tiergate.model import Instant
 
-__all__ = ["meaning_data", "tell_meaning"]
-
 _KINDS = {Kind.GAINS: "gains", Kind.LOSES: "loses", Kind.MORE: "more", Kind.LESS: "less", Kind.OTHER: "other"}
 _STYLES = {Kind.GAINS: "green", Kind.MORE: "green", Kind.LOSES: "red", Kind.LESS: "red", Kind.OTHER: "yellow"}
 _BEARINGS = {Bearing.ONE: "", Bearing.TWO: "two of it", Bearing.TWICE: "held twice"}

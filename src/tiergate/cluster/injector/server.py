@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.settings import Settings
     from tiergate.process.settings import Table
 
-__all__ = ["run"]
-
 _LOOK: Final = 10.0
 """Seconds between two looks at files, at the Secret and at the webhook's configuration."""
 _AGAIN: Final = 1.0

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Publisher
     from tiergate.store.items import StoredItem
 
-__all__ = ["ApplyBody", "applied", "endpoints"]
-
 _MAX_BODY: Final = 64 * 2**20
 _NAME: Final = "catalog.json"
 

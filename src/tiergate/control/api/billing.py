@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
     from tiergate.store.customers import Account
 
-__all__ = ["endpoints"]
-
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _SIDES: Final = (Side.BILLING,)
 _MERGED: Final = ("metadata", "external_ids")

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.api.request import AdminRequest
 
-__all__ = [
-    "MERGE_PATCH",
-    "decode_parts",
-    "form_of",
-    "named_in",
-    "part_of",
-    "patch_form",
-    "peek",
-    "tags_of",
-    "unordered",
-]
-
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
 

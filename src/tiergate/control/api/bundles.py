@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Plan, Publisher
     from tiergate.store import ReadUnit
 
-__all__ = ["endpoints"]
-
 _ZIP: Final = {"content-type": "application/zip"}
 
 

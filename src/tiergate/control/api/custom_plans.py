@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Outcome, Publisher
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["endpoints", "expect_customer", "expect_holder"]
-
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
     """The routes."""

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.control.api.write_order import Ordered
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["endpoints", "the_customer"]
-
 _PATH = "/v1/customers/{customer}"
 _PARTS = ("overrides", "suspensions")
 _SIDES = (Side.PEOPLE,)

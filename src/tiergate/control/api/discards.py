@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
     from tiergate.store.items import StoredItem
 
-__all__ = ["discard_feature", "discard_item"]
-
 
 def discard_feature(request: AdminRequest) -> Answer:
     """Discard what is edited of a feature and not published; one that was deleted comes back."""

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.items import StoredItem
 
-__all__ = ["endpoints"]
-
 _PATH: Final = "/v1/items/{id}/draft"
 _ENTITLEMENT: Final = f"{_PATH}/entitlements/{{feature}}"
 _MAX_BODY: Final = 4 * 2**20  # the entitlements of 10,000 features

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import ReadUnit, Store
 
-__all__ = ["endpoints"]
-
 _KEPT_ENGINES: Final = 8
 _LIMITS: Final = CacheLimits(decisions=0, decision_bytes=0)  # no question comes again
 _MOST_PUBLICATIONS: Final = 10**15

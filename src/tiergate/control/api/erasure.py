@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.store import WriteUnit
 
-__all__ = ["endpoints"]
-
 
 def endpoints() -> list[Endpoint]:
     """The routes."""

@@ -17,8 +17,6 @@ from tiergate.permissions import Action, Resource
 from tiergate.publish.bundle_cache import Revisions
 from tiergate.wire.requests import read_check_at
 
-__all__ = ["endpoints"]
-
 
 def endpoints() -> list[Endpoint]:
     """The route."""

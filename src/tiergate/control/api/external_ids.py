@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiergate.control.api.request import AdminRequest
 
-__all__ = ["external_id_asked", "resolve_external_ids"]
-
 _KINDS: Final[dict[str, SubjectType]] = {kind.value: kind for kind in (SubjectType.CUSTOMER, SubjectType.SUBSCRIPTION)}
 
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.features import StoredFeature
 
-__all__ = ["endpoints", "feature_answer"]
-
 _PATH: Final = "/v1/features/{id}"
 _WHAT_USES_BIND: Final = ("scale", "labels", "numbers", "unlimited_level", "minimum", "maximum")
 

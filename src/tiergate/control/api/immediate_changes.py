@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["endpoints"]
-
 
 class _RolloutsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rollouts: list[RolloutBody]

@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from tiergate.model import HeldItem, Instant, SubjectRecord
     from tiergate.store import PublishedState, Store, WriteUnit
 
-__all__ = ["AT_ONCE", "endpoints"]
-
 AT_ONCE: Final = 2_000
 """Most subjects that are one transaction."""
 

@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.items import StoredItem, StoredVersion
 
-__all__ = ["endpoints", "item_answer", "item_resource", "locked_item"]
-
 _PATH: Final = "/v1/items/{id}"
 _MAX_BODY: Final = 4 * 2**20  # the entitlements of 10,000 features
 

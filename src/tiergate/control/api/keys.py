@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
     from tiergate.store.keys import ApiKey
 
-__all__ = ["endpoints", "key_data"]
-
 _MAX_NAME: Final = 200
 _SIDECAR: Final = "sidecar"
 _MAX_LISTED: Final = 1000

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
 
-__all__ = ["endpoints"]
-
 _SIDES: Final = (Side.PEOPLE,)
 _RESOURCES: Final[Mapping[SubjectType, Callable[[AdminRequest], Resource]]] = {
     SubjectType.CUSTOMER: the_customer,

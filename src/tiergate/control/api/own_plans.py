@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Outcome, Publisher
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["endpoints"]
-
 _GRANTED: Final = frozenset({Action.EDIT_ENTITLEMENT, Action.PIN_VERSION})
 """What `ownPlan` allows besides, for the one change that it is for."""
 

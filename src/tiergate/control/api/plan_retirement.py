@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Instant, Subscription
     from tiergate.store import PublishedState, ReadUnit, WriteUnit
 
-__all__ = ["endpoints"]
-
 _AT_ONCE: Final = 100
 _MOST_NAMED: Final = 100
 _MOST_SHAPES: Final = 10_000

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.publish.publisher import Planner, Preview, Publisher
 
-__all__ = ["endpoints"]
-
 _MAX_BODY: Final = 64 * 2**20
 _LINES: Final = "application/x-ndjson"
 

@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Outcome, Planner, Preview, Publisher
     from tiergate.store import WriteUnit
 
-__all__ = [
-    "carried_out",
-    "dry_run",
-    "preview_data",
-    "previewed",
-    "problem_data",
-    "reviewed_by",
-    "tally_data",
-    "visible",
-]
-
 
 def carried_out(
     publisher: Publisher,

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit
     from tiergate.store.publications import PublicationRecord
 
-__all__ = ["PublishBody", "endpoints", "publish_planner"]
-
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 

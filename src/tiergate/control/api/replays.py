@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.model import SubjectRecord
     from tiergate.store import ReadUnit
 
-__all__ = ["NOBODYS", "Past", "Question", "endpoints", "made_again", "whom", "wrong"]
-
 _RULES: Final = "rule/"
 NOBODYS: Final = Resource.customer_of("*")
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Action, Caller, Permission, Resource
     from tiergate.store import ReadUnit, Store, WriteUnit
 
-__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "etag_text"]
-
 MAX_LIMIT: Final = 500
 """Most entries of one page of a list."""
 

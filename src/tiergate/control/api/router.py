@@ -79,8 +79,6 @@ if TYPE_CHECKING:
     from tiergate.control.auth.recent_callers import KnownCallers
     from tiergate.store import Store
 
-__all__ = ["OPAQUE", "AdminApi", "Endpoint", "Handler", "Open"]
-
 T = TypeVar("T")
 
 Handler = Callable[[AdminRequest], Answer | Awaitable[Answer]]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.policy_files import PolicyFile
 
-__all__ = ["endpoints"]
-
 _PATH: Final = "/v1/rules/{kind}/{name}"
 _MAX_BODY: Final = 4 * 2**20
 

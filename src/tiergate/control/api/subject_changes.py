@@ -45,22 +45,6 @@ if TYPE_CHECKING:
     from tiergate.store import PublishedState, ReadUnit, WriteUnit
     from tiergate.store.subjects import Stamp, StoredSubscription
 
-__all__ = [
-    "customer_answer",
-    "delete_customer",
-    "delete_subscription",
-    "needed_for_customer",
-    "needed_for_subscription",
-    "present_data",
-    "save_customer",
-    "save_subscription",
-    "signed",
-    "subscription_answer",
-    "subscription_answers",
-    "write_down_customer",
-    "write_down_subscription",
-]
-
 
 def customer_answer(customer: Customer, stamp: Stamp, index: CatalogIndex, erased_at: Instant | None = None) -> Data:
     """A customer as it is answered: the file's form, and what the store knows of it."""

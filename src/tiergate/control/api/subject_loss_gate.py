@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Resource
     from tiergate.store import WriteUnit
 
-__all__ = ["ACCEPT_LOSS", "refuse_loss", "refuse_swap_loss"]
-
 ACCEPT_LOSS: Final = "accept_loss"
 """The parameter of a request that says which loss is accepted."""
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
 
-__all__ = ["endpoints", "with_items"]
-
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _BILLING: Final = (Side.BILLING,)
 _PEOPLE: Final = (Side.PEOPLE,)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex
     from tiergate.store.subjects import Stamp
 
-__all__ = ["Data", "choice", "choices", "expect_known", "flag", "refuse_any", "stamped", "unchanged"]
-
 Data = dict[str, Plain]
 """A JSON object."""
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import FeedHead, Store
 
-__all__ = ["Tail", "TailState"]
-
 _PAGE: Final = 5_000
 _PAGE_BYTES: Final = 16 * 1024**2
 _RECONNECT_AFTER: Final = 1.0

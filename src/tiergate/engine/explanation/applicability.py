@@ -50,8 +50,6 @@ if TYPE_CHECKING:
         Suspension,
     )
 
-__all__ = ["EVERYBODY", "Standings", "written"]
-
 UNSET = msgspec.UNSET
 EVERYBODY = "everybody"
 _LAST_INSTANT = 253_402_300_799_999

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.engine.explanation.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
     from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
 
-__all__ = ["Derivation", "reason_out"]
-
 UNSET = msgspec.UNSET
 
 T = TypeVar("T")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.impact.snapshot import Held
     from tiergate.model import Feature, Number
 
-__all__ = ["LEAST", "asks"]
-
 LEAST: Final = Ask()
 """The check that names nothing: the least there is to ask for."""
 

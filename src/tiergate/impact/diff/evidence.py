@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.impact.snapshot import Ask
     from tiergate.model import HeldItem, Instant, Override, Subject, SubjectRecord
 
-__all__ = ["Evidence", "evidence_of"]
-
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """A check, asked of both sides at `at`, which they answer differently.

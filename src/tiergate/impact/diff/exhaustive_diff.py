@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.impact.snapshot import Ask, Said
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
 
-__all__ = ["Comparison", "Seen", "Topic"]
-
 _UNHEARD = frozenset({"name", "description", "linked", "min"})
 """What is said of a feature and decides nothing: it is for people, or binds those who write definitions."""
 

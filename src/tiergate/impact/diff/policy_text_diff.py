@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.model import Feature
 
-__all__ = ["Rule", "Rulebook", "changed_rules", "read_of_feature"]
-
 _RULES: Final = "policies/rules/"
 _ENTITIES: Final = "entities/rules/"
 _LAYOUT: Final = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|\s+', re.DOTALL)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.model import Feature, Number
 
-__all__ = ["Ask", "Limit", "asks", "least_amount", "limit_of"]
-
 _ABOVE_ALL = 10**12
 """What fits into an unlimited entitlement alone: more than any step or minimum, and askable at every scale."""
 

@@ -39,18 +39,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Rollout, Value
 
-__all__ = [
-    "EVERYBODY",
-    "MOST_TOGETHER",
-    "Audience",
-    "Bearer",
-    "Bearing",
-    "beside_items",
-    "companions",
-    "holders",
-    "together",
-]
-
 
 class Bearing(StrEnum):
     """How an item is held, or what there is in its place."""

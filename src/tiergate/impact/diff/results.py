@@ -15,18 +15,6 @@ from tiergate.impact.diff.representative_subjects import Audience, Bearing
 from tiergate.impact.snapshot import Held
 from tiergate.model import Instant
 
-__all__ = [
-    "Difference",
-    "Evidence",
-    "FeatureChange",
-    "ItemChange",
-    "Kind",
-    "Meaning",
-    "Note",
-    "Turn",
-    "Unproved",
-]
-
 
 class Kind(StrEnum):
     """What becomes of what is held. `OTHER`: neither is more, as of two ranges of levels that cannot be compared."""

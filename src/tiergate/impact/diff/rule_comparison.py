@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tiergate.impact.diff.policy_text_diff import Rule, Rulebook
     from tiergate.model import Feature, Instant
 
-__all__ = ["Ruling", "Rulings"]
-
 _SLICES: Final = (100, 4 * 2**20)
 _MOST_TURNS: Final = 12
 _GRANTED: Final = Reason.GRANTED.value

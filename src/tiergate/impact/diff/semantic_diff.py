@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tiergate.impact.snapshot import Held
     from tiergate.model import IndexedItem, Instant
 
-__all__ = ["meaning"]
-
 
 def meaning(
     old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None = None

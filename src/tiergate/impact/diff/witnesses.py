@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from tiergate.impact.symbolic.case_space import Space
     from tiergate.model import IndexedItem, Instant, Value
 
-__all__ = ["Case", "Search", "Witness", "cases"]
-
 _MOST_PATHS: Final = 200
 _MOST_BOXES: Final = 12
 _MOST_GIVERS: Final = 8

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.model import IndexedItem, Value
 
-__all__ = ["Touched", "touched"]
-
 
 class Touched(NamedTuple):
     """What a change can touch.

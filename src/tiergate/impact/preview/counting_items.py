@@ -13,8 +13,6 @@ from tiergate.model import AudienceType, ItemStatus
 if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, IndexedItem, Instant
 
-__all__ = ["always_counts", "counting_otherwise", "drafted_otherwise", "may_cease", "needing_otherwise", "needs"]
-
 
 def needs(item: IndexedItem) -> tuple[frozenset[str], frozenset[str]]:
     """The plans of which one, and the items of which all, must count with an item."""

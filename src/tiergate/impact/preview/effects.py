@@ -15,18 +15,6 @@ from tiergate.model import Number, SubjectType, format_instant
 if TYPE_CHECKING:
     from tiergate.model import Instant, Reason, Subject
 
-__all__ = [
-    "UNLIMITED",
-    "Answered",
-    "Asked",
-    "Effect",
-    "FeatureTally",
-    "Impact",
-    "SubjectEffect",
-    "effect_data",
-    "impact_data",
-]
-
 UNLIMITED: Final = "unlimited"
 """The value of what has no limit, as catalogs write it."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.affected_scope import Touched
     from tiergate.model import CatalogIndex, Customer, HeldItem, Instant, SubjectRecord, Subscription
 
-__all__ = ["Shape", "Shapes"]
-
 
 class Shape(NamedTuple):
     """What is the same for all whom a change touches alike, and the record's own instants, `now` first.

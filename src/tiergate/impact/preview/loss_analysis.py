@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.affected_scope import Touched
     from tiergate.model import IndexedItem, Instant
 
-__all__ = ["can_take"]
-
 
 def can_take(old: BundleSource, new: BundleSource, found: Touched, now: Instant) -> bool:
     """Say whether putting `new` in the place of `old`, of which `found` is touched, can take something from anybody.

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.effects import Effect, SubjectEffect
     from tiergate.model import Instant, Subject
 
-__all__ = ["Held", "Loss", "LossSum", "customers_of", "is_loss_token", "loss_token", "losses_of"]
-
 _TOKEN: Final = re.compile(r"loss-([1-9][0-9]{0,17})-[0-9a-f]{32}")
 _DIGITS: Final = 32
 _MODULUS: Final = 2**256

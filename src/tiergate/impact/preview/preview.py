@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.affected_scope import Touched
     from tiergate.model import Customer, Instant, Number, Override, Subscription
 
-__all__ = ["Preview", "UsageFigures", "preview"]
-
 _MOST_SHAPES: Final = 50_000
 _PROGRESS_EVERY: Final = 1_000
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.engine.slices import StaticPolicy
     from tiergate.model import Customer, Feature, Instant, Number
 
-__all__ = ["RuleEffect", "RuleEffects", "Shown", "SideFacts"]
-
 _REQUESTED: Final = frozenset({"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday"})
 _MOST_PATHS: Final = 60
 _SOMEBODY: Final = "somebody"

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.rule_effects import Shown
     from tiergate.model import Feature, Instant, Number, Reason, Subject, SubjectRecord, Value
 
-__all__ = ["Comparison", "Difference"]
-
 _MOST_GROUPS: Final = 100_000
 _NUMBERS: Final = frozenset(
     {

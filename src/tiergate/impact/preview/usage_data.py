@@ -22,8 +22,6 @@ from tiergate.naming import nearest, subject_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-__all__ = ["Figures"]
-
 _MOST_PROBLEMS: Final = 1_000
 _COLUMNS: Final = ("subject", "feature", "used")
 _LONGEST: Final = 65_536

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.subject_spool import Spool
     from tiergate.model import Instant
 
-__all__ = ["MOST_HERE", "preview_spool"]
-
 MOST_HERE: Final = 50_000
 """Customers for whom no other process is started: it would take as long to begin."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Subscription
     from tiergate.store import PublishedState
 
-__all__ = ["override_effect", "refuse_idle_overrides"]
-
 _MOST_SUBJECTS: Final = 50
 _WITHOUT_IT: Final = "without it the value is"
 

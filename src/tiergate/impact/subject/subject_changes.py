@@ -46,19 +46,6 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.model import Catalog, CatalogIndex, Instant, Number, Value
 
-__all__ = [
-    "CatalogDefinitions",
-    "SubjectChange",
-    "definitions_of",
-    "differs",
-    "features_concerned",
-    "is_over",
-    "size_of",
-    "standing",
-    "subject_effects",
-    "value_of",
-]
-
 _AS_IT_IS, _COUNTING, _WITHOUT = "as it is", "counting", "without subscriptions"
 
 _MOST_VISITS: Final = 100_000

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.impact.subject.subject_changes import CatalogDefinitions
     from tiergate.model import CatalogIndex, HeldItem, Override, Subscription
 
-__all__ = ["SUBJECT_CODES", "SubjectFinding", "is_looked_at", "subject_findings"]
-
 SUBJECT_CODES = {
     "draft-item-held": "a subscription that has a draft, which gives nothing",
     "item-never-counts": "an item of a subscription that never counts",

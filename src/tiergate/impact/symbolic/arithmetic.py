@@ -25,8 +25,6 @@ from tiergate.model import parse_instant
 if TYPE_CHECKING:
     from tiergate.impact.symbolic.known_facts import Scene
 
-__all__ = ["PARTS", "arithmetic", "duration", "instant", "ordered", "part_of"]
-
 _DAY: Final = 86_400_000
 _UNITS: Final = {"d": _DAY, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _WHOLE: Final = {"toMilliseconds": 1, "toSeconds": 1_000, "toMinutes": 60_000, "toHours": 3_600_000, "toDays": _DAY}

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import Uid
 
-__all__ = ["Pattern", "Person", "Space", "Text", "example"]
-
 _MOST_PEOPLE: Final = 20_000
 _MOST_VARIABLES: Final = 250
 _MOST_PATTERNS: Final = 6

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Final
 
-__all__ = ["obstacle"]
-
 _OF_SUBJECT: Final = {"tags": "reads the tags of the subject", "customer": "reads the id of the customer"}
 
 

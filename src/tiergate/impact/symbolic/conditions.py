@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.cedar import Policy
     from tiergate.impact.symbolic.known_facts import Scene
 
-__all__ = ["read_conditions", "read_policy"]
-
 _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 
 

@@ -11,8 +11,6 @@ from tiergate.impact.symbolic.terms import RecordTerm, SetTerm, Term, TextTerm, 
 if TYPE_CHECKING:
     from tiergate.impact.symbolic.known_facts import SideData
 
-__all__ = ["attribute_of", "has_attribute", "tags_of", "term_of", "uid_of"]
-
 _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 _KNOWN_TYPES: Final = _SUBJECTS | {"Item", "Feature", "Tag", "Action"}
 _OF_FEATURE: Final = frozenset({"type", "unit", "scale"})

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.model import CatalogIndex, Feature
 
-__all__ = ["BOOLEANS", "Fixed", "Scene", "SideData", "matches", "named_in", "refs_of", "test_text"]
-
 BOOLEANS = ("active", "suspended", "live", "held", "given", "overridden", "disabled")
 _OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
     FeatureType.SWITCH: (),

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.impact.symbolic.formulas import Truth
     from tiergate.impact.symbolic.known_facts import Scene
 
-__all__ = ["Outcomes", "possible", "read_outcomes"]
-
 _DENIED = ""
 """Denied where nothing forbade it: the reason is then the facts' to say, and the same on both sides."""
 

@@ -14,8 +14,6 @@ from tiergate.impact.symbolic.formulas import variable_range
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["NONE", "UNKNOWN", "Row", "Unsolved", "instant_within", "solve"]
-
 _DAY: Final = 86_400_000
 _THURSDAY: Final = 4
 _MOST_TRIED: Final = 300

@@ -10,21 +10,6 @@ from tiergate.impact.symbolic.formulas import Formula, Linear, Truth
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "AttributeTerm",
-    "ContextTerm",
-    "CustomerTerm",
-    "PrincipalTerm",
-    "Read",
-    "RecordTerm",
-    "SetTerm",
-    "StepsTerm",
-    "TagsTerm",
-    "Term",
-    "TextTerm",
-    "UnreadError",
-]
-
 
 class UnreadError(Exception):
     """An expression that is not read."""

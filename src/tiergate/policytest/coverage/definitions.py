@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.model import CatalogIndex, Value
 
-__all__ = ["Otherwise"]
-
 
 class Otherwise:
     """A bundle of which `ref` gives `value` for `feature`, or, for `None`, says nothing of it."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tiergate.policytest.coverage.measure import Coverage, Measured
 
-__all__ = ["coverage_html"]
-
 _STYLE: Final = """
 :root { color-scheme: light dark; --covered: #2e7d32; --reached: #b26a00; --missed: #c62828; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; }

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.coverage.targets import CatalogGround, RolesGround, Subject
     from tiergate.policytest.suites import Case
 
-__all__ = ["Coverage", "Mark", "Measured", "measure"]
-
 _HUNDREDTH = Decimal("0.01")
 _PLACE = {kind: place for place, kind in enumerate(Kind)}
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
 
-__all__ = ["Recorder"]
-
 _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_OF_RANGE, Reason.LEVEL_TOO_LOW})
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.coverage.units import Unit
     from tiergate.policytest.suites import Place
 
-__all__ = ["KINDS", "UNCOUNTED", "advice", "aspect_name", "case_name", "coverage_json", "coverage_text", "place_name"]
-
 KINDS: Final[dict[Kind, str]] = {
     Kind.ENTITLEMENT: "entitlements",
     Kind.LEVEL: "levels",

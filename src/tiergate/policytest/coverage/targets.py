@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import CatalogWorld, RolesWorld
     from tiergate.policytest.suites import Place
 
-__all__ = ["CatalogGround", "RolesGround", "Subject"]
-
 _SHIPPED = {"guard": Kind.GUARD, "override": Kind.OVERRIDE, "reason": Kind.REASON}
 
 

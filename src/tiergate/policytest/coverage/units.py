@@ -35,20 +35,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.model import CatalogIndex, Feature, Value
 
-__all__ = [
-    "Aspect",
-    "Entitlement",
-    "Kind",
-    "Unit",
-    "entitlements",
-    "level_unit",
-    "policy_otherwise",
-    "policy_units",
-    "shipped_policy_units",
-    "value_aspects",
-    "value_otherwise",
-]
-
 
 class Kind(StrEnum):
     """What a unit is about."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import SubjectRecord
 
-__all__ = ["ReplicaFile", "Staged", "build_replica", "content_digest"]
-
 _CACHE_KIB: Final = 32 * 1024
 _UNSAFE_AND_FAST: Final = (
     "PRAGMA journal_mode = OFF",

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-__all__ = ["FORMAT", "DataDirectory", "LoadedFiles", "Standing"]
-
 FORMAT: Final = 1
 """The layout of `state.json`; another one is not read."""
 

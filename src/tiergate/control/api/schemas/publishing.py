@@ -18,8 +18,6 @@ from tiergate.control.api.schemas.parts import (
 )
 from tiergate.impact.preview.effects import Effect
 
-__all__ = ["ACCEPTED_LOSS", "IMPACT", "LOSS_TOKEN", "publishing_schemas", "rule_schemas"]
-
 _AUDIENCE: Final[Schema] = {
     "anyOf": [
         {"enum": ["everybody", "new"]},

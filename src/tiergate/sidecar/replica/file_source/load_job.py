@@ -10,8 +10,6 @@ from tiergate.model import Problem
 from tiergate.sidecar.replica.data_directory import Standing
 from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
 
-__all__ = ["MOST_PROBLEMS", "Job", "Outcome"]
-
 MOST_PROBLEMS: Final = 200
 """How many problems an outcome names; it counts them all."""
 

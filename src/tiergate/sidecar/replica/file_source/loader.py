@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Problem
 
-__all__ = ["load", "main"]
-
 _NICENESS = 10
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.builder import Staged
     from tiergate.sidecar.replica.data_directory import DataDirectory, Standing
 
-__all__ = ["Held"]
-
 
 class Held:
     """The records of what stands; `standing` is none where nothing does."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Manifest, VerifyKey
     from tiergate.engine import CacheLimits
 
-__all__ = ["Holding", "Opened"]
-
 T = TypeVar("T")
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.settings import Settings
     from tiergate.sidecar.state import State
 
-__all__ = ["sync_of"]
-
 
 def sync_of(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> Sync:
     """Make what follows the control plane that the settings name, and keeps what it has in a data directory.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.sidecar.replica.sync.bundle_origins import Depots
 
-__all__ = ["bootstrap"]
-
 _FETCHED_AHEAD: Final = 4
 """Pages that may be fetched or waiting at once: this many times a page is what stands in memory."""
 

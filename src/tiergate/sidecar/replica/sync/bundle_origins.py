@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Pack, PageEntry
     from tiergate.sidecar.replica.sync.control_plane_client import Depot
 
-__all__ = ["Depots"]
-
 _PATIENCE: Final = 5.0
 _TRIES: Final = 3
 _BETWEEN_TRIES: Final = 0.5

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.sync.trust_config import Believed
     from tiergate.sidecar.state import State, StatusReport
 
-__all__ = ["OnDemandRules", "Sync", "SyncRules"]
-
 _PAGE_LINES: Final = 1_000
 _LONGEST_WAIT: Final = 25.0
 _FIRST_RETRY: Final = 0.25

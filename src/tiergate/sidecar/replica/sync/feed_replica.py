@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import RecordChange
     from tiergate.sidecar.replica.sync.replica_schema import Kept
 
-__all__ = ["Changed", "ReplicaWriter", "SyncReplica"]
-
 _PAGE_CACHE_KIB: Final = 16 * 1024
 _WAL_BYTES: Final = 8 * 1024**2
 _BUSY_SECONDS: Final = 10.0

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Cursor, Publication, RecordChange, Step
 
-__all__ = ["Advance", "advances_of"]
-
 
 class Advance(NamedTuple):
     """What is committed at once: changes, and then a publication, if there is one."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import RecordChange, UnreadableRecord, UnreadableStatement
     from tiergate.model import SubjectRecord
 
-__all__ = ["Keeper", "OnDemand"]
-
 _MOST_ABSENT: Final = 100_000
 _MOST_FLIGHTS: Final = 1_000
 _WHOLE_SECONDS: Final = 30.0

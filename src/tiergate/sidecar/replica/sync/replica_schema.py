@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["FLOOR_KEY", "FORMAT", "QUARANTINED_TABLE", "Kept", "bulk_schema", "read_floor", "read_meta", "write_meta"]
-
 FORMAT: Final = 1
 """The layout of the file; another one is not read."""
 

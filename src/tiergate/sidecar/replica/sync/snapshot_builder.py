@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Cursor, Pack, PageEntry
     from tiergate.sidecar.replica.sync.replica_schema import Kept
 
-__all__ = ["BulkReplica"]
-
 _CACHE_KIB: Final = 64 * 1024
 _UNSAFE_AND_FAST: Final = (
     "PRAGMA journal_mode = OFF",

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.sidecar.replica.sync.replica_schema import Kept
 
-__all__ = ["SyncReport"]
-
 _LOGGED_RECORDS = 20
 _SIGNED_BEFORE = 1_000
 _MOST_SKEW = 30_000
