@@ -28,11 +28,16 @@ from tiergate.cedar import PolicyGroup, builtin_text, parse_policies
 from tiergate.compiler.role_table import RoleTable
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
-from tiergate.policytest.comparison import compare_decision, compare_permission, entitlement_value, source_name
 from tiergate.policytest.coverage import Coverage, Mark, Recorder
 from tiergate.policytest.environments import CatalogWorld, Compiled, RolesWorld, World
+from tiergate.policytest.expectation_comparison import (
+    compare_decision,
+    compare_permission,
+    entitlement_value,
+    source_name,
+)
 from tiergate.policytest.runner import Loaded, Runner
-from tiergate.policytest.suite_subjects import Subjects
+from tiergate.policytest.subject_fixtures import Subjects
 from tiergate.policytest.suites import Asked, Case, Expectation, Permitted, Suite, SuiteKind, Test
 
 if TYPE_CHECKING:

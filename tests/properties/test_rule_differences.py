@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
     from tiergate.engine import Engine
-    from tiergate.impact.diff.results import Meaning
+    from tiergate.impact.diff.diff_result import Meaning
     from tiergate.model import Instant
 
 NOW = parse_instant("2026-11-27T09:59:59Z")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import hold
 from tiergate.engine.facts import facts_about
 from tiergate.errors import ConflictError
-from tiergate.impact.subject.subject_changes import definitions_of
+from tiergate.impact.subject_change.change_effects import definitions_of
 from tiergate.model import (
     UNLIMITED,
     Amount,

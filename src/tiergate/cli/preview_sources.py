@@ -72,7 +72,7 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
     from tiergate.catalog import Bounds, read_subjects
     from tiergate.cli.diff_sources import Source, open_side
     from tiergate.cli.output.console import working
-    from tiergate.impact.preview.effects import impact_data
+    from tiergate.impact.preview.subject_effects import impact_data
     from tiergate.impact.preview.subject_spool import RecordTable, Spool
     from tiergate.impact.preview.usage_data import Figures
     from tiergate.impact.preview.worker_pool import preview_spool

@@ -30,7 +30,7 @@ from tiergate.model import (
     parse_instant,
 )
 from tiergate.naming import nearest
-from tiergate.policytest.comparison import compare_decision
+from tiergate.policytest.expectation_comparison import compare_decision
 from tiergate.policytest.reporters.failures import difference_lines
 from tiergate.policytest.suites import Expectation
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tiergate.engine import Evaluation, Explanation
     from tiergate.model import Catalog, CatalogIndex, Feature, Instant, Problem, Subject
     from tiergate.permissions import Permission
-    from tiergate.policytest.suite_subjects import Subjects
+    from tiergate.policytest.subject_fixtures import Subjects
     from tiergate.policytest.suites import Asked, CedarRequest, Permitted
 
 _NOTHING_USED = UsageKnown()

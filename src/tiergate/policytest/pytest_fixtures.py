@@ -20,7 +20,7 @@ from tiergate.engine import Engine
 from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsError
 from tiergate.model import Customer
 from tiergate.policytest.file_watch import stamps
-from tiergate.policytest.suite_subjects import Subjects
+from tiergate.policytest.subject_fixtures import Subjects
 from tiergate.process.subprocesses import claim_ports, launched
 from tiergate.process.termination import is_unhandled
 from tiergate.publish import make

@@ -18,15 +18,15 @@ from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
 from tiergate.policytest.expectations import MOST_ERRORS, Stated, read_expected
-from tiergate.policytest.matrix import names_of
 from tiergate.policytest.suites import UNSTATED, Case, Permitted
+from tiergate.policytest.test_matrix import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import TextReport
     from tiergate.policytest.environments import RolesWorld
-    from tiergate.policytest.matrix import Cell
+    from tiergate.policytest.test_matrix import Cell
 
 
 class ResourceType(StrEnum):

@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from tiergate import bundle
 from tiergate.errors import StoreError
-from tiergate.impact.preview.effects import Impact, effect_data, impact_data
 from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.loss_token import LossSum, losses_of
 from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_data
 from tiergate.model.canonical import canonical_json
 from tiergate.naming import version_ref
 from tiergate.store.affected_records import changed_records, count_holders, holders

@@ -80,8 +80,8 @@ def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem
     import time
 
     from tiergate.catalog import Bounds, read_placed_records
-    from tiergate.impact.subject.subject_changes import CatalogDefinitions
-    from tiergate.impact.subject.subject_findings import is_looked_at, subject_findings
+    from tiergate.impact.subject_change.change_effects import CatalogDefinitions
+    from tiergate.impact.subject_change.subject_lint import is_looked_at, subject_findings
     from tiergate.model import Problem, Severity
 
     index = loaded.catalog.index()

@@ -21,7 +21,7 @@ from tiergate.control.api.subject_loss_gate import ACCEPT_LOSS
 from tiergate.control.api.subscriptions import open_holder, the_subscription
 from tiergate.control.api.write_order import AS_OF, ordered
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
-from tiergate.impact.subject.override_effects import override_effect
+from tiergate.impact.subject_change.override_effects import override_effect
 from tiergate.model import BEGINNING, Customer, SubjectType, Subscription, parse_instant
 from tiergate.naming import path_segment
 from tiergate.permissions import Action

@@ -22,9 +22,9 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import write_down_subscription
 from tiergate.errors import BodyError, BodyProblem, ConflictError, LossError
-from tiergate.impact.preview.effects import Impact, impact_data
 from tiergate.impact.preview.loss_token import LossSum, losses_of
-from tiergate.impact.subject.subject_changes import (
+from tiergate.impact.preview.subject_effects import Impact, impact_data
+from tiergate.impact.subject_change.change_effects import (
     SubjectChange,
     definitions_of,
     features_concerned,
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.impact.preview.effects import SubjectEffect
     from tiergate.impact.preview.loss_token import Loss
+    from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import CatalogIndex, Instant, Subscription
     from tiergate.store import PublishedState, ReadUnit, WriteUnit
 

@@ -19,7 +19,7 @@ from tiergate.control.api.subject_loss_gate import refuse_loss
 from tiergate.control.api.working_catalog import Data, stamped
 from tiergate.control.api.write_order import as_of_data
 from tiergate.errors import ConflictError
-from tiergate.impact.subject.override_effects import refuse_idle_overrides
+from tiergate.impact.subject_change.override_effects import refuse_idle_overrides
 from tiergate.model import (
     FOREVER,
     Customer,

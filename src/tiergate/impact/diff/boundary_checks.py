@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.engine import UsageKnown
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.snapshot import Ask
+from tiergate.impact.single_subject_engine import Ask
 from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiergate.impact.snapshot import Held
+    from tiergate.impact.single_subject_engine import Held
     from tiergate.model import Feature, Number
 
 LEAST: Final = Ask()

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from tiergate.catalog import feature_data
 from tiergate.catalog.value_changes import details
 from tiergate.impact.diff.boundary_checks import LEAST, asks
-from tiergate.impact.diff.evidence import evidence_of
-from tiergate.impact.diff.policy_text_diff import Rulebook
+from tiergate.impact.diff.counterexample import evidence_of
 from tiergate.impact.diff.representative_subjects import MOST_TOGETHER, Bearing, beside_items, holders, together
-from tiergate.impact.diff.rule_comparison import Ruling, Rulings
-from tiergate.impact.preview.counting_items import needing_otherwise, needs
-from tiergate.impact.snapshot import Side, WithoutRules
-from tiergate.impact.value_order import is_as_much
+from tiergate.impact.diff.rule_equivalence import Ruling, Rulings
+from tiergate.impact.item_availability import needing_otherwise, needs
+from tiergate.impact.rule_set import Rulebook
+from tiergate.impact.single_subject_engine import Side, WithoutRules
+from tiergate.impact.value_comparison import is_as_much
 from tiergate.model import FeatureType, ItemStatus
 from tiergate.naming import version_ref
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.value_changes import Detail
     from tiergate.engine import BundleSource
-    from tiergate.impact.diff.evidence import Evidence
-    from tiergate.impact.diff.policy_text_diff import Rule
+    from tiergate.impact.diff.counterexample import Evidence
     from tiergate.impact.diff.representative_subjects import Audience, Bearer
-    from tiergate.impact.snapshot import Ask, Said
+    from tiergate.impact.rule_set import Rule
+    from tiergate.impact.single_subject_engine import Ask, Said
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
 
 _UNHEARD = frozenset({"name", "description", "linked", "min"})

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import item_head_data
 from tiergate.catalog.value_changes import details
+from tiergate.impact.diff.diff_result import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
 from tiergate.impact.diff.exhaustive_diff import Comparison
 from tiergate.impact.diff.representative_subjects import holders
-from tiergate.impact.diff.results import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
-from tiergate.impact.value_order import kind_of
+from tiergate.impact.value_comparison import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.impact.diff.exhaustive_diff import Seen, Topic
     from tiergate.impact.diff.representative_subjects import Audience, Bearing
-    from tiergate.impact.snapshot import Held
+    from tiergate.impact.single_subject_engine import Held
     from tiergate.model import IndexedItem, Instant
 
 

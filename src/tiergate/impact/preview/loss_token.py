@@ -23,7 +23,7 @@ from tiergate.model import Number, SubjectType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.impact.preview.effects import Effect, SubjectEffect
+    from tiergate.impact.preview.subject_effects import Effect, SubjectEffect
     from tiergate.model import Instant, Subject
 
 _TOKEN: Final = re.compile(r"loss-([1-9][0-9]{0,17})-[0-9a-f]{32}")

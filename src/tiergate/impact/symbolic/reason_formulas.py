@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.impact.symbolic.conditions import read_conditions, read_policy
+from tiergate.impact.symbolic.condition_reader import read_conditions, read_policy
 from tiergate.impact.symbolic.formulas import Formula, at_most, both, either, negated
 from tiergate.model import FeatureType, Reason
 from tiergate.model.checks import PRECEDENCE
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.symbolic.formulas import Truth
-    from tiergate.impact.symbolic.known_facts import Scene
+    from tiergate.impact.symbolic.symbolic_context import Scene
 
 _DENIED = ""
 """Denied where nothing forbade it: the reason is then the facts' to say, and the same on both sides."""

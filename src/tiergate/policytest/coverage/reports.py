@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.model import FeatureType
-from tiergate.policytest.coverage.measure import Mark
-from tiergate.policytest.coverage.units import Aspect, Kind
+from tiergate.policytest.coverage.coverage_result import Mark
+from tiergate.policytest.coverage.targets import Aspect, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.policytest.coverage.measure import Coverage, Measured
-    from tiergate.policytest.coverage.targets import Subject
-    from tiergate.policytest.coverage.units import Unit
+    from tiergate.policytest.coverage.coverage_result import Coverage, Measured
+    from tiergate.policytest.coverage.target_sets import Subject
+    from tiergate.policytest.coverage.targets import Unit
     from tiergate.policytest.suites import Place
 
 KINDS: Final[dict[Kind, str]] = {

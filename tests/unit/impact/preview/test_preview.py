@@ -7,9 +7,9 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview.effects import Effect, SubjectEffect, impact_data
 from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.preview import Preview, preview
+from tiergate.impact.preview.subject_effects import Effect, SubjectEffect, impact_data
 from tiergate.impact.preview.usage_data import Figures
 from tiergate.model import Customer, HeldItem, Rules, Subject, SubjectRecord, Subscription, SubscriptionStatus
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.impact.diff.test_rule_comparison import CATALOG, DAILY, NOW, SCOPE, bundle
-from tiergate.impact.preview.effects import Effect, Impact, SubjectEffect, effect_data
+from tests.unit.impact.diff.test_rule_equivalence import CATALOG, DAILY, NOW, SCOPE, bundle
 from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.subject_effects import Effect, Impact, SubjectEffect, effect_data
 from tiergate.impact.preview.usage_data import Figures
 from tiergate.model import (
     Amount,

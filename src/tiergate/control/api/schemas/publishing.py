@@ -16,7 +16,7 @@ from tiergate.control.api.schemas.parts import (
     ref,
     with_more,
 )
-from tiergate.impact.preview.effects import Effect
+from tiergate.impact.preview.subject_effects import Effect
 
 _AUDIENCE: Final[Schema] = {
     "anyOf": [

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tiergate.catalog import override_data
 from tiergate.engine.active_items import hold
-from tiergate.impact.subject.subject_changes import SubjectChange, differs, is_over, subject_effects
+from tiergate.impact.subject_change.change_effects import SubjectChange, differs, is_over, subject_effects
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -31,7 +31,7 @@ from tiergate.naming import item_ref
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.impact.subject.subject_changes import CatalogDefinitions
+    from tiergate.impact.subject_change.change_effects import CatalogDefinitions
     from tiergate.model import CatalogIndex, HeldItem, Override, Subscription
 
 SUBJECT_CODES = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tiergate.impact.diff.results import Kind
+from tiergate.impact.diff.diff_result import Kind
 from tiergate.model import FeatureType
 
 if TYPE_CHECKING:
-    from tiergate.impact.snapshot import Held
+    from tiergate.impact.single_subject_engine import Held
     from tiergate.model import Feature
 
 

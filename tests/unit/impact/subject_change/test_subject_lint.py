@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tiergate.catalog import load_catalog_texts
-from tiergate.impact.subject.subject_changes import CatalogDefinitions
-from tiergate.impact.subject.subject_findings import is_looked_at, subject_findings
+from tiergate.impact.subject_change.change_effects import CatalogDefinitions
+from tiergate.impact.subject_change.subject_lint import is_looked_at, subject_findings
 from tiergate.model import (
     BEGINNING,
     FOREVER,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiergate.impact.snapshot import Held
-from tiergate.impact.value_order import kind_of
+from tiergate.impact.single_subject_engine import Held
+from tiergate.impact.value_comparison import kind_of
 from tiergate.model import Feature, FeatureType
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tiergate.engine import UsageKnown
 from tiergate.impact.diff.boundary_checks import LEAST
 from tiergate.impact.diff.representative_subjects import Bearer, Bearing, companions
-from tiergate.impact.snapshot import Ask
+from tiergate.impact.single_subject_engine import Ask
 from tiergate.impact.symbolic.case_space import Person, Text, example
 from tiergate.impact.symbolic.formulas import LAST_INSTANT, variable_range
-from tiergate.impact.symbolic.solver import NONE, Row, Unsolved, instant_within, solve
-from tiergate.impact.value_order import is_as_much
+from tiergate.impact.symbolic.integer_solver import NONE, Row, Unsolved, instant_within, solve
+from tiergate.impact.value_comparison import is_as_much
 from tiergate.model import (
     UNLIMITED,
     Amount,
@@ -43,7 +43,7 @@ from tiergate.naming import version_ref
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-    from tiergate.impact.snapshot import Said, Side
+    from tiergate.impact.single_subject_engine import Said, Side
     from tiergate.impact.symbolic.case_space import Space
     from tiergate.model import IndexedItem, Instant, Value
 

@@ -22,7 +22,7 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.impact.snapshot import Ask
+    from tiergate.impact.single_subject_engine import Ask
     from tiergate.model import HeldItem, Instant, Override, Subject, SubjectRecord
 
 

@@ -10,9 +10,9 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.catalog.value_changes import Detail
-from tiergate.impact.diff.evidence import Evidence
+from tiergate.impact.diff.counterexample import Evidence
 from tiergate.impact.diff.representative_subjects import Audience, Bearing
-from tiergate.impact.snapshot import Held
+from tiergate.impact.single_subject_engine import Held
 from tiergate.model import Instant
 
 

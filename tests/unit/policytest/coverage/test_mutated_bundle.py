@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.unit.engine.small import GOLD, bundle
 from tiergate.model import Amount
-from tiergate.policytest.coverage.definitions import Otherwise
+from tiergate.policytest.coverage.mutated_bundle import Otherwise
 
 GOLD_3 = "plan/gold@3"
 

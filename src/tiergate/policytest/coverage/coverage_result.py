@@ -7,12 +7,12 @@ from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.policytest.coverage.units import Kind, Unit
+from tiergate.policytest.coverage.targets import Kind, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tiergate.policytest.coverage.targets import CatalogGround, RolesGround, Subject
+    from tiergate.policytest.coverage.target_sets import CatalogGround, RolesGround, Subject
     from tiergate.policytest.suites import Case
 
 _HUNDREDTH = Decimal("0.01")

@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.cedar import Uid
 from tiergate.impact.symbolic.arithmetic import PARTS, arithmetic, duration, instant, ordered, part_of
-from tiergate.impact.symbolic.entity_terms import attribute_of, has_attribute, tags_of, term_of, uid_of
-from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, Truth, both, either, equals, negated
-from tiergate.impact.symbolic.known_facts import matches
-from tiergate.impact.symbolic.terms import (
+from tiergate.impact.symbolic.condition_terms import (
     AttributeTerm,
     ContextTerm,
     CustomerTerm,
@@ -29,10 +26,13 @@ from tiergate.impact.symbolic.terms import (
     TextTerm,
     UnreadError,
 )
+from tiergate.impact.symbolic.entity_terms import attribute_of, has_attribute, tags_of, term_of, uid_of
+from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, Truth, both, either, equals, negated
+from tiergate.impact.symbolic.symbolic_context import matches
 
 if TYPE_CHECKING:
     from tiergate.cedar import Policy
-    from tiergate.impact.symbolic.known_facts import Scene
+    from tiergate.impact.symbolic.symbolic_context import Scene
 
 _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.policytest.written import HEAD, one, results, suite
 from tiergate.cedar import Outcome
 from tiergate.permissions import Permission
-from tiergate.policytest.comparison import compare_outcome, compare_permission
+from tiergate.policytest.expectation_comparison import compare_outcome, compare_permission
 from tiergate.policytest.results import Mismatch, Status
 from tiergate.policytest.suites import Expectation
 

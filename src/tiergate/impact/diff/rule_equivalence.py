@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.engine.slices import Slices
-from tiergate.impact.diff.witnesses import Search, Witness
-from tiergate.impact.snapshot import Side
+from tiergate.impact.diff.counterexample_search import Search, Witness
+from tiergate.impact.single_subject_engine import Side
 from tiergate.impact.symbolic.case_space import Space
-from tiergate.impact.symbolic.condition_analysis import obstacle
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
-from tiergate.impact.symbolic.known_facts import Scene, SideData, named_in, refs_of
+from tiergate.impact.symbolic.integer_solver import NONE
 from tiergate.impact.symbolic.reason_formulas import Outcomes, possible, read_outcomes
-from tiergate.impact.symbolic.solver import NONE
+from tiergate.impact.symbolic.symbolic_context import Scene, SideData, named_in, refs_of
+from tiergate.impact.symbolic.unsupported_conditions import obstacle
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from tiergate.engine import BundleSource
-    from tiergate.impact.diff.policy_text_diff import Rule, Rulebook
+    from tiergate.impact.rule_set import Rule, Rulebook
     from tiergate.model import Feature, Instant
 
 _SLICES: Final = (100, 4 * 2**20)

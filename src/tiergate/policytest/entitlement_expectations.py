@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import Fields, TextReport
     from tiergate.model import Feature
     from tiergate.policytest.environments import CatalogWorld
-    from tiergate.policytest.matrix import Cell
+    from tiergate.policytest.test_matrix import Cell
 
 ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
 """What a row may state."""

@@ -14,10 +14,10 @@ from tiergate.catalog.fields import line_of, number_of, subject_id_of, suggestio
 from tiergate.engine import read_question
 from tiergate.errors import CheckError
 from tiergate.model import Check, Reason, Subject, SubjectType
-from tiergate.policytest.check_rows import ROW_KEYS, CheckRows
+from tiergate.policytest.entitlement_expectations import ROW_KEYS, CheckRows
 from tiergate.policytest.expectations import read_expected
 from tiergate.policytest.suites import UNSTATED, Asked, Case
-from tiergate.policytest.usage import NO_USAGE_WRITTEN, read_usage
+from tiergate.policytest.usage_fixtures import NO_USAGE_WRITTEN, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

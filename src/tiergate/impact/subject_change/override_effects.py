@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from tiergate.catalog import override_data
 from tiergate.errors import BodyProblem, ConflictError
-from tiergate.impact.subject.subject_changes import definitions_of, differs, size_of, standing, value_of
+from tiergate.impact.subject_change.change_effects import definitions_of, differs, size_of, standing, value_of
 from tiergate.model import Customer, Override, OverrideMode, Subject, SubjectRecord, SubjectType, format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.engine.facts import Facts
-    from tiergate.impact.subject.subject_changes import CatalogDefinitions
+    from tiergate.impact.subject_change.change_effects import CatalogDefinitions
     from tiergate.model import Instant, Subscription
     from tiergate.store import PublishedState
 

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import hold
 from tiergate.engine.facts import TotalOverflowError, facts_about
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.preview.effects import UNLIMITED, Answered, Effect, SubjectEffect
+from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Effect, SubjectEffect
 from tiergate.model import (
     FOREVER,
     Feature,
