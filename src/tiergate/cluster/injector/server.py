@@ -122,8 +122,6 @@ class _Injector:
             _log.info("listening", version=__version__, probes=self._probe_address)
             serving = tasks.create_task(self._serve_webhook())
             await self._end.wait()
-            if self._webhook is not None:
-                self._webhook.end()
             await serving
             self._probes.end()
             await probing
@@ -148,6 +146,7 @@ class _Injector:
             _log.info("ready", webhook=" ".join(map(url_of, self._sockets)).replace("http://", "https://"))
             while not await self._is_ending(_LOOK):
                 await self._look()
+            self._webhook.end()
             await serving
 
     async def _look(self) -> bool:
