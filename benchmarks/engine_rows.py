@@ -18,7 +18,7 @@ from tiergate.bundle import Bundle, write
 from tiergate.engine import CacheLimits, Engine
 from tiergate.engine.cedar_entities import lean_principal
 from tiergate.model import Check, Customer, HeldItem, Subject, SubjectRecord, Subscription, SubscriptionStatus
-from tiergate.publish import build
+from tiergate.publish import compile_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def _bundle(directory: Path) -> Bundle:
     if not (home / "bundle").exists():
         home.mkdir(parents=True, exist_ok=True)
         write_catalog(home / "catalog.yaml", _SIZE.features, _SIZE.plans)
-        write(build([home / "catalog.yaml"]), home / "bundle")
+        write(compile_bundle([home / "catalog.yaml"]), home / "bundle")
     return Bundle.open(home / "bundle")
 
 

@@ -117,7 +117,7 @@ def bundle(catalog: str = CATALOG, rules: tuple[tuple[str, str], ...] = ()) -> B
         written.mkdir()
         for name, text in rules:
             Path(written, name).write_text(text)
-        return Bundle.from_files(publish.build([path], written))
+        return Bundle.from_files(publish.compile_bundle([path], written))
 
 
 class Clock:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 @lru_cache(64)
-def _compiled(text: str, rules: tuple[tuple[str, str], ...]) -> publish.Build:
+def _compiled(text: str, rules: tuple[tuple[str, str], ...]) -> publish.BundleFiles:
     with tempfile.TemporaryDirectory() as folder:
         path, written = Path(folder) / "catalog.yaml", Path(folder) / "rules"
         path.write_text(text, encoding="utf-8")
         written.mkdir()
         for name, content in rules:
             (written / f"{name}.cedar").write_text(content, encoding="utf-8")
-        return publish.make([path], written)
+        return publish.compile_files([path], written)
 
 
 def put_in_force(store: Store, text: str, rules: Mapping[str, str] | None = None) -> Catalog:

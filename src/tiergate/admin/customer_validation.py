@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tiergate.model import Customer, HeldItem, IndexedItem, Override, SubjectRecord, Subscription
-    from tiergate.store import PublishedState
+    from tiergate.store import PublishedCatalog
 
 _KEPT: Final = 64
 
@@ -28,7 +28,7 @@ _KEPT: Final = 64
 class Terms:
     """What a publication allows of what a customer holds. Safe to use from several threads."""
 
-    def __init__(self, published: PublishedState, customer: str) -> None:
+    def __init__(self, published: PublishedCatalog, customer: str) -> None:
         """Use `terms_for`, which keeps them."""
         self.published = published
         self.index = _visible(published.index, customer)
@@ -132,10 +132,10 @@ class Terms:
 
 _lock = threading.Lock()
 _terms: cachetools.LRUCache[tuple[int, str], Terms] = cachetools.LRUCache(_KEPT)
-_private: cachetools.LRUCache[int, tuple[PublishedState, frozenset[str]]] = cachetools.LRUCache(_KEPT)
+_private: cachetools.LRUCache[int, tuple[PublishedCatalog, frozenset[str]]] = cachetools.LRUCache(_KEPT)
 
 
-def terms_for(published: PublishedState, customer: str) -> Terms:
+def terms_for(published: PublishedCatalog, customer: str) -> Terms:
     """The terms of a publication for a customer; those who have nothing private share theirs."""
     with _lock:
         known = _private.get(id(published))  # which holds on to it, so that no other gets its identity

@@ -52,7 +52,7 @@ def open_side(name: str, source: Source) -> Bundle:
         if source.rules is not None:
             raise SettingsError("rules", f"does not go with `{name}`: a bundle has its own")
         return Bundle.open(path)
-    return Bundle.from_files(publish.build([path], source.rules))
+    return Bundle.from_files(publish.compile_bundle([path], source.rules))
 
 
 def _fetched(name: str, control_plane: ControlPlane) -> Bundle:

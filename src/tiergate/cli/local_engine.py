@@ -83,7 +83,7 @@ def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Pa
     from tiergate.catalog import Bounds
     from tiergate.engine import Engine
 
-    made = publish.make(catalog, rules)
+    made = publish.compile_files(catalog, rules)
     bundle = Bundle.from_files(made.files)
     source = _OneSubject(_find(subjects, bundle.index, Bounds.of(made.catalog), whom))
     return Opened(Engine(bundle, source), source)

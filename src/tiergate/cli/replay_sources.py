@@ -186,4 +186,4 @@ def _without_subjects(catalog: Sequence[Path], rules: Path | None) -> Opened:
             """Nobody."""
 
     nobody = Nobody()
-    return Opened(Engine(Bundle.from_files(publish.make(catalog, rules).files), nobody), nobody)
+    return Opened(Engine(Bundle.from_files(publish.compile_files(catalog, rules).files), nobody), nobody)

@@ -23,7 +23,7 @@ from tiergate.engine.explanation import explain
 from tiergate.errors import AuthorError
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
-from tiergate.publish import make_loaded
+from tiergate.publish import compile_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -236,7 +236,7 @@ def _rules(folder: Path | None, log: ProblemLog) -> Rules:
 
 def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None, *, is_inline: bool = False) -> Compiled:
     rules_folder = "" if folder is None else str(folder)
-    made = make_loaded(loaded, rules, rules_folder)
+    made = compile_loaded(loaded, rules, rules_folder)
     return Compiled(loaded, rules, Bundle.from_files(made.files), rules_folder, is_inline)
 
 

@@ -23,7 +23,7 @@ from tiergate.policytest.file_watch import stamps
 from tiergate.policytest.subject_fixtures import Subjects
 from tiergate.process.subprocesses import claim_ports, launched
 from tiergate.process.termination import is_unhandled
-from tiergate.publish import make
+from tiergate.publish import compile_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +103,7 @@ class Workbench:
         key = _key(files._replace(subjects=()))
         if key not in self._made:
             _require("catalog", files.catalog)
-            made = make(files.catalog, files.rules)
+            made = compile_files(files.catalog, files.rules)
             self._made[key] = Made(made.catalog, Bundle.from_files(made.files))
         return self._made[key]
 

@@ -20,7 +20,7 @@ _KEPT: Final = 8
 _KEPT_ENTITLEMENTS: Final = 50_000
 
 
-class Revisions:
+class BundleCache:
     """The bundles of stores, by revision. Safe to use from several threads."""
 
     def __init__(self) -> None:

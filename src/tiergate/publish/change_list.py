@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiergate.model import Catalog, Item, Rules, Value
-    from tiergate.publish.changeset import Proposal
-    from tiergate.publish.published_state import Standing
+    from tiergate.publish.changeset import Changeset
+    from tiergate.publish.published_state import PublishedState
 
 
 _Data = dict[str, Plain]
@@ -49,7 +49,7 @@ class Change(msgspec.Struct, frozen=True):
     details: tuple[Detail, ...] = ()
 
 
-def difference(old: Standing | Proposal, new: Standing | Proposal) -> list[Change]:
+def list_changes(old: PublishedState | Changeset, new: PublishedState | Changeset) -> list[Change]:
     """Everything that changes, by kind, and in the order of their ids."""
     return [
         *_features(old.catalog, new.catalog),

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from tiergate.store.item_conflicts import Holders
 
 
-class Example(msgspec.Struct, frozen=True):
+class ConflictExample(msgspec.Struct, frozen=True):
     """One who holds it."""
 
     customer: str
     subscription: str
 
 
-class Combination(msgspec.Struct, frozen=True, omit_defaults=True):
+class ItemConflict(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that is held and cannot be held any more.
 
     `code`: `not-available`, `missing-dependency`, `excluded`, of an `item`; or `several-plans`. `subscriptions`: how
@@ -38,15 +38,15 @@ class Combination(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str
     subscriptions: int
     item: str = ""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[ConflictExample, ...] = ()
 
 
-def impossible_combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[Combination, ...]:
+def find_item_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[ItemConflict, ...]:
     """All that is held, was possible by `old` and is not by `new`."""
-    return tuple(_combinations(unit, old, new))
+    return tuple(_find_conflicts(unit, old, new))
 
 
-def _combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Combination]:
+def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[ItemConflict]:
     session, now = unit.session, unit.now
     for id_, after in new.items.items():
         before = old.items.get(id_)
@@ -76,7 +76,7 @@ def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
     }
 
 
-def _told(code: str, item: str, holders: Holders) -> Iterator[Combination]:
+def _told(code: str, item: str, holders: Holders) -> Iterator[ItemConflict]:
     if holders.total:
-        examples = tuple(Example(customer, subscription) for customer, subscription in holders.named)
-        yield Combination(code, holders.total, item, examples)
+        examples = tuple(ConflictExample(customer, subscription) for customer, subscription in holders.named)
+        yield ItemConflict(code, holders.total, item, examples)

@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.lint.plans import BrokenStep
     from tiergate.model import Catalog, Feature, FeatureType, Item, Problem
-    from tiergate.publish.source_positions import Places
+    from tiergate.publish.source_positions import SourcePositions
     from tiergate.store import ReadUnit
 
-MOST_HELD: Final = 1000
+MAX_SUMMED_ITEMS: Final = 1000
 """How many items of the same feature a customer may hold before the totals are not proved in one go any more."""
 
 _MOST_CUSTOMERS: Final = 1000
 _SHOWN: Final = 3
 
 
-def refusals(unit: ReadUnit, old: Catalog, new: Catalog, places: Places) -> list[Problem]:
+def validate_catalog(unit: ReadUnit, old: Catalog, new: Catalog, places: SourcePositions) -> list[Problem]:
     """All that stands against putting `new` in the place of `old`, sorted by place."""
     features = {id_ for id_ in old.features.keys() | new.features.keys() if _differs(old.features, new.features, id_)}
     items = {id_ for id_ in old.items.keys() | new.items.keys() if _differs(old.items, new.items, id_)}
@@ -70,7 +70,7 @@ def _differs(old: Mapping[str, object], new: Mapping[str, object], id_: str) -> 
 # ── Features ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: SourcePositions) -> Iterator[Problem]:
     given = _given(new, ids)
     for id_ in sorted(ids):
         before, after = old.features.get(id_), new.features.get(id_)
@@ -102,14 +102,16 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
             yield places.problem(("feature", id_), "unknown-feature", message)
 
 
-def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+def _reinterpreted(
+    unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: SourcePositions
+) -> Iterator[Problem]:
     """Features whose numbers would say something else in versions that nobody can reach now, and that can come back."""
     if not old.features and not old.items:
         return
     doubtful = {id_ for id_ in ids & new.features.keys() if _scale(old.features.get(id_)) != _scale(new.features[id_])}
     for id_, type_ in sorted(published_types(unit.session, doubtful - old.features.keys()).items()):
         if type_ is not new.features[id_].type:
-            yield places.problem(("feature", id_), "type-changed", type_kept(id_, type_))
+            yield places.problem(("feature", id_), "type-changed", explain_fixed_type(id_, type_))
             doubtful.discard(id_)
     for id_, (item, version, sequence) in first_given(unit.session, doubtful).items() if doubtful else ():
         then, now = unit.published_at(sequence).catalog.features.get(id_), new.features[id_]
@@ -120,7 +122,7 @@ def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], pl
             yield places.problem(("feature", id_), code, message)
 
 
-def type_kept(id_: str, type_: FeatureType) -> str:
+def explain_fixed_type(id_: str, type_: FeatureType) -> str:
     """Say why a feature that was published as of a type cannot be of another one, and what can be done."""
     return (
         f"`{id_}` was published as a {type_.value}, and the id of a feature keeps its type for ever: "
@@ -148,7 +150,7 @@ def _given(catalog: Catalog, features: set[str]) -> dict[str, list[Use]]:
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _relations(old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+def _relations(old: Catalog, new: Catalog, ids: set[str], places: SourcePositions) -> Iterator[Problem]:
     if all(_related(old.items.get(id_)) == _related(new.items.get(id_)) for id_ in ids):
         return
     sound = True
@@ -183,7 +185,7 @@ def _related(item: Item | None) -> object:
     return None if item is None else (item.kind, item.available_for, item.depends_on, item.excludes)
 
 
-def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places: Places) -> Iterator[Problem]:
+def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places: SourcePositions) -> Iterator[Problem]:
     for id_, item in items.items():
         before = {} if id_ not in old.items else {it.version: it for it in old.items[id_].versions}
         newest = max(before, default=0)
@@ -204,7 +206,7 @@ def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places:
                     yield places.problem(key, refusal.code, refusal.detail)
 
 
-def _values(item: Item, definition: Definition, catalog: Catalog, places: Places) -> Iterator[Problem]:
+def _values(item: Item, definition: Definition, catalog: Catalog, places: SourcePositions) -> Iterator[Problem]:
     known = {}
     for name, value in definition.entitlements.items():
         if name in catalog.features:
@@ -222,7 +224,7 @@ def _values(item: Item, definition: Definition, catalog: Catalog, places: Places
             yield places.problem(("item", item.id, definition.version, name), problem.code, problem.detail)
 
 
-def _ladders(old: Catalog, new: Catalog, places: Places) -> Iterator[Problem]:
+def _ladders(old: Catalog, new: Catalog, places: SourcePositions) -> Iterator[Problem]:
     for ladder in new.ladders:
         for plan in ladder.plans:
             if plan not in new.items or new.items[plan].kind is not ItemKind.PLAN:
@@ -250,7 +252,7 @@ def _broken_steps(catalog: Catalog) -> Iterator[BrokenStep]:
 # ── Subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _held(unit: ReadUnit, old: Catalog, new: Catalog, items: set[str], places: Places) -> Iterator[Problem]:
+def _held(unit: ReadUnit, old: Catalog, new: Catalog, items: set[str], places: SourcePositions) -> Iterator[Problem]:
     for id_, pins in pinned_versions(unit.session, items & old.items.keys()).items():
         item = new.items.get(id_)
         if item is None:
@@ -271,7 +273,7 @@ customer holds it"
 
 
 def _totals(
-    unit: ReadUnit, old: Catalog, new: Catalog, features: set[str], items: Mapping[str, Item], places: Places
+    unit: ReadUnit, old: Catalog, new: Catalog, features: set[str], items: Mapping[str, Item], places: SourcePositions
 ) -> Iterator[Problem]:
     """Customers whose totals could pass the largest one now.
 
@@ -286,7 +288,7 @@ def _totals(
             continue
         most = _most(item)
         before = 0 if gives or id_ not in old.items else _most(old.items[id_])
-        quantity = MAX_TOTAL_UNITS // (most * MOST_HELD) if most else MAX_QUANTITY
+        quantity = MAX_TOTAL_UNITS // (most * MAX_SUMMED_ITEMS) if most else MAX_QUANTITY
         if most > before and id_ in old.items and quantity < MAX_QUANTITY:
             suspects[id_] = quantity
     bounds = Bounds.of(new) if suspects else None

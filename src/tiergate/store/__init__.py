@@ -2,7 +2,7 @@
 
 from tiergate.store.database import Database
 from tiergate.store.feed import Entry, FeedHead, read_after, read_head
-from tiergate.store.transactions import SYSTEM, Author, PublishedState, Publishing, ReadUnit, Store, WriteUnit
+from tiergate.store.transactions import SYSTEM, Author, PublishedCatalog, Publishing, ReadUnit, Store, WriteUnit
 
 __all__ = [
     "SYSTEM",
@@ -10,7 +10,7 @@ __all__ = [
     "Database",
     "Entry",
     "FeedHead",
-    "PublishedState",
+    "PublishedCatalog",
     "Publishing",
     "ReadUnit",
     "Store",

@@ -86,7 +86,7 @@ class Publishing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedState:
+class PublishedCatalog:
     """What is in force: sequence (0 before the first publication), revision, and the whole catalog."""
 
     sequence: int
@@ -112,11 +112,11 @@ class ReadUnit:
         return read_head(self.session)
 
     @property
-    def published(self) -> PublishedState:
+    def published(self) -> PublishedCatalog:
         """What is in force."""
         return self.store.published_state(self.session, self.head().publication)
 
-    def published_at(self, sequence: int) -> PublishedState:
+    def published_at(self, sequence: int) -> PublishedCatalog:
         """What a publication fixed; 0 is the empty state before the first.
 
         Raises:
@@ -167,7 +167,7 @@ class WriteUnit(ReadUnit):
         return self._head
 
     @property
-    def published(self) -> PublishedState:
+    def published(self) -> PublishedCatalog:
         """What is in force. Where another publication comes in between, this transaction is begun again."""
         sequence = self.head().publication if self._based_on is None else self._based_on
         self._based_on = sequence
@@ -329,7 +329,7 @@ class Store:
         """Use `open`."""
         self.database = database
         self.clock = clock
-        self._published: cachetools.LRUCache[int, PublishedState] = cachetools.LRUCache(_KEPT_CATALOGS)
+        self._published: cachetools.LRUCache[int, PublishedCatalog] = cachetools.LRUCache(_KEPT_CATALOGS)
         self._lock = threading.Lock()
         self.id = ""
 
@@ -436,7 +436,7 @@ class Store:
         self.database.refusal = None
         return result
 
-    def published_state(self, session: Session, sequence: int) -> PublishedState:
+    def published_state(self, session: Session, sequence: int) -> PublishedCatalog:
         """What a publication fixed, kept for the next time.
 
         Raises:
@@ -455,10 +455,10 @@ class Store:
         self.database.dispose()
 
 
-def _read_published(session: Session, sequence: int) -> PublishedState:
+def _read_published(session: Session, sequence: int) -> PublishedCatalog:
     if not sequence:
         empty = Catalog({}, {})
-        return PublishedState(0, "", empty, empty.index())
+        return PublishedCatalog(0, "", empty, empty.index())
     query = (
         select(_PUBLICATIONS.c.revision, _BLOBS.c.content)
         .join(_BLOBS, _BLOBS.c.sha256 == _PUBLICATIONS.c.catalog)
@@ -468,7 +468,7 @@ def _read_published(session: Session, sequence: int) -> PublishedState:
     if row is None:
         raise NotFoundError("publication", str(sequence))
     catalog = msgspec.json.decode(row.content, type=Catalog)
-    return PublishedState(sequence, row.revision, catalog, catalog.index())
+    return PublishedCatalog(sequence, row.revision, catalog, catalog.index())
 
 
 def _now() -> Instant:

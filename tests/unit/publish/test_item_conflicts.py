@@ -9,7 +9,7 @@ import pytest
 from tests.publishing import CATALOG, Press, opened
 from tiergate.catalog import load_catalog_texts
 from tiergate.model import HeldItem
-from tiergate.publish.apply import Application, apply_plan
+from tiergate.publish.apply import ApplyRequest, plan_apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +33,9 @@ def press(store_url: str) -> Iterator[Press]:
 
 def told(press: Press, text: str) -> list[tuple[str, str, int, list[str]]]:
     """What a dry run says, and the publication again: code, item, how many, and who."""
-    planner = apply_plan(Application(load_catalog_texts({"catalog.yaml": text})))
-    found = press.publisher.preview(planner).combinations
-    assert press.carry_out(planner).combinations == found
+    planner = plan_apply(ApplyRequest(load_catalog_texts({"catalog.yaml": text})))
+    found = press.publisher.preview(planner).conflicts
+    assert press.carry_out(planner).conflicts == found
     return [(it.code, it.item, it.subscriptions, [one.customer for one in it.examples]) for it in found]
 
 

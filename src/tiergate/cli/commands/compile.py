@@ -29,7 +29,7 @@ def compile_(
     from tiergate.cli.output.errors import say_json
 
     with working("compiling"):
-        files = publish.build(catalog, rules)
+        files = publish.compile_bundle(catalog, rules)
     with working("writing"):
         revision = bundle.write(files, output)
     index = bundle.Bundle.open(output).index

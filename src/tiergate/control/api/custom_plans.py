@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Item, Value
-    from tiergate.publish.publisher import Outcome, Publisher
+    from tiergate.publish.publisher import Publisher, PublishResult
     from tiergate.store import ReadUnit, WriteUnit
 
 
@@ -96,7 +96,7 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
     features = request.read(lambda unit: unit.published.index.features)
     data: dict[str, Plain] = {**item_head_data(item), "entitlements": entitlements_data(entitlements, features)}
 
-    def run(work: Callable[[WriteUnit], Outcome]) -> Answer:
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
         def once(unit: WriteUnit) -> Answer:
             open_account(unit, item.private_to)
             outcome = work(unit)

@@ -15,7 +15,7 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.published_state import head_of
+from tiergate.publish.published_state import item_head
 from tiergate.store.features import (
     add_feature,
     find_feature,
@@ -77,7 +77,7 @@ def discard_item(request: AdminRequest) -> Answer:
         request.check_etag("item", id_, stored.stamp.etag)
         item = stored.item
         if published is not None:
-            item = replace(head_of(published), status=item.status, metadata=item.metadata, rollouts=item.rollouts)
+            item = replace(item_head(published), status=item.status, metadata=item.metadata, rollouts=item.rollouts)
         if item == stored.item and stored.draft is None:
             raise NotFoundError("draft", id_)
         if item != stored.item:
@@ -98,7 +98,7 @@ def _restored(request: AdminRequest, unit: WriteUnit, published: Item) -> Answer
     request.require(Action.EDIT_ITEM, Resource.item(published.id, published.private_to or None))
     _refuse_missing(unit, published)
     newest = max(it.definition.version for it in list_versions(unit, published.id, None, 1))
-    write_items(unit, [WorkingItem(head_of(published), published.rollouts, None, newest, 0)])
+    write_items(unit, [WorkingItem(item_head(published), published.rollouts, None, newest, 0)])
     unit.audit("edit.discarded", "item", published.id, after=item_head_data(published))
     return Answer.empty()
 

@@ -25,7 +25,7 @@ from tiergate.control.api.working_catalog import choice, refuse_any, stamped, un
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.permissions import Action, Resource
-from tiergate.publish.validation import type_kept
+from tiergate.publish.validation import explain_fixed_type
 from tiergate.store.features import (
     FeatureFilter,
     add_feature,
@@ -206,7 +206,7 @@ def _refuse_reinterpretation(unit: ReadUnit, feature: Feature) -> None:
     """
     type_ = published_types(unit.session, [feature.id]).get(feature.id)
     if type_ is not None and type_ is not feature.type:
-        raise ConflictError("type-changed", type_kept(feature.id, type_))
+        raise ConflictError("type-changed", explain_fixed_type(feature.id, type_))
     given = first_given(unit.session, [feature.id]).get(feature.id)
     then = None if given is None else unit.published_at(given[2]).catalog.features.get(feature.id)
     if given is not None and then is not None and then.scale != feature.scale:

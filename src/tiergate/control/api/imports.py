@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import Record
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import HeldItem, Instant, SubjectRecord
-    from tiergate.store import PublishedState, Store, WriteUnit
+    from tiergate.store import PublishedCatalog, Store, WriteUnit
 
 AT_ONCE: Final = 2_000
 """Most subjects that are one transaction."""
@@ -117,7 +117,7 @@ Part = list[tuple[_Line[Customer], list[_Line[Subscription]]]]
 
 
 @contextmanager
-def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedState) -> Iterator[Iterator[Part]]:
+def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedCatalog) -> Iterator[Iterator[Part]]:
     """Read and validate a file, and give it out by customer, in the order of their ids, in parts.
 
     Raises:
@@ -191,7 +191,7 @@ def _parts(rows: Iterator[tuple[int, bytes, str, Instant | None, str]]) -> Itera
         yield part
 
 
-def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedState) -> _Imported:
+def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedCatalog) -> _Imported:
     """Write one part.
 
     Raises:
@@ -340,7 +340,7 @@ def _lines(store: Store) -> Iterator[bytes]:
             after = ids[-1]
 
 
-def _written(records: Sequence[SubjectRecord], state: PublishedState) -> Iterator[str]:
+def _written(records: Sequence[SubjectRecord], state: PublishedCatalog) -> Iterator[str]:
     holders: list[Customer | Subscription] = []
     for record in records:
         holders += (record.customer, *record.subscriptions)

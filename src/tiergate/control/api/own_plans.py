@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Catalog, Item, Subscription, Value
-    from tiergate.publish.publisher import Outcome, Publisher
+    from tiergate.publish.publisher import Publisher, PublishResult
     from tiergate.store import ReadUnit, WriteUnit
 
 _GRANTED: Final = frozenset({Action.EDIT_ENTITLEMENT, Action.PIN_VERSION})
@@ -107,7 +107,7 @@ def save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> A
     features = request.read(lambda unit: unit.published.index.features)
     data: dict[str, Plain] = {**item_head_data(item), "entitlements": entitlements_data(given, features)}
 
-    def run(work: Callable[[WriteUnit], Outcome]) -> Answer:
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
         def once(unit: WriteUnit) -> Answer:
             open_account(unit, customer)
             outcome = work(unit)

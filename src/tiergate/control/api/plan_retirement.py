@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.loss_token import Loss
     from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import CatalogIndex, Instant, Subscription
-    from tiergate.store import PublishedState, ReadUnit, WriteUnit
+    from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
 
 _AT_ONCE: Final = 100
 _MOST_NAMED: Final = 100
@@ -200,7 +200,7 @@ def _parts(customers: Sequence[str]) -> Iterable[Sequence[str]]:
         yield customers[begin : begin + _AT_ONCE]
 
 
-def _moved(state: PublishedState, record: SubjectRecord, move: _Move, now: Instant) -> _Moved:
+def _moved(state: PublishedCatalog, record: SubjectRecord, move: _Move, now: Instant) -> _Moved:
     """What becomes of a customer's record. What has ended stays as it was."""
     terms = terms_for(state, record.customer.id)
     changed: list[Subscription] = []
@@ -255,7 +255,7 @@ class _Weighing:
         """The token of all that is lost; empty where nothing is."""
         return self._sum.token()
 
-    def weigh(self, state: PublishedState, record: SubjectRecord, now: Instant) -> None:
+    def weigh(self, state: PublishedCatalog, record: SubjectRecord, now: Instant) -> None:
         """Add one customer."""
         moved = _moved(state, record, self._move, now)
         self.left += moved.left
@@ -270,13 +270,13 @@ class _Weighing:
         if losses:
             self._losses[record.customer.id] = losses
 
-    def is_as_weighed(self, state: PublishedState, before: SubjectRecord, after: SubjectRecord, now: Instant) -> bool:
+    def is_as_weighed(self, state: PublishedCatalog, before: SubjectRecord, after: SubjectRecord, now: Instant) -> bool:
         """Say whether a customer, read again, loses nothing that was not found before."""
         losses = losses_of(self._effects(state, before, after, now), now)
         return all(loss in self._losses.get(before.customer.id, ()) for loss in losses)
 
     def _effects(
-        self, state: PublishedState, before: SubjectRecord, after: SubjectRecord, now: Instant
+        self, state: PublishedCatalog, before: SubjectRecord, after: SubjectRecord, now: Instant
     ) -> list[SubjectEffect]:
         source = definitions_of(state.catalog, state.index)
         key = self._key(state, before, now)
@@ -288,7 +288,7 @@ class _Weighing:
                 self._known[key] = found
         return [_about(one, before) for one in found]
 
-    def _key(self, state: PublishedState, record: SubjectRecord, now: Instant) -> bytes | None:
+    def _key(self, state: PublishedCatalog, record: SubjectRecord, now: Instant) -> bytes | None:
         """What is the same for customers who lose alike; none where rollouts go by who they are, or since when."""
         if len(record.subscriptions) != 1 or not _plainly_rolled_out(state.index, record, self._move):
             return None
@@ -349,7 +349,7 @@ def _write(
     return count, left
 
 
-def _hindrance(state: PublishedState, stored: StoredRecord, moved: _Moved, weighing: _Weighing, now: Instant) -> str:
+def _hindrance(state: PublishedCatalog, stored: StoredRecord, moved: _Moved, weighing: _Weighing, now: Instant) -> str:
     """Why a customer is not moved; empty where it is."""
     try:
         terms_for(state, stored.record.customer.id).check_totals(moved.after)

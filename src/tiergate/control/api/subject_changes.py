@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tiergate.catalog import Plain
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
-    from tiergate.store import PublishedState, ReadUnit, WriteUnit
+    from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
     from tiergate.store.subjects import Stamp, StoredSubscription
 
 
@@ -310,7 +310,7 @@ def _dated(subscription: Subscription, before: Subscription | None, now: Instant
 
 
 def write_down_customer(
-    unit: WriteUnit, before: Customer | None, after: Customer | None, published: PublishedState
+    unit: WriteUnit, before: Customer | None, after: Customer | None, published: PublishedCatalog
 ) -> None:
     """Have the audit log say what was done to a customer, and the webhooks what was suspended."""
     known = before or after
@@ -332,7 +332,7 @@ def write_down_subscription(
     unit: WriteUnit,
     before: Subscription | None,
     after: Subscription | None,
-    published: PublishedState,
+    published: PublishedCatalog,
     verb: str | None = None,
 ) -> None:
     """As `write_down_customer`; `verb`: what was done, where that has a name."""

@@ -24,7 +24,7 @@ from tiergate.control.api.write_order import AS_OF, ordered
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import HeldItem, SubjectType, Subscription, parse_instant
 from tiergate.permissions import Action
-from tiergate.publish.publish_plans import pins_plan
+from tiergate.publish.publish_plans import plan_pins
 from tiergate.store.subscriptions import get_subscription
 from tiergate.store.write_order import Side
 
@@ -164,7 +164,7 @@ def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> 
         return
     note = f"`{id_}` is pinned to `{item}` {version}"
     with suppress(NotFoundError):  # there never was one: what follows says so
-        publisher.carry_out(pins_plan({item: [version]}, note), request.write)
+        publisher.carry_out(plan_pins({item: [version]}, note), request.write)
 
 
 def unpin_item(request: AdminRequest) -> Answer:

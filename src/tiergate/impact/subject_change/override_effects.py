@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
     from tiergate.model import Instant, Subscription
-    from tiergate.store import PublishedState
+    from tiergate.store import PublishedCatalog
 
 _MOST_SUBJECTS: Final = 50
 _WITHOUT_IT: Final = "without it the value is"
@@ -43,7 +43,7 @@ class _Place(NamedTuple):
 
 
 def refuse_idle_overrides(
-    state: PublishedState, record: SubjectRecord, subscription: str | None, new: tuple[Override, ...], now: Instant
+    state: PublishedCatalog, record: SubjectRecord, subscription: str | None, new: tuple[Override, ...], now: Instant
 ) -> None:
     """See that each of some new overrides can do something, at some instant from `now` on.
 
@@ -146,7 +146,7 @@ def _shown(value: object) -> str:
 
 
 def override_effect(
-    state: PublishedState, record: SubjectRecord, subscription: str | None, override: Override, now: Instant
+    state: PublishedCatalog, record: SubjectRecord, subscription: str | None, override: Override, now: Instant
 ) -> dict[str, object]:
     """What an override does to the value of its subject at `now`, as members of JSON.
 

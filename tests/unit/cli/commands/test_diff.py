@@ -272,7 +272,7 @@ def test_publications_are_compared(remote: Callable[..., Ran], press: Press) -> 
     first = remote("published", "published")
     assert first.out.startswith("the same: ")
     press.apply()
-    revision = press.store.read(press.publisher.standing).revision
+    revision = press.store.read(press.publisher.published_state).revision
     press.apply(CATALOG.replace("movies: 50", "movies: 60"))
     for old in ("publication:1", f"revision:{revision}", revision):
         ran = remote(old, "published", "--exit-code")

@@ -128,7 +128,7 @@ class _Load:
         previous = None
         if standing is not None and standing.catalog.maker == files.maker:
             previous = Bundle.open(self._data.bundle(standing.revision)).hashes()
-        made = publish.make([path for path in copied.paths if path != rules], rules, previous=previous)
+        made = publish.compile_files([path for path in copied.paths if path != rules], rules, previous=previous)
         revision = Bundle.from_files(made.files).revision
         if (standing is None or standing.revision != revision) and self._bundle_is_torn(revision):
             place = self._data.bundle(revision)
