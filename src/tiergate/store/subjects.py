@@ -109,6 +109,11 @@ class StoredRecord(NamedTuple):
     erased_at: Instant | None
     stamps: dict[str, Stamp]
 
+    @property
+    def customer(self) -> Customer:
+        """The customer itself."""
+        return self.record.customer
+
 
 def record_json(record: SubjectRecord | None) -> bytes:
     """The JSON of a record as the feed carries it; `null` for a customer who is gone."""

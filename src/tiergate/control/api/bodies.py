@@ -52,6 +52,9 @@ def form_of(body: bytes) -> bytes:
     return _without(body, _BESIDE)
 
 
+strip_answer_members = form_of
+
+
 def unordered(body: bytes) -> bytes:
     """A body without `as_of`, which stands beside the form, and nothing else taken out."""
     return _without(body, _ORDER)
