@@ -17,7 +17,7 @@ from benchmarks.workload import Size, check_bodies, write_catalog
 from tiergate.bundle import Bundle, write
 from tiergate.engine import CacheLimits, Engine
 from tiergate.engine.cedar_entities import lean_principal
-from tiergate.model import Check, Customer, HeldItem, Subject, SubjectRecord, Subscription, SubscriptionStatus
+from tiergate.model import Check, Customer, Subject, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.publish import compile_bundle
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _bundle(directory: Path) -> Bundle:
 
 def _record(customer: str, draw: random.Random) -> SubjectRecord:
     plans = draw.sample(range(_SIZE.plans), draw.randint(1, 3))
-    items = tuple(HeldItem(f"p{plan}") for plan in plans)
+    items = tuple(SubscriptionItem(f"p{plan}") for plan in plans)
     subscription = Subscription(f"s{customer}", customer, SubscriptionStatus.ACTIVE, items)
     return SubjectRecord(Customer(customer), (subscription,))
 

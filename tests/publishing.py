@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from tests.signing import key
 from tiergate.catalog import load_catalog_texts
-from tiergate.model import Customer, Feature, HeldItem, Rules, Subscription, SubscriptionStatus, Value
+from tiergate.model import Customer, Feature, Rules, Subscription, SubscriptionItem, SubscriptionStatus, Value
 from tiergate.publish.apply import ApplyRequest, plan_apply
 from tiergate.publish.changeset import ALL_EDITS, EditSelection
 from tiergate.publish.publish_plans import plan_pending_edits
@@ -125,14 +125,14 @@ class Press:
 
     # ── subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def hold(self, customer: str, *items: str | HeldItem, overrides: tuple[Override, ...] = ()) -> None:
+    def hold(self, customer: str, *items: str | SubscriptionItem, overrides: tuple[Override, ...] = ()) -> None:
         """Write a customer with one subscription, called as the customer with `sub-` before, that holds these items."""
-        held = tuple(it if isinstance(it, HeldItem) else HeldItem(it) for it in items)
+        held = tuple(it if isinstance(it, SubscriptionItem) else SubscriptionItem(it) for it in items)
         self.store.change(lambda unit: self.write_subject(unit, customer, held, overrides), SYSTEM)
 
     @staticmethod
     def write_subject(
-        unit: WriteUnit, customer: str, held: tuple[HeldItem, ...], overrides: tuple[Override, ...] = ()
+        unit: WriteUnit, customer: str, held: tuple[SubscriptionItem, ...], overrides: tuple[Override, ...] = ()
     ) -> None:
         """Write a customer with one subscription, in a transaction of others."""
         times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}

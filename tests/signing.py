@@ -21,7 +21,7 @@ from tiergate.bundle import (
     subject_line,
     write_snapshot_page,
 )
-from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus
+from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 
 NOW = 1_700_000_000_000
 """The time at which a feed signs, unless told otherwise."""
@@ -36,7 +36,7 @@ def key(name: str = "store") -> SigningKey:
 
 def record(customer: str, plan: str = "gold") -> SubjectRecord:
     """A customer with one live subscription, whose id is `sub-` and the customer's."""
-    held = Subscription(f"sub-{customer}", customer, SubscriptionStatus.ACTIVE, (HeldItem(plan),))
+    held = Subscription(f"sub-{customer}", customer, SubscriptionStatus.ACTIVE, (SubscriptionItem(plan),))
     return SubjectRecord(Customer(customer), (held,))
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.normalization import composed
+from tiergate.normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,14 +53,14 @@ def is_id(text: str) -> bool:
     return ID.fullmatch(text) is not None
 
 
-def normal_id(text: str) -> str:
+def normalize_subject_id(text: str) -> str:
     """The id of a customer, subscription or user in the normal form C, whether it is valid or not."""
     if text.isascii() or len(text) > _LONGEST_UNCOMPOSED:
         return text
-    return composed(text)
+    return to_nfc(text)
 
 
-def subject_id(text: str) -> str:
+def parse_subject_id(text: str) -> str:
     """Read the id of a customer, subscription or user (design, section 1): what it is in the normal form C.
 
     Raises:
@@ -68,7 +68,7 @@ def subject_id(text: str) -> str:
     """
     if ID.fullmatch(text):
         return text
-    id_ = normal_id(text)
+    id_ = normalize_subject_id(text)
     if not id_:
         raise ValueError("must not be empty")
     if len(id_) > MAX_SUBJECT_ID:
@@ -88,7 +88,7 @@ def is_subject_id(text: str) -> bool:
     if ID.fullmatch(text):
         return True
     try:
-        return subject_id(text) == text
+        return parse_subject_id(text) == text
     except ValueError:
         return False
 

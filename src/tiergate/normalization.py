@@ -13,7 +13,7 @@ _LONG = 4_096
 _LONGEST_RUN = 1_024
 
 
-def composed(text: str) -> str:
+def to_nfc(text: str) -> str:
     """The text in the normal form C.
 
     A long text with more than 1,024 combining marks in a row is returned as it is: to sort them takes the square of

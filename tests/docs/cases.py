@@ -25,7 +25,7 @@ import yaml
 
 from tests.docs.pages import examples
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, load_subjects
+from tiergate.catalog import TotalBounds, load_subjects
 from tiergate.engine import Engine, decision_json
 from tiergate.errors import CheckError
 from tiergate.model import SubjectType, parse_instant
@@ -116,7 +116,7 @@ def _engine(catalog: str, subjects: str, rules: str) -> Engine:
             (folder / "rules" / "shown.cedar").write_text(rules, encoding="utf-8")
         made = compile_files([folder / "catalog.json"], folder / "rules" if rules else None)
         bundle = Bundle.from_files(made.files)
-        records = load_subjects([folder / "subjects.json"], bundle.index, Bounds.of(made.catalog))
+        records = load_subjects([folder / "subjects.json"], bundle.index, TotalBounds.of(made.catalog))
     return Engine(bundle, _Records(records))
 
 

@@ -18,14 +18,14 @@ from tiergate.model import (
     Amount,
     Customer,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
+    Switch,
 )
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def record(buyer: Buyer, items: Mapping[str, str], features: Mapping[str, Featur
             it.id,
             buyer.id,
             SubscriptionStatus.ACTIVE if it.live else SubscriptionStatus.EXPIRED,
-            tuple(HeldItem(items[name], quantity) for name, quantity in it.holding.items()),
+            tuple(SubscriptionItem(items[name], quantity) for name, quantity in it.holding.items()),
         )
         for it in buyer.bought
     )
@@ -185,7 +185,7 @@ def _value(exempt: Exempt, feature: Feature) -> Value | None:
         case None:
             return None
         case bool(on):
-            return Given(on)
+            return Switch(on)
         case str(label):
             return Level(label)
         case Fraction() as number:

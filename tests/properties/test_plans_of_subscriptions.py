@@ -24,7 +24,6 @@ from tiergate.model import (
     Definition,
     Feature,
     FeatureType,
-    HeldItem,
     Item,
     ItemKind,
     Reason,
@@ -34,6 +33,7 @@ from tiergate.model import (
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     from_units,
 )
@@ -93,7 +93,7 @@ def alone(one: Found) -> SubjectRecord:
 
 def buyer() -> SubjectRecord:
     """Somebody who holds the plan once."""
-    held = Subscription("s", "c", SubscriptionStatus.ACTIVE, (HeldItem(PLAN),))
+    held = Subscription("s", "c", SubscriptionStatus.ACTIVE, (SubscriptionItem(PLAN),))
     return SubjectRecord(Customer("c"), (held,))
 
 

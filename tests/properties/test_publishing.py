@@ -33,8 +33,8 @@ from tiergate.model import (
     Definition,
     Feature,
     FeatureType,
-    HeldItem,
     Rules,
+    SubscriptionItem,
     Suspension,
     Value,
 )
@@ -78,7 +78,7 @@ def press(store_url: str) -> Iterator[Press]:
     """A store on either database, with a small catalog in force, something pending and somebody who holds something."""
     with opened(store_url) as found:
         found.apply()
-        found.hold("acme", HeldItem("gold", version=1), "extra")
+        found.hold("acme", SubscriptionItem("gold", version=1), "extra")
         found.draft("gold", EXTRA)
         found.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
         found.edit_rule("policies", "eu", '@id("a")\nforbid (principal, action, resource == Feature::"movies");\n')
@@ -223,7 +223,7 @@ def test_published_versions_never_change(sqlite_template: Any, tmp_path_factory:
     path.write_bytes(sqlite_template.read_bytes())
     with opened_new(f"sqlite:///{path}") as press:
         press.apply()
-        press.hold("acme", HeldItem("gold", version=1))
+        press.hold("acme", SubscriptionItem("gold", version=1))
         known: dict[tuple[str, int], Definition] = {}
         written: dict[str, set[tuple[object, ...]]] = {"publication": set(), "item_version": set(), "feed": set()}
         for step, _ in zip(steps(press, Random(seed)), range(12), strict=False):
@@ -391,6 +391,6 @@ def hold_if_possible(press: Press, customer: str, item: str, *, pin: bool) -> No
         if known is None:
             return
         version = known.versions[-1] if pin else None
-        press.write_subject(unit, customer, (HeldItem(item, version=version),))
+        press.write_subject(unit, customer, (SubscriptionItem(item, version=version),))
 
     press.store.change(work, SYSTEM)

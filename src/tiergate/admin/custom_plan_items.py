@@ -17,17 +17,17 @@ from tiergate.errors import ConflictError
 from tiergate.impact.subject_change.change_effects import definitions_of
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     Customer,
     Definition,
-    Extra,
     FeatureType,
-    Given,
     Level,
     Rollout,
     Subject,
     SubjectRecord,
     SubjectType,
+    Switch,
     to_units,
 )
 from tiergate.model.amounts import from_units
@@ -41,7 +41,7 @@ from tiergate.store.publications import PublishedItem, update_published_items, v
 from tiergate.store.working_catalog import read_working, write_items
 
 if TYPE_CHECKING:
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.engine.facts import Facts
     from tiergate.model import Feature, Instant, Item, Subscription, Value
     from tiergate.publish.published_state import PublishedState
@@ -61,7 +61,7 @@ def given_by(customer: Customer, subscription: Subscription, state: PublishedCat
     Raises:
         ConflictError: it is not live, or gives what no definition may give.
     """
-    live = subscription.live()
+    live = subscription.live_interval()
     if not live.start <= now < live.until:
         raise ConflictError("not-live", f"the subscription `{subscription.id}` gives nothing now: it is not live")
     alone = SubjectRecord(replace(customer, overrides=(), suspensions=()), (replace(subscription, suspensions=()),))
@@ -78,7 +78,7 @@ def given_by(customer: Customer, subscription: Subscription, state: PublishedCat
 
 def _value(facts: Facts, feature: Feature) -> Value:
     if feature.type is FeatureType.SWITCH:
-        return Given(bool(facts.total))
+        return Switch(bool(facts.total))
     if feature.type is FeatureType.CUSTOM:
         return Level(feature.labels[facts.total - 1])
     if facts.unlimited:
@@ -94,10 +94,10 @@ def _value(facts: Facts, feature: Feature) -> Value:
     binds = feature.numbers is not None and facts.total not in feature.numbers
     below = feature.minimum is not None and facts.total < feature.minimum
     # Levels and bounds bind what is given directly; what is added, on top of nothing here, is free of them.
-    return Extra(facts.total) if binds or below else Amount(facts.total)
+    return AddedAmount(facts.total) if binds or below else Amount(facts.total)
 
 
-def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain]) -> Planner:
+def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
     """Publish an item for one customer, with its first version, beside what is in force; `data` is for the log.
 
     Where there is an item of its id, nothing is published: the request may be one that is sent again.
@@ -130,7 +130,7 @@ def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str
     return plan
 
 
-def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain]) -> Planner:
+def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
     """Publish the own plan of a customer: its item with a first version, or with the next one; `data` is for the log.
 
     Where it gives that already, nothing is published; neither where another item has its id.

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.catalog import patched
-from tiergate.naming import subject_id
+from tiergate.catalog import apply_merge_patch
+from tiergate.naming import parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
 
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_text = msgspec.json.Decoder(str).decode
@@ -34,12 +34,12 @@ def member_names(text: bytes) -> frozenset[str]:
 def subject_id_at(text: bytes, key: str) -> str:
     """Return the id of a subject under a key of a JSON object; '', which no subject has, if there is none."""
     try:
-        return subject_id(_read_text(members(text).get(key, msgspec.Raw(b"null"))))
+        return parse_subject_id(_read_text(members(text).get(key, msgspec.Raw(b"null"))))
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         return ""
 
 
-def merge_parts(patch: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
+def merge_parts(patch: bytes, onto: dict[str, PlainData], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
     """Apply a merge patch, leaving out the `parts` that it does not name; return the text and these parts.
 
     A part that the patch does not name is not read again: what was valid once does not block other changes.
@@ -49,4 +49,4 @@ def merge_parts(patch: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> t
     """
     named = members(patch)
     kept = frozenset(part for part in parts if part not in named)
-    return patched(patch, {key: value for key, value in onto.items() if key not in kept}), kept
+    return apply_merge_patch(patch, {key: value for key, value in onto.items() if key not in kept}), kept

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiergate.catalog import Plain
+from tiergate.catalog import PlainData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.store.subjects import Stamp
 
-Data = dict[str, Plain]
+Data = dict[str, PlainData]
 """A JSON object in the form of the files and the API."""
 
 

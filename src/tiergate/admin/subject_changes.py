@@ -24,7 +24,7 @@ from tiergate.store.write_order import mark_deleted, revive
 
 if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
-    from tiergate.model import HeldItem, Instant, Override, SubjectRecord
+    from tiergate.model import Instant, Override, SubjectRecord, SubscriptionItem
     from tiergate.store import WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
@@ -231,7 +231,9 @@ def with_authors(subject: _Subject, before: _Subject | None, author: str) -> _Su
     return replace(subject, overrides=tuple(overrides))
 
 
-def _with_added_at(subscription: Subscription, before: Subscription | None, now: Instant) -> tuple[HeldItem, ...]:
+def _with_added_at(
+    subscription: Subscription, before: Subscription | None, now: Instant
+) -> tuple[SubscriptionItem, ...]:
     """Return the items with the instants at which they were added: earlier items keep theirs."""
     if before is None and subscription.start is not None:
         return subscription.items  # they count as added at its start

@@ -10,12 +10,12 @@ from tiergate.admin.results import Data, View
 from tiergate.admin.write_order import as_of_data
 from tiergate.catalog import customer_data, subscription_data
 from tiergate.model import Customer, SubjectType, Subscription, format_instant
-from tiergate.model.subscription_state import state_of
+from tiergate.model.subscription_state import derive_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.model import CatalogIndex, Instant
     from tiergate.store import ReadUnit
     from tiergate.store.customers import Account
@@ -55,11 +55,11 @@ def subscription_views(stored: Sequence[StoredSubscription], unit: ReadUnit) -> 
 
 def state_data(subscription: Subscription, index: CatalogIndex, now: Instant) -> Data:
     """Return the state of a subscription at an instant, and the change of plan that is scheduled then."""
-    data: Data = {"state": state_of(subscription, now).value}
+    data: Data = {"state": derive_state(subscription, now).value}
     change = scheduled_change(subscription.items, index, now)
     if change is not None:
         leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
-        ends: list[Plain] = [
+        ends: list[PlainData] = [
             held.item for held in subscription.items if held is not leaving and held.until == leaving.until
         ]
         data["scheduled_change"] = {

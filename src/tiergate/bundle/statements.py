@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from tiergate import naming
 from tiergate.bundle import envelope
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.model import Instant, SubjectRecord, SubjectType
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _decode(content: bytes, kind: type[T]) -> T:
         needs = msgspec.json.decode(content, type=_Formatted).needs
         if needs > STATEMENT_FORMAT:
             detail = f"it needs format {needs}, and this version of Tiergate knows {STATEMENT_FORMAT}"
-            raise TrustError(Refusal.FUTURE_FORMAT, detail)
+            raise TrustError(RejectionReason.FUTURE_FORMAT, detail)
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"it is no {kind.__name__.lower()}: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"it is no {kind.__name__.lower()}: {error}") from None

@@ -34,7 +34,7 @@ from tiergate.bundle.statements import (
     payload_type,
 )
 from tiergate.bundle.unreadable_records import UnreadableStatement, unreadable_statement
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.chain import (
     FeedEntry,
     PublicationChange,
@@ -145,18 +145,18 @@ class Trust:
         """
         lines = body.split(b"\n")
         if lines.pop() != b"" or not lines:
-            raise TrustError(Refusal.TRUNCATED, "the page ends in the middle of a line")
+            raise TrustError(RejectionReason.TRUNCATED, "the page ends in the middle of a line")
         head_envelope = read_head_line(lines.pop())
         head = self._head(head_envelope)
         cursor = self._cursor or Cursor(0, chain_start(head.store).hex())
         if head.position < cursor.position:
             detail = f"the page ends at {head.position}, and the feed is known up to {cursor.position}"
-            raise TrustError(Refusal.ROLLBACK, detail)
+            raise TrustError(RejectionReason.ROLLBACK, detail)
         steps = _steps(lines, head, cursor)
         last = steps[-1].cursor if steps else cursor
         if head.publication != last.publication:
             detail = f"the head says publication {head.publication}, and the feed {last.publication}"
-            raise TrustError(Refusal.CONTRADICTION, detail)
+            raise TrustError(RejectionReason.CONTRADICTION, detail)
         fresh = self._is_fresh(head, now)
         if fresh:
             last = msgspec.structs.replace(last, fresh_at=max(last.fresh_at, head.issued_at))
@@ -185,19 +185,23 @@ class Trust:
         """
         head = self._head(head_envelope)
         if head.snapshot is None or hashlib.sha256(manifest).hexdigest() != head.snapshot:
-            raise TrustError(Refusal.WRONG_HASH, "the manifest of the snapshot is not the one that the head names")
+            raise TrustError(
+                RejectionReason.WRONG_HASH, "the manifest of the snapshot is not the one that the head names"
+            )
         if self._cursor is not None and head.latest < self._cursor.position:
             detail = f"the snapshot's feed ends at {head.latest}, and is known up to {self._cursor.position}"
-            raise TrustError(Refusal.ROLLBACK, detail)
+            raise TrustError(RejectionReason.ROLLBACK, detail)
         found = decode_snapshot_manifest(manifest)
         if found.store != head.store:
-            raise TrustError(Refusal.OTHER_STORE, f"the snapshot is of store `{found.store}`, not of `{head.store}`")
+            raise TrustError(
+                RejectionReason.OTHER_STORE, f"the snapshot is of store `{found.store}`, not of `{head.store}`"
+            )
         if (found.position, found.chain) != (head.position, head.chain):
-            raise TrustError(Refusal.CONTRADICTION, "the snapshot and its head are of different positions")
+            raise TrustError(RejectionReason.CONTRADICTION, "the snapshot and its head are of different positions")
         envelope = found.envelope
         publication = None if envelope is None else _covered(envelope, head)
         if (0 if publication is None else publication.sequence) != head.publication:
-            raise TrustError(Refusal.CONTRADICTION, "the snapshot and its head are of different publications")
+            raise TrustError(RejectionReason.CONTRADICTION, "the snapshot and its head are of different publications")
         revision = "" if publication is None else publication.revision
         fresh_at = head.issued_at if self._is_fresh(head, now) else BEGINNING
         cursor = Cursor(head.position, head.chain, head.publication, revision, fresh_at)
@@ -213,13 +217,15 @@ class Trust:
         try:
             found = self._signed(envelope, SubjectStatement)
         except TrustError as error:
-            if error.kind is not Refusal.MALFORMED:
+            if error.kind is not RejectionReason.MALFORMED:
                 raise
             return self._unreadable(envelope, subject, error, since)
         if (found.type, found.id) != (subject.type, subject.id) or not _is_about(found.record, subject):
-            raise TrustError(Refusal.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`")
+            raise TrustError(
+                RejectionReason.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`"
+            )
         if found.position < since:
-            raise TrustError(Refusal.ROLLBACK, f"it is of position {found.position}, before {since}")
+            raise TrustError(RejectionReason.ROLLBACK, f"it is of position {found.position}, before {since}")
         self._store = found.store
         return found
 
@@ -232,9 +238,9 @@ class Trust:
         payload = envelopes.verify(envelope, payload_type(SubjectStatement), self._keys)
         store, found = unreadable_statement(payload, subject, why)
         if self._store is not None and store != self._store:
-            raise TrustError(Refusal.OTHER_STORE, f"it is of store `{store}`, not of `{self._store}`")
+            raise TrustError(RejectionReason.OTHER_STORE, f"it is of store `{store}`, not of `{self._store}`")
         if found.position < since:
-            raise TrustError(Refusal.ROLLBACK, f"it is of position {found.position}, before {since}")
+            raise TrustError(RejectionReason.ROLLBACK, f"it is of position {found.position}, before {since}")
         self._store = store
         return found
 
@@ -246,7 +252,7 @@ class Trust:
         """
         head = self._head(head_envelope)
         if self._cursor is None or head.position < self._cursor.position:
-            raise TrustError(Refusal.CONTRADICTION, "the head that was kept does not cover what was kept")
+            raise TrustError(RejectionReason.CONTRADICTION, "the head that was kept does not cover what was kept")
 
     def supersedes(self, old: Cursor) -> bool:
         """Say whether the cursor has come so far that it may stand in place of `old`.
@@ -258,23 +264,23 @@ class Trust:
             return False
         new = self._cursor
         if new.publication < old.publication:
-            raise TrustError(Refusal.ROLLBACK, f"publication {new.publication} is older than {old.publication}")
+            raise TrustError(RejectionReason.ROLLBACK, f"publication {new.publication} is older than {old.publication}")
         if new.publication == old.publication and new.revision != old.revision:
-            raise TrustError(Refusal.CONTRADICTION, f"publication {new.publication} was of another revision")
+            raise TrustError(RejectionReason.CONTRADICTION, f"publication {new.publication} was of another revision")
         if new.position == old.position and new.chain != old.chain:
-            raise TrustError(Refusal.BROKEN_CHAIN, f"the feed was another one at position {new.position}")
+            raise TrustError(RejectionReason.BROKEN_CHAIN, f"the feed was another one at position {new.position}")
         return True
 
     def _head(self, envelope: bytes) -> Head:
         head = self._signed(envelope, Head)
         if head.latest < head.position:
-            raise TrustError(Refusal.CONTRADICTION, "the head is beyond the end of its feed")
+            raise TrustError(RejectionReason.CONTRADICTION, "the head is beyond the end of its feed")
         return head
 
     def _signed(self, envelope: bytes, kind: type[S]) -> S:
         found = decode_statement(envelopes.verify(envelope, payload_type(kind), self._keys), kind)
         if self._store is not None and found.store != self._store:
-            raise TrustError(Refusal.OTHER_STORE, f"it is of store `{found.store}`, not of `{self._store}`")
+            raise TrustError(RejectionReason.OTHER_STORE, f"it is of store `{found.store}`, not of `{self._store}`")
         return found
 
     @staticmethod
@@ -305,11 +311,13 @@ def _steps(lines: list[bytes], head: Head, cursor: Cursor) -> list[Step]:
             cursor = Cursor(position, chain.hex(), publication.sequence, publication.revision, cursor.fresh_at)
             steps.append(Step((), publication, entry.publication, cursor))
     if position < head.position:
-        raise TrustError(Refusal.TRUNCATED, f"the page ends at {position}, and its head says {head.position}")
+        raise TrustError(RejectionReason.TRUNCATED, f"the page ends at {position}, and its head says {head.position}")
     if position > head.position:
-        raise TrustError(Refusal.CONTRADICTION, f"the page goes on to {position}, and its head says {head.position}")
+        raise TrustError(
+            RejectionReason.CONTRADICTION, f"the page goes on to {position}, and its head says {head.position}"
+        )
     if chain.hex() != head.chain:
-        raise TrustError(Refusal.BROKEN_CHAIN, f"up to {position} the feed is not the one that the head is of")
+        raise TrustError(RejectionReason.BROKEN_CHAIN, f"up to {position} the feed is not the one that the head is of")
     if lines and (changes or cursor.position != position):
         until = msgspec.structs.replace(cursor, position=position, chain=chain.hex())
         steps.append(Step(tuple(changes), None, b"", until))
@@ -320,16 +328,18 @@ def _check_position(entry: FeedEntry, before: int, start: int) -> None:
     if entry.position == before + 1:
         return
     if entry.position <= start:
-        raise TrustError(Refusal.ROLLBACK, f"line {entry.position} is known already, up to {start}")
-    raise TrustError(Refusal.GAP, f"line {entry.position} does not follow line {before}")
+        raise TrustError(RejectionReason.ROLLBACK, f"line {entry.position} is known already, up to {start}")
+    raise TrustError(RejectionReason.GAP, f"line {entry.position} does not follow line {before}")
 
 
 def _check_publication(publication: Publication, entry: PublicationChange, cursor: Cursor) -> None:
     if publication.position != entry.position:
-        raise TrustError(Refusal.CONTRADICTION, f"a publication of {publication.position} stands at {entry.position}")
+        raise TrustError(
+            RejectionReason.CONTRADICTION, f"a publication of {publication.position} stands at {entry.position}"
+        )
     if publication.sequence <= cursor.publication:
         detail = f"publication {publication.sequence} does not follow {cursor.publication}"
-        raise TrustError(Refusal.ROLLBACK, detail)
+        raise TrustError(RejectionReason.ROLLBACK, detail)
 
 
 def _covered(envelope: bytes, head: Head) -> Publication:
@@ -337,17 +347,17 @@ def _covered(envelope: bytes, head: Head) -> Publication:
     publication = decode_statement(envelopes.read_payload(envelope, payload_type(Publication)), Publication)
     if publication.store != head.store:
         detail = f"a publication of store `{publication.store}` stands in the feed of `{head.store}`"
-        raise TrustError(Refusal.OTHER_STORE, detail)
+        raise TrustError(RejectionReason.OTHER_STORE, detail)
     return publication
 
 
 def _follow(publication: Publication, cursor: Cursor) -> None:
     if publication.sequence < cursor.publication:
         detail = f"publication {publication.sequence} is older than {cursor.publication}"
-        raise TrustError(Refusal.ROLLBACK, detail)
+        raise TrustError(RejectionReason.ROLLBACK, detail)
     if publication.sequence == cursor.publication and publication.revision != cursor.revision:
         detail = f"publication {publication.sequence} was of another revision"
-        raise TrustError(Refusal.CONTRADICTION, detail)
+        raise TrustError(RejectionReason.CONTRADICTION, detail)
 
 
 def _is_about(record: SubjectRecord | None, subject: Subject) -> bool:

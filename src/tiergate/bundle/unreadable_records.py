@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.model import SubjectType
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def unreadable_record(content: bytes | msgspec.Raw, why: Exception | str, custom
     try:
         whose = customer or _decode_customer(content).customer.id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"a record names no customer: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"a record names no customer: {error}") from None
     try:
         held = tuple(dict.fromkeys(it.id for it in _decode_subscriptions(content).subscriptions))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -88,7 +88,9 @@ def unreadable_statement(payload: bytes, subject: Subject, why: TrustError) -> t
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise why from None
     if (found.type, found.id) != (subject.type.value, subject.id):
-        raise TrustError(Refusal.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`")
+        raise TrustError(
+            RejectionReason.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`"
+        )
     is_customer = subject.type is SubjectType.CUSTOMER
     record = unreadable_record(found.record, why, subject.id if is_customer else "")
     if not is_customer:

@@ -4,7 +4,7 @@ All problems are raised at once, each with the JSON Pointer of the value or key 
 
 What the address of a request fixes, such as an id, need not stand in the body; where it does it must be the same, which
 is what `fixed` (key → text) is for. Everything else, the order of lists that say something included, is the caller's.
-A partial edit is a JSON Merge Patch onto the printed form of what stands (`patched`), which is then read as a whole.
+A partial edit is a JSON Merge Patch onto the printed entry (`apply_merge_patch`), which is then read as a whole.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from msgspec.structs import replace
 
-from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, Source, describe
+from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, SourceText, describe
 from tiergate.catalog.features import read_feature
 from tiergate.catalog.fields import Fields, suggestion
 from tiergate.catalog.items import EntitlementReader, read_item
 from tiergate.catalog.json_reader import read_json
 from tiergate.catalog.pointers import pointers
-from tiergate.catalog.printer import Plain, to_json_line
+from tiergate.catalog.printer import PlainData, to_json_line
 from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.references import check_item
 from tiergate.catalog.values import read_entitlement
@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as ReadOnly
 
     from tiergate.catalog.subjects import SubjectReader
-    from tiergate.model import Customer, Feature, HeldItem, Item, Override, Problem, Subscription, Suspension, Value
+    from tiergate.model import (
+        Customer,
+        Feature,
+        Item,
+        Override,
+        Problem,
+        Subscription,
+        SubscriptionItem,
+        Suspension,
+        Value,
+    )
 
 MAX_PROBLEMS = 100
 """Most problems of one body that are named; the others are counted."""
@@ -196,17 +206,19 @@ def read_suspension_body(
     return text.result(reader.suspension(text.node, text.place, text.report))
 
 
-def read_held_item_body(body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED) -> HeldItem:
+def read_subscription_item_body(
+    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
+) -> SubscriptionItem:
     """Read an item to be held. Whether the others of the subscription go with it is not seen here.
 
     Raises:
         BodyError: with all problems.
     """
     text = _Body(body, fixed)
-    return text.result(reader.held_item(text.node, text.place, text.report))
+    return text.result(reader.subscription_item(text.node, text.place, text.report))
 
 
-def patched(patch: str | bytes, onto: dict[str, Plain]) -> str:
+def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
     """Apply a JSON Merge Patch (RFC 7396) to plain data: the body that says the whole, to be read as one.
 
     Raises:
@@ -220,10 +232,10 @@ def patched(patch: str | bytes, onto: dict[str, Plain]) -> str:
     return to_json_line(_merged(onto, text.node))
 
 
-def _merged(onto: Plain | None, patch: Node) -> Plain:
+def _merged(onto: PlainData | None, patch: Node) -> PlainData:
     if not isinstance(patch, Mapping):
         return _plain(patch)
-    found: dict[str, Plain] = dict(onto) if isinstance(onto, dict) else {}
+    found: dict[str, PlainData] = dict(onto) if isinstance(onto, dict) else {}
     for key, value in patch.entries.items():
         if value is None:
             found.pop(key, None)
@@ -232,7 +244,7 @@ def _merged(onto: Plain | None, patch: Node) -> Plain:
     return found
 
 
-def _plain(node: Node) -> Plain:
+def _plain(node: Node) -> PlainData:
     if isinstance(node, Mapping):
         return {key: _plain(inner) for key, inner in node.entries.items()}
     if isinstance(node, Listing | list):
@@ -263,7 +275,7 @@ class _Body:
             problem = BodyProblem("", "not-utf-8", "the body is not UTF-8")
             raise BodyError((problem,)) from None
         self._log = ProblemLog(MAX_PROBLEMS)
-        self._source = Source("", self._text)
+        self._source = SourceText("", self._text)
         self.report = TextReport(self._log, self._source)
         self.node, self.place = read_json(self._text, self.report)
         if isinstance(self.node, Mapping):

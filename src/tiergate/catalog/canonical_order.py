@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _Entry = TypeVar("_Entry")
 
 
-def ordered(catalog: Catalog) -> Catalog:
+def sort_catalog(catalog: Catalog) -> Catalog:
     """The same catalog as the loader would make it.
 
     Features, items, versions, entitlements and ladders stand by id or number; tags, suspensions and what items and

@@ -12,26 +12,26 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import Mapping
-from tiergate.catalog.overflow_checks import Totals
+from tiergate.catalog.overflow_checks import SubjectTotals
 from tiergate.model import MAX_TOTAL_UNITS, Customer
-from tiergate.naming import subject_id
+from tiergate.naming import parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.catalog.document import Position
-    from tiergate.catalog.overflow_checks import Bounds
+    from tiergate.catalog.overflow_checks import TotalBounds
     from tiergate.catalog.problem_report import ProblemLog
     from tiergate.catalog.quarantine import Quarantine
-    from tiergate.catalog.records import Record
+    from tiergate.catalog.records import SubjectEntry
 
 _LARGEST = 2**63 - 1
 
 
-class Consistency:
+class CrossRecordChecks:
     """Takes notes of records."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: TotalBounds) -> None:
         self._bounds = bounds
         self._customers = array("q")
         self._subscriptions = array("q")
@@ -41,7 +41,7 @@ class Consistency:
         self._totals = array("q")
         self._count = 0
 
-    def note(self, record: Record) -> None:
+    def note(self, record: SubjectEntry) -> None:
         """Take note of a record; of one with problems, of its id, where that can be read."""
         self._count += 1
         subject = record.subject
@@ -65,7 +65,7 @@ class Consistency:
         """How many customers were noted."""
         return len(self._customers)
 
-    def doubts(self, *, is_complete: bool) -> Doubts | None:
+    def doubts(self, *, is_complete: bool) -> SuspectIds | None:
         """What must be settled, if anything; `is_complete` says that no customer can have been missed."""
         customers = array("q", sorted(self._customers))
         twice = _repeated(customers)
@@ -76,7 +76,7 @@ class Consistency:
         large = self._large() if sum(self._totals) > MAX_TOTAL_UNITS else set()
         if not (twice or twice_subscriptions or missing or large):
             return None
-        return Doubts(self._bounds, twice, twice_subscriptions, missing, large, self._count)
+        return SuspectIds(self._bounds, twice, twice_subscriptions, missing, large, self._count)
 
     def _large(self) -> set[int]:
         """Customers whose subscriptions together could pass the largest total, by the cheap bound."""
@@ -86,12 +86,12 @@ class Consistency:
         return {holder for holder, total in totals.items() if total > MAX_TOTAL_UNITS}
 
 
-class Doubts:
+class SuspectIds:
     """Hashes of ids about which there is a doubt, settled by looking at all records again."""
 
     def __init__(
         self,
-        bounds: Bounds,
+        bounds: TotalBounds,
         customers: set[int],
         subscriptions: set[int],
         missing: set[int],
@@ -104,9 +104,9 @@ class Doubts:
         self._missing = missing
         self._large = large
         self._left = count
-        self._totals: dict[str, tuple[Position, Totals, bool]] = {}
+        self._totals: dict[str, tuple[Position, SubjectTotals, bool]] = {}
 
-    def settle(self, record: Record, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
+    def settle(self, record: SubjectEntry, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
         """Look at one record again. What is wrong is set aside in `quarantine` too."""
         self._left -= 1
         id_ = written_id(record, "id")
@@ -127,16 +127,16 @@ class Doubts:
         if holder in self._large:
             self._totals_of(subject.customer, record, "customer").add(subject)
 
-    def _totals_of(self, customer: str, record: Record, key: str) -> Totals:
+    def _totals_of(self, customer: str, record: SubjectEntry, key: str) -> SubjectTotals:
         """The totals of a customer, which are reported at the first of its subscriptions, else at the customer."""
         found = self._totals.get(customer)
         if found is None or (key == "customer" and not found[2]):
             position = _position(record, key)
-            totals = Totals(self._bounds) if found is None else found[1]
+            totals = SubjectTotals(self._bounds) if found is None else found[1]
             self._totals[customer] = found = (position, totals, key == "customer")
         return found[1]
 
-    def _settle_twice(self, record: Record, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
+    def _settle_twice(self, record: SubjectEntry, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
         position = _position(record, "id")
         customer = id_ if record.is_customer else written_id(record, "customer")
         first, first_customer = self._first.setdefault((record.is_customer, id_), (position, customer))
@@ -171,15 +171,15 @@ def _holds(ordered: array[int], wanted: int) -> bool:
     return place < len(ordered) and ordered[place] == wanted
 
 
-def written_id(record: Record, key: str) -> str | None:
+def written_id(record: SubjectEntry, key: str) -> str | None:
     """The valid id that a record writes under `key`."""
     id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
     try:
-        return subject_id(id_) if isinstance(id_, str) else None
+        return parse_subject_id(id_) if isinstance(id_, str) else None
     except ValueError:
         return None
 
 
-def _position(record: Record, key: str) -> Position:
+def _position(record: SubjectEntry, key: str) -> Position:
     place = record.node.value_place(key) if isinstance(record.node, Mapping) else record.place
     return record.report.position(place)

@@ -93,7 +93,7 @@ Node = Mapping | Listing | list["Node"] | Broken | str | bool | int | Decimal | 
 """Anything that a document holds; a bare `list` in one that was read without places."""
 
 
-class Source:
+class SourceText:
     """A text with its file's name: turns places into positions.
 
     `line` is the line on which the text begins, for a text that is one line of a larger file.

@@ -29,7 +29,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class ValueUse:
     """One value of a feature that is in use: `value` is `None` where the feature is only named.
 
     `holders` are some who hold it, in words (`the plan/pro@7`), and `count` how many there are. `is_bound`: levels,
@@ -47,12 +47,12 @@ class Use:
         return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
-def feature_refusals(old: Feature, new: Feature, uses: Sequence[Use]) -> list[BodyProblem]:
+def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
     """Why a feature may not become another; nothing where it may. Both have the same id."""
     if new.type is not old.type:
         detail = f"`{old.id}` is a {old.type.value}: the type of a feature never changes"
         return [BodyProblem("/type", "type-changed", detail)]
-    found = status_refusals(old, new.status)
+    found = check_status_change(old, new.status)
     mapped = [use for use in uses if use.value is not None]
     if new.scale != old.scale and mapped:
         detail = f"the scale of `{old.id}` cannot change while it is mapped: it is, by {_holders(mapped)}"
@@ -69,7 +69,7 @@ def feature_refusals(old: Feature, new: Feature, uses: Sequence[Use]) -> list[Bo
     return found
 
 
-def status_refusals(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
+def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
     """Why a feature may not get this status."""
     if status is old.status or status in _MOVES[old.status]:
         return []
@@ -78,7 +78,7 @@ def status_refusals(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
     return [BodyProblem("/status", "status-move", detail)]
 
 
-def deletion_refusals(feature: Feature, uses: Sequence[Use]) -> list[BodyProblem]:
+def check_feature_deletion(feature: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
     """Why a feature may not be deleted."""
     found = []
     if feature.status is FeatureStatus.ACTIVE:
@@ -89,7 +89,7 @@ def deletion_refusals(feature: Feature, uses: Sequence[Use]) -> list[BodyProblem
     return found
 
 
-def draft_refusals(
+def check_draft(
     draft: Mapping[str, Value], given: Collection[str], features: Mapping[str, Feature]
 ) -> list[BodyProblem]:
     """Why an item may not get this draft; `given` are the features that the item gives already."""
@@ -104,8 +104,8 @@ def draft_refusals(
     ]
 
 
-def _labels(old: Feature, new: Feature, mapped: Iterable[Use]) -> Iterator[BodyProblem]:
-    uses: dict[str, list[Use]] = {}
+def _labels(old: Feature, new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
+    uses: dict[str, list[ValueUse]] = {}
     for use in mapped:
         if isinstance(use.value, Level):
             uses.setdefault(use.value.label, []).append(use)
@@ -126,7 +126,7 @@ def _labels(old: Feature, new: Feature, mapped: Iterable[Use]) -> Iterator[BodyP
             yield BodyProblem("/levels", "level-order", detail)
 
 
-def _numbers(new: Feature, mapped: Iterable[Use]) -> Iterator[BodyProblem]:
+def _numbers(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
     if new.numbers is None:
         return
     for use in _by_value(mapped):
@@ -141,7 +141,7 @@ def _numbers(new: Feature, mapped: Iterable[Use]) -> Iterator[BodyProblem]:
             yield BodyProblem("/levels", "level-mapped", detail)
 
 
-def _bounds(new: Feature, mapped: Iterable[Use]) -> Iterator[BodyProblem]:
+def _bounds(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
     for use in _by_value(mapped):
         if isinstance(use.value, Unlimited):
             shown, too_small, too_large = "unlimited", False, new.maximum is not None
@@ -160,12 +160,12 @@ def _bounds(new: Feature, mapped: Iterable[Use]) -> Iterator[BodyProblem]:
             yield BodyProblem("/max", "value-excluded", detail)
 
 
-def _by_value(mapped: Iterable[Use]) -> list[Use]:
+def _by_value(mapped: Iterable[ValueUse]) -> list[ValueUse]:
     """Uses that are bound by levels, minimum and maximum, by rising number."""
     bound = [use for use in mapped if use.is_bound]
     return sorted(bound, key=lambda use: use.value.units if isinstance(use.value, Amount) else 0)
 
 
-def _holders(uses: Sequence[Use]) -> str:
+def _holders(uses: Sequence[ValueUse]) -> str:
     holders = tuple(dict.fromkeys(holder for use in uses for holder in use.holders))
-    return str(Use(None, holders, max(len(holders), sum(use.count for use in uses))))
+    return str(ValueUse(None, holders, max(len(holders), sum(use.count for use in uses))))

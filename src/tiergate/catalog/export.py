@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog.features import NEVER, default_combine
 from tiergate.catalog.files import API_VERSION
-from tiergate.catalog.printer import Plain, to_json, to_json_line, to_yaml
+from tiergate.catalog.printer import PlainData, to_json, to_json_line, to_yaml
 from tiergate.model import (
     BEGINNING,
     FOREVER,
+    AddedAmount,
     Amount,
     AudienceType,
     Catalog,
     Combine,
-    Extra,
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
     Item,
     ItemStatus,
     Level,
     Override,
     OverrideMode,
-    PlanRule,
+    PlansPerSubscription,
     Rollout,
+    Switch,
     Unlimited,
     Value,
     format_instant,
@@ -44,23 +44,23 @@ if TYPE_CHECKING:
         CatalogIndex,
         Customer,
         Definition,
-        HeldItem,
         IndexedItem,
         Instant,
         SubjectRecord,
         Subscription,
+        SubscriptionItem,
         Suspension,
         Term,
     )
 
-_Data = dict[str, Plain]
+_Data = dict[str, PlainData]
 _SHARE_DIGITS: Final = 2
 
 
 def dump_catalog(catalog: Catalog, form: Literal["yaml", "json"] = "yaml") -> str:
     """The file that `load_catalog` reads back as an equal catalog."""
     data: _Data = {"apiVersion": API_VERSION}
-    if catalog.plans is not PlanRule.ONE:
+    if catalog.plans is not PlansPerSubscription.ONE:
         data["plans"] = catalog.plans.value
     data |= {
         "features": [feature_data(feature) for feature in catalog.features.values()],
@@ -77,8 +77,8 @@ def dump_subjects(
     form: Literal["yaml", "json"] = "yaml",
 ) -> str:
     """The file that `load_subjects` reads back as equal records; `index` is of the catalog that they refer to."""
-    customers: list[Plain] = []
-    subscriptions: list[Plain] = []
+    customers: list[PlainData] = []
+    subscriptions: list[PlainData] = []
     for record in records:
         customers.append(customer_data(record.customer, index.features))
         subscriptions += [subscription_data(subscription, index.features) for subscription in record.subscriptions]
@@ -134,7 +134,7 @@ def _put_levels(data: _Data, feature: Feature) -> None:
     if feature.type is FeatureType.CUSTOM:
         data["levels"] = list(feature.labels)
     elif feature.numbers is not None:
-        levels: list[Plain] = [from_units(units, feature.scale) for units in feature.numbers]
+        levels: list[PlainData] = [from_units(units, feature.scale) for units in feature.numbers]
         data["levels"] = [*levels, "unlimited"] if feature.unlimited_level else levels
 
 
@@ -197,11 +197,11 @@ def entitlements_data(entitlements: Mapping[str, Value], features: Mapping[str, 
     return {id_: value_data(value, features[id_]) for id_, value in entitlements.items()}
 
 
-def value_data(value: Value, feature: Feature) -> Plain:
+def value_data(value: Value, feature: Feature) -> PlainData:
     """What is said of one feature."""
     scale = feature.scale
     match value:
-        case Given(on):
+        case Switch(on):
             return on
         case Level(label):
             return label
@@ -211,7 +211,7 @@ def value_data(value: Value, feature: Feature) -> Plain:
             return from_units(units, scale)
         case Amount(units, per):
             key = "value"
-        case Extra(units, per):
+        case AddedAmount(units, per):
             key = "add"
     data: _Data = {key: from_units(units, scale)}
     if per is not None:
@@ -227,7 +227,7 @@ def rollout_data(rollout: Rollout) -> _Data:
     return data
 
 
-def audience_data(audience: Audience) -> Plain:
+def audience_data(audience: Audience) -> PlainData:
     """Whom a rollout is for."""
     match audience.type:
         case AudienceType.EVERYBODY | AudienceType.NEW:
@@ -283,7 +283,7 @@ def subscription_data(subscription: Subscription, features: Mapping[str, Feature
         data["term"] = term_data(subscription.term)
     _put_outside(data, subscription)
     # `items` first among the lists: it is what one looks for.
-    data["items"] = [held_item_data(held) for held in subscription.items]
+    data["items"] = [subscription_item_data(held) for held in subscription.items]
     return data | _exceptions(subscription, features, every_id=every_id)
 
 
@@ -297,11 +297,11 @@ def _put_outside(data: _Data, subject: Customer | Subscription) -> None:
 
 def term_data(term: Term) -> _Data:
     """The term of a subscription."""
-    every: Plain = term.unit.value if term.count == 1 else {"every": term.count, "of": term.unit.value}
+    every: PlainData = term.unit.value if term.count == 1 else {"every": term.count, "of": term.unit.value}
     return {"every": every, "anchor": _instant(term.anchor)}
 
 
-def held_item_data(held: HeldItem) -> _Data:
+def subscription_item_data(held: SubscriptionItem) -> _Data:
     """An item in a subscription."""
     data: _Data = {"item": held.item, "quantity": held.quantity}
     if held.version is not None:
@@ -314,7 +314,7 @@ def held_item_data(held: HeldItem) -> _Data:
 def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature], *, every_id: bool) -> _Data:
     data: _Data = {}
     counts: dict[str, int] = {}
-    overrides: list[Plain] = []
+    overrides: list[PlainData] = []
     for override in subject.overrides:
         counts[override.feature] = counts.get(override.feature, 0) + 1
         written = override_data(override, features)

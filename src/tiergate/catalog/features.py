@@ -12,13 +12,13 @@ from tiergate.model import (
     FOREVER,
     MAX_SCALE,
     Batch,
+    CalendarUnit,
     Caps,
     Combine,
     Feature,
     FeatureStatus,
     FeatureType,
     Metered,
-    ResetPeriod,
     Suspension,
     format_units,
 )
@@ -206,7 +206,7 @@ def _metered(fields: Fields, report: Report) -> Metered | None:
     inner = Fields.of(fields.entries["metered"], fields.at("metered"), report, _METERED_KEYS, ("reset",))
     if inner is None or inner.entries.get("reset") == NEVER:
         return Metered()
-    return Metered(inner.choice("reset", ResetPeriod, also=NEVER))
+    return Metered(inner.choice("reset", CalendarUnit, also=NEVER))
 
 
 def _suspensions(fields: Fields, report: Report) -> tuple[Suspension, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.catalog.document import BROKEN, Broken, Listing, Mapping, Node, describe, shorten
 from tiergate.model import Instant, Number, parse_instant, to_units
-from tiergate.naming import ID, ID_RULE, nearest, subject_id
+from tiergate.naming import ID, ID_RULE, nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -58,7 +58,7 @@ def subject_id_of(node: Node, place: int, report: Report) -> str | None:
     """Read the id of a customer, subscription or user."""
     if isinstance(node, str):
         try:
-            return subject_id(node)
+            return parse_subject_id(node)
         except ValueError as error:
             report.add(place, "bad-id", f"the id `{shorten(node)}` {error}" if node else f"the id {error}")
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Node, Source, describe
+from tiergate.catalog.document import BROKEN, Node, SourceText, describe
 from tiergate.catalog.json_reader import read_json
 from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.yaml_reader import read_yaml
@@ -78,7 +78,7 @@ def decode(content: bytes, file: str, log: ProblemLog, line: int = 1) -> str | N
         text = content.decode()
     except UnicodeDecodeError as error:
         before = content[: error.start].decode()
-        position = Source(file, before, line).position(len(before))
+        position = SourceText(file, before, line).position(len(before))
         log.add(position, "not-utf-8", f"the byte 0x{content[error.start]:02X} is not UTF-8: save the file as UTF-8")
         return None
     if text.startswith(_BYTE_ORDER_MARK):
@@ -95,7 +95,7 @@ def read_document(path: Path, log: ProblemLog) -> tuple[Node, int, TextReport] |
 
 def parse_document(file: str, text: str, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
     """As `read_document`, of a file whose text is known."""
-    report = TextReport(log, Source(file, text))
+    report = TextReport(log, SourceText(file, text))
     root, place = read_json(text, report) if file.lower().endswith(".json") else read_yaml(text, report)
     return None if root is BROKEN else (root, place, report)
 

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from tiergate.catalog.item_compatibility import Impossibility, PossibleHoldings
-    from tiergate.model import HeldItem
+    from tiergate.catalog.item_compatibility import ItemCompatibility, ItemViolation
+    from tiergate.model import SubscriptionItem
 
 _ENTRY: Final = re.compile(r"entry \d+")
 _QUOTED: Final = re.compile(r"`([^`]*)`")
 _OF_PAIRS: Final = frozenset({"excluded", "several-plans"})
 
 
-def worsened(
-    holdings: PossibleHoldings,
+def new_violations(
+    holdings: ItemCompatibility,
     known: Collection[str],
-    items: Sequence[HeldItem],
-    stood: Callable[[], Sequence[HeldItem]] | None,
+    items: Sequence[SubscriptionItem],
+    stood: Callable[[], Sequence[SubscriptionItem]] | None,
     customer: str | None,
-) -> Iterator[Impossibility]:
+) -> Iterator[ItemViolation]:
     """What is impossible about `items`, by `holdings`, and was not about those that `stood` before.
 
     `known`: the ids of the items of the catalog, among which all of `items` must be; those that stood need not. `stood`
@@ -53,7 +53,7 @@ def worsened(
             yield one
 
 
-def _said(one: Impossibility, items: Sequence[HeldItem]) -> tuple[str, str, str]:
+def _said(one: ItemViolation, items: Sequence[SubscriptionItem]) -> tuple[str, str, str]:
     """What is impossible, wherever in the list it stands."""
     return items[one.place].item, one.code, _ENTRY.sub("", one.message)
 
@@ -61,18 +61,18 @@ def _said(one: Impossibility, items: Sequence[HeldItem]) -> tuple[str, str, str]
 class _Pairs:
     """The pairs of items that were held together, wherever in the list they stood and which of them was named first."""
 
-    def __init__(self, stood: Sequence[HeldItem], items: Sequence[HeldItem]) -> None:
+    def __init__(self, stood: Sequence[SubscriptionItem], items: Sequence[SubscriptionItem]) -> None:
         self._were = Counter(held.item for held in stood)
         self._are = Counter(held.item for held in items)
         self._together = {
             frozenset((one.item, other.item)) for one, other in combinations(stood, 2) if _meet(one, other)
         }
 
-    def stood(self, one: Impossibility, items: Sequence[HeldItem]) -> bool:
+    def stood(self, one: ItemViolation, items: Sequence[SubscriptionItem]) -> bool:
         """Say whether the two that cannot be held together were, and none of them is held more often since."""
         pair = {items[one.place].item, *(id_ for id_ in _QUOTED.findall(one.message) if id_ in self._are)}
         return frozenset(pair) in self._together and all(self._are[id_] <= self._were[id_] for id_ in pair)
 
 
-def _meet(one: HeldItem, other: HeldItem) -> bool:
+def _meet(one: SubscriptionItem, other: SubscriptionItem) -> bool:
     return max(one.start, other.start) < min(one.until, other.until)

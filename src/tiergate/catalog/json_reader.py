@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
 from tiergate.catalog.problem_report import report_twice
 from tiergate.catalog.scalars import NUMBER, read_number
-from tiergate.normalization import composed
+from tiergate.normalization import to_nfc
 
 if TYPE_CHECKING:
     from tiergate.catalog.problem_report import TextReport
@@ -123,7 +123,7 @@ class _Reader:
 
     def _text_of(self, text: str) -> str:
         if not text.isascii():
-            text = composed(text)
+            text = to_nfc(text)
         return self._texts.setdefault(text, text)
 
     def _unescape(self) -> str:

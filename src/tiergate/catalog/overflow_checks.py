@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Combine, Extra, OverrideMode, Per, format_units
+from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Combine, OverrideMode, Per, format_units
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tiergate.model import Catalog, CatalogIndex, Customer, Feature, HeldItem, Override, Subscription, Value
+    from tiergate.model import Catalog, CatalogIndex, Customer, Feature, Override, Subscription, SubscriptionItem, Value
 
 
-class Bounds:
+class TotalBounds:
     """What items can give at most; `definition` returns the entitlements of a version such as `plan/pro@7`."""
 
     def __init__(self, index: CatalogIndex, definition: Callable[[str], Mapping[str, Value]]) -> None:
@@ -28,7 +28,7 @@ class Bounds:
         self._most: dict[tuple[str, int | None], int] = {}
 
     @classmethod
-    def of(cls, catalog: Catalog) -> Bounds:
+    def of(cls, catalog: Catalog) -> TotalBounds:
         """The bounds of a catalog in memory."""
         definitions = {
             version_ref(item.kind, item.id, version.version): version.entitlements
@@ -37,7 +37,7 @@ class Bounds:
         }
         return cls(catalog.index(), definitions.__getitem__)
 
-    def definitions(self, held: HeldItem) -> Iterator[Mapping[str, Value]]:
+    def definitions(self, held: SubscriptionItem) -> Iterator[Mapping[str, Value]]:
         """The entitlements that a held item may give: of its pin, else of every version."""
         item = self._index.items[held.item]
         for version in item.versions if held.version is None else (held.version,):
@@ -69,7 +69,7 @@ class Bounds:
 
     def excess(self, subscriptions: Iterable[Subscription], customer: Customer | None = None) -> list[str]:
         """What is too much in the total of these subscriptions together, as messages; by the exact bound."""
-        totals = Totals(self)
+        totals = SubjectTotals(self)
         for subscription in subscriptions:
             totals.add(subscription)
         if customer is not None:
@@ -77,13 +77,13 @@ class Bounds:
         return totals.excess()
 
 
-class Totals:
+class SubjectTotals:
     """The exact bound of the total of some subscriptions, and of what their customer has by itself, for every feature.
 
     Of a range with a maximum, what items give is bound by that, and kept apart from what overrides make of it.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: TotalBounds) -> None:
         self._bounds = bounds
         self._base: dict[str, int] = {}
         self._extra: dict[str, int] = {}
@@ -122,7 +122,7 @@ class Totals:
         for override in customer.overrides:
             _add_override(override, self._floors, self._adds)
 
-    def _add_item(self, held: HeldItem, base: dict[str, int], extra: dict[str, int]) -> None:
+    def _add_item(self, held: SubscriptionItem, base: dict[str, int], extra: dict[str, int]) -> None:
         given: dict[str, int] = {}
         added: dict[str, int] = {}
         for definition in self._bounds.definitions(held):
@@ -131,7 +131,7 @@ class Totals:
                     default = Per.SUBSCRIPTION if self._bounds.feature(id_).combine is Combine.MAX else Per.UNIT
                     times = held.quantity if (value.per or default) is Per.UNIT else 1
                     given[id_] = max(given.get(id_, 0), times * value.units)
-                elif isinstance(value, Extra):
+                elif isinstance(value, AddedAmount):
                     times = held.quantity if (value.per or Per.UNIT) is Per.UNIT else 1
                     added[id_] = max(added.get(id_, 0), times * value.units)
         for id_, units in given.items():
@@ -170,4 +170,4 @@ def _capped(feature: Feature, units: int) -> int:
 
 
 def _units(value: Value | None) -> int:
-    return value.units if isinstance(value, Amount | Extra) else 0
+    return value.units if isinstance(value, Amount | AddedAmount) else 0

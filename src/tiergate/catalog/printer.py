@@ -15,7 +15,7 @@ import msgspec
 
 from tiergate.catalog.scalars import read_plain
 
-Plain = dict[str, "Plain"] | list["Plain"] | str | bool | int | Decimal
+PlainData = dict[str, "PlainData"] | list["PlainData"] | str | bool | int | Decimal
 """Data without nulls: what the files are made of."""
 
 _WIDTH: Final = 120
@@ -32,24 +32,24 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
-def to_json_line(data: Plain) -> str:
+def to_json_line(data: PlainData) -> str:
     """JSON on one line, numbers exactly as they are."""
     return _ESCAPED.sub(_escape, _JSON.encode(data).decode())
 
 
-def to_json(data: Plain) -> str:
+def to_json(data: PlainData) -> str:
     """JSON with two spaces of indentation and a line break at the end."""
     return _ESCAPED.sub(_escape, msgspec.json.format(_JSON.encode(data), indent=2).decode()) + "\n"
 
 
-def to_yaml(data: dict[str, Plain]) -> str:
+def to_yaml(data: dict[str, PlainData]) -> str:
     """YAML: short mappings and lists on one line, long ones in blocks."""
     lines: list[str] = []
     _mapping(data, "", lines)
     return "\n".join(lines) + "\n"
 
 
-def _mapping(data: dict[str, Plain], indent: str, lines: list[str], first: str | None = None) -> None:
+def _mapping(data: dict[str, PlainData], indent: str, lines: list[str], first: str | None = None) -> None:
     """Write entries, the first one after `first` instead of the indentation."""
     start = indent if first is None else first
     for key, value in data.items():
@@ -68,7 +68,7 @@ def _mapping(data: dict[str, Plain], indent: str, lines: list[str], first: str |
             _listing(value, indent + "  ", lines, is_long=is_long)
 
 
-def _listing(entries: list[Plain], indent: str, lines: list[str], *, is_long: bool) -> None:
+def _listing(entries: list[PlainData], indent: str, lines: list[str], *, is_long: bool) -> None:
     for entry in entries:
         flow = _flow(entry)
         if isinstance(entry, dict) and entry and (is_long or len(indent) + 2 + len(flow) > _WIDTH):
@@ -77,7 +77,7 @@ def _listing(entries: list[Plain], indent: str, lines: list[str], *, is_long: bo
             lines.append(f"{indent}- {flow}")
 
 
-def _flow(value: Plain) -> str:
+def _flow(value: PlainData) -> str:
     match value:
         case dict():
             return "{" + ", ".join(f"{_key(key)}: {_flow(inner)}" for key, inner in value.items()) + "}"

@@ -10,7 +10,7 @@ from tiergate.model import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiergate.catalog.document import Position, Source
+    from tiergate.catalog.document import Position, SourceText
     from tiergate.errors import AuthorError
 
 MORE_PROBLEMS = "more-problems"
@@ -82,7 +82,7 @@ class TextReport:
 
     __slots__ = ("_log", "count", "source")
 
-    def __init__(self, log: ProblemLog, source: Source) -> None:
+    def __init__(self, log: ProblemLog, source: SourceText) -> None:
         self._log = log
         self.source = source
         self.count = 0

@@ -11,13 +11,13 @@ import re
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from tiergate.catalog.document import BROKEN, Mapping, Node, Source, describe
+from tiergate.catalog.document import BROKEN, Mapping, Node, SourceText, describe
 from tiergate.catalog.fields import Fields
 from tiergate.catalog.files import check_api_version, decode, explain_os_error, read_document
 from tiergate.catalog.json_reader import read_json
 from tiergate.catalog.problem_report import PlacelessReport, PlacesNeeded, Report, TextReport
 from tiergate.catalog.scalars import read_number
-from tiergate.normalization import composed
+from tiergate.normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ _NO_PLACES: Final[array[int]] = array("q")
 _PLACELESS = PlacelessReport()
 
 
-class Record(NamedTuple):
+class SubjectEntry(NamedTuple):
     """One customer or subscription as it stands in a file; `subject` may be `None` where it has `problems`, so many."""
 
     subject: Customer | Subscription | None
@@ -52,7 +52,7 @@ class Record(NamedTuple):
     problems: int = 0
 
 
-class Records:
+class SubjectFileReader:
     """Reads records; `is_complete` turns false where a part could not be read, so that records may be missing."""
 
     def __init__(self, reader: SubjectReader, log: ProblemLog) -> None:
@@ -60,13 +60,13 @@ class Records:
         self._reader = reader
         self._log = log
 
-    def read(self, path: Path, *, placed: bool = False) -> Iterator[Record]:
+    def read(self, path: Path, *, placed: bool = False) -> Iterator[SubjectEntry]:
         """Every record of a file; with `placed`, also those of NDJSON without problems have places."""
         if path.suffix.lower() in LINES_ENDINGS:
             return self._lines(path, placed=placed)
         return self._document(path)
 
-    def _document(self, path: Path) -> Iterator[Record]:
+    def _document(self, path: Path) -> Iterator[SubjectEntry]:
         document = read_document(path, self._log)
         if document is None:
             self.is_complete = False
@@ -87,13 +87,13 @@ class Records:
             for node, at in entries:
                 yield self._record(node, at, report, is_customer=key == "customers", typed=False)
 
-    def _record(self, node: Node, place: int, report: Report, *, is_customer: bool, typed: bool) -> Record:
+    def _record(self, node: Node, place: int, report: Report, *, is_customer: bool, typed: bool) -> SubjectEntry:
         read = self._reader.customer if is_customer else self._reader.subscription
         before = self._log.count
         subject = read(node, place, report, typed=typed)
-        return Record(subject, is_customer, node, place, report, self._log.count - before)
+        return SubjectEntry(subject, is_customer, node, place, report, self._log.count - before)
 
-    def _lines(self, path: Path, *, placed: bool) -> Iterator[Record]:
+    def _lines(self, path: Path, *, placed: bool) -> Iterator[SubjectEntry]:
         try:
             with path.open("rb") as file:
                 yield from self._numbered(file, str(path), placed=placed)
@@ -101,7 +101,7 @@ class Records:
             self.is_complete = False
             self._log.add((str(path), 0, 0), "unreadable-file", explain_os_error(error))
 
-    def _numbered(self, file: BufferedReader, name: str, *, placed: bool) -> Iterator[Record]:
+    def _numbered(self, file: BufferedReader, name: str, *, placed: bool) -> Iterator[SubjectEntry]:
         number = 0
         is_first = True
         while content := file.readline(MAX_LINE_BYTES + 1):
@@ -125,7 +125,7 @@ class Records:
             message = 'is empty, as a file is that is being written; one without subjects has a head: {"apiVersion": …}'
             self._log.add((name, 0, 0), "empty-file", message)
 
-    def _fast(self, content: bytes) -> Record | None:
+    def _fast(self, content: bytes) -> SubjectEntry | None:
         """The record of a line without problems; `None` where it has any, or is unusual."""
         try:
             line = content.decode()
@@ -144,14 +144,14 @@ class Records:
             pass
         return None
 
-    def _slow(self, content: bytes, name: str, number: int, *, is_first: bool) -> Record | None:
+    def _slow(self, content: bytes, name: str, number: int, *, is_first: bool) -> SubjectEntry | None:
         """The record of a line, its problems reported with places; `None` where it says none."""
         before = self._log.count
         line = decode(content.rstrip(b"\r\n"), name, self._log, number)
         if line is None:
             self.is_complete = False
             return None
-        report = TextReport(self._log, Source(name, line, number))
+        report = TextReport(self._log, SourceText(name, line, number))
         node, place = read_json(line, report)
         if not isinstance(node, Mapping):
             self.is_complete = False
@@ -193,12 +193,12 @@ def _mapping(pairs: list[tuple[str, Node]]) -> Mapping:
 
 
 def _composed_mapping(pairs: list[tuple[str, Node]]) -> Mapping:
-    return _mapping([(composed(key), _composed(node)) for key, node in pairs])
+    return _mapping([(to_nfc(key), _composed(node)) for key, node in pairs])
 
 
 def _composed(node: Node) -> Node:
     if isinstance(node, str):
-        return composed(node)
+        return to_nfc(node)
     return [_composed(inner) for inner in node] if isinstance(node, list) else node
 
 

@@ -9,7 +9,7 @@ from tiergate.catalog.problem_report import ProblemLog
 from tiergate.errors import RulesError
 from tiergate.model import Rules
 from tiergate.naming import ID_RULE, is_id
-from tiergate.normalization import composed
+from tiergate.normalization import to_nfc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,4 +68,4 @@ def _read(file: Path, found: dict[str, dict[str, str]], log: ProblemLog) -> None
     else:
         text = read_text(file, log)
         if text is not None:
-            found[ending][file.name.removesuffix(ending)] = composed(text)
+            found[ending][file.name.removesuffix(ending)] = to_nfc(text)

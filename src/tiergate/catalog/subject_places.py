@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tiergate.catalog.document import Listing, Mapping
 from tiergate.catalog.files import expand_paths
 from tiergate.catalog.problem_report import ProblemLog
-from tiergate.catalog.records import Records
+from tiergate.catalog.records import SubjectFileReader
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS, read_subjects
 from tiergate.catalog.subjects import SubjectReader
 from tiergate.model import Customer, SubjectRecord
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tiergate.catalog.document import Position
-    from tiergate.catalog.overflow_checks import Bounds
-    from tiergate.catalog.records import Record
+    from tiergate.catalog.overflow_checks import TotalBounds
+    from tiergate.catalog.records import SubjectEntry
     from tiergate.model import CatalogIndex, Subscription
 
 Part = tuple[str, str, int]
@@ -38,7 +38,7 @@ class PlacedRecord(NamedTuple):
 def read_placed_records(
     paths: Sequence[Path],
     index: CatalogIndex,
-    bounds: Bounds,
+    bounds: TotalBounds,
     is_wanted: Callable[[Customer | Subscription], bool],
 ) -> Iterator[PlacedRecord]:
     """The records of all customers of whom something is wanted, by id.
@@ -57,7 +57,7 @@ def read_placed_records(
     held: dict[str, list[Subscription]] = {}
     places: dict[str, dict[Part, Position]] = {}
     log = ProblemLog(0)
-    records = Records(SubjectReader(index, bounds), log)
+    records = SubjectFileReader(SubjectReader(index, bounds), log)
     for path in filter(Path.is_file, expand_paths(paths, SUBJECTS_ENDINGS, log)):  # a pipe has nothing more to say
         for record in records.read(path, placed=True):
             subject = record.subject
@@ -77,7 +77,7 @@ def read_placed_records(
         yield PlacedRecord(SubjectRecord(customers[id_], subscriptions), places[id_])
 
 
-def _places(record: Record, owner: str) -> Iterator[tuple[Part, Position]]:
+def _places(record: SubjectEntry, owner: str) -> Iterator[tuple[Part, Position]]:
     if not isinstance(record.node, Mapping):
         return
     for key in ("overrides", "items"):

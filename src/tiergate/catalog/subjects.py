@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tiergate.catalog.document import BROKEN, Mapping, Node, shorten
 from tiergate.catalog.features import read_period
 from tiergate.catalog.fields import MAX_LINE, Fields, id_of, line_of, suggestion
-from tiergate.catalog.incompatible_changes import worsened
-from tiergate.catalog.item_compatibility import PossibleHoldings
+from tiergate.catalog.incompatible_changes import new_violations
+from tiergate.catalog.item_compatibility import ItemCompatibility
 from tiergate.catalog.items import MAX_VERSION
 from tiergate.catalog.metadata import read_external_ids, read_metadata
 from tiergate.catalog.subscription_term import read_term
@@ -17,10 +17,10 @@ from tiergate.catalog.values import read_override_value
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
     format_instant,
@@ -30,7 +30,7 @@ from tiergate.naming import is_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tiergate.catalog.overflow_checks import Bounds
+    from tiergate.catalog.overflow_checks import TotalBounds
     from tiergate.catalog.problem_report import Report
     from tiergate.model import CatalogIndex, Instant
 
@@ -80,22 +80,22 @@ class SubjectReader:
     def __init__(
         self,
         index: CatalogIndex,
-        bounds: Bounds,
+        bounds: TotalBounds,
         *,
-        holdings: PossibleHoldings | None = None,
-        stood: Callable[[str], Sequence[HeldItem]] | None = None,
+        holdings: ItemCompatibility | None = None,
+        stood: Callable[[str], Sequence[SubscriptionItem]] | None = None,
         as_of_until: Instant | None = None,
     ) -> None:
         """`holdings`: those of the index, if they are made already; `stood`, `as_of_until`: see `beside`."""
         self._index = index
         self._bounds = bounds
-        self._holdings = PossibleHoldings(index) if holdings is None else holdings
-        self._shared: dict[tuple[str, Node], HeldItem] = {}
+        self._holdings = ItemCompatibility(index) if holdings is None else holdings
+        self._shared: dict[tuple[str, Node], SubscriptionItem] = {}
         self._stood = stood
         self._as_of_until = as_of_until
 
     def beside(
-        self, stood: Callable[[str], Sequence[HeldItem]], *, as_of_until: Instant | None = None
+        self, stood: Callable[[str], Sequence[SubscriptionItem]], *, as_of_until: Instant | None = None
     ) -> SubjectReader:
         """The same reader for changes of subscriptions that are there: `stood` gives the items of one, by its id.
 
@@ -213,21 +213,23 @@ class SubjectReader:
             message = f"must not be later than {format_instant(self._as_of_until)}, by the store's clock"
             fields.problem("as_of", "as-of-ahead", message)
 
-    def _items(self, fields: Fields, id_: str | None, customer: str | None, report: Report) -> tuple[HeldItem, ...]:
+    def _items(
+        self, fields: Fields, id_: str | None, customer: str | None, report: Report
+    ) -> tuple[SubscriptionItem, ...]:
         before = report.count
         entries = fields.entries_of("items")
-        found: list[HeldItem] = []
+        found: list[SubscriptionItem] = []
         for node, place in entries:
-            held = self.held_item(node, place, report)
+            held = self.subscription_item(node, place, report)
             if held is not None:
                 found.append(held)
         if report.count == before:
             stood = None if self._stood is None or id_ is None else partial(self._stood, id_)
-            for at, code, message in worsened(self._holdings, self._index.items, found, stood, customer):
+            for at, code, message in new_violations(self._holdings, self._index.items, found, stood, customer):
                 report.add(entries[at][1], code, message)
         return tuple(found)
 
-    def held_item(self, node: Node, place: int, report: Report) -> HeldItem | None:
+    def subscription_item(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
         """One held item; those of an item and a quantity alone, which are most, are made once and shared."""
         entries = node.entries if isinstance(node, Mapping) else {}
         item, quantity = entries.get("item"), entries.get("quantity")
@@ -241,7 +243,7 @@ class SubjectReader:
                 self._shared[key] = found
         return found
 
-    def _read_held(self, node: Node, place: int, report: Report) -> HeldItem | None:
+    def _read_held(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
         fields = Fields.of(node, place, report, _HELD_KEYS, ("item",))
         if fields is None:
             return None
@@ -257,7 +259,7 @@ class SubjectReader:
         start, until = read_period(fields, may_be_empty=True)
         if item is None or quantity is None:
             return None
-        return HeldItem(item, quantity, version, added_at, start, until)
+        return SubscriptionItem(item, quantity, version, added_at, start, until)
 
     @staticmethod
     def _attributes(fields: Fields, report: Report) -> dict[str, str]:

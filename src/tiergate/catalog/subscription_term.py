@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog.document import Mapping
 from tiergate.catalog.fields import Fields
-from tiergate.model import ResetPeriod, Term
+from tiergate.model import CalendarUnit, Term
 
 if TYPE_CHECKING:
     from tiergate.catalog.problem_report import Report
@@ -37,14 +37,14 @@ def read_term(fields: Fields, start: Instant | None, report: Report) -> Term | N
     return None if every is None or anchor is None else Term(*every, anchor)
 
 
-def _every(fields: Fields, report: Report) -> tuple[ResetPeriod, int] | None:
+def _every(fields: Fields, report: Report) -> tuple[CalendarUnit, int] | None:
     """`month`, or `{every: 3, of: month}`."""
     node = fields.entries["every"]
     if not isinstance(node, Mapping):
-        unit = fields.choice("every", ResetPeriod)
+        unit = fields.choice("every", CalendarUnit)
         return None if unit is None else (unit, 1)
     inner = Fields.of(node, fields.at("every"), report, _EVERY_KEYS, ("every", "of"))
     if inner is None:
         return None
-    count, unit = inner.integer("every", 1, MAX_PERIODS), inner.choice("of", ResetPeriod)
+    count, unit = inner.integer("every", 1, MAX_PERIODS), inner.choice("of", CalendarUnit)
     return None if count is None or unit is None else (unit, count)

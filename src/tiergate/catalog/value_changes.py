@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.catalog.printer import Plain, to_json_line
+from tiergate.catalog.printer import PlainData, to_json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
+class ValueChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """One value that changes: `path` inside the thing, parted by `/`; before and after are JSON, or not there."""
 
     path: str
@@ -20,7 +20,9 @@ class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
     after: msgspec.Raw | None = None
 
 
-def details(before: Mapping[str, Plain], after: Mapping[str, Plain], path: str = "") -> Iterator[Detail]:
+def compare_values(
+    before: Mapping[str, PlainData], after: Mapping[str, PlainData], path: str = ""
+) -> Iterator[ValueChange]:
     """Every value that differs but the `id`, in the order of the paths; `path`: what stands before them."""
     for key in sorted(before.keys() | after.keys()):
         if key == "id" and not path:
@@ -29,11 +31,13 @@ def details(before: Mapping[str, Plain], after: Mapping[str, Plain], path: str =
         if one == other and type(one) is type(other):
             continue
         if isinstance(one, dict) and isinstance(other, dict):
-            yield from details(one, other, f"{path}{key}/")
+            yield from compare_values(one, other, f"{path}{key}/")
         else:
-            yield Detail(path + key, None if key not in before else raw(one), None if key not in after else raw(other))
+            yield ValueChange(
+                path + key, None if key not in before else raw_json(one), None if key not in after else raw_json(other)
+            )
 
 
-def raw(value: Plain | None) -> msgspec.Raw | None:
+def raw_json(value: PlainData | None) -> msgspec.Raw | None:
     """JSON as it is, so that exact numbers stay what they are."""
     return None if value is None else msgspec.Raw(to_json_line(value).encode())

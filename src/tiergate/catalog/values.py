@@ -13,14 +13,14 @@ from tiergate.catalog.document import Broken, Mapping, Node, describe, shorten
 from tiergate.catalog.fields import Fields, suggestion, units_of
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
-    Extra,
     Feature,
     FeatureType,
-    Given,
     Level,
     OverrideMode,
     Per,
+    Switch,
     Value,
     format_units,
 )
@@ -85,9 +85,9 @@ def _added(node: Node, place: int, feature: Feature, report: Report) -> Amount |
     return value if isinstance(value, Amount) else None
 
 
-def _switch(node: Node, place: int, feature: Feature, report: Report) -> Given | None:
+def _switch(node: Node, place: int, feature: Feature, report: Report) -> Switch | None:
     if isinstance(node, bool):
-        return Given(node)
+        return Switch(node)
     if not isinstance(node, Broken):
         message = f"`{feature.id}` is a switch: it takes `true` or `false`, not {describe(node)}"
         report.add(place, "unfit-value", message)
@@ -148,7 +148,7 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
     if value is None:
         return None
     if key == "add":
-        return Extra(value.units, per) if isinstance(value, Amount) else None
+        return AddedAmount(value.units, per) if isinstance(value, Amount) else None
     if not _fits(value, fields.at(key), feature, report):
         return None
     return Amount(value.units, per) if isinstance(value, Amount) else value

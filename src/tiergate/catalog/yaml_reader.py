@@ -17,7 +17,7 @@ from yaml.cyaml import CParser  # type: ignore[attr-defined] # the stubs hide wh
 from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, shorten
 from tiergate.catalog.problem_report import report_twice
 from tiergate.catalog.scalars import read_plain
-from tiergate.normalization import composed
+from tiergate.normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,7 @@ class _Builder:
     def scalar(self, text: str, place: int, *, is_plain: bool) -> None:
         """Add a key or a value."""
         if not text.isascii():
-            text = composed(text)
+            text = to_nfc(text)
         top = self._stack[-1] if self._stack else None
         if top is not None and top.entries is not None and top.key is None:
             top.key_place = place

@@ -166,7 +166,7 @@ def load_sample(client: httpx.Client, sample: Sample) -> None:
     Raises:
         SyncError: the control plane refuses it.
     """
-    from tiergate.catalog import Bounds, dump_subject_lines, load_catalog, load_subjects, read_rules
+    from tiergate.catalog import TotalBounds, dump_subject_lines, load_catalog, load_subjects, read_rules
 
     if asked(client, "GET", "/v1/customers?limit=1")["items"]:
         return
@@ -176,7 +176,7 @@ def load_sample(client: httpx.Client, sample: Sample) -> None:
         asked(client, "POST", "/v1/apply", body)
     catalog = load_catalog([sample.catalog]).catalog
     index = catalog.index()
-    records = load_subjects([sample.subjects], index, Bounds.of(catalog)).values()
+    records = load_subjects([sample.subjects], index, TotalBounds.of(catalog)).values()
     asked(client, "POST", "/v1/import/subjects", "".join(dump_subject_lines(records, index)))
 
 

@@ -69,7 +69,7 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
         AuthorError: files have problems.
         OSError, OperatorError, RequestError, SyncError: something cannot be read.
     """
-    from tiergate.catalog import Bounds, read_subjects
+    from tiergate.catalog import TotalBounds, read_subjects
     from tiergate.cli.diff_sources import Source, open_side
     from tiergate.cli.output.console import working
     from tiergate.impact.preview.subject_effects import impact_data
@@ -96,7 +96,7 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
         for path in local.usage:
             figures.read(path, features)
         with counting("reading customers") as reading:
-            spool.take(read_subjects(subjects, old.index, Bounds(old.index, old.definition)), reading)
+            spool.take(read_subjects(subjects, old.index, TotalBounds(old.index, old.definition)), reading)
         for _ in () if table is None else table.kept(spool.records()):
             pass
         usage = figures if local.usage or local.log else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import Schema
     from tiergate.compiler.source_text import AuthorText
-    from tiergate.compiler.symbols import Vocabulary
+    from tiergate.compiler.symbols import SymbolTable
 
 _KEYS = frozenset({"uid", "attrs", "parents", "tags"})
 
@@ -59,7 +59,7 @@ def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[O
 
 
 def check_entities(
-    files: Sequence[tuple[AuthorText, Sequence[OwnEntity]]], vocabulary: Vocabulary, schema: Schema
+    files: Sequence[tuple[AuthorText, Sequence[OwnEntity]]], vocabulary: SymbolTable, schema: Schema
 ) -> None:
     """Report what the entities name that does not exist, and where they do not fit the schema."""
     seen: set[Uid] = set()

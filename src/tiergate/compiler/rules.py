@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tiergate.cedar import Policy, PolicySyntaxError, Uid, parse_policies, split_policies, validate
-from tiergate.compiler.literals import entity_literals, nesting, words
+from tiergate.compiler.literals import entity_literals, identifiers, nesting
 from tiergate.compiler.symbols import SUBJECT_TYPES
 from tiergate.naming import ID_RULE, is_id
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import Schema
     from tiergate.compiler.source_text import AuthorText
-    from tiergate.compiler.symbols import Vocabulary
+    from tiergate.compiler.symbols import SymbolTable
 
 _MOST_CHARACTERS = 16_384
 _MOST_NESTING = 50
@@ -30,7 +30,7 @@ _WORD_AT_FAULT = re.compile(r"`([A-Za-z_]\w*)`|\b([A-Za-z_]\w*)\Z")
 _READS = (".", "has", "hasTag", "getTag")
 
 
-def check_rules(source: AuthorText, vocabulary: Vocabulary, schema: Schema) -> None:
+def check_rules(source: AuthorText, vocabulary: SymbolTable, schema: Schema) -> None:
     """Report every problem of one rule file to `source`."""
     rules = parse_each(source)
     seen: set[str] = set()
@@ -99,7 +99,7 @@ def _check_annotations(policy: Policy, seen: set[str], source: AuthorText, start
         source.report(start, "reserved-annotation", message)
 
 
-def _check_names(policy: Policy, text: str, start: int, vocabulary: Vocabulary, source: AuthorText) -> None:
+def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable, source: AuthorText) -> None:
     written = [(place, uid) for place, uid in entity_literals(text)]
     for uid in dict.fromkeys(reference.uid for reference in policy.references()):
         fault = vocabulary.fault(uid)
@@ -110,7 +110,7 @@ def _check_names(policy: Policy, text: str, start: int, vocabulary: Vocabulary, 
     for name in policy.entity_types():
         fault = vocabulary.type_fault(name)
         if fault is not None:
-            place = next((place for place, word in words(text) if word == name), 0)
+            place = next((place for place, word in identifiers(text) if word == name), 0)
             source.report(start + place, *fault)
     for uid in _subjects_read(policy.json["conditions"]):
         place = next((place for place, found in written if found == uid), 0)
@@ -143,7 +143,7 @@ def _literal_subject(access: object) -> Uid | None:
 def _word_at_fault(text: str, message: str) -> int:
     """The place of the word that a message is about: in backticks, or its last; 0 where the text has no such word."""
     named = _WORD_AT_FAULT.search(message)
-    return next((place for place, word in words(text) if named is not None and word in named.groups()), 0)
+    return next((place for place, word in identifiers(text) if named is not None and word in named.groups()), 0)
 
 
 def _depth(tree: object) -> int:

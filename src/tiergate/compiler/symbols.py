@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.compiler.suggestions import Suggestions
 from tiergate.model.features import ACTIONS
-from tiergate.naming import item_ref, subject_id, version_ref
+from tiergate.naming import item_ref, parse_subject_id, version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,7 +25,7 @@ _GROUP = "access"
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class SymbolTable:
     """All literals that name something. `own`: the users' entity types, each with the ids of its entities."""
 
     features: Collection[str]
@@ -36,7 +36,7 @@ class Vocabulary:
     suggestions: Suggestions = field(default_factory=Suggestions)
 
     @classmethod
-    def of(cls, catalog: Catalog, own: Mapping[str, Collection[str]]) -> Vocabulary:
+    def of(cls, catalog: Catalog, own: Mapping[str, Collection[str]]) -> SymbolTable:
         """The names of a catalog, and the users' own."""
         items = {item_ref(item.kind, item.id) for item in catalog.items.values()}
         versions = {
@@ -95,7 +95,7 @@ class Vocabulary:
 def _subject_fault(uid: Uid) -> tuple[str, str] | None:
     """Say why nobody can be called so; whether somebody is, only the subjects know."""
     try:
-        id_ = subject_id(uid.id)
+        id_ = parse_subject_id(uid.id)
     except ValueError as error:
         return "bad-id", f"`{uid}` names nobody: the id {error}"
     if id_ != uid.id:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tiergate import naming
 from tiergate.bundle.unreadable_records import UnreadableRecord, unreadable_record
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.model import Instant, SubjectRecord
 
 MAX_LINE_BYTES = 8 * 1024**2
@@ -135,7 +135,7 @@ def read_line(line: bytes) -> FeedEntry:
         TrustError: it is none: `malformed` or `too_large`.
     """
     if len(line) > MAX_LINE_BYTES:
-        raise TrustError(Refusal.TOO_LARGE, f"a line of the feed has at most {MAX_LINE_BYTES} bytes")
+        raise TrustError(RejectionReason.TOO_LARGE, f"a line of the feed has at most {MAX_LINE_BYTES} bytes")
     try:
         read = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -161,7 +161,7 @@ def _unreadable(line: bytes, why: Exception | str) -> UnreadableChange:
     try:
         read = _decode_unread(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise TrustError(Refusal.MALFORMED, f"a line of the feed cannot be read: {why}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"a line of the feed cannot be read: {why}") from None
     return UnreadableChange(read.position, read.at, unreadable_record(read.record, why, read.customer))
 
 
@@ -174,4 +174,4 @@ def read_head_line(line: bytes) -> bytes:
     try:
         return bytes(_decode_head(line).head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise TrustError(Refusal.TRUNCATED, "the page does not end with a signed head") from None
+        raise TrustError(RejectionReason.TRUNCATED, "the page does not end with a signed head") from None

@@ -31,7 +31,7 @@ class Reason(StrEnum):
     GRANTED = "granted"
 
 
-PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enumerate(Reason)}
+REASON_PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enumerate(Reason)}
 """The place of each reason; the smallest wins."""
 
 

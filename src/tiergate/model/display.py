@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.model.amounts import format_units
-from tiergate.model.values import Amount, Extra, Given, Level, Unlimited
+from tiergate.model.values import AddedAmount, Amount, Level, Switch, Unlimited
 
 if TYPE_CHECKING:
     from tiergate.model.features import Feature
     from tiergate.model.values import Value
 
 
-def readable(value: Value, feature: Feature) -> str:
+def display_value(value: Value, feature: Feature) -> str:
     """Write a value with its feature's unit, as it stands in a permit's `@value`."""
     match value:
-        case Given(on):
+        case Switch(on):
             return "on" if on else "off"
         case Level(label):
             return label
@@ -23,7 +23,7 @@ def readable(value: Value, feature: Feature) -> str:
             return "unlimited"
         case Amount(units, per):
             sign = ""
-        case Extra(units, per):
+        case AddedAmount(units, per):
             sign = "+"
     number = sign + format_units(units, feature.scale)
     if feature.unit:

@@ -32,7 +32,7 @@ class Interval(msgspec.Struct, frozen=True, array_like=True):
     start: Instant = BEGINNING
     until: Instant = FOREVER
 
-    def holds(self, now: Instant) -> bool:
+    def contains(self, now: Instant) -> bool:
         """Say whether `now` lies inside."""
         return self.start <= now < self.until
 

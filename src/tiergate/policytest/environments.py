@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, load_catalog_texts, read_catalog, read_rules
+from tiergate.catalog import TotalBounds, load_catalog_texts, read_catalog, read_rules
 from tiergate.catalog.files import expand_paths, read_text
 from tiergate.catalog.loader import CATALOG_ENDINGS
 from tiergate.cedar import authorize_request
@@ -57,9 +57,9 @@ class Compiled:
     is_inline: bool = False
 
     @cached_property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> TotalBounds:
         """How large totals can become."""
-        return Bounds.of(self.loaded.catalog)
+        return TotalBounds.of(self.loaded.catalog)
 
 
 class _CaseUsage:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, read_subjects
+from tiergate.catalog import TotalBounds, read_subjects
 from tiergate.client import Sidecar
 from tiergate.engine import Engine
 from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsError
@@ -118,7 +118,7 @@ class Workbench:
         if key not in self._engines:
             catalog, bundle = self.made(files)
             _require("subjects", files.subjects)
-            found = list(read_subjects(files.subjects, bundle.index, Bounds.of(catalog)))
+            found = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
             customers = [subject for subject in found if isinstance(subject, Customer)]
             subscriptions = [subject for subject in found if not isinstance(subject, Customer)]
             self._engines[key] = Engine(bundle, Subjects(customers, subscriptions))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from tiergate.catalog import Consistency, Record, Records, SubjectReader
+from tiergate.catalog import CrossRecordChecks, SubjectEntry, SubjectFileReader, SubjectReader
 from tiergate.catalog.document import Listing, Mapping
 from tiergate.catalog.fields import listing_of, subject_id_of
 from tiergate.catalog.files import expand_paths
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tiergate.catalog import Bounds, Fields, ProblemLog, TextReport
+    from tiergate.catalog import Fields, ProblemLog, TextReport, TotalBounds
     from tiergate.catalog.document import Node
     from tiergate.model import CatalogIndex
 
@@ -51,17 +51,17 @@ class Subjects:
 
 
 def read_subjects_of(
-    suite: Fields, files: Sequence[Path], index: CatalogIndex, bounds: Bounds, report: TextReport, log: ProblemLog
+    suite: Fields, files: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, report: TextReport, log: ProblemLog
 ) -> Subjects:
     """Read the subjects of a suite: those of `files`, and those written in it. Problems go to the log."""
     reader = SubjectReader(index, bounds)
-    records = Records(reader, log)
+    records = SubjectFileReader(reader, log)
     paths = expand_paths(files, SUBJECTS_ENDINGS, log)
     # With places, since a record of the suite may contradict one of a file.
     found = [record for path in paths for record in records.read(path, placed=True)]
     before = report.count
     found += sorted(_inline(suite, reader, report), key=lambda record: record.place)
-    consistency = Consistency(bounds)
+    consistency = CrossRecordChecks(bounds)
     for record in found:
         consistency.note(record)
     doubts = consistency.doubts(is_complete=records.is_complete and report.count == before)
@@ -76,11 +76,11 @@ def read_subjects_of(
     )
 
 
-def _inline(suite: Fields, reader: SubjectReader, report: TextReport) -> Iterator[Record]:
+def _inline(suite: Fields, reader: SubjectReader, report: TextReport) -> Iterator[SubjectEntry]:
     for node, place in suite.entries_of("customers"):
-        yield Record(reader.customer(node, place, report), True, node, place, report)
+        yield SubjectEntry(reader.customer(node, place, report), True, node, place, report)
     for node, place in suite.entries_of("subscriptions"):
-        yield Record(reader.subscription(node, place, report), False, node, place, report)
+        yield SubjectEntry(reader.subscription(node, place, report), False, node, place, report)
     if "holders" in suite:
         holders = suite.mapping("holders")
         if holders is not None:
@@ -88,13 +88,15 @@ def _inline(suite: Fields, reader: SubjectReader, report: TextReport) -> Iterato
                 yield from _holder(id_, node, holders, reader, report)
 
 
-def _holder(id_: str, items: Node, holders: Fields, reader: SubjectReader, report: TextReport) -> Iterator[Record]:
+def _holder(
+    id_: str, items: Node, holders: Fields, reader: SubjectReader, report: TextReport
+) -> Iterator[SubjectEntry]:
     """A customer with one active subscription, written as its items: read as if both stood there in full."""
     place, at = holders.key_place(id_), holders.at(id_)
     if subject_id_of(id_, place, report) is None:
         return
     customer = _mapping({"id": id_}, place)
-    yield Record(reader.customer(customer, place, report), True, customer, place, report)
+    yield SubjectEntry(reader.customer(customer, place, report), True, customer, place, report)
     entries: list[Node] = []
     places = array("q")
     for item, where in listing_of(items, at, report):
@@ -103,7 +105,7 @@ def _holder(id_: str, items: Node, holders: Fields, reader: SubjectReader, repor
     sub = f"sub-{id_}" if is_subject_id(f"sub-{id_}") else id_  # one that is too long stands for itself
     held: dict[str, Node] = {"id": sub, "customer": id_, "status": "active", "items": Listing(entries, places)}
     subscription = _mapping(held, place)
-    yield Record(reader.subscription(subscription, place, report), False, subscription, place, report)
+    yield SubjectEntry(reader.subscription(subscription, place, report), False, subscription, place, report)
 
 
 def _mapping(entries: dict[str, Node], place: int) -> Mapping:

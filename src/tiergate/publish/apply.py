@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog import deletion_refusals, dump_catalog
-from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlanRule, Problem, Rollout, Rules
+from tiergate.catalog import check_feature_deletion, dump_catalog
+from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlansPerSubscription, Problem, Rollout, Rules
 from tiergate.publish.changeset import Changeset, ItemHistory, merge_rules, sort_by_id
 from tiergate.publish.draft_rebase import rebase_draft
 from tiergate.publish.publish_plans import read_item_history
@@ -125,7 +125,7 @@ class _Applying:
             keeps = before is not None and not feature.suspensions and not self._application.prune
             found[id_] = replace(feature, suspensions=before.suspensions) if before and keeps else feature
         for id_ in sorted(published.keys() - found.keys()):
-            for refusal in deletion_refusals(published[id_], ()):
+            for refusal in check_feature_deletion(published[id_], ()):
                 self._problems.append(self._places.problem(("feature", id_), refusal.code, refusal.detail))
         return found
 
@@ -196,7 +196,7 @@ class _Applying:
         found.update((ladder.id, ladder) for ladder in self._file.ladders)
         return tuple(found[id_] for id_ in sorted(found))
 
-    def _plans(self) -> PlanRule:
+    def _plans(self) -> PlansPerSubscription:
         """How many plans a subscription may have: as the files say, else as it was, unless that is to be pruned."""
         is_said = self._application.loaded.names_plans or self._application.prune
         return self._file.plans if is_said else self._current.catalog.plans

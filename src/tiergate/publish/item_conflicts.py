@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import ItemKind, PlanRule
+from tiergate.model import ItemKind, PlansPerSubscription
 from tiergate.store.item_conflicts import held_beside, held_without, several_held
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Item
     for id_ in sorted({one for one, _ in exclusions}):
         others = {other for one, other in exclusions if one == id_}
         yield from _told("excluded", id_, held_beside(session, id_, others, now))
-    if old.plans is PlanRule.MANY and new.plans is PlanRule.ONE:
+    if old.plans is PlansPerSubscription.MANY and new.plans is PlansPerSubscription.ONE:
         plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]
         yield from _told("several-plans", "", several_held(session, plans, now))
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import (
-    Bounds,
-    Use,
-    draft_refusals,
+    TotalBounds,
+    ValueUse,
+    check_draft,
+    check_feature_change,
     entitlements_data,
     feature_data,
-    feature_refusals,
     read_entitlements_body,
     read_feature_body,
     to_json_line,
@@ -25,7 +25,7 @@ from tiergate.catalog.lint.plans import broken_steps
 from tiergate.catalog.references import Holdability
 from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Definition, Extra, FeatureStatus, ItemKind
+from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Definition, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
 from tiergate.store.publications import first_given
 from tiergate.store.published_types import published_types
@@ -77,16 +77,16 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
         uses = given.get(id_, [])
         if before is not None:
             overridden = override_uses(unit.session, before)
-            uses = [*uses, *(Use(use.value, (use.holder,), use.count, is_bound=False) for use in overridden)]
+            uses = [*uses, *(ValueUse(use.value, (use.holder,), use.count, is_bound=False) for use in overridden)]
         if after is None:
             suspended = suspension_uses(unit.session, id_)
-            uses += [Use(None, ("a suspension of a subject",), suspended)] if suspended else []
+            uses += [ValueUse(None, ("a suspension of a subject",), suspended)] if suspended else []
             if uses:
-                held = Use(None, tuple(holder for use in uses for holder in use.holders), len(uses))
+                held = ValueUse(None, tuple(holder for use in uses for holder in use.holders), len(uses))
                 yield places.problem(("feature", id_), "feature-mapped", f"`{id_}` cannot go: it is in use, by {held}")
             continue
         if before is not None:
-            for refusal in feature_refusals(before, after, uses):
+            for refusal in check_feature_change(before, after, uses):
                 if refusal.code != "status-move" or after.status is FeatureStatus.DRAFT:  # others go by way of `active`
                     yield places.problem(("feature", id_), refusal.code, refusal.detail)
         try:
@@ -134,16 +134,16 @@ def _scale(feature: Feature | None) -> object:
     return None if feature is None else (feature.type, feature.scale)
 
 
-def _given(catalog: Catalog, features: set[str]) -> dict[str, list[Use]]:
+def _given(catalog: Catalog, features: set[str]) -> dict[str, list[ValueUse]]:
     """The values that versions of the catalog give of these features."""
-    found: dict[str, list[Use]] = {}
+    found: dict[str, list[ValueUse]] = {}
     if not features:
         return found
     for item in catalog.items.values():
         for definition in item.versions:
             for id_ in features & definition.entitlements.keys():
                 ref = version_ref(item.kind, item.id, definition.version)
-                found.setdefault(id_, []).append(Use(definition.entitlements[id_], (f"`{ref}`",), 1))
+                found.setdefault(id_, []).append(ValueUse(definition.entitlements[id_], (f"`{ref}`",), 1))
     return found
 
 
@@ -201,7 +201,7 @@ def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places:
             if newest and definition.version > newest:
                 known = {name: new.features[name] for name in definition.entitlements if name in new.features}
                 values = {name: value for name, value in definition.entitlements.items() if name in known}
-                for refusal in draft_refusals(values, given, known):
+                for refusal in check_draft(values, given, known):
                     key = ("item", id_, definition.version, refusal.pointer.rpartition("/")[2])
                     yield places.problem(key, refusal.code, refusal.detail)
 
@@ -291,7 +291,7 @@ def _totals(
         quantity = MAX_TOTAL_UNITS // (most * MAX_SUMMED_ITEMS) if most else MAX_QUANTITY
         if most > before and id_ in old.items and quantity < MAX_QUANTITY:
             suspects[id_] = quantity
-    bounds = Bounds.of(new) if suspects else None
+    bounds = TotalBounds.of(new) if suspects else None
     for customer in held_quantities(unit.session, suspects, _MOST_CUSTOMERS):
         record = unit.record(customer, public=True)
         if bounds is None or record is None:
@@ -309,4 +309,4 @@ def _combine(feature: Feature | None) -> object:
 
 def _most(item: Item) -> int:
     values = (value for it in item.versions for value in it.entitlements.values())
-    return max((value.units for value in values if isinstance(value, Amount | Extra)), default=0)
+    return max((value.units for value in values if isinstance(value, Amount | AddedAmount)), default=0)

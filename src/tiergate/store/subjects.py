@@ -14,19 +14,19 @@ from sqlalchemy import bindparam, delete, insert, or_, select
 
 from tiergate.model import (
     Customer,
-    HeldItem,
     Instant,
     Override,
     OverrideMode,
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
     Term,
     Value,
 )
-from tiergate.model.redaction import redacted_customer, redacted_subscription
+from tiergate.model.redaction import redact_customer, redact_subscription
 from tiergate.normalization import search_key
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
@@ -128,7 +128,7 @@ def same_record(content: bytes, record: SubjectRecord | None) -> bool:
 def without_reasons(record: SubjectRecord) -> SubjectRecord:
     """A record as the feed carries it: without what is for people alone."""
     return SubjectRecord(
-        redacted_customer(record.customer), tuple(redacted_subscription(held) for held in record.subscriptions)
+        redact_customer(record.customer), tuple(redact_subscription(held) for held in record.subscriptions)
     )
 
 
@@ -214,9 +214,9 @@ def _subscriptions(
     if not rows:
         return
     ids = [row.id for row in rows]
-    items: dict[str, list[HeldItem]] = {}
+    items: dict[str, list[SubscriptionItem]] = {}
     for subscription, *rest in connection.execute(_ITS_HELD, {"ids": ids}):
-        items.setdefault(subscription, []).append(HeldItem(*rest))
+        items.setdefault(subscription, []).append(SubscriptionItem(*rest))
     exceptions = _Exceptions(connection, (), ids) if exceptions is None else exceptions
     for row in rows:
         subscription = Subscription(

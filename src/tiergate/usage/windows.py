@@ -14,32 +14,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
-from tiergate.model import BEGINNING, FOREVER, Instant, Interval, ResetPeriod
+from tiergate.model import BEGINNING, FOREVER, CalendarUnit, Instant, Interval
 
 if TYPE_CHECKING:
     from tiergate.model import Term
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_MONTHS: Final = {ResetPeriod.MONTH: 1, ResetPeriod.YEAR: 12}
+_MONTHS: Final = {CalendarUnit.MONTH: 1, CalendarUnit.YEAR: 12}
 _LENGTHS: Final = {
-    ResetPeriod.HOUR: timedelta(hours=1),
-    ResetPeriod.DAY: timedelta(days=1),
-    ResetPeriod.WEEK: timedelta(weeks=1),
+    CalendarUnit.HOUR: timedelta(hours=1),
+    CalendarUnit.DAY: timedelta(days=1),
+    CalendarUnit.WEEK: timedelta(weeks=1),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class CalendarWindows:
     """Windows of `count` (at least 1) of `unit` each, one of which begins at `anchor`, by the clocks of `zone`."""
 
     anchor: Instant
-    unit: ResetPeriod
+    unit: CalendarUnit
     count: int = 1
     zone: tzinfo = UTC
 
     @classmethod
-    def of(cls, term: Term) -> Windows:
+    def of(cls, term: Term) -> CalendarWindows:
         """The windows of a subscription's term, which is counted in UTC."""
         return cls(term.anchor, term.unit, term.count)
 
@@ -51,8 +51,8 @@ class Windows:
         if number == 0:
             return self.anchor
         try:
-            if self.unit is ResetPeriod.HOUR:
-                moment = _moment(self.anchor) + number * self.count * _LENGTHS[ResetPeriod.HOUR]
+            if self.unit is CalendarUnit.HOUR:
+                moment = _moment(self.anchor) + number * self.count * _LENGTHS[CalendarUnit.HOUR]
                 return (moment - _EPOCH) // _MILLISECOND
             return _instant(
                 self._moved(_moment(self.anchor).astimezone(self.zone).replace(tzinfo=None), number), self.zone

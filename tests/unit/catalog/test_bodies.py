@@ -14,32 +14,32 @@ from tests.unit.catalog.models import catalogs, records
 from tests.unit.catalog.samples import CATALOG
 from tests.unit.catalog.test_export import FEWER
 from tiergate.catalog import (
-    Bounds,
-    Plain,
+    PlainData,
     SubjectReader,
+    TotalBounds,
+    apply_merge_patch,
     customer_data,
     entitlements_data,
     feature_data,
-    held_item_data,
     item_head_data,
     override_data,
-    patched,
     read_customer_body,
     read_entitlement_body,
     read_entitlements_body,
     read_feature_body,
-    read_held_item_body,
     read_item_body,
     read_override_body,
     read_subscription_body,
+    read_subscription_item_body,
     read_suspension_body,
     subscription_data,
+    subscription_item_data,
     suspension_data,
     to_json_line,
     value_data,
 )
 from tiergate.errors import BodyError
-from tiergate.model import UNLIMITED, Amount, Extra, Level, OverrideMode
+from tiergate.model import UNLIMITED, AddedAmount, Amount, Level, OverrideMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def catalog(tmp_path: Path) -> Catalog:
 @pytest.fixture
 def reader(catalog: Catalog) -> SubjectReader:
     """A reader of subjects of the example."""
-    return SubjectReader(catalog.index(), Bounds.of(catalog))
+    return SubjectReader(catalog.index(), TotalBounds.of(catalog))
 
 
 def problems(read: Callable[[], object]) -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def test_everything_printed_reads_back_equal(data: st.DataObject) -> None:
             )
             for id_, value in version.entitlements.items():
                 assert read_entitlement_body(to_json_line(value_data(value, features[id_])), features[id_]) == value
-    reader = SubjectReader(catalog.index(), Bounds.of(catalog))
+    reader = SubjectReader(catalog.index(), TotalBounds.of(catalog))
     for record in data.draw(records(catalog)).values():
         customer = record.customer
         assert read_customer_body(to_json_line(customer_data(customer, features, every_id=True)), reader) == customer
@@ -96,7 +96,7 @@ def test_everything_printed_reads_back_equal(data: st.DataObject) -> None:
             printed = to_json_line(subscription_data(subscription, features, every_id=True))
             assert read_subscription_body(printed, reader) == subscription
             for held in subscription.items:
-                assert read_held_item_body(to_json_line(held_item_data(held)), reader) == held
+                assert read_subscription_item_body(to_json_line(subscription_item_data(held)), reader) == held
         for override in customer.overrides:
             assert read_override_body(to_json_line(override_data(override, features)), reader) == override
         for suspension in customer.suspensions:
@@ -219,7 +219,7 @@ def test_an_item_takes_entitlements_of_every_form(catalog: Catalog) -> None:
     assert read.item.private_to == "acme"
     assert read.draft == {
         "api-limit": Amount(100),
-        "movies": Extra(3),
+        "movies": AddedAmount(3),
         "storage": Amount(1500),
         "support": Level("chat"),
     }
@@ -298,7 +298,7 @@ def test_a_private_item_is_held_by_its_customer_alone(catalog: Catalog) -> None:
     """Another customer's subscription to it is refused."""
     private = replace(catalog.items["gold"], private_to="acme")
     mine = replace(catalog, items=catalog.items | {"gold": private})
-    reader = SubjectReader(mine.index(), Bounds.of(mine))
+    reader = SubjectReader(mine.index(), TotalBounds.of(mine))
     body = '{"id": "s", "customer": "%s", "status": "active", "items": [{"item": "gold"}]}'
     assert read_subscription_body(body % "acme", reader).customer == "acme"
     assert problems(lambda: read_subscription_body(body % "globex", reader)) == [("/items/0", "private-item")]
@@ -332,14 +332,14 @@ def merge(target: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 @given(st.dictionaries(st.sampled_from("abc"), JSON), st.dictionaries(st.sampled_from("abc"), PATCHES))
-def test_a_patch_is_a_json_merge_patch(target: dict[str, Plain], patch: dict[str, Any]) -> None:
+def test_a_patch_is_a_json_merge_patch(target: dict[str, PlainData], patch: dict[str, Any]) -> None:
     """As RFC 7396 says it."""
-    assert json.loads(patched(json.dumps(patch), target)) == merge(target, patch)
+    assert json.loads(apply_merge_patch(json.dumps(patch), target)) == merge(target, patch)
 
 
 def test_a_patch_keeps_numbers_exact() -> None:
     """Whatever their size and form."""
-    assert patched('{"a": 1.10, "b": 1e30, "c": 123456789012345678901234567890}', {"d": Decimal("0.1")}) == (
+    assert apply_merge_patch('{"a": 1.10, "b": 1e30, "c": 123456789012345678901234567890}', {"d": Decimal("0.1")}) == (
         '{"d":0.1,"a":1.10,"b":1E+30,"c":123456789012345678901234567890}'
     )
 
@@ -347,13 +347,15 @@ def test_a_patch_keeps_numbers_exact() -> None:
 @pytest.mark.parametrize(("patch", "code"), [("[]", "wrong-type"), ('{"a": 1, "a": 2}', "duplicate-key")])
 def test_a_patch_is_one_object(patch: str, code: str) -> None:
     """What could be read in two ways is not read."""
-    assert code in dict(map(reversed, problems(lambda: patched(patch, {}))))  # type: ignore[arg-type]
+    assert code in dict(map(reversed, problems(lambda: apply_merge_patch(patch, {}))))  # type: ignore[arg-type]
 
 
 def test_a_patch_edits_a_feature_and_says_what_becomes_wrong() -> None:
     """The pointers are those of the patch."""
     feature = read_feature_body('{"id": "gb", "type": "quantity", "scale": 1, "unit": "GB", "levels": [1, 2.5]}', ())
-    read = read_feature_body(patched('{"unit": null, "name": "Storage"}', feature_data(feature)), (), {"id": "gb"})
+    read = read_feature_body(
+        apply_merge_patch('{"unit": null, "name": "Storage"}', feature_data(feature)), (), {"id": "gb"}
+    )
     assert read == replace(feature, unit="", name="Storage")
-    wrong = patched('{"scale": 0, "levels": [1, null]}', feature_data(feature))
+    wrong = apply_merge_patch('{"scale": 0, "levels": [1, null]}', feature_data(feature))
     assert problems(lambda: read_feature_body(wrong, ())) == [("/levels/1", "wrong-type")]

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from tests.unit.catalog.models import features, override_values, values
 from tiergate.catalog import (
-    Bounds,
     SubjectReader,
-    Use,
-    deletion_refusals,
-    draft_refusals,
-    feature_refusals,
+    TotalBounds,
+    ValueUse,
+    check_draft,
+    check_feature_change,
+    check_feature_deletion,
     override_data,
     read_entitlement_body,
     read_override_body,
@@ -22,16 +22,16 @@ from tiergate.catalog import (
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     Catalog,
-    Extra,
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
     Level,
     Override,
     OverrideMode,
+    Switch,
     Value,
 )
 
@@ -41,9 +41,9 @@ API = Feature(id="api", type=FeatureType.RANGE, minimum=100, maximum=1000)
 SWITCH = Feature(id="reports", type=FeatureType.SWITCH)
 
 
-def use(value: Value | None, *holders: str, is_bound: bool = True) -> Use:
+def use(value: Value | None, *holders: str, is_bound: bool = True) -> ValueUse:
     """A use by these holders, or by one plan."""
-    return Use(value, holders or ("`plan/pro@7`",), len(holders) or 1, is_bound)
+    return ValueUse(value, holders or ("`plan/pro@7`",), len(holders) or 1, is_bound)
 
 
 def codes(problems: list[BodyProblem]) -> list[tuple[str, str]]:
@@ -56,26 +56,28 @@ def codes(problems: list[BodyProblem]) -> list[tuple[str, str]]:
 
 def test_the_type_of_a_feature_never_changes() -> None:
     """Nobody need hold it."""
-    assert codes(feature_refusals(SWITCH, replace(SUPPORT, id="reports"), [])) == [("/type", "type-changed")]
+    assert codes(check_feature_change(SWITCH, replace(SUPPORT, id="reports"), [])) == [("/type", "type-changed")]
 
 
 def test_names_tags_and_texts_change_freely() -> None:
     """Whatever is mapped."""
     new = replace(MOVIES, name="Films", tags=("media",), unit="films", description="All of them")
-    assert feature_refusals(MOVIES, new, [use(Amount(20))]) == []
+    assert check_feature_change(MOVIES, new, [use(Amount(20))]) == []
 
 
 def test_the_scale_does_not_change_while_it_is_mapped() -> None:
     """Neither up nor down; an override counts too."""
     new = replace(MOVIES, scale=2, numbers=None)
-    assert codes(feature_refusals(MOVIES, new, [use(Extra(5), is_bound=False)])) == [("/scale", "scale-mapped")]
-    assert feature_refusals(MOVIES, new, []) == []
-    assert feature_refusals(MOVIES, new, [use(None)]) == []
+    assert codes(check_feature_change(MOVIES, new, [use(AddedAmount(5), is_bound=False)])) == [
+        ("/scale", "scale-mapped")
+    ]
+    assert check_feature_change(MOVIES, new, []) == []
+    assert check_feature_change(MOVIES, new, [use(None)]) == []
 
 
 def test_a_mapped_level_cannot_be_removed() -> None:
     """One that nobody gives can; the refusal names the level and its holders."""
-    (problem,) = feature_refusals(
+    (problem,) = check_feature_change(
         SUPPORT, replace(SUPPORT, labels=("email",)), [use(Level("phone"), "`plan/pro@7`", "the draft of `plan/max`")]
     )
     assert (problem.pointer, problem.code) == ("/levels", "level-mapped")
@@ -85,8 +87,8 @@ def test_a_mapped_level_cannot_be_removed() -> None:
 
 def test_many_holders_are_counted() -> None:
     """Three are named."""
-    (problem,) = feature_refusals(
-        SUPPORT, replace(SUPPORT, labels=("email",)), [Use(Level("phone"), ("a", "b", "c", "d"), 12_000)]
+    (problem,) = check_feature_change(
+        SUPPORT, replace(SUPPORT, labels=("email",)), [ValueUse(Level("phone"), ("a", "b", "c", "d"), 12_000)]
     )
     assert problem.detail.endswith("a, b, c and 11,997 more")
 
@@ -94,29 +96,31 @@ def test_many_holders_are_counted() -> None:
 def test_the_order_of_mapped_levels_cannot_change() -> None:
     """Others move around them."""
     mapped = [use(Level("email")), use(Level("phone"))]
-    assert codes(feature_refusals(SUPPORT, replace(SUPPORT, labels=("phone", "chat", "email")), mapped)) == [
+    assert codes(check_feature_change(SUPPORT, replace(SUPPORT, labels=("phone", "chat", "email")), mapped)) == [
         ("/levels", "level-order")
     ]
-    assert feature_refusals(SUPPORT, replace(SUPPORT, labels=("chat", "email", "new", "phone")), mapped) == []
+    assert check_feature_change(SUPPORT, replace(SUPPORT, labels=("chat", "email", "new", "phone")), mapped) == []
 
 
 def test_levels_of_numbers_bind_items_and_not_overrides() -> None:
     """An override's number need not be a level."""
     new = replace(MOVIES, numbers=(30,), unlimited_level=False)
-    mapped = [use(Amount(20)), use(UNLIMITED), use(Amount(30)), use(Extra(7)), use(Amount(50), is_bound=False)]
-    assert codes(feature_refusals(MOVIES, new, mapped)) == [("/levels", "level-mapped")] * 2
-    assert feature_refusals(MOVIES, replace(MOVIES, numbers=None), mapped) == []
+    mapped = [use(Amount(20)), use(UNLIMITED), use(Amount(30)), use(AddedAmount(7)), use(Amount(50), is_bound=False)]
+    assert codes(check_feature_change(MOVIES, new, mapped)) == [("/levels", "level-mapped")] * 2
+    assert check_feature_change(MOVIES, replace(MOVIES, numbers=None), mapped) == []
 
 
 def test_a_range_does_not_exclude_what_is_mapped() -> None:
     """Neither below nor above; unlimited has no maximum."""
-    mapped = [use(Amount(100)), use(Amount(1000)), use(Extra(1)), use(Amount(5000), is_bound=False)]
-    assert codes(feature_refusals(API, replace(API, minimum=200, maximum=900), mapped)) == [
+    mapped = [use(Amount(100)), use(Amount(1000)), use(AddedAmount(1)), use(Amount(5000), is_bound=False)]
+    assert codes(check_feature_change(API, replace(API, minimum=200, maximum=900), mapped)) == [
         ("/min", "value-excluded"),
         ("/max", "value-excluded"),
     ]
-    assert codes(feature_refusals(replace(API, maximum=None), API, [use(UNLIMITED)])) == [("/max", "value-excluded")]
-    assert feature_refusals(API, replace(API, minimum=None, maximum=None), mapped) == []
+    assert codes(check_feature_change(replace(API, maximum=None), API, [use(UNLIMITED)])) == [
+        ("/max", "value-excluded")
+    ]
+    assert check_feature_change(API, replace(API, minimum=None, maximum=None), mapped) == []
 
 
 @pytest.mark.parametrize("old", FeatureStatus)
@@ -128,24 +132,27 @@ def test_a_status_moves_along_its_way(old: FeatureStatus, new: FeatureStatus) ->
         ("active", "archived"),
         ("archived", "active"),
     }
-    found = feature_refusals(replace(SWITCH, status=old), replace(SWITCH, status=new), [])
+    found = check_feature_change(replace(SWITCH, status=old), replace(SWITCH, status=new), [])
     assert codes(found) == ([] if allowed else [("/status", "status-move")])
 
 
 def test_a_feature_is_deleted_when_it_is_neither_active_nor_in_use() -> None:
     """Both are said."""
-    assert codes(deletion_refusals(SWITCH, [use(Given(False))])) == [("", "feature-active"), ("", "feature-mapped")]
+    assert codes(check_feature_deletion(SWITCH, [use(Switch(False))])) == [
+        ("", "feature-active"),
+        ("", "feature-mapped"),
+    ]
     for status in (FeatureStatus.DRAFT, FeatureStatus.ARCHIVED):
-        assert deletion_refusals(replace(SWITCH, status=status), []) == []
-        assert codes(deletion_refusals(replace(SWITCH, status=status), [use(None)])) == [("", "feature-mapped")]
+        assert check_feature_deletion(replace(SWITCH, status=status), []) == []
+        assert codes(check_feature_deletion(replace(SWITCH, status=status), [use(None)])) == [("", "feature-mapped")]
 
 
 def test_an_archived_feature_takes_no_new_entitlements() -> None:
     """An item that gives it already may go on, with another value too."""
     known = {"support": replace(SUPPORT, status=FeatureStatus.ARCHIVED), "movies": MOVIES}
     draft: dict[str, Value] = {"movies": Amount(20), "support": Level("chat")}
-    assert codes(draft_refusals(draft, set(), known)) == [("/entitlements/support", "feature-archived")]
-    assert draft_refusals(draft, {"support"}, known) == []
+    assert codes(check_draft(draft, set(), known)) == [("/entitlements/support", "feature-archived")]
+    assert check_draft(draft, {"support"}, known) == []
 
 
 # ── Against an oracle ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,7 +164,7 @@ def still_reads(old: Feature, new: Feature, held: Value, *, override: bool) -> b
         if not override:
             return read_entitlement_body(to_json_line(value_data(held, old)), new) == held
         catalog = Catalog({new.id: new}, {})
-        reader = SubjectReader(catalog.index(), Bounds.of(catalog))
+        reader = SubjectReader(catalog.index(), TotalBounds.of(catalog))
         wanted = Override("o", old.id, OverrideMode.REPLACE, held)
         return read_override_body(to_json_line(override_data(wanted, {old.id: old})), reader) == wanted
     except BodyError:
@@ -204,5 +211,5 @@ def test_an_edit_is_refused_exactly_when_it_changes_what_somebody_holds(data: st
         )
         if new.numbers is None:
             new = replace(new, unlimited_level=True)
-    uses = [Use(value, ("x",), 1, is_bound=not override) for value, override in held]
-    assert (feature_refusals(old, new, uses) == []) == may_become(old, new, held)
+    uses = [ValueUse(value, ("x",), 1, is_bound=not override) for value, override in held]
+    assert (check_feature_change(old, new, uses) == []) == may_become(old, new, held)

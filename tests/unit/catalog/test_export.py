@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.catalog.marked import load, load_people
 from tests.unit.catalog.models import catalogs, records
 from tests.unit.catalog.samples import CATALOG, SUBJECTS, PyYaml
-from tiergate.catalog import dump_catalog, dump_subject_lines, dump_subjects, ordered
+from tiergate.catalog import dump_catalog, dump_subject_lines, dump_subjects, sort_catalog
 from tiergate.model import Catalog
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def test_a_printed_catalog_reads_back_equal(catalog: Catalog, form: Form) -> Non
 @FEWER
 @given(catalogs())
 def test_loading_puts_a_catalog_into_order(catalog: Catalog) -> None:
-    """What `ordered` does to a catalog is what the loader does."""
+    """What `sort_catalog` does to a catalog is what the loader does."""
     backwards = Catalog(_backwards(catalog.features), _backwards(catalog.items), catalog.ladders[::-1], catalog.plans)
-    assert repr(reload(backwards, "yaml")) == repr(ordered(backwards)) == repr(catalog)
+    assert repr(reload(backwards, "yaml")) == repr(sort_catalog(backwards)) == repr(catalog)
 
 
 def _backwards(entries: dict[str, Entry]) -> dict[str, Entry]:

@@ -11,6 +11,7 @@ from tiergate.catalog import dump_catalog, feature_data
 from tiergate.model import (
     FOREVER,
     Batch,
+    CalendarUnit,
     Caps,
     Combine,
     Feature,
@@ -18,7 +19,6 @@ from tiergate.model import (
     FeatureType,
     Level,
     Metered,
-    ResetPeriod,
     Suspension,
     parse_instant,
 )
@@ -69,7 +69,7 @@ def test_a_quantity_has_everything_that_the_format_names(tmp_path: Path) -> None
         combine=Combine.MAX,
         batch=Batch(1000, 500),
         caps=Caps(1_000_000, 10_000),
-        metered=Metered(ResetPeriod.MONTH),
+        metered=Metered(CalendarUnit.MONTH),
         tags=("big", "files"),
         linked=("other",),
         suspensions=(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.catalog import PossibleHoldings, load_catalog_texts, worsened
-from tiergate.model import HeldItem
+from tiergate.catalog import ItemCompatibility, load_catalog_texts, new_violations
+from tiergate.model import SubscriptionItem
 
 if TYPE_CHECKING:
     from tiergate.model import CatalogIndex
@@ -32,13 +32,13 @@ def index() -> CatalogIndex:
     return load_catalog_texts({"catalog.yaml": CATALOG}).catalog.index()
 
 
-def held(text: str) -> list[HeldItem]:
+def held(text: str) -> list[SubscriptionItem]:
     """Items by name; `gold:0-5` is held from 0 until 5."""
     found = []
     for part in text.split():
         item, _, period = part.partition(":")
         start, _, until = period.partition("-")
-        found.append(HeldItem(item, start=int(start), until=int(until)) if period else HeldItem(item))
+        found.append(SubscriptionItem(item, start=int(start), until=int(until)) if period else SubscriptionItem(item))
     return found
 
 
@@ -68,11 +68,11 @@ def held(text: str) -> list[HeldItem]:
 )
 def test_only_what_is_worse_is_told(index: CatalogIndex, stood: str, now: str, wrong: list[str]) -> None:
     """Whatever the order in which items are listed, and whichever of a pair is named."""
-    found = worsened(PossibleHoldings(index), index.items, held(now), lambda: held(stood), None)
+    found = new_violations(ItemCompatibility(index), index.items, held(now), lambda: held(stood), None)
     assert [one.code for one in found] == wrong
 
 
 def test_what_is_new_has_no_excuse(index: CatalogIndex) -> None:
     """A subscription that was not there held nothing."""
-    found = worsened(PossibleHoldings(index), index.items, held("gold extra"), None, None)
+    found = new_violations(ItemCompatibility(index), index.items, held("gold extra"), None, None)
     assert [one.code for one in found] == ["not-available"]

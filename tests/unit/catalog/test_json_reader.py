@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.catalog.marked import expect, unmark
 from tests.unit.catalog.test_yaml_reader import plain
-from tiergate.catalog.document import BROKEN, Mapping, Node, Source
+from tiergate.catalog.document import BROKEN, Mapping, Node, SourceText
 from tiergate.catalog.json_reader import MAX_DEPTH, read_json
 from tiergate.catalog.problem_report import ProblemLog, TextReport
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def read(text: str) -> tuple[Node, list[Problem]]:
     """The document of a text, and what is wrong with it."""
     log = ProblemLog()
-    node, _ = read_json(text, TextReport(log, Source("f", text)))
+    node, _ = read_json(text, TextReport(log, SourceText("f", text)))
     return node, log.sorted()
 
 
@@ -109,7 +109,7 @@ def test_places_are_kept() -> None:
     text = '{"a": 1,\n "\\u0062": {"c": "d"}}'
     node, _ = read(text)
     assert isinstance(node, Mapping)
-    source = Source("f", text)
+    source = SourceText("f", text)
     assert source.position(node.value_place("a")) == ("f", 1, 7)
     assert source.position(node.key_place("b")) == ("f", 2, 2)
     inner = node.entries["b"]

@@ -7,23 +7,23 @@ import pytest
 
 from tests.ids import OPAQUE, SPELLINGS
 from tests.unit.catalog.marked import expect, load, load_people, subjects_problems, unmark
-from tiergate.catalog import Bounds, load_subjects
+from tiergate.catalog import TotalBounds, load_subjects
 from tiergate.errors import SubjectsError
 from tiergate.model import (
     UNLIMITED,
     Amount,
+    CalendarUnit,
     Catalog,
     Customer,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
-    ResetPeriod,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
     Term,
     parse_instant,
 )
@@ -110,7 +110,7 @@ subscriptions:
                 {"region": "eu", "size": "100"},
                 (
                     Override(
-                        "o", "switch", OverrideMode.REPLACE, Given(on=False), start=at, author="ann", reason="a\nb"
+                        "o", "switch", OverrideMode.REPLACE, Switch(on=False), start=at, author="ann", reason="a\nb"
                     ),
                     Override("seats-1", "seats", OverrideMode.AT_LEAST, Amount(995)),
                     Override("seats-2", "seats", OverrideMode.DISABLED, None),
@@ -126,7 +126,7 @@ subscriptions:
                     "acme",
                     SubscriptionStatus.TRIALING,
                     (
-                        HeldItem(
+                        SubscriptionItem(
                             "gold",
                             2,
                             1,
@@ -134,14 +134,14 @@ subscriptions:
                             parse_instant("2026-10-03"),
                             parse_instant("2026-10-04"),
                         ),
-                        HeldItem("solo"),
+                        SubscriptionItem("solo"),
                     ),
                     parse_instant("2026-10-01"),
                     parse_instant("2027-10-01"),
                     at,
                     parse_instant("2027-10-31T23:00:00Z"),
                     parse_instant("2026-12-01T00:00:00.123Z"),
-                    (Override("switch-1", "switch", OverrideMode.REPLACE, Given(on=True)),),
+                    (Override("switch-1", "switch", OverrideMode.REPLACE, Switch(on=True)),),
                     (Suspension("seats"),),
                 ),
             ),
@@ -178,9 +178,12 @@ def test_an_override_may_add_to_a_number(catalog: Catalog, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("written", "term"),
     [
-        ("{every: month}", Term(ResetPeriod.MONTH, 1, parse_instant("2026-01-31"))),
-        ("{every: {every: 1, of: year}}", Term(ResetPeriod.YEAR, 1, parse_instant("2026-01-31"))),
-        ("{every: {every: 3, of: month}, anchor: 2026-02-28}", Term(ResetPeriod.MONTH, 3, parse_instant("2026-02-28"))),
+        ("{every: month}", Term(CalendarUnit.MONTH, 1, parse_instant("2026-01-31"))),
+        ("{every: {every: 1, of: year}}", Term(CalendarUnit.YEAR, 1, parse_instant("2026-01-31"))),
+        (
+            "{every: {every: 3, of: month}, anchor: 2026-02-28}",
+            Term(CalendarUnit.MONTH, 3, parse_instant("2026-02-28")),
+        ),
     ],
 )
 def test_a_term_is_anchored_at_the_start_unless_it_says_otherwise(
@@ -196,7 +199,10 @@ def test_a_paused_subscription_names_the_status_that_it_returns_to(catalog: Cata
     text = subscription("items: [], resumes_as: trialing, trial_end: 2026-12-01, resume_at: 2026-11-01", "paused")
     found = load_people(tmp_path, catalog, text)["acme"].subscriptions[0]
     assert found.resumes_as is SubscriptionStatus.TRIALING
-    assert (found.live().start, found.live().until) == (parse_instant("2026-11-01"), parse_instant("2026-12-01"))
+    assert (found.live_interval().start, found.live_interval().until) == (
+        parse_instant("2026-11-01"),
+        parse_instant("2026-12-01"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -359,7 +365,7 @@ def test_an_id_in_two_files_names_both(catalog: Catalog, tmp_path: Path) -> None
     one.write_text(customer(""))
     other.write_text('{"type": "customer", "id": "acme"}\n')
     with pytest.raises(SubjectsError) as caught:
-        load_subjects([one, other], catalog.index(), Bounds.of(catalog))
+        load_subjects([one, other], catalog.index(), TotalBounds.of(catalog))
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.column) == (str(other), 1, 28)
     assert problem.message == f"the customer `acme` exists already, in {one}, line 3"
@@ -373,14 +379,14 @@ def test_a_subscription_and_its_customer_may_stand_in_two_files(catalog: Catalog
     (folder / "a.jsonl").write_text(
         '{"type": "subscription", "id": "s", "customer": "acme", "status": "active", "items": []}\n'
     )
-    people = load_subjects([folder], catalog.index(), Bounds.of(catalog))
+    people = load_subjects([folder], catalog.index(), TotalBounds.of(catalog))
     assert [held.id for held in people["acme"].subscriptions] == ["s"]
 
 
 def test_no_paths_are_a_problem(catalog: Catalog) -> None:
     """Subjects of no files are no subjects."""
     with pytest.raises(SubjectsError) as caught:
-        load_subjects([], catalog.index(), Bounds.of(catalog))
+        load_subjects([], catalog.index(), TotalBounds.of(catalog))
     assert [problem.code for problem in caught.value.problems] == ["no-files"]
 
 
@@ -388,7 +394,7 @@ def test_no_paths_are_a_problem(catalog: Catalog) -> None:
 def test_a_file_that_does_not_exist_is_a_problem(name: str, catalog: Catalog, tmp_path: Path) -> None:
     """Its path is named, without a line."""
     with pytest.raises(SubjectsError) as caught:
-        load_subjects([tmp_path / name], catalog.index(), Bounds.of(catalog))
+        load_subjects([tmp_path / name], catalog.index(), TotalBounds.of(catalog))
     (problem,) = caught.value.problems
     assert str(problem) == f"{tmp_path / name}: error: cannot be read: no such file or directory [unreadable-file]"
 
@@ -405,7 +411,7 @@ def test_no_customer_is_called_missing_that_an_unreadable_file_may_hold(catalog:
     one.write_text('{"type": "subscription", "id": "s", "customer": "acme", "status": "active", "items": []}\n')
     other.write_text(customer(", tags: [")[:-2])
     with pytest.raises(SubjectsError) as caught:
-        load_subjects([one, other], catalog.index(), Bounds.of(catalog))
+        load_subjects([one, other], catalog.index(), TotalBounds.of(catalog))
     assert [problem.code for problem in caught.value.problems] == ["bad-yaml"]
 
 

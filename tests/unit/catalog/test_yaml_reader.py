@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.catalog.marked import expect, unmark
-from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, Source
+from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, SourceText
 from tiergate.catalog.problem_report import ProblemLog, TextReport
 from tiergate.catalog.yaml_reader import MAX_DEPTH, read_yaml
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def read(text: str) -> tuple[Node, list[Problem]]:
     """The document of a text, and what is wrong with it."""
     log = ProblemLog()
-    node, _ = read_yaml(text, TextReport(log, Source("f", text)))
+    node, _ = read_yaml(text, TextReport(log, SourceText("f", text)))
     return node, log.sorted()
 
 
@@ -123,7 +123,7 @@ def test_places_are_kept() -> None:
     assert isinstance(listing, Listing)
     inner = listing.entries[0]
     assert isinstance(inner, Mapping)
-    source = Source("f", text)
+    source = SourceText("f", text)
     assert source.position(node.value_place("a")) == ("f", 2, 3)
     assert source.position(listing.places[0]) == ("f", 2, 5)
     assert source.position(inner.key_place("c")) == ("f", 3, 5)

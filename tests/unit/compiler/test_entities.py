@@ -6,16 +6,16 @@ from tiergate.cedar import Base, Schema, builtin_schema
 from tiergate.compiler.entities import VersionWriter, feature_entities
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     Definition,
-    Extra,
     Feature,
     FeatureType,
-    Given,
     Item,
     ItemKind,
     Level,
     Rollout,
+    Switch,
 )
 
 FEATURES = {
@@ -32,10 +32,10 @@ DEFINITION = Definition(
     7,
     {
         "support": Level("e-mail “24/7”"),
-        "analytics": Given(on=False),
+        "analytics": Switch(on=False),
         "storage": Amount(2500),
         "api-limit": UNLIMITED,
-        "movies": Extra(10),
+        "movies": AddedAmount(10),
     },
 )
 PRO = Item(id="pro", kind=ItemKind.PLAN, versions=(DEFINITION,), rollouts=(Rollout(7),))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.policytest.written import HEAD, expect_problems, problems, suite, write
-from tiergate.model import HeldItem, Subject, SubjectType
+from tiergate.model import Subject, SubjectType, SubscriptionItem
 from tiergate.policytest.environments import CatalogWorld
 from tiergate.policytest.runner import Runner
 
@@ -28,7 +28,7 @@ def test_a_holder_has_one_active_subscription(tmp_path: Path) -> None:
     record = world(write(tmp_path, suite(TESTS, head))).subjects.records["gus"]
     (held,) = record.subscriptions
     assert (record.customer.id, held.id, held.status) == ("gus", "sub-gus", "active")
-    assert held.items == (HeldItem("basic", 2, 1, None, 1767225600000), HeldItem("extra"))
+    assert held.items == (SubscriptionItem("basic", 2, 1, None, 1767225600000), SubscriptionItem("extra"))
 
 
 def test_subjects_of_files_and_of_the_suite_are_together(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from tiergate.model import (
     Feature,
     FeatureStatus,
     FeatureType,
-    HeldItem,
     Item,
     ItemKind,
-    PlanRule,
+    PlansPerSubscription,
     Rollout,
     Rules,
+    SubscriptionItem,
     Suspension,
 )
 from tiergate.publish.apply import export_catalog, omit_private_items
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_number_is_told_once(press: Press) -> None:
 
 def test_a_version_that_is_pinned_stays(press: Press) -> None:
     """Whatever the file says."""
-    press.hold("acme", HeldItem("gold", version=1))
+    press.hold("acme", SubscriptionItem("gold", version=1))
     press.apply(movies(60), prune=True)
     assert given(press, "gold") == {1: 50, 2: 60}
 
@@ -242,23 +242,23 @@ def test_texts_are_loaded_like_files() -> None:
 # ── how many plans ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def plan_rule(press: Press) -> PlanRule:
+def plan_rule(press: Press) -> PlansPerSubscription:
     """What is published of how many plans a subscription may have."""
     return press.catalog.plans
 
 
 def test_a_file_says_how_many_plans_a_subscription_may_have(press: Press) -> None:
     """It stays as it is where no file speaks of it, is the default where the rest is pruned, and is exported."""
-    assert plan_rule(press) is PlanRule.ONE
+    assert plan_rule(press) is PlansPerSubscription.ONE
     assert press.apply(CATALOG.replace("features:", "plans: many\nfeatures:", 1)).is_new
-    assert plan_rule(press) is PlanRule.MANY
+    assert plan_rule(press) is PlansPerSubscription.MANY
     press.apply(movies(60))
-    assert plan_rule(press) is PlanRule.MANY
+    assert plan_rule(press) is PlansPerSubscription.MANY
     text = export_catalog(press.catalog)
     assert load_catalog_texts({"catalog.yaml": text}).catalog == press.catalog
     assert press.apply(CATALOG.replace("features:", "plans: one\nfeatures:", 1)).is_new
-    assert plan_rule(press) is PlanRule.ONE
+    assert plan_rule(press) is PlansPerSubscription.ONE
     press.apply(text)
-    assert plan_rule(press) is PlanRule.MANY
+    assert plan_rule(press) is PlansPerSubscription.MANY
     press.apply(movies(70), prune=True)
-    assert plan_rule(press) is PlanRule.ONE
+    assert plan_rule(press) is PlansPerSubscription.ONE

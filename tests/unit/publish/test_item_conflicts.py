@@ -8,7 +8,7 @@ import pytest
 
 from tests.publishing import CATALOG, Press, opened
 from tiergate.catalog import load_catalog_texts
-from tiergate.model import HeldItem
+from tiergate.model import SubscriptionItem
 from tiergate.publish.apply import ApplyRequest, plan_apply
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def press(store_url: str) -> Iterator[Press]:
         found.hold("acme", "gold", "extra")
         found.hold("beta", "gold", "extra", "pack")
         found.hold("both", "gold", "free")
-        found.hold("past", HeldItem("gold", until=1), HeldItem("extra", until=1), "free")
-        found.hold("then", HeldItem("gold", until=2**45), HeldItem("free", start=2**45))
+        found.hold("past", SubscriptionItem("gold", until=1), SubscriptionItem("extra", until=1), "free")
+        found.hold("then", SubscriptionItem("gold", until=2**45), SubscriptionItem("free", start=2**45))
         yield found
 
 

@@ -19,14 +19,14 @@ from tiergate.model import (
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     Rollout,
     Rules,
+    SubscriptionItem,
     Suspension,
+    Switch,
 )
 from tiergate.publish.changeset import EditSelection
 from tiergate.publish.publish_plans import (
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Value
 
 NONE: frozenset[str] = frozenset()
-BETTER: dict[str, Value] = {"analytics": Given(on=True), "movies": Amount(60), "support": Level("phone")}
+BETTER: dict[str, Value] = {"analytics": Switch(on=True), "movies": Amount(60), "support": Level("phone")}
 TENTH = Audience(AudienceType.SHARE, share=1000)
 
 
@@ -181,7 +181,7 @@ def test_a_preview_has_no_effect(small: Press) -> None:
 def test_what_is_given_must_be_published_with_it(small: Press) -> None:
     """A version that gives a feature which is only drafted is refused, at its place."""
     small.edit_features(Feature(id="later", type=FeatureType.SWITCH))
-    small.draft("gold", {**BETTER, "later": Given(on=True)})
+    small.draft("gold", {**BETTER, "later": Switch(on=True)})
     only_gold = EditSelection(NONE, frozenset({"gold"}), NONE, roles=False)
     assert codes(small, only_gold) == [("items/gold/versions/2/later", "unknown-feature")]
     assert small.publish().is_new
@@ -236,7 +236,7 @@ def test_an_archived_feature_takes_no_new_entitlements(small: Press) -> None:
     """Existing ones stay."""
     archived = Feature(id="analytics", type=FeatureType.SWITCH, status=FeatureStatus.ARCHIVED)
     small.edit_features(archived)
-    small.draft("free", {"analytics": Given(on=True)})
+    small.draft("free", {"analytics": Switch(on=True)})
     assert codes(small) == [("items/free/versions/2/analytics", "feature-archived")]
     small.draft("free", {"movies": Amount(5)})
     small.draft("gold", {**BETTER, "movies": Amount(70)})
@@ -254,7 +254,7 @@ def test_an_item_that_is_held_cannot_go(press: Press) -> None:
 
 def test_totals_that_could_overflow_are_refused(press: Press) -> None:
     """A customer who holds very much of an item keeps it from giving too much."""
-    press.hold("acme", HeldItem("gold", 1_000_000_000))
+    press.hold("acme", SubscriptionItem("gold", 1_000_000_000))
     press.draft("gold", {"movies": Amount(10**10)})
     assert codes(press) == [("items/gold", "total-too-large")]
 
@@ -302,7 +302,7 @@ def test_narrowing_needs_to_be_meant(small: Press) -> None:
 
 def test_a_pinned_version_stays_in_the_bundle(press: Press) -> None:
     """As long as somebody is pinned to it."""
-    press.hold("acme", HeldItem("gold", version=1))
+    press.hold("acme", SubscriptionItem("gold", version=1))
     press.draft("gold", BETTER)
     press.publish()
     assert press.versions("gold") == [1, 2]
@@ -419,7 +419,7 @@ def test_a_rollback_takes_nothing_from_subscriptions(press: Press) -> None:
     """What they hold and the past did not have refuses it; a version that one is pinned to comes along."""
     press.draft("gold", BETTER)
     press.publish()
-    press.hold("acme", HeldItem("gold", version=2))
+    press.hold("acme", SubscriptionItem("gold", version=2))
     press.carry_out(plan_rollback(1))
     assert (press.catalog.items["gold"].rollouts, press.versions("gold")) == ((Rollout(1),), [1, 2])
     press.apply(CATALOG + "  - {id: team, kind: plan, entitlements: {}}\n")

@@ -16,11 +16,11 @@ from tiergate.model import (
     Definition,
     Feature,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Rollout,
     Rules,
+    SubscriptionItem,
+    Switch,
 )
 from tiergate.publish.changeset import EditSelection
 from tiergate.publish.publish_plans import plan_pending_edits, plan_rollouts, read_pending_edits
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tiergate.model import Value
 
-GOLD: dict[str, Value] = {"analytics": Given(on=True), "movies": Amount(50), "support": Level("chat")}
+GOLD: dict[str, Value] = {"analytics": Switch(on=True), "movies": Amount(50), "support": Level("chat")}
 MORE: dict[str, Value] = {**GOLD, "movies": Amount(60)}
 FORBID = '@id("a")\nforbid (principal, action, resource == Feature::"movies");\n'
 SHARE = Audience(AudienceType.SHARE, share=3000)
@@ -291,7 +291,7 @@ def test_a_pinned_version_does_not_count_as_what_is_given(press: Press) -> None:
     """The draft is compared with the version in force, not with one that somebody is pinned to."""
     press.draft("gold", MORE)
     press.publish()
-    press.hold("acme", HeldItem("gold", version=2))
+    press.hold("acme", SubscriptionItem("gold", version=2))
     press.carry_out(plan_rollback(1))
     press.draft("gold", MORE)
     assert pending(press) == ["items/gold"]

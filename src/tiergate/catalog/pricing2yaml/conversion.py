@@ -19,10 +19,10 @@ from tiergate.catalog.pricing2yaml.identifiers import assign_ids, prefix_of, pre
 from tiergate.catalog.pricing2yaml.syntax import ValueType
 from tiergate.model import (
     MAX_SCALE,
+    AddedAmount,
     Amount,
     Combine,
     Definition,
-    Extra,
     Feature,
     FeatureType,
     Item,
@@ -201,4 +201,4 @@ def _value(value: SourceValue, feature: Feature, *, extends: bool) -> Value | No
         units = to_units(value, feature.scale)
     except ValueError:
         return None  # reported with the scale
-    return Extra(units) if extends else Amount(units)
+    return AddedAmount(units) if extends else Amount(units)

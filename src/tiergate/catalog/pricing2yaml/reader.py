@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, Source, describe
+from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, SourceText, describe
 from tiergate.catalog.fields import Fields
 from tiergate.catalog.files import read_text
 from tiergate.catalog.pricing2yaml.features import read_feature, read_limit
@@ -32,7 +32,7 @@ def read_pricing(path: Path, log: ProblemLog) -> Pricing | None:
     text = read_text(path, log)
     if text is None:
         return None
-    report = TextReport(log, Source(str(path), text))
+    report = TextReport(log, SourceText(str(path), text))
     root, place = read_yaml(text, report, read_word)
     if root is None:
         report.add(place, "empty-file", "the file is empty: a pricing has at least `features` and `plans` or `addOns`")

@@ -24,7 +24,7 @@ from tiergate.catalog.schemas.parts import (
 )
 from tiergate.catalog.subjects import MAX_QUANTITY, RESUMED
 from tiergate.catalog.subscription_term import MAX_PERIODS
-from tiergate.model import OverrideMode, ResetPeriod, SubscriptionStatus
+from tiergate.model import CalendarUnit, OverrideMode, SubscriptionStatus
 
 
 def subjects_schema() -> Schema:
@@ -147,12 +147,12 @@ def _term() -> Schema:
     several = closed(
         {
             "every": whole(1, MAX_PERIODS, "How many of these units."),
-            "of": words(ResetPeriod, "The unit of time."),
+            "of": words(CalendarUnit, "The unit of time."),
         },
         ["every", "of"],
     )
     every: Schema = {
-        "anyOf": [{"enum": [unit.value for unit in ResetPeriod]}, several],
+        "anyOf": [{"enum": [unit.value for unit in CalendarUnit]}, several],
         "description": "How often it renews.",
     }
     anchor = ref("instant", "From when its boundaries are counted; left out: from the subscription's start.")

@@ -94,6 +94,6 @@ def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> di
 
 
 def _records(subjects: list[Path], catalog: Catalog) -> list[SubjectRecord]:
-    from tiergate.catalog import Bounds, load_subjects
+    from tiergate.catalog import TotalBounds, load_subjects
 
-    return list(load_subjects(subjects, catalog.index(), Bounds.of(catalog)).values())
+    return list(load_subjects(subjects, catalog.index(), TotalBounds.of(catalog)).values())

@@ -79,7 +79,7 @@ def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem
     """
     import time
 
-    from tiergate.catalog import Bounds, read_placed_records
+    from tiergate.catalog import TotalBounds, read_placed_records
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
     from tiergate.impact.subject_change.subject_lint import is_looked_at, subject_findings
     from tiergate.model import Problem, Severity
@@ -87,7 +87,7 @@ def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem
     index = loaded.catalog.index()
     source, now = CatalogDefinitions(loaded.catalog, index), time.time_ns() // 1_000_000
     found: list[Problem] = []
-    placed = read_placed_records(subjects, index, Bounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
+    placed = read_placed_records(subjects, index, TotalBounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
     for record, places in placed:
         for finding in subject_findings(record, source, now):
             where = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))

@@ -16,7 +16,7 @@ from tiergate.model import format_instant
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog.value_changes import Detail
+    from tiergate.catalog.value_changes import ValueChange
     from tiergate.impact.diff.diff_result import Difference, FeatureChange, Meaning, Turn
     from tiergate.impact.diff.representative_subjects import Audience
     from tiergate.impact.single_subject_engine import Held
@@ -185,7 +185,7 @@ def _whom(shown: Evidence) -> str:
     return f"{whom} ({'; '.join(said)})"
 
 
-def _detail(detail: Detail) -> str:
+def _detail(detail: ValueChange) -> str:
     path = detail.path.replace("/", " ")
     return f"{path}: {_raw(detail.before)} → {_raw(detail.after)}"
 

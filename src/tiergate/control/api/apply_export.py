@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
 from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
-from tiergate.catalog.document import Source
+from tiergate.catalog.document import SourceText
 from tiergate.catalog.pointers import pointers
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.publish_responses import carried_out, dry_run, reviewed_by
@@ -153,7 +153,7 @@ def _loaded_object(text: str) -> LoadedCatalog:
     try:
         return load_catalog_texts({_NAME: text})
     except CatalogError as error:
-        source = Source(_NAME, text)
+        source = SourceText(_NAME, text)
         places = [source.place(it.line, it.column) if it.line else 0 for it in error.problems]
         found = pointers(text, places)
         raise BodyError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog import Use, entitlements_data, feature_data, feature_refusals, item_head_data
+from tiergate.catalog import ValueUse, check_feature_change, entitlements_data, feature_data, item_head_data
 from tiergate.control.api.request import Answer
 from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import ConflictError, NotFoundError
@@ -54,8 +54,10 @@ def discard_feature(request: AdminRequest) -> Answer:
         request.check_etag("feature", id_, stored.stamp.etag)
         if stored.feature == published:
             raise NotFoundError("draft", id_)
-        uses = [Use(it.value, it.holders, it.count, is_bound=it.is_bound) for it in feature_uses(unit, stored.feature)]
-        refusals = feature_refusals(stored.feature, published, uses)
+        uses = [
+            ValueUse(it.value, it.holders, it.count, is_bound=it.is_bound) for it in feature_uses(unit, stored.feature)
+        ]
+        refusals = check_feature_change(stored.feature, published, uses)
         refuse_any([it for it in refusals if it.code != "status-move"])  # what was never published undoes itself
         after = replace_feature(unit, stored, published)
         before = feature_data(stored.feature)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from tiergate.catalog import (
-    Use,
-    deletion_refusals,
+    ValueUse,
+    apply_merge_patch,
+    check_feature_change,
+    check_feature_deletion,
     feature_data,
-    feature_refusals,
-    patched,
     read_feature_body,
 )
 from tiergate.control.api.bodies import MERGE_PATCH
@@ -125,11 +125,11 @@ def edit(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         before = _locked(request, unit)
         old = before.feature
-        body = patched(request.body, feature_data(old))
+        body = apply_merge_patch(request.body, feature_data(old))
         feature = read_feature_body(body, read_features(unit), {"id": old.id, "type": old.type.value})
         _refuse_suspensions(feature, old.suspensions)
         bound = any(getattr(old, name) != getattr(feature, name) for name in _WHAT_USES_BIND)
-        refuse_any(feature_refusals(old, feature, _uses(unit, old) if bound else []))
+        refuse_any(check_feature_change(old, feature, _uses(unit, old) if bound else []))
         if feature.scale != old.scale:
             _refuse_reinterpretation(unit, feature)
         return _replaced(unit, before, feature, "feature.edited")
@@ -143,8 +143,8 @@ def delete(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         feature = _locked(request, unit).feature
         links = [f"the feature `{other}`, which is linked to it" for other in links_to(unit, feature.id)]
-        named = [Use(None, tuple(links), len(links))] if links else []
-        refuse_any(deletion_refusals(feature, [*_uses(unit, feature), *named]))
+        named = [ValueUse(None, tuple(links), len(links))] if links else []
+        refuse_any(check_feature_deletion(feature, [*_uses(unit, feature), *named]))
         remove_feature(unit, feature.id)
         unit.audit("feature.deleted", "feature", feature.id, before=feature_data(feature))
         return Answer.empty()
@@ -215,8 +215,8 @@ come back: choose another id, or keep the scale {then.scale}"
         raise ConflictError("scale-mapped", detail)
 
 
-def _uses(unit: ReadUnit, feature: Feature) -> list[Use]:
-    return [Use(use.value, use.holders, use.count, is_bound=use.is_bound) for use in feature_uses(unit, feature)]
+def _uses(unit: ReadUnit, feature: Feature) -> list[ValueUse]:
+    return [ValueUse(use.value, use.holders, use.count, is_bound=use.is_bound) for use in feature_uses(unit, feature)]
 
 
 def _refuse_suspensions(feature: Feature, standing: tuple[Suspension, ...]) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from tiergate.admin.customer_validation import printable_features, terms_for
 from tiergate.admin.field_ownership import kept_customer, kept_subscription
 from tiergate.admin.sellable_items import refuse_unsellable
-from tiergate.catalog import Bounds, SubjectReader, dump_subject_lines, read_subject_records
+from tiergate.catalog import SubjectReader, TotalBounds, dump_subject_lines, read_subject_records
 from tiergate.catalog.document import Mapping
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from tiergate.catalog import Record
+    from tiergate.catalog import SubjectEntry
     from tiergate.control.api.request import AdminRequest
-    from tiergate.model import HeldItem, Instant, SubjectRecord
+    from tiergate.model import Instant, SubjectRecord, SubscriptionItem
     from tiergate.store import PublishedCatalog, Store, WriteUnit
 
 AT_ONCE: Final = 2_000
@@ -134,7 +134,7 @@ def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedCatalog)
         )
         sorter.execute("BEGIN")
         try:
-            bounds = Bounds.of(state.catalog)
+            bounds = TotalBounds.of(state.catalog)
             latest = request.store.clock() + MAX_AHEAD
             reader = SubjectReader(state.index, bounds).beside(partial(_stood, request), as_of_until=latest)
             rows = (_row(record) for record in read_subject_records([path], reader, bounds) if record.subject)
@@ -148,13 +148,13 @@ def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedCatalog)
         yield _parts(sorter.execute(f"SELECT {columns} FROM subject ORDER BY customer, kind, id"))  # noqa: S608
 
 
-def _stood(request: AdminRequest, id_: str) -> Sequence[HeldItem]:
+def _stood(request: AdminRequest, id_: str) -> Sequence[SubscriptionItem]:
     """What a subscription holds before the import, of which something is impossible in the file."""
     found = request.read(lambda unit: read_subscriptions(unit.session, [id_])).get(id_)
     return () if found is None else found.subscription.items
 
 
-def _row(record: Record) -> tuple[str, int, str, bytes, str, Instant | None]:
+def _row(record: SubjectEntry) -> tuple[str, int, str, bytes, str, Instant | None]:
     subject, entries = record.subject, record.node.entries if isinstance(record.node, Mapping) else {}
     if subject is None:
         raise RuntimeError("a record with problems is not kept")

@@ -33,7 +33,7 @@ from tiergate.store.write_order import Side
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.model import Feature, Instant, Suspension
     from tiergate.permissions import Resource
     from tiergate.store import ReadUnit, WriteUnit
@@ -178,7 +178,7 @@ def _override_answer(
     unit: ReadUnit, subject: Customer | Subscription, etag: int, id_: str, *, location: str | None = None
 ) -> Answer:
     features: Mapping[str, Feature] = printable_features(unit.published.index.features, subject)
-    data: dict[str, Plain] = override_data(subject.overrides[_place(subject, id_)], features)
+    data: dict[str, PlainData] = override_data(subject.overrides[_place(subject, id_)], features)
     return Answer.json(data, 200 if location is None else 201, etag=etag, location=location)
 
 

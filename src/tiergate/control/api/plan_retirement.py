@@ -31,8 +31,16 @@ from tiergate.impact.subject_change.change_effects import (
     is_over,
     subject_effects,
 )
-from tiergate.model import AudienceType, HeldItem, ItemKind, ItemStatus, SubjectRecord, format_instant, parse_instant
-from tiergate.model.redaction import redacted_customer, redacted_subscription
+from tiergate.model import (
+    AudienceType,
+    ItemKind,
+    ItemStatus,
+    SubjectRecord,
+    SubscriptionItem,
+    format_instant,
+    parse_instant,
+)
+from tiergate.model.redaction import redact_customer, redact_subscription
 from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
 from tiergate.store.affected_records import customers_holding
@@ -55,7 +63,7 @@ _MOST_NAMED: Final = 100
 _MOST_SHAPES: Final = 10_000
 _EVERYBODY: Final = Resource.subscription("*", None)  # nobody's: a key for some customers may not
 
-Items = tuple[HeldItem, ...]
+Items = tuple[SubscriptionItem, ...]
 
 
 def endpoints() -> list[Endpoint]:
@@ -225,15 +233,17 @@ def _moved(state: PublishedCatalog, record: SubjectRecord, move: _Move, now: Ins
 
 def _exchanged(items: Items, move: _Move, now: Instant) -> Items:
     """The items with another plan in place of one, from an instant on: what is agreed for later moves with it."""
-    found: list[HeldItem] = []
+    found: list[SubscriptionItem] = []
     for held in items:
         if held.item != move.item or held.until <= move.at or held.start >= held.until:
             found.append(held)
         elif move.at <= now or held.start >= move.at:
-            found.append(HeldItem(move.to, held.quantity, None, max(move.at, held.start), held.start, held.until))
+            found.append(
+                SubscriptionItem(move.to, held.quantity, None, max(move.at, held.start), held.start, held.until)
+            )
         else:
             found.append(replace(held, until=move.at))
-            found.append(HeldItem(move.to, held.quantity, None, move.at, move.at, held.until))
+            found.append(SubscriptionItem(move.to, held.quantity, None, move.at, move.at, held.until))
     return tuple(found)
 
 
@@ -295,16 +305,14 @@ class _Weighing:
         customer, (held,) = record.customer, record.subscriptions
         start = None if held.start is None or held.start <= now else held.start
         alike = replace(
-            redacted_subscription(held),
+            redact_subscription(held),
             id="",
             customer="",
             start=start,
             term=None,
             items=tuple(replace(it, added_at=None) for it in held.items),
         )
-        return msgspec.msgpack.encode(
-            (state.sequence, replace(redacted_customer(customer), id="", attributes={}), alike)
-        )
+        return msgspec.msgpack.encode((state.sequence, replace(redact_customer(customer), id="", attributes={}), alike))
 
 
 def _plainly_rolled_out(index: CatalogIndex, record: SubjectRecord, move: _Move) -> bool:

@@ -23,15 +23,15 @@ from tiergate.impact.subject_change.override_effects import refuse_idle_override
 from tiergate.model import (
     FOREVER,
     Customer,
-    HeldItem,
     Instant,
     OverrideMode,
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     format_instant,
 )
-from tiergate.model.subscription_state import state_of
+from tiergate.model.subscription_state import derive_state
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
 from tiergate.store.write_order import mark_deleted, revive
@@ -39,7 +39,7 @@ from tiergate.store.write_order import mark_deleted, revive
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
     from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
@@ -71,11 +71,11 @@ def subscription_answers(stored: Sequence[StoredSubscription], unit: ReadUnit) -
 
 def present_data(subscription: Subscription, index: CatalogIndex, now: Instant) -> Data:
     """What a subscription is at an instant, and the change of plan that is then to come."""
-    found: Data = {"state": state_of(subscription, now).value}
+    found: Data = {"state": derive_state(subscription, now).value}
     change = scheduled_change(subscription.items, index, now)
     if change is not None:
         leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
-        ends: list[Plain] = [
+        ends: list[PlainData] = [
             held.item for held in subscription.items if held is not leaving and held.until == leaving.until
         ]
         found["scheduled_change"] = {
@@ -128,7 +128,7 @@ def _bare(subscription: Subscription) -> Subscription:
     return replace(subscription, items=(), overrides=(), suspensions=())
 
 
-def _unpinned(held: HeldItem) -> HeldItem:
+def _unpinned(held: SubscriptionItem) -> SubscriptionItem:
     return replace(held, version=None)
 
 
@@ -292,7 +292,7 @@ def signed(overrides: tuple[Override, ...], stood: tuple[Override, ...], author:
     return tuple(found)
 
 
-def _dated(subscription: Subscription, before: Subscription | None, now: Instant) -> tuple[HeldItem, ...]:
+def _dated(subscription: Subscription, before: Subscription | None, now: Instant) -> tuple[SubscriptionItem, ...]:
     """The items with the instants at which they were added: what was held before keeps its own."""
     if before is None:
         if subscription.start is not None:

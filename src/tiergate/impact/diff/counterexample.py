@@ -11,10 +11,10 @@ import msgspec
 
 from tiergate.model import (
     Amount,
-    Given,
     Level,
     Number,
     SubjectType,
+    Switch,
     Unlimited,
     format_instant,
     format_units,
@@ -23,7 +23,7 @@ from tiergate.model import (
 
 if TYPE_CHECKING:
     from tiergate.impact.single_subject_engine import Ask
-    from tiergate.model import HeldItem, Instant, Override, Subject, SubjectRecord
+    from tiergate.model import Instant, Override, Subject, SubjectRecord, SubscriptionItem
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,7 +98,7 @@ def evidence_of(
     )
 
 
-def _item(held: HeldItem) -> str:
+def _item(held: SubscriptionItem) -> str:
     text = held.item if held.version is None else f"{held.item}@{held.version}"
     text = text if held.quantity == 1 else f"{held.quantity} {text}"
     return text if held.added_at is None else f"{text} added {format_instant(held.added_at)}"
@@ -108,7 +108,7 @@ def _override(override: Override, scale: int) -> str:
     match override.value:
         case Amount(units=units):
             value = format_units(units, scale)
-        case Given(on=on):
+        case Switch(on=on):
             value = "on" if on else "off"
         case Level(label=label):
             value = label

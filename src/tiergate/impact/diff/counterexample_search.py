@@ -25,8 +25,6 @@ from tiergate.model import (
     Customer,
     Feature,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
@@ -34,8 +32,10 @@ from tiergate.model import (
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
     from_units,
 )
 from tiergate.naming import version_ref
@@ -251,13 +251,13 @@ class Search:
 
     def _holdings(
         self, case: Case, refs: list[str], avoided: set[str], free: dict[str, int]
-    ) -> Iterator[tuple[tuple[HeldItem, ...] | None, Bearing]]:
+    ) -> Iterator[tuple[tuple[SubscriptionItem, ...] | None, Bearing]]:
         """What a subject may hold: items, nothing in a subscription, or no subscription (`None`)."""
         if case.facts.get("live") is False:
             yield None, Bearing.NOBODY
             return
         own = [self._pinned(ref) for ref in refs]
-        loose = [HeldItem(_item_of(ref)) for ref in refs]
+        loose = [SubscriptionItem(_item_of(ref)) for ref in refs]
         bases = [tuple(dict.fromkeys(own))]
         if loose != own:
             bases.append(tuple(dict.fromkeys(loose)))
@@ -270,23 +270,23 @@ class Search:
                     if giver in avoided or any(it.item == giver for it in items):
                         continue
                     for quantity in self._quantities(giver, free):
-                        more = (*items, HeldItem(giver, quantity))
+                        more = (*items, SubscriptionItem(giver, quantity))
                         yield self._with_companions(more, avoided), Bearing.ONE
             yield items, Bearing.ONE if items else Bearing.SUBSCRIPTION
         if not refs and case.facts.get("live") is None and case.facts.get("given") is not True:
             yield None, Bearing.NOBODY
 
-    def _pinned(self, ref: str) -> HeldItem:
+    def _pinned(self, ref: str) -> SubscriptionItem:
         item, _, version = ref.partition("/")[2].partition("@")
-        return HeldItem(item, version=int(version)) if version else HeldItem(item)
+        return SubscriptionItem(item, version=int(version)) if version else SubscriptionItem(item)
 
-    def _with_companions(self, items: tuple[HeldItem, ...], avoided: set[str]) -> tuple[HeldItem, ...]:
+    def _with_companions(self, items: tuple[SubscriptionItem, ...], avoided: set[str]) -> tuple[SubscriptionItem, ...]:
         """These items with those without which they do not count."""
         found = list(items)
         for side in self._sides:
             for item in companions(side.index, [it.item for it in found], avoided):
                 if all(it.item != item for it in found):
-                    found.append(HeldItem(item))
+                    found.append(SubscriptionItem(item))
         return tuple(found)
 
     def _quantities(self, giver: str, free: dict[str, int]) -> Iterator[int]:
@@ -319,7 +319,7 @@ class Search:
         held, feature = case.facts.get("held"), self._features[0]
         match feature.type:
             case FeatureType.SWITCH:
-                yield Given(on=held is not False)
+                yield Switch(on=held is not False)
             case FeatureType.CUSTOM:
                 ranks = [free["heldRank"]] if free.get("heldRank") else [len(feature.labels), 1]
                 yield from (Level(feature.labels[it - 1]) for it in ranks if 1 <= it <= len(feature.labels))

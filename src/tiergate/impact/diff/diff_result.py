@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tiergate.catalog.value_changes import Detail
+from tiergate.catalog.value_changes import ValueChange
 from tiergate.impact.diff.counterexample import Evidence
 from tiergate.impact.diff.representative_subjects import Audience, Bearing
 from tiergate.impact.single_subject_engine import Held
@@ -64,7 +64,7 @@ class FeatureChange(msgspec.Struct, frozen=True):
 
     id: str
     change: str
-    details: tuple[Detail, ...]
+    details: tuple[ValueChange, ...]
     cases: int
     shown_by: Evidence | None = None
     also_by: Evidence | None = None
@@ -99,7 +99,7 @@ class Note(msgspec.Struct, frozen=True):
 
     kind: str
     id: str
-    details: tuple[Detail, ...]
+    details: tuple[ValueChange, ...]
 
 
 class Meaning(msgspec.Struct, frozen=True):

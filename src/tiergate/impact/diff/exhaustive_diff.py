@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog import feature_data
-from tiergate.catalog.value_changes import details
+from tiergate.catalog.value_changes import compare_values
 from tiergate.impact.diff.boundary_checks import LEAST, asks
 from tiergate.impact.diff.counterexample import evidence_of
 from tiergate.impact.diff.representative_subjects import MOST_TOGETHER, Bearing, beside_items, holders, together
@@ -27,7 +27,7 @@ from tiergate.naming import version_ref
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.catalog.value_changes import Detail
+    from tiergate.catalog.value_changes import ValueChange
     from tiergate.engine import BundleSource
     from tiergate.impact.diff.counterexample import Evidence
     from tiergate.impact.diff.representative_subjects import Audience, Bearer
@@ -75,17 +75,19 @@ class Topic:
         self.rules = [rule for rule in rules if any(rule.concerns(side) for side in self.sides)]
         self.ruling = Ruling()
         self.changed = tuple(self._changed())
-        self.unheard: tuple[Detail, ...] = ()
+        self.unheard: tuple[ValueChange, ...] = ()
         self.scale = self.sides[0].scale
         if old is not None and new is not None:
             heard = {detail.path for detail in self.changed}
-            self.unheard = tuple(it for it in details(feature_data(old), feature_data(new)) if it.path not in heard)
+            self.unheard = tuple(
+                it for it in compare_values(feature_data(old), feature_data(new)) if it.path not in heard
+            )
 
-    def _changed(self) -> Iterator[Detail]:
+    def _changed(self) -> Iterator[ValueChange]:
         """What is said otherwise of it, of all that may decide."""
         if self.old is None or self.new is None:
             return
-        for detail in details(feature_data(self.old), feature_data(self.new)):
+        for detail in compare_values(feature_data(self.old), feature_data(self.new)):
             first = detail.path.partition("/")[0]
             if first in _UNHEARD or (first == "tags" and not self.rules):
                 continue

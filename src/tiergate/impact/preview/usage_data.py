@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 from tiergate.catalog.scalars import read_number
 from tiergate.errors import SubjectsError
 from tiergate.model import Number, Problem, Subject, SubjectType
-from tiergate.naming import nearest, subject_id
+from tiergate.naming import nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -177,7 +177,7 @@ def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
         message = "`subject` must be an id"
         raise ValueError(message)
     try:
-        subject = subject_id(subject)
+        subject = parse_subject_id(subject)
     except ValueError as error:
         message = f"`subject` {error}"
         raise ValueError(message) from None

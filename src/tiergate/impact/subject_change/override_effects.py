@@ -190,7 +190,7 @@ def _values(
 def _why(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
     if place.subscription is not None:
         held = next(it for it in record.subscriptions if it.id == place.subscription)
-        live = held.live()
+        live = held.live_interval()
         if not live.start <= now < live.until:
             return f"the subscription `{held.id}` does not count now ({held.status.value})"
     return _hindrance(source, record, place, now)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
-    from tiergate.model import CatalogIndex, HeldItem, Override, Subscription
+    from tiergate.model import CatalogIndex, Override, Subscription, SubscriptionItem
 
 SUBJECT_CODES = {
     "draft-item-held": "a subscription that has a draft, which gives nothing",
@@ -194,14 +194,14 @@ def _of_items(
             yield SubjectFinding("items", subscription.id, number, "item-never-counts", message)
 
 
-def _may_be_idle(held: HeldItem, source: CatalogDefinitions, now: Instant) -> bool:
+def _may_be_idle(held: SubscriptionItem, source: CatalogDefinitions, now: Instant) -> bool:
     item = source.index.items.get(held.item)
     if item is None or held.until <= now or held.start >= held.until:
         return False
     return item.status is ItemStatus.DRAFT or bool(item.available_for or item.depends_on)
 
 
-def _base(held: HeldItem, source: CatalogDefinitions) -> str:
+def _base(held: SubscriptionItem, source: CatalogDefinitions) -> str:
     item = source.index.items[held.item]
     plans = " or ".join(f"`{it}`" for it in item.available_for[:3])
     needed = " and ".join(f"`{it}`" for it in item.depends_on[:3])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import PolicyGroup, builtin_text, parse_policies, split_policies
 from tiergate.compiler.role_table import RoleTable
-from tiergate.model import Amount, Extra
-from tiergate.model.display import readable
+from tiergate.model import AddedAmount, Amount
+from tiergate.model.display import display_value
 from tiergate.naming import policy_id, rule_policies_path
 from tiergate.permissions import RolePolicies
 from tiergate.policytest.coverage.targets import (
@@ -82,12 +82,12 @@ class CatalogGround:
 
     def _add_entitlements(self) -> None:
         for it in entitlements(self.index, self._bundle):
-            if isinstance(it.value, Amount | Extra):
+            if isinstance(it.value, Amount | AddedAmount):
                 self._most[it.feature.id] = max(self._most.get(it.feature.id, 0), it.value.units)
             place = self._place(it.ref, it.feature)
             if self._is_inline:
                 continue
-            file, value = place[0] if place else "", readable(it.value, it.feature)
+            file, value = place[0] if place else "", display_value(it.value, it.feature)
             for aspect in value_aspects(it.value, it.feature):
                 unit = Unit(self._key, Kind.ENTITLEMENT, it.id, aspect)
                 self.units[unit] = Subject(file, place, value, it.ref, it.feature)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from tiergate.cedar import Uid
 from tiergate.engine.slices import ACCESS
 from tiergate.model import (
+    AddedAmount,
     Amount,
-    Extra,
     FeatureStatus,
     FeatureType,
-    Given,
     Level,
+    Switch,
     Unlimited,
     format_units,
 )
@@ -110,7 +110,7 @@ def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
     if feature.status is FeatureStatus.DRAFT:
         return
     match value:
-        case Given(on):
+        case Switch(on):
             yield Aspect.DECIDES if on else Aspect.BEYOND
         case Level(label):
             yield Aspect.DECIDES
@@ -121,7 +121,7 @@ def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
         case Unlimited():
             yield Aspect.DECIDES
             yield Aspect.UNLIMITED
-        case Amount(units) | Extra(units):
+        case Amount(units) | AddedAmount(units):
             if units:
                 yield Aspect.DECIDES
                 yield Aspect.LIMIT
@@ -140,8 +140,8 @@ def value_otherwise(aspect: Aspect, value: Value, feature: Feature, most: int) -
     `most`: the largest number that anything in the catalog gives for the feature, which is what `unlimited` becomes.
     """
     match value:
-        case Given(on):
-            return Given(not on)
+        case Switch(on):
+            return Switch(not on)
         case _ if aspect is Aspect.DECIDES:
             return None
         case Unlimited():
@@ -149,7 +149,7 @@ def value_otherwise(aspect: Aspect, value: Value, feature: Feature, most: int) -
         case Level(label):
             place = feature.labels.index(label)
             return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
-        case Amount(units, per) | Extra(units, per):
+        case Amount(units, per) | AddedAmount(units, per):
             return type(value)(units - 1 if aspect is Aspect.LIMIT else units + 1, per)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.admin import serving
 from tests.publishing import Press, opened
 from tiergate.control.api import apply_export, drafts, previews, publishing
-from tiergate.model import HeldItem
+from tiergate.model import SubscriptionItem
 from tiergate.publish import loss_gate
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def test_customers_are_named_to_those_who_may_see_them_all(api: Api) -> None:
 
 def test_many_customers_are_asked_about_in_a_process_of_its_own(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same result."""
-    api.press.hold("gamma", HeldItem("gold", quantity=2))
+    api.press.hold("gamma", SubscriptionItem("gold", quantity=2))
     api.draft(40, analytics=False)
     here = api.lines()
     monkeypatch.setattr(loss_gate, "MAX_IN_PROCESS", 0)

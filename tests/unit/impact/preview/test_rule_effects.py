@@ -11,12 +11,12 @@ from tiergate.impact.preview.usage_data import Figures
 from tiergate.model import (
     Amount,
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     Subject,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     parse_instant,
 )
@@ -33,7 +33,7 @@ SET = 'principal, action == Action::"set", resource'
 
 def holder(id_: str, *tags: str, item: str = "team", overrides: tuple[Override, ...] = ()) -> SubjectRecord:
     """A customer with one plan."""
-    held = Subscription(f"{id_}-s", id_, SubscriptionStatus.ACTIVE, (HeldItem(item),))
+    held = Subscription(f"{id_}-s", id_, SubscriptionStatus.ACTIVE, (SubscriptionItem(item),))
     return SubjectRecord(Customer(id_, tags, overrides=overrides), (held,))
 
 

@@ -12,14 +12,14 @@ from tiergate.model import (
     FOREVER,
     Amount,
     Customer,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
+    Switch,
     Value,
 )
 
@@ -55,13 +55,13 @@ def override(
 
 def found(
     *overrides: Override,
-    items: tuple[HeldItem | str, ...] = ("gold",),
+    items: tuple[SubscriptionItem | str, ...] = ("gold",),
     own: tuple[Override, ...] = (),
     status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
     end: int | None = None,
 ) -> list[tuple[str, str, int]]:
     """What is found about a customer with these overrides, and a subscription with these items and its `own` ones."""
-    held = tuple(HeldItem(it) if isinstance(it, str) else it for it in items)
+    held = tuple(SubscriptionItem(it) if isinstance(it, str) else it for it in items)
     one = Subscription("s", "acme", status, held, end=end, overrides=own)
     record = SubjectRecord(Customer("acme", overrides=overrides), (one,))
     return [(it.code, it.owner, it.number) for it in subject_findings(record, SOURCE, NOW)]
@@ -78,13 +78,13 @@ AT_LEAST, ADD = OverrideMode.AT_LEAST, OverrideMode.ADD
         ([override("seats", Amount(1), ADD)], []),
         ([override("seats", None)], []),
         ([override("seats", Amount(3))], ["override-below-plan"]),
-        ([override("reports", Given(on=False))], ["override-below-plan"]),
+        ([override("reports", Switch(on=False))], ["override-below-plan"]),
         ([override("support", Level("email"))], ["override-below-plan"]),
         ([override("seats", Amount(3), start=NOW + 5)], ["override-below-plan"]),
         ([override("seats", Amount(3), until=NOW)], []),
         ([override("seats", Amount(5))], ["redundant-override"]),
         ([override("seats", Amount(4), AT_LEAST)], ["redundant-override"]),
-        ([override("reports", Given(on=True))], ["redundant-override"]),
+        ([override("reports", Switch(on=True))], ["redundant-override"]),
         ([override("support", Level("chat"))], ["redundant-override"]),
         ([override("seats", Amount(9), id_="a"), override("seats", Amount(8), id_="b")], ["override-without-effect"]),
         ([override("seats", Amount(9), id_="a"), override("seats", None, id_="b")], ["override-without-effect"]),
@@ -124,16 +124,21 @@ def test_a_customer_without_subscription_may_have_any_override() -> None:
     ("items", "codes"),
     [
         (("gold", "extra", "deep"), []),
-        ((HeldItem("gold", until=NOW + 9), "extra"), []),
+        ((SubscriptionItem("gold", until=NOW + 9), "extra"), []),
         (("next",), [("draft-item-held", 0)]),
         (("late", "extra"), [("item-never-counts", 1)]),
         (("late", "extra", "deep"), [("item-never-counts", 1), ("item-never-counts", 2)]),
-        ((HeldItem("gold", until=NOW), "extra"), [("item-never-counts", 1)]),
-        ((HeldItem("gold", until=NOW + 5), HeldItem("extra", start=NOW + 5)), [("item-never-counts", 1)]),
-        ((HeldItem("late"), HeldItem("extra", until=NOW)), []),
+        ((SubscriptionItem("gold", until=NOW), "extra"), [("item-never-counts", 1)]),
+        (
+            (SubscriptionItem("gold", until=NOW + 5), SubscriptionItem("extra", start=NOW + 5)),
+            [("item-never-counts", 1)],
+        ),
+        ((SubscriptionItem("late"), SubscriptionItem("extra", until=NOW)), []),
     ],
 )
-def test_an_item_that_never_counts_is_found(items: tuple[HeldItem | str, ...], codes: list[tuple[str, int]]) -> None:
+def test_an_item_that_never_counts_is_found(
+    items: tuple[SubscriptionItem | str, ...], codes: list[tuple[str, int]]
+) -> None:
     """For want of its plan, or of what it depends on; what is over is not looked at."""
     assert [(code, number) for code, _, number in found(items=items)] == codes
 
@@ -147,8 +152,8 @@ def test_what_has_ended_is_not_looked_at() -> None:
 
 def test_customers_of_whom_nothing_can_be_found_are_passed_over() -> None:
     """Those without overrides, drafts, or items that need others."""
-    plain = Subscription("s", "acme", SubscriptionStatus.ACTIVE, (HeldItem("gold"),))
-    based = Subscription("s", "acme", SubscriptionStatus.ACTIVE, (HeldItem("gold"), HeldItem("extra")))
+    plain = Subscription("s", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),))
+    based = Subscription("s", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"), SubscriptionItem("extra")))
     assert not is_looked_at(Customer("acme"), SOURCE.index)
     assert not is_looked_at(plain, SOURCE.index)
     assert is_looked_at(based, SOURCE.index)

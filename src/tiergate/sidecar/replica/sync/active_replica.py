@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from tiergate.bundle import Bundle, Cursor, FileEntry, Trust, check_content
 from tiergate.engine import Engine
-from tiergate.errors import BundleError, Refusal, ReplicaError, TrustError
+from tiergate.errors import BundleError, RejectionReason, ReplicaError, TrustError
 from tiergate.sidecar.replica.sync.feed_replica import ReplicaWriter, SyncReplica
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class Holding:
         kept = holding.writer.kept
         try:
             if store is not None and kept.store != store:
-                raise TrustError(Refusal.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`")
+                raise TrustError(
+                    RejectionReason.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`"
+                )
             holding.trust = Trust(keys, store=kept.store, cursor=kept.cursor)
             holding.trust.restore(kept.head)
         except BaseException:

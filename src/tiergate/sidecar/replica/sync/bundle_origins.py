@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from tiergate.bundle import unpack
-from tiergate.errors import BundleError, Refusal, SyncError, TrustError
+from tiergate.errors import BundleError, RejectionReason, SyncError, TrustError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -80,7 +80,9 @@ class Depots:
             content = await depot.page(entry)
             digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
             if digest != entry.sha256:
-                raise TrustError(Refusal.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes")
+                raise TrustError(
+                    RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes"
+                )
             return content
 
         return await self._get(get)

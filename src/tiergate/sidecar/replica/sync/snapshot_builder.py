@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from tiergate.bundle import UnreadableRecord, encode_manifest, read_snapshot_page
-from tiergate.errors import Refusal, ReplicaError, TrustError
+from tiergate.errors import RejectionReason, ReplicaError, TrustError
 from tiergate.sidecar.replica.file_replica import QUARANTINED
 from tiergate.sidecar.replica.sync.replica_schema import FLOOR_KEY, bulk_schema, write_meta
 
@@ -77,7 +77,7 @@ class BulkReplica:
         for record in read_snapshot_page(content, entry):
             customer = record.customer if isinstance(record, UnreadableRecord) else record.customer.id
             if customer <= last:
-                raise TrustError(Refusal.MALFORMED, "the customers of a snapshot are not in order")
+                raise TrustError(RejectionReason.MALFORMED, "the customers of a snapshot are not in order")
             last = customer
             if isinstance(record, UnreadableRecord):
                 set_aside.append(record)
@@ -93,7 +93,7 @@ class BulkReplica:
                 self._connection.execute("INSERT INTO quarantined VALUES (?, ?)", (unread.customer, unread.detail))
                 self._unread += [(subscription, unread.customer) for subscription in unread.subscriptions]
         except sqlite3.IntegrityError:
-            raise TrustError(Refusal.MALFORMED, "a subscription stands twice in a snapshot") from None
+            raise TrustError(RejectionReason.MALFORMED, "a subscription stands twice in a snapshot") from None
         except sqlite3.Error as error:
             raise ReplicaError(f"replica `{self.path}` cannot be written: {error}") from error
         self._last = last

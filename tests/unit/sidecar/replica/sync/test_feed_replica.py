@@ -9,7 +9,15 @@ import pytest
 from tests.signing import NOW, record
 from tiergate.bundle import Cursor, Pack, SubjectChange, manifest_of, write_snapshot_page
 from tiergate.errors import BundleError, ReplicaError, TrustError
-from tiergate.model import Customer, HeldItem, Subject, SubjectRecord, SubjectType, Subscription, SubscriptionStatus
+from tiergate.model import (
+    Customer,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionStatus,
+)
 from tiergate.sidecar.replica.sync.feed_replica import Changed, ReplicaWriter, SyncReplica
 from tiergate.sidecar.replica.sync.replica_schema import Kept
 from tiergate.sidecar.replica.sync.snapshot_builder import BulkReplica
@@ -40,7 +48,9 @@ def build(path: Path, *records: SubjectRecord, pack: Pack | None = None) -> None
 
 def change(position: int, customer: str, *subscriptions: str) -> SubjectChange:
     """A customer that now has these subscriptions."""
-    held = tuple(Subscription(it, customer, SubscriptionStatus.ACTIVE, (HeldItem("gold"),)) for it in subscriptions)
+    held = tuple(
+        Subscription(it, customer, SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),)) for it in subscriptions
+    )
     return SubjectChange(position, NOW, customer, SubjectRecord(Customer(customer), held))
 
 
