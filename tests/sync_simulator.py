@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.signing import Feed
-from tiergate.bundle import SubjectStatement, archive, head_line, manifest_of
+from tiergate.bundle import SubjectStatement, head_line, manifest_of, pack
 from tiergate.bundle import sign_statement as signed
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Simulator:
         found = {"head.json": head, f"snapshots/{digest}.json": manifest}
         found |= {f"pages/{hash_}.ndjson.gz": content for hash_, content in pages.items()}
         for revision, (listed, files) in self.bundles.items():
-            found[f"bundles/{revision.removeprefix('sha256:')}.zip"] = archive(listed, files)
+            found[f"bundles/{revision.removeprefix('sha256:')}.zip"] = pack(listed, files)
         return found
 
     @contextlib.contextmanager
@@ -164,7 +164,7 @@ class Simulator:
         if found is None:
             return self._reply(request, self._problem(404, "not-found"))
         have = self.bundles.get(request.query_params.get("have", ""))
-        return self._reply(request, Response(archive(*found, None if have is None else have[0])))
+        return self._reply(request, Response(pack(*found, None if have is None else have[0])))
 
     async def _subject(self, request: Request) -> Response:
         kind, id_ = request.path_params["kind"].removesuffix("s"), request.path_params["id"]

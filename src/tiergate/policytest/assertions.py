@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 import msgspec
 
 from tiergate.client import read_answer, read_json
-from tiergate.engine import Engine
-from tiergate.engine.explanation import explain, sentences
+from tiergate.engine import Engine, explain, sentences
 from tiergate.errors import CallerError, SidecarUnreachableError
 from tiergate.model import (
     BEGINNING,

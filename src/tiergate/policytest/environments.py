@@ -18,8 +18,7 @@ from tiergate.catalog import TotalBounds, load_catalog_texts, read_catalog, read
 from tiergate.catalog.files import expand_paths, read_text
 from tiergate.catalog.loader import CATALOG_ENDINGS
 from tiergate.cedar import authorize_request
-from tiergate.engine import Engine, UsageKnown
-from tiergate.engine.explanation import explain
+from tiergate.engine import Engine, UsageKnown, explain
 from tiergate.errors import AuthorError
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies

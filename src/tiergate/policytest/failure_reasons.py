@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine.explanation import sentences
+from tiergate.engine import sentences
 from tiergate.errors import TiergateError
 
 if TYPE_CHECKING:

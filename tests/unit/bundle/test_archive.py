@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.bundle import MANIFEST, Manifest, archive, encode_manifest, manifest_of, unpack
+from tiergate.bundle import MANIFEST, Manifest, encode_manifest, manifest_of, pack, unpack
 from tiergate.errors import BundleError
 
 if TYPE_CHECKING:
@@ -28,27 +28,27 @@ def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> b
 
 def test_a_bundle_survives_being_packed_and_unpacked() -> None:
     """Manifest and all files."""
-    assert unpack(archive(WHOLE, FILES), WHOLE.revision) == (WHOLE, FILES)
+    assert unpack(pack(WHOLE, FILES), WHOLE.revision) == (WHOLE, FILES)
 
 
 def test_only_files_that_differ_are_packed() -> None:
     """Of two bundles with one file in common, the other one travels."""
     new = {**FILES, "catalog.json": b"{ }\n"}
-    packed = archive(manifest_of(new), new, WHOLE)
+    packed = pack(manifest_of(new), new, WHOLE)
     assert unpack(packed, manifest_of(new).revision).files == {"catalog.json": b"{ }\n"}
 
 
 def test_equal_bundles_are_equal_packs() -> None:
     """Whatever the order of the files."""
-    assert archive(WHOLE, FILES) == archive(WHOLE, dict(reversed(FILES.items())))
+    assert pack(WHOLE, FILES) == pack(WHOLE, dict(reversed(FILES.items())))
 
 
 def test_nothing_torn_is_packed() -> None:
     """A file that is missing or not the one listed is no pack."""
     with pytest.raises(BundleError, match="is missing"):
-        archive(WHOLE, {"catalog.json": b"{}\n"})
+        pack(WHOLE, {"catalog.json": b"{}\n"})
     with pytest.raises(BundleError, match="does not have"):
-        archive(WHOLE, {**FILES, "catalog.json": b"x"})
+        pack(WHOLE, {**FILES, "catalog.json": b"x"})
 
 
 def head(manifest: Manifest = WHOLE) -> tuple[str, bytes]:
@@ -65,7 +65,7 @@ def lying_sizes() -> bytes:
 ATTACKS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "no zip": ("readable pack", lambda: b"hello"),
     "nothing": ("readable pack", lambda: b""),
-    "cut short": ("readable pack", lambda: archive(WHOLE, FILES)[:-30]),
+    "cut short": ("readable pack", lambda: pack(WHOLE, FILES)[:-30]),
     "no manifest": ("is missing from the pack", lambda: zipped(*FILES.items())),
     "the manifest of another bundle": ("not of `sha256", lambda: zipped(head(manifest_of({})))),
     "a manifest that is none": ("is not a manifest", lambda: zipped((MANIFEST, b"{}"))),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.bundle import archive, manifest_of
+from tiergate.bundle import manifest_of, pack
 from tiergate.compiler import compile_catalog
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
@@ -50,7 +50,7 @@ def endpoints(publisher: Publisher, packs: Packs) -> list[Endpoint]:
         except AuthorError as error:
             raise PublishError(error.problems) from None
         manifest = manifest_of(files)
-        return Answer(200, archive(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
+        return Answer(200, pack(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
 
     store = Resource.store()
     return [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import cachetools
 
-from tiergate.bundle import Manifest, archive, decode_manifest
+from tiergate.bundle import Manifest, decode_manifest, pack
 from tiergate.errors import NotFoundError
 from tiergate.store.publications import bundle_manifest
 from tiergate.store.snapshots import blobs
@@ -58,7 +58,7 @@ class Packs:
         held = set() if known is None else {entry.sha256 for entry in known.files.values()}
         needed = {path: entry.sha256 for path, entry in wanted.files.items() if entry.sha256 not in held}
         contents = blobs(unit.session, set(needed.values()))
-        return archive(wanted, {path: contents[sha256] for path, sha256 in needed.items()}, known)
+        return pack(wanted, {path: contents[sha256] for path, sha256 in needed.items()}, known)
 
 
 def _manifest(unit: ReadUnit, revision: str) -> Manifest:

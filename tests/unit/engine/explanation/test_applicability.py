@@ -23,8 +23,7 @@ from tests.unit.engine.small import (
     record,
     subscription,
 )
-from tiergate.engine import Reasoning, Standing, reason_out
-from tiergate.engine.explanation import explain
+from tiergate.engine import Reasoning, Standing, explain, reason_out
 from tiergate.model import (
     Amount,
     Audience,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.engine.small import NOW, bundle, check, engine, override, record, subscription
 from tiergate.cedar import authorize_text, parse_policies
-from tiergate.engine.explanation import explain
+from tiergate.engine import explain
 from tiergate.errors import UnknownFeatureError
 from tiergate.model import Amount, Check, Subject, SubjectRecord, SubscriptionItem
 

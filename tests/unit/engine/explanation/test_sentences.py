@@ -25,7 +25,7 @@ from tests.unit.engine.small import (
     record,
     subscription,
 )
-from tiergate.engine.explanation import explain, sentences
+from tiergate.engine import explain, sentences
 from tiergate.engine.explanation.summary import _CAUSES
 from tiergate.model import (
     UNLIMITED,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.following import BETTER, Follow, files
 from tests.signing import key
-from tiergate.bundle import Head, archive, head_line, manifest_of
+from tiergate.bundle import Head, head_line, manifest_of, pack
 from tiergate.bundle.envelope import read_payload, sign
 from tiergate.bundle.statements import payload_type
 from tiergate.feed.chain import read_head_line
@@ -103,7 +103,7 @@ def test_a_pack_that_leaves_out_files_is_no_bundle(follow: Follow, simulator: Si
             await sidecar.at(4)
             content = files(BETTER)
             manifest = manifest_of(content)
-            nothing = archive(manifest, content, manifest)
+            nothing = pack(manifest, content, manifest)
             simulator.tamper = lambda path, body: nothing if path.startswith("bundles/") else body
             simulator.publish(content)
             await sidecar.failed("files that did not come")
