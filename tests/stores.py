@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tiergate import publish
 from tiergate.bundle import encode_manifest, manifest_of
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.store import SYSTEM, Publishing
 from tiergate.store.publications import put_blobs, put_bundle
 

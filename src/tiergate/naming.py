@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.normalization import to_nfc
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

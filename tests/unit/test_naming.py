@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiergate import naming, normalization
+from tiergate import naming, text_normalization
 from tiergate.model import ItemKind
 
 
@@ -187,5 +187,5 @@ def test_a_near_miss_is_found_among_thousands() -> None:
 )
 def test_texts_that_differ_by_case_or_encoding_have_one_search_key(one: str, other: str) -> None:
     """Whatever the script, the width or the composition of the letters."""
-    assert normalization.search_key(one) == normalization.search_key(other)
-    assert normalization.search_key(normalization.search_key(one)) == normalization.search_key(one)
+    assert text_normalization.search_key(one) == text_normalization.search_key(other)
+    assert text_normalization.search_key(text_normalization.search_key(one)) == text_normalization.search_key(one)

@@ -14,7 +14,7 @@ import msgspec
 
 from tiergate import naming
 from tiergate.errors import BundleError
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

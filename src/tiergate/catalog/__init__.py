@@ -5,7 +5,26 @@ streams files of any size. `sort_catalog` puts a catalog into the order of the l
 body of the API: the `read_…_body` functions read one, the `…_data` functions write it.
 """
 
-from tiergate.catalog.bodies import (
+from tiergate.catalog.checks.cross_record_checks import CrossRecordChecks
+from tiergate.catalog.checks.edit_rules import (
+    ValueUse,
+    check_draft,
+    check_feature_change,
+    check_feature_deletion,
+    check_status_change,
+)
+from tiergate.catalog.checks.incompatible_changes import new_violations
+from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.catalog.checks.overflow_checks import TotalBounds
+from tiergate.catalog.entries.subjects import MAX_QUANTITY, SubjectReader
+from tiergate.catalog.lint import lint
+from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts, read_catalog
+from tiergate.catalog.positions import CatalogPositions
+from tiergate.catalog.quarantine import Quarantine
+from tiergate.catalog.reading.fields import Fields
+from tiergate.catalog.reading.json_pointers import escape_pointer
+from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
+from tiergate.catalog.request_bodies import (
     ItemBody,
     apply_merge_patch,
     read_customer_body,
@@ -18,16 +37,13 @@ from tiergate.catalog.bodies import (
     read_subscription_item_body,
     read_suspension_body,
 )
-from tiergate.catalog.canonical_order import sort_catalog
-from tiergate.catalog.cross_record_checks import CrossRecordChecks
-from tiergate.catalog.edit_rules import (
-    ValueUse,
-    check_draft,
-    check_feature_change,
-    check_feature_deletion,
-    check_status_change,
-)
-from tiergate.catalog.export import (
+from tiergate.catalog.rule_files import read_rules
+from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
+from tiergate.catalog.subject_file_reader import SubjectEntry, SubjectFileReader
+from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
+from tiergate.catalog.subject_positions import PlacedRecord, read_placed_records
+from tiergate.catalog.writing.canonical_order import sort_catalog
+from tiergate.catalog.writing.export import (
     audience_data,
     customer_data,
     definition_data,
@@ -46,23 +62,7 @@ from tiergate.catalog.export import (
     term_data,
     value_data,
 )
-from tiergate.catalog.fields import Fields
-from tiergate.catalog.incompatible_changes import new_violations
-from tiergate.catalog.item_compatibility import ItemCompatibility
-from tiergate.catalog.lint import lint
-from tiergate.catalog.loader import LoadedCatalog, load_catalog, load_catalog_texts, read_catalog
-from tiergate.catalog.overflow_checks import TotalBounds
-from tiergate.catalog.pointers import escape_pointer
-from tiergate.catalog.positions import CatalogPositions
-from tiergate.catalog.printer import PlainData, to_json_line
-from tiergate.catalog.problem_report import ProblemLog, TextReport
-from tiergate.catalog.quarantine import Quarantine
-from tiergate.catalog.records import SubjectEntry, SubjectFileReader
-from tiergate.catalog.rule_files import read_rules
-from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
-from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
-from tiergate.catalog.subject_places import PlacedRecord, read_placed_records
-from tiergate.catalog.subjects import MAX_QUANTITY, SubjectReader
+from tiergate.catalog.writing.printer import PlainData, to_json_line
 
 __all__ = [
     "MAX_QUANTITY",

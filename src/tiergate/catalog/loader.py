@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import Mapping, Node, Position
-from tiergate.catalog.features import read_feature
-from tiergate.catalog.fields import Fields, suggestion
-from tiergate.catalog.files import check_api_version, expand_paths, parse_document, read_document
-from tiergate.catalog.items import EntitlementReader, ItemText, read_item
+from tiergate.catalog.checks.item_references import check_references
+from tiergate.catalog.entries.features import read_feature
+from tiergate.catalog.entries.items import EntitlementReader, ItemText, read_item
 from tiergate.catalog.positions import CatalogPositions
-from tiergate.catalog.problem_report import ProblemLog, TextReport
-from tiergate.catalog.references import check_references
+from tiergate.catalog.reading.document import Mapping, Node, Position
+from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.files import check_api_version, expand_paths, parse_document, read_document
+from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.errors import CatalogError
 from tiergate.model import Catalog, Feature, ItemKind, Ladder, PlansPerSubscription
 from tiergate.naming import is_id

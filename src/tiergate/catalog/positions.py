@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from collections.abc import Mapping as ReadOnly
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import Mapping, Position, SourceText
+from tiergate.catalog.reading.document import Mapping, Position, SourceText
 
 if TYPE_CHECKING:
-    from tiergate.catalog.items import ItemText
+    from tiergate.catalog.entries.items import ItemText
 
 _Key = tuple[str | int, ...]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog.problem_report import ProblemLog
+    from tiergate.catalog.reading.problem_report import ProblemLog
     from tiergate.model import Problem
 
 _ALWAYS: Final = 1_000

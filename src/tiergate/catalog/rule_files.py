@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.files import explain_os_error, read_text
-from tiergate.catalog.problem_report import ProblemLog
+from tiergate.catalog.reading.files import explain_os_error, read_text
+from tiergate.catalog.reading.problem_report import ProblemLog
 from tiergate.errors import RulesError
 from tiergate.model import Rules
 from tiergate.naming import ID_RULE, is_id
-from tiergate.normalization import to_nfc
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,20 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.cross_record_checks import CrossRecordChecks, written_id
-from tiergate.catalog.files import expand_paths
-from tiergate.catalog.problem_report import ProblemLog
-from tiergate.catalog.records import LINES_ENDINGS, SubjectFileReader
-from tiergate.catalog.subjects import SubjectReader
+from tiergate.catalog.checks.cross_record_checks import CrossRecordChecks, written_id
+from tiergate.catalog.entries.subjects import SubjectReader
+from tiergate.catalog.reading.files import expand_paths
+from tiergate.catalog.reading.problem_report import ProblemLog
+from tiergate.catalog.subject_file_reader import LINES_ENDINGS, SubjectFileReader
 from tiergate.errors import SubjectsError
 from tiergate.model import Customer, SubjectRecord, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.catalog.overflow_checks import TotalBounds
+    from tiergate.catalog.checks.overflow_checks import TotalBounds
     from tiergate.catalog.quarantine import Quarantine
-    from tiergate.catalog.records import SubjectEntry
+    from tiergate.catalog.subject_file_reader import SubjectEntry
     from tiergate.model import CatalogIndex
 
 SUBJECTS_ENDINGS = frozenset({".yaml", ".yml", ".json"}) | LINES_ENDINGS

@@ -48,7 +48,7 @@ def question(
     """
     from tiergate.model import Check, Subject, SubjectType
     from tiergate.naming import normalize_subject_id
-    from tiergate.normalization import to_nfc
+    from tiergate.text_normalization import to_nfc
 
     kind = SubjectType.SUBSCRIPTION if subscription else SubjectType.CUSTOMER
     return Check(

@@ -13,17 +13,17 @@ import msgspec
 
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
 from tiergate.compiler.catalog_checks import catalog_problems, problem_at
-from tiergate.compiler.entities import VersionWriter, feature_entities
+from tiergate.compiler.catalog_entities import VersionWriter, feature_entities
 from tiergate.compiler.item_policies import PermitWriter, read_shapes
+from tiergate.compiler.policy_validation import validate_files
+from tiergate.compiler.rule_checks import check_rules
 from tiergate.compiler.rule_entities import check_entities, entities_json, read_entities
-from tiergate.compiler.rules import check_rules
 from tiergate.compiler.schema_fragments import read_fragments
 from tiergate.compiler.source_text import AuthorText
-from tiergate.compiler.symbols import SymbolTable
-from tiergate.compiler.validation import validate_files
+from tiergate.compiler.symbol_table import SymbolTable
 from tiergate.errors import CompileError, RulesError
 from tiergate.model import Catalog, CatalogIndex, IndexedItem, PlansPerSubscription, Problem, Rules
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import (
     ID_RULE,
     is_id,
@@ -33,7 +33,7 @@ from tiergate.naming import (
     rule_policies_path,
     version_ref,
 )
-from tiergate.normalization import to_nfc
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import split_policies
 from tiergate.compiler.literals import quote_string
-from tiergate.model.display import display_value
 from tiergate.model.features import ACTIONS
+from tiergate.model.value_display import display_value
 from tiergate.naming import policy_id
 
 if TYPE_CHECKING:

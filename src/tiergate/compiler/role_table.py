@@ -23,7 +23,7 @@ from tiergate.cedar import (
     parse_policies,
 )
 from tiergate.compiler.literals import entity_literals
-from tiergate.compiler.rules import check_types, parse_each
+from tiergate.compiler.rule_checks import check_types, parse_each
 from tiergate.compiler.schema_fragments import declarations
 from tiergate.compiler.source_text import AuthorText
 from tiergate.errors import RulesError

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tiergate.cedar import Base, Uid
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tiergate.cedar import Schema
     from tiergate.compiler.source_text import AuthorText
-    from tiergate.compiler.symbols import SymbolTable
+    from tiergate.compiler.symbol_table import SymbolTable
 
 _KEYS = frozenset({"uid", "attrs", "parents", "tags"})
 

@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.model.calendar_units import CalendarUnit
 from tiergate.model.subjects import Suspension
-from tiergate.normalization import to_nfc
+from tiergate.text_normalization import to_nfc
 
 
 class FeatureType(StrEnum):

@@ -11,9 +11,9 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import BROKEN, describe, shorten
-from tiergate.catalog.fields import line_of, listing_of
-from tiergate.catalog.files import parse_document, read_text
+from tiergate.catalog.reading.document import BROKEN, describe, shorten
+from tiergate.catalog.reading.fields import line_of, listing_of
+from tiergate.catalog.reading.files import parse_document, read_text
 from tiergate.cedar import PolicyGroup, PolicySyntaxError, Schema, parse_policies, validate
 from tiergate.policytest.environments import CedarWorld
 from tiergate.policytest.expectations import MOST_ERRORS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.catalog import ProblemLog, TextReport
-    from tiergate.catalog.document import Node
+    from tiergate.catalog.reading.document import Node
 
 CEDAR_KEYS: Final = frozenset({"tests", "policies", "schema"})
 """What the key `cedar` of a suite holds."""

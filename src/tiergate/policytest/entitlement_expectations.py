@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from tiergate.catalog.document import Node, shorten
-from tiergate.catalog.fields import line_of, suggestion, units_of
-from tiergate.catalog.values import read_override_value
+from tiergate.catalog.entries.values import read_override_value
+from tiergate.catalog.reading.document import Node, shorten
+from tiergate.catalog.reading.fields import line_of, suggestion, units_of
 from tiergate.model import FOREVER, FeatureType
 from tiergate.naming import policy_id, version_ref
 from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, Stated, read_outcome

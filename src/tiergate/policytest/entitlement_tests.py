@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import Listing, Mapping, shorten
-from tiergate.catalog.fields import line_of, number_of, subject_id_of, suggestion
+from tiergate.catalog.reading.document import Listing, Mapping, shorten
+from tiergate.catalog.reading.fields import line_of, number_of, subject_id_of, suggestion
 from tiergate.engine import read_question
 from tiergate.errors import CheckError
 from tiergate.model import Check, Reason, Subject, SubjectType

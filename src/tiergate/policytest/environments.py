@@ -15,8 +15,8 @@ import msgspec
 
 from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, load_catalog_texts, read_catalog, read_rules
-from tiergate.catalog.files import expand_paths, read_text
 from tiergate.catalog.loader import CATALOG_ENDINGS
+from tiergate.catalog.reading.files import expand_paths, read_text
 from tiergate.cedar import authorize_request
 from tiergate.engine import Engine, UsageKnown, explain
 from tiergate.errors import AuthorError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.catalog import LoadedCatalog, ProblemLog, TextReport
-    from tiergate.catalog.document import Node
+    from tiergate.catalog.reading.document import Node
     from tiergate.cedar import Outcome, PolicyGroup, Schema
     from tiergate.engine import Evaluation, Explanation
     from tiergate.model import Catalog, CatalogIndex, Feature, Instant, Problem, Subject

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import shorten
+from tiergate.catalog.reading.document import shorten
 from tiergate.model import Reason
 from tiergate.policytest.suites import Expectation
 from tiergate.policytest.test_matrix import names_of

@@ -11,8 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import shorten
-from tiergate.catalog.fields import line_of, suggestion
+from tiergate.catalog.reading.document import shorten
+from tiergate.catalog.reading.fields import line_of, suggestion
 from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
 from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id

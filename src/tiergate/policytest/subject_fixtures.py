@@ -10,9 +10,9 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import CrossRecordChecks, SubjectEntry, SubjectFileReader, SubjectReader
-from tiergate.catalog.document import Listing, Mapping
-from tiergate.catalog.fields import listing_of, subject_id_of
-from tiergate.catalog.files import expand_paths
+from tiergate.catalog.reading.document import Listing, Mapping
+from tiergate.catalog.reading.fields import listing_of, subject_id_of
+from tiergate.catalog.reading.files import expand_paths
 from tiergate.catalog.subject_files import SUBJECTS_ENDINGS
 from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
 from tiergate.naming import is_subject_id
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.catalog import Fields, ProblemLog, TextReport, TotalBounds
-    from tiergate.catalog.document import Node
+    from tiergate.catalog.reading.document import Node
     from tiergate.model import CatalogIndex
 
 FIXTURE_KEYS: Final = frozenset({"subjects", "customers", "subscriptions", "holders"})

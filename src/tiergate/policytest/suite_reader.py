@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import BROKEN, Mapping, shorten
-from tiergate.catalog.fields import line_of, listing_of, suggestion
-from tiergate.catalog.files import check_api_version, explain_os_error, parse_document, read_text
+from tiergate.catalog.reading.document import BROKEN, Mapping, shorten
+from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
+from tiergate.catalog.reading.files import check_api_version, explain_os_error, parse_document, read_text
 from tiergate.cedar import builtin_text
 from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_tests, read_cedar_world
 from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, CheckTests

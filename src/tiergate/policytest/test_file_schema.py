@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.catalog import catalog_schema, subjects_schema
-from tiergate.catalog.fields import MAX_LINE
+from tiergate.catalog.reading.fields import MAX_LINE
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,

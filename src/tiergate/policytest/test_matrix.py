@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import shorten
-from tiergate.catalog.fields import line_of, listing_of, suggestion
+from tiergate.catalog.reading.document import shorten
+from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
 from tiergate.policytest.suites import Test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from tiergate.catalog import TextReport
-    from tiergate.catalog.document import Node
+    from tiergate.catalog.reading.document import Node
     from tiergate.policytest.suites import Case
 
 Cell = tuple[str, str, str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import Mapping, shorten
-from tiergate.catalog.fields import suggestion, units_of
+from tiergate.catalog.reading.document import Mapping, shorten
+from tiergate.catalog.reading.fields import suggestion, units_of
 from tiergate.engine import UsageKnown
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as ReadOnly
 
     from tiergate.catalog import TextReport
-    from tiergate.catalog.document import Node
+    from tiergate.catalog.reading.document import Node
     from tiergate.model import Feature, Subject
 
 USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})

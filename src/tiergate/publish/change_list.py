@@ -18,7 +18,7 @@ from tiergate.catalog import (
     item_head_data,
     rollout_data,
 )
-from tiergate.catalog.value_changes import ValueChange, compare_values, raw_json
+from tiergate.catalog.writing.value_changes import ValueChange, compare_values, raw_json
 from tiergate.publish.published_state import rule_texts
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.loss_token import LossSum, losses_of
 from tiergate.impact.preview.preview import Preview
 from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_data
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import version_ref
 from tiergate.store.affected_records import changed_records, count_holders, holders
 

@@ -20,10 +20,10 @@ from tiergate.catalog import (
     read_feature_body,
     to_json_line,
 )
+from tiergate.catalog.checks.item_references import Holdability
+from tiergate.catalog.entries.subjects import MAX_QUANTITY
 from tiergate.catalog.lint.granted_amounts import current, grants
 from tiergate.catalog.lint.plans import broken_steps
-from tiergate.catalog.references import Holdability
-from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Definition, FeatureStatus, ItemKind
 from tiergate.naming import version_ref

@@ -14,8 +14,8 @@ import msgspec
 from sqlalchemy import func, or_, select, text
 
 from tiergate.model import Instant
-from tiergate.normalization import search_key
 from tiergate.store.tables import AuditRow
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

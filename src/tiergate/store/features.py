@@ -12,12 +12,12 @@ from sqlalchemy import delete, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Feature, FeatureStatus, FeatureType
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import nearest
-from tiergate.normalization import search_key
 from tiergate.store import tombstones
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ONLY_ROW, FeatureRow, FeatureTagRow, StoreRow
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Definition, Instant, Item, ItemKind, ItemStatus, Rollout, Value
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import nearest
 from tiergate.store import tombstones
 from tiergate.store.features import AT_ONCE, paged, says

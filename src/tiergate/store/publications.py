@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from tiergate.errors import NotFoundError
 from tiergate.model import Definition, Rollout, Rules, Value
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.store.tables import (
     BlobRow,
     BundleRow,

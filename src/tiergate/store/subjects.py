@@ -27,7 +27,6 @@ from tiergate.model import (
     Value,
 )
 from tiergate.model.redaction import redact_customer, redact_subscription
-from tiergate.normalization import search_key
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
     CustomerRow,
@@ -37,6 +36,7 @@ from tiergate.store.tables import (
     SubscriptionRow,
     SuspensionRow,
 )
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from tiergate.model import Feature, Item, Rollout, Value
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.store import tombstones
 from tiergate.store.tables import FeatureRow, FeatureTagRow, ItemRow, ItemTagRow
 

@@ -24,7 +24,7 @@ import msgspec
 from tiergate.errors import CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType, parse_instant
 from tiergate.naming import normalize_subject_id
-from tiergate.normalization import to_nfc
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -24,7 +24,7 @@ from tiergate.model import (
     Rollout,
     Switch,
 )
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -48,7 +48,7 @@ from tiergate.model import (
     Value,
     parse_instant,
 )
-from tiergate.normalization import to_nfc
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.unit.catalog.marked import expect, load, load_people, places, subjects_problems, unmark
 from tests.unit.catalog.samples import CUSTOMER, SUBSCRIPTION
 from tiergate.catalog import TotalBounds, read_subjects
-from tiergate.catalog.problem_report import ProblemLog
-from tiergate.catalog.records import MAX_LINE_BYTES, SubjectFileReader
-from tiergate.catalog.subjects import SubjectReader
+from tiergate.catalog.entries.subjects import SubjectReader
+from tiergate.catalog.reading.problem_report import ProblemLog
+from tiergate.catalog.subject_file_reader import MAX_LINE_BYTES, SubjectFileReader
 from tiergate.errors import SubjectsError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog
 from tiergate.cedar import BUILTIN_POLICIES, Finding, Schema, builtin_schema, builtin_text, validate
 from tiergate.compiler import catalog_index, compilation, compile_catalog
-from tiergate.compiler.validation import validate_files
+from tiergate.compiler.policy_validation import validate_files
 from tiergate.errors import CompileError
 from tiergate.model import Amount, Catalog, Definition, Feature, FeatureType, Item, ItemKind, Rollout, Rules
 

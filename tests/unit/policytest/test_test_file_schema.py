@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from tests.unit.catalog.samples import PyYaml
 from tests.unit.catalog.test_schemas import parts
 from tests.unit.policytest.written import problems
-from tiergate.catalog.printer import to_json
+from tiergate.catalog.writing.printer import to_json
 from tiergate.errors import SuiteError
 from tiergate.policytest.cedar_test_reader import CEDAR_KEYS
 from tiergate.policytest.entitlement_expectations import ROW_KEYS

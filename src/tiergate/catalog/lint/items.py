@@ -10,8 +10,8 @@ from tiergate.model import ItemKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.catalog.document import Position
     from tiergate.catalog.lint.granted_amounts import Grant, Granted
+    from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog, Item
 
 

@@ -19,7 +19,7 @@ from tiergate.model import ItemKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.catalog.document import Position
+    from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog
 
 _SCALES: Final = {

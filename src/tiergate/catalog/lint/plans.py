@@ -13,8 +13,8 @@ from tiergate.model import ItemKind, format_units
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.catalog.document import Position
     from tiergate.catalog.lint.granted_amounts import Granted
+    from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog, Item, Ladder
 
 _NEIGHBOURS: Final = 30

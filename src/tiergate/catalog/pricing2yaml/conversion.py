@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import shorten
 from tiergate.catalog.pricing2yaml.identifiers import assign_ids, prefix_of, prefixed
 from tiergate.catalog.pricing2yaml.syntax import ValueType
+from tiergate.catalog.reading.document import shorten
 from tiergate.model import (
     MAX_SCALE,
     AddedAmount,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Node, describe
-from tiergate.catalog.fields import Fields
 from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceValue, Stated
 from tiergate.catalog.pricing2yaml.scalars import (
     read_label,
@@ -26,12 +24,14 @@ from tiergate.catalog.pricing2yaml.syntax import (
     LimitType,
     ValueType,
 )
+from tiergate.catalog.reading.document import BROKEN, Node, describe
+from tiergate.catalog.reading.fields import Fields
 from tiergate.model import CalendarUnit, Metered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiergate.catalog.problem_report import TextReport
+    from tiergate.catalog.reading.problem_report import TextReport
 
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 

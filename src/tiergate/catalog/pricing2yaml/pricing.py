@@ -9,7 +9,7 @@ from tiergate.model import ItemKind, Level, Metered, Number, Switch, Unlimited
 
 if TYPE_CHECKING:
     from tiergate.catalog.pricing2yaml.syntax import ValueType
-    from tiergate.catalog.problem_report import TextReport
+    from tiergate.catalog.reading.problem_report import TextReport
 
 SourceValue = Switch | Level | Unlimited | Number | None
 """A value as a pricing writes it; `None` where it is a text that says nothing."""

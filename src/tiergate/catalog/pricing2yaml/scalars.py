@@ -11,8 +11,8 @@ import hashlib
 import re
 from decimal import Decimal, InvalidOperation
 
-from tiergate.catalog.document import Listing, Mapping, Node, shorten
-from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
+from tiergate.catalog.reading.document import Listing, Mapping, Node, shorten
+from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
 from tiergate.model import UNLIMITED, CalendarUnit, Level, Number, Switch, Unlimited
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiergate.catalog.features import FEATURE_KEYS, NEVER, TYPE_KEYS, default_combine
-from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.entries.features import FEATURE_KEYS, NEVER, TYPE_KEYS, default_combine
+from tiergate.catalog.entries.items import MAX_VERSION
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tiergate.catalog.items import MAX_VERSION
-from tiergate.catalog.metadata import MAX_EXTERNAL_ID, MAX_EXTERNAL_IDS
+from tiergate.catalog.entries.items import MAX_VERSION
+from tiergate.catalog.entries.metadata import MAX_EXTERNAL_ID, MAX_EXTERNAL_IDS
+from tiergate.catalog.entries.subjects import MAX_QUANTITY, RESUMED
+from tiergate.catalog.entries.subscription_term import MAX_PERIODS
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
@@ -22,8 +24,6 @@ from tiergate.catalog.schemas.parts import (
     whole,
     words,
 )
-from tiergate.catalog.subjects import MAX_QUANTITY, RESUMED
-from tiergate.catalog.subscription_term import MAX_PERIODS
 from tiergate.model import CalendarUnit, OverrideMode, SubscriptionStatus
 
 

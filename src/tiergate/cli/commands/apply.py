@@ -78,9 +78,9 @@ def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> di
         OSError: a file cannot be read.
     """
     from tiergate.catalog import read_rules
-    from tiergate.catalog.files import expand_paths
     from tiergate.catalog.loader import CATALOG_ENDINGS
-    from tiergate.catalog.problem_report import ProblemLog
+    from tiergate.catalog.reading.files import expand_paths
+    from tiergate.catalog.reading.problem_report import ProblemLog
 
     paths = expand_paths(files, CATALOG_ENDINGS, ProblemLog())
     body: dict[str, object] = {

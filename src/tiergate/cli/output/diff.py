@@ -16,7 +16,7 @@ from tiergate.model import format_instant
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog.value_changes import ValueChange
+    from tiergate.catalog.writing.value_changes import ValueChange
     from tiergate.impact.diff.diff_result import Difference, FeatureChange, Meaning, Turn
     from tiergate.impact.diff.representative_subjects import Audience
     from tiergate.impact.single_subject_engine import Held

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
 from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
-from tiergate.catalog.document import SourceText
-from tiergate.catalog.pointers import pointers
+from tiergate.catalog.reading.document import SourceText
+from tiergate.catalog.reading.json_pointers import pointers
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.publish_responses import carried_out, dry_run, reviewed_by
 from tiergate.control.api.request import Answer

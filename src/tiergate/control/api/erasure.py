@@ -10,10 +10,10 @@ from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import NotFoundError
-from tiergate.normalization import to_nfc
 from tiergate.permissions import Action, Resource
 from tiergate.store.erasure import erase_author, erase_customer
 from tiergate.store.snapshots import snapshot_lock
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest

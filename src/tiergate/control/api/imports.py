@@ -22,7 +22,7 @@ from tiergate.admin.customer_validation import printable_features, terms_for
 from tiergate.admin.field_ownership import kept_customer, kept_subscription
 from tiergate.admin.sellable_items import refuse_unsellable
 from tiergate.catalog import SubjectReader, TotalBounds, dump_subject_lines, read_subject_records
-from tiergate.catalog.document import Mapping
+from tiergate.catalog.reading.document import Mapping
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import (

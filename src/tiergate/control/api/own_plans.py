@@ -26,7 +26,7 @@ from tiergate.catalog import (
     read_item_body,
     to_json_line,
 )
-from tiergate.catalog.item_compatibility import ItemCompatibility
+from tiergate.catalog.checks.item_compatibility import ItemCompatibility
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.custom_plans import expect_customer, expect_holder
 from tiergate.control.api.customers import the_customer

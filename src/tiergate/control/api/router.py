@@ -68,8 +68,8 @@ from tiergate.control.api.problems import PROBLEM_TYPE, problem_document, proble
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.errors import BodyError, BodyProblem, OperatorError, RequestError
 from tiergate.naming import nearest, normalize_subject_id
-from tiergate.normalization import to_nfc
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

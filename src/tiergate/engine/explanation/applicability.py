@@ -31,7 +31,7 @@ from tiergate.model import (
     SubscriptionStatus,
     format_instant,
 )
-from tiergate.model.display import display_value
+from tiergate.model.value_display import display_value
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tiergate.catalog.value_changes import ValueChange
+from tiergate.catalog.writing.value_changes import ValueChange
 from tiergate.impact.diff.counterexample import Evidence
 from tiergate.impact.diff.representative_subjects import Audience, Bearing
 from tiergate.impact.single_subject_engine import Held

@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog import feature_data
-from tiergate.catalog.value_changes import compare_values
+from tiergate.catalog.writing.value_changes import compare_values
 from tiergate.impact.diff.boundary_checks import LEAST, asks
 from tiergate.impact.diff.counterexample import evidence_of
 from tiergate.impact.diff.representative_subjects import MOST_TOGETHER, Bearing, beside_items, holders, together
@@ -27,7 +27,7 @@ from tiergate.naming import version_ref
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.catalog.value_changes import ValueChange
+    from tiergate.catalog.writing.value_changes import ValueChange
     from tiergate.engine import BundleSource
     from tiergate.impact.diff.counterexample import Evidence
     from tiergate.impact.diff.representative_subjects import Audience, Bearer

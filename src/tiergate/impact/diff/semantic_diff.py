@@ -15,7 +15,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import item_head_data
-from tiergate.catalog.value_changes import compare_values
+from tiergate.catalog.writing.value_changes import compare_values
 from tiergate.impact.diff.diff_result import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
 from tiergate.impact.diff.exhaustive_diff import Comparison
 from tiergate.impact.diff.representative_subjects import holders

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from tiergate.catalog.scalars import read_number
+from tiergate.catalog.reading.scalars import read_number
 from tiergate.errors import SubjectsError
 from tiergate.model import Number, Problem, Subject, SubjectType
 from tiergate.naming import nearest, parse_subject_id

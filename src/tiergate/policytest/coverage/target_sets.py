@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tiergate.cedar import PolicyGroup, builtin_text, parse_policies, split_policies
 from tiergate.compiler.role_table import RoleTable
 from tiergate.model import AddedAmount, Amount
-from tiergate.model.display import display_value
+from tiergate.model.value_display import display_value
 from tiergate.naming import policy_id, rule_policies_path
 from tiergate.permissions import RolePolicies
 from tiergate.policytest.coverage.targets import (
