@@ -19,6 +19,8 @@ from tests.certificates import certify
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["ApiServer"]
+
 TOKEN = "the.pods.token"
 
 

@@ -11,11 +11,11 @@ from tests.signing import NOW, key
 from tests.sync_simulator import KEY
 from tiergate.model import Check, Decision, Subject, SubjectType
 from tiergate.sidecar.replica.data_directory import DataDirectory
-from tiergate.sidecar.replica.sync.bundle_origins import Depots
-from tiergate.sidecar.replica.sync.control_plane_client import ControlPlane
-from tiergate.sidecar.replica.sync.feed_follower import OnDemandRules, Sync, SyncRules
+from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
+from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient
+from tiergate.sidecar.replica.sync.feed_follower import FeedFollower, FollowOptions, OnDemandOptions
 from tiergate.sidecar.replica.sync.sync_report import SyncReport
-from tiergate.sidecar.replica.sync.trust_config import Believed
+from tiergate.sidecar.replica.sync.trust_config import TrustConfig
 from tiergate.sidecar.state import State
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.sync_simulator import Simulator
     from tiergate.bundle import SigningKey
     from tiergate.model import Instant
-    from tiergate.sidecar.replica.sync.control_plane_client import Depot
+    from tiergate.sidecar.replica.sync.control_plane_client import BundleOrigin
 
 
 def files(catalog: str = CATALOG) -> dict[str, bytes]:
@@ -54,7 +54,7 @@ class Watched(SyncReport):
 class Sidecar:
     """What is followed, and what it answers."""
 
-    def __init__(self, sync: Sync, state: State, report: Watched) -> None:
+    def __init__(self, sync: FeedFollower, state: State, report: Watched) -> None:
         self.sync = sync
         self.state = state
         self.report = report
@@ -100,20 +100,20 @@ class Follow:
         self.key_file.write_text(KEY)
         self.keys: tuple[SigningKey, ...] = (key(),)
         self.store: str | None = None
-        self.objects: Depot | None = None
-        self.on_demand: OnDemandRules | None = None
+        self.objects: BundleOrigin | None = None
+        self.on_demand: OnDemandOptions | None = None
         self.clock: Callable[[], Instant] = lambda: NOW
 
     @contextlib.asynccontextmanager
     async def __call__(self, url: str | None = None) -> AsyncIterator[Sidecar]:
         """Follow until the end of the block."""
         url = url or self.simulator.url
-        control = ControlPlane(url, self.key_file)
+        control = ControlPlaneClient(url, self.key_file)
         state, report = State(self.clock), Watched()
-        believed = Believed(url, self.store, tuple(one.verify_key for one in self.keys))
-        rules = SyncRules(60.0, on_demand=self.on_demand, random=lambda: 0.1)
+        believed = TrustConfig(url, self.store, tuple(one.verify_key for one in self.keys))
+        rules = FollowOptions(60.0, on_demand=self.on_demand, random=lambda: 0.1)
         directory = DataDirectory(self.folder)
-        sync = Sync(believed, control, Depots(control, self.objects), directory, state, rules, report)
+        sync = FeedFollower(believed, control, BundleOrigins(control, self.objects), directory, state, rules, report)
         state.report = sync.report
         running = asyncio.create_task(sync.run())
         try:

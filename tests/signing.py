@@ -12,16 +12,15 @@ from tiergate.bundle import (
     Publication,
     SigningKey,
     SnapshotManifest,
-    chain_start,
     encode_snapshot_manifest,
-    extend,
-    head_line,
-    publication_line,
     sign_statement,
-    subject_line,
     write_snapshot_page,
 )
-from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
+from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
+from tiergate.feed.lines import encode_record, head_line, publication_line, subject_line
+from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus
+
+__all__ = ["NOW", "Feed", "key", "record", "revision"]
 
 NOW = 1_700_000_000_000
 """The time at which a feed signs, unless told otherwise."""
@@ -36,7 +35,7 @@ def key(name: str = "store") -> SigningKey:
 
 def record(customer: str, plan: str = "gold") -> SubjectRecord:
     """A customer with one live subscription, whose id is `sub-` and the customer's."""
-    held = Subscription(f"sub-{customer}", customer, SubscriptionStatus.ACTIVE, (SubscriptionItem(plan),))
+    held = Subscription(f"sub-{customer}", customer, SubscriptionStatus.ACTIVE, (HeldItem(plan),))
     return SubjectRecord(Customer(customer), (held,))
 
 
@@ -68,7 +67,7 @@ class Feed:
             self.records.pop(customer, None)
         else:
             self.records[customer] = found
-        self.lines.append(subject_line(self.latest + 1, self.now, customer, found))
+        self.lines.append(subject_line(self.latest + 1, self.now, customer, encode_record(found)))
 
     def publish(self, revision: str, **changes: int) -> bytes:
         """Put a publication in force, and return its envelope; `changes` are lies about it."""
@@ -88,11 +87,11 @@ class Feed:
         """The envelope of the publication in force at a position."""
         return next((envelope for at, _, envelope in reversed(self._in_force) if at <= position), None)
 
-    def chain(self, position: int) -> bytes:
+    def chain(self, position: int) -> str:
         """The chain at a position."""
         chain = chain_start(self.store)
         for line in self.lines[:position]:
-            chain = extend(chain, line)
+            chain = extend_chain(chain, line_digest(line))
         return chain
 
     def head(self, position: int | None = None, **changes: object) -> bytes:
@@ -102,7 +101,7 @@ class Feed:
             "store": self.store,
             "issued_at": self.now,
             "position": at,
-            "chain": self.chain(at).hex(),
+            "chain": self.chain(at),
             "latest": self.latest,
             "publication": self.sequence(at),
             **changes,
@@ -129,7 +128,7 @@ class Feed:
             SnapshotManifest(
                 store=self.store,
                 position=self.latest,
-                chain=self.chain(self.latest).hex(),
+                chain=self.chain(self.latest),
                 publication=Raw(envelope or b"null"),
                 pages=tuple(entry for _, entry in pages),
                 customers=len(self.records),

@@ -20,8 +20,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.signing import Feed
-from tiergate.bundle import SubjectStatement, head_line, manifest_of, pack
+from tiergate.bundle import SubjectStatement, manifest_of, write_archive
 from tiergate.bundle import sign_statement as signed
+from tiergate.feed.lines import head_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Manifest
     from tiergate.model import SubjectRecord
+
+__all__ = ["KEY", "Simulator"]
 
 KEY = "sidecar-key-for-tests"
 """What a sidecar must send to be answered."""
@@ -88,7 +91,7 @@ class Simulator:
         found = {"head.json": head, f"snapshots/{digest}.json": manifest}
         found |= {f"pages/{hash_}.ndjson.gz": content for hash_, content in pages.items()}
         for revision, (listed, files) in self.bundles.items():
-            found[f"bundles/{revision.removeprefix('sha256:')}.zip"] = pack(listed, files)
+            found[f"bundles/{revision.removeprefix('sha256:')}.zip"] = write_archive(listed, files)
         return found
 
     @contextlib.contextmanager
@@ -164,7 +167,7 @@ class Simulator:
         if found is None:
             return self._reply(request, self._problem(404, "not-found"))
         have = self.bundles.get(request.query_params.get("have", ""))
-        return self._reply(request, Response(pack(*found, None if have is None else have[0])))
+        return self._reply(request, Response(write_archive(*found, None if have is None else have[0])))
 
     async def _subject(self, request: Request) -> Response:
         kind, id_ = request.path_params["kind"].removesuffix("s"), request.path_params["id"]

@@ -13,11 +13,38 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.text_normalization import to_nfc
+from tiergate.normalization import composed, search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+__all__ = [
+    "EXTERNAL_PREFIX",
+    "ID",
+    "ID_RULE",
+    "MAX_SUBJECT_ID",
+    "SUBJECT_ID_PATTERN",
+    "SUBJECT_ID_RULE",
+    "content_hash",
+    "is_id",
+    "is_subject_id",
+    "item_entities_path",
+    "item_policies_path",
+    "item_ref",
+    "item_uid",
+    "nearest",
+    "normal_id",
+    "path_segment",
+    "policy_id",
+    "revision",
+    "rule_entities_path",
+    "rule_id",
+    "rule_policies_path",
+    "search_key",
+    "statement_type",
+    "subject_id",
+    "version_ref",
+]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What every id of the catalog looks like (design, section 1): features, items, tags, overrides."""
@@ -53,14 +80,14 @@ def is_id(text: str) -> bool:
     return ID.fullmatch(text) is not None
 
 
-def normalize_subject_id(text: str) -> str:
+def normal_id(text: str) -> str:
     """The id of a customer, subscription or user in the normal form C, whether it is valid or not."""
     if text.isascii() or len(text) > _LONGEST_UNCOMPOSED:
         return text
-    return to_nfc(text)
+    return composed(text)
 
 
-def parse_subject_id(text: str) -> str:
+def subject_id(text: str) -> str:
     """Read the id of a customer, subscription or user (design, section 1): what it is in the normal form C.
 
     Raises:
@@ -68,7 +95,7 @@ def parse_subject_id(text: str) -> str:
     """
     if ID.fullmatch(text):
         return text
-    id_ = normalize_subject_id(text)
+    id_ = normal_id(text)
     if not id_:
         raise ValueError("must not be empty")
     if len(id_) > MAX_SUBJECT_ID:
@@ -88,7 +115,7 @@ def is_subject_id(text: str) -> bool:
     if ID.fullmatch(text):
         return True
     try:
-        return parse_subject_id(text) == text
+        return subject_id(text) == text
     except ValueError:
         return False
 
@@ -130,16 +157,6 @@ def item_uid(ref: str) -> dict[str, str]:
 def content_hash(content: bytes) -> str:
     """`sha256:<hex>` of some bytes."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def feed_start(store: str) -> bytes:
-    """The chain before the first line of a store's feed: it depends on the store, so that no two feeds are alike."""
-    return hashlib.sha256(b"tiergate-feed\0" + store.encode()).digest()
-
-
-def feed_next(chain: bytes, digest: bytes) -> bytes:
-    """The chain after one more line, of which `digest` is the SHA-256."""
-    return hashlib.sha256(chain + digest).digest()
 
 
 def revision(manifest: bytes) -> str:

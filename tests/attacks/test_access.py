@@ -25,10 +25,10 @@ from tiergate.control.api.roles import RolesInForce
 from tiergate.control.api.router import AdminApi, Endpoint, Open
 from tiergate.control.app import all_endpoints
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenReader
-from tiergate.control.feed_api.bundle_archives import Packs
-from tiergate.control.feed_api.endpoints import Sync
-from tiergate.control.feed_api.feed_watcher import Tail
-from tiergate.control.feed_api.head_signer import Heads
+from tiergate.control.feed_api.bundle_archives import BundleArchives
+from tiergate.control.feed_api.endpoints import FeedApi
+from tiergate.control.feed_api.feed_watcher import FeedWatcher
+from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import Requests, registry
 from tiergate.control.webhooks.webhook_targets import Destinations
@@ -248,8 +248,8 @@ NEW = {"id": "sub_other", "customer": "other", "status": "active", "items": [{"i
 
 def parts(store: Store) -> list[Endpoint]:
     """Every endpoint of the control plane."""
-    signer, tail = Signer([SigningKey.generate()]), Tail(store)
-    sync = Sync(store, tail, Heads(store.id, signer), Snapshots(store), Packs(store))
+    signer, tail = Signer([SigningKey.generate()]), FeedWatcher(store)
+    sync = FeedApi(store, tail, HeadSigner(store.id, signer), Snapshots(store), BundleArchives(store))
     probes = Probes(tail, registry(Requests(), dict), store)
     return all_endpoints(
         store=store,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from tiergate.sidecar.settings import SETTINGS
+from tiergate.sidecar.settings import SETTINGS, Setting
 
-if TYPE_CHECKING:
-    from tiergate.process.settings import Setting
+__all__ = ["row", "settings_page"]
 
 
 def settings_page() -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.docs.pages import ROOT, examples
-from tiergate.bundle import MANIFEST, decode_manifest, encode_manifest, write
+from tiergate.bundle import MANIFEST, decode_manifest, encode_manifest, write_bundle
 from tiergate.bundle.manifest import manifest_of
-from tiergate.publish import compile_bundle
+from tiergate.publish import build
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "bundle-format.md"
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     """The bundle of the sample catalog with the example rules."""
-    return compile_bundle([ROOT / "examples" / "streaming" / "catalog.yaml"], ROOT / "examples" / "rules")
+    return build([ROOT / "examples" / "streaming" / "catalog.yaml"], ROOT / "examples" / "rules")
 
 
 def test_the_page_lists_the_files_of_a_bundle(files: dict[str, bytes]) -> None:
@@ -50,7 +50,7 @@ def test_the_manifest_on_the_page_is_one() -> None:
 
 def test_the_program_on_the_page_computes_a_revision(files: dict[str, bytes], tmp_path: Path) -> None:
     """The page's few lines of Python print the revision of a real bundle."""
-    revision = write(files, tmp_path / "bundle")
+    revision = write_bundle(files, tmp_path / "bundle")
     [program] = [it.text for it in examples(PAGE) if it.language == "python"]
     run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "bundle", capture_output=True, check=True)
     assert run.stdout.decode().strip() == revision

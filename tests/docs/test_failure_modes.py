@@ -7,20 +7,20 @@ import re
 
 from tests.docs.pages import ROOT, spans
 from tiergate.bundle.bundle import DEFAULT_KEPT_ENTITLEMENTS
-from tiergate.bundle.trust import MAX_SKEW
+from tiergate.bundle.trusted_feed import MAX_SKEW
 from tiergate.catalog import quarantine
-from tiergate.catalog.reading.files import MAX_FILE_BYTES
-from tiergate.catalog.subject_file_reader import MAX_LINE_BYTES
+from tiergate.catalog.files import MAX_FILE_BYTES
+from tiergate.catalog.records import MAX_LINE_BYTES
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.model import BEGINNING
 from tiergate.sidecar import check_service, fast_path
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.http_protocol import WireLimits
 from tiergate.sidecar.metrics import Metrics, exposition, registry
-from tiergate.sidecar.replica.disk_health import DataReport
+from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.replica.file_source import follower, source_copies
-from tiergate.sidecar.replica.file_source.file_watch import LOOK_EVERY
-from tiergate.sidecar.replica.file_source.load_job import MOST_PROBLEMS
+from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL
+from tiergate.sidecar.replica.file_source.load_job import MAX_PROBLEMS
 from tiergate.sidecar.replica.sync import control_plane_client, feed_follower
 from tiergate.sidecar.settings import SETTINGS
 from tiergate.sidecar.state import State, StatusReport
@@ -49,7 +49,7 @@ def test_the_bounds_on_the_page_are_in_force() -> None:
         "YAML or JSON file": (
             f"{MAX_FILE_BYTES // mib} MiB; subjects in NDJSON have no bound but {MAX_LINE_BYTES // mib} MiB for a line"
         ),
-        "problems of one load in `/status`": f"{MOST_PROBLEMS}, and all are counted",
+        "problems of one load in `/status`": f"{MAX_PROBLEMS}, and all are counted",
     }
     table = TEXT.partition("| what | bound |\n|---|---|\n")[2].partition("\n\n")[0]
     assert dict(re.findall(r"^\| (.+?) \| (.+?) \|$", table, re.MULTILINE)) == expected
@@ -59,7 +59,7 @@ def test_the_times_on_the_page_are_in_force() -> None:
     """When a file is read, looked at, and tried again is what the code does."""
     assert f"unchanged for {follower._SETTLE:g} s" in TEXT
     assert f"not changed for {follower._SETTLE:g} s" in TEXT
-    assert LOOK_EVERY == 1
+    assert CHECK_INTERVAL == 1
     assert f"tried again after {follower._FIRST_RETRY:g} s" in TEXT
     assert follower._LAST_RETRY == 60
 
@@ -90,7 +90,7 @@ def test_the_metrics_on_the_page_exist() -> None:
     """Whatever it says to watch can be watched."""
     state = State(lambda: BEGINNING, lambda: StatusReport(mode="sync", behind=0, clock_skew=0))
     metrics = Metrics()
-    metrics.data = lambda: DataReport(PAGE, 0, 0, writable=True)
+    metrics.data = lambda: DiskReport(PAGE, 0, 0, writable=True)
     shown = exposition(registry(metrics, state)).decode()
     named = {re.match(r"tiergate_\w+", span) for span in spans(PAGE)}
     assert {match[0] for match in named if match and f"# TYPE {match[0].removesuffix('_total')}" not in shown} == set()

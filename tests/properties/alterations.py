@@ -16,6 +16,8 @@ from tests.reference.entitlement import versions
 if TYPE_CHECKING:
     from tests.properties.documents import Document
 
+__all__ = ["altered", "refactored"]
+
 _RENUMBERED = 20
 
 

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.control.feeds import publish, put_customer, remove_customer
-from tiergate.bundle import PublicationChange, SubjectChange, chain_start, extend, read_line, read_snapshot_page
+from tiergate.bundle import read_snapshot_page
 from tiergate.control.feed_api.snapshots import Snapshots
+from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
+from tiergate.feed.lines import PublicationChange, SubjectChange, read_line
 from tiergate.store import SYSTEM, Store, read_after
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def test_a_snapshot_is_what_the_feed_says_up_to_its_position(
     replayed: dict[str, SubjectRecord] = {}
     envelope = b""
     for line in lines[: offer.manifest.position]:
-        chain = extend(chain, line)
+        chain = extend_chain(chain, line_digest(line))
         match read_line(line):
             case SubjectChange(customer=customer, record=None):
                 del replayed[customer]
@@ -78,5 +80,5 @@ def test_a_snapshot_is_what_the_feed_says_up_to_its_position(
             case _:
                 raise AssertionError(line)
     assert [record for page in pages for record in page] == [replayed[id_] for id_ in sorted(replayed)]
-    assert (offer.manifest.chain, offer.manifest.customers) == (chain.hex(), len(replayed))
+    assert (offer.manifest.chain, offer.manifest.customers) == (chain, len(replayed))
     assert msgspec.json.decode(offer.manifest.envelope or b"0") == msgspec.json.decode(envelope or b"0")

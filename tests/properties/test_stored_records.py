@@ -20,10 +20,11 @@ from sqlalchemy import select
 from tests.properties.documents import CUSTOMER_IDS, Document, subjects, worlds
 from tests.properties.engines import World
 from tiergate.errors import ConflictError, NotFoundError
+from tiergate.feed.lines import encode_record
 from tiergate.store import SYSTEM, Store
 from tiergate.store.bulk_subjects import lock_customers, write_subjects
 from tiergate.store.customers import Account, open_account
-from tiergate.store.subjects import read_record, record_json, without_reasons
+from tiergate.store.subjects import read_record, without_reasons
 from tiergate.store.tables import FeedRow, RecordRow
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ def test_what_is_remembered_is_what_stands(store: Store, drawn: tuple[Document, 
         if expected is None:
             assert (record, said) == (None, None)
         else:
-            assert record == record_json(without_reasons(expected))
+            assert record == encode_record(without_reasons(expected))
             assert said == json.loads(record)

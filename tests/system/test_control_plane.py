@@ -20,7 +20,7 @@ from tests.certificates import certify, trusting
 from tests.control_planes import ROLES, ControlPlane, control_plane, prepare_store
 from tests.docs.pages import ROOT
 from tests.system.processes import Process, check_request, sidecar
-from tiergate.bundle import Trust
+from tiergate.bundle import TrustedFeed
 from tiergate.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def test_every_role_is_let_in_with_its_key(plane: ControlPlane) -> None:
 
 def test_what_it_says_to_sidecars_is_signed_with_its_key(plane: ControlPlane) -> None:
     """The first page of the feed is believed by whoever trusts the key and knows the store."""
-    trust = Trust([plane.credentials.signing_key.verify_key], store=plane.credentials.store_id)
-    page = trust.page(plane.client("sidecar").get("/v1/sync/changes?after=0").content, LATER)
+    trust = TrustedFeed([plane.credentials.signing_key.verify_key], store=plane.credentials.store_id)
+    page = trust.verify_page(plane.client("sidecar").get("/v1/sync/changes?after=0").content, LATER)
     assert page.fresh
 
 

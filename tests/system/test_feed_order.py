@@ -14,11 +14,12 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import event, select
 
-from tiergate.bundle import chain_start, extend
-from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
+from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
+from tiergate.feed.lines import encode_record
+from tiergate.model import Customer, HeldItem, Subscription, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
 from tiergate.store.customers import Account, open_account
-from tiergate.store.subjects import read_record, record_json
+from tiergate.store.subjects import read_record
 from tiergate.store.tables import RecordRow
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def store(store_url: str) -> Iterator[Store]:
 def begin(unit: WriteUnit, id_: str) -> None:
     """Add a customer with one subscription."""
     account = Account.create(unit, Customer(id_))
-    held = Subscription(f"s-{id_}", id_, SubscriptionStatus.ACTIVE, (SubscriptionItem("seats", 1),))
+    held = Subscription(f"s-{id_}", id_, SubscriptionStatus.ACTIVE, (HeldItem("seats", 1),))
     account.write_subscription(held)
 
 
@@ -102,15 +103,15 @@ def test_racing_writers_lose_nothing_and_a_reader_beside_them_misses_nothing(sto
     assert reader.positions == list(range(1, len(CUSTOMERS) + WRITERS * CHANGES + 1))
     chain = chain_start(store.id)
     for line in reader.lines:
-        chain = extend(chain, line)
-    assert chain.hex() == head.chain
+        chain = extend_chain(chain, line_digest(line))
+    assert chain == head.chain
     raised = Counter(CUSTOMERS[(writer + number) % 3] for writer in range(WRITERS) for number in range(CHANGES))
     for id_ in CUSTOMERS:
         record, kept = store.read(partial(what_stands, id_=id_))
         assert record.subscriptions[0].items[0].quantity == 1 + raised[id_]
         last = next(line for line in reversed(reader.lines) if json.loads(line)["customer"] == id_)
         assert json.loads(last)["record"] == json.loads(kept)
-        assert kept == record_json(record)
+        assert kept == encode_record(record)
 
 
 def what_stands(unit: ReadUnit, id_: str) -> tuple[SubjectRecord, bytes]:

@@ -16,7 +16,7 @@ from tests.serving import CATALOG
 from tests.system.processes import PATIENCE, Process, check_request
 from tiergate.bundle import Head
 from tiergate.bundle.envelope import read_payload
-from tiergate.bundle.statements import decode_statement, payload_type
+from tiergate.bundle.signed_statements import decode_statement, payload_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

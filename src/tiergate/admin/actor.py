@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tiergate.permissions import Action, Caller, Permission, Resource
 
+__all__ = ["Actor", "enforce"]
+
 _log = structlog.get_logger(__name__)
 
 

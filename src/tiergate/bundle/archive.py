@@ -19,7 +19,9 @@ from tiergate.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_PACK_BYTES: Final = 256 * 1024**2
+__all__ = ["MAX_ARCHIVE_BYTES", "ArchiveContent", "read_archive", "write_archive"]
+
+MAX_ARCHIVE_BYTES: Final = 256 * 1024**2
 """Most bytes of a pack."""
 
 _MAX_MANIFEST_BYTES: Final = 64 * 1024**2
@@ -31,14 +33,14 @@ _ENCRYPTED: Final = 0x1
 _LEVEL: Final = 6
 
 
-class Pack(NamedTuple):
+class ArchiveContent(NamedTuple):
     """What came: the manifest of the whole bundle, and those files that were in the pack."""
 
     manifest: Manifest
     files: dict[str, bytes]
 
 
-def pack(manifest: Manifest, files: Mapping[str, bytes], have: Manifest | None = None) -> bytes:
+def write_archive(manifest: Manifest, files: Mapping[str, bytes], have: Manifest | None = None) -> bytes:
     """Pack a bundle: path → content of all its files, less those that the bundle `have` has with the same bytes.
 
     Of `files`, only those that go into the pack are looked up. Equal input makes equal bytes.
@@ -62,14 +64,14 @@ def pack(manifest: Manifest, files: Mapping[str, bytes], have: Manifest | None =
     return buffer.getvalue()
 
 
-def unpack(content: bytes, revision: str) -> Pack:
+def read_archive(content: bytes, revision: str) -> ArchiveContent:
     """Unpack a pack of the bundle with this revision.
 
     Raises:
         BundleError: it is no pack, of another revision, or something in it is not what the manifest lists.
     """
-    if len(content) > MAX_PACK_BYTES:
-        raise BundleError(MANIFEST, f"a pack has at most {MAX_PACK_BYTES} bytes")
+    if len(content) > MAX_ARCHIVE_BYTES:
+        raise BundleError(MANIFEST, f"a pack has at most {MAX_ARCHIVE_BYTES} bytes")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _unpack(archive, revision)
@@ -77,7 +79,7 @@ def unpack(content: bytes, revision: str) -> Pack:
         raise BundleError(MANIFEST, f"is not in a readable pack: {error}") from None
 
 
-def _unpack(archive: zipfile.ZipFile, revision: str) -> Pack:
+def _unpack(archive: zipfile.ZipFile, revision: str) -> ArchiveContent:
     infos: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         if info.filename in infos:
@@ -103,7 +105,7 @@ def _unpack(archive: zipfile.ZipFile, revision: str) -> Pack:
         unpacked = _read(archive, info, entry.size)
         check_content(path, unpacked, entry)
         files[path] = unpacked
-    return Pack(manifest, files)
+    return ArchiveContent(manifest, files)
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:

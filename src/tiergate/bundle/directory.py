@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
+__all__ = ["PASSING", "read_file", "sizes", "write_bundle"]
+
 PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
 """Errors of the system for want of something that comes back by itself."""
 
@@ -28,7 +30,7 @@ _NOT_AS_WRITTEN: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, e
 """Errors that say that something else stands in a file's place, or nothing."""
 
 
-def write(files: Mapping[str, bytes], directory: Path, *, like: Path | None = None) -> str:
+def write_bundle(files: Mapping[str, bytes], directory: Path, *, like: Path | None = None) -> str:
     """Write a bundle and its manifest to `directory`, and return its revision.
 
     `files` are all files but the manifest, as the compiler made them. An existing bundle, or an empty directory, is

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tiergate.bundle import Bundle
     from tiergate.cli.control_plane_client import ControlPlane
 
+__all__ = ["Source", "open_side"]
+
 _PUBLICATION: Final = re.compile(r"publication:([1-9][0-9]{0,17})")
 _REVISION: Final = re.compile(r"(?:revision:)?(sha256:[0-9a-f]{64})")
 _STANDING: Final = frozenset({"published", "pending"})
@@ -52,11 +54,11 @@ def open_side(name: str, source: Source) -> Bundle:
         if source.rules is not None:
             raise SettingsError("rules", f"does not go with `{name}`: a bundle has its own")
         return Bundle.open(path)
-    return Bundle.from_files(publish.compile_bundle([path], source.rules))
+    return Bundle.from_files(publish.build([path], source.rules))
 
 
 def _fetched(name: str, control_plane: ControlPlane) -> Bundle:
-    from tiergate.bundle import MANIFEST, Bundle, encode_manifest, unpack
+    from tiergate.bundle import MANIFEST, Bundle, encode_manifest, read_archive
 
     if name == "pending":
         content, revision = control_plane.fetch("/v1/pending/bundle")
@@ -65,7 +67,7 @@ def _fetched(name: str, control_plane: ControlPlane) -> Bundle:
         if not revision:
             return _empty()
         content, _ = control_plane.fetch(f"/v1/bundles/{revision}")
-    found = unpack(content, revision)
+    found = read_archive(content, revision)
     return Bundle.from_files({**found.files, MANIFEST: encode_manifest(found.manifest)})
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tiergate.process.settings import Table
 
+__all__ = ["plain_flags", "serve", "serve_plainly"]
+
 _COMMAND = "sidecar"
 _COMPLETION = "_TIERGATE_COMPLETE"
 

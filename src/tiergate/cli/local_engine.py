@@ -13,9 +13,11 @@ from tiergate.errors import ReplicaError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.catalog import TotalBounds
+    from tiergate.catalog import Bounds
     from tiergate.engine import Engine, SubjectSource
     from tiergate.model import CatalogIndex, Subject, SubjectRecord
+
+__all__ = ["CatalogFiles", "DataFolder", "Opened", "SubjectsFiles", "engine_of_data", "engine_of_files", "open_engine"]
 
 CatalogFiles = Annotated[
     list[Path] | None,
@@ -80,12 +82,12 @@ def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Pa
     """
     from tiergate import publish
     from tiergate.bundle import Bundle
-    from tiergate.catalog import TotalBounds
+    from tiergate.catalog import Bounds
     from tiergate.engine import Engine
 
-    made = publish.compile_files(catalog, rules)
+    made = publish.make(catalog, rules)
     bundle = Bundle.from_files(made.files)
-    source = _OneSubject(_find(subjects, bundle.index, TotalBounds.of(made.catalog), whom))
+    source = _OneSubject(_find(subjects, bundle.index, Bounds.of(made.catalog), whom))
     return Opened(Engine(bundle, source), source)
 
 
@@ -100,7 +102,7 @@ def engine_of_data(data: Path) -> Iterator[Opened]:
     from tiergate.bundle import Bundle
     from tiergate.engine import Engine
     from tiergate.sidecar.replica.data_directory import DataDirectory
-    from tiergate.sidecar.replica.file_replica import Replica
+    from tiergate.sidecar.replica.reader import Replica
 
     directory = DataDirectory(data)
     standing = directory.read()
@@ -121,7 +123,7 @@ class _OneSubject:
         return self._record
 
 
-def _find(subjects: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, whom: Subject) -> SubjectRecord | None:
+def _find(subjects: Sequence[Path], index: CatalogIndex, bounds: Bounds, whom: Subject) -> SubjectRecord | None:
     """Read all subjects, so that every problem is found, and keep one customer with all of its subscriptions."""
     from tiergate.catalog import read_subjects
     from tiergate.model import Customer, SubjectRecord, SubjectType

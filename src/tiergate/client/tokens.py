@@ -10,6 +10,8 @@ from tiergate.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["FileToken", "FixedToken", "is_token"]
+
 _logger = logging.getLogger(__name__)
 
 _Stamp = tuple[int, int, int, int]

@@ -33,7 +33,7 @@ from tiergate.control.api import (
 )
 from tiergate.control.api.router import AdminApi
 from tiergate.control.api.webhooks import WebhookEndpoints
-from tiergate.control.feed_api.bundle_archives import Packs
+from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.publish.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from tiergate.control.api.router import Endpoint
     from tiergate.control.auth.authentication import Authenticator
     from tiergate.control.auth.recent_callers import KnownCallers
-    from tiergate.control.feed_api.endpoints import Sync
+    from tiergate.control.feed_api.endpoints import FeedApi
     from tiergate.control.webhooks.webhook_targets import Destinations
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
+
+__all__ = ["admin_api", "all_endpoints"]
 
 
 def admin_api(
@@ -77,7 +79,7 @@ def all_endpoints(
     *,
     store: Store,
     signer: Signer,
-    sync: Sync,
+    sync: FeedApi,
     destinations: Destinations,
     in_force: RolesInForce,
     probes: Iterable[Endpoint],
@@ -91,7 +93,7 @@ def all_endpoints(
         *publishing.endpoints(publisher),
         *rules.endpoints(publisher),
         *apply_export.endpoints(publisher),
-        *bundles.endpoints(publisher, Packs(store)),
+        *bundles.endpoints(publisher, BundleArchives(store)),
         *previews.endpoints(publisher),
         *customers.endpoints(),
         *subscriptions.endpoints(),

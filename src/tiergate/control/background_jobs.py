@@ -21,11 +21,13 @@ from tiergate.store.write_order import drop_deletions
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tiergate.control.feed_api.endpoints import Sync
-    from tiergate.control.feed_api.feed_watcher import Tail
-    from tiergate.control.feed_api.object_store import Depot
+    from tiergate.control.feed_api.endpoints import FeedApi
+    from tiergate.control.feed_api.feed_watcher import FeedWatcher
+    from tiergate.control.feed_api.object_store import ObjectStoreWriter
     from tiergate.model import Instant
     from tiergate.store import Store
+
+__all__ = ["keep_objects", "keep_snapshots", "keep_tidy", "kept_going", "watch_writes"]
 
 _DAY: Final = 24 * 60 * 60 * 1000
 _AGAIN: Final = 5.0
@@ -48,7 +50,7 @@ async def kept_going(name: str, work: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(_AGAIN)
 
 
-async def keep_snapshots(sync: Sync, *, every: float = _SNAPSHOTS_EVERY) -> None:
+async def keep_snapshots(sync: FeedApi, *, every: float = _SNAPSHOTS_EVERY) -> None:
     """See from time to time that the newest snapshot is recent enough."""
     while True:
         await sync.refresh_snapshot()
@@ -56,7 +58,7 @@ async def keep_snapshots(sync: Sync, *, every: float = _SNAPSHOTS_EVERY) -> None
 
 
 async def keep_objects(
-    depot: Depot, sync: Sync, tail: Tail, store: Store, *, every: float, snapshots_every: float
+    depot: ObjectStoreWriter, sync: FeedApi, tail: FeedWatcher, store: Store, *, every: float, snapshots_every: float
 ) -> None:
     """Bring the object store up to date with every publication and snapshot, and every so many seconds.
 

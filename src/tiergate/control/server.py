@@ -29,11 +29,11 @@ from tiergate.control.auth.authentication import Authenticator, TokenReader, rea
 from tiergate.control.auth.bootstrap_admin import FirstAdmin
 from tiergate.control.auth.recent_callers import KnownCallers
 from tiergate.control.background_jobs import keep_objects, keep_snapshots, keep_tidy, kept_going, watch_writes
-from tiergate.control.feed_api.bundle_archives import Packs
-from tiergate.control.feed_api.endpoints import Sync
-from tiergate.control.feed_api.feed_watcher import Tail
-from tiergate.control.feed_api.head_signer import Heads
-from tiergate.control.feed_api.object_store import Depot
+from tiergate.control.feed_api.bundle_archives import BundleArchives
+from tiergate.control.feed_api.endpoints import FeedApi
+from tiergate.control.feed_api.feed_watcher import FeedWatcher
+from tiergate.control.feed_api.head_signer import HeadSigner
+from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.control.metrics import Observed, Requests, registry
 from tiergate.control.server_certificate import follow_certificate
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from tiergate.control.settings import Settings
+
+__all__ = ["run", "signer_of"]
 
 _SWITCH_INTERVAL: Final = 0.001
 """Seconds after which a thread that compiles must give way to the event loop's, on which everybody waits."""
@@ -116,13 +118,15 @@ class _ControlPlane:
         opened.callback(self._store.close)
         signer = signer_of(settings, self._store)
         first_admin.register(self._store)
-        self._tail = Tail(self._store)
-        snapshots, packs = Snapshots(self._store), Packs(self._store)
-        self._depot = None if settings.object_store is None else Depot(settings.object_store, snapshots, packs)
-        self._sync = Sync(
+        self._tail = FeedWatcher(self._store)
+        snapshots, packs = Snapshots(self._store), BundleArchives(self._store)
+        self._depot = (
+            None if settings.object_store is None else ObjectStoreWriter(settings.object_store, snapshots, packs)
+        )
+        self._sync = FeedApi(
             self._store,
             self._tail,
-            Heads(self._store.id, signer),
+            HeadSigner(self._store.id, signer),
             snapshots,
             packs,
             max_waiting=fitted(room - min(_NOT_WAITING, room // 4), "max-waiting", settings.max_waiting),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Feature, Level, Override, OverrideMode, Switch, Value
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, Feature, Given, Level, Override, OverrideMode, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.engine.active_items import Window
+
+__all__ = ["NONE_ACTING", "ActingOverrides", "acting_overrides", "units_of"]
 
 
 class ActingOverrides(NamedTuple):
@@ -71,9 +73,9 @@ def _height(override: Override, feature: Feature) -> tuple[int, str]:
 
 def units_of(feature: Feature, value: Value) -> int:
     """What an override's value counts, multiplied by nothing: units, a rank, 0 or 1; above all numbers if unlimited."""
-    if isinstance(value, Amount | AddedAmount):
+    if isinstance(value, Amount | Extra):
         return value.units
-    if isinstance(value, Switch):
+    if isinstance(value, Given):
         return int(value.on)
     if isinstance(value, Level):
         return feature.rank(value.label)

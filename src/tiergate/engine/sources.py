@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from tiergate.model import CatalogIndex, Feature, Instant, Subject, SubjectRecord, Value
 
+__all__ = ["NO_USAGE", "BundleSource", "NoUsage", "SubjectSource", "UsageKnown", "UsageSource"]
+
 
 class BundleSource(Protocol):
     """A compiled bundle, read on demand."""

@@ -1,1 +1,1 @@
-"""The change feed on the wire: its lines, and the hash chain over them. The one implementation, used by all."""
+"""The change feed on the wire: its lines, the hash chain over them, and records that this version cannot read."""

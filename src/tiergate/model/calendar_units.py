@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+__all__ = ["ResetPeriod"]
 
-class CalendarUnit(StrEnum):
+
+class ResetPeriod(StrEnum):
     """A unit of calendar time: when metered usage begins again at zero, or a subscription's term."""
 
     HOUR = "hour"

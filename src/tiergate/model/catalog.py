@@ -9,8 +9,10 @@ import msgspec
 from tiergate.model.features import Feature
 from tiergate.model.items import Item, ItemKind, ItemStatus, Rollout
 
+__all__ = ["Catalog", "CatalogIndex", "IndexedItem", "Ladder", "PlanRule", "Rules"]
 
-class PlansPerSubscription(StrEnum):
+
+class PlanRule(StrEnum):
     """How many plans one subscription may have at an instant."""
 
     ONE = "one"
@@ -50,7 +52,7 @@ class CatalogIndex(msgspec.Struct, frozen=True):
     features: dict[str, Feature]
     items: dict[str, IndexedItem]
     ladders: tuple[Ladder, ...] = ()
-    plans: PlansPerSubscription | msgspec.UnsetType = msgspec.UNSET
+    plans: PlanRule | msgspec.UnsetType = msgspec.UNSET
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -59,7 +61,7 @@ class Catalog(msgspec.Struct, frozen=True):
     features: dict[str, Feature]
     items: dict[str, Item]
     ladders: tuple[Ladder, ...] = ()
-    plans: PlansPerSubscription = PlansPerSubscription.ONE
+    plans: PlanRule = PlanRule.ONE
 
     def index(self) -> CatalogIndex:
         """Everything but the entitlements."""
@@ -67,7 +69,7 @@ class Catalog(msgspec.Struct, frozen=True):
             self.features,
             {id_: _indexed(item) for id_, item in self.items.items()},
             self.ladders,
-            msgspec.UNSET if self.plans is PlansPerSubscription.ONE else self.plans,
+            msgspec.UNSET if self.plans is PlanRule.ONE else self.plans,
         )
 
 

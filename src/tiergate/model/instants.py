@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+__all__ = ["BEGINNING", "FOREVER", "Instant", "Interval", "format_instant", "parse_instant"]
+
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
 
@@ -32,7 +34,7 @@ class Interval(msgspec.Struct, frozen=True, array_like=True):
     start: Instant = BEGINNING
     until: Instant = FOREVER
 
-    def contains(self, now: Instant) -> bool:
+    def holds(self, now: Instant) -> bool:
         """Say whether `now` lies inside."""
         return self.start <= now < self.until
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+__all__ = ["Problem", "Severity"]
+
 
 class Severity(StrEnum):
     """Whether a problem stops the work."""

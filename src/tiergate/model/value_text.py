@@ -9,13 +9,15 @@ from decimal import Decimal, InvalidOperation
 
 from tiergate.model.amounts import format_units, to_units
 from tiergate.model.features import Feature, FeatureType
-from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Switch, Unlimited, Value
+from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
+
+__all__ = ["format_value", "parse_value"]
 
 
 def format_value(value: Value, scale: int) -> str:
     """Write a value; `scale` is the feature's number of decimal digits."""
     match value:
-        case Switch(on):
+        case Given(on):
             return "true" if on else "false"
         case Level(label):
             return label
@@ -23,7 +25,7 @@ def format_value(value: Value, scale: int) -> str:
             return "unlimited"
         case Amount(units, per):
             sign = ""
-        case AddedAmount(units, per):
+        case Extra(units, per):
             sign = "+"
     return sign + format_units(units, scale) + (f" per {per.value}" if per else "")
 
@@ -38,7 +40,7 @@ def parse_value(text: str, feature: Feature) -> Value:
         if text not in {"true", "false"}:
             msg = f"`{text}` is not a switch's value"
             raise ValueError(msg)
-        return Switch(text == "true")
+        return Given(text == "true")
     if feature.type is FeatureType.CUSTOM:
         if not feature.rank(text):
             msg = f"`{text}` is not a level of `{feature.id}`"
@@ -52,5 +54,5 @@ def parse_value(text: str, feature: Feature) -> Value:
     except InvalidOperation:
         msg = f"`{text}` is not a number"
         raise ValueError(msg) from None
-    kind = AddedAmount if number.startswith("+") else Amount
+    kind = Extra if number.startswith("+") else Amount
     return kind(units, Per(per) if per else None)

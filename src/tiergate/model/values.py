@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+__all__ = ["UNLIMITED", "Amount", "Extra", "Given", "Level", "Per", "Unlimited", "Value"]
+
 
 class Per(StrEnum):
     """Whether a number is multiplied by the quantity of the item that gives it."""
@@ -17,7 +19,7 @@ class Per(StrEnum):
     SUBSCRIPTION = "subscription"
 
 
-class Switch(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+class Given(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """A switch: on, or, explicitly, not."""
 
     on: bool
@@ -34,7 +36,7 @@ class Unlimited(msgspec.Struct, frozen=True, array_like=True, tag="u"):
     """The top of a quantity or range. Wins over every number and stays."""
 
 
-class AddedAmount(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+class Extra(msgspec.Struct, frozen=True, array_like=True, tag="x"):
     """`{add: n}`: units on top of what the other entitlements give; `per` as in `Amount`."""
 
     units: int
@@ -50,5 +52,5 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="l"):
 UNLIMITED = Unlimited()
 """The one value of `Unlimited`."""
 
-Value = Switch | Amount | Unlimited | AddedAmount | Level
+Value = Given | Amount | Unlimited | Extra | Level
 """Everything that an entitlement may say."""

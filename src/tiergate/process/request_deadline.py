@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+__all__ = ["bounded", "within"]
+
 
 class _Deadline:
     """When it must be over, in seconds of a clock that only goes forward; and bytes per second that put it off."""

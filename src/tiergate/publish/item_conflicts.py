@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import ItemKind, PlansPerSubscription
+from tiergate.model import ItemKind, PlanRule
 from tiergate.store.item_conflicts import held_beside, held_without, several_held
 
 if TYPE_CHECKING:
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit
     from tiergate.store.item_conflicts import Holders
 
+__all__ = ["Combination", "Example", "impossible_combinations"]
 
-class ConflictExample(msgspec.Struct, frozen=True):
+
+class Example(msgspec.Struct, frozen=True):
     """One who holds it."""
 
     customer: str
     subscription: str
 
 
-class ItemConflict(msgspec.Struct, frozen=True, omit_defaults=True):
+class Combination(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that is held and cannot be held any more.
 
     `code`: `not-available`, `missing-dependency`, `excluded`, of an `item`; or `several-plans`. `subscriptions`: how
@@ -38,15 +40,15 @@ class ItemConflict(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str
     subscriptions: int
     item: str = ""
-    examples: tuple[ConflictExample, ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
-def find_item_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[ItemConflict, ...]:
+def impossible_combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[Combination, ...]:
     """All that is held, was possible by `old` and is not by `new`."""
-    return tuple(_find_conflicts(unit, old, new))
+    return tuple(_combinations(unit, old, new))
 
 
-def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[ItemConflict]:
+def _combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Combination]:
     session, now = unit.session, unit.now
     for id_, after in new.items.items():
         before = old.items.get(id_)
@@ -61,7 +63,7 @@ def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Item
     for id_ in sorted({one for one, _ in exclusions}):
         others = {other for one, other in exclusions if one == id_}
         yield from _told("excluded", id_, held_beside(session, id_, others, now))
-    if old.plans is PlansPerSubscription.MANY and new.plans is PlansPerSubscription.ONE:
+    if old.plans is PlanRule.MANY and new.plans is PlanRule.ONE:
         plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]
         yield from _told("several-plans", "", several_held(session, plans, now))
 
@@ -76,7 +78,7 @@ def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
     }
 
 
-def _told(code: str, item: str, holders: Holders) -> Iterator[ItemConflict]:
+def _told(code: str, item: str, holders: Holders) -> Iterator[Combination]:
     if holders.total:
-        examples = tuple(ConflictExample(customer, subscription) for customer, subscription in holders.named)
-        yield ItemConflict(code, holders.total, item, examples)
+        examples = tuple(Example(customer, subscription) for customer, subscription in holders.named)
+        yield Combination(code, holders.total, item, examples)

@@ -20,11 +20,11 @@ from msgspec.structs import replace
 
 from tiergate import bundle
 from tiergate.errors import StoreError
+from tiergate.impact.preview.effects import Impact, effect_data, impact_data
 from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.loss_token import LossSum, losses_of
 from tiergate.impact.preview.preview import Preview
-from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_data
-from tiergate.model.canonical_json import canonical_json
+from tiergate.model.canonical import canonical_json
 from tiergate.naming import version_ref
 from tiergate.store.affected_records import changed_records, count_holders, holders
 
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant, Value
     from tiergate.store import ReadUnit, Store
 
-ImpactLine = dict[str, Any]
+__all__ = ["Job", "Line", "Weighing", "taken", "words"]
+
+Line = dict[str, Any]
 """`progress` (`examined`, `of`), `effect` (as `effect_data`), `error`, or `impact` (as `impact_data`) with `loss`."""
 
-MAX_IN_PROCESS: Final = 2_000
+MOST_HERE: Final = 2_000
 """Customers who are asked about in this process: a tenth of a second of its time."""
 
 _MOST_CHANGED: Final = 2_000
@@ -54,10 +56,10 @@ _WEIGHER: Final = (sys.executable, "-P", "-m", "tiergate.publish.loss_worker")
 _LAST_WORDS: Final = 2_000
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_decode = msgspec.json.Decoder(ImpactLine, float_hook=Decimal).decode
+_decode = msgspec.json.Decoder(Line, float_hook=Decimal).decode
 
 
-class LossJob(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True):
     """What a process of its own is to do: the store's database, the folders of both bundles, from when on, or when."""
 
     database: str
@@ -85,7 +87,7 @@ class _Known:
         return self._given[ref]
 
 
-class LossEstimate:
+class Weighing:
     """A change of what is in force, ready to be weighed against the subjects of the store."""
 
     def __init__(
@@ -104,7 +106,7 @@ class LossEstimate:
         self._preview = Preview(before, after, now=now, at=at)
         self.can_take = can_take(before, after, self._preview.touched, now)
 
-    def lines(self, store: Store, *, listing: bool = False) -> Iterator[ImpactLine]:
+    def lines(self, store: Store, *, listing: bool = False) -> Iterator[Line]:
         """Weigh it: everything that is found, the tally last.
 
         Raises:
@@ -118,14 +120,14 @@ class LossEstimate:
 
         if not touched.features:
             yield {"impact": impact_data(Impact()), "loss": ""}
-        elif store.read(count) <= MAX_IN_PROCESS:
-            yield from stream_impact(store, self._preview, self._now, listing=listing)
+        elif store.read(count) <= MOST_HERE:
+            yield from weighed(store, self._preview, self._now, listing=listing)
         else:
             yield from self._apart(store, listing=listing)
 
-    def tally(self, store: Store) -> ImpactLine:
+    def tally(self, store: Store) -> Line:
         """Weigh it, for the tally alone, with the token of the loss as `loss`; raises as `lines`."""
-        found: ImpactLine = {}
+        found: Line = {}
         for line in self.lines(store):
             if "impact" in line:
                 found = {**line["impact"], "loss": line["loss"]}
@@ -140,13 +142,13 @@ class LossEstimate:
         records = changed_records(unit.session, position, _MOST_CHANGED)
         return records is None or any(it.effect.takes for record in records for it in self._preview.effects(record))
 
-    def _apart(self, store: Store, *, listing: bool) -> Iterator[ImpactLine]:
+    def _apart(self, store: Store, *, listing: bool) -> Iterator[Line]:
         with tempfile.TemporaryDirectory(prefix="tiergate-weigh-") as folder:
             old, new = Path(folder, "old"), Path(folder, "new")
             for side, place in ((self._old, old), (self._new, new)):
-                bundle.write({path: side.content(path) for path in side.paths()}, place)
+                bundle.write_bundle({path: side.content(path) for path in side.paths()}, place)
             url = store.database.engine.url.render_as_string(hide_password=False)
-            job = LossJob(url, str(old), str(new), self._now, self._at, listing)
+            job = Job(url, str(old), str(new), self._now, self._at, listing)
             with _weigher(job) as lines:
                 done = False
                 for line in lines:
@@ -159,7 +161,7 @@ class LossEstimate:
                 raise StoreError("what a publication takes cannot be found: its process ended early")
 
 
-def stream_impact(store: Store, preview: Preview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
+def weighed(store: Store, preview: Preview, now: Instant, *, listing: bool) -> Iterator[Line]:
     """Ask about all who can be touched, from `now` on.
 
     Raises:
@@ -201,14 +203,14 @@ def _rules(side: BundleSource) -> dict[str, str]:
     return {path: side.text(path) for path in paths}
 
 
-def count_losing_customers(impact: ImpactLine | None) -> int:
+def taken(impact: Line | None) -> int:
     """How many customers lose something, or get less of it."""
     return 0 if impact is None else int(impact["customers"]["take"])
 
 
-def describe_loss(impact: ImpactLine) -> str:
+def words(impact: Line) -> str:
     """What is taken, in words: `3 customers would lose something or get less (movies: 1 loses it, 2 get less)`."""
-    count = count_losing_customers(impact)
+    count = taken(impact)
     parts = []
     for one in impact["features"]:
         said = [
@@ -223,7 +225,7 @@ def describe_loss(impact: ImpactLine) -> str:
 
 
 @contextmanager
-def _weigher(job: LossJob) -> Iterator[Iterator[bytes]]:
+def _weigher(job: Job) -> Iterator[Iterator[bytes]]:
     """The lines that a process of its own says; it ends when the context does."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - the command is our own

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from tiergate.sidecar.replica.disk_health import DataReport
+    from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
+
+__all__ = ["Durations", "Metrics", "ReasonTally", "exposition", "registry"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The exposition format that `exposition` writes."""
@@ -94,7 +96,7 @@ class Metrics:
         self.connections = 0
         self.descriptors = Shortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}
-        self.data: Callable[[], DataReport | None] = lambda: None
+        self.data: Callable[[], DiskReport | None] = lambda: None
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def count_request(self, endpoint: str, status: int) -> None:

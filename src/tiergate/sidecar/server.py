@@ -30,7 +30,6 @@ from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.open_files import fitted, raise_limit, room_for_connections
 from tiergate.process.regular_files import read_regular
-from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.process.termination import end_within
 from tiergate.sidecar.api.app import api
@@ -45,10 +44,10 @@ from tiergate.sidecar.fast_path import QuickPath
 from tiergate.sidecar.http_protocol import WireLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.replica.data_directory import DataDirectory
-from tiergate.sidecar.replica.disk_health import DataWatch
-from tiergate.sidecar.replica.file_source.follower import FileMode
+from tiergate.sidecar.replica.disk_health import DiskMonitor
+from tiergate.sidecar.replica.file_source.follower import FileFollower
 from tiergate.sidecar.replica.file_source.source_files import Sources
-from tiergate.sidecar.setting_sources import unknown_variables
+from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
 from tiergate.sidecar.settings import Settings
 from tiergate.sidecar.state import State
 
@@ -58,7 +57,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Instant
-    from tiergate.sidecar.replica.sync.feed_follower import Sync
+    from tiergate.sidecar.replica.sync.feed_follower import FeedFollower
+
+__all__ = ["run"]
 
 _SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a thread must give way to the event loop's, which waits for the interpreter's lock."""
@@ -118,7 +119,7 @@ class _Sidecar:
         self._source = _source(settings, directory, self._state)
         self._state.report = self._source.report
         self._metrics = Metrics()
-        self._data = DataWatch(directory)
+        self._data = DiskMonitor(directory)
         self._metrics.data = lambda: self._data.report
         self._decider = Decider(
             self._state,
@@ -127,7 +128,7 @@ class _Sidecar:
             memo_bytes=int(DECIDER_BYTES * _share(settings.cache_size)),
             stale_deny=settings.stale_deny,
             startup_allow=settings.startup_allow,
-            subjects=None if isinstance(self._source, FileMode) else self._source.on_demand,
+            subjects=None if isinstance(self._source, FileFollower) else self._source.on_demand,
         )
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
         self._probes = self._probe_listener()
@@ -273,11 +274,11 @@ def _now() -> Instant:
     return time.time_ns() // 1_000_000
 
 
-def _source(settings: Settings, directory: DataDirectory, state: State) -> FileMode | Sync:
+def _source(settings: Settings, directory: DataDirectory, state: State) -> FileFollower | FeedFollower:
     """What is decided on, and keeps it so."""
     limits = _limits(settings.cache_size)
     if settings.key_file is None:
-        return FileMode(
+        return FileFollower(
             _sources(settings),
             directory,
             state,
@@ -287,9 +288,9 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileM
         )
     # What speaks to other machines takes long to import, and file mode has no need of it.
     with kept_out("pygments", "rich"):  # httpx has a command line, for colours
-        from tiergate.sidecar.replica.sync.assembly import sync_of  # noqa: PLC0415
+        from tiergate.sidecar.replica.sync.follower_factory import create_follower  # noqa: PLC0415
 
-    return sync_of(settings, directory, state, limits)
+    return create_follower(settings, directory, state, limits)
 
 
 def _sources(settings: Settings) -> Sources:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, Subject
 
+__all__ = ["NO_PUBLICATION", "NO_REVISION", "Startup"]
+
 NO_PUBLICATION: Final = 0
 """The publication of an answer that no publication decided: before the first one."""
 

@@ -1,19 +1,19 @@
 """The store: tables, transactions and the change feed, on SQLite or PostgreSQL. The only importer of SQLModel."""
 
 from tiergate.store.database import Database
-from tiergate.store.feed import Entry, FeedHead, read_after, read_head
-from tiergate.store.transactions import SYSTEM, Author, PublishedCatalog, Publishing, ReadUnit, Store, WriteUnit
+from tiergate.store.feed import FeedHead, StoredLine, read_after, read_head
+from tiergate.store.transactions import SYSTEM, Author, PublishedState, Publishing, ReadUnit, Store, WriteUnit
 
 __all__ = [
     "SYSTEM",
     "Author",
     "Database",
-    "Entry",
     "FeedHead",
-    "PublishedCatalog",
+    "PublishedState",
     "Publishing",
     "ReadUnit",
     "Store",
+    "StoredLine",
     "WriteUnit",
     "read_after",
     "read_head",

@@ -5,19 +5,18 @@ commits. INVARIANT (feed order): whoever holds the lock commits before the next 
 are visible in their order, and a reader who has seen position n will never meet a smaller one that is new. Changes that
 commit together (`tiergate.store.group_commit`) are one holder: each sees the head as the one before left it.
 
-Entries chain by hash, as `naming` says, so that whoever follows (`tiergate.feed.chain`) computes the same.
+Entries chain by hash, as `naming` says, so that whoever follows (`tiergate.feed.lines`) computes the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from sqlalchemy import bindparam, insert, select, update
 
-from tiergate import naming
 from tiergate.errors import StoreError
+from tiergate.feed.hash_chain import extend_chain, line_digest
+from tiergate.feed.lines import publication_line, subject_line
 from tiergate.store.tables import ONLY_ROW, FeedHeadRow, FeedRow
 
 if TYPE_CHECKING:
@@ -28,10 +27,13 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
+__all__ = ["FeedAppend", "FeedHead", "StoredLine", "append", "read_after", "read_head"]
+
+
 _HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 
-# Made once: to make a statement costs as much as to execute it.
+# Built once: building a statement costs as much as executing it.
 _READ_HEAD = select(_HEAD.c.position, _HEAD.c.chain, _HEAD.c.floor, _HEAD.c.publication).where(_HEAD.c.key == ONLY_ROW)
 _LOCK_HEAD = _READ_HEAD.with_for_update()
 _ADVANCE = (
@@ -43,7 +45,7 @@ _ADD = insert(_FEED)
 
 
 class FeedHead(NamedTuple):
-    """How far the feed goes: its last position and the chain there, its floor, the sequence in force (0: none)."""
+    """The end of the feed: its last position, the chain there, its floor, the active publication (0: none)."""
 
     position: int
     chain: str
@@ -51,8 +53,8 @@ class FeedHead(NamedTuple):
     publication: int
 
 
-class Entry(NamedTuple):
-    """One entry as readers get it, what it is about, and the chain up to it."""
+class StoredLine(NamedTuple):
+    """One line, what it is about, its hash, and the chain up to it."""
 
     position: int
     line: bytes
@@ -62,29 +64,19 @@ class Entry(NamedTuple):
     chain: str
 
 
-class Change(NamedTuple):
-    """What is to be appended: the JSON of a customer's record (or `null`), or of a publication's envelope."""
+class FeedAppend(NamedTuple):
+    """A change to append: the JSON of a customer's record (or `null`), or of a publication's envelope."""
 
     customer: str | None
     publication: int | None
     content: bytes
 
 
-def chain_start(store: str) -> str:
-    """The chain before the first entry of a store's feed, in hex."""
-    return naming.feed_start(store).hex()
-
-
-def chain_after(chain: str, digest: str) -> str:
-    """The chain after one more entry; both in hex."""
-    return naming.feed_next(bytes.fromhex(chain), bytes.fromhex(digest)).hex()
-
-
 def read_head(session: Session, *, lock: bool = False) -> FeedHead:
-    """Read the head; with `lock`, keep others from appending until this transaction ends.
+    """Read the head. `lock`: no other transaction can append until this one ends.
 
     Raises:
-        StoreError: the store was never set up.
+        StoreError: if the store was never set up.
     """
     row = session.connection().execute(_LOCK_HEAD if lock else _READ_HEAD).one_or_none()
     if row is None:
@@ -92,20 +84,19 @@ def read_head(session: Session, *, lock: bool = False) -> FeedHead:
     return FeedHead(*row)
 
 
-def append(session: Session, head: FeedHead, changes: Sequence[Change], at: Instant) -> FeedHead:
-    """Append changes after `head`, which must have been read with its lock in this transaction; return the new head."""
+def append(session: Session, head: FeedHead, changes: Sequence[FeedAppend], at: Instant) -> FeedHead:
+    """Append changes after `head`, which was read with its lock in this transaction, and return the new head."""
     position, chain, publication = head.position, head.chain, head.publication
     rows = []
     for change in changes:
         position += 1
-        if change.publication is not None:
-            publication = change.publication
-            line = b'{"position":%d,"at":%d,"publication":%b}' % (position, at, change.content)
+        if change.customer is None:
+            publication = change.publication or publication
+            line = publication_line(position, at, change.content)
         else:
-            customer = msgspec.json.encode(change.customer)
-            line = b'{"position":%d,"at":%d,"customer":%b,"record":%b}' % (position, at, customer, change.content)
-        digest = hashlib.sha256(line).hexdigest()
-        chain = chain_after(chain, digest)
+            line = subject_line(position, at, change.customer, change.content)
+        digest = line_digest(line)
+        chain = extend_chain(chain, digest)
         rows.append(
             {
                 "position": position,
@@ -126,8 +117,8 @@ def append(session: Session, head: FeedHead, changes: Sequence[Change], at: Inst
     return new
 
 
-def read_after(session: Session, position: int, limit: int) -> list[Entry]:
-    """Read up to `limit` entries after a position, in order. Those at or below the floor may be redacted."""
+def read_after(session: Session, position: int, limit: int) -> list[StoredLine]:
+    """Read up to `limit` lines after a position, in order. Lines at or below the floor may be redacted."""
     feed = FeedRow.__table__.c  # type: ignore[attr-defined]
     query = (
         select(feed.position, feed.line, feed.digest, feed.customer, feed.publication, feed.chain)
@@ -135,4 +126,4 @@ def read_after(session: Session, position: int, limit: int) -> list[Entry]:
         .order_by(feed.position)
         .limit(limit)
     )
-    return [Entry(*row) for row in session.connection().execute(query)]
+    return [StoredLine(*row) for row in session.connection().execute(query)]

@@ -24,13 +24,23 @@ if TYPE_CHECKING:
 
     from tiergate.store.database import Database
 
+__all__ = [
+    "FeedLine",
+    "FeedPage",
+    "is_read_only",
+    "notifications",
+    "publication_at",
+    "publication_envelope",
+    "read_page",
+]
+
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
 _ALIVE: Final = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "connect_timeout": "5"}
 
 
-class Line(NamedTuple):
+class FeedLine(NamedTuple):
     """One line of the feed, the chain up to it, and the sequence of the publication in force from there on."""
 
     position: int
@@ -42,7 +52,7 @@ class Line(NamedTuple):
 class FeedPage(NamedTuple):
     """Lines after a position, as far as the page goes, and how far the feed itself went in the same instant."""
 
-    lines: list[Line]
+    lines: list[FeedLine]
     head: FeedHead
 
 
@@ -55,7 +65,7 @@ def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> Fe
         StoreError: the feed has a hole.
     """
     head = read_head(session)
-    lines: list[Line] = []
+    lines: list[FeedLine] = []
     if not head.floor <= after < head.position:
         return FeedPage(lines, head)
     publication = publication_at(session, after)
@@ -65,7 +75,7 @@ def read_page(session: Session, after: int, *, limit: int, max_bytes: int) -> Fe
         if lines and size > max_bytes:
             break
         publication = publication if published is None else published
-        lines.append(Line(position, line, chain, publication))
+        lines.append(FeedLine(position, line, chain, publication))
         if position != after + len(lines):
             raise StoreError(f"the feed has a hole before position {position}")
     return FeedPage(lines, head)

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from tiergate.errors import StoreError
-from tiergate.store.feed import chain_start
+from tiergate.feed.hash_chain import chain_start
 from tiergate.store.tables import ONLY_ROW, FeedHeadRow, StoreRow
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
     from tiergate.store.database import Database
+
+__all__ = ["set_up", "store_id"]
 
 _STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
 _ID = select(_STORE.c.id)

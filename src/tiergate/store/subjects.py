@@ -14,19 +14,20 @@ from sqlalchemy import bindparam, delete, insert, or_, select
 
 from tiergate.model import (
     Customer,
+    HeldItem,
     Instant,
     Override,
     OverrideMode,
     SubjectRecord,
     SubjectType,
     Subscription,
-    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
     Term,
     Value,
 )
-from tiergate.model.redaction import redact_customer, redact_subscription
+from tiergate.model.redaction import redacted_customer, redacted_subscription
+from tiergate.naming import search_key
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
     CustomerRow,
@@ -36,13 +37,29 @@ from tiergate.store.tables import (
     SubscriptionRow,
     SuspensionRow,
 )
-from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, Table
     from sqlmodel import Session
+
+__all__ = [
+    "DATES",
+    "Stamp",
+    "StoredRecord",
+    "StoredSubscription",
+    "customer_columns",
+    "partless",
+    "read_record",
+    "read_stored",
+    "read_subscriptions",
+    "same_record",
+    "subscription_columns",
+    "without_reasons",
+    "write_customer_parts",
+    "write_subscription_parts",
+]
 
 DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 """The dates of a subscription."""
@@ -109,16 +126,6 @@ class StoredRecord(NamedTuple):
     erased_at: Instant | None
     stamps: dict[str, Stamp]
 
-    @property
-    def customer(self) -> Customer:
-        """The customer itself."""
-        return self.record.customer
-
-
-def record_json(record: SubjectRecord | None) -> bytes:
-    """The JSON of a record as the feed carries it; `null` for a customer who is gone."""
-    return _encode(record)
-
 
 def same_record(content: bytes, record: SubjectRecord | None) -> bool:
     """Say whether the JSON of a record says the same as `record`, though a release before may have written it."""
@@ -128,7 +135,7 @@ def same_record(content: bytes, record: SubjectRecord | None) -> bool:
 def without_reasons(record: SubjectRecord) -> SubjectRecord:
     """A record as the feed carries it: without what is for people alone."""
     return SubjectRecord(
-        redact_customer(record.customer), tuple(redact_subscription(held) for held in record.subscriptions)
+        redacted_customer(record.customer), tuple(redacted_subscription(held) for held in record.subscriptions)
     )
 
 
@@ -214,9 +221,9 @@ def _subscriptions(
     if not rows:
         return
     ids = [row.id for row in rows]
-    items: dict[str, list[SubscriptionItem]] = {}
+    items: dict[str, list[HeldItem]] = {}
     for subscription, *rest in connection.execute(_ITS_HELD, {"ids": ids}):
-        items.setdefault(subscription, []).append(SubscriptionItem(*rest))
+        items.setdefault(subscription, []).append(HeldItem(*rest))
     exceptions = _Exceptions(connection, (), ids) if exceptions is None else exceptions
     for row in rows:
         subscription = Subscription(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
+__all__ = ["CUSTOMER", "FEATURE", "ITEM", "RULE", "SUBSCRIPTION", "bury", "bury_rows", "first_etags"]
+
 CUSTOMER: Final = "customer"
 SUBSCRIPTION: Final = "subscription"
 FEATURE: Final = "feature"

@@ -21,14 +21,15 @@ from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tiergate.errors import NotFoundError, ReadOnlyStoreError, StoreError
+from tiergate.feed.lines import encode_record
 from tiergate.model import Catalog, CatalogIndex, Instant, SubjectRecord, format_instant
 from tiergate.store.database import Database
 from tiergate.store.database_errors import ConnectionLostError, first_line, is_passing
-from tiergate.store.feed import Change, FeedHead, append, read_head
+from tiergate.store.feed import FeedAppend, FeedHead, append, read_head
 from tiergate.store.group_commit import UndoneError
 from tiergate.store.identity import set_up, store_id
 from tiergate.store.schema import SCHEMA_VERSION, check_schema, migrate, schema_version
-from tiergate.store.subjects import read_record, record_json, same_record
+from tiergate.store.subjects import read_record, same_record
 from tiergate.store.tables import (
     AuditRow,
     BlobRow,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
     from sqlmodel import Session
+
+__all__ = ["SYSTEM", "Author", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
 
 _ATTEMPTS: Final = 12
 _ATTEMPTS_SECONDS: Final = 20.0
@@ -86,7 +89,7 @@ class Publishing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedCatalog:
+class PublishedState:
     """What is in force: sequence (0 before the first publication), revision, and the whole catalog."""
 
     sequence: int
@@ -112,11 +115,11 @@ class ReadUnit:
         return read_head(self.session)
 
     @property
-    def published(self) -> PublishedCatalog:
+    def published(self) -> PublishedState:
         """What is in force."""
         return self.store.published_state(self.session, self.head().publication)
 
-    def published_at(self, sequence: int) -> PublishedCatalog:
+    def published_at(self, sequence: int) -> PublishedState:
         """What a publication fixed; 0 is the empty state before the first.
 
         Raises:
@@ -167,7 +170,7 @@ class WriteUnit(ReadUnit):
         return self._head
 
     @property
-    def published(self) -> PublishedCatalog:
+    def published(self) -> PublishedState:
         """What is in force. Where another publication comes in between, this transaction is begun again."""
         sequence = self.head().publication if self._based_on is None else self._based_on
         self._based_on = sequence
@@ -278,7 +281,7 @@ class WriteUnit(ReadUnit):
                 record = self._records[customer]
             else:
                 record = read_record(self.session, customer, public=True)
-            content = record_json(record)
+            content = encode_record(record)
             before = known.get(customer, b"null")
             if before != content and not same_record(before, record):
                 found.append((customer, content))
@@ -288,12 +291,12 @@ class WriteUnit(ReadUnit):
         head = self.head() if self.store.database.is_sqlite else read_head(self.session, lock=True)
         if self._based_on is not None and head.publication != self._based_on:
             raise _LostRaceError
-        changes = [Change(customer, None, content) for customer, content in changed]
+        changes = [FeedAppend(customer, None, content) for customer, content in changed]
         if self._publish is not None:
             sequence, position = head.publication + 1, head.position + len(changes) + 1
             publishing = self._publish(sequence, position, self.now)
             self.session.connection().execute(insert(PublicationRow), [publishing.row])
-            changes.append(Change(None, sequence, publishing.envelope))
+            changes.append(FeedAppend(None, sequence, publishing.envelope))
             self._events.append(
                 Event("publication.created", {"publication": sequence, "revision": publishing.row["revision"]})
             )
@@ -329,7 +332,7 @@ class Store:
         """Use `open`."""
         self.database = database
         self.clock = clock
-        self._published: cachetools.LRUCache[int, PublishedCatalog] = cachetools.LRUCache(_KEPT_CATALOGS)
+        self._published: cachetools.LRUCache[int, PublishedState] = cachetools.LRUCache(_KEPT_CATALOGS)
         self._lock = threading.Lock()
         self.id = ""
 
@@ -436,7 +439,7 @@ class Store:
         self.database.refusal = None
         return result
 
-    def published_state(self, session: Session, sequence: int) -> PublishedCatalog:
+    def published_state(self, session: Session, sequence: int) -> PublishedState:
         """What a publication fixed, kept for the next time.
 
         Raises:
@@ -455,10 +458,10 @@ class Store:
         self.database.dispose()
 
 
-def _read_published(session: Session, sequence: int) -> PublishedCatalog:
+def _read_published(session: Session, sequence: int) -> PublishedState:
     if not sequence:
         empty = Catalog({}, {})
-        return PublishedCatalog(0, "", empty, empty.index())
+        return PublishedState(0, "", empty, empty.index())
     query = (
         select(_PUBLICATIONS.c.revision, _BLOBS.c.content)
         .join(_BLOBS, _BLOBS.c.sha256 == _PUBLICATIONS.c.catalog)
@@ -468,7 +471,7 @@ def _read_published(session: Session, sequence: int) -> PublishedCatalog:
     if row is None:
         raise NotFoundError("publication", str(sequence))
     catalog = msgspec.json.decode(row.content, type=Catalog)
-    return PublishedCatalog(sequence, row.revision, catalog, catalog.index())
+    return PublishedState(sequence, row.revision, catalog, catalog.index())
 
 
 def _now() -> Instant:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tiergate.usage.calendar_windows import CalendarWindows
+from tiergate.usage.windows import Windows
 
-__all__ = ["CalendarWindows"]
+__all__ = ["Windows"]

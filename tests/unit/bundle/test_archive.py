@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.bundle import MANIFEST, Manifest, encode_manifest, manifest_of, pack, unpack
+from tiergate.bundle import MANIFEST, Manifest, encode_manifest, manifest_of, read_archive, write_archive
 from tiergate.errors import BundleError
 
 if TYPE_CHECKING:
@@ -28,27 +28,27 @@ def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> b
 
 def test_a_bundle_survives_being_packed_and_unpacked() -> None:
     """Manifest and all files."""
-    assert unpack(pack(WHOLE, FILES), WHOLE.revision) == (WHOLE, FILES)
+    assert read_archive(write_archive(WHOLE, FILES), WHOLE.revision) == (WHOLE, FILES)
 
 
 def test_only_files_that_differ_are_packed() -> None:
     """Of two bundles with one file in common, the other one travels."""
     new = {**FILES, "catalog.json": b"{ }\n"}
-    packed = pack(manifest_of(new), new, WHOLE)
-    assert unpack(packed, manifest_of(new).revision).files == {"catalog.json": b"{ }\n"}
+    packed = write_archive(manifest_of(new), new, WHOLE)
+    assert read_archive(packed, manifest_of(new).revision).files == {"catalog.json": b"{ }\n"}
 
 
 def test_equal_bundles_are_equal_packs() -> None:
     """Whatever the order of the files."""
-    assert pack(WHOLE, FILES) == pack(WHOLE, dict(reversed(FILES.items())))
+    assert write_archive(WHOLE, FILES) == write_archive(WHOLE, dict(reversed(FILES.items())))
 
 
 def test_nothing_torn_is_packed() -> None:
     """A file that is missing or not the one listed is no pack."""
     with pytest.raises(BundleError, match="is missing"):
-        pack(WHOLE, {"catalog.json": b"{}\n"})
+        write_archive(WHOLE, {"catalog.json": b"{}\n"})
     with pytest.raises(BundleError, match="does not have"):
-        pack(WHOLE, {**FILES, "catalog.json": b"x"})
+        write_archive(WHOLE, {**FILES, "catalog.json": b"x"})
 
 
 def head(manifest: Manifest = WHOLE) -> tuple[str, bytes]:
@@ -65,7 +65,7 @@ def lying_sizes() -> bytes:
 ATTACKS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "no zip": ("readable pack", lambda: b"hello"),
     "nothing": ("readable pack", lambda: b""),
-    "cut short": ("readable pack", lambda: pack(WHOLE, FILES)[:-30]),
+    "cut short": ("readable pack", lambda: write_archive(WHOLE, FILES)[:-30]),
     "no manifest": ("is missing from the pack", lambda: zipped(*FILES.items())),
     "the manifest of another bundle": ("not of `sha256", lambda: zipped(head(manifest_of({})))),
     "a manifest that is none": ("is not a manifest", lambda: zipped((MANIFEST, b"{}"))),
@@ -84,11 +84,11 @@ def test_a_pack_that_was_tampered_with_is_refused(attack: str) -> None:
     """Nothing of it is returned."""
     words, make = ATTACKS[attack]
     with pytest.raises(BundleError, match=words):
-        unpack(make(), WHOLE.revision)
+        read_archive(make(), WHOLE.revision)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_file_that_stands_twice_is_refused() -> None:
     """Two readers could take two different ones."""
     with pytest.raises(BundleError, match="stands twice"):
-        unpack(zipped(head(), ("catalog.json", b"{}\n"), ("catalog.json", b"{}\n")), WHOLE.revision)
+        read_archive(zipped(head(), ("catalog.json", b"{}\n"), ("catalog.json", b"{}\n")), WHOLE.revision)

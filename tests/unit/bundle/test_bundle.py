@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.bundle import MANIFEST, Bundle, encode_manifest, write
+from tiergate.bundle import MANIFEST, Bundle, encode_manifest, write_bundle
 from tiergate.bundle.manifest import manifest_of
 from tiergate.errors import BundleError
 from tiergate.model import (
     UNLIMITED,
-    AddedAmount,
     Amount,
     CatalogIndex,
+    Extra,
     Feature,
     FeatureType,
+    Given,
     IndexedItem,
     ItemKind,
     Level,
     Per,
     Rollout,
-    Switch,
 )
-from tiergate.model.canonical_json import canonical_json
+from tiergate.model.canonical import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenFiles:
     def open_files(content: dict[str, bytes]) -> Bundle:
         if request.param == "memory":
             return Bundle.from_files(content)
-        write(content, tmp_path / "bundle")
+        write_bundle(content, tmp_path / "bundle")
         return Bundle.open(tmp_path / "bundle")
 
     return open_files
@@ -83,8 +83,8 @@ def test_a_definition_is_read_in_the_terms_of_its_features(opened: OpenFiles) ->
     """Each text becomes the value that it means for the feature's type and scale."""
     tags = {"analytics": "false", "movies": "+10", "storage": "2.5 per subscription", "support": "unlimited"}
     assert opened(files(tags)).definition("plan/pro@7") == {
-        "analytics": Switch(on=False),
-        "movies": AddedAmount(10),
+        "analytics": Given(on=False),
+        "movies": Extra(10),
         "storage": Amount(2500, Per.SUBSCRIPTION),
         "support": Level("unlimited"),
     }
@@ -161,7 +161,7 @@ def test_a_bundle_without_index_is_refused(opened: OpenFiles) -> None:
 
 def test_a_missing_file_is_found_at_once(tmp_path: Path) -> None:
     """A torn bundle does not open, and the error names what is missing."""
-    write(files(), tmp_path)
+    write_bundle(files(), tmp_path)
     (tmp_path / PRO).unlink()
     with pytest.raises(BundleError, match=f"`{PRO}`: is missing"):
         Bundle.open(tmp_path)
@@ -176,7 +176,7 @@ def test_a_directory_without_manifest_is_no_bundle(tmp_path: Path) -> None:
 
 def test_an_unlisted_file_is_found_at_once(tmp_path: Path) -> None:
     """A bundle with a file that nobody vouched for does not open."""
-    write(files(), tmp_path)
+    write_bundle(files(), tmp_path)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "extra.cedar").write_text("permit (principal, action, resource);")
     with pytest.raises(BundleError, match=r"`policies/extra.cedar`: is not listed"):
@@ -185,7 +185,7 @@ def test_an_unlisted_file_is_found_at_once(tmp_path: Path) -> None:
 
 def test_a_file_of_another_size_is_found_at_once(tmp_path: Path) -> None:
     """A truncated file keeps the bundle from opening."""
-    write(files(), tmp_path)
+    write_bundle(files(), tmp_path)
     os.truncate(tmp_path / PRO, 10)
     with pytest.raises(BundleError, match=f"`{PRO}`: does not have the"):
         Bundle.open(tmp_path)
@@ -193,7 +193,7 @@ def test_a_file_of_another_size_is_found_at_once(tmp_path: Path) -> None:
 
 def test_a_changed_byte_is_found_at_the_first_read(tmp_path: Path) -> None:
     """A file of the right size with other content is never used."""
-    write(files({"movies": "10"}), tmp_path)
+    write_bundle(files({"movies": "10"}), tmp_path)
     (tmp_path / PRO).write_bytes((tmp_path / PRO).read_bytes().replace(b'"10"', b'"99"'))
     bundle = Bundle.open(tmp_path)
     for _ in range(2):
@@ -203,7 +203,7 @@ def test_a_changed_byte_is_found_at_the_first_read(tmp_path: Path) -> None:
 
 def test_a_file_that_grows_after_opening_is_found(tmp_path: Path) -> None:
     """Each read is held against the manifest, not only the opening."""
-    write(files(), tmp_path)
+    write_bundle(files(), tmp_path)
     bundle = Bundle.open(tmp_path)
     with (tmp_path / PRO).open("ab") as file:
         file.write(b"\n")
@@ -213,7 +213,7 @@ def test_a_file_that_grows_after_opening_is_found(tmp_path: Path) -> None:
 
 def test_a_file_that_vanishes_after_opening_is_found(tmp_path: Path) -> None:
     """A file that is gone by the time it is read is named."""
-    write(files(), tmp_path)
+    write_bundle(files(), tmp_path)
     bundle = Bundle.open(tmp_path)
     (tmp_path / PRO).unlink()
     with pytest.raises(BundleError, match=f"`{PRO}`: is missing"):
@@ -223,7 +223,7 @@ def test_a_file_that_vanishes_after_opening_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after_opening", [False, True])
 def test_a_link_is_no_file_of_a_bundle(tmp_path: Path, after_opening: bool) -> None:
     """A bundle does not reach files outside of it, not even ones of the right content."""
-    write(files(), tmp_path / "bundle")
+    write_bundle(files(), tmp_path / "bundle")
     bundle = Bundle.open(tmp_path / "bundle")
     (tmp_path / "bundle" / PRO).rename(tmp_path / "outside.json")
     (tmp_path / "bundle" / PRO).symlink_to(tmp_path / "outside.json")
@@ -249,7 +249,7 @@ def test_files_in_memory_are_held_against_their_manifest() -> None:
 
 def test_a_definition_is_kept(tmp_path: Path) -> None:
     """A definition that was read once needs no file again."""
-    write(files({"movies": "10"}), tmp_path)
+    write_bundle(files({"movies": "10"}), tmp_path)
     bundle = Bundle.open(tmp_path)
     first = bundle.definition("plan/pro@7")
     (tmp_path / PRO).unlink()

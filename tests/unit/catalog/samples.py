@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import yaml
 
+__all__ = ["CATALOG", "CUSTOMER", "SUBJECTS", "SUBSCRIPTION", "PyYaml"]
+
 CATALOG = """\
 apiVersion: tiergate/v1
 features:

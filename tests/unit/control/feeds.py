@@ -16,12 +16,12 @@ import uvicorn
 from sqlalchemy import delete, insert, select, update
 
 from tests.admin import Admin, identify_by_roles
-from tiergate.bundle import Cursor, Publication, SigningKey, Trust
+from tiergate.bundle import Cursor, Publication, SigningKey, TrustedFeed
 from tiergate.control.api.router import AdminApi
-from tiergate.control.feed_api.bundle_archives import Packs
-from tiergate.control.feed_api.endpoints import Sync
-from tiergate.control.feed_api.feed_watcher import Tail
-from tiergate.control.feed_api.head_signer import Heads
+from tiergate.control.feed_api.bundle_archives import BundleArchives
+from tiergate.control.feed_api.endpoints import FeedApi
+from tiergate.control.feed_api.feed_watcher import FeedWatcher
+from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
@@ -100,7 +100,9 @@ def publish(store: Store, digit: str = "a") -> int:
 class Plane:
     """A control plane's sync interface, served by a real uvicorn, with a loop of its own for what is followed."""
 
-    def __init__(self, store: Store, admin: Admin, sync: Sync, tail: Tail, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, store: Store, admin: Admin, sync: FeedApi, tail: FeedWatcher, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.store, self.admin, self.sync, self.tail, self.loop = store, admin, sync, tail, loop
         self.client = admin.as_("sidecar")
 
@@ -134,9 +136,9 @@ class Plane:
         query = select(table.c.chain).where(table.c.position == position)
         return Cursor(position, self.store.read(lambda unit: unit.session.connection().execute(query).scalar_one()))
 
-    def trust(self) -> Trust:
+    def trust(self) -> TrustedFeed:
         """What a sidecar believes by."""
-        return Trust([KEY.verify_key], store=self.store.id)
+        return TrustedFeed([KEY.verify_key], store=self.store.id)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it returns
         """Do something in the loop, and wait for it."""
@@ -150,8 +152,10 @@ def serve_sync(url: str, **settings: Any) -> Iterator[Plane]:  # noqa: ANN401 - 
     started: Future[tuple[Plane, asyncio.Event]] = Future()
 
     async def main() -> None:
-        tail = Tail(store)
-        sync = Sync(store, tail, Heads(store.id, Signer([KEY])), Snapshots(store), Packs(store), **settings)
+        tail = FeedWatcher(store)
+        sync = FeedApi(
+            store, tail, HeadSigner(store.id, Signer([KEY])), Snapshots(store), BundleArchives(store), **settings
+        )
         table = shipped_roles()
         app = AdminApi(sync.endpoints(), identify=identify_by_roles, roles=lambda: table, store=store)
         listening = socket.create_server(("127.0.0.1", 0))

@@ -18,7 +18,7 @@ from tiergate.cluster.kubernetes_api import Api, ObjectMeta
 from tiergate.control.auth.jwks import JwksError, KeySet
 from tiergate.errors import ClusterError, SyncError
 from tiergate.process.request_deadline import bounded, within
-from tiergate.sidecar.replica.sync.control_plane_client import ControlPlane as SyncedPlane
+from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient as SyncedPlane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from tiergate.model import Reason
 from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.metrics import Durations, exposition, registry
-from tiergate.sidecar.replica.disk_health import DataReport
+from tiergate.sidecar.replica.disk_health import DiskReport
 from tiergate.sidecar.state import StatusReport
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         behind=0,
     )
     service.state.expect_stale(NOW)
-    service.metrics.data = lambda: DataReport(tmp_path, 1, 2, writable=True)
+    service.metrics.data = lambda: DiskReport(tmp_path, 1, 2, writable=True)
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
         for family in told(service).values()

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from tests.unit.sidecar.catalogs import Files, catalog_text
 from tiergate.errors import QuarantinedError
 from tiergate.model import Problem, Subject, SubjectRecord, SubjectType
-from tiergate.sidecar.replica.data_directory import DataDirectory, Standing
-from tiergate.sidecar.replica.file_replica import Replica
-from tiergate.sidecar.replica.file_source.load_job import Job, Outcome
+from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
+from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.loader import load
+from tiergate.sidecar.replica.reader import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ class Work:
         self.files.subjects.unlink()
         self.files.subjects = self.files.folder / "subjects.ndjson"
         self.data = DataDirectory.open(folder / "data")
-        self.standing: Standing | None = None
+        self.standing: LoadedState | None = None
 
     def write(self, *lines: Line) -> None:
         """Put lines in the place of the subjects."""
@@ -71,9 +71,9 @@ class Work:
         texts = [line if isinstance(line, str) else json.dumps(line) for line in (head, *lines)]
         self.files.write(self.files.subjects, "\n".join(texts) + "\n")
 
-    def load(self, *, strict: bool = False) -> Outcome:
+    def load(self, *, strict: bool = False) -> LoadResult:
         """Load; what comes of it stands."""
-        outcome = load(Job(self.files.sources, str(self.data.root), self.standing, strict=strict))
+        outcome = load(LoadJob(self.files.sources, str(self.data.root), self.standing, strict=strict))
         assert outcome.error is None
         self.standing = outcome.standing
         return outcome

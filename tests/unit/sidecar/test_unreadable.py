@@ -16,10 +16,10 @@ import pytest
 
 from tests.serving import CATALOG, Service, bundle, customer, get, post
 from tests.wire import Connection
-from tiergate.bundle import Bundle, write
+from tiergate.bundle import Bundle, write_bundle
 from tiergate.engine import Engine
 from tiergate.errors import BundleError, ReplicaError, UnreadableBundleError, UnreadableError, UnreadableReplicaError
-from tiergate.sidecar.replica.sqlite_errors import fault_of, reason_of
+from tiergate.sidecar.replica.sqlite_errors import replica_error, unreadable_reason
 from tiergate.sidecar.state import Generation
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def on_disk(folder: Path) -> Service:
     service = Service(customer("acme"), ready=False)
     service.publish(customer("acme"))
     compiled = bundle(CATALOG)
-    write({path: compiled.content(path) for path in compiled.paths()}, folder / "bundle")
+    write_bundle({path: compiled.content(path) for path in compiled.paths()}, folder / "bundle")
     opened = Bundle.open(folder / "bundle")
     engine = Engine(opened, service.subjects, publication=2)
     service.number += 1
@@ -83,7 +83,7 @@ def test_what_the_system_does_not_give_is_unreadable(
 ) -> None:
     """It may be whole. Only what comes back by itself leaves what is on disk undoubted."""
     compiled = bundle(CATALOG)
-    write({path: compiled.content(path) for path in compiled.paths()}, tmp_path / "bundle")
+    write_bundle({path: compiled.content(path) for path in compiled.paths()}, tmp_path / "bundle")
     opened = Bundle.open(tmp_path / "bundle")
 
     def refuse(*_: object, **__: object) -> int:
@@ -99,7 +99,7 @@ def test_what_the_system_does_not_give_is_unreadable(
 def test_a_file_that_is_gone_is_torn(tmp_path: Path) -> None:
     """Nothing that the machine lacks brings it back."""
     compiled = bundle(CATALOG)
-    write({path: compiled.content(path) for path in compiled.paths()}, tmp_path / "bundle")
+    write_bundle({path: compiled.content(path) for path in compiled.paths()}, tmp_path / "bundle")
     opened = Bundle.open(tmp_path / "bundle")
     Path(tmp_path, "bundle", "catalog.json").unlink()
     with pytest.raises(BundleError) as caught:
@@ -124,8 +124,8 @@ def test_sqlite_says_who_is_at_fault(code: int, reason: tuple[str, bool] | None)
     """The file, or the machine."""
     error = sqlite3.OperationalError("words")
     error.sqlite_errorcode = code
-    assert reason_of(error) == reason
-    fault = fault_of(Path("r"), error)
+    assert unreadable_reason(error) == reason
+    fault = replica_error(Path("r"), error)
     assert type(fault) is (ReplicaError if reason is None else UnreadableReplicaError)
 
 

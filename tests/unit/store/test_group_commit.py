@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,8 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
 from tiergate.errors import ReadOnlyStoreError, StoreError
+from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
-from tiergate.store.feed import chain_after, chain_start
 from tiergate.store.tables import CustomerRow
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def customers(store: Store) -> set[str | None]:
     assert [entry.position for entry in entries] == [*range(1, len(entries) + 1)]
     chain = chain_start(store.id)
     for entry in entries:
-        chain = chain_after(chain, hashlib.sha256(entry.line).hexdigest())
+        chain = extend_chain(chain, line_digest(entry.line))
     head = store.read(lambda unit: unit.head())
     assert (head.position, head.chain) == (len(entries), chain)
     told = {entry.customer for entry in entries}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import insert, select
 
-from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
+from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
+from tiergate.model import Customer, HeldItem, Subscription, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
-from tiergate.store.feed import chain_after, chain_start
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import AuditRow, CustomerRow, RecordRow, SubscriptionRow
 
@@ -47,7 +46,7 @@ def add(unit: WriteUnit, customer: Customer, *subscriptions: Subscription) -> No
 
 
 ACME = Customer("acme", tags=("eu",), attributes={"region": "fr"})
-SUB = Subscription("sub_1", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold", 2),), start=5)
+SUB = Subscription("sub_1", "acme", SubscriptionStatus.ACTIVE, (HeldItem("gold", 2),), start=5)
 
 
 def test_a_change_appends_the_whole_record_of_each_customer_touched(store: Store) -> None:
@@ -68,7 +67,7 @@ def test_the_chain_covers_every_line(store: Store) -> None:
     store.change(lambda unit: add(unit, Customer("beta")), SYSTEM)
     chain = chain_start(store.id)
     for entry in store.read(lambda unit: read_after(unit.session, 0, 10)):
-        chain = chain_after(chain, hashlib.sha256(entry.line).hexdigest())
+        chain = extend_chain(chain, line_digest(entry.line))
     head = store.read(lambda unit: unit.head())
     assert (head.position, head.chain) == (2, chain)
 

@@ -9,6 +9,8 @@ import typer
 
 from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder
 
+__all__ = ["app"]
+
 app = typer.Typer()
 
 
@@ -29,9 +31,9 @@ def compile_(
     from tiergate.cli.output.errors import say_json
 
     with working("compiling"):
-        files = publish.compile_bundle(catalog, rules)
+        files = publish.build(catalog, rules)
     with working("writing"):
-        revision = bundle.write(files, output)
+        revision = bundle.write_bundle(files, output)
     index = bundle.Bundle.open(output).index
     versions = sum(len(item.versions) for item in index.items.values())
     sizes = {"files": len(files) + 1, "features": len(index.features), "items": len(index.items), "versions": versions}

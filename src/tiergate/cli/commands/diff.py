@@ -10,6 +10,8 @@ import typer
 from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, OptionalKeyFile
 from tiergate.cli.shared_options import AsJson
 
+__all__ = ["app"]
+
 app = typer.Typer()
 
 _OLD = (

@@ -10,6 +10,8 @@ import typer
 from tiergate.cli.setting_options import add_command, given
 from tiergate.cluster.injector.settings import TABLE
 
+__all__ = ["app", "injector"]
+
 app = typer.Typer()
 
 

@@ -9,6 +9,8 @@ import typer
 from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
 from tiergate.cli.shared_options import AsJson
 
+__all__ = ["app"]
+
 app = typer.Typer()
 
 

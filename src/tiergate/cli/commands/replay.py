@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tiergate.impact.replay.decision_log_reader import Recorded
     from tiergate.model import Check, Instant, Problem
 
+__all__ = ["app"]
+
 app = typer.Typer()
 
 

@@ -12,6 +12,8 @@ import typer
 from tiergate.cli.shared_options import AsJson
 from tiergate.errors import SettingsError, TiergateError
 
+__all__ = ["Output", "app"]
+
 app = typer.Typer()
 
 

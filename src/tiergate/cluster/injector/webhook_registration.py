@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tiergate.cluster.kubernetes_api import Api
 
+__all__ = ["Registration"]
+
 _ATTEMPTS: Final = 10
 _VERSION: Final = "/metadata/resourceVersion"
 

@@ -7,15 +7,27 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from tiergate.catalog import apply_merge_patch
+from tiergate.catalog import patched
 from tiergate.errors import BodyError, BodyProblem, RequestError
-from tiergate.naming import is_id, parse_subject_id
+from tiergate.naming import is_id, subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog import PlainData
+    from tiergate.catalog import Plain
     from tiergate.control.api.request import AdminRequest
+
+__all__ = [
+    "MERGE_PATCH",
+    "decode_parts",
+    "form_of",
+    "named_in",
+    "part_of",
+    "patch_form",
+    "peek",
+    "tags_of",
+    "unordered",
+]
 
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
@@ -50,9 +62,6 @@ def form_of(body: bytes) -> bytes:
     A body that says a key twice stays as it is, to be refused.
     """
     return _without(body, _BESIDE)
-
-
-strip_answer_members = form_of
 
 
 def unordered(body: bytes) -> bytes:
@@ -93,7 +102,7 @@ def decode_parts(request: AdminRequest, form: type[T]) -> T:
         raise BodyError([BodyProblem("", "too-deep", "nested too deep")]) from None
 
 
-def patch_form(body: bytes, onto: dict[str, PlainData], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
+def patch_form(body: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
     """Apply a merge patch to a form, and say which of its `parts` it leaves as they stand.
 
     These are taken out: what a patch does not name is not read again, so that what was allowed once, and is no longer,
@@ -104,7 +113,7 @@ def patch_form(body: bytes, onto: dict[str, PlainData], parts: Iterable[str]) ->
     """
     named = _entries(body)
     kept = frozenset(part for part in parts if part not in named)
-    return apply_merge_patch(form_of(body), {key: value for key, value in onto.items() if key not in kept}), kept
+    return patched(form_of(body), {key: value for key, value in onto.items() if key not in kept}), kept
 
 
 def peek(body: bytes, key: str) -> str:
@@ -114,7 +123,7 @@ def peek(body: bytes, key: str) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
     try:
-        return parse_subject_id(found)
+        return subject_id(found)
     except ValueError:
         return ""
 

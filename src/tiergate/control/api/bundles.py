@@ -8,25 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.bundle import manifest_of, pack
+from tiergate.bundle import manifest_of, write_archive
 from tiergate.compiler import compile_catalog
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import AuthorError, PublishError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.changeset import ALL_EDITS
-from tiergate.publish.publish_plans import plan_pending_edits
+from tiergate.publish.changeset import EVERYTHING
+from tiergate.publish.publish_plans import pending_plan
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
-    from tiergate.control.feed_api.bundle_archives import Packs
-    from tiergate.publish.publisher import PublicationPlan, Publisher
+    from tiergate.control.feed_api.bundle_archives import BundleArchives
+    from tiergate.publish.publisher import Plan, Publisher
     from tiergate.store import ReadUnit
+
+__all__ = ["endpoints"]
 
 _ZIP: Final = {"content-type": "application/zip"}
 
 
-def endpoints(publisher: Publisher, packs: Packs) -> list[Endpoint]:
+def endpoints(publisher: Publisher, packs: BundleArchives) -> list[Endpoint]:
     """What there is about bundles."""
 
     def bundle(request: AdminRequest) -> Answer:
@@ -37,20 +39,20 @@ def endpoints(publisher: Publisher, packs: Packs) -> list[Endpoint]:
     def pending(request: AdminRequest) -> Answer:
         """Get the bundle that publishing everything would make, as a zip; its revision is the `ETag`."""
 
-        def work(unit: ReadUnit) -> PublicationPlan:
-            return planner(unit, publisher.published_state(unit))
+        def work(unit: ReadUnit) -> Plan:
+            return planner(unit, publisher.standing(unit))
 
-        planner = plan_pending_edits(ALL_EDITS)
+        planner = pending_plan(EVERYTHING)
         plan = request.read(work)
-        changeset = plan.changeset
-        if changeset.problems:
-            raise PublishError(sorted(changeset.problems))
+        proposal = plan.proposal
+        if proposal.problems:
+            raise PublishError(sorted(proposal.problems))
         try:
-            files = compile_catalog(changeset.catalog, changeset.rules, positions=plan.places)
+            files = compile_catalog(proposal.catalog, proposal.rules, positions=plan.places)
         except AuthorError as error:
             raise PublishError(error.problems) from None
         manifest = manifest_of(files)
-        return Answer(200, pack(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
+        return Answer(200, write_archive(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
 
     store = Resource.store()
     return [

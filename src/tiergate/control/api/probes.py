@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.control.feed_api.feed_watcher import Tail
+    from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.store import Store
+
+__all__ = ["PATHS", "Probes"]
 
 PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """What is answered however many connections there are."""
@@ -26,7 +28,7 @@ _SILENT_MS: Final = 15_000
 class Probes:
     """Endpoints that tell nothing about any customer, and are open to whoever reaches the port."""
 
-    def __init__(self, tail: Tail, registry: CollectorRegistry, store: Store) -> None:
+    def __init__(self, tail: FeedWatcher, registry: CollectorRegistry, store: Store) -> None:
         self._tail, self._registry, self._store = tail, registry, store
         self.draining = False
 

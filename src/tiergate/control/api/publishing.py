@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
-from tiergate.admin.rollout_requests import RolloutTargetBody, check_note
+from tiergate.admin.rollout_requests import LaunchBody, check_note
 from tiergate.control.api import immediate_changes
 from tiergate.control.api.publish_responses import carried_out, dry_run, preview_data, previewed, reviewed_by
 from tiergate.control.api.request import Answer
@@ -21,19 +21,21 @@ from tiergate.control.api.router import Endpoint
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
-from tiergate.publish.change_list import list_changes
-from tiergate.publish.changeset import ALL_EDITS, EditSelection
-from tiergate.publish.publish_plans import plan_pending_edits
-from tiergate.publish.published_state import PublishedState
-from tiergate.publish.rollback import plan_rollback
+from tiergate.publish.change_list import difference
+from tiergate.publish.changeset import EVERYTHING, Choice
+from tiergate.publish.publish_plans import pending_plan
+from tiergate.publish.published_state import Standing
+from tiergate.publish.rollback import rollback_plan
 from tiergate.store.publications import publication, publications, published_policies
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.publish.change_list import Change
-    from tiergate.publish.publisher import Planner, PublicationPlan, Publisher
+    from tiergate.publish.publisher import Plan, Planner, Publisher
     from tiergate.store import ReadUnit
     from tiergate.store.publications import PublicationRecord
+
+__all__ = ["PublishBody", "endpoints", "publish_planner"]
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -45,8 +47,8 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: list[str] | None = None
     rules: list[str] | None = None
     roles: bool | None = None
-    rollout: RolloutTargetBody | None = None
-    rollouts: dict[str, RolloutTargetBody] = {}
+    rollout: LaunchBody | None = None
+    rollouts: dict[str, LaunchBody] = {}
     note: str = ""
     dry_run: bool = False
     accept_loss: AcceptLoss = False
@@ -81,8 +83,8 @@ class _Handlers:
 
     def pending(self, request: AdminRequest) -> Answer:
         """Show what publishing everything would change."""
-        choice = ALL_EDITS if _sees_rules(request) else EditSelection(rules=_NOTHING, roles=False)
-        return previewed(preview_data(request, self._publisher.preview(plan_pending_edits(choice))))
+        choice = EVERYTHING if _sees_rules(request) else Choice(rules=_NOTHING, roles=False)
+        return previewed(preview_data(request, self._publisher.preview(pending_plan(choice))))
 
     def publish(self, request: AdminRequest) -> Answer:
         """Publish what is pending, or what is chosen of it."""
@@ -104,12 +106,12 @@ class _Handlers:
         if body.roles:
             request.require(Action.EDIT_ROLES, store)
 
-        def planner(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
-            if not request.may(Action.EDIT_RULES, store) and 1 <= sequence <= current.sequence:
+        def planner(unit: ReadUnit, standing: Standing) -> Plan:
+            if not request.may(Action.EDIT_RULES, store) and 1 <= sequence <= standing.sequence:
                 rules, _ = published_policies(unit, sequence)
-                if rules != current.rules:
+                if rules != standing.rules:
                     request.require(Action.EDIT_RULES, store)
-            return plan_rollback(sequence, roles=body.roles, note=body.note)(unit, current)
+            return rollback_plan(sequence, roles=body.roles, note=body.note)(unit, standing)
 
         if body.dry_run:
             return dry_run(self._publisher, request, planner)
@@ -136,7 +138,7 @@ class _Handlers:
 
         def work(unit: ReadUnit) -> tuple[PublicationRecord, list[Change]]:
             found = publication(unit.session, sequence)
-            return found, list_changes(_standing(unit, sequence - 1), _standing(unit, sequence))
+            return found, difference(_standing(unit, sequence - 1), _standing(unit, sequence))
 
         found, changes = request.read(work)
         if not _sees_rules(request):
@@ -158,15 +160,15 @@ def publish_planner(request: AdminRequest, body: PublishBody, at: str = "") -> P
     choice = _choice(request, body)
     launch = None if body.rollout is None else body.rollout.launch(f"{at}/rollout")
     launches = {id_: it.launch(f"{at}/rollouts/{id_}") for id_, it in body.rollouts.items()}
-    return plan_pending_edits(choice, launch=launch, launches=launches, note=body.note)
+    return pending_plan(choice, launch=launch, launches=launches, note=body.note)
 
 
-def _choice(request: AdminRequest, body: PublishBody) -> EditSelection:
+def _choice(request: AdminRequest, body: PublishBody) -> Choice:
     """What is to be published. Rules and roles only for those who may edit them; unasked, they are left out else."""
     store = Resource.store()
     named = (body.features, body.items, body.rules, body.roles)
     if all(it is None for it in named):
-        return EditSelection(
+        return Choice(
             rules=None if request.may(Action.EDIT_RULES, store) else _NOTHING,
             roles=request.may(Action.EDIT_ROLES, store),
         )
@@ -174,7 +176,7 @@ def _choice(request: AdminRequest, body: PublishBody) -> EditSelection:
         request.require(Action.EDIT_RULES, store)
     if body.roles:
         request.require(Action.EDIT_ROLES, store)
-    return EditSelection(
+    return Choice(
         frozenset(body.features or ()), frozenset(body.items or ()), frozenset(body.rules or ()), bool(body.roles)
     )
 
@@ -206,6 +208,6 @@ def _publication_data(found: PublicationRecord) -> dict[str, object]:
     return said if found.rolled_back_to is None else {**said, "rolled_back_to": found.rolled_back_to}
 
 
-def _standing(unit: ReadUnit, sequence: int) -> PublishedState:
+def _standing(unit: ReadUnit, sequence: int) -> Standing:
     state = unit.published_at(sequence)
-    return PublishedState(sequence, state.revision, state.catalog, *published_policies(unit, sequence))
+    return Standing(sequence, state.revision, state.catalog, *published_policies(unit, sequence))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tiergate.catalog import PlainData
+from tiergate.catalog import Plain
 from tiergate.control.api.request import Answer, etag_text
 from tiergate.errors import ConflictError, RequestError
 from tiergate.model import format_instant
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex
     from tiergate.store.subjects import Stamp
 
-Data = dict[str, PlainData]
+__all__ = ["Data", "choice", "choices", "expect_known", "flag", "refuse_any", "stamped", "unchanged"]
+
+Data = dict[str, Plain]
 """A JSON object."""
 
 _Choice = TypeVar("_Choice", bound="StrEnum")

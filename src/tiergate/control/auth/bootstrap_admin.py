@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tiergate.store import Store
 
+__all__ = ["FirstAdmin"]
+
 _SETTING = "bootstrap-admin-key-file"
 _OPERATOR = Author("operator", "system")
 

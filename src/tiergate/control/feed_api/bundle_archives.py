@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import cachetools
 
-from tiergate.bundle import Manifest, decode_manifest, pack
+from tiergate.bundle import Manifest, decode_manifest, write_archive
 from tiergate.errors import NotFoundError
 from tiergate.store.publications import bundle_manifest
 from tiergate.store.snapshots import blobs
@@ -16,12 +16,14 @@ from tiergate.store.snapshots import blobs
 if TYPE_CHECKING:
     from tiergate.store import ReadUnit, Store
 
+__all__ = ["BundleArchives"]
+
 _KEPT_BYTES: Final = 64 * 1024**2
 _STRIPES: Final = 8
 _REVISION: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class Packs:
+class BundleArchives:
     """Packs the bundles of one store. Safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
@@ -58,7 +60,7 @@ class Packs:
         held = set() if known is None else {entry.sha256 for entry in known.files.values()}
         needed = {path: entry.sha256 for path, entry in wanted.files.items() if entry.sha256 not in held}
         contents = blobs(unit.session, set(needed.values()))
-        return pack(wanted, {path: contents[sha256] for path, sha256 in needed.items()}, known)
+        return write_archive(wanted, {path: contents[sha256] for path, sha256 in needed.items()}, known)
 
 
 def _manifest(unit: ReadUnit, revision: str) -> Manifest:

@@ -15,11 +15,12 @@ import msgspec
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from tiergate.bundle import SubjectStatement, head_line
+from tiergate.bundle import SubjectStatement
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.control.feed_api.feed_pages import MAX_LINES, Pages
+from tiergate.control.feed_api.feed_pages import MAX_LINES, FeedPages
 from tiergate.errors import ConflictError, NotFoundError, OperatorError, RequestError, StoreError
+from tiergate.feed.lines import head_line
 from tiergate.model import SubjectRecord, SubjectType
 from tiergate.naming import is_subject_id
 from tiergate.permissions import Action, Resource
@@ -29,11 +30,13 @@ from tiergate.store.snapshots import subject_record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.control.feed_api.bundle_archives import Packs
-    from tiergate.control.feed_api.feed_watcher import Tail, TailState
-    from tiergate.control.feed_api.head_signer import Heads
-    from tiergate.control.feed_api.snapshots import Offer, Snapshots
+    from tiergate.control.feed_api.bundle_archives import BundleArchives
+    from tiergate.control.feed_api.feed_watcher import FeedState, FeedWatcher
+    from tiergate.control.feed_api.head_signer import HeadSigner
+    from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
     from tiergate.store import ReadUnit, Store
+
+__all__ = ["MAX_WAIT", "FeedApi"]
 
 MAX_WAIT: Final = 30.0
 """Most seconds for which a request waits for something new."""
@@ -49,16 +52,16 @@ _record = msgspec.json.Decoder(SubjectRecord).decode
 _log = structlog.get_logger(__name__)
 
 
-class Sync:
+class FeedApi:
     """The sync interface of one store. Belongs to the event loop that the tail runs on."""
 
     def __init__(
         self,
         store: Store,
-        tail: Tail,
-        heads: Heads,
+        tail: FeedWatcher,
+        heads: HeadSigner,
         snapshots: Snapshots,
-        packs: Packs,
+        packs: BundleArchives,
         *,
         max_waiting: int = 5_000,
         lines_between_snapshots: int = 50_000,
@@ -70,10 +73,10 @@ class Sync:
         """
         self._store, self._tail, self._heads = store, tail, heads
         self._snapshots, self._packs = snapshots, packs
-        self._pages = Pages(store, tail, heads)
+        self._pages = FeedPages(store, tail, heads)
         self._max_waiting = max_waiting
         self._between = lines_between_snapshots
-        self._making: asyncio.Task[Offer] | None = None
+        self._making: asyncio.Task[StoredSnapshot] | None = None
         self._envelope = (0, b"")
         self.waiting = 0
 
@@ -156,7 +159,7 @@ class Sync:
             raise NotFoundError("kind of subject", request.params["kind"])
         return Answer(200, self._store.read(lambda unit: self._subject(unit, kind, id_)), _JSON)
 
-    def snapshot_head(self, offer: Offer) -> bytes:
+    def snapshot_head(self, offer: StoredSnapshot) -> bytes:
         """The envelope of the head that vouches for a snapshot now.
 
         Raises:
@@ -173,7 +176,7 @@ class Sync:
             snapshot=offer.sha256,
         )
 
-    async def refresh_snapshot(self, max_age: float | None = None) -> Offer:
+    async def refresh_snapshot(self, max_age: float | None = None) -> StoredSnapshot:
         """See that there is a snapshot that is recent enough, and return it; for the background.
 
         `max_age`: of one after which anything has changed, in seconds; for who cannot go on from it along the feed. One
@@ -191,26 +194,26 @@ class Sync:
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _make(self, position: int) -> asyncio.Task[Offer]:
+    def _make(self, position: int) -> asyncio.Task[StoredSnapshot]:
         """Have a snapshot made, one at a time."""
         if self._making is None or self._making.done():
             self._making = asyncio.create_task(run_in_threadpool(self._snapshots.make, position))
             self._making.add_done_callback(_log_failure)
         return self._making
 
-    def _is_outdated(self, offer: Offer, state: TailState) -> bool:
+    def _is_outdated(self, offer: StoredSnapshot, state: FeedState) -> bool:
         """Say whether a new snapshot is worth its making, which takes as long as there are customers."""
         behind = state.head.position - offer.manifest.position
         return behind > max(self._between, offer.manifest.customers // 4)
 
-    def _is_too_old(self, offer: Offer, state: TailState, max_age: float | None) -> bool:
+    def _is_too_old(self, offer: StoredSnapshot, state: FeedState, max_age: float | None) -> bool:
         """Say whether a snapshot is too old for who has nothing else."""
         if max_age is None or offer.manifest.position >= state.head.position:
             return False
         is_blank = not offer.publication and state.head.publication > 0
         return is_blank or self._store.clock() - offer.created_at >= max_age * 1000
 
-    def _state(self) -> TailState:
+    def _state(self) -> FeedState:
         if self._tail.state is None:
             raise StoreError("the feed was not read yet")
         return self._tail.state
@@ -218,7 +221,7 @@ class Sync:
     def _floor(self) -> int:
         return self._state().head.floor
 
-    async def _state_reaching(self, position: int) -> TailState:
+    async def _state_reaching(self, position: int) -> FeedState:
         """What is known of the feed, which reaches a position that a reader has; asks the database where it does not.
 
         Raises:
@@ -286,7 +289,7 @@ def _seconds(request: AdminRequest) -> float:
     return min(float(text), MAX_WAIT)
 
 
-def _log_failure(task: asyncio.Task[Offer]) -> None:
+def _log_failure(task: asyncio.Task[StoredSnapshot]) -> None:
     error = None if task.cancelled() else task.exception()
     if isinstance(error, OperatorError):
         _log.warning("a snapshot could not be made", error=str(error))

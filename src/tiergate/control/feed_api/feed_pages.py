@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Final
 import cachetools
 from starlette.concurrency import run_in_threadpool
 
-from tiergate.bundle import head_line
+from tiergate.feed.lines import head_line
 from tiergate.store.feed_reader import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.control.feed_api.feed_watcher import Tail, TailState
-    from tiergate.control.feed_api.head_signer import Heads
+    from tiergate.control.feed_api.feed_watcher import FeedState, FeedWatcher
+    from tiergate.control.feed_api.head_signer import HeadSigner
     from tiergate.model import Instant
     from tiergate.store import FeedHead, Store
-    from tiergate.store.feed_reader import FeedPage, Line
+    from tiergate.store.feed_reader import FeedLine, FeedPage
+
+__all__ = ["MAX_LINES", "FeedPages", "PageBody"]
 
 MAX_LINES: Final = 10_000
 """Most lines of a page."""
@@ -38,7 +40,7 @@ _LEVEL: Final = 3
 
 
 @dataclass(frozen=True)
-class Body:
+class PageBody:
     """A page's bytes, and the position that it ends at."""
 
     content: bytes
@@ -58,17 +60,17 @@ class Body:
         return await run_in_threadpool(lambda: self.packed), "gzip"
 
 
-class Pages:
+class FeedPages:
     """Makes pages of one store's feed. Belongs to the event loop that the tail runs on."""
 
-    def __init__(self, store: Store, tail: Tail, heads: Heads) -> None:
+    def __init__(self, store: Store, tail: FeedWatcher, heads: HeadSigner) -> None:
         self._store, self._tail, self._heads = store, tail, heads
-        self._bodies: cachetools.LRUCache[tuple[int, int, bytes], Body] = cachetools.LRUCache(
+        self._bodies: cachetools.LRUCache[tuple[int, int, bytes], PageBody] = cachetools.LRUCache(
             _KEPT_BYTES, getsizeof=lambda body: 2 * len(body.content) + 1_000
         )
         self._reading: dict[tuple[int, int], asyncio.Task[tuple[FeedPage, Instant]]] = {}
 
-    async def after(self, position: int, limit: int) -> Body | None:
+    async def after(self, position: int, limit: int) -> PageBody | None:
         """The page after a position that is at or before the tail's end; none where the floor has risen above it."""
         state = self._tail.state
         lines = self._tail.after(position, limit)
@@ -79,13 +81,13 @@ class Pages:
             return None
         return self._body(position, page.lines, page.head, latest=page.head.position, at=at)
 
-    def snapshot_head(self, state: TailState, position: int, chain: str, publication: int, manifest: str) -> bytes:
+    def snapshot_head(self, state: FeedState, position: int, chain: str, publication: int, manifest: str) -> bytes:
         """The envelope of the head that vouches for a snapshot."""
         return self._heads.head(
             position, chain, publication, latest=state.latest, at=state.confirmed_at, snapshot=manifest
         )
 
-    def _body(self, after: int, lines: Sequence[Line], end: FeedHead, *, latest: int, at: Instant) -> Body:
+    def _body(self, after: int, lines: Sequence[FeedLine], end: FeedHead, *, latest: int, at: Instant) -> PageBody:
         position, chain, publication = end.position, end.chain, end.publication
         if lines:
             position, _, chain, publication = lines[-1]
@@ -94,7 +96,7 @@ class Pages:
         body = self._bodies.get(key)
         if body is None:
             parts = [line.line for line in lines]
-            body = Body(b"\n".join([*parts, head_line(head), b""]), position)
+            body = PageBody(b"\n".join([*parts, head_line(head), b""]), position)
             if len(body.content) < _KEPT_BYTES // 4:
                 self._bodies[key] = body
         return body
@@ -114,7 +116,7 @@ class Pages:
             return read_page(session, position, limit=limit, max_bytes=_MAX_BYTES), now
 
 
-def _bounded(lines: list[Line]) -> list[Line]:
+def _bounded(lines: list[FeedLine]) -> list[FeedLine]:
     """As many of the lines as a page may hold bytes, but always one."""
     size = 0
     for count, line in enumerate(lines):

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from tiergate.bundle import extend
-from tiergate.control.feed_api.time_slicing import Pace
+from tiergate.control.feed_api.time_slicing import WakeQueue
 from tiergate.errors import StoreError
-from tiergate.store.feed_reader import FeedPage, Line, is_read_only, notifications, read_page
+from tiergate.feed.hash_chain import extend_chain, line_digest
+from tiergate.store.feed_reader import FeedLine, FeedPage, is_read_only, notifications, read_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from tiergate.model import Instant
     from tiergate.store import FeedHead, Store
+
+__all__ = ["FeedState", "FeedWatcher"]
 
 _PAGE: Final = 5_000
 _PAGE_BYTES: Final = 16 * 1024**2
@@ -38,7 +40,7 @@ _SILENCE: Final = 60.0
 _log = structlog.get_logger(__name__)
 
 
-class TailState(NamedTuple):
+class FeedState(NamedTuple):
     """How far the feed was read, and what the database had at `confirmed_at`: `latest`, the last position."""
 
     head: FeedHead
@@ -46,7 +48,7 @@ class TailState(NamedTuple):
     confirmed_at: Instant
 
 
-class Tail:
+class FeedWatcher:
     """Follows the feed of a store."""
 
     def __init__(
@@ -66,18 +68,18 @@ class Tail:
         self._store = store
         self._kept, self._kept_bytes = kept, kept_bytes
         self._poll, self._pause = poll, pause
-        self.state: TailState | None = None
+        self.state: FeedState | None = None
         self.failures = 0
         self.failing = False
         self.ending = False
         self.listening = store.database.is_sqlite
         """Whether commits of other control planes are heard of at once."""
-        self._lines: list[Line] = []
+        self._lines: list[FeedLine] = []
         self._bytes = 0
         self._wake = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._asked = asyncio.Event()
-        self._pace = Pace()
+        self._pace = WakeQueue()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -110,7 +112,7 @@ class Tail:
         self._pace.wake_all()
         self._asked.set()
 
-    async def wait(self, happened: Callable[[TailState], bool], seconds: float) -> None:
+    async def wait(self, happened: Callable[[FeedState], bool], seconds: float) -> None:
         """Wait until something is so, but no longer than these seconds, nor beyond the end.
 
         Of many who wait for the same, a few go on at a time: between them, others get their turn on the event loop.
@@ -138,7 +140,7 @@ class Tail:
                         self._wake.set()
                         await asked.wait()
 
-    def after(self, position: int, limit: int) -> list[Line] | None:
+    def after(self, position: int, limit: int) -> list[FeedLine] | None:
         """The lines after a position, as far as they are in memory; none where memory does not go back so far."""
         if self.state is None or position > self.state.head.position:
             return None
@@ -185,7 +187,7 @@ class Tail:
             self._bytes += sum(len(line.line) for line in page.lines)
             last = page.lines[-1]
             reached = reached._replace(position=last.position, chain=last.chain, publication=last.publication)
-        self.state = TailState(reached, page.head.position, now)
+        self.state = FeedState(reached, page.head.position, now)
         self._drop()
         self._asked.set()
         self._asked = asyncio.Event()
@@ -218,7 +220,6 @@ class Tail:
             try:
                 async with aclosing(notifications(self._store.database)) as heard:
                     await anext(heard)
-                    _raise_if_canceled()
                     await self._hear_on(heard)
             except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on
                 if self.listening:
@@ -265,20 +266,6 @@ class Tail:
         return True
 
 
-def _raise_if_canceled() -> None:
-    """Raise if this task was canceled while it connected.
-
-    `asyncio.wait_for` of Python 3.11, on which psycopg waits, drops a cancellation that comes at the same moment as the
-    socket's event (https://github.com/python/cpython/issues/81839).
-
-    Raises:
-        CancelledError: it was.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 async def _next(heard: AsyncGenerator[None]) -> None:
     await anext(heard)
 
@@ -287,5 +274,5 @@ def _follows(before: FeedHead, page: FeedPage) -> bool:
     """Say whether a page goes on where `before` ended."""
     if page.lines:
         first = page.lines[0]
-        return extend(bytes.fromhex(before.chain), first.line).hex() == first.chain
+        return extend_chain(before.chain, line_digest(first.line)) == first.chain
     return (page.head.position, page.head.chain) == (before.position, before.chain)

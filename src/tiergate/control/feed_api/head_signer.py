@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.publish.signer import Signer
 
+__all__ = ["HeadSigner"]
+
 _KEPT: Final = 256
 _FRESH_MS: Final = 1_000
 
 
-class Heads:
+class HeadSigner:
     """Signs for one store."""
 
     def __init__(self, store: str, signer: Signer) -> None:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
-    from tiergate.control.feed_api.bundle_archives import Packs
-    from tiergate.control.feed_api.snapshots import Offer, Snapshots
+    from tiergate.control.feed_api.bundle_archives import BundleArchives
+    from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
+
+__all__ = ["ObjectStoreWriter", "check_address"]
 
 _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")
 _GRACE: Final = timedelta(hours=6)
@@ -47,10 +49,12 @@ def check_address(url: str) -> None:
         raise SettingsError("object-store", f"`{url}` must be one of {words}")
 
 
-class Depot:
+class ObjectStoreWriter:
     """What is on an object store. To be used from one thread at a time."""
 
-    def __init__(self, url: str, snapshots: Snapshots, packs: Packs, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, url: str, snapshots: Snapshots, archives: BundleArchives, *, clock: Callable[[], float] = time.time
+    ) -> None:
         """Prepare; nothing is asked yet. Credentials come from where the cloud's own tools take them.
 
         Raises:
@@ -64,7 +68,7 @@ class Depot:
             words = "needs a library that is not installed: `pip install tiergate[object-store]`"
             raise SettingsError("object-store", words) from None
         self._obstore = obstore
-        self._snapshots, self._packs, self._clock = snapshots, packs, clock
+        self._snapshots, self._archives, self._clock = snapshots, archives, clock
         try:
             self._store: ObjectStore = (
                 from_url(url, mkdir=True)
@@ -84,7 +88,7 @@ class Depot:
         self.failing = False
         self.put_at = 0.0
 
-    def bring(self, revision: str, offer: Offer, head: bytes) -> bool:
+    def bring(self, revision: str, offer: StoredSnapshot, head: bytes) -> bool:
         """Bring the store up to a bundle (none where `revision` is empty) and a snapshot; say whether that was done.
 
         `head`: the envelope of the head that names the snapshot.
@@ -103,13 +107,13 @@ class Depot:
         self.put_at = self._clock()
         return True
 
-    def _bring(self, revision: str, offer: Offer, head: bytes) -> None:
+    def _bring(self, revision: str, offer: StoredSnapshot, head: bytes) -> None:
         if self._clock() - self._looked_at > _LOOK_AGAIN:  # somebody may have emptied it
             self._looked_at = self._clock()
             self._there.clear()
         if revision:
             name = f"bundles/{revision.removeprefix('sha256:')}.zip"
-            self._put_once(name, lambda: self._packs.get(revision), "application/zip")
+            self._put_once(name, lambda: self._archives.get(revision), "application/zip")
         needed = {f"snapshots/{offer.sha256}.json"}
         for page in offer.manifest.pages:
             name = f"pages/{page.sha256}.ndjson.gz"

@@ -18,12 +18,12 @@ from tiergate.bundle import (
     PageEntry,
     Publication,
     SnapshotManifest,
+    compress_snapshot_page,
     decode_snapshot_manifest,
     encode_snapshot_manifest,
-    pack_snapshot_page,
 )
 from tiergate.bundle.envelope import read_payload
-from tiergate.bundle.statements import decode_statement, payload_type
+from tiergate.bundle.signed_statements import decode_statement, payload_type
 from tiergate.errors import NotFoundError
 from tiergate.model import Instant
 from tiergate.store import SYSTEM, ReadUnit, WriteUnit, read_head
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from tiergate.store import Store
 
+__all__ = ["Snapshots", "StoredSnapshot"]
+
 _KEPT: Final = 2
 _LEAST, _MOST = 2_048, 16_384
 _MOST_BYTES: Final = 16 * 1024**2
@@ -52,7 +54,7 @@ _CUT: Final = 2_048  # one id in so many ends a page
 _subscriptions = msgspec.json.Decoder(tuple[msgspec.Raw, list[msgspec.Raw]]).decode
 
 
-class Offer(msgspec.Struct, frozen=True):
+class StoredSnapshot(msgspec.Struct, frozen=True):
     """A snapshot that can be had: the bytes of its manifest, what they say, their hash, and when it was made."""
 
     content: bytes
@@ -74,12 +76,12 @@ class Snapshots:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._offers: cachetools.LRUCache[str, Offer] = cachetools.LRUCache(2 * _KEPT)
+        self._offers: cachetools.LRUCache[str, StoredSnapshot] = cachetools.LRUCache(2 * _KEPT)
 
-    def newest(self) -> Offer | None:
+    def newest(self) -> StoredSnapshot | None:
         """The newest snapshot from which the feed can still be followed; none where there is none."""
 
-        def work(unit: ReadUnit) -> Offer | None:
+        def work(unit: ReadUnit) -> StoredSnapshot | None:
             found = snapshots(unit.session)
             if not found or found[0].position < unit.head().floor:
                 return None
@@ -102,7 +104,7 @@ class Snapshots:
 
         return self._store.read(work)
 
-    def make(self, position: int) -> Offer:
+    def make(self, position: int) -> StoredSnapshot:
         """Make a snapshot that reaches this position at least, unless there is one already.
 
         Raises:
@@ -125,14 +127,14 @@ class Snapshots:
             with snapshot_lock(self._store.database):
                 self._store.change(self._drop_old, SYSTEM)
 
-    def _make(self) -> Offer:
+    def _make(self) -> StoredSnapshot:
         pages: list[PageEntry] = []
         customers = subscriptions = 0
         with self._store.database.reading() as session:
             head = read_head(session)
             envelope = publication_envelope(session, head.publication)
             for records in _pages(all_records(session)):
-                content, entry = pack_snapshot_page(b"".join(record + b"\n" for record in records), len(records))
+                content, entry = compress_snapshot_page(b"".join(record + b"\n" for record in records), len(records))
                 self._keep(entry.sha256, content)
                 pages.append(entry)
                 customers += len(records)
@@ -155,7 +157,7 @@ class Snapshots:
             self._drop_old(unit)
             return unit.now
 
-        return Offer(content, manifest, sha256, self._store.change(offer, SYSTEM))
+        return StoredSnapshot(content, manifest, sha256, self._store.change(offer, SYSTEM))
 
     def _keep(self, sha256: str, content: bytes) -> None:
         self._store.change(lambda unit: unit.put_blob(sha256, content), SYSTEM)
@@ -171,16 +173,16 @@ class Snapshots:
                 drop_snapshot(unit, entry.position)
             drop_blobs(unit, set(_hashes(self._offer(unit, entry) for entry in dropped)) - needed)
 
-    def _offer(self, unit: ReadUnit, entry: SnapshotEntry) -> Offer:
+    def _offer(self, unit: ReadUnit, entry: SnapshotEntry) -> StoredSnapshot:
         offer = self._offers.get(entry.manifest)
         if offer is None:
             content = blobs(unit.session, [entry.manifest])[entry.manifest]
-            offer = Offer(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
+            offer = StoredSnapshot(content, decode_snapshot_manifest(content), entry.manifest, entry.created_at)
             self._offers[entry.manifest] = offer
         return offer
 
 
-def _hashes(offers: Iterable[Offer]) -> Iterator[str]:
+def _hashes(offers: Iterable[StoredSnapshot]) -> Iterator[str]:
     for offer in offers:
         yield offer.sha256
         for page in offer.manifest.pages:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+__all__ = ["WakeQueue"]
+
 _AT_ONCE: Final = 32
 _SHARE: Final = 0.5
 _LEAST: Final = 0.002
 _MOST: Final = 0.05
 
 
-class Pace:
+class WakeQueue:
     """Wakes those who wait, in their order. Belongs to one event loop."""
 
     def __init__(self, at_once: int = _AT_ONCE, share: float = _SHARE) -> None:

@@ -17,17 +17,19 @@ import msgspec
 
 from tiergate import bundle
 from tiergate.bundle import Bundle
+from tiergate.impact.preview.effects import Impact, effect_data
 from tiergate.impact.preview.preview import Preview, preview
-from tiergate.impact.preview.subject_effects import Impact, effect_data
 from tiergate.impact.preview.subject_spool import PARTS, part_records
 from tiergate.impact.preview.usage_data import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.impact.preview.subject_effects import SubjectEffect
+    from tiergate.impact.preview.effects import SubjectEffect
     from tiergate.impact.preview.subject_spool import Spool
     from tiergate.model import Instant
+
+__all__ = ["MOST_HERE", "preview_spool"]
 
 MOST_HERE: Final = 50_000
 """Customers for whom no other process is started: it would take as long to begin."""
@@ -77,7 +79,7 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
     with tempfile.TemporaryDirectory(prefix="tiergate-preview-") as folder:
         sides = [Path(folder, name) for name in ("old", "new")]
         for side, place in zip((old, new), sides, strict=True):
-            bundle.write({path: side.content(path) for path in side.paths()}, place)
+            bundle.write_bundle({path: side.content(path) for path in side.paths()}, place)
         effects = None if listing is None else folder
         where = None if usage is None else str(usage.flushed())
         job = _Job(str(sides[0]), str(sides[1]), str(spool.folder), where, now, at, effects)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+__all__ = ["FALSE", "TRUE", "Diagrams", "TooLargeError"]
+
 FALSE: Final = 0
 TRUE: Final = 1
 

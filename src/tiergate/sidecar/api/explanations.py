@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import Decider
     from tiergate.sidecar.state import Generation
 
+__all__ = ["Explanations"]
+
 _TRIES = 3
 
 

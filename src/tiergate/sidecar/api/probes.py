@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tiergate.sidecar.metrics import Metrics
-    from tiergate.sidecar.replica.disk_health import DataReport
+    from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
+
+__all__ = ["probes"]
 
 T = TypeVar("T")
 
@@ -138,7 +140,7 @@ class _Endpoints:
         return response
 
 
-def _status(state: State, data: DataReport | None) -> _Status:
+def _status(state: State, data: DiskReport | None) -> _Status:
     report = state.report()
     current = state.current
     return _Status(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+__all__ = ["TokenFile", "Tokens"]
+
 _logger = logging.getLogger(__name__)
 
 _TOKEN: Final = re.compile(rb"[!-~]{16,}")

@@ -27,15 +27,17 @@ import structlog
 
 from tiergate.errors import SettingsError
 from tiergate.model import Instant
-from tiergate.model.canonical_json import canonical_json
+from tiergate.model.canonical import canonical_json
 from tiergate.process.atomic_files import write_durably
 from tiergate.sidecar.replica.builder import ReplicaFile
 from tiergate.sidecar.replica.file_source.source_files import FileStamp
-from tiergate.sidecar.replica.temporary_directory import cannot_be_written, stand_in_for
+from tiergate.sidecar.replica.read_only_fallback import copy_to_temporary, write_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+
+__all__ = ["FORMAT", "DataDirectory", "LoadedFiles", "LoadedState"]
 
 FORMAT: Final = 1
 """The layout of `state.json`; another one is not read."""
@@ -56,7 +58,7 @@ class LoadedFiles(msgspec.Struct, frozen=True):
     maker: str
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class LoadedState(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force, or is to be: a bundle and the replica that was validated against its index.
 
     `index_digest` is of that index. `published_at`: when this publication came into force.
@@ -94,7 +96,7 @@ class DataDirectory:
             SettingsError: the folder cannot be made, or another sidecar uses it.
         """
         temporary = root is None
-        if root is not None and root.is_dir() and (refusal := cannot_be_written(root)) is not None:
+        if root is not None and root.is_dir() and (refusal := write_error(root)) is not None:
             return cls._open_read_only(root.absolute(), refusal)
         try:
             path = Path(tempfile.mkdtemp(prefix="tiergate-")) if root is None else root.absolute()
@@ -135,7 +137,7 @@ class DataDirectory:
 
     def stand_aside_if_refused(self) -> bool:
         """Go on in a temporary folder where the present one cannot be written any more; say whether that is so."""
-        refusal = cannot_be_written(self.root)
+        refusal = write_error(self.root)
         if refusal is None:
             return False
         try:
@@ -151,7 +153,7 @@ class DataDirectory:
         Raises:
             OSError: there is no place for one.
         """
-        before, self.root = self.root, stand_in_for(self.root)
+        before, self.root = self.root, copy_to_temporary(self.root)
         for folder in (self.bundles, self.subjects, self.scratch):
             folder.mkdir(mode=0o700, exist_ok=True)
         self._temporary = True
@@ -185,7 +187,7 @@ class DataDirectory:
         """Where a replica stands."""
         return self.subjects / file.name
 
-    def paths(self, standing: Standing) -> tuple[Path, Path]:
+    def paths(self, standing: LoadedState) -> tuple[Path, Path]:
         """Where the bundle and the replica of a publication stand."""
         return self.bundle(standing.revision), self.replica(standing.replica)
 
@@ -194,15 +196,15 @@ class DataDirectory:
         numbers = (int(path.stem) for path in self.subjects.glob("*.sqlite") if path.stem.isdigit())
         return self.subjects / f"{max(numbers, default=0) + 1}.sqlite"
 
-    def read(self) -> Standing | None:
+    def read(self) -> LoadedState | None:
         """What was last in force, if that is on record and readable."""
         try:
-            standing = msgspec.json.decode((self.root / _STATE).read_bytes(), type=Standing)
+            standing = msgspec.json.decode((self.root / _STATE).read_bytes(), type=LoadedState)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return standing if standing.format == FORMAT else None
 
-    def write(self, standing: Standing) -> None:
+    def write(self, standing: LoadedState) -> None:
         """Put on record what is in force, so that it survives a loss of power.
 
         Raises:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from tiergate.process.detached_threads import detached
-from tiergate.sidecar.replica.temporary_directory import cannot_be_written
+from tiergate.sidecar.replica.read_only_fallback import write_error
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.sidecar.replica.data_directory import DataDirectory
+
+__all__ = ["DiskMonitor", "DiskReport"]
 
 _LOOK_EVERY: Final = 30.0
 _BLOCK: Final = 512
@@ -23,7 +25,7 @@ _BLOCK: Final = 512
 _log = structlog.get_logger(__name__)
 
 
-class DataReport(NamedTuple):
+class DiskReport(NamedTuple):
     """`folder`: the one that was named, or a temporary one; `used`, `free`: bytes on its disk.
 
     `writable`: whether it can be written; if not, `stand_in` may be written in its place.
@@ -36,12 +38,12 @@ class DataReport(NamedTuple):
     stand_in: Path | None = None
 
 
-class DataWatch:
+class DiskMonitor:
     """Looks at a data directory. Belongs to the event loop's thread."""
 
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
-        self.report: DataReport | None = None
+        self.report: DiskReport | None = None
 
     async def run(self) -> None:
         """Look again and again, until cancelled. A disk that does not answer leaves the report as it was."""
@@ -54,17 +56,17 @@ class DataWatch:
             self.report = report
             await asyncio.sleep(_LOOK_EVERY)
 
-    def _look(self) -> DataReport:
+    def _look(self) -> DiskReport:
         named, root = self._directory.named, self._directory.root
         free = 0
         with suppress(OSError):
             found = os.statvfs(root)
             free = found.f_bavail * found.f_frsize
-        return DataReport(
+        return DiskReport(
             folder=named,
             used=_size(root),
             free=free,
-            writable=cannot_be_written(named) is None,
+            writable=write_error(named) is None,
             stand_in=None if root == named else root,
         )
 

@@ -10,6 +10,8 @@ from tiergate.errors import ReplicaError, UnreadableReplicaError
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["replica_error", "unreadable_reason"]
+
 _PASSING: Final = {
     sqlite3.SQLITE_NOMEM: "not enough memory",
     sqlite3.SQLITE_BUSY: "the file is locked",
@@ -28,7 +30,7 @@ _TORN: Final = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_
 """Errors of reading that say that the file ends early, or is damaged."""
 
 
-def reason_of(error: sqlite3.Error) -> tuple[str, bool] | None:
+def unreadable_reason(error: sqlite3.Error) -> tuple[str, bool] | None:
     """Why something cannot be read now, and whether that passes by itself; none where it is torn."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code in _TORN:
@@ -39,9 +41,9 @@ def reason_of(error: sqlite3.Error) -> tuple[str, bool] | None:
     return (_LASTING[kind], False) if kind in _LASTING else None
 
 
-def fault_of(path: Path, error: Exception) -> ReplicaError:
+def replica_error(path: Path, error: Exception) -> ReplicaError:
     """The error to raise where reading a replica fails. `UnreadableReplicaError` where the machine is at fault."""
-    reason = reason_of(error) if isinstance(error, sqlite3.Error) else None
+    reason = unreadable_reason(error) if isinstance(error, sqlite3.Error) else None
     if reason is None:
         return ReplicaError(f"replica `{path}` cannot be read: {error}")
     return UnreadableReplicaError(str(path), reason[0], passing=reason[1])

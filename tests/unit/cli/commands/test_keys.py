@@ -12,7 +12,7 @@ from tests.unit.control.accountability import SIGNING_KEY, accountable
 from tiergate.bundle import SigningKey
 from tiergate.cli.exit_codes import ExitCode
 from tiergate.control.settings import TABLE, resolve
-from tiergate.sidecar.replica.sync.trust_config import believed, read_credential
+from tiergate.sidecar.replica.sync.trust_config import read_credential, read_trust_config
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, proven_key
 
@@ -80,7 +80,7 @@ def test_a_sidecars_key_comes_with_all_that_it_needs(
     out = tmp_path / "sidecar.json"
     made = admin("create", "shop", "--role", "sidecar", "--out", out)
     assert made.code == ExitCode.OK, made.err
-    found = believed(None, None, [], out)
+    found = read_trust_config(None, None, [], out)
     assert found == (api.admin.url, api.store.id, (SIGNING_KEY.verify_key,))
     assert api.store.read(lambda unit: proven_key(unit, read_credential(out).key)) is not None
 

@@ -10,9 +10,9 @@ import pytest
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
 from tiergate.control.api import apply_export, bundles, customers, drafts, imports, previews, publishing
-from tiergate.control.feed_api.bundle_archives import Packs
+from tiergate.control.feed_api.bundle_archives import BundleArchives
+from tiergate.impact.preview.effects import Effect
 from tiergate.impact.preview.loss_token import Loss, loss_token
-from tiergate.impact.preview.subject_effects import Effect
 from tiergate.model import Amount, Subject
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def plane(sqlite_url: str, files: Path) -> Iterator[tuple[Press, list[str | Path
         press.apply()
         press.hold("acme", "gold")
         endpoints = [
-            *bundles.endpoints(press.publisher, Packs(press.store)),
+            *bundles.endpoints(press.publisher, BundleArchives(press.store)),
             *customers.endpoints(),
             *drafts.endpoints(),
             *apply_export.endpoints(press.publisher),

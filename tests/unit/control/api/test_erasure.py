@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from tests.unit.control.subjects import ENDPOINTS, NOW, made, served
 from tiergate.control.api import entitlements, erasure, imports
+from tiergate.feed.hash_chain import chain_start, extend_chain
 from tiergate.model import format_instant
 from tiergate.store import SYSTEM, read_after
-from tiergate.store.feed import chain_after, chain_start
 from tiergate.store.snapshots import put_snapshot, snapshots
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_whoever_follows_goes_on_and_whoever_is_behind_starts_anew(store_url: st
         assert head.position == before.position + 1
         chain = chain_start(store.id)
         for entry in entries:
-            chain = chain_after(chain, entry.digest)
+            chain = extend_chain(chain, entry.digest)
         assert chain == head.chain
         (own,) = entries[before.position :]
         assert json.loads(own.line)["record"][0][:3] == ["acme", ["eu"], {}]

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.unit.control.feeds import Plane, publish, remove_customer, serve_sync, write
-from tiergate.bundle import encode_manifest, manifest_of, read_snapshot_page, unpack
+from tiergate.bundle import encode_manifest, manifest_of, read_archive, read_snapshot_page
 from tiergate.model import Subject, SubjectRecord, SubjectType
 from tiergate.store import SYSTEM, Store
 from tiergate.store.publications import put_blobs, put_bundle
@@ -20,7 +20,7 @@ from tiergate.store.publications import put_blobs, put_bundle
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.bundle import Trust
+    from tiergate.bundle import TrustedFeed
     from tiergate.store import WriteUnit
 
 NOW = 4_000_000_000_000  # later than any head
@@ -40,9 +40,9 @@ def on_sqlite(sqlite_url: str) -> Iterator[Plane]:
         yield served
 
 
-def customers(trust: Trust, body: bytes) -> list[tuple[int, str]]:
+def customers(trust: TrustedFeed, body: bytes) -> list[tuple[int, str]]:
     """Believe a page, and list what it says of whom."""
-    page = trust.page(body, NOW)
+    page = trust.verify_page(body, NOW)
     return [(change.position, change.customer) for step in page.steps for change in step.changes]
 
 
@@ -75,7 +75,7 @@ def test_a_reader_who_waited_in_vain_gets_a_fresh_head(on_sqlite: Plane) -> None
     """Nothing new is said by a page without lines, which proves how new that is."""
     trust = on_sqlite.trust()
     before = time.time_ns() // 1_000_000 - 1_500
-    page = trust.page(on_sqlite.get("changes", after=0, wait=0.01).content, NOW)
+    page = trust.verify_page(on_sqlite.get("changes", after=0, wait=0.01).content, NOW)
     assert (page.steps, page.fresh, page.head.position) == ((), True, 0)
     assert page.head.issued_at >= before
 
@@ -85,7 +85,7 @@ def test_pages_are_cut_to_the_limit_and_go_on(plane: Plane) -> None:
     write(plane.store, *(f"c{number}" for number in range(5)))
     trust = plane.trust()
     assert len(customers(trust, plane.get("changes", after=0, limit=2).content)) == 2
-    page = trust.page(plane.get("changes", after=2, limit=2).content, NOW)
+    page = trust.verify_page(plane.get("changes", after=2, limit=2).content, NOW)
     assert (page.head.position, page.head.latest, page.fresh) == (4, 5, False)
     assert customers(trust, plane.get("changes", after=4, limit=2).content) == [(5, "c4")]
 
@@ -106,7 +106,7 @@ def test_a_publication_and_a_deletion_travel_in_their_places(plane: Plane) -> No
     write(plane.store, "acme")
     publish(plane.store)
     plane.store.change(lambda unit: remove_customer(unit, "acme"), SYSTEM)
-    page = plane.trust().page(plane.get("changes", after=0).content, NOW)
+    page = plane.trust().verify_page(plane.get("changes", after=0).content, NOW)
     said = [
         step.publication.sequence if step.publication else [change.record for change in step.changes]
         for step in page.steps
@@ -120,7 +120,7 @@ def test_a_reader_below_the_floor_must_begin_anew(plane: Plane) -> None:
     write(plane.store, "a", "b", "c")
     plane.raise_floor(2)
     assert problem(plane.get("changes", after=1)) == (410, "resync-needed")
-    assert customers(plane.trust().at(plane.cursor_at(2)), plane.get("changes", after=2).content) == [(3, "c")]
+    assert customers(plane.trust().with_cursor(plane.cursor_at(2)), plane.get("changes", after=2).content) == [(3, "c")]
 
 
 def test_a_reader_ahead_of_the_store_is_told_so(plane: Plane) -> None:
@@ -185,7 +185,7 @@ def test_the_publication_in_force_is_signed_and_tagged(plane: Plane) -> None:
         plane.wait_for_readers(1)
         publish(plane.store)
         answer = asked.result(20)
-    assert plane.trust().publication(answer.content).sequence == 1
+    assert plane.trust().verify_publication(answer.content).sequence == 1
     assert answer.headers["etag"] == '"1"'
     again = plane.client.get("/v1/sync/publication?after=1&wait=0.01", headers={"if-none-match": '"1"'})
     assert (again.status_code, again.content) == (304, b"")
@@ -197,10 +197,10 @@ def test_a_single_subject_is_said_and_signed(plane: Plane) -> None:
     """Known, unknown, and of a kind that there is not."""
     write(plane.store, "acme")
     acme, nobody = Subject("acme"), Subject("nobody", SubjectType.SUBSCRIPTION)
-    found = plane.trust().subject(plane.get("subjects/customers/acme").content, acme, since=1)
+    found = plane.trust().verify_subject(plane.get("subjects/customers/acme").content, acme, since=1)
     assert isinstance(found.record, SubjectRecord)
     assert found.record.customer.attributes == {"region": "eu"}
-    assert plane.trust().subject(plane.get("subjects/subscriptions/nobody").content, nobody).record is None
+    assert plane.trust().verify_subject(plane.get("subjects/subscriptions/nobody").content, nobody).record is None
     assert plane.get("subjects/users/acme").status_code == 404
 
 
@@ -230,7 +230,7 @@ def test_a_snapshot_is_believed_and_says_what_the_feed_said(plane: Plane) -> Non
     publish(plane.store)
     head, manifest, end = plane.get("snapshot").content.split(b"\n")
     envelope = bytes(msgspec.json.decode(head, type=dict[str, msgspec.Raw])["head"])
-    found = plane.trust().snapshot(envelope, manifest, NOW)
+    found = plane.trust().verify_snapshot(envelope, manifest, NOW)
     assert end == b""
     assert found.publication is not None
     assert (found.publication.sequence, found.manifest.customers, found.cursor.position) == (1, 3, 4)
@@ -242,7 +242,7 @@ def test_a_snapshot_is_believed_and_says_what_the_feed_said(plane: Plane) -> Non
     held = [record for record in records if isinstance(record, SubjectRecord)]
     assert [record.customer.id for record in held] == ["B", "a", "b"]
     write(plane.store, "later")
-    following = plane.trust().at(found.cursor)
+    following = plane.trust().with_cursor(found.cursor)
     assert customers(following, plane.get("changes", after=4, wait=30).content) == [(5, "later")]
 
 
@@ -258,7 +258,7 @@ def test_a_bundle_is_sent_without_the_files_that_one_has(plane: Plane) -> None:
         ({"have": "nonsense"}, {"catalog.json", "policies/a.cedar"}),
     ):
         answer = plane.get(f"bundles/{new}", **query)
-        assert set(unpack(answer.content, new).files) == paths
+        assert set(read_archive(answer.content, new).files) == paths
         assert "immutable" in answer.headers["cache-control"]
     for unknown in (f"sha256:{'0' * 64}", "sha256:", "nonsense"):
         assert problem(plane.get(f"bundles/{unknown}")) == (404, "not-found")

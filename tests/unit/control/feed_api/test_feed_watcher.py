@@ -12,10 +12,9 @@ from sqlalchemy import delete, update
 
 from tests.databases import PostgresServer
 from tests.unit.control.feeds import write
-from tiergate.control.feed_api import feed_watcher
-from tiergate.control.feed_api.feed_watcher import Tail
+from tiergate.control.feed_api.feed_watcher import FeedWatcher
+from tiergate.feed.hash_chain import chain_start
 from tiergate.store import SYSTEM, Store
-from tiergate.store.feed import chain_start
 from tiergate.store.tables import FeedHeadRow, FeedRow, RecordRow
 
 if TYPE_CHECKING:
@@ -33,9 +32,9 @@ def store(store_url: str) -> Iterator[Store]:
 
 
 @contextlib.asynccontextmanager
-async def following(store: Store, *, kept: int = 20_000, poll: float = 1.0) -> AsyncIterator[Tail]:
+async def following(store: Store, *, kept: int = 20_000, poll: float = 1.0) -> AsyncIterator[FeedWatcher]:
     """Follow a store from its present end on."""
-    tail = Tail(store, kept=kept, poll=poll)
+    tail = FeedWatcher(store, kept=kept, poll=poll)
     task = asyncio.create_task(tail.run())
     await tail.wait(lambda _: True, PATIENCE)
     try:
@@ -45,14 +44,14 @@ async def following(store: Store, *, kept: int = 20_000, poll: float = 1.0) -> A
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def reached(tail: Tail, position: int) -> None:
+async def reached(tail: FeedWatcher, position: int) -> None:
     """Wait until the tail has come to a position."""
     await tail.wait(lambda state: state.head.position >= position, PATIENCE)
     assert tail.state is not None
     assert tail.state.head.position >= position
 
 
-async def failed(tail: Tail, times: int) -> None:
+async def failed(tail: FeedWatcher, times: int) -> None:
     """Wait until the database was asked in vain so often."""
     async with asyncio.timeout(PATIENCE):
         while tail.failures < times:  # noqa: ASYNC110 - it is counted, and tells nobody
@@ -154,29 +153,3 @@ def test_time_stands_still_while_the_database_is_away() -> None:
 
         asyncio.run(follow())
         store.close()
-
-
-def test_it_ends_although_a_cancellation_was_lost_while_it_connected(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `asyncio.wait_for` of Python 3.11 loses one that comes together with what it waits for."""
-    connecting = asyncio.Event()
-
-    async def notifications(_: object) -> AsyncIterator[None]:
-        connecting.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(PATIENCE)
-        yield
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(feed_watcher, "notifications", notifications)
-
-    async def follow() -> None:
-        tail = Tail(store)
-        task = asyncio.create_task(tail._hear())
-        await connecting.wait()
-        task.cancel()
-        done, _ = await asyncio.wait([task], timeout=PATIENCE)
-        assert done
-
-    asyncio.run(follow())

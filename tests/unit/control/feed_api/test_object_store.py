@@ -11,12 +11,13 @@ from moto.server import ThreadedMotoServer
 from obstore.store import from_url
 
 from tests.unit.control.feeds import KEY, write
-from tiergate.bundle import Manifest, Trust, UnreadableRecord, encode_manifest, manifest_of, read_snapshot_page, unpack
-from tiergate.control.feed_api.bundle_archives import Packs
-from tiergate.control.feed_api.head_signer import Heads
-from tiergate.control.feed_api.object_store import Depot
-from tiergate.control.feed_api.snapshots import Offer, Snapshots
+from tiergate.bundle import Manifest, TrustedFeed, encode_manifest, manifest_of, read_archive, read_snapshot_page
+from tiergate.control.feed_api.bundle_archives import BundleArchives
+from tiergate.control.feed_api.head_signer import HeadSigner
+from tiergate.control.feed_api.object_store import ObjectStoreWriter
+from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
 from tiergate.errors import SettingsError
+from tiergate.feed.unreadable_records import UnreadableRecord
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.publications import put_blobs, put_bundle
@@ -52,28 +53,28 @@ def put_files(store: Store) -> Manifest:
     return manifest
 
 
-def head_of(store: Store, offer: Offer) -> bytes:
+def head_of(store: Store, offer: StoredSnapshot) -> bytes:
     """The head that vouches for a snapshot."""
     found = offer.manifest
-    heads = Heads(store.id, Signer([KEY]))
+    heads = HeadSigner(store.id, Signer([KEY]))
     return heads.head(found.position, found.chain, 0, latest=found.position, at=store.clock(), snapshot=offer.sha256)
 
 
 def test_a_folder_holds_what_a_sidecar_believes(store: Store, tmp_path: Path) -> None:
     """The head leads to the manifest, that to the pages; bundles are whole and named by their revision."""
     manifest, snapshots = put_files(store), Snapshots(store)
-    depot = Depot(f"file://{tmp_path}/depot", snapshots, Packs(store))
+    depot = ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store))
     offer = snapshots.make(1)
     assert depot.bring(manifest.revision, offer, head_of(store, offer))
     folder = tmp_path / "depot"
     content = (folder / "snapshots" / f"{offer.sha256}.json").read_bytes()
-    trust = Trust([KEY.verify_key], store=store.id)
-    found = trust.snapshot((folder / "head.json").read_bytes(), content, LATER)
+    trust = TrustedFeed([KEY.verify_key], store=store.id)
+    found = trust.verify_snapshot((folder / "head.json").read_bytes(), content, LATER)
     (entry,) = found.manifest.pages
     page = read_snapshot_page((folder / "pages" / f"{entry.sha256}.ndjson.gz").read_bytes(), entry)
     assert [record.customer.id for record in page if not isinstance(record, UnreadableRecord)] == ["acme"]
     pack = (folder / "bundles" / f"{manifest.revision.removeprefix('sha256:')}.zip").read_bytes()
-    assert unpack(pack, manifest.revision).files == FILES
+    assert read_archive(pack, manifest.revision).files == FILES
 
 
 def test_what_never_changes_is_put_once(store: Store, tmp_path: Path) -> None:
@@ -82,7 +83,9 @@ def test_what_never_changes_is_put_once(store: Store, tmp_path: Path) -> None:
     offer = snapshots.make(1)
     seen = []
     for _ in range(2):
-        assert Depot(f"file://{tmp_path}/depot", snapshots, Packs(store)).bring("", offer, head_of(store, offer))
+        assert ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store)).bring(
+            "", offer, head_of(store, offer)
+        )
         files = [path for path in (tmp_path / "depot").rglob("*") if path.is_file() and path.name != "head.json"]
         seen.append({path.name: path.stat().st_mtime_ns for path in files})
     assert seen[0] == seen[1]
@@ -93,7 +96,7 @@ def test_pages_of_before_are_removed_after_a_while(store: Store, tmp_path: Path)
     """Whoever is fetching them has hours to do so; then they go, and with them what was erased."""
     snapshots = Snapshots(store)
     now = [store.clock() / 1000]
-    depot = Depot(f"file://{tmp_path}/depot", snapshots, Packs(store), clock=lambda: now[0])
+    depot = ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store), clock=lambda: now[0])
     first = snapshots.make(1)
     depot.bring("", first, head_of(store, first))
     write(store, "beta")
@@ -110,7 +113,7 @@ def test_a_store_that_fails_is_said_once_and_tried_again(store: Store, tmp_path:
     """Nothing is raised: publishing goes on without it."""
     snapshots = Snapshots(store)
     offer = snapshots.make(1)
-    depot = Depot(f"file://{tmp_path}/depot", snapshots, Packs(store))
+    depot = ObjectStoreWriter(f"file://{tmp_path}/depot", snapshots, BundleArchives(store))
     (tmp_path / "depot" / "pages").write_text("in the way")
     assert not depot.bring("", offer, head_of(store, offer))
     assert (depot.failing, depot.failures, depot.put_at) == (True, 1, 0.0)
@@ -123,7 +126,7 @@ def test_a_store_that_fails_is_said_once_and_tried_again(store: Store, tmp_path:
 def test_what_is_no_address_is_refused() -> None:
     """Before anything is served."""
     with pytest.raises(SettingsError, match="object-store"):
-        Depot("https://bucket.example", None, None)  # type: ignore[arg-type]
+        ObjectStoreWriter("https://bucket.example", None, None)  # type: ignore[arg-type]
 
 
 def test_a_server_that_speaks_s3_is_one_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +146,7 @@ def test_a_server_that_speaks_s3_is_one_too(store: Store, monkeypatch: pytest.Mo
         httpx.put(f"http://{host}:{port}/depot").raise_for_status()
         manifest, snapshots = put_files(store), Snapshots(store)
         offer = snapshots.make(1)
-        depot = Depot("s3://depot/plans", snapshots, Packs(store))
+        depot = ObjectStoreWriter("s3://depot/plans", snapshots, BundleArchives(store))
         for _ in range(2):
             assert depot.bring(manifest.revision, offer, head_of(store, offer))
         bucket = from_url("s3://depot/plans", client_options={"allow_http": True})
@@ -151,6 +154,6 @@ def test_a_server_that_speaks_s3_is_one_too(store: Store, monkeypatch: pytest.Mo
         assert (head.attributes["Content-Type"], head.attributes["Cache-Control"]) == ("application/json", "no-cache")
         assert msgspec.json.decode(bytes(head.bytes()))["signatures"]
         pack = bytes(bucket.get(f"bundles/{manifest.revision.removeprefix('sha256:')}.zip").bytes())
-        assert unpack(pack, manifest.revision).files == FILES
+        assert read_archive(pack, manifest.revision).files == FILES
     finally:
         server.stop()

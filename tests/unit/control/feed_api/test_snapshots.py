@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from tests.unit.control.feeds import publish, put_customer, remove_customer, write
 from tiergate.bundle import read_snapshot_page
 from tiergate.control.feed_api import snapshots as module
-from tiergate.control.feed_api.snapshots import Offer, Snapshots
+from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
 from tiergate.errors import NotFoundError
 from tiergate.model import SubjectRecord
 from tiergate.store import SYSTEM, Store
@@ -32,7 +32,7 @@ def store(store_url: str) -> Iterator[Store]:
     opened.close()
 
 
-def records(made: Snapshots, offer: Offer) -> list[SubjectRecord]:
+def records(made: Snapshots, offer: StoredSnapshot) -> list[SubjectRecord]:
     """All that a snapshot holds."""
     found = [record for entry in offer.manifest.pages for record in read_snapshot_page(made.page(entry.sha256), entry)]
     assert all(isinstance(record, SubjectRecord) for record in found), "a record cannot be read"
@@ -91,7 +91,7 @@ def test_one_is_made_where_many_ask_at_once(store_url: str) -> None:
     """Threads and control planes wait for the first, and take its snapshot."""
     stores = [Store.open(store_url) for _ in range(3)]
     write(stores[0], "a")
-    offers: list[Offer] = []
+    offers: list[StoredSnapshot] = []
 
     def make(one: Store) -> None:
         offers.append(Snapshots(one).make(1))

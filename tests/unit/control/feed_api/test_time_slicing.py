@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from tiergate.control.feed_api.time_slicing import Pace
+from tiergate.control.feed_api.time_slicing import WakeQueue
 
 
 def test_a_few_go_on_at_a_time_and_others_in_between() -> None:
     """Whoever comes after the wave does not wait for its end."""
 
     async def wave() -> tuple[list[int], int]:
-        pace, woken = Pace(at_once=10), list[int]()
+        pace, woken = WakeQueue(at_once=10), list[int]()
         loop = asyncio.get_running_loop()
         futures = [loop.create_future() for _ in range(1000)]
 
@@ -37,7 +37,7 @@ def test_who_has_gone_away_is_passed_over() -> None:
     """As one whose time was over."""
 
     async def wave() -> list[bool]:
-        pace, loop = Pace(at_once=1), asyncio.get_running_loop()
+        pace, loop = WakeQueue(at_once=1), asyncio.get_running_loop()
         futures = [loop.create_future() for _ in range(3)]
         futures[1].cancel()
         pace.wake(futures)
@@ -51,7 +51,7 @@ def test_at_the_end_all_go_on_at_once() -> None:
     """Nobody waits for a turn then."""
 
     async def end() -> list[bool]:
-        pace, loop = Pace(at_once=1), asyncio.get_running_loop()
+        pace, loop = WakeQueue(at_once=1), asyncio.get_running_loop()
         futures = [loop.create_future() for _ in range(100)]
         pace.wake(futures)
         pace.wake_all()

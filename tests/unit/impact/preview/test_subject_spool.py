@@ -6,15 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tiergate.impact.preview.subject_spool import RecordTable, Spool
-from tiergate.model import (
-    Customer,
-    Subject,
-    SubjectRecord,
-    SubjectType,
-    Subscription,
-    SubscriptionItem,
-    SubscriptionStatus,
-)
+from tiergate.model import Customer, HeldItem, Subject, SubjectRecord, SubjectType, Subscription, SubscriptionStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +14,7 @@ if TYPE_CHECKING:
 
 def subscription(id_: str, customer: str) -> Subscription:
     """A subscription of a plan."""
-    return Subscription(id_, customer, SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),))
+    return Subscription(id_, customer, SubscriptionStatus.ACTIVE, (HeldItem("gold"),))
 
 
 RECORDS = [

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tiergate.policytest.coverage import Coverage
 
+__all__ = ["CATALOG", "HEAD", "coverage", "covered", "marks"]
+
 CATALOG = """\
 apiVersion: tiergate/v1
 features:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.signing import record
-from tests.unit.sidecar.replica.sync.test_feed_replica import build
+from tests.unit.sidecar.replica.test_writer import build
 from tiergate.errors import ReplicaError
 from tiergate.model import Customer, Subject, SubjectType, Subscription
 from tiergate.sidecar.replica.builder import build_replica
-from tiergate.sidecar.replica.file_replica import Replica
-from tiergate.sidecar.replica.sync.feed_replica import ReplicaWriter, SyncReplica
+from tiergate.sidecar.replica.reader import Replica
+from tiergate.sidecar.replica.writer import ReplicaWriter, SyncReplica
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from tiergate.errors import SettingsError
 from tiergate.sidecar.replica.builder import ReplicaFile
-from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, Standing
-from tiergate.sidecar.replica.disk_health import DataWatch
+from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, LoadedState
+from tiergate.sidecar.replica.disk_health import DiskMonitor
 from tiergate.sidecar.replica.file_source.source_files import FileStamp
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILES = LoadedFiles((FileStamp("/c.yaml", 1, 2, 3),), "digest", "maker")
-STANDING = Standing(
+STANDING = LoadedState(
     publication=7,
     published_at=1000,
     revision="sha256:" + "ab" * 32,
@@ -131,7 +131,7 @@ def test_a_data_watch_says_what_a_folder_holds(directory: DataDirectory) -> None
     (directory.subjects / "1.sqlite").write_bytes(b"x" * 100_000)
 
     async def scenario() -> None:
-        watch = DataWatch(directory)
+        watch = DiskMonitor(directory)
         running = asyncio.create_task(watch.run())
         while watch.report is None:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)

@@ -16,7 +16,9 @@ from tiergate.control.api.schemas.parts import (
     ref,
     with_more,
 )
-from tiergate.impact.preview.subject_effects import Effect
+from tiergate.impact.preview.effects import Effect
+
+__all__ = ["ACCEPTED_LOSS", "IMPACT", "LOSS_TOKEN", "publishing_schemas", "rule_schemas"]
 
 _AUDIENCE: Final[Schema] = {
     "anyOf": [

@@ -23,7 +23,9 @@ from tiergate.sidecar.replica.file_source.source_files import Watched, entries_t
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LOOK_EVERY: Final = 1.0
+__all__ = ["CHECK_INTERVAL", "watch"]
+
+CHECK_INTERVAL: Final = 1.0
 """Seconds after which one should look, reports or none."""
 
 _GROUP_MS: Final = 50
@@ -59,7 +61,7 @@ def _watch(paths: Sequence[Path], wake: Callable[[], None], stop: threading.Even
                 trouble = str(error)
                 _log.warning("changes of files are noticed by looking only", error=trouble)
             wake()
-            stop.wait(LOOK_EVERY)
+            stop.wait(CHECK_INTERVAL)
 
 
 def _watch_entries(
@@ -77,7 +79,7 @@ def _watch_entries(
         stop_event=stop,
         step=_GROUP_MS,
         debounce=_LONGEST_GROUP_MS,
-        rust_timeout=int(LOOK_EVERY * 1000),
+        rust_timeout=int(CHECK_INTERVAL * 1000),
         yield_on_timeout=True,
         recursive=False,
         ignore_permission_denied=True,

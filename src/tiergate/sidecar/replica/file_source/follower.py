@@ -27,21 +27,23 @@ from tiergate.engine import Engine
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
 from tiergate.process.detached_threads import detached
 from tiergate.sidecar.engine_disposal import free
-from tiergate.sidecar.replica.file_replica import Replica
-from tiergate.sidecar.replica.file_source.file_watch import LOOK_EVERY, watch
-from tiergate.sidecar.replica.file_source.load_job import Job, Outcome
+from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL, watch
+from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.load_report import LoadReport
 from tiergate.sidecar.replica.file_source.loader_process import LOADER, run_loader
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
+from tiergate.sidecar.replica.reader import Replica
 from tiergate.sidecar.state import Generation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.engine import CacheLimits
-    from tiergate.sidecar.replica.data_directory import DataDirectory, Standing
+    from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
     from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
     from tiergate.sidecar.state import State, StatusReport
+
+__all__ = ["DEFAULT_LOAD_TIMEOUT", "FileFollower"]
 
 DEFAULT_LOAD_TIMEOUT: Final = 1800.0
 """Seconds that a load may take, unless told otherwise."""
@@ -61,7 +63,7 @@ _LAST_RETRY: Final = 60.0
 _log = structlog.get_logger(__name__)
 
 
-class FileMode:
+class FileFollower:
     """Keeps `state` at what the sources say. Belongs to the event loop's thread."""
 
     def __init__(
@@ -143,11 +145,11 @@ class FileMode:
         except (OperatorError, OSError) as error:
             # What could not be opened is not what it was when it was proved: the retry proves it, and makes it anew.
             self._proved = False
-            outcome = Outcome(error=self._directory.told(error))
+            outcome = LoadResult(error=self._directory.told(error))
         except Exception as error:  # noqa: BLE001 - the edge of the work
             # What is in force goes on answering, and this is logged, counted and tried again.
             _log.exception("a defect in Tiergate keeps the files from being followed")
-            outcome = Outcome(error=f"a defect in Tiergate: {error!r}")
+            outcome = LoadResult(error=f"a defect in Tiergate: {error!r}")
         if outcome.changed:
             self._report.interrupt()
             self._retry_at = time.monotonic() + _SETTLE
@@ -162,13 +164,13 @@ class FileMode:
         serving = self._state.current is not None
         self._report.end(outcome, time.monotonic() - began, self._state.clock(), serving=serving)
 
-    async def _load(self) -> Outcome:
+    async def _load(self) -> LoadResult:
         """Have the files loaded, and put in force what comes of it.
 
         Raises:
             OperatorError, OSError: what was made cannot be opened or put on record; nothing has changed.
         """
-        job = Job(
+        job = LoadJob(
             self._sources, str(self._directory.root), self._standing, verify=not self._proved, strict=self._strict
         )
         outcome = await run_loader(job, self._loader, timeout=self._load_timeout)
@@ -179,7 +181,7 @@ class FileMode:
             await self._take(outcome.standing)
         return outcome
 
-    async def _take(self, standing: Standing | None) -> None:
+    async def _take(self, standing: LoadedState | None) -> None:
         """Put in force what a load made, as a new publication where it is not what was published last.
 
         Raises:
@@ -210,10 +212,10 @@ class FileMode:
         else:
             self._put_in_force(self._standing, held)
 
-    def _open(self, standing: Standing) -> _Held:
+    def _open(self, standing: LoadedState) -> _Held:
         return _Held(self._directory, standing, self._limits)
 
-    def _put_in_force(self, standing: Standing, held: _Held) -> None:
+    def _put_in_force(self, standing: LoadedState, held: _Held) -> None:
         current = self._state.current
         number = 1 if current is None else current.number + 1
         self._state.install(
@@ -248,7 +250,7 @@ class FileMode:
         """Wait until there is a reason to load: settled changes of the files, damage on disk, or a planned retry."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
+                async with asyncio.timeout(CHECK_INTERVAL):
                     await self._wake.wait()
             self._wake.clear()
             if self._retired:
@@ -285,7 +287,7 @@ class FileMode:
         if self._behind_since is None and self._attempted != self._followed:
             self._behind_since = now
 
-    async def _catch_up(self, outcome: Outcome, began: float) -> None:
+    async def _catch_up(self, outcome: LoadResult, began: float) -> None:
         """Note that what the files said when a load began is in force, whatever they say by now."""
         self._followed = outcome.stamps
         self._behind_since = None
@@ -334,7 +336,7 @@ class _WatchedBundle(Bundle):
 class _Held:
     """The files of one publication, opened, and the engine that decides by them."""
 
-    def __init__(self, directory: DataDirectory, standing: Standing, limits: CacheLimits | None) -> None:
+    def __init__(self, directory: DataDirectory, standing: LoadedState, limits: CacheLimits | None) -> None:
         """Open them.
 
         Raises:

@@ -7,14 +7,16 @@ from typing import Final
 import msgspec
 
 from tiergate.model import Problem
-from tiergate.sidecar.replica.data_directory import Standing
+from tiergate.sidecar.replica.data_directory import LoadedState
 from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
 
-MOST_PROBLEMS: Final = 200
+__all__ = ["MAX_PROBLEMS", "LoadJob", "LoadResult"]
+
+MAX_PROBLEMS: Final = 200
 """How many problems an outcome names; it counts them all."""
 
 
-class Job(msgspec.Struct, frozen=True):
+class LoadJob(msgspec.Struct, frozen=True):
     """What to load, where to put it, and what stands there. `verify`: prove first that what stands is undamaged.
 
     `strict`: one problem in the subjects refuses all of them.
@@ -22,12 +24,12 @@ class Job(msgspec.Struct, frozen=True):
 
     sources: Sources
     data: str
-    standing: Standing | None = None
+    standing: LoadedState | None = None
     verify: bool = False
     strict: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a load came to.
 
     `standing`: what shall be in force; it equals the job's, stamps of files apart, where nothing is to be replaced, and
@@ -36,7 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     repeated. `stamps`: the files as they were read.
     """
 
-    standing: Standing | None = None
+    standing: LoadedState | None = None
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
     error: str | None = None

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, Problem
     from tiergate.sidecar.replica.builder import ReplicaFile
-    from tiergate.sidecar.replica.file_source.load_job import Outcome
+    from tiergate.sidecar.replica.file_source.load_job import LoadResult
     from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
+
+__all__ = ["LoadReport"]
 
 _LOGGED_PROBLEMS: Final = 20
 _IN_THE_LOG: Final = "what is wrong may name a customer, so that it stands in the log alone"
@@ -60,7 +62,7 @@ class LoadReport:
         self.status = replace(self.status, abandoned=self.status.abandoned + 1)
         _log.warning("a file was rewritten in place whenever it was read; reading again")
 
-    def end(self, outcome: Outcome, seconds: float, now: Instant, *, serving: bool) -> None:
+    def end(self, outcome: LoadResult, seconds: float, now: Instant, *, serving: bool) -> None:
         """A load ended at `now` after `seconds`; `serving`: there is something in force, whatever it came to."""
         error = _summary(outcome)
         open_ = replace(outcome, problems=tuple(self._unnamed(problem) for problem in outcome.problems))
@@ -86,7 +88,7 @@ class LoadReport:
         return replace(problem, message=_IN_THE_LOG)
 
 
-def _summary(outcome: Outcome) -> str | None:
+def _summary(outcome: LoadResult) -> str | None:
     """Why a load failed, in one line; none where it did not."""
     if outcome.error is not None:
         return outcome.error

@@ -1,7 +1,7 @@
 """The load of file mode, in a process of its own: files in, a bundle directory and a replica file out.
 
-Run as `python -m tiergate.sidecar.replica.file_source.loader`. Reads a `Job` as one line of JSON from standard input,
-does it, and writes the `Outcome` to standard output. It runs at a lower priority than the sidecar, and ends when its
+Run as `python -m tiergate.sidecar.replica.file_source.loader`. Reads a `LoadJob` as a line of JSON from standard input,
+does it, and writes the `LoadResult` to standard output. It runs at a lower priority than the sidecar, and ends when its
 standard input ends, that is when the sidecar ends.
 
 Everything is made of copies that were taken at the beginning (`source_copies`): what happens to the files meanwhile is
@@ -24,16 +24,16 @@ from msgspec.structs import replace
 
 from tiergate import __version__, bundle, publish
 from tiergate.bundle import FORMAT, Bundle
-from tiergate.catalog import Quarantine, TotalBounds, read_subjects
+from tiergate.catalog import Bounds, Quarantine, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
-from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Catalog, CatalogIndex
+from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra
 from tiergate.process.parent_watch import end_with_parent
-from tiergate.sidecar.replica import file_replica
+from tiergate.sidecar.replica import reader
 from tiergate.sidecar.replica.builder import ReplicaFile, build_replica, content_digest
-from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, Standing
-from tiergate.sidecar.replica.file_source.load_job import MOST_PROBLEMS, Job, Outcome
-from tiergate.sidecar.replica.file_source.previous_records import Held
+from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, LoadedState
+from tiergate.sidecar.replica.file_source.load_job import MAX_PROBLEMS, LoadJob, LoadResult
+from tiergate.sidecar.replica.file_source.previous_records import PreviousRecords
 from tiergate.sidecar.replica.file_source.source_copies import ChangedError, SourceCopies
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ if TYPE_CHECKING:
 
     from tiergate.model import Problem
 
+__all__ = ["load", "main"]
+
 _NICENESS = 10
 
 
-def load(job: Job) -> Outcome:
+def load(job: LoadJob) -> LoadResult:
     """Do a job: make what the files now say and what stands does not."""
     data = DataDirectory(Path(job.data))
     try:
@@ -54,15 +56,15 @@ def load(job: Job) -> Outcome:
             stamps = copies.catalog.stamps + copies.subjects.stamps
             return replace(outcome, problems=problems, stamps=stamps)
     except ChangedError:
-        return Outcome(standing=job.standing, changed=True)
+        return LoadResult(standing=job.standing, changed=True)
     except (OperatorError, OSError) as error:
-        return Outcome(standing=job.standing, error=data.told(error))
+        return LoadResult(standing=job.standing, error=data.told(error))
 
 
 class _Load:
     """One load. A half that stands is used again where it is whole and its digest still holds."""
 
-    def __init__(self, job: Job, data: DataDirectory, copies: SourceCopies) -> None:
+    def __init__(self, job: LoadJob, data: DataDirectory, copies: SourceCopies) -> None:
         self._copies = copies
         self._data = data
         self._strict = job.strict
@@ -72,7 +74,7 @@ class _Load:
             self._bundle_stands = not self._bundle_is_torn(job.standing.revision)
             self._replica_stands = not self._replica_is_torn(job.standing.replica)
 
-    def run(self) -> Outcome:
+    def run(self) -> LoadResult:
         """Do it.
 
         Raises:
@@ -97,7 +99,7 @@ class _Load:
             if standing is None or not fits:
                 return self._nothing_new(problems)
             replica, subjects = standing.replica, standing.subjects
-        made = Standing(
+        made = LoadedState(
             publication=0 if standing is None else standing.publication,
             published_at=0 if standing is None else standing.published_at,
             revision=revision,
@@ -108,7 +110,7 @@ class _Load:
         )
         return _outcome(made, problems)
 
-    def _nothing_new(self, problems: Sequence[Problem]) -> Outcome:
+    def _nothing_new(self, problems: Sequence[Problem]) -> LoadResult:
         stands = self._bundle_stands and self._replica_stands
         return _outcome(self._standing if stands else None, problems)
 
@@ -128,7 +130,7 @@ class _Load:
         previous = None
         if standing is not None and standing.catalog.maker == files.maker:
             previous = Bundle.open(self._data.bundle(standing.revision)).hashes()
-        made = publish.compile_files([path for path in copied.paths if path != rules], rules, previous=previous)
+        made = publish.make([path for path in copied.paths if path != rules], rules, previous=previous)
         revision = Bundle.from_files(made.files).revision
         if (standing is None or standing.revision != revision) and self._bundle_is_torn(revision):
             place = self._data.bundle(revision)
@@ -136,7 +138,7 @@ class _Load:
                 place.unlink()
             if not (place / bundle.MANIFEST).is_file():
                 shutil.rmtree(place, ignore_errors=True)
-            bundle.write(made.files, place)
+            bundle.write_bundle(made.files, place)
         return revision, files, _largest_number(made.catalog)
 
     def _replica_fits(self, index_digest: str, largest: int | None) -> bool:
@@ -164,18 +166,18 @@ class _Load:
         if standing is not None and standing.subjects.digest == digest:
             return standing.replica, files
         path = self._data.next_replica()
-        bounds = TotalBounds(found.index, found.definition)
+        bounds = Bounds(found.index, found.definition)
         if self._strict:
             made = build_replica(path, read_subjects(copied.paths, found.index, bounds))
         else:
             quarantine = Quarantine()
-            held = Held(self._data, self._standing if self._replica_stands else None)
+            held = PreviousRecords(self._data, self._standing if self._replica_stands else None)
             made = build_replica(
                 path,
                 read_subjects(copied.paths, found.index, bounds, quarantine=quarantine),
                 lambda staged: held.put_in_place(staged, quarantine, found.index, bounds),
             )
-            problems = tuple(self._copies.named(problem) for problem in quarantine.problems[:MOST_PROBLEMS])
+            problems = tuple(self._copies.named(problem) for problem in quarantine.problems[:MAX_PROBLEMS])
             set_aside = len(quarantine.customers) + len(quarantine.subscriptions)
             made = replace(made, quarantined=set_aside, problems=problems if set_aside else ())
         if standing is not None and standing.replica.sha256 == made.sha256:
@@ -206,14 +208,14 @@ class _Load:
             return True
 
 
-def _outcome(standing: Standing | None, problems: Sequence[Problem]) -> Outcome:
-    return Outcome(standing=standing, problems=tuple(problems[:MOST_PROBLEMS]), problem_count=len(problems))
+def _outcome(standing: LoadedState | None, problems: Sequence[Problem]) -> LoadResult:
+    return LoadResult(standing=standing, problems=tuple(problems[:MAX_PROBLEMS]), problem_count=len(problems))
 
 
 def _maker() -> bytes:
     """What beside the files decides about what is made of them: this version of Tiergate."""
     policies = "\0".join([builtin_schema(), *(builtin_text(name) for name in BUILTIN_POLICIES)])
-    return f"{__version__}\0{FORMAT}\0{file_replica.FORMAT}\0{policies}".encode()
+    return f"{__version__}\0{FORMAT}\0{reader.FORMAT}\0{policies}".encode()
 
 
 def _index_digest(index: CatalogIndex) -> str:
@@ -228,15 +230,13 @@ def _index_digest(index: CatalogIndex) -> str:
 def _largest_number(catalog: Catalog) -> int:
     """The largest number, in units, that any version of any item gives."""
     given = (version.entitlements.values() for item in catalog.items.values() for version in item.versions)
-    return max(
-        (value.units for values in given for value in values if isinstance(value, Amount | AddedAmount)), default=0
-    )
+    return max((value.units for values in given for value in values if isinstance(value, Amount | Extra)), default=0)
 
 
 def main() -> None:
     """Do the job on standard input."""
     os.nice(_NICENESS)
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadJob)
     end_with_parent()
     os.environ["SQLITE_TMPDIR"] = str(DataDirectory(Path(job.data)).scratch)
     outcome = load(job)

@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.process.detached_threads import detached
-from tiergate.sidecar.replica.file_source.load_job import Outcome
+from tiergate.sidecar.replica.file_source.load_job import LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiergate.sidecar.replica.file_source.load_job import Job
+    from tiergate.sidecar.replica.file_source.load_job import LoadJob
+
+__all__ = ["LOADER", "run_loader"]
 
 LOADER: Final = (sys.executable, "-P", "-m", "tiergate.sidecar.replica.file_source.loader")
-"""The command that does a `Job`."""
+"""The command that does a `LoadJob`."""
 
 _LAST_WORDS: Final = 2000
 _LAST_SECONDS: Final = 5.0
 
 
-async def run_loader(job: Job, command: Sequence[str] = LOADER, *, timeout: float = 1800.0) -> Outcome:  # noqa: ASYNC109
+async def run_loader(job: LoadJob, command: Sequence[str] = LOADER, *, timeout: float = 1800.0) -> LoadResult:  # noqa: ASYNC109
     """Have a process do a job. A process that fails has an outcome too: an error, and nothing replaced.
 
     One that takes more than `timeout` seconds has failed. Cancelling ends the process.
@@ -44,22 +46,22 @@ async def run_loader(job: Job, command: Sequence[str] = LOADER, *, timeout: floa
             start_new_session=True,
         )
     except OSError as error:
-        return Outcome(standing=job.standing, error=f"the loader cannot be started: {error.strerror}")
+        return LoadResult(standing=job.standing, error=f"the loader cannot be started: {error.strerror}")
     try:
         async with asyncio.timeout(timeout):
             said = await detached(lambda: _converse(process, msgspec.json.encode(job) + b"\n"), "loader")
     except TimeoutError:
         words = f"the files were not loaded within {timeout:g} seconds"
-        return Outcome(standing=job.standing, error=words)
+        return LoadResult(standing=job.standing, error=words)
     finally:
         process.kill()
         await _bury(process)
     if process.returncode == 0:
         try:
-            return msgspec.json.decode(said.splitlines()[-1] if said else b"", type=Outcome)
+            return msgspec.json.decode(said.splitlines()[-1] if said else b"", type=LoadResult)
         except msgspec.DecodeError:
             pass
-    return Outcome(standing=job.standing, error=_failure(process.returncode, said))
+    return LoadResult(standing=job.standing, error=_failure(process.returncode, said))
 
 
 async def _bury(process: subprocess.Popen[bytes]) -> None:

@@ -16,25 +16,27 @@ from tiergate.bundle import Bundle
 from tiergate.catalog import dump_subject_lines, read_subjects
 from tiergate.errors import BundleError, QuarantinedError, ReplicaError, SubjectsError
 from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
-from tiergate.sidecar.replica.file_replica import Replica
+from tiergate.sidecar.replica.reader import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog import Quarantine, TotalBounds
+    from tiergate.catalog import Bounds, Quarantine
     from tiergate.model import CatalogIndex
     from tiergate.sidecar.replica.builder import Staged
-    from tiergate.sidecar.replica.data_directory import DataDirectory, Standing
+    from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
+
+__all__ = ["PreviousRecords"]
 
 
-class Held:
+class PreviousRecords:
     """The records of what stands; `standing` is none where nothing does."""
 
-    def __init__(self, data: DataDirectory, standing: Standing | None) -> None:
+    def __init__(self, data: DataDirectory, standing: LoadedState | None) -> None:
         self._data = data
         self._standing = standing
 
-    def put_in_place(self, staged: Staged, quarantine: Quarantine, index: CatalogIndex, bounds: TotalBounds) -> None:
+    def put_in_place(self, staged: Staged, quarantine: Quarantine, index: CatalogIndex, bounds: Bounds) -> None:
         """Exchange what was staged of those who are set aside for their earlier records, as `index` reads them.
 
         Raises:
@@ -72,7 +74,7 @@ class Held:
         return found
 
     def _read_again(
-        self, records: Iterable[SubjectRecord], index: CatalogIndex, bounds: TotalBounds
+        self, records: Iterable[SubjectRecord], index: CatalogIndex, bounds: Bounds
     ) -> dict[str, SubjectRecord]:
         """The same records, read as those of a file are."""
         if self._standing is None:

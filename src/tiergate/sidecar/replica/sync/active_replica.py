@@ -11,10 +11,10 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from tiergate.bundle import Bundle, Cursor, FileEntry, Trust, check_content
+from tiergate.bundle import Bundle, Cursor, FileEntry, TrustedFeed, check_content
 from tiergate.engine import Engine
-from tiergate.errors import BundleError, RejectionReason, ReplicaError, TrustError
-from tiergate.sidecar.replica.sync.feed_replica import ReplicaWriter, SyncReplica
+from tiergate.errors import BundleError, Refusal, ReplicaError, TrustError
+from tiergate.sidecar.replica.writer import ReplicaWriter, SyncReplica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from tiergate.bundle import Manifest, VerifyKey
     from tiergate.engine import CacheLimits
 
+__all__ = ["ActiveBundle", "ActiveReplica"]
+
 T = TypeVar("T")
 
 
-class Opened:
+class ActiveBundle:
     """A bundle and the engine that decides by it. `files` are those that are not in the replica yet: until `settle`."""
 
     def __init__(
         self,
-        holding: Holding,
+        holding: ActiveReplica,
         manifest: Manifest,
         files: Mapping[str, bytes],
         publication: int,
@@ -60,10 +62,10 @@ class Opened:
         return content
 
 
-class Holding:
+class ActiveReplica:
     """A replica that is followed. Belongs to the event loop's thread."""
 
-    def __init__(self, path: Path, trust: Trust, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, path: Path, trust: TrustedFeed, loop: asyncio.AbstractEventLoop) -> None:
         """Open the file; blocks for a moment, so it is done from another thread than that of `loop`.
 
         Raises:
@@ -89,15 +91,13 @@ class Holding:
             ReplicaError: it cannot be used.
             TrustError: it is of another store than `store`, or signed by nobody who is trusted.
         """
-        holding = cls(path, Trust(keys), loop)
+        holding = cls(path, TrustedFeed(keys), loop)
         kept = holding.writer.kept
         try:
             if store is not None and kept.store != store:
-                raise TrustError(
-                    RejectionReason.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`"
-                )
-            holding.trust = Trust(keys, store=kept.store, cursor=kept.cursor)
-            holding.trust.restore(kept.head)
+                raise TrustError(Refusal.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`")
+            holding.trust = TrustedFeed(keys, store=kept.store, cursor=kept.cursor)
+            holding.trust.verify_stored_head(kept.head)
         except BaseException:
             holding.abandon()
             raise
@@ -110,11 +110,11 @@ class Holding:
 
     def recover(self) -> None:
         """After a failure: believe again only what is committed."""
-        self.trust = self.trust.at(self.cursor)
+        self.trust = self.trust.with_cursor(self.cursor)
 
     def open(
         self, limits: CacheLimits | None, manifest: Manifest | None = None, files: Mapping[str, bytes] | None = None
-    ) -> Opened:
+    ) -> ActiveBundle:
         """Open the bundle in force, or another one of which some files are not kept yet; blocks for some milliseconds.
 
         Raises:
@@ -124,7 +124,7 @@ class Holding:
             manifest = self.writer.manifest(self.cursor.revision)
             if manifest is None:
                 raise BundleError("manifest.json", f"of `{self.cursor.revision}` is not in the replica")
-        return Opened(self, manifest, files or {}, self.cursor.publication, limits)
+        return ActiveBundle(self, manifest, files or {}, self.cursor.publication, limits)
 
     async def work(self, do: Callable[[], T]) -> T:
         """Do something in the writer's thread, after whatever was begun there before. It is never left half-way."""

@@ -7,23 +7,27 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tiergate.errors import RejectionReason, TrustError
-from tiergate.sidecar.replica.sync.replica_schema import Kept
+from tiergate.errors import Refusal, TrustError
+from tiergate.sidecar.replica.schema import ReplicaState
 from tiergate.sidecar.replica.sync.snapshot_builder import BulkReplica
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
-    from tiergate.bundle import Pack, PageEntry, Snapshot, Trust
+    from tiergate.bundle import ArchiveContent, PageEntry, TrustedFeed, VerifiedSnapshot
     from tiergate.model import Instant
-    from tiergate.sidecar.replica.sync.bundle_origins import Depots
+    from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
+
+__all__ = ["bootstrap"]
 
 _FETCHED_AHEAD: Final = 4
 """Pages that may be fetched or waiting at once: this many times a page is what stands in memory."""
 
 
-async def bootstrap(path: Path, trust: Trust, depots: Depots, now: Instant, *, with_subjects: bool = True) -> Snapshot:
+async def bootstrap(
+    path: Path, trust: TrustedFeed, depots: BundleOrigins, now: Instant, *, with_subjects: bool = True
+) -> VerifiedSnapshot:
     """Build the file `path`, which appears whole or not at all, and say which snapshot it is of.
 
     `trust` knows before which position nothing is taken. Without subjects, only the bundle and the cursor are taken.
@@ -34,7 +38,7 @@ async def bootstrap(path: Path, trust: Trust, depots: Depots, now: Instant, *, w
         ReplicaError: the disk refuses.
     """
     head, manifest = await depots.snapshot()
-    snapshot = await asyncio.to_thread(trust.snapshot, head, manifest, now)
+    snapshot = await asyncio.to_thread(trust.verify_snapshot, head, manifest, now)
     loop = asyncio.get_running_loop()
     # One thread, so that what is given up waits for what is under way.
     with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as thread:
@@ -50,9 +54,7 @@ async def bootstrap(path: Path, trust: Trust, depots: Depots, now: Instant, *, w
                 said = (snapshot.manifest.customers, snapshot.manifest.subscriptions)
                 # Of records that cannot be read nobody knows how many subscriptions they hold.
                 if found[0] != said[0] or found[1] > said[1] or (found != said and not building.quarantined):
-                    raise TrustError(
-                        RejectionReason.CONTRADICTION, "the snapshot does not hold as many subjects as it says"
-                    )
+                    raise TrustError(Refusal.CONTRADICTION, "the snapshot does not hold as many subjects as it says")
             pack = await _bundle(snapshot, depots)
             kept = _kept(snapshot, with_subjects=with_subjects)
             await loop.run_in_executor(thread, building.finish, kept, pack, trust.cursor)
@@ -62,15 +64,15 @@ async def bootstrap(path: Path, trust: Trust, depots: Depots, now: Instant, *, w
     return snapshot
 
 
-async def _bundle(snapshot: Snapshot, depots: Depots) -> Pack | None:
+async def _bundle(snapshot: VerifiedSnapshot, depots: BundleOrigins) -> ArchiveContent | None:
     if snapshot.publication is None:
         return None
     revision = snapshot.publication.revision
     return await depots.bundle(revision, None, lambda pack: pack.files.keys() == pack.manifest.files.keys())
 
 
-def _kept(snapshot: Snapshot, *, with_subjects: bool) -> Kept:
-    return Kept(
+def _kept(snapshot: VerifiedSnapshot, *, with_subjects: bool) -> ReplicaState:
+    return ReplicaState(
         store=snapshot.manifest.store,
         whole=with_subjects,
         cursor=snapshot.cursor,
@@ -82,7 +84,7 @@ def _kept(snapshot: Snapshot, *, with_subjects: bool) -> Kept:
 
 
 async def _add_pages(
-    add: Callable[[bytes, PageEntry], Awaitable[None]], entries: Iterable[PageEntry], depots: Depots
+    add: Callable[[bytes, PageEntry], Awaitable[None]], entries: Iterable[PageEntry], depots: BundleOrigins
 ) -> None:
     waiting: deque[tuple[PageEntry, asyncio.Task[bytes]]] = deque()
     left = iter(entries)

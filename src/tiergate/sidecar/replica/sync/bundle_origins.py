@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from tiergate.bundle import unpack
-from tiergate.errors import BundleError, RejectionReason, SyncError, TrustError
+from tiergate.bundle import read_archive
+from tiergate.errors import BundleError, Refusal, SyncError, TrustError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tiergate.bundle import Pack, PageEntry
-    from tiergate.sidecar.replica.sync.control_plane_client import Depot
+    from tiergate.bundle import ArchiveContent, PageEntry
+    from tiergate.sidecar.replica.sync.control_plane_client import BundleOrigin
+
+__all__ = ["BundleOrigins"]
 
 _PATIENCE: Final = 5.0
 _TRIES: Final = 3
@@ -33,12 +35,12 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Depots:
+class BundleOrigins:
     """A control plane, and an object store where there is one."""
 
-    def __init__(self, control: Depot, objects: Depot | None = None) -> None:
+    def __init__(self, control: BundleOrigin, objects: BundleOrigin | None = None) -> None:
         self._control = control
-        self._files: Sequence[Depot] = (control,) if objects is None else (objects, control)
+        self._files: Sequence[BundleOrigin] = (control,) if objects is None else (objects, control)
         self._objects = objects
         self._hurries = True
 
@@ -76,34 +78,34 @@ class Depots:
             SyncError, TrustError: it is not to be had.
         """
 
-        async def get(depot: Depot) -> bytes:
+        async def get(depot: BundleOrigin) -> bytes:
             content = await depot.page(entry)
             digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
             if digest != entry.sha256:
-                raise TrustError(
-                    RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes"
-                )
+                raise TrustError(Refusal.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes")
             return content
 
         return await self._get(get)
 
-    async def bundle(self, revision: str, have: str | None, is_whole: Callable[[Pack], bool]) -> Pack:
+    async def bundle(
+        self, revision: str, have: str | None, is_whole: Callable[[ArchiveContent], bool]
+    ) -> ArchiveContent:
         """The pack of a bundle, with all files that are not had; `is_whole` says whether it is that.
 
         Raises:
             SyncError, BundleError: it is not to be had.
         """
 
-        async def get(depot: Depot) -> Pack:
+        async def get(depot: BundleOrigin) -> ArchiveContent:
             for known in (have, None) if have is not None else (None,):
-                pack = await asyncio.to_thread(unpack, await depot.bundle(revision, known), revision)
+                pack = await asyncio.to_thread(read_archive, await depot.bundle(revision, known), revision)
                 if is_whole(pack):
                     return pack
             raise BundleError("manifest.json", f"lists files that did not come with the pack of `{revision}`")
 
         return await self._get(get)
 
-    async def _get(self, get: Callable[[Depot], Awaitable[T]]) -> T:
+    async def _get(self, get: Callable[[BundleOrigin], Awaitable[T]]) -> T:
         """Ask one depot after the other, and those that fail in passing once more."""
         for attempt in range(1, _TRIES + 1):
             for depot in self._files:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from tiergate import __version__
-from tiergate.bundle import MAX_PACK_BYTES
+from tiergate.bundle import MAX_ARCHIVE_BYTES
 from tiergate.errors import SettingsError, SyncError
 from tiergate.naming import path_segment
 from tiergate.process.detached_threads import detached
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import PageEntry
     from tiergate.model import Subject
+
+__all__ = ["BundleOrigin", "ControlPlaneClient", "check_url"]
 
 MAX_FEED_BYTES: Final = 64 * 1024**2
 """Most bytes of a page of the feed."""
@@ -48,7 +50,7 @@ _GZIP: Final = 31
 _URN: Final = "urn:tiergate:problem:"
 
 
-class Depot(Protocol):
+class BundleOrigin(Protocol):
     """Where immutable files come from: a control plane or an object store."""
 
     async def snapshot(self) -> tuple[bytes, bytes]:
@@ -82,7 +84,7 @@ class _Problem(msgspec.Struct):
     detail: str = ""
 
 
-class ControlPlane:
+class ControlPlaneClient:
     """The sync interface of a control plane."""
 
     def __init__(
@@ -122,7 +124,7 @@ class ControlPlane:
         return await self._get(path, MAX_FEED_BYTES, wait=wait)
 
     async def snapshot(self) -> tuple[bytes, bytes]:
-        """The newest snapshot, as `Depot` has it."""
+        """The newest snapshot, as `BundleOrigin` has it."""
         content = await self._get("snapshot", _MAX_MANIFEST_BYTES, wait=_SNAPSHOT_SECONDS)
         head, _, rest = content.partition(b"\n")
         manifest, _, after = rest.partition(b"\n")
@@ -135,13 +137,13 @@ class ControlPlane:
         return envelope, manifest
 
     async def page(self, entry: PageEntry) -> bytes:
-        """A page of a snapshot, as `Depot` has it."""
+        """A page of a snapshot, as `BundleOrigin` has it."""
         return await self._get(f"snapshot/pages/{entry.sha256}", entry.size, unpacked=False)
 
     async def bundle(self, revision: str, have: str | None) -> bytes:
-        """The pack of a bundle, as `Depot` has it."""
+        """The pack of a bundle, as `BundleOrigin` has it."""
         known = "" if have is None else f"?have={quote(have, safe='')}"
-        return await self._get(f"bundles/{quote(revision, safe='')}{known}", MAX_PACK_BYTES)
+        return await self._get(f"bundles/{quote(revision, safe='')}{known}", MAX_ARCHIVE_BYTES)
 
     async def subject(self, subject: Subject) -> bytes:
         """What the store knows of one subject: an envelope.

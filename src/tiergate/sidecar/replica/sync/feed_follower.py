@@ -24,31 +24,36 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from tiergate.bundle import Cursor, Trust, UnreadableChange, UnreadableRecord
-from tiergate.errors import OperatorError, RejectionReason, ReplicaError, SyncError, TrustError
+from tiergate.bundle import Cursor, TrustedFeed
+from tiergate.errors import OperatorError, Refusal, ReplicaError, SyncError, TrustError
+from tiergate.feed.lines import UnreadableChange
+from tiergate.feed.unreadable_records import UnreadableRecord
 from tiergate.sidecar.engine_disposal import free
-from tiergate.sidecar.replica.sync.active_replica import Holding, Opened
+from tiergate.sidecar.replica.replica_folder import ReplicaFolder, RollbackFloor
+from tiergate.sidecar.replica.sync.active_replica import ActiveBundle, ActiveReplica
 from tiergate.sidecar.replica.sync.bootstrap import bootstrap
-from tiergate.sidecar.replica.sync.feed_steps import advances_of
+from tiergate.sidecar.replica.sync.commit_batches import plan_commits
 from tiergate.sidecar.replica.sync.on_demand import OnDemand
-from tiergate.sidecar.replica.sync.poll_pacing import Pace
-from tiergate.sidecar.replica.sync.replica_files import Floor, SyncFolder
+from tiergate.sidecar.replica.sync.poll_pacing import PollPacer
 from tiergate.sidecar.state import Followed, Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tiergate.bundle import Bundle, Page, RecordChange, SubjectStatement, UnreadableStatement
+    from tiergate.bundle import Bundle, SubjectStatement, UnreadableStatement, VerifiedPage
     from tiergate.engine import CacheLimits
+    from tiergate.feed.lines import RecordChange
     from tiergate.model import Subject, SubjectRecord
     from tiergate.sidecar.replica.data_directory import DataDirectory
-    from tiergate.sidecar.replica.sync.bundle_origins import Depots
-    from tiergate.sidecar.replica.sync.control_plane_client import ControlPlane
-    from tiergate.sidecar.replica.sync.feed_replica import Changed
-    from tiergate.sidecar.replica.sync.feed_steps import Advance
+    from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
+    from tiergate.sidecar.replica.sync.commit_batches import FeedCommit
+    from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient
     from tiergate.sidecar.replica.sync.sync_report import SyncReport
-    from tiergate.sidecar.replica.sync.trust_config import Believed
+    from tiergate.sidecar.replica.sync.trust_config import TrustConfig
+    from tiergate.sidecar.replica.writer import ChangedSubjects
     from tiergate.sidecar.state import State, StatusReport
+
+__all__ = ["FeedFollower", "FollowOptions", "OnDemandOptions"]
 
 _PAGE_LINES: Final = 1_000
 _LONGEST_WAIT: Final = 25.0
@@ -58,40 +63,38 @@ _FLOOR_EVERY: Final = 10.0
 _FRESH_EVERY: Final = 10_000
 _IDLE: Final = 1.0
 _GONE: Final = frozenset({404, 409, 410})
-_NOT_TO_BE_CONTINUED: Final = frozenset(
-    {RejectionReason.GAP, RejectionReason.BROKEN_CHAIN, RejectionReason.CONTRADICTION}
-)
+_NOT_TO_BE_CONTINUED: Final = frozenset({Refusal.GAP, Refusal.BROKEN_CHAIN, Refusal.CONTRADICTION})
 
 _log = structlog.get_logger(__name__)
 
 
-class OnDemandRules(NamedTuple):
+class OnDemandOptions(NamedTuple):
     """How subjects are held on demand: seconds that a check waits for one, and how many customers are held."""
 
     timeout: float
     keep: int
 
 
-class SyncRules(NamedTuple):
+class FollowOptions(NamedTuple):
     """How it is followed. `max_staleness` in seconds; `random`: from [0, 1), for the jitter."""
 
     max_staleness: float
     limits: CacheLimits | None = None
-    on_demand: OnDemandRules | None = None
+    on_demand: OnDemandOptions | None = None
     random: Callable[[], float] = random.random
 
 
-class Sync:
+class FeedFollower:
     """Keeps `state` at what a store says. Belongs to the event loop's thread."""
 
     def __init__(
         self,
-        believed: Believed,
-        control: ControlPlane,
-        depots: Depots,
+        believed: TrustConfig,
+        control: ControlPlaneClient,
+        depots: BundleOrigins,
         directory: DataDirectory,
         state: State,
-        rules: SyncRules,
+        rules: FollowOptions,
         report: SyncReport,
     ) -> None:
         """Prepare; `run` does the work.
@@ -106,13 +109,13 @@ class Sync:
         self._rules = rules
         self._report = report
         self._directory = directory
-        self._folder = SyncFolder(directory.root)
+        self._folder = ReplicaFolder(directory.root)
         self._wait = min(_LONGEST_WAIT, rules.max_staleness / 3)
         self.committing = asyncio.Lock()
         self.on_demand = None if rules.on_demand is None else OnDemand(self, **rules.on_demand._asdict())
-        self._held: Holding | None = None
-        self._candidate: Holding | None = None
-        self._floor: Floor | None = None
+        self._held: ActiveReplica | None = None
+        self._candidate: ActiveReplica | None = None
+        self._floor: RollbackFloor | None = None
         self._floor_at = 0.0
         self._advanced = asyncio.Event()
         self._rebuild = False
@@ -120,8 +123,8 @@ class Sync:
         self._latest: int | None = None
         self._cut_off = False
         self._at_end = False
-        self._pace = Pace()
-        self._opened: Opened | None = None
+        self._pace = PollPacer()
+        self._opened: ActiveBundle | None = None
         self._alive: list[tuple[str, weakref.ref[Bundle]]] = []
         self._tasks: asyncio.TaskGroup
 
@@ -203,7 +206,7 @@ class Sync:
         try:
             store = store or (None if floor is None else floor.store)
             loop = asyncio.get_running_loop()
-            held = await asyncio.to_thread(Holding.resume, path, keys, store, loop)
+            held = await asyncio.to_thread(ActiveReplica.resume, path, keys, store, loop)
         except (OperatorError, OSError) as error:
             _log.warning("what is on disk cannot be used, and is fetched anew", error=str(error))
             return
@@ -213,7 +216,7 @@ class Sync:
             return
         self._candidate = held
         if damaged and held.writer.floor is not None:
-            self._floor = Floor(held.writer.kept.store, held.writer.floor)
+            self._floor = RollbackFloor(held.writer.kept.store, held.writer.floor)
         try:
             await self._promote(held)
         except (OperatorError, OSError) as error:
@@ -226,15 +229,15 @@ class Sync:
         self._begun = time.monotonic()
         path = self._folder.next()
         floor = self._lowest
-        trust = Trust(
+        trust = TrustedFeed(
             self._believed.keys,
             store=self._believed.store if floor is None else floor.store,
             cursor=None if floor is None else floor.cursor,
         )
         whole = self.on_demand is None
         snapshot = await bootstrap(path, trust, self._depots, self._state.clock(), with_subjects=whole)
-        trust = trust.at(snapshot.cursor)
-        candidate = await asyncio.to_thread(Holding, path, trust, asyncio.get_running_loop())
+        trust = trust.with_cursor(snapshot.cursor)
+        candidate = await asyncio.to_thread(ActiveReplica, path, trust, asyncio.get_running_loop())
         self._candidate = candidate
         self._rebuild = False
         self._latest = snapshot.head.latest
@@ -242,7 +245,7 @@ class Sync:
         if self._held is candidate:
             self._report.succeed(self._state.clock())
 
-    async def _promote(self, candidate: Holding) -> None:
+    async def _promote(self, candidate: ActiveReplica) -> None:
         """Put a candidate in force once it is no older than what was; else let it follow the feed for a while.
 
         Where nothing is in force, it first goes on from its snapshot to the end of the feed, so that nobody who is
@@ -253,7 +256,7 @@ class Sync:
         if self._held is None and behind and not self._cut_off:
             return
         try:
-            if floor is not None and not candidate.trust.supersedes(floor.cursor):
+            if floor is not None and not candidate.trust.may_replace(floor.cursor):
                 return
         except TrustError:
             self._discard()
@@ -280,7 +283,7 @@ class Sync:
 
     # ── the feed ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _poll(self, holding: Holding | None) -> None:
+    async def _poll(self, holding: ActiveReplica | None) -> None:
         """Ask for what comes next, once, and take it."""
         if holding is None:
             return
@@ -290,7 +293,7 @@ class Sync:
         wait = self._wait if holding is self._held else 0.0
         body = await holding.unless_damaged(self._control.changes(holding.trust.position, wait, _PAGE_LINES))
         trust, now = holding.trust, self._state.clock()
-        page = await holding.work(lambda: trust.page(body, now))
+        page = await holding.work(lambda: trust.verify_page(body, now))
         self._report.compare_clocks(page.head.issued_at, asked_at, now)
         self._latest = page.head.latest
         self._at_end = page.head.position == page.head.latest
@@ -299,7 +302,7 @@ class Sync:
             floor = self._lowest
             if floor is not None and page.head.latest < floor.cursor.position:
                 detail = f"the feed ends at {page.head.latest}, and {floor.cursor.position} was in force"
-                raise TrustError(RejectionReason.ROLLBACK, detail)
+                raise TrustError(Refusal.ROLLBACK, detail)
             await self._promote(holding)
         if holding is self._held:
             self._state.expect_stale(self._stale_at(trust.cursor or holding.cursor))
@@ -308,9 +311,9 @@ class Sync:
         if not page.steps and time.monotonic() - begun < self._wait / 2:
             await asyncio.sleep(self._rules.random() * _IDLE)  # whoever does not wait for us is not asked in a loop
 
-    async def _take(self, holding: Holding, page: Page) -> None:
+    async def _take(self, holding: ActiveReplica, page: VerifiedPage) -> None:
         """Commit a page, and serve what it says if this replica is in force."""
-        for advance in advances_of(page.steps):
+        for advance in plan_commits(page.steps):
             if advance.publication is None:
                 async with self.committing:
                     await self._apply(holding, advance, page.envelope)
@@ -325,13 +328,13 @@ class Sync:
         async with self.committing:
             await holding.fold()
 
-    async def _apply(self, holding: Holding, advance: Advance, head: bytes) -> None:
+    async def _apply(self, holding: ActiveReplica, advance: FeedCommit, head: bytes) -> None:
         """Commit changes of subjects. While `committing` is held."""
         followed = self._concerned(advance.changes)
         changed = await holding.work(lambda: holding.writer.apply(followed, advance.cursor, head))
         self._serve(holding, advance.changes, changed)
 
-    async def _publish(self, holding: Holding, advance: Advance, head: bytes) -> None:
+    async def _publish(self, holding: ActiveReplica, advance: FeedCommit, head: bytes) -> None:
         """Fetch a publication's bundle, open it, commit it and put it in force."""
         publication, writer = advance.publication, holding.writer
         if publication is None:
@@ -345,7 +348,7 @@ class Sync:
             )
             manifest, files = pack.manifest, pack.files
         found, number = manifest, publication.sequence
-        opened = await holding.work(lambda: Opened(holding, found, files, number, self._rules.limits))
+        opened = await holding.work(lambda: ActiveBundle(holding, found, files, number, self._rules.limits))
         in_use = [revision for revision, bundle in self._alive if bundle() is not None]
         async with self.committing:
             followed = self._concerned(advance.changes)
@@ -360,7 +363,9 @@ class Sync:
             self._report.install(writer.kept, self._state.clock(), self._seconds())
             await self._lower(force=True)
 
-    def _serve(self, holding: Holding, changes: Iterable[RecordChange], changed: Iterable[Changed]) -> None:
+    def _serve(
+        self, holding: ActiveReplica, changes: Iterable[RecordChange], changed: Iterable[ChangedSubjects]
+    ) -> None:
         """Answer by what was committed, from this turn of the event loop on."""
         holding.replica.renew()
         self._report.set_aside(change.record for change in changes if isinstance(change, UnreadableChange))
@@ -370,7 +375,7 @@ class Sync:
             if self.on_demand is not None:
                 self.on_demand.followed(changes)
 
-    def _reach(self, holding: Holding) -> None:
+    def _reach(self, holding: ActiveReplica) -> None:
         """Say how far what can be read goes: what is committed, in the turn in which it is first read."""
         kept = holding.writer.kept
         self._state.followed = Followed(kept.store, kept.cursor.position)
@@ -378,7 +383,7 @@ class Sync:
     def _concerned(self, changes: Sequence[RecordChange]) -> Sequence[RecordChange]:
         return changes if self.on_demand is None else self.on_demand.follow(changes)
 
-    def _install(self, opened: Opened) -> None:
+    def _install(self, opened: ActiveBundle) -> None:
         current = self._state.current
         number = 1 if current is None else current.number + 1
         revision = opened.bundle.revision
@@ -407,7 +412,7 @@ class Sync:
             raise SyncError(self._control.url, "nothing is held yet")
         since = held.cursor.position
         content = await self._control.subject(subject)
-        return held.trust.subject(content, subject, since=since)
+        return held.trust.verify_subject(content, subject, since=since)
 
     async def reach(self, position: int) -> None:
         """Wait until everything up to a position is committed."""
@@ -433,7 +438,7 @@ class Sync:
         held.replica.renew()
         self.forget(changed)
 
-    def forget(self, changed: Iterable[Changed]) -> None:
+    def forget(self, changed: Iterable[ChangedSubjects]) -> None:
         """Have answers forgotten."""
         for one in changed:
             self._state.changed(one.customer, one.subscriptions)
@@ -441,9 +446,9 @@ class Sync:
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def _lowest(self) -> Floor | None:
+    def _lowest(self) -> RollbackFloor | None:
         """Before what nothing is put in force."""
-        return self._floor if self._held is None else Floor(self._held.writer.kept.store, self._held.cursor)
+        return self._floor if self._held is None else RollbackFloor(self._held.writer.kept.store, self._held.cursor)
 
     def _recover(self, failure: Exception) -> None:
         """Believe only what is committed, and decide whether to go on from there."""
@@ -462,7 +467,7 @@ class Sync:
     async def _stand_aside(self) -> None:
         """Where the folder cannot be written any more, go on in another one: with a new replica, from a snapshot."""
         if await asyncio.to_thread(self._directory.stand_aside_if_refused):
-            self._folder = SyncFolder(self._directory.root)
+            self._folder = ReplicaFolder(self._directory.root)
             self._discard()
             self._rebuild = True
 
@@ -480,7 +485,7 @@ class Sync:
             self._floor_at = now
             await held.work(lambda: self._folder.write_floor(floor))
 
-    def _tell(self, holding: Holding) -> None:
+    def _tell(self, holding: ActiveReplica) -> None:
         self._report.hold(holding.writer.kept, self._latest, holding.writer.quarantined)
 
     def _seconds(self) -> float | None:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tiergate.bundle import MAX_PACK_BYTES, Head
+from tiergate.bundle import MAX_ARCHIVE_BYTES, Head
 from tiergate.bundle.envelope import MAX_ENVELOPE_BYTES, read_payload
-from tiergate.bundle.statements import decode_statement, payload_type
+from tiergate.bundle.signed_statements import decode_statement, payload_type
 from tiergate.errors import SettingsError, SyncError, TrustError
 from tiergate.process.detached_threads import detached
 from tiergate.process.regular_files import read_regular
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import PageEntry
 
+__all__ = ["ObjectStoreOrigin"]
+
 _MAX_MANIFEST_BYTES: Final = 64 * 1024**2
 _FOLDER_SECONDS: Final = 120.0
 _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")
 
 
-class Objects:
+class ObjectStoreOrigin:
     """An object store, as a `Depot`."""
 
     def __init__(self, url: str, *, insecure: bool = False) -> None:
@@ -67,7 +69,7 @@ class Objects:
 
     async def bundle(self, revision: str, have: str | None) -> bytes:  # noqa: ARG002 - it is whole here
         """The pack of a bundle, as `Depot` has it."""
-        return await self._get(f"bundles/{revision.removeprefix('sha256:')}.zip", MAX_PACK_BYTES)
+        return await self._get(f"bundles/{revision.removeprefix('sha256:')}.zip", MAX_ARCHIVE_BYTES)
 
     async def _get(self, path: str, most: int) -> bytes:
         url = f"{self.url.rstrip('/')}/{path}"

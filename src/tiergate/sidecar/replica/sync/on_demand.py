@@ -18,16 +18,21 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from tiergate.bundle import SubjectChange, SubjectStatement
+from tiergate.bundle import SubjectStatement
 from tiergate.errors import OperatorError, TiergateError
+from tiergate.feed.lines import SubjectChange
 from tiergate.model import Subject, SubjectType
-from tiergate.sidecar.replica.sync.feed_replica import Changed
+from tiergate.sidecar.replica.writer import ChangedSubjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tiergate.bundle import RecordChange, UnreadableRecord, UnreadableStatement
+    from tiergate.bundle import UnreadableStatement
+    from tiergate.feed.lines import RecordChange
+    from tiergate.feed.unreadable_records import UnreadableRecord
     from tiergate.model import SubjectRecord
+
+__all__ = ["OnDemand", "OnDemandReplica"]
 
 _MOST_ABSENT: Final = 100_000
 _MOST_FLIGHTS: Final = 1_000
@@ -36,7 +41,7 @@ _WHOLE_SECONDS: Final = 30.0
 _log = structlog.get_logger(__name__)
 
 
-class Keeper(Protocol):
+class OnDemandReplica(Protocol):
     """Who fetches and keeps what is asked for: the one that follows the feed."""
 
     committing: asyncio.Lock
@@ -69,7 +74,7 @@ class Keeper(Protocol):
         """
         ...
 
-    def forget(self, changed: Iterable[Changed]) -> None:
+    def forget(self, changed: Iterable[ChangedSubjects]) -> None:
         """Have answers forgotten."""
         ...
 
@@ -77,7 +82,7 @@ class Keeper(Protocol):
 class OnDemand:
     """The subjects that are held. Belongs to the event loop's thread."""
 
-    def __init__(self, keeper: Keeper, *, timeout: float, keep: int) -> None:
+    def __init__(self, keeper: OnDemandReplica, *, timeout: float, keep: int) -> None:
         """`timeout`: seconds that a check waits for its subject; `keep`: how many customers are held at most."""
         self.failures = 0
         self._keeper = keeper
@@ -252,6 +257,6 @@ class OnDemand:
 
     def _forget(self, subject: Subject) -> None:
         if subject.type is SubjectType.CUSTOMER:
-            self._keeper.forget([Changed(subject.id, frozenset())])
+            self._keeper.forget([ChangedSubjects(subject.id, frozenset())])
         else:
-            self._keeper.forget([Changed("", frozenset({subject.id}))])
+            self._keeper.forget([ChangedSubjects("", frozenset({subject.id}))])

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = ["PollPacer"]
+
 _AT_ONCE: Final = 24.0
 _A_SECOND: Final = 5.0
 
 
-class Pace:
+class PollPacer:
     """A bucket of `at_once` questions, filled again by `a_second`. Time comes in, in seconds, from any origin."""
 
     def __init__(self, at_once: float = _AT_ONCE, a_second: float = _A_SECOND) -> None:

@@ -14,16 +14,19 @@ from zlib import crc32
 
 import msgspec
 
-from tiergate.bundle import UnreadableRecord, encode_manifest, read_snapshot_page
-from tiergate.errors import RejectionReason, ReplicaError, TrustError
-from tiergate.sidecar.replica.file_replica import QUARANTINED
-from tiergate.sidecar.replica.sync.replica_schema import FLOOR_KEY, bulk_schema, write_meta
+from tiergate.bundle import encode_manifest, read_snapshot_page
+from tiergate.errors import Refusal, ReplicaError, TrustError
+from tiergate.feed.unreadable_records import UnreadableRecord
+from tiergate.sidecar.replica.reader import QUARANTINED
+from tiergate.sidecar.replica.schema import FLOOR_KEY, create_tables, write_state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiergate.bundle import Cursor, Pack, PageEntry
-    from tiergate.sidecar.replica.sync.replica_schema import Kept
+    from tiergate.bundle import ArchiveContent, Cursor, PageEntry
+    from tiergate.sidecar.replica.schema import ReplicaState
+
+__all__ = ["BulkReplica"]
 
 _CACHE_KIB: Final = 64 * 1024
 _UNSAFE_AND_FAST: Final = (
@@ -58,7 +61,7 @@ class BulkReplica:
             self._connection = sqlite3.connect(self._unfinished, isolation_level=None, check_same_thread=False)
             for pragma in _UNSAFE_AND_FAST:
                 self._connection.execute(pragma)
-            bulk_schema(self._connection)
+            create_tables(self._connection)
             self._connection.execute("BEGIN")
         except (sqlite3.Error, OSError) as error:
             raise ReplicaError(f"replica `{path}` cannot be written: {error}") from error
@@ -77,7 +80,7 @@ class BulkReplica:
         for record in read_snapshot_page(content, entry):
             customer = record.customer if isinstance(record, UnreadableRecord) else record.customer.id
             if customer <= last:
-                raise TrustError(RejectionReason.MALFORMED, "the customers of a snapshot are not in order")
+                raise TrustError(Refusal.MALFORMED, "the customers of a snapshot are not in order")
             last = customer
             if isinstance(record, UnreadableRecord):
                 set_aside.append(record)
@@ -93,7 +96,7 @@ class BulkReplica:
                 self._connection.execute("INSERT INTO quarantined VALUES (?, ?)", (unread.customer, unread.detail))
                 self._unread += [(subscription, unread.customer) for subscription in unread.subscriptions]
         except sqlite3.IntegrityError:
-            raise TrustError(RejectionReason.MALFORMED, "a subscription stands twice in a snapshot") from None
+            raise TrustError(Refusal.MALFORMED, "a subscription stands twice in a snapshot") from None
         except sqlite3.Error as error:
             raise ReplicaError(f"replica `{self.path}` cannot be written: {error}") from error
         self._last = last
@@ -101,7 +104,7 @@ class BulkReplica:
         self.customers += len(customers)
         self.subscriptions += len(subscriptions)
 
-    def finish(self, kept: Kept, pack: Pack | None, floor: Cursor | None = None) -> None:
+    def finish(self, kept: ReplicaState, pack: ArchiveContent | None, floor: Cursor | None = None) -> None:
         """Add the bundle and what is known of the feed, and give the file its name once it is on disk.
 
         `floor`: the cursor before which nothing is put in force, where there is one.
@@ -117,7 +120,7 @@ class BulkReplica:
                 self._connection.execute("INSERT INTO manifests VALUES (?, ?)", row)
             self._connection.executemany("INSERT OR IGNORE INTO subscriptions VALUES (?, ?)", self._unread)
             counted = msgspec.structs.replace(kept, customers=self.customers, subscriptions=self.subscriptions)
-            write_meta(self._connection, counted)
+            write_state(self._connection, counted)
             if floor is not None:
                 row = (FLOOR_KEY, msgspec.msgpack.encode(floor))
                 self._connection.execute("INSERT INTO meta VALUES (?, ?)", row)

@@ -13,9 +13,11 @@ from tiergate.sidecar.state import SourceReport, StatusReport
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.bundle import UnreadableRecord
+    from tiergate.feed.unreadable_records import UnreadableRecord
     from tiergate.model import Instant
-    from tiergate.sidecar.replica.sync.replica_schema import Kept
+    from tiergate.sidecar.replica.schema import ReplicaState
+
+__all__ = ["SyncReport"]
 
 _LOGGED_RECORDS = 20
 _SIGNED_BEFORE = 1_000
@@ -43,7 +45,7 @@ class SyncReport:
         """Everything is fetched anew."""
         self.status = replace(self.status, loading=True)
 
-    def hold(self, kept: Kept, latest: int | None, quarantined: int = 0) -> None:
+    def hold(self, kept: ReplicaState, latest: int | None, quarantined: int = 0) -> None:
         """This much is in force now, with so many in quarantine; the feed was seen to reach to `latest`."""
         position = kept.cursor.position
         self.status = replace(
@@ -88,7 +90,7 @@ class SyncReport:
                 in_force="the earlier record; where there is none, its checks are evaluation_error",
             )
 
-    def install(self, kept: Kept, now: Instant, seconds: float | None = None) -> None:
+    def install(self, kept: ReplicaState, now: Instant, seconds: float | None = None) -> None:
         """A publication is in force; `seconds`: how long it took to fetch everything, where that was done."""
         status = replace(self.status, loading=False, loaded_at=now, loads=self.status.loads + 1)
         self.status = status if seconds is None else replace(status, load_seconds=round(seconds, 3))

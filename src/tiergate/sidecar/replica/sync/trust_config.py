@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+__all__ = ["Credential", "TrustConfig", "read_credential", "read_trust_config"]
+
 _MOST_BYTES: Final = 64 * 1024
 _BARE: Final = re.compile(r"[!-~]{8,16384}")
 _HOW: Final = (
@@ -38,7 +40,7 @@ class Credential(msgspec.Struct, frozen=True):
     public_keys: tuple[str, ...] = ()
 
 
-class Believed(NamedTuple):
+class TrustConfig(NamedTuple):
     """What is told from outside of whom to ask and whom to believe."""
 
     control_plane: str | None
@@ -68,13 +70,13 @@ def read_credential(path: Path) -> Credential:
     return credential
 
 
-def believed(
+def read_trust_config(
     control_plane: str | None,
     store: str | None,
     public_keys: Sequence[Path],
     key_file: Path | None,
     pems: Sequence[str] = (),
-) -> Believed:
+) -> TrustConfig:
     """Put together what the settings and the key file say; the settings come first. `pems`: public keys themselves.
 
     Raises:
@@ -89,7 +91,7 @@ def believed(
         keys += [_parse(pem, f"`{key_file}`", "key-file") for pem in credential.public_keys]
     if not keys:
         raise SettingsError("public-key", f"is required, for nothing unsigned is accepted: {_HOW}")
-    return Believed(control_plane, store, tuple(dict.fromkeys(keys)))
+    return TrustConfig(control_plane, store, tuple(dict.fromkeys(keys)))
 
 
 def _public_key(path: Path) -> VerifyKey:

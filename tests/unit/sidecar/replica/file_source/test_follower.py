@@ -20,10 +20,10 @@ from tiergate.model import Check, Reason, Subject
 from tiergate.sidecar.replica import data_directory
 from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.file_source import follower
-from tiergate.sidecar.replica.file_source.follower import FileMode
+from tiergate.sidecar.replica.file_source.follower import FileFollower
 from tiergate.sidecar.replica.file_source.loader_process import LOADER
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
-from tiergate.sidecar.replica.temporary_directory import cannot_be_written
+from tiergate.sidecar.replica.read_only_fallback import write_error
 from tiergate.sidecar.state import State
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Following:
         self.files = files
         self.directory = DataDirectory.open(data)
         self.state = State(lambda: time.time_ns() // 1_000_000)
-        self.mode = FileMode(files.sources, self.directory, self.state, loader=loader, load_timeout=load_timeout)
+        self.mode = FileFollower(files.sources, self.directory, self.state, loader=loader, load_timeout=load_timeout)
 
     @property
     def report(self) -> StatusReport:
@@ -570,7 +570,7 @@ def test_a_subject_without_any_good_record_cannot_be_evaluated(files: Files) -> 
 
 SLOW = """
 import runpy, time
-from tiergate.sidecar import loader
+from tiergate.sidecar.replica.file_source import loader
 load = loader.load
 def slow(job):
     outcome = load(job)
@@ -726,12 +726,12 @@ def test_a_file_system_that_does_not_answer_shows_and_holds_up_nobody(
 def test_a_folder_that_turns_read_only_is_left_for_another(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in force stays, and what is new is followed."""
     broken: list[Path] = []
-    refused = cannot_be_written
+    refused = write_error
 
     def look(folder: Path) -> OSError | None:
         return OSError(errno.EROFS, "Read-only file system") if folder in broken else refused(folder)
 
-    monkeypatch.setattr(data_directory, "cannot_be_written", look)
+    monkeypatch.setattr(data_directory, "write_error", look)
 
     async def scenario() -> None:
         async with following(files) as now:

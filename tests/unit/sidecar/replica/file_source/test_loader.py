@@ -15,13 +15,13 @@ from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
 from tiergate.bundle import Bundle
 from tiergate.model import Subject
 from tiergate.sidecar.replica.builder import build_replica
-from tiergate.sidecar.replica.data_directory import DataDirectory, Standing
-from tiergate.sidecar.replica.file_replica import Replica
+from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
 from tiergate.sidecar.replica.file_source import loader
-from tiergate.sidecar.replica.file_source.load_job import Job, Outcome
+from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.loader import load
 from tiergate.sidecar.replica.file_source.source_copies import ChangedError, SourceCopies
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
+from tiergate.sidecar.replica.reader import Replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,13 +37,13 @@ class Work:
     def __init__(self, folder: Path) -> None:
         self.files = Files(folder / "files")
         self.data = DataDirectory.open(folder / "data")
-        self.standing: Standing | None = None
+        self.standing: LoadedState | None = None
 
-    def load(self, *, verify: bool = False) -> Outcome:
+    def load(self, *, verify: bool = False) -> LoadResult:
         """Load, without putting anything in force."""
-        return load(Job(self.files.sources, str(self.data.root), self.standing, verify))
+        return load(LoadJob(self.files.sources, str(self.data.root), self.standing, verify))
 
-    def publish(self) -> Standing:
+    def publish(self) -> LoadedState:
         """Load, and let it stand."""
         outcome = self.load()
         assert outcome.problems == ()
@@ -52,7 +52,7 @@ class Work:
         self.standing = replace(outcome.standing, publication=1)
         return self.standing
 
-    def replica(self, standing: Standing) -> Replica:
+    def replica(self, standing: LoadedState) -> Replica:
         """The replica of what stands."""
         return Replica(self.data.replica(standing.replica))
 
@@ -299,14 +299,14 @@ def test_another_version_of_tiergate_makes_everything_anew(work: Work, monkeypat
 
 def test_the_process_speaks_json_lines(work: Work) -> None:
     """A job in, an outcome out."""
-    job = msgspec.json.encode(Job(work.files.sources, str(work.data.root))) + b"\n"
+    job = msgspec.json.encode(LoadJob(work.files.sources, str(work.data.root))) + b"\n"
     command = [sys.executable, "-m", "tiergate.sidecar.replica.file_source.loader"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(job)
         process.stdin.flush()
-        outcome = msgspec.json.decode(process.stdout.readline(), type=Outcome)
+        outcome = msgspec.json.decode(process.stdout.readline(), type=LoadResult)
         assert process.wait() == 0
     assert outcome.standing is not None
     assert outcome.standing.replica.customers == 1
@@ -318,7 +318,7 @@ def test_the_process_ends_with_the_sidecar(work: Work) -> None:
     fifo = work.files.folder / "endless.ndjson"
     os.mkfifo(fifo)
     sources = replace(work.files.sources, subjects=(str(fifo),))
-    job = msgspec.json.encode(Job(sources, str(work.data.root))) + b"\n"
+    job = msgspec.json.encode(LoadJob(sources, str(work.data.root))) + b"\n"
     command = [sys.executable, "-m", "tiergate.sidecar.replica.file_source.loader"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -333,5 +333,5 @@ def test_an_outcome_survives_its_journey(work: Work) -> None:
     work.publish()
     work.files.write(work.files.catalog, "oops")
     outcome = work.load()
-    assert msgspec.json.decode(msgspec.json.encode(outcome), type=Outcome) == outcome
+    assert msgspec.json.decode(msgspec.json.encode(outcome), type=LoadResult) == outcome
     assert json.loads(msgspec.json.encode(outcome))["problems"][0]["file"] == str(work.files.catalog)

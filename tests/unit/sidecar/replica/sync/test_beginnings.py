@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.following import Follow, files
-from tiergate.bundle import head_line
+from tiergate.feed.lines import head_line
 
 if TYPE_CHECKING:
     from tests.sync_simulator import Simulator

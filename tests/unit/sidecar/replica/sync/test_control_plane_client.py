@@ -18,7 +18,7 @@ from tiergate.model import Subject, SubjectType
 from tiergate.naming import path_segment
 from tiergate.process.setting_types import CERTIFICATES
 from tiergate.sidecar.replica.sync import control_plane_client
-from tiergate.sidecar.replica.sync.control_plane_client import ControlPlane, check_url
+from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient, check_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -49,10 +49,10 @@ def key_file(tmp_path: Path) -> Path:
     return tmp_path / "key"
 
 
-def plane(answer: Callable[[httpx.Request], httpx.Response], key_file: Path | None = None) -> ControlPlane:
+def plane(answer: Callable[[httpx.Request], httpx.Response], key_file: Path | None = None) -> ControlPlaneClient:
     """A control plane that answers so."""
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return ControlPlane("https://plane.example/", key_file, client=client)
+    return ControlPlaneClient("https://plane.example/", key_file, client=client)
 
 
 def refusal(answer: Callable[[httpx.Request], httpx.Response]) -> SyncError:
@@ -151,7 +151,7 @@ def test_ids_are_quoted() -> None:
 def test_nobody_there_is_a_sync_error(key_file: Path) -> None:
     """Without a status."""
     with pytest.raises(SyncError) as refused:
-        asyncio.run(ControlPlane("http://127.0.0.1:9", key_file).changes(0, 0, 10))
+        asyncio.run(ControlPlaneClient("http://127.0.0.1:9", key_file).changes(0, 0, 10))
     assert refused.value.status is None
 
 
@@ -167,7 +167,7 @@ def test_a_body_that_is_cut_is_a_sync_error(key_file: Path) -> None:
         async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(SyncError, match="no answer"):
-                await ControlPlane(f"http://127.0.0.1:{port}", key_file).changes(0, 0, 10)
+                await ControlPlaneClient(f"http://127.0.0.1:{port}", key_file).changes(0, 0, 10)
 
     asyncio.run(scenario())
 
@@ -222,11 +222,11 @@ def test_an_authority_of_the_clusters_own_is_trusted(tmp_path: Path, key_file: P
         async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=served) as server:
             url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
             for authorities in (other, None):
-                control = ControlPlane(url, key_file, authorities=authorities)
+                control = ControlPlaneClient(url, key_file, authorities=authorities)
                 with pytest.raises(SyncError, match="CERTIFICATE_VERIFY_FAILED"):
                     await control.changes(0, 0, 10)
                 await control.close()
-            control = ControlPlane(url, key_file, authorities=given)
+            control = ControlPlaneClient(url, key_file, authorities=given)
             assert await control.changes(0, 0, 10) == b"hello"
             await control.close()
 

@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 from tests.following import BETTER, Follow, files
 from tests.signing import NOW, Feed, key
 from tests.sync_simulator import Simulator
-from tiergate.bundle import head_line
+from tiergate.feed.lines import head_line
 from tiergate.model import FOREVER, SubjectType
 from tiergate.sidecar.replica import data_directory
+from tiergate.sidecar.replica.read_only_fallback import write_error
 from tiergate.sidecar.replica.sync.sync_report import SyncReport
-from tiergate.sidecar.replica.temporary_directory import cannot_be_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -549,13 +549,13 @@ def test_a_folder_that_turns_read_only_is_left_for_another(
     follow: Follow, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is in force goes on answering; a new replica is fetched elsewhere, and followed."""
-    refused = cannot_be_written
+    refused = write_error
     broken: list[Path] = []
 
     def look(folder: Path) -> OSError | None:
         return OSError(errno.EROFS, "Read-only file system") if folder in broken else refused(folder)
 
-    monkeypatch.setattr(data_directory, "cannot_be_written", look)
+    monkeypatch.setattr(data_directory, "write_error", look)
 
     async def scenario() -> None:
         async with follow() as sidecar:

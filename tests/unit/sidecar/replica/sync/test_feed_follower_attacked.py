@@ -9,10 +9,10 @@ import pytest
 
 from tests.following import BETTER, Follow, files
 from tests.signing import key
-from tiergate.bundle import Head, head_line, manifest_of, pack
+from tiergate.bundle import Head, manifest_of, write_archive
 from tiergate.bundle.envelope import read_payload, sign
-from tiergate.bundle.statements import payload_type
-from tiergate.feed.chain import read_head_line
+from tiergate.bundle.signed_statements import payload_type
+from tiergate.feed.lines import head_line, read_head_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -103,7 +103,7 @@ def test_a_pack_that_leaves_out_files_is_no_bundle(follow: Follow, simulator: Si
             await sidecar.at(4)
             content = files(BETTER)
             manifest = manifest_of(content)
-            nothing = pack(manifest, content, manifest)
+            nothing = write_archive(manifest, content, manifest)
             simulator.tamper = lambda path, body: nothing if path.startswith("bundles/") else body
             simulator.publish(content)
             await sidecar.failed("files that did not come")

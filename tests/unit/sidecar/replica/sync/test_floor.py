@@ -13,7 +13,7 @@ from tests.following import BETTER, files
 from tests.signing import revision
 from tiergate.bundle import Cursor
 from tiergate.errors import ReplicaError
-from tiergate.sidecar.replica.sync.replica_files import Floor, SyncFolder
+from tiergate.sidecar.replica.replica_folder import ReplicaFolder, RollbackFloor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from tests.following import Follow
     from tests.sync_simulator import Simulator
 
-FLOOR = Floor("shop", Cursor(8, "0" * 64, 2, revision(2), 1_700_000_000_000))
+FLOOR = RollbackFloor("shop", Cursor(8, "0" * 64, 2, revision(2), 1_700_000_000_000))
 
 
 def test_a_floor_is_its_owners_alone_and_comes_back(tmp_path: Path) -> None:
     """None where there was none."""
-    folder = SyncFolder(tmp_path)
+    folder = ReplicaFolder(tmp_path)
     assert folder.read_floor() is None
     folder.write_floor(FLOOR)
     assert folder.read_floor() == FLOOR
@@ -38,7 +38,7 @@ def test_a_floor_is_its_owners_alone_and_comes_back(tmp_path: Path) -> None:
 
 def test_every_digit_that_is_another_one_shows(tmp_path: Path) -> None:
     """Wherever it stands."""
-    folder = SyncFolder(tmp_path)
+    folder = ReplicaFolder(tmp_path)
     folder.write_floor(FLOOR)
     path = tmp_path / "sync" / "floor.json"
     whole = path.read_bytes()
@@ -58,7 +58,7 @@ def test_every_digit_that_is_another_one_shows(tmp_path: Path) -> None:
 
 def test_a_floor_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     """It had no checksum."""
-    folder = SyncFolder(tmp_path)
+    folder = ReplicaFolder(tmp_path)
     folder.write_floor(FLOOR)
     path = tmp_path / "sync" / "floor.json"
     written = json.loads(path.read_bytes())

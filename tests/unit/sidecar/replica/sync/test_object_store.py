@@ -15,9 +15,9 @@ from tests.following import BETTER, Follow, files
 from tests.signing import NOW
 from tiergate.errors import SettingsError, SyncError
 from tiergate.sidecar.replica.sync import bundle_origins
-from tiergate.sidecar.replica.sync.bundle_origins import Depots
-from tiergate.sidecar.replica.sync.control_plane_client import ControlPlane
-from tiergate.sidecar.replica.sync.object_store import Objects
+from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
+from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient
+from tiergate.sidecar.replica.sync.object_store import ObjectStoreOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def bucket(simulator: Simulator, tmp_path: Path) -> Path:
 
 def test_a_first_start_needs_no_control_plane(follow: Follow, bucket: Path) -> None:
     """Head, snapshot, pages and bundle come from a folder; the age is that of the head."""
-    follow.objects = Objects(bucket.as_uri())
+    follow.objects = ObjectStoreOrigin(bucket.as_uri())
 
     async def scenario() -> None:
         async with follow(NOWHERE) as sidecar:
@@ -55,7 +55,7 @@ def test_files_come_from_the_object_store_and_changes_from_the_control_plane(
     follow: Follow, simulator: Simulator, bucket: Path
 ) -> None:
     """Which is what takes the load off it."""
-    follow.objects = Objects(bucket.as_uri())
+    follow.objects = ObjectStoreOrigin(bucket.as_uri())
 
     async def scenario() -> None:
         async with follow() as sidecar:
@@ -75,7 +75,7 @@ def test_a_forged_object_is_asked_for_elsewhere(follow: Follow, simulator: Simul
     """Whoever can write the bucket can only withhold, and the control plane has it too."""
     for path in (bucket / kind).iterdir():
         path.write_bytes(bytes(path.stat().st_size))
-    follow.objects = Objects(bucket.as_uri())
+    follow.objects = ObjectStoreOrigin(bucket.as_uri())
 
     async def scenario() -> None:
         async with follow() as sidecar:
@@ -89,7 +89,7 @@ def test_a_forged_object_is_asked_for_elsewhere(follow: Follow, simulator: Simul
 def test_a_forged_head_is_not_begun_with(follow: Follow, bucket: Path) -> None:
     """It is signed, or nothing."""
     (bucket / "head.json").write_bytes((bucket / "head.json").read_bytes().replace(b'"sig":"', b'"sig":"AAAA'))
-    follow.objects = Objects(bucket.as_uri())
+    follow.objects = ObjectStoreOrigin(bucket.as_uri())
 
     async def scenario() -> None:
         async with follow(NOWHERE) as sidecar:
@@ -102,14 +102,14 @@ def test_a_forged_head_is_not_begun_with(follow: Follow, bucket: Path) -> None:
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     """An empty folder has no head."""
     with pytest.raises(SyncError, match="no such object"):
-        asyncio.run(Objects(tmp_path.as_uri()).snapshot())
+        asyncio.run(ObjectStoreOrigin(tmp_path.as_uri()).snapshot())
 
 
 @pytest.mark.parametrize("url", ["ftp://x/y", "http://x/y", "bucket", "file://relative"])
 def test_other_addresses_are_refused(url: str) -> None:
     """Only what is an object store."""
     with pytest.raises(SettingsError, match="must be one of"):
-        Objects(url)
+        ObjectStoreOrigin(url)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_first_start_from_s3(follow: Follow, simulator: Simulator, s3: str, mo
     for name, value in {"ENDPOINT": s3, "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     assert "AWS_PROFILE" not in os.environ
-    follow.objects = Objects("s3://tiergate/prod", insecure=True)
+    follow.objects = ObjectStoreOrigin("s3://tiergate/prod", insecure=True)
 
     async def scenario() -> None:
         async with follow(NOWHERE) as sidecar:
@@ -156,7 +156,7 @@ def test_a_folder_needs_no_library(bucket: Path) -> None:
 def test_a_folder_with_any_name_is_read(bucket: Path, tmp_path: Path) -> None:
     """Spaces and letters of any language stand in its address as `as_uri` writes them."""
     moved = bucket.rename(tmp_path / "Tier gäte %41")
-    assert len(asyncio.run(Objects(moved.as_uri() + "/").snapshot())) == 2
+    assert len(asyncio.run(ObjectStoreOrigin(moved.as_uri() + "/").snapshot())) == 2
 
 
 def test_a_file_that_is_larger_than_any_such_object_is_not_read_whole(bucket: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_file_that_is_larger_than_any_such_object_is_not_read_whole(bucket: Pa
     with (bucket / "head.json").open("ab") as file:
         file.truncate(10 * 1024**3)
     with pytest.raises(SyncError, match="has more than"):
-        asyncio.run(Objects(bucket.as_uri()).snapshot())
+        asyncio.run(ObjectStoreOrigin(bucket.as_uri()).snapshot())
 
 
 @pytest.fixture
@@ -179,11 +179,11 @@ def test_a_silent_control_plane_does_not_hold_up_a_first_start(
 ) -> None:
     """Its snapshot is waited for in full only where the object store's was of no use."""
     monkeypatch.setattr(bundle_origins, "_PATIENCE", 0.05)
-    objects = Objects(bucket.as_uri())
+    objects = ObjectStoreOrigin(bucket.as_uri())
 
     async def scenario() -> None:
-        control = ControlPlane(silent, None)
-        found = Depots(control, objects)
+        control = ControlPlaneClient(silent, None)
+        found = BundleOrigins(control, objects)
         assert await found.snapshot() == await objects.snapshot()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -197,11 +197,11 @@ def test_where_neither_has_a_snapshot_both_are_named(tmp_path: Path) -> None:
     """Whoever reads the log need not guess which of them was asked."""
 
     async def scenario() -> None:
-        control = ControlPlane(NOWHERE, None)
+        control = ControlPlaneClient(NOWHERE, None)
         with pytest.raises(
             SyncError, match=r"head\.json`: there is no such object; and of the control plane: .*no answer"
         ):
-            await Depots(control, Objects(tmp_path.as_uri())).snapshot()
+            await BundleOrigins(control, ObjectStoreOrigin(tmp_path.as_uri())).snapshot()
         await control.close()
 
     asyncio.run(scenario())

@@ -8,7 +8,7 @@ import pytest
 from tests.following import BETTER, Follow, Sidecar, files
 from tests.ids import OPAQUE
 from tiergate.model import Subject, SubjectType
-from tiergate.sidecar.replica.sync.feed_follower import OnDemandRules
+from tiergate.sidecar.replica.sync.feed_follower import OnDemandOptions
 
 if TYPE_CHECKING:
     from tests.sync_simulator import Simulator
@@ -23,7 +23,7 @@ NOBODY = Subject("nobody")
 @pytest.fixture
 def on_demand(follow: Follow) -> Follow:
     """Sidecars that hold what they are asked for, two customers at most."""
-    follow.on_demand = OnDemandRules(timeout=5.0, keep=2)
+    follow.on_demand = OnDemandOptions(timeout=5.0, keep=2)
     return follow
 
 
@@ -105,7 +105,7 @@ def test_who_asks_together_shares_one_flight(on_demand: Follow, simulator: Simul
 
 def test_a_check_does_not_wait_forever(on_demand: Follow, simulator: Simulator) -> None:
     """What does not come in time is not known; when it comes it is."""
-    on_demand.on_demand = OnDemandRules(timeout=0.05, keep=2)
+    on_demand.on_demand = OnDemandOptions(timeout=0.05, keep=2)
 
     async def scenario() -> None:
         async with on_demand() as sidecar:
@@ -209,7 +209,7 @@ def test_a_deletion_during_the_flight_is_not_lost(on_demand: Follow, simulator: 
 
 def test_a_statement_waits_for_the_feed(on_demand: Follow, simulator: Simulator) -> None:
     """It may be ahead of it: no older change may then come on top."""
-    on_demand.on_demand = OnDemandRules(timeout=0.3, keep=2)
+    on_demand.on_demand = OnDemandOptions(timeout=0.3, keep=2)
 
     async def scenario() -> None:
         async with on_demand() as sidecar:

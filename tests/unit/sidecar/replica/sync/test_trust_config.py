@@ -7,7 +7,7 @@ import pytest
 
 from tests.signing import key
 from tiergate.errors import SettingsError
-from tiergate.sidecar.replica.sync.trust_config import Credential, believed, read_credential
+from tiergate.sidecar.replica.sync.trust_config import Credential, read_credential, read_trust_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_file_may_hold_a_token(file: Path) -> None:
 def test_a_file_may_hold_everything(file: Path) -> None:
     """Then no other setting is needed."""
     file.write_text(json.dumps(WHOLE))
-    assert believed(None, None, (), file) == ("https://plane.example", "shop", (key().verify_key,))
+    assert read_trust_config(None, None, (), file) == ("https://plane.example", "shop", (key().verify_key,))
 
 
 def test_settings_come_before_the_file(file: Path, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_settings_come_before_the_file(file: Path, tmp_path: Path) -> None:
     file.write_text(json.dumps(WHOLE))
     other = key("other").verify_key
     (tmp_path / "other.pem").write_text(other.to_pem())
-    found = believed("https://other.example", "other", [tmp_path / "other.pem"], file)
+    found = read_trust_config("https://other.example", "other", [tmp_path / "other.pem"], file)
     assert found == ("https://other.example", "other", (other, key().verify_key))
 
 
@@ -53,7 +53,7 @@ def test_without_a_public_key_it_says_how_to_get_one(file: Path) -> None:
     """Nothing unsigned is accepted, so there is no start without one."""
     file.write_text("tg_0123456789")
     with pytest.raises(SettingsError, match=r"`public-key`: is required.*tiergate keys"):
-        believed("https://plane.example", None, (), file)
+        read_trust_config("https://plane.example", None, (), file)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_public_key_that_is_none_is_named(tmp_path: Path) -> None:
     """The file, and what is wrong with it."""
     (tmp_path / "x.pem").write_text("hello")
     with pytest.raises(SettingsError, match=r"`public-key`: what `.*x\.pem` holds is no public key"):
-        believed("https://plane.example", None, [tmp_path / "x.pem"], None)
+        read_trust_config("https://plane.example", None, [tmp_path / "x.pem"], None)
 
 
 def test_a_public_key_may_be_given_itself(file: Path, tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_a_public_key_may_be_given_itself(file: Path, tmp_path: Path) -> None:
     file.write_text("tg_0123456789")
     other = key("other").verify_key
     (tmp_path / "other.pem").write_text(other.to_pem())
-    found = believed("https://plane.example", None, [tmp_path / "other.pem"], file, [PEM])
+    found = read_trust_config("https://plane.example", None, [tmp_path / "other.pem"], file, [PEM])
     assert found.keys == (other, key().verify_key)
     with pytest.raises(SettingsError, match="`public-key-pem`: what it holds is no public key"):
-        believed(
+        read_trust_config(
             "https://plane.example", None, (), file, ["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
         )

@@ -12,10 +12,11 @@ import pytest
 
 from tests import sync_simulator
 from tests.signing import NOW, record
-from tiergate.bundle import SubjectStatement, envelope, pack_snapshot_page, subject_line
-from tiergate.bundle.statements import payload_type
+from tiergate.bundle import SubjectStatement, compress_snapshot_page, envelope
+from tiergate.bundle.signed_statements import payload_type
+from tiergate.feed.lines import encode_record, subject_line
 from tiergate.model import Subject, SubjectType
-from tiergate.sidecar.replica.sync.feed_follower import OnDemandRules
+from tiergate.sidecar.replica.sync.feed_follower import OnDemandOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,7 +37,7 @@ def put_unread(
 ) -> int:
     """Add a line with a record that cannot be read to the feed."""
     feed = simulator.feed
-    feed.lines.append(change(subject_line(feed.latest + 1, NOW, customer, record(customer, plan))))
+    feed.lines.append(change(subject_line(feed.latest + 1, NOW, customer, encode_record(record(customer, plan)))))
     simulator.wake()
     return feed.latest
 
@@ -136,7 +137,7 @@ def test_a_snapshot_may_hold_a_record_that_cannot_be_read(
         records = [simulator.feed.records[customer] for customer in sorted(simulator.feed.records)]
         lines = [msgspec.json.encode(held) + b"\n" for held in records]
         lines[1] = unread(lines[1])
-        return simulator.feed.snapshot_of([pack_snapshot_page(b"".join(lines), len(lines))])
+        return simulator.feed.snapshot_of([compress_snapshot_page(b"".join(lines), len(lines))])
 
     monkeypatch.setattr(simulator.feed, "snapshot", with_one)
 
@@ -154,7 +155,7 @@ def test_a_snapshot_may_hold_a_record_that_cannot_be_read(
 
 def test_on_demand_a_customer_that_is_held_keeps_its_record(follow: Follow, simulator: Simulator) -> None:
     """And those that are not held are no matter."""
-    follow.on_demand = OnDemandRules(5.0, 10)
+    follow.on_demand = OnDemandOptions(5.0, 10)
 
     async def scenario() -> None:
         async with follow() as sidecar:
@@ -174,7 +175,7 @@ def test_on_demand_a_statement_that_cannot_be_read_is_not_nobodys(
     follow: Follow, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, subject: Subject
 ) -> None:
     """Its checks cannot be evaluated until that customer's next record comes by; it is not fetched again meanwhile."""
-    follow.on_demand = OnDemandRules(5.0, 10)
+    follow.on_demand = OnDemandOptions(5.0, 10)
 
     def sign(statement: SubjectStatement, keys: Iterable[SigningKey]) -> bytes:
         payload = unread(msgspec.json.encode(statement))

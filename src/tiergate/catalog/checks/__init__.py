@@ -1,1 +1,0 @@
-"""Checks between entries, and between an entry and its change: references, compatibility, totals, edits."""

@@ -1,1 +1,0 @@
-"""Reads one entry of a file: a feature, an item with its entitlements, a customer, a subscription."""

@@ -1,0 +1,224 @@
+"""Units: what there is to cover, and how each would be otherwise.
+
+A unit is something that a catalog, a rule or a table of roles says, together with one way in which it could be wrong:
+not there at all, one step less, one step more, not held back by its condition. It is covered when some case would fail
+if it were so. Leaves to others: finding that out (`recorder`), and telling it (`reports`, `html`).
+
+INVARIANT (no unit without effect): a change that no check could ever show is no unit, so that 100 % can be reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.cedar import Uid
+from tiergate.engine.slices import ACCESS
+from tiergate.model import (
+    Amount,
+    Extra,
+    FeatureStatus,
+    FeatureType,
+    Given,
+    Level,
+    Unlimited,
+    format_units,
+)
+from tiergate.model.features import ACTIONS
+from tiergate.naming import policy_id, version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from tiergate.cedar import Policy
+    from tiergate.engine import BundleSource
+    from tiergate.model import CatalogIndex, Feature, Value
+
+__all__ = [
+    "Aspect",
+    "Entitlement",
+    "Kind",
+    "Unit",
+    "entitlements",
+    "level_unit",
+    "policy_otherwise",
+    "policy_units",
+    "shipped_policy_units",
+    "value_aspects",
+    "value_otherwise",
+]
+
+
+class Kind(StrEnum):
+    """What a unit is about."""
+
+    ENTITLEMENT = "entitlement"
+    LEVEL = "level"
+    GUARD = "guard"
+    OVERRIDE = "override"
+    REASON = "reason"
+    RULE = "rule"
+    ROLE = "role"
+    SCOPE = "scope"
+
+
+class Aspect(StrEnum):
+    """How it could be wrong, told as what a test shows.
+
+    `decides`: it is there. `limit`: it is not one unit, or one level, less. `beyond`: it is not one more.
+    `unlimited`: it is no number. `held`: a level that somebody holds. `condition`: it is held back by what stands in
+    this `when` or `unless`.
+    """
+
+    DECIDES = "decides"
+    LIMIT = "limit"
+    BEYOND = "beyond"
+    UNLIMITED = "unlimited"
+    HELD = "held"
+    CONDITION = "condition"
+
+
+class Unit(NamedTuple):
+    """One thing to cover.
+
+    `ground`: what tells it from its like in another catalog or file. `id`: the policy's, such as `plan/gold@3/movies`
+    or `rule/sanctions/sanctioned`; of a level `support=phone`. `clause`: which of the policy's conditions, from 0.
+    """
+
+    ground: str
+    kind: Kind
+    id: str
+    aspect: Aspect
+    clause: int = 0
+
+
+class Entitlement(NamedTuple):
+    """What an item version says of one feature."""
+
+    ref: str
+    feature: Feature
+    value: Value
+
+    @property
+    def id(self) -> str:
+        """The id of its permit."""
+        return policy_id(self.ref, self.feature.id)
+
+
+def entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Entitlement]:
+    """Every entitlement of every version, in the order of the ids."""
+    for item in index.items.values():
+        for version in item.versions:
+            ref = version_ref(item.kind, item.id, version)
+            for name, value in bundle.definition(ref).items():
+                yield Entitlement(ref, index.features[name], value)
+
+
+def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
+    """How an entitlement could be wrong.
+
+    One that gives nothing could only give something: without it, the same is decided. One to a draft feature is not in
+    effect.
+    """
+    if feature.status is FeatureStatus.DRAFT:
+        return
+    match value:
+        case Given(on):
+            yield Aspect.DECIDES if on else Aspect.BEYOND
+        case Level(label):
+            yield Aspect.DECIDES
+            if feature.rank(label) > 1:
+                yield Aspect.LIMIT
+            if feature.rank(label) < len(feature.labels):
+                yield Aspect.BEYOND
+        case Unlimited():
+            yield Aspect.DECIDES
+            yield Aspect.UNLIMITED
+        case Amount(units) | Extra(units):
+            if units:
+                yield Aspect.DECIDES
+                yield Aspect.LIMIT
+            if not _is_highest(units, feature):
+                yield Aspect.BEYOND
+
+
+def _is_highest(units: int, feature: Feature) -> bool:
+    """Say whether the feature's maximum, at which every total of a range ends, leaves room for no more."""
+    return feature.type is FeatureType.RANGE and feature.maximum is not None and units >= feature.maximum
+
+
+def value_otherwise(aspect: Aspect, value: Value, feature: Feature, most: int) -> Value | None:
+    """The value that an entitlement would have otherwise; `None` where it would not be there.
+
+    `most`: the largest number that anything in the catalog gives for the feature, which is what `unlimited` becomes.
+    """
+    match value:
+        case Given(on):
+            return Given(not on)
+        case _ if aspect is Aspect.DECIDES:
+            return None
+        case Unlimited():
+            return Amount(max(most, 1) if feature.maximum is None else feature.maximum - 1)
+        case Level(label):
+            place = feature.labels.index(label)
+            return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
+        case Amount(units, per) | Extra(units, per):
+            return type(value)(units - 1 if aspect is Aspect.LIMIT else units + 1, per)
+
+
+def level_unit(ground: str, feature: Feature, value: Value) -> Unit | None:
+    """The level that an entitlement gives: a label of a custom feature, or a number of a quantity that lists them."""
+    if feature.status is FeatureStatus.DRAFT:
+        return None
+    match value:
+        case Level(label):
+            shown = label
+        case Amount(units) if feature.numbers is not None and units:
+            shown = format_units(units, feature.scale)
+        case Unlimited() if feature.numbers is not None:
+            shown = "unlimited"
+        case _:
+            return None
+    return Unit(ground, Kind.LEVEL, f"{feature.id}={shown}", Aspect.HELD)
+
+
+_NEEDS: dict[str, Callable[[Feature], bool]] = {
+    "guard/feature-inactive": lambda feature: feature.status is FeatureStatus.DRAFT,
+    "guard/amount-invalid": lambda feature: (feature.batch.minimum or 1) > 1 or (feature.batch.increment or 1) > 1,
+    "guard/user-cap-reached": lambda feature: feature.caps.per_user is not None,
+    "guard/total-cap-reached": lambda feature: feature.caps.total is not None,
+}
+"""The shipped policies that can decide only where a catalog has a feature of this sort."""
+
+_ALONE = "reason/not-entitled"
+"""For a switch it is the only reason where nothing forbids, so that its condition always holds."""
+
+
+def shipped_policy_units(kind: Kind, policy: Policy, name: str, features: Collection[Feature]) -> Iterator[Unit]:
+    """The units of a guard, an override's permit or a reason, as far as checks of these features can show them."""
+    acting = [it for it in features if policy.action.can_match(Uid("Action", ACTIONS[it.type]), (ACCESS,))]
+    needed = _NEEDS.get(name)
+    for unit in policy_units("", kind, policy, name):
+        if unit.aspect is Aspect.DECIDES:
+            possible = any(needed is None or needed(it) for it in acting)
+        else:
+            possible = any(name != _ALONE or it.type is not FeatureType.SWITCH for it in acting)
+        if possible:
+            yield unit
+
+
+def policy_units(ground: str, kind: Kind, policy: Policy, name: str) -> Iterator[Unit]:
+    """The units of a policy: that it decides, and that each of its conditions holds it back."""
+    yield Unit(ground, kind, name, Aspect.DECIDES)
+    for clause in range(len(policy.json["conditions"])):
+        yield Unit(ground, kind, name, Aspect.CONDITION, clause)
+
+
+def policy_otherwise(unit: Unit, policy: Policy) -> Policy | None:
+    """The policy as it would be otherwise: without one of its conditions, or `None` where it would not be there."""
+    if unit.aspect is Aspect.DECIDES:
+        return None
+    conditions = policy.json["conditions"]
+    left = [*conditions[: unit.clause], *conditions[unit.clause + 1 :]]
+    return replace(policy, json={**policy.json, "conditions": left})

@@ -1,0 +1,48 @@
+"""Sync put together, from settings to what runs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tiergate.errors import SettingsError
+from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
+from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient, check_url
+from tiergate.sidecar.replica.sync.feed_follower import FeedFollower, FollowOptions, OnDemandOptions
+from tiergate.sidecar.replica.sync.object_store import ObjectStoreOrigin
+from tiergate.sidecar.replica.sync.sync_report import SyncReport
+from tiergate.sidecar.replica.sync.trust_config import read_trust_config
+
+if TYPE_CHECKING:
+    from tiergate.engine import CacheLimits
+    from tiergate.sidecar.replica.data_directory import DataDirectory
+    from tiergate.sidecar.settings import Settings
+    from tiergate.sidecar.state import State
+
+__all__ = ["create_follower"]
+
+
+def create_follower(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> FeedFollower:
+    """Make what follows the control plane that the settings name, and keeps what it has in a data directory.
+
+    Raises:
+        SettingsError: a setting or the key file names what cannot be used, or there is no public key.
+    """
+    found = read_trust_config(
+        settings.control_plane, settings.store_id, settings.public_key, settings.key_file, settings.public_key_pem
+    )
+    if found.control_plane is None:
+        raise SettingsError("control-plane", "is required: the `key-file` does not name one")
+    check_url(found.control_plane, insecure=settings.insecure)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every request
+    control = ControlPlaneClient(found.control_plane, settings.key_file, authorities=settings.control_plane_ca_pem)
+    objects = None
+    if settings.object_store is not None:
+        objects = ObjectStoreOrigin(settings.object_store, insecure=settings.insecure)
+    on_demand = OnDemandOptions(settings.on_demand_timeout, settings.on_demand_keep) if settings.on_demand else None
+    rules = FollowOptions(settings.max_staleness, limits, on_demand)
+    report = SyncReport(found.control_plane, settings.object_store, max_staleness=settings.max_staleness)
+    try:
+        return FeedFollower(found, control, BundleOrigins(control, objects), directory, state, rules, report)
+    except OSError as error:
+        raise SettingsError("data", f"folder `{directory.root}` cannot be used: {error.strerror}") from error
