@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ControlPlane", "control_plane", "synced_sidecar"]
-
 _CREDENTIALS = """
 import sys
 from pathlib import Path

@@ -17,15 +17,13 @@ from benchmarks.workload import Size, check_bodies, write_catalog
 from tiergate.bundle import Bundle, write_bundle
 from tiergate.engine import CacheLimits, Engine
 from tiergate.engine.cedar_entities import lean_principal
-from tiergate.model import Check, Customer, HeldItem, Subject, SubjectRecord, Subscription, SubscriptionStatus
-from tiergate.publish import build
+from tiergate.model import Check, Customer, Subject, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
+from tiergate.publish import compile_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-__all__ = ["engine_rows"]
 
 _NOW = 1_800_000_000_000
 _SIZE = Size(features=400, plans=1_000, customers=20_000)
@@ -92,13 +90,13 @@ def _bundle(directory: Path) -> Bundle:
     if not (home / "bundle").exists():
         home.mkdir(parents=True, exist_ok=True)
         write_catalog(home / "catalog.yaml", _SIZE.features, _SIZE.plans)
-        write_bundle(build([home / "catalog.yaml"]), home / "bundle")
+        write_bundle(compile_bundle([home / "catalog.yaml"]), home / "bundle")
     return Bundle.open(home / "bundle")
 
 
 def _record(customer: str, draw: random.Random) -> SubjectRecord:
     plans = draw.sample(range(_SIZE.plans), draw.randint(1, 3))
-    items = tuple(HeldItem(f"p{plan}") for plan in plans)
+    items = tuple(SubscriptionItem(f"p{plan}") for plan in plans)
     subscription = Subscription(f"s{customer}", customer, SubscriptionStatus.ACTIVE, items)
     return SubjectRecord(Customer(customer), (subscription,))
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["compile_rows", "reload_rows"]
-
 _COMPILE = """
 import json, resource, sys, time
 from pathlib import Path

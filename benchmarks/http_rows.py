@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["batch_rows", "growth_rows", "repeat_rows", "uncached_rows"]
-
 _SWITCH = '{"subject":"c1","feature":"f0"}'
 _HEAD = 'wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\nwrk.headers["Host"]="localhost"\n'
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["preview_rows"]
-
 _FEATURES = 40
 _CUSTOMERS = 1_000_000
 _SECONDS = 60.0

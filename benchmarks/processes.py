@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Sidecar", "ask", "end", "free_port", "load", "rss", "running", "sidecar", "wait_for"]
-
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _WRONG = re.compile(r"(?:Non-2xx or 3xx responses: \d+|Socket errors: .*)")
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from benchmarks.processes import Sidecar
 
-__all__ = ["sizing_rows"]
-
 _SIZES = ((10, 10, 1_000), (400, 200, 10_000), (400, 200, 100_000), (400, 200, 1_000_000))
 _BATCHES = 200
 _BATCH = 1_000

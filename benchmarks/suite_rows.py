@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["suite_rows"]
-
 _FEATURES = 100
 _PLANS = 50
 _USED = (0, 10, 1_000, 100_000, 10**13)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from benchmarks.processes import Sidecar
 
-__all__ = ["changes_rows", "first_sync_rows", "publish_rows"]
-
 _CUSTOMERS = 1_000
 _SIDECARS = 50
 _FOLLOWERS = 20

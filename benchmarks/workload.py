@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LARGE", "SMALL", "Size", "check_bodies", "lua_checks", "write_catalog", "write_subjects"]
-
 _TYPES = ("switch", "quantity", "range", "custom")
 _LEVELS = ("email", "chat", "phone")
 

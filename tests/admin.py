@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import RolePolicies
     from tiergate.store import Store
 
-__all__ = ["Admin", "identify_by_roles", "serving", "serving_app"]
-
 
 def identify_by_roles(token: str) -> Caller:
     """The caller that a token names: roles, after `@` the customers that it is narrowed to, after `!` the actions."""

@@ -19,8 +19,6 @@ from tiergate.cluster.injector.pod_template import Sidecar
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import SETTINGS
 
-__all__ = ["PUBLIC_KEY", "answer", "asked", "inject", "injection", "patched", "read_review"]
-
 REVIEWS = Path(__file__).parent / "unit" / "cluster" / "injector" / "reviews"
 
 _KEY = "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"

@@ -19,8 +19,6 @@ from tests.certificates import certify
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ApiServer"]
-
 TOKEN = "the.pods.token"
 
 

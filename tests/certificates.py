@@ -14,8 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["certify", "trusting"]
-
 
 def certify(folder: Path) -> tuple[Path, Path]:
     """Write `cert.pem` and `key.pem`, new ones each time, and give their paths."""

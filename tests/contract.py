@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.control.api.router import Endpoint
 
-__all__ = ["Contract"]
-
 
 class Contract:
     """The document of some routes, and what it says of answers; routes that a test made up are left alone."""

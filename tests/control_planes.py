@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["ControlPlane", "control_plane", "prepare_store"]
-
 ROLES: Final = tuple(sorted(shipped_roles().roles))
 """Every role there is."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["OPAQUE", "SPELLINGS"]
-
 OPAQUE = (
     "ann@acme.com",
     "auth0|64af",

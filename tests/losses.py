@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["accepting"]
-
 _TIMES: Final = 20
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant
     from tiergate.store import Store, WriteUnit
 
-__all__ = ["put_in_force"]
-
 
 def put_in_force(store: Store, catalog: Catalog) -> int:
     """Publish a catalog whose items are in the working catalog: its new versions, its rollouts. Return the sequence."""

@@ -11,11 +11,11 @@ from sqlmodel import SQLModel
 
 from tests.signing import key
 from tiergate.catalog import load_catalog_texts
-from tiergate.model import Customer, Feature, HeldItem, Rules, Subscription, SubscriptionStatus, Value
-from tiergate.publish.apply import Application, apply_plan
-from tiergate.publish.changeset import EVERYTHING, Choice
-from tiergate.publish.publish_plans import pending_plan
-from tiergate.publish.publisher import Outcome, Planner, Publisher
+from tiergate.model import Customer, Feature, Rules, Subscription, SubscriptionItem, SubscriptionStatus, Value
+from tiergate.publish.apply import ApplyRequest, plan_apply
+from tiergate.publish.changeset import ALL_EDITS, EditSelection
+from tiergate.publish.publish_plans import plan_pending_edits
+from tiergate.publish.publisher import Planner, Publisher, PublishResult
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.policy_files import put_policy_file
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import SigningKey
     from tiergate.model import Catalog, Override
-    from tiergate.publish.rollouts import Launch
+    from tiergate.publish.rollouts import RolloutTarget
     from tiergate.store import ReadUnit, WriteUnit
-
-__all__ = ["CATALOG", "Press", "opened"]
 
 CATALOG = """\
 apiVersion: tiergate/v1
@@ -93,19 +91,19 @@ class Press:
 
     # ── publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def carry_out(self, planner: Planner) -> Outcome:
+    def carry_out(self, planner: Planner) -> PublishResult:
         """Publish what is planned."""
         return self.publisher.carry_out(planner, lambda work: self.store.change(work, SYSTEM))
 
-    def publish(self, choice: Choice = EVERYTHING, **launches: Launch) -> Outcome:
+    def publish(self, choice: EditSelection = ALL_EDITS, **launches: RolloutTarget) -> PublishResult:
         """Publish what is pending, or what is chosen of it."""
-        return self.carry_out(pending_plan(choice, launches=launches))
+        return self.carry_out(plan_pending_edits(choice, launches=launches))
 
-    def apply(self, text: str = CATALOG, rules: Rules | None = None, *, prune: bool = False) -> Outcome:
+    def apply(self, text: str = CATALOG, rules: Rules | None = None, *, prune: bool = False) -> PublishResult:
         """Apply a catalog file."""
         name = "catalog.json" if text.lstrip().startswith("{") else "catalog.yaml"
         loaded = load_catalog_texts({name: text})
-        return self.carry_out(apply_plan(Application(loaded, rules, prune)))
+        return self.carry_out(plan_apply(ApplyRequest(loaded, rules, prune)))
 
     @property
     def catalog(self) -> Catalog:
@@ -127,14 +125,14 @@ class Press:
 
     # ── subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def hold(self, customer: str, *items: str | HeldItem, overrides: tuple[Override, ...] = ()) -> None:
+    def hold(self, customer: str, *items: str | SubscriptionItem, overrides: tuple[Override, ...] = ()) -> None:
         """Write a customer with one subscription, called as the customer with `sub-` before, that holds these items."""
-        held = tuple(it if isinstance(it, HeldItem) else HeldItem(it) for it in items)
+        held = tuple(it if isinstance(it, SubscriptionItem) else SubscriptionItem(it) for it in items)
         self.store.change(lambda unit: self.write_subject(unit, customer, held, overrides), SYSTEM)
 
     @staticmethod
     def write_subject(
-        unit: WriteUnit, customer: str, held: tuple[HeldItem, ...], overrides: tuple[Override, ...] = ()
+        unit: WriteUnit, customer: str, held: tuple[SubscriptionItem, ...], overrides: tuple[Override, ...] = ()
     ) -> None:
         """Write a customer with one subscription, in a transaction of others."""
         times = {"etag": 1, "created_at": unit.now, "updated_at": unit.now}

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.control.api.router import Endpoint
     from tiergate.store import Store
 
-__all__ = ["all_routes"]
-
 
 def all_routes(store: Store) -> list[Endpoint]:
     """Every route."""

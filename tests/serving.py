@@ -27,12 +27,12 @@ from tiergate.engine import Engine
 from tiergate.model import (
     FOREVER,
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
 )
@@ -82,7 +82,7 @@ def customer(
     name: str, plan: str = "gold", overrides: tuple[Override, ...] = (), suspensions: tuple[Suspension, ...] = ()
 ) -> SubjectRecord:
     """A customer with one live subscription to a plan, whose id is `sub-` and the customer's."""
-    held = Subscription(f"sub-{name}", name, SubscriptionStatus.ACTIVE, (HeldItem(plan),))
+    held = Subscription(f"sub-{name}", name, SubscriptionStatus.ACTIVE, (SubscriptionItem(plan),))
     return SubjectRecord(Customer(name, overrides=overrides, suspensions=suspensions), (held,))
 
 
@@ -117,7 +117,7 @@ def bundle(catalog: str = CATALOG, rules: tuple[tuple[str, str], ...] = ()) -> B
         written.mkdir()
         for name, text in rules:
             Path(written, name).write_text(text)
-        return Bundle.from_files(publish.build([path], written))
+        return Bundle.from_files(publish.compile_bundle([path], written))
 
 
 class Clock:

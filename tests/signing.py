@@ -18,9 +18,7 @@ from tiergate.bundle import (
 )
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import encode_record, head_line, publication_line, subject_line
-from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus
-
-__all__ = ["NOW", "Feed", "key", "record", "revision"]
+from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 
 NOW = 1_700_000_000_000
 """The time at which a feed signs, unless told otherwise."""
@@ -35,7 +33,7 @@ def key(name: str = "store") -> SigningKey:
 
 def record(customer: str, plan: str = "gold") -> SubjectRecord:
     """A customer with one live subscription, whose id is `sub-` and the customer's."""
-    held = Subscription(f"sub-{customer}", customer, SubscriptionStatus.ACTIVE, (HeldItem(plan),))
+    held = Subscription(f"sub-{customer}", customer, SubscriptionStatus.ACTIVE, (SubscriptionItem(plan),))
     return SubjectRecord(Customer(customer), (held,))
 
 

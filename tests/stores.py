@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tiergate import publish
 from tiergate.bundle import encode_manifest, manifest_of
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.store import SYSTEM, Publishing
 from tiergate.store.publications import put_blobs, put_bundle
 
@@ -20,18 +20,16 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant
     from tiergate.store import Store, WriteUnit
 
-__all__ = ["put_in_force"]
-
 
 @lru_cache(64)
-def _compiled(text: str, rules: tuple[tuple[str, str], ...]) -> publish.Build:
+def _compiled(text: str, rules: tuple[tuple[str, str], ...]) -> publish.BundleFiles:
     with tempfile.TemporaryDirectory() as folder:
         path, written = Path(folder) / "catalog.yaml", Path(folder) / "rules"
         path.write_text(text, encoding="utf-8")
         written.mkdir()
         for name, content in rules:
             (written / f"{name}.cedar").write_text(content, encoding="utf-8")
-        return publish.make([path], written)
+        return publish.compile_files([path], written)
 
 
 def put_in_force(store: Store, text: str, rules: Mapping[str, str] | None = None) -> Catalog:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Manifest
     from tiergate.model import SubjectRecord
 
-__all__ = ["KEY", "Simulator"]
-
 KEY = "sidecar-key-for-tests"
 """What a sidecar must send to be answered."""
 

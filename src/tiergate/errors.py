@@ -76,7 +76,7 @@ __all__ = [
     "PublishError",
     "QuarantinedError",
     "ReadOnlyStoreError",
-    "Refusal",
+    "RejectionReason",
     "ReplicaError",
     "RequestError",
     "RulesError",
@@ -235,7 +235,7 @@ class ClusterError(OperatorError):
         return type(self), (self.url, self.detail, self.status)
 
 
-class Refusal(StrEnum):
+class RejectionReason(StrEnum):
     """Why something that should have been signed is not accepted: a closed set, counted and shown by these words."""
 
     MALFORMED = "malformed"
@@ -255,12 +255,12 @@ class Refusal(StrEnum):
 class TrustError(OperatorError):
     """Something that came from a store is not what that store signed, or is older than what is known of it."""
 
-    def __init__(self, kind: Refusal, detail: str) -> None:
+    def __init__(self, kind: RejectionReason, detail: str) -> None:
         self.kind = kind
         self.detail = detail
         super().__init__(f"refused ({kind}): {detail}")
 
-    def __reduce__(self) -> tuple[type[TrustError], tuple[Refusal, str]]:
+    def __reduce__(self) -> tuple[type[TrustError], tuple[RejectionReason, str]]:
         return type(self), (self.kind, self.detail)
 
 

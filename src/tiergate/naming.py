@@ -13,38 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tiergate.normalization import composed, search_key
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "EXTERNAL_PREFIX",
-    "ID",
-    "ID_RULE",
-    "MAX_SUBJECT_ID",
-    "SUBJECT_ID_PATTERN",
-    "SUBJECT_ID_RULE",
-    "content_hash",
-    "is_id",
-    "is_subject_id",
-    "item_entities_path",
-    "item_policies_path",
-    "item_ref",
-    "item_uid",
-    "nearest",
-    "normal_id",
-    "path_segment",
-    "policy_id",
-    "revision",
-    "rule_entities_path",
-    "rule_id",
-    "rule_policies_path",
-    "search_key",
-    "statement_type",
-    "subject_id",
-    "version_ref",
-]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What every id of the catalog looks like (design, section 1): features, items, tags, overrides."""
@@ -80,14 +53,14 @@ def is_id(text: str) -> bool:
     return ID.fullmatch(text) is not None
 
 
-def normal_id(text: str) -> str:
+def normalize_subject_id(text: str) -> str:
     """The id of a customer, subscription or user in the normal form C, whether it is valid or not."""
     if text.isascii() or len(text) > _LONGEST_UNCOMPOSED:
         return text
-    return composed(text)
+    return to_nfc(text)
 
 
-def subject_id(text: str) -> str:
+def parse_subject_id(text: str) -> str:
     """Read the id of a customer, subscription or user (design, section 1): what it is in the normal form C.
 
     Raises:
@@ -95,7 +68,7 @@ def subject_id(text: str) -> str:
     """
     if ID.fullmatch(text):
         return text
-    id_ = normal_id(text)
+    id_ = normalize_subject_id(text)
     if not id_:
         raise ValueError("must not be empty")
     if len(id_) > MAX_SUBJECT_ID:
@@ -115,7 +88,7 @@ def is_subject_id(text: str) -> bool:
     if ID.fullmatch(text):
         return True
     try:
-        return subject_id(text) == text
+        return parse_subject_id(text) == text
     except ValueError:
         return False
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.cedar import EntityData
     from tiergate.compiler.role_table import RoleTable
 
-__all__ = ["Action", "Caller", "CallerKind", "Permission", "Resource", "RolePolicies", "Scope", "shipped_roles"]
-
 
 class Action(StrEnum):
     """One kind of operation; the words of `policies/roles.cedarschema`."""

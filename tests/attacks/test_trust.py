@@ -25,7 +25,7 @@ from tiergate.bundle import (
     sign_statement,
     write_snapshot_page,
 )
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.lines import encode_record, head_line, subject_line
 from tiergate.model import Subject, SubjectType
 
@@ -135,69 +135,81 @@ def foreign_publication(feed: Feed) -> bytes:
     return feed.page(KNOWN)
 
 
-PAGES: dict[str, tuple[Refusal, Callable[[Feed], bytes]]] = {
-    "nothing": (Refusal.TRUNCATED, lambda _: b""),
-    "only a newline": (Refusal.TRUNCATED, lambda _: b"\n"),
-    "no last line": (Refusal.TRUNCATED, lambda feed: body(lines(feed)[:-1])),
-    "cut in the middle of the head": (Refusal.TRUNCATED, lambda feed: feed.page(KNOWN)[:-20]),
-    "cut before the last newline": (Refusal.TRUNCATED, lambda feed: feed.page(KNOWN)[:-1]),
-    "cut in the middle of a line": (Refusal.TRUNCATED, lambda feed: feed.page(KNOWN)[:40]),
-    "lines missing before the head": (Refusal.TRUNCATED, lambda feed: body([*lines(feed)[:-2], lines(feed)[-1]])),
-    "all lines missing": (Refusal.TRUNCATED, lambda feed: body(lines(feed)[-1:])),
-    "a line missing": (Refusal.GAP, lambda feed: body([lines(feed)[0], *lines(feed)[2:]])),
-    "the first line missing": (Refusal.GAP, lambda feed: body(lines(feed)[1:])),
-    "a line twice": (Refusal.GAP, lambda feed: body([lines(feed)[0], lines(feed)[0], *lines(feed)[1:]])),
+PAGES: dict[str, tuple[RejectionReason, Callable[[Feed], bytes]]] = {
+    "nothing": (RejectionReason.TRUNCATED, lambda _: b""),
+    "only a newline": (RejectionReason.TRUNCATED, lambda _: b"\n"),
+    "no last line": (RejectionReason.TRUNCATED, lambda feed: body(lines(feed)[:-1])),
+    "cut in the middle of the head": (RejectionReason.TRUNCATED, lambda feed: feed.page(KNOWN)[:-20]),
+    "cut before the last newline": (RejectionReason.TRUNCATED, lambda feed: feed.page(KNOWN)[:-1]),
+    "cut in the middle of a line": (RejectionReason.TRUNCATED, lambda feed: feed.page(KNOWN)[:40]),
+    "lines missing before the head": (
+        RejectionReason.TRUNCATED,
+        lambda feed: body([*lines(feed)[:-2], lines(feed)[-1]]),
+    ),
+    "all lines missing": (RejectionReason.TRUNCATED, lambda feed: body(lines(feed)[-1:])),
+    "a line missing": (RejectionReason.GAP, lambda feed: body([lines(feed)[0], *lines(feed)[2:]])),
+    "the first line missing": (RejectionReason.GAP, lambda feed: body(lines(feed)[1:])),
+    "a line twice": (RejectionReason.GAP, lambda feed: body([lines(feed)[0], lines(feed)[0], *lines(feed)[1:]])),
     "two lines in the other order": (
-        Refusal.GAP,
+        RejectionReason.GAP,
         lambda feed: body([lines(feed)[1], lines(feed)[0], *lines(feed)[2:]]),
     ),
-    "a line known already": (Refusal.ROLLBACK, lambda feed: body([feed.lines[3], *lines(feed)])),
-    "the page before": (Refusal.ROLLBACK, lambda feed: feed.page(0, KNOWN)),
-    "an older page": (Refusal.ROLLBACK, lambda feed: feed.page(1, 3)),
-    "an older head alone": (Refusal.ROLLBACK, lambda feed: head_line(feed.head(2)) + b"\n"),
-    "the page after the next": (Refusal.GAP, lambda feed: feed.page(6)),
-    "more lines than the head says": (Refusal.CONTRADICTION, lambda feed: with_head(feed, feed.head(7))),
-    "a record of somebody else": (Refusal.BROKEN_CHAIN, swapped_record),
-    "a better plan": (Refusal.BROKEN_CHAIN, upgraded),
-    "a byte more in a line": (Refusal.BROKEN_CHAIN, lambda feed: feed.page(KNOWN).replace(b'"at"', b' "at"', 1)),
-    "a line that is no JSON": (Refusal.MALFORMED, lambda feed: body([b"{", *lines(feed)[1:]])),
-    "a line too deep to read": (Refusal.MALFORMED, lambda feed: body([b"[" * 100_000, *lines(feed)[1:]])),
-    "a line too long": (Refusal.TOO_LARGE, lambda feed: body([b" " * (8 * 1024**2 + 1), *lines(feed)[1:]])),
-    "a head in the middle": (Refusal.MALFORMED, lambda feed: body([lines(feed)[-1], *lines(feed)])),
-    "another chain in the head": (Refusal.BROKEN_CHAIN, lambda feed: with_head(feed, feed.head(chain="0" * 64))),
-    "a head that was altered": (Refusal.BAD_SIGNATURE, lambda feed: with_head(feed, altered(feed.head(), latest=99))),
-    "an unknown key": (Refusal.UNKNOWN_KEY, lambda feed: resigned(feed, SigningKey.generate())),
-    "an unknown key under a known name": (Refusal.BAD_SIGNATURE, impostor),
+    "a line known already": (RejectionReason.ROLLBACK, lambda feed: body([feed.lines[3], *lines(feed)])),
+    "the page before": (RejectionReason.ROLLBACK, lambda feed: feed.page(0, KNOWN)),
+    "an older page": (RejectionReason.ROLLBACK, lambda feed: feed.page(1, 3)),
+    "an older head alone": (RejectionReason.ROLLBACK, lambda feed: head_line(feed.head(2)) + b"\n"),
+    "the page after the next": (RejectionReason.GAP, lambda feed: feed.page(6)),
+    "more lines than the head says": (RejectionReason.CONTRADICTION, lambda feed: with_head(feed, feed.head(7))),
+    "a record of somebody else": (RejectionReason.BROKEN_CHAIN, swapped_record),
+    "a better plan": (RejectionReason.BROKEN_CHAIN, upgraded),
+    "a byte more in a line": (
+        RejectionReason.BROKEN_CHAIN,
+        lambda feed: feed.page(KNOWN).replace(b'"at"', b' "at"', 1),
+    ),
+    "a line that is no JSON": (RejectionReason.MALFORMED, lambda feed: body([b"{", *lines(feed)[1:]])),
+    "a line too deep to read": (RejectionReason.MALFORMED, lambda feed: body([b"[" * 100_000, *lines(feed)[1:]])),
+    "a line too long": (RejectionReason.TOO_LARGE, lambda feed: body([b" " * (8 * 1024**2 + 1), *lines(feed)[1:]])),
+    "a head in the middle": (RejectionReason.MALFORMED, lambda feed: body([lines(feed)[-1], *lines(feed)])),
+    "another chain in the head": (
+        RejectionReason.BROKEN_CHAIN,
+        lambda feed: with_head(feed, feed.head(chain="0" * 64)),
+    ),
+    "a head that was altered": (
+        RejectionReason.BAD_SIGNATURE,
+        lambda feed: with_head(feed, altered(feed.head(), latest=99)),
+    ),
+    "an unknown key": (RejectionReason.UNKNOWN_KEY, lambda feed: resigned(feed, SigningKey.generate())),
+    "an unknown key under a known name": (RejectionReason.BAD_SIGNATURE, impostor),
     "nobody's signature": (
-        Refusal.UNKNOWN_KEY,
+        RejectionReason.UNKNOWN_KEY,
         lambda feed: with_head(feed, json.dumps(json.loads(feed.head()) | {"signatures": []}).encode()),
     ),
     "too many signatures": (
-        Refusal.TOO_LARGE,
+        RejectionReason.TOO_LARGE,
         lambda feed: with_head(
             feed, json.dumps((it := json.loads(feed.head())) | {"signatures": it["signatures"] * 17}).encode()
         ),
     ),
     "a publication in place of the head": (
-        Refusal.MALFORMED,
+        RejectionReason.MALFORMED,
         lambda feed: with_head(feed, feed.envelope(8) or b""),
     ),
     "a head of another type": (
-        Refusal.MALFORMED,
+        RejectionReason.MALFORMED,
         lambda feed: with_head(feed, json.dumps(json.loads(feed.head()) | {"payloadType": "x"}).encode()),
     ),
-    "another store": (Refusal.OTHER_STORE, other_store),
-    "a later format": (Refusal.FUTURE_FORMAT, lambda feed: with_head(feed, feed.head(needs=2))),
-    "a head beyond its end": (Refusal.CONTRADICTION, lambda feed: with_head(feed, feed.head(latest=7))),
-    "a negative position": (Refusal.MALFORMED, lambda feed: with_head(feed, feed.head(position=-1))),
+    "another store": (RejectionReason.OTHER_STORE, other_store),
+    "a later format": (RejectionReason.FUTURE_FORMAT, lambda feed: with_head(feed, feed.head(needs=2))),
+    "a head beyond its end": (RejectionReason.CONTRADICTION, lambda feed: with_head(feed, feed.head(latest=7))),
+    "a negative position": (RejectionReason.MALFORMED, lambda feed: with_head(feed, feed.head(position=-1))),
     "another publication in the head": (
-        Refusal.CONTRADICTION,
+        RejectionReason.CONTRADICTION,
         lambda feed: with_head(feed, feed.head(publication=1)),
     ),
-    "a publication again": (Refusal.ROLLBACK, lying_publication(sequence=1)),
-    "a publication of another position": (Refusal.CONTRADICTION, lying_publication(position=3)),
-    "a publication of a later format": (Refusal.FUTURE_FORMAT, lying_publication(needs=2)),
-    "a publication of another store": (Refusal.OTHER_STORE, foreign_publication),
+    "a publication again": (RejectionReason.ROLLBACK, lying_publication(sequence=1)),
+    "a publication of another position": (RejectionReason.CONTRADICTION, lying_publication(position=3)),
+    "a publication of a later format": (RejectionReason.FUTURE_FORMAT, lying_publication(needs=2)),
+    "a publication of another store": (RejectionReason.OTHER_STORE, foreign_publication),
 }
 
 
@@ -275,20 +287,20 @@ def test_the_first_store_is_pinned() -> None:
 
 # ── publications ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-PUBLICATIONS: dict[str, tuple[Refusal, Callable[[Feed], bytes]]] = {
-    "an older one": (Refusal.ROLLBACK, lambda feed: feed.envelope(2) or b""),
+PUBLICATIONS: dict[str, tuple[RejectionReason, Callable[[Feed], bytes]]] = {
+    "an older one": (RejectionReason.ROLLBACK, lambda feed: feed.envelope(2) or b""),
     "another one of the same number": (
-        Refusal.CONTRADICTION,
+        RejectionReason.CONTRADICTION,
         lambda feed: feed.publish(revision(9), sequence=2),
     ),
     "another revision under the signature": (
-        Refusal.BAD_SIGNATURE,
+        RejectionReason.BAD_SIGNATURE,
         lambda feed: altered(feed.envelope(8) or b"", revision=revision(9)),
     ),
-    "a revision that is none": (Refusal.MALFORMED, lambda feed: feed.publish("sha256:../../etc/passwd")),
-    "a head": (Refusal.MALFORMED, lambda feed: feed.head()),
-    "no envelope": (Refusal.MALFORMED, lambda _: b"[]"),
-    "too many bytes": (Refusal.TOO_LARGE, lambda _: b" " * (4 * 1024**2 + 1)),
+    "a revision that is none": (RejectionReason.MALFORMED, lambda feed: feed.publish("sha256:../../etc/passwd")),
+    "a head": (RejectionReason.MALFORMED, lambda feed: feed.head()),
+    "no envelope": (RejectionReason.MALFORMED, lambda _: b"[]"),
+    "too many bytes": (RejectionReason.TOO_LARGE, lambda _: b" " * (4 * 1024**2 + 1)),
 }
 
 
@@ -318,15 +330,18 @@ def older_snapshot(feed: Feed) -> tuple[bytes, bytes]:
     return feed.snapshot()[:2]
 
 
-SNAPSHOTS: dict[str, tuple[Refusal, Callable[[Feed], tuple[bytes, bytes]]]] = {
-    "another manifest": (Refusal.WRONG_HASH, lambda feed: (feed.snapshot()[0], feed.snapshot()[1] + b" ")),
-    "a head without a snapshot": (Refusal.WRONG_HASH, lambda feed: (feed.head(), feed.snapshot()[1])),
-    "an older snapshot": (Refusal.ROLLBACK, older_snapshot),
-    "a manifest of another store": (Refusal.OTHER_STORE, lambda feed: manifest_with(feed, store="elsewhere")),
-    "a manifest of another position": (Refusal.CONTRADICTION, lambda feed: manifest_with(feed, position=3)),
-    "a manifest without its publication": (Refusal.CONTRADICTION, lambda feed: manifest_with(feed, publication=None)),
-    "a manifest of a later format": (Refusal.FUTURE_FORMAT, lambda feed: manifest_with(feed, needs=2)),
-    "a manifest that is none": (Refusal.MALFORMED, lambda feed: manifest_with(feed, pages=3)),
+SNAPSHOTS: dict[str, tuple[RejectionReason, Callable[[Feed], tuple[bytes, bytes]]]] = {
+    "another manifest": (RejectionReason.WRONG_HASH, lambda feed: (feed.snapshot()[0], feed.snapshot()[1] + b" ")),
+    "a head without a snapshot": (RejectionReason.WRONG_HASH, lambda feed: (feed.head(), feed.snapshot()[1])),
+    "an older snapshot": (RejectionReason.ROLLBACK, older_snapshot),
+    "a manifest of another store": (RejectionReason.OTHER_STORE, lambda feed: manifest_with(feed, store="elsewhere")),
+    "a manifest of another position": (RejectionReason.CONTRADICTION, lambda feed: manifest_with(feed, position=3)),
+    "a manifest without its publication": (
+        RejectionReason.CONTRADICTION,
+        lambda feed: manifest_with(feed, publication=None),
+    ),
+    "a manifest of a later format": (RejectionReason.FUTURE_FORMAT, lambda feed: manifest_with(feed, needs=2)),
+    "a manifest that is none": (RejectionReason.MALFORMED, lambda feed: manifest_with(feed, pages=3)),
 }
 
 
@@ -342,13 +357,13 @@ def test_a_snapshot_that_was_tampered_with_is_refused(attack: str) -> None:
 PAGE, ENTRY = write_snapshot_page([record("acme"), record("beta")])
 BOMB, BOMB_ENTRY = write_snapshot_page([record("acme")])
 
-SNAPSHOT_PAGES: dict[str, tuple[Refusal, bytes, PageEntry]] = {
-    "a byte altered": (Refusal.WRONG_HASH, PAGE[:-1] + b"\1", ENTRY),
-    "a byte less": (Refusal.WRONG_HASH, PAGE[:-1], ENTRY),
-    "a byte more": (Refusal.WRONG_HASH, PAGE + b"\0", ENTRY),
-    "another page": (Refusal.WRONG_HASH, BOMB, ENTRY),
+SNAPSHOT_PAGES: dict[str, tuple[RejectionReason, bytes, PageEntry]] = {
+    "a byte altered": (RejectionReason.WRONG_HASH, PAGE[:-1] + b"\1", ENTRY),
+    "a byte less": (RejectionReason.WRONG_HASH, PAGE[:-1], ENTRY),
+    "a byte more": (RejectionReason.WRONG_HASH, PAGE + b"\0", ENTRY),
+    "another page": (RejectionReason.WRONG_HASH, BOMB, ENTRY),
     "fewer records than listed": (
-        Refusal.MALFORMED,
+        RejectionReason.MALFORMED,
         PAGE,
         msgspec.structs.replace(ENTRY, count=3),
     ),
@@ -376,15 +391,15 @@ def said(signer: SigningKey | None = None, **changes: object) -> bytes:
     return sign_statement(SubjectStatement(**fields), [signer or key()])  # type: ignore[arg-type] # lies included
 
 
-SUBJECTS: dict[str, tuple[Refusal, Callable[[], bytes]]] = {
-    "another customer": (Refusal.CONTRADICTION, lambda: said(id="beta", record=record("beta"))),
-    "another customer's record": (Refusal.CONTRADICTION, lambda: said(record=record("beta"))),
-    "a subscription": (Refusal.CONTRADICTION, lambda: said(type="subscription")),
-    "an older record": (Refusal.ROLLBACK, lambda: said(position=3)),
-    "another store": (Refusal.OTHER_STORE, lambda: said(store="elsewhere")),
-    "an unknown key": (Refusal.UNKNOWN_KEY, lambda: said(SigningKey.generate())),
-    "a later format": (Refusal.FUTURE_FORMAT, lambda: said(needs=2)),
-    "a head": (Refusal.MALFORMED, lambda: sign_statement(_a_head(), [key()])),
+SUBJECTS: dict[str, tuple[RejectionReason, Callable[[], bytes]]] = {
+    "another customer": (RejectionReason.CONTRADICTION, lambda: said(id="beta", record=record("beta"))),
+    "another customer's record": (RejectionReason.CONTRADICTION, lambda: said(record=record("beta"))),
+    "a subscription": (RejectionReason.CONTRADICTION, lambda: said(type="subscription")),
+    "an older record": (RejectionReason.ROLLBACK, lambda: said(position=3)),
+    "another store": (RejectionReason.OTHER_STORE, lambda: said(store="elsewhere")),
+    "an unknown key": (RejectionReason.UNKNOWN_KEY, lambda: said(SigningKey.generate())),
+    "a later format": (RejectionReason.FUTURE_FORMAT, lambda: said(needs=2)),
+    "a head": (RejectionReason.MALFORMED, lambda: sign_statement(_a_head(), [key()])),
 }
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tiergate.control.api.router import Endpoint
 
-__all__ = ["administration_page"]
-
 _OPEN = {Open.ANYBODY: "anybody", Open.AUTHENTICATED: "every caller"}
 
 

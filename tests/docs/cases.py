@@ -25,17 +25,15 @@ import yaml
 
 from tests.docs.pages import examples
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, load_subjects
+from tiergate.catalog import TotalBounds, load_subjects
 from tiergate.engine import Engine, decision_json
 from tiergate.errors import CheckError
 from tiergate.model import SubjectType, parse_instant
-from tiergate.publish import make
+from tiergate.publish import compile_files
 from tiergate.wire.requests import read_check
 
 if TYPE_CHECKING:
     from tiergate.model import Subject, SubjectRecord
-
-__all__ = ["Case", "answer", "cases"]
 
 Document = dict[str, Any]
 
@@ -116,9 +114,9 @@ def _engine(catalog: str, subjects: str, rules: str) -> Engine:
         if rules:
             (folder / "rules").mkdir()
             (folder / "rules" / "shown.cedar").write_text(rules, encoding="utf-8")
-        made = make([folder / "catalog.json"], folder / "rules" if rules else None)
+        made = compile_files([folder / "catalog.json"], folder / "rules" if rules else None)
         bundle = Bundle.from_files(made.files)
-        records = load_subjects([folder / "subjects.json"], bundle.index, Bounds.of(made.catalog))
+        records = load_subjects([folder / "subjects.json"], bundle.index, TotalBounds.of(made.catalog))
     return Engine(bundle, _Records(records))
 
 

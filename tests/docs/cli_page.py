@@ -13,8 +13,6 @@ from tiergate.cli.exit_codes import EXIT_MEANINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Command", "Parameter", "cli_page", "commands"]
-
 
 class Parameter(NamedTuple):
     """An argument or an option: what is written, what it means, and its default."""

@@ -7,8 +7,6 @@ from itertools import groupby
 from tests.docs.settings_page import row
 from tiergate.control.settings import SETTINGS
 
-__all__ = ["control_plane_settings_page"]
-
 
 def control_plane_settings_page() -> str:
     """The page, as docs/reference/control-plane-settings.md should be."""

@@ -8,8 +8,6 @@ from tests.docs.settings_page import row
 from tiergate.cluster.injector.annotations import ANNOTATIONS, DOMAIN, Annotation
 from tiergate.cluster.injector.settings import SETTINGS
 
-__all__ = ["injector_page"]
-
 
 def injector_page() -> str:
     """The page, as docs/reference/injector.md should be."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from tiergate.sidecar.settings import SETTINGS, Setting
+from tiergate.sidecar.settings import SETTINGS
 
-__all__ = ["row", "settings_page"]
+if TYPE_CHECKING:
+    from tiergate.process.settings import Setting
 
 
 def settings_page() -> str:

@@ -13,7 +13,7 @@ import pytest
 from tests.docs.pages import ROOT, examples
 from tiergate.bundle import MANIFEST, decode_manifest, encode_manifest, write_bundle
 from tiergate.bundle.manifest import manifest_of
-from tiergate.publish import build
+from tiergate.publish import compile_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "bundle-format.md"
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     """The bundle of the sample catalog with the example rules."""
-    return build([ROOT / "examples" / "streaming" / "catalog.yaml"], ROOT / "examples" / "rules")
+    return compile_bundle([ROOT / "examples" / "streaming" / "catalog.yaml"], ROOT / "examples" / "rules")
 
 
 def test_the_page_lists_the_files_of_a_bundle(files: dict[str, bytes]) -> None:

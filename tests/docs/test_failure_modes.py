@@ -9,8 +9,8 @@ from tests.docs.pages import ROOT, spans
 from tiergate.bundle.bundle import DEFAULT_KEPT_ENTITLEMENTS
 from tiergate.bundle.trusted_feed import MAX_SKEW
 from tiergate.catalog import quarantine
-from tiergate.catalog.files import MAX_FILE_BYTES
-from tiergate.catalog.records import MAX_LINE_BYTES
+from tiergate.catalog.reading.files import MAX_FILE_BYTES
+from tiergate.catalog.subject_file_reader import MAX_LINE_BYTES
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.model import BEGINNING
 from tiergate.sidecar import check_service, fast_path

@@ -11,12 +11,12 @@ import yaml
 
 from tests.docs.pages import ROOT, examples
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, load_catalog, load_subjects
+from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.cedar import builtin_schema
 from tiergate.compiler import compile_catalog
 from tiergate.engine import Engine
 from tiergate.model import Check, Decision, Reason, Rules, Subject, parse_instant
-from tiergate.model.checks import PRECEDENCE
+from tiergate.model.checks import REASON_PRECEDENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def decide(rules: Rules, customer: dict[str, Any], ask: dict[str, Any], at: str,
     }
     (folder / "subjects.json").write_text(json.dumps(known), encoding="utf-8")
     bundle = Bundle.from_files(compile_catalog(CATALOG, rules))
-    records = load_subjects([folder / "subjects.json"], bundle.index, Bounds.of(CATALOG))
+    records = load_subjects([folder / "subjects.json"], bundle.index, TotalBounds.of(CATALOG))
     asked: dict[str, Any] = {
         key: int(value) if key in {"used", "amount", "value"} else value for key, value in ask.items()
     }
@@ -135,4 +135,4 @@ def test_the_pages_order_of_reasons_is_the_one_in_force() -> None:
     assert len(above) == 4
     assert len(below) == 6
     order = [Reason(it) for it in [*above, "rule_denied", *below]]
-    assert order == sorted(order, key=PRECEDENCE.__getitem__)
+    assert order == sorted(order, key=REASON_PRECEDENCE.__getitem__)

@@ -9,12 +9,13 @@ import pytest
 from tests.docs.pages import ROOT, examples
 from tests.docs.settings_page import settings_page
 from tiergate.sidecar.setting_sources import resolve
-from tiergate.sidecar.settings import SETTINGS, Setting
+from tiergate.sidecar.settings import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Golden
+    from tiergate.process.settings import Setting
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"
 

@@ -28,8 +28,6 @@ from tiergate.process.subprocesses import claim_port, claim_ports, started
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["walk_through"]
-
 _BLOCK = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXPORT = re.compile(r"export (?P<name>\w+)=")
 _ASKS = re.compile(r"^tiergate check |/v1/checks? |/status")

@@ -10,7 +10,7 @@ import pytest
 
 from tiergate.bundle import Bundle
 from tiergate.cedar import BUILTIN_POLICIES, format_text
-from tiergate.publish import build
+from tiergate.publish import compile_bundle
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -22,7 +22,7 @@ BUILTIN = {f"policies/{name}.cedar" for name in BUILTIN_POLICIES}
 def compiled(case: Path) -> dict[str, str]:
     """The files that a case compiles to, without those written by hand."""
     rules = case / "rules" if (case / "rules").exists() else None
-    files = {path: content.decode() for path, content in build([case / "catalog.yaml"], rules).items()}
+    files = {path: content.decode() for path, content in compile_bundle([case / "catalog.yaml"], rules).items()}
     own_schema = rules is not None
     return {
         path: text
@@ -57,7 +57,7 @@ def test_a_compiled_file_is_formatted(case: Path) -> None:
 def test_a_compiled_catalog_opens(case: Path) -> None:
     """Every definition of a compiled catalog can be read back from its bundle."""
     rules = case / "rules" if (case / "rules").exists() else None
-    bundle = Bundle.from_files(build([case / "catalog.yaml"], rules))
+    bundle = Bundle.from_files(compile_bundle([case / "catalog.yaml"], rules))
     for item in bundle.index.items.values():
         for version in item.versions:
             assert bundle.definition(f"{item.kind}/{item.id}@{version}").keys() <= bundle.index.features.keys()

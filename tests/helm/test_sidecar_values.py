@@ -15,7 +15,7 @@ from tiergate.cluster.injector.pod_template import Sidecar, container
 from tiergate.sidecar.settings import REASONS, SETTINGS
 
 if TYPE_CHECKING:
-    from tiergate.sidecar.settings import Setting
+    from tiergate.process.settings import Setting
 
 SCHEMA: Final[dict[str, Any]] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["definitions"]
 VALUES: Final[dict[str, Any]] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))

@@ -30,8 +30,6 @@ from tests.control_planes import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["PATIENCE", "Cluster", "tool"]
-
 PATIENCE: Final = 60.0
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 

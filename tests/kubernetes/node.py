@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from tests.kubernetes.cluster import Cluster
 
-__all__ = ["Node"]
-
 _ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _PYTHON: Final = "/opt/tiergate/bin/python"
 _PORTS: Final = {

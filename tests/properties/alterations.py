@@ -16,8 +16,6 @@ from tests.reference.entitlement import versions
 if TYPE_CHECKING:
     from tests.properties.documents import Document
 
-__all__ = ["altered", "refactored"]
-
 _RENUMBERED = 20
 
 

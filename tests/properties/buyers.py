@@ -18,14 +18,14 @@ from tiergate.model import (
     Amount,
     Customer,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
+    Switch,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from tests.reference.pricings import Held, Holding, Pricing
     from tiergate.model import Feature, Value
-
-__all__ = ["Bought", "Buyer", "Exempt", "buyers", "record"]
 
 
 class Bought(NamedTuple):
@@ -175,7 +173,7 @@ def record(buyer: Buyer, items: Mapping[str, str], features: Mapping[str, Featur
             it.id,
             buyer.id,
             SubscriptionStatus.ACTIVE if it.live else SubscriptionStatus.EXPIRED,
-            tuple(HeldItem(items[name], quantity) for name, quantity in it.holding.items()),
+            tuple(SubscriptionItem(items[name], quantity) for name, quantity in it.holding.items()),
         )
         for it in buyer.bought
     )
@@ -187,7 +185,7 @@ def _value(exempt: Exempt, feature: Feature) -> Value | None:
         case None:
             return None
         case bool(on):
-            return Given(on)
+            return Switch(on)
         case str(label):
             return Level(label)
         case Fraction() as number:

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Choices", "random_strategy"]
-
 Args = ParamSpec("Args")
 T = TypeVar("T")
 U = TypeVar("U")

@@ -15,8 +15,6 @@ from tests.reference.entitlement import millis, versions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CUSTOMER_IDS", "FEATURE_TAGS", "INSTANTS", "Document", "catalogs", "number", "some", "subjects", "worlds"]
-
 Document = dict[str, Any]
 
 INSTANTS = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, load_catalog, load_subjects
+from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.compiler import compile_catalog
 from tiergate.engine import CacheLimits, Engine, decision_json
 from tiergate.model import Catalog, Check, Decision, Rules, Subject, SubjectRecord, SubjectType
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.properties.documents import Document
-
-__all__ = ["Subjects", "World", "answered", "check_of", "text_of"]
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
@@ -58,7 +56,7 @@ class World:
             catalog_file.write_bytes(text_of(catalog))
             subjects_file.write_bytes(text_of(subjects))
             self.catalog: Catalog = load_catalog([catalog_file]).catalog
-            bounds = Bounds.of(self.catalog)
+            bounds = TotalBounds.of(self.catalog)
             files = compile_catalog(self.catalog, Rules())
             # Rules are put in as they stand: the compiler would refuse some that are worth evaluating.
             files |= {f"policies/rules/{name}.cedar": text.encode() for name, text in (rules or {}).items()}

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
 
-__all__ = ["Inquirer"]
-
 
 class Inquirer:
     """Asks about one world."""

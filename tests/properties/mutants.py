@@ -18,8 +18,6 @@ from tiergate.model import Feature, parse_value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Claim", "Mutant", "policy_mutants", "value_mutants"]
-
 
 class Claim(NamedTuple):
     """A mark of coverage: of which policy, in which aspect, of which of its conditions."""

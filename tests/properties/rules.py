@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
 
-__all__ = ["rule_files"]
-
 ACTIONS = ("use", "consume", "set", "choose")
 ANYWHERE = (
     "context.held",

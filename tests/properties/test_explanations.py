@@ -12,7 +12,7 @@ from tests.properties.engines import World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tiergate.cedar import authorize_text
-from tiergate.engine.explanation import explain
+from tiergate.engine import explain
 
 
 @given(worlds(), st.data(), st.integers(0, 2**32))

@@ -16,7 +16,7 @@ from tests.properties.documents import Document, override, world
 from tests.properties.engines import World
 from tests.reference.entitlement import Catalogue, boundaries, facts, millis
 from tiergate.errors import SubjectsError
-from tiergate.impact.subject.subject_changes import (
+from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
     SubjectChange,
     features_concerned,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.bundle import Bundle
-    from tiergate.impact.diff.results import Difference
+    from tiergate.impact.diff.diff_result import Difference
 
 SEEDS = st.integers(0, 2**32)
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}

@@ -23,16 +23,21 @@ from tests.properties.inquiries import Inquirer
 from tests.properties.mutants import Claim, Mutant, policy_mutants, value_mutants
 from tests.properties.rules import rule_files
 from tiergate.bundle import Bundle
-from tiergate.catalog import LoadedCatalog, Positions
+from tiergate.catalog import CatalogPositions, LoadedCatalog
 from tiergate.cedar import PolicyGroup, builtin_text, parse_policies
 from tiergate.compiler.role_table import RoleTable
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
-from tiergate.policytest.comparison import compare_decision, compare_permission, entitlement_value, source_name
 from tiergate.policytest.coverage import Coverage, Mark, Recorder
 from tiergate.policytest.environments import CatalogWorld, Compiled, RolesWorld, World
+from tiergate.policytest.expectation_comparison import (
+    compare_decision,
+    compare_permission,
+    entitlement_value,
+    source_name,
+)
 from tiergate.policytest.runner import Loaded, Runner
-from tiergate.policytest.suite_subjects import Subjects
+from tiergate.policytest.subject_fixtures import Subjects
 from tiergate.policytest.suites import Asked, Case, Expectation, Permitted, Suite, SuiteKind, Test
 
 if TYPE_CHECKING:
@@ -292,4 +297,6 @@ def world_of(drawn: Drawn) -> CatalogWorld:
     """A drawn world as the runner has it."""
     records = drawn.records.values()
     subjects = Subjects([it.customer for it in records], [held for it in records for held in it.subscriptions])
-    return CatalogWorld("drawn", Compiled(LoadedCatalog(drawn.catalog, Positions()), Rules(), drawn.bundle), subjects)
+    return CatalogWorld(
+        "drawn", Compiled(LoadedCatalog(drawn.catalog, CatalogPositions()), Rules(), drawn.bundle), subjects
+    )

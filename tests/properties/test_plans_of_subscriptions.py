@@ -24,7 +24,6 @@ from tiergate.model import (
     Definition,
     Feature,
     FeatureType,
-    HeldItem,
     Item,
     ItemKind,
     Reason,
@@ -34,10 +33,11 @@ from tiergate.model import (
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     from_units,
 )
-from tiergate.store import PublishedState
+from tiergate.store import PublishedCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_a_plan_gives_what_its_subscription_gave(drawn: tuple[Document, Document
         for subscription in record.subscriptions
         for now in [inquirer.now()]
     ]
-    state = PublishedState(1, world.bundle.revision, world.catalog, world.catalog.index())
+    state = PublishedCatalog(1, world.bundle.revision, world.catalog, world.catalog.index())
     compared = 0
     for one in found[:3]:
         try:
@@ -93,7 +93,7 @@ def alone(one: Found) -> SubjectRecord:
 
 def buyer() -> SubjectRecord:
     """Somebody who holds the plan once."""
-    held = Subscription("s", "c", SubscriptionStatus.ACTIVE, (HeldItem(PLAN),))
+    held = Subscription("s", "c", SubscriptionStatus.ACTIVE, (SubscriptionItem(PLAN),))
     return SubjectRecord(Customer("c"), (held,))
 
 

@@ -19,9 +19,9 @@ from tests.properties.engines import World
 from tests.properties.rules import files
 from tests.reference.entitlement import UNLIMITED, Catalogue, amount_of, boundaries, facts, millis, reason_of, versions
 from tiergate.impact.preview.affected_scope import touched
-from tiergate.impact.preview.effects import Effect, Impact
 from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.subject_effects import Effect, Impact
 from tiergate.model import SubjectType
 
 if TYPE_CHECKING:

@@ -33,18 +33,24 @@ from tiergate.model import (
     Definition,
     Feature,
     FeatureType,
-    HeldItem,
     Rules,
+    SubscriptionItem,
     Suspension,
     Value,
 )
 from tiergate.publish import publisher as publishing
-from tiergate.publish.apply import exported
-from tiergate.publish.changeset import EVERYTHING, Choice
+from tiergate.publish.apply import export_catalog
+from tiergate.publish.changeset import ALL_EDITS, EditSelection
 from tiergate.publish.incremental_compiler import IncrementalCompiler
-from tiergate.publish.publish_plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
-from tiergate.publish.rollback import rollback_plan
-from tiergate.publish.rollouts import Launch
+from tiergate.publish.publish_plans import (
+    plan_pending_edits,
+    plan_pins,
+    plan_resumption,
+    plan_rollouts,
+    plan_suspension,
+)
+from tiergate.publish.rollback import plan_rollback
+from tiergate.publish.rollouts import RolloutTarget
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.publications import put_blobs
 from tiergate.store.working_catalog import read_working
@@ -52,7 +58,7 @@ from tiergate.store.working_catalog import read_working
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.publish.publisher import Outcome
+    from tiergate.publish.publisher import PublishResult
     from tiergate.store import ReadUnit
 
 FEW = settings(
@@ -72,7 +78,7 @@ def press(store_url: str) -> Iterator[Press]:
     """A store on either database, with a small catalog in force, something pending and somebody who holds something."""
     with opened(store_url) as found:
         found.apply()
-        found.hold("acme", HeldItem("gold", version=1), "extra")
+        found.hold("acme", SubscriptionItem("gold", version=1), "extra")
         found.draft("gold", EXTRA)
         found.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
         found.edit_rule("policies", "eu", '@id("a")\nforbid (principal, action, resource == Feature::"movies");\n')
@@ -142,8 +148,8 @@ def test_a_commit_that_fails_changes_nothing(press: Press) -> None:
     """As where the database is gone at the last moment."""
     before = press.rows()
 
-    def run(work: Callable[[WriteUnit], Outcome]) -> Outcome:
-        def broken(unit: WriteUnit) -> Outcome:
+    def run(work: Callable[[WriteUnit], PublishResult]) -> PublishResult:
+        def broken(unit: WriteUnit) -> PublishResult:
             work(unit)
             unit.session.flush()
             raise BrokenError
@@ -151,7 +157,7 @@ def test_a_commit_that_fails_changes_nothing(press: Press) -> None:
         return press.store.change(broken, SYSTEM)
 
     with pytest.raises(BrokenError):
-        press.publisher.carry_out(pending_plan(), run)
+        press.publisher.carry_out(plan_pending_edits(), run)
     assert press.rows() == before
 
 
@@ -159,13 +165,13 @@ def test_a_publish_that_always_loses_changes_nothing_of_its_own(press: Press, mo
     """Who is overtaken every time gives up, and says so; what the others did stays."""
     monkeypatch.setattr(publishing, "_ATTEMPTS", 4)
 
-    def overtaken(work: Callable[[WriteUnit], Outcome]) -> Outcome:
+    def overtaken(work: Callable[[WriteUnit], PublishResult]) -> PublishResult:
         suspensions = press.catalog.features["movies"].suspensions
-        press.carry_out(suspension_plan("movies", Suspension("", BEGINNING, len(suspensions) + 1)))
+        press.carry_out(plan_suspension("movies", Suspension("", BEGINNING, len(suspensions) + 1)))
         return press.store.change(work, SYSTEM)
 
     with pytest.raises(TiergateError, match="too busy"):
-        press.publisher.carry_out(pending_plan(), overtaken)
+        press.publisher.carry_out(plan_pending_edits(), overtaken)
     assert press.item("gold").draft == EXTRA
     assert press.versions("gold") == [1]
 
@@ -178,7 +184,7 @@ def test_what_is_refused_changes_nothing(press: Press) -> None:
     with pytest.raises(PublishError):
         press.publish()
     with pytest.raises(PublishError):
-        press.publish(Choice(frozenset(), frozenset(), frozenset({"policies/us"}), roles=False))
+        press.publish(EditSelection(frozenset(), frozenset(), frozenset({"policies/us"}), roles=False))
     with pytest.raises(PublishError):
         press.apply(CATALOG[: CATALOG.index("  - {id: extra")], prune=True)
     assert press.rows() == before
@@ -192,16 +198,18 @@ def steps(press: Press, random: Random) -> Iterator[Callable[[], object]]:
     ids, names = ("free", "gold", "extra"), ("analytics", "movies")
     while True:
         id_, name, number = random.choice(ids), random.choice(names), random.randint(1, 4)
-        whom = random.choice([Launch(), Launch(Audience(AudienceType.SHARE, share=2500)), Launch(start=1)])
+        whom = random.choice(
+            [RolloutTarget(), RolloutTarget(Audience(AudienceType.SHARE, share=2500)), RolloutTarget(start=1)]
+        )
         options: list[Callable[[], object]] = [
             partial(press.draft, id_, {"movies": Amount(number)}),
             partial(press.edit_features, Feature(id="analytics", type=FeatureType.SWITCH, name=f"Name {number}")),
-            partial(press.publish, EVERYTHING, **{id_: whom}),
-            partial(press.carry_out, rollback_plan(random.randint(1, 8))),
-            partial(press.carry_out, pins_plan({id_: [number]})),
-            partial(press.carry_out, rollouts_plan(id_, lambda old, _: old[-1:], may_narrow=True)),
-            partial(press.carry_out, suspension_plan(name, Suspension(reason=str(number)))),
-            partial(press.carry_out, resumption_plan(name, 1)),
+            partial(press.publish, ALL_EDITS, **{id_: whom}),
+            partial(press.carry_out, plan_rollback(random.randint(1, 8))),
+            partial(press.carry_out, plan_pins({id_: [number]})),
+            partial(press.carry_out, plan_rollouts(id_, lambda old, _: old[-1:], may_narrow=True)),
+            partial(press.carry_out, plan_suspension(name, Suspension(reason=str(number)))),
+            partial(press.carry_out, plan_resumption(name, 1)),
             partial(press.apply, CATALOG.replace("movies: 50", f"movies: {number}"), prune=number == 4),
         ]
         yield random.choice(options)
@@ -215,7 +223,7 @@ def test_published_versions_never_change(sqlite_template: Any, tmp_path_factory:
     path.write_bytes(sqlite_template.read_bytes())
     with opened_new(f"sqlite:///{path}") as press:
         press.apply()
-        press.hold("acme", HeldItem("gold", version=1))
+        press.hold("acme", SubscriptionItem("gold", version=1))
         known: dict[tuple[str, int], Definition] = {}
         written: dict[str, set[tuple[object, ...]]] = {"publication": set(), "item_version": set(), "feed": set()}
         for step, _ in zip(steps(press, Random(seed)), range(12), strict=False):
@@ -253,7 +261,7 @@ def assert_consistent(press: Press) -> None:
 
 def in_force(press: Press, unit: ReadUnit) -> tuple[Catalog, Rules, str]:
     """The catalog and the rules in force, and the revision."""
-    standing = press.publisher.standing(unit)
+    standing = press.publisher.published_state(unit)
     return standing.catalog, standing.rules, standing.revision
 
 
@@ -275,7 +283,7 @@ def test_an_applied_file_has_the_revision_of_its_compilation(
     with opened_new(f"sqlite:///{folder}/one") as one, opened_new(f"sqlite:///{folder}/two") as two:
         assert one.apply(text_of(document).decode()).revision == compiled
         assert not one.apply(text_of(document).decode(), prune=True).is_new
-        text = exported(one.catalog, private=True)
+        text = export_catalog(one.catalog, private=True)
         assert two.apply(text).revision == compiled
         assert not two.apply(text, prune=True).is_new
         assert not one.publish().is_new
@@ -383,6 +391,6 @@ def hold_if_possible(press: Press, customer: str, item: str, *, pin: bool) -> No
         if known is None:
             return
         version = known.versions[-1] if pin else None
-        press.write_subject(unit, customer, (HeldItem(item, version=version),))
+        press.write_subject(unit, customer, (SubscriptionItem(item, version=version),))
 
     press.store.change(work, SYSTEM)

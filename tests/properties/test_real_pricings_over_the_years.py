@@ -29,8 +29,8 @@ from tiergate.engine import Engine
 from tiergate.impact.diff.representative_subjects import Audience
 from tiergate.impact.diff.semantic_diff import meaning
 from tiergate.impact.preview.affected_scope import touched
-from tiergate.impact.preview.effects import Effect, SubjectEffect
 from tiergate.impact.preview.preview import preview
+from tiergate.impact.preview.subject_effects import Effect, SubjectEffect
 from tiergate.model import Check, Subject, SubjectType
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from tests.reference.pricings import Held, Holding
     from tests.unit.catalog.pricing2yaml_real import Plain
-    from tiergate.impact import snapshot
-    from tiergate.impact.diff.results import Evidence
+    from tiergate.impact import single_subject_engine
+    from tiergate.impact.diff.counterexample import Evidence
     from tiergate.model import Feature, SubjectRecord
 
 
@@ -231,7 +231,7 @@ def given(of: Pricing, item: str) -> list[object]:
     return [part.get(item) for part in (of.plans, of.add_ons, of.added)]
 
 
-def in_plain(held: snapshot.Held, feature: Feature | None) -> Held:
+def in_plain(held: single_subject_engine.Held, feature: Feature | None) -> Held:
     """What a difference says is held, in plain terms."""
     return math.inf if held.unlimited else told_value(held.value, feature)
 

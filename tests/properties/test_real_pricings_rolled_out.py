@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.properties.years import Effected, Side
-    from tiergate.impact.preview.effects import SubjectEffect
+    from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import SubjectRecord
 
 DAY = 86_400_000

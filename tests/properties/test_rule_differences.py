@@ -20,8 +20,6 @@ from tiergate.model import (
     Amount,
     Check,
     Customer,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
@@ -29,8 +27,10 @@ from tiergate.model import (
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
     parse_instant,
 )
 from tiergate.model.values import UNLIMITED
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
     from tiergate.engine import Engine
-    from tiergate.impact.diff.results import Meaning
+    from tiergate.impact.diff.diff_result import Meaning
     from tiergate.model import Instant
 
 NOW = parse_instant("2026-11-27T09:59:59Z")
@@ -177,7 +177,13 @@ def records() -> Iterator[SubjectRecord]:
     """Customers with every combination of what rules read of them."""
     tags = [(), ("a",), ("b",), ("a", "b"), ("c",)]
     regions: list[dict[str, str]] = [{}, {"region": "eu"}, {"region": "us"}, {"region": "e9"}]
-    holdings = [None, (), (HeldItem("team"),), (HeldItem("free"),), (HeldItem("team", 2), HeldItem("free"))]
+    holdings = [
+        None,
+        (),
+        (SubscriptionItem("team"),),
+        (SubscriptionItem("free"),),
+        (SubscriptionItem("team", 2), SubscriptionItem("free")),
+    ]
     extras: list[tuple[tuple[Override, ...], tuple[Suspension, ...]]] = [
         ((), ()),
         (tuple(Override(f"o{it}", it, OverrideMode.REPLACE, UNLIMITED) for it in ("exports", "rate")), ()),
@@ -185,7 +191,7 @@ def records() -> Iterator[SubjectRecord]:
             (
                 Override("o1", "exports", OverrideMode.REPLACE, Amount(4)),
                 Override("o2", "support", OverrideMode.REPLACE, Level("phone")),
-                Override("o3", "sso", OverrideMode.REPLACE, Given(on=True)),
+                Override("o3", "sso", OverrideMode.REPLACE, Switch(on=True)),
             ),
             (),
         ),
@@ -260,14 +266,14 @@ def repeated(shown: dict[str, Any], feature: str) -> tuple[SubjectRecord, Check,
             if feature in kinds
             else Level(value)
             if feature == "support"
-            else Given(on=value == "on")
+            else Switch(on=value == "on")
         )
         return Override("again", feature, OverrideMode(mode), made)
 
-    def item(text: str) -> HeldItem:
+    def item(text: str) -> SubscriptionItem:
         count, _, name = text.rpartition(" ")
         id_, _, version = name.partition("@")
-        return HeldItem(id_, int(count or 1), int(version) if version else None)
+        return SubscriptionItem(id_, int(count or 1), int(version) if version else None)
 
     name, kind = shown["subject"], SubjectType(shown["type"])
     owner = name if kind is SubjectType.CUSTOMER else shown["customer"]

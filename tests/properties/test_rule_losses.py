@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
 from tests.properties.test_rule_differences import ACTIONS, NOW, RECORDS, checks_of, decided, pair, world
-from tiergate.impact.preview.effects import Effect, Impact
 from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.subject_effects import Effect, Impact
 from tiergate.model import Check, Subject
 
 if TYPE_CHECKING:
     from tiergate.engine import Engine
-    from tiergate.impact.preview.effects import SubjectEffect
+    from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import SubjectRecord
 
 CHECKS = 60

@@ -14,7 +14,7 @@ from tests.properties.engines import World, answered, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.reference.entitlement import decide, live
-from tiergate.engine.explanation import explain, sentences
+from tiergate.engine import explain, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,7 +20,7 @@ from tiergate.cedar import authorize_text, parse_policies
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import principal_entities
 from tiergate.engine.normalized_check import read_question
-from tiergate.model.checks import PRECEDENCE, Reason
+from tiergate.model.checks import REASON_PRECEDENCE, Reason
 
 if TYPE_CHECKING:
     from tiergate.bundle import Bundle
@@ -100,4 +100,4 @@ def reason_of(bundle: Bundle, allowed: bool, deciding: tuple[str, ...], errors: 
         for policy in parse_policies(bundle.text(f"policies/{name}.cedar")):
             annotated[policy.id] = Reason(policy.annotations["reason"])
     reasons = [annotated.get(it, Reason.RULE_DENIED) for it in deciding]
-    return min(reasons, key=PRECEDENCE.__getitem__)
+    return min(reasons, key=REASON_PRECEDENCE.__getitem__)

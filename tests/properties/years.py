@@ -14,7 +14,7 @@ from tests.reference.pricings import YEARS, Pricing, Verdict, pricing, verdict
 from tiergate.bundle import Bundle
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview.effects import UNLIMITED, SubjectEffect
+from tiergate.impact.preview.subject_effects import UNLIMITED, SubjectEffect
 from tiergate.model import FeatureType, OverrideMode, Rules, Subject
 
 if TYPE_CHECKING:

@@ -14,8 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["Catalogue", "boundaries", "decide", "millis"]
-
 Document = dict[str, Any]
 UNLIMITED = Decimal("Infinity")
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from tests.unit.catalog.pricing2yaml_real import Plain
 
-__all__ = ["YEARS", "Declared", "Held", "Holding", "Pricing", "Verdict", "pricing", "verdict"]
-
 Held = bool | Fraction | float | str | None
 """What somebody holds of a feature."""
 Holding = dict[str, int]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tests.wire import Answer
 
-__all__ = ["Process", "check_request", "sidecar"]
-
 PATIENCE = 60.0
 
 

@@ -7,8 +7,6 @@ import random
 import socket
 import threading
 
-__all__ = ["CuttingProxy"]
-
 
 class CuttingProxy:
     """Relays a port of its own to `target`. Each connection carries what it gets until it is cut."""

@@ -12,8 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["step_clock"]
-
 
 def step_clock(file: Path, milliseconds: int) -> None:
     """Set how far the clock of the process that runs with `file` is off."""

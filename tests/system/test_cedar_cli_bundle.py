@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tiergate.bundle import write_bundle
-from tiergate.publish import build
+from tiergate.publish import compile_bundle
 
 CEDAR = shutil.which("cedar")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(CEDAR is None, reason="no `cedar` on the path")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample catalog with the example rules, as a directory."""
     directory = tmp_path_factory.mktemp("bundle")
-    write_bundle(build([EXAMPLES / "streaming" / "catalog.yaml"], EXAMPLES / "rules"), directory)
+    write_bundle(compile_bundle([EXAMPLES / "streaming" / "catalog.yaml"], EXAMPLES / "rules"), directory)
     return directory
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import event, select
 
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import encode_record
-from tiergate.model import Customer, HeldItem, Subscription, SubscriptionStatus
+from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
 from tiergate.store.customers import Account, open_account
 from tiergate.store.subjects import read_record
@@ -46,7 +46,7 @@ def store(store_url: str) -> Iterator[Store]:
 def begin(unit: WriteUnit, id_: str) -> None:
     """Add a customer with one subscription."""
     account = Account.create(unit, Customer(id_))
-    held = Subscription(f"s-{id_}", id_, SubscriptionStatus.ACTIVE, (HeldItem("seats", 1),))
+    held = Subscription(f"s-{id_}", id_, SubscriptionStatus.ACTIVE, (SubscriptionItem("seats", 1),))
     account.write_subscription(held)
 
 

@@ -12,7 +12,7 @@ from tests.properties.versions import catalogs, common
 from tests.properties.years import expected_effects, side
 from tests.reference.pricings import YEARS
 from tiergate.catalog import dump_catalog
-from tiergate.catalog.export import dump_subject_lines
+from tiergate.catalog.writing.export import dump_subject_lines
 from tiergate.model import Rollout
 
 if TYPE_CHECKING:

@@ -202,6 +202,24 @@ def test_the_signals_are_never_at_their_default(command: str, tmp_path: Path) ->
     assert bare == 0
 
 
+def test_the_injector_ends_although_the_signal_comes_before_it_serves(tmp_path: Path) -> None:
+    """Between its certificate and its first connection there is no webhook to end yet."""
+    script = (
+        "import os, signal\n"
+        "from tiergate.cluster.injector.serving_certificate import GivenFiles\n"
+        "from tiergate.cli import main\n"
+        "bring = GivenFiles.bring\n"
+        "def ended(self):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return bring(self)\n"
+        "GivenFiles.bring = ended\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, *arguments("injector", tmp_path, 0), "--shutdown-timeout", "60"]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("image", ["control-plane", "sidecar"])
 def test_the_images_begin_so(image: str) -> None:
     """Their entry point blocks the signals until Python handles them."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from tiergate.permissions import Action, Caller, Permission, Resource
 
-__all__ = ["Actor", "enforce"]
-
 _log = structlog.get_logger(__name__)
 
 

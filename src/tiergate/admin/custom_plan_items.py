@@ -14,41 +14,39 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import hold
 from tiergate.engine.facts import facts_about
 from tiergate.errors import ConflictError
-from tiergate.impact.subject.subject_changes import definitions_of
+from tiergate.impact.subject_change.change_effects import definitions_of
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     Customer,
     Definition,
-    Extra,
     FeatureType,
-    Given,
     Level,
     Rollout,
     Subject,
     SubjectRecord,
     SubjectType,
+    Switch,
     to_units,
 )
 from tiergate.model.amounts import from_units
-from tiergate.publish.changeset import Proposal
-from tiergate.publish.publish_plans import item_parts, replace_catalog
+from tiergate.publish.changeset import Changeset
+from tiergate.publish.publish_plans import read_item_history, replace_catalog
 from tiergate.publish.published_state import current_entitlements
-from tiergate.publish.publisher import Plan
-from tiergate.publish.rollouts import with_rollouts
+from tiergate.publish.publisher import PublicationPlan
+from tiergate.publish.rollouts import set_rollouts
 from tiergate.store.items import add_item, read_items
 from tiergate.store.publications import PublishedItem, update_published_items, versions
 from tiergate.store.working_catalog import read_working, write_items
 
 if TYPE_CHECKING:
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.engine.facts import Facts
     from tiergate.model import Feature, Instant, Item, Subscription, Value
-    from tiergate.publish.published_state import Standing
+    from tiergate.publish.published_state import PublishedState
     from tiergate.publish.publisher import Planner
-    from tiergate.store import PublishedState, ReadUnit, WriteUnit
-
-__all__ = ["OWN_PREFIX", "SELF_SERVICE", "given_by", "own_plan", "private_item_plan"]
+    from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
 
 SELF_SERVICE: Final = "self-service"
 """The tag of features that buyers may put into plans of their own."""
@@ -57,13 +55,13 @@ OWN_PREFIX: Final = "own-"
 """How the ids of the items begin that hold the plans of buyers."""
 
 
-def given_by(customer: Customer, subscription: Subscription, state: PublishedState, now: Instant) -> dict[str, Value]:
+def given_by(customer: Customer, subscription: Subscription, state: PublishedCatalog, now: Instant) -> dict[str, Value]:
     """What a subscription gives at a moment, by feature: entitlements of one definition that gives the same.
 
     Raises:
         ConflictError: it is not live, or gives what no definition may give.
     """
-    live = subscription.live()
+    live = subscription.live_interval()
     if not live.start <= now < live.until:
         raise ConflictError("not-live", f"the subscription `{subscription.id}` gives nothing now: it is not live")
     alone = SubjectRecord(replace(customer, overrides=(), suspensions=()), (replace(subscription, suspensions=()),))
@@ -80,7 +78,7 @@ def given_by(customer: Customer, subscription: Subscription, state: PublishedSta
 
 def _value(facts: Facts, feature: Feature) -> Value:
     if feature.type is FeatureType.SWITCH:
-        return Given(bool(facts.total))
+        return Switch(bool(facts.total))
     if feature.type is FeatureType.CUSTOM:
         return Level(feature.labels[facts.total - 1])
     if facts.unlimited:
@@ -96,18 +94,18 @@ def _value(facts: Facts, feature: Feature) -> Value:
     binds = feature.numbers is not None and facts.total not in feature.numbers
     below = feature.minimum is not None and facts.total < feature.minimum
     # Levels and bounds bind what is given directly; what is added, on top of nothing here, is free of them.
-    return Extra(facts.total) if binds or below else Amount(facts.total)
+    return AddedAmount(facts.total) if binds or below else Amount(facts.total)
 
 
-def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain]) -> Planner:
+def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
     """Publish an item for one customer, with its first version, beside what is in force; `data` is for the log.
 
     Where there is an item of its id, nothing is published: the request may be one that is sent again.
     """
 
-    def plan(unit: ReadUnit, standing: Standing) -> Plan:
-        if item.id in standing.catalog.items or item.id in read_items(unit):
-            return Plan(Proposal(standing.catalog, standing.rules, standing.roles))
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        if item.id in current.catalog.items or item.id in read_items(unit):
+            return PublicationPlan(Changeset(current.catalog, current.rules, current.roles))
         number = max(versions(unit.session, [item.id])[item.id], default=0) + 1
         definition = Definition(number, entitlements)
         rollouts = (Rollout(number),)
@@ -119,39 +117,39 @@ def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str
             after = {**data, "publication": sequence}
             unit.audit("item.sold", "item", item.id, after=after, customer=item.private_to)
 
-        items = {**standing.catalog.items, item.id: whole}
-        proposal = Proposal(
-            replace_catalog(standing.catalog, items=items),
-            standing.rules,
-            standing.roles,
+        items = {**current.catalog.items, item.id: whole}
+        changeset = Changeset(
+            replace_catalog(current.catalog, items=items),
+            current.rules,
+            current.roles,
             versions=((item.id, definition),),
             items_read={item.id: None},
         )
-        return Plan(proposal, note=f"`{item.id}`, for `{item.private_to}` alone", also=also)
+        return PublicationPlan(changeset, note=f"`{item.id}`, for `{item.private_to}` alone", also=also)
 
     return plan
 
 
-def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain]) -> Planner:
+def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
     """Publish the own plan of a customer: its item with a first version, or with the next one; `data` is for the log.
 
     Where it gives that already, nothing is published; neither where another item has its id.
     """
 
-    def plan(unit: ReadUnit, standing: Standing) -> Plan:
-        known = standing.catalog.items.get(item.id)
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        known = current.catalog.items.get(item.id)
         working = read_working(unit.session, (), [item.id]).items.get(item.id)
         is_foreign = working is not None and working.item.private_to != item.private_to
-        nothing = Plan(Proposal(standing.catalog, standing.rules, standing.roles))
+        nothing = PublicationPlan(Changeset(current.catalog, current.rules, current.roles))
         if is_foreign or (known is None and working is not None):
             return nothing
         if known is None or working is None:
-            return private_item_plan(item, entitlements, data)(unit, standing)
-        parts = item_parts(unit, [item.id])[item.id]
+            return private_item_plan(item, entitlements, data)(unit, current)
+        parts = read_item_history(unit, [item.id])[item.id]
         versions_ = {**parts.versions, **{it.version: it for it in known.versions}}
-        current = current_entitlements(known, unit.now)
+        published = current_entitlements(known, unit.now)
         head = replace(item, metadata=known.metadata)
-        if current == entitlements and known.name == item.name:
+        if published == entitlements and known.name == item.name:
             return nothing
         new: tuple[tuple[str, Definition], ...] = ()
         version = max((number for number, it in versions_.items() if it.entitlements == entitlements), default=0)
@@ -159,7 +157,7 @@ def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain])
             version = max(versions_, default=0) + 1
             versions_[version] = Definition(version, entitlements)
             new = ((item.id, versions_[version]),)
-        after = with_rollouts(replace(head, versions=known.versions), (Rollout(version),), versions_, parts.pins)
+        after = set_rollouts(replace(head, versions=known.versions), (Rollout(version),), versions_, parts.pins)
 
         def also(unit: WriteUnit, sequence: int) -> None:
             newest = max(working.newest, version)
@@ -167,13 +165,13 @@ def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, Plain])
             said = {**data, "version": version, "publication": sequence}
             unit.audit("item.sold", "item", item.id, after=said, customer=item.private_to)
 
-        proposal = Proposal(
-            replace_catalog(standing.catalog, items={**standing.catalog.items, item.id: after}),
-            standing.rules,
-            standing.roles,
+        changeset = Changeset(
+            replace_catalog(current.catalog, items={**current.catalog.items, item.id: after}),
+            current.rules,
+            current.roles,
             versions=new,
             items_read={item.id: working.etag},
         )
-        return Plan(proposal, note=f"`{item.id}`, for `{item.private_to}` alone", also=also)
+        return PublicationPlan(changeset, note=f"`{item.id}`, for `{item.private_to}` alone", also=also)
 
     return plan

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Final
 import cachetools
 from msgspec.structs import replace
 
-from tiergate.catalog import Bounds, PossibleHoldings, SubjectReader, worsened
+from tiergate.catalog import ItemCompatibility, SubjectReader, TotalBounds, new_violations
 from tiergate.errors import BodyError, BodyProblem, ConflictError
-from tiergate.model import MAX_TOTAL_UNITS, CatalogIndex, Feature, FeatureStatus, FeatureType, Given, Level
+from tiergate.model import MAX_TOTAL_UNITS, CatalogIndex, Feature, FeatureStatus, FeatureType, Level, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tiergate.model import Customer, HeldItem, IndexedItem, Override, SubjectRecord, Subscription
-    from tiergate.store import PublishedState
-
-__all__ = ["Terms", "printable_features", "terms_for"]
+    from tiergate.model import Customer, IndexedItem, Override, SubjectRecord, Subscription, SubscriptionItem
+    from tiergate.store import PublishedCatalog
 
 _KEPT: Final = 64
 
@@ -30,16 +28,18 @@ _KEPT: Final = 64
 class Terms:
     """What a publication allows of what a customer holds. Safe to use from several threads."""
 
-    def __init__(self, published: PublishedState, customer: str) -> None:
+    def __init__(self, published: PublishedCatalog, customer: str) -> None:
         """Use `terms_for`, which keeps them."""
         self.published = published
         self.index = _visible(published.index, customer)
         self._all = published.index
-        self._bounds = Bounds.of(published.catalog)
-        self.holdings = PossibleHoldings(self.index)
+        self._bounds = TotalBounds.of(published.catalog)
+        self.holdings = ItemCompatibility(self.index)
         self.reader = SubjectReader(self.index, self._bounds, holdings=self.holdings)
 
-    def check_holdings(self, items: Sequence[HeldItem], stood: Sequence[HeldItem], *, pointer: str) -> None:
+    def check_holdings(
+        self, items: Sequence[SubscriptionItem], stood: Sequence[SubscriptionItem], *, pointer: str
+    ) -> None:
         """See that a customer may hold these items together; what was impossible already about what `stood` is let be.
 
         `pointer`: where in the body it is said that they are.
@@ -49,7 +49,7 @@ class Terms:
         """
         known = self.index.items
         items = [held for held in items if held.item in known]
-        found = list(worsened(self.holdings, known, items, lambda: stood, None))
+        found = list(new_violations(self.holdings, known, items, lambda: stood, None))
         if found:
             raise BodyError([BodyProblem(pointer, one.code, one.message) for one in found])
 
@@ -134,10 +134,10 @@ class Terms:
 
 _lock = threading.Lock()
 _terms: cachetools.LRUCache[tuple[int, str], Terms] = cachetools.LRUCache(_KEPT)
-_private: cachetools.LRUCache[int, tuple[PublishedState, frozenset[str]]] = cachetools.LRUCache(_KEPT)
+_private: cachetools.LRUCache[int, tuple[PublishedCatalog, frozenset[str]]] = cachetools.LRUCache(_KEPT)
 
 
-def terms_for(published: PublishedState, customer: str) -> Terms:
+def terms_for(published: PublishedCatalog, customer: str) -> Terms:
     """The terms of a publication for a customer; those who have nothing private share theirs."""
     with _lock:
         known = _private.get(id(published))  # which holds on to it, so that no other gets its identity
@@ -205,7 +205,7 @@ def printable_features(features: Mapping[str, Feature], *holders: Customer | Sub
 
 def _type_of(override: Override) -> FeatureType:
     match override.value:
-        case Given() | None:
+        case Switch() | None:
             return FeatureType.SWITCH
         case Level():
             return FeatureType.CUSTOM

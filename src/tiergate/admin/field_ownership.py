@@ -14,25 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tiergate.model import HeldItem, SubscriptionStatus
-from tiergate.model.subscription_state import settled
+from tiergate.model import SubscriptionItem, SubscriptionStatus
+from tiergate.model.subscription_state import apply_due_resume
 from tiergate.store.write_order import EVERY_SIDE, Side
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from tiergate.model import Customer, Instant, Subscription
-
-__all__ = [
-    "BILLINGS",
-    "PEOPLES",
-    "kept_customer",
-    "kept_subscription",
-    "merged",
-    "resuming_as",
-    "sides_named",
-    "with_pins",
-]
 
 BILLINGS: Final = frozenset(
     {"status", "items", "start", "end", "trial_end", "grace_until", "resume_at", "resumes_as", "term"}
@@ -69,7 +58,9 @@ def kept_subscription(
     return replace(subscription, items=with_pins(subscription.items, before.items, now), **kept)
 
 
-def with_pins(items: Sequence[HeldItem], before: Sequence[HeldItem], now: Instant) -> tuple[HeldItem, ...]:
+def with_pins(
+    items: Sequence[SubscriptionItem], before: Sequence[SubscriptionItem], now: Instant
+) -> tuple[SubscriptionItem, ...]:
     """Items with the pins of those that stay: of an item in several entries, in their order.
 
     Where there are fewer entries of an item than before, those that are over at `now` are the ones that went.
@@ -100,7 +91,7 @@ def resuming_as(after: Subscription, before: Subscription | None, now: Instant) 
     """
     if before is None or after.status is not SubscriptionStatus.PAUSED or after.resumes_as is not None:
         return after
-    present = settled(before, now)
+    present = apply_due_resume(before, now)
     was = present.resumes_as if present.status is SubscriptionStatus.PAUSED else present.status
     if was not in {SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE, SubscriptionStatus.CANCELED}:
         return after

@@ -5,8 +5,6 @@ from __future__ import annotations
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.impact.preview.loss_token import is_loss_token
 
-__all__ = ["AcceptLoss", "accepted_loss"]
-
 AcceptLoss = str | bool
 """The type of a body's member `accept_loss`: a token; `false`, its default, accepts nothing."""
 

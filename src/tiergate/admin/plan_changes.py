@@ -15,36 +15,22 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from msgspec.structs import replace
 
 from tiergate.errors import BodyError, BodyProblem, ConflictError
-from tiergate.model import FOREVER, HeldItem, ItemKind, format_instant
-from tiergate.model.subscription_state import SubscriptionState, state_of
+from tiergate.model import FOREVER, ItemKind, SubscriptionItem, format_instant
+from tiergate.model.subscription_state import SubscriptionState, derive_state
 from tiergate.naming import nearest
 from tiergate.store.scheduled_endings import PlanEnding
-from tiergate.usage import Windows
+from tiergate.usage import CalendarWindows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from tiergate.catalog.item_compatibility import PossibleHoldings
+    from tiergate.catalog.checks.item_compatibility import ItemCompatibility
     from tiergate.model import CatalogIndex, Instant, Subscription
-
-__all__ = [
-    "Items",
-    "PlanChange",
-    "Scheduled",
-    "change_instant",
-    "changed_plan",
-    "ended_with_plan",
-    "from_then_on",
-    "kept_schedule",
-    "scheduled_change",
-    "unfit",
-    "without_scheduled",
-]
 
 NOW, TERM_END = "now", "term_end"
 _NEEDS = frozenset({"not-available", "missing-dependency"})
 
-Items = tuple[HeldItem, ...]
+Items = tuple[SubscriptionItem, ...]
 
 
 class PlanChange(NamedTuple):
@@ -63,7 +49,7 @@ class Scheduled(NamedTuple):
     coming: int
 
 
-def scheduled_change(items: Sequence[HeldItem], index: CatalogIndex, now: Instant) -> Scheduled | None:
+def scheduled_change(items: Sequence[SubscriptionItem], index: CatalogIndex, now: Instant) -> Scheduled | None:
     """The next change of a plan that holds now; none where nothing follows it."""
     plans = _plans(items, index)
     found = [
@@ -111,7 +97,7 @@ def change_instant(at: str | Instant, subscription: Subscription, now: Instant) 
         ConflictError: the subscription has no term, or has ended.
         BodyError: the instant lies in the past, or where the subscription has ended.
     """
-    if state_of(subscription, now) is SubscriptionState.ENDED:
+    if derive_state(subscription, now) is SubscriptionState.ENDED:
         raise ConflictError("step-not-possible", f"`{subscription.id}` has ended, so that its plan does not change")
     if at == NOW:
         return now
@@ -119,7 +105,7 @@ def change_instant(at: str | Instant, subscription: Subscription, now: Instant) 
         if subscription.term is None:
             message = f"`{subscription.id}` has no `term`: give it one, or say at which instant"
             raise ConflictError("no-term", message)
-        found = Windows.of(subscription.term).at(now).until
+        found = CalendarWindows.of(subscription.term).at(now).until
     elif isinstance(at, str):
         _refuse("/at", "bad-instant", "must be `now`, `term_end` or an instant")
     else:
@@ -153,7 +139,7 @@ def changed_plan(
     if same and quantity == old.quantity:
         return items
     at_once = change.at <= now
-    new = HeldItem(
+    new = SubscriptionItem(
         change.to,
         quantity,
         old.version if same else None,
@@ -167,7 +153,9 @@ def changed_plan(
     return (*items[:place], replace(old, until=change.at), new, *items[place + 1 :])
 
 
-def unfit(items: Items, stood: Items, holdings: PossibleHoldings, index: CatalogIndex, change: PlanChange) -> list[int]:
+def unfit(
+    items: Items, stood: Items, holdings: ItemCompatibility, index: CatalogIndex, change: PlanChange
+) -> list[int]:
     """The places of what cannot be held from the change on, of add-ons and charges, and could be if nothing changed.
 
     `items`: after the change; `stood`: without it. What needs something that goes goes too.
@@ -194,7 +182,7 @@ def unfit(items: Items, stood: Items, holdings: PossibleHoldings, index: Catalog
         gone |= more
 
 
-def _excludes(held: HeldItem, items: Sequence[HeldItem], index: CatalogIndex, plan: str) -> bool:
+def _excludes(held: SubscriptionItem, items: Sequence[SubscriptionItem], index: CatalogIndex, plan: str) -> bool:
     if plan not in index.items[held.item].excludes and held.item not in index.items[plan].excludes:
         return False
     return any(max(one.start, held.start) < min(one.until, held.until) for one in items if one.item == plan)
@@ -242,12 +230,12 @@ def kept_schedule(
     return items
 
 
-def from_then_on(items: Sequence[HeldItem], at: Instant) -> Items:
+def from_then_on(items: Sequence[SubscriptionItem], at: Instant) -> Items:
     """The items that are held from an instant on, as if nothing had been before."""
     return tuple(replace(held, start=max(held.start, at)) for held in items if held.until > at)
 
 
-def _plans(items: Sequence[HeldItem], index: CatalogIndex) -> list[int]:
+def _plans(items: Sequence[SubscriptionItem], index: CatalogIndex) -> list[int]:
     known = index.items
     return [
         place

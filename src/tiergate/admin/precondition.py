@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from tiergate.errors import PreconditionError
 
-__all__ = ["ANY_VERSION", "MUST_NOT_EXIST", "Precondition"]
-
 
 @dataclass(frozen=True, slots=True)
 class Precondition:

@@ -11,33 +11,33 @@ from tiergate.errors import BodyError, BodyProblem
 from tiergate.model import Audience, AudienceType, Rollout, parse_instant
 from tiergate.model.items import SHARE_STEPS
 from tiergate.naming import is_id
-from tiergate.publish.rollouts import Launch
+from tiergate.publish.rollouts import RolloutTarget
 
 if TYPE_CHECKING:
     from tiergate.model import Instant
-
-__all__ = ["LaunchBody", "RolloutBody", "check_note", "read_instant"]
 
 _MAX_NOTE: Final = 10_000
 
 
 class AudienceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The audience of a rollout: a share of the customers, or a tag."""
+
     share: Decimal | None = None
     tag: str | None = None
 
 
-class LaunchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RolloutTargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom, and from when on."""
 
     audience: AudienceBody | Literal["everybody", "new"] = "everybody"
     start: str | None = msgspec.field(default=None, name="from")
 
-    def launch(self, at: str) -> Launch:
+    def launch(self, at: str) -> RolloutTarget:
         """What it says; `at`: where in the body it stands."""
-        return Launch(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
+        return RolloutTarget(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
 
 
-class RolloutBody(LaunchBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RolloutBody(RolloutTargetBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which version, whom, and from when on."""
 
     version: int

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.model import Subscription
     from tiergate.store import ReadUnit
 
-__all__ = ["refuse_unsellable"]
-
 
 def refuse_unsellable(unit: ReadUnit, before: Subscription | None, after: Subscription, at: str = "/items") -> None:
     """See that a subscription gets no item that is a draft or archived. `at`: where its items stand in the body.

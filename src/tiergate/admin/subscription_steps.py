@@ -16,14 +16,12 @@ from msgspec.structs import replace
 
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import BEGINNING, Subscription, SubscriptionStatus, format_instant
-from tiergate.model.subscription_state import SubscriptionState, resumed, settled, state_of
+from tiergate.model.subscription_state import SubscriptionState, apply_due_resume, derive_state, resume_subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.model import Instant
-
-__all__ = ["STEPS", "Standing", "Step", "described", "standing_of", "taken"]
 
 _ACTIVE, _TRIALING = SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING
 _PAST_DUE, _CANCELED, _PAUSED = SubscriptionStatus.PAST_DUE, SubscriptionStatus.CANCELED, SubscriptionStatus.PAUSED
@@ -72,9 +70,9 @@ class Step(NamedTuple):
 
 def standing_of(subscription: Subscription, now: Instant) -> Standing:
     """Where a subscription stands at `now`."""
-    present = settled(subscription, now)
-    inner = resumed(present)
-    if state_of(present, now) is SubscriptionState.ENDED:
+    present = apply_due_resume(subscription, now)
+    inner = resume_subscription(present)
+    if derive_state(present, now) is SubscriptionState.ENDED:
         over = inner.status is _TRIALING and (inner.end is None or inner.end > now)
         return _S.TRIAL_OVER if over else _S.ENDED
     return _OF_STATUS[inner.status][present.status is _PAUSED]
@@ -93,12 +91,12 @@ def taken(name: str, subscription: Subscription, date: Instant | None, now: Inst
         possible = ", ".join(f"`{other}`" for other, one in STEPS.items() if standing in one.possible)
         said = f"`{subscription.id}` {described(subscription, now)}, so that `{name}` is not possible"
         raise ConflictError("step-not-possible", f"{said}: it takes {possible}")
-    return step.apply(settled(subscription, now), date, now)
+    return step.apply(apply_due_resume(subscription, now), date, now)
 
 
 def described(subscription: Subscription, now: Instant) -> str:
     """What a subscription is at `now`, as the predicate of a sentence."""
-    present = settled(subscription, now)
+    present = apply_due_resume(subscription, now)
     standing = standing_of(present, now)
     match standing:
         case _S.ACTIVE | _S.CANCELED:
@@ -111,10 +109,10 @@ def described(subscription: Subscription, now: Instant) -> str:
         case _S.PAUSED | _S.PAUSED_LATE | _S.PAUSED_CANCELED:
             text = f"is {standing.value}" + _at(", until", present.resume_at)
         case _S.TRIAL_OVER:
-            text = "has ended with its trial" + _at(", at", resumed(present).trial_end)
+            text = "has ended with its trial" + _at(", at", resume_subscription(present).trial_end)
         case _S.ENDED:
             text = "has ended" + (_at(", at", present.end) if present.end is not None and present.end <= now else "")
-    begins = _at(", and begins at", present.start) if state_of(present, now) is SubscriptionState.SCHEDULED else ""
+    begins = _at(", and begins at", present.start) if derive_state(present, now) is SubscriptionState.SCHEDULED else ""
     return text + begins
 
 
@@ -144,7 +142,7 @@ def _pause(present: Subscription, date: Instant | None, now: Instant) -> Subscri
 
 def _resume(present: Subscription, date: Instant | None, now: Instant) -> Subscription:
     _expect_resumption(date, present, now)
-    return resumed(present) if date is None else replace(present, resume_at=date)
+    return resume_subscription(present) if date is None else replace(present, resume_at=date)
 
 
 def _past_due(present: Subscription, date: Instant | None, now: Instant) -> Subscription:
@@ -153,7 +151,7 @@ def _past_due(present: Subscription, date: Instant | None, now: Instant) -> Subs
 
 
 def _cancel(present: Subscription, date: Instant | None, now: Instant) -> Subscription:
-    inner = resumed(present)
+    inner = resume_subscription(present)
     end = _end(present, date, now)
     if standing_of(present, now) in _OVER:
         over = [it for it in (inner.end, inner.trial_end) if it is not None and it <= now]
@@ -188,7 +186,7 @@ def _plain(present: Subscription) -> Subscription:
 def _end(present: Subscription, date: Instant | None, now: Instant) -> Instant:
     if date is not None and date < now:
         _refuse("end", f"must not lie in the past, and it is {format_instant(now)}: left out, it is now")
-    is_canceled = resumed(present).status is _CANCELED  # for what was owed, perhaps
+    is_canceled = resume_subscription(present).status is _CANCELED  # for what was owed, perhaps
     if date is not None and is_canceled and present.end is not None and now < present.end < date:
         _refuse("end", f"must not be later than its end, {format_instant(present.end)}: `activate` takes that back")
     return _begun(present, now if date is None else date)
@@ -215,7 +213,7 @@ def _expect_resumption(date: Instant | None, present: Subscription, now: Instant
         return
     if date <= now:
         _refuse("resume_at", f"must lie in the future, and it is {format_instant(now)}")
-    inner = resumed(present)
+    inner = resume_subscription(present)
     if inner.end is not None and date >= inner.end:
         _refuse("resume_at", f"must be before its end, {format_instant(inner.end)}")
     if inner.status is _TRIALING and inner.trial_end is not None and date >= inner.trial_end:

@@ -19,8 +19,6 @@ from tiergate.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_ARCHIVE_BYTES", "ArchiveContent", "read_archive", "write_archive"]
-
 MAX_ARCHIVE_BYTES: Final = 256 * 1024**2
 """Most bytes of a pack."""
 

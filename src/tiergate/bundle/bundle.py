@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["CATALOG", "DEFAULT_KEPT_ENTITLEMENTS", "Bundle"]
-
 CATALOG = "catalog.json"
 """The catalog without the entitlements."""
 

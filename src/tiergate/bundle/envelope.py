@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.bundle.signing_keys import SigningKey, VerifyKey
-
-__all__ = ["MAX_ENVELOPE_BYTES", "MAX_SIGNATURES", "SIGNATURE_BYTES", "pae", "read_payload", "sign", "verify"]
 
 MAX_ENVELOPE_BYTES = 4 * 1024**2
 """Most bytes of an envelope. The largest hold a subject's record."""
@@ -81,9 +79,9 @@ def verify(content: bytes, payload_type: str, keys: Iterable[VerifyKey]) -> byte
         if len(signature.sig) == SIGNATURE_BYTES and key.verifies(message, signature.sig):
             return envelope.payload
     if known:
-        raise TrustError(Refusal.BAD_SIGNATURE, "a signature does not fit what it should have signed")
+        raise TrustError(RejectionReason.BAD_SIGNATURE, "a signature does not fit what it should have signed")
     named = ", ".join(f"`{signature.keyid[:16]}`" for signature in envelope.signatures[:3])
-    raise TrustError(Refusal.UNKNOWN_KEY, f"it is signed by {named or 'nobody'}, and by no key that is trusted")
+    raise TrustError(RejectionReason.UNKNOWN_KEY, f"it is signed by {named or 'nobody'}, and by no key that is trusted")
 
 
 def read_payload(content: bytes, payload_type: str) -> bytes:
@@ -97,13 +95,15 @@ def read_payload(content: bytes, payload_type: str) -> bytes:
 
 def _read(content: bytes, payload_type: str) -> _Envelope:
     if len(content) > MAX_ENVELOPE_BYTES:
-        raise TrustError(Refusal.TOO_LARGE, f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes")
+        raise TrustError(RejectionReason.TOO_LARGE, f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes")
     try:
         envelope = msgspec.json.decode(content, type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"it is no signed envelope: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"it is no signed envelope: {error}") from None
     if envelope.payload_type != payload_type:
-        raise TrustError(Refusal.MALFORMED, f"it is of type `{envelope.payload_type[:80]}`, not `{payload_type}`")
+        raise TrustError(
+            RejectionReason.MALFORMED, f"it is of type `{envelope.payload_type[:80]}`, not `{payload_type}`"
+        )
     if len(envelope.signatures) > MAX_SIGNATURES:
-        raise TrustError(Refusal.TOO_LARGE, f"it has more than {MAX_SIGNATURES} signatures")
+        raise TrustError(RejectionReason.TOO_LARGE, f"it has more than {MAX_SIGNATURES} signatures")
     return envelope

@@ -14,12 +14,10 @@ import msgspec
 
 from tiergate import naming
 from tiergate.errors import BundleError
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["FORMAT", "MANIFEST", "FileEntry", "Manifest", "check_path", "decode_manifest", "encode_manifest"]
 
 FORMAT = 1
 """The bundle format that this version writes and reads."""

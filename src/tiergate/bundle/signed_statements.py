@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from tiergate import naming
 from tiergate.bundle import envelope
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
 from tiergate.model import Instant, SubjectRecord, SubjectType
 
@@ -23,23 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.bundle.signing_keys import SigningKey
-
-__all__ = [
-    "STATEMENT_FORMAT",
-    "Head",
-    "PageEntry",
-    "Publication",
-    "SnapshotManifest",
-    "SubjectStatement",
-    "UnreadableStatement",
-    "decode_snapshot_manifest",
-    "decode_statement",
-    "decode_unreadable_statement",
-    "encode_snapshot_manifest",
-    "encode_statement",
-    "payload_type",
-    "sign_statement",
-]
 
 STATEMENT_FORMAT: Final = 1
 """The format that this version writes, and the highest that it reads."""
@@ -223,7 +206,7 @@ def _decode(content: bytes, kind: type[T]) -> T:
         needs = msgspec.json.decode(content, type=_Formatted).needs
         if needs > STATEMENT_FORMAT:
             detail = f"it needs format {needs}; this version of Tiergate reads up to {STATEMENT_FORMAT}"
-            raise TrustError(Refusal.FUTURE_FORMAT, detail)
+            raise TrustError(RejectionReason.FUTURE_FORMAT, detail)
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"not a valid {kind.__name__.lower()}: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"not a valid {kind.__name__.lower()}: {error}") from None

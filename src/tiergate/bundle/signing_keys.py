@@ -20,8 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-__all__ = ["SigningKey", "VerifyKey"]
-
 _KEY_ID_DIGITS = 16
 
 

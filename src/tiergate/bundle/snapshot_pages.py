@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.bundle.signed_statements import PageEntry
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
 from tiergate.model import SubjectRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = ["MAX_PAGE_BYTES", "compress_snapshot_page", "read_snapshot_page", "write_snapshot_page"]
 
 MAX_PAGE_BYTES: Final = 64 * 1024**2
 """Most bytes of a page, packed."""
@@ -62,18 +60,18 @@ def read_snapshot_page(content: bytes, entry: PageEntry) -> list[SubjectRecord |
         TrustError: these are not its bytes (`wrong_hash`), or they are `malformed` or `too_large`.
     """
     if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise TrustError(Refusal.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes")
+        raise TrustError(RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes")
     unpacking = zlib.decompressobj(wbits=31)
     try:
         lines = unpacking.decompress(content, _MAX_UNPACKED_BYTES)
         # One by one, so that another thread may run in between: a page takes long.
         records = [] if unpacking.unconsumed_tail else [_read(line) for line in lines.split(b"\n") if line]
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` cannot be read: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"page `{entry.sha256[:16]}` cannot be read: {error}") from None
     if unpacking.unconsumed_tail:
-        raise TrustError(Refusal.TOO_LARGE, f"page `{entry.sha256[:16]}` unpacks to too many bytes")
+        raise TrustError(RejectionReason.TOO_LARGE, f"page `{entry.sha256[:16]}` unpacks to too many bytes")
     if not unpacking.eof or unpacking.unused_data or len(records) != entry.count:
-        raise TrustError(Refusal.MALFORMED, f"page `{entry.sha256[:16]}` does not hold what the manifest says")
+        raise TrustError(RejectionReason.MALFORMED, f"page `{entry.sha256[:16]}` does not hold what the manifest says")
     return records
 
 

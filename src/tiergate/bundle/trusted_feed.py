@@ -49,7 +49,7 @@ from tiergate.bundle.signed_statements import (
     decode_unreadable_statement,
     payload_type,
 )
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
 from tiergate.feed.lines import (
     FeedChange,
@@ -67,8 +67,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle.signing_keys import VerifyKey
     from tiergate.model import SubjectRecord
-
-__all__ = ["MAX_SKEW", "Cursor", "FeedStep", "TrustedFeed", "VerifiedPage", "VerifiedSnapshot"]
 
 MAX_SKEW: Final = 300_000
 """Milliseconds by which a store's clock may be ahead."""
@@ -161,18 +159,18 @@ class TrustedFeed:
         """
         lines = body.split(b"\n")
         if lines.pop() != b"" or not lines:
-            raise TrustError(Refusal.TRUNCATED, "the page ends in the middle of a line")
+            raise TrustError(RejectionReason.TRUNCATED, "the page ends in the middle of a line")
         head_envelope = read_head_line(lines.pop())  # 3
         head = self._verify_head(head_envelope)
         cursor = self._cursor or Cursor(0, chain_start(head.store))
         if head.position < cursor.position:  # 9
             detail = f"the page ends at {head.position}, but the feed is verified up to {cursor.position}"
-            raise TrustError(Refusal.ROLLBACK, detail)
+            raise TrustError(RejectionReason.ROLLBACK, detail)
         steps = _read_steps(lines, head, cursor)
         last = steps[-1].cursor if steps else cursor
         if head.publication != last.publication:  # 8
             detail = f"the head names publication {head.publication}, the feed {last.publication}"
-            raise TrustError(Refusal.CONTRADICTION, detail)
+            raise TrustError(RejectionReason.CONTRADICTION, detail)
         fresh = _is_fresh(head, now)
         if fresh:
             last = replace(last, fresh_at=max(last.fresh_at, head.issued_at))
@@ -201,19 +199,19 @@ class TrustedFeed:
         """
         head = self._verify_head(head_envelope)
         if head.snapshot is None or hashlib.sha256(manifest).hexdigest() != head.snapshot:  # 10
-            raise TrustError(Refusal.WRONG_HASH, "the manifest of the snapshot is not the one that the head names")
+            raise TrustError(RejectionReason.WRONG_HASH, "the snapshot's manifest is not the one that the head names")
         if self._cursor is not None and head.latest < self._cursor.position:  # 9
             detail = f"the snapshot's feed ends at {head.latest}, but is verified up to {self._cursor.position}"
-            raise TrustError(Refusal.ROLLBACK, detail)
+            raise TrustError(RejectionReason.ROLLBACK, detail)
         content = decode_snapshot_manifest(manifest)
         if content.store != head.store:  # 1
-            raise TrustError(Refusal.OTHER_STORE, f"the snapshot is of store `{content.store}`, not `{head.store}`")
+            raise TrustError(RejectionReason.OTHER_STORE, f"it is of store `{content.store}`, not `{head.store}`")
         if (content.position, content.chain) != (head.position, head.chain):  # 10
-            raise TrustError(Refusal.CONTRADICTION, "the snapshot and its head have different positions")
+            raise TrustError(RejectionReason.CONTRADICTION, "the snapshot and its head have different positions")
         envelope = content.envelope
         publication = None if envelope is None else _read_covered_publication(envelope, head)
         if (0 if publication is None else publication.sequence) != head.publication:  # 10
-            raise TrustError(Refusal.CONTRADICTION, "the snapshot and its head have different publications")
+            raise TrustError(RejectionReason.CONTRADICTION, "the snapshot and its head have different publications")
         revision = "" if publication is None else publication.revision
         fresh_at = head.issued_at if _is_fresh(head, now) else BEGINNING
         cursor = Cursor(head.position, head.chain, head.publication, revision, fresh_at)
@@ -232,16 +230,18 @@ class TrustedFeed:
         try:
             statement = self._verify_statement(envelope, SubjectStatement)
         except TrustError as error:
-            if error.kind is not Refusal.MALFORMED:
+            if error.kind is not RejectionReason.MALFORMED:
                 raise
             payload = envelopes.verify(envelope, payload_type(SubjectStatement), self._keys)  # 2
             statement = decode_unreadable_statement(payload, error)
             self._check_store(statement.store)
         is_about = isinstance(statement, UnreadableStatement) or _is_about(statement.record, subject)
         if (statement.type, statement.id) != (subject.type, subject.id) or not is_about:  # 11
-            raise TrustError(Refusal.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`")
+            raise TrustError(
+                RejectionReason.CONTRADICTION, f"it is about another subject than {subject.type} `{subject.id}`"
+            )
         if statement.position < since:  # 9
-            raise TrustError(Refusal.ROLLBACK, f"it is of position {statement.position}, before {since}")
+            raise TrustError(RejectionReason.ROLLBACK, f"it is of position {statement.position}, before {since}")
         self._store = statement.store
         return statement
 
@@ -253,7 +253,7 @@ class TrustedFeed:
         """
         head = self._verify_head(head_envelope)
         if self._cursor is None or head.position < self._cursor.position:
-            raise TrustError(Refusal.CONTRADICTION, "the stored head does not cover the stored position")
+            raise TrustError(RejectionReason.CONTRADICTION, "the stored head does not cover the stored position")
 
     def may_replace(self, old: Cursor) -> bool:
         """Return whether the cursor has come so far that its data may replace the data of cursor `old`.
@@ -266,13 +266,13 @@ class TrustedFeed:
             return False
         _check_not_older(new.publication, new.revision, old)
         if new.position == old.position and new.chain != old.chain:  # 5
-            raise TrustError(Refusal.BROKEN_CHAIN, f"the feed was different at position {new.position}")
+            raise TrustError(RejectionReason.BROKEN_CHAIN, f"the feed was different at position {new.position}")
         return True
 
     def _verify_head(self, envelope: bytes) -> Head:
         head = self._verify_statement(envelope, Head)
         if head.latest < head.position:
-            raise TrustError(Refusal.CONTRADICTION, "the head is beyond the end of its feed")
+            raise TrustError(RejectionReason.CONTRADICTION, "the head is beyond the end of its feed")
         return head
 
     def _verify_statement(self, envelope: bytes, kind: type[S]) -> S:
@@ -282,7 +282,7 @@ class TrustedFeed:
 
     def _check_store(self, store: str) -> None:
         if self._store is not None and store != self._store:  # 1
-            raise TrustError(Refusal.OTHER_STORE, f"it is of store `{store}`, not `{self._store}`")
+            raise TrustError(RejectionReason.OTHER_STORE, f"it is of store `{store}`, not `{self._store}`")
 
 
 def _is_fresh(head: Head, now: Instant) -> bool:
@@ -311,11 +311,11 @@ def _read_steps(lines: list[bytes], head: Head, cursor: Cursor) -> list[FeedStep
             cursor = Cursor(position, chain, publication.sequence, publication.revision, cursor.fresh_at)
             steps.append(FeedStep((), publication, change.publication, cursor))
     if position < head.position:  # 3
-        raise TrustError(Refusal.TRUNCATED, f"the page ends at {position}, its head is at {head.position}")
+        raise TrustError(RejectionReason.TRUNCATED, f"the page ends at {position}, its head is at {head.position}")
     if position > head.position:  # 3
-        raise TrustError(Refusal.CONTRADICTION, f"the page continues to {position}, its head is at {head.position}")
+        raise TrustError(RejectionReason.CONTRADICTION, f"the page goes to {position}, its head is at {head.position}")
     if chain != head.chain:  # 5
-        raise TrustError(Refusal.BROKEN_CHAIN, f"the feed up to {position} is not the one that the head signs")
+        raise TrustError(RejectionReason.BROKEN_CHAIN, f"the feed up to {position} is not the one that the head signs")
     if lines and (changes or cursor.position != position):
         steps.append(FeedStep(tuple(changes), None, b"", replace(cursor, position=position, chain=chain)))
     return steps
@@ -325,17 +325,17 @@ def _check_position(change: FeedChange, before: int, start: int) -> None:
     if change.position == before + 1:  # 4
         return
     if change.position <= start:
-        raise TrustError(Refusal.ROLLBACK, f"line {change.position} is before the cursor at {start}")
-    raise TrustError(Refusal.GAP, f"line {change.position} does not follow line {before}")
+        raise TrustError(RejectionReason.ROLLBACK, f"line {change.position} is before the cursor at {start}")
+    raise TrustError(RejectionReason.GAP, f"line {change.position} does not follow line {before}")
 
 
 def _check_publication(publication: Publication, change: PublicationChange, cursor: Cursor) -> None:
     if publication.position != change.position:  # 7
         detail = f"a publication for position {publication.position} is at position {change.position}"
-        raise TrustError(Refusal.CONTRADICTION, detail)
+        raise TrustError(RejectionReason.CONTRADICTION, detail)
     if publication.sequence <= cursor.publication:  # 7
         detail = f"publication {publication.sequence} does not follow {cursor.publication}"
-        raise TrustError(Refusal.ROLLBACK, detail)
+        raise TrustError(RejectionReason.ROLLBACK, detail)
 
 
 def _read_covered_publication(envelope: bytes, head: Head) -> Publication:
@@ -343,15 +343,15 @@ def _read_covered_publication(envelope: bytes, head: Head) -> Publication:
     publication = decode_statement(envelopes.read_payload(envelope, payload_type(Publication)), Publication)
     if publication.store != head.store:  # 1
         detail = f"a publication of store `{publication.store}` is in the feed of `{head.store}`"
-        raise TrustError(Refusal.OTHER_STORE, detail)
+        raise TrustError(RejectionReason.OTHER_STORE, detail)
     return publication
 
 
 def _check_not_older(sequence: int, revision: str, cursor: Cursor) -> None:
     if sequence < cursor.publication:  # 9
-        raise TrustError(Refusal.ROLLBACK, f"publication {sequence} is older than {cursor.publication}")
+        raise TrustError(RejectionReason.ROLLBACK, f"publication {sequence} is older than {cursor.publication}")
     if sequence == cursor.publication and revision != cursor.revision:  # 9
-        raise TrustError(Refusal.CONTRADICTION, f"publication {sequence} had another revision")
+        raise TrustError(RejectionReason.CONTRADICTION, f"publication {sequence} had another revision")
 
 
 def _is_about(record: SubjectRecord | None, subject: Subject) -> bool:

@@ -9,24 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import Mapping, Node, Position
-from tiergate.catalog.features import read_feature
-from tiergate.catalog.fields import Fields, suggestion
-from tiergate.catalog.files import check_api_version, expand_paths, parse_document, read_document
-from tiergate.catalog.items import EntitlementReader, ItemText, read_item
-from tiergate.catalog.positions import Positions
-from tiergate.catalog.problem_report import ProblemLog, TextReport
-from tiergate.catalog.references import check_references
+from tiergate.catalog.checks.item_references import check_references
+from tiergate.catalog.entries.features import read_feature
+from tiergate.catalog.entries.items import EntitlementReader, ItemText, read_item
+from tiergate.catalog.positions import CatalogPositions
+from tiergate.catalog.reading.document import Mapping, Node, Position
+from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.files import check_api_version, expand_paths, parse_document, read_document
+from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.errors import CatalogError
-from tiergate.model import Catalog, Feature, ItemKind, Ladder, PlanRule
+from tiergate.model import Catalog, Feature, ItemKind, Ladder, PlansPerSubscription
 from tiergate.naming import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Mapping as ReadOnly
     from pathlib import Path
-
-__all__ = ["CATALOG_ENDINGS", "MAX_PROBLEMS", "LoadedCatalog", "load_catalog", "load_catalog_texts", "read_catalog"]
 
 CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 """The endings of catalog files in a folder."""
@@ -48,7 +46,7 @@ class LoadedCatalog:
     """
 
     catalog: Catalog
-    positions: Positions
+    positions: CatalogPositions
     unnumbered: frozenset[str] = frozenset()
     names_plans: bool = False
 
@@ -127,13 +125,13 @@ class _Loader:
     """What has been read so far."""
 
     def __init__(self, log: ProblemLog) -> None:
-        self.positions = Positions()
+        self.positions = CatalogPositions()
         self._log = log
         self._complete = True
         self._first: TextReport | None = None
         self._lists: dict[str, _Entries] = {}
         self._unnumbered: set[str] = set()
-        self._plans: tuple[PlanRule, Position] | None = None
+        self._plans: tuple[PlansPerSubscription, Position] | None = None
 
     def finish(self) -> LoadedCatalog:
         """Read everything that was set aside, and say it, or what is wrong.
@@ -176,7 +174,7 @@ class _Loader:
 
     def _read_plans(self, fields: Fields, report: TextReport) -> None:
         """Read how many plans a subscription may have; files that together make a catalog must not differ in it."""
-        rule = fields.choice("plans", PlanRule)
+        rule = fields.choice("plans", PlansPerSubscription)
         if rule is None:
             return
         if self._plans is None:
@@ -200,7 +198,7 @@ class _Loader:
             {id_: feature for id_, feature in sorted(features.items()) if feature is not None},
             {id_: items[id_].item for id_ in sorted(items)},
             ladders,
-            PlanRule.ONE if self._plans is None else self._plans[0],
+            PlansPerSubscription.ONE if self._plans is None else self._plans[0],
         )
 
     def _features(self) -> dict[str, Feature | None]:

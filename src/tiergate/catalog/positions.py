@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from collections.abc import Mapping as ReadOnly
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import Mapping, Position, Source
+from tiergate.catalog.reading.document import Mapping, Position, SourceText
 
 if TYPE_CHECKING:
-    from tiergate.catalog.items import ItemText
-
-__all__ = ["Positions"]
+    from tiergate.catalog.entries.items import ItemText
 
 _Key = tuple[str | int, ...]
 
 
-class Positions(ReadOnly[_Key, Position]):
+class CatalogPositions(ReadOnly[_Key, Position]):
     """A mapping to (file, line, column), which counts lines only when asked.
 
     Keys: `("feature", id)`, `("item", id)`, `("item", id, version)` (where its entitlements begin),
@@ -24,10 +22,10 @@ class Positions(ReadOnly[_Key, Position]):
     """
 
     def __init__(self) -> None:
-        self._places: dict[_Key, tuple[Source, int]] = {}
-        self._entitlements: dict[tuple[str, int], tuple[Source, Mapping]] = {}
+        self._places: dict[_Key, tuple[SourceText, int]] = {}
+        self._entitlements: dict[tuple[str, int], tuple[SourceText, Mapping]] = {}
 
-    def put(self, key: _Key, source: Source, place: int) -> None:
+    def put(self, key: _Key, source: SourceText, place: int) -> None:
         """Remember one place."""
         self._places[key] = (source, place)
 

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog.problem_report import ProblemLog
+    from tiergate.catalog.reading.problem_report import ProblemLog
     from tiergate.model import Problem
-
-__all__ = ["Quarantine"]
 
 _ALWAYS: Final = 1_000
 _SHARE: Final = 10

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.files import explain_os_error, read_text
-from tiergate.catalog.problem_report import ProblemLog
+from tiergate.catalog.reading.files import explain_os_error, read_text
+from tiergate.catalog.reading.problem_report import ProblemLog
 from tiergate.errors import RulesError
 from tiergate.model import Rules
 from tiergate.naming import ID_RULE, is_id
-from tiergate.normalization import composed
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["ENTITIES_ENDING", "POLICIES_ENDING", "SCHEMA_ENDING", "read_rules"]
 
 POLICIES_ENDING = ".cedar"
 """Policies: `<name>.cedar`."""
@@ -70,4 +68,4 @@ def _read(file: Path, found: dict[str, dict[str, str]], log: ProblemLog) -> None
     else:
         text = read_text(file, log)
         if text is not None:
-            found[ending][file.name.removesuffix(ending)] = composed(text)
+            found[ending][file.name.removesuffix(ending)] = to_nfc(text)

@@ -10,23 +10,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.cross_record_checks import Consistency, written_id
-from tiergate.catalog.files import expand_paths
-from tiergate.catalog.problem_report import ProblemLog
-from tiergate.catalog.records import LINES_ENDINGS, Records
-from tiergate.catalog.subjects import SubjectReader
+from tiergate.catalog.checks.cross_record_checks import CrossRecordChecks, written_id
+from tiergate.catalog.entries.subjects import SubjectReader
+from tiergate.catalog.reading.files import expand_paths
+from tiergate.catalog.reading.problem_report import ProblemLog
+from tiergate.catalog.subject_file_reader import LINES_ENDINGS, SubjectFileReader
 from tiergate.errors import SubjectsError
 from tiergate.model import Customer, SubjectRecord, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.catalog.overflow_checks import Bounds
+    from tiergate.catalog.checks.overflow_checks import TotalBounds
     from tiergate.catalog.quarantine import Quarantine
-    from tiergate.catalog.records import Record
+    from tiergate.catalog.subject_file_reader import SubjectEntry
     from tiergate.model import CatalogIndex
-
-__all__ = ["MAX_PROBLEMS", "SUBJECTS_ENDINGS", "load_subjects", "read_subject_records", "read_subjects"]
 
 SUBJECTS_ENDINGS = frozenset({".yaml", ".yml", ".json"}) | LINES_ENDINGS
 """The endings of subjects files in a folder."""
@@ -36,7 +34,7 @@ MAX_PROBLEMS = 1000
 
 
 def read_subjects(
-    paths: Sequence[Path], index: CatalogIndex, bounds: Bounds, *, quarantine: Quarantine | None = None
+    paths: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, *, quarantine: Quarantine | None = None
 ) -> Iterator[Customer | Subscription]:
     """Yield every customer and subscription of the files or folders, in their order.
 
@@ -52,8 +50,8 @@ def read_subjects(
 
 
 def read_subject_records(
-    paths: Sequence[Path], reader: SubjectReader, bounds: Bounds, *, quarantine: Quarantine | None = None
-) -> Iterator[Record]:
+    paths: Sequence[Path], reader: SubjectReader, bounds: TotalBounds, *, quarantine: Quarantine | None = None
+) -> Iterator[SubjectEntry]:
     """Yield every record of the files or folders as `reader` reads it, in their order, those with problems too.
 
     Raises at the end, as `read_subjects` does.
@@ -65,8 +63,8 @@ def read_subject_records(
     files = expand_paths(paths, SUBJECTS_ENDINGS, log)
     if not files and not log.count:
         log.add(("subjects", 0, 0), "no-files", "no file was named")
-    records = Records(reader, log)
-    consistency = Consistency(bounds)
+    records = SubjectFileReader(reader, log)
+    consistency = CrossRecordChecks(bounds)
     for path in files:
         for record in records.read(path):
             consistency.note(record)
@@ -78,7 +76,7 @@ def read_subject_records(
     doubts = consistency.doubts(is_complete=records.is_complete)
     if doubts:
         # Everything that a record has wrong by itself is reported already.
-        again = Records(reader, ProblemLog(0))
+        again = SubjectFileReader(reader, ProblemLog(0))
         for path in filter(Path.is_file, files):  # a pipe has nothing more to say
             for record in again.read(path, placed=True):
                 doubts.settle(record, log, quarantine)
@@ -87,7 +85,7 @@ def read_subject_records(
         log.raise_any(SubjectsError)
 
 
-def load_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: Bounds) -> dict[str, SubjectRecord]:
+def load_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: TotalBounds) -> dict[str, SubjectRecord]:
     """Read all subjects into memory: records by customer id, sorted, their subscriptions sorted by id.
 
     Raises:

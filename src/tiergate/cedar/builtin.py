@@ -6,8 +6,6 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["BUILTIN_POLICIES", "builtin_schema", "builtin_text"]
-
 BUILTIN_POLICIES = ("guards", "overrides", "reasons", "templates")
 """The files of `policies/` that every bundle carries, without their ending."""
 

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.cedar.validation import Schema
 
-__all__ = [
-    "Base",
-    "EntityData",
-    "Link",
-    "Outcome",
-    "PolicyGroup",
-    "authorize",
-    "authorize_caller",
-    "authorize_request",
-    "authorize_text",
-]
-
 
 class Link(NamedTuple):
     """A template with its slots filled: the policy `id` for principals in `principal` on `resource`."""

@@ -17,19 +17,6 @@ import cedarpy
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = [
-    "Policy",
-    "PolicySyntaxError",
-    "Reference",
-    "Scope",
-    "ScopeOp",
-    "Uid",
-    "format_text",
-    "parse_policies",
-    "split_policies",
-    "with_id",
-]
-
 
 class PolicySyntaxError(ValueError):
     """Text is not Cedar; the message is Cedar's."""

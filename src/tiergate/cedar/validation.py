@@ -9,9 +9,6 @@ import cedarpy
 
 from tiergate.cedar.policies import PolicySyntaxError
 
-__all__ = ["Finding", "Schema", "validate"]
-
-
 _POSITION = re.compile(r"for policy `policy\d+`[,:] ")
 
 

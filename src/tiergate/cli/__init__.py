@@ -1,7 +1,5 @@
 """The command line. Composes the parts by hand; each command imports what it alone needs when it runs."""
 
-__all__ = ["main"]
-
 _SERVING = ("sidecar", "control-plane", "injector", "up")
 """The commands that go on until they are told to end."""
 

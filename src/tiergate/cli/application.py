@@ -31,8 +31,6 @@ from tiergate.cli.commands import (
 from tiergate.cli.commands import compile as compile_command
 from tiergate.cli.commands import test as test_command
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="tiergate",
     help="Product entitlements, decided by Cedar, answered on localhost.",

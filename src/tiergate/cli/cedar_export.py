@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from tiergate.client import Answer
     from tiergate.engine import Explanation
 
-__all__ = ["write_export"]
-
 _COMMAND = """cedar authorize \\
   --policies {policies} \\
   --schema schema.cedarschema \\

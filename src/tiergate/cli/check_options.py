@@ -12,19 +12,6 @@ from tiergate.errors import CheckError
 if TYPE_CHECKING:
     from tiergate.model import Check, Number
 
-__all__ = [
-    "AmountOption",
-    "FeatureArgument",
-    "IsSubscription",
-    "LevelOption",
-    "SubjectArgument",
-    "UsedOption",
-    "UserOption",
-    "UserUsedOption",
-    "ValueOption",
-    "question",
-]
-
 _MOST_DIGITS = 40
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="A customer's id; see `--subscription`.")]
@@ -60,18 +47,18 @@ def question(
         CheckError: a number is none.
     """
     from tiergate.model import Check, Subject, SubjectType
-    from tiergate.naming import normal_id
-    from tiergate.normalization import composed
+    from tiergate.naming import normalize_subject_id
+    from tiergate.text_normalization import to_nfc
 
     kind = SubjectType.SUBSCRIPTION if subscription else SubjectType.CUSTOMER
     return Check(
-        subject=Subject(normal_id(subject), kind, None if user is None else normal_id(user)),
+        subject=Subject(normalize_subject_id(subject), kind, None if user is None else normalize_subject_id(user)),
         feature=feature,
         amount=_number("amount", amount),
         used=_number("used", used),
         user_used=_number("user_used", user_used),
         value=_number("value", value),
-        level=None if level is None else composed(level),
+        level=None if level is None else to_nfc(level),
     )
 
 

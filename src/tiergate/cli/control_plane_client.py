@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Problem
 
-__all__ = ["DEFAULT_URL", "ControlPlane", "ControlPlaneUrl", "KeyFile", "OptionalKeyFile", "problems_of"]
-
 ControlPlaneUrl = Annotated[
     str,
     typer.Option("--control-plane", envvar="TIERGATE_CONTROL_PLANE", metavar="URL", help="Where the control plane is."),

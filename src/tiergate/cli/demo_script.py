@@ -7,11 +7,9 @@ import shlex
 from typing import NamedTuple
 
 from tiergate.client.questions import check_json
-from tiergate.impact.preview.effects import Effect
 from tiergate.impact.preview.loss_token import Loss, loss_token
+from tiergate.impact.preview.subject_effects import Effect
 from tiergate.model import Check, Subject
-
-__all__ = ["CHANGE", "CHANGED", "REVERT", "STORY", "Request", "Step", "curl"]
 
 
 class Step(NamedTuple):

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Bundle
     from tiergate.cli.control_plane_client import ControlPlane
 
-__all__ = ["Source", "open_side"]
-
 _PUBLICATION: Final = re.compile(r"publication:([1-9][0-9]{0,17})")
 _REVISION: Final = re.compile(r"(?:revision:)?(sha256:[0-9a-f]{64})")
 _STANDING: Final = frozenset({"published", "pending"})
@@ -54,7 +52,7 @@ def open_side(name: str, source: Source) -> Bundle:
         if source.rules is not None:
             raise SettingsError("rules", f"does not go with `{name}`: a bundle has its own")
         return Bundle.open(path)
-    return Bundle.from_files(publish.build([path], source.rules))
+    return Bundle.from_files(publish.compile_bundle([path], source.rules))
 
 
 def _fetched(name: str, control_plane: ControlPlane) -> Bundle:

@@ -6,8 +6,6 @@ from enum import IntEnum
 
 from tiergate.errors import AuthorError, CallerError, OperatorError, SettingsError, SidecarUnreachableError, SyncError
 
-__all__ = ["EXIT_CODES", "EXIT_MEANINGS", "ExitCode", "exit_code"]
-
 
 class ExitCode(IntEnum):
     """How a command ended."""

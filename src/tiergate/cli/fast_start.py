@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.process.settings import Table
 
-__all__ = ["plain_flags", "serve", "serve_plainly"]
-
 _COMMAND = "sidecar"
 _COMPLETION = "_TIERGATE_COMPLETE"
 

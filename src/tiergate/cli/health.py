@@ -14,8 +14,6 @@ import socket
 import sys
 import threading
 
-__all__ = ["ask", "probe_port"]
-
 _PORT, _CONTROL_PLANE_PORT = 8438, 8440
 _TIMEOUT = 2.0
 _READY, _NOT_READY, _USAGE, _UNREACHABLE = 0, 1, 2, 5

@@ -10,8 +10,6 @@ from tiergate.cli.fast_start import serve_plainly
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["run"]
-
 _OPTIONAL = "--accept-loss"
 
 

@@ -13,11 +13,9 @@ from tiergate.errors import ReplicaError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.catalog import Bounds
+    from tiergate.catalog import TotalBounds
     from tiergate.engine import Engine, SubjectSource
     from tiergate.model import CatalogIndex, Subject, SubjectRecord
-
-__all__ = ["CatalogFiles", "DataFolder", "Opened", "SubjectsFiles", "engine_of_data", "engine_of_files", "open_engine"]
 
 CatalogFiles = Annotated[
     list[Path] | None,
@@ -82,12 +80,12 @@ def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Pa
     """
     from tiergate import publish
     from tiergate.bundle import Bundle
-    from tiergate.catalog import Bounds
+    from tiergate.catalog import TotalBounds
     from tiergate.engine import Engine
 
-    made = publish.make(catalog, rules)
+    made = publish.compile_files(catalog, rules)
     bundle = Bundle.from_files(made.files)
-    source = _OneSubject(_find(subjects, bundle.index, Bounds.of(made.catalog), whom))
+    source = _OneSubject(_find(subjects, bundle.index, TotalBounds.of(made.catalog), whom))
     return Opened(Engine(bundle, source), source)
 
 
@@ -123,7 +121,7 @@ class _OneSubject:
         return self._record
 
 
-def _find(subjects: Sequence[Path], index: CatalogIndex, bounds: Bounds, whom: Subject) -> SubjectRecord | None:
+def _find(subjects: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, whom: Subject) -> SubjectRecord | None:
     """Read all subjects, so that every problem is found, and keep one customer with all of its subscriptions."""
     from tiergate.catalog import read_subjects
     from tiergate.model import Customer, SubjectRecord, SubjectType

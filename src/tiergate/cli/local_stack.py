@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.cli.sample_catalog import Sample
 
-__all__ = ["Household", "Ports", "Running", "load_sample"]
-
 _HOST = "127.0.0.1"
 _TIMEOUT = 30.0
 _LOOK = 0.05
@@ -168,7 +166,7 @@ def load_sample(client: httpx.Client, sample: Sample) -> None:
     Raises:
         SyncError: the control plane refuses it.
     """
-    from tiergate.catalog import Bounds, dump_subject_lines, load_catalog, load_subjects, read_rules
+    from tiergate.catalog import TotalBounds, dump_subject_lines, load_catalog, load_subjects, read_rules
 
     if asked(client, "GET", "/v1/customers?limit=1")["items"]:
         return
@@ -178,7 +176,7 @@ def load_sample(client: httpx.Client, sample: Sample) -> None:
         asked(client, "POST", "/v1/apply", body)
     catalog = load_catalog([sample.catalog]).catalog
     index = catalog.index()
-    records = load_subjects([sample.subjects], index, Bounds.of(catalog)).values()
+    records = load_subjects([sample.subjects], index, TotalBounds.of(catalog)).values()
     asked(client, "POST", "/v1/import/subjects", "".join(dump_subject_lines(records, index)))
 
 

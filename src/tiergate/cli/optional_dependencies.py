@@ -6,8 +6,6 @@ from importlib.util import find_spec
 
 from tiergate.errors import OperatorError
 
-__all__ = ["need_control_plane"]
-
 
 def need_control_plane() -> None:
     """Make sure that the dependencies of the control plane are there, before anything of it is imported.

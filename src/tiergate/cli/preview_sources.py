@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.impact.preview.usage_data import Figures
     from tiergate.model import Instant, Problem
 
-__all__ = ["Found", "Local", "on_control_plane", "on_files", "tell"]
-
 _SHOWN = 10
 _EVERY = 5.0
 """Seconds between two lines about how far it is, where nobody watches at a terminal."""
@@ -71,10 +69,10 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
         AuthorError: files have problems.
         OSError, OperatorError, RequestError, SyncError: something cannot be read.
     """
-    from tiergate.catalog import Bounds, read_subjects
+    from tiergate.catalog import TotalBounds, read_subjects
     from tiergate.cli.diff_sources import Source, open_side
     from tiergate.cli.output.console import working
-    from tiergate.impact.preview.effects import impact_data
+    from tiergate.impact.preview.subject_effects import impact_data
     from tiergate.impact.preview.subject_spool import RecordTable, Spool
     from tiergate.impact.preview.usage_data import Figures
     from tiergate.impact.preview.worker_pool import preview_spool
@@ -98,7 +96,7 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
         for path in local.usage:
             figures.read(path, features)
         with counting("reading customers") as reading:
-            spool.take(read_subjects(subjects, old.index, Bounds(old.index, old.definition)), reading)
+            spool.take(read_subjects(subjects, old.index, TotalBounds(old.index, old.definition)), reading)
         for _ in () if table is None else table.kept(spool.records()):
             pass
         usage = figures if local.usage or local.log else None

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.cli.local_engine import Opened
     from tiergate.model import Check, Instant
 
-__all__ = ["Asked", "Past", "Replayed", "open_files", "open_remote"]
-
 
 class Asked(NamedTuple):
     """A decision that is to be made again.
@@ -188,4 +186,4 @@ def _without_subjects(catalog: Sequence[Path], rules: Path | None) -> Opened:
             """Nobody."""
 
     nobody = Nobody()
-    return Opened(Engine(Bundle.from_files(publish.make(catalog, rules).files), nobody), nobody)
+    return Opened(Engine(Bundle.from_files(publish.compile_files(catalog, rules).files), nobody), nobody)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["SAMPLE_FILES", "Sample", "copy_sample"]
-
 SAMPLE_FILES = ("catalog.yaml", "catalog_test.yaml", "subjects.yaml", "rules/sanctions.cedar")
 """What the sample is made of, in its folder."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tiergate.process.settings import Setting, Table
 
-__all__ = ["add_command", "given"]
-
 
 def add_command(app: typer.Typer, command: Callable[..., None], table: Table, name: str | None = None) -> None:
     """Add a command that takes every setting of the table as an option, all of them as keywords.

@@ -9,8 +9,6 @@ import typer
 
 from tiergate.errors import SettingsError
 
-__all__ = ["AsJson", "At", "Catalogs", "RulesFolder", "instant"]
-
 Catalogs = Annotated[
     list[Path],
     typer.Argument(metavar="CATALOG", help="Catalog files, or folders of them, that together make one catalog."),

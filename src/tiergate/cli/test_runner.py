@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.runner import Loaded, Runner
     from tiergate.policytest.selection import Selection
 
-__all__ = ["Wanted", "run", "watch"]
-
 _MOST_NAMED = 3
 
 

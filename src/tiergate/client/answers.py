@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Entitlement", "Explanation", "Number", "Source", "read_answer", "read_explanation", "read_json"]
-
 T = TypeVar("T")
 
 Number = int | Decimal

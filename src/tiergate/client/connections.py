@@ -28,8 +28,6 @@ from tiergate.errors import SettingsError, SidecarUnreachableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Connections", "Response"]
-
 _SCHEME: Final = "unix:"
 _KEPT: Final = 8
 _PIECE: Final = 64 * 1024

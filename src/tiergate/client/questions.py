@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Number
 
-__all__ = ["Id", "Quantity", "Whom", "check_json", "checked", "make_check", "make_subject"]
-
 Id = str | int | UUID
 """An id: text, or what other systems number things by, which is written out as text."""
 

@@ -29,7 +29,7 @@ from tiergate.errors import (
     SidecarUnreachableError,
     UnknownFeatureError,
 )
-from tiergate.naming import normal_id
+from tiergate.naming import normalize_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tiergate.client.connections import Response
     from tiergate.client.questions import Quantity, Whom
     from tiergate.model import Check, Subject
-
-__all__ = ["DEFAULT_URL", "Sidecar"]
 
 DEFAULT_URL = "http://127.0.0.1:8437"
 """Where a sidecar listens unless told otherwise."""
@@ -335,8 +333,8 @@ def _is_about(shown: object, subject: Subject) -> bool:
     """Whether a list is about a subject, as far as it says so."""
     if not isinstance(shown, dict):
         return True
-    user = None if subject.user is None else normal_id(subject.user)
-    wanted = (subject.type.value, normal_id(subject.id), user)
+    user = None if subject.user is None else normalize_subject_id(subject.user)
+    wanted = (subject.type.value, normalize_subject_id(subject.id), user)
     return (shown.get("type"), shown.get("id"), shown.get("user")) == wanted
 
 

@@ -10,8 +10,6 @@ from tiergate.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FileToken", "FixedToken", "is_token"]
-
 _logger = logging.getLogger(__name__)
 
 _Stamp = tuple[int, int, int, int]

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.cluster.kubernetes_api import Api
 
-__all__ = ["ADMIN_KEY", "PUBLIC_KEY", "SIGNING_KEY", "Wanted", "create_missing"]
-
 SIGNING_KEY: Final = "signing-key.pem"
 PUBLIC_KEY: Final = "public-key.pem"
 ADMIN_KEY: Final = "admin.key"

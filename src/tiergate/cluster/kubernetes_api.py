@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["SERVICE_ACCOUNT", "Api", "ObjectMeta", "Secret", "configmap_path", "secret_path", "webhook_path"]
-
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts a pod's token, namespace and the cluster's authority."""
 

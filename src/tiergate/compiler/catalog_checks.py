@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tiergate.compiler.suggestions import Suggestions
-from tiergate.model import MAX_SCALE, Amount, Extra, FeatureType, Given, Level, Problem, Unlimited
+from tiergate.model import MAX_SCALE, AddedAmount, Amount, FeatureType, Level, Problem, Switch, Unlimited
 from tiergate.model.amounts import MAX_EDGE_UNITS
 from tiergate.naming import ID_RULE, is_id, item_ref, version_ref
 
@@ -19,18 +19,16 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Feature, Item, Value
 
-__all__ = ["Positions", "catalog_problems", "problem_at"]
-
 Positions = Mapping[tuple[str | int, ...], tuple[str, int, int]]
 """Where things stand in the author's files: file, line and column by ("feature", id), ("item", id), ("item", id,
 version) and ("item", id, version, feature)."""
 
 _NUMBERS = frozenset({FeatureType.QUANTITY, FeatureType.RANGE})
 _FITTING: dict[type, frozenset[FeatureType]] = {
-    Given: frozenset({FeatureType.SWITCH}),
+    Switch: frozenset({FeatureType.SWITCH}),
     Level: frozenset({FeatureType.CUSTOM}),
     Amount: _NUMBERS,
-    Extra: _NUMBERS,
+    AddedAmount: _NUMBERS,
     Unlimited: _NUMBERS,
 }
 
@@ -109,7 +107,7 @@ def _misfit(value: Value, feature: Feature) -> str:
     """Say why a feature cannot have a value; nothing where it can."""
     if feature.type not in _FITTING[type(value)]:
         return f"a value that a feature of type `{feature.type.value}` cannot have"
-    if isinstance(value, Amount | Extra):
+    if isinstance(value, Amount | AddedAmount):
         if not 0 <= value.units <= MAX_EDGE_UNITS:
             return f"a number that is negative or more than {MAX_EDGE_UNITS} units"
     elif isinstance(value, Level) and not feature.rank(value.label):

@@ -13,17 +13,17 @@ import msgspec
 
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
 from tiergate.compiler.catalog_checks import catalog_problems, problem_at
-from tiergate.compiler.entities import VersionWriter, feature_entities
+from tiergate.compiler.catalog_entities import VersionWriter, feature_entities
 from tiergate.compiler.item_policies import PermitWriter, read_shapes
+from tiergate.compiler.policy_validation import validate_files
+from tiergate.compiler.rule_checks import check_rules
 from tiergate.compiler.rule_entities import check_entities, entities_json, read_entities
-from tiergate.compiler.rules import check_rules
 from tiergate.compiler.schema_fragments import read_fragments
 from tiergate.compiler.source_text import AuthorText
-from tiergate.compiler.symbols import Vocabulary
-from tiergate.compiler.validation import validate_files
+from tiergate.compiler.symbol_table import SymbolTable
 from tiergate.errors import CompileError, RulesError
-from tiergate.model import Catalog, CatalogIndex, IndexedItem, PlanRule, Problem, Rules
-from tiergate.model.canonical import canonical_json
+from tiergate.model import Catalog, CatalogIndex, IndexedItem, PlansPerSubscription, Problem, Rules
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import (
     ID_RULE,
     is_id,
@@ -33,15 +33,13 @@ from tiergate.naming import (
     rule_policies_path,
     version_ref,
 )
-from tiergate.normalization import composed
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.compiler.catalog_checks import Positions
     from tiergate.model import Definition, Item
-
-__all__ = ["catalog_index", "compile_catalog"]
 
 _SCHEMA = "schema.cedarschema"
 _NO_RULES = Rules()
@@ -85,7 +83,7 @@ def catalog_index(catalog: Catalog) -> CatalogIndex:
         {key: feature for key, feature in sorted(catalog.features.items())},  # noqa: C416 - a dict, in another order
         {key: _indexed(item) for key, item in sorted(catalog.items.items())},
         catalog.ladders,
-        msgspec.UNSET if catalog.plans is PlanRule.ONE else catalog.plans,
+        msgspec.UNSET if catalog.plans is PlansPerSubscription.ONE else catalog.plans,
     )
 
 
@@ -137,7 +135,7 @@ def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, 
     for entity in (it for listed in entities.values() for it in listed):
         own[entity.uid.type].add(entity.uid.id)
     if schema is not None:
-        vocabulary = Vocabulary.of(catalog, own)
+        vocabulary = SymbolTable.of(catalog, own)
         check_entities([(written[file], listed) for file, listed in entities.items()], vocabulary, schema)
         for source in policies.values():
             check_rules(source, vocabulary, schema)
@@ -159,7 +157,7 @@ def _sources(texts: Mapping[str, str], folder: str, ending: str) -> dict[str, Au
     """The users' files of one kind, sorted by name, each under the path that its author knows."""
     sources: dict[str, AuthorText] = {}
     for name, text in sorted(texts.items()):
-        source = AuthorText(f"{folder}/{name}{ending}" if folder else name + ending, composed(text))
+        source = AuthorText(f"{folder}/{name}{ending}" if folder else name + ending, to_nfc(text))
         if not is_id(name):
             source.problems.append(Problem(source.file, 0, 0, "bad-id", f"the file's name `{name}` {ID_RULE}"))
         sources[name] = source

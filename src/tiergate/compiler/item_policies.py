@@ -10,17 +10,15 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import split_policies
-from tiergate.compiler.literals import quoted
-from tiergate.model.display import readable
+from tiergate.compiler.literals import quote_string
 from tiergate.model.features import ACTIONS
+from tiergate.model.value_display import display_value
 from tiergate.naming import policy_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.model import Feature, FeatureType, Value
-
-__all__ = ["PermitWriter", "Shape", "read_shapes"]
 
 _WIDTH = 80
 
@@ -90,7 +88,7 @@ class _Annotations(dict["Value", str]):
         self._feature = feature
 
     def __missing__(self, value: Value) -> str:
-        self[value] = line = f"@value({quoted(readable(value, self._feature))})\n"
+        self[value] = line = f"@value({quote_string(display_value(value, self._feature))})\n"
         return line
 
 

@@ -10,8 +10,6 @@ from tiergate.cedar import Uid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["entity_literals", "nesting", "quoted", "words"]
-
 _NAMED_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
 _UNREADABLE = re.compile(
     '["\\\\\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]'
@@ -31,7 +29,7 @@ _CLOSING = str.maketrans("({[<", ")}]>")
 _NAMED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
-def quoted(text: str) -> str:
+def quote_string(text: str) -> str:
     """Write a string literal on one line that reads as it is meant.
 
     `text` must be encodable as UTF-8: no lone surrogate.
@@ -48,7 +46,7 @@ def entity_literals(text: str) -> Iterator[tuple[int, Uid]]:
             yield token.start(), Uid(_joined(token["type"]), _unescaped(token["id"]))
 
 
-def words(text: str) -> Iterator[tuple[int, str]]:
+def identifiers(text: str) -> Iterator[tuple[int, str]]:
     """Find the identifiers and paths in policy text that belong to no entity literal, in order, with their places."""
     for token in _TOKEN.finditer(text):
         if token["word"] is not None:

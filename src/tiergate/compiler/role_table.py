@@ -23,7 +23,7 @@ from tiergate.cedar import (
     parse_policies,
 )
 from tiergate.compiler.literals import entity_literals
-from tiergate.compiler.rules import check_types, parse_each
+from tiergate.compiler.rule_checks import check_types, parse_each
 from tiergate.compiler.schema_fragments import declarations
 from tiergate.compiler.source_text import AuthorText
 from tiergate.errors import RulesError
@@ -31,8 +31,6 @@ from tiergate.naming import ID_RULE, is_id, nearest
 
 if TYPE_CHECKING:
     from tiergate.cedar import Policy
-
-__all__ = ["CALLER_KINDS", "RoleTable", "read_roles", "role_words", "roles_schema"]
 
 CALLER_KINDS: Final = ("key", "person", "workload")
 """What a caller can be."""

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tiergate.cedar import Base, Uid
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tiergate.cedar import Schema
     from tiergate.compiler.source_text import AuthorText
-    from tiergate.compiler.symbols import Vocabulary
-
-__all__ = ["OwnEntity", "check_entities", "entities_json", "read_entities"]
+    from tiergate.compiler.symbol_table import SymbolTable
 
 _KEYS = frozenset({"uid", "attrs", "parents", "tags"})
 
@@ -61,7 +59,7 @@ def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[O
 
 
 def check_entities(
-    files: Sequence[tuple[AuthorText, Sequence[OwnEntity]]], vocabulary: Vocabulary, schema: Schema
+    files: Sequence[tuple[AuthorText, Sequence[OwnEntity]]], vocabulary: SymbolTable, schema: Schema
 ) -> None:
     """Report what the entities name that does not exist, and where they do not fit the schema."""
     seen: set[Uid] = set()

@@ -18,8 +18,6 @@ from tiergate.compiler.source_text import AuthorText
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Declaration", "declarations", "joined_schema", "read_fragments"]
-
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|//[^\n]*)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<word>[A-Za-z_]\w*(?:\s*::\s*[A-Za-z_]\w*)*)|(?P<mark>.)""",
     re.ASCII | re.DOTALL,

@@ -7,8 +7,6 @@ import re
 
 from tiergate.model import Problem
 
-__all__ = ["AuthorText"]
-
 _LINE_END = re.compile("\n")
 
 

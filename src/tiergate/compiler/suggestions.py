@@ -9,8 +9,6 @@ from tiergate.naming import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Suggestions"]
-
 _MOST = 50
 _MOST_CHARACTERS = 200
 

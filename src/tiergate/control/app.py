@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 
-__all__ = ["admin_api", "all_endpoints"]
-
 
 def admin_api(
     store: Store,

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import Store
 
-__all__ = ["keep_objects", "keep_snapshots", "keep_tidy", "kept_going", "watch_writes"]
-
 _DAY: Final = 24 * 60 * 60 * 1000
 _AGAIN: Final = 5.0
 _SNAPSHOTS_EVERY: Final = 30.0

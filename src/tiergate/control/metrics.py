@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     Told = Callable[[], Mapping[str, tuple[str, float]]]
     """Words and a value for each name."""
 
-__all__ = ["CONTENT_TYPE", "Observed", "Requests", "exposition", "registry"]
-
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -57,8 +57,6 @@ if TYPE_CHECKING:
 
     from tiergate.control.settings import Settings
 
-__all__ = ["run", "signer_of"]
-
 _SWITCH_INTERVAL: Final = 0.001
 """Seconds after which a thread that compiles must give way to the event loop's, on which everybody waits."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["follow_certificate"]
-
 _EVERY: Final = 30.0
 """Seconds between two looks: certificates are renewed days before their end."""
 

@@ -17,8 +17,6 @@ from tiergate.process.settings import Row, is_loopback, table_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PREFIX", "SETTINGS", "TABLE", "Settings", "resolve"]
-
 PREFIX: Final = "TIERGATE_CP_"
 """What the name of every variable begins with."""
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Extra, Feature, Given, Level, Override, OverrideMode, Value
+from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Feature, Level, Override, OverrideMode, Switch, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.engine.active_items import Window
-
-__all__ = ["NONE_ACTING", "ActingOverrides", "acting_overrides", "units_of"]
 
 
 class ActingOverrides(NamedTuple):
@@ -73,9 +71,9 @@ def _height(override: Override, feature: Feature) -> tuple[int, str]:
 
 def units_of(feature: Feature, value: Value) -> int:
     """What an override's value counts, multiplied by nothing: units, a rank, 0 or 1; above all numbers if unlimited."""
-    if isinstance(value, Amount | Extra):
+    if isinstance(value, Amount | AddedAmount):
         return value.units
-    if isinstance(value, Given):
+    if isinstance(value, Switch):
         return int(value.on)
     if isinstance(value, Level):
         return feature.rank(value.label)

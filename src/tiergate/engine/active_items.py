@@ -30,24 +30,13 @@ if TYPE_CHECKING:
 
     from tiergate.model import (
         CatalogIndex,
-        HeldItem,
         IndexedItem,
         Rollout,
         Subject,
         SubjectRecord,
         Subscription,
+        SubscriptionItem,
     )
-
-__all__ = [
-    "HeldVersion",
-    "Holding",
-    "Holdings",
-    "Window",
-    "based_on_each_other",
-    "hold",
-    "share_bucket",
-    "version_in_force",
-]
 
 
 class Window:
@@ -125,7 +114,7 @@ def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Inst
             if subscription.id != only:
                 continue
             suspensions += subscription.suspensions
-        live = subscription.live()
+        live = subscription.live_interval()
         if not window.holds(live.start, live.until):
             continue
         versions = _versions(subscription, record.customer, index, window)
@@ -185,7 +174,7 @@ def _is_based(item: IndexedItem, counting: Collection[str]) -> bool:
 
 
 def version_in_force(
-    item: IndexedItem, held: HeldItem, subscription: Subscription, customer: Customer, window: Window
+    item: IndexedItem, held: SubscriptionItem, subscription: Subscription, customer: Customer, window: Window
 ) -> int | None:
     """The version of the last rollout in force whose audience this is, or `None`; narrows `window`."""
     version: int | None = None
@@ -198,7 +187,7 @@ def version_in_force(
 
 
 def _in_audience(
-    item: IndexedItem, rollout: Rollout, held: HeldItem, subscription: Subscription, customer: Customer
+    item: IndexedItem, rollout: Rollout, held: SubscriptionItem, subscription: Subscription, customer: Customer
 ) -> bool:
     audience = rollout.audience
     match audience.type:

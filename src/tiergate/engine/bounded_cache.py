@@ -7,8 +7,6 @@ from typing import Generic, TypeVar
 import msgspec
 from cachetools import LRUCache
 
-__all__ = ["BoundedCache", "CacheLimits"]
-
 K = TypeVar("K")
 V = TypeVar("V")
 

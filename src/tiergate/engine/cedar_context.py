@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import UsageKnown
     from tiergate.model import Instant
 
-__all__ = ["context_json", "weekday"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

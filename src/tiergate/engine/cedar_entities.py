@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Customer, Feature, Subject
 
-__all__ = ["EntityFactory", "lean_principal", "principal_entities", "principal_uid", "user_parents"]
-
 _BASES = 5_000
 _BASE_BYTES = 24 * 2**20
 _ENTITY_BYTES = 2_000

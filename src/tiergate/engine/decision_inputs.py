@@ -20,24 +20,22 @@ from tiergate.model import (
     FOREVER,
     Amount,
     FeatureType,
-    Given,
     Level,
     OverrideMode,
     SubjectRecord,
+    Switch,
     Unlimited,
     format_instant,
     from_units,
     parse_instant,
     to_units,
 )
-from tiergate.model.checks import PRECEDENCE, Reason
+from tiergate.model.checks import REASON_PRECEDENCE, Reason
 from tiergate.naming import ID_RULE, SUBJECT_ID_RULE, is_id, is_subject_id
 
 if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Check, Decision, Feature, Instant, Override, Subject
-
-__all__ = ["Basis", "BasisError", "UsageGiven", "as_given", "basis_json", "once_stale", "read_basis", "reproduce"]
 
 _LAST_INSTANT = 253_402_300_799_999
 
@@ -138,7 +136,7 @@ def once_stale(decision: Decision, *, denied: bool) -> Decision:
     The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
     stands is not for time to say.
     """
-    if denied and PRECEDENCE[decision.reason] > PRECEDENCE[Reason.STALE_DATA]:
+    if denied and REASON_PRECEDENCE[decision.reason] > REASON_PRECEDENCE[Reason.STALE_DATA]:
         return replace(decision, allowed=False, reason=Reason.STALE_DATA, policies=(), until=FOREVER, stale=True)
     return replace(decision, stale=True)
 
@@ -223,7 +221,7 @@ def _fits(override: Override, feature: Feature) -> bool:
         return is_number and isinstance(value, Amount) and value.units > 0
     match feature.type:
         case FeatureType.SWITCH:
-            return isinstance(value, Given)
+            return isinstance(value, Switch)
         case FeatureType.CUSTOM:
             return isinstance(value, Level)
         case FeatureType.QUANTITY | FeatureType.RANGE:

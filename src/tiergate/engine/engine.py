@@ -41,7 +41,7 @@ from tiergate.model import (
     SubjectRecord,
     from_units,
 )
-from tiergate.model.checks import PRECEDENCE
+from tiergate.model.checks import REASON_PRECEDENCE
 from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
-
-__all__ = ["Engine", "Evaluation"]
 
 _UNKNOWN_USAGE = UsageKnown()
 
@@ -280,7 +278,7 @@ class Engine:
         if outcome.allowed:
             return Reason.GRANTED
         static = [self.slices.by_id[policy].reason for policy in outcome.policies if policy in self.slices.by_id]
-        return min(static, key=PRECEDENCE.__getitem__, default=Reason.EVALUATION_ERROR)
+        return min(static, key=REASON_PRECEDENCE.__getitem__, default=Reason.EVALUATION_ERROR)
 
     def _closed(
         self, feature: Feature, question: Question, reason: Reason, errors: tuple[str, ...], now: Instant

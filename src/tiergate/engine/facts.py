@@ -17,13 +17,12 @@ from tiergate.engine.acting_overrides import NONE_ACTING, acting_overrides, unit
 from tiergate.engine.active_items import HeldVersion, Holdings, Window
 from tiergate.model import (
     MAX_TOTAL_UNITS,
+    AddedAmount,
     Amount,
     Combine,
-    Extra,
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
     Instant,
     Level,
     Override,
@@ -31,6 +30,7 @@ from tiergate.model import (
     Per,
     Source,
     SubjectType,
+    Switch,
     Unlimited,
     Value,
     from_units,
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tiergate.engine.active_items import Holding
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
-
-__all__ = ["Facts", "TotalOverflowError", "counted", "facts_about", "source_of"]
 
 
 class TotalOverflowError(ArithmeticError):
@@ -100,11 +98,11 @@ class _Sum:
         if isinstance(value, Amount):
             multiplied = value.per is Per.UNIT or (value.per is None and self.combine is Combine.SUM)
             self.put(value.units * quantity if multiplied else value.units)
-        elif isinstance(value, Extra):
+        elif isinstance(value, AddedAmount):
             self.add += value.units if value.per is Per.SUBSCRIPTION else value.units * quantity
         elif isinstance(value, Unlimited):
             self.unlimited = True
-        elif isinstance(value, Given):
+        elif isinstance(value, Switch):
             self.put(int(value.on))
         else:
             self.put(self.feature.rank(value.label))
@@ -368,14 +366,14 @@ def source_of(feature: Feature, subscription: str, by: HeldVersion | Override, v
     """An item version or an override as an answer shows it; `subscription` is empty for one on the customer."""
     shown: bool | Number | str | None = None
     per: str | None = None
-    if isinstance(value, Amount | Extra):
+    if isinstance(value, Amount | AddedAmount):
         shown = from_units(value.units, feature.scale)
         per = value.per.value if value.per is not None else None
-    elif isinstance(value, Given):
+    elif isinstance(value, Switch):
         shown = value.on
     elif isinstance(value, Level):
         shown = value.label
-    add, unlimited = isinstance(value, Extra), isinstance(value, Unlimited)
+    add, unlimited = isinstance(value, AddedAmount), isinstance(value, Unlimited)
     where = subscription or None
     if isinstance(by, Override):
         add = by.mode is OverrideMode.ADD

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FeatureType, ScaleError, to_units
 from tiergate.model.amounts import MAX_SCALE
-from tiergate.naming import is_id, is_subject_id, nearest, subject_id
+from tiergate.naming import is_id, is_subject_id, nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.model import Check, Feature, Number, Subject
-
-__all__ = ["Question", "default_amount", "expect_askable", "expect_subject", "read_question"]
 
 _FIELDS = ("amount", "used", "user_used", "value", "level")
 _NUMBERS = _FIELDS[:-1]
@@ -95,7 +93,7 @@ def expect_subject(subject: Subject) -> None:
         if id_ is None or is_subject_id(id_):
             continue
         try:
-            subject_id(id_)
+            parse_subject_id(id_)
         except ValueError as error:
             raise CheckError(field, str(error)) from None
         raise CheckError(field, "must be in the Unicode normal form C")

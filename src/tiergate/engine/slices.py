@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Feature
 
-__all__ = ["ACCESS", "Slice", "Slices", "StaticPolicy", "feature_ancestors", "parsed"]
-
 ACCESS = Uid("Action", "access")
 """The group that every action is in."""
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import CatalogIndex, Feature, Instant, Subject, SubjectRecord, Value
 
-__all__ = ["NO_USAGE", "BundleSource", "NoUsage", "SubjectSource", "UsageKnown", "UsageSource"]
-
 
 class BundleSource(Protocol):
     """A compiled bundle, read on demand."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["chain_start", "extend_chain", "line_digest"]
-
 
 def chain_start(store: str) -> str:
     """Return the chain at position 0. It depends on the store's id, so that no two feeds are alike."""

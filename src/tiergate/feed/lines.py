@@ -11,25 +11,9 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord, describe_unreadable
 from tiergate.model import Instant, SubjectRecord
-
-__all__ = [
-    "MAX_LINE_BYTES",
-    "FeedChange",
-    "OtherChange",
-    "PublicationChange",
-    "RecordChange",
-    "SubjectChange",
-    "UnreadableChange",
-    "encode_record",
-    "head_line",
-    "publication_line",
-    "read_head_line",
-    "read_line",
-    "subject_line",
-]
 
 MAX_LINE_BYTES = 8 * 1024**2
 """Most bytes of a line."""
@@ -143,7 +127,7 @@ def read_line(line: bytes) -> FeedChange:
         TrustError: if it is not a line: `malformed` or `too_large`.
     """
     if len(line) > MAX_LINE_BYTES:
-        raise TrustError(Refusal.TOO_LARGE, f"a feed line is longer than {MAX_LINE_BYTES} bytes")
+        raise TrustError(RejectionReason.TOO_LARGE, f"a feed line is longer than {MAX_LINE_BYTES} bytes")
     try:
         content = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -164,7 +148,7 @@ def _read_unreadable(line: bytes, reason: Exception | str) -> UnreadableChange:
     try:
         content = _decode_unreadable(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise TrustError(Refusal.MALFORMED, f"cannot read a feed line: {reason}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"cannot read a feed line: {reason}") from None
     return UnreadableChange(content.position, content.at, describe_unreadable(content.record, reason, content.customer))
 
 
@@ -177,4 +161,4 @@ def read_head_line(line: bytes) -> bytes:
     try:
         return bytes(_decode_head(line).head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise TrustError(Refusal.TRUNCATED, "the page does not end with a signed head") from None
+        raise TrustError(RejectionReason.TRUNCATED, "the page does not end with a signed head") from None

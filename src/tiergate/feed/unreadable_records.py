@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tiergate.errors import Refusal, TrustError
-
-__all__ = ["UnreadableRecord", "describe_unreadable"]
+from tiergate.errors import RejectionReason, TrustError
 
 _MAX_DETAIL = 300
 
@@ -51,7 +49,7 @@ def describe_unreadable(content: bytes | msgspec.Raw, reason: Exception | str, c
     try:
         customer = customer or _decode_customer(content).customer.id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrustError(Refusal.MALFORMED, f"a record names no customer: {error}") from None
+        raise TrustError(RejectionReason.MALFORMED, f"a record names no customer: {error}") from None
     try:
         subscriptions = tuple(dict.fromkeys(sub.id for sub in _decode_subscriptions(content).subscriptions))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -14,8 +14,8 @@ from tiergate.model.amounts import (
     from_units,
     to_units,
 )
-from tiergate.model.calendar_units import ResetPeriod
-from tiergate.model.catalog import Catalog, CatalogIndex, IndexedItem, Ladder, PlanRule, Rules
+from tiergate.model.calendar_units import CalendarUnit
+from tiergate.model.catalog import Catalog, CatalogIndex, IndexedItem, Ladder, PlansPerSubscription, Rules
 from tiergate.model.checks import (
     Check,
     Decision,
@@ -38,17 +38,17 @@ from tiergate.model.items import Audience, AudienceType, Definition, Item, ItemK
 from tiergate.model.problems import Problem, Severity
 from tiergate.model.subjects import (
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
     Term,
 )
 from tiergate.model.value_text import format_value, parse_value
-from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
+from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Switch, Unlimited, Value
 
 __all__ = [
     "BEGINNING",
@@ -57,10 +57,12 @@ __all__ = [
     "MAX_SCALE",
     "MAX_TOTAL_UNITS",
     "UNLIMITED",
+    "AddedAmount",
     "Amount",
     "Audience",
     "AudienceType",
     "Batch",
+    "CalendarUnit",
     "Caps",
     "Catalog",
     "CatalogIndex",
@@ -70,12 +72,9 @@ __all__ = [
     "Decision",
     "Definition",
     "Entitlement",
-    "Extra",
     "Feature",
     "FeatureStatus",
     "FeatureType",
-    "Given",
-    "HeldItem",
     "IndexedItem",
     "Instant",
     "Interval",
@@ -89,10 +88,9 @@ __all__ = [
     "Override",
     "OverrideMode",
     "Per",
-    "PlanRule",
+    "PlansPerSubscription",
     "Problem",
     "Reason",
-    "ResetPeriod",
     "Rollout",
     "Rules",
     "ScaleError",
@@ -102,8 +100,10 @@ __all__ = [
     "SubjectRecord",
     "SubjectType",
     "Subscription",
+    "SubscriptionItem",
     "SubscriptionStatus",
     "Suspension",
+    "Switch",
     "Term",
     "Unlimited",
     "Value",

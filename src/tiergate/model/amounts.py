@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-__all__ = [
-    "MAX_EDGE_UNITS",
-    "MAX_SCALE",
-    "MAX_TOTAL_UNITS",
-    "Number",
-    "ScaleError",
-    "format_units",
-    "from_units",
-    "to_units",
-]
-
 Number = int | Decimal
 """A number as it stands at an edge: read from text, never through a binary float."""
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ResetPeriod"]
 
-
-class ResetPeriod(StrEnum):
+class CalendarUnit(StrEnum):
     """A unit of calendar time: when metered usage begins again at zero, or a subscription's term."""
 
     HOUR = "hour"

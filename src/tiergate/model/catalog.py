@@ -9,10 +9,8 @@ import msgspec
 from tiergate.model.features import Feature
 from tiergate.model.items import Item, ItemKind, ItemStatus, Rollout
 
-__all__ = ["Catalog", "CatalogIndex", "IndexedItem", "Ladder", "PlanRule", "Rules"]
 
-
-class PlanRule(StrEnum):
+class PlansPerSubscription(StrEnum):
     """How many plans one subscription may have at an instant."""
 
     ONE = "one"
@@ -52,7 +50,7 @@ class CatalogIndex(msgspec.Struct, frozen=True):
     features: dict[str, Feature]
     items: dict[str, IndexedItem]
     ladders: tuple[Ladder, ...] = ()
-    plans: PlanRule | msgspec.UnsetType = msgspec.UNSET
+    plans: PlansPerSubscription | msgspec.UnsetType = msgspec.UNSET
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -61,7 +59,7 @@ class Catalog(msgspec.Struct, frozen=True):
     features: dict[str, Feature]
     items: dict[str, Item]
     ladders: tuple[Ladder, ...] = ()
-    plans: PlanRule = PlanRule.ONE
+    plans: PlansPerSubscription = PlansPerSubscription.ONE
 
     def index(self) -> CatalogIndex:
         """Everything but the entitlements."""
@@ -69,7 +67,7 @@ class Catalog(msgspec.Struct, frozen=True):
             self.features,
             {id_: _indexed(item) for id_, item in self.items.items()},
             self.ladders,
-            msgspec.UNSET if self.plans is PlanRule.ONE else self.plans,
+            msgspec.UNSET if self.plans is PlansPerSubscription.ONE else self.plans,
         )
 
 

@@ -10,8 +10,6 @@ from tiergate.model.amounts import Number
 from tiergate.model.features import FeatureType
 from tiergate.model.instants import FOREVER, Instant
 
-__all__ = ["PRECEDENCE", "Check", "Decision", "Entitlement", "Reason", "Source", "Subject", "SubjectType"]
-
 
 class Reason(StrEnum):
     """Why a decision is what it is, in order of precedence where several apply."""
@@ -33,7 +31,7 @@ class Reason(StrEnum):
     GRANTED = "granted"
 
 
-PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enumerate(Reason)}
+REASON_PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enumerate(Reason)}
 """The place of each reason; the smallest wins."""
 
 

@@ -6,11 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
-from tiergate.model.calendar_units import ResetPeriod
+from tiergate.model.calendar_units import CalendarUnit
 from tiergate.model.subjects import Suspension
-from tiergate.normalization import composed
-
-__all__ = ["ACTIONS", "Batch", "Caps", "Combine", "Feature", "FeatureStatus", "FeatureType", "Metered"]
+from tiergate.text_normalization import to_nfc
 
 
 class FeatureType(StrEnum):
@@ -63,7 +61,7 @@ class Caps(msgspec.Struct, frozen=True, omit_defaults=True):
 class Metered(msgspec.Struct, frozen=True, omit_defaults=True):
     """Usage is counted for this quantity; it starts again with each period, or never."""
 
-    reset: ResetPeriod | None = None
+    reset: CalendarUnit | None = None
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -99,7 +97,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """The label that a text in the normal form C names: the same, or one that was stored before in another form."""
         if text in self.labels:
             return text
-        return next((label for label in self.labels if composed(label) == text), None)
+        return next((label for label in self.labels if to_nfc(label) == text), None)
 
     def rank(self, label: str) -> int:
         """The place of a level, 1 for the lowest; 0 where the feature has no such level."""

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-__all__ = ["BEGINNING", "FOREVER", "Instant", "Interval", "format_instant", "parse_instant"]
-
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
 
@@ -34,7 +32,7 @@ class Interval(msgspec.Struct, frozen=True, array_like=True):
     start: Instant = BEGINNING
     until: Instant = FOREVER
 
-    def holds(self, now: Instant) -> bool:
+    def contains(self, now: Instant) -> bool:
         """Say whether `now` lies inside."""
         return self.start <= now < self.until
 

@@ -9,8 +9,6 @@ import msgspec
 from tiergate.model.instants import BEGINNING, Instant
 from tiergate.model.values import Value
 
-__all__ = ["SHARE_STEPS", "Audience", "AudienceType", "Definition", "Item", "ItemKind", "ItemStatus", "Rollout"]
-
 SHARE_STEPS = 10_000
 """A share is counted in hundredths of a percent."""
 

@@ -6,8 +6,6 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Problem", "Severity"]
-
 
 class Severity(StrEnum):
     """Whether a problem stops the work."""

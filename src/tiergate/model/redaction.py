@@ -13,10 +13,8 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     from tiergate.model.subjects import Customer, Override, Subscription, Suspension
 
-__all__ = ["redacted_customer", "redacted_subscription"]
 
-
-def redacted_customer(customer: Customer) -> Customer:
+def redact_customer(customer: Customer) -> Customer:
     """The customer without what is for people alone; the same one where nothing of it is there."""
     if not (customer.overrides or customer.suspensions or customer.name or customer.metadata or customer.external_ids):
         return customer
@@ -30,7 +28,7 @@ def redacted_customer(customer: Customer) -> Customer:
     )
 
 
-def redacted_subscription(subscription: Subscription) -> Subscription:
+def redact_subscription(subscription: Subscription) -> Subscription:
     """The subscription without what is for people alone; the same one where nothing of it is there."""
     if not (subscription.overrides or subscription.suspensions or subscription.metadata or subscription.external_ids):
         return subscription

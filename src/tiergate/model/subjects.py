@@ -10,21 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
-from tiergate.model.calendar_units import ResetPeriod
+from tiergate.model.calendar_units import CalendarUnit
 from tiergate.model.instants import BEGINNING, FOREVER, Instant, Interval
 from tiergate.model.values import Value
-
-__all__ = [
-    "Customer",
-    "HeldItem",
-    "Override",
-    "OverrideMode",
-    "SubjectRecord",
-    "Subscription",
-    "SubscriptionStatus",
-    "Suspension",
-    "Term",
-]
 
 
 class SubscriptionStatus(StrEnum):
@@ -69,7 +57,7 @@ class Override(msgspec.Struct, frozen=True, array_like=True):
     reason: str = ""
 
 
-class HeldItem(msgspec.Struct, frozen=True, array_like=True):
+class SubscriptionItem(msgspec.Struct, frozen=True, array_like=True):
     """An item in a subscription: `quantity` ≥ 1, a pinned `version` or none, its own `[start, until)`.
 
     `added_at`: when it was added, for rollouts to those added since; `None`: at the subscription's start.
@@ -86,7 +74,7 @@ class HeldItem(msgspec.Struct, frozen=True, array_like=True):
 class Term(msgspec.Struct, frozen=True, array_like=True):
     """How often a subscription renews: every `count` of `unit`, counted in UTC from `anchor`."""
 
-    unit: ResetPeriod
+    unit: CalendarUnit
     count: int
     anchor: Instant
 
@@ -101,7 +89,7 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
     id: str
     customer: str
     status: SubscriptionStatus
-    items: tuple[HeldItem, ...] = ()
+    items: tuple[SubscriptionItem, ...] = ()
     start: Instant | None = None
     end: Instant | None = None
     trial_end: Instant | None = None
@@ -114,7 +102,7 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
     metadata: dict[str, str] = {}
     external_ids: dict[str, str] = {}
 
-    def live(self) -> Interval:
+    def live_interval(self) -> Interval:
         """The interval in which it counts (design, semantics 1); an empty one where it never does."""
         start = BEGINNING if self.start is None else self.start
         until = FOREVER if self.end is None else self.end

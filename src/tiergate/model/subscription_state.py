@@ -20,8 +20,6 @@ from tiergate.model.subjects import SubscriptionStatus
 if TYPE_CHECKING:
     from tiergate.model.subjects import Subscription
 
-__all__ = ["SubscriptionState", "resumed", "settled", "state_of"]
-
 
 class SubscriptionState(StrEnum):
     """What a subscription is at an instant.
@@ -37,7 +35,7 @@ class SubscriptionState(StrEnum):
     ENDED = "ended"
 
 
-def resumed(subscription: Subscription) -> Subscription:
+def resume_subscription(subscription: Subscription) -> Subscription:
     """A paused subscription as it is once it has resumed; any other as it is."""
     if subscription.status is not SubscriptionStatus.PAUSED:
         return subscription
@@ -45,20 +43,20 @@ def resumed(subscription: Subscription) -> Subscription:
     return replace(subscription, status=status, resume_at=None, resumes_as=None)
 
 
-def settled(subscription: Subscription, now: Instant) -> Subscription:
+def apply_due_resume(subscription: Subscription, now: Instant) -> Subscription:
     """A subscription with the status that it has at `now`: a paused one whose `resume_at` has come has resumed."""
     if subscription.resume_at is not None and subscription.resume_at <= now:
-        return resumed(subscription)
+        return resume_subscription(subscription)
     return subscription
 
 
-def state_of(subscription: Subscription, now: Instant) -> SubscriptionState:
+def derive_state(subscription: Subscription, now: Instant) -> SubscriptionState:
     """What a subscription is at `now`."""
-    if subscription.live().holds(now):
+    if subscription.live_interval().contains(now):
         return SubscriptionState.LIVE
-    present = settled(subscription, now)
-    inner = resumed(present)
-    if is_over(inner, now):
+    present = apply_due_resume(subscription, now)
+    inner = resume_subscription(present)
+    if has_ended(inner, now):
         return SubscriptionState.ENDED
     if present.status is SubscriptionStatus.PAUSED:
         return SubscriptionState.PAUSED
@@ -69,11 +67,11 @@ def state_of(subscription: Subscription, now: Instant) -> SubscriptionState:
         inner.grace_until is None or inner.grace_until <= max(now, start)
     ):
         return SubscriptionState.OVERDUE
-    live = inner.live()
+    live = inner.live_interval()
     return SubscriptionState.SCHEDULED if now < live.start < live.until else SubscriptionState.ENDED
 
 
-def is_over(subscription: Subscription, now: Instant) -> bool:
+def has_ended(subscription: Subscription, now: Instant) -> bool:
     """Say whether a subscription that is not paused has come to an end that it cannot come back from by itself."""
     until = FOREVER if subscription.end is None else subscription.end
     match subscription.status:

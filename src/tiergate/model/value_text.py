@@ -9,15 +9,13 @@ from decimal import Decimal, InvalidOperation
 
 from tiergate.model.amounts import format_units, to_units
 from tiergate.model.features import Feature, FeatureType
-from tiergate.model.values import UNLIMITED, Amount, Extra, Given, Level, Per, Unlimited, Value
-
-__all__ = ["format_value", "parse_value"]
+from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Switch, Unlimited, Value
 
 
 def format_value(value: Value, scale: int) -> str:
     """Write a value; `scale` is the feature's number of decimal digits."""
     match value:
-        case Given(on):
+        case Switch(on):
             return "true" if on else "false"
         case Level(label):
             return label
@@ -25,7 +23,7 @@ def format_value(value: Value, scale: int) -> str:
             return "unlimited"
         case Amount(units, per):
             sign = ""
-        case Extra(units, per):
+        case AddedAmount(units, per):
             sign = "+"
     return sign + format_units(units, scale) + (f" per {per.value}" if per else "")
 
@@ -40,7 +38,7 @@ def parse_value(text: str, feature: Feature) -> Value:
         if text not in {"true", "false"}:
             msg = f"`{text}` is not a switch's value"
             raise ValueError(msg)
-        return Given(text == "true")
+        return Switch(text == "true")
     if feature.type is FeatureType.CUSTOM:
         if not feature.rank(text):
             msg = f"`{text}` is not a level of `{feature.id}`"
@@ -54,5 +52,5 @@ def parse_value(text: str, feature: Feature) -> Value:
     except InvalidOperation:
         msg = f"`{text}` is not a number"
         raise ValueError(msg) from None
-    kind = Extra if number.startswith("+") else Amount
+    kind = AddedAmount if number.startswith("+") else Amount
     return kind(units, Per(per) if per else None)

@@ -9,8 +9,6 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["UNLIMITED", "Amount", "Extra", "Given", "Level", "Per", "Unlimited", "Value"]
-
 
 class Per(StrEnum):
     """Whether a number is multiplied by the quantity of the item that gives it."""
@@ -19,7 +17,7 @@ class Per(StrEnum):
     SUBSCRIPTION = "subscription"
 
 
-class Given(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+class Switch(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """A switch: on, or, explicitly, not."""
 
     on: bool
@@ -36,7 +34,7 @@ class Unlimited(msgspec.Struct, frozen=True, array_like=True, tag="u"):
     """The top of a quantity or range. Wins over every number and stays."""
 
 
-class Extra(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+class AddedAmount(msgspec.Struct, frozen=True, array_like=True, tag="x"):
     """`{add: n}`: units on top of what the other entitlements give; `per` as in `Amount`."""
 
     units: int
@@ -52,5 +50,5 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="l"):
 UNLIMITED = Unlimited()
 """The one value of `Unlimited`."""
 
-Value = Given | Amount | Unlimited | Extra | Level
+Value = Switch | Amount | Unlimited | AddedAmount | Level
 """Everything that an entitlement may say."""

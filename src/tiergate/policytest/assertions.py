@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 import msgspec
 
 from tiergate.client import read_answer, read_json
-from tiergate.engine import Engine
-from tiergate.engine.explanation import explain, sentences
+from tiergate.engine import Engine, explain, sentences
 from tiergate.errors import CallerError, SidecarUnreachableError
 from tiergate.model import (
     BEGINNING,
@@ -30,7 +29,7 @@ from tiergate.model import (
     parse_instant,
 )
 from tiergate.naming import nearest
-from tiergate.policytest.comparison import compare_decision
+from tiergate.policytest.expectation_comparison import compare_decision
 from tiergate.policytest.reporters.failures import difference_lines
 from tiergate.policytest.suites import Expectation
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.client import Explanation
     from tiergate.model import Instant, Number
     from tiergate.policytest.results import Mismatch
-
-__all__ = ["Asks", "Stated", "assert_decision"]
 
 _REQUEST: Final = frozenset({"amount", "used", "user_used", "value", "level"})
 _MILLISECONDS: Final = 1000

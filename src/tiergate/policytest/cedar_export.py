@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Expectation, Suite
 
-__all__ = ["CedarSuite", "cedar_suites", "export_cedar"]
-
 _REASON_PREFIX: Final = "reason/"
 _HEAD: Final = """# Entitlement tests in Cedar's own form
 

@@ -14,31 +14,28 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, load_catalog_texts, read_catalog, read_rules
-from tiergate.catalog.files import expand_paths, read_text
+from tiergate.catalog import TotalBounds, load_catalog_texts, read_catalog, read_rules
 from tiergate.catalog.loader import CATALOG_ENDINGS
+from tiergate.catalog.reading.files import expand_paths, read_text
 from tiergate.cedar import authorize_request
-from tiergate.engine import Engine, UsageKnown
-from tiergate.engine.explanation import explain
+from tiergate.engine import Engine, UsageKnown, explain
 from tiergate.errors import AuthorError
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
-from tiergate.publish import make_loaded
+from tiergate.publish import compile_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tiergate.catalog import LoadedCatalog, ProblemLog, TextReport
-    from tiergate.catalog.document import Node
+    from tiergate.catalog.reading.document import Node
     from tiergate.cedar import Outcome, PolicyGroup, Schema
     from tiergate.engine import Evaluation, Explanation
     from tiergate.model import Catalog, CatalogIndex, Feature, Instant, Problem, Subject
     from tiergate.permissions import Permission
-    from tiergate.policytest.suite_subjects import Subjects
+    from tiergate.policytest.subject_fixtures import Subjects
     from tiergate.policytest.suites import Asked, CedarRequest, Permitted
-
-__all__ = ["CatalogWorld", "CedarWorld", "Compiled", "Library", "RolesWorld", "World"]
 
 _NOTHING_USED = UsageKnown()
 _Made = TypeVar("_Made", "Compiled", RolePolicies)
@@ -59,9 +56,9 @@ class Compiled:
     is_inline: bool = False
 
     @cached_property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> TotalBounds:
         """How large totals can become."""
-        return Bounds.of(self.loaded.catalog)
+        return TotalBounds.of(self.loaded.catalog)
 
 
 class _CaseUsage:
@@ -238,7 +235,7 @@ def _rules(folder: Path | None, log: ProblemLog) -> Rules:
 
 def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None, *, is_inline: bool = False) -> Compiled:
     rules_folder = "" if folder is None else str(folder)
-    made = make_loaded(loaded, rules, rules_folder)
+    made = compile_loaded(loaded, rules, rules_folder)
     return Compiled(loaded, rules, Bundle.from_files(made.files), rules_folder, is_inline)
 
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import shorten
+from tiergate.catalog.reading.document import shorten
 from tiergate.model import Reason
-from tiergate.policytest.matrix import names_of
 from tiergate.policytest.suites import Expectation
+from tiergate.policytest.test_matrix import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tiergate.catalog import TextReport
-    from tiergate.policytest.matrix import Cell
-
-__all__ = ["MOST_ERRORS", "OUTCOME_KEYS", "Stated", "read_expected", "read_outcome"]
+    from tiergate.policytest.test_matrix import Cell
 
 OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
 """The keys of a row of which every case that rows speak of needs at least one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine.explanation import sentences
+from tiergate.engine import sentences
 from tiergate.errors import TiergateError
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Permission
     from tiergate.policytest.environments import CatalogWorld
     from tiergate.policytest.suites import Asked, Permitted
-
-__all__ = ["why_decided", "why_evaluated", "why_permitted"]
 
 
 def why_decided(world: CatalogWorld, asked: Asked) -> tuple[str, ...]:

@@ -18,8 +18,6 @@ import watchfiles
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["INPUTS", "Stamp", "Watch", "stamps"]
-
 INPUTS: Final = (".yaml", ".yml", ".json", ".ndjson", ".cedar", ".cedarschema")
 """The endings of files that a run can be made of."""
 

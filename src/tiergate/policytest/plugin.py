@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from tiergate.bundle import Bundle
     from tiergate.engine import Engine
     from tiergate.model import Catalog
-    from tiergate.policytest.collection import SuiteFile
+    from tiergate.policytest.pytest_collection import SuiteFile
     from tiergate.policytest.pytest_fixtures import Files, LiveSidecar, Workbench
-
-__all__: list[str] = []
 
 _PARTS = ("catalog", "subjects", "rules")
 _WORKBENCH: pytest.StashKey[Workbench] = pytest.StashKey()
@@ -50,7 +48,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     patterns = parent.config.getini("tiergate_test_files")
     if not any(file_path.match(pattern) for pattern in patterns):
         return None
-    from tiergate.policytest.collection import SuiteFile, is_ours
+    from tiergate.policytest.pytest_collection import SuiteFile, is_ours
 
     if not parent.session.isinitpath(file_path) and not is_ours(file_path):
         text = f"{file_path} has no `apiVersion: tiergate/v1`: it is not collected (see `tiergate_test_files`)"

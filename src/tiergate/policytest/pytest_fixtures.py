@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tiergate.bundle import Bundle
-from tiergate.catalog import Bounds, read_subjects
+from tiergate.catalog import TotalBounds, read_subjects
 from tiergate.client import Sidecar
 from tiergate.engine import Engine
 from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsError
 from tiergate.model import Customer
 from tiergate.policytest.file_watch import stamps
-from tiergate.policytest.suite_subjects import Subjects
+from tiergate.policytest.subject_fixtures import Subjects
 from tiergate.process.subprocesses import claim_ports, launched
 from tiergate.process.termination import is_unhandled
-from tiergate.publish import make
+from tiergate.publish import compile_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +103,7 @@ class Workbench:
         key = _key(files._replace(subjects=()))
         if key not in self._made:
             _require("catalog", files.catalog)
-            made = make(files.catalog, files.rules)
+            made = compile_files(files.catalog, files.rules)
             self._made[key] = Made(made.catalog, Bundle.from_files(made.files))
         return self._made[key]
 
@@ -118,7 +118,7 @@ class Workbench:
         if key not in self._engines:
             catalog, bundle = self.made(files)
             _require("subjects", files.subjects)
-            found = list(read_subjects(files.subjects, bundle.index, Bounds.of(catalog)))
+            found = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
             customers = [subject for subject in found if isinstance(subject, Customer)]
             subscriptions = [subject for subject in found if not isinstance(subject, Customer)]
             self._engines[key] = Engine(bundle, Subjects(customers, subscriptions))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import CatalogWorld, RolesWorld
     from tiergate.policytest.suites import Case, Suite, Test
 
-__all__ = ["CaseResult", "Mismatch", "Observer", "Report", "Status", "SuiteResult", "TestResult"]
-
 
 class Status(StrEnum):
     """How a case ended. An error is a case that could not be decided at all, such as one with a wrong field."""

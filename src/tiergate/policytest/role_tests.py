@@ -11,24 +11,22 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import shorten
-from tiergate.catalog.fields import line_of, suggestion
+from tiergate.catalog.reading.document import shorten
+from tiergate.catalog.reading.fields import line_of, suggestion
 from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
 from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
 from tiergate.policytest.expectations import MOST_ERRORS, Stated, read_expected
-from tiergate.policytest.matrix import names_of
 from tiergate.policytest.suites import UNSTATED, Case, Permitted
+from tiergate.policytest.test_matrix import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import TextReport
     from tiergate.policytest.environments import RolesWorld
-    from tiergate.policytest.matrix import Cell
-
-__all__ = ["CALLER_KEYS", "RESOURCE_KEYS", "ROLE_ROW_KEYS", "ROLE_TEST_KEYS", "ResourceType", "RoleTests", "applies"]
+    from tiergate.policytest.test_matrix import Cell
 
 
 class ResourceType(StrEnum):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog import ProblemLog
 from tiergate.errors import CallerError, SuiteError
-from tiergate.policytest.comparison import compare_decision, compare_outcome, compare_permission
 from tiergate.policytest.environments import CatalogWorld, CedarWorld, Library, RolesWorld
+from tiergate.policytest.expectation_comparison import compare_decision, compare_outcome, compare_permission
 from tiergate.policytest.failure_reasons import why_decided, why_evaluated, why_permitted
 from tiergate.policytest.results import CaseResult, Report, Status, SuiteResult, TestResult
 from tiergate.policytest.selection import EVERYTHING
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.results import Observer
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Suite, Test
-
-__all__ = ["Loaded", "Runner"]
 
 _MOST_PROBLEMS = 10_000
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tiergate.policytest.suites import Case, Suite, Test
 
-__all__ = ["EVERYTHING", "Selection"]
-
 _MARKS: Final = frozenset("*?[")
 
 

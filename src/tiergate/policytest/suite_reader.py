@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import Fields
-from tiergate.catalog.document import BROKEN, Mapping, shorten
-from tiergate.catalog.fields import line_of, listing_of, suggestion
-from tiergate.catalog.files import check_api_version, explain_os_error, parse_document, read_text
+from tiergate.catalog.reading.document import BROKEN, Mapping, shorten
+from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
+from tiergate.catalog.reading.files import check_api_version, explain_os_error, parse_document, read_text
 from tiergate.cedar import builtin_text
-from tiergate.policytest.cedar_suites import CEDAR_KEYS, CedarFiles, read_cedar_tests, read_cedar_world
-from tiergate.policytest.check_tests import CHECK_TEST_KEYS, CheckTests
+from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_tests, read_cedar_world
+from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, CheckTests
 from tiergate.policytest.environments import CatalogWorld, RolesWorld
-from tiergate.policytest.matrix import read_tests
 from tiergate.policytest.role_tests import ROLE_TEST_KEYS, RoleTests
-from tiergate.policytest.suite_subjects import FIXTURE_KEYS, read_subjects_of
+from tiergate.policytest.subject_fixtures import FIXTURE_KEYS, read_subjects_of
 from tiergate.policytest.suites import Suite, SuiteKind
+from tiergate.policytest.test_matrix import read_tests
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.catalog import ProblemLog, TextReport
     from tiergate.policytest.environments import Library, World
     from tiergate.policytest.suites import Test
-
-__all__ = ["ENDINGS", "KINDS", "SHIPPED", "SuiteReader", "suite_files"]
 
 ENDINGS: Final = ("_test.yaml", "_test.yml")
 """How the name of a test file ends."""

@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from tiergate.model import Check, Instant, Number, Reason
     from tiergate.permissions import Action, Caller, Resource
 
-__all__ = [
-    "UNSTATED",
-    "Asked",
-    "Case",
-    "CedarRequest",
-    "Expectation",
-    "Permitted",
-    "Place",
-    "Suite",
-    "SuiteKind",
-    "Test",
-]
-
 Place = tuple[str, int, int]
 """File, line and column; both count from 1."""
 

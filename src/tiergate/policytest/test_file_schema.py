@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.catalog import catalog_schema, subjects_schema
-from tiergate.catalog.fields import MAX_LINE
+from tiergate.catalog.reading.fields import MAX_LINE
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
@@ -31,8 +31,6 @@ from tiergate.permissions import Action, CallerKind
 from tiergate.policytest.expectations import MOST_ERRORS
 from tiergate.policytest.role_tests import ResourceType
 from tiergate.policytest.suite_reader import SHIPPED
-
-__all__ = ["suite_schema"]
 
 _TAKEN: Final = "suspension"
 _RENAMED: Final = "featureSuspension"

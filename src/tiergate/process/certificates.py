@@ -19,8 +19,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Authority", "Certificate", "read_certificates"]
-
 _SKEW: Final = timedelta(minutes=5)
 """How far clocks may be behind: certificates are valid since before they were made."""
 

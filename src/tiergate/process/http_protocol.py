@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-__all__ = ["BoundedProtocol", "ConnectionLimits", "ConnectionTally", "bounded"]
-
 _SPREAD: Final = 0.1
 _TYPE: Final = "urn:tiergate:problem:too-many-connections"
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
-__all__ = ["Listener"]
-
 _ACCEPT_THE_LAST: Final = 0.02
 """Seconds in which those who are connected already are accepted."""
 

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["LogWriter"]
-
 _LAST_SECONDS = 1.0
 """How long the end of the process waits for what is left."""
 

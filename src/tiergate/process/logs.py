@@ -17,8 +17,6 @@ from tiergate.process.log_writer import LogWriter
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-__all__ = ["configure_logs"]
-
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _CHATTY = ("uvicorn", "uvicorn.error", "watchfiles", "asyncio", "alembic", "httpx", "httpcore", "sqlalchemy")
 

@@ -16,8 +16,6 @@ from typing import Final, Protocol
 
 import structlog
 
-__all__ = ["Shortage", "Surplus", "fitted", "raise_limit", "room_for_connections"]
-
 _SURPLUS: Final = 32
 _MOST: Final = 2**20  # where the hard limit has no end; Linux takes no more by default
 _TELLING: Final = frozenset({errno.EMFILE, errno.ENFILE})

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["bounded", "within"]
-
 
 class _Deadline:
     """When it must be over, in seconds of a clock that only goes forward; and bytes per second that put it off."""

@@ -11,23 +11,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "BOOLEAN",
-    "BYTES",
-    "CERTIFICATES",
-    "COUNT",
-    "HOST",
-    "MODE",
-    "PATH",
-    "PEM",
-    "PORT",
-    "SECONDS",
-    "SHARE",
-    "TEXT",
-    "Kind",
-    "choice",
-]
-
 T = TypeVar("T")
 
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}

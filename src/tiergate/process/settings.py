@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.process.setting_types import Kind
 
-__all__ = ["Row", "Setting", "Table", "is_loopback", "table_of"]
-
 _SERVICE_LINK: Final = re.compile(
     r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )

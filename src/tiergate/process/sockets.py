@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["BACKLOG", "UnixListener", "bind_tcp", "url_of"]
-
 BACKLOG: Final = 2048
 """How many connections may wait to be accepted."""
 

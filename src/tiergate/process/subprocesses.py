@@ -18,8 +18,6 @@ from tiergate.errors import ListenError, ReplicaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["SidecarProcess", "claim_port", "claim_ports", "launched", "started"]
-
 _HOST = "127.0.0.1"
 _START_TIMEOUT = 30.0
 _POLL = 0.05

@@ -18,8 +18,6 @@ import signal
 import sys
 import threading
 
-__all__ = ["end_within", "is_unhandled", "listen"]
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STUCK = 2.0
 _AGAIN = 0.01

@@ -4,6 +4,6 @@
 control plane; they are imported by their own names, so that a sidecar's installation does without the store.
 """
 
-from tiergate.publish.file_compilation import Build, build, make, make_loaded
+from tiergate.publish.file_compilation import BundleFiles, compile_bundle, compile_files, compile_loaded
 
-__all__ = ["Build", "build", "make", "make_loaded"]
+__all__ = ["BundleFiles", "compile_bundle", "compile_files", "compile_loaded"]

@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog import deletion_refusals, dump_catalog
-from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlanRule, Problem, Rollout, Rules
-from tiergate.publish.changeset import ItemParts, Proposal, in_order, rules_with
-from tiergate.publish.draft_rebase import moved_draft
-from tiergate.publish.publish_plans import item_parts
-from tiergate.publish.published_state import Standing, current_entitlements, head_of, is_pending_draft, rule_texts
-from tiergate.publish.publisher import Plan
-from tiergate.publish.source_positions import Places
+from tiergate.catalog import check_feature_deletion, dump_catalog
+from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlansPerSubscription, Problem, Rollout, Rules
+from tiergate.publish.changeset import Changeset, ItemHistory, merge_rules, sort_by_id
+from tiergate.publish.draft_rebase import rebase_draft
+from tiergate.publish.publish_plans import read_item_history
+from tiergate.publish.published_state import (
+    PublishedState,
+    current_entitlements,
+    is_pending_draft,
+    item_head,
+    rule_texts,
+)
+from tiergate.publish.publisher import PublicationPlan
+from tiergate.publish.source_positions import SourcePositions
 from tiergate.store.policy_files import policy_files, put_policy_file, remove_files
 from tiergate.store.working_catalog import (
     WorkingItem,
@@ -42,11 +48,9 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
-__all__ = ["Application", "apply_plan", "exported", "public_catalog"]
-
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class ApplyRequest:
     """What is applied: a catalog as loaded from files, rules if there are any, and whether the rest is to go."""
 
     loaded: LoadedCatalog
@@ -55,46 +59,46 @@ class Application:
     note: str = ""
 
 
-def apply_plan(application: Application) -> Planner:
+def plan_apply(request: ApplyRequest) -> Planner:
     """Publish what files say."""
 
-    def plan(unit: ReadUnit, standing: Standing) -> Plan:
-        return _Applying(unit, standing, application).plan()
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        return _Applying(unit, current, request).plan()
 
     return plan
 
 
 class _Applying:
-    """One application on one state of the store."""
+    """One request on one state of the store."""
 
-    def __init__(self, unit: ReadUnit, standing: Standing, application: Application) -> None:
+    def __init__(self, unit: ReadUnit, current: PublishedState, request: ApplyRequest) -> None:
         self._unit = unit
-        self._standing = standing
-        self._application = application
-        self._file = application.loaded.catalog
-        self._places = Places(application.loaded.positions)
+        self._current = current
+        self._application = request
+        self._file = request.loaded.catalog
+        self._places = SourcePositions(request.loaded.positions)
         self._working = read_working(unit.session)
         self._problems: list[Problem] = []
         self._versions: list[tuple[str, Definition]] = []
         self._newest: dict[str, int] = {}
 
-    def plan(self) -> Plan:
+    def plan(self) -> PublicationPlan:
         """What it comes to."""
-        standing, application = self._standing, self._application
+        current, request = self._current, self._application
         features, items = self._features(), self._items()
-        catalog = Catalog(in_order(features), in_order(items), self._ladders(), self._plans())
-        rules = standing.rules
-        if application.rules is not None:
-            rules = application.rules if application.prune else rules_with(rules, dict(rule_texts(application.rules)))
-        changed_features = [it for id_, it in features.items() if standing.catalog.features.get(id_) != it]
-        changed_items = [self._worked(it) for id_, it in items.items() if standing.catalog.items.get(id_) != it]
+        catalog = Catalog(sort_by_id(features), sort_by_id(items), self._ladders(), self._plans())
+        rules = current.rules
+        if request.rules is not None:
+            rules = request.rules if request.prune else merge_rules(rules, dict(rule_texts(request.rules)))
+        changed_features = [it for id_, it in features.items() if current.catalog.features.get(id_) != it]
+        changed_items = [self._worked(it) for id_, it in items.items() if current.catalog.items.get(id_) != it]
         own_features, own_items = [it.id for it in changed_features], [it.item.id for it in changed_items]
-        gone_features = standing.catalog.features.keys() - features.keys()
-        gone_items = standing.catalog.items.keys() - items.keys()
-        proposal = Proposal(
+        gone_features = current.catalog.features.keys() - features.keys()
+        gone_items = current.catalog.items.keys() - items.keys()
+        changeset = Changeset(
             catalog,
             rules,
-            standing.roles,
+            current.roles,
             versions=tuple(self._versions),
             features_read={id_: _etag(self._working.features.get(id_)) for id_ in (*own_features, *gone_features)},
             items_read={id_: _etag(self._working.items.get(id_)) for id_ in (*own_items, *gone_items)},
@@ -107,30 +111,30 @@ class _Applying:
             write_items(unit, changed_items)
             delete_features(unit.session, gone_features)
             delete_items(unit.session, gone_items)
-            _write_files(unit, standing.rules, rules)
+            _write_files(unit, current.rules, rules)
 
-        return Plan(proposal, "catalog.applied", application.note, also=also, places=self._places)
+        return PublicationPlan(changeset, "catalog.applied", request.note, also=also, places=self._places)
 
     # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _features(self) -> dict[str, Feature]:
-        published = self._standing.catalog.features
+        published = self._current.catalog.features
         found = {} if self._application.prune else dict(published)
         for id_, feature in self._file.features.items():
             before = published.get(id_)
             keeps = before is not None and not feature.suspensions and not self._application.prune
             found[id_] = replace(feature, suspensions=before.suspensions) if before and keeps else feature
         for id_ in sorted(published.keys() - found.keys()):
-            for refusal in deletion_refusals(published[id_], ()):
+            for refusal in check_feature_deletion(published[id_], ()):
                 self._problems.append(self._places.problem(("feature", id_), refusal.code, refusal.detail))
         return found
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _items(self) -> dict[str, Item]:
-        published = self._standing.catalog.items
+        published = self._current.catalog.items
         found = {id_: it for id_, it in published.items() if it.private_to or not self._application.prune}
-        parts = item_parts(self._unit, list(self._file.items))
+        parts = read_item_history(self._unit, list(self._file.items))
         for id_, item in self._file.items.items():
             known = parts[id_]
             if id_ in self._application.loaded.unnumbered:
@@ -147,7 +151,7 @@ class _Applying:
         return found
 
     @staticmethod
-    def _numbered(item: Item, published: Item | None, parts: ItemParts, now: Instant) -> Item:
+    def _numbered(item: Item, published: Item | None, parts: ItemHistory, now: Instant) -> Item:
         """An item that says no number: what it gives is given now, or is its newest version, or the one after it."""
         entitlements = item.versions[0].entitlements
         newest = max(parts.versions, default=0)
@@ -159,7 +163,7 @@ class _Applying:
         version = newest if is_newest else newest + 1
         return replace(item, versions=(Definition(version, entitlements),), rollouts=(Rollout(version),))
 
-    def _check_versions(self, item: Item, parts: ItemParts) -> None:
+    def _check_versions(self, item: Item, parts: ItemHistory) -> None:
         for definition in item.versions:
             before = parts.versions.get(definition.version)
             if before is None or before.entitlements == definition.entitlements:
@@ -179,26 +183,26 @@ class _Applying:
 
     def _worked(self, item: Item) -> WorkingItem:
         """What becomes of an item's working state. The edits of a draft stay, on what is published now."""
-        working, before = self._working.items.get(item.id), self._standing.catalog.items.get(item.id)
-        draft = None if working is None else moved_draft(working.draft, before, item, self._unit.now)
+        working, before = self._working.items.get(item.id), self._current.catalog.items.get(item.id)
+        draft = None if working is None else rebase_draft(working.draft, before, item, self._unit.now)
         if not is_pending_draft(draft, item, self._unit.now):
             draft = None
-        return WorkingItem(head_of(item), item.rollouts, draft, self._newest[item.id], 0)
+        return WorkingItem(item_head(item), item.rollouts, draft, self._newest[item.id], 0)
 
     # ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _ladders(self) -> tuple[Ladder, ...]:
-        found = {} if self._application.prune else {it.id: it for it in self._standing.catalog.ladders}
+        found = {} if self._application.prune else {it.id: it for it in self._current.catalog.ladders}
         found.update((ladder.id, ladder) for ladder in self._file.ladders)
         return tuple(found[id_] for id_ in sorted(found))
 
-    def _plans(self) -> PlanRule:
+    def _plans(self) -> PlansPerSubscription:
         """How many plans a subscription may have: as the files say, else as it was, unless that is to be pruned."""
         is_said = self._application.loaded.names_plans or self._application.prune
-        return self._file.plans if is_said else self._standing.catalog.plans
+        return self._file.plans if is_said else self._current.catalog.plans
 
     def _files_read(self, rules: Rules) -> dict[str, int | None]:
-        keys = {key for key, _ in _changed_files(self._standing.rules, rules)}
+        keys = {key for key, _ in _changed_files(self._current.rules, rules)}
         etags = {file.key: file.etag for file in policy_files(self._unit.session)} if keys else {}
         return {key: etags.get(key) for key in keys}
 
@@ -226,12 +230,12 @@ def _etag(found: object) -> int | None:
 # ── The way back ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def exported(catalog: Catalog, *, private: bool = False, form: Literal["yaml", "json"] = "yaml") -> str:
+def export_catalog(catalog: Catalog, *, private: bool = False, form: Literal["yaml", "json"] = "yaml") -> str:
     """The file of a catalog. Items private to a customer, and what goes with them alone, are left out unless asked."""
-    return dump_catalog(catalog if private else public_catalog(catalog), form)
+    return dump_catalog(catalog if private else omit_private_items(catalog), form)
 
 
-def public_catalog(catalog: Catalog) -> Catalog:
+def omit_private_items(catalog: Catalog) -> Catalog:
     """A catalog without the items that are private to a customer, and those that can only be held with them."""
     items: Mapping[str, Item] = catalog.items
     while True:

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from tiergate.bundle import FileEntry
     from tiergate.store import Store
 
-__all__ = ["Revisions"]
-
 _KEPT: Final = 8
 _KEPT_ENTITLEMENTS: Final = 50_000
 
 
-class Revisions:
+class BundleCache:
     """The bundles of stores, by revision. Safe to use from several threads."""
 
     def __init__(self) -> None:

@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.catalog import (
-    Plain,
+    PlainData,
     definition_data,
     entitlements_data,
     feature_data,
     item_head_data,
     rollout_data,
 )
-from tiergate.catalog.value_changes import Detail, details, raw
+from tiergate.catalog.writing.value_changes import ValueChange, compare_values, raw_json
 from tiergate.publish.published_state import rule_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiergate.model import Catalog, Item, Rules, Value
-    from tiergate.publish.changeset import Proposal
-    from tiergate.publish.published_state import Standing
+    from tiergate.publish.changeset import Changeset
+    from tiergate.publish.published_state import PublishedState
 
-__all__ = ["Change", "ChangeKind", "Detail", "difference"]
 
-_Data = dict[str, Plain]
+_Data = dict[str, PlainData]
 
 
 class ChangeKind(StrEnum):
@@ -47,10 +46,10 @@ class Change(msgspec.Struct, frozen=True):
     kind: str
     id: str
     change: ChangeKind
-    details: tuple[Detail, ...] = ()
+    details: tuple[ValueChange, ...] = ()
 
 
-def difference(old: Standing | Proposal, new: Standing | Proposal) -> list[Change]:
+def list_changes(old: PublishedState | Changeset, new: PublishedState | Changeset) -> list[Change]:
     """Everything that changes, by kind, and in the order of their ids."""
     return [
         *_features(old.catalog, new.catalog),
@@ -89,7 +88,7 @@ def _rollouts(item: Item) -> _Data:
     return {"rollouts": [rollout_data(rollout) for rollout in item.rollouts]}
 
 
-def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalog) -> Iterator[Detail]:
+def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalog) -> Iterator[ValueChange]:
     """Versions that come and go; one that comes is compared with the one before it, feature by feature."""
     was = {} if before is None else {it.version: it for it in before.versions}
     now = {} if after is None else {it.version: it for it in after.versions}
@@ -98,17 +97,17 @@ def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalo
             continue
         path = f"versions/{number}"
         if number in was:
-            yield Detail(path, raw(definition_data(was[number], old.features)["entitlements"]))
+            yield ValueChange(path, raw_json(definition_data(was[number], old.features)["entitlements"]))
             continue
         lower = [it for it in (*was, *now) if it < number]
         base = (was.get(max(lower)) or now[max(lower)]) if lower else None
         if base is None:
-            yield Detail(path, None, raw(_given(now[number].entitlements, new)))
+            yield ValueChange(path, None, raw_json(_given(now[number].entitlements, new)))
             continue
         known = {**old.features, **new.features}
         one = entitlements_data({id_: it for id_, it in base.entitlements.items() if id_ in known}, known)
-        found = list(details(one, _given(now[number].entitlements, new), f"{path}/"))
-        yield from found or [Detail(path, None, raw(_given(now[number].entitlements, new)))]
+        found = list(compare_values(one, _given(now[number].entitlements, new), f"{path}/"))
+        yield from found or [ValueChange(path, None, raw_json(_given(now[number].entitlements, new)))]
 
 
 def _given(entitlements: Mapping[str, Value], catalog: Catalog) -> _Data:
@@ -143,5 +142,7 @@ def _rules(old: Rules, new: Rules) -> Iterator[Change]:
 
 def _change(kind: str, id_: str, before: _Data, after: _Data) -> Change:
     if not before or not after:
-        return Change(kind, id_, ChangeKind.REMOVED if before else ChangeKind.ADDED, tuple(details(before, after)))
-    return Change(kind, id_, ChangeKind.CHANGED, tuple(details(before, after)))
+        return Change(
+            kind, id_, ChangeKind.REMOVED if before else ChangeKind.ADDED, tuple(compare_values(before, after))
+        )
+    return Change(kind, id_, ChangeKind.CHANGED, tuple(compare_values(before, after)))

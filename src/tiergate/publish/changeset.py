@@ -1,6 +1,6 @@
 """From the working state to what a publication would fix: what choosing some of the pending edits comes to.
 
-Pure. A proposal is the published catalog with the chosen edits on top of it, and nothing else; whether it may be
+Pure. A changeset is the published catalog with the chosen edits on top of it, and nothing else; whether it may be
 published is looked at afterwards (`refusals`, then the compiler).
 """
 
@@ -13,24 +13,22 @@ from msgspec.structs import replace
 
 from tiergate.model import Definition, Problem, Rules
 from tiergate.publish.published_state import is_pending_draft
-from tiergate.publish.rollouts import Launch, pruned, with_rollouts
+from tiergate.publish.rollouts import RolloutTarget, prune_rollouts, set_rollouts
 from tiergate.store.publications import PublishedItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tiergate.model import Catalog, Instant, Item
-    from tiergate.publish.published_state import Pending, Standing
+    from tiergate.publish.published_state import PendingEdits, PublishedState
     from tiergate.store.working_catalog import WorkingItem
 
-__all__ = ["EVERYTHING", "Choice", "ItemParts", "Proposal", "chosen", "in_order", "rules_with"]
-
 _V = TypeVar("_V")
-_AT_ONCE = Launch()
+_AT_ONCE = RolloutTarget()
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EditSelection:
     """Which of the pending edits are meant, each kind by ids; `None` is all that are pending.
 
     Rules are named with their kind: `policies/eu`.
@@ -42,23 +40,23 @@ class Choice:
     roles: bool = True
 
 
-EVERYTHING = Choice()
+ALL_EDITS = EditSelection()
 """All that is pending."""
 
 
 @dataclass(frozen=True, slots=True)
-class ItemParts:
+class ItemHistory:
     """What else makes an item: its versions ever published, by number, and those to which something is pinned."""
 
     versions: Mapping[int, Definition] = field(default_factory=dict)
     pins: frozenset[int] = frozenset()
 
 
-_NO_PARTS = ItemParts()
+_NO_PARTS = ItemHistory()
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class Changeset:
     """What is to be published, and what that makes of the working state.
 
     `versions`: those published for the first time, each with its item. `features_read`, `items_read` and `files_read`:
@@ -76,28 +74,28 @@ class Proposal:
     files_read: Mapping[str, int | None] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
-    def is_like(self, standing: Standing) -> bool:
+    def matches(self, current: PublishedState) -> bool:
         """Say whether there is nothing new in it."""
-        return (self.catalog, self.rules, self.roles) == (standing.catalog, standing.rules, standing.roles)
+        return (self.catalog, self.rules, self.roles) == (current.catalog, current.rules, current.roles)
 
 
-def chosen(
-    standing: Standing,
-    pending: Pending,
-    choice: Choice,
-    parts: Mapping[str, ItemParts],
-    launches: Mapping[str, Launch],
+def build_changeset(
+    current: PublishedState,
+    pending: PendingEdits,
+    choice: EditSelection,
+    parts: Mapping[str, ItemHistory],
+    launches: Mapping[str, RolloutTarget],
     now: Instant,
-) -> Proposal:
+) -> Changeset:
     """What the chosen edits come to. `launches`: whom the new version of an item is for, if not everybody at once."""
     problems = _unknown(pending, choice)
-    features = dict(standing.catalog.features)
+    features = dict(current.catalog.features)
     meant_features = {id_: pending.features[id_] for id_ in _meant(pending.features, choice.features)}
     for id_, edit in meant_features.items():
         _put(features, id_, edit.new)
     every_item = pending.items if choice.items is None else {**pending.items, **pending.idle}
     meant_items = {id_: every_item[id_] for id_ in _meant(every_item, choice.items)}
-    items = dict(standing.catalog.items)
+    items = dict(current.catalog.items)
     versions: list[tuple[str, Definition]] = []
     updates: dict[str, PublishedItem] = {}
     for id_, working in meant_items.items():
@@ -105,7 +103,7 @@ def chosen(
             items.pop(id_, None)
             continue
         launch = launches.get(id_, _AT_ONCE)
-        item, new = _next_item(standing.catalog.items.get(id_), working, parts.get(id_, _NO_PARTS), launch, now)
+        item, new = _next_item(current.catalog.items.get(id_), working, parts.get(id_, _NO_PARTS), launch, now)
         if not item.versions:
             message = f"`{id_}` has nothing that could be published: it has no version and no draft"
             problems.append(Problem(f"items/{id_}", 0, 0, "no-version", message))
@@ -117,12 +115,12 @@ def chosen(
         updates[id_] = PublishedItem(item.rollouts, newest, is_done=working.draft is not None)
     meant_files = {key: pending.rules[key] for key in _meant(pending.rules, choice.rules)}
     files_read = {key: edit.etag for key, edit in meant_files.items()}
-    roles = standing.roles
+    roles = current.roles
     if choice.roles and pending.roles is not None:
         roles, files_read["roles/roles"] = pending.roles.text or "", pending.roles.etag
-    return Proposal(
-        replace(standing.catalog, features=in_order(features), items=in_order(items)),
-        rules_with(standing.rules, {key: edit.text for key, edit in meant_files.items()}),
+    return Changeset(
+        replace(current.catalog, features=sort_by_id(features), items=sort_by_id(items)),
+        merge_rules(current.rules, {key: edit.text for key, edit in meant_files.items()}),
         roles,
         tuple(versions),
         updates,
@@ -134,7 +132,7 @@ def chosen(
 
 
 def _next_item(
-    old: Item | None, working: WorkingItem, parts: ItemParts, launch: Launch, now: Instant
+    old: Item | None, working: WorkingItem, parts: ItemHistory, launch: RolloutTarget, now: Instant
 ) -> tuple[Item, Definition | None]:
     """An item as it is published next, and its new version, if it has a draft that no version of it is like.
 
@@ -148,25 +146,25 @@ def _next_item(
     if working.draft is not None and is_pending_draft(working.draft, old, now):
         version = max((number for number, it in known.items() if it.entitlements == working.draft), default=0)
         if not version:
-            new = Definition(working.newest + 1, in_order(working.draft))
+            new = Definition(working.newest + 1, sort_by_id(working.draft))
             version, known[new.version] = new.version, new
-        rollouts = pruned((*rollouts, launch.rollout(version, now)), now)
+        rollouts = prune_rollouts((*rollouts, launch.rollout(version, now)), now)
     elif old is None and working.newest in known:
         rollouts = (launch.rollout(working.newest, now),)
     published = replace(working.item, versions=() if old is None else old.versions)
-    return with_rollouts(published, rollouts, known, parts.pins), new
+    return set_rollouts(published, rollouts, known, parts.pins), new
 
 
-def rules_with(rules: Rules, edits: Mapping[str, str | None]) -> Rules:
+def merge_rules(rules: Rules, edits: Mapping[str, str | None]) -> Rules:
     """Rules with other files, by kind and name; none: without it."""
     kinds = {"policies": dict(rules.policies), "schemas": dict(rules.schemas), "entities": dict(rules.entities)}
     for key, text in edits.items():
         kind, _, name = key.partition("/")
         _put(kinds[kind], name, text)
-    return Rules(**{kind: in_order(files) for kind, files in kinds.items()})
+    return Rules(**{kind: sort_by_id(files) for kind, files in kinds.items()})
 
 
-def in_order(entries: Mapping[str, _V]) -> dict[str, _V]:
+def sort_by_id(entries: Mapping[str, _V]) -> dict[str, _V]:
     """The same entries in the order of their ids, so that equal catalogs are equal bytes."""
     return {id_: entries[id_] for id_ in sorted(entries)}
 
@@ -175,7 +173,7 @@ def _meant(pending: Iterable[str], choice: frozenset[str] | None) -> list[str]:
     return sorted(pending if choice is None else choice.intersection(pending))
 
 
-def _unknown(pending: Pending, choice: Choice) -> list[Problem]:
+def _unknown(pending: PendingEdits, choice: EditSelection) -> list[Problem]:
     """What was chosen by name and is not there at all. What is there, and as it was published, is no mistake."""
     return [
         Problem(f"{kind}s/{id_}", 0, 0, f"unknown-{kind}", f"no {kind} `{id_}`")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from tiergate.publish.published_state import current_entitlements, head_of, rule_texts
-from tiergate.publish.rollouts import rebased
+from tiergate.publish.published_state import current_entitlements, item_head, rule_texts
+from tiergate.publish.rollouts import rebase_entitlements
 from tiergate.store.policy_files import PolicyFile
 from tiergate.store.working_catalog import WorkingFeature, WorkingItem, WorkingState
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from tiergate.model import Feature, Instant, Item, Value
-    from tiergate.publish.published_state import Standing
-
-__all__ = ["ROLES_KEY", "Moved", "moved", "moved_draft"]
+    from tiergate.publish.published_state import PublishedState
 
 ROLES_KEY = "roles/roles"
 """The key of the roles among the files."""
@@ -33,7 +31,7 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class RebasedState:
     """The working state afterwards: features, items, and files by key; what is no longer there is left out."""
 
     features: Mapping[str, Feature]
@@ -54,16 +52,16 @@ class Moved:
         return [PolicyFile(kind, name, text, 0, 0) for (kind, _, name), text in keys]
 
 
-def moved(
+def rebase_working_state(
     working: WorkingState,
     files: Iterable[PolicyFile],
-    old: Standing,
-    new: Standing,
+    old: PublishedState,
+    new: PublishedState,
     now: Instant,
     *,
     newest: Mapping[str, int],
     reset: Collection[str] = (),
-) -> Moved:
+) -> RebasedState:
     """The working state after `new` has come in the place of `old`.
 
     `newest`: the highest version ever published of items that are not in the working state. `reset`: what loses its
@@ -92,7 +90,7 @@ def moved(
         )
         if item is not None:
             items[id_] = item
-    return Moved(features, items, _files(files, old, new, reset))
+    return RebasedState(features, items, _files(files, old, new, reset))
 
 
 def _picked(edited: _S | None, old: _S | None, new: _S | None, *, is_reset: bool) -> _S | None:
@@ -110,7 +108,7 @@ def _picked(edited: _S | None, old: _S | None, new: _S | None, *, is_reset: bool
 def _item(
     edited: WorkingItem | None, old: Item | None, new: Item | None, now: Instant, newest: int, *, is_reset: bool
 ) -> WorkingItem | None:
-    heads = tuple(None if it is None else head_of(it) for it in (old, new))
+    heads = tuple(None if it is None else item_head(it) for it in (old, new))
     head = _picked(None if edited is None else edited.item, *heads, is_reset=is_reset)
     if head is None:
         return None
@@ -119,22 +117,24 @@ def _item(
     rollouts = () if new is None else new.rollouts
     if edited is None:
         return WorkingItem(head, rollouts, None, newest, 0)
-    draft = None if is_reset and new is not None else moved_draft(edited.draft, old, new, now)
+    draft = None if is_reset and new is not None else rebase_draft(edited.draft, old, new, now)
     return edited._replace(item=head, rollouts=rollouts, draft=draft)
 
 
-def moved_draft(
+def rebase_draft(
     draft: dict[str, Value] | None, old: Item | None, new: Item | None, now: Instant
 ) -> dict[str, Value] | None:
     """The draft of an item that comes to be published otherwise: its edits on what is given now; none without any."""
     before, after = current_entitlements(old, now), current_entitlements(new, now)
     if draft is None or before is None or after is None:
         return draft
-    found = rebased(draft, before, after)
+    found = rebase_entitlements(draft, before, after)
     return None if found == after else found
 
 
-def _files(files: Iterable[PolicyFile], old: Standing, new: Standing, reset: Collection[str]) -> dict[str, str]:
+def _files(
+    files: Iterable[PolicyFile], old: PublishedState, new: PublishedState, reset: Collection[str]
+) -> dict[str, str]:
     edited = {file.key: file.text for file in files}
     before, after = _texts(old), _texts(new)
     found: dict[str, str] = {}
@@ -146,6 +146,6 @@ def _files(files: Iterable[PolicyFile], old: Standing, new: Standing, reset: Col
     return found
 
 
-def _texts(standing: Standing) -> dict[str, str]:
-    roles = {ROLES_KEY: standing.roles} if standing.roles else {}
-    return rule_texts(standing.rules) | roles
+def _texts(current: PublishedState) -> dict[str, str]:
+    roles = {ROLES_KEY: current.roles} if current.roles else {}
+    return rule_texts(current.rules) | roles

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import LoadedCatalog
 
-__all__ = ["Build", "build", "make", "make_loaded"]
 
-
-class Build(NamedTuple):
+class BundleFiles(NamedTuple):
     """All files of a bundle but its manifest, path → content, and the catalog that they were made from."""
 
     files: dict[str, bytes]
     catalog: Catalog
 
 
-def build(catalog: Sequence[Path], rules: Path | None = None) -> dict[str, bytes]:
-    """Make the files of a bundle; see `make`."""
-    return make(catalog, rules).files
+def compile_bundle(catalog: Sequence[Path], rules: Path | None = None) -> dict[str, bytes]:
+    """Make the files of a bundle; see `compile_files`."""
+    return compile_files(catalog, rules).files
 
 
-def make(catalog: Sequence[Path], rules: Path | None = None, *, previous: Mapping[str, str] | None = None) -> Build:
+def compile_files(
+    catalog: Sequence[Path], rules: Path | None = None, *, previous: Mapping[str, str] | None = None
+) -> BundleFiles:
     """Make a bundle from catalog files or folders and a folder of rules.
 
     `previous`: the hashes, by path, of the files of a bundle that this version of Tiergate validated; what comes out
@@ -56,20 +56,20 @@ def make(catalog: Sequence[Path], rules: Path | None = None, *, previous: Mappin
     if loaded is None:
         raise CatalogError(problems)
     folder = "" if rules is None else str(rules)
-    return make_loaded(loaded, found, folder, previous=previous)
+    return compile_loaded(loaded, found, folder, previous=previous)
 
 
-def make_loaded(
+def compile_loaded(
     loaded: LoadedCatalog, rules: Rules, rules_folder: str = "", *, previous: Mapping[str, str] | None = None
-) -> Build:
+) -> BundleFiles:
     """Make a bundle from a catalog and rules that are loaded; `rules_folder` is where these stand, for problems.
 
     Raises:
-        RulesError, CompileError: as `make`.
+        RulesError, CompileError: as `compile_files`.
     """
     catalog, positions = loaded.catalog, loaded.positions
     files = compile_catalog(catalog, rules, positions=positions, rules_folder=rules_folder, previous=previous)
-    return Build(files, catalog)
+    return BundleFiles(files, catalog)
 
 
 def _load(catalog: Sequence[Path]) -> tuple[LoadedCatalog | None, list[Problem]]:

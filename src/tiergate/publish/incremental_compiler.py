@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.compiler import Positions
     from tiergate.model import Catalog, Definition, Rules
 
-__all__ = ["Compilation", "IncrementalCompiler"]
-
 
 class Compilation(NamedTuple):
     """All files of a bundle but its manifest, path → content; the manifest; and what they were made from."""

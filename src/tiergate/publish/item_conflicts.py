@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import ItemKind, PlanRule
+from tiergate.model import ItemKind, PlansPerSubscription
 from tiergate.store.item_conflicts import held_beside, held_without, several_held
 
 if TYPE_CHECKING:
@@ -20,17 +20,15 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit
     from tiergate.store.item_conflicts import Holders
 
-__all__ = ["Combination", "Example", "impossible_combinations"]
 
-
-class Example(msgspec.Struct, frozen=True):
+class ConflictExample(msgspec.Struct, frozen=True):
     """One who holds it."""
 
     customer: str
     subscription: str
 
 
-class Combination(msgspec.Struct, frozen=True, omit_defaults=True):
+class ItemConflict(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that is held and cannot be held any more.
 
     `code`: `not-available`, `missing-dependency`, `excluded`, of an `item`; or `several-plans`. `subscriptions`: how
@@ -40,15 +38,15 @@ class Combination(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str
     subscriptions: int
     item: str = ""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[ConflictExample, ...] = ()
 
 
-def impossible_combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[Combination, ...]:
+def find_item_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[ItemConflict, ...]:
     """All that is held, was possible by `old` and is not by `new`."""
-    return tuple(_combinations(unit, old, new))
+    return tuple(_find_conflicts(unit, old, new))
 
 
-def _combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Combination]:
+def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[ItemConflict]:
     session, now = unit.session, unit.now
     for id_, after in new.items.items():
         before = old.items.get(id_)
@@ -63,7 +61,7 @@ def _combinations(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Combin
     for id_ in sorted({one for one, _ in exclusions}):
         others = {other for one, other in exclusions if one == id_}
         yield from _told("excluded", id_, held_beside(session, id_, others, now))
-    if old.plans is PlanRule.MANY and new.plans is PlanRule.ONE:
+    if old.plans is PlansPerSubscription.MANY and new.plans is PlansPerSubscription.ONE:
         plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]
         yield from _told("several-plans", "", several_held(session, plans, now))
 
@@ -78,7 +76,7 @@ def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
     }
 
 
-def _told(code: str, item: str, holders: Holders) -> Iterator[Combination]:
+def _told(code: str, item: str, holders: Holders) -> Iterator[ItemConflict]:
     if holders.total:
-        examples = tuple(Example(customer, subscription) for customer, subscription in holders.named)
-        yield Combination(code, holders.total, item, examples)
+        examples = tuple(ConflictExample(customer, subscription) for customer, subscription in holders.named)
+        yield ItemConflict(code, holders.total, item, examples)

@@ -20,11 +20,11 @@ from msgspec.structs import replace
 
 from tiergate import bundle
 from tiergate.errors import StoreError
-from tiergate.impact.preview.effects import Impact, effect_data, impact_data
 from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.loss_token import LossSum, losses_of
 from tiergate.impact.preview.preview import Preview
-from tiergate.model.canonical import canonical_json
+from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_data
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import version_ref
 from tiergate.store.affected_records import changed_records, count_holders, holders
 
@@ -36,12 +36,10 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Instant, Value
     from tiergate.store import ReadUnit, Store
 
-__all__ = ["Job", "Line", "Weighing", "taken", "words"]
-
-Line = dict[str, Any]
+ImpactLine = dict[str, Any]
 """`progress` (`examined`, `of`), `effect` (as `effect_data`), `error`, or `impact` (as `impact_data`) with `loss`."""
 
-MOST_HERE: Final = 2_000
+MAX_IN_PROCESS: Final = 2_000
 """Customers who are asked about in this process: a tenth of a second of its time."""
 
 _MOST_CHANGED: Final = 2_000
@@ -56,10 +54,10 @@ _WEIGHER: Final = (sys.executable, "-P", "-m", "tiergate.publish.loss_worker")
 _LAST_WORDS: Final = 2_000
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_decode = msgspec.json.Decoder(Line, float_hook=Decimal).decode
+_decode = msgspec.json.Decoder(ImpactLine, float_hook=Decimal).decode
 
 
-class Job(msgspec.Struct, frozen=True):
+class LossJob(msgspec.Struct, frozen=True):
     """What a process of its own is to do: the store's database, the folders of both bundles, from when on, or when."""
 
     database: str
@@ -87,7 +85,7 @@ class _Known:
         return self._given[ref]
 
 
-class Weighing:
+class LossEstimate:
     """A change of what is in force, ready to be weighed against the subjects of the store."""
 
     def __init__(
@@ -106,7 +104,7 @@ class Weighing:
         self._preview = Preview(before, after, now=now, at=at)
         self.can_take = can_take(before, after, self._preview.touched, now)
 
-    def lines(self, store: Store, *, listing: bool = False) -> Iterator[Line]:
+    def lines(self, store: Store, *, listing: bool = False) -> Iterator[ImpactLine]:
         """Weigh it: everything that is found, the tally last.
 
         Raises:
@@ -120,14 +118,14 @@ class Weighing:
 
         if not touched.features:
             yield {"impact": impact_data(Impact()), "loss": ""}
-        elif store.read(count) <= MOST_HERE:
-            yield from weighed(store, self._preview, self._now, listing=listing)
+        elif store.read(count) <= MAX_IN_PROCESS:
+            yield from stream_impact(store, self._preview, self._now, listing=listing)
         else:
             yield from self._apart(store, listing=listing)
 
-    def tally(self, store: Store) -> Line:
+    def tally(self, store: Store) -> ImpactLine:
         """Weigh it, for the tally alone, with the token of the loss as `loss`; raises as `lines`."""
-        found: Line = {}
+        found: ImpactLine = {}
         for line in self.lines(store):
             if "impact" in line:
                 found = {**line["impact"], "loss": line["loss"]}
@@ -142,13 +140,13 @@ class Weighing:
         records = changed_records(unit.session, position, _MOST_CHANGED)
         return records is None or any(it.effect.takes for record in records for it in self._preview.effects(record))
 
-    def _apart(self, store: Store, *, listing: bool) -> Iterator[Line]:
+    def _apart(self, store: Store, *, listing: bool) -> Iterator[ImpactLine]:
         with tempfile.TemporaryDirectory(prefix="tiergate-weigh-") as folder:
             old, new = Path(folder, "old"), Path(folder, "new")
             for side, place in ((self._old, old), (self._new, new)):
                 bundle.write_bundle({path: side.content(path) for path in side.paths()}, place)
             url = store.database.engine.url.render_as_string(hide_password=False)
-            job = Job(url, str(old), str(new), self._now, self._at, listing)
+            job = LossJob(url, str(old), str(new), self._now, self._at, listing)
             with _weigher(job) as lines:
                 done = False
                 for line in lines:
@@ -161,7 +159,7 @@ class Weighing:
                 raise StoreError("what a publication takes cannot be found: its process ended early")
 
 
-def weighed(store: Store, preview: Preview, now: Instant, *, listing: bool) -> Iterator[Line]:
+def stream_impact(store: Store, preview: Preview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
     """Ask about all who can be touched, from `now` on.
 
     Raises:
@@ -203,14 +201,14 @@ def _rules(side: BundleSource) -> dict[str, str]:
     return {path: side.text(path) for path in paths}
 
 
-def taken(impact: Line | None) -> int:
+def count_losing_customers(impact: ImpactLine | None) -> int:
     """How many customers lose something, or get less of it."""
     return 0 if impact is None else int(impact["customers"]["take"])
 
 
-def words(impact: Line) -> str:
+def describe_loss(impact: ImpactLine) -> str:
     """What is taken, in words: `3 customers would lose something or get less (movies: 1 loses it, 2 get less)`."""
-    count = taken(impact)
+    count = count_losing_customers(impact)
     parts = []
     for one in impact["features"]:
         said = [
@@ -225,7 +223,7 @@ def words(impact: Line) -> str:
 
 
 @contextmanager
-def _weigher(job: Job) -> Iterator[Iterator[bytes]]:
+def _weigher(job: LossJob) -> Iterator[Iterator[bytes]]:
     """The lines that a process of its own says; it ends when the context does."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - the command is our own

@@ -17,20 +17,8 @@ if TYPE_CHECKING:
     from tiergate.store.policy_files import PolicyFile
     from tiergate.store.working_catalog import WorkingItem, WorkingState
 
-__all__ = [
-    "FeatureEdit",
-    "FileEdit",
-    "Pending",
-    "Standing",
-    "current_entitlements",
-    "head_of",
-    "is_pending_draft",
-    "pending_edits",
-    "rule_texts",
-]
 
-
-class Standing(NamedTuple):
+class PublishedState(NamedTuple):
     """What a publication fixed: all of it. The roles are empty where they are those that are shipped."""
 
     sequence: int
@@ -55,7 +43,7 @@ class FileEdit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingEdits:
     """All that is not published yet, by id; rules by kind and name (`policies/eu`).
 
     `items`: as edited, none where it is not there any more. `idle`: items that are not in the published catalog and
@@ -84,14 +72,14 @@ def is_pending_draft(draft: Mapping[str, Value] | None, published: Item | None, 
     return draft is not None and draft != current_entitlements(published, now)
 
 
-def pending_edits(
-    standing: Standing,
+def find_pending_edits(
+    current: PublishedState,
     working: WorkingState,
     files: Iterable[PolicyFile],
     now: Instant,
-) -> Pending:
+) -> PendingEdits:
     """Compare the working state with what is published, and drafts with what is given at `now`."""
-    catalog = standing.catalog
+    catalog = current.catalog
     features = {
         id_: FeatureEdit(known.feature, known.etag)
         for id_, known in working.features.items()
@@ -111,7 +99,7 @@ def pending_edits(
             idle[id_] = item
     texts = {file.key: file for file in files}
     roles = texts.pop("roles/roles", None)
-    published_texts = rule_texts(standing.rules)
+    published_texts = rule_texts(current.rules)
     rules = {
         key: FileEdit(file.text, file.etag) for key, file in texts.items() if published_texts.get(key) != file.text
     }
@@ -122,24 +110,24 @@ def pending_edits(
         *(f"items/{id_}" for id_ in (*catalog.items, *working.items)),
         *(f"rules/{key}" for key in (*published_texts, *texts)),
     }
-    return Pending(
+    return PendingEdits(
         features,
         items,
         idle,
         rules,
-        None if new_roles.text == standing.roles else new_roles,
+        None if new_roles.text == current.roles else new_roles,
         frozenset(known),
     )
 
 
-def head_of(item: Item) -> Item:
+def item_head(item: Item) -> Item:
     """An item without its versions and rollouts: what is edited as metadata."""
     return replace(item, versions=(), rollouts=())
 
 
 def _published_part(item: Item) -> Item:
     """What of an item only a publication changes: its metadata is said at once."""
-    return replace(head_of(item), metadata={})
+    return replace(item_head(item), metadata={})
 
 
 def rule_texts(rules: Rules) -> dict[str, str]:

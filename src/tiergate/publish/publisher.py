@@ -26,15 +26,15 @@ from tiergate.bundle import Bundle, Publication, decode_manifest, encode_manifes
 from tiergate.compiler.role_table import read_roles
 from tiergate.errors import AuthorError, LossError, PublishError, RulesError, StoreError
 from tiergate.impact.preview.loss_token import customers_of
-from tiergate.publish.bundle_cache import Revisions
-from tiergate.publish.change_list import Change, difference
+from tiergate.publish.bundle_cache import BundleCache
+from tiergate.publish.change_list import Change, list_changes
 from tiergate.publish.incremental_compiler import Compilation, IncrementalCompiler
-from tiergate.publish.item_conflicts import Combination, impossible_combinations
-from tiergate.publish.loss_gate import Line, Weighing, taken, words
-from tiergate.publish.published_state import Standing
-from tiergate.publish.review_tag import Reviewed, review_tag
-from tiergate.publish.source_positions import Places
-from tiergate.publish.validation import refusals
+from tiergate.publish.item_conflicts import ItemConflict, find_item_conflicts
+from tiergate.publish.loss_gate import ImpactLine, LossEstimate, count_losing_customers, describe_loss
+from tiergate.publish.published_state import PublishedState
+from tiergate.publish.review_tag import ReviewTags, review_tag
+from tiergate.publish.source_positions import SourcePositions
+from tiergate.publish.validation import validate_catalog
 from tiergate.store import Publishing, ReadUnit, WriteUnit, read_head
 from tiergate.store.features import lock_catalog
 from tiergate.store.policy_files import policy_files
@@ -52,11 +52,9 @@ from tiergate.store.working_catalog import working_etags
 
 if TYPE_CHECKING:
     from tiergate.model import Instant, Problem
-    from tiergate.publish.changeset import Proposal
+    from tiergate.publish.changeset import Changeset
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
-
-__all__ = ["Outcome", "Plan", "Planner", "Preview", "Publisher", "Run"]
 
 T = TypeVar("T")
 
@@ -68,7 +66,7 @@ def _nothing_more(unit: WriteUnit, sequence: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PublicationPlan:
     """What is to be published, and as what.
 
     `action`: its name in the audit log. `also`: what else is written in the same transaction, given the new sequence.
@@ -76,33 +74,33 @@ class Plan:
     up for it, as `items/gold`.
     """
 
-    proposal: Proposal
+    changeset: Changeset
     action: str = "publication.created"
     note: str = ""
     rolled_back_to: int | None = None
     also: Callable[[WriteUnit, int], None] = _nothing_more
-    places: Places = field(default_factory=Places)
+    places: SourcePositions = field(default_factory=SourcePositions)
     rules_folder: str = "rules"
     discarded: tuple[str, ...] = ()
 
 
-Planner = Callable[[ReadUnit, Standing], Plan]
+Planner = Callable[[ReadUnit, PublishedState], PublicationPlan]
 """Says what is to be published, given one state of the store and what is in force. Called again after a lost race."""
 
 
-class Outcome(NamedTuple):
+class PublishResult(NamedTuple):
     """What came of it: the publication in force, and what changed with it; nothing, where it was in force before.
 
     `impact`: what it does to customers, where they were asked about. `discarded`: whose edits were given up for it.
-    `combinations`: what is held and cannot be held together any more.
+    `conflicts`: what is held and cannot be held together any more.
     """
 
     sequence: int
     revision: str
     changes: tuple[Change, ...]
-    impact: Line | None = None
+    impact: ImpactLine | None = None
     discarded: tuple[str, ...] = ()
-    combinations: tuple[Combination, ...] = ()
+    conflicts: tuple[ItemConflict, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -110,17 +108,17 @@ class Outcome(NamedTuple):
         return bool(self.changes)
 
 
-Run = Callable[[Callable[[WriteUnit], Outcome]], T]
+Run = Callable[[Callable[[WriteUnit], PublishResult]], T]
 """Has a function run in one writing transaction, as `Store.change` does, and returns what it likes."""
 
 
-class Preview(NamedTuple):
+class PublishPreview(NamedTuple):
     """What would come of it: the publication that is in force, what would change, and what stands against it.
 
     `revision` is the one that it would get, empty where there are problems; `tag` is the entity tag of what would be
     published, which a request can demand. `weighing`: finds what it would do to customers; none where there are
     problems, nothing changes, or nothing is in force. `discarded`: whose edits would be given up for it.
-    `combinations`: what is held and could not be held together any more.
+    `conflicts`: what is held and could not be held together any more.
     """
 
     sequence: int
@@ -128,25 +126,25 @@ class Preview(NamedTuple):
     changes: tuple[Change, ...]
     problems: tuple[Problem, ...]
     tag: str
-    weighing: Weighing | None = None
+    weighing: LossEstimate | None = None
     discarded: tuple[str, ...] = ()
-    combinations: tuple[Combination, ...] = ()
+    conflicts: tuple[ItemConflict, ...] = ()
 
 
 class _Weighed(NamedTuple):
     """What a change does to customers: how it is found, what was found, and the token of the loss that is accepted."""
 
-    weighing: Weighing
-    impact: Line
+    weighing: LossEstimate
+    impact: ImpactLine
     accepted: str
 
 
 class _Ready(NamedTuple):
     """A plan that may be carried out: on which publication and position it rests, and the bundle."""
 
-    standing: Standing
+    current: PublishedState
     position: int
-    plan: Plan
+    plan: PublicationPlan
     changes: tuple[Change, ...]
     compilation: Compilation | None
     weighed: _Weighed | None = None
@@ -163,21 +161,21 @@ class Publisher:
         self.store = store
         self.signer = signer
         self._compiler = IncrementalCompiler()
-        self._revisions = Revisions()
+        self._revisions = BundleCache()
         self._lock = threading.Lock()
-        self._standing: Standing | None = None
+        self._current: PublishedState | None = None
 
-    def standing(self, unit: ReadUnit) -> Standing:
+    def published_state(self, unit: ReadUnit) -> PublishedState:
         """What is in force, whole."""
         sequence = unit.head().publication
         with self._lock:
-            known = self._standing
+            known = self._current
         if known is not None and known.sequence == sequence:
             return known
         state = unit.published_at(sequence)
-        found = Standing(sequence, state.revision, state.catalog, *published_policies(unit, sequence))
+        found = PublishedState(sequence, state.revision, state.catalog, *published_policies(unit, sequence))
         with self._lock:
-            self._standing = found
+            self._current = found
         return found
 
     def carry_out(
@@ -187,7 +185,7 @@ class Publisher:
         *,
         weigh: bool = False,
         accept_loss: str = "",
-        reviewed: Reviewed | None = None,
+        reviewed: ReviewTags | None = None,
     ) -> T:
         """Plan, compile and publish; return what `run` returns.
 
@@ -205,9 +203,9 @@ class Publisher:
         """
         for _ in range(_ATTEMPTS):
             ready = self._ready(planner, weigh=weigh, accept_loss=accept_loss, reviewed=reviewed)
-            made: list[Standing] = []
+            made: list[PublishedState] = []
 
-            def work(unit: WriteUnit, ready: _Ready = ready, made: list[Standing] = made) -> Outcome:
+            def work(unit: WriteUnit, ready: _Ready = ready, made: list[PublishedState] = made) -> PublishResult:
                 made.clear()
                 return self._commit(unit, ready, made)
 
@@ -217,11 +215,11 @@ class Publisher:
                 continue
             if made:
                 with self._lock:
-                    self._standing = made[0]
+                    self._current = made[0]
             return result
         raise StoreError("the store is too busy: what was planned on changed every time")
 
-    def preview(self, planner: Planner, *, weigh: bool = False, at: Instant | None = None) -> Preview:
+    def preview(self, planner: Planner, *, weigh: bool = False, at: Instant | None = None) -> PublishPreview:
         """Say what would come of it, without any effect; with `weigh`, ready to find what it does to customers.
 
         `at`: the only instant that counts then, else all from now on.
@@ -230,90 +228,94 @@ class Publisher:
             StoreError: the store cannot be used. What the planner raises passes through.
         """
 
-        def work(unit: ReadUnit) -> tuple[Standing, Plan, list[Problem], tuple[Combination, ...], Instant]:
-            standing = self.standing(unit)
-            plan = planner(unit, standing)
-            combinations = impossible_combinations(unit, standing.catalog, plan.proposal.catalog)
-            return standing, plan, self._problems(unit, standing, plan), combinations, unit.now
+        def work(
+            unit: ReadUnit,
+        ) -> tuple[PublishedState, PublicationPlan, list[Problem], tuple[ItemConflict, ...], Instant]:
+            current = self.published_state(unit)
+            plan = planner(unit, current)
+            conflicts = find_item_conflicts(unit, current.catalog, plan.changeset.catalog)
+            return current, plan, self._problems(unit, current, plan), conflicts, unit.now
 
-        standing, plan, problems, combinations, now = self.store.read(work)
-        changes = tuple(difference(standing, plan.proposal))
-        revision, tag = standing.revision, review_tag(standing, plan.proposal, now)
+        current, plan, problems, conflicts, now = self.store.read(work)
+        changes = tuple(list_changes(current, plan.changeset))
+        revision, tag = current.revision, review_tag(current, plan.changeset, now)
         weighing = None
-        if not problems and not plan.proposal.is_like(standing):
+        if not problems and not plan.changeset.matches(current):
             try:
-                compilation = self._compile(standing, plan)
+                compilation = self._compile(current, plan)
             except PublishError as error:
                 problems = list(error.problems)
             else:
                 revision = compilation.manifest.revision
-                weighing = self._weighing(standing, compilation, now, at) if weigh else None
+                weighing = self._weighing(current, compilation, now, at) if weigh else None
         shown = "" if problems else revision
-        return Preview(standing.sequence, shown, changes, tuple(problems), tag, weighing, plan.discarded, combinations)
+        return PublishPreview(
+            current.sequence, shown, changes, tuple(problems), tag, weighing, plan.discarded, conflicts
+        )
 
     # ── before the transaction ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _ready(self, planner: Planner, *, weigh: bool, accept_loss: str, reviewed: Reviewed | None) -> _Ready:
-        def work(unit: ReadUnit) -> tuple[Standing, int, Plan, list[Problem], Instant]:
-            standing, position = self.standing(unit), unit.head().position
-            plan = planner(unit, standing)
-            return standing, position, plan, self._problems(unit, standing, plan), unit.now
+    def _ready(self, planner: Planner, *, weigh: bool, accept_loss: str, reviewed: ReviewTags | None) -> _Ready:
+        def work(unit: ReadUnit) -> tuple[PublishedState, int, PublicationPlan, list[Problem], Instant]:
+            current, position = self.published_state(unit), unit.head().position
+            plan = planner(unit, current)
+            return current, position, plan, self._problems(unit, current, plan), unit.now
 
-        standing, position, plan, problems, now = self.store.read(work)
+        current, position, plan, problems, now = self.store.read(work)
         if problems:
             raise PublishError(problems)
-        tag = "" if reviewed is None else review_tag(standing, plan.proposal, now)
-        if plan.proposal.is_like(standing):
+        tag = "" if reviewed is None else review_tag(current, plan.changeset, now)
+        if plan.changeset.matches(current):
             if reviewed is not None:
-                reviewed.check(standing, tag, standing.revision)
-            return _Ready(standing, position, plan, (), None)
-        changes = tuple(difference(standing, plan.proposal))
-        compilation = self._compile(standing, plan)
+                reviewed.check(current, tag, current.revision)
+            return _Ready(current, position, plan, (), None)
+        changes = tuple(list_changes(current, plan.changeset))
+        compilation = self._compile(current, plan)
         if reviewed is not None:
-            reviewed.check(standing, tag, compilation.manifest.revision)
+            reviewed.check(current, tag, compilation.manifest.revision)
         weighed = None
-        weighing = self._weighing(standing, compilation, now) if weigh else None
+        weighing = self._weighing(current, compilation, now) if weigh else None
         if weighing is not None and weighing.can_take:
             weighed = _Weighed(weighing, weighing.tally(self.store), accept_loss)
-        return _Ready(standing, position, plan, changes, compilation, weighed)
+        return _Ready(current, position, plan, changes, compilation, weighed)
 
     def _weighing(
-        self, standing: Standing, compilation: Compilation, now: Instant, at: Instant | None = None
-    ) -> Weighing | None:
+        self, current: PublishedState, compilation: Compilation, now: Instant, at: Instant | None = None
+    ) -> LossEstimate | None:
         """The way to find what putting a compilation in force does to customers; none where nothing is in force."""
-        if not standing.sequence:
+        if not current.sequence:
             return None
-        old = self._revisions.open(self.store, standing.revision)
+        old = self._revisions.open(self.store, current.revision)
         new = Bundle.from_files(compilation.files)
-        return Weighing((old, standing.catalog), (new, compilation.catalog), now, at)
+        return LossEstimate((old, current.catalog), (new, compilation.catalog), now, at)
 
     @staticmethod
-    def _problems(unit: ReadUnit, standing: Standing, plan: Plan) -> list[Problem]:
-        told = plan.proposal.problems
+    def _problems(unit: ReadUnit, current: PublishedState, plan: PublicationPlan) -> list[Problem]:
+        told = plan.changeset.problems
         known = {(it.file, it.line, it.column, it.code) for it in told}
-        found = refusals(unit, standing.catalog, plan.proposal.catalog, plan.places)
+        found = validate_catalog(unit, current.catalog, plan.changeset.catalog, plan.places)
         return sorted({*told, *(it for it in found if (it.file, it.line, it.column, it.code) not in known)})
 
-    def _compile(self, standing: Standing, plan: Plan) -> Compilation:
+    def _compile(self, current: PublishedState, plan: PublicationPlan) -> Compilation:
         """Compile, and read the roles, telling all problems of both.
 
         Raises:
             PublishError: there are any.
         """
-        proposal = plan.proposal
+        changeset = plan.changeset
         problems: list[Problem] = []
-        if proposal.roles and proposal.roles != standing.roles:
+        if changeset.roles and changeset.roles != current.roles:
             try:
-                read_roles(proposal.roles)
+                read_roles(changeset.roles)
             except RulesError as error:
                 problems += error.problems
         try:
             compilation = self._compiler.compile(
-                proposal.catalog,
-                proposal.rules,
+                changeset.catalog,
+                changeset.rules,
                 positions=plan.places,
                 rules_folder=plan.rules_folder,
-                validated=self._validated(standing),
+                validated=self._validated(current),
             )
         except AuthorError as error:
             raise PublishError(sorted({*problems, *error.problems})) from None
@@ -321,37 +323,37 @@ class Publisher:
             raise PublishError(sorted(problems))
         return compilation
 
-    def _validated(self, standing: Standing) -> dict[str, str]:
+    def _validated(self, current: PublishedState) -> dict[str, str]:
         """The hashes of the files of the bundle in force, which were validated when it was published."""
-        if self._compiler.is_warm or not standing.sequence:
+        if self._compiler.is_warm or not current.sequence:
             return {}
-        content = self.store.read(lambda unit: bundle_manifest(unit.session, standing.revision))
+        content = self.store.read(lambda unit: bundle_manifest(unit.session, current.revision))
         return {path: entry.sha256 for path, entry in decode_manifest(content).files.items()}
 
     # ── the transaction ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _commit(self, unit: WriteUnit, ready: _Ready, made: list[Standing]) -> Outcome:
-        standing, plan, compilation = ready.standing, ready.plan, ready.compilation
+    def _commit(self, unit: WriteUnit, ready: _Ready, made: list[PublishedState]) -> PublishResult:
+        current, plan, compilation = ready.current, ready.plan, ready.compilation
         if compilation is None:
-            return Outcome(standing.sequence, standing.revision, ())
+            return PublishResult(current.sequence, current.revision, ())
         lock_catalog(unit)
         head = read_head(unit.session, lock=True)
-        if head.publication != standing.sequence or not _is_current(unit, plan.proposal):
+        if head.publication != current.sequence or not _is_current(unit, plan.changeset):
             raise _StaleError
-        if head.position != ready.position and self._problems(unit, standing, plan):
+        if head.position != ready.position and self._problems(unit, current, plan):
             raise _StaleError
-        combinations = impossible_combinations(unit, standing.catalog, plan.proposal.catalog)
+        conflicts = find_item_conflicts(unit, current.catalog, plan.changeset.catalog)
         impact = None if ready.weighed is None else _let_through(unit, ready.weighed, ready.position)
-        sequence, revision = standing.sequence + 1, compilation.manifest.revision
-        blobs = _Blobs(plan.proposal)
+        sequence, revision = current.sequence + 1, compilation.manifest.revision
+        blobs = _Blobs(plan.changeset)
         if not has_bundle(unit.session, revision):
             blobs.add_files(compilation)
             put_bundle(unit, revision, encode_manifest(compilation.manifest))
         put_blobs(unit, blobs.contents)
-        write_versions(unit, sequence, plan.proposal.versions)
-        known = standing.catalog.features
-        keep_published_types(unit, (it for id_, it in plan.proposal.catalog.features.items() if id_ not in known))
-        update_published_items(unit, plan.proposal.items)
+        write_versions(unit, sequence, plan.changeset.versions)
+        known = current.catalog.features
+        keep_published_types(unit, (it for id_, it in plan.changeset.catalog.features.items() if id_ not in known))
+        update_published_items(unit, plan.changeset.items)
         plan.also(unit, sequence)
         after: dict[str, object] = {
             "publication": sequence,
@@ -388,13 +390,13 @@ class Publisher:
             }
             return Publishing(row, envelope)
 
-        unit.append_publication(standing.sequence, make)
-        proposal = plan.proposal
-        made.append(Standing(sequence, revision, proposal.catalog, proposal.rules, proposal.roles))
-        return Outcome(sequence, revision, ready.changes, impact, plan.discarded, combinations)
+        unit.append_publication(current.sequence, make)
+        changeset = plan.changeset
+        made.append(PublishedState(sequence, revision, changeset.catalog, changeset.rules, changeset.roles))
+        return PublishResult(sequence, revision, ready.changes, impact, plan.discarded, conflicts)
 
 
-def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:
+def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> ImpactLine:
     """See that nothing is taken but what is accepted, from those either of whom the feed told after a position.
 
     Raises:
@@ -402,8 +404,8 @@ def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:
         _StaleError: somebody came to hold something meanwhile, and would lose it.
     """
     impact, loss = weighed.impact, weighed.impact["loss"]
-    if taken(impact) and loss != weighed.accepted:
-        detail = f"{words(impact)}: to accept exactly this, give `accept_loss` as `{loss}`"
+    if count_losing_customers(impact) and loss != weighed.accepted:
+        detail = f"{describe_loss(impact)}: to accept exactly this, give `accept_loss` as `{loss}`"
         if weighed.accepted:
             count = customers_of(weighed.accepted)
             whose = "1 customer" if count == 1 else f"{count:,} customers"
@@ -417,11 +419,11 @@ def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> Line:
 class _Blobs:
     """The bytes that a publication fixes, by their hashes."""
 
-    def __init__(self, proposal: Proposal) -> None:
+    def __init__(self, changeset: Changeset) -> None:
         self.contents: dict[str, bytes] = {}
-        self.catalog = self._put(msgspec.json.encode(proposal.catalog))
-        self.rules = self._put(msgspec.json.encode(proposal.rules))
-        self.roles = self._put(proposal.roles.encode())
+        self.catalog = self._put(msgspec.json.encode(changeset.catalog))
+        self.rules = self._put(msgspec.json.encode(changeset.rules))
+        self.roles = self._put(changeset.roles.encode())
 
     def add_files(self, compilation: Compilation) -> None:
         """Add the files of a bundle."""
@@ -434,14 +436,14 @@ class _Blobs:
         return sha256
 
 
-def _is_current(unit: WriteUnit, proposal: Proposal) -> bool:
+def _is_current(unit: WriteUnit, changeset: Changeset) -> bool:
     """Say whether all of the working state that was read is still what it was."""
-    features, items = working_etags(unit.session, proposal.features_read.keys(), proposal.items_read.keys())
-    if any(features.get(id_) != etag for id_, etag in proposal.features_read.items()):
+    features, items = working_etags(unit.session, changeset.features_read.keys(), changeset.items_read.keys())
+    if any(features.get(id_) != etag for id_, etag in changeset.features_read.items()):
         return False
-    if any(items.get(id_) != etag for id_, etag in proposal.items_read.items()):
+    if any(items.get(id_) != etag for id_, etag in changeset.items_read.items()):
         return False
-    if not proposal.files_read:
+    if not changeset.files_read:
         return True
     files = {file.key: file.etag for file in policy_files(unit.session)}
-    return all(files.get(key) == etag for key, etag in proposal.files_read.items())
+    return all(files.get(key) == etag for key, etag in changeset.files_read.items())

@@ -1,6 +1,6 @@
 """The entity tag of what would be published: whoever reviewed a dry run publishes that, or is told that it changed.
 
-A tag names the publication in force and the difference that a proposal makes to it, whatever a bundle does not show
+A tag names the publication in force and the difference that a changeset makes to it, whatever a bundle does not show
 included: names, roles, ladders. A number names the publication that must be in force alone, and a revision what must be
 in force afterwards. A tag of another form is the tag of nothing.
 """
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.model import Instant, Item
-    from tiergate.publish.changeset import Proposal
-    from tiergate.publish.published_state import Standing
-
-__all__ = ["Reviewed", "is_review_tag", "review_tag"]
+    from tiergate.publish.changeset import Changeset
+    from tiergate.publish.published_state import PublishedState
 
 _TAG: Final = re.compile(r"([0-9]{1,18})-[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
@@ -34,9 +32,9 @@ _AT_ONCE: Final = -(2**53)
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
-def review_tag(standing: Standing, proposal: Proposal, now: Instant) -> str:
-    """The tag of a proposal, such as `17-0f3a…`; `now`: the instant at which it was made, which is no part of it."""
-    catalog, published = proposal.catalog, standing.catalog
+def review_tag(current: PublishedState, changeset: Changeset, now: Instant) -> str:
+    """The tag of a changeset, such as `17-0f3a…`; `now`: the instant at which it was made, which is no part of it."""
+    catalog, published = changeset.catalog, current.catalog
     items = {id_: _timeless(item, now) for id_, item in _changed(published.items, catalog.items).items()}
     difference = (
         _changed(published.features, catalog.features),
@@ -44,10 +42,10 @@ def review_tag(standing: Standing, proposal: Proposal, now: Instant) -> str:
         sorted(published.features.keys() - catalog.features.keys()),
         sorted(published.items.keys() - catalog.items.keys()),
         (catalog.ladders, catalog.plans) if catalog != published else None,
-        proposal.rules if proposal.rules != standing.rules else None,
-        proposal.roles if proposal.roles != standing.roles else None,
+        changeset.rules if changeset.rules != current.rules else None,
+        changeset.roles if changeset.roles != current.roles else None,
     )
-    return f"{standing.sequence}-{hashlib.sha256(_encode(difference)).hexdigest()[:_DIGITS]}"
+    return f"{current.sequence}-{hashlib.sha256(_encode(difference)).hexdigest()[:_DIGITS]}"
 
 
 def is_review_tag(text: str) -> bool:
@@ -56,23 +54,23 @@ def is_review_tag(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
+class ReviewTags:
     """What a caller has seen: some tags, one of which must hold."""
 
     tags: tuple[str, ...]
 
-    def check(self, standing: Standing, tag: str, revision: str) -> None:
+    def check(self, current: PublishedState, tag: str, revision: str) -> None:
         """See that what would be published, as `tag` and `revision`, is what was seen.
 
         Raises:
             OutdatedReviewError: it is not.
         """
-        if any(self._holds(one, standing, tag, revision) for one in self.tags):
+        if any(self._holds(one, current, tag, revision) for one in self.tags):
             return
         sequences = {match[1] for one in self.tags if (match := _TAG.fullmatch(one))}
         sequences |= {one for one in self.tags if _NUMBER.fullmatch(one)}
-        if sequences and str(standing.sequence) not in sequences:
-            why = f"publication {standing.sequence} is in force now"
+        if sequences and str(current.sequence) not in sequences:
+            why = f"publication {current.sequence} is in force now"
         elif any(_TAG.fullmatch(one) or one.startswith("sha256:") for one in self.tags):
             why = "it would publish something else by now"
         else:
@@ -80,8 +78,8 @@ class Reviewed:
         raise OutdatedReviewError(f"what was reviewed is not what this would do: {why}; review it again", tag)
 
     @staticmethod
-    def _holds(one: str, standing: Standing, tag: str, revision: str) -> bool:
-        return one in {"*", tag, revision, str(standing.sequence)}
+    def _holds(one: str, current: PublishedState, tag: str, revision: str) -> bool:
+        return one in {"*", tag, revision, str(current.sequence)}
 
 
 def _changed(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:

@@ -17,14 +17,14 @@ from msgspec.structs import replace
 
 from tiergate.catalog import entitlements_data, feature_data, item_head_data
 from tiergate.errors import AuthorError, ConflictError, NotFoundError, PublishError
-from tiergate.publish.changeset import EVERYTHING, Proposal, chosen
-from tiergate.publish.draft_rebase import Moved, moved
+from tiergate.publish.changeset import ALL_EDITS, Changeset, build_changeset
+from tiergate.publish.draft_rebase import RebasedState, rebase_working_state
 from tiergate.publish.incremental_compiler import IncrementalCompiler
-from tiergate.publish.publish_plans import find_pending, item_parts, replace_catalog
-from tiergate.publish.published_state import Pending, Standing, pending_edits
-from tiergate.publish.publisher import Plan
-from tiergate.publish.source_positions import Places
-from tiergate.publish.validation import refusals
+from tiergate.publish.publish_plans import read_item_history, read_pending_edits, replace_catalog
+from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
+from tiergate.publish.publisher import PublicationPlan
+from tiergate.publish.source_positions import SourcePositions
+from tiergate.publish.validation import validate_catalog
 from tiergate.store.policy_files import policy_files, put_policy_file, remove_files
 from tiergate.store.publications import published_policies
 from tiergate.store.references import item_uses
@@ -40,41 +40,39 @@ if TYPE_CHECKING:
     from tiergate.store.policy_files import PolicyFile
     from tiergate.store.working_catalog import WorkingItem, WorkingState
 
-__all__ = ["rollback_plan"]
-
 _RULES_FOLDER: Final = "rules"
 _RULES: Final = {".cedar": "policies", ".cedarschema": "schemas", ".entities.json": "entities"}
 
 
-def rollback_plan(sequence: int, *, roles: bool = False, note: str = "") -> Planner:
+def plan_rollback(sequence: int, *, roles: bool = False, note: str = "") -> Planner:
     """Publish the catalog and the rules of a past publication again, and with `roles` its roles.
 
     Versions to which subscriptions are pinned since then come along, and so do items private to a customer; what else
     they hold must be there. Features stay suspended, or not, as they are now: that is operated elsewhere.
     """
 
-    def plan(unit: ReadUnit, standing: Standing) -> Plan:
-        if not 1 <= sequence <= standing.sequence:
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        if not 1 <= sequence <= current.sequence:
             raise NotFoundError("publication", str(sequence))
-        if sequence == standing.sequence:
+        if sequence == current.sequence:
             raise ConflictError("in-force", f"publication {sequence} is in force")
         past = unit.published_at(sequence)
         its_rules, its_roles = published_policies(unit, sequence)
-        items = {**past.catalog.items, **_private_since(unit, standing.catalog, past.catalog)}
-        for id_, parts in item_parts(unit, list(items)).items():
+        items = {**past.catalog.items, **_private_since(unit, current.catalog, past.catalog)}
+        for id_, parts in read_item_history(unit, list(items)).items():
             missing = parts.pins - {it.version for it in items[id_].versions}
             more = [parts.versions[version] for version in missing if version in parts.versions]
             if more:
                 all_versions = sorted((*items[id_].versions, *more), key=lambda it: it.version)
                 items[id_] = replace(items[id_], versions=tuple(all_versions))
-        target = Standing(
+        target = PublishedState(
             sequence,
             past.revision,
-            replace_catalog(past.catalog, features=_suspended_as_now(past.catalog, standing.catalog), items=items),
+            replace_catalog(past.catalog, features=_suspended_as_now(past.catalog, current.catalog), items=items),
             its_rules,
-            its_roles if roles else standing.roles,
+            its_roles if roles else current.roles,
         )
-        return _plan(unit, standing, target, sequence, note)
+        return _plan(unit, current, target, sequence, note)
 
     return plan
 
@@ -102,8 +100,8 @@ def _needs_only(item: Item, items: AbstractSet[str], features: AbstractSet[str])
     return named <= items and all(it.entitlements.keys() <= features for it in item.versions)
 
 
-def _plan(unit: ReadUnit, standing: Standing, target: Standing, sequence: int, note: str) -> Plan:
-    move = _Move(unit, standing, target)
+def _plan(unit: ReadUnit, current: PublishedState, target: PublishedState, sequence: int, note: str) -> PublicationPlan:
+    move = _Move(unit, current, target)
     dropped = move.repaired()
     working, after = move.working, move.after
     features = [it for id_, it in after.features.items() if _edited(working, id_) != it]
@@ -111,7 +109,7 @@ def _plan(unit: ReadUnit, standing: Standing, target: Standing, sequence: int, n
     before_files = {file.key: file for file in move.files}
     texts = {key: None if key not in before_files else before_files[key].text for key in {*before_files, *after.files}}
     changed = sorted(key for key, text in texts.items() if text != after.files.get(key))
-    proposal = Proposal(
+    changeset = Changeset(
         target.catalog,
         target.rules,
         target.roles,
@@ -134,20 +132,20 @@ def _plan(unit: ReadUnit, standing: Standing, target: Standing, sequence: int, n
             old, new = move.said(place)
             unit.audit("edit.discarded", kind.removesuffix("s"), id_, before=old, after=new)
 
-    return Plan(proposal, "publication.rolled_back", note, sequence, also, discarded=tuple(dropped))
+    return PublicationPlan(changeset, "publication.rolled_back", note, sequence, also, discarded=tuple(dropped))
 
 
 class _Move:
     """The working state before and after a rollback."""
 
-    def __init__(self, unit: ReadUnit, standing: Standing, target: Standing) -> None:
-        self._unit, self._standing, self._target = unit, standing, target
+    def __init__(self, unit: ReadUnit, current: PublishedState, target: PublishedState) -> None:
+        self._unit, self._current, self._target = unit, current, target
         self.working: WorkingState = read_working(unit.session)
         self.files: list[PolicyFile] = policy_files(unit.session)
         missing = [id_ for id_ in target.catalog.items if id_ not in self.working.items]
         self._newest = {
             id_: max((*parts.versions, *(it.version for it in target.catalog.items[id_].versions)))
-            for id_, parts in item_parts(unit, missing).items()
+            for id_, parts in read_item_history(unit, missing).items()
         }
         self._dropped = {  # no edit makes one of another type, or of another kind
             *(f"features/{id_}" for id_, it in target.catalog.features.items() if not self._has_type(id_, it)),
@@ -208,28 +206,28 @@ class _Move:
         edited = self.working.items.get(id_)
         return edited is None or edited.item.kind is item.kind
 
-    def _moved(self) -> Moved:
-        return moved(
+    def _moved(self) -> RebasedState:
+        return rebase_working_state(
             self.working,
             self.files,
-            self._standing,
+            self._current,
             self._target,
             self._unit.now,
             newest=self._newest,
             reset=self._dropped,
         )
 
-    def _pending(self) -> Pending:
+    def _pending(self) -> PendingEdits:
         state = self.after.state(self.working)
-        return pending_edits(self._target, state, self.after.policy_files(), self._unit.now)
+        return find_pending_edits(self._target, state, self.after.policy_files(), self._unit.now)
 
-    def _problems(self, pending: Pending) -> list[Problem]:
+    def _problems(self, pending: PendingEdits) -> list[Problem]:
         return _problems_of(self._unit, self._target, pending)
 
     def _problems_before(self) -> list[Problem]:
-        return _problems_of(self._unit, self._standing, find_pending(self._unit, self._standing))
+        return _problems_of(self._unit, self._current, read_pending_edits(self._unit, self._current))
 
-    def _suspects(self, pending: Pending, problems: list[Problem]) -> Iterator[set[str]]:
+    def _suspects(self, pending: PendingEdits, problems: list[Problem]) -> Iterator[set[str]]:
         """Edits that may be what stands in the way: those at the problems, then all deletions, then all there are."""
         edits = {f"features/{id_}" for id_ in pending.features.keys() & self._target.catalog.features.keys()}
         edits |= {f"items/{id_}" for id_ in pending.items.keys() & self._target.catalog.items.keys()}
@@ -240,16 +238,16 @@ class _Move:
         yield edits
 
 
-def _problems_of(unit: ReadUnit, standing: Standing, pending: Pending) -> list[Problem]:
+def _problems_of(unit: ReadUnit, current: PublishedState, pending: PendingEdits) -> list[Problem]:
     """All that stands against publishing everything that is pending."""
     if not (pending.features or pending.items or pending.rules):
         return []
-    proposal = chosen(standing, pending, EVERYTHING, item_parts(unit, list(pending.items)), {}, unit.now)
-    problems = [*proposal.problems, *refusals(unit, standing.catalog, proposal.catalog, Places())]
-    if not problems and (pending.rules or proposal.rules.policies):
+    changeset = build_changeset(current, pending, ALL_EDITS, read_item_history(unit, list(pending.items)), {}, unit.now)
+    problems = [*changeset.problems, *validate_catalog(unit, current.catalog, changeset.catalog, SourcePositions())]
+    if not problems and (pending.rules or changeset.rules.policies):
         try:
             IncrementalCompiler().compile(
-                proposal.catalog, proposal.rules, positions=Places(), rules_folder=_RULES_FOLDER
+                changeset.catalog, changeset.rules, positions=SourcePositions(), rules_folder=_RULES_FOLDER
             )
         except AuthorError as error:
             problems += error.problems

@@ -17,24 +17,11 @@ if TYPE_CHECKING:
 
     from tiergate.model import Definition, Item, Value
 
-__all__ = [
-    "MARGIN",
-    "Launch",
-    "covers",
-    "current_version",
-    "idle_entry",
-    "narrowed",
-    "pruned",
-    "reachable",
-    "rebased",
-    "with_rollouts",
-]
-
-MARGIN: Final = 3_600_000
+CLOCK_MARGIN: Final = 3_600_000
 """Milliseconds for which an entry stays that later ones have replaced: no sidecar's clock is that far behind."""
 
 
-class Launch(NamedTuple):
+class RolloutTarget(NamedTuple):
     """Whom a new version is for, and from when on; `start` is `None` for at once."""
 
     audience: Audience = Audience()
@@ -62,7 +49,9 @@ def current_version(rollouts: Sequence[Rollout], now: Instant) -> int:
     return listed[-1].version if listed else 0
 
 
-def rebased(draft: Mapping[str, Value], old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+def rebase_entitlements(
+    draft: Mapping[str, Value], old: Mapping[str, Value], new: Mapping[str, Value]
+) -> dict[str, Value]:
     """The edits that make `draft` of what was given before, made of what is given now: feature by feature."""
     features = sorted(draft.keys() | new.keys())
     picked = {id_: (new if draft.get(id_) == old.get(id_) else draft).get(id_) for id_ in features}
@@ -85,9 +74,9 @@ def covers(wide: Rollout, narrow: Rollout) -> bool:
             return other.type is AudienceType.NEW and narrow.start >= wide.start
 
 
-def pruned(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:
+def prune_rollouts(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:
     """The rollouts without those that can never decide any more: a later one holds for all of theirs."""
-    settled = now - MARGIN
+    settled = now - CLOCK_MARGIN
     return tuple(
         rollout
         for place, rollout in enumerate(rollouts)
@@ -97,7 +86,7 @@ def pruned(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:
     )
 
 
-def idle_entry(old: Sequence[Rollout], new: Sequence[Rollout]) -> Rollout | None:
+def find_redundant_rollout(old: Sequence[Rollout], new: Sequence[Rollout]) -> Rollout | None:
     """A new rollout that gives nobody anything: whoever is in its audience has the version by an entry before it."""
     for place, entry in enumerate(new):
         if entry in old:
@@ -110,26 +99,24 @@ def idle_entry(old: Sequence[Rollout], new: Sequence[Rollout]) -> Rollout | None
     return None
 
 
-def reachable(rollouts: Iterable[Rollout], pins: Iterable[int]) -> frozenset[int]:
+def reachable_versions(rollouts: Iterable[Rollout], pins: Iterable[int]) -> frozenset[int]:
     """The versions that a rollout, now or in the future, or a pin can reach."""
     return frozenset(rollout.version for rollout in rollouts) | frozenset(pins)
 
 
-def with_rollouts(
-    item: Item, rollouts: Sequence[Rollout], known: Mapping[int, Definition], pins: Iterable[int]
-) -> Item:
+def set_rollouts(item: Item, rollouts: Sequence[Rollout], known: Mapping[int, Definition], pins: Iterable[int]) -> Item:
     """An item with these rollouts, and with those of its `known` versions that can be reached then.
 
     Where nobody gets anything of it, it keeps the versions that it has, which can be given again.
     """
-    numbers = reachable(rollouts, pins) | (frozenset() if rollouts else {it.version for it in item.versions})
+    numbers = reachable_versions(rollouts, pins) | (frozenset() if rollouts else {it.version for it in item.versions})
     versions = tuple(known[number] for number in sorted(numbers & known.keys()))
     return replace(item, versions=versions, rollouts=tuple(rollouts))
 
 
-def narrowed(old: Sequence[Rollout], new: Sequence[Rollout], now: Instant) -> list[Rollout]:
+def find_narrowed(old: Sequence[Rollout], new: Sequence[Rollout], now: Instant) -> list[Rollout]:
     """Those of the old rollouts of which some member may now get a lower version, or later, than it said."""
-    return [rollout for rollout in pruned(old, now) if not _kept(rollout, new, now)]
+    return [rollout for rollout in prune_rollouts(old, now) if not _kept(rollout, new, now)]
 
 
 def _kept(rollout: Rollout, new: Sequence[Rollout], now: Instant) -> bool:

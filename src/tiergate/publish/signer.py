@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Head, Publication, SubjectStatement, VerifyKey
 
-__all__ = ["Signer"]
-
 
 class Signer:
     """Signs statements."""

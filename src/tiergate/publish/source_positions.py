@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from tiergate.model import Problem
 
-__all__ = ["Places"]
-
 _Key = tuple[str | int, ...]
 _Position = tuple[str, int, int]
 
 
-class Places(Mapping[_Key, _Position]):
+class SourcePositions(Mapping[_Key, _Position]):
     """A mapping to (file, line, column) of whatever is asked for; keys as in `compiler.Positions`.
 
     What stands in no file has a path in place of the file's name, such as `items/gold/versions/3/movies`, and no line.

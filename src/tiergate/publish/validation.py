@@ -10,22 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import (
-    Bounds,
-    Use,
-    draft_refusals,
+    TotalBounds,
+    ValueUse,
+    check_draft,
+    check_feature_change,
     entitlements_data,
     feature_data,
-    feature_refusals,
     read_entitlements_body,
     read_feature_body,
     to_json_line,
 )
+from tiergate.catalog.checks.item_references import Holdability
+from tiergate.catalog.entries.subjects import MAX_QUANTITY
 from tiergate.catalog.lint.granted_amounts import current, grants
 from tiergate.catalog.lint.plans import broken_steps
-from tiergate.catalog.references import Holdability
-from tiergate.catalog.subjects import MAX_QUANTITY
 from tiergate.errors import BodyError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Definition, Extra, FeatureStatus, ItemKind
+from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Definition, FeatureStatus, ItemKind
 from tiergate.naming import version_ref
 from tiergate.store.publications import first_given
 from tiergate.store.published_types import published_types
@@ -37,19 +37,17 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.lint.plans import BrokenStep
     from tiergate.model import Catalog, Feature, FeatureType, Item, Problem
-    from tiergate.publish.source_positions import Places
+    from tiergate.publish.source_positions import SourcePositions
     from tiergate.store import ReadUnit
 
-__all__ = ["MOST_HELD", "refusals", "type_kept"]
-
-MOST_HELD: Final = 1000
+MAX_SUMMED_ITEMS: Final = 1000
 """How many items of the same feature a customer may hold before the totals are not proved in one go any more."""
 
 _MOST_CUSTOMERS: Final = 1000
 _SHOWN: Final = 3
 
 
-def refusals(unit: ReadUnit, old: Catalog, new: Catalog, places: Places) -> list[Problem]:
+def validate_catalog(unit: ReadUnit, old: Catalog, new: Catalog, places: SourcePositions) -> list[Problem]:
     """All that stands against putting `new` in the place of `old`, sorted by place."""
     features = {id_ for id_ in old.features.keys() | new.features.keys() if _differs(old.features, new.features, id_)}
     items = {id_ for id_ in old.items.keys() | new.items.keys() if _differs(old.items, new.items, id_)}
@@ -72,23 +70,23 @@ def _differs(old: Mapping[str, object], new: Mapping[str, object], id_: str) -> 
 # ── Features ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: SourcePositions) -> Iterator[Problem]:
     given = _given(new, ids)
     for id_ in sorted(ids):
         before, after = old.features.get(id_), new.features.get(id_)
         uses = given.get(id_, [])
         if before is not None:
             overridden = override_uses(unit.session, before)
-            uses = [*uses, *(Use(use.value, (use.holder,), use.count, is_bound=False) for use in overridden)]
+            uses = [*uses, *(ValueUse(use.value, (use.holder,), use.count, is_bound=False) for use in overridden)]
         if after is None:
             suspended = suspension_uses(unit.session, id_)
-            uses += [Use(None, ("a suspension of a subject",), suspended)] if suspended else []
+            uses += [ValueUse(None, ("a suspension of a subject",), suspended)] if suspended else []
             if uses:
-                held = Use(None, tuple(holder for use in uses for holder in use.holders), len(uses))
+                held = ValueUse(None, tuple(holder for use in uses for holder in use.holders), len(uses))
                 yield places.problem(("feature", id_), "feature-mapped", f"`{id_}` cannot go: it is in use, by {held}")
             continue
         if before is not None:
-            for refusal in feature_refusals(before, after, uses):
+            for refusal in check_feature_change(before, after, uses):
                 if refusal.code != "status-move" or after.status is FeatureStatus.DRAFT:  # others go by way of `active`
                     yield places.problem(("feature", id_), refusal.code, refusal.detail)
         try:
@@ -104,14 +102,16 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
             yield places.problem(("feature", id_), "unknown-feature", message)
 
 
-def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+def _reinterpreted(
+    unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: SourcePositions
+) -> Iterator[Problem]:
     """Features whose numbers would say something else in versions that nobody can reach now, and that can come back."""
     if not old.features and not old.items:
         return
     doubtful = {id_ for id_ in ids & new.features.keys() if _scale(old.features.get(id_)) != _scale(new.features[id_])}
     for id_, type_ in sorted(published_types(unit.session, doubtful - old.features.keys()).items()):
         if type_ is not new.features[id_].type:
-            yield places.problem(("feature", id_), "type-changed", type_kept(id_, type_))
+            yield places.problem(("feature", id_), "type-changed", explain_fixed_type(id_, type_))
             doubtful.discard(id_)
     for id_, (item, version, sequence) in first_given(unit.session, doubtful).items() if doubtful else ():
         then, now = unit.published_at(sequence).catalog.features.get(id_), new.features[id_]
@@ -122,7 +122,7 @@ def _reinterpreted(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], pl
             yield places.problem(("feature", id_), code, message)
 
 
-def type_kept(id_: str, type_: FeatureType) -> str:
+def explain_fixed_type(id_: str, type_: FeatureType) -> str:
     """Say why a feature that was published as of a type cannot be of another one, and what can be done."""
     return (
         f"`{id_}` was published as a {type_.value}, and the id of a feature keeps its type for ever: "
@@ -134,23 +134,23 @@ def _scale(feature: Feature | None) -> object:
     return None if feature is None else (feature.type, feature.scale)
 
 
-def _given(catalog: Catalog, features: set[str]) -> dict[str, list[Use]]:
+def _given(catalog: Catalog, features: set[str]) -> dict[str, list[ValueUse]]:
     """The values that versions of the catalog give of these features."""
-    found: dict[str, list[Use]] = {}
+    found: dict[str, list[ValueUse]] = {}
     if not features:
         return found
     for item in catalog.items.values():
         for definition in item.versions:
             for id_ in features & definition.entitlements.keys():
                 ref = version_ref(item.kind, item.id, definition.version)
-                found.setdefault(id_, []).append(Use(definition.entitlements[id_], (f"`{ref}`",), 1))
+                found.setdefault(id_, []).append(ValueUse(definition.entitlements[id_], (f"`{ref}`",), 1))
     return found
 
 
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _relations(old: Catalog, new: Catalog, ids: set[str], places: Places) -> Iterator[Problem]:
+def _relations(old: Catalog, new: Catalog, ids: set[str], places: SourcePositions) -> Iterator[Problem]:
     if all(_related(old.items.get(id_)) == _related(new.items.get(id_)) for id_ in ids):
         return
     sound = True
@@ -185,7 +185,7 @@ def _related(item: Item | None) -> object:
     return None if item is None else (item.kind, item.available_for, item.depends_on, item.excludes)
 
 
-def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places: Places) -> Iterator[Problem]:
+def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places: SourcePositions) -> Iterator[Problem]:
     for id_, item in items.items():
         before = {} if id_ not in old.items else {it.version: it for it in old.items[id_].versions}
         newest = max(before, default=0)
@@ -201,12 +201,12 @@ def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places:
             if newest and definition.version > newest:
                 known = {name: new.features[name] for name in definition.entitlements if name in new.features}
                 values = {name: value for name, value in definition.entitlements.items() if name in known}
-                for refusal in draft_refusals(values, given, known):
+                for refusal in check_draft(values, given, known):
                     key = ("item", id_, definition.version, refusal.pointer.rpartition("/")[2])
                     yield places.problem(key, refusal.code, refusal.detail)
 
 
-def _values(item: Item, definition: Definition, catalog: Catalog, places: Places) -> Iterator[Problem]:
+def _values(item: Item, definition: Definition, catalog: Catalog, places: SourcePositions) -> Iterator[Problem]:
     known = {}
     for name, value in definition.entitlements.items():
         if name in catalog.features:
@@ -224,7 +224,7 @@ def _values(item: Item, definition: Definition, catalog: Catalog, places: Places
             yield places.problem(("item", item.id, definition.version, name), problem.code, problem.detail)
 
 
-def _ladders(old: Catalog, new: Catalog, places: Places) -> Iterator[Problem]:
+def _ladders(old: Catalog, new: Catalog, places: SourcePositions) -> Iterator[Problem]:
     for ladder in new.ladders:
         for plan in ladder.plans:
             if plan not in new.items or new.items[plan].kind is not ItemKind.PLAN:
@@ -252,7 +252,7 @@ def _broken_steps(catalog: Catalog) -> Iterator[BrokenStep]:
 # ── Subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _held(unit: ReadUnit, old: Catalog, new: Catalog, items: set[str], places: Places) -> Iterator[Problem]:
+def _held(unit: ReadUnit, old: Catalog, new: Catalog, items: set[str], places: SourcePositions) -> Iterator[Problem]:
     for id_, pins in pinned_versions(unit.session, items & old.items.keys()).items():
         item = new.items.get(id_)
         if item is None:
@@ -273,7 +273,7 @@ customer holds it"
 
 
 def _totals(
-    unit: ReadUnit, old: Catalog, new: Catalog, features: set[str], items: Mapping[str, Item], places: Places
+    unit: ReadUnit, old: Catalog, new: Catalog, features: set[str], items: Mapping[str, Item], places: SourcePositions
 ) -> Iterator[Problem]:
     """Customers whose totals could pass the largest one now.
 
@@ -288,10 +288,10 @@ def _totals(
             continue
         most = _most(item)
         before = 0 if gives or id_ not in old.items else _most(old.items[id_])
-        quantity = MAX_TOTAL_UNITS // (most * MOST_HELD) if most else MAX_QUANTITY
+        quantity = MAX_TOTAL_UNITS // (most * MAX_SUMMED_ITEMS) if most else MAX_QUANTITY
         if most > before and id_ in old.items and quantity < MAX_QUANTITY:
             suspects[id_] = quantity
-    bounds = Bounds.of(new) if suspects else None
+    bounds = TotalBounds.of(new) if suspects else None
     for customer in held_quantities(unit.session, suspects, _MOST_CUSTOMERS):
         record = unit.record(customer, public=True)
         if bounds is None or record is None:
@@ -309,4 +309,4 @@ def _combine(feature: Feature | None) -> object:
 
 def _most(item: Item) -> int:
     values = (value for it in item.versions for value in it.entitlements.values())
-    return max((value.units for value in values if isinstance(value, Amount | Extra)), default=0)
+    return max((value.units for value in values if isinstance(value, Amount | AddedAmount)), default=0)

@@ -59,8 +59,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.state import Generation, State, View
     from tiergate.sidecar.subject_versions import Edition
 
-__all__ = ["DEFAULT_MEMO_BYTES", "Answer", "Decider", "Ensures"]
-
 DEFAULT_MEMO_BYTES = 24 * 2**20
 """What remembered answers to checks, and lists of entitlements, may keep in memory by default, together."""
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.engine import Answer
     from tiergate.model import Decision
 
-__all__ = ["DecisionLog", "LogRules", "Mask", "Record"]
-
 Record = tuple[bytes, Instant, bytes, bytes, Context, int, bytes]
 """Decision id, instant, the JSON of check and decision, the request's context, how long it took in ns, the basis."""
 

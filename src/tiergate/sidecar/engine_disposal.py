@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tiergate.engine import Engine
 
-__all__ = ["free"]
-
 _FREED_AT_ONCE: Final = 100
 _BETWEEN_FREEING: Final = 0.002
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.api.responses import Reply
     from tiergate.sidecar.check_service import Answer, Decider
 
-__all__ = ["EXTENSION", "QuickPath", "learn"]
-
 EXTENSION = "tiergate.segment"
 """The ASGI extension by which the protocol hands an endpoint the segment that a request came in."""
 

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.fast_path import QuickPath
     from tiergate.sidecar.metrics import Metrics
 
-__all__ = ["SidecarProtocol", "WireLimits", "protocol_class"]
-
 _logger = logging.getLogger(__name__)
 
 _PIECE = 16 * 2**10

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
 
-__all__ = ["Durations", "Metrics", "ReasonTally", "exposition", "registry"]
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The exposition format that `exposition` writes."""
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["SLOT", "Memo", "Weighed"]
-
 SLOT = 150
 """About what an entry costs beside its key and value: two headers, and a place in a dictionary that is half empty."""
 

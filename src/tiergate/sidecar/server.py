@@ -30,6 +30,7 @@ from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.open_files import fitted, raise_limit, room_for_connections
 from tiergate.process.regular_files import read_regular
+from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.process.termination import end_within
 from tiergate.sidecar.api.app import api
@@ -47,7 +48,7 @@ from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.disk_health import DiskMonitor
 from tiergate.sidecar.replica.file_source.follower import FileFollower
 from tiergate.sidecar.replica.file_source.source_files import Sources
-from tiergate.sidecar.setting_sources import is_loopback, unknown_variables
+from tiergate.sidecar.setting_sources import unknown_variables
 from tiergate.sidecar.settings import Settings
 from tiergate.sidecar.state import State
 
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
     from tiergate.sidecar.replica.sync.feed_follower import FeedFollower
-
-__all__ = ["run"]
 
 _SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a thread must give way to the event loop's, which waits for the interpreter's lock."""

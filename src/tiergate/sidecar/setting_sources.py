@@ -13,7 +13,6 @@ from tiergate.sidecar.staleness import EVERY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["FILE_VARIABLE", "is_loopback", "resolve", "unknown_variables"]
 
 FILE_VARIABLE: Final = TABLE.file_variable
 """The variable that names a settings file."""

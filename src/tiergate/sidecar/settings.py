@@ -25,9 +25,7 @@ from tiergate.process.setting_types import (
     TEXT,
     choice,
 )
-from tiergate.process.settings import Row, Setting, table_of
-
-__all__ = ["PREFIX", "REASONS", "SETTINGS", "TABLE", "Setting", "Settings"]
+from tiergate.process.settings import Row, table_of
 
 # `model.Reason`, written out, because the command line reads this table before it needs the model. A test compares.
 REASONS: Final = (

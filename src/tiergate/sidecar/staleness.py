@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Feature
 
-__all__ = ["EVERY", "NONE_CHOSEN", "Chosen", "choose"]
-
 EVERY = "*"
 """The choice of every feature."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, Subject
 
-__all__ = ["NO_PUBLICATION", "NO_REVISION", "Startup"]
-
 NO_PUBLICATION: Final = 0
 """The publication of an answer that no publication decided: before the first one."""
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Engine
 
-__all__ = ["SYNC", "Followed", "Generation", "SourceReport", "State", "StatusReport", "View"]
-
 SYNC = "sync"
 """The mode of a sidecar that follows a control plane."""
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Subject
 
-__all__ = ["Edition", "Editions"]
-
 _WEIGHT = 240
 """About what an edition keeps in memory, in bytes: itself, a weak reference, and its place under the subject's id."""
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.state import State, View
 
-__all__ = ["do_in_turns", "take_turns"]
-
 _TURN = 1_000_000
 """How long a turn lasts, in nanoseconds."""
 

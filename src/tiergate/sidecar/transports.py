@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
     from uvicorn._types import Scope as UvicornScope
 
-__all__ = ["GuardedFlow", "Wire", "refusal"]
-
 
 class GuardedFlow(FlowControl):
     """Reading goes on only where it may: uvicorn would read, and queue, more while it answers the first of a queue."""

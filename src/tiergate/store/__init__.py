@@ -2,14 +2,14 @@
 
 from tiergate.store.database import Database
 from tiergate.store.feed import FeedHead, StoredLine, read_after, read_head
-from tiergate.store.transactions import SYSTEM, Author, PublishedState, Publishing, ReadUnit, Store, WriteUnit
+from tiergate.store.transactions import SYSTEM, Author, PublishedCatalog, Publishing, ReadUnit, Store, WriteUnit
 
 __all__ = [
     "SYSTEM",
     "Author",
     "Database",
     "FeedHead",
-    "PublishedState",
+    "PublishedCatalog",
     "Publishing",
     "ReadUnit",
     "Store",

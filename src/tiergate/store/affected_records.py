@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sqlalchemy import CompoundSelect, Table
     from sqlmodel import Session
 
-__all__ = ["changed_records", "count_holders", "customers_holding", "holders"]
-
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
 _HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]

@@ -14,8 +14,8 @@ import msgspec
 from sqlalchemy import func, or_, select, text
 
 from tiergate.model import Instant
-from tiergate.naming import search_key
 from tiergate.store.tables import AuditRow
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select, Table
 
     from tiergate.store.transactions import ReadUnit, Store
-
-__all__ = ["AuditEntry", "AuditQuery", "export_audit", "search_audit"]
 
 _AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 1000

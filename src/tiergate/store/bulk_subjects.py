@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import WriteUnit
 
-__all__ = ["Upsert", "lock_customers", "write_subjects"]
-
 _CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
 _SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]

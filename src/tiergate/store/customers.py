@@ -14,7 +14,6 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
-from tiergate.naming import search_key
 from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
 from tiergate.store.scheduled_endings import drop_ending
@@ -32,6 +31,7 @@ from tiergate.store.subjects import (
     write_subscription_parts,
 )
 from tiergate.store.tables import CustomerRow, CustomerTagRow, HeldItemRow, OverrideRow, SubscriptionRow
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant, SubscriptionStatus
     from tiergate.store.transactions import WriteUnit
-
-__all__ = ["Account", "CustomerFilter", "contains", "open_account", "search_customers"]
 
 _CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Dialect, Engine
 
-__all__ = ["CHANNEL", "Database"]
-
 CHANNEL: Final = "tiergate_feed"
 """The channel on which PostgreSQL tells every control plane that the feed has grown."""
 

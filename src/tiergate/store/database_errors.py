@@ -21,8 +21,6 @@ from tiergate.errors import ReadOnlyStoreError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ConnectionLostError", "first_line", "is_passing", "told_plainly"]
-
 _PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
 _NOT_WRITTEN_STATES: Final = frozenset({"25006", "53100"})
 _LOST_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05"})  # shut down, crashed, starting up, idle too long

@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-__all__ = [
-    "Claim",
-    "Delivery",
-    "DeliveryStatus",
-    "Result",
-    "claim_due",
-    "deliveries_before",
-    "forget_finished",
-    "next_due",
-    "read_delivery",
-    "record_result",
-    "redeliver",
-]
-
 _DELIVERIES: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 _WEBHOOKS: Table = WebhookRow.__table__  # type: ignore[attr-defined]
 

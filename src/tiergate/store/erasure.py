@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from tiergate.store.customers import Account
     from tiergate.store.transactions import WriteUnit
 
-__all__ = ["Erased", "erase_author", "erase_customer"]
-
 _CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import SubjectType
 
-__all__ = ["Relabel", "by_external_id", "has_external_id", "write_external_ids"]
-
 _IDS: Table = ExternalIdRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
 

@@ -12,11 +12,12 @@ from sqlalchemy import delete, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Feature, FeatureStatus, FeatureType
-from tiergate.model.canonical import canonical_json
-from tiergate.naming import nearest, search_key
+from tiergate.model.canonical_json import canonical_json
+from tiergate.naming import nearest
 from tiergate.store import tombstones
 from tiergate.store.subjects import Stamp
 from tiergate.store.tables import ONLY_ROW, FeatureRow, FeatureTagRow, StoreRow
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select, Table
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
-
-__all__ = [
-    "AT_ONCE",
-    "FeatureFilter",
-    "StoredFeature",
-    "add_feature",
-    "find_feature",
-    "list_features",
-    "lock_catalog",
-    "paged",
-    "read_features",
-    "remove_feature",
-    "replace_feature",
-    "says",
-    "stored_feature",
-]
 
 _FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = FeatureTagRow.__table__  # type: ignore[attr-defined]

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["FeedAppend", "FeedHead", "StoredLine", "append", "read_after", "read_head"]
-
-
 _HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 

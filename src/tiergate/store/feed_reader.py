@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.database import Database
 
-__all__ = [
-    "FeedLine",
-    "FeedPage",
-    "is_read_only",
-    "notifications",
-    "publication_at",
-    "publication_envelope",
-    "read_page",
-]
-
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500

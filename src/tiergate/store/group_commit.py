@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Turns", "UndoneError"]
-
 _MOST: Final = 64
 _MOST_SECONDS: Final = 0.05
 _LOOK_AGAIN: Final = 1.0

@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = [
-    "PastPublication",
-    "PastRecord",
-    "blob_content",
-    "holder_of",
-    "holders_of",
-    "publication_at",
-    "publication_upto",
-    "record_at",
-    "record_upto",
-]
-
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]

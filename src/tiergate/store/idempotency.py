@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-__all__ = ["KEPT_FOR", "IdempotencyKey", "StoredAnswer", "keep_answer", "kept_answer"]
-
 KEPT_FOR: Final = 24 * 60 * 60 * 1000
 """Milliseconds for which an answer is kept."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.database import Database
 
-__all__ = ["set_up", "store_id"]
-
 _STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
 _ID = select(_STORE.c.id)
 

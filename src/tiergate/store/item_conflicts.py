@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["Holders", "held_beside", "held_without", "several_held"]
-
 _HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
 _SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
 _NAMED: Final = 10

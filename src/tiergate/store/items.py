@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Definition, Instant, Item, ItemKind, ItemStatus, Rollout, Value
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import nearest
 from tiergate.store import tombstones
 from tiergate.store.features import AT_ONCE, paged, says
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Table
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
-
-__all__ = [
-    "ItemFilter",
-    "StoredItem",
-    "StoredVersion",
-    "add_item",
-    "find_item",
-    "find_version",
-    "item_statuses",
-    "list_items",
-    "list_versions",
-    "owner_of",
-    "read_items",
-    "remove_item",
-    "replace_item",
-    "stored_item",
-]
 
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = ItemTagRow.__table__  # type: ignore[attr-defined]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.store.keys import ApiKey
     from tiergate.store.transactions import Store
 
-__all__ = ["NOTED_EVERY", "KeyUses"]
-
 NOTED_EVERY: Final = 60_000
 """Milliseconds within which the use of a key is written down once."""
 

@@ -28,22 +28,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-__all__ = [
-    "ApiKey",
-    "NewKey",
-    "bootstrap",
-    "create_key",
-    "find_key",
-    "is_key",
-    "list_keys",
-    "named_id",
-    "new_text",
-    "proven_key",
-    "revocations",
-    "revoke_key",
-    "revoked_ids",
-]
-
 _KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 _STORE: Table = StoreRow.__table__  # type: ignore[attr-defined]
 _BY_ID = select(_KEYS).where(_KEYS.c.id == bindparam("its"))  # made once: every request executes it

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.transactions import WriteUnit
 
-__all__ = ["ROLES", "RULE_KINDS", "PolicyFile", "find_policy_file", "policy_files", "put_policy_file", "remove_files"]
-
 RULE_KINDS: Final = ("policies", "schemas", "entities")
 """The kinds of the users' rules, as in the model's `Rules`."""
 

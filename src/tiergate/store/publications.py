@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from tiergate.errors import NotFoundError
 from tiergate.model import Definition, Rollout, Rules, Value
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.store.tables import (
     BlobRow,
     BundleRow,
@@ -31,22 +31,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
-
-__all__ = [
-    "PublicationRecord",
-    "PublishedItem",
-    "bundle_manifest",
-    "first_given",
-    "has_bundle",
-    "publication",
-    "publications",
-    "published_policies",
-    "put_blobs",
-    "put_bundle",
-    "update_published_items",
-    "versions",
-    "write_versions",
-]
 
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
 _VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.model import Feature
     from tiergate.store.transactions import WriteUnit
 
-__all__ = ["keep_published_types", "published_types"]
-
 _FEATURES: Table = PublishedFeatureRow.__table__  # type: ignore[attr-defined]
 
 

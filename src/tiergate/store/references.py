@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.transactions import ReadUnit
 
-__all__ = ["FeatureUse", "feature_uses", "held_by_others", "item_uses", "links_to"]
-
 _FEATURES: Table = FeatureRow.__table__  # type: ignore[attr-defined]
 _ITEMS: Table = ItemRow.__table__  # type: ignore[attr-defined]
 _VERSIONS: Table = VersionRow.__table__  # type: ignore[attr-defined]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.transactions import WriteUnit
 
-__all__ = ["drop_history", "drop_idempotency", "raise_floor"]
-
 _FEED: Table = FeedRow.__table__  # type: ignore[attr-defined]
 _HEAD: Table = FeedHeadRow.__table__  # type: ignore[attr-defined]
 _SNAPSHOTS: Table = SnapshotRow.__table__  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select
 
-from tiergate.model import HeldItem
+from tiergate.model import SubscriptionItem
 from tiergate.store.tables import PlanEndingRow
 
 if TYPE_CHECKING:
@@ -20,21 +20,19 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["PlanEnding", "drop_ending", "find_ending", "keep_ending"]
-
 _TABLE: Table = PlanEndingRow.__table__  # type: ignore[attr-defined]
 _OF = select(_TABLE.c.at, _TABLE.c["items"]).where(_TABLE.c.subscription == bindparam("its"))
 _DROP: Final = delete(_TABLE).where(_TABLE.c.subscription == bindparam("its"))
 _ADD: Final = insert(_TABLE)
 
-_items = msgspec.json.Decoder(tuple[HeldItem, ...]).decode
+_items = msgspec.json.Decoder(tuple[SubscriptionItem, ...]).decode
 
 
 class PlanEnding(NamedTuple):
     """What ends with the plan that ends at an instant: the entries of the subscription, as they were before."""
 
     at: Instant
-    items: tuple[HeldItem, ...]
+    items: tuple[SubscriptionItem, ...]
 
 
 def find_ending(session: Session, subscription: str) -> PlanEnding | None:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tiergate.store.database import Database
 
-__all__ = ["SCHEMA_VERSION", "check_schema", "migrate", "schema_version", "upgrade"]
-
 SCHEMA_VERSION: Final = 5
 """The version that this release serves: that of the newest script in `migrations/versions`."""
 

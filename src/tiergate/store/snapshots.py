@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from tiergate.store.database import Database
     from tiergate.store.transactions import WriteUnit
 
-__all__ = [
-    "SnapshotEntry",
-    "all_records",
-    "blobs",
-    "drop_blobs",
-    "drop_snapshot",
-    "put_snapshot",
-    "snapshot_lock",
-    "snapshots",
-    "subject_record",
-]
-
 _RECORDS: Table = RecordRow.__table__  # type: ignore[attr-defined]
 _SNAPSHOTS: Table = SnapshotRow.__table__  # type: ignore[attr-defined]
 _SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]

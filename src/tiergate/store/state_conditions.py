@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["has_status", "is_in_state"]
-
 _STANDS_UNTIL_CHANGED = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.EXPIRED})
 
 

@@ -14,20 +14,19 @@ from sqlalchemy import bindparam, delete, insert, or_, select
 
 from tiergate.model import (
     Customer,
-    HeldItem,
     Instant,
     Override,
     OverrideMode,
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
     Term,
     Value,
 )
-from tiergate.model.redaction import redacted_customer, redacted_subscription
-from tiergate.naming import search_key
+from tiergate.model.redaction import redact_customer, redact_subscription
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
     CustomerRow,
@@ -37,29 +36,13 @@ from tiergate.store.tables import (
     SubscriptionRow,
     SuspensionRow,
 )
+from tiergate.text_normalization import search_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, Table
     from sqlmodel import Session
-
-__all__ = [
-    "DATES",
-    "Stamp",
-    "StoredRecord",
-    "StoredSubscription",
-    "customer_columns",
-    "partless",
-    "read_record",
-    "read_stored",
-    "read_subscriptions",
-    "same_record",
-    "subscription_columns",
-    "without_reasons",
-    "write_customer_parts",
-    "write_subscription_parts",
-]
 
 DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 """The dates of a subscription."""
@@ -126,6 +109,11 @@ class StoredRecord(NamedTuple):
     erased_at: Instant | None
     stamps: dict[str, Stamp]
 
+    @property
+    def customer(self) -> Customer:
+        """The customer itself."""
+        return self.record.customer
+
 
 def same_record(content: bytes, record: SubjectRecord | None) -> bool:
     """Say whether the JSON of a record says the same as `record`, though a release before may have written it."""
@@ -135,7 +123,7 @@ def same_record(content: bytes, record: SubjectRecord | None) -> bool:
 def without_reasons(record: SubjectRecord) -> SubjectRecord:
     """A record as the feed carries it: without what is for people alone."""
     return SubjectRecord(
-        redacted_customer(record.customer), tuple(redacted_subscription(held) for held in record.subscriptions)
+        redact_customer(record.customer), tuple(redact_subscription(held) for held in record.subscriptions)
     )
 
 
@@ -221,9 +209,9 @@ def _subscriptions(
     if not rows:
         return
     ids = [row.id for row in rows]
-    items: dict[str, list[HeldItem]] = {}
+    items: dict[str, list[SubscriptionItem]] = {}
     for subscription, *rest in connection.execute(_ITS_HELD, {"ids": ids}):
-        items.setdefault(subscription, []).append(HeldItem(*rest))
+        items.setdefault(subscription, []).append(SubscriptionItem(*rest))
     exceptions = _Exceptions(connection, (), ids) if exceptions is None else exceptions
     for row in rows:
         subscription = Subscription(

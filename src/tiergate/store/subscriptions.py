@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, SubscriptionStatus
     from tiergate.model.subscription_state import SubscriptionState
 
-__all__ = ["SubscriptionFilter", "customer_of", "get_subscription", "search_subscriptions"]
-
 _CUSTOMERS: Table = CustomerRow.__table__  # type: ignore[attr-defined]
 _TAGS: Table = CustomerTagRow.__table__  # type: ignore[attr-defined]
 _SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]

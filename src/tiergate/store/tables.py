@@ -11,39 +11,6 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
-__all__ = [
-    "AsOfRow",
-    "AuditRow",
-    "BlobRow",
-    "BundleRow",
-    "CustomerRow",
-    "CustomerTagRow",
-    "DeliveryRow",
-    "ExternalIdRow",
-    "FeatureRow",
-    "FeatureTagRow",
-    "FeedHeadRow",
-    "FeedRow",
-    "HeldItemRow",
-    "IdempotencyRow",
-    "ItemRow",
-    "ItemTagRow",
-    "KeyRow",
-    "OverrideRow",
-    "PlanEndingRow",
-    "PolicyFileRow",
-    "PublicationRow",
-    "PublishedFeatureRow",
-    "RecordRow",
-    "SnapshotRow",
-    "StoreRow",
-    "SubscriptionRow",
-    "SuspensionRow",
-    "TombstoneRow",
-    "VersionRow",
-    "WebhookRow",
-]
-
 ONLY_ROW = 1
 """The key of a table that has one row."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-__all__ = ["CUSTOMER", "FEATURE", "ITEM", "RULE", "SUBSCRIPTION", "bury", "bury_rows", "first_etags"]
-
 CUSTOMER: Final = "customer"
 SUBSCRIPTION: Final = "subscription"
 FEATURE: Final = "feature"

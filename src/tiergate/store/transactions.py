@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlmodel import Session
 
-__all__ = ["SYSTEM", "Author", "PublishedState", "Publishing", "ReadUnit", "Store", "WriteUnit"]
-
 _ATTEMPTS: Final = 12
 _ATTEMPTS_SECONDS: Final = 20.0
 _RECONNECTS: Final = 2
@@ -89,7 +87,7 @@ class Publishing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedState:
+class PublishedCatalog:
     """What is in force: sequence (0 before the first publication), revision, and the whole catalog."""
 
     sequence: int
@@ -115,11 +113,11 @@ class ReadUnit:
         return read_head(self.session)
 
     @property
-    def published(self) -> PublishedState:
+    def published(self) -> PublishedCatalog:
         """What is in force."""
         return self.store.published_state(self.session, self.head().publication)
 
-    def published_at(self, sequence: int) -> PublishedState:
+    def published_at(self, sequence: int) -> PublishedCatalog:
         """What a publication fixed; 0 is the empty state before the first.
 
         Raises:
@@ -170,7 +168,7 @@ class WriteUnit(ReadUnit):
         return self._head
 
     @property
-    def published(self) -> PublishedState:
+    def published(self) -> PublishedCatalog:
         """What is in force. Where another publication comes in between, this transaction is begun again."""
         sequence = self.head().publication if self._based_on is None else self._based_on
         self._based_on = sequence
@@ -332,7 +330,7 @@ class Store:
         """Use `open`."""
         self.database = database
         self.clock = clock
-        self._published: cachetools.LRUCache[int, PublishedState] = cachetools.LRUCache(_KEPT_CATALOGS)
+        self._published: cachetools.LRUCache[int, PublishedCatalog] = cachetools.LRUCache(_KEPT_CATALOGS)
         self._lock = threading.Lock()
         self.id = ""
 
@@ -439,7 +437,7 @@ class Store:
         self.database.refusal = None
         return result
 
-    def published_state(self, session: Session, sequence: int) -> PublishedState:
+    def published_state(self, session: Session, sequence: int) -> PublishedCatalog:
         """What a publication fixed, kept for the next time.
 
         Raises:
@@ -458,10 +456,10 @@ class Store:
         self.database.dispose()
 
 
-def _read_published(session: Session, sequence: int) -> PublishedState:
+def _read_published(session: Session, sequence: int) -> PublishedCatalog:
     if not sequence:
         empty = Catalog({}, {})
-        return PublishedState(0, "", empty, empty.index())
+        return PublishedCatalog(0, "", empty, empty.index())
     query = (
         select(_PUBLICATIONS.c.revision, _BLOBS.c.content)
         .join(_BLOBS, _BLOBS.c.sha256 == _PUBLICATIONS.c.catalog)
@@ -471,7 +469,7 @@ def _read_published(session: Session, sequence: int) -> PublishedState:
     if row is None:
         raise NotFoundError("publication", str(sequence))
     catalog = msgspec.json.decode(row.content, type=Catalog)
-    return PublishedState(sequence, row.revision, catalog, catalog.index())
+    return PublishedCatalog(sequence, row.revision, catalog, catalog.index())
 
 
 def _now() -> Instant:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlmodel import Session
 
-__all__ = ["OverrideUse", "held_quantities", "override_uses", "pinned_versions", "suspension_uses"]
-
 _HELD: Table = HeldItemRow.__table__  # type: ignore[attr-defined]
 _SUBSCRIPTIONS: Table = SubscriptionRow.__table__  # type: ignore[attr-defined]
 _OVERRIDES: Table = OverrideRow.__table__  # type: ignore[attr-defined]

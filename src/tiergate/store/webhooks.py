@@ -27,23 +27,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.transactions import ReadUnit, WriteUnit
 
-__all__ = [
-    "TEST_EVENT",
-    "Event",
-    "EventType",
-    "Secret",
-    "Webhook",
-    "WebhookSettings",
-    "add_webhook",
-    "edit_webhook",
-    "enqueue",
-    "read_webhook",
-    "remove_webhook",
-    "rotate_secret",
-    "webhooks_after",
-    "write_delivery",
-]
-
 _WEBHOOKS: Table = WebhookRow.__table__  # type: ignore[attr-defined]
 _DELIVERIES: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 

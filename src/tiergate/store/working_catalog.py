@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from tiergate.model import Feature, Item, Rollout, Value
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.store import tombstones
 from tiergate.store.tables import FeatureRow, FeatureTagRow, ItemRow, ItemTagRow
 
@@ -23,19 +23,6 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from tiergate.store.transactions import WriteUnit
-
-__all__ = [
-    "WorkingFeature",
-    "WorkingItem",
-    "WorkingState",
-    "delete_features",
-    "delete_items",
-    "in_parts",
-    "read_working",
-    "working_etags",
-    "write_features",
-    "write_items",
-]
 
 _AT_ONCE: Final = 500
 

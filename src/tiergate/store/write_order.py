@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = [
-    "EVERY_SIDE",
-    "Known",
-    "Side",
-    "deleted_as_of",
-    "drop_deletions",
-    "forget_deletions",
-    "is_elder",
-    "known_as_of",
-    "mark_deleted",
-    "remember",
-    "revive",
-]
-
 _TABLE: Table = AsOfRow.__table__  # type: ignore[attr-defined]
 _AT_ONCE: Final = 500
 _MOST_DROPPED: Final = 5_000

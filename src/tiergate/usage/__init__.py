@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tiergate.usage.windows import Windows
+from tiergate.usage.calendar_windows import CalendarWindows
 
-__all__ = ["Windows"]
+__all__ = ["CalendarWindows"]

@@ -11,8 +11,6 @@ from tiergate.engine.explanation.reasoning import Standing
 from tiergate.model import FeatureType, OverrideMode, Per, Reason, SubjectType, SubscriptionStatus
 from tiergate.model.features import ACTIONS
 
-__all__ = ["Json", "answer_schemas", "object_of"]
-
 Json = dict[str, Any]
 
 _NUMBER: Json = {"type": "number"}

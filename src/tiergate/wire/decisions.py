@@ -11,8 +11,6 @@ from tiergate.model import FOREVER, Entitlement, Source, format_instant
 if TYPE_CHECKING:
     from tiergate.model import Decision
 
-__all__ = ["Answer", "answer", "answer_json", "decision_json"]
-
 
 class Answer(msgspec.Struct, frozen=True):
     """A decision in the order and the words of the API. `type` is absent where there is no catalog to know it from."""

@@ -23,24 +23,13 @@ import msgspec
 
 from tiergate.errors import CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType, parse_instant
-from tiergate.naming import normal_id
-from tiergate.normalization import composed
+from tiergate.naming import normalize_subject_id
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.model import Instant, Number
-
-__all__ = [
-    "CHECK_FIELDS",
-    "MAX_CHECKS",
-    "SUBJECT_FIELDS",
-    "locate",
-    "read_check",
-    "read_check_at",
-    "read_query",
-    "split_checks",
-]
 
 MAX_CHECKS = 1_000
 """The most checks of one `POST /v1/checks`."""
@@ -163,7 +152,7 @@ def read_query(query: bytes) -> Subject:
     if kind is None:
         raise CheckError("type", f"must be `customer` or `subscription`, not `{found['type'][:_MAX_SHOWN]}`")
     user = found.get("user")
-    return Subject(normal_id(found["subject"]), kind, None if user is None else normal_id(user))
+    return Subject(normalize_subject_id(found["subject"]), kind, None if user is None else normalize_subject_id(user))
 
 
 def locate(field: str, body: bytes, at: str = "") -> str:
@@ -192,16 +181,16 @@ def _read_quickly(body: bytes) -> Check | None:
     level = None
     if check.level is not _ABSENT:
         colons += 1
-        level = composed(check.level)
+        level = to_nfc(check.level)
     subject = check.subject
     if isinstance(subject, str):
-        about = Subject(normal_id(subject))
+        about = Subject(normalize_subject_id(subject))
     else:
         colons += 1 + (subject.type is not _ABSENT) + (subject.user is not _ABSENT)
         about = Subject(
-            normal_id(subject.id),
+            normalize_subject_id(subject.id),
             SubjectType.CUSTOMER if subject.type is _ABSENT else _TYPES[subject.type],
-            None if subject.user is _ABSENT else normal_id(subject.user),
+            None if subject.user is _ABSENT else normalize_subject_id(subject.user),
         )
     # A field that is given twice has a second colon, beside those that stand in strings as they are.
     more = body.count(b":") - colons
@@ -316,7 +305,7 @@ def _check_of(whole: object, at: str, known: Iterable[str]) -> Check:
     amount, used, user_used, value = (
         _number_field(whole[name], f"{at}/{name}") if name in whole else None for name in _NUMBERS
     )
-    level = composed(_string(whole["level"], f"{at}/level")) if "level" in whole else None
+    level = to_nfc(_string(whole["level"], f"{at}/level")) if "level" in whole else None
     return Check(about, feature, amount, used, user_used, value, level)
 
 
@@ -331,7 +320,7 @@ def _split_thoroughly(body: bytes) -> list[bytes]:
 
 def _subject(value: object, at: str) -> Subject:
     if isinstance(value, str):
-        return Subject(normal_id(_string(value, at)))
+        return Subject(normalize_subject_id(_string(value, at)))
     if not isinstance(value, dict):
         raise CheckError(at, f"must be a string or an object, not {_kind(value)}")
     _expect_fields(value, at, SUBJECT_FIELDS, ("id",))
@@ -342,8 +331,8 @@ def _subject(value: object, at: str) -> Subject:
             hint = _hint(name, _TYPES)
             raise CheckError(f"{at}/type", f"must be `customer` or `subscription`, not `{name[:_MAX_SHOWN]}`{hint}")
         kind = _TYPES[name]
-    user = normal_id(_string(value["user"], f"{at}/user")) if "user" in value else None
-    return Subject(normal_id(_string(value["id"], f"{at}/id")), kind, user)
+    user = normalize_subject_id(_string(value["user"], f"{at}/user")) if "user" in value else None
+    return Subject(normalize_subject_id(_string(value["id"], f"{at}/id")), kind, user)
 
 
 def _expect_fields(value: object, at: str, known: Iterable[str], required: Iterable[str]) -> None:

@@ -17,8 +17,8 @@ from tiergate.admin.plan_changes import (
     without_scheduled,
 )
 from tiergate.catalog import load_catalog_texts
-from tiergate.catalog.item_compatibility import PossibleHoldings
-from tiergate.model import BEGINNING, FOREVER, HeldItem
+from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.model import BEGINNING, FOREVER, SubscriptionItem
 
 INDEX = load_catalog_texts(
     {
@@ -27,7 +27,7 @@ INDEX = load_catalog_texts(
         + "  - {id: extra, kind: addon, entitlements: {}}\n"
     }
 ).catalog.index()
-START = (HeldItem("gold", 2, version=1), HeldItem("extra"))
+START = (SubscriptionItem("gold", 2, version=1), SubscriptionItem("extra"))
 
 steps = st.tuples(
     st.integers(0, 20),
@@ -37,7 +37,7 @@ steps = st.tuples(
 )
 
 
-def plan_at(items: tuple[HeldItem, ...], at: int) -> list[tuple[str, int]]:
+def plan_at(items: tuple[SubscriptionItem, ...], at: int) -> list[tuple[str, int]]:
     """The plans that hold at an instant."""
     return [(one.item, one.quantity) for one in items if one.item != "extra" and one.start <= at < one.until]
 
@@ -47,7 +47,7 @@ def test_there_is_one_plan_at_every_instant_and_the_last_word_stands(
     way: list[tuple[int, str, int, int | None]],
 ) -> None:
     """Before a change what holds now, from its instant on what was said; nothing of the changes before it."""
-    items: tuple[HeldItem, ...] = START
+    items: tuple[SubscriptionItem, ...] = START
     now = 0
     for passed, to, ahead, quantity in way:
         now += passed
@@ -85,7 +85,7 @@ def test_a_change_there_and_back_is_as_if_it_had_not_been() -> None:
 def test_a_list_that_names_the_present_plan_alone_keeps_what_is_scheduled(listed: tuple[str, ...], kept: bool) -> None:
     """Any other knows better."""
     before = changed_plan(START, INDEX, PlanChange("silver", 9), 0)
-    items = kept_schedule(tuple(HeldItem(item) for item in listed), before, INDEX, 0)
+    items = kept_schedule(tuple(SubscriptionItem(item) for item in listed), before, INDEX, 0)
     assert (scheduled_change(items, INDEX, 0) is not None) == kept
     if not kept:
         assert [one.item for one in items] == list(listed)
@@ -110,11 +110,11 @@ items:
 """
     }
 ).catalog.index()
-HOLDINGS = PossibleHoldings(BOUND)
+HOLDINGS = ItemCompatibility(BOUND)
 ADDONS = {"for-gold": 1, "for-both": 2, "on-gold": 3, "on-top": 4, "never-silver": 5, "free": 6}
 
 
-def counting(items: tuple[HeldItem, ...], at: int, *, excluding: bool = True) -> set[tuple[str, int]]:
+def counting(items: tuple[SubscriptionItem, ...], at: int, *, excluding: bool = True) -> set[tuple[str, int]]:
     """What counts at an instant, item and quantity: what is held then, without what needs something that does not."""
     held = {one.item: one.quantity for one in items if one.start <= at < one.until}
     while True:
@@ -132,22 +132,24 @@ def counting(items: tuple[HeldItem, ...], at: int, *, excluding: bool = True) ->
 
 
 @st.composite
-def holdings(draw: st.DrawFn) -> tuple[HeldItem, ...]:
+def holdings(draw: st.DrawFn) -> tuple[SubscriptionItem, ...]:
     """Gold with some add-ons that may be held with it, of which some begin or end by themselves."""
     chosen = draw(st.sets(st.sampled_from(sorted(ADDONS))))
     if "on-top" in chosen:
         chosen.add("for-gold")
-    found = [HeldItem("gold", 2)]
+    found = [SubscriptionItem("gold", 2)]
     for id_ in sorted(chosen):
         start = draw(st.sampled_from([BEGINNING, 3, 15, 25]))
         until = draw(st.sampled_from([FOREVER, FOREVER, 12, 30]))
         if start < until:
-            found.append(HeldItem(id_, ADDONS[id_], start=start, until=until))
+            found.append(SubscriptionItem(id_, ADDONS[id_], start=start, until=until))
     return tuple(draw(st.permutations(found)))
 
 
 @given(holdings(), st.sampled_from([10, 11, 13, 20, 28]))
-def test_what_cannot_count_with_the_new_plan_ends_with_the_old_one(items: tuple[HeldItem, ...], at: int) -> None:
+def test_what_cannot_count_with_the_new_plan_ends_with_the_old_one(
+    items: tuple[SubscriptionItem, ...], at: int
+) -> None:
     """Until the change everything counts as it did, from then on the new plan and what fits; and back as it was."""
     now = 10
     change = PlanChange("silver", at)
@@ -173,7 +175,12 @@ def test_what_cannot_count_with_the_new_plan_ends_with_the_old_one(items: tuple[
 
 def test_what_ends_with_a_plan_is_as_it_was_when_another_change_replaces_the_first() -> None:
     """Its own dates too; what somebody has changed since stays as that is."""
-    items = (HeldItem("gold"), HeldItem("for-gold", until=90), HeldItem("on-gold"), HeldItem("on-top", start=50))
+    items = (
+        SubscriptionItem("gold"),
+        SubscriptionItem("for-gold", until=90),
+        SubscriptionItem("on-gold"),
+        SubscriptionItem("on-top", start=50),
+    )
     change = PlanChange("silver", 20)
     changed = changed_plan(items, BOUND, change, 10)
     after, ending = ended_with_plan(changed, unfit(changed, items, HOLDINGS, BOUND, change), 20, 10)
@@ -185,7 +192,7 @@ def test_what_ends_with_a_plan_is_as_it_was_when_another_change_replaces_the_fir
         "on-gold": FOREVER,
         "on-top": FOREVER,
     }
-    edited = tuple(HeldItem("for-gold", until=15) if one.item == "for-gold" else one for one in after)
+    edited = tuple(SubscriptionItem("for-gold", until=15) if one.item == "for-gold" else one for one in after)
     back = without_scheduled(edited, BOUND, 10, ending)
     assert {one.item: one.until for one in back} == {
         "gold": FOREVER,
@@ -197,7 +204,7 @@ def test_what_ends_with_a_plan_is_as_it_was_when_another_change_replaces_the_fir
 
 def test_a_list_without_dates_keeps_what_ends_with_the_plan() -> None:
     """Billing that lists the present state knows nothing of what is to come."""
-    items = (HeldItem("gold"), HeldItem("for-gold"), HeldItem("free"))
+    items = (SubscriptionItem("gold"), SubscriptionItem("for-gold"), SubscriptionItem("free"))
     change = PlanChange("silver", 20)
     changed = changed_plan(items, BOUND, change, 10)
     after, ending = ended_with_plan(changed, unfit(changed, items, HOLDINGS, BOUND, change), 20, 10)

@@ -11,7 +11,7 @@ import pytest
 from tiergate.admin.subscription_steps import STEPS, Standing, described, standing_of, taken
 from tiergate.errors import BodyError, ConflictError
 from tiergate.model import Subscription, SubscriptionStatus
-from tiergate.model.subscription_state import SubscriptionState, settled, state_of
+from tiergate.model.subscription_state import SubscriptionState, apply_due_resume, derive_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,10 +195,10 @@ def promised(name: str, one: Subscription, date: int | None, now: int, at: int) 
 def test_a_state_says_what_is_so(now: int) -> None:
     """Live is what counts now; scheduled and paused may count later; what has ended never does again."""
     for one in EVERY:
-        state = state_of(one, now)
+        state = derive_state(one, now)
         later = [at for at in INSTANTS if at > now and counts(one, at)]
-        assert (state is SubscriptionState.LIVE) == counts(one, now) == one.live().holds(now), one
-        assert one.live().holds(now) == settled(one, now).live().holds(now), one
+        assert (state is SubscriptionState.LIVE) == counts(one, now) == one.live_interval().contains(now), one
+        assert one.live_interval().contains(now) == apply_due_resume(one, now).live_interval().contains(now), one
         if state is SubscriptionState.SCHEDULED:
             assert later, one
         if state in {SubscriptionState.ENDED, SubscriptionState.OVERDUE}:
@@ -291,7 +291,7 @@ def test_a_pause_leads_back_to_what_was_there_before(
     assert paused.status is S.PAUSED
     assert taken("resume", paused, None, 5) == one
     assert taken("resume", taken("pause", paused, 20, 2), None, 5) == one
-    assert settled(taken("resume", paused, 12, 5), 12) == one
+    assert apply_due_resume(taken("resume", paused, 12, 5), 12) == one
 
 
 @pytest.mark.parametrize(

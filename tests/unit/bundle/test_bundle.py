@@ -12,19 +12,19 @@ from tiergate.bundle.manifest import manifest_of
 from tiergate.errors import BundleError
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     CatalogIndex,
-    Extra,
     Feature,
     FeatureType,
-    Given,
     IndexedItem,
     ItemKind,
     Level,
     Per,
     Rollout,
+    Switch,
 )
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,8 +83,8 @@ def test_a_definition_is_read_in_the_terms_of_its_features(opened: OpenFiles) ->
     """Each text becomes the value that it means for the feature's type and scale."""
     tags = {"analytics": "false", "movies": "+10", "storage": "2.5 per subscription", "support": "unlimited"}
     assert opened(files(tags)).definition("plan/pro@7") == {
-        "analytics": Given(on=False),
-        "movies": Extra(10),
+        "analytics": Switch(on=False),
+        "movies": AddedAmount(10),
         "storage": Amount(2500, Per.SUBSCRIPTION),
         "support": Level("unlimited"),
     }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tiergate.bundle import SigningKey
 from tiergate.bundle.envelope import MAX_SIGNATURES, pae, read_payload, sign, verify
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 
 OLD, NEW = SigningKey.generate(), SigningKey.generate()
 KIND = "application/x+json"
@@ -59,7 +59,7 @@ def test_a_signature_is_of_one_type_alone() -> None:
     document = json.loads(sign(KIND, b"{}", [OLD])) | {"payloadType": "application/y+json"}
     with pytest.raises(TrustError) as refused:
         verify(json.dumps(document).encode(), "application/y+json", [OLD.verify_key])
-    assert refused.value.kind is Refusal.BAD_SIGNATURE
+    assert refused.value.kind is RejectionReason.BAD_SIGNATURE
 
 
 @pytest.mark.parametrize("count", [0, MAX_SIGNATURES + 1])

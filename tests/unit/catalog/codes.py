@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["codes_in"]
-
 
 def codes_in(file: Path) -> set[str]:
     """The code of each problem that a module reports."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.catalog import Bounds, load_catalog, load_subjects
+from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.errors import CatalogError, SubjectsError
 
 if TYPE_CHECKING:
@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Catalog, Problem, SubjectRecord
-
-__all__ = [
-    "MARK",
-    "Found",
-    "catalog_problems",
-    "expect",
-    "load",
-    "load_people",
-    "places",
-    "subjects_problems",
-    "unmark",
-]
 
 MARK = "^"
 
@@ -62,7 +50,7 @@ def load_people(folder: Path, catalog: Catalog, text: str, name: str = "subjects
     """The subjects that a text says."""
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
-    return load_subjects([path], catalog.index(), Bounds.of(catalog))
+    return load_subjects([path], catalog.index(), TotalBounds.of(catalog))
 
 
 def subjects_problems(folder: Path, catalog: Catalog, text: str, name: str = "subjects.yaml") -> Sequence[Problem]:

@@ -8,26 +8,25 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.ids import OPAQUE
-from tiergate.catalog import ordered
+from tiergate.catalog import sort_catalog
 from tiergate.model import (
     BEGINNING,
     FOREVER,
     UNLIMITED,
+    AddedAmount,
     Amount,
     Audience,
     AudienceType,
     Batch,
+    CalendarUnit,
     Caps,
     Catalog,
     Combine,
     Customer,
     Definition,
-    Extra,
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
-    HeldItem,
     Item,
     ItemKind,
     ItemStatus,
@@ -37,23 +36,22 @@ from tiergate.model import (
     Override,
     OverrideMode,
     Per,
-    PlanRule,
-    ResetPeriod,
+    PlansPerSubscription,
     Rollout,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
     Term,
     Value,
     parse_instant,
 )
-from tiergate.normalization import composed
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["catalogs", "records"]
 
 IDS = ("a", "B.2", "no", "5", "1e5", "null", "x-" + "y" * 98)
 SUBJECT_IDS = (*IDS, *OPAQUE)
@@ -78,14 +76,14 @@ LABELS = (
 )
 WORDS = st.one_of(
     st.sampled_from(["", *LABELS]),
-    st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20).map(composed),
+    st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20).map(to_nfc),
     st.just("n" * 200),
 )
 PROSE = st.one_of(
     WORDS,
     st.text(
         st.one_of(st.sampled_from("\n\t \u2028\ufeff"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=50
-    ).map(composed),
+    ).map(to_nfc),
 )
 METADATA = st.dictionaries(WORDS.filter(bool).map(lambda word: word[:100]), PROSE.filter(bool), max_size=3).map(
     lambda found: dict(sorted(found.items()))
@@ -156,7 +154,7 @@ def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
     if feature.type is FeatureType.RANGE:
         low, high = sorted([draw(units()), draw(units())])
         return replace(found, minimum=draw(st.sampled_from([low, None])), maximum=draw(st.sampled_from([high, None])))
-    metered = draw(st.none() | st.builds(Metered, st.none() | st.sampled_from(ResetPeriod)))
+    metered = draw(st.none() | st.builds(Metered, st.none() | st.sampled_from(CalendarUnit)))
     found = replace(
         found,
         metered=metered,
@@ -173,12 +171,12 @@ def numeric(draw: st.DrawFn, feature: Feature) -> Feature:
 def values(draw: st.DrawFn, feature: Feature) -> Value:
     """What an item may give of a feature."""
     if feature.type is FeatureType.SWITCH:
-        return Given(draw(st.booleans()))
+        return Switch(draw(st.booleans()))
     if feature.type is FeatureType.CUSTOM:
         return Level(draw(st.sampled_from(feature.labels)))
     per = draw(st.none() | st.sampled_from(Per))
     if draw(st.booleans()):
-        return Extra(draw(units()), per)
+        return AddedAmount(draw(units()), per)
     can_be_unlimited = feature.unlimited_level and feature.maximum is None
     if feature.numbers is not None:
         found: list[Value] = [Amount(number, per) for number in feature.numbers]
@@ -245,7 +243,9 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     ladders: tuple[Ladder, ...] = ()
     if len(plans) > 1:
         ladders = tuple(Ladder(id_, tuple(draw(st.permutations(plans)))) for id_ in draw(some(IDS)))
-    return ordered(Catalog(known, {item.id: item for item in listed}, ladders, draw(st.sampled_from(PlanRule))))
+    return sort_catalog(
+        Catalog(known, {item.id: item for item in listed}, ladders, draw(st.sampled_from(PlansPerSubscription)))
+    )
 
 
 @st.composite
@@ -271,7 +271,7 @@ def override_values(feature: Feature, mode: OverrideMode) -> st.SearchStrategy[V
         return st.builds(Amount, units(1))
     match feature.type:
         case FeatureType.SWITCH:
-            return st.builds(Given, st.booleans())
+            return st.builds(Switch, st.booleans())
         case FeatureType.CUSTOM:
             return st.builds(Level, st.sampled_from(feature.labels))
         case FeatureType.QUANTITY | FeatureType.RANGE:
@@ -279,12 +279,12 @@ def override_values(feature: Feature, mode: OverrideMode) -> st.SearchStrategy[V
 
 
 @st.composite
-def held_items(draw: st.DrawFn, ids: tuple[str, ...], catalog: Catalog) -> HeldItem:
+def held_items(draw: st.DrawFn, ids: tuple[str, ...], catalog: Catalog) -> SubscriptionItem:
     """A held item that needs no other."""
     item = catalog.items[draw(st.sampled_from(ids))]
     start, until = draw(periods())
     version = draw(st.none() | st.sampled_from([definition.version for definition in item.versions]))
-    return HeldItem(item.id, draw(st.integers(1, 1000)), version, draw(st.none() | INSTANTS), start, until)
+    return SubscriptionItem(item.id, draw(st.integers(1, 1000)), version, draw(st.none() | INSTANTS), start, until)
 
 
 @st.composite
@@ -299,7 +299,7 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         and all(id_ not in other.excludes for other in catalog.items.values())
     )
     held = tuple(draw(st.lists(held_items(alone, catalog), max_size=2))) if alone else ()
-    if catalog.plans is PlanRule.ONE:
+    if catalog.plans is PlansPerSubscription.ONE:
         plans = [it for it in held if catalog.items[it.item].kind is ItemKind.PLAN]
         held = tuple(it for it in held if it not in plans[1:])
         held = held[:1] if len(plans) > 1 and plans[0] == plans[1] else held
@@ -324,7 +324,7 @@ def subscriptions(draw: st.DrawFn, id_: str, customer: str, catalog: Catalog) ->
         draw(overrides(known)),
         tuple(draw(st.lists(st.sampled_from(sorted(known)).flatmap(suspensions), max_size=2))),
         resumes_as,
-        draw(st.none() | st.builds(Term, st.sampled_from(ResetPeriod), st.integers(1, 10_000), INSTANTS)),
+        draw(st.none() | st.builds(Term, st.sampled_from(CalendarUnit), st.integers(1, 10_000), INSTANTS)),
         draw(METADATA),
         draw(EXTERNAL_IDS),
     )

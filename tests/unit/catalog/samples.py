@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import yaml
 
-__all__ = ["CATALOG", "CUSTOMER", "SUBJECTS", "SUBSCRIPTION", "PyYaml"]
-
 CATALOG = """\
 apiVersion: tiergate/v1
 features:

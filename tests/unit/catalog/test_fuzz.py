@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.catalog.samples import CATALOG, CUSTOMER, SUBJECTS, SUBSCRIPTION, PyYaml
-from tiergate.catalog import Bounds, lint, load_catalog, load_subjects
+from tiergate.catalog import TotalBounds, lint, load_catalog, load_subjects
 from tiergate.errors import AuthorError, CatalogError, SubjectsError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _known() -> Catalog:
 
 
 KNOWN = _known()
-INDEX, BOUNDS = KNOWN.index(), Bounds.of(KNOWN)
+INDEX, BOUNDS = KNOWN.index(), TotalBounds.of(KNOWN)
 
 
 def feed(content: bytes, name: str) -> None:

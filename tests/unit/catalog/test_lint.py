@@ -9,7 +9,7 @@ import pytest
 from tests.unit.catalog.marked import expect, unmark
 from tiergate.catalog import lint, load_catalog
 from tiergate.catalog.lint import CODES
-from tiergate.impact.subject.subject_findings import SUBJECT_CODES
+from tiergate.impact.subject_change.subject_lint import SUBJECT_CODES
 
 if TYPE_CHECKING:
     from tiergate.model import Problem

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.catalog.marked import catalog_problems, expect, load, unmark
 from tiergate.catalog import load_catalog
 from tiergate.errors import CatalogError
-from tiergate.model import PlanRule
+from tiergate.model import PlansPerSubscription
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,8 +134,8 @@ def test_the_rule_on_plans_stands_in_any_file_and_is_one_by_default(tmp_path: Pa
     (tmp_path / "b.yaml").write_text("apiVersion: tiergate/v1\nplans: many\n")
     (tmp_path / "c.yaml").write_text("apiVersion: tiergate/v1\nplans: many\n")
     alone, together = load_catalog([tmp_path / "a.yaml"]), load_catalog([tmp_path])
-    assert (alone.catalog.plans, alone.names_plans) == (PlanRule.ONE, False)
-    assert (together.catalog.plans, together.names_plans) == (PlanRule.MANY, True)
+    assert (alone.catalog.plans, alone.names_plans) == (PlansPerSubscription.ONE, False)
+    assert (together.catalog.plans, together.names_plans) == (PlansPerSubscription.MANY, True)
 
 
 def test_files_that_differ_on_plans_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tiergate.model import (
     Check,
     Customer,
     FeatureType,
-    HeldItem,
     ItemKind,
     Number,
     Reason,
@@ -25,6 +24,7 @@ from tiergate.model import (
     Subject,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     from_units,
 )
@@ -56,9 +56,9 @@ class Customers:
 
     @staticmethod
     def _record(name: str, held: Held, ids: dict[tuple[ItemKind, str], str]) -> SubjectRecord:
-        items = [HeldItem(ids[ItemKind.ADDON, add_on], QUANTITY) for add_on in held.add_ons]
+        items = [SubscriptionItem(ids[ItemKind.ADDON, add_on], QUANTITY) for add_on in held.add_ons]
         if held.plan is not None:
-            items.append(HeldItem(ids[ItemKind.PLAN, held.plan]))
+            items.append(SubscriptionItem(ids[ItemKind.PLAN, held.plan]))
         subscription = Subscription(f"sub-{name}", name, SubscriptionStatus.ACTIVE, tuple(items))
         return SubjectRecord(Customer(name), (subscription,))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.catalog.pricing2yaml_files import PLAN, add_on, feature, given, imported, limit, problems
-from tiergate.model import UNLIMITED, Amount, Combine, FeatureType, Given, Level, Metered, ResetPeriod
+from tiergate.model import UNLIMITED, Amount, CalendarUnit, Combine, FeatureType, Level, Metered, Switch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ def test_a_boolean_feature_or_limit_becomes_a_switch(tmp_path: Path, declaration
     """BOOLEAN is a switch, whether the source calls it a feature or a limit."""
     catalog = imported(tmp_path, declaration, PLAN)
     assert catalog.features["x"].type is FeatureType.SWITCH
-    assert given(catalog, "FREE") == {"x": Given(on=True)}
+    assert given(catalog, "FREE") == {"x": Switch(on=True)}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_boolean_feature_or_limit_becomes_a_switch(tmp_path: Path, declaration
 )
 def test_a_switch_is_read_as_yaml_1_1_writes_it(tmp_path: Path, word: str, on: bool) -> None:
     """The words that only some YAML readers take for booleans are clear where a BOOLEAN stands."""
-    assert given(imported(tmp_path, feature("BOOLEAN", word), PLAN), "FREE") == {"f": Given(on=on)}
+    assert given(imported(tmp_path, feature("BOOLEAN", word), PLAN), "FREE") == {"f": Switch(on=on)}
 
 
 @pytest.mark.parametrize("declaration", [feature("TEXT", "Gold", "x"), limit("TEXT", "Gold", "x")])
@@ -172,31 +172,31 @@ def test_a_limit_of_zero_is_given_as_zero(tmp_path: Path) -> None:
         """,
         PLAN,
     )
-    assert given(catalog, "FREE") == {"f": Given(on=False), "l": Amount(0)}
+    assert given(catalog, "FREE") == {"f": Switch(on=False), "l": Amount(0)}
 
 
 @pytest.mark.parametrize(
     ("unit", "reset"),
     [
-        ("call/hour", ResetPeriod.HOUR),
-        ("email/day", ResetPeriod.DAY),
-        ("credit/week", ResetPeriod.WEEK),
-        ("hour/month", ResetPeriod.MONTH),
-        ("request/year", ResetPeriod.YEAR),
-        ("Request / Days", ResetPeriod.DAY),
-        ("calls per day", ResetPeriod.DAY),
-        ("call/member/day", ResetPeriod.DAY),
-        ("call/day/member", ResetPeriod.DAY),
-        ("day", ResetPeriod.MONTH),
-        ("MB", ResetPeriod.MONTH),
-        ("MB/login", ResetPeriod.MONTH),
-        ("call/minute", ResetPeriod.MONTH),
-        ("call/daylight", ResetPeriod.MONTH),
-        ("''", ResetPeriod.MONTH),
+        ("call/hour", CalendarUnit.HOUR),
+        ("email/day", CalendarUnit.DAY),
+        ("credit/week", CalendarUnit.WEEK),
+        ("hour/month", CalendarUnit.MONTH),
+        ("request/year", CalendarUnit.YEAR),
+        ("Request / Days", CalendarUnit.DAY),
+        ("calls per day", CalendarUnit.DAY),
+        ("call/member/day", CalendarUnit.DAY),
+        ("call/day/member", CalendarUnit.DAY),
+        ("day", CalendarUnit.MONTH),
+        ("MB", CalendarUnit.MONTH),
+        ("MB/login", CalendarUnit.MONTH),
+        ("call/minute", CalendarUnit.MONTH),
+        ("call/daylight", CalendarUnit.MONTH),
+        ("''", CalendarUnit.MONTH),
     ],
 )
 def test_a_renewable_limit_is_metered_with_the_period_of_its_unit(
-    tmp_path: Path, unit: str, reset: ResetPeriod
+    tmp_path: Path, unit: str, reset: CalendarUnit
 ) -> None:
     """The period is what stands after `/` or `per`; every month where that is no period to begin again with."""
     catalog = imported(tmp_path, limit("NUMERIC", "5", more=f"type: RENEWABLE, unit: {unit}"), PLAN)
@@ -207,16 +207,16 @@ def test_a_renewable_limit_is_metered_with_the_period_of_its_unit(
 @pytest.mark.parametrize(
     ("period", "reset"),
     [
-        ("{value: 1, unit: DAY}", ResetPeriod.DAY),
-        ("{unit: WEEK}", ResetPeriod.WEEK),
-        ("{value: 7, unit: DAY}", ResetPeriod.WEEK),
-        ("{value: 60, unit: MIN}", ResetPeriod.HOUR),
-        ("{value: 12, unit: MONTH}", ResetPeriod.YEAR),
-        ("{value: 30, unit: DAY}", ResetPeriod.MONTH),
-        ("null", ResetPeriod.HOUR),
+        ("{value: 1, unit: DAY}", CalendarUnit.DAY),
+        ("{unit: WEEK}", CalendarUnit.WEEK),
+        ("{value: 7, unit: DAY}", CalendarUnit.WEEK),
+        ("{value: 60, unit: MIN}", CalendarUnit.HOUR),
+        ("{value: 12, unit: MONTH}", CalendarUnit.YEAR),
+        ("{value: 30, unit: DAY}", CalendarUnit.MONTH),
+        ("null", CalendarUnit.HOUR),
     ],
 )
-def test_a_period_of_its_own_says_when_a_limit_begins_again(tmp_path: Path, period: str, reset: ResetPeriod) -> None:
+def test_a_period_of_its_own_says_when_a_limit_begins_again(tmp_path: Path, period: str, reset: CalendarUnit) -> None:
     """The `period` of version 3.0 counts before the unit; lengths are equal as the specification defines them."""
     more = f"type: RENEWABLE, unit: call/hour, period: {period}"
     assert imported(tmp_path, limit("NUMERIC", "5", more=more), PLAN).features["l"].metered == Metered(reset)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.catalog.pricing2yaml_files import PLAN, add_on, feature, given, imported, limit, problems, write
 from tiergate.catalog.pricing2yaml import import_pricings
-from tiergate.model import UNLIMITED, Amount, Definition, Extra, Given, ItemKind, Rollout
+from tiergate.model import UNLIMITED, AddedAmount, Amount, Definition, ItemKind, Rollout, Switch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def test_an_item_is_version_one_for_everybody(tmp_path: Path) -> None:
     catalog = imported(tmp_path, feature("BOOLEAN", "true"), PLAN, add_on("features: {f: {value: true}}"))
     assert {item.id: item.kind for item in catalog.items.values()} == {"EXTRA": ItemKind.ADDON, "FREE": ItemKind.PLAN}
     for item in catalog.items.values():
-        assert item.versions == (Definition(1, {"f": Given(on=True)}),)
+        assert item.versions == (Definition(1, {"f": Switch(on=True)}),)
         assert item.rollouts == (Rollout(1),)
 
 
@@ -42,10 +42,10 @@ def test_a_plan_gives_its_own_value_else_the_default(tmp_path: Path) -> None:
           D: {features: {f: {}}}
         """,
     )
-    default = {"f": Given(on=False), "l": Amount(3)}
+    default = {"f": Switch(on=False), "l": Amount(3)}
     assert {plan: given(catalog, plan) for plan in "ABCD"} == {
         "A": default,
-        "B": {"f": Given(on=True), "l": Amount(9)},
+        "B": {"f": Switch(on=True), "l": Amount(9)},
         "C": default,
         "D": default,
     }
@@ -67,7 +67,7 @@ def test_an_add_on_gives_only_what_it_states(tmp_path: Path) -> None:
         PLAN,
         add_on("features: {f: {value: false}}\nusageLimits: {l: {value: 0}}\nusageLimitsExtensions: {m: {value: 10}}"),
     )
-    assert given(catalog, "EXTRA") == {"f": Given(on=False), "l": Amount(0), "m": Extra(10)}
+    assert given(catalog, "EXTRA") == {"f": Switch(on=False), "l": Amount(0), "m": AddedAmount(10)}
 
 
 def test_an_extension_without_end_is_unlimited(tmp_path: Path) -> None:

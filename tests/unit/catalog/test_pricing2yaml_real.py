@@ -24,16 +24,16 @@ from tests.unit.catalog.pricing2yaml_real import (
 )
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.model import (
+    AddedAmount,
     Amount,
     Catalog,
     Combine,
-    Extra,
     Feature,
     FeatureType,
-    Given,
     Item,
     ItemKind,
     Level,
+    Switch,
     Unlimited,
 )
 from tiergate.naming import is_id
@@ -48,7 +48,7 @@ def comparable(item: Item, catalog: Catalog) -> dict[str, object]:
     for id_, value in item.versions[0].entitlements.items():
         feature = catalog.features[id_]
         match value:
-            case Given(on):
+            case Switch(on):
                 found[feature.name] = on
             case Level(label):
                 found[feature.name] = label
@@ -56,7 +56,7 @@ def comparable(item: Item, catalog: Catalog) -> dict[str, object]:
                 found[feature.name] = math.inf
             case Amount(units, None):
                 found[feature.name] = Fraction(units, 10**feature.scale)
-            case Extra(units, None):
+            case AddedAmount(units, None):
                 found[feature.name] = ("add", Fraction(units, 10**feature.scale))
             case _:
                 pytest.fail(f"{item.id} gives {value}")

@@ -14,8 +14,8 @@ from tests.docs.pages import ROOT, Example, examples, spans
 from tests.unit.catalog.codes import codes_in
 from tests.unit.catalog.samples import PyYaml
 from tiergate.catalog import (
-    Bounds,
     LoadedCatalog,
+    TotalBounds,
     catalog_schema,
     lint,
     load_catalog,
@@ -60,7 +60,7 @@ def test_the_examples_of_a_catalog_are_one(loaded: LoadedCatalog) -> None:
 def test_the_examples_of_subjects_go_with_it(loaded: LoadedCatalog, tmp_path: Path) -> None:
     """They load against the examples of the catalog."""
     catalog = loaded.catalog
-    people = load_subjects(write(tmp_path, SUBJECTS_PAGE), catalog.index(), Bounds.of(catalog))
+    people = load_subjects(write(tmp_path, SUBJECTS_PAGE), catalog.index(), TotalBounds.of(catalog))
     assert people.keys() == {"acme", "globex", "hooli", "initech"}
 
 

@@ -22,7 +22,7 @@ from tiergate.catalog import (
     subjects_line_schema,
     subjects_schema,
 )
-from tiergate.catalog.printer import to_json
+from tiergate.catalog.writing.printer import to_json
 
 if TYPE_CHECKING:
     from tiergate.model import Catalog

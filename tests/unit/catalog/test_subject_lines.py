@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tests.unit.catalog.marked import expect, load, load_people, places, subjects_problems, unmark
 from tests.unit.catalog.samples import CUSTOMER, SUBSCRIPTION
-from tiergate.catalog import Bounds, read_subjects
-from tiergate.catalog.problem_report import ProblemLog
-from tiergate.catalog.records import MAX_LINE_BYTES, Records
-from tiergate.catalog.subjects import SubjectReader
+from tiergate.catalog import TotalBounds, read_subjects
+from tiergate.catalog.entries.subjects import SubjectReader
+from tiergate.catalog.reading.problem_report import ProblemLog
+from tiergate.catalog.subject_file_reader import MAX_LINE_BYTES, SubjectFileReader
 from tiergate.errors import SubjectsError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def problems_of_bytes(catalog: Catalog, path: Path, content: bytes) -> list[tupl
     """Where a file of these bytes is wrong."""
     path.write_bytes(content)
     with pytest.raises(SubjectsError) as caught:
-        list(read_subjects([path], catalog.index(), Bounds.of(catalog)))
+        list(read_subjects([path], catalog.index(), TotalBounds.of(catalog)))
     return places(caught.value.problems)
 
 
@@ -168,7 +168,7 @@ def test_lines_are_read_in_bounded_memory(catalog: Catalog, tmp_path: Path) -> N
         for number in range(count):
             file.write(CUSTOMER.replace("acme", f"customer-{number}") + "\n")
             file.write(SUBSCRIPTION.replace('"s"', f'"sub-{number}"').replace("acme", f"customer-{number}") + "\n")
-    subjects = read_subjects([path], catalog.index(), Bounds.of(catalog))
+    subjects = read_subjects([path], catalog.index(), TotalBounds.of(catalog))
     next(subjects)
     tracemalloc.start()
     assert sum(1 for _ in subjects) == 2 * count - 1
@@ -185,7 +185,7 @@ def test_a_pipe_is_read_once(catalog: Catalog, tmp_path: Path) -> None:
     writer = Thread(target=path.write_text, args=[f"{CUSTOMER}\n{CUSTOMER}\n"])
     writer.start()
     with pytest.raises(SubjectsError) as caught:
-        list(read_subjects([path], catalog.index(), Bounds.of(catalog)))
+        list(read_subjects([path], catalog.index(), TotalBounds.of(catalog)))
     writer.join()
     assert [problem.code for problem in caught.value.problems] == ["changed-file"]
 
@@ -218,5 +218,5 @@ def test_reading_fast_and_reading_with_places_agree(values: list[object], ascii_
 
 def _read(path: Path, catalog: Catalog, *, placed: bool) -> tuple[list[object], Iterable[Problem]]:
     log = ProblemLog()
-    records = Records(SubjectReader(catalog.index(), Bounds.of(catalog)), log)
+    records = SubjectFileReader(SubjectReader(catalog.index(), TotalBounds.of(catalog)), log)
     return [record.subject for record in records.read(path, placed=placed)], log.sorted()

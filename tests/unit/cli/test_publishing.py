@@ -8,7 +8,7 @@ import pytest
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
 from tiergate.control.api import apply_export, drafts, features, imports, items, publishing
-from tiergate.model import Amount, Given, Level
+from tiergate.model import Amount, Level, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def test_what_is_exported_can_be_applied(remote: Remote, file: Path, tmp_path: P
 def test_what_is_edited_is_published_and_undone(remote: Remote, file: Path, press: Press) -> None:
     """For some first, if so wanted; and the list says all of it."""
     remote("apply", "-f", file)
-    press.draft("gold", {"analytics": Given(on=True), "movies": Amount(70), "support": Level("chat")})
+    press.draft("gold", {"analytics": Switch(on=True), "movies": Amount(70), "support": Level("chat")})
     chosen = remote("publish", "--item", "gold", "--audience", "12.5%", "--note", "a try")
     assert (chosen.code, "versions 2 movies: 50 → 70" in chosen.out) == (0, True)
     assert press.catalog.items["gold"].rollouts[-1].audience.share == 1250

@@ -7,18 +7,18 @@ from tiergate.compiler.catalog_checks import catalog_problems, problem_at
 from tiergate.errors import CompileError
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     Catalog,
     Definition,
-    Extra,
     Feature,
     FeatureType,
-    Given,
     Item,
     ItemKind,
     Level,
     Problem,
     Rollout,
+    Switch,
     Value,
 )
 
@@ -46,7 +46,7 @@ def messages(catalog: Catalog) -> list[str]:
 
 def test_a_catalog_that_holds_together_has_no_problems() -> None:
     """Every type of value fits its feature."""
-    pro = item(analytics=Given(on=True), movies=Extra(3), api_limit=UNLIMITED, support=Level("phone"))
+    pro = item(analytics=Switch(on=True), movies=AddedAmount(3), api_limit=UNLIMITED, support=Level("phone"))
     assert messages(Catalog(FEATURES, {"pro": pro})) == []
 
 
@@ -55,13 +55,13 @@ def test_a_catalog_that_holds_together_has_no_problems() -> None:
     [
         ({"analytics": Amount(1)}, "a value that a feature of type `switch` cannot have"),
         ({"analytics": UNLIMITED}, "a value that a feature of type `switch` cannot have"),
-        ({"movies": Given(on=True)}, "a value that a feature of type `quantity` cannot have"),
+        ({"movies": Switch(on=True)}, "a value that a feature of type `quantity` cannot have"),
         ({"movies": Level("email")}, "a value that a feature of type `quantity` cannot have"),
-        ({"api_limit": Given(on=True)}, "a value that a feature of type `range` cannot have"),
+        ({"api_limit": Switch(on=True)}, "a value that a feature of type `range` cannot have"),
         ({"support": Amount(1)}, "a value that a feature of type `custom` cannot have"),
         ({"support": Level("fax")}, "the level `fax`, which it does not have"),
         ({"movies": Amount(-1)}, "a number that is negative or more than 1000000000000000000 units"),
-        ({"movies": Extra(10**18 + 1)}, "a number that is negative or more than 1000000000000000000 units"),
+        ({"movies": AddedAmount(10**18 + 1)}, "a number that is negative or more than 1000000000000000000 units"),
         ({"movie": Amount(1)}, "which is no feature, did you mean `movies`?"),
         ({"seats": Amount(1)}, "which is no feature"),
     ],
@@ -119,7 +119,7 @@ def test_an_item_whose_id_is_none_is_refused() -> None:
 
 def test_problems_stand_at_the_catalogs_lines() -> None:
     """A compile error names the line that its author wrote, and they come in order."""
-    catalog = Catalog(FEATURES, {"pro": item(support=Level("fax"), movies=Given(on=True))})
+    catalog = Catalog(FEATURES, {"pro": item(support=Level("fax"), movies=Switch(on=True))})
     positions: Positions = {
         ("item", "pro", 7, "support"): ("catalog.yaml", 9, 30),
         ("item", "pro", 7, "movies"): ("catalog.yaml", 8, 12),

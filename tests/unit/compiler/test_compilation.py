@@ -13,7 +13,7 @@ from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog
 from tiergate.cedar import BUILTIN_POLICIES, Finding, Schema, builtin_schema, builtin_text, validate
 from tiergate.compiler import catalog_index, compilation, compile_catalog
-from tiergate.compiler.validation import validate_files
+from tiergate.compiler.policy_validation import validate_files
 from tiergate.errors import CompileError
 from tiergate.model import Amount, Catalog, Definition, Feature, FeatureType, Item, ItemKind, Rollout, Rules
 
@@ -154,8 +154,9 @@ def test_the_hand_written_policies_are_valid() -> None:
 def test_another_process_compiles_the_same(tmp_path: Path) -> None:
     """The order in which this process happens to walk through sets does not reach the bundle."""
     program = (
-        "import pathlib, sys; from tiergate.bundle import write; from tiergate.publish import build;"
-        "print(write(build([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2])), pathlib.Path(sys.argv[3])))"
+        "import pathlib, sys; from tiergate.bundle import write; from tiergate.publish import compile_bundle;"
+        "catalog, rules, folder = map(pathlib.Path, sys.argv[1:4]);"
+        "print(write(compile_bundle([catalog], rules), folder))"
     )
     rules = STREAMING.parents[1] / "rules"
     revisions = {

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from tiergate.cedar import Schema, builtin_schema, builtin_text, format_text, parse_policies, validate
 from tiergate.compiler.item_policies import PermitWriter, read_shapes
-from tiergate.model import UNLIMITED, Amount, Feature, FeatureType, Given, Level, Value
+from tiergate.model import UNLIMITED, Amount, Feature, FeatureType, Level, Switch, Value
 from tiergate.model.features import ACTIONS
 from tiergate.naming import ID
 
 TEMPLATES = builtin_text("templates")
 SHAPES = read_shapes(TEMPLATES)
 VALUES: dict[FeatureType, Value] = {
-    FeatureType.SWITCH: Given(on=True),
+    FeatureType.SWITCH: Switch(on=True),
     FeatureType.QUANTITY: Amount(50),
     FeatureType.RANGE: UNLIMITED,
     FeatureType.CUSTOM: Level("email"),

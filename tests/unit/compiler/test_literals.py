@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiergate.cedar import Uid, format_text, parse_policies
-from tiergate.compiler.literals import entity_literals, nesting, quoted, words
+from tiergate.compiler.literals import entity_literals, identifiers, nesting, quote_string
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 AWKWARD = st.text(
@@ -23,14 +23,14 @@ def policy(annotation: str) -> str:
 @given(st.one_of(TEXTS, AWKWARD))
 def test_cedar_reads_back_what_was_quoted(text: str) -> None:
     """Any text survives being written as a literal and read by Cedar."""
-    [parsed] = parse_policies(policy(quoted(text)))
+    [parsed] = parse_policies(policy(quote_string(text)))
     assert parsed.annotations == {"value": text}
 
 
 @given(st.one_of(TEXTS, AWKWARD))
 def test_a_literal_is_one_line_without_tricks(text: str) -> None:
     """A literal holds no character that breaks its line, hides or turns the text around it."""
-    literal = quoted(text)
+    literal = quote_string(text)
     assert len(literal.splitlines()) == 1
     assert not any(unicodedata.category(it) in {"Cc", "Zl", "Zp"} for it in literal)
     assert not {unicodedata.bidirectional(it) for it in literal} & {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI"}
@@ -39,8 +39,8 @@ def test_a_literal_is_one_line_without_tricks(text: str) -> None:
 @given(AWKWARD)
 def test_the_formatter_leaves_a_literal_alone(text: str) -> None:
     """Cedar's own formatter writes the same literal."""
-    formatted = format_text(policy(quoted(text)))
-    assert f"@value({quoted(text)})\n" in formatted
+    formatted = format_text(policy(quote_string(text)))
+    assert f"@value({quote_string(text)})\n" in formatted
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_the_formatter_leaves_a_literal_alone(text: str) -> None:
 )
 def test_what_people_can_read_stays_as_it_is(text: str, literal: str) -> None:
     """Only what must be escaped is."""
-    assert quoted(text) == literal
+    assert quote_string(text) == literal
 
 
 @given(st.one_of(TEXTS, AWKWARD))
 def test_an_entity_literal_is_found_with_its_id(text: str) -> None:
     """An entity literal that Cedar understands is found, with the id that Cedar reads."""
-    written = f"permit (principal == Customer::{quoted(text)}, action, resource);"
+    written = f"permit (principal == Customer::{quote_string(text)}, action, resource);"
     place = written.index("Customer")
     assert list(entity_literals(written)) == [(place, Uid("Customer", text))]
     assert parse_policies(written)[0].references()[0].uid == Uid("Customer", text)
@@ -78,13 +78,13 @@ def test_comments_and_strings_hold_no_literals() -> None:
     """What merely looks like a literal is none."""
     text = '// Item::"a"\n"Item::\\"b\\"" == "c" // Item::"d"\n'
     assert list(entity_literals(text)) == []
-    assert list(words(text)) == []
+    assert list(identifiers(text)) == []
 
 
 def test_words_are_found_outside_of_literals() -> None:
     """Identifiers and types can be found by their names."""
     text = 'resource is Shop::Thing && Item::"x" has y'
-    assert [word for _, word in words(text)] == ["resource", "is", "Shop::Thing", "has", "y"]
+    assert [word for _, word in identifiers(text)] == ["resource", "is", "Shop::Thing", "has", "y"]
 
 
 def test_nesting_counts_brackets_but_not_those_in_strings() -> None:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Caller
     from tiergate.store import WriteUnit
 
-__all__ = ["SIGNING_KEY", "Accountable", "accountable", "publish_roles"]
-
 SIGNING_KEY = SigningKey.generate()
 """What the store signs with."""
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.model import Customer, Subscription
     from tiergate.store import WriteUnit
 
-__all__ = ["Working", "serve_working"]
-
 
 class Working:
     """A store with the API of its working catalog, and an admin who asks."""

@@ -11,6 +11,7 @@ from tiergate.engine import CacheLimits, Engine, UsageKnown
 from tiergate.model import (
     BEGINNING,
     FOREVER,
+    AddedAmount,
     Amount,
     Batch,
     Caps,
@@ -19,12 +20,9 @@ from tiergate.model import (
     Combine,
     Customer,
     Definition,
-    Extra,
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
-    HeldItem,
     Item,
     ItemKind,
     Level,
@@ -38,8 +36,10 @@ from tiergate.model import (
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
     Value,
 )
 
@@ -64,15 +64,15 @@ SUPPORT = Feature(id="support", type=FeatureType.CUSTOM, labels=("email", "chat"
 FEATURES = (ANALYTICS, DRAFT, MOVIES, STORAGE, SEATS, API_LIMIT, SUPPORT)
 
 GOLD: dict[str, Value] = {
-    "analytics": Given(on=True),
-    "draft": Given(on=True),
+    "analytics": Switch(on=True),
+    "draft": Switch(on=True),
     "movies": Amount(50),
     "storage": Amount(10_000),
     "seats": Amount(5),
     "api-limit": Amount(800),
     "support": Level("chat"),
 }
-EXTRA: dict[str, Value] = {"movies": Extra(10), "api-limit": Amount(300), "support": Level("email")}
+EXTRA: dict[str, Value] = {"movies": AddedAmount(10), "api-limit": Amount(300), "support": Level("email")}
 
 
 def item(id_: str, given: dict[str, Value], kind: ItemKind = ItemKind.PLAN, version: int = 1) -> Item:
@@ -106,7 +106,7 @@ def bundle(compiled: Catalog | None = None, rules: str = "", schema: str = "", e
 
 
 def subscription(
-    *items: HeldItem | str,
+    *items: SubscriptionItem | str,
     id_: str = "sub",
     status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
     overrides: tuple[Override, ...] = (),
@@ -115,7 +115,7 @@ def subscription(
     end: Instant | None = None,
 ) -> Subscription:
     """A subscription of acme."""
-    held = tuple(HeldItem(it) if isinstance(it, str) else it for it in items)
+    held = tuple(SubscriptionItem(it) if isinstance(it, str) else it for it in items)
     return Subscription(id_, "acme", status, held, start, end, overrides=overrides, suspensions=suspensions)
 
 

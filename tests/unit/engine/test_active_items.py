@@ -13,13 +13,13 @@ from tiergate.model import (
     Audience,
     AudienceType,
     Definition,
-    HeldItem,
     Item,
     ItemKind,
     ItemStatus,
     Rollout,
     Subject,
     SubjectRecord,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
 )
@@ -36,7 +36,7 @@ def rolled_out(
     *rollouts: Rollout,
     now: int = 100,
     tags: tuple[str, ...] = (),
-    item: HeldItem | None = None,
+    item: SubscriptionItem | None = None,
     start: int | None = None,
 ) -> tuple[str, ...]:
     """The version that acme has of an item of versions 1, 2 and 3."""
@@ -46,7 +46,7 @@ def rolled_out(
         versions=tuple(Definition(version, {}) for version in (1, 2, 3)),
         rollouts=rollouts,
     )
-    known = record(subscription(item or HeldItem("pro"), start=start), tags=tags)
+    known = record(subscription(item or SubscriptionItem("pro"), start=start), tags=tags)
     return hold(known, ACME, catalog_index(catalog(items=[pro])), now).refs
 
 
@@ -92,7 +92,7 @@ class TestWindow:
 
 def test_a_live_subscription_gives_the_versions_of_its_items() -> None:
     """With their quantities; each version once among all."""
-    known = record(subscription(HeldItem("gold", 2), "extra"), subscription("gold", id_="other"))
+    known = record(subscription(SubscriptionItem("gold", 2), "extra"), subscription("gold", id_="other"))
     found = held(known, 0)
     assert found.refs == ("addon/extra@1", "plan/gold@3")
     assert [(it.subscription, [(v.ref, v.item, v.quantity) for v in it.versions]) for it in found.holdings] == [
@@ -122,7 +122,7 @@ def test_a_subscription_that_never_counts_bounds_nothing() -> None:
 
 def test_an_item_gives_nothing_outside_of_its_own_interval() -> None:
     """While its subscription stays live."""
-    known = record(subscription(HeldItem("gold", start=100, until=200), "extra"))
+    known = record(subscription(SubscriptionItem("gold", start=100, until=200), "extra"))
     assert [held(known, now).refs for now in (99, 100, 199, 200)] == [
         ("addon/extra@1",),
         ("addon/extra@1", "plan/gold@3"),
@@ -150,12 +150,12 @@ def test_suspensions_of_the_subject_itself_are_told_from_those_below_it() -> Non
 
 def test_what_the_catalog_does_not_have_gives_nothing() -> None:
     """An item, or a version that is pinned, may be of another catalog."""
-    assert held(record(subscription("silver", HeldItem("gold", version=9))), 0).refs == ()
+    assert held(record(subscription("silver", SubscriptionItem("gold", version=9))), 0).refs == ()
 
 
 def test_a_pin_stands_above_every_rollout() -> None:
     """It is for good."""
-    assert rolled_out(Rollout(3), item=HeldItem("pro", version=1)) == ("plan/pro@1",)
+    assert rolled_out(Rollout(3), item=SubscriptionItem("pro", version=1)) == ("plan/pro@1",)
 
 
 def test_without_any_rollout_in_force_an_item_gives_nothing() -> None:
@@ -180,9 +180,9 @@ def test_a_rollout_for_new_ones_is_for_those_added_since() -> None:
     """When the item was added, else when the subscription started; who has neither date is an old customer."""
     rollouts = (Rollout(1), Rollout(2, start=50, audience=Audience(AudienceType.NEW)))
     old, new = ("plan/pro@1",), ("plan/pro@2",)
-    assert [rolled_out(*rollouts, item=HeldItem("pro", added_at=at)) for at in (49, 50, 51)] == [old, new, new]
+    assert [rolled_out(*rollouts, item=SubscriptionItem("pro", added_at=at)) for at in (49, 50, 51)] == [old, new, new]
     assert [rolled_out(*rollouts, start=at) for at in (49, 50, None)] == [old, new, old]
-    assert rolled_out(*rollouts, start=60, item=HeldItem("pro", added_at=40)) == old
+    assert rolled_out(*rollouts, start=60, item=SubscriptionItem("pro", added_at=40)) == old
 
 
 def test_a_rollout_for_a_tag_is_for_customers_that_carry_it() -> None:
@@ -234,7 +234,7 @@ def test_a_rollout_to_come_bounds_only_those_in_its_audience() -> None:
     assert hold(record(subscription("pro")), ACME, index, 100).until == FOREVER
 
 
-def based(*items: HeldItem | str, now: int = 100, plans: tuple[Item, ...] = ()) -> tuple[Holdings, list[str]]:
+def based(*items: SubscriptionItem | str, now: int = 100, plans: tuple[Item, ...] = ()) -> tuple[Holdings, list[str]]:
     """What counts of these items: `seats` is for `pro` or `max`, `sso` needs `seats` and `audit`, which needs `sso`."""
     listed = [
         *(plans or (selling("pro"), selling("max"))),
@@ -262,12 +262,12 @@ def selling(id_: str, rollouts: tuple[Rollout, ...] = (Rollout(1),), **rest: Any
         (("pro", "audit", "sso"), ["pro"]),
         (("pro", "audit", "seats", "sso"), ["audit", "seats", "sso", "pro"]),
         (("audit", "seats", "sso"), []),
-        ((HeldItem("pro", until=100), "audit", "seats", "sso"), []),
-        ((HeldItem("pro", until=100), HeldItem("max", start=100), "seats"), ["seats", "max"]),
+        ((SubscriptionItem("pro", until=100), "audit", "seats", "sso"), []),
+        ((SubscriptionItem("pro", until=100), SubscriptionItem("max", start=100), "seats"), ["seats", "max"]),
     ],
 )
 def test_an_item_counts_with_a_plan_and_all_that_it_depends_on(
-    items: tuple[HeldItem | str, ...], counting: list[str]
+    items: tuple[SubscriptionItem | str, ...], counting: list[str]
 ) -> None:
     """One of its plans, every item that it needs, and what these need, in the same subscription at that instant."""
     assert based(*items)[1] == counting
@@ -275,7 +275,7 @@ def test_an_item_counts_with_a_plan_and_all_that_it_depends_on(
 
 def test_an_add_on_ends_with_its_plan_to_the_millisecond() -> None:
     """And what was found before holds until then."""
-    items = (HeldItem("pro", start=50, until=200), "seats")
+    items = (SubscriptionItem("pro", start=50, until=200), "seats")
     found, counting = based(*items, now=199)
     assert (counting, found.start, found.until) == (["seats", "pro"], 50, 200)
     found, counting = based(*items, now=200)
@@ -307,5 +307,5 @@ def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
         selling("seats", available_for=("pro",)),
     ]
     index = catalog_index(catalog(items=listed))
-    assert hold(record(subscription(HeldItem("pro", version=1), "seats")), ACME, index, 100).refs == ()
+    assert hold(record(subscription(SubscriptionItem("pro", version=1), "seats")), ACME, index, 100).refs == ()
     assert hold(record(subscription("max")), ACME, index, 100).refs == ("plan/max@1",)

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.engine.small import NOW, bundle, check, engine, override, record, subscription
 from tiergate.engine import decision_json
 from tiergate.engine.decision_inputs import Basis, BasisError, basis_json, read_basis, reproduce
-from tiergate.model import UNLIMITED, Amount, Given, OverrideMode, Value
+from tiergate.model import UNLIMITED, Amount, OverrideMode, Switch, Value
 
 ADD, AT_LEAST = OverrideMode.ADD, OverrideMode.AT_LEAST
 
@@ -29,7 +29,7 @@ def test_a_decision_with_several_overrides_is_made_again() -> None:
 
 @pytest.mark.parametrize(
     ("feature", "value"),
-    [("analytics", Given(on=True)), ("movies", UNLIMITED), ("movies", Amount(0)), ("support", Amount(1))],
+    [("analytics", Switch(on=True)), ("movies", UNLIMITED), ("movies", Amount(0)), ("support", Amount(1))],
 )
 def test_an_override_that_adds_what_cannot_be_added_is_refused(feature: str, value: Value) -> None:
     """A positive number is added, to a quantity or a range."""

@@ -35,15 +35,15 @@ from tiergate.model import (
     Entitlement,
     Feature,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     OverrideMode,
     Reason,
     Subject,
     SubjectRecord,
     SubjectType,
+    SubscriptionItem,
     Suspension,
+    Switch,
 )
 
 AT_LEAST = OverrideMode.AT_LEAST
@@ -117,7 +117,7 @@ def test_false_and_zero_grant_nothing() -> None:
     """Given explicitly, they are as good as nothing."""
     none = record(subscription("none"))
     compiled = Bundle.from_files(
-        compile_catalog(catalog(items=[item("none", {"analytics": Given(on=False), "movies": Amount(0)})]))
+        compile_catalog(catalog(items=[item("none", {"analytics": Switch(on=False), "movies": Amount(0)})]))
     )
     for feature in ("analytics", "movies"):
         decision = engine(of=none, compiled=compiled).decide(check(feature), NOW)
@@ -133,7 +133,7 @@ def test_false_and_zero_grant_nothing() -> None:
         (record(overrides=(override("movies", Amount(0)),)), "not_entitled"),
         (record(overrides=(override("movies", None),)), "override_denied"),
         (record(overrides=(override("movies", Amount(5), until=NOW),)), "subscription_inactive"),
-        (record(overrides=(override("analytics", Given(on=True)),)), "subscription_inactive"),
+        (record(overrides=(override("analytics", Switch(on=True)),)), "subscription_inactive"),
         (record(subscription("gold"), overrides=(override("movies", None),)), "override_denied"),
         (record(subscription("gold"), overrides=(override("movies", Amount(0)),)), "not_entitled"),
         (record(subscription("gold"), suspensions=(Suspension("movies"),)), "feature_suspended"),
@@ -224,9 +224,9 @@ def test_a_bundle_that_cannot_be_read_is_a_denial() -> None:
 
 def test_a_total_that_overflows_is_a_denial() -> None:
     """For that feature alone."""
-    huge = [HeldItem("huge", 5)]
+    huge = [SubscriptionItem("huge", 5)]
     compiled = Bundle.from_files(
-        compile_catalog(catalog(items=[item("huge", {"movies": Amount(10**18), "analytics": Given(on=True)})]))
+        compile_catalog(catalog(items=[item("huge", {"movies": Amount(10**18), "analytics": Switch(on=True)})]))
     )
     of = engine(subscription(*huge), compiled=compiled)
     assert of.decide(check("movies"), NOW).reason == "evaluation_error"

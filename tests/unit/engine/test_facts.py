@@ -14,21 +14,21 @@ from tiergate.model import (
     BEGINNING,
     FOREVER,
     UNLIMITED,
+    AddedAmount,
     Amount,
     Combine,
-    Extra,
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     Per,
     Subject,
     SubjectRecord,
+    SubscriptionItem,
     Suspension,
+    Switch,
     Value,
 )
 
@@ -54,7 +54,7 @@ def facts(
 def total(feature: Feature, *held: tuple[Value, int]) -> int | str:
     """What items with these values and quantities make together, all in one subscription."""
     gifts = {f"i{place}": value for place, (value, _) in enumerate(held)}
-    items = [HeldItem(f"i{place}", quantity) for place, (_, quantity) in enumerate(held)]
+    items = [SubscriptionItem(f"i{place}", quantity) for place, (_, quantity) in enumerate(held)]
     found = facts(feature, gifts, record(subscription(*items)))
     return "unlimited" if found.unlimited else found.total
 
@@ -67,25 +67,25 @@ def total(feature: Feature, *held: tuple[Value, int]) -> int | str:
         (SUM, [(Amount(5, Per.UNIT), 3)], 15),
         (SUM, [(Amount(5, Per.SUBSCRIPTION), 3)], 5),
         (SUM, [(Amount(5), 2), (Amount(7), 1)], 17),
-        (SUM, [(Amount(5), 2), (Extra(3), 2)], 16),
-        (SUM, [(Extra(3), 2)], 6),
-        (SUM, [(Extra(3, Per.SUBSCRIPTION), 2)], 3),
+        (SUM, [(Amount(5), 2), (AddedAmount(3), 2)], 16),
+        (SUM, [(AddedAmount(3), 2)], 6),
+        (SUM, [(AddedAmount(3, Per.SUBSCRIPTION), 2)], 3),
         (SUM, [(Amount(0), 1)], 0),
-        (SUM, [(UNLIMITED, 1), (Amount(5), 1), (Extra(5), 1)], "unlimited"),
+        (SUM, [(UNLIMITED, 1), (Amount(5), 1), (AddedAmount(5), 1)], "unlimited"),
         (MAX, [(Amount(5), 3)], 5),
         (MAX, [(Amount(5, Per.UNIT), 3)], 15),
         (MAX, [(Amount(5, Per.SUBSCRIPTION), 3)], 5),
         (MAX, [(Amount(5), 3), (Amount(7), 1)], 7),
         (MAX, [(Amount(5, Per.UNIT), 3), (Amount(7), 1)], 15),
-        (MAX, [(Amount(5), 1), (Amount(7), 1), (Extra(3), 2), (Extra(1), 1)], 14),
+        (MAX, [(Amount(5), 1), (Amount(7), 1), (AddedAmount(3), 2), (AddedAmount(1), 1)], 14),
         (MAX, [(Amount(5), 1), (UNLIMITED, 1)], "unlimited"),
         (RANGE, [(Amount(60), 1)], 60),
         (RANGE, [(Amount(60), 2)], 100),
         (RANGE, [(Amount(60), 1), (Amount(40), 1)], 100),
-        (RANGE, [(Amount(60), 1), (Extra(41), 1)], 100),
-        (SWITCH, [(Given(on=True), 3)], 1),
-        (SWITCH, [(Given(on=False), 1)], 0),
-        (SWITCH, [(Given(on=False), 1), (Given(on=True), 1)], 1),
+        (RANGE, [(Amount(60), 1), (AddedAmount(41), 1)], 100),
+        (SWITCH, [(Switch(on=True), 3)], 1),
+        (SWITCH, [(Switch(on=False), 1)], 0),
+        (SWITCH, [(Switch(on=False), 1), (Switch(on=True), 1)], 1),
         (SUPPORT, [(Level("email"), 2), (Level("chat"), 1)], 2),
         (SUPPORT, [(Level("phone"), 1), (Level("chat"), 5)], 3),
     ],
@@ -99,7 +99,7 @@ def test_values_combine_as_the_feature_says(
 
 def test_subscriptions_combine_flat() -> None:
     """All values together, then all adds, whichever subscription they come from."""
-    gifts: dict[str, Value] = {"a": Amount(5), "b": Amount(7), "x": Extra(2)}
+    gifts: dict[str, Value] = {"a": Amount(5), "b": Amount(7), "x": AddedAmount(2)}
     known = record(subscription("a", "x"), subscription("b", "x", id_="other"))
     assert facts(SUM, gifts, known).total == 16
     assert facts(MAX, gifts, known).total == 11
@@ -111,14 +111,14 @@ def test_a_subscription_alone_counts_alone() -> None:
     assert facts(SUM, {"a": Amount(5), "b": Amount(7)}, known, subject=SUB).total == 5
 
 
-GIFTS: dict[str, Value] = {"a": Amount(5), "b": Amount(7), "x": Extra(2)}
+GIFTS: dict[str, Value] = {"a": Amount(5), "b": Amount(7), "x": AddedAmount(2)}
 
 
 def overridden(
     *overrides: Override, feature: Feature = SUM, gifts: dict[str, Value] | None = None, now: int = 0
 ) -> Facts:
     """A subscription to `a` twice and `x` with these overrides, beside another to `b`."""
-    known = record(subscription(HeldItem("a", 2), "x", overrides=overrides), subscription("b", id_="other"))
+    known = record(subscription(SubscriptionItem("a", 2), "x", overrides=overrides), subscription("b", id_="other"))
     return facts(feature, gifts or GIFTS, known, now)
 
 
@@ -315,7 +315,7 @@ def test_what_a_subscription_is_given_on_top_comes_on_top_of_all_together() -> N
 def test_across_subscriptions_the_greatest_counts_where_the_feature_says_so(feature: Feature) -> None:
     """Each with what is added in it; all of them stay sources."""
     greatest = replace(feature, across=Combine.MAX)
-    known = record(subscription("a", HeldItem("x", 4)), subscription("b", id_="other"))
+    known = record(subscription("a", SubscriptionItem("x", 4)), subscription("b", id_="other"))
     found = facts(greatest, GIFTS, known)
     assert found.total == 13
     assert [it.item for it in found.sources()] == ["plan/a", "plan/x", "plan/b"]
@@ -342,7 +342,7 @@ def test_the_maximum_of_a_range_binds_items_and_no_override() -> None:
     assert facts(RANGE, {}, record(subscription(overrides=(above,)))).total == 150
     assert facts(RANGE, {}, record(subscription(overrides=(override("f", UNLIMITED),)))).unlimited
     for on_top, expected in ((override("f", Amount(150), AT_LEAST), 150), (override("f", Amount(20), ADD), 120)):
-        gifts: dict[str, Value] = {"a": Amount(90), "x": Extra(90)}
+        gifts: dict[str, Value] = {"a": Amount(90), "x": AddedAmount(90)}
         assert facts(RANGE, gifts, record(subscription("a", "x", overrides=(on_top,)))).total == expected
         assert facts(RANGE, gifts, record(subscription("a", "x"), overrides=(on_top,))).total == expected
     assert facts(RANGE, {}, record(subscription(), overrides=(above,))).total == 150
@@ -464,8 +464,8 @@ def test_givers_are_all_versions_held_that_say_something() -> None:
 def test_sources_are_what_contributed_as_it_was_written() -> None:
     """Each with its subscription, before any multiplication."""
     scaled = Feature(id="f", type=FeatureType.QUANTITY, scale=2)
-    own = subscription(HeldItem("a", 2), "x", overrides=(override("f", Amount(9_950), AT_LEAST),))
-    gifts: dict[str, Value] = {"a": Amount(150, Per.SUBSCRIPTION), "x": Extra(25)}
+    own = subscription(SubscriptionItem("a", 2), "x", overrides=(override("f", Amount(9_950), AT_LEAST),))
+    gifts: dict[str, Value] = {"a": Amount(150, Per.SUBSCRIPTION), "x": AddedAmount(25)}
     found = facts(scaled, gifts, record(own, overrides=(override("f", UNLIMITED, AT_LEAST, "c"),)))
 
     def told(source: object) -> dict[str, Any]:
@@ -501,21 +501,21 @@ def vars_of(source: object) -> dict[str, Any]:
 def test_a_total_beyond_what_cedar_can_count_is_an_error() -> None:
     """Not a wrong number; at the very bound it is none."""
     huge: dict[str, Value] = {"a": Amount(10**18)}
-    assert facts(SUM, huge, record(subscription(HeldItem("a", 4)))).total == 4 * 10**18
+    assert facts(SUM, huge, record(subscription(SubscriptionItem("a", 4)))).total == 4 * 10**18
     with pytest.raises(TotalOverflowError, match="the total of `f` passes 2\\^62 units"):
-        facts(SUM, huge, record(subscription(HeldItem("a", 5))))
+        facts(SUM, huge, record(subscription(SubscriptionItem("a", 5))))
 
 
 def test_what_is_unlimited_does_not_overflow() -> None:
     """Its number says nothing, and is 0."""
     gifts: dict[str, Value] = {"a": Amount(10**18), "u": UNLIMITED}
-    found = facts(SUM, gifts, record(subscription(HeldItem("a", 5), "u")))
+    found = facts(SUM, gifts, record(subscription(SubscriptionItem("a", 5), "u")))
     assert (found.unlimited, found.total) == (True, 0)
 
 
 def test_a_range_is_capped_before_it_can_overflow() -> None:
     """Its maximum is its bound."""
-    assert facts(RANGE, {"a": Amount(100)}, record(subscription(HeldItem("a", 10**17)))).total == 100
+    assert facts(RANGE, {"a": Amount(100)}, record(subscription(SubscriptionItem("a", 10**17)))).total == 100
 
 
 def test_what_nobody_gives_is_not_held() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tiergate.model import Check, Reason, Subject, SubjectType
-from tiergate.model.checks import PRECEDENCE
+from tiergate.model.checks import REASON_PRECEDENCE
 
 
 def test_reasons_have_the_precedence_of_the_design() -> None:
@@ -11,7 +11,7 @@ def test_reasons_have_the_precedence_of_the_design() -> None:
         "override_denied, rule_denied, amount_invalid, cap_reached, not_entitled, limit_reached, out_of_range, "
         "level_too_low, granted"
     )
-    assert [reason.value for reason in sorted(Reason, key=PRECEDENCE.__getitem__)] == written.split(", ")
+    assert [reason.value for reason in sorted(Reason, key=REASON_PRECEDENCE.__getitem__)] == written.split(", ")
 
 
 def test_subjects_that_differ_in_anything_are_different_keys() -> None:

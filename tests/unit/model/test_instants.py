@@ -112,14 +112,14 @@ def test_an_instant_outside_of_the_calendar_cannot_be_written(instant: int) -> N
 def test_an_interval_holds_its_start_and_not_its_end() -> None:
     """[start, until)."""
     interval = Interval(10, 20)
-    assert [now for now in (9, 10, 19, 20) if interval.holds(now)] == [10, 19]
+    assert [now for now in (9, 10, 19, 20) if interval.contains(now)] == [10, 19]
 
 
 def test_an_interval_without_ends_holds_every_instant() -> None:
     """No start is before everything, no end after everything."""
-    assert all(Interval().holds(now) for now in (FIRST, 0, LAST))
+    assert all(Interval().contains(now) for now in (FIRST, 0, LAST))
 
 
 def test_an_interval_that_ends_as_it_starts_is_empty() -> None:
     """Nothing lies in [x, x)."""
-    assert not any(Interval(10, 10).holds(now) for now in (9, 10, 11))
+    assert not any(Interval(10, 10).contains(now) for now in (9, 10, 11))

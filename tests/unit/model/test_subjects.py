@@ -7,19 +7,19 @@ from tiergate.model import (
     BEGINNING,
     FOREVER,
     UNLIMITED,
+    AddedAmount,
     Amount,
     Customer,
-    Extra,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     Per,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
 )
 
 START, MIDDLE, END = 100, 200, 300
@@ -32,7 +32,7 @@ def subscription(status: SubscriptionStatus, **dates: int) -> Subscription:
 
 def live(status: SubscriptionStatus, **dates: int) -> tuple[int, int] | None:
     """From when to when it counts; nothing where it never does."""
-    interval = subscription(status, **dates).live()
+    interval = subscription(status, **dates).live_interval()
     return None if interval.start >= interval.until else (interval.start, interval.until)
 
 
@@ -107,7 +107,7 @@ RECORD = SubjectRecord(
         ("eu",),
         {"region": "eu"},
         (
-            Override("o-1", "analytics", OverrideMode.REPLACE, Given(on=True), 1, 2),
+            Override("o-1", "analytics", OverrideMode.REPLACE, Switch(on=True), 1, 2),
             Override("o-2", "movies", OverrideMode.AT_LEAST, UNLIMITED),
             Override("o-3", "support", OverrideMode.REPLACE, Level("phone")),
             Override("o-4", "support", OverrideMode.DISABLED, None),
@@ -119,7 +119,7 @@ RECORD = SubjectRecord(
             "sub_1",
             "acme",
             SubscriptionStatus.PAST_DUE,
-            (HeldItem("gold"), HeldItem("extra", 2, 7, 5, 6, 7)),
+            (SubscriptionItem("gold"), SubscriptionItem("extra", 2, 7, 5, 6, 7)),
             1,
             2,
             3,
@@ -182,14 +182,14 @@ def test_the_order_of_the_fields_of_a_record_is_a_format() -> None:
         ],
     ]
     assert msgspec.msgpack.encode(RECORD).hex().startswith(GOLDEN)
-    assert msgspec.json.decode(msgspec.json.encode(Extra(5))) == ["x", 5, None]
+    assert msgspec.json.decode(msgspec.json.encode(AddedAmount(5))) == ["x", 5, None]
 
 
 def test_a_record_from_before_a_field_was_added_is_read() -> None:
     """What an older record does not say is the default."""
     old = msgspec.msgpack.encode([["acme"], [["sub_1", "acme", "active", [["gold"]]]]])
     assert msgspec.msgpack.decode(old, type=SubjectRecord) == SubjectRecord(
-        Customer("acme"), (Subscription("sub_1", "acme", SubscriptionStatus.ACTIVE, (HeldItem("gold"),)),)
+        Customer("acme"), (Subscription("sub_1", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),)),)
     )
 
 

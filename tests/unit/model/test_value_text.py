@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
-    Extra,
     Feature,
     FeatureType,
-    Given,
     Level,
     Per,
+    Switch,
     Value,
     format_value,
     parse_value,
@@ -27,14 +27,14 @@ CUSTOM = Feature(id="c", type=FeatureType.CUSTOM, labels=("email", "unlimited", 
 @pytest.mark.parametrize(
     ("feature", "value", "text"),
     [
-        (SWITCH, Given(on=True), "true"),
-        (SWITCH, Given(on=False), "false"),
+        (SWITCH, Switch(on=True), "true"),
+        (SWITCH, Switch(on=False), "false"),
         (QUANTITY, Amount(50), "0.5"),
         (QUANTITY, Amount(0), "0"),
         (QUANTITY, Amount(2_000, Per.SUBSCRIPTION), "20 per subscription"),
         (QUANTITY, Amount(2_000, Per.UNIT), "20 per unit"),
-        (QUANTITY, Extra(1_050), "+10.5"),
-        (QUANTITY, Extra(0, Per.UNIT), "+0 per unit"),
+        (QUANTITY, AddedAmount(1_050), "+10.5"),
+        (QUANTITY, AddedAmount(0, Per.UNIT), "+0 per unit"),
         (QUANTITY, UNLIMITED, "unlimited"),
         (RANGE, Amount(800), "800"),
         (RANGE, UNLIMITED, "unlimited"),
@@ -52,10 +52,10 @@ def test_a_value_has_one_written_form_that_reads_back(feature: Feature, value: V
 
 @given(
     st.builds(Amount, st.integers(0, 10**15 - 1), st.sampled_from([None, *Per]))
-    | st.builds(Extra, st.integers(0, 10**15 - 1), st.sampled_from([None, *Per])),
+    | st.builds(AddedAmount, st.integers(0, 10**15 - 1), st.sampled_from([None, *Per])),
     st.integers(0, 6),
 )
-def test_every_number_reads_back(value: Amount | Extra, scale: int) -> None:
+def test_every_number_reads_back(value: Amount | AddedAmount, scale: int) -> None:
     """Units, sign and `per` survive at every scale."""
     feature = Feature(id="q", type=FeatureType.QUANTITY, scale=scale)
     assert parse_value(format_value(value, scale), feature) == value

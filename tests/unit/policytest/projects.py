@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CATALOG", "SUBJECTS", "SUITE", "pytest_in", "write"]
-
 CATALOG = """\
 apiVersion: tiergate/v1
 features:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.results import CaseResult, Report
     from tiergate.policytest.suites import Case, Suite
 
-__all__ = ["HEAD", "cases", "expect_problems", "one", "problems", "read", "results", "run", "suite"]
-
 HEAD = """\
 apiVersion: tiergate/v1
 now: 2026-11-21T12:00:00Z

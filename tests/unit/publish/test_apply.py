@@ -13,17 +13,17 @@ from tiergate.model import (
     Feature,
     FeatureStatus,
     FeatureType,
-    HeldItem,
     Item,
     ItemKind,
-    PlanRule,
+    PlansPerSubscription,
     Rollout,
     Rules,
+    SubscriptionItem,
     Suspension,
 )
-from tiergate.publish.apply import exported, public_catalog
-from tiergate.publish.publish_plans import suspension_plan
-from tiergate.publish.rollback import rollback_plan
+from tiergate.publish.apply import export_catalog, omit_private_items
+from tiergate.publish.publish_plans import plan_suspension
+from tiergate.publish.rollback import plan_rollback
 from tiergate.store.publications import versions
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_number_is_told_once(press: Press) -> None:
 
 def test_a_version_that_is_pinned_stays(press: Press) -> None:
     """Whatever the file says."""
-    press.hold("acme", HeldItem("gold", version=1))
+    press.hold("acme", SubscriptionItem("gold", version=1))
     press.apply(movies(60), prune=True)
     assert given(press, "gold") == {1: 50, 2: 60}
 
@@ -148,7 +148,7 @@ def test_only_archived_features_are_pruned(press: Press) -> None:
 
 def test_a_suspension_is_not_taken_back_by_a_file_without_it(press: Press) -> None:
     """A file with suspensions says which there are, and so does one that prunes."""
-    press.carry_out(suspension_plan("movies", Suspension(reason="outage")))
+    press.carry_out(plan_suspension("movies", Suspension(reason="outage")))
     assert not press.apply().is_new
     press.apply(CATALOG.replace("type: quantity", "type: quantity, suspensions: [{reason: sale}]"))
     assert [it.reason for it in press.catalog.features["movies"].suspensions] == ["sale"]
@@ -172,8 +172,8 @@ def test_private_items_are_neither_pruned_nor_exported(press: Press) -> None:
     press.apply(PRIVATE)
     press.apply(prune=True)
     assert "bespoke" in press.catalog.items
-    assert "bespoke" not in exported(press.catalog)
-    assert load_catalog_texts({"c.yaml": exported(press.catalog, private=True)}).catalog == press.catalog
+    assert "bespoke" not in export_catalog(press.catalog)
+    assert load_catalog_texts({"c.yaml": export_catalog(press.catalog, private=True)}).catalog == press.catalog
 
 
 def test_what_goes_with_private_items_alone_is_private_too() -> None:
@@ -190,7 +190,7 @@ def test_what_goes_with_private_items_alone_is_private_too() -> None:
         item("only", available_for=("secret",)),
         item("deep", depends_on=("only",)),
     ]
-    found = public_catalog(Catalog({}, {it.id: it for it in items})).items
+    found = omit_private_items(Catalog({}, {it.id: it for it in items})).items
     assert sorted(found) == ["both", "plan"]
     assert (found["plan"].excludes, found["both"].available_for) == ((), ("plan",))
 
@@ -199,10 +199,10 @@ def test_rules_are_added_or_take_the_place_of_all(press: Press) -> None:
     """As the catalog."""
     press.apply(rules=Rules({"one": RULE % "a"}))
     press.apply(rules=Rules({"two": RULE % "b"}))
-    assert sorted(press.store.read(press.publisher.standing).rules.policies) == ["one", "two"]
+    assert sorted(press.store.read(press.publisher.published_state).rules.policies) == ["one", "two"]
     assert not press.apply().is_new
     press.apply(rules=Rules({"two": RULE % "b"}), prune=True)
-    assert sorted(press.store.read(press.publisher.standing).rules.policies) == ["two"]
+    assert sorted(press.store.read(press.publisher.published_state).rules.policies) == ["two"]
     assert not press.publish().is_new
 
 
@@ -217,7 +217,7 @@ def test_ladders_live_in_files(press: Press) -> None:
 def test_a_file_comes_back_after_a_rollback(press: Press) -> None:
     """Under the number that it had."""
     press.apply(movies(60))
-    press.carry_out(rollback_plan(1))
+    press.carry_out(plan_rollback(1))
     assert given(press, "gold") == {1: 50}
     press.apply(movies(60, "version: 2, "))
     assert given(press, "gold") == {2: 60}
@@ -242,23 +242,23 @@ def test_texts_are_loaded_like_files() -> None:
 # ── how many plans ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def plan_rule(press: Press) -> PlanRule:
+def plan_rule(press: Press) -> PlansPerSubscription:
     """What is published of how many plans a subscription may have."""
     return press.catalog.plans
 
 
 def test_a_file_says_how_many_plans_a_subscription_may_have(press: Press) -> None:
     """It stays as it is where no file speaks of it, is the default where the rest is pruned, and is exported."""
-    assert plan_rule(press) is PlanRule.ONE
+    assert plan_rule(press) is PlansPerSubscription.ONE
     assert press.apply(CATALOG.replace("features:", "plans: many\nfeatures:", 1)).is_new
-    assert plan_rule(press) is PlanRule.MANY
+    assert plan_rule(press) is PlansPerSubscription.MANY
     press.apply(movies(60))
-    assert plan_rule(press) is PlanRule.MANY
-    text = exported(press.catalog)
+    assert plan_rule(press) is PlansPerSubscription.MANY
+    text = export_catalog(press.catalog)
     assert load_catalog_texts({"catalog.yaml": text}).catalog == press.catalog
     assert press.apply(CATALOG.replace("features:", "plans: one\nfeatures:", 1)).is_new
-    assert plan_rule(press) is PlanRule.ONE
+    assert plan_rule(press) is PlansPerSubscription.ONE
     press.apply(text)
-    assert plan_rule(press) is PlanRule.MANY
+    assert plan_rule(press) is PlansPerSubscription.MANY
     press.apply(movies(70), prune=True)
-    assert plan_rule(press) is PlanRule.ONE
+    assert plan_rule(press) is PlansPerSubscription.ONE

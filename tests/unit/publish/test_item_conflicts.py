@@ -8,8 +8,8 @@ import pytest
 
 from tests.publishing import CATALOG, Press, opened
 from tiergate.catalog import load_catalog_texts
-from tiergate.model import HeldItem
-from tiergate.publish.apply import Application, apply_plan
+from tiergate.model import SubscriptionItem
+from tiergate.publish.apply import ApplyRequest, plan_apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,16 +26,16 @@ def press(store_url: str) -> Iterator[Press]:
         found.hold("acme", "gold", "extra")
         found.hold("beta", "gold", "extra", "pack")
         found.hold("both", "gold", "free")
-        found.hold("past", HeldItem("gold", until=1), HeldItem("extra", until=1), "free")
-        found.hold("then", HeldItem("gold", until=2**45), HeldItem("free", start=2**45))
+        found.hold("past", SubscriptionItem("gold", until=1), SubscriptionItem("extra", until=1), "free")
+        found.hold("then", SubscriptionItem("gold", until=2**45), SubscriptionItem("free", start=2**45))
         yield found
 
 
 def told(press: Press, text: str) -> list[tuple[str, str, int, list[str]]]:
     """What a dry run says, and the publication again: code, item, how many, and who."""
-    planner = apply_plan(Application(load_catalog_texts({"catalog.yaml": text})))
-    found = press.publisher.preview(planner).combinations
-    assert press.carry_out(planner).combinations == found
+    planner = plan_apply(ApplyRequest(load_catalog_texts({"catalog.yaml": text})))
+    found = press.publisher.preview(planner).conflicts
+    assert press.carry_out(planner).conflicts == found
     return [(it.code, it.item, it.subscriptions, [one.customer for one in it.examples]) for it in found]
 
 

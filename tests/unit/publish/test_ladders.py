@@ -9,8 +9,8 @@ import pytest
 from tests.publishing import Press, opened
 from tiergate.catalog import load_catalog_texts
 from tiergate.errors import PublishError
-from tiergate.publish.source_positions import Places
-from tiergate.publish.validation import refusals
+from tiergate.publish.source_positions import SourcePositions
+from tiergate.publish.validation import validate_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_a_plan_that_comes_to_give_less_than_the_one_below_is_refused(press: Pre
     assert problem.message == (
         "`gold` gives `50` of `movies`, less than `free` below it on the ladder `all`, which gives `60`"
     )
-    assert press.publisher.store.read(press.publisher.standing).sequence == 1
+    assert press.publisher.store.read(press.publisher.published_state).sequence == 1
 
 
 def test_a_level_that_is_not_given_any_more_breaks_a_ladder(press: Press) -> None:
@@ -82,6 +82,6 @@ def test_what_was_broken_before_keeps_nobody_from_anything_else(press: Press) ->
         for text in (broken, broken.replace(LADDERS, ITEM + LADDERS), worse)
     )
     read = press.store.read
-    assert read(lambda unit: refusals(unit, old, same, Places())) == []
-    found = read(lambda unit: refusals(unit, old, more, Places()))
+    assert read(lambda unit: validate_catalog(unit, old, same, SourcePositions())) == []
+    found = read(lambda unit: validate_catalog(unit, old, more, SourcePositions()))
     assert [it.file for it in found if it.code == "broken-ladder"] == ["items/platinum/versions/1"]

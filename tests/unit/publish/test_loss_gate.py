@@ -12,14 +12,14 @@ from tiergate.errors import LossError
 from tiergate.impact.preview.loss_token import customers_of
 from tiergate.model import Customer, Override, OverrideMode, Rules, Unlimited
 from tiergate.publish import loss_gate
-from tiergate.publish.apply import Application, apply_plan
+from tiergate.publish.apply import ApplyRequest, plan_apply
 from tiergate.store import SYSTEM
 from tiergate.store.subjects import write_customer_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.publish.publisher import Outcome
+    from tiergate.publish.publisher import PublishResult
     from tiergate.store import WriteUnit
 
 LESS = CATALOG.replace("movies: 50", "movies: 40")
@@ -33,9 +33,9 @@ def press(sqlite_url: str) -> Iterator[Press]:
         yield found
 
 
-def applied(press: Press, text: str, *, accept_loss: str = "") -> Outcome:
+def applied(press: Press, text: str, *, accept_loss: str = "") -> PublishResult:
     """Apply a catalog file, with a look at who loses by it."""
-    planner = apply_plan(Application(load_catalog_texts({"catalog.yaml": text})))
+    planner = plan_apply(ApplyRequest(load_catalog_texts({"catalog.yaml": text})))
     return press.publisher.carry_out(
         planner, lambda work: press.store.change(work, SYSTEM), weigh=True, accept_loss=accept_loss
     )
@@ -63,15 +63,15 @@ def test_a_rule_that_takes_or_may_take_between_the_limits_is_refused(press: Pres
     """What is not proved to take nothing is not let through; who holds nothing of it loses nothing."""
     press.apply(rules=Rules({"law": DAILY % old}))
 
-    def tightened() -> Outcome:
+    def tightened() -> PublishResult:
         loaded = load_catalog_texts({"catalog.yaml": CATALOG})
-        planner = apply_plan(Application(loaded, Rules({"law": DAILY % new})))
+        planner = plan_apply(ApplyRequest(loaded, Rules({"law": DAILY % new})))
         return press.publisher.carry_out(planner, lambda work: press.store.change(work, SYSTEM), weigh=True)
 
     press.hold("acme", "gold")
     with pytest.raises(LossError) as caught:
         tightened()
-    assert loss_gate.taken(dict(caught.value.impact)) == 1
+    assert loss_gate.count_losing_customers(dict(caught.value.impact)) == 1
 
 
 def test_a_loss_is_refused_and_leaves_everything_as_it_was(press: Press) -> None:
@@ -145,7 +145,7 @@ def test_the_same_loss_has_the_same_token_everywhere(sqlite_url: str, postgres_u
                 press.hold(name, "gold")
             tokens.append(refused(press, LESS).token)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(loss_gate, "MOST_HERE", 1)
+                patch.setattr(loss_gate, "MAX_IN_PROCESS", 1)
                 tokens.append(refused(press, LESS).token)
     assert len(set(tokens)) == 1
     assert customers_of(tokens[0]) == 3
@@ -159,7 +159,7 @@ def test_how_much_a_rule_takes_is_part_of_the_token(press: Press) -> None:
         when = f"when {{ context.amount > {amount} }}"
         text = f'@id("cap")\nforbid (principal, action == Action::"consume", resource == Feature::"movies") {when};'
         rules = Rules(policies={"cap": text})
-        planner = apply_plan(Application(load_catalog_texts({"catalog.yaml": CATALOG}), rules))
+        planner = plan_apply(ApplyRequest(load_catalog_texts({"catalog.yaml": CATALOG}), rules))
         with pytest.raises(LossError) as caught:
             press.publisher.carry_out(planner, lambda work: press.store.change(work, SYSTEM), weigh=True)
         return caught.value.token
@@ -180,10 +180,10 @@ def test_what_is_taken_while_it_is_weighed_is_seen(press: Press) -> None:
     """Whoever comes to hold it between the weighing and the transaction is not covered by the token."""
     press.hold("acme", "gold")
     token = refused(press, LESS).token
-    planner = apply_plan(Application(load_catalog_texts({"catalog.yaml": LESS})))
+    planner = plan_apply(ApplyRequest(load_catalog_texts({"catalog.yaml": LESS})))
     come: list[str] = []
 
-    def racing(work: Callable[[WriteUnit], Outcome]) -> Outcome:
+    def racing(work: Callable[[WriteUnit], PublishResult]) -> PublishResult:
         if not come:
             come.append("late")
             press.hold("late", "gold")
@@ -220,7 +220,7 @@ def test_many_holders_are_found_by_a_process_of_its_own(press: Press, monkeypatc
     """The same tally; and it says how far it is."""
     for place in range(30):
         press.hold(f"c{place}", "gold")
-    monkeypatch.setattr(loss_gate, "MOST_HERE", 10)
+    monkeypatch.setattr(loss_gate, "MAX_IN_PROCESS", 10)
     with pytest.raises(LossError) as caught:
         applied(press, LESS)
     assert caught.value.impact["customers"]["take"] == 30  # type: ignore[index]

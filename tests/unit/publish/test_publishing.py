@@ -19,19 +19,25 @@ from tiergate.model import (
     Feature,
     FeatureStatus,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     Rollout,
     Rules,
+    SubscriptionItem,
     Suspension,
+    Switch,
 )
-from tiergate.publish.changeset import Choice
-from tiergate.publish.publish_plans import pending_plan, pins_plan, resumption_plan, rollouts_plan, suspension_plan
-from tiergate.publish.rollback import rollback_plan
-from tiergate.publish.rollouts import Launch
+from tiergate.publish.changeset import EditSelection
+from tiergate.publish.publish_plans import (
+    plan_pending_edits,
+    plan_pins,
+    plan_resumption,
+    plan_rollouts,
+    plan_suspension,
+)
+from tiergate.publish.rollback import plan_rollback
+from tiergate.publish.rollouts import RolloutTarget
 from tiergate.store import SYSTEM, read_after
 from tiergate.store.publications import publication
 
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Value
 
 NONE: frozenset[str] = frozenset()
-BETTER: dict[str, Value] = {"analytics": Given(on=True), "movies": Amount(60), "support": Level("phone")}
+BETTER: dict[str, Value] = {"analytics": Switch(on=True), "movies": Amount(60), "support": Level("phone")}
 TENTH = Audience(AudienceType.SHARE, share=1000)
 
 
@@ -62,7 +68,7 @@ def small(sqlite_url: str) -> Iterator[Press]:
         yield found
 
 
-def codes(press: Press, choice: Choice | None = None) -> list[tuple[str, str]]:
+def codes(press: Press, choice: EditSelection | None = None) -> list[tuple[str, str]]:
     """What stands against publishing: place and code of each problem."""
     with pytest.raises(PublishError) as caught:
         press.publish(*([] if choice is None else [choice]))
@@ -99,7 +105,7 @@ def test_the_bundle_is_the_one_that_the_files_make(press: Press, tmp_path: Path)
     """All of its files are in the store under their hashes, and its revision is that of `tiergate compile`."""
     file = tmp_path / "catalog.yaml"
     file.write_text(CATALOG, encoding="utf-8")
-    made = publish.build([file])
+    made = publish.compile_bundle([file])
     revision = press.store.read(lambda unit: unit.published.revision)
     manifest = decode_manifest(press.manifest(revision))
     assert manifest.revision == manifest_of(made).revision
@@ -139,7 +145,7 @@ def test_only_what_is_chosen_is_published(small: Press) -> None:
     small.draft("gold", BETTER)
     small.draft("free", {"movies": Amount(6)})
     small.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
-    outcome = small.publish(Choice(NONE, frozenset({"free"}), NONE, roles=False))
+    outcome = small.publish(EditSelection(NONE, frozenset({"free"}), NONE, roles=False))
     assert [(it.kind, it.id) for it in outcome.changes] == [("item", "free")]
     assert small.item("gold").draft == BETTER
     assert [(it.kind, it.id) for it in small.publish().changes] == [("feature", "analytics"), ("item", "gold")]
@@ -147,15 +153,17 @@ def test_only_what_is_chosen_is_published(small: Press) -> None:
 
 def test_choosing_what_is_not_there_is_a_mistake(small: Press) -> None:
     """What is there and has no edit is none."""
-    assert codes(small, Choice(NONE, frozenset({"nothing"}), NONE, roles=False)) == [("items/nothing", "unknown-item")]
-    assert not small.publish(Choice(NONE, frozenset({"gold"}), NONE, roles=False)).is_new
+    assert codes(small, EditSelection(NONE, frozenset({"nothing"}), NONE, roles=False)) == [
+        ("items/nothing", "unknown-item")
+    ]
+    assert not small.publish(EditSelection(NONE, frozenset({"gold"}), NONE, roles=False)).is_new
 
 
 def test_a_preview_has_no_effect(small: Press) -> None:
     """It says what would change, and which revision it would be."""
     small.draft("gold", BETTER)
     before = small.rows()
-    preview = small.publisher.preview(pending_plan())
+    preview = small.publisher.preview(plan_pending_edits())
     assert small.rows() == before
     details = {detail.path: (detail.before, detail.after) for change in preview.changes for detail in change.details}
     assert {path: tuple(None if it is None else bytes(it) for it in pair) for path, pair in details.items()} == {
@@ -173,8 +181,8 @@ def test_a_preview_has_no_effect(small: Press) -> None:
 def test_what_is_given_must_be_published_with_it(small: Press) -> None:
     """A version that gives a feature which is only drafted is refused, at its place."""
     small.edit_features(Feature(id="later", type=FeatureType.SWITCH))
-    small.draft("gold", {**BETTER, "later": Given(on=True)})
-    only_gold = Choice(NONE, frozenset({"gold"}), NONE, roles=False)
+    small.draft("gold", {**BETTER, "later": Switch(on=True)})
+    only_gold = EditSelection(NONE, frozenset({"gold"}), NONE, roles=False)
     assert codes(small, only_gold) == [("items/gold/versions/2/later", "unknown-feature")]
     assert small.publish().is_new
 
@@ -228,7 +236,7 @@ def test_an_archived_feature_takes_no_new_entitlements(small: Press) -> None:
     """Existing ones stay."""
     archived = Feature(id="analytics", type=FeatureType.SWITCH, status=FeatureStatus.ARCHIVED)
     small.edit_features(archived)
-    small.draft("free", {"analytics": Given(on=True)})
+    small.draft("free", {"analytics": Switch(on=True)})
     assert codes(small) == [("items/free/versions/2/analytics", "feature-archived")]
     small.draft("free", {"movies": Amount(5)})
     small.draft("gold", {**BETTER, "movies": Amount(70)})
@@ -246,7 +254,7 @@ def test_an_item_that_is_held_cannot_go(press: Press) -> None:
 
 def test_totals_that_could_overflow_are_refused(press: Press) -> None:
     """A customer who holds very much of an item keeps it from giving too much."""
-    press.hold("acme", HeldItem("gold", 1_000_000_000))
+    press.hold("acme", SubscriptionItem("gold", 1_000_000_000))
     press.draft("gold", {"movies": Amount(10**10)})
     assert codes(press) == [("items/gold", "total-too-large")]
 
@@ -257,7 +265,7 @@ def test_totals_that_could_overflow_are_refused(press: Press) -> None:
 def test_a_version_for_a_share_keeps_the_one_before(small: Press) -> None:
     """Both can be reached, until the new one is for everybody."""
     small.draft("gold", BETTER)
-    small.publish(gold=Launch(TENTH))
+    small.publish(gold=RolloutTarget(TENTH))
     assert small.catalog.items["gold"].rollouts == (Rollout(1), Rollout(2, BEGINNING, TENTH))
     assert small.versions("gold") == [1, 2]
 
@@ -265,7 +273,7 @@ def test_a_version_for_a_share_keeps_the_one_before(small: Press) -> None:
         del now
         return (*before, Rollout(2))
 
-    small.carry_out(rollouts_plan("gold", everybody))
+    small.carry_out(plan_rollouts("gold", everybody))
     assert small.versions("gold") == [2]
     assert small.item("gold").rollouts == small.catalog.items["gold"].rollouts
     assert small.item("gold").rollouts == (Rollout(2),)
@@ -274,9 +282,9 @@ def test_a_version_for_a_share_keeps_the_one_before(small: Press) -> None:
 def test_a_rollout_acts_without_what_else_is_pending(small: Press) -> None:
     """The publication contains that change alone."""
     small.draft("gold", BETTER)
-    small.publish(gold=Launch(TENTH))
+    small.publish(gold=RolloutTarget(TENTH))
     small.draft("free", {"movies": Amount(6)})
-    outcome = small.carry_out(rollouts_plan("gold", lambda old, _: (*old, Rollout(2))))
+    outcome = small.carry_out(plan_rollouts("gold", lambda old, _: (*old, Rollout(2))))
     assert [(it.kind, it.id) for it in outcome.changes] == [("item", "gold")]
     assert small.item("free").draft == {"movies": Amount(6)}
 
@@ -286,15 +294,15 @@ def test_narrowing_needs_to_be_meant(small: Press) -> None:
     small.draft("gold", BETTER)
     small.publish()
     with pytest.raises(ConflictError) as caught:
-        small.carry_out(rollouts_plan("gold", lambda *_: (Rollout(1),)))
+        small.carry_out(plan_rollouts("gold", lambda *_: (Rollout(1),)))
     assert caught.value.code == "rollout-narrowed"
-    small.carry_out(rollouts_plan("gold", lambda *_: (Rollout(1),), may_narrow=True))
+    small.carry_out(plan_rollouts("gold", lambda *_: (Rollout(1),), may_narrow=True))
     assert small.versions("gold") == [1]
 
 
 def test_a_pinned_version_stays_in_the_bundle(press: Press) -> None:
     """As long as somebody is pinned to it."""
-    press.hold("acme", HeldItem("gold", version=1))
+    press.hold("acme", SubscriptionItem("gold", version=1))
     press.draft("gold", BETTER)
     press.publish()
     assert press.versions("gold") == [1, 2]
@@ -304,11 +312,11 @@ def test_a_version_comes_back_for_a_pin(press: Press) -> None:
     """By a publication of its own; one that was never published cannot."""
     press.draft("gold", BETTER)
     press.publish()
-    outcome = press.carry_out(pins_plan({"gold": [1]}))
+    outcome = press.carry_out(plan_pins({"gold": [1]}))
     assert (outcome.is_new, press.versions("gold")) == (True, [1, 2])
-    assert not press.carry_out(pins_plan({"gold": [1, 2]})).is_new
+    assert not press.carry_out(plan_pins({"gold": [1, 2]})).is_new
     with pytest.raises(NotFoundError, match="gold@9"):
-        press.carry_out(pins_plan({"gold": [9]}))
+        press.carry_out(plan_pins({"gold": [9]}))
 
 
 # ── suspensions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,11 +326,11 @@ def test_a_suspension_acts_at_once_beside_other_edits(press: Press) -> None:
     """The feature's own pending edit stays pending, with the suspension in it."""
     press.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
     suspension = Suspension(reason="outage")
-    press.carry_out(suspension_plan("analytics", suspension))
+    press.carry_out(plan_suspension("analytics", suspension))
     published, working = press.catalog.features["analytics"], press.feature("analytics")
     assert (published.name, published.suspensions) == ("", (suspension,))
     assert (working.name, working.suspensions) == ("Analytics", (suspension,))
-    press.carry_out(resumption_plan("analytics", 1))
+    press.carry_out(plan_resumption("analytics", 1))
     assert (press.catalog.features["analytics"].suspensions, press.feature("analytics").suspensions) == ((), ())
 
 
@@ -330,11 +338,11 @@ def test_only_what_is_published_can_be_suspended(small: Press) -> None:
     """And only a suspension that is there taken back."""
     small.edit_features(Feature(id="later", type=FeatureType.SWITCH))
     with pytest.raises(ConflictError, match="not published"):
-        small.carry_out(suspension_plan("later", Suspension()))
+        small.carry_out(plan_suspension("later", Suspension()))
     with pytest.raises(NotFoundError, match="did you mean `movies`"):
-        small.carry_out(suspension_plan("movie", Suspension()))
+        small.carry_out(plan_suspension("movie", Suspension()))
     with pytest.raises(NotFoundError):
-        small.carry_out(resumption_plan("movies", 1))
+        small.carry_out(plan_resumption("movies", 1))
 
 
 # ── rules and roles ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -376,7 +384,7 @@ def test_a_rollback_is_a_new_publication_of_an_old_revision(press: Press) -> Non
     press.draft("gold", BETTER)
     press.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
     press.publish()
-    outcome = press.carry_out(rollback_plan(1))
+    outcome = press.carry_out(plan_rollback(1))
     assert (outcome.sequence, outcome.revision) == (3, first)
     assert press.store.read(lambda unit: publication(unit.session, 3)).rolled_back_to == 1
     assert not press.publish().is_new
@@ -390,7 +398,7 @@ def test_a_rollback_leaves_what_was_not_published(small: Press) -> None:
     small.draft("gold", BETTER)
     small.publish()
     small.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
-    small.carry_out(rollback_plan(1))
+    small.carry_out(plan_rollback(1))
     assert [(it.kind, it.id) for it in small.publish().changes] == [("feature", "analytics")]
 
 
@@ -401,9 +409,9 @@ def test_a_rollback_brings_back_what_was_removed(small: Press) -> None:
     small.publish()
     small.apply(CATALOG[: CATALOG.index("  - {id: extra")], Rules(), prune=True)
     assert ("extra" in small.catalog.items, small.rows()["policy_file"]) == (False, [])
-    small.carry_out(rollback_plan(2))
+    small.carry_out(plan_rollback(2))
     assert (small.versions("extra"), small.item("extra").newest) == ([1], 1)
-    assert small.store.read(small.publisher.standing).rules.policies == {"eu": rule}
+    assert small.store.read(small.publisher.published_state).rules.policies == {"eu": rule}
     assert not small.publish().is_new
 
 
@@ -411,13 +419,13 @@ def test_a_rollback_takes_nothing_from_subscriptions(press: Press) -> None:
     """What they hold and the past did not have refuses it; a version that one is pinned to comes along."""
     press.draft("gold", BETTER)
     press.publish()
-    press.hold("acme", HeldItem("gold", version=2))
-    press.carry_out(rollback_plan(1))
+    press.hold("acme", SubscriptionItem("gold", version=2))
+    press.carry_out(plan_rollback(1))
     assert (press.catalog.items["gold"].rollouts, press.versions("gold")) == ((Rollout(1),), [1, 2])
     press.apply(CATALOG + "  - {id: team, kind: plan, entitlements: {}}\n")
     press.hold("globex", "team")
     with pytest.raises(PublishError, match="`team` cannot go: it is held by the subscription `sub-globex`"):
-        press.carry_out(rollback_plan(1))
+        press.carry_out(plan_rollback(1))
 
 
 def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
@@ -427,7 +435,7 @@ def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
     press.hold("acme", "deal")
     late = CATALOG.replace("items:", "  - {id: late, type: switch}\nitems:", 1)
     press.apply(f"{late}  - {{id: never, {private}late: true}}}}\n")
-    press.carry_out(rollback_plan(1))
+    press.carry_out(plan_rollback(1))
     assert (press.versions("deal"), press.versions("offer")) == ([1], [1])
     assert "never" not in press.catalog.items
     assert press.item("deal").rollouts == (Rollout(1),)
@@ -436,9 +444,9 @@ def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
 def test_a_rollback_goes_to_a_past_publication(small: Press) -> None:
     """Neither to the one in force nor to one that never was."""
     with pytest.raises(ConflictError):
-        small.carry_out(rollback_plan(1))
+        small.carry_out(plan_rollback(1))
     with pytest.raises(NotFoundError):
-        small.carry_out(rollback_plan(2))
+        small.carry_out(plan_rollback(2))
 
 
 # ── races and keys ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -456,7 +464,7 @@ def test_an_edit_in_between_is_planned_again(press: Press) -> None:
             press.draft("gold", late)
         return press.store.change(work, SYSTEM)  # type: ignore[arg-type]
 
-    press.publisher.carry_out(pending_plan(), racing)
+    press.publisher.carry_out(plan_pending_edits(), racing)
     assert press.catalog.items["gold"].versions[-1].entitlements == late
     assert press.versions("gold") == [2]
 
@@ -470,7 +478,7 @@ def test_publishers_on_one_store_publish_one_after_the_other(press: Press, store
             with opened(store_url) as own:
                 for number in range(3):
                     own.draft(id_, {"movies": Amount(100 + number)})
-                    own.publish(Choice(NONE, frozenset({id_}), NONE, roles=False))
+                    own.publish(EditSelection(NONE, frozenset({id_}), NONE, roles=False))
         except BaseException as error:  # noqa: BLE001 - told by the test
             failures.append(error)
 

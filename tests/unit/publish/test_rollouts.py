@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from tiergate.model import BEGINNING, Audience, AudienceType, Rollout
-from tiergate.publish.rollouts import MARGIN, Launch, narrowed, pruned, reachable
+from tiergate.publish.rollouts import CLOCK_MARGIN, RolloutTarget, find_narrowed, prune_rollouts, reachable_versions
 
 NOW = 1_800_000_000_000
-LONG_AGO = NOW - 10 * MARGIN
+LONG_AGO = NOW - 10 * CLOCK_MARGIN
 
 
 def share(percent: int) -> Audience:
@@ -48,7 +48,7 @@ OLD = Rollout(1)
 )
 def test_what_can_never_decide_any_more_is_pruned(rollouts: list[Rollout], left: list[Rollout] | None) -> None:
     """An entry goes once a later one has held for all of its audience for a while; nothing else does."""
-    assert pruned(rollouts, NOW) == tuple(rollouts if left is None else left)
+    assert prune_rollouts(rollouts, NOW) == tuple(rollouts if left is None else left)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +69,16 @@ def test_what_can_never_decide_any_more_is_pruned(rollouts: list[Rollout], left:
 )
 def test_whoever_loses_a_version_is_seen(old: list[Rollout], new: list[Rollout], lost: list[object]) -> None:
     """Widening keeps members; what takes a version away from some is told by its entry."""
-    assert narrowed(old, new, NOW) == [old[it] if isinstance(it, int) else it for it in lost]
+    assert find_narrowed(old, new, NOW) == [old[it] if isinstance(it, int) else it for it in lost]
 
 
 def test_a_launch_begins_at_once_unless_it_is_for_new_ones() -> None:
     """For everybody no clock matters; those added from now on are those added since now."""
-    assert Launch().rollout(3, NOW) == Rollout(3)
-    assert Launch(NEW).rollout(3, NOW) == Rollout(3, NOW, NEW)
-    assert Launch(share(5), NOW + 9).rollout(3, NOW) == Rollout(3, NOW + 9, share(5))
+    assert RolloutTarget().rollout(3, NOW) == Rollout(3)
+    assert RolloutTarget(NEW).rollout(3, NOW) == Rollout(3, NOW, NEW)
+    assert RolloutTarget(share(5), NOW + 9).rollout(3, NOW) == Rollout(3, NOW + 9, share(5))
 
 
 def test_what_rollouts_and_pins_name_is_reachable() -> None:
     """Now or in the future."""
-    assert reachable([OLD, Rollout(4, NOW + 1)], [2]) == {1, 2, 4}
+    assert reachable_versions([OLD, Rollout(4, NOW + 1)], [2]) == {1, 2, 4}

@@ -10,8 +10,6 @@ from tiergate.sidecar.replica.file_source.source_files import Sources
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RULE", "Files", "catalog_text", "subjects_text"]
-
 RULE = """@id("no-acme")
 forbid (principal == Customer::"acme", action in Action::"access", resource);
 """

@@ -5,15 +5,13 @@ from __future__ import annotations
 from tiergate.model import (
     Amount,
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
 )
-
-__all__ = ["customer", "override", "subscription", "suspension"]
 
 
 def override(id: str = "o", units: int = 5) -> Override:
@@ -33,4 +31,6 @@ def customer(id: str, *overrides: Override) -> Customer:
 
 def subscription(id: str, holder: str, *overrides: Override, quantity: int = 1) -> Subscription:
     """A subscription of one item."""
-    return Subscription(id, holder, SubscriptionStatus.ACTIVE, (HeldItem("gold", quantity),), overrides=overrides)
+    return Subscription(
+        id, holder, SubscriptionStatus.ACTIVE, (SubscriptionItem("gold", quantity),), overrides=overrides
+    )

@@ -6,7 +6,8 @@ import pytest
 
 from tiergate.errors import SettingsError
 from tiergate.model import Reason
-from tiergate.sidecar.setting_sources import is_loopback, resolve, unknown_variables
+from tiergate.process.settings import is_loopback
+from tiergate.sidecar.setting_sources import resolve, unknown_variables
 from tiergate.sidecar.settings import REASONS, SETTINGS, Settings
 
 SOURCES = {"catalog": ["c.yaml"], "subjects": ["s.yaml"]}

@@ -21,7 +21,7 @@ from tiergate.model import (
     Suspension,
     Term,
 )
-from tiergate.model.calendar_units import ResetPeriod
+from tiergate.model.calendar_units import CalendarUnit
 from tiergate.model.values import Amount
 from tiergate.store import SYSTEM, Store
 from tiergate.store.bulk_subjects import lock_customers, write_subjects
@@ -51,7 +51,7 @@ SUB = Subscription(
     start=5,
     resume_at=NOW + 5,
     resumes_as=SubscriptionStatus.TRIALING,
-    term=Term(ResetPeriod.MONTH, 3, NOW),
+    term=Term(CalendarUnit.MONTH, 3, NOW),
     metadata={"channel": "web"},
     external_ids={"stripe": "sub_x"},
 )

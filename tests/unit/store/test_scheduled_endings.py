@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tiergate.model import Customer, HeldItem, Subscription, SubscriptionStatus
+from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.customers import Account
 from tiergate.store.scheduled_endings import PlanEnding, find_ending, keep_ending
 
-FIRST = PlanEnding(7, (HeldItem("extra", 2, 3, 1, 0, 9), HeldItem("bundle")))
-SECOND = PlanEnding(8, (HeldItem("extra"),))
+FIRST = PlanEnding(7, (SubscriptionItem("extra", 2, 3, 1, 0, 9), SubscriptionItem("bundle")))
+SECOND = PlanEnding(8, (SubscriptionItem("extra"),))
 
 
 def test_the_last_ending_of_each_subscription_is_kept_as_it_was(store_url: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select
 
 from tiergate.model import Subscription, SubscriptionStatus
-from tiergate.model.subscription_state import SubscriptionState, settled, state_of
+from tiergate.model.subscription_state import SubscriptionState, apply_due_resume, derive_state
 from tiergate.store.database import Database
 from tiergate.store.state_conditions import has_status, is_in_state
 from tiergate.store.subjects import subscription_columns
@@ -51,7 +51,7 @@ def test_the_database_says_of_all_what_the_model_says_of_each(store_url: str) ->
             for state in SubscriptionState:
                 query = select(TABLE.c.id).where(is_in_state(TABLE, [state], now)).order_by(TABLE.c.id)
                 found = list(session.connection().execute(query).scalars())
-                assert found == [one.id for one in every if state_of(one, now) is state], (now, state)
+                assert found == [one.id for one in every if derive_state(one, now) is state], (now, state)
             for status, even_ended in product(S, (True, False)):
                 query = select(TABLE.c.id).where(has_status(TABLE, [status], now, even_ended=even_ended))
                 found = list(session.connection().execute(query.order_by(TABLE.c.id)).scalars())
@@ -59,8 +59,8 @@ def test_the_database_says_of_all_what_the_model_says_of_each(store_url: str) ->
                 wanted = [
                     one.id
                     for one in every
-                    if settled(one, now).status is status
-                    and (counted or state_of(one, now) is not SubscriptionState.ENDED)
+                    if apply_due_resume(one, now).status is status
+                    and (counted or derive_state(one, now) is not SubscriptionState.ENDED)
                 ]
                 assert found == wanted, (now, status, even_ended)
     database.dispose()

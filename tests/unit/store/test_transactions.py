@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from tiergate.feed.hash_chain import chain_start, extend_chain, line_digest
-from tiergate.model import Customer, HeldItem, Subscription, SubscriptionStatus
+from tiergate.model import Customer, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.store import SYSTEM, Store, WriteUnit, read_after
 from tiergate.store.subjects import write_customer_parts, write_subscription_parts
 from tiergate.store.tables import AuditRow, CustomerRow, RecordRow, SubscriptionRow
@@ -46,7 +46,7 @@ def add(unit: WriteUnit, customer: Customer, *subscriptions: Subscription) -> No
 
 
 ACME = Customer("acme", tags=("eu",), attributes={"region": "fr"})
-SUB = Subscription("sub_1", "acme", SubscriptionStatus.ACTIVE, (HeldItem("gold", 2),), start=5)
+SUB = Subscription("sub_1", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold", 2),), start=5)
 
 
 def test_a_change_appends_the_whole_record_of_each_customer_touched(store: Store) -> None:

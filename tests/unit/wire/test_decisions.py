@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.engine.small import NOW, check, engine, override, record, subscription
 from tiergate.engine import Engine, answer, decision_json
-from tiergate.model import FOREVER, UNLIMITED, Amount, Check, HeldItem, parse_instant
+from tiergate.model import FOREVER, UNLIMITED, Amount, Check, SubscriptionItem, parse_instant
 
 
 def told(of: Engine, asked: Check, *, stale: bool = False) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_what_ends_after_every_calendar_does_not_end() -> None:
 
 def test_numbers_beyond_what_doubles_carry_are_exact() -> None:
     """A total may have more digits than an edge."""
-    of = engine(of=record(subscription(HeldItem("gold")), overrides=(override("storage", Amount(10**18 - 1)),)))
+    of = engine(of=record(subscription(SubscriptionItem("gold")), overrides=(override("storage", Amount(10**18 - 1)),)))
     body = decision_json(of.decide(check("storage"), NOW))
     assert b'"value":999999999999999.999,' in body
 

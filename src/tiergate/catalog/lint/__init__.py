@@ -15,8 +15,8 @@ from tiergate.catalog.lint.rollouts import lint_rollouts
 from tiergate.model import Problem, Severity
 
 if TYPE_CHECKING:
-    from tiergate.catalog.document import Position
     from tiergate.catalog.loader import LoadedCatalog
+    from tiergate.catalog.reading.document import Position
 
 __all__ = ["CODES", "lint"]
 

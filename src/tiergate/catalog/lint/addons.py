@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiergate.catalog.checks.item_references import Holdability
 from tiergate.catalog.lint.findings import Finding
 from tiergate.catalog.lint.granted_amounts import Grant, is_at_most
-from tiergate.catalog.references import Holdability
 from tiergate.model import Combine, Feature, FeatureType, ItemKind, ItemStatus
 
 if TYPE_CHECKING:
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.lint.granted_amounts import Granted
     from tiergate.model import Catalog, Item
-
-__all__ = ["lint_addons"]
-
 
 _STATUSES = {ItemStatus.DRAFT: "a draft", ItemStatus.ARCHIVED: "archived"}
 

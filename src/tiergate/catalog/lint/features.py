@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Feature
 
-__all__ = ["lint_features"]
-
 
 def lint_features(catalog: Catalog) -> Iterator[Finding]:
     """Features that nobody gives, and settings of a feature that work against each other."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["CODES", "Finding"]
-
 CODES: Final = {
     "add-on-not-sellable": "an add-on or a charge that nobody can buy",
     "add-on-without-effect": "an add-on that gives nothing to those who can buy it",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.model import (
+    AddedAmount,
     Amount,
     AudienceType,
     Combine,
     Definition,
-    Extra,
     Feature,
-    Given,
     Item,
     Level,
     Per,
+    Switch,
     Unlimited,
     Value,
     format_value,
@@ -22,8 +22,6 @@ from tiergate.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = ["Grant", "Granted", "contained", "current", "grant", "grants", "is_at_most", "show"]
 
 _ENDLESS = 2**63
 
@@ -48,9 +46,9 @@ Granted = dict[str, dict[str, Grant]]
 def grant(value: Value | None, feature: Feature) -> Grant | None:
     """What a value grants, or nothing: a switch that is off and a number of 0 grant nothing."""
     match value:
-        case None | Given(False) | Amount(0) | Extra(0):
+        case None | Switch(False) | Amount(0) | AddedAmount(0):
             return None
-        case Given():
+        case Switch():
             return Grant(1, grows=False)
         case Level(label):
             return Grant(feature.rank(label), grows=False)
@@ -59,7 +57,7 @@ def grant(value: Value | None, feature: Feature) -> Grant | None:
         case Amount(units, per):
             default = Per.SUBSCRIPTION if feature.combine is Combine.MAX else Per.UNIT
             return Grant(units, grows=(per or default) is Per.UNIT)
-        case Extra(units, per):
+        case AddedAmount(units, per):
             return Grant(units, grows=(per or Per.UNIT) is Per.UNIT, adds=True)
 
 

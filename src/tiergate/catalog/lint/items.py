@@ -10,11 +10,9 @@ from tiergate.model import ItemKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.catalog.document import Position
     from tiergate.catalog.lint.granted_amounts import Grant, Granted
+    from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog, Item
-
-__all__ = ["lint_items"]
 
 
 def lint_items(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog.lint.findings import Finding
 from tiergate.catalog.lint.granted_amounts import grant
-from tiergate.model import Amount, Extra, FeatureStatus, FeatureType, Given, ItemKind
+from tiergate.model import AddedAmount, Amount, FeatureStatus, FeatureType, ItemKind, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.model import Catalog, Definition, Item
-
-__all__ = ["lint_linked"]
 
 
 def lint_linked(catalog: Catalog) -> Iterator[Finding]:
@@ -25,7 +23,7 @@ def lint_linked(catalog: Catalog) -> Iterator[Finding]:
     for item in catalog.items.values():
         for definition in item.versions:
             for switch, linked in limits.items():
-                if definition.entitlements.get(switch) == Given(True):
+                if definition.entitlements.get(switch) == Switch(True):
                     yield from _beside(switch, linked, item, definition, catalog)
 
 
@@ -44,7 +42,7 @@ def _limits(catalog: Catalog) -> dict[str, list[str]]:
 def _beside(switch: str, linked: list[str], item: Item, definition: Definition, catalog: Catalog) -> Iterator[Finding]:
     for id_ in linked:
         value = definition.entitlements.get(id_)
-        if isinstance(value, Amount | Extra) and not value.units:
+        if isinstance(value, Amount | AddedAmount) and not value.units:
             message = f"`{item.id}` gives `{switch}`, and a limit of 0 on `{id_}`, which is linked to it"
             yield Finding(("item", item.id, definition.version, id_), "linked-limit-zero", message)
     nothing = all(grant(definition.entitlements.get(id_), catalog.features[id_]) is None for id_ in linked)

@@ -19,10 +19,8 @@ from tiergate.model import ItemKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.catalog.document import Position
+    from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog
-
-__all__ = ["Family", "families"]
 
 _SCALES: Final = {
     "tier": (

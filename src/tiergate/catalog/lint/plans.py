@@ -13,11 +13,9 @@ from tiergate.model import ItemKind, format_units
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.catalog.document import Position
     from tiergate.catalog.lint.granted_amounts import Granted
+    from tiergate.catalog.reading.document import Position
     from tiergate.model import Catalog, Item, Ladder
-
-__all__ = ["BrokenStep", "broken_steps", "lint_plans"]
 
 _NEIGHBOURS: Final = 30
 """With how many plans that look cheaper a plan is compared."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, Feature, Item
 
-__all__ = ["lint_rollouts"]
-
 
 def lint_rollouts(catalog: Catalog) -> Iterator[Finding]:
     """Versions and rollouts that do not reach whom they seem to be for."""

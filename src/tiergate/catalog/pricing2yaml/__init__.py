@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import shorten
+from tiergate.catalog.checks.item_references import Holdability
 from tiergate.catalog.pricing2yaml.conversion import Converted, convert
 from tiergate.catalog.pricing2yaml.reader import read_pricing
-from tiergate.catalog.problem_report import ProblemLog
-from tiergate.catalog.references import Holdability
+from tiergate.catalog.reading.document import shorten
+from tiergate.catalog.reading.problem_report import ProblemLog
 from tiergate.errors import ImportSourceError
 from tiergate.model import Catalog, Feature, Item
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.catalog.pricing2yaml.pricing import Pricing
-
-__all__ = ["import_pricings"]
 
 _MAX_PROBLEMS = 10_000
 _SHOWN_IDS = 3

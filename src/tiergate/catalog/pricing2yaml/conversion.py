@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import shorten
 from tiergate.catalog.pricing2yaml.identifiers import assign_ids, prefix_of, prefixed
 from tiergate.catalog.pricing2yaml.syntax import ValueType
+from tiergate.catalog.reading.document import shorten
 from tiergate.model import (
     MAX_SCALE,
+    AddedAmount,
     Amount,
     Combine,
     Definition,
-    Extra,
     Feature,
     FeatureType,
     Item,
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.catalog.pricing2yaml.pricing import Pricing, SourceFeature, SourceItem, SourceValue, Stated
-
-__all__ = ["NO_LEVEL", "Converted", "convert"]
 
 NO_LEVEL = "unspecified"
 """The level of a text that is empty everywhere: a custom feature has at least one, and nobody gives this one."""
@@ -203,4 +201,4 @@ def _value(value: SourceValue, feature: Feature, *, extends: bool) -> Value | No
         units = to_units(value, feature.scale)
     except ValueError:
         return None  # reported with the scale
-    return Extra(units) if extends else Amount(units)
+    return AddedAmount(units) if extends else Amount(units)

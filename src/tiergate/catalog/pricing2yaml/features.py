@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Node, describe
-from tiergate.catalog.fields import Fields
 from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceValue, Stated
 from tiergate.catalog.pricing2yaml.scalars import (
     read_label,
@@ -26,14 +24,14 @@ from tiergate.catalog.pricing2yaml.syntax import (
     LimitType,
     ValueType,
 )
-from tiergate.model import Metered, ResetPeriod
+from tiergate.catalog.reading.document import BROKEN, Node, describe
+from tiergate.catalog.reading.fields import Fields
+from tiergate.model import CalendarUnit, Metered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiergate.catalog.problem_report import TextReport
-
-__all__ = ["read_feature", "read_limit", "read_value"]
+    from tiergate.catalog.reading.problem_report import TextReport
 
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -111,23 +109,23 @@ def _is_trackable(node: Node) -> bool:
     return node is not None and read_switch(node).on
 
 
-def _reset(fields: Fields, unit: str, report: TextReport) -> ResetPeriod:
+def _reset(fields: Fields, unit: str, report: TextReport) -> CalendarUnit:
     """When a renewable limit begins again: after its `period`, else as its unit says."""
     node = fields.entries.get("period")
     if node is None or node is BROKEN:
         return read_reset(unit)
     period = Fields.of(node, fields.at("period"), report, PERIOD_KEYS, ("unit",))
     if period is None or "unit" not in period:
-        return ResetPeriod.MONTH
+        return CalendarUnit.MONTH
     count = read(period, "value", _count, 1)
     length = read(period, "unit", _length, 0)
     if count == 12 and length == PERIOD_LENGTHS["MONTH"]:
-        return ResetPeriod.YEAR
+        return CalendarUnit.YEAR
     reset = RESETS.get(count * length)
     if reset is None and length:
         message = "usage can begin again every hour, day, week, month or year, not after any other time"
         fields.problem("period", "unfit-period", message)
-    return reset or ResetPeriod.MONTH
+    return reset or CalendarUnit.MONTH
 
 
 def _count(node: Node) -> int:

@@ -17,8 +17,6 @@ from tiergate.naming import is_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["assign_ids", "prefix_of", "prefixed", "slug"]
-
 _MAX_ID = 100
 _MAX_SERVICE = 40
 _MAX_VERSION = 30

@@ -5,21 +5,19 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Mapping, Node, describe, shorten
-from tiergate.catalog.fields import Fields, suggestion
 from tiergate.catalog.pricing2yaml.features import read_value
 from tiergate.catalog.pricing2yaml.pricing import SourceFeature, SourceItem, Stated
 from tiergate.catalog.pricing2yaml.scalars import read_prose
 from tiergate.catalog.pricing2yaml.sections import named_entries, names, read
 from tiergate.catalog.pricing2yaml.syntax import ADD_ON_KEYS, PLAN_KEYS, VALUE_KEYS, ValueType
+from tiergate.catalog.reading.document import BROKEN, Mapping, Node, describe, shorten
+from tiergate.catalog.reading.fields import Fields, suggestion
 from tiergate.model import ItemKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tiergate.catalog.problem_report import TextReport
-
-__all__ = ["Declared", "ItemReader"]
+    from tiergate.catalog.reading.problem_report import TextReport
 
 Declared = dict[str, SourceFeature | None]
 """What a pricing declares, by its key; nothing for what could not be read."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tiergate.model import Given, ItemKind, Level, Metered, Number, Unlimited
+from tiergate.model import ItemKind, Level, Metered, Number, Switch, Unlimited
 
 if TYPE_CHECKING:
     from tiergate.catalog.pricing2yaml.syntax import ValueType
-    from tiergate.catalog.problem_report import TextReport
+    from tiergate.catalog.reading.problem_report import TextReport
 
-__all__ = ["Pricing", "SourceFeature", "SourceItem", "SourceValue", "Stated"]
-
-SourceValue = Given | Level | Unlimited | Number | None
+SourceValue = Switch | Level | Unlimited | Number | None
 """A value as a pricing writes it; `None` where it is a text that says nothing."""
 
 

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, Source, describe
-from tiergate.catalog.fields import Fields
-from tiergate.catalog.files import read_text
 from tiergate.catalog.pricing2yaml.features import read_feature, read_limit
 from tiergate.catalog.pricing2yaml.items import Declared, ItemReader
 from tiergate.catalog.pricing2yaml.pricing import Pricing
 from tiergate.catalog.pricing2yaml.scalars import one_line, read_word
 from tiergate.catalog.pricing2yaml.sections import named_entries
 from tiergate.catalog.pricing2yaml.syntax import PRICING_KEYS, SYNTAX_VERSIONS
-from tiergate.catalog.problem_report import TextReport
-from tiergate.catalog.yaml_reader import read_yaml
+from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, SourceText, describe
+from tiergate.catalog.reading.fields import Fields
+from tiergate.catalog.reading.files import read_text
+from tiergate.catalog.reading.problem_report import TextReport
+from tiergate.catalog.reading.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from tiergate.catalog.problem_report import ProblemLog
-
-__all__ = ["read_pricing"]
+    from tiergate.catalog.reading.problem_report import ProblemLog
 
 
 def read_pricing(path: Path, log: ProblemLog) -> Pricing | None:
@@ -34,7 +32,7 @@ def read_pricing(path: Path, log: ProblemLog) -> Pricing | None:
     text = read_text(path, log)
     if text is None:
         return None
-    report = TextReport(log, Source(str(path), text))
+    report = TextReport(log, SourceText(str(path), text))
     root, place = read_yaml(text, report, read_word)
     if root is None:
         report.add(place, "empty-file", "the file is empty: a pricing has at least `features` and `plans` or `addOns`")

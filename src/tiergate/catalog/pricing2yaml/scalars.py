@@ -11,20 +11,9 @@ import hashlib
 import re
 from decimal import Decimal, InvalidOperation
 
-from tiergate.catalog.document import Listing, Mapping, Node, shorten
-from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
-from tiergate.model import UNLIMITED, Given, Level, Number, ResetPeriod, Unlimited
-
-__all__ = [
-    "one_line",
-    "read_label",
-    "read_number",
-    "read_prose",
-    "read_reset",
-    "read_switch",
-    "read_unit",
-    "read_word",
-]
+from tiergate.catalog.reading.document import Listing, Mapping, Node, shorten
+from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
+from tiergate.model import UNLIMITED, CalendarUnit, Level, Number, Switch, Unlimited
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _SWITCHES = {
@@ -50,14 +39,14 @@ def read_word(text: str) -> str | None:
     return None if text in _NULLS else text
 
 
-def read_switch(node: Node) -> Given:
+def read_switch(node: Node) -> Switch:
     """Read the value of a BOOLEAN feature or limit.
 
     Raises:
         ValueError: a message that says what it must be.
     """
     if isinstance(node, str) and node in _SWITCHES:
-        return Given(_SWITCHES[node])
+        return Switch(_SWITCHES[node])
     raise ValueError(f"must be `true` or `false`, not {_shown(node)}")
 
 
@@ -141,13 +130,13 @@ def read_unit(node: Node) -> str:
     return one_line(read_prose(node)).strip()
 
 
-def read_reset(unit: str) -> ResetPeriod:
+def read_reset(unit: str) -> CalendarUnit:
     """Say when a renewable limit of this unit begins again: `credit/week` every week; where it names none, every month.
 
     The last period counts that is named after a `/` or `per`. A minute and a second are too short to be one.
     """
     named = _PERIOD.findall(unit)
-    return ResetPeriod(named[-1].lower()) if named else ResetPeriod.MONTH
+    return CalendarUnit(named[-1].lower()) if named else CalendarUnit.MONTH
 
 
 def _shown(node: Node) -> str:

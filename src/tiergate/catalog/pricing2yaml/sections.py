@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tiergate.catalog.document import BROKEN, Listing, Mapping, Node, describe, shorten
-from tiergate.catalog.fields import Fields, line_of, suggestion
+from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, describe, shorten
+from tiergate.catalog.reading.fields import Fields, line_of, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from tiergate.catalog.problem_report import TextReport
-
-__all__ = ["named_entries", "names", "read"]
+    from tiergate.catalog.reading.problem_report import TextReport
 
 _Read = TypeVar("_Read")
 

@@ -10,22 +10,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from tiergate.model import ResetPeriod
-
-__all__ = [
-    "ADD_ON_KEYS",
-    "FEATURE_KEYS",
-    "LIMIT_KEYS",
-    "PERIOD_KEYS",
-    "PERIOD_LENGTHS",
-    "PLAN_KEYS",
-    "PRICING_KEYS",
-    "RESETS",
-    "SYNTAX_VERSIONS",
-    "VALUE_KEYS",
-    "LimitType",
-    "ValueType",
-]
+from tiergate.model import CalendarUnit
 
 SYNTAX_VERSIONS = ("1.0", "1.1", "2.0", "2.1", "3.0", "3.1")
 """The published versions of the format."""
@@ -101,10 +86,10 @@ PERIOD_LENGTHS = {"SEC": 1, "MIN": 60, "HOUR": 3_600, "DAY": 86_400, "WEEK": 604
 """The units of a period, in seconds, as the specification defines them."""
 
 RESETS = {
-    3_600: ResetPeriod.HOUR,
-    86_400: ResetPeriod.DAY,
-    604_800: ResetPeriod.WEEK,
-    _MONTH: ResetPeriod.MONTH,
-    _YEAR: ResetPeriod.YEAR,
+    3_600: CalendarUnit.HOUR,
+    86_400: CalendarUnit.DAY,
+    604_800: CalendarUnit.WEEK,
+    _MONTH: CalendarUnit.MONTH,
+    _YEAR: CalendarUnit.YEAR,
 }
 """The lengths, in seconds, after which metered usage can begin again."""

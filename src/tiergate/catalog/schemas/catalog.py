@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiergate.catalog.features import FEATURE_KEYS, NEVER, TYPE_KEYS, default_combine
-from tiergate.catalog.items import MAX_VERSION
+from tiergate.catalog.entries.features import FEATURE_KEYS, NEVER, TYPE_KEYS, default_combine
+from tiergate.catalog.entries.items import MAX_VERSION
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
@@ -26,17 +26,15 @@ from tiergate.catalog.schemas.parts import (
 )
 from tiergate.model import (
     MAX_SCALE,
+    CalendarUnit,
     Combine,
     FeatureStatus,
     FeatureType,
     ItemKind,
     ItemStatus,
     Per,
-    PlanRule,
-    ResetPeriod,
+    PlansPerSubscription,
 )
-
-__all__ = ["catalog_schema"]
 
 _PERCENT: Final = r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,2})?%$"
 
@@ -52,7 +50,9 @@ def catalog_schema() -> Schema:
             {
                 "apiVersion": api_version(),
                 "plans": words(
-                    PlanRule, "How many plans one subscription may have at an instant.", default=PlanRule.ONE
+                    PlansPerSubscription,
+                    "How many plans one subscription may have at an instant.",
+                    default=PlansPerSubscription.ONE,
                 ),
                 "features": listing("#/$defs/feature", "What the product can offer."),
                 "items": listing("#/$defs/item", "Plans, add-ons and charges, and what they give."),
@@ -130,7 +130,7 @@ def _feature() -> Schema:
         )
         | {"minProperties": 1},
         "metered": closed(
-            {"reset": words(ResetPeriod, "When usage begins again at zero.", NEVER)},
+            {"reset": words(CalendarUnit, "When usage begins again at zero.", NEVER)},
             required=["reset"],
             description="Usage is counted.",
         ),

@@ -4,33 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tiergate.catalog.fields import MAX_LINE, MAX_PROSE
-from tiergate.catalog.files import API_VERSION
-from tiergate.catalog.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
+from tiergate.catalog.entries.metadata import MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE
+from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
+from tiergate.catalog.reading.files import API_VERSION
 from tiergate.naming import EXTERNAL_PREFIX, ID, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from enum import StrEnum
-
-__all__ = [
-    "DIALECT",
-    "Schema",
-    "api_version",
-    "closed",
-    "ids",
-    "line",
-    "listing",
-    "metadata",
-    "number",
-    "prose",
-    "ref",
-    "shared",
-    "subject_id",
-    "suspension",
-    "whole",
-    "words",
-]
 
 Schema = dict[str, Any]
 

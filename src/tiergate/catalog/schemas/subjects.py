@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tiergate.catalog.items import MAX_VERSION
-from tiergate.catalog.metadata import MAX_EXTERNAL_ID, MAX_EXTERNAL_IDS
+from tiergate.catalog.entries.items import MAX_VERSION
+from tiergate.catalog.entries.metadata import MAX_EXTERNAL_ID, MAX_EXTERNAL_IDS
+from tiergate.catalog.entries.subjects import MAX_QUANTITY, RESUMED
+from tiergate.catalog.entries.subscription_term import MAX_PERIODS
 from tiergate.catalog.schemas.parts import (
     DIALECT,
     Schema,
@@ -22,11 +24,7 @@ from tiergate.catalog.schemas.parts import (
     whole,
     words,
 )
-from tiergate.catalog.subjects import MAX_QUANTITY, RESUMED
-from tiergate.catalog.subscription_term import MAX_PERIODS
-from tiergate.model import OverrideMode, ResetPeriod, SubscriptionStatus
-
-__all__ = ["subjects_line_schema", "subjects_schema"]
+from tiergate.model import CalendarUnit, OverrideMode, SubscriptionStatus
 
 
 def subjects_schema() -> Schema:
@@ -149,12 +147,12 @@ def _term() -> Schema:
     several = closed(
         {
             "every": whole(1, MAX_PERIODS, "How many of these units."),
-            "of": words(ResetPeriod, "The unit of time."),
+            "of": words(CalendarUnit, "The unit of time."),
         },
         ["every", "of"],
     )
     every: Schema = {
-        "anyOf": [{"enum": [unit.value for unit in ResetPeriod]}, several],
+        "anyOf": [{"enum": [unit.value for unit in CalendarUnit]}, several],
         "description": "How often it renews.",
     }
     anchor = ref("instant", "From when its boundaries are counted; left out: from the subscription's start.")

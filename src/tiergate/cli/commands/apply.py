@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Catalog, SubjectRecord
 
-__all__ = ["app", "application"]
-
 app = typer.Typer()
 
 
@@ -80,9 +78,9 @@ def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> di
         OSError: a file cannot be read.
     """
     from tiergate.catalog import read_rules
-    from tiergate.catalog.files import expand_paths
     from tiergate.catalog.loader import CATALOG_ENDINGS
-    from tiergate.catalog.problem_report import ProblemLog
+    from tiergate.catalog.reading.files import expand_paths
+    from tiergate.catalog.reading.problem_report import ProblemLog
 
     paths = expand_paths(files, CATALOG_ENDINGS, ProblemLog())
     body: dict[str, object] = {
@@ -96,6 +94,6 @@ def application(files: Sequence[Path], rules: Path | None, *, prune: bool) -> di
 
 
 def _records(subjects: list[Path], catalog: Catalog) -> list[SubjectRecord]:
-    from tiergate.catalog import Bounds, load_subjects
+    from tiergate.catalog import TotalBounds, load_subjects
 
-    return list(load_subjects(subjects, catalog.index(), Bounds.of(catalog)).values())
+    return list(load_subjects(subjects, catalog.index(), TotalBounds.of(catalog)).values())

@@ -25,8 +25,6 @@ from tiergate.errors import SettingsError
 if TYPE_CHECKING:
     from tiergate.model import Check
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _TIMEOUT = 5.0

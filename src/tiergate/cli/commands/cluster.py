@@ -15,8 +15,6 @@ from tiergate.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["app"]
-
 app = typer.Typer()
 group = typer.Typer(help="What an installation in Kubernetes needs, done in one of its pods.", no_args_is_help=True)
 app.add_typer(group, name="cluster")

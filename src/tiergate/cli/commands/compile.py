@@ -9,8 +9,6 @@ import typer
 
 from tiergate.cli.shared_options import AsJson, Catalogs, RulesFolder
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 
@@ -31,7 +29,7 @@ def compile_(
     from tiergate.cli.output.errors import say_json
 
     with working("compiling"):
-        files = publish.build(catalog, rules)
+        files = publish.compile_bundle(catalog, rules)
     with working("writing"):
         revision = bundle.write_bundle(files, output)
     index = bundle.Bundle.open(output).index

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.client import Answer, Sidecar
     from tiergate.model import Check
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _PORT = 8437
@@ -113,7 +111,7 @@ def _compile(sample: Sample, output: Path) -> None:
 
     say("A streaming service's plans, add-ons and features:", "bold")
     say(str(sample.catalog))
-    bundle.write_bundle(publish.build([sample.catalog], sample.rules), output)
+    bundle.write_bundle(publish.compile_bundle([sample.catalog], sample.rules), output)
     compiled = bundle.Bundle.open(output)
     versions = sum(len(item.versions) for item in compiled.index.items.values())
     say(f"\nCompiled: {len(compiled.index.features)} features, {versions} items. One of them in Cedar:", "bold")

@@ -10,8 +10,6 @@ import typer
 from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, OptionalKeyFile
 from tiergate.cli.shared_options import AsJson
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _OLD = (

@@ -21,8 +21,6 @@ from tiergate.cli.check_options import (
 from tiergate.cli.local_engine import CatalogFiles, DataFolder, SubjectsFiles
 from tiergate.cli.shared_options import AsJson, At, RulesFolder
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 
@@ -62,7 +60,7 @@ def explain(
     from tiergate.cli.shared_options import instant
     from tiergate.client import read_answer, read_json
     from tiergate.engine import decision_json, reason_out, reasoning_json, told
-    from tiergate.engine.explanation import explain as explain_decision
+    from tiergate.engine import explain as explain_decision
 
     asked = question(
         subject,

@@ -9,8 +9,6 @@ import typer
 
 from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _ENDINGS = {"policies": ".cedar", "schemas": ".cedarschema", "entities": ".entities.json"}

@@ -10,8 +10,6 @@ import typer
 from tiergate.cli.setting_options import add_command, given
 from tiergate.cluster.injector.settings import TABLE
 
-__all__ = ["app", "injector"]
-
 app = typer.Typer()
 
 

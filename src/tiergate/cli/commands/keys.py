@@ -13,8 +13,6 @@ from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyF
 from tiergate.cli.shared_options import AsJson
 from tiergate.errors import SettingsError
 
-__all__ = ["app"]
-
 app = typer.Typer()
 group = typer.Typer(help="API keys, the first admin's key, and the keys that a store signs with.", no_args_is_help=True)
 signing = typer.Typer(help="The keys that a store signs with (Ed25519).", no_args_is_help=True)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tiergate.catalog import LoadedCatalog
     from tiergate.model import Problem
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _MOST_FINDINGS = 1_000
@@ -81,15 +79,15 @@ def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem
     """
     import time
 
-    from tiergate.catalog import Bounds, read_placed_records
-    from tiergate.impact.subject.subject_changes import CatalogDefinitions
-    from tiergate.impact.subject.subject_findings import is_looked_at, subject_findings
+    from tiergate.catalog import TotalBounds, read_placed_records
+    from tiergate.impact.subject_change.change_effects import CatalogDefinitions
+    from tiergate.impact.subject_change.subject_lint import is_looked_at, subject_findings
     from tiergate.model import Problem, Severity
 
     index = loaded.catalog.index()
     source, now = CatalogDefinitions(loaded.catalog, index), time.time_ns() // 1_000_000
     found: list[Problem] = []
-    placed = read_placed_records(subjects, index, Bounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
+    placed = read_placed_records(subjects, index, TotalBounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
     for record, places in placed:
         for finding in subject_findings(record, source, now):
             where = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))

@@ -16,8 +16,6 @@ from tiergate.errors import SettingsError
 if TYPE_CHECKING:
     from tiergate.cli.preview_sources import Found, Local
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

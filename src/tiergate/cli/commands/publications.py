@@ -9,8 +9,6 @@ import typer
 from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
 from tiergate.cli.shared_options import AsJson
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

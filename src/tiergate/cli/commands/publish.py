@@ -13,8 +13,6 @@ from tiergate.cli.output.impact import AcceptLoss
 from tiergate.cli.shared_options import AsJson
 from tiergate.errors import SettingsError
 
-__all__ = ["Audience", "ChosenFeatures", "ChosenItems", "ChosenRoles", "ChosenRules", "From", "app", "chosen"]
-
 app = typer.Typer()
 
 _SHARE = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?%?")

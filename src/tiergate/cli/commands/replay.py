@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.impact.replay.decision_log_reader import Recorded
     from tiergate.model import Check, Instant, Problem
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

@@ -11,8 +11,6 @@ from tiergate.cli.output.changeset import DryRun, IfMatch, Note
 from tiergate.cli.output.impact import AcceptLoss
 from tiergate.cli.shared_options import AsJson
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

@@ -13,8 +13,6 @@ from tiergate.cli.fast_start import serve
 from tiergate.cli.setting_options import add_command, given
 from tiergate.sidecar.settings import TABLE
 
-__all__ = ["app", "sidecar"]
-
 app = typer.Typer()
 
 

@@ -12,8 +12,6 @@ import typer
 from tiergate.cli.shared_options import AsJson
 from tiergate.errors import SettingsError, TiergateError
 
-__all__ = ["Output", "app"]
-
 app = typer.Typer()
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.cli.local_stack import Household, Ports
     from tiergate.process.subprocesses import SidecarProcess
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 _CONTROL, _SIDECAR = 8440, 8437

@@ -6,8 +6,6 @@ import typer
 
 from tiergate.cli.shared_options import AsJson
 
-__all__ = ["app"]
-
 app = typer.Typer()
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.cli.control_plane_client import ControlPlane
 
-__all__ = ["DryRun", "IfMatch", "Note", "ask_to_publish", "tell", "tell_changes"]
-
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Only tell what would change, and what stands against it. Exit code 3: it does."),

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-__all__ = ["console", "let_go", "say", "say_table", "warn", "working"]
-
 _PATIENCE = 1.0
 """Seconds after which work shows that it goes on."""
 

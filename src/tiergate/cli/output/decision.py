@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tiergate.client import Answer, Entitlement, Source
 
-__all__ = ["REASONS", "holding", "lines", "moment", "source", "verdict"]
-
 REASONS: dict[str, str] = {
     Reason.UNKNOWN_SUBJECT: "nobody of this id is known",
     Reason.EVALUATION_ERROR: "the check could not be evaluated",

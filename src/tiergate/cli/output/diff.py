@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiergate.cli.output.console import say
-from tiergate.impact.diff.evidence import Evidence
+from tiergate.impact.diff.counterexample import Evidence
+from tiergate.impact.diff.diff_result import Kind
 from tiergate.impact.diff.representative_subjects import Bearing
-from tiergate.impact.diff.results import Kind
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog.value_changes import Detail
+    from tiergate.catalog.writing.value_changes import ValueChange
+    from tiergate.impact.diff.diff_result import Difference, FeatureChange, Meaning, Turn
     from tiergate.impact.diff.representative_subjects import Audience
-    from tiergate.impact.diff.results import Difference, FeatureChange, Meaning, Turn
-    from tiergate.impact.snapshot import Held
+    from tiergate.impact.single_subject_engine import Held
     from tiergate.model import Instant
-
-__all__ = ["meaning_data", "tell_meaning"]
 
 _KINDS = {Kind.GAINS: "gains", Kind.LOSES: "loses", Kind.MORE: "more", Kind.LESS: "less", Kind.OTHER: "other"}
 _STYLES = {Kind.GAINS: "green", Kind.MORE: "green", Kind.LOSES: "red", Kind.LESS: "red", Kind.OTHER: "yellow"}
@@ -187,7 +185,7 @@ def _whom(shown: Evidence) -> str:
     return f"{whom} ({'; '.join(said)})"
 
 
-def _detail(detail: Detail) -> str:
+def _detail(detail: ValueChange) -> str:
     path = detail.path.replace("/", " ")
     return f"{path}: {_raw(detail.before)} → {_raw(detail.after)}"
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Problem
 
-__all__ = ["problems_json", "report", "say_json", "warn_problems"]
-
 _STYLES = {"error": "red", "warning": "yellow"}
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.engine.explanation.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
     from tiergate.model import Feature, Subject, SubjectRecord
 
-__all__ = ["tell"]
-
 
 def tell(
     explanation: Explanation, answer: Answer, feature: Feature, record: SubjectRecord | None, subject: Subject

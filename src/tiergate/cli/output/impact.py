@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-__all__ = ["AcceptLoss", "accept_at_terminal", "tell_impact", "tell_loss"]
-
 
 def _token(text: str | None) -> str | None:
     from tiergate.errors import SettingsError

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.cli.replay_sources import Replayed
     from tiergate.impact.replay.decision_log_reader import Recorded
 
-__all__ = ["is_same", "say_replay", "tell_replay"]
-
 _BY_WHAT = frozenset({"publication", "revision", "valid_until", "stale"})
 """The members of a decision that say by what it was made, and for how long it holds."""
 

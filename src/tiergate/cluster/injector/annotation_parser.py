@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.pod_template import Sidecar
     from tiergate.process.settings import Setting
 
-__all__ = ["Wishes", "read_wishes"]
-
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CPU: Final = re.compile(r"\d{1,4}(\.\d{1,3})?|\d{1,7}m", re.ASCII)
 _BYTES: Final = re.compile(r"(\d{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)

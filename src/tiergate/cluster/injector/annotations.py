@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ANNOTATIONS", "DOMAIN", "LABEL", "STATUS", "USUAL", "Annotation"]
-
 DOMAIN: Final = "tiergate.dev/"
 """What the name of every annotation begins with."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.process.certificates import Certificate
 
-__all__ = ["AUTHORITY_LIFETIME", "LIFETIME", "Kept", "next_kept"]
-
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 LIFETIME: Final = timedelta(days=90)
 

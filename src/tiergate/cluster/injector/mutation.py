@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.pod_template import Sidecar
     from tiergate.process.settings import Setting
 
-__all__ = ["Injection", "Outcome", "ReviewError", "review"]
-
 _API: Final = "admission.k8s.io/v1"
 _REFUSED: Final = 400
 _WINDOWS: Final = "windows"

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.settings import Settings
     from tiergate.process.settings import Table
 
-__all__ = ["Words"]
-
 _log = structlog.get_logger(__name__)
 
 

@@ -18,25 +18,6 @@ from tiergate.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CONTAINER",
-    "DATA_VOLUME",
-    "OBJECT_STORE_VOLUME",
-    "SOCKET_VARIABLE",
-    "SOCKET_VOLUME",
-    "TOKEN_VOLUME",
-    "URL_VARIABLE",
-    "Sidecar",
-    "app_env",
-    "app_mounts",
-    "container",
-    "read_sidecar",
-    "startup_seconds",
-    "variable",
-    "variables",
-    "volumes",
-]
-
 CONTAINER: Final = "tiergate"
 """The name of the sidecar's container."""
 

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.settings import Settings
     from tiergate.process.settings import Table
 
-__all__ = ["run"]
-
 _LOOK: Final = 10.0
 """Seconds between two looks at files, at the Secret and at the webhook's configuration."""
 _AGAIN: Final = 1.0
@@ -124,8 +122,6 @@ class _Injector:
             _log.info("listening", version=__version__, probes=self._probe_address)
             serving = tasks.create_task(self._serve_webhook())
             await self._end.wait()
-            if self._webhook is not None:
-                self._webhook.end()
             await serving
             self._probes.end()
             await probing
@@ -150,6 +146,7 @@ class _Injector:
             _log.info("ready", webhook=" ".join(map(url_of, self._sockets)).replace("http://", "https://"))
             while not await self._is_ending(_LOOK):
                 await self._look()
+            self._webhook.end()
             await serving
 
     async def _look(self) -> bool:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tiergate.cluster.injector.webhook_registration import Registration
 
-__all__ = ["GivenFiles", "OwnFiles"]
-
 
 class GivenFiles:
     """Two files that somebody else writes."""

@@ -18,8 +18,6 @@ from tiergate.process.settings import Row, table_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PREFIX", "SETTINGS", "TABLE", "Settings", "resolve"]
-
 PREFIX: Final = "TIERGATE_INJECTOR_"
 """What the name of every variable begins with."""
 

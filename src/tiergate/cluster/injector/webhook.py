@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from tiergate.cluster.injector.mutation import Injection
 
-__all__ = ["PATH", "Counts", "probes", "webhook"]
-
 PATH: Final = "/inject"
 """Where reviews are sent."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tiergate.cluster.kubernetes_api import Api
 
-__all__ = ["Registration"]
-
 _ATTEMPTS: Final = 10
 _VERSION: Final = "/metadata/resourceVersion"
 

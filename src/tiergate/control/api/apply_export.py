@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
 from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
-from tiergate.catalog.document import Source
-from tiergate.catalog.pointers import pointers
+from tiergate.catalog.reading.document import SourceText
+from tiergate.catalog.reading.json_pointers import pointers
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.publish_responses import carried_out, dry_run, reviewed_by
 from tiergate.control.api.request import Answer
@@ -23,7 +23,7 @@ from tiergate.control.api.working_catalog import flag
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.model import Rules
 from tiergate.permissions import Action, Resource
-from tiergate.publish.apply import Application, apply_plan, exported
+from tiergate.publish.apply import ApplyRequest, export_catalog, plan_apply
 from tiergate.publish.published_state import rule_texts
 from tiergate.store.items import read_items
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog
     from tiergate.publish.publisher import Publisher
     from tiergate.store.items import StoredItem
-
-__all__ = ["ApplyBody", "applied", "endpoints"]
 
 _MAX_BODY: Final = 64 * 2**20
 _NAME: Final = "catalog.json"
@@ -64,12 +62,12 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         """Make what catalog files say the published catalog."""
         body = decode_parts(request, ApplyBody)
         application = applied(request, body)
-        planner = apply_plan(application)
+        planner = plan_apply(application)
         accepted, reviewed = accepted_loss(body.accept_loss), reviewed_by(request)
         if body.dry_run:
             return dry_run(publisher, request, planner)
         request.require(Action.APPLY, Resource.catalog())
-        for feature in _suspended_otherwise(application, request.read(publisher.standing).catalog):
+        for feature in _suspended_otherwise(application, request.read(publisher.published_state).catalog):
             request.require(Action.SUSPEND_FEATURE, Resource.feature(feature))
         return carried_out(publisher, request, planner, weigh=True, accept_loss=accepted, reviewed=reviewed)
 
@@ -78,14 +76,14 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         with_rules, private = flag(request, "rules"), flag(request, "private")
         if with_rules or private:
             request.require(Action.VIEW, Resource.store())
-        standing, items = request.read(lambda unit: (publisher.standing(unit), read_items(unit)))
-        text = exported(_with_metadata(standing.catalog, items), private=bool(private))
+        current, items = request.read(lambda unit: (publisher.published_state(unit), read_items(unit)))
+        text = export_catalog(_with_metadata(current.catalog, items), private=bool(private))
         said = {
-            "publication": standing.sequence,
-            "revision": standing.revision,
+            "publication": current.sequence,
+            "revision": current.revision,
             "catalog": [{"name": "catalog.yaml", "text": text}],
         }
-        return Answer.json({**said, "rules": standing.rules} if with_rules else said)
+        return Answer.json({**said, "rules": current.rules} if with_rules else said)
 
     catalog = Resource.catalog()
     return [
@@ -104,28 +102,28 @@ def _with_metadata(catalog: Catalog, items: Mapping[str, StoredItem]) -> Catalog
     return replace(catalog, items=found)
 
 
-def applied(request: AdminRequest, body: ApplyBody) -> Application:
+def applied(request: AdminRequest, body: ApplyBody) -> ApplyRequest:
     """What a body says is to be applied.
 
     Raises:
         BodyError, CatalogError: it is no catalog, or rules that are no text.
         ForbiddenError: it has rules, and the caller may not edit them.
     """
-    application = Application(_loaded(body.catalog), body.rules, body.prune, body.note)
+    application = ApplyRequest(_loaded(body.catalog), body.rules, body.prune, body.note)
     if body.rules is not None:
         _check_texts(body.rules)
         request.require(Action.EDIT_RULES, Resource.store())
     return application
 
 
-def _suspended_otherwise(application: Application, standing: Catalog) -> list[str]:
+def _suspended_otherwise(application: ApplyRequest, current: Catalog) -> list[str]:
     """The features in force that a file would suspend, or let be used again: who may do that is a row of its own."""
     return [
         id_
         for id_, feature in application.loaded.catalog.features.items()
         if (feature.suspensions or application.prune)
-        and id_ in standing.features
-        and feature.suspensions != standing.features[id_].suspensions
+        and id_ in current.features
+        and feature.suspensions != current.features[id_].suspensions
     ]
 
 
@@ -155,7 +153,7 @@ def _loaded_object(text: str) -> LoadedCatalog:
     try:
         return load_catalog_texts({_NAME: text})
     except CatalogError as error:
-        source = Source(_NAME, text)
+        source = SourceText(_NAME, text)
         places = [source.place(it.line, it.column) if it.line else 0 for it in error.problems]
         found = pointers(text, places)
         raise BodyError(

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.audit import AuditEntry
 
-__all__ = ["endpoints"]
-
 _FILTERS: Final = ("actor", "action", "kind", "resource", "customer", "request_id", "text", "since", "until")
 _MAX_TEXT: Final = 200
 _BATCH: Final = 200

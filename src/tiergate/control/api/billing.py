@@ -45,13 +45,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.admin.customer_validation import Terms
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Subscription
     from tiergate.store import WriteUnit
     from tiergate.store.customers import Account
-
-__all__ = ["endpoints"]
 
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _SIDES: Final = (Side.BILLING,)
@@ -188,7 +186,7 @@ def change_plan(request: AdminRequest) -> Answer:
         items = changed_plan(before.items, terms.index, change, unit.now, known)
         stood = without_scheduled(before.items, terms.index, unit.now, known)
         places = unfit(items, stood, terms.holdings, terms.index, change)
-        ends: list[Plain] = list(dict.fromkeys(items[place].item for place in places))
+        ends: list[PlainData] = list(dict.fromkeys(items[place].item for place in places))
         if places and said.addons == "keep":
             _refuse_unfit(terms, items, stood, change, ends)
         items, ending = ended_with_plan(items, places, change.at, unit.now)
@@ -203,7 +201,7 @@ def change_plan(request: AdminRequest) -> Answer:
     return request.change(work, brief=True)
 
 
-def _refuse_unfit(terms: Terms, items: Items, stood: Items, change: PlanChange, ends: Sequence[Plain]) -> None:
+def _refuse_unfit(terms: Terms, items: Items, stood: Items, change: PlanChange, ends: Sequence[PlainData]) -> None:
     """Refuse a change with which something cannot be held.
 
     Raises:

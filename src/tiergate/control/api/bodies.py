@@ -7,27 +7,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from tiergate.catalog import patched
+from tiergate.catalog import apply_merge_patch
 from tiergate.errors import BodyError, BodyProblem, RequestError
-from tiergate.naming import is_id, subject_id
+from tiergate.naming import is_id, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
-
-__all__ = [
-    "MERGE_PATCH",
-    "decode_parts",
-    "form_of",
-    "named_in",
-    "part_of",
-    "patch_form",
-    "peek",
-    "tags_of",
-    "unordered",
-]
 
 MERGE_PATCH: Final = ("application/json", "application/merge-patch+json")
 """The media types of a partial edit."""
@@ -62,6 +50,9 @@ def form_of(body: bytes) -> bytes:
     A body that says a key twice stays as it is, to be refused.
     """
     return _without(body, _BESIDE)
+
+
+strip_answer_members = form_of
 
 
 def unordered(body: bytes) -> bytes:
@@ -102,7 +93,7 @@ def decode_parts(request: AdminRequest, form: type[T]) -> T:
         raise BodyError([BodyProblem("", "too-deep", "nested too deep")]) from None
 
 
-def patch_form(body: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
+def patch_form(body: bytes, onto: dict[str, PlainData], parts: Iterable[str]) -> tuple[str, frozenset[str]]:
     """Apply a merge patch to a form, and say which of its `parts` it leaves as they stand.
 
     These are taken out: what a patch does not name is not read again, so that what was allowed once, and is no longer,
@@ -113,7 +104,7 @@ def patch_form(body: bytes, onto: dict[str, Plain], parts: Iterable[str]) -> tup
     """
     named = _entries(body)
     kept = frozenset(part for part in parts if part not in named)
-    return patched(form_of(body), {key: value for key, value in onto.items() if key not in kept}), kept
+    return apply_merge_patch(form_of(body), {key: value for key, value in onto.items() if key not in kept}), kept
 
 
 def peek(body: bytes, key: str) -> str:
@@ -123,7 +114,7 @@ def peek(body: bytes, key: str) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
     try:
-        return subject_id(found)
+        return parse_subject_id(found)
     except ValueError:
         return ""
 

@@ -14,16 +14,14 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import AuthorError, PublishError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.changeset import EVERYTHING
-from tiergate.publish.publish_plans import pending_plan
+from tiergate.publish.changeset import ALL_EDITS
+from tiergate.publish.publish_plans import plan_pending_edits
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.control.feed_api.bundle_archives import BundleArchives
-    from tiergate.publish.publisher import Plan, Publisher
+    from tiergate.publish.publisher import PublicationPlan, Publisher
     from tiergate.store import ReadUnit
-
-__all__ = ["endpoints"]
 
 _ZIP: Final = {"content-type": "application/zip"}
 
@@ -39,16 +37,16 @@ def endpoints(publisher: Publisher, packs: BundleArchives) -> list[Endpoint]:
     def pending(request: AdminRequest) -> Answer:
         """Get the bundle that publishing everything would make, as a zip; its revision is the `ETag`."""
 
-        def work(unit: ReadUnit) -> Plan:
-            return planner(unit, publisher.standing(unit))
+        def work(unit: ReadUnit) -> PublicationPlan:
+            return planner(unit, publisher.published_state(unit))
 
-        planner = pending_plan(EVERYTHING)
+        planner = plan_pending_edits(ALL_EDITS)
         plan = request.read(work)
-        proposal = plan.proposal
-        if proposal.problems:
-            raise PublishError(sorted(proposal.problems))
+        changeset = plan.changeset
+        if changeset.problems:
+            raise PublishError(sorted(changeset.problems))
         try:
-            files = compile_catalog(proposal.catalog, proposal.rules, positions=plan.places)
+            files = compile_catalog(changeset.catalog, changeset.rules, positions=plan.places)
         except AuthorError as error:
             raise PublishError(error.problems) from None
         manifest = manifest_of(files)

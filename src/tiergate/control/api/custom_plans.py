@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tiergate.admin.custom_plan_items import given_by, private_item_plan
 from tiergate.catalog import (
-    draft_refusals,
+    check_draft,
     entitlements_data,
     item_head_data,
     read_item_body,
@@ -27,7 +27,7 @@ from tiergate.control.api.subscription_steps import with_items
 from tiergate.control.api.subscriptions import open_holder, the_subscription
 from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
-from tiergate.model import HeldItem, ItemStatus
+from tiergate.model import ItemStatus, SubscriptionItem
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import open_account
 from tiergate.store.features import lock_catalog, read_features
@@ -37,13 +37,11 @@ from tiergate.store.subjects import read_stored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Item, Value
-    from tiergate.publish.publisher import Outcome, Publisher
+    from tiergate.publish.publisher import Publisher, PublishResult
     from tiergate.store import ReadUnit, WriteUnit
-
-__all__ = ["endpoints", "expect_customer", "expect_holder"]
 
 
 def endpoints(publisher: Publisher) -> list[Endpoint]:
@@ -74,7 +72,7 @@ def sell_item(publisher: Publisher, request: AdminRequest) -> Answer:
         found = read_item_body(request.body, catalog.features, visible, {"private_to": customer})
         if found.draft is None:
             raise BodyError([BodyProblem("", "missing-key", "the key `entitlements` is missing")])
-        refuse_any(draft_refusals(found.draft, (), catalog.features))
+        refuse_any(check_draft(found.draft, (), catalog.features))
         return found.item, found.draft
 
     return _sell(publisher, request, *request.read(read))
@@ -96,9 +94,9 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
     if holder is not None:  # before anything is published for nothing
         request.read(lambda unit: expect_holder(unit, item.private_to, holder))
     features = request.read(lambda unit: unit.published.index.features)
-    data: dict[str, Plain] = {**item_head_data(item), "entitlements": entitlements_data(entitlements, features)}
+    data: dict[str, PlainData] = {**item_head_data(item), "entitlements": entitlements_data(entitlements, features)}
 
-    def run(work: Callable[[WriteUnit], Outcome]) -> Answer:
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
         def once(unit: WriteUnit) -> Answer:
             open_account(unit, item.private_to)
             outcome = work(unit)
@@ -128,12 +126,12 @@ def expect_holder(unit: ReadUnit, customer: str, subscription: str) -> None:
         raise NotFoundError("subscription", subscription)
 
 
-def _hold(request: AdminRequest, unit: WriteUnit, subscription: str, item: str) -> dict[str, Plain]:
+def _hold(request: AdminRequest, unit: WriteUnit, subscription: str, item: str) -> dict[str, PlainData]:
     """Add an item to a subscription, unless it holds it already."""
     account = open_holder(unit, subscription)
     before = account.subscription(subscription).subscription
     if all(held.item != item for held in before.items):
-        after = with_items(unit, account, before, (*before.items, HeldItem(item, added_at=unit.now)))
+        after = with_items(unit, account, before, (*before.items, SubscriptionItem(item, added_at=unit.now)))
         save_subscription(request, unit, after, account, is_new=False)
     return subscription_answer(account.subscription(subscription), unit)
 
@@ -156,7 +154,7 @@ def draft_plan(request: AdminRequest) -> Answer:
         request.require(Action.SELL_CUSTOM, Resource.item(item.id, item.private_to or None))
         known = unit.published.index.features
         # Archived features stay with who has them, and are not sold any more.
-        refuse_any(draft_refusals(entitlements, (), {one: features.get(one, known[one]) for one in entitlements}))
+        refuse_any(check_draft(entitlements, (), {one: features.get(one, known[one]) for one in entitlements}))
         # A draft is given to nobody, so that publishing everything that is pending does not sell what is half done.
         item = replace(item, status=ItemStatus.DRAFT)
         stored = add_item(unit, item, entitlements)

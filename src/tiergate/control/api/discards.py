@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.catalog import Use, entitlements_data, feature_data, feature_refusals, item_head_data
+from tiergate.catalog import ValueUse, check_feature_change, entitlements_data, feature_data, item_head_data
 from tiergate.control.api.request import Answer
 from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.published_state import head_of
+from tiergate.publish.published_state import item_head
 from tiergate.store.features import (
     add_feature,
     find_feature,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tiergate.model import Item
     from tiergate.store import WriteUnit
     from tiergate.store.items import StoredItem
-
-__all__ = ["discard_feature", "discard_item"]
 
 
 def discard_feature(request: AdminRequest) -> Answer:
@@ -56,8 +54,10 @@ def discard_feature(request: AdminRequest) -> Answer:
         request.check_etag("feature", id_, stored.stamp.etag)
         if stored.feature == published:
             raise NotFoundError("draft", id_)
-        uses = [Use(it.value, it.holders, it.count, is_bound=it.is_bound) for it in feature_uses(unit, stored.feature)]
-        refusals = feature_refusals(stored.feature, published, uses)
+        uses = [
+            ValueUse(it.value, it.holders, it.count, is_bound=it.is_bound) for it in feature_uses(unit, stored.feature)
+        ]
+        refusals = check_feature_change(stored.feature, published, uses)
         refuse_any([it for it in refusals if it.code != "status-move"])  # what was never published undoes itself
         after = replace_feature(unit, stored, published)
         before = feature_data(stored.feature)
@@ -79,7 +79,7 @@ def discard_item(request: AdminRequest) -> Answer:
         request.check_etag("item", id_, stored.stamp.etag)
         item = stored.item
         if published is not None:
-            item = replace(head_of(published), status=item.status, metadata=item.metadata, rollouts=item.rollouts)
+            item = replace(item_head(published), status=item.status, metadata=item.metadata, rollouts=item.rollouts)
         if item == stored.item and stored.draft is None:
             raise NotFoundError("draft", id_)
         if item != stored.item:
@@ -100,7 +100,7 @@ def _restored(request: AdminRequest, unit: WriteUnit, published: Item) -> Answer
     request.require(Action.EDIT_ITEM, Resource.item(published.id, published.private_to or None))
     _refuse_missing(unit, published)
     newest = max(it.definition.version for it in list_versions(unit, published.id, None, 1))
-    write_items(unit, [WorkingItem(head_of(published), published.rollouts, None, newest, 0)])
+    write_items(unit, [WorkingItem(item_head(published), published.rollouts, None, newest, 0)])
     unit.audit("edit.discarded", "item", published.id, after=item_head_data(published))
     return Answer.empty()
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import (
-    draft_refusals,
+    apply_merge_patch,
+    check_draft,
     entitlements_data,
-    patched,
     read_entitlement_body,
     read_entitlements_body,
     to_json_line,
@@ -32,14 +32,12 @@ from tiergate.store.items import find_item, find_version, replace_item
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.control.api.working_catalog import Data
     from tiergate.model import Feature, Instant, Value
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.items import StoredItem
-
-__all__ = ["endpoints"]
 
 _PATH: Final = "/v1/items/{id}/draft"
 _ENTITLEMENT: Final = f"{_PATH}/entitlements/{{feature}}"
@@ -79,7 +77,7 @@ def edit(request: AdminRequest) -> Answer:
     """Edit the draft of an item, by a JSON Merge Patch."""
 
     def body(unit: WriteUnit, stored: StoredItem, features: Mapping[str, Feature]) -> str:
-        return patched(request.body, {"entitlements": _standing(unit, stored, features)})
+        return apply_merge_patch(request.body, {"entitlements": _standing(unit, stored, features)})
 
     return _change(request, body)
 
@@ -132,8 +130,8 @@ def show_difference(request: AdminRequest) -> Answer:
     return Answer.json(request.read(work))
 
 
-def _changes(before: Data, after: Data) -> list[Plain]:
-    found: list[Plain] = []
+def _changes(before: Data, after: Data) -> list[PlainData]:
+    found: list[PlainData] = []
     for feature in sorted(before.keys() | after.keys()):
         if feature not in before:
             found.append({"feature": feature, "change": "added", "after": after[feature]})
@@ -144,7 +142,7 @@ def _changes(before: Data, after: Data) -> list[Plain]:
     return found
 
 
-def _differ(one: Plain, other: Plain) -> bool:
+def _differ(one: PlainData, other: PlainData) -> bool:
     return to_json_line(one) != to_json_line(other)  # `true` and 1 are equal to Python
 
 
@@ -162,7 +160,7 @@ def _change(
         begin = _begin(before, unit.now)
         if begin:
             given |= find_version(unit, before.item.id, str(begin)).definition.entitlements.keys()
-        refuse_any(draft_refusals(draft, given, features))
+        refuse_any(check_draft(draft, given, features))
         after = replace_item(unit, before, before.item, draft)
         if after != before:
             unit.audit(

@@ -19,7 +19,7 @@ from tiergate.engine import CacheLimits, Engine
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord, SubjectType, format_instant, parse_instant
 from tiergate.permissions import Action, Resource
-from tiergate.publish.bundle_cache import Revisions
+from tiergate.publish.bundle_cache import BundleCache
 from tiergate.store.history import PastPublication, holder_of, publication_at, record_at
 from tiergate.store.publications import publication
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Bundle
     from tiergate.model import Instant
     from tiergate.store import ReadUnit, Store
-
-__all__ = ["endpoints"]
 
 _KEPT_ENGINES: Final = 8
 _LIMITS: Final = CacheLimits(decisions=0, decision_bytes=0)  # no question comes again
@@ -172,7 +170,7 @@ class _Engines:
     """Engines by store and revision, those that were asked last."""
 
     def __init__(self) -> None:
-        self._revisions = Revisions()
+        self._revisions = BundleCache()
         self._lock = threading.Lock()
         self._opened: cachetools.LRUCache[tuple[str, str], _Opened] = cachetools.LRUCache(_KEPT_ENGINES)
 

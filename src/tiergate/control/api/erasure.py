@@ -10,16 +10,14 @@ from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import NotFoundError
-from tiergate.normalization import composed
 from tiergate.permissions import Action, Resource
 from tiergate.store.erasure import erase_author, erase_customer
 from tiergate.store.snapshots import snapshot_lock
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.store import WriteUnit
-
-__all__ = ["endpoints"]
 
 
 def endpoints() -> list[Endpoint]:
@@ -62,7 +60,7 @@ def forget_author(request: AdminRequest) -> Answer:
         try:
             pseudonym, found = erase_author(unit, author)
         except NotFoundError:  # a file's author is read in the normal form C, a caller's name is as its issuer says it
-            pseudonym, found = erase_author(unit, composed(author))
+            pseudonym, found = erase_author(unit, to_nfc(author))
         unit.audit("author.erased", "author", pseudonym, after={"entries": found.entries})
         return Answer.json({"author": pseudonym, "entries": found.entries})
 

@@ -14,15 +14,13 @@ from tiergate.control.api.router import Endpoint
 from tiergate.engine import told
 from tiergate.errors import CheckError, RequestError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.bundle_cache import Revisions
+from tiergate.publish.bundle_cache import BundleCache
 from tiergate.wire.requests import read_check_at
-
-__all__ = ["endpoints"]
 
 
 def endpoints() -> list[Endpoint]:
     """The route."""
-    revisions = Revisions()
+    revisions = BundleCache()
 
     def explain(request: AdminRequest) -> Answer:
         """Explain how a check is decided now, or was `at` a moment: the reasoning as data and in sentences."""
@@ -40,7 +38,7 @@ def _whom(request: AdminRequest) -> Resource:
     return whom(request, check.subject)
 
 
-def _explain(revisions: Revisions, request: AdminRequest) -> Answer:
+def _explain(revisions: BundleCache, request: AdminRequest) -> Answer:
     try:
         check, at = read_check_at(request.body)
     except CheckError as error:

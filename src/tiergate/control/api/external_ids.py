@@ -12,15 +12,13 @@ import msgspec
 
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import SubjectType
-from tiergate.naming import EXTERNAL_PREFIX, is_id, normal_id
+from tiergate.naming import EXTERNAL_PREFIX, is_id, normalize_subject_id
 from tiergate.store.external_ids import by_external_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tiergate.control.api.request import AdminRequest
-
-__all__ = ["external_id_asked", "resolve_external_ids"]
 
 _KINDS: Final[dict[str, SubjectType]] = {kind.value: kind for kind in (SubjectType.CUSTOMER, SubjectType.SUBSCRIPTION)}
 
@@ -59,7 +57,7 @@ def resolve_external_ids(request: AdminRequest, members: Iterable[str]) -> NotFo
     def canonical(kind: str, text: str) -> str:
         if not text.startswith(EXTERNAL_PREFIX):
             return text
-        system, value = _parted(normal_id(text.removeprefix(EXTERNAL_PREFIX)))
+        system, value = _parted(normalize_subject_id(text.removeprefix(EXTERNAL_PREFIX)))
         found = request.read(lambda unit: by_external_id(unit.session, _KINDS[kind], system, value)) if value else None
         if found is None:
             missing.append(NotFoundError(kind, text[:300]))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from tiergate.catalog import (
-    Use,
-    deletion_refusals,
+    ValueUse,
+    apply_merge_patch,
+    check_feature_change,
+    check_feature_deletion,
     feature_data,
-    feature_refusals,
-    patched,
     read_feature_body,
 )
 from tiergate.control.api.bodies import MERGE_PATCH
@@ -25,7 +25,7 @@ from tiergate.control.api.working_catalog import choice, refuse_any, stamped, un
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import FeatureStatus, FeatureType
 from tiergate.permissions import Action, Resource
-from tiergate.publish.validation import type_kept
+from tiergate.publish.validation import explain_fixed_type
 from tiergate.store.features import (
     FeatureFilter,
     add_feature,
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Suspension
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.features import StoredFeature
-
-__all__ = ["endpoints", "feature_answer"]
 
 _PATH: Final = "/v1/features/{id}"
 _WHAT_USES_BIND: Final = ("scale", "labels", "numbers", "unlimited_level", "minimum", "maximum")
@@ -127,11 +125,11 @@ def edit(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         before = _locked(request, unit)
         old = before.feature
-        body = patched(request.body, feature_data(old))
+        body = apply_merge_patch(request.body, feature_data(old))
         feature = read_feature_body(body, read_features(unit), {"id": old.id, "type": old.type.value})
         _refuse_suspensions(feature, old.suspensions)
         bound = any(getattr(old, name) != getattr(feature, name) for name in _WHAT_USES_BIND)
-        refuse_any(feature_refusals(old, feature, _uses(unit, old) if bound else []))
+        refuse_any(check_feature_change(old, feature, _uses(unit, old) if bound else []))
         if feature.scale != old.scale:
             _refuse_reinterpretation(unit, feature)
         return _replaced(unit, before, feature, "feature.edited")
@@ -145,8 +143,8 @@ def delete(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         feature = _locked(request, unit).feature
         links = [f"the feature `{other}`, which is linked to it" for other in links_to(unit, feature.id)]
-        named = [Use(None, tuple(links), len(links))] if links else []
-        refuse_any(deletion_refusals(feature, [*_uses(unit, feature), *named]))
+        named = [ValueUse(None, tuple(links), len(links))] if links else []
+        refuse_any(check_feature_deletion(feature, [*_uses(unit, feature), *named]))
         remove_feature(unit, feature.id)
         unit.audit("feature.deleted", "feature", feature.id, before=feature_data(feature))
         return Answer.empty()
@@ -208,7 +206,7 @@ def _refuse_reinterpretation(unit: ReadUnit, feature: Feature) -> None:
     """
     type_ = published_types(unit.session, [feature.id]).get(feature.id)
     if type_ is not None and type_ is not feature.type:
-        raise ConflictError("type-changed", type_kept(feature.id, type_))
+        raise ConflictError("type-changed", explain_fixed_type(feature.id, type_))
     given = first_given(unit.session, [feature.id]).get(feature.id)
     then = None if given is None else unit.published_at(given[2]).catalog.features.get(feature.id)
     if given is not None and then is not None and then.scale != feature.scale:
@@ -217,8 +215,8 @@ come back: choose another id, or keep the scale {then.scale}"
         raise ConflictError("scale-mapped", detail)
 
 
-def _uses(unit: ReadUnit, feature: Feature) -> list[Use]:
-    return [Use(use.value, use.holders, use.count, is_bound=use.is_bound) for use in feature_uses(unit, feature)]
+def _uses(unit: ReadUnit, feature: Feature) -> list[ValueUse]:
+    return [ValueUse(use.value, use.holders, use.count, is_bound=use.is_bound) for use in feature_uses(unit, feature)]
 
 
 def _refuse_suspensions(feature: Feature, standing: tuple[Suspension, ...]) -> None:

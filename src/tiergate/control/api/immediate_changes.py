@@ -22,8 +22,8 @@ from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import BEGINNING, FOREVER, Rollout, Suspension
 from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
-from tiergate.publish.publish_plans import resumption_plan, rollouts_plan, suspension_plan
-from tiergate.publish.review_tag import Reviewed, is_review_tag
+from tiergate.publish.publish_plans import plan_resumption, plan_rollouts, plan_suspension
+from tiergate.publish.review_tag import ReviewTags, is_review_tag
 from tiergate.store.working_catalog import working_etags
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
-
-__all__ = ["endpoints"]
 
 
 class _RolloutsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,7 +117,7 @@ class _Handlers:
         body: _RolloutsBody | _OneRolloutBody,
     ) -> Answer:
         id_ = request.params["id"]
-        planner = rollouts_plan(id_, change, may_narrow=body.narrow, note=body.note)
+        planner = plan_rollouts(id_, change, may_narrow=body.narrow, note=body.note)
         accepted, reviewed = accepted_loss(body.accept_loss), _reviewed_here(request)
         if body.dry_run:
             return dry_run(self._publisher, request, planner)
@@ -156,7 +154,7 @@ class _Handlers:
         check_note(body.reason, "/reason")
         if suspension.until <= suspension.start:
             raise BodyError([BodyProblem("/until", "empty-period", "`until` must be later than `from`")])
-        planner = suspension_plan(request.params["id"], suspension, body.reason)
+        planner = plan_suspension(request.params["id"], suspension, body.reason)
         accepted, reviewed = accepted_loss(body.accept_loss), _reviewed_here(request)
         if body.dry_run:
             return dry_run(self._publisher, request, planner)
@@ -168,7 +166,7 @@ class _Handlers:
         number = request.params["number"]
         if not number.isdecimal() or len(number) > 9:
             raise NotFoundError("suspension", f"{request.params['id']}/{number}")
-        planner = resumption_plan(request.params["id"], int(number), request.reason)
+        planner = plan_resumption(request.params["id"], int(number), request.reason)
         check, reviewed = self._same_feature(request), _reviewed_here(request)
         return carried_out(self._publisher, request, planner, check, reviewed=reviewed)
 
@@ -184,10 +182,10 @@ class _Handlers:
         return check
 
 
-def _reviewed_here(request: AdminRequest) -> Reviewed | None:
+def _reviewed_here(request: AdminRequest) -> ReviewTags | None:
     """What was reviewed, where `If-Match` has the tag of a dry run; else it has that of an item or a feature."""
     tags = request.entity_tags or ()
-    return Reviewed(tags) if any(is_review_tag(tag) for tag in tags) else None
+    return ReviewTags(tags) if any(is_review_tag(tag) for tag in tags) else None
 
 
 def _rollouts_answer(unit: ReadUnit, id_: str) -> Answer:

@@ -21,8 +21,8 @@ import msgspec
 from tiergate.admin.customer_validation import printable_features, terms_for
 from tiergate.admin.field_ownership import kept_customer, kept_subscription
 from tiergate.admin.sellable_items import refuse_unsellable
-from tiergate.catalog import Bounds, SubjectReader, dump_subject_lines, read_subject_records
-from tiergate.catalog.document import Mapping
+from tiergate.catalog import SubjectReader, TotalBounds, dump_subject_lines, read_subject_records
+from tiergate.catalog.reading.document import Mapping
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import (
@@ -47,12 +47,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from tiergate.catalog import Record
+    from tiergate.catalog import SubjectEntry
     from tiergate.control.api.request import AdminRequest
-    from tiergate.model import HeldItem, Instant, SubjectRecord
-    from tiergate.store import PublishedState, Store, WriteUnit
-
-__all__ = ["AT_ONCE", "endpoints"]
+    from tiergate.model import Instant, SubjectRecord, SubscriptionItem
+    from tiergate.store import PublishedCatalog, Store, WriteUnit
 
 AT_ONCE: Final = 2_000
 """Most subjects that are one transaction."""
@@ -119,7 +117,7 @@ Part = list[tuple[_Line[Customer], list[_Line[Subscription]]]]
 
 
 @contextmanager
-def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedState) -> Iterator[Iterator[Part]]:
+def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedCatalog) -> Iterator[Iterator[Part]]:
     """Read and validate a file, and give it out by customer, in the order of their ids, in parts.
 
     Raises:
@@ -136,7 +134,7 @@ def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedState) -
         )
         sorter.execute("BEGIN")
         try:
-            bounds = Bounds.of(state.catalog)
+            bounds = TotalBounds.of(state.catalog)
             latest = request.store.clock() + MAX_AHEAD
             reader = SubjectReader(state.index, bounds).beside(partial(_stood, request), as_of_until=latest)
             rows = (_row(record) for record in read_subject_records([path], reader, bounds) if record.subject)
@@ -150,13 +148,13 @@ def _sorted_subjects(request: AdminRequest, path: Path, state: PublishedState) -
         yield _parts(sorter.execute(f"SELECT {columns} FROM subject ORDER BY customer, kind, id"))  # noqa: S608
 
 
-def _stood(request: AdminRequest, id_: str) -> Sequence[HeldItem]:
+def _stood(request: AdminRequest, id_: str) -> Sequence[SubscriptionItem]:
     """What a subscription holds before the import, of which something is impossible in the file."""
     found = request.read(lambda unit: read_subscriptions(unit.session, [id_])).get(id_)
     return () if found is None else found.subscription.items
 
 
-def _row(record: Record) -> tuple[str, int, str, bytes, str, Instant | None]:
+def _row(record: SubjectEntry) -> tuple[str, int, str, bytes, str, Instant | None]:
     subject, entries = record.subject, record.node.entries if isinstance(record.node, Mapping) else {}
     if subject is None:
         raise RuntimeError("a record with problems is not kept")
@@ -193,7 +191,7 @@ def _parts(rows: Iterator[tuple[int, bytes, str, Instant | None, str]]) -> Itera
         yield part
 
 
-def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedState) -> _Imported:
+def _write(request: AdminRequest, unit: WriteUnit, part: Part, state: PublishedCatalog) -> _Imported:
     """Write one part.
 
     Raises:
@@ -342,7 +340,7 @@ def _lines(store: Store) -> Iterator[bytes]:
             after = ids[-1]
 
 
-def _written(records: Sequence[SubjectRecord], state: PublishedState) -> Iterator[str]:
+def _written(records: Sequence[SubjectRecord], state: PublishedCatalog) -> Iterator[str]:
     holders: list[Customer | Subscription] = []
     for record in records:
         holders += (record.customer, *record.subscriptions)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from tiergate.catalog import (
+    apply_merge_patch,
+    check_draft,
     definition_data,
-    draft_refusals,
     entitlements_data,
     item_head_data,
-    patched,
     read_item_body,
     rollout_data,
 )
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from tiergate.model import Item
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.items import StoredItem, StoredVersion
-
-__all__ = ["endpoints", "item_answer", "item_resource", "locked_item"]
 
 _PATH: Final = "/v1/items/{id}"
 _MAX_BODY: Final = 4 * 2**20  # the entitlements of 10,000 features
@@ -145,7 +143,7 @@ def create(request: AdminRequest) -> Answer:
         _refuse_other_kind(unit, item)
         if draft is not None:
             request.require(Action.EDIT_DRAFT, resource)
-            refuse_any(draft_refusals(draft, (), features))
+            refuse_any(check_draft(draft, (), features))
         stored = add_item(unit, item, draft)
         unit.audit(
             "item.created",
@@ -166,7 +164,7 @@ def edit(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         before = locked_item(request, unit)
         old = before.item
-        body = patched(request.body, item_head_data(old))
+        body = apply_merge_patch(request.body, item_head_data(old))
         item = read_item_body(body, {}, _heads(unit), {"id": old.id}, with_draft=False).item
         request.require(Action.EDIT_ITEM, Resource.item(item.id, item.private_to or None))
         _refuse_change(unit, before, item)

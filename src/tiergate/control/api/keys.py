@@ -15,7 +15,7 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant, parse_instant
-from tiergate.naming import nearest, normal_id, subject_id
+from tiergate.naming import nearest, normalize_subject_id, parse_subject_id
 from tiergate.permissions import Action, Resource, Scope
 from tiergate.store.keys import create_key, find_key, list_keys, revoke_key
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import WriteUnit
     from tiergate.store.keys import ApiKey
-
-__all__ = ["endpoints", "key_data"]
 
 _MAX_NAME: Final = 200
 _SIDECAR: Final = "sidecar"
@@ -90,7 +88,7 @@ def key_data(key: ApiKey) -> dict[str, object]:
 def _create(request: AdminRequest, roles: RolesInForce, trust: Mapping[str, object]) -> Answer:
     body = request.decode(_NewKey)
     if body.customers is not None:
-        body = msgspec.structs.replace(body, customers=[normal_id(it) for it in body.customers])
+        body = msgspec.structs.replace(body, customers=[normalize_subject_id(it) for it in body.customers])
 
     def work(unit: WriteUnit) -> Answer:
         expires_at = _checked(body, request, roles.of(unit).roles, unit.now)
@@ -147,7 +145,7 @@ def _wrong_words(body: _NewKey, known: frozenset[str]) -> Iterator[BodyProblem]:
             yield _unknown(f"/actions/{at}", "action", action, role_words())
     for at, customer in enumerate(body.customers or ()):
         try:
-            subject_id(customer)
+            parse_subject_id(customer)
         except ValueError as error:
             yield BodyProblem(f"/customers/{at}", "bad-id", str(error))
     for name, listed in (("roles", body.roles), ("actions", body.actions), ("customers", body.customers)):

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.control.api.request import AdminRequest
 
-__all__ = ["description", "endpoint"]
-
 _PARAMETER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _UNKNOWN: Final = Shape(takes="Anything", media="*/*")
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -21,7 +21,7 @@ from tiergate.control.api.subject_loss_gate import ACCEPT_LOSS
 from tiergate.control.api.subscriptions import open_holder, the_subscription
 from tiergate.control.api.write_order import AS_OF, ordered
 from tiergate.errors import BodyError, BodyProblem, NotFoundError, RequestError
-from tiergate.impact.subject.override_effects import override_effect
+from tiergate.impact.subject_change.override_effects import override_effect
 from tiergate.model import BEGINNING, Customer, SubjectType, Subscription, parse_instant
 from tiergate.naming import path_segment
 from tiergate.permissions import Action
@@ -33,13 +33,11 @@ from tiergate.store.write_order import Side
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.model import Feature, Instant, Suspension
     from tiergate.permissions import Resource
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
-
-__all__ = ["endpoints"]
 
 _SIDES: Final = (Side.PEOPLE,)
 _RESOURCES: Final[Mapping[SubjectType, Callable[[AdminRequest], Resource]]] = {
@@ -180,7 +178,7 @@ def _override_answer(
     unit: ReadUnit, subject: Customer | Subscription, etag: int, id_: str, *, location: str | None = None
 ) -> Answer:
     features: Mapping[str, Feature] = printable_features(unit.published.index.features, subject)
-    data: dict[str, Plain] = override_data(subject.overrides[_place(subject, id_)], features)
+    data: dict[str, PlainData] = override_data(subject.overrides[_place(subject, id_)], features)
     return Answer.json(data, 200 if location is None else 201, etag=etag, location=location)
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from tiergate.admin.custom_plan_items import OWN_PREFIX, SELF_SERVICE, own_plan
 from tiergate.catalog import (
-    draft_refusals,
+    check_draft,
     entitlements_data,
     escape_pointer,
     item_head_data,
@@ -26,7 +26,7 @@ from tiergate.catalog import (
     read_item_body,
     to_json_line,
 )
-from tiergate.catalog.item_compatibility import PossibleHoldings
+from tiergate.catalog.checks.item_compatibility import ItemCompatibility
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.custom_plans import expect_customer, expect_holder
 from tiergate.control.api.customers import the_customer
@@ -39,7 +39,7 @@ from tiergate.control.api.subscription_steps import with_items
 from tiergate.control.api.subscriptions import open_holder
 from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import BodyError, BodyProblem, ConflictError
-from tiergate.model import Definition, HeldItem, ItemKind, PlanRule, Rollout
+from tiergate.model import Definition, ItemKind, PlansPerSubscription, Rollout, SubscriptionItem
 from tiergate.permissions import Action, Resource
 from tiergate.publish.publish_plans import replace_catalog
 from tiergate.store.customers import open_account
@@ -48,13 +48,11 @@ from tiergate.store.items import find_item
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Catalog, Item, Subscription, Value
-    from tiergate.publish.publisher import Outcome, Publisher
+    from tiergate.publish.publisher import Publisher, PublishResult
     from tiergate.store import ReadUnit, WriteUnit
-
-__all__ = ["endpoints"]
 
 _GRANTED: Final = frozenset({Action.EDIT_ENTITLEMENT, Action.PIN_VERSION})
 """What `ownPlan` allows besides, for the one change that it is for."""
@@ -107,9 +105,9 @@ def save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> A
 
     item, given = request.read(read)
     features = request.read(lambda unit: unit.published.index.features)
-    data: dict[str, Plain] = {**item_head_data(item), "entitlements": entitlements_data(given, features)}
+    data: dict[str, PlainData] = {**item_head_data(item), "entitlements": entitlements_data(given, features)}
 
-    def run(work: Callable[[WriteUnit], Outcome]) -> Answer:
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
         def once(unit: WriteUnit) -> Answer:
             open_account(unit, customer)
             outcome = work(unit)
@@ -151,11 +149,11 @@ def _read(unit: ReadUnit, customer: str, id_: str, wanted: _OwnPlan) -> tuple[It
         raise BodyError(problems)
     try:
         given = read_entitlements_body(msgspec.json.encode({"entitlements": wanted.features}), offered)
-        head: dict[str, Plain] = {"id": id_, "kind": "plan", "private_to": customer}
+        head: dict[str, PlainData] = {"id": id_, "kind": "plan", "private_to": customer}
         found = read_item_body(to_json_line(head | ({"name": wanted.name} if wanted.name else {})), features, {})
     except BodyError as error:
         raise BodyError([_own_pointer(one) for one in error.problems]) from None
-    refuse_any(draft_refusals(given, (), features))
+    refuse_any(check_draft(given, (), features))
     return found.item, given
 
 
@@ -174,19 +172,19 @@ def _is_own(catalog: Catalog, id_: str, customer: str) -> bool:
     return id_.startswith(OWN_PREFIX) and item is not None and item.private_to == customer
 
 
-def _makes_room(catalog: Catalog, held: HeldItem, customer: str) -> bool:
+def _makes_room(catalog: Catalog, held: SubscriptionItem, customer: str) -> bool:
     """Say whether an item of a subscription goes where its customer's own plan comes."""
     item = catalog.items.get(held.item)
     is_plan = item is not None and item.kind is ItemKind.PLAN
-    return _is_own(catalog, held.item, customer) or (is_plan and catalog.plans is PlanRule.ONE)
+    return _is_own(catalog, held.item, customer) or (is_plan and catalog.plans is PlansPerSubscription.ONE)
 
 
-def _items_with(catalog: Catalog, subscription: Subscription, item: str, now: int) -> tuple[HeldItem, ...]:
+def _items_with(catalog: Catalog, subscription: Subscription, item: str, now: int) -> tuple[SubscriptionItem, ...]:
     """The items of a subscription with its customer's own plan in place of the plan that it had."""
     known = next((held for held in subscription.items if held.item == item), None)
     added_at = now if known is None else known.added_at
     rest = [it for it in subscription.items if it.item != item and not _makes_room(catalog, it, subscription.customer)]
-    return (HeldItem(item, added_at=added_at), *rest)
+    return (SubscriptionItem(item, added_at=added_at), *rest)
 
 
 def _expect_possible(
@@ -210,7 +208,7 @@ def _expect_possible(
     index = after_catalog.index()
     problems = [
         BodyProblem("", code, f"the subscription `{holder}`: {message}")
-        for _, code, message in PossibleHoldings(index).violations(after.items, customer)
+        for _, code, message in ItemCompatibility(index).violations(after.items, customer)
     ]
     if problems:
         raise BodyError(problems)
@@ -222,7 +220,7 @@ def _expect_possible(
         )
 
 
-def _hold(request: AdminRequest, unit: WriteUnit, subscription: str, item: str) -> dict[str, Plain]:
+def _hold(request: AdminRequest, unit: WriteUnit, subscription: str, item: str) -> dict[str, PlainData]:
     """Have a subscription hold its customer's own plan, in place of the plan that it had."""
     account = open_holder(unit, subscription)
     before = account.subscription(subscription).subscription

@@ -22,17 +22,25 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import write_down_subscription
 from tiergate.errors import BodyError, BodyProblem, ConflictError, LossError
-from tiergate.impact.preview.effects import Impact, impact_data
 from tiergate.impact.preview.loss_token import LossSum, losses_of
-from tiergate.impact.subject.subject_changes import (
+from tiergate.impact.preview.subject_effects import Impact, impact_data
+from tiergate.impact.subject_change.change_effects import (
     SubjectChange,
     definitions_of,
     features_concerned,
     is_over,
     subject_effects,
 )
-from tiergate.model import AudienceType, HeldItem, ItemKind, ItemStatus, SubjectRecord, format_instant, parse_instant
-from tiergate.model.redaction import redacted_customer, redacted_subscription
+from tiergate.model import (
+    AudienceType,
+    ItemKind,
+    ItemStatus,
+    SubjectRecord,
+    SubscriptionItem,
+    format_instant,
+    parse_instant,
+)
+from tiergate.model.redaction import redact_customer, redact_subscription
 from tiergate.naming import nearest
 from tiergate.permissions import Action, Resource
 from tiergate.store.affected_records import customers_holding
@@ -45,19 +53,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.impact.preview.effects import SubjectEffect
     from tiergate.impact.preview.loss_token import Loss
+    from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import CatalogIndex, Instant, Subscription
-    from tiergate.store import PublishedState, ReadUnit, WriteUnit
-
-__all__ = ["endpoints"]
+    from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
 
 _AT_ONCE: Final = 100
 _MOST_NAMED: Final = 100
 _MOST_SHAPES: Final = 10_000
 _EVERYBODY: Final = Resource.subscription("*", None)  # nobody's: a key for some customers may not
 
-Items = tuple[HeldItem, ...]
+Items = tuple[SubscriptionItem, ...]
 
 
 def endpoints() -> list[Endpoint]:
@@ -202,7 +208,7 @@ def _parts(customers: Sequence[str]) -> Iterable[Sequence[str]]:
         yield customers[begin : begin + _AT_ONCE]
 
 
-def _moved(state: PublishedState, record: SubjectRecord, move: _Move, now: Instant) -> _Moved:
+def _moved(state: PublishedCatalog, record: SubjectRecord, move: _Move, now: Instant) -> _Moved:
     """What becomes of a customer's record. What has ended stays as it was."""
     terms = terms_for(state, record.customer.id)
     changed: list[Subscription] = []
@@ -227,15 +233,17 @@ def _moved(state: PublishedState, record: SubjectRecord, move: _Move, now: Insta
 
 def _exchanged(items: Items, move: _Move, now: Instant) -> Items:
     """The items with another plan in place of one, from an instant on: what is agreed for later moves with it."""
-    found: list[HeldItem] = []
+    found: list[SubscriptionItem] = []
     for held in items:
         if held.item != move.item or held.until <= move.at or held.start >= held.until:
             found.append(held)
         elif move.at <= now or held.start >= move.at:
-            found.append(HeldItem(move.to, held.quantity, None, max(move.at, held.start), held.start, held.until))
+            found.append(
+                SubscriptionItem(move.to, held.quantity, None, max(move.at, held.start), held.start, held.until)
+            )
         else:
             found.append(replace(held, until=move.at))
-            found.append(HeldItem(move.to, held.quantity, None, move.at, move.at, held.until))
+            found.append(SubscriptionItem(move.to, held.quantity, None, move.at, move.at, held.until))
     return tuple(found)
 
 
@@ -257,7 +265,7 @@ class _Weighing:
         """The token of all that is lost; empty where nothing is."""
         return self._sum.token()
 
-    def weigh(self, state: PublishedState, record: SubjectRecord, now: Instant) -> None:
+    def weigh(self, state: PublishedCatalog, record: SubjectRecord, now: Instant) -> None:
         """Add one customer."""
         moved = _moved(state, record, self._move, now)
         self.left += moved.left
@@ -272,13 +280,13 @@ class _Weighing:
         if losses:
             self._losses[record.customer.id] = losses
 
-    def is_as_weighed(self, state: PublishedState, before: SubjectRecord, after: SubjectRecord, now: Instant) -> bool:
+    def is_as_weighed(self, state: PublishedCatalog, before: SubjectRecord, after: SubjectRecord, now: Instant) -> bool:
         """Say whether a customer, read again, loses nothing that was not found before."""
         losses = losses_of(self._effects(state, before, after, now), now)
         return all(loss in self._losses.get(before.customer.id, ()) for loss in losses)
 
     def _effects(
-        self, state: PublishedState, before: SubjectRecord, after: SubjectRecord, now: Instant
+        self, state: PublishedCatalog, before: SubjectRecord, after: SubjectRecord, now: Instant
     ) -> list[SubjectEffect]:
         source = definitions_of(state.catalog, state.index)
         key = self._key(state, before, now)
@@ -290,23 +298,21 @@ class _Weighing:
                 self._known[key] = found
         return [_about(one, before) for one in found]
 
-    def _key(self, state: PublishedState, record: SubjectRecord, now: Instant) -> bytes | None:
+    def _key(self, state: PublishedCatalog, record: SubjectRecord, now: Instant) -> bytes | None:
         """What is the same for customers who lose alike; none where rollouts go by who they are, or since when."""
         if len(record.subscriptions) != 1 or not _plainly_rolled_out(state.index, record, self._move):
             return None
         customer, (held,) = record.customer, record.subscriptions
         start = None if held.start is None or held.start <= now else held.start
         alike = replace(
-            redacted_subscription(held),
+            redact_subscription(held),
             id="",
             customer="",
             start=start,
             term=None,
             items=tuple(replace(it, added_at=None) for it in held.items),
         )
-        return msgspec.msgpack.encode(
-            (state.sequence, replace(redacted_customer(customer), id="", attributes={}), alike)
-        )
+        return msgspec.msgpack.encode((state.sequence, replace(redact_customer(customer), id="", attributes={}), alike))
 
 
 def _plainly_rolled_out(index: CatalogIndex, record: SubjectRecord, move: _Move) -> bool:
@@ -351,7 +357,7 @@ def _write(
     return count, left
 
 
-def _hindrance(state: PublishedState, stored: StoredRecord, moved: _Moved, weighing: _Weighing, now: Instant) -> str:
+def _hindrance(state: PublishedCatalog, stored: StoredRecord, moved: _Moved, weighing: _Weighing, now: Instant) -> str:
     """Why a customer is not moved; empty where it is."""
     try:
         terms_for(state, stored.record.customer.id).check_totals(moved.after)

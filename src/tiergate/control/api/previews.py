@@ -20,15 +20,13 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.permissions import Action, Resource
-from tiergate.publish.apply import apply_plan
+from tiergate.publish.apply import plan_apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.publish.publisher import Planner, Preview, Publisher
-
-__all__ = ["endpoints"]
+    from tiergate.publish.publisher import Planner, Publisher, PublishPreview
 
 _MAX_BODY: Final = 64 * 2**20
 _LINES: Final = "application/x-ndjson"
@@ -59,11 +57,11 @@ def _planner(request: AdminRequest, body: _PreviewBody) -> Planner:
     if body.apply is not None and body.publish is not None:
         raise BodyError([BodyProblem("/apply", "wrong-value", "either `publish` or `apply` is previewed, not both")])
     if body.apply is not None:
-        return apply_plan(applied(request, body.apply))
+        return plan_apply(applied(request, body.apply))
     return publish_planner(request, body.publish or PublishBody(), "/publish")
 
 
-def _lines(publisher: Publisher, request: AdminRequest, found: Preview, *, named: bool) -> Iterator[bytes]:
+def _lines(publisher: Publisher, request: AdminRequest, found: PublishPreview, *, named: bool) -> Iterator[bytes]:
     """The lines; `named`: with the token of the loss, which is what a publication would take from now on."""
     outcome = preview_data(request, found)
     if found.weighing is not None:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.feed_watcher import FeedWatcher
     from tiergate.store import Store
 
-__all__ = ["PATHS", "Probes"]
-
 PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """What is answered however many connections there are."""
 

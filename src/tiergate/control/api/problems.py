@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tiergate.errors import BodyProblem
     from tiergate.model import Problem
 
-__all__ = ["PROBLEM_TYPE", "ProblemDetail", "ProblemDocument", "problem_document", "problem_headers"]
-
 PROBLEM_TYPE: Final = "application/problem+json"
 
 _URN: Final = "urn:tiergate:problem:"

@@ -14,28 +14,17 @@ from msgspec.structs import replace
 from tiergate.control.api.request import Answer
 from tiergate.errors import LossError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.review_tag import Reviewed
+from tiergate.publish.review_tag import ReviewTags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Problem
-    from tiergate.publish.item_conflicts import Combination
-    from tiergate.publish.loss_gate import Line
-    from tiergate.publish.publisher import Outcome, Planner, Preview, Publisher
+    from tiergate.publish.item_conflicts import ItemConflict
+    from tiergate.publish.loss_gate import ImpactLine
+    from tiergate.publish.publisher import Planner, Publisher, PublishPreview, PublishResult
     from tiergate.store import WriteUnit
-
-__all__ = [
-    "carried_out",
-    "dry_run",
-    "preview_data",
-    "previewed",
-    "problem_data",
-    "reviewed_by",
-    "tally_data",
-    "visible",
-]
 
 
 def carried_out(
@@ -46,7 +35,7 @@ def carried_out(
     *,
     weigh: bool = False,
     accept_loss: str = "",
-    reviewed: Reviewed | None = None,
+    reviewed: ReviewTags | None = None,
 ) -> Answer:
     """Publish what is planned, once for an idempotency key, and answer with what changed.
 
@@ -61,7 +50,7 @@ def carried_out(
     if before is not None:
         return before
 
-    def run(work: Callable[[WriteUnit], Outcome]) -> Answer:
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
         def once(unit: WriteUnit) -> Answer:
             if check is not None:
                 check(unit)
@@ -77,13 +66,13 @@ def carried_out(
         raise LossError(error.detail, visible(request, error.impact), error.token) from None
 
 
-def reviewed_by(request: AdminRequest) -> Reviewed | None:
+def reviewed_by(request: AdminRequest) -> ReviewTags | None:
     """What a request says was reviewed (`If-Match`); none where it says nothing."""
     tags = request.entity_tags
-    return None if tags is None else Reviewed(tags)
+    return None if tags is None else ReviewTags(tags)
 
 
-def _outcome_answer(request: AdminRequest, outcome: Outcome) -> Answer:
+def _outcome_answer(request: AdminRequest, outcome: PublishResult) -> Answer:
     said: dict[str, object] = {
         "publication": outcome.sequence,
         "revision": outcome.revision,
@@ -94,14 +83,14 @@ def _outcome_answer(request: AdminRequest, outcome: Outcome) -> Answer:
         said["impact"] = visible(request, outcome.impact)
     if outcome.discarded:
         said["discarded"] = outcome.discarded
-    if outcome.combinations:
-        said["combinations"] = _visible_combinations(request, outcome.combinations)
+    if outcome.conflicts:
+        said["combinations"] = _visible_conflicts(request, outcome.conflicts)
     if outcome.is_new:
         return Answer.json(said, 201, location=f"/v1/publications/{outcome.sequence}")
     return Answer.json(said)
 
 
-def visible(request: AdminRequest, impact: Line) -> Line:
+def visible(request: AdminRequest, impact: ImpactLine) -> ImpactLine:
     """A tally as the caller may see it: without examples, which name customers, unless it may see all of them."""
     impact = {key: value for key, value in impact.items() if key != "loss"}
     if request.may(Action.VIEW, Resource.store()):
@@ -120,7 +109,7 @@ def dry_run(publisher: Publisher, request: AdminRequest, planner: Planner) -> An
     return previewed(said)
 
 
-def tally_data(request: AdminRequest, impact: Line, loss: str) -> dict[str, object]:
+def tally_data(request: AdminRequest, impact: ImpactLine, loss: str) -> dict[str, object]:
     """What a change does to customers, as members of an answer; `accept_loss` where something is lost."""
     said: dict[str, object] = {"impact": visible(request, impact)}
     return said | ({"accept_loss": loss} if loss else {})
@@ -132,7 +121,7 @@ def previewed(said: dict[str, object]) -> Answer:
     return Answer(200, answer.body, {**answer.headers, "etag": str(said["etag"])})
 
 
-def preview_data(request: AdminRequest, preview: Preview) -> dict[str, object]:
+def preview_data(request: AdminRequest, preview: PublishPreview) -> dict[str, object]:
     """A preview, as it is answered."""
     said: dict[str, object] = {
         "publication": preview.sequence,
@@ -144,16 +133,16 @@ def preview_data(request: AdminRequest, preview: Preview) -> dict[str, object]:
     }
     if preview.discarded:
         said["discarded"] = preview.discarded
-    if preview.combinations:
-        said["combinations"] = _visible_combinations(request, preview.combinations)
+    if preview.conflicts:
+        said["combinations"] = _visible_conflicts(request, preview.conflicts)
     return said
 
 
-def _visible_combinations(request: AdminRequest, combinations: Sequence[Combination]) -> list[Combination]:
+def _visible_conflicts(request: AdminRequest, conflicts: Sequence[ItemConflict]) -> list[ItemConflict]:
     """As the caller may see them: with examples, which name customers, only if it may see all of them."""
     if request.may(Action.VIEW, Resource.store()):
-        return list(combinations)
-    return [replace(it, examples=()) for it in combinations]
+        return list(conflicts)
+    return [replace(it, examples=()) for it in conflicts]
 
 
 def problem_data(problem: Problem) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
-from tiergate.admin.rollout_requests import LaunchBody, check_note
+from tiergate.admin.rollout_requests import RolloutTargetBody, check_note
 from tiergate.control.api import immediate_changes
 from tiergate.control.api.publish_responses import carried_out, dry_run, preview_data, previewed, reviewed_by
 from tiergate.control.api.request import Answer
@@ -21,21 +21,19 @@ from tiergate.control.api.router import Endpoint
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import format_instant
 from tiergate.permissions import Action, Resource
-from tiergate.publish.change_list import difference
-from tiergate.publish.changeset import EVERYTHING, Choice
-from tiergate.publish.publish_plans import pending_plan
-from tiergate.publish.published_state import Standing
-from tiergate.publish.rollback import rollback_plan
+from tiergate.publish.change_list import list_changes
+from tiergate.publish.changeset import ALL_EDITS, EditSelection
+from tiergate.publish.publish_plans import plan_pending_edits
+from tiergate.publish.published_state import PublishedState
+from tiergate.publish.rollback import plan_rollback
 from tiergate.store.publications import publication, publications, published_policies
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.publish.change_list import Change
-    from tiergate.publish.publisher import Plan, Planner, Publisher
+    from tiergate.publish.publisher import Planner, PublicationPlan, Publisher
     from tiergate.store import ReadUnit
     from tiergate.store.publications import PublicationRecord
-
-__all__ = ["PublishBody", "endpoints", "publish_planner"]
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -47,8 +45,8 @@ class PublishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: list[str] | None = None
     rules: list[str] | None = None
     roles: bool | None = None
-    rollout: LaunchBody | None = None
-    rollouts: dict[str, LaunchBody] = {}
+    rollout: RolloutTargetBody | None = None
+    rollouts: dict[str, RolloutTargetBody] = {}
     note: str = ""
     dry_run: bool = False
     accept_loss: AcceptLoss = False
@@ -83,8 +81,8 @@ class _Handlers:
 
     def pending(self, request: AdminRequest) -> Answer:
         """Show what publishing everything would change."""
-        choice = EVERYTHING if _sees_rules(request) else Choice(rules=_NOTHING, roles=False)
-        return previewed(preview_data(request, self._publisher.preview(pending_plan(choice))))
+        choice = ALL_EDITS if _sees_rules(request) else EditSelection(rules=_NOTHING, roles=False)
+        return previewed(preview_data(request, self._publisher.preview(plan_pending_edits(choice))))
 
     def publish(self, request: AdminRequest) -> Answer:
         """Publish what is pending, or what is chosen of it."""
@@ -106,12 +104,12 @@ class _Handlers:
         if body.roles:
             request.require(Action.EDIT_ROLES, store)
 
-        def planner(unit: ReadUnit, standing: Standing) -> Plan:
-            if not request.may(Action.EDIT_RULES, store) and 1 <= sequence <= standing.sequence:
+        def planner(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+            if not request.may(Action.EDIT_RULES, store) and 1 <= sequence <= current.sequence:
                 rules, _ = published_policies(unit, sequence)
-                if rules != standing.rules:
+                if rules != current.rules:
                     request.require(Action.EDIT_RULES, store)
-            return rollback_plan(sequence, roles=body.roles, note=body.note)(unit, standing)
+            return plan_rollback(sequence, roles=body.roles, note=body.note)(unit, current)
 
         if body.dry_run:
             return dry_run(self._publisher, request, planner)
@@ -138,7 +136,7 @@ class _Handlers:
 
         def work(unit: ReadUnit) -> tuple[PublicationRecord, list[Change]]:
             found = publication(unit.session, sequence)
-            return found, difference(_standing(unit, sequence - 1), _standing(unit, sequence))
+            return found, list_changes(_standing(unit, sequence - 1), _standing(unit, sequence))
 
         found, changes = request.read(work)
         if not _sees_rules(request):
@@ -160,15 +158,15 @@ def publish_planner(request: AdminRequest, body: PublishBody, at: str = "") -> P
     choice = _choice(request, body)
     launch = None if body.rollout is None else body.rollout.launch(f"{at}/rollout")
     launches = {id_: it.launch(f"{at}/rollouts/{id_}") for id_, it in body.rollouts.items()}
-    return pending_plan(choice, launch=launch, launches=launches, note=body.note)
+    return plan_pending_edits(choice, launch=launch, launches=launches, note=body.note)
 
 
-def _choice(request: AdminRequest, body: PublishBody) -> Choice:
+def _choice(request: AdminRequest, body: PublishBody) -> EditSelection:
     """What is to be published. Rules and roles only for those who may edit them; unasked, they are left out else."""
     store = Resource.store()
     named = (body.features, body.items, body.rules, body.roles)
     if all(it is None for it in named):
-        return Choice(
+        return EditSelection(
             rules=None if request.may(Action.EDIT_RULES, store) else _NOTHING,
             roles=request.may(Action.EDIT_ROLES, store),
         )
@@ -176,7 +174,7 @@ def _choice(request: AdminRequest, body: PublishBody) -> Choice:
         request.require(Action.EDIT_RULES, store)
     if body.roles:
         request.require(Action.EDIT_ROLES, store)
-    return Choice(
+    return EditSelection(
         frozenset(body.features or ()), frozenset(body.items or ()), frozenset(body.rules or ()), bool(body.roles)
     )
 
@@ -208,6 +206,6 @@ def _publication_data(found: PublicationRecord) -> dict[str, object]:
     return said if found.rolled_back_to is None else {**said, "rolled_back_to": found.rolled_back_to}
 
 
-def _standing(unit: ReadUnit, sequence: int) -> Standing:
+def _standing(unit: ReadUnit, sequence: int) -> PublishedState:
     state = unit.published_at(sequence)
-    return Standing(sequence, state.revision, state.catalog, *published_policies(unit, sequence))
+    return PublishedState(sequence, state.revision, state.catalog, *published_policies(unit, sequence))

@@ -20,7 +20,7 @@ from tiergate.engine.decision_inputs import Basis, BasisError, read_basis, repro
 from tiergate.errors import BodyError, BodyProblem, CheckError, ConflictError, RequestError
 from tiergate.model import Check, Instant, Subject, SubjectType, format_instant, parse_instant
 from tiergate.permissions import Action, Resource
-from tiergate.publish.bundle_cache import Revisions
+from tiergate.publish.bundle_cache import BundleCache
 from tiergate.store.history import (
     PastPublication,
     PastRecord,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tiergate.engine import Explanation, Reasoning
     from tiergate.model import SubjectRecord
     from tiergate.store import ReadUnit
-
-__all__ = ["NOBODYS", "Past", "Question", "endpoints", "made_again", "whom", "wrong"]
 
 _RULES: Final = "rule/"
 NOBODYS: Final = Resource.customer_of("*")
@@ -80,7 +78,7 @@ class Past(NamedTuple):
 
 def endpoints() -> list[Endpoint]:
     """The route."""
-    revisions = Revisions()
+    revisions = BundleCache()
 
     def replay(request: AdminRequest) -> Answer:
         """Make a decision of the past again: the same bytes, and the reasoning behind it, as data and in sentences."""
@@ -105,7 +103,7 @@ def whom(request: AdminRequest, subject: Subject) -> Resource:
     return Resource.subscription(subject.id, request.read(lambda unit: holder_of(unit.session, subject.id)))
 
 
-def _replay(revisions: Revisions, request: AdminRequest) -> Answer:
+def _replay(revisions: BundleCache, request: AdminRequest) -> Answer:
     asked = _read(request)
     past, explanation, reasoning = made_again(revisions, request, asked, "/check")
     return Answer.json(
@@ -123,7 +121,7 @@ def _replay(revisions: Revisions, request: AdminRequest) -> Answer:
 
 
 def made_again(
-    revisions: Revisions, request: AdminRequest, asked: Question, pointer: str = ""
+    revisions: BundleCache, request: AdminRequest, asked: Question, pointer: str = ""
 ) -> tuple[Past, Explanation, Reasoning]:
     """Decide by what was so, and lay open why. `pointer`: to the check in the body.
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Action, Caller, Permission, Resource
     from tiergate.store import ReadUnit, Store, WriteUnit
 
-__all__ = ["MAX_LIMIT", "AdminRequest", "Answer", "etag_text"]
-
 MAX_LIMIT: Final = 500
 """Most entries of one page of a list."""
 
@@ -195,12 +193,12 @@ class AdminRequest:
 
     @cached_property
     def precondition(self) -> Precondition:
-        """The version that a change expects, by `If-Match` and `If-None-Match: *`.
+        """The version that a change expects, by `If-Match` and, of `PUT`, `If-None-Match: *`.
 
         Raises:
             RequestError: 400, `If-Match` is none of our entity tags.
         """
-        absent = self.headers.get("if-none-match", "").strip() == "*"
+        absent = self.method == "PUT" and self.headers.get("if-none-match", "").strip() == "*"
         given = self.headers.get("if-match")
         if given is None or given.strip() == "*":
             return Precondition(None, must_exist=given is not None, must_not_exist=absent)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, Store, WriteUnit
     from tiergate.store.policy_files import PolicyFile
 
-__all__ = ["RolesInForce", "endpoints", "whoami"]
-
 _KEPT_TABLES: Final = 4
 _MAX_BODY: Final = 2**20
 

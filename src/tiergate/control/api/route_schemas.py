@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 from tiergate.admin.subscription_steps import STEPS
 from tiergate.control.api.schemas.subscribing import step_schema_name
 
-__all__ = ["SHAPES", "Shape"]
-
 NDJSON: Final = "application/x-ndjson"
 
 

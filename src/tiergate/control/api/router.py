@@ -67,9 +67,9 @@ from tiergate.control.api.external_ids import resolve_external_ids
 from tiergate.control.api.problems import PROBLEM_TYPE, problem_document, problem_headers
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.errors import BodyError, BodyProblem, OperatorError, RequestError
-from tiergate.naming import nearest, normal_id
-from tiergate.normalization import composed
+from tiergate.naming import nearest, normalize_subject_id
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
+from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,8 +78,6 @@ if TYPE_CHECKING:
 
     from tiergate.control.auth.recent_callers import KnownCallers
     from tiergate.store import Store
-
-__all__ = ["OPAQUE", "AdminApi", "Endpoint", "Handler", "Open"]
 
 T = TypeVar("T")
 
@@ -345,7 +343,7 @@ def _opaque(segment: str) -> str | None:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
         return None
-    return None if _CONTROL.search(text) else normal_id(text)
+    return None if _CONTROL.search(text) else normalize_subject_id(text)
 
 
 async def _unless_gone(http: Request, work: Awaitable[Answer]) -> Answer:
@@ -400,7 +398,7 @@ def _query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
             raise RequestError(400, "invalid request", f"the parameter `{name}` must be given once")
         if "\x00" in value:
             raise RequestError(400, "invalid request", f"the parameter `{name}` has a character that no text has")
-        found[name] = composed(value)
+        found[name] = to_nfc(value)
     return found
 
 

@@ -17,8 +17,8 @@ from tiergate.errors import BodyError, BodyProblem, NotFoundError
 from tiergate.model import format_instant
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Resource
-from tiergate.publish.changeset import Choice
-from tiergate.publish.publish_plans import pending_plan
+from tiergate.publish.changeset import EditSelection
+from tiergate.publish.publish_plans import plan_pending_edits
 from tiergate.store.policy_files import RULE_KINDS, find_policy_file, policy_files, put_policy_file, remove_files
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.policy_files import PolicyFile
-
-__all__ = ["endpoints"]
 
 _PATH: Final = "/v1/rules/{kind}/{name}"
 _MAX_BODY: Final = 4 * 2**20
@@ -43,7 +41,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     def check(request: AdminRequest) -> Answer:  # noqa: ARG001
         """Tell what stands against publishing the rules as they are drafted, with all that is pending."""
-        preview = publisher.preview(pending_plan(Choice(roles=False)))
+        preview = publisher.preview(plan_pending_edits(EditSelection(roles=False)))
         return Answer.json({"problems": [problem_data(problem) for problem in preview.problems]})
 
     return [

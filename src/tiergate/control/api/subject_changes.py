@@ -19,19 +19,19 @@ from tiergate.control.api.subject_loss_gate import refuse_loss
 from tiergate.control.api.working_catalog import Data, stamped
 from tiergate.control.api.write_order import as_of_data
 from tiergate.errors import ConflictError
-from tiergate.impact.subject.override_effects import refuse_idle_overrides
+from tiergate.impact.subject_change.override_effects import refuse_idle_overrides
 from tiergate.model import (
     FOREVER,
     Customer,
-    HeldItem,
     Instant,
     OverrideMode,
     SubjectRecord,
     SubjectType,
     Subscription,
+    SubscriptionItem,
     format_instant,
 )
-from tiergate.model.subscription_state import state_of
+from tiergate.model.subscription_state import derive_state
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
 from tiergate.store.write_order import mark_deleted, revive
@@ -39,27 +39,11 @@ from tiergate.store.write_order import mark_deleted, revive
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
-    from tiergate.store import PublishedState, ReadUnit, WriteUnit
+    from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
     from tiergate.store.subjects import Stamp, StoredSubscription
-
-__all__ = [
-    "customer_answer",
-    "delete_customer",
-    "delete_subscription",
-    "needed_for_customer",
-    "needed_for_subscription",
-    "present_data",
-    "save_customer",
-    "save_subscription",
-    "signed",
-    "subscription_answer",
-    "subscription_answers",
-    "write_down_customer",
-    "write_down_subscription",
-]
 
 
 def customer_answer(customer: Customer, stamp: Stamp, index: CatalogIndex, erased_at: Instant | None = None) -> Data:
@@ -87,11 +71,11 @@ def subscription_answers(stored: Sequence[StoredSubscription], unit: ReadUnit) -
 
 def present_data(subscription: Subscription, index: CatalogIndex, now: Instant) -> Data:
     """What a subscription is at an instant, and the change of plan that is then to come."""
-    found: Data = {"state": state_of(subscription, now).value}
+    found: Data = {"state": derive_state(subscription, now).value}
     change = scheduled_change(subscription.items, index, now)
     if change is not None:
         leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
-        ends: list[Plain] = [
+        ends: list[PlainData] = [
             held.item for held in subscription.items if held is not leaving and held.until == leaving.until
         ]
         found["scheduled_change"] = {
@@ -144,7 +128,7 @@ def _bare(subscription: Subscription) -> Subscription:
     return replace(subscription, items=(), overrides=(), suspensions=())
 
 
-def _unpinned(held: HeldItem) -> HeldItem:
+def _unpinned(held: SubscriptionItem) -> SubscriptionItem:
     return replace(held, version=None)
 
 
@@ -308,7 +292,7 @@ def signed(overrides: tuple[Override, ...], stood: tuple[Override, ...], author:
     return tuple(found)
 
 
-def _dated(subscription: Subscription, before: Subscription | None, now: Instant) -> tuple[HeldItem, ...]:
+def _dated(subscription: Subscription, before: Subscription | None, now: Instant) -> tuple[SubscriptionItem, ...]:
     """The items with the instants at which they were added: what was held before keeps its own."""
     if before is None:
         if subscription.start is not None:
@@ -326,7 +310,7 @@ def _dated(subscription: Subscription, before: Subscription | None, now: Instant
 
 
 def write_down_customer(
-    unit: WriteUnit, before: Customer | None, after: Customer | None, published: PublishedState
+    unit: WriteUnit, before: Customer | None, after: Customer | None, published: PublishedCatalog
 ) -> None:
     """Have the audit log say what was done to a customer, and the webhooks what was suspended."""
     known = before or after
@@ -348,7 +332,7 @@ def write_down_subscription(
     unit: WriteUnit,
     before: Subscription | None,
     after: Subscription | None,
-    published: PublishedState,
+    published: PublishedCatalog,
     verb: str | None = None,
 ) -> None:
     """As `write_down_customer`; `verb`: what was done, where that has a name."""

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from tiergate.admin.loss_acceptance import accepted_loss
 from tiergate.errors import BodyError, ForbiddenError, LossError, RequestError
-from tiergate.impact.preview.effects import Impact, impact_data
 from tiergate.impact.preview.loss_token import loss_token, losses_of
-from tiergate.impact.subject.subject_changes import (
+from tiergate.impact.preview.subject_effects import Impact, impact_data
+from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
     SubjectChange,
     definitions_of,
@@ -30,12 +30,10 @@ from tiergate.permissions import Action
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
-    from tiergate.impact.preview.effects import SubjectEffect
+    from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import Catalog, Instant, Subscription
     from tiergate.permissions import Resource
     from tiergate.store import WriteUnit
-
-__all__ = ["ACCEPT_LOSS", "refuse_loss", "refuse_swap_loss"]
 
 ACCEPT_LOSS: Final = "accept_loss"
 """The parameter of a request that says which loss is accepted."""

@@ -14,7 +14,13 @@ from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import terms_for
 from tiergate.admin.subscription_steps import STEPS, taken
-from tiergate.catalog import escape_pointer, held_item_data, patched, read_held_item_body, subscription_data
+from tiergate.catalog import (
+    apply_merge_patch,
+    escape_pointer,
+    read_subscription_item_body,
+    subscription_data,
+    subscription_item_data,
+)
 from tiergate.control.api.bodies import MERGE_PATCH, unordered
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import save_subscription
@@ -22,9 +28,9 @@ from tiergate.control.api.subject_loss_gate import ACCEPT_LOSS
 from tiergate.control.api.subscriptions import answer, open_holder, patched_subscription, the_subscription
 from tiergate.control.api.write_order import AS_OF, ordered
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
-from tiergate.model import HeldItem, SubjectType, Subscription, parse_instant
+from tiergate.model import SubjectType, Subscription, SubscriptionItem, parse_instant
 from tiergate.permissions import Action
-from tiergate.publish.publish_plans import pins_plan
+from tiergate.publish.publish_plans import plan_pins
 from tiergate.store.subscriptions import get_subscription
 from tiergate.store.write_order import Side
 
@@ -37,8 +43,6 @@ if TYPE_CHECKING:
     from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.customers import Account
-
-__all__ = ["endpoints", "with_items"]
 
 _PATH: Final = "/v1/subscriptions/{subscription}"
 _BILLING: Final = (Side.BILLING,)
@@ -95,7 +99,9 @@ def add_item(request: AdminRequest) -> Answer:
     """Add an item to a subscription."""
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
-        held = read_held_item_body(unordered(request.body), terms_for(unit.published, account.customer.id).reader)
+        held = read_subscription_item_body(
+            unordered(request.body), terms_for(unit.published, account.customer.id).reader
+        )
         added = replace(held, added_at=unit.now) if held.added_at is None else held
         return with_items(unit, account, before, (*before.items, added))
 
@@ -107,9 +113,9 @@ def patch_item(request: AdminRequest) -> Answer:
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
         place = _place(before, request.params["item"], unit.now)
-        text = patched(unordered(request.body), held_item_data(before.items[place]))
+        text = apply_merge_patch(unordered(request.body), subscription_item_data(before.items[place]))
         reader = terms_for(unit.published, account.customer.id).reader
-        held = read_held_item_body(text, reader, {"item": before.items[place].item})
+        held = read_subscription_item_body(text, reader, {"item": before.items[place].item})
         return with_items(unit, account, before, _exchanged(before, place, held))
 
     return _change(request, edit, verb="item_changed")
@@ -166,7 +172,7 @@ def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> 
         return
     note = f"`{id_}` is pinned to `{item}` {version}"
     with suppress(NotFoundError):  # there never was one: what follows says so
-        publisher.carry_out(pins_plan({item: [version]}, note), request.write)
+        publisher.carry_out(plan_pins({item: [version]}, note), request.write)
 
 
 def unpin_item(request: AdminRequest) -> Answer:
@@ -196,11 +202,13 @@ def _place(subscription: Subscription, item: str, now: Instant) -> int:
     return found[0]
 
 
-def _exchanged(subscription: Subscription, place: int, held: HeldItem) -> tuple[HeldItem, ...]:
+def _exchanged(subscription: Subscription, place: int, held: SubscriptionItem) -> tuple[SubscriptionItem, ...]:
     return (*subscription.items[:place], held, *subscription.items[place + 1 :])
 
 
-def with_items(unit: WriteUnit, account: Account, before: Subscription, items: tuple[HeldItem, ...]) -> Subscription:
+def with_items(
+    unit: WriteUnit, account: Account, before: Subscription, items: tuple[SubscriptionItem, ...]
+) -> Subscription:
     """The subscription with these items, which must be possible together.
 
     Raises:

@@ -49,16 +49,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.subjects import StoredSubscription
 
-__all__ = [
-    "answer",
-    "endpoints",
-    "named_subscription",
-    "open_holder",
-    "patched_subscription",
-    "reader_beside",
-    "the_subscription",
-]
-
 _PATH = "/v1/subscriptions/{subscription}"
 _OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
 _PARTS = ("items", "overrides", "suspensions")

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tiergate.store.deliveries import Delivery
     from tiergate.store.webhooks import Webhook
 
-__all__ = ["MOST_WEBHOOKS", "WebhookEndpoints"]
-
 MOST_WEBHOOKS: Final = 50
 """How many webhooks a store has at most: each event is written once for each that wants it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tiergate.catalog import Plain
+from tiergate.catalog import PlainData
 from tiergate.control.api.request import Answer, etag_text
 from tiergate.errors import ConflictError, RequestError
 from tiergate.model import format_instant
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex
     from tiergate.store.subjects import Stamp
 
-__all__ = ["Data", "choice", "choices", "expect_known", "flag", "refuse_any", "stamped", "unchanged"]
-
-Data = dict[str, Plain]
+Data = dict[str, PlainData]
 """A JSON object."""
 
 _Choice = TypeVar("_Choice", bound="StrEnum")

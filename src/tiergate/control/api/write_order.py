@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import ReadUnit
 
-__all__ = ["AS_OF", "MAX_AHEAD", "Ordered", "as_of_data", "ordered"]
-
 AS_OF: Final = "as_of"
 """The parameter of a query."""
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tiergate.store import Store
     from tiergate.store.keys import ApiKey
 
-__all__ = ["ALGORITHMS", "Authenticator", "Identified", "IssuerSettings", "TokenReader", "read_issuers"]
-
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """The algorithms that an issuer may sign with."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tiergate.store import Store
 
-__all__ = ["FirstAdmin"]
-
 _SETTING = "bootstrap-admin-key-file"
 _OPERATOR = Author("operator", "system")
 

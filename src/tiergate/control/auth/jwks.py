@@ -25,8 +25,6 @@ from tiergate.process.request_deadline import bounded, within
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FoundKeys", "JwksError", "KeySet"]
-
 FRESH_FOR: Final = 3600.0
 """Seconds after which keys are fetched anew."""
 KEPT_FOR: Final = 86_400.0

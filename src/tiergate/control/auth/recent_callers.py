@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Caller, RolePolicies
     from tiergate.store import ReadUnit, Store
 
-__all__ = ["KnownCallers"]
-
 _REMEMBERED: Final = 50_000
 _FRESH: Final = 1.0
 _EVERY: Final = 0.4

@@ -16,8 +16,6 @@ from tiergate.store.snapshots import blobs
 if TYPE_CHECKING:
     from tiergate.store import ReadUnit, Store
 
-__all__ = ["BundleArchives"]
-
 _KEPT_BYTES: Final = 64 * 1024**2
 _STRIPES: Final = 8
 _REVISION: Final = re.compile(r"sha256:[0-9a-f]{64}")

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
     from tiergate.store import ReadUnit, Store
 
-__all__ = ["MAX_WAIT", "FeedApi"]
-
 MAX_WAIT: Final = 30.0
 """Most seconds for which a request waits for something new."""
 

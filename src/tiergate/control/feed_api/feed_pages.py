@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.store import FeedHead, Store
     from tiergate.store.feed_reader import FeedLine, FeedPage
 
-__all__ = ["MAX_LINES", "FeedPages", "PageBody"]
-
 MAX_LINES: Final = 10_000
 """Most lines of a page."""
 

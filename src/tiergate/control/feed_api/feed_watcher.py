@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store import FeedHead, Store
 
-__all__ = ["FeedState", "FeedWatcher"]
-
 _PAGE: Final = 5_000
 _PAGE_BYTES: Final = 16 * 1024**2
 _RECONNECT_AFTER: Final = 1.0
@@ -220,6 +218,7 @@ class FeedWatcher:
             try:
                 async with aclosing(notifications(self._store.database)) as heard:
                     await anext(heard)
+                    _raise_if_canceled()
                     await self._hear_on(heard)
             except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on
                 if self.listening:
@@ -264,6 +263,20 @@ class FeedWatcher:
         except StoreError:  # it takes no changes now, or is away
             return False
         return True
+
+
+def _raise_if_canceled() -> None:
+    """Raise if this task was canceled while it connected.
+
+    `asyncio.wait_for` of Python 3.11, on which psycopg waits, drops a cancellation that comes at the same moment as the
+    socket's event (https://github.com/python/cpython/issues/81839).
+
+    Raises:
+        CancelledError: it was.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _next(heard: AsyncGenerator[None]) -> None:

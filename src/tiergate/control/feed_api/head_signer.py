@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.publish.signer import Signer
 
-__all__ = ["HeadSigner"]
-
 _KEPT: Final = 256
 _FRESH_MS: Final = 1_000
 

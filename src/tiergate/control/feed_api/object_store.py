@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.control.feed_api.bundle_archives import BundleArchives
     from tiergate.control.feed_api.snapshots import Snapshots, StoredSnapshot
 
-__all__ = ["ObjectStoreWriter", "check_address"]
-
 _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")
 _GRACE: Final = timedelta(hours=6)
 _LOOK_AGAIN: Final = 3600.0

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
     from tiergate.store import Store
 
-__all__ = ["Snapshots", "StoredSnapshot"]
-
 _KEPT: Final = 2
 _LEAST, _MOST = 2_048, 16_384
 _MOST_BYTES: Final = 16 * 1024**2

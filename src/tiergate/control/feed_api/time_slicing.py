@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["WakeQueue"]
-
 _AT_ONCE: Final = 32
 _SHARE: Final = 0.5
 _LEAST: Final = 0.002

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.store.deliveries import Claim
 
-__all__ = ["Attempt", "Sender", "signature_headers"]
-
 _TIMEOUT: Final = 15.0  # seconds for all of an attempt: resolving, connecting, sending, and the head of the answer
 _MAX_ANSWER: Final = 200
 _MAX_RETRY_AFTER: Final = 4 * 60 * 60

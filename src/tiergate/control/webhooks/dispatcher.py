@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.store import Store
     from tiergate.store.deliveries import Claim
 
-__all__ = ["ATTEMPTS", "Dispatcher", "pause_after"]
-
 ATTEMPTS: Final = 13
 """How often a delivery is tried before it is dead."""
 

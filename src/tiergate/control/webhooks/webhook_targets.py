@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Resolver = Callable[[str, int], Awaitable[list[str]]]
 
-__all__ = ["Destination", "Destinations", "RefusedDestinationError", "resolve"]
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -31,7 +31,7 @@ from tiergate.model import (
     SubscriptionStatus,
     format_instant,
 )
-from tiergate.model.display import readable
+from tiergate.model.value_display import display_value
 from tiergate.naming import item_ref, version_ref
 
 if TYPE_CHECKING:
@@ -40,17 +40,15 @@ if TYPE_CHECKING:
     from tiergate.engine.explanation.explain import Explanation
     from tiergate.model import (
         Feature,
-        HeldItem,
         IndexedItem,
         Instant,
         Override,
         Subject,
         SubjectRecord,
         Subscription,
+        SubscriptionItem,
         Suspension,
     )
-
-__all__ = ["EVERYBODY", "Standings", "written"]
 
 UNSET = msgspec.UNSET
 EVERYBODY = "everybody"
@@ -85,7 +83,7 @@ class Standings:
         self._contributed = () if facts is None else tuple(by for _, by, _ in facts.contributions)
         self._alone = subject.type is SubjectType.SUBSCRIPTION
         self._subscriptions = [one for one in record.subscriptions if not self._alone or one.id == subject.id]
-        self._live = any(one.live().holds(self._now) for one in self._subscriptions)
+        self._live = any(one.live_interval().contains(self._now) for one in self._subscriptions)
         self._total = self._of_customer()
 
     # ── subscriptions and their items ────────────────────────────────────────────────────────────────────────────────
@@ -93,7 +91,7 @@ class Standings:
     def subscriptions(self) -> Iterator[SubscriptionStanding]:
         """Every subscription of the subject."""
         for one in self._subscriptions:
-            live = one.live()
+            live = one.live_interval()
             standing, why = _of_subscription(one, self._now)
             empty = live.start >= live.until
             yield SubscriptionStanding(
@@ -113,7 +111,7 @@ class Standings:
         counting = based_on_each_other({held.item: known[held.item] for held, _, why in found if not why})
         return tuple(self._item(held, subscription, version, why, counting) for held, version, why in found)
 
-    def _in_force(self, held: HeldItem, subscription: Subscription) -> tuple[int | None, str]:
+    def _in_force(self, held: SubscriptionItem, subscription: Subscription) -> tuple[int | None, str]:
         """The version of a held item, and why it does not count by itself; empty where it may."""
         item = self._explanation.items.get(held.item)
         version = held.version
@@ -132,7 +130,7 @@ class Standings:
 
     def _item(
         self,
-        held: HeldItem,
+        held: SubscriptionItem,
         subscription: Subscription,
         version: int | None,
         aside: str,
@@ -148,8 +146,8 @@ class Standings:
                 standing, why = Standing.SET_ASIDE, _missing_base(item, counting)
             else:
                 value = self._explanation.given.get(version_ref(item.kind, item.id, version))
-                if value is not None and subscription.live().holds(self._now):
-                    gives = readable(value, self._feature)
+                if value is not None and subscription.live_interval().contains(self._now):
+                    gives = display_value(value, self._feature)
         return ItemStanding(
             item=held.item if item is None else item_ref(item.kind, item.id),
             name=item.name if item is not None and item.name else UNSET,
@@ -229,7 +227,7 @@ class Standings:
 
     def _below(self, subscription: Subscription) -> str:
         """Why what stands on a subscription is not looked at for its customer; empty where it is."""
-        if not subscription.live().holds(self._now):
+        if not subscription.live_interval().contains(self._now):
             return "the subscription does not count"
         if self._total is not None:
             return f"the customer's override {self._total.id} stands in place of it"
@@ -295,7 +293,7 @@ def _in_time(start: Instant, until: Instant, now: Instant) -> tuple[Standing, st
 
 
 def _of_subscription(one: Subscription, now: Instant) -> tuple[Standing, str]:
-    live = one.live()
+    live = one.live_interval()
     if live.start >= live.until:
         return Standing.SET_ASIDE, _never(one)
     if now >= live.until:

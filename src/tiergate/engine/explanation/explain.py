@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from tiergate.engine.slices import Slice
     from tiergate.model import Check, Feature
 
-__all__ = ["Explanation", "Export", "PolicyText", "explain", "explain_evaluation"]
-
-
 _KEPT_TEXTS = 32
 
 

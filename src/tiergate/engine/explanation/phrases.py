@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Instant
 
-__all__ = ["joined", "moment", "plain", "times", "with_unit"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = (
     "January",

@@ -20,22 +20,6 @@ from tiergate.model import (
 from tiergate.model.subjects import SubscriptionStatus
 from tiergate.wire.decisions import Answer
 
-__all__ = [
-    "Asked",
-    "Cap",
-    "Change",
-    "Contribution",
-    "Counting",
-    "ItemStanding",
-    "OverrideStanding",
-    "Reasoning",
-    "Standing",
-    "SubscriptionStanding",
-    "SuspensionStanding",
-    "Whom",
-    "reasoning_json",
-]
-
 UNSET = msgspec.UNSET
 Absent = msgspec.UnsetType
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.engine.explanation.reasoning import Contribution, OverrideStanding, Reasoning, SuspensionStanding
     from tiergate.model import Feature, Subject, SubjectRecord
 
-__all__ = ["sentences", "told"]
-
 T = TypeVar("T")
 
 _MOST = 12

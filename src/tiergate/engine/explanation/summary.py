@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tiergate.engine.explanation.reasoning import Reasoning
 
-__all__ = ["cause", "feature_name", "verdict", "whom"]
-
 
 def verdict(reasoning: Reasoning) -> str:
     """`No: on 1 January 2027 at 00:00 UTC, customer ada may not use Analytics, because …`."""

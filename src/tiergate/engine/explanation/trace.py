@@ -11,7 +11,7 @@ from tiergate.engine.explanation.applicability import EVERYBODY, Standings, writ
 from tiergate.engine.explanation.phrases import plain
 from tiergate.engine.explanation.reasoning import Asked, Cap, Change, Contribution, Counting, Reasoning, Whom
 from tiergate.engine.facts import counted, source_of
-from tiergate.model import Amount, Combine, Extra, FeatureType, Override, format_instant, from_units
+from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
 from tiergate.wire.decisions import answer
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tiergate.engine.explanation.explain import Explanation
     from tiergate.engine.explanation.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
     from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
-
-__all__ = ["Derivation", "reason_out"]
 
 UNSET = msgspec.UNSET
 
@@ -128,7 +126,7 @@ def _values(explanation: Explanation, feature: Feature) -> Iterator[Contribution
 
 def _counts(feature: Feature, by: HeldVersion | Override, value: Value | None) -> Number | msgspec.UnsetType:
     """How much of a number a contribution makes; for what is no number, nothing."""
-    if not isinstance(value, Amount | Extra):
+    if not isinstance(value, Amount | AddedAmount):
         return UNSET
     units = value.units if isinstance(by, Override) else counted(feature, value, by.quantity)
     return from_units(units, feature.scale)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.engine.slices import Slices
     from tiergate.engine.sources import BundleSource
 
-__all__ = ["alternative", "apart"]
-
 
 def alternative(engine: Engine, *, bundle: BundleSource | None = None, slices: Slices | None = None) -> Engine:
     """An engine that decides by other definitions (`bundle`, of the same index) or other policies (`slices`).

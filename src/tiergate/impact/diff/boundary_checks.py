@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.engine import UsageKnown
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.snapshot import Ask
+from tiergate.impact.single_subject_engine import Ask
 from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiergate.impact.snapshot import Held
+    from tiergate.impact.single_subject_engine import Held
     from tiergate.model import Feature, Number
-
-__all__ = ["LEAST", "asks"]
 
 LEAST: Final = Ask()
 """The check that names nothing: the least there is to ask for."""

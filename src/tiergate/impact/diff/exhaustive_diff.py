@@ -12,30 +12,28 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog import feature_data
-from tiergate.catalog.value_changes import details
+from tiergate.catalog.writing.value_changes import compare_values
 from tiergate.impact.diff.boundary_checks import LEAST, asks
-from tiergate.impact.diff.evidence import evidence_of
-from tiergate.impact.diff.policy_text_diff import Rulebook
+from tiergate.impact.diff.counterexample import evidence_of
 from tiergate.impact.diff.representative_subjects import MOST_TOGETHER, Bearing, beside_items, holders, together
-from tiergate.impact.diff.rule_comparison import Ruling, Rulings
-from tiergate.impact.preview.counting_items import needing_otherwise, needs
-from tiergate.impact.snapshot import Side, WithoutRules
-from tiergate.impact.value_order import is_as_much
+from tiergate.impact.diff.rule_equivalence import Ruling, Rulings
+from tiergate.impact.item_availability import needing_otherwise, needs
+from tiergate.impact.rule_set import Rulebook
+from tiergate.impact.single_subject_engine import Side, WithoutRules
+from tiergate.impact.value_comparison import is_as_much
 from tiergate.model import FeatureType, ItemStatus
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.catalog.value_changes import Detail
+    from tiergate.catalog.writing.value_changes import ValueChange
     from tiergate.engine import BundleSource
-    from tiergate.impact.diff.evidence import Evidence
-    from tiergate.impact.diff.policy_text_diff import Rule
+    from tiergate.impact.diff.counterexample import Evidence
     from tiergate.impact.diff.representative_subjects import Audience, Bearer
-    from tiergate.impact.snapshot import Ask, Said
+    from tiergate.impact.rule_set import Rule
+    from tiergate.impact.single_subject_engine import Ask, Said
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
-
-__all__ = ["Comparison", "Seen", "Topic"]
 
 _UNHEARD = frozenset({"name", "description", "linked", "min"})
 """What is said of a feature and decides nothing: it is for people, or binds those who write definitions."""
@@ -77,17 +75,19 @@ class Topic:
         self.rules = [rule for rule in rules if any(rule.concerns(side) for side in self.sides)]
         self.ruling = Ruling()
         self.changed = tuple(self._changed())
-        self.unheard: tuple[Detail, ...] = ()
+        self.unheard: tuple[ValueChange, ...] = ()
         self.scale = self.sides[0].scale
         if old is not None and new is not None:
             heard = {detail.path for detail in self.changed}
-            self.unheard = tuple(it for it in details(feature_data(old), feature_data(new)) if it.path not in heard)
+            self.unheard = tuple(
+                it for it in compare_values(feature_data(old), feature_data(new)) if it.path not in heard
+            )
 
-    def _changed(self) -> Iterator[Detail]:
+    def _changed(self) -> Iterator[ValueChange]:
         """What is said otherwise of it, of all that may decide."""
         if self.old is None or self.new is None:
             return
-        for detail in details(feature_data(self.old), feature_data(self.new)):
+        for detail in compare_values(feature_data(self.old), feature_data(self.new)):
             first = detail.path.partition("/")[0]
             if first in _UNHEARD or (first == "tags" and not self.rules):
                 continue

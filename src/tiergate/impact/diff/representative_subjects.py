@@ -22,15 +22,15 @@ from tiergate.model import (
     AudienceType,
     Customer,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     Subject,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
+    Switch,
 )
 from tiergate.model.items import SHARE_STEPS
 
@@ -38,18 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Rollout, Value
-
-__all__ = [
-    "EVERYBODY",
-    "MOST_TOGETHER",
-    "Audience",
-    "Bearer",
-    "Bearing",
-    "beside_items",
-    "companions",
-    "holders",
-    "together",
-]
 
 
 class Bearing(StrEnum):
@@ -190,7 +178,7 @@ def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
 def _record(item: str, others: tuple[str, ...], audience: Audience, bearing: Bearing) -> SubjectRecord:
     customer = _CUSTOMER if audience.share is None else _in_share(item, *audience.share)
     quantity = 2 if bearing is Bearing.TWO else 1
-    held = (HeldItem(item, quantity, audience.pin, audience.added), *(HeldItem(it) for it in others))
+    held = (SubscriptionItem(item, quantity, audience.pin, audience.added), *(SubscriptionItem(it) for it in others))
     names = ("one", "other") if bearing is Bearing.TWICE else ("one",)
     return SubjectRecord(
         Customer(customer, audience.tags),
@@ -230,7 +218,7 @@ def _tops(features: list[Feature]) -> list[Value]:
         return []
     match features[0].type:
         case FeatureType.SWITCH:
-            return [Given(on=True)]
+            return [Switch(on=True)]
         case FeatureType.CUSTOM:
             return [Level(it) for it in features[0].labels if all(other.rank(it) for other in features)]
         case _ if len({it.scale for it in features}) > 1:  # a number of units says another number then

@@ -15,23 +15,21 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import item_head_data
-from tiergate.catalog.value_changes import details
+from tiergate.catalog.writing.value_changes import compare_values
+from tiergate.impact.diff.diff_result import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
 from tiergate.impact.diff.exhaustive_diff import Comparison
 from tiergate.impact.diff.representative_subjects import holders
-from tiergate.impact.diff.results import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
-from tiergate.impact.value_order import kind_of
+from tiergate.impact.value_comparison import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.catalog import Plain
+    from tiergate.catalog import PlainData
     from tiergate.engine import BundleSource
     from tiergate.impact.diff.exhaustive_diff import Seen, Topic
     from tiergate.impact.diff.representative_subjects import Audience, Bearing
-    from tiergate.impact.snapshot import Held
+    from tiergate.impact.single_subject_engine import Held
     from tiergate.model import IndexedItem, Instant
-
-__all__ = ["meaning"]
 
 
 def meaning(
@@ -195,14 +193,14 @@ class _Findings:
         for id_ in sorted(old.items.keys() & new.items.keys()):
             found = tuple(
                 it
-                for it in details(_head(old.items[id_]), _head(new.items[id_]))
+                for it in compare_values(_head(old.items[id_]), _head(new.items[id_]))
                 if id_ not in told or it.path.partition("/")[0] not in _COUNTING
             )
             if found:
                 yield Note("item", id_, found)
         was, now = ({it.id: it.plans for it in side.ladders} for side in (old, new))
         for id_ in sorted(was.keys() | now.keys()):
-            found = tuple(details(_plans(was.get(id_)), _plans(now.get(id_))))
+            found = tuple(compare_values(_plans(was.get(id_)), _plans(now.get(id_))))
             if found:
                 yield Note("ladder", id_, found)
 
@@ -231,10 +229,10 @@ def _listed(rules: tuple[str, ...]) -> str:
     return shown if len(rules) <= _MOST_NAMED else f"{shown} and {len(rules) - _MOST_NAMED} more"
 
 
-def _head(item: IndexedItem) -> dict[str, Plain]:
+def _head(item: IndexedItem) -> dict[str, PlainData]:
     """What is said of an item beside what it gives; which versions there are decides only for those with a pin."""
     return item_head_data(item) | {"versions": list(item.versions)}
 
 
-def _plans(plans: tuple[str, ...] | None) -> dict[str, Plain]:
+def _plans(plans: tuple[str, ...] | None) -> dict[str, PlainData]:
     return {} if plans is None else {"plans": list(plans)}

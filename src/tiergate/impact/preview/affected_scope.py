@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.catalog.lint.granted_amounts import Grant, grant
-from tiergate.impact.diff.policy_text_diff import Rule, Rulebook, changed_rules, read_of_feature
-from tiergate.impact.preview.counting_items import drafted_otherwise, needing_otherwise
+from tiergate.impact.item_availability import drafted_otherwise, needing_otherwise
+from tiergate.impact.rule_set import Rule, Rulebook, changed_rules, read_of_feature
 from tiergate.model import BEGINNING, FOREVER, Audience, AudienceType, Feature, Instant
 from tiergate.naming import item_ref, version_ref
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.engine import BundleSource
     from tiergate.model import IndexedItem, Value
-
-__all__ = ["Touched", "touched"]
 
 
 class Touched(NamedTuple):

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     from tiergate.impact.preview.affected_scope import Touched
-    from tiergate.model import CatalogIndex, Customer, HeldItem, Instant, SubjectRecord, Subscription
-
-__all__ = ["Shape", "Shapes"]
+    from tiergate.model import CatalogIndex, Customer, Instant, SubjectRecord, Subscription, SubscriptionItem
 
 
 class Shape(NamedTuple):
@@ -103,7 +101,7 @@ class Shapes:
         now, customer = self._now, record.customer
         living = []
         for subscription in record.subscriptions:
-            live = subscription.live()
+            live = subscription.live_interval()
             if self._reads_subjects or (live.start < live.until and live.until > now):
                 living.append((subscription, live.start, live.until))
         instants = self._instants(customer, living)
@@ -141,7 +139,7 @@ class Shapes:
         return Shape(key, instants, tuple([it[0] for it in living]))
 
     def _held(
-        self, held: HeldItem, subscription: Subscription, customer: Customer, place: Callable[[Instant], int]
+        self, held: SubscriptionItem, subscription: Subscription, customer: Customer, place: Callable[[Instant], int]
     ) -> Hashable:
         added = held.added_at if held.added_at is not None else subscription.start
         starts = self._starts.get(held.item, _ALWAYS)

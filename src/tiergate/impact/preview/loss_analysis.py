@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog.lint.granted_amounts import Grant, grant, is_at_most
-from tiergate.impact.preview.counting_items import may_cease
+from tiergate.impact.item_availability import may_cease
 from tiergate.model import AudienceType, Feature, FeatureStatus
 from tiergate.naming import version_ref
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.impact.preview.affected_scope import Touched
     from tiergate.model import IndexedItem, Instant
-
-__all__ = ["can_take"]
 
 
 def can_take(old: BundleSource, new: BundleSource, found: Touched, now: Instant) -> bool:

@@ -23,10 +23,8 @@ from tiergate.model import Number, SubjectType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.impact.preview.effects import Effect, SubjectEffect
+    from tiergate.impact.preview.subject_effects import Effect, SubjectEffect
     from tiergate.model import Instant, Subject
-
-__all__ = ["Held", "Loss", "LossSum", "customers_of", "is_loss_token", "loss_token", "losses_of"]
 
 _TOKEN: Final = re.compile(r"loss-([1-9][0-9]{0,17})-[0-9a-f]{32}")
 _DIGITS: Final = 32

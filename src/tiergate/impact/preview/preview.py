@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from tiergate.engine.active_items import hold
 from tiergate.impact.preview.affected_scope import touched
-from tiergate.impact.preview.effects import UNLIMITED, Answered, Asked, Effect, Impact, SubjectEffect
 from tiergate.impact.preview.equivalence_classes import Shape, Shapes
 from tiergate.impact.preview.subject_comparison import Comparison, Difference
+from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Asked, Effect, Impact, SubjectEffect
 from tiergate.model import FOREVER, Check, FeatureType, OverrideMode, Subject, SubjectRecord, SubjectType
 from tiergate.naming import version_ref
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.impact.preview.affected_scope import Touched
     from tiergate.model import Customer, Instant, Number, Override, Subscription
-
-__all__ = ["Preview", "UsageFigures", "preview"]
 
 _MOST_SHAPES: Final = 50_000
 _PROGRESS_EVERY: Final = 1_000

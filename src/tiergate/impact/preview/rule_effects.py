@@ -13,13 +13,13 @@ from tiergate.cedar import ScopeOp, Uid
 from tiergate.engine import UsageKnown
 from tiergate.engine.slices import ACCESS, feature_ancestors
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.impact.diff.witnesses import cases
+from tiergate.impact.diff.counterexample_search import cases
 from tiergate.impact.symbolic.case_space import Person, Space, Text
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import LAST_INSTANT, Formula
-from tiergate.impact.symbolic.known_facts import Fixed, Scene, SideData, named_in, refs_of
+from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, instant_within, solve
 from tiergate.impact.symbolic.reason_formulas import read_outcomes
-from tiergate.impact.symbolic.solver import NONE, Unsolved, instant_within, solve
+from tiergate.impact.symbolic.symbolic_context import Fixed, Scene, SideData, named_in, refs_of
 from tiergate.model import Check, FeatureType, Reason, Subject, SubjectType, from_units
 from tiergate.model.features import ACTIONS
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
     from tiergate.engine.slices import StaticPolicy
     from tiergate.model import Customer, Feature, Instant, Number
-
-__all__ = ["RuleEffect", "RuleEffects", "Shown", "SideFacts"]
 
 _REQUESTED: Final = frozenset({"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday"})
 _MOST_PATHS: Final = 60

@@ -16,9 +16,9 @@ from tiergate.engine.cedar_entities import principal_uid
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
 from tiergate.engine.normalized_check import default_amount
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.impact.diff.probe_checks import asks, least_amount, limit_of
-from tiergate.impact.preview.effects import UNLIMITED, Answered, Asked, Effect
+from tiergate.impact.preview.probe_checks import asks, least_amount, limit_of
 from tiergate.impact.preview.rule_effects import Metered, RuleEffects, SideFacts
+from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Asked, Effect
 from tiergate.model import Check, FeatureType, SubjectType, from_units
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.preview.rule_effects import Shown
     from tiergate.model import Feature, Instant, Number, Reason, Subject, SubjectRecord, Value
-
-__all__ = ["Comparison", "Difference"]
 
 _MOST_GROUPS: Final = 100_000
 _NUMBERS: Final = frozenset(

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Subject
 
-__all__ = ["PARTS", "RecordTable", "Spool", "part_records"]
-
 PARTS: Final = 64
 """How many parts a spool has."""
 

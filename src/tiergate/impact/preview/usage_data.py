@@ -14,15 +14,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from tiergate.catalog.scalars import read_number
+from tiergate.catalog.reading.scalars import read_number
 from tiergate.errors import SubjectsError
 from tiergate.model import Number, Problem, Subject, SubjectType
-from tiergate.naming import nearest, subject_id
+from tiergate.naming import nearest, parse_subject_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-
-__all__ = ["Figures"]
 
 _MOST_PROBLEMS: Final = 1_000
 _COLUMNS: Final = ("subject", "feature", "used")
@@ -179,7 +177,7 @@ def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
         message = "`subject` must be an id"
         raise ValueError(message)
     try:
-        subject = subject_id(subject)
+        subject = parse_subject_id(subject)
     except ValueError as error:
         message = f"`subject` {error}"
         raise ValueError(message) from None

@@ -17,19 +17,17 @@ import msgspec
 
 from tiergate import bundle
 from tiergate.bundle import Bundle
-from tiergate.impact.preview.effects import Impact, effect_data
 from tiergate.impact.preview.preview import Preview, preview
+from tiergate.impact.preview.subject_effects import Impact, effect_data
 from tiergate.impact.preview.subject_spool import PARTS, part_records
 from tiergate.impact.preview.usage_data import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.impact.preview.effects import SubjectEffect
+    from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.impact.preview.subject_spool import Spool
     from tiergate.model import Instant
-
-__all__ = ["MOST_HERE", "preview_spool"]
 
 MOST_HERE: Final = 50_000
 """Customers for whom no other process is started: it would take as long to begin."""

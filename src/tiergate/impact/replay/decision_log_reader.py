@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource, UsageKnown
     from tiergate.model import Decision, Feature, SubjectRecord
 
-__all__ = ["STDIN", "DeniedNow", "Recorded", "Verdict", "denied_now", "open_log", "read_log"]
-
 STDIN = Path("-")
 """The log that is read from standard input."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from tiergate.impact.symbolic.condition_terms import Read, StepsTerm, Term, UnreadError
 from tiergate.impact.symbolic.formulas import (
     BIGGEST,
     SMALLEST,
@@ -19,13 +20,10 @@ from tiergate.impact.symbolic.formulas import (
     overflows,
     variable_range,
 )
-from tiergate.impact.symbolic.terms import Read, StepsTerm, Term, UnreadError
 from tiergate.model import parse_instant
 
 if TYPE_CHECKING:
-    from tiergate.impact.symbolic.known_facts import Scene
-
-__all__ = ["PARTS", "arithmetic", "duration", "instant", "ordered", "part_of"]
+    from tiergate.impact.symbolic.symbolic_context import Scene
 
 _DAY: Final = 86_400_000
 _UNITS: Final = {"d": _DAY, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}

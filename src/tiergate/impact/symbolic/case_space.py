@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TRUE, Diagrams, TooLargeError
 from tiergate.impact.symbolic.formulas import All, Atom, Formula, Not, atoms
-from tiergate.impact.symbolic.known_facts import matches, test_text
+from tiergate.impact.symbolic.symbolic_context import matches, test_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from tiergate.cedar import Uid
-
-__all__ = ["Pattern", "Person", "Space", "Text", "example"]
 
 _MOST_PEOPLE: Final = 20_000
 _MOST_VARIABLES: Final = 250

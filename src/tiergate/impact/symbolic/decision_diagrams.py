@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["FALSE", "TRUE", "Diagrams", "TooLargeError"]
-
 FALSE: Final = 0
 TRUE: Final = 1
 

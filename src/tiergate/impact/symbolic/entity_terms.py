@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.cedar import Uid
+from tiergate.impact.symbolic.condition_terms import RecordTerm, SetTerm, Term, TextTerm, UnreadError
 from tiergate.impact.symbolic.formulas import Linear, Truth
-from tiergate.impact.symbolic.terms import RecordTerm, SetTerm, Term, TextTerm, UnreadError
 
 if TYPE_CHECKING:
-    from tiergate.impact.symbolic.known_facts import SideData
-
-__all__ = ["attribute_of", "has_attribute", "tags_of", "term_of", "uid_of"]
+    from tiergate.impact.symbolic.symbolic_context import SideData
 
 _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 _KNOWN_TYPES: Final = _SUBJECTS | {"Item", "Feature", "Tag", "Action"}

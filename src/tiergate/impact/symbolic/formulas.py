@@ -15,28 +15,6 @@ from tiergate.model.amounts import MAX_EDGE_UNITS
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = [
-    "BIGGEST",
-    "LAST_INSTANT",
-    "NOTHING_ERRS",
-    "SMALLEST",
-    "All",
-    "Atom",
-    "Formula",
-    "Linear",
-    "Not",
-    "Truth",
-    "at_most",
-    "atoms",
-    "both",
-    "either",
-    "equals",
-    "linear",
-    "negated",
-    "overflows",
-    "variable_range",
-]
-
 SMALLEST: Final = -(2**63)
 BIGGEST: Final = 2**63 - 1
 """The numbers that Cedar can hold."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.impact.symbolic.conditions import read_conditions, read_policy
+from tiergate.impact.symbolic.condition_reader import read_conditions, read_policy
 from tiergate.impact.symbolic.formulas import Formula, at_most, both, either, negated
 from tiergate.model import FeatureType, Reason
-from tiergate.model.checks import PRECEDENCE
+from tiergate.model.checks import REASON_PRECEDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.symbolic.formulas import Truth
-    from tiergate.impact.symbolic.known_facts import Scene
-
-__all__ = ["Outcomes", "possible", "read_outcomes"]
+    from tiergate.impact.symbolic.symbolic_context import Scene
 
 _DENIED = ""
 """Denied where nothing forbade it: the reason is then the facts' to say, and the same on both sides."""
@@ -67,7 +65,7 @@ def read_outcomes(statics: Iterable[StaticPolicy], template: StaticPolicy, scene
         errs = either(errs, both(given, found.errs))
     reasons: dict[str, Formula] = {Reason.EVALUATION_ERROR.value: errs}
     open_: Formula = negated(errs)
-    for reason in sorted(forbidden, key=lambda it: PRECEDENCE[Reason(it)]):
+    for reason in sorted(forbidden, key=lambda it: REASON_PRECEDENCE[Reason(it)]):
         reasons[reason] = both(open_, forbidden[reason])
         open_ = both(open_, negated(forbidden[reason]))
     reasons[Reason.GRANTED.value] = both(open_, permitted)

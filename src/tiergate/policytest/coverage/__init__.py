@@ -10,11 +10,11 @@
 tell it.
 """
 
+from tiergate.policytest.coverage.coverage_result import Coverage, Mark, Measured
 from tiergate.policytest.coverage.html import coverage_html
-from tiergate.policytest.coverage.measure import Coverage, Mark, Measured
 from tiergate.policytest.coverage.recorder import Recorder
 from tiergate.policytest.coverage.reports import coverage_json, coverage_text
-from tiergate.policytest.coverage.units import Aspect, Kind, Unit
+from tiergate.policytest.coverage.targets import Aspect, Kind, Unit
 
 __all__ = [
     "Aspect",

@@ -8,16 +8,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from tiergate.policytest.coverage.measure import Mark
+from tiergate.policytest.coverage.coverage_result import Mark
 from tiergate.policytest.coverage.reports import KINDS, UNCOUNTED, advice, aspect_name, case_name, place_name
-from tiergate.policytest.coverage.units import Kind
+from tiergate.policytest.coverage.targets import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tiergate.policytest.coverage.measure import Coverage, Measured
-
-__all__ = ["coverage_html"]
+    from tiergate.policytest.coverage.coverage_result import Coverage, Measured
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --covered: #2e7d32; --reached: #b26a00; --missed: #c62828; --line: #8884; }

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from tiergate.engine.explanation.what_if import alternative
 from tiergate.model import Reason
-from tiergate.policytest.comparison import compare_decision, compare_permission
-from tiergate.policytest.coverage.definitions import Otherwise
-from tiergate.policytest.coverage.measure import Coverage, measure
-from tiergate.policytest.coverage.targets import CatalogGround, RolesGround
-from tiergate.policytest.coverage.units import Aspect, Unit
+from tiergate.policytest.coverage.coverage_result import Coverage, measure
+from tiergate.policytest.coverage.mutated_bundle import Otherwise
+from tiergate.policytest.coverage.target_sets import CatalogGround, RolesGround
+from tiergate.policytest.coverage.targets import Aspect, Unit
 from tiergate.policytest.environments import CatalogWorld, RolesWorld
+from tiergate.policytest.expectation_comparison import compare_decision, compare_permission
 from tiergate.policytest.suites import Permitted
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import Compiled, World
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
-
-__all__ = ["Recorder"]
 
 _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_OF_RANGE, Reason.LEVEL_TOO_LOW})
 

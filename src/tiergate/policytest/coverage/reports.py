@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.model import FeatureType
-from tiergate.policytest.coverage.measure import Mark
-from tiergate.policytest.coverage.units import Aspect, Kind
+from tiergate.policytest.coverage.coverage_result import Mark
+from tiergate.policytest.coverage.targets import Aspect, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.policytest.coverage.measure import Coverage, Measured
-    from tiergate.policytest.coverage.targets import Subject
-    from tiergate.policytest.coverage.units import Unit
+    from tiergate.policytest.coverage.coverage_result import Coverage, Measured
+    from tiergate.policytest.coverage.target_sets import Subject
+    from tiergate.policytest.coverage.targets import Unit
     from tiergate.policytest.suites import Place
-
-__all__ = ["KINDS", "UNCOUNTED", "advice", "aspect_name", "case_name", "coverage_json", "coverage_text", "place_name"]
 
 KINDS: Final[dict[Kind, str]] = {
     Kind.ENTITLEMENT: "entitlements",

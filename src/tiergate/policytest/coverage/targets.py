@@ -1,198 +1,210 @@
-"""Grounds: the units of one catalog with its rules, or of one table of roles, and each as it would be otherwise.
+"""Units: what there is to cover, and how each would be otherwise.
 
-Suites that share a catalog share its ground. What is written in a test file itself is there for the tests, and none of
-it is a unit: coverage is of the catalogs, rules and tables that live elsewhere, and of the policies that are shipped.
+A unit is something that a catalog, a rule or a table of roles says, together with one way in which it could be wrong:
+not there at all, one step less, one step more, not held back by its condition. It is covered when some case would fail
+if it were so. Leaves to others: finding that out (`recorder`), and telling it (`reports`, `html`).
+
+INVARIANT (no unit without effect): a change that no check could ever show is no unit, so that 100 % can be reached.
 """
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.cedar import PolicyGroup, builtin_text, parse_policies, split_policies
-from tiergate.compiler.role_table import RoleTable
-from tiergate.model import Amount, Extra
-from tiergate.model.display import readable
-from tiergate.naming import policy_id, rule_policies_path
-from tiergate.permissions import RolePolicies
-from tiergate.policytest.coverage.units import (
-    Aspect,
-    Kind,
-    Unit,
-    entitlements,
-    level_unit,
-    policy_otherwise,
-    policy_units,
-    shipped_policy_units,
-    value_aspects,
-    value_otherwise,
+from tiergate.cedar import Uid
+from tiergate.engine.slices import ACCESS
+from tiergate.model import (
+    AddedAmount,
+    Amount,
+    FeatureStatus,
+    FeatureType,
+    Level,
+    Switch,
+    Unlimited,
+    format_units,
 )
+from tiergate.model.features import ACTIONS
+from tiergate.naming import policy_id, version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from tiergate.cedar import Policy
-    from tiergate.engine.slices import Slices, StaticPolicy
-    from tiergate.model import Feature, Value
-    from tiergate.policytest.environments import CatalogWorld, RolesWorld
-    from tiergate.policytest.suites import Place
-
-__all__ = ["CatalogGround", "RolesGround", "Subject"]
-
-_SHIPPED = {"guard": Kind.GUARD, "override": Kind.OVERRIDE, "reason": Kind.REASON}
+    from tiergate.engine import BundleSource
+    from tiergate.model import CatalogIndex, Feature, Value
 
 
-class Subject(NamedTuple):
-    """What a unit is about, for reports.
+class Kind(StrEnum):
+    """What a unit is about."""
 
-    `file`: where it stands, empty for what is shipped; `place`: exactly, where that is known. `says`: an entitlement's
-    value as a person reads it, a rule's description. `item`: the version that gives an entitlement. `feature`: of an
-    entitlement or a level. `is_shipped`: it is Tiergate's own, and none of the author's.
+    ENTITLEMENT = "entitlement"
+    LEVEL = "level"
+    GUARD = "guard"
+    OVERRIDE = "override"
+    REASON = "reason"
+    RULE = "rule"
+    ROLE = "role"
+    SCOPE = "scope"
+
+
+class Aspect(StrEnum):
+    """How it could be wrong, told as what a test shows.
+
+    `decides`: it is there. `limit`: it is not one unit, or one level, less. `beyond`: it is not one more.
+    `unlimited`: it is no number. `held`: a level that somebody holds. `condition`: it is held back by what stands in
+    this `when` or `unless`.
     """
 
-    file: str = ""
-    place: Place | None = None
-    says: str = ""
-    item: str = ""
-    feature: Feature | None = None
-    is_shipped: bool = False
+    DECIDES = "decides"
+    LIMIT = "limit"
+    BEYOND = "beyond"
+    UNLIMITED = "unlimited"
+    HELD = "held"
+    CONDITION = "condition"
 
 
-class CatalogGround:
-    """The units of a compiled catalog, of its rules, and of the shipped policies as far as it can make them decide."""
+class Unit(NamedTuple):
+    """One thing to cover.
 
-    def __init__(self, world: CatalogWorld) -> None:
-        bundle = world.bundle
-        self.index = bundle.index
-        self._bundle = bundle
-        self._positions = world.loaded.positions
-        self._is_inline = world.compiled.is_inline
-        self._rules_folder = world.compiled.rules_folder
-        self._slices = world.engine.slices
-        self._variants: dict[Unit, Slices] = {}
-        hashes = bundle.hashes()
-        self._key = _digest(hashes[path] for path in bundle.paths("catalog.json") + bundle.paths("entities/items/"))
-        self._most: dict[str, int] = {}
-        self.units: dict[Unit, Subject] = {}
-        self.levels: dict[Unit, list[Unit]] = {}
-        self._policies: dict[str, list[Unit]] = {}
-        self._add_entitlements()
-        for static in self._slices.by_id.values():
-            for unit in self._policy_units(static, hashes):
-                self.units[unit] = self._policy_subject(static)
-                self._policies.setdefault(static.id, []).append(unit)
+    `ground`: what tells it from its like in another catalog or file. `id`: the policy's, such as `plan/gold@3/movies`
+    or `rule/sanctions/sanctioned`; of a level `support=phone`. `clause`: which of the policy's conditions, from 0.
+    """
 
-    def _add_entitlements(self) -> None:
-        for it in entitlements(self.index, self._bundle):
-            if isinstance(it.value, Amount | Extra):
-                self._most[it.feature.id] = max(self._most.get(it.feature.id, 0), it.value.units)
-            place = self._place(it.ref, it.feature)
-            if self._is_inline:
-                continue
-            file, value = place[0] if place else "", readable(it.value, it.feature)
-            for aspect in value_aspects(it.value, it.feature):
-                unit = Unit(self._key, Kind.ENTITLEMENT, it.id, aspect)
-                self.units[unit] = Subject(file, place, value, it.ref, it.feature)
-            level = level_unit(self._key, it.feature, it.value)
-            if level is not None:
-                self.levels.setdefault(level, []).append(Unit(self._key, Kind.ENTITLEMENT, it.id, Aspect.DECIDES))
-        for level in self.levels:
-            name, _, label = level.id.partition("=")
-            place = self._positions.get(("feature", name))
-            self.units[level] = Subject(place[0] if place else "", place, label, feature=self.index.features[name])
+    ground: str
+    kind: Kind
+    id: str
+    aspect: Aspect
+    clause: int = 0
 
-    def _place(self, ref: str, feature: Feature) -> Place | None:
-        item, _, version = ref.partition("/")[2].rpartition("@")
-        key: tuple[str | int, ...] = ("item", item, int(version), feature.id)
-        return next((self._positions[key[:end]] for end in (4, 3, 2) if key[:end] in self._positions), None)
 
-    def _policy_units(self, static: StaticPolicy, hashes: dict[str, str]) -> Iterator[Unit]:
-        if static.rule:
-            file = static.id.split("/")[1]
-            return policy_units(hashes[rule_policies_path(file)], Kind.RULE, static.policy, static.id)
-        kind = _SHIPPED[static.id.partition("/")[0]]
-        return shipped_policy_units(kind, static.policy, static.id, self.index.features.values())
+class Entitlement(NamedTuple):
+    """What an item version says of one feature."""
 
-    def _policy_subject(self, static: StaticPolicy) -> Subject:
-        if not static.rule:
-            return Subject(is_shipped=True)
-        file = static.id.split("/")[1]
-        path = f"{self._rules_folder}/{file}.cedar" if self._rules_folder else f"{file}.cedar"
-        line = _line(self._bundle.text(rule_policies_path(file)), static.policy)
-        return Subject(path, (path, line, 1), static.policy.annotations.get("description", ""))
-
-    def entitlement_units(self, ref: str, feature: Feature) -> Iterator[tuple[Unit, Value | None]]:
-        """The units of one entitlement, each with the value that it would have otherwise."""
-        value = self._bundle.definition(ref)[feature.id]
-        for aspect in value_aspects(value, feature):
-            unit = Unit(self._key, Kind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
-            if unit in self.units:
-                yield unit, value_otherwise(aspect, value, feature, self._most.get(feature.id, 0))
-
-    def policy_units(self, name: str) -> list[Unit]:
-        """The units of a guard, an override's permit, a reason or a rule."""
-        return self._policies.get(name, [])
-
-    def effect(self, name: str) -> str:
-        """`permit` or `forbid`."""
-        return self._slices.by_id[name].policy.effect
+    ref: str
+    feature: Feature
+    value: Value
 
     @property
-    def reasons(self) -> list[str]:
-        """The policies that are asked for the reason after a denial that nothing forbade."""
-        return [name for name in self._policies if name.startswith("reason/")]
-
-    def slices(self, unit: Unit) -> Slices:
-        """The policies as they would be otherwise."""
-        if unit not in self._variants:
-            policy = self._slices.by_id[unit.id].policy
-            self._variants[unit] = self._slices.otherwise({unit.id: policy_otherwise(unit, policy)})
-        return self._variants[unit]
-
-    def close(self, unit: Unit) -> None:
-        """Forget how a unit would be otherwise: it is covered."""
-        self._variants.pop(unit, None)
+    def id(self) -> str:
+        """The id of its permit."""
+        return policy_id(self.ref, self.feature.id)
 
 
-class RolesGround:
-    """The units of a table of roles: its rows, and the guards of what keys are narrowed to."""
-
-    def __init__(self, world: RolesWorld) -> None:
-        self._text = world.roles.text
-        key = _digest([self._text])
-        self._rows = {it.id: it for it in parse_policies(self._text)}
-        self._scopes = {it.id: it for it in parse_policies(builtin_text("scopes"))}
-        self._roles = world.roles.roles
-        self._variants: dict[Unit, RolePolicies] = {}
-        self.levels: dict[Unit, list[Unit]] = {}
-        self.units: dict[Unit, Subject] = {}
-        for name, policy in self._rows.items():
-            place = (world.file, _line(self._text, policy), 1) if world.file else None
-            for unit in policy_units(key, Kind.ROLE, policy, name):
-                self.units[unit] = Subject(world.file, place, is_shipped=not world.file)
-        for name, policy in self._scopes.items():
-            for unit in policy_units("", Kind.SCOPE, policy, name):
-                self.units[unit] = Subject(is_shipped=True)
-
-    def otherwise(self, unit: Unit) -> RolePolicies:
-        """The table as it would be otherwise."""
-        if unit not in self._variants:
-            policies = self._rows | self._scopes
-            changed = policy_otherwise(unit, policies[unit.id])
-            kept = [(name, changed if name == unit.id else policy) for name, policy in policies.items()]
-            group = PolicyGroup.of((name, policy) for name, policy in kept if policy is not None)
-            self._variants[unit] = RolePolicies(RoleTable(self._text, group, self._roles, tuple(self._rows)))
-        return self._variants[unit]
-
-    def close(self, unit: Unit) -> None:
-        """Forget how a unit would be otherwise: it is covered."""
-        self._variants.pop(unit, None)
+def entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Entitlement]:
+    """Every entitlement of every version, in the order of the ids."""
+    for item in index.items.values():
+        for version in item.versions:
+            ref = version_ref(item.kind, item.id, version)
+            for name, value in bundle.definition(ref).items():
+                yield Entitlement(ref, index.features[name], value)
 
 
-def _line(text: str, policy: Policy) -> int:
-    """The line in which a policy begins."""
-    return split_policies(text)[policy.place][0]
+def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
+    """How an entitlement could be wrong.
+
+    One that gives nothing could only give something: without it, the same is decided. One to a draft feature is not in
+    effect.
+    """
+    if feature.status is FeatureStatus.DRAFT:
+        return
+    match value:
+        case Switch(on):
+            yield Aspect.DECIDES if on else Aspect.BEYOND
+        case Level(label):
+            yield Aspect.DECIDES
+            if feature.rank(label) > 1:
+                yield Aspect.LIMIT
+            if feature.rank(label) < len(feature.labels):
+                yield Aspect.BEYOND
+        case Unlimited():
+            yield Aspect.DECIDES
+            yield Aspect.UNLIMITED
+        case Amount(units) | AddedAmount(units):
+            if units:
+                yield Aspect.DECIDES
+                yield Aspect.LIMIT
+            if not _is_highest(units, feature):
+                yield Aspect.BEYOND
 
 
-def _digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _is_highest(units: int, feature: Feature) -> bool:
+    """Say whether the feature's maximum, at which every total of a range ends, leaves room for no more."""
+    return feature.type is FeatureType.RANGE and feature.maximum is not None and units >= feature.maximum
+
+
+def value_otherwise(aspect: Aspect, value: Value, feature: Feature, most: int) -> Value | None:
+    """The value that an entitlement would have otherwise; `None` where it would not be there.
+
+    `most`: the largest number that anything in the catalog gives for the feature, which is what `unlimited` becomes.
+    """
+    match value:
+        case Switch(on):
+            return Switch(not on)
+        case _ if aspect is Aspect.DECIDES:
+            return None
+        case Unlimited():
+            return Amount(max(most, 1) if feature.maximum is None else feature.maximum - 1)
+        case Level(label):
+            place = feature.labels.index(label)
+            return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
+        case Amount(units, per) | AddedAmount(units, per):
+            return type(value)(units - 1 if aspect is Aspect.LIMIT else units + 1, per)
+
+
+def level_unit(ground: str, feature: Feature, value: Value) -> Unit | None:
+    """The level that an entitlement gives: a label of a custom feature, or a number of a quantity that lists them."""
+    if feature.status is FeatureStatus.DRAFT:
+        return None
+    match value:
+        case Level(label):
+            shown = label
+        case Amount(units) if feature.numbers is not None and units:
+            shown = format_units(units, feature.scale)
+        case Unlimited() if feature.numbers is not None:
+            shown = "unlimited"
+        case _:
+            return None
+    return Unit(ground, Kind.LEVEL, f"{feature.id}={shown}", Aspect.HELD)
+
+
+_NEEDS: dict[str, Callable[[Feature], bool]] = {
+    "guard/feature-inactive": lambda feature: feature.status is FeatureStatus.DRAFT,
+    "guard/amount-invalid": lambda feature: (feature.batch.minimum or 1) > 1 or (feature.batch.increment or 1) > 1,
+    "guard/user-cap-reached": lambda feature: feature.caps.per_user is not None,
+    "guard/total-cap-reached": lambda feature: feature.caps.total is not None,
+}
+"""The shipped policies that can decide only where a catalog has a feature of this sort."""
+
+_ALONE = "reason/not-entitled"
+"""For a switch it is the only reason where nothing forbids, so that its condition always holds."""
+
+
+def shipped_policy_units(kind: Kind, policy: Policy, name: str, features: Collection[Feature]) -> Iterator[Unit]:
+    """The units of a guard, an override's permit or a reason, as far as checks of these features can show them."""
+    acting = [it for it in features if policy.action.can_match(Uid("Action", ACTIONS[it.type]), (ACCESS,))]
+    needed = _NEEDS.get(name)
+    for unit in policy_units("", kind, policy, name):
+        if unit.aspect is Aspect.DECIDES:
+            possible = any(needed is None or needed(it) for it in acting)
+        else:
+            possible = any(name != _ALONE or it.type is not FeatureType.SWITCH for it in acting)
+        if possible:
+            yield unit
+
+
+def policy_units(ground: str, kind: Kind, policy: Policy, name: str) -> Iterator[Unit]:
+    """The units of a policy: that it decides, and that each of its conditions holds it back."""
+    yield Unit(ground, kind, name, Aspect.DECIDES)
+    for clause in range(len(policy.json["conditions"])):
+        yield Unit(ground, kind, name, Aspect.CONDITION, clause)
+
+
+def policy_otherwise(unit: Unit, policy: Policy) -> Policy | None:
+    """The policy as it would be otherwise: without one of its conditions, or `None` where it would not be there."""
+    if unit.aspect is Aspect.DECIDES:
+        return None
+    conditions = policy.json["conditions"]
+    left = [*conditions[: unit.clause], *conditions[unit.clause + 1 :]]
+    return replace(policy, json={**policy.json, "conditions": left})

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tiergate.policytest.results import CaseResult, Mismatch
     from tiergate.policytest.suites import Place
 
-__all__ = ["Line", "difference_lines", "failure_lines", "place_text", "singular_or_plural"]
-
 UNSTATED_NOTE = "no row of `expected` speaks of this case, so it is expected to be denied"
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.permissions import Permission
     from tiergate.policytest.results import CaseResult, Report, SuiteResult, TestResult
 
-__all__ = ["json_text", "report_json"]
-
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.model import Problem
     from tiergate.policytest.results import CaseResult, Report, TestResult
 
-__all__ = ["junit_of_problems", "junit_xml"]
-
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = "tiergate test"
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tiergate.policytest.results import CaseResult, Report, TestResult
 
-__all__ = ["summary", "tree"]
-
 _MARKS = {Status.PASSED: "✓", Status.FAILED: "✗", Status.ERROR: "!", Status.SKIPPED: "–"}
 _STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "bold red", Status.SKIPPED: "yellow"}
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import Decider
     from tiergate.sidecar.metrics import Metrics
 
-__all__ = ["api", "routes"]
-
 
 def api(decider: Decider, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
     """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds."""

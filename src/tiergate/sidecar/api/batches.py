@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import Answer, Decider
     from tiergate.sidecar.state import View
 
-__all__ = ["Batches"]
-
 _AT_ONCE = 8
 """How many checks may be decided without giving way to others."""
 

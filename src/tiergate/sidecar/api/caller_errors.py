@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Mistakes"]
-
 _EVERY: Final = 60.0
 _MOST: Final = 10
 _SHOWN: Final = 300

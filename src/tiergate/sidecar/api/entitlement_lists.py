@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.state import View
     from tiergate.sidecar.subject_versions import Edition
 
-__all__ = ["Listings"]
-
 _TRIES = 3
 _OF_NUMBERS = (FeatureType.QUANTITY, FeatureType.RANGE)
 _CACHE = (b"cache-control", b"private, no-cache")

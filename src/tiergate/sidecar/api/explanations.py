@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import Decider
     from tiergate.sidecar.state import Generation
 
-__all__ = ["Explanations"]
-
 _TRIES = 3
 
 

@@ -14,8 +14,6 @@ from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 from tiergate.wire.decision_schemas import Json, answer_schemas, object_of
 from tiergate.wire.requests import MAX_CHECKS
 
-__all__ = ["description", "document"]
-
 _ID: Json = {
     "type": "string",
     "minLength": 1,

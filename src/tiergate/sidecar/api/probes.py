@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.disk_health import DiskReport
     from tiergate.sidecar.state import State
 
-__all__ = ["probes"]
-
 T = TypeVar("T")
 
 _UNSET = msgspec.UNSET

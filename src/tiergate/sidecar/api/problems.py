@@ -13,8 +13,6 @@ from starlette.exceptions import HTTPException
 
 from tiergate.errors import CheckError, OperatorError, RequestError, UnknownFeatureError, UnreadableError
 
-__all__ = ["CLOSING", "MEDIA_TYPE", "ProblemDocument", "document", "problem_headers", "render"]
-
 MEDIA_TYPE = b"application/problem+json"
 
 CLOSING = frozenset({408, 413, 431})

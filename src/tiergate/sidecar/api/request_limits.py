@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.api.tokens import Tokens
     from tiergate.sidecar.metrics import Metrics
 
-__all__ = ["Access", "Protections", "require_json"]
-
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-?8"?)?[ \t]*', re.IGNORECASE)
 _LOOPBACK_NAMES = frozenset({"localhost"})

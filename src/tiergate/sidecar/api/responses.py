@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.check_service import Answer
     from tiergate.sidecar.metrics import Metrics
 
-__all__ = [
-    "NO_CONTEXT",
-    "Context",
-    "ProblemHandler",
-    "Reply",
-    "context_of",
-    "headers",
-    "make_context",
-    "problem_reply",
-    "refused",
-    "send_reply",
-    "wire",
-]
-
 JSON = b"application/json"
 
 _TOKEN = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")

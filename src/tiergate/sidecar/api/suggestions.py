@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Suggestions"]
-
 _NEIGHBOURS = 12
 _REMEMBERED = 1_000
 _LONGEST = 100

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["TokenFile", "Tokens"]
-
 _logger = logging.getLogger(__name__)
 
 _TOKEN: Final = re.compile(rb"[!-~]{16,}")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tiergate.model import Subject, SubjectRecord
 
-__all__ = ["prove_absent"]
-
 _BESIDE: Final = (
     "SELECT {columns} FROM {table} WHERE id > ? ORDER BY id LIMIT 1",
     "SELECT {columns} FROM {table} WHERE id < ? ORDER BY id DESC LIMIT 1",

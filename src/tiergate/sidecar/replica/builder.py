@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.errors import ReplicaError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Customer, Extra, Override, Problem, Subscription
-from tiergate.model.redaction import redacted_customer, redacted_subscription
+from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Customer, Override, Problem, Subscription
+from tiergate.model.redaction import redact_customer, redact_subscription
 from tiergate.sidecar.replica.reader import FORMAT, QUARANTINED
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import SubjectRecord
-
-__all__ = ["ReplicaFile", "Staged", "build_replica", "content_digest"]
 
 _CACHE_KIB: Final = 32 * 1024
 _UNSAFE_AND_FAST: Final = (
@@ -146,12 +144,12 @@ def _insert(source: sqlite3.Connection, subjects: Iterable[Customer | Subscripti
     for subject in subjects:
         if isinstance(subject, Customer):
             overridden = sum([_units(override) for override in subject.overrides])
-            customer_row = (subject.id, encode(redacted_customer(subject)), min(overridden, MAX_TOTAL_UNITS))
+            customer_row = (subject.id, encode(redact_customer(subject)), min(overridden, MAX_TOTAL_UNITS))
             insert("INSERT INTO staged_customers VALUES (?, ?, ?)", customer_row)
         else:
             held = sum([item.quantity for item in subject.items])
             overridden = sum([_units(override) for override in subject.overrides])
-            record = encode(redacted_subscription(subject))
+            record = encode(redact_subscription(subject))
             row = (subject.customer, subject.id, record, min(held, MAX_TOTAL_UNITS), min(overridden, MAX_TOTAL_UNITS))
             insert("INSERT INTO staged_subscriptions VALUES (?, ?, ?, ?, ?)", row)
     insert("COMMIT")
@@ -274,7 +272,7 @@ def _array_header(length: int) -> bytes:
 
 
 def _units(override: Override) -> int:
-    return override.value.units if isinstance(override.value, Amount | Extra) else 0
+    return override.value.units if isinstance(override.value, Amount | AddedAmount) else 0
 
 
 def _sync(path: Path) -> tuple[int, str]:

@@ -27,7 +27,7 @@ import structlog
 
 from tiergate.errors import SettingsError
 from tiergate.model import Instant
-from tiergate.model.canonical import canonical_json
+from tiergate.model.canonical_json import canonical_json
 from tiergate.process.atomic_files import write_durably
 from tiergate.sidecar.replica.builder import ReplicaFile
 from tiergate.sidecar.replica.file_source.source_files import FileStamp
@@ -36,8 +36,6 @@ from tiergate.sidecar.replica.read_only_fallback import copy_to_temporary, write
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-
-__all__ = ["FORMAT", "DataDirectory", "LoadedFiles", "LoadedState"]
 
 FORMAT: Final = 1
 """The layout of `state.json`; another one is not read."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.replica.data_directory import DataDirectory
 
-__all__ = ["DiskMonitor", "DiskReport"]
-
 _LOOK_EVERY: Final = 30.0
 _BLOCK: Final = 512
 

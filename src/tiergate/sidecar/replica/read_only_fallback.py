@@ -19,8 +19,6 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["READ_ONLY", "copy_to_temporary", "write_error"]
-
 READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
 """Errors of a folder that does not take anything any more, full ones apart: those are full for a while."""
 

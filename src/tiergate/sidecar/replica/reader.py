@@ -21,8 +21,6 @@ from tiergate.sidecar.replica.sqlite_errors import replica_error
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FORMAT", "QUARANTINED", "Replica"]
-
 FORMAT: Final = 1
 """The layout of the file; another one is not read."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-__all__ = ["ReplicaFolder", "RollbackFloor"]
-
 _FLOOR: Final = "floor.json"
 
 

@@ -13,17 +13,6 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = [
-    "FLOOR_KEY",
-    "FORMAT",
-    "QUARANTINED_TABLE",
-    "ReplicaState",
-    "create_tables",
-    "read_floor",
-    "read_state",
-    "write_state",
-]
-
 FORMAT: Final = 1
 """The layout of the file; another one is not read."""
 

@@ -10,8 +10,6 @@ from tiergate.errors import ReplicaError, UnreadableReplicaError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["replica_error", "unreadable_reason"]
-
 _PASSING: Final = {
     sqlite3.SQLITE_NOMEM: "not enough memory",
     sqlite3.SQLITE_BUSY: "the file is locked",

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from tiergate.feed.lines import RecordChange
     from tiergate.sidecar.replica.schema import ReplicaState
 
-__all__ = ["ChangedSubjects", "ReplicaWriter", "SyncReplica"]
-
 _PAGE_CACHE_KIB: Final = 16 * 1024
 _WAL_BYTES: Final = 8 * 1024**2
 _BUSY_SECONDS: Final = 10.0

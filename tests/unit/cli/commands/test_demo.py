@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.cli.conftest import SAMPLE
-from tiergate.catalog import Bounds, load_catalog, load_subjects
+from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.cli.demo_script import STORY, curl
 from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.sample_catalog import SAMPLE_FILES, copy_sample
@@ -26,7 +26,7 @@ def test_the_story_asks_about_every_type_of_feature() -> None:
     """Each type is asked about at least once, of subjects and features that the sample has."""
     loaded = load_catalog([SAMPLE / "catalog.yaml"])
     index = loaded.catalog.index()
-    subjects = load_subjects([SAMPLE / "subjects.yaml"], index, Bounds.of(loaded.catalog))
+    subjects = load_subjects([SAMPLE / "subjects.yaml"], index, TotalBounds.of(loaded.catalog))
     assert {index.features[step.check.feature].type for step in STORY} == set(FeatureType)
     assert {step.check.subject.id for step in STORY} <= set(subjects)
 

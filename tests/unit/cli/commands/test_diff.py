@@ -12,7 +12,7 @@ from tests.publishing import CATALOG, Press, opened
 from tests.unit.cli.conftest import CATALOG as SAMPLE
 from tiergate.control.api import apply_export, bundles, drafts, publishing
 from tiergate.control.feed_api.bundle_archives import BundleArchives
-from tiergate.model import Amount, Given, Level
+from tiergate.model import Amount, Level, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,7 +272,7 @@ def test_publications_are_compared(remote: Callable[..., Ran], press: Press) -> 
     first = remote("published", "published")
     assert first.out.startswith("the same: ")
     press.apply()
-    revision = press.store.read(press.publisher.standing).revision
+    revision = press.store.read(press.publisher.published_state).revision
     press.apply(CATALOG.replace("movies: 50", "movies: 60"))
     for old in ("publication:1", f"revision:{revision}", revision):
         ran = remote(old, "published", "--exit-code")
@@ -294,7 +294,7 @@ def test_a_file_is_compared_with_what_is_published(
 def test_what_is_pending_is_compared_before_it_is_published(remote: Callable[..., Ran], press: Press) -> None:
     """As publishing everything would make it; nothing is published by that."""
     press.apply()
-    press.draft("gold", {"analytics": Given(on=True), "movies": Amount(70), "support": Level("chat")})
+    press.draft("gold", {"analytics": Switch(on=True), "movies": Amount(70), "support": Level("chat")})
     ran = remote("published", "pending")
     assert "    movies: 50 → 70 (more)" in ran.out.splitlines()
     assert press.sequence == 1

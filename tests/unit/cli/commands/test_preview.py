@@ -11,8 +11,8 @@ from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
 from tiergate.control.api import apply_export, bundles, customers, drafts, imports, previews, publishing
 from tiergate.control.feed_api.bundle_archives import BundleArchives
-from tiergate.impact.preview.effects import Effect
 from tiergate.impact.preview.loss_token import Loss, loss_token
+from tiergate.impact.preview.subject_effects import Effect
 from tiergate.model import Amount, Subject
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tiergate.cli.local_engine import engine_of_files
 from tiergate.control.api import replays
 from tiergate.engine import Engine
 from tiergate.model import Subject, SubjectRecord, format_instant
-from tiergate.publish.bundle_cache import Revisions
+from tiergate.publish.bundle_cache import BundleCache
 from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.state import Followed, Generation
@@ -269,7 +269,7 @@ def followed(remote: Remote, path: Path, check: bytes) -> str:
     service.clock.now = remote.clock.now
     head = remote.store.read(lambda unit: unit.head())
     revision = remote.store.read(lambda unit: publication(unit.session, head.publication)).revision
-    bundle = Revisions().open(remote.store, revision)
+    bundle = BundleCache().open(remote.store, revision)
     record = remote.store.read(lambda unit: unit.record("acme", public=True))
 
     class Found:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.published import put_in_force
 from tests.unit.control.catalog_server import Working, problem, serve_working
-from tiergate.catalog import ordered
+from tiergate.catalog import sort_catalog
 from tiergate.model import (
     Amount,
     Audience,
@@ -16,13 +16,13 @@ from tiergate.model import (
     Definition,
     Feature,
     FeatureType,
-    HeldItem,
     Item,
     ItemKind,
     Ladder,
     Level,
     Rollout,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
 )
 
@@ -59,7 +59,7 @@ def filled(working: Working) -> Working:
 
 def hold(working: Working, item: str, customer: str = "acme") -> None:
     """Have a customer hold an item."""
-    held = Subscription(f"s-{customer}", customer, SubscriptionStatus.ACTIVE, (HeldItem(item),))
+    held = Subscription(f"s-{customer}", customer, SubscriptionStatus.ACTIVE, (SubscriptionItem(item),))
     working.add_subject(Customer(customer), held)
 
 
@@ -75,7 +75,7 @@ def publish(working: Working) -> None:
     )
     rollouts = (Rollout(1), Rollout(2, audience=Audience(AudienceType.TAG, tag="beta")))
     pro = Item(id="pro", kind=ItemKind.PLAN, versions=versions, rollouts=rollouts)
-    put_in_force(working.store, ordered(Catalog({feature.id: feature for feature in known}, {"pro": pro})))
+    put_in_force(working.store, sort_catalog(Catalog({feature.id: feature for feature in known}, {"pro": pro})))
 
 
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────

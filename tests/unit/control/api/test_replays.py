@@ -11,7 +11,7 @@ from tiergate.control.background_jobs import tidy
 from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.engine import Engine, decision_json
 from tiergate.model import SubjectRecord, format_instant
-from tiergate.publish.bundle_cache import Revisions
+from tiergate.publish.bundle_cache import BundleCache
 from tiergate.wire.requests import read_check
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_the_bytes_are_the_ones_of_a_sidecar(api: tuple[Admin, Store, Ticking]) 
             return store.read(lambda unit: unit.record("acme", public=True))
 
     assert answer.status_code == 200, answer.text
-    bundle = Revisions().open(store, answer.json()["revision"])
+    bundle = BundleCache().open(store, answer.json()["revision"])
     expected = decision_json(Engine(bundle, Found(), publication=1).decide(read_check(text), NOW))
     assert answer.content.startswith(b'{"decision":' + expected + b",")
 

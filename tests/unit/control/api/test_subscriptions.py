@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.control.subjects import NOW, codes, made, served, taken
-from tiergate.model import FOREVER, HeldItem, SubscriptionStatus
+from tiergate.model import FOREVER, SubscriptionItem, SubscriptionStatus
 from tiergate.store import SYSTEM, read_after
 from tiergate.store.customers import open_account
 
@@ -233,7 +233,7 @@ def test_what_is_held_and_no_longer_offered_does_not_hold_up_other_changes(
     def rename(unit: WriteUnit) -> None:  # as a rollback of the catalog could leave it
         account = open_account(unit, "acme")
         old = account.subscription("s1").subscription
-        account.write_subscription(replace(old, items=(HeldItem("gone-plan"),)))
+        account.write_subscription(replace(old, items=(SubscriptionItem("gone-plan"),)))
 
     api[1].change(rename, SYSTEM)
     made(sales.post("/v1/subscriptions/s1/cancel"), 200)

@@ -12,6 +12,7 @@ from sqlalchemy import delete, update
 
 from tests.databases import PostgresServer
 from tests.unit.control.feeds import write
+from tiergate.control.feed_api import feed_watcher
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.feed.hash_chain import chain_start
 from tiergate.store import SYSTEM, Store
@@ -153,3 +154,29 @@ def test_time_stands_still_while_the_database_is_away() -> None:
 
         asyncio.run(follow())
         store.close()
+
+
+def test_it_ends_although_a_cancellation_was_lost_while_it_connected(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for` of Python 3.11 loses one that comes together with what it waits for."""
+    connecting = asyncio.Event()
+
+    async def notifications(_: object) -> AsyncIterator[None]:
+        connecting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)
+        yield
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(feed_watcher, "notifications", notifications)
+
+    async def follow() -> None:
+        tail = FeedWatcher(store)
+        task = asyncio.create_task(tail._hear())
+        await connecting.wait()
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        assert done
+
+    asyncio.run(follow())

@@ -23,14 +23,12 @@ from tests.unit.engine.small import (
     record,
     subscription,
 )
-from tiergate.engine import Reasoning, Standing, reason_out
-from tiergate.engine.explanation import explain
+from tiergate.engine import Reasoning, Standing, explain, reason_out
 from tiergate.model import (
     Amount,
     Audience,
     AudienceType,
     Definition,
-    HeldItem,
     ItemKind,
     ItemStatus,
     OverrideMode,
@@ -38,6 +36,7 @@ from tiergate.model import (
     Subject,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
 )
@@ -101,7 +100,7 @@ def test_a_subscription_counts_or_says_why_not(
     status: str, dates: dict[str, int], standing: Standing, why: str
 ) -> None:
     """Whatever its status and dates; and it counts exactly where what it holds is held."""
-    held = Subscription("sub", "acme", SubscriptionStatus(status), (HeldItem("gold"),), **dates)  # type: ignore[arg-type]
+    held = Subscription("sub", "acme", SubscriptionStatus(status), (SubscriptionItem("gold"),), **dates)  # type: ignore[arg-type]
     found = reasoned(record(held))
     (one,) = found.subscriptions
     assert (one.standing, one.why) == (standing, why)
@@ -122,13 +121,13 @@ def test_an_item_says_what_it_gives_or_why_it_does_not_count() -> None:
     )
     compiled = bundle(catalog(items=[gold, beta, item("none", {})]))
     held = (
-        HeldItem("gold", 2, version=1),
-        HeldItem("gold", start=LATER),
-        HeldItem("gold", until=NOW),
-        HeldItem("beta"),
-        HeldItem("none"),
-        HeldItem("gone"),
-        HeldItem("gold", version=9),
+        SubscriptionItem("gold", 2, version=1),
+        SubscriptionItem("gold", start=LATER),
+        SubscriptionItem("gold", until=NOW),
+        SubscriptionItem("beta"),
+        SubscriptionItem("none"),
+        SubscriptionItem("gone"),
+        SubscriptionItem("gold", version=9),
     )
     (one,) = reasoned(record(subscription(*held)), compiled=compiled).subscriptions
     assert [(it.item, it.standing, it.gives or it.why or "") for it in one.items] == [
@@ -287,7 +286,7 @@ def test_what_may_change_is_told_with_everything_that_turns_then() -> None:
     )
     compiled = bundle(catalog(items=[two, item("silver", GOLD)]))
     held = replace(
-        subscription("gold", HeldItem("silver", until=LATER), overrides=(replace(LEAST, start=LATER),)),
+        subscription("gold", SubscriptionItem("silver", until=LATER), overrides=(replace(LEAST, start=LATER),)),
         end=LATER,
         suspensions=(replace(SUSPENDED, start=LATER),),
     )

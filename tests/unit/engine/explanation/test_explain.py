@@ -7,9 +7,9 @@ import pytest
 
 from tests.unit.engine.small import NOW, bundle, check, engine, override, record, subscription
 from tiergate.cedar import authorize_text, parse_policies
-from tiergate.engine.explanation import explain
+from tiergate.engine import explain
 from tiergate.errors import UnknownFeatureError
-from tiergate.model import Amount, Check, HeldItem, Subject, SubjectRecord
+from tiergate.model import Amount, Check, Subject, SubjectRecord, SubscriptionItem
 
 if TYPE_CHECKING:
     from tiergate.engine import Explanation
@@ -21,7 +21,7 @@ RULES = """
 forbid (principal, action, resource) when { context.weekday > 7 };
 @id("b") forbid (principal == Customer::"other", action, resource);
 """
-GOLD = record(subscription(HeldItem("gold", 2), "extra"))
+GOLD = record(subscription(SubscriptionItem("gold", 2), "extra"))
 
 
 def explained(asked: Check, known: SubjectRecord = GOLD, rules: str = RULES) -> Explanation:

@@ -25,31 +25,31 @@ from tests.unit.engine.small import (
     record,
     subscription,
 )
-from tiergate.engine.explanation import explain, sentences
+from tiergate.engine import explain, sentences
 from tiergate.engine.explanation.summary import _CAUSES
 from tiergate.model import (
     UNLIMITED,
+    AddedAmount,
     Amount,
     Check,
-    Extra,
     Feature,
     FeatureType,
-    Given,
-    HeldItem,
     Level,
     Override,
     OverrideMode,
     Reason,
     Subject,
     SubjectRecord,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
+    Switch,
 )
 
 if TYPE_CHECKING:
     from tiergate.bundle import Bundle
 
-GOLD = record(subscription(HeldItem("gold", 2), "extra"))
+GOLD = record(subscription(SubscriptionItem("gold", 2), "extra"))
 DAY = 86_400_000
 ON = "on 14 November 2023 at 22:13:20 UTC"
 
@@ -175,7 +175,9 @@ def test_who_says_what_was_used_is_told() -> None:
 
 def test_unlimited_is_never_told_as_a_number() -> None:
     """It stands above every number."""
-    compiled = bundle(catalog([MOVIES], [item("gold", {"movies": UNLIMITED}), item("extra", {"movies": Extra(10)})]))
+    compiled = bundle(
+        catalog([MOVIES], [item("gold", {"movies": UNLIMITED}), item("extra", {"movies": AddedAmount(10)})])
+    )
     texts = said(check("movies", used=3), record(subscription("gold", "extra")), compiled=compiled)
     assert "There is no limit; the check says that 3 are used." in texts
     assert "Plan gold, version 1, gives it without limit." in texts
@@ -187,7 +189,7 @@ def test_a_number_that_nothing_multiplies_is_told_so() -> None:
     compiled = bundle(
         catalog([STORAGE], [item("gold", {"storage": Amount(10_000)}), item("big", {"storage": Amount(12_500)})])
     )
-    texts = said(check("storage"), record(subscription(HeldItem("gold", 3), "big")), compiled=compiled)
+    texts = said(check("storage"), record(subscription(SubscriptionItem("gold", 3), "big")), compiled=compiled)
     assert "Plan gold, version 1, gives 10, however often it is held." in texts
     assert texts[-1] == "The greatest of them counts: 12.5."
 
@@ -253,7 +255,7 @@ def test_what_does_not_count_is_told_with_why() -> None:
     """Subscriptions first, then items of those that count."""
     known = record(
         subscription("gold", id_="old", status=SubscriptionStatus.EXPIRED),
-        subscription("gold", HeldItem("extra", until=NOW)),
+        subscription("gold", SubscriptionItem("extra", until=NOW)),
     )
     texts = said(check("movies"), known)
     assert "Subscription old does not count: it has expired." in texts
@@ -309,8 +311,8 @@ def test_what_is_asked_is_said_in_the_words_of_its_type(feature: Feature, asked:
             override("support", Level("phone")),
             "puts the level phone in place of what this subscription gives",
         ),
-        ("analytics", override("analytics", Given(on=True)), "gives analytics"),
-        ("analytics", override("analytics", Given(on=False)), "says that analytics is not given"),
+        ("analytics", override("analytics", Switch(on=True)), "gives analytics"),
+        ("analytics", override("analytics", Switch(on=False)), "says that analytics is not given"),
     ],
 )
 def test_what_an_override_does_is_said_in_the_words_of_its_mode_and_type(

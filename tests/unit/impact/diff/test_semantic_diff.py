@@ -7,8 +7,8 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
+from tiergate.impact.diff.diff_result import Kind, Meaning
 from tiergate.impact.diff.representative_subjects import Audience, Bearing
-from tiergate.impact.diff.results import Kind, Meaning
 from tiergate.impact.diff.semantic_diff import meaning
 from tiergate.model import Rules, parse_instant
 

@@ -8,8 +8,8 @@ import pytest
 
 from tiergate.admin.loss_acceptance import accepted_loss
 from tiergate.errors import BodyError
-from tiergate.impact.preview.effects import Answered, Effect, SubjectEffect
 from tiergate.impact.preview.loss_token import Loss, LossSum, customers_of, is_loss_token, loss_token, losses_of
+from tiergate.impact.preview.subject_effects import Answered, Effect, SubjectEffect
 from tiergate.model import Reason, Subject, SubjectType
 
 LOSS = Loss(Subject("acme"), "movies", Effect.LESS, None, 50, 30)

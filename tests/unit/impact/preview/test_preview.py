@@ -7,11 +7,11 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview.effects import Effect, SubjectEffect, impact_data
 from tiergate.impact.preview.loss_analysis import can_take
 from tiergate.impact.preview.preview import Preview, preview
+from tiergate.impact.preview.subject_effects import Effect, SubjectEffect, impact_data
 from tiergate.impact.preview.usage_data import Figures
-from tiergate.model import Customer, HeldItem, Rules, Subject, SubjectRecord, Subscription, SubscriptionStatus
+from tiergate.model import Customer, Rules, Subject, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 
 NOW = 1_780_000_000_000
 
@@ -36,7 +36,8 @@ def bundle(items: str, features: str = FEATURES, rules: Rules | None = None) -> 
 def customer(id_: str, *items: str, **more: str) -> SubjectRecord:
     """A customer with a subscription to each of some items."""
     held = tuple(
-        Subscription(f"{id_}-{n}", id_, SubscriptionStatus.ACTIVE, (HeldItem(it),)) for n, it in enumerate(items)
+        Subscription(f"{id_}-{n}", id_, SubscriptionStatus.ACTIVE, (SubscriptionItem(it),))
+        for n, it in enumerate(items)
     )
     return SubjectRecord(Customer(id_, attributes=more), held)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.impact.diff.test_rule_comparison import CATALOG, DAILY, NOW, SCOPE, bundle
-from tiergate.impact.preview.effects import Effect, Impact, SubjectEffect, effect_data
+from tests.unit.impact.diff.test_rule_equivalence import CATALOG, DAILY, NOW, SCOPE, bundle
 from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.subject_effects import Effect, Impact, SubjectEffect, effect_data
 from tiergate.impact.preview.usage_data import Figures
 from tiergate.model import (
     Amount,
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     Subject,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     parse_instant,
 )
@@ -33,7 +33,7 @@ SET = 'principal, action == Action::"set", resource'
 
 def holder(id_: str, *tags: str, item: str = "team", overrides: tuple[Override, ...] = ()) -> SubjectRecord:
     """A customer with one plan."""
-    held = Subscription(f"{id_}-s", id_, SubscriptionStatus.ACTIVE, (HeldItem(item),))
+    held = Subscription(f"{id_}-s", id_, SubscriptionStatus.ACTIVE, (SubscriptionItem(item),))
     return SubjectRecord(Customer(id_, tags, overrides=overrides), (held,))
 
 

@@ -6,7 +6,15 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tiergate.impact.preview.subject_spool import RecordTable, Spool
-from tiergate.model import Customer, HeldItem, Subject, SubjectRecord, SubjectType, Subscription, SubscriptionStatus
+from tiergate.model import (
+    Customer,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionStatus,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
 
 def subscription(id_: str, customer: str) -> Subscription:
     """A subscription of a plan."""
-    return Subscription(id_, customer, SubscriptionStatus.ACTIVE, (HeldItem("gold"),))
+    return Subscription(id_, customer, SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),))
 
 
 RECORDS = [

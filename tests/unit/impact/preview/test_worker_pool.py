@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from tests.unit.impact.preview.test_preview import NOW, OLD, bundle, customer
-from tiergate.impact.preview.effects import impact_data
+from tiergate.impact.preview.subject_effects import impact_data
 from tiergate.impact.preview.subject_spool import Spool
 from tiergate.impact.preview.usage_data import Figures
 from tiergate.impact.preview.worker_pool import preview_spool

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tiergate.policytest.coverage import Coverage
 
-__all__ = ["CATALOG", "HEAD", "coverage", "covered", "marks"]
-
 CATALOG = """\
 apiVersion: tiergate/v1
 features:

@@ -12,7 +12,7 @@ from tests.serving import NOW, Service, customer, disabled, post
 from tests.wire import Connection
 from tiergate.bundle import Bundle
 from tiergate.errors import BundleError
-from tiergate.model import Customer, HeldItem, SubjectRecord, Subscription, SubscriptionStatus, format_instant
+from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus, format_instant
 from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.api.tokens import Tokens
@@ -200,7 +200,9 @@ def test_a_bundle_that_cannot_be_read_is_a_problem_of_the_operator(monkeypatch: 
 
 def test_an_explanation_gives_way_to_what_waits() -> None:
     """That of a customer with thousands of subscriptions takes many turns, and between them others have theirs."""
-    held = [Subscription(f"s{n}", "acme", SubscriptionStatus.EXPIRED, (HeldItem("gold"),)) for n in range(5_000)]
+    held = [
+        Subscription(f"s{n}", "acme", SubscriptionStatus.EXPIRED, (SubscriptionItem("gold"),)) for n in range(5_000)
+    ]
     service = Service(SubjectRecord(Customer("acme"), tuple(held)), customer("bob"))
     bob = json.dumps(MOVIES | {"subject": "bob"}).encode()
     others = 0

@@ -10,11 +10,11 @@ from tests.wire import Connection
 from tiergate.model import (
     Amount,
     Customer,
-    HeldItem,
     Override,
     OverrideMode,
     SubjectRecord,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
     Suspension,
 )
@@ -131,7 +131,11 @@ def test_explanations_are_as_the_document_says(body: dict[str, Any]) -> None:
     """Of every type, with caps, overrides, suspensions, things to come and things that are over."""
     catalog = CATALOG.replace("items:", "  - {id: seats, type: quantity, caps: {per_user: 3}}\nitems:", 1)
     catalog = catalog.replace("movies: 30", "movies: 30, seats: 7")
-    plan = HeldItem("silver", start=NOW - 5), HeldItem("gold", until=NOW - 5), HeldItem("nothing", 2)
+    plan = (
+        SubscriptionItem("silver", start=NOW - 5),
+        SubscriptionItem("gold", until=NOW - 5),
+        SubscriptionItem("nothing", 2),
+    )
     held = Subscription("sub-bob", "bob", SubscriptionStatus.TRIALING, plan, trial_end=NOW + 10**9)
     overrides = (
         disabled("analytics", NOW, NOW + 7),

@@ -10,7 +10,15 @@ from tests.signing import NOW, record
 from tiergate.bundle import ArchiveContent, Cursor, manifest_of, write_snapshot_page
 from tiergate.errors import BundleError, ReplicaError, TrustError
 from tiergate.feed.lines import SubjectChange
-from tiergate.model import Customer, HeldItem, Subject, SubjectRecord, SubjectType, Subscription, SubscriptionStatus
+from tiergate.model import (
+    Customer,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionStatus,
+)
 from tiergate.sidecar.replica.schema import ReplicaState
 from tiergate.sidecar.replica.sync.snapshot_builder import BulkReplica
 from tiergate.sidecar.replica.writer import ChangedSubjects, ReplicaWriter, SyncReplica
@@ -41,7 +49,9 @@ def build(path: Path, *records: SubjectRecord, pack: ArchiveContent | None = Non
 
 def change(position: int, customer: str, *subscriptions: str) -> SubjectChange:
     """A customer that now has these subscriptions."""
-    held = tuple(Subscription(it, customer, SubscriptionStatus.ACTIVE, (HeldItem("gold"),)) for it in subscriptions)
+    held = tuple(
+        Subscription(it, customer, SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),)) for it in subscriptions
+    )
     return SubjectChange(position, NOW, customer, SubjectRecord(Customer(customer), held))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from tiergate.control.api.schemas.parts import COUNT, ETAG, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
 from tiergate.permissions import Action
 
-__all__ = ["access_schemas", "problem_schema", "sync_schemas", "webhook_schemas"]
-
 
 def access_schemas() -> dict[str, Schema]:
     """Keys, roles, the audit log."""

@@ -5,21 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-__all__ = [
-    "COUNT",
-    "ETAG",
-    "FLAG",
-    "PREFIX",
-    "TEXT",
-    "TEXTS",
-    "Schema",
-    "closed",
-    "optional_object",
-    "ref",
-    "with_more",
-    "without",
-]
-
 Schema = dict[str, Any]
 
 PREFIX: Final = "#/components/schemas/"

@@ -16,9 +16,7 @@ from tiergate.control.api.schemas.parts import (
     ref,
     with_more,
 )
-from tiergate.impact.preview.effects import Effect
-
-__all__ = ["ACCEPTED_LOSS", "IMPACT", "LOSS_TOKEN", "publishing_schemas", "rule_schemas"]
+from tiergate.impact.preview.subject_effects import Effect
 
 _AUDIENCE: Final[Schema] = {
     "anyOf": [

@@ -6,8 +6,6 @@ from typing import Final
 
 from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
 
-__all__ = ["replay_schemas"]
-
 _NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 
 

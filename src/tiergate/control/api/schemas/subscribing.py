@@ -9,8 +9,6 @@ from tiergate.catalog import MAX_QUANTITY
 from tiergate.control.api.schemas.parts import FLAG, Schema, closed, ref, with_more, without
 from tiergate.model.subscription_state import SubscriptionState
 
-__all__ = ["as_of_schemas", "passed_over_schema", "step_schema_name", "stored_subscription", "subscribing_schemas"]
-
 _QUANTITY: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}
 _AT: Final[Schema] = {
     "anyOf": [{"enum": ["now", "term_end"]}, ref("Instant")],

@@ -23,8 +23,6 @@ from tiergate.sidecar.replica.file_source.source_files import Watched, entries_t
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["CHECK_INTERVAL", "watch"]
-
 CHECK_INTERVAL: Final = 1.0
 """Seconds after which one should look, reports or none."""
 

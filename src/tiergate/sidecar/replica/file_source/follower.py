@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
     from tiergate.sidecar.state import State, StatusReport
 
-__all__ = ["DEFAULT_LOAD_TIMEOUT", "FileFollower"]
-
 DEFAULT_LOAD_TIMEOUT: Final = 1800.0
 """Seconds that a load may take, unless told otherwise."""
 

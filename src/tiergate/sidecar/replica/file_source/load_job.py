@@ -10,8 +10,6 @@ from tiergate.model import Problem
 from tiergate.sidecar.replica.data_directory import LoadedState
 from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
 
-__all__ = ["MAX_PROBLEMS", "LoadJob", "LoadResult"]
-
 MAX_PROBLEMS: Final = 200
 """How many problems an outcome names; it counts them all."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.file_source.load_job import LoadResult
     from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
 
-__all__ = ["LoadReport"]
-
 _LOGGED_PROBLEMS: Final = 20
 _IN_THE_LOG: Final = "what is wrong may name a customer, so that it stands in the log alone"
 

@@ -24,10 +24,10 @@ from msgspec.structs import replace
 
 from tiergate import __version__, bundle, publish
 from tiergate.bundle import FORMAT, Bundle
-from tiergate.catalog import Bounds, Quarantine, read_subjects
+from tiergate.catalog import Quarantine, TotalBounds, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
-from tiergate.model import MAX_TOTAL_UNITS, Amount, Catalog, CatalogIndex, Extra
+from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Catalog, CatalogIndex
 from tiergate.process.parent_watch import end_with_parent
 from tiergate.sidecar.replica import reader
 from tiergate.sidecar.replica.builder import ReplicaFile, build_replica, content_digest
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.model import Problem
-
-__all__ = ["load", "main"]
 
 _NICENESS = 10
 
@@ -130,7 +128,7 @@ class _Load:
         previous = None
         if standing is not None and standing.catalog.maker == files.maker:
             previous = Bundle.open(self._data.bundle(standing.revision)).hashes()
-        made = publish.make([path for path in copied.paths if path != rules], rules, previous=previous)
+        made = publish.compile_files([path for path in copied.paths if path != rules], rules, previous=previous)
         revision = Bundle.from_files(made.files).revision
         if (standing is None or standing.revision != revision) and self._bundle_is_torn(revision):
             place = self._data.bundle(revision)
@@ -166,7 +164,7 @@ class _Load:
         if standing is not None and standing.subjects.digest == digest:
             return standing.replica, files
         path = self._data.next_replica()
-        bounds = Bounds(found.index, found.definition)
+        bounds = TotalBounds(found.index, found.definition)
         if self._strict:
             made = build_replica(path, read_subjects(copied.paths, found.index, bounds))
         else:
@@ -230,7 +228,9 @@ def _index_digest(index: CatalogIndex) -> str:
 def _largest_number(catalog: Catalog) -> int:
     """The largest number, in units, that any version of any item gives."""
     given = (version.entitlements.values() for item in catalog.items.values() for version in item.versions)
-    return max((value.units for values in given for value in values if isinstance(value, Amount | Extra)), default=0)
+    return max(
+        (value.units for values in given for value in values if isinstance(value, Amount | AddedAmount)), default=0
+    )
 
 
 def main() -> None:

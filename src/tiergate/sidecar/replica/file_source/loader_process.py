@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tiergate.sidecar.replica.file_source.load_job import LoadJob
 
-__all__ = ["LOADER", "run_loader"]
-
 LOADER: Final = (sys.executable, "-P", "-m", "tiergate.sidecar.replica.file_source.loader")
 """The command that does a `LoadJob`."""
 

@@ -21,12 +21,10 @@ from tiergate.sidecar.replica.reader import Replica
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.catalog import Bounds, Quarantine
+    from tiergate.catalog import Quarantine, TotalBounds
     from tiergate.model import CatalogIndex
     from tiergate.sidecar.replica.builder import Staged
     from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
-
-__all__ = ["PreviousRecords"]
 
 
 class PreviousRecords:
@@ -36,7 +34,7 @@ class PreviousRecords:
         self._data = data
         self._standing = standing
 
-    def put_in_place(self, staged: Staged, quarantine: Quarantine, index: CatalogIndex, bounds: Bounds) -> None:
+    def put_in_place(self, staged: Staged, quarantine: Quarantine, index: CatalogIndex, bounds: TotalBounds) -> None:
         """Exchange what was staged of those who are set aside for their earlier records, as `index` reads them.
 
         Raises:
@@ -74,7 +72,7 @@ class PreviousRecords:
         return found
 
     def _read_again(
-        self, records: Iterable[SubjectRecord], index: CatalogIndex, bounds: Bounds
+        self, records: Iterable[SubjectRecord], index: CatalogIndex, bounds: TotalBounds
     ) -> dict[str, SubjectRecord]:
         """The same records, read as those of a file are."""
         if self._standing is None:

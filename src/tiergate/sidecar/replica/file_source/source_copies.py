@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from tiergate.errors import AuthorError
 
-__all__ = ["ChangedError", "CopiedFiles", "SourceCopies"]
-
 _TRIES: Final = 8
 _SETTLED_NS: Final = 100_000_000
 """How old a file's last change must be for the next one to have another time."""

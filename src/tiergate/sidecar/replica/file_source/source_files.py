@@ -15,8 +15,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MISSING", "FileStamp", "Sources", "Watched", "entries_to_watch", "files_of", "stamp_files", "stamp_of"]
-
 MISSING: Final = -1
 """The size of a file that does not exist or cannot be looked at."""
 

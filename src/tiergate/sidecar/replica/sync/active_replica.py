@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from tiergate.bundle import Bundle, Cursor, FileEntry, TrustedFeed, check_content
 from tiergate.engine import Engine
-from tiergate.errors import BundleError, Refusal, ReplicaError, TrustError
+from tiergate.errors import BundleError, RejectionReason, ReplicaError, TrustError
 from tiergate.sidecar.replica.writer import ReplicaWriter, SyncReplica
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Manifest, VerifyKey
     from tiergate.engine import CacheLimits
-
-__all__ = ["ActiveBundle", "ActiveReplica"]
 
 T = TypeVar("T")
 
@@ -95,7 +93,9 @@ class ActiveReplica:
         kept = holding.writer.kept
         try:
             if store is not None and kept.store != store:
-                raise TrustError(Refusal.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`")
+                raise TrustError(
+                    RejectionReason.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`"
+                )
             holding.trust = TrustedFeed(keys, store=kept.store, cursor=kept.cursor)
             holding.trust.verify_stored_head(kept.head)
         except BaseException:

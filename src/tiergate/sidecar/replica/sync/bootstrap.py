@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tiergate.errors import Refusal, TrustError
+from tiergate.errors import RejectionReason, TrustError
 from tiergate.sidecar.replica.schema import ReplicaState
 from tiergate.sidecar.replica.sync.snapshot_builder import BulkReplica
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import ArchiveContent, PageEntry, TrustedFeed, VerifiedSnapshot
     from tiergate.model import Instant
     from tiergate.sidecar.replica.sync.bundle_origins import BundleOrigins
-
-__all__ = ["bootstrap"]
 
 _FETCHED_AHEAD: Final = 4
 """Pages that may be fetched or waiting at once: this many times a page is what stands in memory."""
@@ -54,7 +52,9 @@ async def bootstrap(
                 said = (snapshot.manifest.customers, snapshot.manifest.subscriptions)
                 # Of records that cannot be read nobody knows how many subscriptions they hold.
                 if found[0] != said[0] or found[1] > said[1] or (found != said and not building.quarantined):
-                    raise TrustError(Refusal.CONTRADICTION, "the snapshot does not hold as many subjects as it says")
+                    raise TrustError(
+                        RejectionReason.CONTRADICTION, "the snapshot does not hold as many subjects as it says"
+                    )
             pack = await _bundle(snapshot, depots)
             kept = _kept(snapshot, with_subjects=with_subjects)
             await loop.run_in_executor(thread, building.finish, kept, pack, trust.cursor)

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from tiergate.bundle import read_archive
-from tiergate.errors import BundleError, Refusal, SyncError, TrustError
+from tiergate.errors import BundleError, RejectionReason, SyncError, TrustError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tiergate.bundle import ArchiveContent, PageEntry
     from tiergate.sidecar.replica.sync.control_plane_client import BundleOrigin
-
-__all__ = ["BundleOrigins"]
 
 _PATIENCE: Final = 5.0
 _TRIES: Final = 3
@@ -82,7 +80,9 @@ class BundleOrigins:
             content = await depot.page(entry)
             digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
             if digest != entry.sha256:
-                raise TrustError(Refusal.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes")
+                raise TrustError(
+                    RejectionReason.WRONG_HASH, f"page `{entry.sha256[:16]}` of a snapshot has other bytes"
+                )
             return content
 
         return await self._get(get)

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import Cursor, FeedStep, Publication
     from tiergate.feed.lines import RecordChange
 
-__all__ = ["FeedCommit", "plan_commits"]
-
 
 class FeedCommit(NamedTuple):
     """What is committed at once: changes, and then a publication, if there is one."""

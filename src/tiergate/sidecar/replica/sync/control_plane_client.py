@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tiergate.bundle import PageEntry
     from tiergate.model import Subject
 
-__all__ = ["BundleOrigin", "ControlPlaneClient", "check_url"]
-
 MAX_FEED_BYTES: Final = 64 * 1024**2
 """Most bytes of a page of the feed."""
 

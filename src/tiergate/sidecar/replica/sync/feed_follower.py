@@ -25,7 +25,7 @@ import structlog
 from msgspec.structs import replace
 
 from tiergate.bundle import Cursor, TrustedFeed
-from tiergate.errors import OperatorError, Refusal, ReplicaError, SyncError, TrustError
+from tiergate.errors import OperatorError, RejectionReason, ReplicaError, SyncError, TrustError
 from tiergate.feed.lines import UnreadableChange
 from tiergate.feed.unreadable_records import UnreadableRecord
 from tiergate.sidecar.engine_disposal import free
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.replica.writer import ChangedSubjects
     from tiergate.sidecar.state import State, StatusReport
 
-__all__ = ["FeedFollower", "FollowOptions", "OnDemandOptions"]
-
 _PAGE_LINES: Final = 1_000
 _LONGEST_WAIT: Final = 25.0
 _FIRST_RETRY: Final = 0.25
@@ -63,7 +61,9 @@ _FLOOR_EVERY: Final = 10.0
 _FRESH_EVERY: Final = 10_000
 _IDLE: Final = 1.0
 _GONE: Final = frozenset({404, 409, 410})
-_NOT_TO_BE_CONTINUED: Final = frozenset({Refusal.GAP, Refusal.BROKEN_CHAIN, Refusal.CONTRADICTION})
+_NOT_TO_BE_CONTINUED: Final = frozenset(
+    {RejectionReason.GAP, RejectionReason.BROKEN_CHAIN, RejectionReason.CONTRADICTION}
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -302,7 +302,7 @@ class FeedFollower:
             floor = self._lowest
             if floor is not None and page.head.latest < floor.cursor.position:
                 detail = f"the feed ends at {page.head.latest}, and {floor.cursor.position} was in force"
-                raise TrustError(Refusal.ROLLBACK, detail)
+                raise TrustError(RejectionReason.ROLLBACK, detail)
             await self._promote(holding)
         if holding is self._held:
             self._state.expect_stale(self._stale_at(trust.cursor or holding.cursor))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tiergate.sidecar.settings import Settings
     from tiergate.sidecar.state import State
 
-__all__ = ["create_follower"]
-
 
 def create_follower(settings: Settings, directory: DataDirectory, state: State, limits: CacheLimits) -> FeedFollower:
     """Make what follows the control plane that the settings name, and keeps what it has in a data directory.

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import PageEntry
 
-__all__ = ["ObjectStoreOrigin"]
-
 _MAX_MANIFEST_BYTES: Final = 64 * 1024**2
 _FOLDER_SECONDS: Final = 120.0
 _SCHEMES: Final = ("s3://", "gs://", "az://", "file:///")

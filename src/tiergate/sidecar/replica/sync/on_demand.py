@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tiergate.feed.unreadable_records import UnreadableRecord
     from tiergate.model import SubjectRecord
 
-__all__ = ["OnDemand", "OnDemandReplica"]
-
 _MOST_ABSENT: Final = 100_000
 _MOST_FLIGHTS: Final = 1_000
 _WHOLE_SECONDS: Final = 30.0

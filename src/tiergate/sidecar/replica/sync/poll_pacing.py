@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["PollPacer"]
-
 _AT_ONCE: Final = 24.0
 _A_SECOND: Final = 5.0
 

@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from tiergate.bundle import encode_manifest, read_snapshot_page
-from tiergate.errors import Refusal, ReplicaError, TrustError
+from tiergate.errors import RejectionReason, ReplicaError, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord
 from tiergate.sidecar.replica.reader import QUARANTINED
 from tiergate.sidecar.replica.schema import FLOOR_KEY, create_tables, write_state
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import ArchiveContent, Cursor, PageEntry
     from tiergate.sidecar.replica.schema import ReplicaState
-
-__all__ = ["BulkReplica"]
 
 _CACHE_KIB: Final = 64 * 1024
 _UNSAFE_AND_FAST: Final = (
@@ -80,7 +78,7 @@ class BulkReplica:
         for record in read_snapshot_page(content, entry):
             customer = record.customer if isinstance(record, UnreadableRecord) else record.customer.id
             if customer <= last:
-                raise TrustError(Refusal.MALFORMED, "the customers of a snapshot are not in order")
+                raise TrustError(RejectionReason.MALFORMED, "the customers of a snapshot are not in order")
             last = customer
             if isinstance(record, UnreadableRecord):
                 set_aside.append(record)
@@ -96,7 +94,7 @@ class BulkReplica:
                 self._connection.execute("INSERT INTO quarantined VALUES (?, ?)", (unread.customer, unread.detail))
                 self._unread += [(subscription, unread.customer) for subscription in unread.subscriptions]
         except sqlite3.IntegrityError:
-            raise TrustError(Refusal.MALFORMED, "a subscription stands twice in a snapshot") from None
+            raise TrustError(RejectionReason.MALFORMED, "a subscription stands twice in a snapshot") from None
         except sqlite3.Error as error:
             raise ReplicaError(f"replica `{self.path}` cannot be written: {error}") from error
         self._last = last

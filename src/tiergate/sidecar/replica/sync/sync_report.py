@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
     from tiergate.sidecar.replica.schema import ReplicaState
 
-__all__ = ["SyncReport"]
-
 _LOGGED_RECORDS = 20
 _SIGNED_BEFORE = 1_000
 _MOST_SKEW = 30_000

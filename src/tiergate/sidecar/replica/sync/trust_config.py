@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Credential", "TrustConfig", "read_credential", "read_trust_config"]
-
 _MOST_BYTES: Final = 64 * 1024
 _BARE: Final = re.compile(r"[!-~]{8,16384}")
 _HOW: Final = (

@@ -1,0 +1,162 @@
+"""Customers: list, read, create, replace, patch and delete them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.admin.customer_validation import terms_for
+from tiergate.admin.field_ownership import kept_customer
+from tiergate.admin.json_members import member_names, merge_parts, subject_id_at
+from tiergate.admin.results import Page, SubjectResult, View
+from tiergate.admin.subject_changes import delete_customer, save_customer
+from tiergate.admin.subject_views import customer_views, file_data
+from tiergate.admin.write_order import WriteConditions, WriteOrder, read_order
+from tiergate.catalog import read_customer_body
+from tiergate.errors import NotFoundError, ParameterError
+from tiergate.model import SubjectType
+from tiergate.naming import nearest
+from tiergate.store.customers import Account, CustomerFilter, open_account, search_customers
+from tiergate.store.subjects import read_stored
+from tiergate.store.write_order import Side, known_as_of
+
+if TYPE_CHECKING:
+    from tiergate.admin.actor import Actor
+    from tiergate.model import CatalogIndex
+    from tiergate.store import ReadUnit, WriteUnit
+
+_PARTS = ("overrides", "suspensions")
+_SIDES = (Side.PEOPLE,)
+_KIND = SubjectType.CUSTOMER
+
+
+def list_customers(unit: ReadUnit, wanted: CustomerFilter, after: str, limit: int) -> Page:
+    """List customers in the order of their ids, from the one after `after` on.
+
+    Raises:
+        ParameterError: there are none, and the catalog does not have the item or feature.
+    """
+    found = search_customers(unit.session, wanted._replace(now=unit.now), after, limit + 1)
+    page = found[:limit]
+    if not page:
+        expect_known(unit.published.index, item=wanted.item, feature=wanted.feature)
+    return Page(customer_views(page, unit), page[-1].customer.id if len(found) > limit else None)
+
+
+def expect_known(index: CatalogIndex, *, item: str | None, feature: str | None) -> None:
+    """Check that the catalog has the item and the feature of a filter.
+
+    Raises:
+        ParameterError: it does not have one of them.
+    """
+    for name, value, known in (("item", item, index.items), ("feature", feature, index.features)):
+        if value is not None and value not in known:
+            near = nearest(value[:100], known)
+            hint = f", did you mean `{near}`?" if near else ""
+            raise ParameterError(name, f"is not in the catalog: `{value[:100]}`{hint}")
+
+
+def get_customer(unit: ReadUnit, id_: str) -> View:
+    """Read a customer.
+
+    Raises:
+        NotFoundError: it does not exist.
+    """
+    stored = read_stored(unit.session, [id_], alone=True).get(id_)
+    if stored is None:
+        raise NotFoundError("customer", id_)
+    writes = known_as_of(unit.session, _KIND, [id_]).get(id_, {}).values()
+    view = customer_views([stored], unit)[0]
+    return View(view.data, view.stamp, any(write.written_at > stored.stamp.updated_at for write in writes))
+
+
+def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: WriteConditions) -> SubjectResult:
+    """Create a customer from its JSON text.
+
+    Raises:
+        ConflictError: it exists already.
+        ForbiddenError, BodyError: as `save_customer`.
+    """
+    reader = terms_for(unit.published, subject_id_at(text, "id")).reader
+    customer = read_customer_body(text, reader)
+    order = read_order(unit, _KIND, customer.id, conditions.as_of)
+    if order.undoes_deletion():
+        return order.outdated_result()
+    return _saved(unit, save_customer(actor, unit, customer, None), order, created=True)
+
+
+def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
+    """Replace a customer, or create it. Members that the text does not name stay as they are.
+
+    Raises:
+        NotFoundError: it does not exist, and is expected to.
+        PreconditionError: it has another version.
+        ForbiddenError, BodyError, ConflictError, LossError: as `save_customer`.
+    """
+    try:
+        account = open_account(unit, id_)
+    except NotFoundError:
+        if conditions.expected.must_exist:
+            raise
+        account = None
+    order = read_order(unit, _KIND, id_, conditions.as_of)
+    if account is None and order.undoes_deletion():
+        return order.outdated_result()
+    if account is not None:
+        if order.is_outdated(_SIDES):
+            return _result(unit, account, order, applied=False)
+        conditions.expected.check("customer", id_, account.stamp.etag)
+    customer = read_customer_body(text, terms_for(unit.published, id_).reader, {"id": id_})
+    customer = kept_customer(customer, None if account is None else account.customer, member_names(text))
+    saved = save_customer(actor, unit, customer, account, conditions.accept_loss)
+    return _saved(unit, saved, order, created=account is None)
+
+
+def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions) -> SubjectResult:
+    """Change some members of a customer by a JSON merge patch (RFC 7396).
+
+    Raises:
+        NotFoundError: it does not exist.
+        PreconditionError: it has another version.
+        ForbiddenError, BodyError, ConflictError, LossError: as `save_customer`.
+    """
+    account = open_account(unit, id_)
+    order = read_order(unit, _KIND, id_, conditions.as_of)
+    if order.is_outdated(_SIDES):
+        return _result(unit, account, order, applied=False)
+    conditions.expected.check("customer", id_, account.stamp.etag)
+    before = account.customer
+    text, kept = merge_parts(patch, file_data(before, unit.published.index), _PARTS)
+    customer = read_customer_body(text, terms_for(unit.published, id_).reader, {"id": id_})
+    customer = replace(customer, **{part: getattr(before, part) for part in kept})
+    return _saved(unit, save_customer(actor, unit, customer, account, conditions.accept_loss), order)
+
+
+def remove_customer(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
+    """Delete a customer that has no subscriptions.
+
+    Raises:
+        NotFoundError: it does not exist.
+        PreconditionError: it has another version.
+        ForbiddenError, ConflictError: as `delete_customer`.
+    """
+    account = open_account(unit, id_)
+    order = read_order(unit, _KIND, id_, conditions.as_of, deletes=True)
+    if order.is_outdated(_SIDES):
+        return order.outdated_result(account.stamp.etag)
+    conditions.expected.check("customer", id_, account.stamp.etag)
+    delete_customer(actor, unit, account, order.deletion_instant())
+    return SubjectResult()
+
+
+def _saved(unit: WriteUnit, account: Account, order: WriteOrder, *, created: bool = False) -> SubjectResult:
+    order.record(_SIDES)
+    return _result(unit, account, order, applied=True, created=created)
+
+
+def _result(
+    unit: WriteUnit, account: Account, order: WriteOrder, *, applied: bool, created: bool = False
+) -> SubjectResult:
+    view = customer_views([account], unit)[0]
+    return SubjectResult(view.data, view.stamp.etag, view.stamp, created, order.applied(applied=applied))

@@ -1,0 +1,119 @@
+"""Reject changes of one customer that reduce what it has, unless the caller accepts exactly this loss.
+
+Compared are overrides, items with their quantities, dates and pins, and the effects of tags. Not compared are the
+status and the dates of subscriptions, nor suspensions: their purpose is to end what is not paid, or to switch it off.
+
+INVARIANT (support reduces nothing): a change that reduces anything needs `editEntitlement`, accepted or not. For a
+caller without it, ended subscriptions count too, because they can become active again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from tiergate.errors import ForbiddenError, LossError
+from tiergate.impact.preview.loss_token import loss_token, losses_of
+from tiergate.impact.preview.subject_effects import Impact, impact_data
+from tiergate.impact.subject_change.change_effects import (
+    CatalogDefinitions,
+    SubjectChange,
+    definitions_of,
+    features_concerned,
+    subject_effects,
+)
+from tiergate.model import SubjectRecord, SubjectType, format_instant
+from tiergate.permissions import Action
+
+if TYPE_CHECKING:
+    from tiergate.admin.actor import Actor
+    from tiergate.impact.preview.subject_effects import SubjectEffect
+    from tiergate.model import Catalog, Instant, Subscription
+    from tiergate.permissions import Resource
+    from tiergate.store import WriteUnit
+
+_MOST_LISTED: Final = 5
+
+
+def reject_loss(
+    actor: Actor, unit: WriteUnit, before: SubjectRecord, after: SubjectRecord, resource: Resource, accepted: str
+) -> None:
+    """Reject a change of a customer's record that reduces anything and is not accepted by the token `accepted`.
+
+    Raises:
+        LossError: the change reduces something; the error has the token of this loss.
+        ForbiddenError: the change reduces something, and the actor may not do that.
+    """
+    published = unit.published
+    source = definitions_of(published.catalog, published.index)
+    before = _with_lifecycle(before, after)
+    features = features_concerned(before, after, source)
+    if not features:
+        return
+    may_reduce = actor.may(Action.EDIT_ENTITLEMENT, resource)
+    effects = subject_effects(SubjectChange(before, after, features), source, unit.now, revived=not may_reduce)
+    losses = [effect for effect in effects if effect.effect.takes]
+    if losses and not may_reduce:
+        because = f"the change would reduce {_describe_losses(losses, unit.now)}"
+        raise ForbiddenError(Action.EDIT_ENTITLEMENT, resource.type, scoped=False, because=because)
+    _require_accepted(after.customer.id, losses, accepted, unit.now)
+
+
+def reject_swap_loss(
+    before: SubjectRecord, after: SubjectRecord, catalog: Catalog, now: Instant, accepted: str
+) -> None:
+    """Reject that a customer chooses another plan and loses something by it, unless it accepts the loss.
+
+    `catalog`: the one after the change, with the chosen plan.
+
+    Raises:
+        LossError: the change reduces something; the error has the token of this loss.
+    """
+    source = CatalogDefinitions(catalog, catalog.index())
+    change = SubjectChange(before, after, features_concerned(before, after, source))
+    losses = [effect for effect in subject_effects(change, source, now) if effect.effect.takes]
+    _require_accepted(after.customer.id, losses, accepted, now)
+
+
+def _require_accepted(customer: str, losses: list[SubjectEffect], accepted: str, now: Instant) -> None:
+    token = loss_token(customer, losses_of(losses, now))
+    if token and accepted != token:
+        tally = Impact()
+        tally.count(losses)
+        detail = f"the customer `{customer}` would lose {_describe_losses(losses, now)}"
+        raise LossError(detail, impact_data(tally), token)
+
+
+def _with_lifecycle(before: SubjectRecord, after: SubjectRecord) -> SubjectRecord:
+    """Return the record before a change with the statuses, dates and suspensions after it: these are not compared."""
+    new = {subscription.id: subscription for subscription in after.subscriptions}
+    return SubjectRecord(
+        replace(before.customer, suspensions=after.customer.suspensions),
+        tuple(_with_dates(old, new[old.id]) if old.id in new else old for old in before.subscriptions),
+    )
+
+
+def _with_dates(subscription: Subscription, source: Subscription) -> Subscription:
+    names = ("status", "start", "end", "trial_end", "grace_until", "resume_at", "resumes_as", "suspensions")
+    return replace(subscription, **{name: getattr(source, name) for name in names})
+
+
+def _describe_losses(losses: list[SubjectEffect], now: Instant) -> str:
+    """Describe losses in a phrase such as `` `movies` from 50 to 3 at once ``."""
+    parts = [_describe_loss(loss, now) for loss in losses[:_MOST_LISTED]]
+    if len(losses) > _MOST_LISTED:
+        parts.append(f"and {len(losses) - _MOST_LISTED} more")
+    return "; ".join(parts)
+
+
+def _describe_loss(loss: SubjectEffect, now: Instant) -> str:
+    where = f" of the subscription `{loss.subject.id}`" if loss.subject.type is SubjectType.SUBSCRIPTION else ""
+    when = "at once" if loss.since <= now else f"from {format_instant(loss.since)} on"
+    return f"`{loss.feature}`{where} from {_display(loss.before.value)} to {_display(loss.after.value)}, {when}"
+
+
+def _display(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "nothing" if value is None else f"{value}"

@@ -1,0 +1,296 @@
+"""Save a changed customer or subscription: check permissions and rules, write the rows, the audit log and the events.
+
+Every kind of change (a whole document, a patch, one override) ends here as the subject before and after it.
+INVARIANT (no way around): the required actions follow from the difference of the two alone, so that no route allows
+what another one denies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from tiergate.admin.customer_validation import terms_for
+from tiergate.admin.loss_gate import reject_loss
+from tiergate.admin.sellable_items import refuse_unsellable
+from tiergate.admin.subject_views import file_data
+from tiergate.errors import ConflictError
+from tiergate.impact.subject_change.override_effects import refuse_idle_overrides
+from tiergate.model import FOREVER, Customer, OverrideMode, SubjectType, Subscription, format_instant
+from tiergate.permissions import Action, Resource
+from tiergate.store.customers import Account
+from tiergate.store.write_order import mark_deleted, revive
+
+if TYPE_CHECKING:
+    from tiergate.admin.actor import Actor
+    from tiergate.model import Instant, Override, SubjectRecord, SubscriptionItem
+    from tiergate.store import WriteUnit
+    from tiergate.store.subjects import StoredSubscription
+
+_Subject = TypeVar("_Subject", Customer, Subscription)
+
+
+# ── Permissions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def require_change(
+    actor: Actor,
+    before: Customer | Subscription | None,
+    after: Customer | Subscription | None,
+    granted: frozenset[Action] = frozenset(),
+) -> None:
+    """Require the actions that a change of a subject needs; `None`: the subject does not exist.
+
+    Raises:
+        ForbiddenError: the actor may not do one of them that is not in `granted`.
+    """
+    subject = after or before
+    if subject is None:
+        return
+    resource = resource_of(subject)
+    for action in sorted(_required_actions(before, after) - granted):
+        actor.require(action, resource)
+
+
+def resource_of(subject: Customer | Subscription) -> Resource:
+    """Return the resource that permissions are checked on."""
+    if isinstance(subject, Customer):
+        return Resource.customer_of(subject.id)
+    return Resource.subscription(subject.id, subject.customer)
+
+
+def _required_actions(before: Customer | Subscription | None, after: Customer | Subscription | None) -> set[Action]:
+    known = after or before
+    if known is None:
+        return set()
+    empty = Customer(known.id) if isinstance(known, Customer) else _without_parts(known)
+    old, new = before or empty, after or empty
+    required = _for_exceptions(old, new)
+    if before is None or after is None or _without_parts(old) != _without_parts(new):
+        required.add(Action.EDIT_CUSTOMER if isinstance(known, Customer) else Action.EDIT_SUBSCRIPTION)
+    if isinstance(old, Subscription) and isinstance(new, Subscription):
+        if [replace(held, version=None) for held in old.items] != [replace(held, version=None) for held in new.items]:
+            required.add(Action.EDIT_ENTITLEMENT)
+        if _changes_pins(old, new):
+            required.add(Action.PIN_VERSION)
+    return required
+
+
+def _without_parts(subject: Customer | Subscription) -> Customer | Subscription:
+    if isinstance(subject, Customer):
+        return replace(subject, overrides=(), suspensions=())
+    return replace(subject, items=(), overrides=(), suspensions=())
+
+
+def _changes_pins(before: Subscription, after: Subscription) -> bool:
+    """Return whether a pin is new, or was removed from an item that stays."""
+    old, new = ({(held.item, held.version) for held in it.items if held.version is not None} for it in (before, after))
+    kept = {held.item for held in after.items}
+    return not new <= old or any(item in kept for item, _ in old - new)
+
+
+def _for_exceptions(before: Customer | Subscription, after: Customer | Subscription) -> set[Action]:
+    required: set[Action] = set()
+    old = {override.id: override for override in before.overrides}
+    new = {override.id: override for override in after.overrides}
+    for id_, override in new.items():
+        if id_ not in old:
+            required.add(Action.OVERRIDE)
+            if override.mode is OverrideMode.DISABLED:
+                required.add(Action.EDIT_ENTITLEMENT)  # it reduces something
+    if before.suspensions != after.suspensions or any(new.get(id_) != override for id_, override in old.items()):
+        required.add(Action.EDIT_ENTITLEMENT)
+    return required
+
+
+# ── Changes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def save_customer(
+    actor: Actor, unit: WriteUnit, customer: Customer, account: Account | None, accept_loss: str = ""
+) -> Account:
+    """Create a customer (`account`: `None`) or replace it. The actor becomes the author of changed overrides.
+
+    Raises:
+        ForbiddenError: the actor may not do all of that.
+        BodyError: the published catalog does not allow it.
+        ConflictError: the customer exists already, or a new override can have no effect.
+        LossError: it reduces something, and `accept_loss` is not the token of this loss.
+    """
+    before = None if account is None else account.customer
+    customer = with_authors(customer, before, actor.id)
+    require_change(actor, before, customer)
+    validation = terms_for(unit.published, customer.id)
+    validation.check_new_overrides(customer, before)
+    if account is not None:
+        after = replace(account.record, customer=customer)
+        refuse_idle_overrides(unit.published, after, None, _changed_overrides(before, customer), unit.now)
+        reject_loss(actor, unit, account.record, after, resource_of(customer), accept_loss)
+    if account is None:
+        account = Account.create(unit, customer)
+        revive(unit.session, SubjectType.CUSTOMER, [customer.id])
+    elif not account.write_customer(customer):
+        return account
+    validation.check_totals(account.record)
+    record_change(unit, before, customer)
+    return account
+
+
+def delete_customer(actor: Actor, unit: WriteUnit, account: Account, as_of: Instant) -> None:
+    """Delete a customer that has no subscriptions, as of an instant: older writes do not create it again.
+
+    Raises:
+        ForbiddenError: the actor may not delete all that the customer has.
+        ConflictError: the customer has subscriptions.
+    """
+    customer = account.customer
+    require_change(actor, customer, None)
+    account.remove()
+    mark_deleted(unit.session, SubjectType.CUSTOMER, customer.id, as_of, unit.now)
+    record_change(unit, customer, None)
+
+
+def save_subscription(
+    actor: Actor,
+    unit: WriteUnit,
+    subscription: Subscription,
+    account: Account,
+    *,
+    is_new: bool = False,
+    verb: str | None = None,
+    accept_loss: str | None = "",
+    granted: frozenset[Action] = frozenset(),
+) -> StoredSubscription:
+    """Create a subscription of an account, or replace it. An item without `added_at` counts as added now.
+
+    `verb`: the action in the audit log, if it is more than "created" or "changed". `accept_loss`: `None` skips the
+    check of losses, for billing and changes of plan, which end what is no longer paid. `granted`: actions that the
+    actor's own action includes in this change.
+
+    Raises:
+        ForbiddenError, BodyError, ConflictError, LossError: as for a customer.
+    """
+    if is_new and account.holds(subscription.id):
+        raise ConflictError("already-exists", f"the subscription `{subscription.id}` exists already")
+    before = None if is_new else account.subscription(subscription.id).subscription
+    subscription = replace(
+        with_authors(subscription, before, actor.id), items=_with_added_at(subscription, before, unit.now)
+    )
+    require_change(actor, before, subscription, granted)
+    validation = terms_for(unit.published, account.customer.id)
+    validation.check_new_overrides(subscription, before)
+    refuse_unsellable(unit, before, subscription)
+    after = _with_subscription(account.record, subscription)
+    changed = _changed_overrides(before, subscription)
+    refuse_idle_overrides(unit.published, after, subscription.id, changed, unit.now)
+    if accept_loss is not None and before is not None:
+        reject_loss(actor, unit, account.record, after, resource_of(subscription), accept_loss)
+    if is_new:
+        revive(unit.session, SubjectType.SUBSCRIPTION, [subscription.id])
+    if account.write_subscription(subscription):
+        validation.check_totals(account.record)
+        record_change(unit, before, subscription, verb)
+    return account.subscription(subscription.id)
+
+
+def delete_subscription(actor: Actor, unit: WriteUnit, account: Account, id_: str, as_of: Instant) -> None:
+    """Delete a subscription of an account, as of an instant.
+
+    Raises:
+        ForbiddenError: the actor may not delete all that the subscription has.
+        NotFoundError: the account has no such subscription.
+    """
+    before = account.subscription(id_).subscription
+    require_change(actor, before, None)
+    account.remove_subscription(id_)
+    mark_deleted(unit.session, SubjectType.SUBSCRIPTION, id_, as_of, unit.now)
+    record_change(unit, before, None)
+
+
+def _changed_overrides(before: Customer | Subscription | None, after: Customer | Subscription) -> tuple[Override, ...]:
+    """Return the overrides that have another effect than any before."""
+    old = () if before is None else before.overrides
+    known = {replace(override, author="", reason="") for override in old}
+    return tuple(it for it in after.overrides if replace(it, author="", reason="") not in known)
+
+
+def _with_subscription(record: SubjectRecord, subscription: Subscription) -> SubjectRecord:
+    by_id = {it.id: it for it in record.subscriptions} | {subscription.id: subscription}
+    return replace(record, subscriptions=tuple(by_id[id_] for id_ in sorted(by_id)))
+
+
+def with_authors(subject: _Subject, before: _Subject | None, author: str) -> _Subject:
+    """Return a subject with `author` as the author of its changed overrides, whatever author a body names."""
+    known = {} if before is None else {override.id: override for override in before.overrides}
+    overrides = []
+    for override in subject.overrides:
+        old = known.get(override.id)
+        unchanged = old is not None and replace(override, author=old.author) == old
+        overrides.append(old if unchanged and old is not None else replace(override, author=author))
+    return replace(subject, overrides=tuple(overrides))
+
+
+def _with_added_at(
+    subscription: Subscription, before: Subscription | None, now: Instant
+) -> tuple[SubscriptionItem, ...]:
+    """Return the items with the instants at which they were added: earlier items keep theirs."""
+    if before is None and subscription.start is not None:
+        return subscription.items  # they count as added at its start
+    known = {} if before is None else {held.item: held.added_at for held in before.items}
+    return tuple(
+        held if held.added_at is not None else replace(held, added_at=known.get(held.item, now))
+        for held in subscription.items
+    )
+
+
+# ── Audit log and events ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def record_change(
+    unit: WriteUnit,
+    before: Customer | Subscription | None,
+    after: Customer | Subscription | None,
+    verb: str | None = None,
+) -> None:
+    """Write a change of a subject to the audit log, and emit events for its suspensions.
+
+    `verb`: as for `save_subscription`.
+    """
+    subject = after or before
+    if subject is None:
+        return
+    index = unit.published.index
+    default = "created" if before is None else "deleted" if after is None else "changed"
+    kind, customer = ("customer", subject.id) if isinstance(subject, Customer) else ("subscription", subject.customer)
+    unit.audit(
+        f"{kind}.{verb or default}",
+        kind,
+        subject.id,
+        before=None if before is None else file_data(before, index),
+        after=None if after is None else file_data(after, index),
+        customer=customer,
+    )
+    _emit_suspensions(unit, before, after, {"customer": customer, kind: subject.id})
+
+
+def _emit_suspensions(
+    unit: WriteUnit,
+    before: Customer | Subscription | None,
+    after: Customer | Subscription | None,
+    ids: dict[str, str],
+) -> None:
+    old = () if before is None else before.suspensions
+    new = () if after is None else after.suspensions
+    kept = {(it.feature, it.start): it for it in new}
+    for suspension in old:
+        same = kept.get((suspension.feature, suspension.start))
+        if same is None or same.until <= unit.now < suspension.until:
+            unit.emit("feature.resumed", {"feature": suspension.feature, **ids, **_until(suspension.until)})
+    for suspension in new:
+        if suspension not in old and suspension.until > unit.now:
+            unit.emit("feature.suspended", {"feature": suspension.feature, **ids, **_until(suspension.until)})
+
+
+def _until(until: Instant) -> dict[str, str]:
+    return {} if until == FOREVER else {"until": format_instant(until)}

@@ -1,0 +1,1 @@
+"""Checks between entries, and between an entry and its change: references, compatibility, totals, edits."""

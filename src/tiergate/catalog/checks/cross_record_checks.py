@@ -1,0 +1,185 @@
+"""What only all records together show: ids that stand twice, customers that do not exist, totals that could overflow.
+
+The first reading keeps hashes of ids, in packed arrays. They can raise a doubt where there is nothing wrong (two ids
+with one hash), never miss what is wrong; a second reading settles the doubts by the ids themselves.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.checks.overflow_checks import SubjectTotals
+from tiergate.catalog.reading.document import Mapping
+from tiergate.model import MAX_TOTAL_UNITS, Customer
+from tiergate.naming import parse_subject_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiergate.catalog.checks.overflow_checks import TotalBounds
+    from tiergate.catalog.quarantine import Quarantine
+    from tiergate.catalog.reading.document import Position
+    from tiergate.catalog.reading.problem_report import ProblemLog
+    from tiergate.catalog.subject_file_reader import SubjectEntry
+
+_LARGEST = 2**63 - 1
+
+
+class CrossRecordChecks:
+    """Takes notes of records."""
+
+    def __init__(self, bounds: TotalBounds) -> None:
+        self._bounds = bounds
+        self._customers = array("q")
+        self._subscriptions = array("q")
+        # By subscription: the hash of its customer's id, and a bound of its totals. So too by customer with overrides
+        # of its own that add.
+        self._holders = array("q")
+        self._totals = array("q")
+        self._count = 0
+
+    def note(self, record: SubjectEntry) -> None:
+        """Take note of a record; of one with problems, of its id, where that can be read."""
+        self._count += 1
+        subject = record.subject
+        if subject is None:
+            id_ = written_id(record, "id")
+            if id_ is not None:
+                (self._customers if record.is_customer else self._subscriptions).append(hash(id_))
+        elif isinstance(subject, Customer):
+            self._customers.append(hash(subject.id))
+            added = self._bounds.cheap_customer(subject) if subject.overrides else 0
+            if added:
+                self._holders.append(hash(subject.id))
+                self._totals.append(min(added, _LARGEST))
+        else:
+            self._subscriptions.append(hash(subject.id))
+            self._holders.append(hash(subject.customer))
+            self._totals.append(min(self._bounds.cheap(subject), _LARGEST))
+
+    @property
+    def customers(self) -> int:
+        """How many customers were noted."""
+        return len(self._customers)
+
+    def doubts(self, *, is_complete: bool) -> SuspectIds | None:
+        """What must be settled, if anything; `is_complete` says that no customer can have been missed."""
+        customers = array("q", sorted(self._customers))
+        twice = _repeated(customers)
+        twice_subscriptions = _repeated(sorted(self._subscriptions))
+        missing = set()
+        if is_complete:
+            missing = {holder for holder in self._holders if not _holds(customers, holder)}
+        large = self._large() if sum(self._totals) > MAX_TOTAL_UNITS else set()
+        if not (twice or twice_subscriptions or missing or large):
+            return None
+        return SuspectIds(self._bounds, twice, twice_subscriptions, missing, large, self._count)
+
+    def _large(self) -> set[int]:
+        """Customers whose subscriptions together could pass the largest total, by the cheap bound."""
+        totals: dict[int, int] = {}
+        for holder, total in zip(self._holders, self._totals, strict=True):
+            totals[holder] = totals.get(holder, 0) + total
+        return {holder for holder, total in totals.items() if total > MAX_TOTAL_UNITS}
+
+
+class SuspectIds:
+    """Hashes of ids about which there is a doubt, settled by looking at all records again."""
+
+    def __init__(
+        self,
+        bounds: TotalBounds,
+        customers: set[int],
+        subscriptions: set[int],
+        missing: set[int],
+        large: set[int],
+        count: int,
+    ) -> None:
+        self._bounds = bounds
+        self._twice = {True: customers, False: subscriptions}
+        self._first: dict[tuple[bool, str], tuple[Position, str | None]] = {}
+        self._missing = missing
+        self._large = large
+        self._left = count
+        self._totals: dict[str, tuple[Position, SubjectTotals, bool]] = {}
+
+    def settle(self, record: SubjectEntry, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
+        """Look at one record again. What is wrong is set aside in `quarantine` too."""
+        self._left -= 1
+        id_ = written_id(record, "id")
+        if id_ is not None and hash(id_) in self._twice[record.is_customer]:
+            self._settle_twice(record, id_, log, quarantine)
+        subject = record.subject
+        if subject is None:
+            return
+        if isinstance(subject, Customer):
+            if hash(subject.id) in self._large:
+                self._totals_of(subject.id, record, "id").add_customer(subject)
+            return
+        holder = hash(subject.customer)
+        if holder in self._missing:
+            log.add(_position(record, "customer"), "unknown-customer", f"no customer `{subject.customer}`")
+            if quarantine is not None:
+                quarantine.blame(subject.customer, (subject.id,), 1)
+        if holder in self._large:
+            self._totals_of(subject.customer, record, "customer").add(subject)
+
+    def _totals_of(self, customer: str, record: SubjectEntry, key: str) -> SubjectTotals:
+        """The totals of a customer, which are reported at the first of its subscriptions, else at the customer."""
+        found = self._totals.get(customer)
+        if found is None or (key == "customer" and not found[2]):
+            position = _position(record, key)
+            totals = SubjectTotals(self._bounds) if found is None else found[1]
+            self._totals[customer] = found = (position, totals, key == "customer")
+        return found[1]
+
+    def _settle_twice(self, record: SubjectEntry, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
+        position = _position(record, "id")
+        customer = id_ if record.is_customer else written_id(record, "customer")
+        first, first_customer = self._first.setdefault((record.is_customer, id_), (position, customer))
+        if first == position:
+            return
+        kind = "customer" if record.is_customer else "subscription"
+        where = f"line {first[1]}" if first[0] == position[0] else f"{first[0]}, line {first[1]}"
+        log.add(position, "duplicate-id", f"the {kind} `{id_}` exists already, in {where}")
+        if quarantine is not None:
+            subscription = None if record.is_customer else id_
+            quarantine.note(first_customer, subscription, 0)
+            quarantine.note(customer, subscription, 1)
+
+    def finish(self, file: str, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
+        """Report what shows when all records have been looked at again: totals, and that they were not all there."""
+        if self._left:
+            message = "has problems that cannot be placed: it changed while it was read, or is a pipe"
+            log.add((file, 0, 0), "changed-file", message)
+        for customer, (position, totals, _) in self._totals.items():
+            for message in totals.excess():
+                log.add(position, "total-too-large", f"all subscriptions of `{customer}` together: {message}")
+                if quarantine is not None:
+                    quarantine.blame(customer, (), 1)
+
+
+def _repeated(ordered: Iterable[int]) -> set[int]:
+    return {one for one, other in pairwise(ordered) if one == other}
+
+
+def _holds(ordered: array[int], wanted: int) -> bool:
+    place = bisect_left(ordered, wanted)
+    return place < len(ordered) and ordered[place] == wanted
+
+
+def written_id(record: SubjectEntry, key: str) -> str | None:
+    """The valid id that a record writes under `key`."""
+    id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
+    try:
+        return parse_subject_id(id_) if isinstance(id_, str) else None
+    except ValueError:
+        return None
+
+
+def _position(record: SubjectEntry, key: str) -> Position:
+    place = record.node.value_place(key) if isinstance(record.node, Mapping) else record.place
+    return record.report.position(place)

@@ -1,0 +1,171 @@
+"""May a feature or a draft become what an edit makes of it, given who holds which values? Pure rules.
+
+The rules protect what is sold already: the type of a feature never changes, its scale and the order of its levels not
+while they are mapped, and no value that a reachable version, a draft or an override gives may stop being one. Every
+refusal says what it is about, as a JSON Pointer into the feature or draft, and who holds it. What the catalog's files
+must be in themselves is the readers' to check, who holds what is the store's to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.reading.document import shorten
+from tiergate.catalog.reading.json_pointers import escape_pointer
+from tiergate.errors import BodyProblem
+from tiergate.model import Amount, Feature, FeatureStatus, FeatureType, Level, Unlimited, Value, format_units
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+_MOVES = {
+    FeatureStatus.DRAFT: (FeatureStatus.ACTIVE,),
+    FeatureStatus.ACTIVE: (FeatureStatus.ARCHIVED,),
+    FeatureStatus.ARCHIVED: (FeatureStatus.ACTIVE,),
+}
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ValueUse:
+    """One value of a feature that is in use: `value` is `None` where the feature is only named.
+
+    `holders` are some who hold it, in words (`the plan/pro@7`), and `count` how many there are. `is_bound`: levels,
+    minimum and maximum bind it, as they do what items give, and not what overrides do.
+    """
+
+    value: Value | None
+    holders: tuple[str, ...]
+    count: int
+    is_bound: bool = True
+
+    def __str__(self) -> str:
+        shown = self.holders[:_SHOWN]
+        more = self.count - len(shown)
+        return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
+    """Why a feature may not become another; nothing where it may. Both have the same id."""
+    if new.type is not old.type:
+        detail = f"`{old.id}` is a {old.type.value}: the type of a feature never changes"
+        return [BodyProblem("/type", "type-changed", detail)]
+    found = check_status_change(old, new.status)
+    mapped = [use for use in uses if use.value is not None]
+    if new.scale != old.scale and mapped:
+        detail = f"the scale of `{old.id}` cannot change while it is mapped: it is, by {_holders(mapped)}"
+        return [*found, BodyProblem("/scale", "scale-mapped", detail)]
+    match old.type:
+        case FeatureType.CUSTOM:
+            found += _labels(old, new, mapped)
+        case FeatureType.QUANTITY:
+            found += _numbers(new, mapped)
+        case FeatureType.RANGE:
+            found += _bounds(new, mapped)
+        case FeatureType.SWITCH:
+            pass
+    return found
+
+
+def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
+    """Why a feature may not get this status."""
+    if status is old.status or status in _MOVES[old.status]:
+        return []
+    allowed = " or ".join(f"`{move.value}`" for move in _MOVES[old.status])
+    detail = f"`{old.id}` is `{old.status.value}`: it can become {allowed}, not `{status.value}`"
+    return [BodyProblem("/status", "status-move", detail)]
+
+
+def check_feature_deletion(feature: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
+    """Why a feature may not be deleted."""
+    found = []
+    if feature.status is FeatureStatus.ACTIVE:
+        detail = f"`{feature.id}` is active: archive it first"
+        found.append(BodyProblem("", "feature-active", detail))
+    if uses:
+        found.append(BodyProblem("", "feature-mapped", f"`{feature.id}` is in use, by {_holders(uses)}"))
+    return found
+
+
+def check_draft(
+    draft: Mapping[str, Value], given: Collection[str], features: Mapping[str, Feature]
+) -> list[BodyProblem]:
+    """Why an item may not get this draft; `given` are the features that the item gives already."""
+    return [
+        BodyProblem(
+            f"/entitlements/{escape_pointer(id_)}",
+            "feature-archived",
+            f"`{id_}` is archived: it takes no new entitlements",
+        )
+        for id_ in draft
+        if id_ not in given and features[id_].status is FeatureStatus.ARCHIVED
+    ]
+
+
+def _labels(old: Feature, new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
+    uses: dict[str, list[ValueUse]] = {}
+    for use in mapped:
+        if isinstance(use.value, Level):
+            uses.setdefault(use.value.label, []).append(use)
+    held = {label: _holders(its_uses) for label, its_uses in uses.items()}
+    kept = []
+    for label in sorted(held, key=old.rank):
+        if label in new.labels:
+            kept.append(label)
+        else:
+            detail = f"the level `{shorten(label)}` cannot be removed while it is mapped: it is, by {held[label]}"
+            yield BodyProblem("/levels", "level-mapped", detail)
+    for low, high in pairwise(kept):
+        if new.rank(low) > new.rank(high):
+            detail = (
+                f"`{shorten(high)}` stands above `{shorten(low)}`, and the order of mapped levels cannot change: "
+                f"`{shorten(high)}` is given by {held[high]}, `{shorten(low)}` by {held[low]}"
+            )
+            yield BodyProblem("/levels", "level-order", detail)
+
+
+def _numbers(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
+    if new.numbers is None:
+        return
+    for use in _by_value(mapped):
+        if isinstance(use.value, Unlimited):
+            missing, shown = not new.unlimited_level, "unlimited"
+        elif isinstance(use.value, Amount):
+            missing, shown = use.value.units not in new.numbers, format_units(use.value.units, new.scale)
+        else:
+            continue
+        if missing:
+            detail = f"the level `{shown}` cannot be removed while it is mapped: it is, by {use}"
+            yield BodyProblem("/levels", "level-mapped", detail)
+
+
+def _bounds(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
+    for use in _by_value(mapped):
+        if isinstance(use.value, Unlimited):
+            shown, too_small, too_large = "unlimited", False, new.maximum is not None
+        elif isinstance(use.value, Amount):
+            units = use.value.units
+            shown = format_units(units, new.scale)
+            too_small = new.minimum is not None and units < new.minimum
+            too_large = new.maximum is not None and units > new.maximum
+        else:
+            continue
+        if too_small:
+            detail = f"the minimum cannot exclude `{shown}` while it is mapped: it is, by {use}"
+            yield BodyProblem("/min", "value-excluded", detail)
+        if too_large:
+            detail = f"the maximum cannot exclude `{shown}` while it is mapped: it is, by {use}"
+            yield BodyProblem("/max", "value-excluded", detail)
+
+
+def _by_value(mapped: Iterable[ValueUse]) -> list[ValueUse]:
+    """Uses that are bound by levels, minimum and maximum, by rising number."""
+    bound = [use for use in mapped if use.is_bound]
+    return sorted(bound, key=lambda use: use.value.units if isinstance(use.value, Amount) else 0)
+
+
+def _holders(uses: Sequence[ValueUse]) -> str:
+    holders = tuple(dict.fromkeys(holder for use in uses for holder in use.holders))
+    return str(ValueUse(None, holders, max(len(holders), sum(use.count for use in uses))))

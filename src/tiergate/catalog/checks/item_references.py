@@ -1,0 +1,163 @@
+"""Checks what items name: that it exists, that it is what it must be, and that the item can be held at all.
+
+An item can be held when there is one plan (the item itself, or one of its `available_for`) such that the item, the plan
+and everything that these depend on stand together: nothing among them excludes another, and every add-on or charge
+among them is available for a plan among them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.catalog.reading.fields import suggestion
+from tiergate.model import Item, ItemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from tiergate.catalog.entries.items import ItemText
+
+
+def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, complete: bool) -> None:
+    """Report to each item's own report; `unread` are ids of items that exist but could not be read."""
+    sound = complete and not unread
+    known = {id_: text.item for id_, text in items.items()}
+    for text in items.values():
+        if not _names_existing(text, known, unread, complete=complete):
+            sound = False
+    if not sound:
+        return
+    holdability = Holdability(known)
+    for text in items.values():
+        why = holdability.obstacle(text.item)
+        if why:
+            text.report.add(text.place, "unsatisfiable", why)
+
+
+def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
+    """Report to the item's report what is wrong with its references among `others`, which are right by themselves.
+
+    That covers items that could be held before and could not be beside this one. What the others name and is not among
+    them, as what is private to somebody else, counts as not there.
+    """
+    known = others.keys() | {text.item.id}
+    before = {id_: _among(item, known) for id_, item in others.items() if id_ != text.item.id}
+    items = before | {text.item.id: text.item}
+    if not _names_existing(text, items, frozenset(), complete=True):
+        return
+    if text.item.kind is not ItemKind.PLAN:
+        for other in before.values():
+            if text.item.id in other.available_for:
+                message = f"`{other.id}` is available for `{text.item.id}`, which must stay a plan"
+                text.report.add(text.place, "not-a-plan", message)
+                return
+    holdability = Holdability(items)
+    for item in (text.item, *before.values()):
+        why = holdability.obstacle(item)
+        if why:
+            because = "" if item is text.item else f"beside this `{text.item.id}`, "
+            text.report.add(text.place, "unsatisfiable", because + why)
+
+
+def _among(item: Item, known: Collection[str]) -> Item:
+    """The item without the names of what is not known."""
+    named = {key: getattr(item, key) for key in ("available_for", "depends_on", "excludes")}
+    if all(id_ in known for ids in named.values() for id_ in ids):
+        return item
+    return replace(item, **{key: tuple(id_ for id_ in ids if id_ in known) for key, ids in named.items()})
+
+
+def _names_existing(
+    text: ItemText,
+    items: Mapping[str, Item],
+    unread: frozenset[str],
+    *,
+    complete: bool,
+) -> bool:
+    """Check the names of one item by themselves; say whether all was well."""
+    before = text.report.count
+    named: dict[str, str] = {}
+    for key, id_, place in text.references:
+        if id_ == text.item.id:
+            text.report.add(place, "self-reference", f"`{id_}` names itself in `{key}`")
+        elif id_ in items:
+            kind = items[id_].kind
+            if key == "available_for" and kind is not ItemKind.PLAN:
+                article = "an addon" if kind is ItemKind.ADDON else "a charge"
+                text.report.add(place, "not-a-plan", f"`{id_}` is {article}: `available_for` names plans")
+        elif id_ not in unread and complete:
+            near = suggestion(id_, items, text.report)
+            text.report.add(place, "unknown-item", f"no item `{id_}`{near}")
+        if key == "excludes" and id_ in named:
+            text.report.add(place, "contradiction", f"`{id_}` stands in `excludes` and in `{named[id_]}`")
+        named[id_] = key
+    return text.report.count == before
+
+
+class Holdability:
+    """Says whether items can be held, for a catalog whose references all exist."""
+
+    def __init__(self, items: Mapping[str, Item]) -> None:
+        self._items = items
+        self._closures: dict[str, frozenset[str]] = {}
+        self._excluded: dict[str, set[str]] = {id_: set(item.excludes) for id_, item in items.items()}
+        for id_, item in items.items():
+            for other in item.excludes:
+                self._excluded[other].add(id_)
+
+    def needs(self, id_: str) -> frozenset[str]:
+        """The item and all that it depends on, directly or not."""
+        if id_ not in self._closures:
+            found: set[str] = set()
+            waiting = [id_]
+            while waiting:
+                current = waiting.pop()
+                if current not in found:
+                    found.add(current)
+                    waiting.extend(self._items[current].depends_on)
+            self._closures[id_] = frozenset(found)
+        return self._closures[id_]
+
+    def obstacle(self, item: Item) -> str:
+        """Why the item can never be held; empty where it can."""
+        own = self._obstacle_in(self.needs(item.id), check_plans=False)
+        if own:
+            return f"`{item.id}` can never be held: {own}"
+        if item.kind is ItemKind.PLAN:
+            why = self._obstacle_in(self.needs(item.id), check_plans=True)
+            return f"`{item.id}` can never be held: {why}" if why else ""
+        plans = item.available_for or self._plans_of_needs(item)
+        if not plans:
+            why = self._obstacle_in(self.needs(item.id), check_plans=True)
+            return f"`{item.id}` can never be held: {why}" if why else ""
+        first = ""
+        for plan in plans:
+            why = self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
+            if not why:
+                return ""
+            first = first or f"with the plan `{plan}`, {why}"
+        more = f", nor is it better with another of its {len(plans)} plans" if len(plans) > 1 else ""
+        return f"`{item.id}` can never be held: {first}{more}"
+
+    def goes_with(self, item: Item, plan: str) -> bool:
+        """Say whether the item can be held with one plan and what the two depend on."""
+        return not self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
+
+    def _plans_of_needs(self, item: Item) -> tuple[str, ...]:
+        """The plans for which something that the item needs is available."""
+        found: set[str] = set()
+        for id_ in self.needs(item.id):
+            found.update(self._items[id_].available_for)
+        return tuple(sorted(found))
+
+    def _obstacle_in(self, held: frozenset[str], *, check_plans: bool) -> str:
+        for id_ in sorted(held):
+            clash = self._excluded[id_] & held
+            if clash:
+                return f"`{id_}` and `{min(clash)}` are needed and exclude each other"
+            available_for = self._items[id_].available_for
+            if check_plans and available_for and held.isdisjoint(available_for):
+                return f"`{id_}` is needed and not available"
+        return ""

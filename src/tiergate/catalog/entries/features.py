@@ -1,0 +1,228 @@
+"""Reads one feature of a catalog file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.reading.document import Node, describe, shorten
+from tiergate.catalog.reading.fields import Fields, line_of, units_of
+from tiergate.model import (
+    BEGINNING,
+    FOREVER,
+    MAX_SCALE,
+    Batch,
+    CalendarUnit,
+    Caps,
+    Combine,
+    Feature,
+    FeatureStatus,
+    FeatureType,
+    Metered,
+    Suspension,
+    format_units,
+)
+
+if TYPE_CHECKING:
+    from tiergate.catalog.reading.problem_report import Report
+    from tiergate.model import Instant
+
+_COMMON_KEYS = frozenset({"id", "name", "description", "type", "status", "tags", "linked", "suspensions"})
+TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
+    FeatureType.SWITCH: _COMMON_KEYS,
+    FeatureType.QUANTITY: _COMMON_KEYS | {"unit", "scale", "levels", "combine", "across", "batch", "caps", "metered"},
+    FeatureType.RANGE: _COMMON_KEYS | {"unit", "scale", "combine", "across", "min", "max"},
+    FeatureType.CUSTOM: _COMMON_KEYS | {"levels"},
+}
+"""The keys that a feature of each type may have."""
+
+FEATURE_KEYS = frozenset().union(*TYPE_KEYS.values())
+"""The keys that a feature of some type may have."""
+
+NEVER = "never"
+"""How `metered: {reset: …}` says that usage never starts again."""
+
+_SUSPENSION_KEYS = frozenset({"from", "until", "reason"})
+_BATCH_KEYS = frozenset({"minimum", "increment"})
+_CAPS_KEYS = frozenset({"total", "per_user"})
+_METERED_KEYS = frozenset({"reset"})
+_CALLED = {FeatureType.SWITCH: "a switch", FeatureType.CUSTOM: "a custom feature"}
+
+
+def default_combine(type_: FeatureType) -> Combine:
+    """How a file that leaves `combine` out has the numbers of a feature of this type combined.
+
+    So in files alone: where a bundle or a database leaves it out, it is `sum` for every type.
+    """
+    return Combine.MAX if type_ is FeatureType.RANGE else Combine.SUM
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureText:
+    """A feature as read, and whether enough of it is right to check entitlements against it."""
+
+    feature: Feature
+    is_checkable: bool
+
+
+def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
+    """Read a feature; `None` where its id or type is unknown."""
+    fields = Fields.of(node, place, report, FEATURE_KEYS, ("id", "type"))
+    if fields is None:
+        return None
+    id_, type_ = fields.id("id"), fields.choice("type", FeatureType)
+    if type_ is not None:
+        _refuse_foreign_keys(fields, type_, report)
+    before = report.count
+    scale = fields.integer("scale", 0, MAX_SCALE) or 0
+    minimum, maximum = _range(fields, scale)
+    labels = _labels(fields, report) if type_ is FeatureType.CUSTOM else ()
+    numbers, unlimited_level = _numbers(fields, scale, report) if type_ is FeatureType.QUANTITY else (None, True)
+    is_checkable = report.count == before
+    metered = _metered(fields, report)
+    caps = _caps(fields, scale, report)
+    feature = Feature(
+        id=id_ or "",
+        type=type_ or FeatureType.SWITCH,
+        name=fields.line("name"),
+        description=fields.prose("description"),
+        status=fields.choice("status", FeatureStatus) or FeatureStatus.ACTIVE,
+        unit=fields.line("unit"),
+        scale=scale,
+        tags=fields.tags("tags"),
+        labels=labels,
+        numbers=numbers,
+        unlimited_level=unlimited_level,
+        combine=fields.choice("combine", Combine) or default_combine(type_ or FeatureType.SWITCH),
+        minimum=minimum,
+        maximum=maximum,
+        batch=_batch(fields, scale, report),
+        caps=caps,
+        metered=metered,
+        linked=fields.tags("linked"),
+        suspensions=_suspensions(fields, report),
+        across=fields.choice("across", Combine) or Combine.SUM,
+    )
+    return None if id_ is None or type_ is None else FeatureText(feature, is_checkable)
+
+
+def _refuse_foreign_keys(fields: Fields, type_: FeatureType, report: Report) -> None:
+    for key in fields.entries:
+        if key in FEATURE_KEYS and key not in TYPE_KEYS[type_]:
+            called = _CALLED.get(type_, f"a {type_.value}")
+            report.add(fields.key_place(key), "key-not-for-type", f"{called} has no `{key}`")
+    if type_ is FeatureType.CUSTOM and "levels" not in fields:
+        report.add(fields.place, "missing-key", "the key `levels` is missing: a custom feature has levels")
+
+
+def _range(fields: Fields, scale: int) -> tuple[int | None, int | None]:
+    minimum, maximum = fields.units("min", scale), fields.units("max", scale)
+    if minimum is not None and maximum is not None and minimum > maximum:
+        least, most = format_units(minimum, scale), format_units(maximum, scale)
+        fields.problem("max", "empty-range", f"the maximum {most} is below the minimum {least}")
+    return minimum, maximum
+
+
+def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
+    """The levels of a custom feature, lowest first."""
+    found: dict[str, None] = {}
+    for node, place in fields.entries_of("levels"):
+        label = line_of(node, place, report)
+        if label in found:
+            report.add(place, "duplicate-entry", f"the level `{shorten(label)}` stands here twice")
+        elif label is not None:
+            found[label] = None
+    _refuse_empty_levels(fields)
+    return tuple(found)
+
+
+def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...] | None, bool]:
+    """The levels of a quantity, rising, and whether `unlimited` is the top one; any without the key."""
+    if "levels" not in fields:
+        return None, True
+    found: list[int] = []
+    unlimited = False
+    for node, place in fields.entries_of("levels"):
+        if unlimited:
+            report.add(place, "levels-order", "nothing is above `unlimited`: levels go from the lowest to the highest")
+        elif node == "unlimited":
+            unlimited = True
+        elif isinstance(node, str):
+            report.add(place, "wrong-type", f"a level is a number or `unlimited`, not {describe(node)}")
+        else:
+            _add_level(node, place, scale, found, report)
+    _refuse_empty_levels(fields)
+    return tuple(found), unlimited
+
+
+def _add_level(node: Node, place: int, scale: int, found: list[int], report: Report) -> None:
+    units = units_of(node, place, scale, report)
+    if units is None:
+        return
+    if found and units <= found[-1]:
+        shown, last = format_units(units, scale), format_units(found[-1], scale)
+        report.add(place, "levels-order", f"{shown} after {last}: levels go from the lowest to the highest")
+    else:
+        found.append(units)
+
+
+def _refuse_empty_levels(fields: Fields) -> None:
+    if fields.is_empty_list("levels"):
+        fields.problem("levels", "empty-list", "`levels` must not be empty")
+
+
+def _batch(fields: Fields, scale: int, report: Report) -> Batch:
+    inner = _inner(fields, "batch", _BATCH_KEYS, report)
+    if inner is None:
+        return Batch()
+    return Batch(inner.units("minimum", scale, least=1), inner.units("increment", scale, least=1))
+
+
+def _caps(fields: Fields, scale: int, report: Report) -> Caps:
+    inner = _inner(fields, "caps", _CAPS_KEYS, report)
+    if inner is None:
+        return Caps()
+    if "total" in inner and "metered" not in fields:
+        inner.problem(
+            "total", "cap-not-metered", "a cap for everybody together needs usage that is counted: add `metered`"
+        )
+    return Caps(inner.units("total", scale, least=1), inner.units("per_user", scale, least=1))
+
+
+def _inner(fields: Fields, key: str, known: frozenset[str], report: Report) -> Fields | None:
+    """The fields of an inner mapping that must have at least one of the known keys."""
+    if key not in fields:
+        return None
+    inner = Fields.of(fields.entries[key], fields.at(key), report, known)
+    if inner is not None and not inner.entries:
+        either = " or ".join(f"`{word}`" for word in sorted(known))
+        fields.problem(key, "missing-key", f"`{key}` needs {either}")
+    return inner
+
+
+def _metered(fields: Fields, report: Report) -> Metered | None:
+    if "metered" not in fields:
+        return None
+    inner = Fields.of(fields.entries["metered"], fields.at("metered"), report, _METERED_KEYS, ("reset",))
+    if inner is None or inner.entries.get("reset") == NEVER:
+        return Metered()
+    return Metered(inner.choice("reset", CalendarUnit, also=NEVER))
+
+
+def _suspensions(fields: Fields, report: Report) -> tuple[Suspension, ...]:
+    found = []
+    for node, place in fields.entries_of("suspensions"):
+        inner = Fields.of(node, place, report, _SUSPENSION_KEYS)
+        if inner is not None:
+            start, until = read_period(inner)
+            found.append(Suspension("", start, until, inner.prose("reason")))
+    return tuple(sorted(found, key=lambda suspension: (suspension.start, suspension.until, suspension.reason)))
+
+
+def read_period(fields: Fields, *, may_be_empty: bool = False) -> tuple[Instant, Instant]:
+    """`from` and `until` of a mapping; the beginning and the end of time where they are missing."""
+    start, until = fields.instant("from"), fields.instant("until")
+    if start is not None and until is not None and (until < start or (until == start and not may_be_empty)):
+        later = "not be earlier than" if may_be_empty else "be later than"
+        fields.problem("until", "empty-period", f"`until` must {later} `from`")
+    return (BEGINNING if start is None else start), (FOREVER if until is None else until)

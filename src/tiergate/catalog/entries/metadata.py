@@ -1,0 +1,81 @@
+"""Reads what is written for people and programs outside: metadata, and ids in other systems. No policy reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.reading.document import BROKEN, shorten
+from tiergate.catalog.reading.fields import id_of, line_of
+from tiergate.naming import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.catalog.reading.document import Node
+    from tiergate.catalog.reading.fields import Fields
+    from tiergate.catalog.reading.problem_report import Report
+
+MAX_METADATA = 50
+"""Most entries of the metadata of one thing."""
+
+MAX_METADATA_KEY = 100
+"""Most characters of a key of metadata."""
+
+MAX_METADATA_VALUE = 1_000
+"""Most characters of a value of metadata."""
+
+MAX_EXTERNAL_IDS = 50
+"""Most systems in which one customer or subscription has an id."""
+
+MAX_EXTERNAL_ID = 256
+"""Most characters of an id in another system."""
+
+
+def read_metadata(fields: Fields, report: Report) -> dict[str, str]:
+    """The key `metadata`: text by key, sorted by key; empty without it."""
+
+    def key(text: str, place: int) -> bool:
+        return line_of(text, place, report, MAX_METADATA_KEY) is not None
+
+    def value(node: Node, place: int) -> str | None:
+        return line_of(node, place, report, MAX_METADATA_VALUE, prose=True)
+
+    return _texts(fields, "metadata", MAX_METADATA, key, value)
+
+
+def read_external_ids(fields: Fields, report: Report) -> dict[str, str]:
+    """The key `external_ids`: system → id there, sorted by system; empty without it."""
+
+    def key(text: str, place: int) -> bool:
+        return is_id(text) or id_of(text, place, report) is not None
+
+    def value(node: Node, place: int) -> str | None:
+        text = line_of(node, place, report, MAX_EXTERNAL_ID)
+        if text is not None and text != text.strip():
+            report.add(place, "bad-id", f"the id `{shorten(text)}` must not begin or end with white space")
+            return None
+        return text
+
+    return _texts(fields, "external_ids", MAX_EXTERNAL_IDS, key, value)
+
+
+def _texts(
+    fields: Fields,
+    name: str,
+    most: int,
+    key: Callable[[str, int], bool],
+    value: Callable[[Node, int], str | None],
+) -> dict[str, str]:
+    inner = fields.mapping(name) if name in fields else None
+    if inner is None:
+        return {}
+    if len(inner.entries) > most:
+        fields.problem(name, "too-many", f"must have at most {most} entries, not {len(inner.entries):,}")
+        return {}
+    found: dict[str, str] = {}
+    for text, node in inner.entries.items():
+        if key(text, inner.key_place(text)):
+            read = None if node is BROKEN else value(node, inner.at(text))
+            if read is not None:
+                found[text] = read
+    return dict(sorted(found.items()))

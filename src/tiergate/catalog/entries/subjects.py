@@ -1,0 +1,352 @@
+"""Reads one customer or subscription of a subjects file, checked against the catalog."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.checks.incompatible_changes import new_violations
+from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.catalog.entries.features import read_period
+from tiergate.catalog.entries.items import MAX_VERSION
+from tiergate.catalog.entries.metadata import read_external_ids, read_metadata
+from tiergate.catalog.entries.subscription_term import read_term
+from tiergate.catalog.entries.values import read_override_value
+from tiergate.catalog.reading.document import BROKEN, Mapping, Node, shorten
+from tiergate.catalog.reading.fields import MAX_LINE, Fields, id_of, line_of, suggestion
+from tiergate.model import (
+    MAX_TOTAL_UNITS,
+    Customer,
+    Override,
+    OverrideMode,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionStatus,
+    Suspension,
+    format_instant,
+)
+from tiergate.naming import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tiergate.catalog.checks.overflow_checks import TotalBounds
+    from tiergate.catalog.reading.problem_report import Report
+    from tiergate.model import CatalogIndex, Instant
+
+MAX_QUANTITY = 10**15
+"""Most of one item in a subscription."""
+
+CUSTOMER_KEYS = frozenset({"id", "name", "tags", "attributes", "metadata", "external_ids", "overrides", "suspensions"})
+SUBSCRIPTION_KEYS = frozenset(
+    {
+        "id",
+        "customer",
+        "status",
+        "items",
+        "start",
+        "end",
+        "trial_end",
+        "grace_until",
+        "resume_at",
+        "resumes_as",
+        "term",
+        "metadata",
+        "external_ids",
+        "overrides",
+        "suspensions",
+    },
+)
+_REQUIRED = ("id", "customer", "status", "items")
+_HELD_KEYS = frozenset({"item", "quantity", "version", "added_at", "from", "until"})
+_OVERRIDE_KEYS = frozenset({"id", "feature", "mode", "value", "from", "until", "author", "reason"})
+_SUSPENSION_KEYS = frozenset({"feature", "from", "until", "reason"})
+_TYPED_CUSTOMER_KEYS = CUSTOMER_KEYS | {"type"}
+_TYPED_SUBSCRIPTION_KEYS = SUBSCRIPTION_KEYS | {"type"}
+_MOST_SHARED = 10_000
+RESUMED = {
+    SubscriptionStatus.ACTIVE: "",
+    SubscriptionStatus.TRIALING: "trial_end",
+    SubscriptionStatus.PAST_DUE: "",
+    SubscriptionStatus.CANCELED: "end",
+}
+"""The statuses to which a paused subscription may return, each with the date that it needs."""
+_DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
+
+
+class SubjectReader:
+    """Reads customers and subscriptions of one catalog. `typed`: a key `type` stands in each, as in NDJSON."""
+
+    def __init__(
+        self,
+        index: CatalogIndex,
+        bounds: TotalBounds,
+        *,
+        holdings: ItemCompatibility | None = None,
+        stood: Callable[[str], Sequence[SubscriptionItem]] | None = None,
+        as_of_until: Instant | None = None,
+    ) -> None:
+        """`holdings`: those of the index, if they are made already; `stood`, `as_of_until`: see `beside`."""
+        self._index = index
+        self._bounds = bounds
+        self._holdings = ItemCompatibility(index) if holdings is None else holdings
+        self._shared: dict[tuple[str, Node], SubscriptionItem] = {}
+        self._stood = stood
+        self._as_of_until = as_of_until
+
+    def beside(
+        self, stood: Callable[[str], Sequence[SubscriptionItem]], *, as_of_until: Instant | None = None
+    ) -> SubjectReader:
+        """The same reader for changes of subscriptions that are there: `stood` gives the items of one, by its id.
+
+        What was impossible about these is not a problem again. `as_of_until`: lines may say `as_of`, which only a
+        change has, up to this instant.
+        """
+        return SubjectReader(self._index, self._bounds, holdings=self._holdings, stood=stood, as_of_until=as_of_until)
+
+    def customer(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Customer | None:
+        """Read a customer; `None` after any problem."""
+        before = report.count
+        known = self._typed(_TYPED_CUSTOMER_KEYS) if typed else CUSTOMER_KEYS
+        fields = Fields.of(node, place, report, known, ("id",))
+        if fields is None:
+            return None
+        self._check_as_of(fields)
+        id_ = fields.subject_id("id")
+        entries = fields.entries
+        customer = Customer(
+            id_ or "",
+            fields.tags("tags") if "tags" in entries else (),
+            self._attributes(fields, report) if "attributes" in entries else {},
+            self._overrides(fields, report) if "overrides" in entries else (),
+            self._suspensions(fields, report) if "suspensions" in entries else (),
+            fields.line("name") if "name" in entries else "",
+            read_metadata(fields, report) if "metadata" in entries else {},
+            read_external_ids(fields, report) if "external_ids" in entries else {},
+        )
+        return customer if report.count == before else None
+
+    def subscription(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Subscription | None:
+        """Read a subscription; `None` after any problem. Whether its customer exists is for the caller to know."""
+        before = report.count
+        known = self._typed(_TYPED_SUBSCRIPTION_KEYS) if typed else SUBSCRIPTION_KEYS
+        fields = Fields.of(node, place, report, known, _REQUIRED)
+        if fields is None:
+            return None
+        self._check_as_of(fields)
+        id_, customer = fields.subject_id("id"), fields.subject_id("customer")
+        status = fields.choice("status", SubscriptionStatus)
+        entries = fields.entries
+        start, end, trial_end, grace_until, resume_at = [
+            fields.instant(key) if key in entries else None for key in _DATES
+        ]
+        for key, instant in (("end", end), ("trial_end", trial_end), ("grace_until", grace_until)):
+            if instant is not None and start is not None and instant < start:
+                fields.problem(key, "empty-period", f"`{key}` must not be earlier than `start`")
+        self._check_dates(fields, status, end, trial_end, report)
+        items = self._items(fields, id_, customer, report)
+        subscription = Subscription(
+            id_ or "",
+            customer or "",
+            status or SubscriptionStatus.EXPIRED,
+            items,
+            start,
+            end,
+            trial_end,
+            grace_until,
+            resume_at,
+            self._overrides(fields, report) if "overrides" in entries else (),
+            self._suspensions(fields, report) if "suspensions" in entries else (),
+            self._resumes_as(fields, status, report) if "resumes_as" in entries else None,
+            read_term(fields, start, report) if "term" in entries else None,
+            read_metadata(fields, report) if "metadata" in entries else {},
+            read_external_ids(fields, report) if "external_ids" in entries else {},
+        )
+        if report.count > before:
+            return None
+        if self._bounds.cheap(subscription) > MAX_TOTAL_UNITS:
+            for message in self._bounds.excess([subscription]):
+                fields.problem("items", "total-too-large", message)
+        return subscription if report.count == before else None
+
+    @staticmethod
+    def _check_dates(
+        fields: Fields,
+        status: SubscriptionStatus | None,
+        end: Instant | None,
+        trial_end: Instant | None,
+        report: Report,
+    ) -> None:
+        if status is SubscriptionStatus.TRIALING and trial_end is None and "trial_end" not in fields:
+            report.add(fields.place, "missing-date", "a subscription that is `trialing` needs `trial_end`")
+        if status is SubscriptionStatus.CANCELED and end is None and "end" not in fields:
+            report.add(fields.place, "missing-date", "a subscription that is `canceled` needs `end`")
+
+    @staticmethod
+    def _resumes_as(fields: Fields, status: SubscriptionStatus | None, report: Report) -> SubscriptionStatus | None:
+        """The status to which a paused subscription returns."""
+        resumed = fields.choice("resumes_as", SubscriptionStatus)
+        if resumed is None or status is None:
+            return None
+        if status is not SubscriptionStatus.PAUSED:
+            message = f"only a subscription that is `paused` has `resumes_as`, and this one is `{status.value}`"
+            report.add(fields.key_place("resumes_as"), "key-conflict", message)
+        elif resumed not in RESUMED:
+            listed = ", ".join(f"`{one.value}`" for one in RESUMED)
+            fields.problem("resumes_as", "unknown-word", f"must be one of {listed}, not `{resumed.value}`")
+        elif RESUMED[resumed] and RESUMED[resumed] not in fields:
+            message = f"a subscription that resumes as `{resumed.value}` needs `{RESUMED[resumed]}`"
+            report.add(fields.place, "missing-date", message)
+        else:
+            return resumed
+        return None
+
+    def _typed(self, keys: frozenset[str]) -> frozenset[str]:
+        return keys if self._as_of_until is None else keys | {"as_of"}
+
+    def _check_as_of(self, fields: Fields) -> None:
+        """See that a line is so as of an instant that has come; whoever reads the lines reads it again."""
+        if self._as_of_until is None or "as_of" not in fields:
+            return
+        as_of = fields.instant("as_of")
+        if as_of is not None and as_of > self._as_of_until:
+            message = f"must not be later than {format_instant(self._as_of_until)}, by the store's clock"
+            fields.problem("as_of", "as-of-ahead", message)
+
+    def _items(
+        self, fields: Fields, id_: str | None, customer: str | None, report: Report
+    ) -> tuple[SubscriptionItem, ...]:
+        before = report.count
+        entries = fields.entries_of("items")
+        found: list[SubscriptionItem] = []
+        for node, place in entries:
+            held = self.subscription_item(node, place, report)
+            if held is not None:
+                found.append(held)
+        if report.count == before:
+            stood = None if self._stood is None or id_ is None else partial(self._stood, id_)
+            for at, code, message in new_violations(self._holdings, self._index.items, found, stood, customer):
+                report.add(entries[at][1], code, message)
+        return tuple(found)
+
+    def subscription_item(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
+        """One held item; those of an item and a quantity alone, which are most, are made once and shared."""
+        entries = node.entries if isinstance(node, Mapping) else {}
+        item, quantity = entries.get("item"), entries.get("quantity")
+        if len(entries) != 2 or not isinstance(item, str) or quantity.__class__ is not int:
+            return self._read_held(node, place, report)
+        key = (item, quantity)
+        found = self._shared.get(key)
+        if found is None:
+            found = self._read_held(node, place, report)
+            if found is not None and len(self._shared) < _MOST_SHARED:
+                self._shared[key] = found
+        return found
+
+    def _read_held(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
+        fields = Fields.of(node, place, report, _HELD_KEYS, ("item",))
+        if fields is None:
+            return None
+        entries = fields.entries
+        item = fields.id("item")
+        if item is not None and item not in self._index.items:
+            near = suggestion(item, self._index.items, report)
+            fields.problem("item", "unknown-item", f"no item `{item}`{near}")
+            item = None
+        quantity = fields.integer("quantity", 1, MAX_QUANTITY) if "quantity" in entries else 1
+        version = fields.integer("version", 1, MAX_VERSION)
+        added_at = fields.instant("added_at")
+        start, until = read_period(fields, may_be_empty=True)
+        if item is None or quantity is None:
+            return None
+        return SubscriptionItem(item, quantity, version, added_at, start, until)
+
+    @staticmethod
+    def _attributes(fields: Fields, report: Report) -> dict[str, str]:
+        node, place = fields.entries["attributes"], fields.at("attributes")
+        if not isinstance(node, Mapping):
+            Fields.of(node, place, report, frozenset())
+            return {}
+        found: dict[str, str] = {}
+        for key, inner in node.entries.items():
+            if not is_id(key):
+                id_of(key, node.key_place(key), report)
+                continue
+            text = line_of(inner, node.value_place(key), report, MAX_LINE)
+            if text is not None:
+                found[key] = text
+        return dict(sorted(found.items()))
+
+    def _overrides(self, fields: Fields, report: Report) -> tuple[Override, ...]:
+        found: list[Override] = []
+        ids: dict[str, int] = {}
+        counts: dict[str, int] = {}
+        for node, place in fields.entries_of("overrides"):
+            override = self.override(node, place, report, counts)
+            if override is None:
+                continue
+            if override.id in ids:
+                report.add(
+                    place, "duplicate-id", f"the override `{override.id}` exists already, as entry {ids[override.id]}"
+                )
+            ids.setdefault(override.id, len(ids) + 1)
+            found.append(override)
+        return tuple(found)
+
+    def override(self, node: Node, place: int, report: Report, counts: dict[str, int]) -> Override | None:
+        """Read an override; `counts`, of those before it by feature, gives one its number that has no id."""
+        fields = Fields.of(node, place, report, _OVERRIDE_KEYS, ("feature",))
+        if fields is None:
+            return None
+        id_, feature = fields.id("id"), self._feature(fields, report)
+        mode = (
+            (fields.choice("mode", OverrideMode) or OverrideMode.REPLACE) if "mode" in fields else OverrideMode.REPLACE
+        )
+        start, until = read_period(fields)
+        author, reason = fields.line("author"), fields.prose("reason")
+        value = None
+        if mode is OverrideMode.DISABLED:
+            if "value" in fields:
+                fields.problem("value", "key-conflict", "an override that is `disabled` takes no `value`")
+        elif "value" not in fields:
+            report.add(place, "missing-key", "the key `value` is missing")
+        elif feature is not None:
+            value = read_override_value(
+                fields.entries["value"],
+                fields.at("value"),
+                self._index.features[feature],
+                report,
+                mode,
+            )
+        if feature is None:
+            return None
+        counts[feature] = counts.get(feature, 0) + 1
+        return Override(id_ or f"{feature}-{counts[feature]}", feature, mode, value, start, until, author, reason)
+
+    def _suspensions(self, fields: Fields, report: Report) -> tuple[Suspension, ...]:
+        found: list[Suspension] = []
+        for node, place in fields.entries_of("suspensions"):
+            suspension = self.suspension(node, place, report)
+            if suspension is not None:
+                found.append(suspension)
+        return tuple(found)
+
+    def suspension(self, node: Node, place: int, report: Report) -> Suspension | None:
+        """Read a suspension of one feature for the subject; `None` where no feature is named."""
+        fields = Fields.of(node, place, report, _SUSPENSION_KEYS, ("feature",))
+        if fields is None:
+            return None
+        feature = self._feature(fields, report)
+        start, until = read_period(fields)
+        reason = fields.prose("reason")
+        return None if feature is None else Suspension(feature, start, until, reason)
+
+    def _feature(self, fields: Fields, report: Report) -> str | None:
+        id_ = fields.entries.get("feature", BROKEN)
+        if isinstance(id_, str) and id_ in self._index.features:
+            return id_
+        id_ = fields.id("feature")
+        if id_ is not None:
+            near = suggestion(id_, self._index.features, report)
+            fields.problem("feature", "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+        return None

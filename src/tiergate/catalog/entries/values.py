@@ -1,0 +1,195 @@
+"""What a file writes for one feature: entitlements of items, and values of overrides.
+
+An entitlement must fit its feature's type, levels, minimum, maximum and scale; an override's value only its type, its
+labels and its scale (design, words "level", semantics 4 and 5).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, assert_never
+
+from tiergate.catalog.reading.document import Broken, Mapping, Node, describe, shorten
+from tiergate.catalog.reading.fields import Fields, suggestion, units_of
+from tiergate.model import (
+    UNLIMITED,
+    AddedAmount,
+    Amount,
+    Feature,
+    FeatureType,
+    Level,
+    OverrideMode,
+    Per,
+    Switch,
+    Value,
+    format_units,
+)
+
+if TYPE_CHECKING:
+    from tiergate.catalog.reading.problem_report import Report
+
+_SHOWN_LEVELS = 12
+
+
+def read_entitlement(node: Node, place: int, feature: Feature, report: Report) -> Value | None:
+    """Read what an item gives for `feature`; `None` after a problem."""
+    match feature.type:
+        case FeatureType.SWITCH:
+            return _switch(node, place, feature, report)
+        case FeatureType.CUSTOM:
+            return _level(node, place, feature, report)
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            if isinstance(node, Mapping):
+                return _number_mapping(node, place, feature, report)
+            value = _number(node, place, feature, report)
+            return value if value is None or _fits(value, place, feature, report) else None
+    assert_never(feature.type)
+
+
+def read_override_value(
+    node: Node, place: int, feature: Feature, report: Report, mode: OverrideMode = OverrideMode.REPLACE
+) -> Value | None:
+    """Read what an override says of `feature`; `None` after a problem. Levels of numbers and ranges do not bind it."""
+    if mode is OverrideMode.ADD:
+        return _added(node, place, feature, report)
+    match feature.type:
+        case FeatureType.SWITCH:
+            return _switch(node, place, feature, report)
+        case FeatureType.CUSTOM:
+            return _level(node, place, feature, report)
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            if isinstance(node, Mapping):
+                message = "an override gives a number or `unlimited`: it takes no `add` and no `per`"
+                report.add(place, "wrong-type", message)
+                return None
+            return _number(node, place, feature, report)
+    assert_never(feature.type)
+
+
+def _added(node: Node, place: int, feature: Feature, report: Report) -> Amount | None:
+    """A positive number, by which an override raises a quantity or range."""
+    if feature.type is FeatureType.SWITCH or feature.type is FeatureType.CUSTOM:
+        called = "a switch" if feature.type is FeatureType.SWITCH else "a custom feature"
+        message = f"`{feature.id}` is {called}: an override of mode `add` raises a quantity or a range"
+        report.add(place, "mode-not-for-type", message)
+        return None
+    if isinstance(node, Mapping) or (isinstance(node, str) and node == "unlimited"):
+        message = f"an override of mode `add` takes a positive number, not {describe(node)}"
+        hint = ": give `unlimited` with mode `at_least`" if isinstance(node, str) else ""
+        report.add(place, "unfit-value", message + hint)
+        return None
+    value = _number(node, place, feature, report)
+    if isinstance(value, Amount) and value.units == 0:
+        report.add(place, "unfit-value", "an override of mode `add` takes a positive number: 0 raises nothing")
+        return None
+    return value if isinstance(value, Amount) else None
+
+
+def _switch(node: Node, place: int, feature: Feature, report: Report) -> Switch | None:
+    if isinstance(node, bool):
+        return Switch(node)
+    if not isinstance(node, Broken):
+        message = f"`{feature.id}` is a switch: it takes `true` or `false`, not {describe(node)}"
+        report.add(place, "unfit-value", message)
+    return None
+
+
+def _level(node: Node, place: int, feature: Feature, report: Report) -> Level | None:
+    if isinstance(node, Broken):
+        return None
+    if not isinstance(node, str):
+        hint = ": put it in quotes" if isinstance(node, bool | int | Decimal) else ""
+        message = f"`{feature.id}` takes one of its levels, which are text, not {describe(node)}{hint}"
+        report.add(place, "unfit-value", message)
+        return None
+    label = feature.label_of(node)
+    if label is None:
+        hint = suggestion(node, feature.labels, report)
+        hint = hint or ": it has " + _listed([f"`{shorten(label)}`" for label in feature.labels])
+        report.add(place, "unknown-level", f"`{feature.id}` has no level `{shorten(node)}`{hint}")
+        return None
+    return Level(label)
+
+
+def _number(node: Node, place: int, feature: Feature, report: Report) -> Value | None:
+    if node == "unlimited":
+        return UNLIMITED
+    if isinstance(node, bool | str | None) or not isinstance(node, int | Decimal):
+        if not isinstance(node, Broken):
+            message = f"`{feature.id}` takes a number or `unlimited`, not {describe(node)}"
+            report.add(place, "unfit-value", message)
+        return None
+    units = units_of(node, place, feature.scale, report)
+    return None if units is None else Amount(units)
+
+
+def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report) -> Value | None:
+    if "add" in node.entries and "value" in node.entries:
+        report.add(node.key_place("add"), "key-conflict", "`add` stands beside `value`: write one or the other")
+        return None
+    key = "add" if "add" in node.entries else "value"
+    fields = Fields.of(node, place, report, frozenset({key, "per"}), [key])
+    if fields is None or key not in fields:
+        return None
+    per = fields.choice("per", Per)
+    inner = fields.entries[key]
+    if inner == "unlimited" and isinstance(inner, str):
+        if key == "add":
+            fields.problem(key, "unfit-value", "`unlimited` cannot be added: give it as the value")
+            return None
+        if "per" in fields:
+            message = "`unlimited` is the same per unit and per subscription: leave `per` out"
+            fields.problem("per", "unfit-value", message)
+            return None
+    if isinstance(inner, Mapping):
+        fields.problem(key, "unfit-value", f"`{feature.id}` takes a number here, not a mapping")
+        return None
+    value = _number(inner, fields.at(key), feature, report)
+    if value is None:
+        return None
+    if key == "add":
+        return AddedAmount(value.units, per) if isinstance(value, Amount) else None
+    if not _fits(value, fields.at(key), feature, report):
+        return None
+    return Amount(value.units, per) if isinstance(value, Amount) else value
+
+
+def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
+    """Say whether a definition may give this value directly."""
+    if not isinstance(value, Amount):
+        if feature.maximum is not None:
+            most = format_units(feature.maximum, feature.scale)
+            report.add(place, "unfit-value", f"`unlimited` passes the maximum of `{feature.id}`, which is {most}")
+            return False
+        if not feature.unlimited_level:
+            _refuse_level("unlimited", place, feature, report)
+            return False
+        return True
+    units = value.units
+    if feature.numbers is not None and units not in feature.numbers:
+        _refuse_level(format_units(units, feature.scale), place, feature, report)
+        return False
+    if feature.minimum is not None and units < feature.minimum:
+        least = format_units(feature.minimum, feature.scale)
+        shown = format_units(units, feature.scale)
+        report.add(place, "unfit-value", f"`{shown}` is below the minimum of `{feature.id}`, which is {least}")
+        return False
+    if feature.maximum is not None and units > feature.maximum:
+        most = format_units(feature.maximum, feature.scale)
+        shown = format_units(units, feature.scale)
+        report.add(place, "unfit-value", f"`{shown}` passes the maximum of `{feature.id}`, which is {most}")
+        return False
+    return True
+
+
+def _refuse_level(shown: str, place: int, feature: Feature, report: Report) -> None:
+    levels = [format_units(units, feature.scale) for units in feature.numbers or ()]
+    if feature.unlimited_level:
+        levels.append("`unlimited`")
+    report.add(place, "unknown-level", f"`{shown}` is not a level of `{feature.id}`: it has {_listed(levels)}")
+
+
+def _listed(words: list[str]) -> str:
+    shown = ", ".join(words[:_SHOWN_LEVELS])
+    more = len(words) - _SHOWN_LEVELS
+    return f"{shown} and {more} more" if more > 0 else shown

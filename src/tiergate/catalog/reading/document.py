@@ -1,0 +1,150 @@
+"""What a YAML or JSON text says, with the place of everything in it.
+
+A document is made of mappings, lists and scalars. A place is the offset of a character in the text: one small integer,
+kept in packed arrays, so that 400,000 entitlements cost a few megabytes. Lines and columns are found from it only for
+what is reported.
+
+Scalars are `str`, `bool`, `int`, `Decimal` (read from the text, never through a binary float) and `None` for null.
+`BROKEN` stands for a value about which a problem was already reported.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from tiergate.model import Number
+
+Position = tuple[str, int, int]
+"""File, line and column; both count from 1."""
+
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
+_SHOWN = 60
+
+
+class Broken:
+    """The type of `BROKEN`."""
+
+    __slots__ = ()
+
+
+BROKEN: Final = Broken()
+"""A value that could not be read; its problem is already reported."""
+
+
+class Mapping:
+    """Keys, which are always text, and values in the order of the text.
+
+    `places` holds, for each entry in turn, the place of its key and the place of its value; it is empty for a document
+    that was read without places.
+    """
+
+    __slots__ = ("_indexes", "entries", "places")
+
+    def __init__(self, entries: dict[str, Node], places: array[int]) -> None:
+        self.entries = entries
+        self.places = places
+        self._indexes: dict[str, int] | None = None
+
+    def key_place(self, key: str) -> int:
+        """Where the key stands; `key` must be one of the mapping's."""
+        return self._place(key, 0)
+
+    def value_place(self, key: str) -> int:
+        """Where the value of the key stands; `key` must be one of the mapping's."""
+        return self._place(key, 1)
+
+    def only(self, keys: Collection[str]) -> Mapping:
+        """The mapping without any other keys, at their places."""
+        places = array(
+            "q", (at for key in self.entries if key in keys for at in (self._place(key, 0), self._place(key, 1)))
+        )
+        return Mapping({key: node for key, node in self.entries.items() if key in keys}, places)
+
+    def _place(self, key: str, which: int) -> int:
+        if not self.places:
+            return 0
+        if self._indexes is None:
+            self._indexes = {key: index for index, key in enumerate(self.entries)}
+        return self.places[2 * self._indexes[key] + which]
+
+
+class Listing:
+    """The entries of a list, each with its place."""
+
+    __slots__ = ("entries", "places")
+
+    def __init__(self, entries: list[Node], places: array[int]) -> None:
+        self.entries = entries
+        self.places = places
+
+    def placed(self) -> Iterator[tuple[Node, int]]:
+        """Each entry with its place."""
+        return zip(self.entries, self.places or [0] * len(self.entries), strict=True)
+
+
+Node = Mapping | Listing | list["Node"] | Broken | str | bool | int | Decimal | None
+"""Anything that a document holds; a bare `list` in one that was read without places."""
+
+
+class SourceText:
+    """A text with its file's name: turns places into positions.
+
+    `line` is the line on which the text begins, for a text that is one line of a larger file.
+    """
+
+    __slots__ = ("_breaks", "_line", "file")
+
+    def __init__(self, file: str, text: str, line: int = 1) -> None:
+        self.file = file
+        self._line = line
+        self._breaks = array("q", (match.end() for match in _LINE_BREAK.finditer(text)))
+
+    def position(self, place: int) -> Position:
+        """File, line and column of a place; columns count characters."""
+        before = bisect_right(self._breaks, place)
+        start = self._breaks[before - 1] if before else 0
+        return self.file, self._line + before, place - start + 1
+
+    def place(self, line: int, column: int) -> int:
+        """The place of a line and column, as `position` gives them."""
+        before = line - self._line
+        return (self._breaks[before - 1] if before else 0) + column - 1
+
+
+def describe(node: Node) -> str:
+    """Say what a node is, for a message: `the number `5``, `a list`."""
+    match node:
+        case None:
+            return "nothing (null)"
+        case bool():
+            return f"`{str(node).lower()}`"
+        case str():
+            return f"the text `{shorten(node)}`" if node else "an empty text"
+        case int() | Decimal():
+            return f"the number `{shorten(written(node))}`"
+        case Mapping():
+            return "a mapping"
+        case Listing() | list():
+            return "a list"
+        case Broken():
+            return "something unreadable"
+
+
+def written(number: Number) -> str:
+    """Write a number as a message shows it."""
+    return str(number)
+
+
+def shorten(text: str) -> str:
+    """Make an author's text fit for a message: one line, no control characters, not too long."""
+    shown = text[:_SHOWN]
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)
+    return shown + "…" if len(text) > _SHOWN else shown

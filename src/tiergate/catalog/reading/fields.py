@@ -1,0 +1,323 @@
+"""Typed reading of one mapping: each accessor returns a good value, or reports a problem and returns the default.
+
+A value that is missing and a value that is wrong both come back as the default; that is safe because any problem makes
+the whole load fail. Nothing that was written is dropped silently: unknown keys are problems.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeVar
+
+from tiergate.catalog.reading.document import BROKEN, Broken, Listing, Mapping, Node, describe, shorten
+from tiergate.model import Instant, Number, parse_instant, to_units
+from tiergate.naming import ID, ID_RULE, nearest, parse_subject_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from enum import StrEnum
+
+    from tiergate.catalog.reading.problem_report import Report
+
+MAX_LINE = 200
+"""Most characters of a name, unit, level, tag or author."""
+
+MAX_PROSE = 10_000
+"""Most characters of a description or reason."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_MAX_SUGGESTIONS = 100
+
+_Choice = TypeVar("_Choice", bound="StrEnum")
+
+
+def suggestion(word: str, known: Collection[str], report: Report) -> str:
+    """`, did you mean …?` where one of `known` is near; nothing otherwise, or after many problems, since it is slow."""
+    if report.count > _MAX_SUGGESTIONS:
+        return ""
+    near = nearest(word[:MAX_LINE], known)
+    return f", did you mean `{shorten(near)}`?" if near else ""
+
+
+def id_of(node: Node, place: int, report: Report) -> str | None:
+    """Read an id of the catalog."""
+    if isinstance(node, str):
+        if ID.fullmatch(node):
+            return node
+        report.add(place, "bad-id", f"the id `{shorten(node)}` {ID_RULE}")
+    elif isinstance(node, int) and not isinstance(node, bool) and node >= 0:
+        report.add(place, "wrong-type", f'an id is text: put it in quotes, `"{node}"`')
+    elif node is not BROKEN:
+        report.add(place, "wrong-type", f"must be an id, not {describe(node)}")
+    return None
+
+
+def subject_id_of(node: Node, place: int, report: Report) -> str | None:
+    """Read the id of a customer, subscription or user."""
+    if isinstance(node, str):
+        try:
+            return parse_subject_id(node)
+        except ValueError as error:
+            report.add(place, "bad-id", f"the id `{shorten(node)}` {error}" if node else f"the id {error}")
+            return None
+    return id_of(node, place, report)
+
+
+def line_of(node: Node, place: int, report: Report, most: int = MAX_LINE, *, prose: bool = False) -> str | None:
+    """Read a text that is not empty: one line, or with `prose` several."""
+    if not isinstance(node, str):
+        if node is not BROKEN:
+            hint = ": put it in quotes" if isinstance(node, bool | int) or _is_number(node) else ""
+            report.add(place, "wrong-type", f"must be text, not {describe(node)}{hint}")
+        return None
+    if not node:
+        report.add(place, "empty-text", "must not be empty: write something, or leave the key out")
+    elif len(node) > most:
+        report.add(place, "too-long", f"must have at most {most:,} characters, not {len(node):,}")
+    elif (_CONTROL_IN_PROSE if prose else _CONTROL).search(node):
+        report.add(place, "bad-character", "must not hold control characters" + ("" if prose else " or line breaks"))
+    else:
+        return node
+    return None
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node, Number) and not isinstance(node, bool)
+
+
+def number_of(node: Node, place: int, report: Report) -> Number | None:
+    """Read a number, whatever its size."""
+    if isinstance(node, Number) and not isinstance(node, bool):
+        return node
+    if node is not BROKEN:
+        report.add(place, "wrong-type", f"must be a number, not {describe(node)}")
+    return None
+
+
+def units_of(node: Node, place: int, scale: int, report: Report, least: int = 0) -> int | None:
+    """Read a number in units of 10^-scale, at least `least` units."""
+    number = number_of(node, place, report)
+    if number is None:
+        return None
+    try:
+        units = to_units(number, scale)
+    except ValueError as error:
+        report.add(place, "bad-number", f"`{shorten(str(number))}` {error}")
+        return None
+    if units < least:
+        report.add(place, "bad-number", f"`{shorten(str(number))}` is too small: it must be more than 0")
+        return None
+    return units
+
+
+def instant_of(node: Node, place: int, report: Report) -> Instant | None:
+    """Read an instant."""
+    if not isinstance(node, str):
+        if node is not BROKEN:
+            report.add(place, "wrong-type", f"must be an instant such as 2026-11-01T00:00:00Z, not {describe(node)}")
+        return None
+    try:
+        return parse_instant(node)
+    except ValueError as error:
+        report.add(place, "bad-instant", f"`{shorten(node)}` {error}")
+        return None
+
+
+def listing_of(node: Node, place: int, report: Report) -> Sequence[tuple[Node, int]]:
+    """Read a list: its entries with their places."""
+    if isinstance(node, Listing):
+        return tuple(node.placed())
+    if isinstance(node, list):
+        return [(entry, 0) for entry in node]
+    if node is not BROKEN:
+        report.add(place, "wrong-type", f"must be a list, not {describe(node)}")
+    return ()
+
+
+class Fields:
+    """The keys of one mapping, read one by one."""
+
+    __slots__ = ("_mapping", "_report", "entries", "place")
+
+    def __init__(self, mapping: Mapping, place: int, report: Report) -> None:
+        self._mapping = mapping
+        self._report = report
+        self.entries = mapping.entries
+        self.place = place
+
+    @classmethod
+    def of(
+        cls,
+        node: Node,
+        place: int,
+        report: Report,
+        known: frozenset[str],
+        required: Sequence[str] = (),
+    ) -> Fields | None:
+        """The fields of `node`, with problems for keys that are unknown or missing; none where it is no mapping."""
+        if not isinstance(node, Mapping):
+            if node is not BROKEN:
+                report.add(place, "wrong-type", f"must be a mapping, not {describe(node)}")
+            return None
+        fields = cls(node, place, report)
+        fields.expect(known, required)
+        return fields
+
+    def expect(self, known: frozenset[str], required: Sequence[str] = ()) -> None:
+        """Report keys that are not `known`, and `required` ones that are missing."""
+        entries = self.entries
+        if not entries.keys() <= known:
+            for key in entries:
+                if key not in known:
+                    near = suggestion(key, known, self._report)
+                    message = f"unknown key `{shorten(key)}`{near}"
+                    self._report.add(self._mapping.key_place(key), "unknown-key", message)
+        for key in required:
+            if key not in entries:
+                self._report.add(self.place, "missing-key", f"the key `{key}` is missing")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.entries
+
+    def key_place(self, key: str) -> int:
+        """Where a key stands."""
+        return self._mapping.key_place(key)
+
+    def at(self, key: str) -> int:
+        """Where the value of a key stands."""
+        return self._mapping.value_place(key)
+
+    def problem(self, key: str, code: str, message: str) -> None:
+        """Report a problem at the value of `key`."""
+        self._report.add(self.at(key), code, message)
+
+    def id(self, key: str) -> str | None:
+        """An id of the catalog."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, str) and ID.fullmatch(node):
+            return node
+        return id_of(node, self.at(key), self._report) if node is not BROKEN else None
+
+    def subject_id(self, key: str) -> str | None:
+        """The id of a customer, subscription or user."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, str) and ID.fullmatch(node):
+            return node
+        return subject_id_of(node, self.at(key), self._report) if node is not BROKEN else None
+
+    def line(self, key: str) -> str:
+        """One line of text; empty where the key is missing."""
+        if key not in self.entries:
+            return ""
+        return line_of(self.entries[key], self.at(key), self._report) or ""
+
+    def prose(self, key: str) -> str:
+        """Text of several lines; empty where the key is missing."""
+        if key not in self.entries:
+            return ""
+        return line_of(self.entries[key], self.at(key), self._report, MAX_PROSE, prose=True) or ""
+
+    def flag(self, key: str) -> bool | None:
+        """`true` or `false`."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, bool):
+            return node
+        if node is not BROKEN:
+            self.problem(key, "wrong-type", f"must be `true` or `false`, not {describe(node)}")
+        return None
+
+    def integer(self, key: str, least: int, most: int) -> int | None:
+        """A whole number from `least` to `most`."""
+        if key not in self.entries:
+            return None
+        node = self.entries[key]
+        is_whole = isinstance(node, int) or (isinstance(node, Decimal) and node == node.to_integral_value())
+        if isinstance(node, bool) or not isinstance(node, int | Decimal) or not is_whole:
+            if not isinstance(node, Broken):
+                self.problem(key, "wrong-type", f"must be a whole number, not {describe(node)}")
+            return None
+        if not least <= node <= most:
+            self.problem(key, "bad-number", f"`{shorten(str(node))}` must be from {least} to {most}")
+            return None
+        return int(node)
+
+    def units(self, key: str, scale: int, least: int = 0) -> int | None:
+        """A number in units of 10^-scale."""
+        if key not in self.entries:
+            return None
+        return units_of(self.entries[key], self.at(key), scale, self._report, least)
+
+    def instant(self, key: str) -> Instant | None:
+        """An instant."""
+        if key not in self.entries:
+            return None
+        return instant_of(self.entries[key], self.at(key), self._report)
+
+    def choice(self, key: str, choices: type[_Choice], also: str = "") -> _Choice | None:
+        """One of the words of an enumeration; `also` is a word beside them that the caller has read already."""
+        if key not in self.entries:
+            return None
+        node = self.entries[key]
+        try:
+            return choices(node)  # type: ignore[arg-type]
+        except ValueError:
+            pass
+        words = [str(choice) for choice in choices] + ([also] if also else [])
+        if isinstance(node, Broken):
+            return None
+        near = suggestion(node, words, self._report) if isinstance(node, str) else ""
+        listed = ", ".join(f"`{word}`" for word in words)
+        self.problem(key, "unknown-word", f"must be one of {listed}, not {describe(node)}{near}")
+        return None
+
+    def mapping(self, key: str) -> Fields | None:
+        """The fields of a mapping whose keys are free; none where the key is missing or has something else."""
+        node = self.entries.get(key, BROKEN)
+        if isinstance(node, Mapping):
+            return Fields(node, self.at(key), self._report)
+        if node is not BROKEN:
+            self.problem(key, "wrong-type", f"must be a mapping, not {describe(node)}")
+        return None
+
+    def entries_of(self, key: str) -> Sequence[tuple[Node, int]]:
+        """The entries of a list with their places; none where the key is missing."""
+        if key not in self.entries:
+            return ()
+        return listing_of(self.entries[key], self.at(key), self._report)
+
+    def is_empty_list(self, key: str) -> bool:
+        """Say whether the key has a list without entries."""
+        node = self.entries.get(key)
+        return isinstance(node, Listing) and not node.entries
+
+    def ids(self, key: str) -> Iterator[tuple[str, int]]:
+        """The ids of a list with their places, each once; a second mention is a problem."""
+        seen: set[str] = set()
+        for node, place in self.entries_of(key):
+            found = id_of(node, place, self._report)
+            if found is None:
+                continue
+            if found in seen:
+                self._report.add(place, "duplicate-entry", f"`{found}` stands in this list twice")
+                continue
+            seen.add(found)
+            yield found, place
+
+    def subject_ids(self, key: str) -> Iterator[str]:
+        """The ids of customers, subscriptions or users in a list, each once; a second mention is a problem."""
+        seen: set[str] = set()
+        for node, place in self.entries_of(key):
+            found = subject_id_of(node, place, self._report)
+            if found is None:
+                continue
+            if found in seen:
+                self._report.add(place, "duplicate-entry", f"`{found}` stands in this list twice")
+                continue
+            seen.add(found)
+            yield found
+
+    def tags(self, key: str) -> tuple[str, ...]:
+        """Ids whose order says nothing, sorted."""
+        return tuple(sorted(found for found, _ in self.ids(key)))

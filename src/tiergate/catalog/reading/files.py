@@ -1,0 +1,108 @@
+"""Finds and reads catalog and subjects files: which files a path means, their text, and the document in it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tiergate.catalog.reading.document import BROKEN, Node, SourceText, describe
+from tiergate.catalog.reading.json_reader import read_json
+from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
+from tiergate.catalog.reading.yaml_reader import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tiergate.catalog.reading.fields import Fields
+
+API_VERSION = "tiergate/v1"
+"""What `apiVersion` says."""
+
+MAX_FILE_BYTES = 256 * 2**20
+"""Largest file that is read as a whole."""
+
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def expand_paths(paths: Sequence[Path], endings: frozenset[str], log: ProblemLog) -> list[Path]:
+    """The files that `paths` mean, each once: files as they are, folders as what they hold with one of `endings`.
+
+    Hidden files and tests (`*_test.yaml`) of a folder are left out; a folder without any file is a problem.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        for file in _inside(path, endings, log) if path.is_dir() else [path]:
+            found.setdefault(os.path.realpath(file), file)
+    return list(found.values())
+
+
+def _inside(folder: Path, endings: frozenset[str], log: ProblemLog) -> list[Path]:
+    try:
+        files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in endings and _is_meant(file)]
+    except OSError as error:
+        log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
+        return []
+    if not files:
+        log.add((str(folder), 0, 0), "empty-folder", f"the folder holds no {', '.join(sorted(endings))} file")
+    return files
+
+
+def _is_meant(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and not file.stem.endswith("_test")
+
+
+def read_text(path: Path, log: ProblemLog) -> str | None:
+    """The text of a file, or nothing after a problem."""
+    file = str(path)
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        log.add((file, 0, 0), "unreadable-file", explain_os_error(error))
+        return None
+    if len(content) > MAX_FILE_BYTES:
+        log.add((file, 0, 0), "too-large", f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB: split it")
+        return None
+    return decode(content, file, log)
+
+
+def explain_os_error(error: OSError) -> str:
+    """Say in a message why a file cannot be read."""
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
+
+
+def decode(content: bytes, file: str, log: ProblemLog, line: int = 1) -> str | None:
+    """UTF-8 text without a byte order mark, or nothing after a problem."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        position = SourceText(file, before, line).position(len(before))
+        log.add(position, "not-utf-8", f"the byte 0x{content[error.start]:02X} is not UTF-8: save the file as UTF-8")
+        return None
+    if text.startswith(_BYTE_ORDER_MARK):
+        log.add((file, line, 1), "byte-order-mark", "the file begins with a byte order mark: save it without one")
+        return None
+    return text
+
+
+def read_document(path: Path, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
+    """The document of a `.json` file or, with any other ending, a YAML one: root, its place, and its report."""
+    text = read_text(path, log)
+    return None if text is None else parse_document(str(path), text, log)
+
+
+def parse_document(file: str, text: str, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
+    """As `read_document`, of a file whose text is known."""
+    report = TextReport(log, SourceText(file, text))
+    root, place = read_json(text, report) if file.lower().endswith(".json") else read_yaml(text, report)
+    return None if root is BROKEN else (root, place, report)
+
+
+def check_api_version(fields: Fields) -> None:
+    """Report an `apiVersion` other than ours; a missing one is reported with the other missing keys."""
+    version = fields.entries.get("apiVersion", BROKEN)
+    if version is not BROKEN and version != API_VERSION:
+        message = f"`apiVersion` must be `{API_VERSION}`, not {describe(version)}"
+        fields.problem("apiVersion", "unknown-api-version", message)

@@ -1,0 +1,113 @@
+"""Where problems go while files are read: a bounded list, and the report that places problems of one text in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from tiergate.catalog.reading.document import shorten
+from tiergate.model import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tiergate.catalog.reading.document import Position, SourceText
+    from tiergate.errors import AuthorError
+
+MORE_PROBLEMS = "more-problems"
+"""The code of the last problem where more were found than are kept."""
+
+
+_MAX_LOOKED_UP = 1000
+"""After how many problems of a text the first of two keys is no longer looked up, which is slow."""
+
+
+class ProblemLog:
+    """The problems found so far; keeps the first `limit` and counts the others, so that it stays small."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._limit = limit
+        self._problems: list[Problem] = []
+        self.count = 0
+
+    def add(self, position: Position, code: str, message: str) -> None:
+        """Record one problem."""
+        self.count += 1
+        if self.count <= self._limit:
+            file, line, column = position
+            self._problems.append(Problem(file, line, column, code, message))
+
+    def sorted(self) -> list[Problem]:
+        """The problems kept, by position, each once; a last one says how many more there are."""
+        problems = sorted(set(self._problems))
+        more = self.count - self._limit
+        if more > 0:
+            problems.append(Problem(problems[-1].file, 0, 0, MORE_PROBLEMS, f"{more:,} more problems are not shown"))
+        return problems
+
+    def raise_any(self, error: type[AuthorError]) -> None:
+        """Raise `error` with all problems, if there are any.
+
+        Raises:
+            AuthorError: of the type given.
+        """
+        if self.count:
+            raise error(self.sorted())
+
+
+class PlacesNeeded(Exception):  # noqa: N818 - not an error: the reader's cue to read a line again, with places
+    """A text that was read without places has a problem."""
+
+
+class PlacelessReport:
+    """Stands in for a report while a text is read without places: the first problem ends the reading."""
+
+    __slots__ = ()
+    count = 0
+
+    def add(self, place: int, code: str, message: str) -> NoReturn:  # noqa: ARG002
+        """End the reading.
+
+        Raises:
+            PlacesNeeded: always.
+        """
+        raise PlacesNeeded
+
+    def position(self, place: int) -> Position:
+        """Say nowhere; nothing that has a position outlives a reading without places."""
+        return "", 0, place
+
+
+class TextReport:
+    """Reports problems of one text to a log."""
+
+    __slots__ = ("_log", "count", "source")
+
+    def __init__(self, log: ProblemLog, source: SourceText) -> None:
+        self._log = log
+        self.source = source
+        self.count = 0
+        """How many problems this text has so far."""
+
+    def add(self, place: int, code: str, message: str) -> None:
+        """Record a problem at a place of the text."""
+        self.count += 1
+        self._log.add(self.source.position(place), code, message)
+
+    def position(self, place: int) -> Position:
+        """File, line and column of a place."""
+        return self.source.position(place)
+
+
+def report_twice(
+    key: str, place: int, entries: Mapping[str, object], places: Sequence[int], report: TextReport
+) -> None:
+    """Report a key that stands in `entries` already; `places` is of keys and values in turn, as in a document."""
+    message = f"the key `{shorten(key)}` stands here twice"
+    if report.count < _MAX_LOOKED_UP:
+        first = places[2 * list(entries).index(key)]
+        message += f", first in line {report.position(first)[1]}"
+    report.add(place, "duplicate-key", message)
+
+
+Report = TextReport | PlacelessReport
+"""Takes problems of one text."""

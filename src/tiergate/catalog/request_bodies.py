@@ -1,0 +1,326 @@
+"""Reads the JSON bodies of the API: each is exactly one entry of a catalog or subjects file, read by the same readers.
+
+All problems are raised at once, each with the JSON Pointer of the value or key at fault. Numbers are exact.
+
+What the address of a request fixes, such as an id, need not stand in the body; where it does it must be the same, which
+is what `fixed` (key → text) is for. Everything else, the order of lists that say something included, is the caller's.
+A partial edit is a JSON Merge Patch onto the printed entry (`apply_merge_patch`), which is then read as a whole.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from msgspec.structs import replace
+
+from tiergate.catalog.checks.item_references import check_item
+from tiergate.catalog.entries.features import read_feature
+from tiergate.catalog.entries.items import EntitlementReader, read_item
+from tiergate.catalog.entries.values import read_entitlement
+from tiergate.catalog.reading.document import BROKEN, Listing, Mapping, Node, SourceText, describe
+from tiergate.catalog.reading.fields import Fields, suggestion
+from tiergate.catalog.reading.json_pointers import pointers
+from tiergate.catalog.reading.json_reader import read_json
+from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
+from tiergate.catalog.writing.printer import PlainData, to_json_line
+from tiergate.errors import BodyError, BodyProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from collections.abc import Mapping as ReadOnly
+
+    from tiergate.catalog.entries.subjects import SubjectReader
+    from tiergate.model import (
+        Customer,
+        Feature,
+        Item,
+        Override,
+        Problem,
+        Subscription,
+        SubscriptionItem,
+        Suspension,
+        Value,
+    )
+
+MAX_PROBLEMS = 100
+"""Most problems of one body that are named; the others are counted."""
+
+_NOT_FIXED: dict[str, str] = {}
+_PUBLISHED_KEYS = ("version", "versions", "rollouts")
+_DRAFT_KEYS = frozenset({"entitlements"})
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemBody:
+    """An item as a body says it: without versions and rollouts, which are published; its draft, where it has one."""
+
+    item: Item
+    draft: dict[str, Value] | None
+
+
+def read_feature_body(body: str | bytes, features: Collection[str], fixed: ReadOnly[str, str] = _NOT_FIXED) -> Feature:
+    """Read a feature; `features` are the ids that it may name in `linked`.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    read = read_feature(text.node, text.place, text.report)
+    if read is not None and isinstance(text.node, Mapping):
+        for linked, place in Fields(text.node, text.place, text.report).ids("linked") if text.is_right() else ():
+            if linked == read.feature.id:
+                text.report.add(place, "self-reference", f"`{linked}` names itself in `linked`")
+            elif linked not in features:
+                near = suggestion(linked, features, text.report)
+                text.report.add(place, "unknown-feature", f"no feature `{linked}`{near}")
+    return text.result(read).feature
+
+
+def read_item_body(
+    body: str | bytes,
+    features: ReadOnly[str, Feature],
+    items: ReadOnly[str, Item],
+    fixed: ReadOnly[str, str] = _NOT_FIXED,
+    *,
+    with_draft: bool = True,
+) -> ItemBody:
+    """Read an item: what is said of it, and its draft where the key `entitlements` is there and may be.
+
+    `items` are those that it may name, which with it must still be such that each can be held.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    has_draft = isinstance(text.node, Mapping) and "entitlements" in text.node.entries
+    if isinstance(text.node, Mapping):
+        elsewhere = dict.fromkeys(_PUBLISHED_KEYS, "versions and rollouts come about by publishing")
+        if not with_draft:
+            has_draft = False
+            elsewhere["entitlements"] = "the draft has an address of its own"
+        for key, why in elsewhere.items():
+            if key in text.node.entries:
+                text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` is not edited here: {why}")
+        # What was refused is taken out, so that no second problem follows.
+        text.node = _changed(text.node, text.place, without=elsewhere, put={})
+        if not has_draft:
+            text.node = _changed(text.node, text.place, put={"entitlements": Mapping({}, array("q"))})
+    read = read_item(text.node, text.place, EntitlementReader(features, complete=True), text.report)
+    if read is not None and text.is_right():
+        check_item(read, items)
+    found = text.result(read).item
+    draft = found.versions[0].entitlements if has_draft else None
+    return ItemBody(replace(found, versions=(), rollouts=()), draft)
+
+
+def read_entitlements_body(body: str | bytes, features: ReadOnly[str, Feature]) -> dict[str, Value]:
+    """Read a draft, `{"entitlements": {feature: value}}`: the entitlements by feature id, sorted.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body)
+    fields = Fields.of(text.node, text.place, text.report, _DRAFT_KEYS, ("entitlements",))
+    found: dict[str, Value] = {}
+    if fields is not None and "entitlements" in fields:
+        reader = EntitlementReader(features, complete=True)
+        found = reader.read(fields.entries["entitlements"], fields.at("entitlements"), text.report)
+    return text.result(found)
+
+
+def read_entitlement_body(body: str | bytes, feature: Feature) -> Value:
+    """Read what an item gives for one feature: the body is the value as it stands after the feature's id in a file.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body)
+    value = read_entitlement(text.node, text.place, feature, text.report)
+    if value is None or not text.is_right():
+        text.refuse()
+    return value
+
+
+def read_customer_body(body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED) -> Customer:
+    """Read a customer.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    return text.result(reader.customer(text.node, text.place, text.report))
+
+
+def read_subscription_body(
+    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
+) -> Subscription:
+    """Read a subscription. Whether its customer exists, and what all of its subscriptions come to, is not seen here.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    return text.result(reader.subscription(text.node, text.place, text.report))
+
+
+def read_override_body(
+    body: str | bytes,
+    reader: SubjectReader,
+    taken: Collection[str] = (),
+    fixed: ReadOnly[str, str] = _NOT_FIXED,
+    number: int = 1,
+) -> Override:
+    """Read an override. One without id gets `<feature>-<number>`, with a further number where that is taken.
+
+    `taken` are the ids of the subject's other overrides. `number`: one that the subject never gave out, so that no id
+    is given twice.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    read = reader.override(text.node, text.place, text.report, {})
+    written = isinstance(text.node, Mapping) and "id" in text.node.entries
+    if read is not None and not (written or fixed):
+        id_ = f"{read.feature}-{number}"
+        ids = (id_ if again == 1 else f"{id_}-{again}" for again in range(1, len(taken) + 2))
+        read = replace(read, id=next(free for free in ids if free not in taken))
+    elif read is not None and read.id in taken and isinstance(text.node, Mapping):
+        message = f"the override `{read.id}` exists already"
+        text.report.add(text.node.value_place("id"), "duplicate-id", message)
+    return text.result(read)
+
+
+def read_suspension_body(
+    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
+) -> Suspension:
+    """Read a suspension of one feature for a subject.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    return text.result(reader.suspension(text.node, text.place, text.report))
+
+
+def read_subscription_item_body(
+    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
+) -> SubscriptionItem:
+    """Read an item to be held. Whether the others of the subscription go with it is not seen here.
+
+    Raises:
+        BodyError: with all problems.
+    """
+    text = _Body(body, fixed)
+    return text.result(reader.subscription_item(text.node, text.place, text.report))
+
+
+def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
+    """Apply a JSON Merge Patch (RFC 7396) to plain data: the body that says the whole, to be read as one.
+
+    Raises:
+        BodyError: the patch is no JSON object, or writes a key twice.
+    """
+    text = _Body(patch)
+    if not isinstance(text.node, Mapping) and text.node is not BROKEN:
+        text.report.add(text.place, "wrong-type", f"a patch is an object, not {describe(text.node)}")
+    if not text.is_right():
+        text.refuse()
+    return to_json_line(_merged(onto, text.node))
+
+
+def _merged(onto: PlainData | None, patch: Node) -> PlainData:
+    if not isinstance(patch, Mapping):
+        return _plain(patch)
+    found: dict[str, PlainData] = dict(onto) if isinstance(onto, dict) else {}
+    for key, value in patch.entries.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merged(found.get(key), value)
+    return found
+
+
+def _plain(node: Node) -> PlainData:
+    if isinstance(node, Mapping):
+        return {key: _plain(inner) for key, inner in node.entries.items()}
+    if isinstance(node, Listing | list):
+        return [_plain(inner) for inner in (node.entries if isinstance(node, Listing) else node)]
+    return node  # type: ignore[return-value]  # a null inside a list: refused when the whole is read
+
+
+def _changed(mapping: Mapping, place: int, *, put: ReadOnly[str, Node], without: Collection[str] = ()) -> Mapping:
+    """The mapping without some keys and with others, which stand at their places, or at `place`."""
+    entries: dict[str, Node] = {}
+    places = array("q")
+    for key, inner in (dict(mapping.entries) | dict(put)).items():
+        if key not in without:
+            is_there = key in mapping.entries
+            entries[key] = inner
+            places.append(mapping.key_place(key) if is_there else place)
+            places.append(mapping.value_place(key) if is_there else place)
+    return Mapping(entries, places)
+
+
+class _Body:
+    """A body while it is read."""
+
+    def __init__(self, body: str | bytes, fixed: ReadOnly[str, str] = _NOT_FIXED) -> None:
+        try:
+            self._text = body if isinstance(body, str) else body.decode()
+        except UnicodeDecodeError:
+            problem = BodyProblem("", "not-utf-8", "the body is not UTF-8")
+            raise BodyError((problem,)) from None
+        self._log = ProblemLog(MAX_PROBLEMS)
+        self._source = SourceText("", self._text)
+        self.report = TextReport(self._log, self._source)
+        self.node, self.place = read_json(self._text, self.report)
+        if isinstance(self.node, Mapping):
+            for key, value in fixed.items():
+                if self.node.entries.get(key, value) != value:
+                    message = f"must be `{value}` here, or be left out: it does not change"
+                    self.report.add(self.node.value_place(key), "fixed-value", message)
+            if fixed:
+                self.node = _changed(self.node, self.place, put=fixed)
+
+    def is_right(self) -> bool:
+        """Say whether no problem was found so far."""
+        return not self._log.count
+
+    def result(self, read: _Read | None) -> _Read:
+        """What was read, if all was right.
+
+        Raises:
+            BodyError: with all problems.
+        """
+        if self._log.count or read is None:
+            self.refuse()
+        return read
+
+    def refuse(self) -> NoReturn:
+        """Say what is wrong.
+
+        Raises:
+            BodyError: with all problems.
+        """
+        problems = self._log.sorted()
+        places = [self._source.place(problem.line, problem.column) if problem.line else 0 for problem in problems]
+        found = pointers(self._text, places)
+        raise BodyError([_problem(problem, found[place]) for problem, place in zip(problems, places, strict=True)])
+
+
+def _problem(problem: Problem, pointer: str) -> BodyProblem:
+    detail = problem.message
+    if problem.code == "bad-json":
+        detail += f", in line {problem.line}, column {problem.column}"
+    return BodyProblem(pointer if problem.line else "", problem.code, detail, _suggestion(detail))
+
+
+def _suggestion(detail: str) -> str | None:
+    """What a message proposes, which stands at its end; nothing where it was shortened."""
+    _, marked, rest = detail.rpartition(", did you mean `")
+    proposed = rest.removesuffix("`?")
+    return proposed if marked and proposed != rest and not proposed.endswith("…") else None

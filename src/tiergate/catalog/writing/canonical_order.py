@@ -1,0 +1,54 @@
+"""The order in which a catalog keeps what has no order of its own, so that equal catalogs are equal values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from tiergate.model import Catalog, Definition, Feature, Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_Entry = TypeVar("_Entry")
+
+
+def sort_catalog(catalog: Catalog) -> Catalog:
+    """The same catalog as the loader would make it.
+
+    Features, items, versions, entitlements and ladders stand by id or number; tags, suspensions and what items and
+    features name are sorted. Levels, rollouts and the plans of a ladder keep their order, which says something.
+    """
+    return Catalog(
+        _by_id({id_: _feature(feature) for id_, feature in catalog.features.items()}),
+        _by_id({id_: _item(item) for id_, item in catalog.items.items()}),
+        tuple(sorted(catalog.ladders, key=lambda ladder: ladder.id)),
+        catalog.plans,
+    )
+
+
+def _by_id(entries: Mapping[str, _Entry]) -> dict[str, _Entry]:
+    return {id_: entries[id_] for id_ in sorted(entries)}
+
+
+def _feature(feature: Feature) -> Feature:
+    suspensions = sorted(feature.suspensions, key=lambda one: (one.start, one.until, one.reason))
+    return replace(
+        feature,
+        tags=tuple(sorted(feature.tags)),
+        linked=tuple(sorted(feature.linked)),
+        suspensions=tuple(suspensions),
+    )
+
+
+def _item(item: Item) -> Item:
+    versions = sorted(item.versions, key=lambda definition: definition.version)
+    return replace(
+        item,
+        versions=tuple(Definition(version.version, _by_id(version.entitlements)) for version in versions),
+        available_for=tuple(sorted(item.available_for)),
+        depends_on=tuple(sorted(item.depends_on)),
+        excludes=tuple(sorted(item.excludes)),
+        tags=tuple(sorted(item.tags)),
+    )

@@ -1,0 +1,43 @@
+"""What differs between two entries in the form of the files, value by value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.catalog.writing.printer import PlainData, to_json_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class ValueChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One value that changes: `path` inside the thing, parted by `/`; before and after are JSON, or not there."""
+
+    path: str
+    before: msgspec.Raw | None = None
+    after: msgspec.Raw | None = None
+
+
+def compare_values(
+    before: Mapping[str, PlainData], after: Mapping[str, PlainData], path: str = ""
+) -> Iterator[ValueChange]:
+    """Every value that differs but the `id`, in the order of the paths; `path`: what stands before them."""
+    for key in sorted(before.keys() | after.keys()):
+        if key == "id" and not path:
+            continue
+        one, other = before.get(key), after.get(key)
+        if one == other and type(one) is type(other):
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from compare_values(one, other, f"{path}{key}/")
+        else:
+            yield ValueChange(
+                path + key, None if key not in before else raw_json(one), None if key not in after else raw_json(other)
+            )
+
+
+def raw_json(value: PlainData | None) -> msgspec.Raw | None:
+    """JSON as it is, so that exact numbers stay what they are."""
+    return None if value is None else msgspec.Raw(to_json_line(value).encode())

@@ -1,0 +1,103 @@
+"""The names that rules may use: what the catalog has, what Tiergate declares, and what the users declare themselves.
+
+A policy that names nothing is not an error to Cedar: it silently never matches. Here it is a problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tiergate.compiler.suggestions import Suggestions
+from tiergate.model.features import ACTIONS
+from tiergate.naming import item_ref, parse_subject_id, version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from tiergate.cedar import Uid
+    from tiergate.model import Catalog
+
+SUBJECT_TYPES = frozenset({"Customer", "Subscription", "User"})
+"""Whom a check is about. Which of them exist is not known when a catalog is compiled."""
+
+_GROUP = "access"
+
+
+@dataclass(frozen=True)
+class SymbolTable:
+    """All literals that name something. `own`: the users' entity types, each with the ids of its entities."""
+
+    features: Collection[str]
+    tags: Collection[str]
+    items: Collection[str]
+    actions: Collection[str]
+    own: Mapping[str, Collection[str]]
+    suggestions: Suggestions = field(default_factory=Suggestions)
+
+    @classmethod
+    def of(cls, catalog: Catalog, own: Mapping[str, Collection[str]]) -> SymbolTable:
+        """The names of a catalog, and the users' own."""
+        items = {item_ref(item.kind, item.id) for item in catalog.items.values()}
+        versions = {
+            version_ref(item.kind, item.id, definition.version)
+            for item in catalog.items.values()
+            for definition in item.versions
+        }
+        tags = {tag for feature in catalog.features.values() for tag in feature.tags}
+        return cls(catalog.features.keys(), tags, items | versions, {*ACTIONS.values(), _GROUP}, own)
+
+    def types(self) -> set[str]:
+        """Every entity type that a rule may name."""
+        return {"Feature", "Tag", "Item", "Action"} | SUBJECT_TYPES | self.own.keys()
+
+    def fault(self, uid: Uid) -> tuple[str, str] | None:
+        """Say why a literal names nothing: a problem's code and message; `None` where it names something."""
+        match uid.type:
+            case "Feature":
+                return self._absent(uid.id, self.features, "unknown-feature", "the catalog has no feature")
+            case "Tag":
+                return self._absent(uid.id, self.tags, "unknown-tag", "no feature of the catalog has the tag")
+            case "Item":
+                return self._item_fault(uid.id)
+            case "Action":
+                return self._absent(uid.id, self.actions, "unknown-action", "there is no action")
+            case kind if kind in SUBJECT_TYPES:
+                return _subject_fault(uid)
+            case kind if kind in self.own:
+                return self._absent(
+                    uid.id, self.own[kind], "unknown-entity", f"the rules' entities hold no `{kind}` called"
+                )
+            case kind:
+                return self._absent(kind, self.types(), "unknown-type", "there is no entity type")
+
+    def type_fault(self, name: str) -> tuple[str, str] | None:
+        """Say why a type named by `is` is none; `None` where it is one."""
+        return self._absent(name, self.types(), "unknown-type", "there is no entity type")
+
+    def _item_fault(self, ref: str) -> tuple[str, str] | None:
+        if ref in self.items:
+            return None
+        item, at, version = ref.rpartition("@")
+        if at and item in self.items:
+            return "unknown-item", f"the catalog has no version `{version}` of `{item}`"
+        qualified = sorted(it for it in self.items if it.partition("/")[2] == ref)
+        if qualified:
+            return "unknown-item", f"an item is written with its kind: `{qualified[0]}`, not `{ref}`"
+        return self._absent(ref, self.items, "unknown-item", "the catalog has no item")
+
+    def _absent(self, name: str, known: Collection[str], code: str, says: str) -> tuple[str, str] | None:
+        if name in known:
+            return None
+        return code, f"{says} `{name}`{self.suggestions.hint(name, known)}"
+
+
+def _subject_fault(uid: Uid) -> tuple[str, str] | None:
+    """Say why nobody can be called so; whether somebody is, only the subjects know."""
+    try:
+        id_ = parse_subject_id(uid.id)
+    except ValueError as error:
+        return "bad-id", f"`{uid}` names nobody: the id {error}"
+    if id_ != uid.id:
+        return "bad-id", f"`{uid}` names nobody: write the id without escapes, as `{id_}`"
+    return None

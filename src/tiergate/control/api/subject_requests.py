@@ -1,0 +1,151 @@
+"""What the endpoints of customers and subscriptions share: the conditions of a write, and the form of answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec
+
+import msgspec
+
+from tiergate.admin.json_members import members
+from tiergate.admin.loss_acceptance import accepted_loss
+from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
+from tiergate.control.api.request import Answer, etag_text
+from tiergate.control.api.working_catalog import stamped
+from tiergate.errors import BodyError, BodyProblem, ParameterError
+from tiergate.model import format_instant, parse_instant
+from tiergate.naming import is_id, path_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.admin.actor import Actor
+    from tiergate.admin.results import Data, Page, SubjectResult, View
+    from tiergate.control.api.request import AdminRequest
+    from tiergate.model import Instant
+    from tiergate.store import WriteUnit
+
+ACCEPT_LOSS: Final = "accept_loss"
+"""The query parameter with the token of the loss that the caller accepts."""
+
+AS_OF: Final = "as_of"
+"""The member of a body, and the query parameter of `DELETE`, with the instant at which a write is true."""
+
+P = ParamSpec("P")
+
+_read_text = msgspec.json.Decoder(str).decode
+
+
+def write_conditions(request: AdminRequest) -> WriteConditions:
+    """Return the conditions of a write: `If-Match`, `as_of` and `accept_loss`.
+
+    Raises:
+        BodyError, ParameterError: one of them is invalid, or `as_of` is too far ahead of the store's clock.
+        RequestError: 400, `If-Match` is invalid.
+    """
+    latest = request.store.clock() + MAX_AHEAD
+    as_of = _as_of_parameter(request, latest) if request.method == "DELETE" else _as_of_member(request.body, latest)
+    return WriteConditions(request.precondition, as_of, _accept_loss(request))
+
+
+def _as_of_parameter(request: AdminRequest, latest: Instant) -> Instant | None:
+    as_of = instant_parameter(request, AS_OF)
+    if as_of is not None and as_of > latest:
+        raise ParameterError(AS_OF, _too_far_ahead(latest))
+    return as_of
+
+
+def _as_of_member(body: bytes, latest: Instant) -> Instant | None:
+    part = members(body).get(AS_OF)
+    if part is None:
+        return None
+    try:
+        as_of = parse_instant(_read_text(part))
+    except (ValueError, msgspec.DecodeError):
+        detail = "must be an instant such as 2026-11-01T00:00:00Z, with its offset"
+        raise BodyError([BodyProblem("/as_of", "bad-instant", detail)]) from None
+    if as_of > latest:
+        raise BodyError([BodyProblem("/as_of", "as-of-ahead", _too_far_ahead(latest))])
+    return as_of
+
+
+def _too_far_ahead(latest: Instant) -> str:
+    return f"must not be ahead of the store's clock, which is at {format_instant(latest - MAX_AHEAD)}"
+
+
+def _accept_loss(request: AdminRequest) -> str:
+    text = request.query.get(ACCEPT_LOSS)
+    if text is None:
+        return ""
+    try:
+        return accepted_loss(text)
+    except BodyError as error:
+        raise ParameterError(ACCEPT_LOSS, error.problems[0].detail) from None
+
+
+def instant_parameter(request: AdminRequest, name: str) -> Instant | None:
+    """Return an instant among the query's parameters.
+
+    Raises:
+        ParameterError: it is not an instant.
+    """
+    text = request.query.get(name)
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        raise ParameterError(name, str(error)) from None
+
+
+def tags_parameter(request: AdminRequest) -> tuple[str, ...]:
+    """Return the tags of the query, `?tag=eu,beta`.
+
+    Raises:
+        ParameterError: one is not a tag.
+    """
+    text = request.query.get("tag")
+    tags = text.split(",") if text else []
+    if not all(is_id(tag) for tag in tags):
+        raise ParameterError("tag", f"must be tags separated by commas, not `{text}`")
+    return tuple(tags)
+
+
+# ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def change_subject(
+    request: AdminRequest,
+    path: str,
+    use_case: Callable[Concatenate[Actor, WriteUnit, P], SubjectResult],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Answer:
+    """Run a use case in one transaction, and answer with its result. `path`: of the collection it may add to, or ''."""
+    actor = request.actor
+    return request.change(lambda unit: subject_answer(use_case(actor, unit, *args, **kwargs), path), brief=True)
+
+
+def subject_answer(result: SubjectResult, path: str) -> Answer:
+    """Answer with the result of a write of a subject or of a part of it."""
+    if result.data is None:
+        return Answer.empty(etag=result.etag)
+    data = result.data if result.stamp is None else result.data | stamped(result.stamp)
+    if result.applied is not None:
+        data |= {"applied": result.applied}
+    location = f"{path}/{path_segment(str(data['id']))}" if result.created and path else None
+    return Answer.json(data, 201 if result.created else 200, etag=result.etag, location=location)
+
+
+def view_answer(request: AdminRequest, view: View) -> Answer:
+    """Answer with a resource, or with 304 if the caller has this version (`If-None-Match`)."""
+    if not view.changed_since_stamp and request.is_fresh(view.stamp.etag):
+        return Answer(304, headers={"etag": etag_text(view.stamp.etag)})
+    return Answer.json(view_data(view), etag=view.stamp.etag)
+
+
+def view_data(view: View) -> Data:
+    """Return the members of an answer: the resource, its version and its dates."""
+    return view.data | stamped(view.stamp)
+
+
+def page_answer(page: Page) -> Answer:
+    """Answer with one page of a list."""
+    return Answer.page([view_data(view) for view in page.items], page.next)

@@ -1,0 +1,388 @@
+"""Witnesses: subjects, checks and instants that show a case of a diagram, made up and decided by both engines.
+
+A case says what the facts, the numbers, the tags and so on must be. A witness is a subject that can be stored and a
+check that can be asked, for which this is so. INVARIANT (witnesses are real): both engines have decided it, with all
+rules, and differ.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tiergate.engine import UsageKnown
+from tiergate.impact.diff.boundary_checks import LEAST
+from tiergate.impact.diff.representative_subjects import Bearer, Bearing, companions
+from tiergate.impact.single_subject_engine import Ask
+from tiergate.impact.symbolic.case_space import Person, Text, example
+from tiergate.impact.symbolic.formulas import LAST_INSTANT, variable_range
+from tiergate.impact.symbolic.integer_solver import NONE, Row, Unsolved, instant_within, solve
+from tiergate.impact.value_comparison import is_as_much
+from tiergate.model import (
+    UNLIMITED,
+    Amount,
+    Customer,
+    Feature,
+    FeatureType,
+    Level,
+    Override,
+    OverrideMode,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionStatus,
+    Suspension,
+    Switch,
+    from_units,
+)
+from tiergate.naming import version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+    from tiergate.impact.single_subject_engine import Said, Side
+    from tiergate.impact.symbolic.case_space import Space
+    from tiergate.model import IndexedItem, Instant, Value
+
+_MOST_PATHS: Final = 200
+_MOST_BOXES: Final = 12
+_MOST_GIVERS: Final = 8
+_CUSTOMER: Final = "bearer"
+_SOMEBODY: Final = "somebody"
+_OTHER_TAG: Final = "another-tag"
+_PLENTY: Final = 1_000_000
+_TIMES: Final = ("now", "time", "weekday")
+
+
+class Witness(NamedTuple):
+    """A check of a made-up subject that both sides decide otherwise; `items`: which it must hold for that."""
+
+    bearer: Bearer
+    subject: Subject
+    at: Instant
+    ask: Ask
+    before: Said
+    after: Said
+    items: tuple[str, ...]
+
+
+class Case(NamedTuple):
+    """What must be so: facts, who asks, tags, attributes, items held or not, rows of numbers, and when."""
+
+    facts: dict[str, bool]
+    person: Person | None
+    tags: tuple[str, ...]
+    texts: dict[str, Text]
+    items: dict[str, bool]
+    rows: tuple[Row, ...]
+    between: tuple[Instant, Instant]
+    times: tuple[int, int]
+    weekdays: tuple[int, int]
+
+
+def cases(space: Space, diagram: int, now: Instant, until: Instant = LAST_INSTANT) -> Iterator[Case | None]:
+    """The ways to make a diagram true within an interval of time; `None` for one that cannot be put as one case."""
+    for path in space.diagrams.paths(diagram):
+        yield from _boxes(space, path, (now, until))
+
+
+def _boxes(space: Space, path: dict[int, list[int]], between: tuple[Instant, Instant]) -> Iterator[Case | None]:
+    """The cases of one path: one for each choice of stretches of numbers."""
+    found = Case({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
+    numbers: list[list[Row]] = []
+    for place, allowed in path.items():
+        about, values = space.abouts[place], space.values[place]
+        if about[0] == "number":
+            numbers.append(list(_stretches(about[1], values, allowed)))  # type: ignore[arg-type]
+        elif len(allowed) < len(values):
+            found = _narrowed(found, about, values[allowed[0]])
+    for place, rows in enumerate(islice(product(*numbers), _MOST_BOXES + 1)):
+        yield None if place == _MOST_BOXES else _timed(found, rows)
+
+
+def _narrowed(case: Case, about: tuple[Hashable, ...], value: object) -> Case:
+    """A case in which one thing more is known."""
+    match about[0]:
+        case "fact":
+            return case._replace(facts=case.facts | {str(about[1]): bool(value)})
+        case "tag" if value:
+            return case._replace(tags=(*case.tags, str(about[1])))
+        case "other tags" if value:
+            return case._replace(tags=(*case.tags, _OTHER_TAG))
+        case "item":
+            ref = str(about[1])
+            return case._replace(items=case.items | {ref: bool(value) or case.items.get(ref, False)})
+        case _:
+            if isinstance(value, Text):
+                return case._replace(texts=case.texts | {str(about[1]): value})
+            return case._replace(person=value) if isinstance(value, Person) else case
+
+
+def _timed(case: Case, rows: Iterable[Row]) -> Case | None:
+    """A case with its rows, those of time apart; none where time and numbers are mixed."""
+    spans = {"now": case.between, "time": case.times, "weekday": case.weekdays}
+    rest: list[Row] = []
+    for row in rows:
+        names = [name for name, _ in row.terms]
+        if not set(names) & set(_TIMES):
+            rest.append(row)
+        elif len(names) == 1:
+            low, high = spans[names[0]]
+            spans[names[0]] = max(low, row.least), min(high, row.most)
+        else:
+            return None
+    return case._replace(rows=tuple(rest), between=spans["now"], times=spans["time"], weekdays=spans["weekday"])
+
+
+def _stretches(terms: tuple[tuple[str, int], ...], values: Sequence[Any], allowed: list[int]) -> Iterator[Row]:
+    """The stretches of a form's numbers that some of its values make together."""
+    begin = end = allowed[0]
+    for value in [*allowed[1:], None]:
+        if value is not None and value == end + 1:
+            end = value
+            continue
+        least = -(2**70) if begin == 0 else values[begin - 1] + 1
+        yield Row(terms, least, 2**70 if values[end] is None else values[end])
+        if value is not None:
+            begin = end = value
+
+
+class Search:
+    """Looks for witnesses about one feature, as each side has it."""
+
+    def __init__(self, sides: tuple[Side, Side], features: tuple[Feature, Feature], now: Instant) -> None:
+        self._sides = sides
+        self._features = features
+        self._now = now
+        self.decided = 0
+        self._givers = self._giving()
+
+    def _giving(self) -> list[str]:
+        """Items of both sides that give the feature on both."""
+        both = sorted(self._sides[0].index.items.keys() & self._sides[1].index.items.keys())
+        name = self._features[0].id
+        found = [it for it in both if all(_gives(side, side.index.items[it], name) for side in self._sides)]
+        return found[:_MOST_GIVERS]
+
+    def witness(self, space: Space, diagram: int) -> Witness | Unsolved:
+        """A witness of a case of a diagram; `NONE` where it is proved that there is none."""
+        proved = True
+        for place, case in enumerate(cases(space, diagram, self._now)):
+            if place >= _MOST_PATHS:
+                return Unsolved.UNKNOWN
+            if case is None:
+                proved = False
+                continue
+            at = instant_within(case.between, case.times, case.weekdays)
+            if at is None or solve(case.rows) is NONE:
+                continue
+            found = self._shown(space, case, at)
+            if found is not None:
+                return found
+            proved = False
+        return NONE if proved else Unsolved.UNKNOWN
+
+    def _shown(self, space: Space, case: Case, at: Instant) -> Witness | None:
+        solution = solve(case.rows)
+        free = solution if isinstance(solution, dict) else {}
+        for bearer in self._bearers(space, case, free):
+            subject = _subject(bearer.record, case.person)
+            for side in self._sides:
+                side.receive(bearer.record)
+            facts = self._sides[0].decide(subject, self._features[0].id, LEAST, at, ruled=True).facts
+            if not facts:
+                continue
+            context = json.loads(facts)
+            if any(context.get(name, value) is not value for name, value in case.facts.items()):
+                continue
+            known = {name: context[name] for name in ("limit", "heldRank") if name in context}
+            numbers = solve(case.rows, known)
+            if isinstance(numbers, Unsolved):
+                continue
+            ask = self._ask(numbers)
+            if ask is None:
+                continue
+            before, after = (side.decide(subject, self._features[0].id, ask, at, ruled=True) for side in self._sides)
+            self.decided += 1
+            if before.decided != after.decided and is_as_much(before.held, after.held):
+                needed = {_item_of(ref) for ref, is_held in case.items.items() if is_held}
+                return Witness(bearer, subject, at, ask, before, after, tuple(sorted(needed)))
+        return None
+
+    def _ask(self, numbers: dict[str, int]) -> Ask | None:
+        """The check that asks for some numbers; none where no check can."""
+        feature = self._features[0]
+
+        def edge(name: str) -> Any:  # noqa: ANN401 - a number or none
+            return from_units(numbers[name], feature.scale) if name in numbers else None
+
+        level = None
+        if "rank" in numbers:
+            if not 1 <= numbers["rank"] <= len(feature.labels):
+                return None
+            level = feature.labels[numbers["rank"] - 1]
+        metered = UsageKnown(total_used=numbers.get("totalCap.used", 0))
+        return Ask(edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered)
+
+    # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _bearers(self, space: Space, case: Case, free: dict[str, int]) -> Iterator[Bearer]:
+        """Subjects of whom a case may be so, those that are most like real ones first."""
+        names = _names(space, case)
+        if names is None:
+            return
+        customer, subscription, attributes = names
+        suspensions = (Suspension(self._features[0].id),) if case.facts.get("suspended") else ()
+        refs = [ref for ref, is_held in case.items.items() if is_held]
+        avoided = {_item_of(ref) for ref, is_held in case.items.items() if not is_held} - set(map(_item_of, refs))
+        for held, bearing in self._holdings(case, refs, avoided, free):
+            for overrides in self._overrides(case, free, has_items=bool(held)):
+                subscriptions: tuple[Subscription, ...] = ()
+                if held is not None:
+                    subscriptions = (Subscription(subscription, customer, SubscriptionStatus.ACTIVE, held),)
+                record = SubjectRecord(
+                    Customer(customer, tuple(sorted(case.tags)), attributes, overrides, suspensions), subscriptions
+                )
+                item = held[0].item if held else ""
+                yield Bearer(record, Bearing.OVERRIDE if overrides else bearing, item)
+
+    def _holdings(
+        self, case: Case, refs: list[str], avoided: set[str], free: dict[str, int]
+    ) -> Iterator[tuple[tuple[SubscriptionItem, ...] | None, Bearing]]:
+        """What a subject may hold: items, nothing in a subscription, or no subscription (`None`)."""
+        if case.facts.get("live") is False:
+            yield None, Bearing.NOBODY
+            return
+        own = [self._pinned(ref) for ref in refs]
+        loose = [SubscriptionItem(_item_of(ref)) for ref in refs]
+        bases = [tuple(dict.fromkeys(own))]
+        if loose != own:
+            bases.append(tuple(dict.fromkeys(loose)))
+        for base in bases:
+            items = self._with_companions(base, avoided)
+            if case.facts.get("given") is not False:
+                if base:
+                    yield items, Bearing.ONE
+                for giver in self._givers:
+                    if giver in avoided or any(it.item == giver for it in items):
+                        continue
+                    for quantity in self._quantities(giver, free):
+                        more = (*items, SubscriptionItem(giver, quantity))
+                        yield self._with_companions(more, avoided), Bearing.ONE
+            yield items, Bearing.ONE if items else Bearing.SUBSCRIPTION
+        if not refs and case.facts.get("live") is None and case.facts.get("given") is not True:
+            yield None, Bearing.NOBODY
+
+    def _pinned(self, ref: str) -> SubscriptionItem:
+        item, _, version = ref.partition("/")[2].partition("@")
+        return SubscriptionItem(item, version=int(version)) if version else SubscriptionItem(item)
+
+    def _with_companions(self, items: tuple[SubscriptionItem, ...], avoided: set[str]) -> tuple[SubscriptionItem, ...]:
+        """These items with those without which they do not count."""
+        found = list(items)
+        for side in self._sides:
+            for item in companions(side.index, [it.item for it in found], avoided):
+                if all(it.item != item for it in found):
+                    found.append(SubscriptionItem(item))
+        return tuple(found)
+
+    def _quantities(self, giver: str, free: dict[str, int]) -> Iterator[int]:
+        yield 1
+        wanted = free.get("limit", 0)
+        side, feature = self._sides[0], self._features[0]
+        item = side.index.items[giver]
+        for version in item.versions[-1:]:
+            value = side.bundle.definition(version_ref(item.kind, item.id, version)).get(feature.id)
+            if isinstance(value, Amount) and 0 < value.units < wanted:
+                yield min(-(-wanted // value.units), 100_000)
+
+    def _overrides(self, case: Case, free: dict[str, int], *, has_items: bool) -> Iterator[tuple[Override, ...]]:
+        facts, feature = case.facts, self._features[0]
+        if facts.get("disabled"):
+            yield (Override("made-up", feature.id, OverrideMode.DISABLED, None),)
+            return
+        if not facts.get("overridden"):
+            yield ()
+        if facts.get("overridden") is False:
+            return
+        for value in self._values(case, free):
+            if facts.get("given") and has_items:
+                yield (Override("made-up", feature.id, OverrideMode.AT_LEAST, value),)
+            else:
+                yield (Override("made-up", feature.id, OverrideMode.REPLACE, value),)
+
+    def _values(self, case: Case, free: dict[str, int]) -> Iterator[Value]:
+        """What a customer may be given by an override, so that the case is so."""
+        held, feature = case.facts.get("held"), self._features[0]
+        match feature.type:
+            case FeatureType.SWITCH:
+                yield Switch(on=held is not False)
+            case FeatureType.CUSTOM:
+                ranks = [free["heldRank"]] if free.get("heldRank") else [len(feature.labels), 1]
+                yield from (Level(feature.labels[it - 1]) for it in ranks if 1 <= it <= len(feature.labels))
+            case _:
+                if case.facts.get("unlimited"):
+                    yield UNLIMITED
+                elif held is False:
+                    yield Amount(0)
+                else:
+                    yield Amount(free.get("limit", _PLENTY))
+                    if "limit" in free:
+                        yield Amount(free["limit"] + 1)
+                    elif case.facts.get("unlimited") is None:
+                        yield UNLIMITED
+
+
+def _names(space: Space, case: Case) -> tuple[str, str, dict[str, str]] | None:
+    """Ids of customer and subscription, and attributes; none where no text is found that fits."""
+    attributes: dict[str, str] = {}
+    for key, text in case.texts.items():
+        patterns, taken = _tested(space, ("text", key))
+        value = example(text, patterns, taken)
+        if value is not None:
+            attributes[key] = value
+        elif text.other:
+            return None
+    customer: str | None = _CUSTOMER
+    person = case.person
+    if person is not None:
+        patterns, taken = _tested(space, ("who",))
+        text = person.customer
+        if text.other and not text.fits and _CUSTOMER not in taken and not patterns:
+            customer = _CUSTOMER
+        else:
+            customer = example(text, patterns, taken)
+    if customer is None:
+        return None
+    subscription = f"{customer}.one"
+    if person is not None and person.kind == "Subscription" and person.id:
+        subscription = person.id
+    return customer, subscription, attributes
+
+
+def _tested(space: Space, about: tuple[Any, ...]) -> tuple[list[Any], set[str]]:
+    """The patterns and the texts that a text is compared with."""
+    tests: list[Any] = list(space.tests.get(about, ()))
+    patterns = [what for kind, what in tests if kind == "like"]
+    taken = {str(what) for kind, what in tests if kind in {"is", "customer"}}
+    return patterns, taken | {what.id for kind, what in tests if kind in {"equal", "in"}}
+
+
+def _subject(record: SubjectRecord, person: Person | None) -> Subject:
+    user = None if person is None or person.user is None else person.user or _SOMEBODY
+    if person is not None and person.kind == "Subscription" and record.subscriptions:
+        return Subject(record.subscriptions[0].id, SubjectType.SUBSCRIPTION, user)
+    return Subject(record.customer.id, SubjectType.CUSTOMER, user)
+
+
+def _item_of(ref: str) -> str:
+    return ref.partition("/")[2].partition("@")[0]
+
+
+def _gives(side: Side, item: IndexedItem, feature: str) -> bool:
+    return any(
+        side.bundle.definition(version_ref(item.kind, item.id, it)).get(feature) is not None for it in item.versions
+    )

@@ -1,0 +1,216 @@
+"""What rules make of a feature on two sides: compared over every check that can be made, not over examples.
+
+The policies of both sides become formulas over the same facts, numbers, tags, attributes and people; a diagram of all
+cases in which they decide otherwise is either empty, which proves that they do not, or shown by witnesses. INVARIANT
+(never silently the same): a case of which neither is so makes the feature `unproved`.
+
+Facts are the same on both sides here. Where a catalog makes them others, `deciding` finds it without any rule.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from tiergate.engine.slices import Slices
+from tiergate.impact.diff.counterexample_search import Search, Witness
+from tiergate.impact.single_subject_engine import Side
+from tiergate.impact.symbolic.case_space import Space
+from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
+from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
+from tiergate.impact.symbolic.integer_solver import NONE
+from tiergate.impact.symbolic.reason_formulas import Outcomes, possible, read_outcomes
+from tiergate.impact.symbolic.symbolic_context import Scene, SideData, named_in, refs_of
+from tiergate.impact.symbolic.unsupported_conditions import obstacle
+from tiergate.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from tiergate.engine import BundleSource
+    from tiergate.impact.rule_set import Rule, Rulebook
+    from tiergate.model import Feature, Instant
+
+_SLICES: Final = (100, 4 * 2**20)
+_MOST_TURNS: Final = 12
+_GRANTED: Final = Reason.GRANTED.value
+
+
+@dataclass(slots=True)
+class Ruling:
+    """What came of one feature: witnesses of what turns, and why it is not proved that nothing else does."""
+
+    witnesses: list[Witness] = field(default_factory=list)
+    unproved: str = ""
+    rules: tuple[str, ...] = ()
+
+    @property
+    def is_compared(self) -> bool:
+        """Say whether there was anything to compare."""
+        return bool(self.rules)
+
+
+class Rulings:
+    """Two bundles whose rules are compared. `moved`: items that holders have in another version, or not at all."""
+
+    def __init__(
+        self,
+        old: BundleSource,
+        new: BundleSource,
+        books: tuple[Rulebook, Rulebook],
+        moved: Collection[str],
+        now: Instant,
+    ) -> None:
+        """Prepare both sides.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        self.sides = Side(old), Side(new)
+        self.decided = 0
+        self._books = books
+        self._data = SideData(old), SideData(new)
+        self._slices = Slices(old, *_SLICES), Slices(new, *_SLICES)
+        self._moved = frozenset(moved)
+        self._now = now
+        self._same_data = self._is_same_data()
+
+    def _is_same_data(self) -> bool:
+        old, new = self._data
+        if old.schema != new.schema or old.own != new.own:
+            return False
+        if old.index.features.keys() != new.index.features.keys():
+            return False
+        return all(
+            (it.type, it.unit, it.scale, it.tags) == _read_of(new.index.features[id_])
+            for id_, it in old.index.features.items()
+        )
+
+    def concerns(self, sides: Collection[Feature]) -> bool:
+        """Say whether a rule of either side can come to the checks of a feature."""
+        return any(rule.concerns(side) for book in self._books for rule in book.rules for side in sides)
+
+    def compare(self, old: Feature, new: Feature) -> Ruling:
+        """Compare what rules make of the checks of a feature, as each side has it.
+
+        Raises:
+            BundleError: a bundle cannot be read.
+        """
+        rules = [
+            [rule for rule in book.rules if rule.concerns(it)] for book, it in zip(self._books, (old, new), strict=True)
+        ]
+        if not any(rules) or old.type is not new.type or self._is_untouched(rules, old, new):
+            return Ruling()
+        named = tuple(sorted({rule.id for rule in _moved_rules(rules)} or {rule.id for its in rules for rule in its}))
+        ruling = Ruling(rules=named)
+        same = self._same_data and not self._moved and _deciding(old) == _deciding(new) and self._gives_the_same(rules)
+        try:
+            self._decide(ruling, old, new, ("", "") if same else ("old", "new"))
+        except (TooLargeError, RecursionError):
+            ruling.unproved = "its rules tell more cases apart than can be compared"
+        return ruling
+
+    def _is_untouched(self, rules: list[list[Rule]], old: Feature, new: Feature) -> bool:
+        """Say whether nothing that rules read of a feature is different: then equal facts come to the same."""
+        if Counter(it.meaning for it in rules[0]) != Counter(it.meaning for it in rules[1]):
+            return False
+        if not self._same_data or _deciding(old) != _deciding(new):
+            return False
+        return not self._named(rules) or (not self._moved and self._gives_the_same(rules))
+
+    def _named(self, rules: list[list[Rule]]) -> set[str]:
+        """The items and versions that rules can name."""
+        found = {ref for its in rules for rule in its for ref in rule.named("Item")}
+        if any(uid.type == "Item" for side in self._data for one in side.own.values() for uid in named_in(one)):
+            found |= refs_of(self._data[0].index) | refs_of(self._data[1].index)
+        return found
+
+    def _gives_the_same(self, rules: list[list[Rule]]) -> bool:
+        """Say whether all that rules can name gives the same on both sides."""
+        old, new = self._data
+        return all(old.item_tags(ref) == new.item_tags(ref) for ref in self._named(rules))
+
+    def _decide(self, ruling: Ruling, old: Feature, new: Feature, marks: tuple[str, str]) -> None:
+        """Compare both sides; `marks` are the same where what is not read reads the same on both."""
+        scenes = [
+            Scene(data, feature, label, self._moved, fingerprint=mark)
+            for data, feature, label, mark in zip(self._data, (old, new), ("old", "new"), marks, strict=True)
+        ]
+        outcomes = [
+            read_outcomes(slices.static, slices.template(scene.action), scene)
+            for slices, scene in zip(self._slices, scenes, strict=True)
+        ]
+        care = both(possible(scenes[0]), possible(scenes[1]))
+        members = _memberships(outcomes)
+        space = Space([*outcomes[0].formulas(), *outcomes[1].formulas(), care, members])
+        within = space.diagrams.both(space.diagram(care), space.diagram(members))
+        search = Search(self.sides, (old, new), self._now)
+        unshown: list[tuple[str, str]] = []
+        for turn, diagram in _turns(space, outcomes, within):
+            if len(ruling.witnesses) >= _MOST_TURNS:
+                break
+            found = search.witness(space, diagram)
+            if isinstance(found, Witness):
+                ruling.witnesses.append(found)
+            elif found is not NONE:
+                unshown.append(turn)
+        self.decided += search.decided
+        shown = {(it.before.allowed, it.after.allowed) for it in ruling.witnesses}
+        if any((was == _GRANTED, becomes == _GRANTED) not in shown for was, becomes in unshown) and (
+            not ruling.witnesses or any(_GRANTED in turn for turn in unshown)
+        ):
+            self._doubt(ruling, outcomes)
+
+    @staticmethod
+    def _doubt(ruling: Ruling, outcomes: list[Outcomes]) -> None:
+        """Say why it is not proved that nothing turns."""
+        ruling.unproved = "its rules may decide otherwise, though no check is found that shows it"
+        unread: dict[str, str] = {}
+        for side in outcomes:
+            for id_, truth in side.of_rules.items():
+                for atom in (*atoms(truth.true), *atoms(truth.errs)):
+                    if atom.about[0] == "unread":
+                        unread.setdefault(id_, str(atom.about[1]))
+        if unread:
+            id_, text = next(iter(unread.items()))
+            ruling.unproved = f"its rules have a condition that is not compared: it {obstacle(text)}"
+            ruling.rules = tuple(sorted(unread))
+
+
+def _turns(space: Space, outcomes: list[Outcomes], within: int) -> Iterator[tuple[tuple[str, str], int]]:
+    """Every way in which a check can turn: from one reason to another. Those that allow or deny it come first."""
+    made = [{reason: space.diagram(it) for reason, it in side.reasons.items()} for side in outcomes]
+    turns = [(was, becomes) for was in made[0] for becomes in made[1] if was != becomes]
+    for was, becomes in sorted(turns, key=lambda it: _GRANTED not in it):
+        diagram = space.diagrams.both(space.diagrams.both(made[0][was], made[1][becomes]), within)
+        if diagram != FALSE:
+            yield (was, becomes), diagram
+
+
+def _memberships(outcomes: list[Outcomes]) -> Formula:
+    """That whoever is in a version of an item is in the item."""
+    found: Formula = True
+    listed = {it for side in outcomes for formula in side.formulas() for it in atoms(formula) if it.about[0] == "item"}
+    for one in sorted(listed, key=repr):
+        _, ref, label = one.about
+        item, at, _ = str(ref).rpartition("@")
+        whole = Atom(("item", item, label), test=True)
+        if at and whole in listed:
+            found = both(found, either(negated(one), whole))
+    return found
+
+
+def _moved_rules(rules: list[list[Rule]]) -> list[Rule]:
+    """The rules that only one side has, by meaning."""
+    had, has = ({rule.meaning for rule in side} for side in rules)
+    return [it for it in rules[0] if it.meaning not in has] + [it for it in rules[1] if it.meaning not in had]
+
+
+def _read_of(feature: Feature) -> tuple[Any, ...]:
+    return feature.type, feature.unit, feature.scale, feature.tags
+
+
+def _deciding(feature: Feature) -> tuple[Any, ...]:
+    """What policies read of a feature beside the facts."""
+    return (*_read_of(feature), feature.status, feature.batch, feature.caps, feature.labels)

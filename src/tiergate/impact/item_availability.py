@@ -1,0 +1,92 @@
+"""Whether an item counts: by its own life, and by the plans and items that must count with it.
+
+An item that needs others counts only while these do. So a change of one plan concerns the holders of every add-on that
+is sold with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.model import AudienceType, ItemStatus
+
+if TYPE_CHECKING:
+    from tiergate.model import CatalogIndex, IndexedItem, Instant
+
+
+def needs(item: IndexedItem) -> tuple[frozenset[str], frozenset[str]]:
+    """The plans of which one, and the items of which all, must count with an item."""
+    return frozenset(item.available_for), frozenset(item.depends_on)
+
+
+def always_counts(item: IndexedItem | None, now: Instant) -> bool:
+    """Say whether whoever holds an item has some version of it from `now` on, but for what it needs."""
+    return (
+        item is not None
+        and not _is_draft(item)
+        and any(it.audience.type is AudienceType.EVERYBODY and it.start <= now for it in item.rollouts)
+    )
+
+
+def counting_otherwise(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
+    """The items of which it may differ by themselves whether they count, for the same holder."""
+    ids = old.items.keys() | new.items.keys()
+    return {id_ for id_ in ids if _differs(old.items.get(id_), new.items.get(id_), now)}
+
+
+def needing_otherwise(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
+    """The items of which it may differ whether they count because of what they need."""
+    both = old.items.keys() & new.items.keys()
+    found = {id_ for id_ in both if needs(old.items[id_]) != needs(new.items[id_])}
+    return found | _dependents(old, new, found | counting_otherwise(old, new, now))
+
+
+def drafted_otherwise(old: CatalogIndex, new: CatalogIndex) -> set[str]:
+    """The items that are a draft on one side only."""
+    both = old.items.keys() & new.items.keys()
+    return {id_ for id_ in both if _is_draft(old.items[id_]) is not _is_draft(new.items[id_])}
+
+
+def may_cease(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
+    """Say whether some item may count for a holder on the old side and not on the new one; in doubt, yes."""
+    ceasing = {
+        id_
+        for id_, item in old.items.items()
+        if id_ not in new.items or (_differs(item, new.items[id_], now) and not always_counts(new.items[id_], now))
+    }
+    stricter = any(
+        id_ in new.items and needs(item) != needs(new.items[id_]) and any(needs(new.items[id_]))
+        for id_, item in old.items.items()
+    )
+    return stricter or bool(_dependents(old, new, ceasing))
+
+
+def _differs(before: IndexedItem | None, after: IndexedItem | None, now: Instant) -> bool:
+    if before is None or after is None:
+        return True
+    if needs(before) != needs(after) or before.kind is not after.kind:
+        return True
+    if _is_draft(before) is not _is_draft(after):
+        return True
+    if always_counts(before, now) and always_counts(after, now):
+        return False
+    return (before.versions, before.rollouts) != (after.versions, after.rollouts)
+
+
+def _is_draft(item: IndexedItem) -> bool:
+    return item.status is ItemStatus.DRAFT
+
+
+def _dependents(old: CatalogIndex, new: CatalogIndex, items: set[str]) -> set[str]:
+    """All that needs one of some items, itself or by others."""
+    found: set[str] = set()
+    while True:
+        more = {
+            id_
+            for side in (old, new)
+            for id_, item in side.items.items()
+            if id_ not in found and not frozenset().union(*needs(item)).isdisjoint(items | found)
+        }
+        if not more:
+            return found
+        found |= more

@@ -1,0 +1,119 @@
+"""The checks by which two sides of one feature are told apart: at the limits, steps and levels of both.
+
+For features whose numbers no rule reads, these are enough: whatever check one side allows and the other denies, one of
+these is decided likewise. Numbers are exact edge numbers, so that a check means the same to both sides.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.engine.normalized_check import default_amount
+from tiergate.model import FeatureType, from_units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.engine.facts import Facts
+    from tiergate.model import Feature, Number
+
+_ABOVE_ALL = 10**12
+"""What fits into an unlimited entitlement alone: more than any step or minimum, and askable at every scale."""
+
+
+class Ask(NamedTuple):
+    """What a check asks beside its feature; nothing at all is the least check."""
+
+    amount: Number | None = None
+    used: Number | None = None
+    user_used: Number | None = None
+    value: Number | None = None
+    level: str | None = None
+
+
+class Limit(NamedTuple):
+    """What one side holds of a feature, as an exact number (a rank, 0 or 1 of what has no numbers)."""
+
+    feature: Feature
+    total: Fraction
+    unlimited: bool
+
+
+_LEAST = Ask()
+
+
+def limit_of(feature: Feature | None, facts: Facts | None) -> Limit | None:
+    """What one side holds; none where it has no such feature, or its facts cannot be told."""
+    if feature is None or facts is None:
+        return None
+    return Limit(feature, Fraction(facts.total, 10**feature.scale), facts.unlimited)
+
+
+def asks(sides: tuple[Limit | None, Limit | None]) -> list[Ask]:
+    """The checks to compare two sides by, the least one first, each once."""
+    found = [_LEAST]
+    known = [side for side in sides if side is not None]
+    for side in known:
+        match side.feature.type:
+            case FeatureType.SWITCH:
+                pass
+            case FeatureType.CUSTOM:
+                found += [Ask(level=label) for label in side.feature.labels]
+            case FeatureType.RANGE:
+                found += [Ask(value=it) for it in (_edge(side.total), _ABOVE_ALL) if it is not None]
+            case FeatureType.QUANTITY:
+                found += _quantity(side, known)
+    return list(dict.fromkeys(found))
+
+
+def _quantity(side: Limit, known: list[Limit]) -> Iterator[Ask]:
+    feature = side.feature
+    one = 10**feature.scale
+    least = Fraction(least_amount(feature), one)
+    step = Fraction(feature.batch.increment or 1, one)
+    # Of two steps that follow each other, at least one is no step of the other side unless all of them are.
+    amounts = {least, least + step, Fraction(default_amount(feature), one)}
+    caps = [
+        Fraction(cap, 10**it.feature.scale)
+        for it in known
+        for cap in (it.feature.caps.per_user, it.feature.caps.total)
+        if cap is not None
+    ]
+    for most in [it.total for it in known if not it.unlimited] + caps:
+        amounts |= {most // step * step, (most // step + 1) * step}
+    for amount in sorted(amounts):
+        if amount <= 0:
+            continue
+        places = [it.total - amount for it in known if it.feature.type is FeatureType.QUANTITY and not it.unlimited]
+        own = [left for cap in caps for left in (cap - amount, cap)]
+        yield from _asked(amount, Fraction(0), None)
+        yield from _asked(amount, Fraction(_ABOVE_ALL), None)
+        for used in places:
+            yield from _asked(amount, used, None)
+        for user_used in own:
+            yield from _asked(amount, Fraction(0), user_used)
+
+
+def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[Ask]:
+    if used < 0 or (user_used is not None and user_used < 0):
+        return
+    said, on_top, own = _edge(amount), _edge(used), None if user_used is None else _edge(user_used)
+    if said is not None and on_top is not None and (user_used is None) == (own is None):
+        yield Ask(amount=said, used=on_top, user_used=own)
+
+
+def least_amount(feature: Feature) -> int:
+    """The least amount, in units, that a check may ask for: the first step that reaches the minimum."""
+    step = feature.batch.increment or 1
+    return -(-max(feature.batch.minimum or 1, 1) // step) * step
+
+
+def _edge(number: Fraction) -> Number | None:
+    """An exact number as a check says it; none where it has more digits than any feature."""
+    scaled = number * 10**6
+    if scaled.denominator != 1:
+        return None
+    found = from_units(scaled.numerator, 6)
+    return found if isinstance(found, int) else Decimal(found)

@@ -1,0 +1,132 @@
+"""The Cedar of a bundle that no item stands for, compared by meaning: ids, files, order and layout do not count.
+
+Two policies mean the same here if Cedar reads the same effect, scope and conditions. That is less than all that mean
+the same: what is not seen to be equal counts as changed, never the other way round.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tiergate.cedar import BUILTIN_POLICIES, Policy, Uid, parse_policies
+from tiergate.engine.slices import ACCESS, feature_ancestors
+from tiergate.errors import BundleError
+from tiergate.model.features import ACTIONS
+from tiergate.naming import rule_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tiergate.engine import BundleSource
+    from tiergate.model import Feature
+
+_RULES: Final = "policies/rules/"
+_ENTITIES: Final = "entities/rules/"
+_LAYOUT: Final = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|\s+', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the users' own. `meaning`: equal for rules of which Cedar reads the same."""
+
+    id: str
+    policy: Policy
+    meaning: str
+
+    def concerns(self, feature: Feature) -> bool:
+        """Say whether its scope can match a check of a feature, whoever asks."""
+        return self.policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
+            self.policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
+        )
+
+    def named(self, kind: str) -> set[str]:
+        """The ids of the entities of a type that it names, such as `plan/pro` and `plan/pro@7` of `Item`."""
+        return {reference.uid.id for reference in self.policy.references() if reference.uid.type == kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """The rules of a bundle, what they rest on, and the policies written by hand."""
+
+    rules: tuple[Rule, ...]
+    own: tuple[str, ...]
+    """The users' entities, each in one written form, sorted."""
+    schema: str
+    builtin: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: BundleSource) -> Rulebook:
+        """Read a bundle's Cedar, but for the permits of items.
+
+        Raises:
+            BundleError: a file is missing, torn, or does not parse.
+        """
+        rules = tuple(
+            Rule(rule_id(path.removeprefix(_RULES).removesuffix(".cedar"), policy.id), policy, _meaning(policy))
+            for path in bundle.paths(_RULES)
+            for policy in _parse(bundle, path)
+        )
+        entities = [it for path in bundle.paths(_ENTITIES) for it in json.loads(bundle.text(path))]
+        builtin = [
+            f"{policy.annotations.get('reason', '')} {_meaning(policy)}"
+            for name in BUILTIN_POLICIES
+            for policy in _parse(bundle, f"policies/{name}.cedar")
+        ]
+        return cls(
+            rules,
+            tuple(sorted(json.dumps(it, sort_keys=True) for it in entities)),
+            _schema(bundle.text("schema.cedarschema")),
+            tuple(sorted(builtin)),
+        )
+
+    def names(self, kind: str, ids: Collection[str]) -> bool:
+        """Say whether one of the users' entities may name an entity of a type, if there are any such ids."""
+        return bool(ids) and any(f'"{kind}"' in entity for entity in self.own)
+
+
+def read_of_feature(feature: Feature | None) -> object:
+    """What rules can read of a feature, in a form that is equal where that is."""
+    return None if feature is None else (feature.type, feature.unit, feature.scale, sorted(feature.tags))
+
+
+def changed_rules(old: Rulebook, new: Rulebook) -> tuple[list[Rule], list[Rule]]:
+    """The rules that only the old and only the new side has, by meaning, in the order of their bundles."""
+    had, has = (Counter(rule.meaning for rule in side.rules) for side in (old, new))
+    gone, come = had - has, has - had
+    return _picked(old, gone), _picked(new, come)
+
+
+def _picked(side: Rulebook, wanted: Counter[str]) -> list[Rule]:
+    found = []
+    for rule in side.rules:
+        if wanted[rule.meaning]:
+            wanted[rule.meaning] -= 1
+            found.append(rule)
+    return found
+
+
+def _meaning(policy: Policy) -> str:
+    parts: dict[str, Any] = {key: policy.json[key] for key in ("effect", "principal", "action", "resource")}
+    entities = parts["action"].get("entities")
+    if entities:
+        parts["action"] = parts["action"] | {"entities": sorted(entities, key=json.dumps)}
+    return json.dumps(parts | {"conditions": policy.json["conditions"]}, sort_keys=True)
+
+
+def _schema(text: str) -> str:
+    """A schema without comments and layout, its declarations in order where they stand in no namespace."""
+    plain = _LAYOUT.sub(lambda match: match[1] or " ", text)
+    if "namespace" in plain:
+        return " ".join(plain.split())
+    return ";".join(sorted(" ".join(part.split()) for part in plain.split(";")))
+
+
+def _parse(bundle: BundleSource, path: str) -> list[Policy]:
+    try:
+        return parse_policies(bundle.text(path))
+    except ValueError as error:
+        raise BundleError(path, str(error)) from None

@@ -1,0 +1,368 @@
+"""What a change of one customer's record gives and takes: its overrides, its items, their pins.
+
+The catalog is the same on both sides, so no policy need be asked: what a subject holds of a feature decides, and facts
+come from the engine's own resolution. Every instant from `now` on is looked at, window by window, for the customer and
+for each of its subscriptions. Suspensions and the statuses of features are left out on both sides: what is lost while a
+feature is suspended is lost.
+
+A subscription that does not count now may count again, and one that counts may end. So a record is looked at several
+times: as it is; as if its subscriptions counted at all times; and, where every life matters, as if none did. INVARIANT
+(no loss is overlooked): what a subscription gives only ever raises the customer's total, and what the customer's
+overrides take from it is the most at the greatest total, or at none. Where none of the three looks finds a loss, there
+is none under any lives of the same subscriptions.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import cachetools
+from msgspec.structs import replace
+
+from tiergate.engine.active_items import hold
+from tiergate.engine.facts import TotalOverflowError, facts_about
+from tiergate.engine.normalized_check import default_amount
+from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Effect, SubjectEffect
+from tiergate.model import (
+    FOREVER,
+    Feature,
+    FeatureStatus,
+    FeatureType,
+    Reason,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    Subscription,
+    SubscriptionStatus,
+    from_units,
+)
+from tiergate.naming import version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from tiergate.engine.active_items import Holdings
+    from tiergate.engine.facts import Facts
+    from tiergate.model import Catalog, CatalogIndex, Instant, Number, Value
+
+_AS_IT_IS, _COUNTING, _WITHOUT = "as it is", "counting", "without subscriptions"
+
+_MOST_VISITS: Final = 100_000
+"""Subscriptions that are resolved for one look at one customer; windows after that are not looked at."""
+
+
+class CatalogDefinitions:
+    """A catalog in memory, as a bundle that gives definitions alone."""
+
+    revision = ""
+
+    def __init__(self, catalog: Catalog, index: CatalogIndex) -> None:
+        self.index = index
+        self._definitions = {
+            version_ref(item.kind, item.id, one.version): one.entitlements
+            for item in catalog.items.values()
+            for one in item.versions
+        }
+        self._features: dict[str, frozenset[str]] = {}
+        for item in catalog.items.values():
+            self._features[item.id] = frozenset(it for one in item.versions for it in one.entitlements)
+
+    def definition(self, ref: str) -> Mapping[str, Value]:
+        """What a version gives."""
+        return self._definitions[ref]
+
+    def features_of(self, item: str) -> frozenset[str]:
+        """The features of which some version of an item says something."""
+        return self._features.get(item, frozenset())
+
+    def text(self, path: str) -> str:
+        """Nothing: nobody decides here."""
+        raise NotImplementedError(path)
+
+    def paths(self, prefix: str) -> list[str]:
+        """No files."""
+        raise NotImplementedError(prefix)
+
+
+_lock = threading.Lock()
+_definitions: cachetools.LRUCache[int, tuple[Catalog, CatalogDefinitions]] = cachetools.LRUCache(4)
+
+
+def definitions_of(catalog: Catalog, index: CatalogIndex) -> CatalogDefinitions:
+    """The definitions of a catalog, kept for the next time. Safe to call from several threads."""
+    with _lock:
+        known = _definitions.get(id(catalog))  # which holds on to it, so that no other gets its identity
+        if known is None or known[0] is not catalog:
+            known = _definitions[id(catalog)] = (catalog, CatalogDefinitions(catalog, index))
+    return known[1]
+
+
+class SubjectChange(NamedTuple):
+    """A record before and after a change, and the features that it may concern."""
+
+    before: SubjectRecord
+    after: SubjectRecord
+    features: frozenset[str]
+
+
+def features_concerned(before: SubjectRecord, after: SubjectRecord, source: CatalogDefinitions) -> frozenset[str]:
+    """The features whose value a change of a record can change: all that the parts that differ can say something of."""
+    found: set[str] = set()
+    found.update(it.feature for it in {*before.customer.overrides} ^ {*after.customer.overrides})
+    audience = before.customer.tags != after.customer.tags  # rollouts go by tags
+    was = {it.id: it for it in before.subscriptions}
+    becomes = {it.id: it for it in after.subscriptions}
+    for id_ in was.keys() | becomes.keys():
+        old, new = was.get(id_), becomes.get(id_)
+        both = [it for it in (old, new) if it is not None]
+        overrides = [{*it.overrides} for it in both]
+        found.update(it.feature for it in (overrides[0] ^ overrides[-1] if len(both) == 2 else overrides[0]))
+        if audience or old is None or new is None or (old.items, old.start) != (new.items, new.start):
+            # An item that goes or comes decides whether others count that are based on it: all of them are concerned.
+            found.update(it for one in both for held in one.items for it in source.features_of(held.item))
+    return frozenset(found & source.index.features.keys())
+
+
+def subject_effects(
+    change: SubjectChange, source: CatalogDefinitions, now: Instant, *, revived: bool = False
+) -> list[SubjectEffect]:
+    """All effects of a change on a customer and its subscriptions, each once, at its first instant from `now` on.
+
+    Effects as things are come first; then those that there would be if all subscriptions counted, where a subject has
+    no such effect on the feature already. `revived`: whatever becomes of its subscriptions: those that have ended for
+    good count too, and the customer is looked at without any.
+    """
+    features = [_effective(source.index.features[id_]) for id_ in sorted(change.features)]
+    found: dict[tuple[object, ...], SubjectEffect] = {}
+    seen: set[tuple[Subject, str, bool]] = set()
+    for look in (_AS_IT_IS, _COUNTING, _WITHOUT) if revived else (_AS_IT_IS, _COUNTING):
+        before, after = (_looked_at(record, look, None if revived else now) for record in (change.before, change.after))
+        new: list[SubjectEffect] = []
+        for effect in _look(before, after, features, source, now):
+            key = (effect.subject, effect.feature, effect.effect, effect.before.value, effect.after.value)
+            if key not in found and (effect.subject, effect.feature, effect.effect.takes) not in seen:
+                found[key] = effect
+                new.append(effect)
+        seen |= {(it.subject, it.feature, it.effect.takes) for it in new}
+    return list(found.values())
+
+
+def differs(
+    before: SubjectRecord, after: SubjectRecord, feature: str, source: CatalogDefinitions, now: Instant
+) -> bool:
+    """Say whether two records of one customer ever differ in what they give of a feature, whatever its suspensions."""
+    its = _effective(source.index.features[feature])
+    for alive in (False, True):
+        one, other = (_alive(record, None) if alive else _unsuspended(record) for record in (before, after))
+        for subject, records in _subjects(one, other):
+            sides = [_timeline(its, _windows(record, subject, source, now), subject, source) for record in records]
+            if any(
+                was is not None and becomes is not None and _told(was) != _told(becomes)
+                for _, was, becomes in _merged(*sides)
+            ):
+                return True
+    return False
+
+
+def standing(
+    record: SubjectRecord, subject: Subject, feature: str, source: CatalogDefinitions, at: Instant
+) -> Facts | None:
+    """The facts about a feature at an instant, whatever its suspensions; none where its total cannot be told."""
+    try:
+        holdings = hold(_unsuspended(record), subject, source.index, at)
+        return facts_about(_effective(source.index.features[feature]), holdings, subject, source, at)
+    except TotalOverflowError:
+        return None
+
+
+def _effective(feature: Feature) -> Feature:
+    return replace(feature, suspensions=(), status=FeatureStatus.ACTIVE)
+
+
+def _told(facts: Facts) -> tuple[float, bool]:
+    return size_of(facts), facts.disabled
+
+
+def is_over(subscription: Subscription, now: Instant) -> bool:
+    """Say whether a subscription has ended for good: it expired, or its `end` has passed."""
+    ended = subscription.end is not None and subscription.end <= now
+    return subscription.status is SubscriptionStatus.EXPIRED or ended
+
+
+def _unsuspended(record: SubjectRecord) -> SubjectRecord:
+    return SubjectRecord(
+        replace(record.customer, suspensions=()),
+        tuple(replace(it, suspensions=()) if it.suspensions else it for it in record.subscriptions),
+    )
+
+
+def _looked_at(record: SubjectRecord, look: str, now: Instant | None) -> SubjectRecord:
+    if look == _AS_IT_IS:
+        return _unsuspended(record)
+    return _alive(record, now) if look == _COUNTING else SubjectRecord(replace(record.customer, suspensions=()))
+
+
+def _alive(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
+    """The record as if its subscriptions counted at all times, but for those that are over at `now`; none: all."""
+    return SubjectRecord(
+        replace(record.customer, suspensions=()),
+        tuple(
+            replace(it, suspensions=()) if now is not None and is_over(it, now) else _counting(it)
+            for it in record.subscriptions
+        ),
+    )
+
+
+def _counting(subscription: Subscription) -> Subscription:
+    """The subscription without beginning and end; its items stay as old as they are, for rollouts go by that."""
+    start = subscription.start
+    items = (held if held.added_at is not None else replace(held, added_at=start) for held in subscription.items)
+    return replace(
+        subscription, status=SubscriptionStatus.ACTIVE, items=tuple(items), start=None, end=None, suspensions=()
+    )
+
+
+def _look(
+    before: SubjectRecord,
+    after: SubjectRecord,
+    features: Collection[Feature],
+    source: CatalogDefinitions,
+    now: Instant,
+) -> Iterator[SubjectEffect]:
+    """The effects on the customer, then on each of its subscriptions that can have changed."""
+    for subject, records in _subjects(before, after):
+        yield from _compared(subject, records, features, source, now)
+
+
+def _subjects(
+    before: SubjectRecord, after: SubjectRecord
+) -> Iterator[tuple[Subject, tuple[SubjectRecord, SubjectRecord]]]:
+    """Whom checks can be about: the customer with all that it has, and each of several subscriptions by itself."""
+    yield Subject(before.customer.id), (before, after)
+    if len(before.subscriptions) < 2 and len(after.subscriptions) < 2:
+        return  # where it counts, it is all that the customer has
+    becomes = {it.id: it for it in after.subscriptions}
+    for old in before.subscriptions:
+        new = becomes.get(old.id)
+        if new is not None and (new != old or before.customer != after.customer):
+            alone = SubjectRecord(before.customer, (old,)), SubjectRecord(after.customer, (new,))
+            yield Subject(old.id, SubjectType.SUBSCRIPTION), alone
+
+
+def _compared(
+    subject: Subject,
+    records: tuple[SubjectRecord, SubjectRecord],
+    features: Collection[Feature],
+    source: CatalogDefinitions,
+    now: Instant,
+) -> Iterator[SubjectEffect]:
+    windows = [_windows(record, subject, source, now) for record in records]
+    customer = records[0].customer.id
+    for feature in features:
+        told: set[tuple[Effect, Answered, Answered]] = set()
+        sides = [_timeline(feature, its, subject, source) for its in windows]
+        for start, was, becomes in _merged(*sides):
+            if was is None or becomes is None:
+                continue
+            effect = _effect(was, becomes)
+            if effect is None:
+                continue
+            one = (effect, _answered(was), _answered(becomes))
+            if one not in told:
+                told.add(one)
+                yield SubjectEffect(customer, subject, feature.id, effect, max(start, now), one[1], one[2])
+
+
+def _windows(
+    record: SubjectRecord, subject: Subject, source: CatalogDefinitions, now: Instant
+) -> list[tuple[Instant, Holdings]]:
+    """What a subject holds, from `now` on: each state with the instant at which it begins."""
+    found: list[tuple[Instant, Holdings]] = []
+    at, visits = now, 0
+    while at < FOREVER and visits <= _MOST_VISITS:
+        holdings = hold(record, subject, source.index, at)
+        found.append((at, holdings))
+        at = holdings.until
+        visits += len(record.subscriptions)
+    return found
+
+
+def _timeline(
+    feature: Feature, windows: list[tuple[Instant, Holdings]], subject: Subject, source: CatalogDefinitions
+) -> list[tuple[Instant, Facts | None]]:
+    """The facts about a feature, each with the instant from which they hold; none where the total cannot be told."""
+    found: list[tuple[Instant, Facts | None]] = []
+    for start, holdings in windows:
+        at = start
+        while at < min(holdings.until, FOREVER):
+            try:
+                facts = facts_about(feature, holdings, subject, source, at)
+            except TotalOverflowError:
+                found.append((at, None))
+                break
+            found.append((at, facts))
+            at = facts.until
+    return found
+
+
+def _merged(
+    one: list[tuple[Instant, Facts | None]], other: list[tuple[Instant, Facts | None]]
+) -> Iterator[tuple[Instant, Facts | None, Facts | None]]:
+    """Two timelines, instant by instant at which either changes."""
+    places = [0, 0]
+    sides = (one, other)
+    while True:
+        yield max(one[places[0]][0], other[places[1]][0]), one[places[0]][1], other[places[1]][1]
+        following = [
+            sides[which][places[which] + 1][0] if places[which] + 1 < len(sides[which]) else FOREVER for which in (0, 1)
+        ]
+        at = min(following)
+        if at >= FOREVER:
+            return
+        for which in (0, 1):
+            if following[which] == at:
+                places[which] += 1
+
+
+def size_of(facts: Facts) -> float:
+    """What is held as one number: units, a rank, 0 or 1; infinite where it is unlimited."""
+    return float("inf") if facts.unlimited else facts.total
+
+
+def _effect(was: Facts, becomes: Facts) -> Effect | None:
+    before, after = size_of(was), size_of(becomes)
+    if before == after:
+        return None
+    if not before:
+        return Effect.GAINS
+    if not after:
+        return Effect.LOSES
+    return Effect.MORE if after > before else Effect.LESS
+
+
+def _answered(facts: Facts) -> Answered:
+    """What the least check is answered, as far as what is held decides."""
+    feature = facts.feature
+    if facts.disabled:
+        return Answered(allowed=False, reason=Reason.OVERRIDE_DENIED, value=value_of(facts))
+    if not facts.held:
+        idle = not facts.live and not facts.overridden
+        return Answered(
+            allowed=False, reason=Reason.SUBSCRIPTION_INACTIVE if idle else Reason.NOT_ENTITLED, value=value_of(facts)
+        )
+    if feature.type is FeatureType.QUANTITY and not facts.unlimited and facts.total < default_amount(feature):
+        return Answered(allowed=False, reason=Reason.LIMIT_REACHED, value=value_of(facts))
+    return Answered(allowed=True, reason=Reason.GRANTED, value=value_of(facts))
+
+
+def value_of(facts: Facts) -> bool | Number | str | None:
+    """The value that is held, as an entitlement has it."""
+    feature = facts.feature
+    match feature.type:
+        case FeatureType.SWITCH:
+            return bool(facts.total)
+        case FeatureType.CUSTOM:
+            return feature.labels[facts.total - 1] if facts.total else None
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            return UNLIMITED if facts.unlimited else from_units(facts.total, feature.scale)

@@ -1,0 +1,196 @@
+"""What one override does: now, for the lists; and whether it can ever do anything, for the refusals.
+
+An override does something where the customer, or one of its subscriptions, holds another value with it than without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from tiergate.catalog import override_data
+from tiergate.errors import BodyProblem, ConflictError
+from tiergate.impact.subject_change.change_effects import definitions_of, differs, size_of, standing, value_of
+from tiergate.model import Customer, Override, OverrideMode, Subject, SubjectRecord, SubjectType, format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.engine.facts import Facts
+    from tiergate.impact.subject_change.change_effects import CatalogDefinitions
+    from tiergate.model import Instant, Subscription
+    from tiergate.store import PublishedCatalog
+
+_MOST_SUBJECTS: Final = 50
+_WITHOUT_IT: Final = "without it the value is"
+
+
+class _Place(NamedTuple):
+    """An override of a customer, or of its subscription of this id."""
+
+    subscription: str | None
+    override: Override
+
+    def words(self, asked: str | None) -> str:
+        """How it is named beside an override of `asked`."""
+        if self.subscription == asked:
+            return f"the override `{self.override.id}`"
+        return f"the customer's override `{self.override.id}`"
+
+
+# ── Overrides that do nothing ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def refuse_idle_overrides(
+    state: PublishedCatalog, record: SubjectRecord, subscription: str | None, new: tuple[Override, ...], now: Instant
+) -> None:
+    """See that each of some new overrides can do something, at some instant from `now` on.
+
+    `record`: the customer with them. `subscription`: the one that has them, none for the customer itself. A customer
+    without subscriptions may have any.
+
+    Raises:
+        ConflictError: one cannot; the error names what stands in its way.
+    """
+    source = definitions_of(state.catalog, state.index)
+    problems = []
+    for override in new:
+        if override.feature not in source.index.features:
+            continue
+        found = _idle(source, record, _Place(subscription, override), now)
+        if found:
+            problems.append(BodyProblem("", "override-without-effect", found))
+    if problems:
+        raise ConflictError("override-without-effect", "; ".join(it.detail for it in problems), problems)
+
+
+def _idle(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
+    """Why an override can do nothing; empty where it can."""
+    override = place.override
+    whose = f"the override `{override.id}` has no effect"
+    if override.until <= now:
+        return f"{whose}: it ended at {format_instant(override.until)}"
+    if not record.subscriptions or differs(_without(record, place), record, override.feature, source, now):
+        return ""
+    return f"{whose}: {_hindrance(source, record, place, max(now, override.start))}"
+
+
+def _hindrance(source: CatalogDefinitions, record: SubjectRecord, place: _Place, at: Instant) -> str:
+    """What stands in the way of an override that changes nothing from an instant on."""
+    other = _in_its_way(source, record, place, at)
+    if other is not None:
+        return f"{other.words(place.subscription)} ({_sentence(other.override, source)}) decides instead"
+    facts = standing(_without(record, place), _subject(record, place), place.override.feature, source, at)
+    value = None if facts is None else value_of(facts)
+    return f"{_WITHOUT_IT} {_shown(value)}"
+
+
+def _in_its_way(source: CatalogDefinitions, record: SubjectRecord, place: _Place, at: Instant) -> _Place | None:
+    """The override without which this one would do something from an instant on."""
+    for other in _places(record, place):
+        rest = _without(record, other)
+        if differs(_without(rest, place), rest, place.override.feature, source, at):
+            return other
+    return None
+
+
+def _places(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
+    """The other overrides of the feature that can stand in the way: of the same subject, then of its customer."""
+    feature = place.override.feature
+    if place.subscription is not None:
+        held = next(it for it in record.subscriptions if it.id == place.subscription)
+        for one in held.overrides:
+            if one.feature == feature and one.id != place.override.id:
+                yield _Place(place.subscription, one)
+    for one in record.customer.overrides:
+        if one.feature == feature and (place.subscription is not None or one.id != place.override.id):
+            yield _Place(None, one)
+
+
+def _without(record: SubjectRecord, place: _Place) -> SubjectRecord:
+    """The record without an override."""
+
+    def rest(holder: Customer | Subscription) -> tuple[Override, ...]:
+        return tuple(it for it in holder.overrides if it.id != place.override.id)
+
+    if place.subscription is None:
+        return replace(record, customer=replace(record.customer, overrides=rest(record.customer)))
+    return replace(
+        record,
+        subscriptions=tuple(
+            replace(it, overrides=rest(it)) if it.id == place.subscription else it for it in record.subscriptions
+        ),
+    )
+
+
+def _subject(record: SubjectRecord, place: _Place) -> Subject:
+    if place.subscription is None:
+        return Subject(record.customer.id)
+    return Subject(place.subscription, SubjectType.SUBSCRIPTION)
+
+
+def _sentence(override: Override, source: CatalogDefinitions) -> str:
+    data = override_data(override, source.index.features)
+    mode = override.mode.value
+    return mode if override.mode is OverrideMode.DISABLED else f"{mode} {_shown(data.get('value'))}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "nothing" if value is None else f"{value}"
+
+
+# ── What an override does now ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def override_effect(
+    state: PublishedCatalog, record: SubjectRecord, subscription: str | None, override: Override, now: Instant
+) -> dict[str, object]:
+    """What an override does to the value of its subject at `now`, as members of JSON.
+
+    `state`: `raises` or `lowers` it, `acts` where the value is the same but is refused because of it, `none`,
+    `scheduled` or `ended`. `from`, `to`: the value without it and with it. `because`: why it does nothing.
+    """
+    if override.until <= now:
+        return {"state": "ended"}
+    if override.start > now:
+        return {"state": "scheduled"}
+    source = definitions_of(state.catalog, state.index)
+    if override.feature not in source.index.features:
+        return {"state": "none", "because": f"no feature `{override.feature}` is published"}
+    place = _Place(subscription, override)
+    found = _values(source, record, place, now)
+    if found is not None:
+        was, facts = found
+        before, after = size_of(was), size_of(facts)
+        said = "acts" if before == after else "raises" if after > before else "lowers"
+        return {"state": said, "from": value_of(was), "to": value_of(facts)}
+    return {"state": "none", "because": _why(source, record, place, now)}
+
+
+def _values(
+    source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant
+) -> tuple[Facts, Facts] | None:
+    """The facts without an override and with it, of the first subject for which they differ at `now`."""
+    rest = _without(record, place)
+    subjects = [_subject(record, place), Subject(record.customer.id)]
+    if place.subscription is None:
+        subjects += [Subject(it.id, SubjectType.SUBSCRIPTION) for it in record.subscriptions[:_MOST_SUBJECTS]]
+    for subject in dict.fromkeys(subjects):
+        facts, was = (standing(it, subject, place.override.feature, source, now) for it in (record, rest))
+        if facts is None or was is None:
+            continue
+        if size_of(was) != size_of(facts) or was.disabled != facts.disabled:
+            return was, facts
+    return None
+
+
+def _why(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
+    if place.subscription is not None:
+        held = next(it for it in record.subscriptions if it.id == place.subscription)
+        live = held.live_interval()
+        if not live.start <= now < live.until:
+            return f"the subscription `{held.id}` does not count now ({held.status.value})"
+    return _hindrance(source, record, place, now)

@@ -1,0 +1,454 @@
+"""Conditions of rules read as formulas: Cedar's JSON in, truth and failure out, as one scene has it.
+
+INVARIANT (what is not understood is not proved): an expression that is not read is an atom of its own, which may be
+true, false or fail whatever else is so. It is the same atom on both sides only where it is the same expression on the
+same data.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from tiergate.cedar import Uid
+from tiergate.impact.symbolic.arithmetic import PARTS, arithmetic, duration, instant, ordered, part_of
+from tiergate.impact.symbolic.condition_terms import (
+    AttributeTerm,
+    ContextTerm,
+    CustomerTerm,
+    PrincipalTerm,
+    Read,
+    RecordTerm,
+    SetTerm,
+    StepsTerm,
+    TagsTerm,
+    Term,
+    TextTerm,
+    UnreadError,
+)
+from tiergate.impact.symbolic.entity_terms import attribute_of, has_attribute, tags_of, term_of, uid_of
+from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, Truth, both, either, equals, negated
+from tiergate.impact.symbolic.symbolic_context import matches
+
+if TYPE_CHECKING:
+    from tiergate.cedar import Policy
+    from tiergate.impact.symbolic.symbolic_context import Scene
+
+_SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
+
+
+def read_policy(policy: Policy, scene: Scene) -> Truth:
+    """Read the scope and the conditions of a policy: when it applies to a check of the scene's feature, and fails."""
+    reader = _Reader(scene)
+    whole = Truth(true=True)
+    for part in ("action", "resource", "principal"):
+        whole = _and(whole, reader.scope(part, policy.json[part]))
+    return whole if whole.true is False else _and(whole, read_conditions(policy, scene))
+
+
+def read_conditions(policy: Policy, scene: Scene) -> Truth:
+    """Read the conditions of a policy alone."""
+    reader = _Reader(scene)
+    whole = Truth(true=True)
+    for condition in policy.json["conditions"]:
+        found = reader.truth(condition["body"])
+        whole = _and(whole, found if condition["kind"] == "when" else Truth(found.false, found.errs))
+    return whole
+
+
+def _and(one: Truth, other: Truth) -> Truth:
+    return Truth(both(one.true, other.true), either(one.errs, both(one.true, other.errs)))
+
+
+class _Reader:
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    # ── scope ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def scope(self, part: str, scope: dict[str, Any]) -> Truth:
+        subject = self._variable(part).term
+        op = scope["op"]
+        if op == "All":
+            return Truth(true=True)
+        if op == "is":
+            found = self._is(subject, scope["entity_type"])
+            inside = scope.get("in")
+            return Truth(both(found, self._in(subject, [uid_of(inside["entity"])])) if inside else found)
+        entities = [uid_of(it) for it in (scope["entities"] if "entities" in scope else [scope["entity"]])]
+        if op == "==":
+            return Truth(self._equal(subject, entities[0]))
+        return Truth(self._in(subject, entities))
+
+    def _variable(self, name: str) -> Read:
+        match name:
+            case "principal":
+                return Read(PrincipalTerm())
+            case "action":
+                return Read(Uid("Action", self.scene.action))
+            case "resource":
+                return Read(Uid("Feature", self.scene.feature.id))
+            case _:
+                return Read(ContextTerm())
+
+    # ── Boolean expressions ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def truth(self, node: dict[str, Any]) -> Truth:
+        """Read an expression that is true or false; one that is not understood is an atom of its own."""
+        try:
+            term, errs = self._value(node)
+        except UnreadError:
+            return self._unread(node)
+        return term.but(errs) if isinstance(term, Truth) else self._unread(node)
+
+    def _unread(self, node: dict[str, Any]) -> Truth:
+        about = ("unread", json.dumps(node, sort_keys=True), self.scene.fingerprint)
+        return Truth(Atom(about, 1), Atom(about, 2))
+
+    def _value(self, node: dict[str, Any]) -> Read:
+        ((op, body),) = node.items()
+        read = getattr(self, f"_read_{_METHODS[op]}", None) if op in _METHODS else None
+        if read is not None:
+            found: Read = read(op, body)
+            return found
+        raise UnreadError
+
+    def _read_value(self, _: str, body: object) -> Read:
+        match body:
+            case bool():
+                return Read(Truth(true=body))
+            case int():
+                return Read(Linear((), body))
+            case str():
+                return Read(TextTerm(body))
+            case {"__entity": entity}:
+                return Read(uid_of(entity))
+            case _:
+                raise UnreadError
+
+    def _read_var(self, _: str, body: str) -> Read:
+        return self._variable(body)
+
+    def _read_logic(self, op: str, body: dict[str, Any]) -> Read:
+        one, other = self.truth(body["left"]), self.truth(body["right"])
+        if op == "&&":
+            return Read(_and(one, other))
+        return Read(Truth(either(one.true, both(one.false, other.true)), _failing(one, other)))
+
+    def _read_not(self, _: str, body: dict[str, Any]) -> Read:
+        one = self.truth(body["arg"])
+        return Read(Truth(one.false, one.errs))
+
+    def _read_if(self, _: str, body: dict[str, Any]) -> Read:
+        test = self.truth(body["if"])
+        if test == Truth(true=True):
+            return self._value(body["then"])
+        if test == Truth(true=False):
+            return self._value(body["else"])
+        first, second = self._value(body["then"]), self._value(body["else"])
+        errs = either(test.errs, either(both(test.true, first.errs), both(test.false, second.errs)))
+        if isinstance(first.term, Truth) and isinstance(second.term, Truth):
+            true = either(both(test.true, first.term.true), both(test.false, second.term.true))
+            inner = either(both(test.true, first.term.errs), both(test.false, second.term.errs))
+            return Read(Truth(true, inner), errs)
+        if first.term == second.term:
+            return Read(first.term, errs)
+        raise UnreadError
+
+    def _read_equality(self, op: str, body: dict[str, Any]) -> Read:
+        one, other = self._value(body["left"]), self._value(body["right"])
+        same = self._equal(one.term, other.term)
+        return Read(Truth(same if op == "==" else negated(same)), either(one.errs, other.errs))
+
+    def _read_order(self, op: str, body: dict[str, Any]) -> Read:
+        one, other = self._value(body["left"]), self._value(body["right"])
+        errs = either(one.errs, other.errs)
+        left, right = one.term, other.term
+        if op in {">", ">="}:
+            left, right = right, left
+        strict = op in {"<", ">"}
+        return Read(Truth(ordered(left, right, strict=strict)), errs)
+
+    # ── numbers and time ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_arithmetic(self, op: str, body: dict[str, Any]) -> Read:
+        return arithmetic(op, self._value(body["left"]), self._value(body["right"]))
+
+    def _read_negative(self, _: str, body: dict[str, Any]) -> Read:
+        return arithmetic("*", self._value(body["arg"]), Read(Linear((), -1)))
+
+    def _read_constant(self, op: str, body: list[dict[str, Any]]) -> Read:
+        text = body[0].get("Value")
+        if not isinstance(text, str):
+            raise UnreadError
+        return Read(instant(text) if op == "datetime" else duration(text))
+
+    def _read_shift(self, op: str, body: list[dict[str, Any]]) -> Read:
+        return arithmetic("+" if op == "offset" else "-", self._value(body[0]), self._value(body[1]))
+
+    def _read_part(self, op: str, body: list[dict[str, Any]]) -> Read:
+        return part_of(op, self._value(body[0]), self.scene)
+
+    # ── attributes and tags ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_attribute(self, _: str, body: dict[str, Any]) -> Read:
+        of, name = self._value(body["left"]), body["attr"]
+        match of.term:
+            case ContextTerm(path=path):
+                return Read(self._of_context(f"{path}{name}"), of.errs)
+            case PrincipalTerm() if name == "tags":
+                return Read(TagsTerm(), of.errs)
+            case PrincipalTerm() if name == "customer":
+                return Read(CustomerTerm(), of.errs)
+            case Uid() as uid:
+                return Read(attribute_of(uid, name, self.scene.data), of.errs)
+            case RecordTerm(fields=fields) if name in fields:
+                return Read(fields[name], of.errs)
+            case _:
+                raise UnreadError
+
+    def _of_context(self, name: str) -> Term:
+        if name in {"userCap", "totalCap"} and self.scene.has(name):
+            return ContextTerm(f"{name}.")
+        fact = self.scene.fact(name)
+        if fact is not None:
+            return Truth(fact)
+        number = self.scene.number(name)
+        if number is None:
+            raise UnreadError
+        return number
+
+    def _read_has(self, _: str, body: dict[str, Any]) -> Read:
+        of, name = self._value(body["left"]), body["attr"]
+        found: bool
+        match of.term:
+            case ContextTerm(path=""):
+                found = self.scene.has(name)
+            case ContextTerm():
+                found = name in {"limit", "used"}
+            case PrincipalTerm():
+                found = name in {"customer", "tags"}
+            case Uid() as uid:
+                found = has_attribute(uid, name, self.scene.data)
+            case RecordTerm(fields=fields):
+                found = name in fields
+            case _:
+                raise UnreadError
+        return Read(Truth(true=found), of.errs)
+
+    def _read_tag(self, op: str, body: dict[str, Any]) -> Read:
+        of, key = self._value(body["left"]), self._value(body["right"])
+        errs = either(of.errs, key.errs)
+        if not isinstance(key.term, TextTerm):
+            raise UnreadError
+        name = key.term.value
+        if isinstance(of.term, PrincipalTerm):
+            present = self.scene.attribute(name, ("present", ""))
+            if op == "hasTag":
+                return Read(Truth(present), errs)
+            return Read(AttributeTerm(name), either(errs, negated(present)))
+        if not isinstance(of.term, Uid) or of.term.type in _SUBJECTS:
+            raise UnreadError
+        found = tags_of(of.term, self.scene.data)
+        if op == "hasTag":
+            return Read(Truth(true=name in found), errs)
+        if name not in found:
+            return Read(TextTerm(""), errs=True)
+        return Read(term_of(found[name], self.scene.data), errs)
+
+    def _read_like(self, _: str, body: dict[str, Any]) -> Read:
+        of = self._value(body["left"])
+        pattern: tuple[str | None, ...] = ()
+        for part in body["pattern"]:
+            pattern += (None,) if part == "Wildcard" else tuple(part["Literal"])
+        match of.term:
+            case TextTerm(value=value):
+                return Read(Truth(true=matches(value, pattern)), of.errs)
+            case AttributeTerm(key=key):
+                return Read(Truth(self.scene.attribute(key, ("like", pattern))), of.errs)
+            case CustomerTerm():
+                return Read(Truth(self.scene.who(("like", pattern))), of.errs)
+            case _:
+                raise UnreadError
+
+    # ── entities ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_is(self, _: str, body: dict[str, Any]) -> Read:
+        of = self._value(body["left"])
+        found, errs = self._is(of.term, body["entity_type"]), of.errs
+        if "in" in body:
+            group = self._value(body["in"])
+            found, errs = both(found, self._in(of.term, _entities(group.term))), either(errs, group.errs)
+        return Read(Truth(found), errs)
+
+    def _is(self, term: Term, kind: str) -> Formula:
+        match term:
+            case PrincipalTerm():
+                return self.scene.who(("is", kind))
+            case Uid():
+                return term.type == kind
+            case _:
+                raise UnreadError
+
+    def _read_in(self, _: str, body: dict[str, Any]) -> Read:
+        of, group = self._value(body["left"]), self._value(body["right"])
+        return Read(Truth(self._in(of.term, _entities(group.term))), either(of.errs, group.errs))
+
+    def _in(self, term: Term, entities: list[Uid]) -> Formula:
+        match term:
+            case Uid():
+                within = self.scene.data.parents(term)
+                return any(it == term or it in within for it in entities)
+            case PrincipalTerm():
+                found: Formula = False
+                for it in entities:
+                    if it.type == "Item":
+                        found = either(found, self.scene.member(it.id))
+                    elif it.type in _SUBJECTS:
+                        found = either(found, self.scene.who(("in", it)))
+                return found
+            case _:
+                raise UnreadError
+
+    def _equal(self, one: Term, other: Term) -> Formula:
+        match one, other:
+            case (Truth(), Truth()) if one.errs is False and other.errs is False:
+                return either(both(one.true, other.true), both(one.false, other.false))
+            case (Linear(), Linear()):
+                return equals(one, other)
+            case (StepsTerm(), Linear()) | (Linear(), StepsTerm()):
+                return both(ordered(one, other, strict=False), ordered(other, one, strict=False))
+            case (TextTerm(), TextTerm()) | (Uid(), Uid()):
+                return one == other
+            case (AttributeTerm(key=key), TextTerm(value=value)) | (TextTerm(value=value), AttributeTerm(key=key)):
+                return self.scene.attribute(key, ("is", value))
+            case (CustomerTerm(), TextTerm(value=value)) | (TextTerm(value=value), CustomerTerm()):
+                return self.scene.who(("customer", value))
+            case (PrincipalTerm(), Uid()) | (Uid(), PrincipalTerm()):
+                uid = other if isinstance(other, Uid) else one
+                return self.scene.who(("equal", uid))
+            case (TagsTerm(), SetTerm() as listed) | (SetTerm() as listed, TagsTerm()):
+                return both(self._all_tags(listed), self.scene.tags_within(_texts(listed)))
+            case _:
+                raise UnreadError
+
+    # ── sets and records ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_set(self, _: str, body: list[dict[str, Any]]) -> Read:
+        members = [self._value(it) for it in body]
+        errs: Formula = False
+        for it in members:
+            errs = either(errs, it.errs)
+        return Read(SetTerm(tuple(it.term for it in members)), errs)
+
+    def _read_record(self, _: str, body: dict[str, Any]) -> Read:
+        fields = {name: self._value(it) for name, it in body.items()}
+        errs: Formula = False
+        for it in fields.values():
+            errs = either(errs, it.errs)
+        return Read(RecordTerm({name: it.term for name, it in fields.items()}), errs)
+
+    def _read_membership(self, op: str, body: dict[str, Any]) -> Read:
+        one, other = self._value(body["left"]), self._value(body["right"])
+        errs = either(one.errs, other.errs)
+        match op, one.term, other.term:
+            case "contains", TagsTerm(), TextTerm(value=name):
+                return Read(Truth(self.scene.tag(name)), errs)
+            case "contains", SetTerm() as listed, term:
+                return Read(Truth(self._one_of(listed, term)), errs)
+            case "containsAll", TagsTerm(), SetTerm() as listed:
+                return Read(Truth(self._all_tags(listed)), errs)
+            case ("containsAny", TagsTerm(), SetTerm() as listed) | ("containsAny", SetTerm() as listed, TagsTerm()):
+                return Read(Truth(self._any_tag(listed)), errs)
+            case "containsAll", SetTerm() as listed, TagsTerm():
+                return Read(Truth(self.scene.tags_within(_texts(listed))), errs)
+            case "containsAll", SetTerm() as whole, SetTerm() as part:
+                true: Formula = True
+                for it in part.members:
+                    true = both(true, self._one_of(whole, it))
+                return Read(Truth(true), errs)
+            case "containsAny", SetTerm() as whole, SetTerm() as part:
+                some: Formula = False
+                for it in part.members:
+                    some = either(some, self._one_of(whole, it))
+                return Read(Truth(some), errs)
+            case _:
+                raise UnreadError
+
+    def _read_empty(self, _: str, body: dict[str, Any]) -> Read:
+        of = self._value(body["arg"])
+        match of.term:
+            case TagsTerm():
+                return Read(Truth(self.scene.tags_within(frozenset())), of.errs)
+            case SetTerm(members=members):
+                return Read(Truth(true=not members), of.errs)
+            case _:
+                raise UnreadError
+
+    def _one_of(self, listed: SetTerm, term: Term) -> Formula:
+        found: Formula = False
+        for it in listed.members:
+            found = either(found, self._equal(it, term))
+        return found
+
+    def _any_tag(self, listed: SetTerm) -> Formula:
+        found: Formula = False
+        for name in sorted(_texts(listed)):
+            found = either(found, self.scene.tag(name))
+        return found
+
+    def _all_tags(self, listed: SetTerm) -> Formula:
+        found: Formula = True
+        for name in sorted(_texts(listed)):
+            found = both(found, self.scene.tag(name))
+        return found
+
+
+_METHODS: Final = {
+    "Value": "value",
+    "Var": "var",
+    "&&": "logic",
+    "||": "logic",
+    "!": "not",
+    "if-then-else": "if",
+    "==": "equality",
+    "!=": "equality",
+    **dict.fromkeys(("<", "<=", ">", ">="), "order"),
+    **dict.fromkeys(("+", "-", "*"), "arithmetic"),
+    "neg": "negative",
+    "datetime": "constant",
+    "duration": "constant",
+    "offset": "shift",
+    "durationSince": "shift",
+    **dict.fromkeys(PARTS, "part"),
+    ".": "attribute",
+    "has": "has",
+    "getTag": "tag",
+    "hasTag": "tag",
+    "like": "like",
+    "is": "is",
+    "in": "in",
+    "Set": "set",
+    "Record": "record",
+    **dict.fromkeys(("contains", "containsAll", "containsAny"), "membership"),
+    "isEmpty": "empty",
+}
+
+
+def _failing(one: Truth, other: Truth) -> Formula:
+    return either(one.errs, both(one.false, other.errs))
+
+
+def _entities(term: Term) -> list[Uid]:
+    members: tuple[Term, ...] = term.members if isinstance(term, SetTerm) else (term,)
+    found = [it for it in members if isinstance(it, Uid)]
+    if len(found) < len(members):
+        raise UnreadError
+    return found
+
+
+def _texts(listed: SetTerm) -> frozenset[str]:
+    found = frozenset(it.value for it in listed.members if isinstance(it, TextTerm))
+    if any(not isinstance(it, TextTerm) for it in listed.members):
+        raise UnreadError
+    return found

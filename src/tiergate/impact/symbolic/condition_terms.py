@@ -1,0 +1,77 @@
+"""Terms: what expressions in conditions of rules come to, as far as it is known before anybody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.cedar import Uid
+from tiergate.impact.symbolic.formulas import Formula, Linear, Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class UnreadError(Exception):
+    """An expression that is not read."""
+
+
+class TextTerm(NamedTuple):
+    """A text that is known."""
+
+    value: str
+
+
+class AttributeTerm(NamedTuple):
+    """An attribute of the customer."""
+
+    key: str
+
+
+class CustomerTerm(NamedTuple):
+    """The customer's id."""
+
+
+class TagsTerm(NamedTuple):
+    """The customer's tags."""
+
+
+class PrincipalTerm(NamedTuple):
+    """Whoever asks."""
+
+
+class ContextTerm(NamedTuple):
+    """The context, or a record in it."""
+
+    path: str = ""
+
+
+class SetTerm(NamedTuple):
+    """A set."""
+
+    members: tuple[Term, ...]
+
+
+class RecordTerm(NamedTuple):
+    """A record."""
+
+    fields: dict[str, Term]
+
+
+class StepsTerm(NamedTuple):
+    """A number that only grows with a form: `bound` says how large the form is where this is at most a number."""
+
+    of: Linear
+    bound: Callable[[int], int]
+
+
+Term = (
+    Truth | Linear | Uid | TextTerm | AttributeTerm | CustomerTerm | TagsTerm | PrincipalTerm | ContextTerm | SetTerm
+    | RecordTerm | StepsTerm
+)  # fmt: skip
+
+
+class Read(NamedTuple):
+    """What an expression comes to, and when it fails."""
+
+    term: Term
+    errs: Formula = False

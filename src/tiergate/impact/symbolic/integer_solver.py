@@ -1,0 +1,135 @@
+"""Numbers and instants that satisfy what a case asks of them; or the proof that there are none.
+
+Small systems of linear inequalities over whole numbers: bounds are propagated, then values are tried. An answer is one
+of three: a solution, `NONE` (proved), or `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tiergate.impact.symbolic.formulas import variable_range
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_DAY: Final = 86_400_000
+_THURSDAY: Final = 4
+_MOST_TRIED: Final = 300
+_ROUNDS: Final = 40
+
+
+class Unsolved(Enum):
+    """Why there is no solution at hand: there is none, or none was found."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+NONE: Final = Unsolved.NONE
+UNKNOWN: Final = Unsolved.UNKNOWN
+
+
+class Row(NamedTuple):
+    """A form lies from `least` to `most`."""
+
+    terms: tuple[tuple[str, int], ...]
+    least: int
+    most: int
+
+
+def solve(rows: Sequence[Row], fixed: Mapping[str, int] | None = None) -> dict[str, int] | Unsolved:
+    """Find whole numbers for all variables of some rows; those in `fixed` have their number already."""
+    bounds = {name: variable_range(name) for row in rows for name, _ in row.terms}
+    listed = list(rows)
+    listed += [_multiple(name, bounds) for name in list(bounds) if name.startswith("remainder/")]
+    for name, number in (fixed or {}).items():
+        if name in bounds:
+            bounds[name] = (number, number)
+    found = _Search(listed).solve(bounds)
+    if isinstance(found, dict):
+        return {name: number for name, number in found.items() if not name.startswith("times/")}
+    return found
+
+
+def _multiple(name: str, bounds: dict[str, tuple[int, int]]) -> Row:
+    """What an amount and its remainder have to do with each other."""
+    step = int(name.partition("/")[2])
+    bounds.setdefault("amount", variable_range("amount"))
+    bounds[f"times/{step}"] = (0, variable_range("amount")[1])
+    return Row((("amount", 1), (f"times/{step}", -step), (name, -1)), 0, 0)
+
+
+class _Search:
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self._tried = 0
+
+    def solve(self, bounds: dict[str, tuple[int, int]]) -> dict[str, int] | Unsolved:
+        self._tried += 1
+        narrowed = self._narrowed(bounds)
+        if narrowed is None:
+            return NONE
+        wide = [name for name, (low, high) in narrowed.items() if low < high]
+        if not wide:
+            return {name: low for name, (low, _) in narrowed.items()}
+        name = min(wide, key=lambda it: (narrowed[it][1] - narrowed[it][0], it))
+        low, high = narrowed[name]
+        whole = high - low < 4
+        for number in dict.fromkeys(
+            range(low, high + 1) if whole else (low, low + 1, high, high - 1, (low + high) // 2)
+        ):
+            if self._tried > _MOST_TRIED:
+                return UNKNOWN
+            found = self.solve(narrowed | {name: (number, number)})
+            if isinstance(found, dict):
+                return found
+            whole = whole and found is NONE
+        return NONE if whole else UNKNOWN
+
+    def _narrowed(self, bounds: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]] | None:
+        """Narrower bounds that hold in every solution; none where there is none."""
+        found = dict(bounds)
+        for _ in range(_ROUNDS):
+            moved = False
+            for terms, least, most in self._rows:
+                low = sum(factor * found[name][0 if factor > 0 else 1] for name, factor in terms)
+                high = sum(factor * found[name][1 if factor > 0 else 0] for name, factor in terms)
+                if low > most or high < least:
+                    return None
+                for name, factor in terms:
+                    begin, end = found[name]
+                    rest_low = low - factor * (begin if factor > 0 else end)
+                    rest_high = high - factor * (end if factor > 0 else begin)
+                    small, large = least - rest_high, most - rest_low
+                    if factor < 0:
+                        small, large = large, small
+                    new = (max(begin, -(-small // factor)), min(end, large // factor))
+                    if new[0] > new[1]:
+                        return None
+                    if new != (begin, end):
+                        moved = True
+                        found[name] = new
+                        low = sum(its * found[it][0 if its > 0 else 1] for it, its in terms)
+                        high = sum(its * found[it][1 if its > 0 else 0] for it, its in terms)
+            if not moved:
+                break
+        return found
+
+
+def instant_within(
+    between: tuple[int, int], times: tuple[int, int] = (0, _DAY - 1), weekdays: tuple[int, int] = (1, 7)
+) -> int | None:
+    """The first instant of an interval (both ends in it) at such a time of day, on such a day of the week, in UTC."""
+    first, last = between
+    if first > last or times[0] > times[1]:
+        return None
+    day = first // _DAY
+    for place in range(day, min(day + 8, last // _DAY) + 1):
+        if not weekdays[0] <= (place + _THURSDAY - 1) % 7 + 1 <= weekdays[1]:
+            continue
+        instant = max(first, place * _DAY + times[0])
+        if instant <= min(last, place * _DAY + times[1]):
+            return instant
+    return None

@@ -1,0 +1,228 @@
+"""The scene of a condition: all that is known before anybody asks, as one side of a comparison has it.
+
+A side knows the feature that is asked about, the users' entities, and what item versions give; what is known is put in
+the place of what a condition reads. A scene may know more: who asks, what they hold, or what time it is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiergate.cedar import Uid
+from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, linear
+from tiergate.model import FeatureStatus, FeatureType, format_value
+from tiergate.model.features import ACTIONS
+from tiergate.naming import version_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from tiergate.engine import BundleSource
+    from tiergate.model import CatalogIndex, Feature
+
+BOOLEANS = ("active", "suspended", "live", "held", "given", "overridden", "disabled")
+_OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
+    FeatureType.SWITCH: (),
+    FeatureType.QUANTITY: ("limit", "unlimited", "used", "amount", "minimum", "remainder"),
+    FeatureType.RANGE: ("limit", "unlimited", "value"),
+    FeatureType.CUSTOM: ("rank", "heldRank"),
+}
+
+
+class Fixed(NamedTuple):
+    """What is known of whoever asks: facts, numbers, tags, attributes, and the items and versions they are in."""
+
+    facts: Mapping[str, bool]
+    numbers: Mapping[str, int]
+    tags: frozenset[str]
+    attributes: Mapping[str, str]
+    items: frozenset[str]
+
+
+class SideData:
+    """What conditions can read of a bundle beside the facts of a check."""
+
+    def __init__(self, bundle: BundleSource) -> None:
+        """Read the users' entities.
+
+        Raises:
+            BundleError: a file is missing or torn.
+        """
+        self.bundle = bundle
+        self.index = bundle.index
+        self.own: dict[Uid, dict[str, Any]] = {}
+        for path in bundle.paths("entities/rules/"):
+            for it in json.loads(bundle.text(path)):
+                self.own[Uid(it["uid"]["type"], it["uid"]["id"])] = it
+        self.schema = bundle.text("schema.cedarschema")
+
+    def item_tags(self, ref: str) -> dict[str, str] | None:
+        """What an item version gives, as text; none where there is no such version."""
+        item = self.index.items.get(ref.partition("/")[2].rpartition("@")[0])
+        if item is None or ref not in {version_ref(item.kind, item.id, version) for version in item.versions}:
+            return None
+        features = self.index.features
+        return {name: format_value(value, features[name].scale) for name, value in self.bundle.definition(ref).items()}
+
+    def parents(self, uid: Uid) -> frozenset[Uid]:
+        """All that an entity is in."""
+        if uid.type == "Feature":
+            feature = self.index.features.get(uid.id)
+            return frozenset(Uid("Tag", tag) for tag in feature.tags) if feature else frozenset()
+        if uid.type == "Item":
+            item, at, _ = uid.id.rpartition("@")
+            return frozenset({Uid("Item", item)}) if at else frozenset()
+        if uid.type == "Action":
+            return frozenset({Uid("Action", "access")}) if uid.id != "access" else frozenset()
+        found: set[Uid] = set()
+        stack = [uid]
+        while stack:
+            for it in self.own.get(stack.pop(), {}).get("parents", ()):
+                one = _uid(it)
+                if one not in found:
+                    found.add(one)
+                    stack.append(one)
+        for one in list(found):
+            if one.type in {"Feature", "Item"}:
+                found |= self.parents(one)
+        return frozenset(found)
+
+
+def _uid(data: dict[str, Any]) -> Uid:
+    inner = data.get("__entity", data)
+    return Uid(inner["type"], inner["id"])
+
+
+def named_in(tree: object) -> Iterator[Uid]:
+    """Everything in users' entities that may name an entity."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
+                yield Uid(node["type"], node["id"])
+            stack.extend(node.values())
+
+
+def refs_of(index: CatalogIndex) -> set[str]:
+    """All versions of all items."""
+    return {version_ref(it.kind, it.id, version) for it in index.items.values() for version in it.versions}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A side, a feature of it, and what is known of whoever asks.
+
+    `label`: tells the items in `moved`, whose holders are in other versions of it on the other side, from the other
+    side's. `fingerprint`: equal where what cannot be read as a formula reads the same data on both sides.
+    """
+
+    data: SideData
+    feature: Feature
+    label: str = ""
+    moved: Collection[str] = ()
+    fixed: Fixed | None = None
+    fingerprint: str = ""
+
+    @property
+    def action(self) -> str:
+        """The id of the action that is asked for."""
+        return ACTIONS[self.feature.type]
+
+    def has(self, name: str) -> bool:
+        """Say whether the context has an attribute."""
+        if name == "userCap":
+            return self.feature.caps.per_user is not None and self.feature.type is FeatureType.QUANTITY
+        if name == "totalCap":
+            return self.feature.caps.total is not None and self.feature.type is FeatureType.QUANTITY
+        return name in {"now", "weekday", *BOOLEANS, *_OF_ACTION[self.feature.type]}
+
+    def fact(self, name: str) -> Formula | None:
+        """A Boolean attribute of the context; none where there is no such."""
+        if name == "active":
+            return self.feature.status is not FeatureStatus.DRAFT
+        if name not in BOOLEANS and not (name == "unlimited" and self.has(name)):
+            return None
+        if self.fixed is not None and name in self.fixed.facts:
+            return self.fixed.facts[name]
+        return Atom(("fact", name), test=True)
+
+    def number(self, name: str) -> Linear | None:
+        """A number of the context, or of a record in it; none where there is no such."""
+        feature, batch = self.feature, self.feature.batch
+        known: dict[str, int | None] = {
+            "minimum": batch.minimum or 1 if self.has("minimum") else None,
+            "userCap.limit": feature.caps.per_user,
+            "totalCap.limit": feature.caps.total,
+        }
+        if name in known:
+            found = known[name]
+            return None if found is None else Linear((), found)
+        if name == "remainder" and self.has(name):
+            if (batch.increment or 1) == 1:
+                return Linear((), 0)
+            name = f"remainder/{batch.increment}"
+        elif name in {"userCap.used", "totalCap.used"}:
+            if not self.has(name.partition(".")[0]):
+                return None
+        elif name != "time" and (not self.has(name) or name in BOOLEANS or name == "unlimited"):
+            return None
+        if self.fixed is not None and name in self.fixed.numbers:
+            return Linear((), self.fixed.numbers[name])
+        return linear({name: 1})
+
+    def tag(self, name: str) -> Formula:
+        """Whether the customer has a tag."""
+        if self.fixed is not None:
+            return name in self.fixed.tags
+        return Atom(("tag", name), test=True)
+
+    def tags_within(self, names: frozenset[str]) -> Formula:
+        """Whether the customer has no other tags than these."""
+        if self.fixed is not None:
+            return self.fixed.tags <= names
+        return Atom(("tags",), names)
+
+    def attribute(self, key: str, test: tuple[str, object]) -> Formula:
+        """A test of an attribute of the customer: `present`, `is` a text, `like` a pattern."""
+        if self.fixed is not None:
+            value = self.fixed.attributes.get(key)
+            return test_text(value, test)
+        return Atom(("text", key), test)
+
+    def member(self, ref: str) -> Formula:
+        """Whether whoever asks is in an item or a version of it."""
+        if self.fixed is not None:
+            return ref in self.fixed.items
+        item = ref.partition("/")[2].partition("@")[0]
+        return Atom(("item", ref, self.label if item in self.moved else ""), test=True)
+
+    @staticmethod
+    def who(test: tuple[str, object]) -> Formula:
+        """A test of who asks: `is` of a type, `equal` to or `in` an entity, `customer`, `like` a pattern."""
+        return Atom(("who",), test)
+
+
+def test_text(value: str | None, test: tuple[str, object]) -> bool:
+    """Test a text that may be missing."""
+    kind, what = test
+    if kind == "present":
+        return value is not None
+    if value is None:
+        return False
+    return value == what if kind == "is" else matches(value, what)  # type: ignore[arg-type]
+
+
+def matches(text: str, pattern: tuple[str | None, ...]) -> bool:
+    """Say whether a text is like a pattern: characters, and `None` for any number of any."""
+    places = {0}
+    for part in pattern:
+        if part is None:
+            places = set(range(min(places), len(text) + 1)) if places else places
+        else:
+            places = {it + 1 for it in places if it < len(text) and text[it] == part}
+    return len(text) in places

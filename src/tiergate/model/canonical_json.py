@@ -1,0 +1,40 @@
+"""Canonical JSON: equal values are equal bytes, on every machine, and a changed field is a changed line."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+
+def canonical_json(value: object) -> bytes:
+    """Encode as UTF-8 JSON with sorted keys, two spaces of indentation and a final newline.
+
+    `value` holds what msgspec encodes, but no floats: they have more than one written form. Of structures that omit
+    defaults, every field that is equal to its default is left out; of all, every field that is unset.
+    """
+    return msgspec.json.format(msgspec.json.encode(_plain(value), order="sorted"), indent=2) + b"\n"
+
+
+def _plain(value: object) -> object:
+    """Make structures into mappings. msgspec alone omits a default only where it is the very same object."""
+    if isinstance(value, dict):
+        return {key: it if it.__class__ is str else _plain(it) for key, it in value.items()}  # texts by the thousand
+    if isinstance(value, list | tuple):
+        return [_plain(it) for it in value]
+    if isinstance(value, msgspec.Struct) and not value.__struct_config__.array_like:
+        fields = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
+        return {name: _plain(it) for name, it, default in fields if it is not msgspec.UNSET and it != default}
+    return value
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, object]]:
+    """The fields of a structure with their defaults, where these are omitted."""
+    found: list[tuple[str, object]] = []
+    for field in msgspec.structs.fields(kind):
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        found.append((field.name, default if kind.__struct_config__.omit_defaults else msgspec.NODEFAULT))
+    return found

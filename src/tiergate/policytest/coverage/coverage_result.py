@@ -1,0 +1,122 @@
+"""What was covered: every unit with its mark, and the percentage of all. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.policytest.coverage.targets import Kind, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tiergate.policytest.coverage.target_sets import CatalogGround, RolesGround, Subject
+    from tiergate.policytest.suites import Case
+
+_HUNDREDTH = Decimal("0.01")
+_PLACE = {kind: place for place, kind in enumerate(Kind)}
+
+
+class Mark(StrEnum):
+    """Whether a case would have failed without it; whether one at least had to do with it."""
+
+    COVERED = "covered"
+    REACHED = "reached"
+    MISSED = "missed"
+
+
+class Measured(NamedTuple):
+    """A unit and what came of it. `case`: the first that covered it, else the first that reached it."""
+
+    unit: Unit
+    subject: Subject
+    mark: Mark
+    case: Case | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Every unit there is, in order: by kind, then by file and as the file has them.
+
+    `uncounted`: units of what is shipped where that is not to count. They are in none of the numbers but `shipped`.
+    """
+
+    measured: tuple[Measured, ...]
+    uncounted: tuple[Measured, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many units there are."""
+        return len(self.measured)
+
+    @property
+    def covered(self) -> int:
+        """How many are covered."""
+        return sum(it.mark is Mark.COVERED for it in self.measured)
+
+    @property
+    def percent(self) -> Decimal:
+        """What part is covered, of 100, rounded down to two digits: 100.00 is all. Of nothing, nothing is covered."""
+        return _percent(self.covered, self.total)
+
+    def reaches(self, percent: Decimal | float) -> bool:
+        """Say whether at least this part, of 100, is covered: what `--fail-under` asks."""
+        wanted = Decimal(str(percent))
+        return self.total > 0 and self.covered * 100 >= wanted * self.total
+
+    @property
+    def by_kind(self) -> Mapping[Kind, Coverage]:
+        """The same by kinds, of those that there are."""
+        kinds = dict.fromkeys(it.unit.kind for it in self.measured)
+        return {kind: Coverage(tuple(it for it in self.measured if it.unit.kind is kind)) for kind in kinds}
+
+    @property
+    def shipped(self) -> Coverage:
+        """The same of what is shipped with Tiergate, whether or not it counts."""
+        return Coverage(tuple(it for it in self.measured + self.uncounted if it.subject.is_shipped))
+
+    @property
+    def missing(self) -> Sequence[Measured]:
+        """What is not covered."""
+        return [it for it in self.measured if it.mark is not Mark.COVERED]
+
+
+def measure(
+    grounds: Iterable[CatalogGround | RolesGround],
+    covered: Mapping[Unit, Case],
+    reached: Mapping[Unit, Case],
+    *,
+    shipped: bool,
+) -> Coverage:
+    """Put together what there is to cover and what was covered. A level is covered by whatever gives it.
+
+    `shipped`: count what comes with Tiergate, too.
+    """
+    found: dict[Unit, Measured] = {}
+    for ground in grounds:
+        for unit, subject in ground.units.items():
+            givers = ground.levels.get(unit, [unit])
+            by = next((covered[it] for it in givers if it in covered), None)
+            near = next((reached[it] for it in givers if it in reached), None)
+            mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
+            # A table of roles in a file may be word for word the shipped one: then it is the author's.
+            if unit not in found or found[unit].subject.is_shipped:
+                found[unit] = Measured(unit, subject, mark, by or near)
+    measured = sorted(found.values(), key=_order)
+    if shipped:
+        return Coverage(tuple(measured))
+    counted = tuple(it for it in measured if not it.subject.is_shipped)
+    return Coverage(counted, tuple(it for it in measured if it.subject.is_shipped))
+
+
+def _order(measured: Measured) -> tuple[int, str, tuple[int, ...]]:
+    place = measured.subject.place
+    return _PLACE[measured.unit.kind], measured.subject.file, place[1:] if place else ()
+
+
+def _percent(part: int, total: int) -> Decimal:
+    if not total:
+        return Decimal(0).quantize(_HUNDREDTH)
+    return (Decimal(100 * part) / total).quantize(_HUNDREDTH, ROUND_DOWN)

@@ -1,0 +1,196 @@
+"""Grounds: the units of one catalog with its rules, or of one table of roles, and each as it would be otherwise.
+
+Suites that share a catalog share its ground. What is written in a test file itself is there for the tests, and none of
+it is a unit: coverage is of the catalogs, rules and tables that live elsewhere, and of the policies that are shipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.cedar import PolicyGroup, builtin_text, parse_policies, split_policies
+from tiergate.compiler.role_table import RoleTable
+from tiergate.model import AddedAmount, Amount
+from tiergate.model.value_display import display_value
+from tiergate.naming import policy_id, rule_policies_path
+from tiergate.permissions import RolePolicies
+from tiergate.policytest.coverage.targets import (
+    Aspect,
+    Kind,
+    Unit,
+    entitlements,
+    level_unit,
+    policy_otherwise,
+    policy_units,
+    shipped_policy_units,
+    value_aspects,
+    value_otherwise,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiergate.cedar import Policy
+    from tiergate.engine.slices import Slices, StaticPolicy
+    from tiergate.model import Feature, Value
+    from tiergate.policytest.environments import CatalogWorld, RolesWorld
+    from tiergate.policytest.suites import Place
+
+_SHIPPED = {"guard": Kind.GUARD, "override": Kind.OVERRIDE, "reason": Kind.REASON}
+
+
+class Subject(NamedTuple):
+    """What a unit is about, for reports.
+
+    `file`: where it stands, empty for what is shipped; `place`: exactly, where that is known. `says`: an entitlement's
+    value as a person reads it, a rule's description. `item`: the version that gives an entitlement. `feature`: of an
+    entitlement or a level. `is_shipped`: it is Tiergate's own, and none of the author's.
+    """
+
+    file: str = ""
+    place: Place | None = None
+    says: str = ""
+    item: str = ""
+    feature: Feature | None = None
+    is_shipped: bool = False
+
+
+class CatalogGround:
+    """The units of a compiled catalog, of its rules, and of the shipped policies as far as it can make them decide."""
+
+    def __init__(self, world: CatalogWorld) -> None:
+        bundle = world.bundle
+        self.index = bundle.index
+        self._bundle = bundle
+        self._positions = world.loaded.positions
+        self._is_inline = world.compiled.is_inline
+        self._rules_folder = world.compiled.rules_folder
+        self._slices = world.engine.slices
+        self._variants: dict[Unit, Slices] = {}
+        hashes = bundle.hashes()
+        self._key = _digest(hashes[path] for path in bundle.paths("catalog.json") + bundle.paths("entities/items/"))
+        self._most: dict[str, int] = {}
+        self.units: dict[Unit, Subject] = {}
+        self.levels: dict[Unit, list[Unit]] = {}
+        self._policies: dict[str, list[Unit]] = {}
+        self._add_entitlements()
+        for static in self._slices.by_id.values():
+            for unit in self._policy_units(static, hashes):
+                self.units[unit] = self._policy_subject(static)
+                self._policies.setdefault(static.id, []).append(unit)
+
+    def _add_entitlements(self) -> None:
+        for it in entitlements(self.index, self._bundle):
+            if isinstance(it.value, Amount | AddedAmount):
+                self._most[it.feature.id] = max(self._most.get(it.feature.id, 0), it.value.units)
+            place = self._place(it.ref, it.feature)
+            if self._is_inline:
+                continue
+            file, value = place[0] if place else "", display_value(it.value, it.feature)
+            for aspect in value_aspects(it.value, it.feature):
+                unit = Unit(self._key, Kind.ENTITLEMENT, it.id, aspect)
+                self.units[unit] = Subject(file, place, value, it.ref, it.feature)
+            level = level_unit(self._key, it.feature, it.value)
+            if level is not None:
+                self.levels.setdefault(level, []).append(Unit(self._key, Kind.ENTITLEMENT, it.id, Aspect.DECIDES))
+        for level in self.levels:
+            name, _, label = level.id.partition("=")
+            place = self._positions.get(("feature", name))
+            self.units[level] = Subject(place[0] if place else "", place, label, feature=self.index.features[name])
+
+    def _place(self, ref: str, feature: Feature) -> Place | None:
+        item, _, version = ref.partition("/")[2].rpartition("@")
+        key: tuple[str | int, ...] = ("item", item, int(version), feature.id)
+        return next((self._positions[key[:end]] for end in (4, 3, 2) if key[:end] in self._positions), None)
+
+    def _policy_units(self, static: StaticPolicy, hashes: dict[str, str]) -> Iterator[Unit]:
+        if static.rule:
+            file = static.id.split("/")[1]
+            return policy_units(hashes[rule_policies_path(file)], Kind.RULE, static.policy, static.id)
+        kind = _SHIPPED[static.id.partition("/")[0]]
+        return shipped_policy_units(kind, static.policy, static.id, self.index.features.values())
+
+    def _policy_subject(self, static: StaticPolicy) -> Subject:
+        if not static.rule:
+            return Subject(is_shipped=True)
+        file = static.id.split("/")[1]
+        path = f"{self._rules_folder}/{file}.cedar" if self._rules_folder else f"{file}.cedar"
+        line = _line(self._bundle.text(rule_policies_path(file)), static.policy)
+        return Subject(path, (path, line, 1), static.policy.annotations.get("description", ""))
+
+    def entitlement_units(self, ref: str, feature: Feature) -> Iterator[tuple[Unit, Value | None]]:
+        """The units of one entitlement, each with the value that it would have otherwise."""
+        value = self._bundle.definition(ref)[feature.id]
+        for aspect in value_aspects(value, feature):
+            unit = Unit(self._key, Kind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
+            if unit in self.units:
+                yield unit, value_otherwise(aspect, value, feature, self._most.get(feature.id, 0))
+
+    def policy_units(self, name: str) -> list[Unit]:
+        """The units of a guard, an override's permit, a reason or a rule."""
+        return self._policies.get(name, [])
+
+    def effect(self, name: str) -> str:
+        """`permit` or `forbid`."""
+        return self._slices.by_id[name].policy.effect
+
+    @property
+    def reasons(self) -> list[str]:
+        """The policies that are asked for the reason after a denial that nothing forbade."""
+        return [name for name in self._policies if name.startswith("reason/")]
+
+    def slices(self, unit: Unit) -> Slices:
+        """The policies as they would be otherwise."""
+        if unit not in self._variants:
+            policy = self._slices.by_id[unit.id].policy
+            self._variants[unit] = self._slices.otherwise({unit.id: policy_otherwise(unit, policy)})
+        return self._variants[unit]
+
+    def close(self, unit: Unit) -> None:
+        """Forget how a unit would be otherwise: it is covered."""
+        self._variants.pop(unit, None)
+
+
+class RolesGround:
+    """The units of a table of roles: its rows, and the guards of what keys are narrowed to."""
+
+    def __init__(self, world: RolesWorld) -> None:
+        self._text = world.roles.text
+        key = _digest([self._text])
+        self._rows = {it.id: it for it in parse_policies(self._text)}
+        self._scopes = {it.id: it for it in parse_policies(builtin_text("scopes"))}
+        self._roles = world.roles.roles
+        self._variants: dict[Unit, RolePolicies] = {}
+        self.levels: dict[Unit, list[Unit]] = {}
+        self.units: dict[Unit, Subject] = {}
+        for name, policy in self._rows.items():
+            place = (world.file, _line(self._text, policy), 1) if world.file else None
+            for unit in policy_units(key, Kind.ROLE, policy, name):
+                self.units[unit] = Subject(world.file, place, is_shipped=not world.file)
+        for name, policy in self._scopes.items():
+            for unit in policy_units("", Kind.SCOPE, policy, name):
+                self.units[unit] = Subject(is_shipped=True)
+
+    def otherwise(self, unit: Unit) -> RolePolicies:
+        """The table as it would be otherwise."""
+        if unit not in self._variants:
+            policies = self._rows | self._scopes
+            changed = policy_otherwise(unit, policies[unit.id])
+            kept = [(name, changed if name == unit.id else policy) for name, policy in policies.items()]
+            group = PolicyGroup.of((name, policy) for name, policy in kept if policy is not None)
+            self._variants[unit] = RolePolicies(RoleTable(self._text, group, self._roles, tuple(self._rows)))
+        return self._variants[unit]
+
+    def close(self, unit: Unit) -> None:
+        """Forget how a unit would be otherwise: it is covered."""
+        self._variants.pop(unit, None)
+
+
+def _line(text: str, policy: Policy) -> int:
+    """The line in which a policy begins."""
+    return split_policies(text)[policy.place][0]
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""Reads what a row of a test about entitlements states, held against the catalog: values, sources, policies."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog.entries.values import read_override_value
+from tiergate.catalog.reading.document import Node, shorten
+from tiergate.catalog.reading.fields import line_of, suggestion, units_of
+from tiergate.model import FOREVER, FeatureType
+from tiergate.naming import policy_id, version_ref
+from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, Stated, read_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from tiergate.catalog import Fields, TextReport
+    from tiergate.model import Feature
+    from tiergate.policytest.environments import CatalogWorld
+    from tiergate.policytest.test_matrix import Cell
+
+ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
+"""What a row may state."""
+
+OVERRIDE_PREFIX: Final = "override/"
+"""Before the id of an override among sources."""
+
+
+class CheckRows:
+    """Reads rows of one suite."""
+
+    def __init__(self, world: CatalogWorld, report: TextReport) -> None:
+        self._world = world
+        self._features = world.index.features
+        self._report = report
+
+    def read(self, row: Fields, cells: Sequence[Cell]) -> Stated:
+        """Read what a row states of these cells."""
+        stated = read_outcome(row)
+        features = [self._features[id_] for id_ in dict.fromkeys(cell[1] for cell in cells)]
+        if "value" in row and all(self._is_value(row, feature) for feature in features):
+            stated |= {"has_value": True, "value": row.entries["value"]}
+        if "remaining" in row and all(self._is_remaining(row, feature) for feature in features):
+            stated["remaining"] = row.entries["remaining"]
+        if "sources" in row:
+            stated["sources"] = self._names(row, "sources", self._sources)
+        if "policies" in row:
+            stated["policies"] = self._names(row, "policies", self._policies)
+        if "valid_until" in row:
+            is_never = row.entries["valid_until"] is None
+            stated["valid_until"] = FOREVER if is_never else row.instant("valid_until")
+        if "errors" in row:
+            stated["errors"] = row.integer("errors", 0, MOST_ERRORS)
+        return stated
+
+    def _is_value(self, row: Fields, feature: Feature) -> bool:
+        """Say whether a feature can have this value; `null` is a custom feature's of which no level is held."""
+        node: Node = row.entries["value"]
+        if node is None:
+            if feature.type is FeatureType.CUSTOM:
+                return True
+            row.problem("value", "unfit-value", f"`{feature.id}` has always a value: write `{_nothing(feature)}`")
+            return False
+        return read_override_value(node, row.at("value"), feature, self._report) is not None
+
+    def _is_remaining(self, row: Fields, feature: Feature) -> bool:
+        node, place = row.entries["remaining"], row.at("remaining")
+        if feature.type is not FeatureType.QUANTITY:
+            message = f"`{feature.id}` is a {feature.type.value}: only of a quantity does something remain"
+            self._report.add(place, "unfit-value", message)
+            return False
+        return units_of(node, place, feature.scale, self._report) is not None
+
+    def _names(self, row: Fields, key: str, known: Collection[str]) -> tuple[str, ...]:
+        """The names of a list, each `known`, sorted."""
+        found = set()
+        for node, place in row.entries_of(key):
+            name = line_of(node, place, self._report)
+            if name is None:
+                continue
+            if name not in known:
+                what = "source" if key == "sources" else "policy"
+                message = f"no {what} `{shorten(name)}`{suggestion(name, known, self._report)}"
+                self._report.add(place, f"unknown-{what}", message)
+            elif name in found:
+                self._report.add(place, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
+            found.add(name)
+        return tuple(sorted(found))
+
+    @cached_property
+    def _refs(self) -> dict[str, frozenset[str]]:
+        """The features that each version of an item says something of."""
+        return {
+            version_ref(item.kind, item.id, definition.version): frozenset(definition.entitlements)
+            for item in self._world.catalog.items.values()
+            for definition in item.versions
+        }
+
+    @cached_property
+    def _sources(self) -> frozenset[str]:
+        """All sources that there can be."""
+        records = self._world.subjects.records.values()
+        overrides = [override for record in records for override in record.customer.overrides]
+        overrides += [override for record in records for held in record.subscriptions for override in held.overrides]
+        return frozenset({*self._refs, *(f"{OVERRIDE_PREFIX}{override.id}" for override in overrides)})
+
+    @cached_property
+    def _policies(self) -> frozenset[str]:
+        """All policies that there are."""
+        items = (policy_id(ref, feature) for ref, features in self._refs.items() for feature in features)
+        return frozenset({*items, *self._world.engine.slices.by_id})
+
+
+def _nothing(feature: Feature) -> str:
+    return "false" if feature.type is FeatureType.SWITCH else "0"

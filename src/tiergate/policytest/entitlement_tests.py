@@ -1,0 +1,242 @@
+"""Reads the tests of a suite about entitlements: subjects × features × requests, each cell a check.
+
+Everything that a check could be refused for is found here, so that the cases which are run are all well formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog import Fields
+from tiergate.catalog.reading.document import Listing, Mapping, shorten
+from tiergate.catalog.reading.fields import line_of, number_of, subject_id_of, suggestion
+from tiergate.engine import read_question
+from tiergate.errors import CheckError
+from tiergate.model import Check, Reason, Subject, SubjectType
+from tiergate.policytest.entitlement_expectations import ROW_KEYS, CheckRows
+from tiergate.policytest.expectations import read_expected
+from tiergate.policytest.suites import UNSTATED, Asked, Case
+from tiergate.policytest.usage_fixtures import NO_USAGE_WRITTEN, read_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.catalog import TextReport
+    from tiergate.model import Instant, Number
+    from tiergate.policytest.environments import CatalogWorld
+
+CHECK_TEST_KEYS: Final = frozenset({"now", "usage", "subjects", "features", "requests"})
+"""The keys of a test about entitlements beside those of every test."""
+
+SUBJECT_KEYS: Final = frozenset({"name", "type", "id", "user"})
+"""What a subject may say that is more than a customer's id."""
+
+_NUMBERS: Final = ("amount", "used", "user_used", "value")
+REQUEST_KEYS: Final = frozenset({"feature", "now", "level", *_NUMBERS})
+"""What a request may say."""
+
+_AXES: Final = ("subject", "feature", "request")
+_ANYBODY: Final = Subject("anybody")
+_LEAST = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request: the fields of its check, its own feature, and its own instant, where it has one."""
+
+    name: str
+    place: int
+    fields: Fields | None = None
+    feature: str | None = None
+    now: Instant | None = None
+    amount: Number | None = None
+    used: Number | None = None
+    user_used: Number | None = None
+    value: Number | None = None
+    level: str | None = None
+
+    def check(self, subject: Subject, feature: str) -> Check:
+        """The check of a subject and a feature."""
+        return Check(subject, feature, self.amount, self.used, self.user_used, self.value, self.level)
+
+
+class CheckTests:
+    """Reads the tests of one suite."""
+
+    def __init__(self, world: CatalogWorld, suite: Fields, report: TextReport) -> None:
+        """Take what the suite says for all of its tests."""
+        self._world = world
+        self._features = world.index.features
+        self._now = suite.instant("now")
+        self._has_now = "now" in suite  # though it may be one that cannot be read
+        self._usage = NO_USAGE_WRITTEN
+        self._report = report
+        self._rows = CheckRows(world, report)
+        if "usage" in suite:
+            known = {*world.subjects.records, *world.subjects.holders, *_subject_names(suite)}
+            self._usage = read_usage(suite, self._features, known, report)
+
+    def cases(self, test: Fields) -> list[Case]:
+        """Read the cases of a test."""
+        now = test.instant("now") if "now" in test else self._now
+        subjects, places = self._subjects(test)
+        features = self._feature_ids(test)
+        requests = self._requests(test)
+        written = NO_USAGE_WRITTEN
+        if "usage" in test:
+            names = {*subjects, *(subject.id for subject in subjects.values())}
+            written = read_usage(test, self._features, names, self._report)
+        usage = written.within(self._usage)
+        asked = self._asked(test, features, requests)
+        if now is None and "now" not in test and not self._has_now:
+            self._check_instants(test, [request for _, request in asked])
+        cells = {(name, feature, request.name): request for name in subjects for feature, request in asked}
+        expected = read_expected(test, _AXES, list(cells), ROW_KEYS, self._rows.read, self._report) if cells else {}
+        strangers = {cell[0] for cell, (it, _) in expected.items() if it.reason is Reason.UNKNOWN_SUBJECT}
+        self._check_strangers(subjects, places, strangers)
+        place = self._report.position(test.place)
+        positions: dict[int, tuple[str, int, int]] = {}
+        found: list[Case] = []
+        for cell, request in cells.items():
+            name, feature, _ = cell
+            subject = subjects[name]
+            known_usage = usage.of(name, subject, feature)
+            question = Asked(request.check(subject, feature), request.now or now or 0, known_usage)
+            if cell in expected:
+                expectation, at = expected[cell]
+                if at not in positions:
+                    positions[at] = self._report.position(at)
+                found.append(Case(*cell, question, expectation, positions[at], stated=True))
+            else:
+                found.append(Case(*cell, question, UNSTATED, place, stated=False))
+        return found
+
+    def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
+        """The subjects of a test by their names, and where they stand."""
+        found: dict[str, Subject] = {}
+        places: dict[str, int] = {}
+        if "subjects" not in test:
+            self._report.add(test.place, "missing-key", "the key `subjects` is missing")
+        for node, place in test.entries_of("subjects"):
+            if isinstance(node, Mapping):
+                name, subject = self._subject(node, place)
+            else:
+                name = subject_id_of(node, place, self._report) or ""
+                subject = Subject(name)
+            if name in found:
+                self._report.add(place, "duplicate-name", f"the subject `{shorten(name)}` stands in this list twice")
+            elif name:
+                found[name] = subject
+                places[name] = place
+        return found, places
+
+    def _subject(self, node: Mapping, place: int) -> tuple[str, Subject]:
+        fields = Fields.of(node, place, self._report, SUBJECT_KEYS, ("id",))
+        if fields is None:
+            return "", Subject("")
+        id_, user = fields.subject_id("id"), fields.subject_id("user")
+        type_ = fields.choice("type", SubjectType) or SubjectType.CUSTOMER
+        name = fields.line("name") if "name" in fields else id_ or ""
+        return name, Subject(id_ or "", type_, user)
+
+    def _check_strangers(self, subjects: dict[str, Subject], places: dict[str, int], meant: set[str]) -> None:
+        """Report a subject that nobody knows and whose id is nearly a known one, unless a row says that it is unknown.
+
+        Otherwise a slip of the pen would be denied, as expected, and test nothing.
+        """
+        known = self._world.subjects
+        for name, subject in subjects.items():
+            if name in meant or known.find(subject) is not None:
+                continue
+            ids = known.records if subject.type is SubjectType.CUSTOMER else known.holders
+            near = suggestion(subject.id, ids, self._report)
+            if near:
+                message = (
+                    f"no {subject.type.value} `{subject.id}`{near} If it is meant, state `reason: unknown_subject`"
+                )
+                self._report.add(places[name], "unknown-subject", message)
+
+    def _feature_ids(self, test: Fields) -> list[str]:
+        found = []
+        for id_, place in test.ids("features"):
+            if id_ in self._features:
+                found.append(id_)
+            else:
+                self._unknown_feature(id_, place)
+        return found
+
+    def _unknown_feature(self, id_: str, place: int) -> None:
+        near = suggestion(id_, self._features, self._report)
+        self._report.add(place, "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+
+    def _requests(self, test: Fields) -> list[_Request]:
+        """The requests of a test that are in order."""
+        requests = test.mapping("requests")
+        if requests is None:
+            return []
+        found = []
+        for name in requests.entries:
+            place = requests.key_place(name)
+            if line_of(name, place, self._report) is None:
+                continue
+            fields = Fields.of(requests.entries[name], requests.at(name), self._report, REQUEST_KEYS)
+            if fields is not None:
+                found.append(self._request(name, place, fields))
+        return found
+
+    def _request(self, name: str, place: int, fields: Fields) -> _Request:
+        feature = fields.id("feature")
+        if feature is not None and feature not in self._features:
+            self._unknown_feature(feature, fields.at("feature"))
+        amount, used, user_used, value = [
+            number_of(fields.entries[key], fields.at(key), self._report) if key in fields else None for key in _NUMBERS
+        ]
+        level = line_of(fields.entries["level"], fields.at("level"), self._report) if "level" in fields else None
+        now = fields.instant("now")
+        return _Request(name, place, fields, feature, now, amount, used, user_used, value, level)
+
+    def _asked(self, test: Fields, features: list[str], requests: list[_Request]) -> list[tuple[str, _Request]]:
+        """Which request is asked of which feature: those that name none, else the least one, of all features."""
+        crossed: list[_Request] = [it for it in requests if it.fields is not None and "feature" not in it.fields]
+        least = [] if crossed else [_Request(_LEAST, 0)]
+        asked = [(feature, request) for feature in features for request in crossed or least]
+        asked += [(it.feature, it) for it in requests if it.feature is not None and it.feature in self._features]
+        if "features" not in test:
+            for request in crossed:
+                message = f"`{shorten(request.name)}` names no `feature`, and the test has no `features`"
+                self._report.add(request.place, "missing-key", message)
+        for feature, request in asked:
+            self._check_request(feature, request)
+        return asked
+
+    def _check_request(self, feature: str, request: _Request) -> None:
+        """Report what a request says and a feature's type does not know.
+
+        Rows may speak of it all the same, so that they are not told that there is no such case.
+        """
+        try:
+            read_question(request.check(_ANYBODY, feature), self._features)
+        except CheckError as error:
+            fields = request.fields
+            place = fields.at(error.field) if fields is not None and error.field in fields else request.place
+            detail = error.detail if feature in error.detail else f"`{error.field}` of `{feature}` {error.detail}"
+            message = f"`{shorten(request.name)}` cannot be asked: {detail}"
+            self._report.add(place, "unfit-request", message)
+
+    def _check_instants(self, test: Fields, asked: list[_Request]) -> None:
+        if all(request.fields is not None and "now" in request.fields for request in asked):
+            return
+        message = "says no `now`, and its suite says none either: a test has a fixed instant"
+        self._report.add(test.place, "missing-now", message)
+
+
+def _subject_names(suite: Fields) -> Iterator[str]:
+    """The names of the subjects of all tests, however wrong these are otherwise."""
+    tests = suite.entries.get("tests")
+    for test in tests.entries if isinstance(tests, Listing) else ():
+        subjects = test.entries.get("subjects") if isinstance(test, Mapping) else None
+        for subject in subjects.entries if isinstance(subjects, Listing) else ():
+            name = subject.entries.get("name") if isinstance(subject, Mapping) else subject
+            if isinstance(name, str):
+                yield name

@@ -1,0 +1,115 @@
+"""Compares what was decided with what is expected. Says each difference as the file would write it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tiergate.model import FOREVER, format_instant
+from tiergate.policytest.entitlement_expectations import OVERRIDE_PREFIX
+from tiergate.policytest.results import Mismatch
+
+if TYPE_CHECKING:
+    from tiergate.cedar import Outcome
+    from tiergate.model import Decision, Entitlement, Instant, Number, Source
+    from tiergate.permissions import Permission
+    from tiergate.policytest.suites import Expectation
+
+_UNLIMITED = "unlimited"
+
+
+def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch, ...]:
+    """The fields in which a decision is not as expected, in the order of the reference page."""
+    found: list[Mismatch] = []
+    if expected.allowed is not actual.allowed:
+        found.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
+    if expected.reason is not None and expected.reason is not actual.reason:
+        found.append(Mismatch("reason", expected.reason, actual.reason))
+    if expected.has_value:
+        value = entitlement_value(actual.entitlement)
+        # `True` is equal to 1 in Python, but a switch that is on is no number
+        if expected.value != value or isinstance(expected.value, bool) is not isinstance(value, bool):
+            found.append(Mismatch("value", _word(expected.value), _word(value)))
+    if expected.remaining is not None:
+        remaining = actual.entitlement.remaining
+        if remaining is msgspec.UNSET:
+            found.append(Mismatch("remaining", str(expected.remaining), _UNLIMITED))
+        elif remaining != expected.remaining:
+            found.append(Mismatch("remaining", str(expected.remaining), str(remaining)))
+    if expected.sources is not None:
+        sources = {source_name(source) for source in actual.sources}
+        if sources != set(expected.sources):
+            found.append(Mismatch("sources", _listed(expected.sources), _listed(sources)))
+    _compare_policies(expected, actual.policies, found)
+    if expected.valid_until is not None and actual.until != expected.valid_until:
+        found.append(Mismatch("valid_until", _instant(expected.valid_until), _instant(actual.until)))
+    _compare_errors(expected, actual.errors, found)
+    return tuple(found)
+
+
+def compare_permission(expected: Expectation, actual: Permission) -> tuple[Mismatch, ...]:
+    """The fields in which the answer of a table of roles is not as expected."""
+    found: list[Mismatch] = []
+    if expected.allowed is not actual.allowed:
+        found.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
+    _compare_policies(expected, actual.policies, found)
+    _compare_errors(expected, actual.errors, found)
+    return tuple(found)
+
+
+def compare_outcome(expected: Expectation, actual: Outcome) -> tuple[Mismatch, ...]:
+    """The fields in which Cedar's own answer is not as expected.
+
+    As `cedar run-tests` does it: the policies expected must be among the deciding ones, which may be more.
+    """
+    found: list[Mismatch] = []
+    if expected.allowed is not actual.allowed:
+        found.append(Mismatch("decision", _cedar(expected.allowed), _cedar(actual.allowed)))
+    if expected.policies is not None and not set(expected.policies) <= set(actual.policies):
+        found.append(Mismatch("reason", _listed(expected.policies), _listed(actual.policies)))
+    if expected.errors is not None and expected.errors != len(actual.errors):
+        found.append(Mismatch("num_errors", str(expected.errors), str(len(actual.errors))))
+    return tuple(found)
+
+
+def entitlement_value(entitlement: Entitlement) -> bool | Number | str | None:
+    """What is held, as a row of a test states it: `unlimited` in place of a number."""
+    if entitlement.unlimited is True:
+        return _UNLIMITED
+    return None if entitlement.value is msgspec.UNSET else entitlement.value
+
+
+def source_name(source: Source) -> str:
+    """A source as a row of a test names it: `plan/gold@3`, or `override/` and the override's id."""
+    if source.override is not None:
+        return f"{OVERRIDE_PREFIX}{source.override}"
+    return f"{source.item}@{source.version}"
+
+
+def _compare_policies(expected: Expectation, actual: tuple[str, ...], found: list[Mismatch]) -> None:
+    if expected.policies is not None and set(actual) != set(expected.policies):
+        found.append(Mismatch("policies", _listed(expected.policies), _listed(actual)))
+
+
+def _compare_errors(expected: Expectation, actual: tuple[str, ...], found: list[Mismatch]) -> None:
+    if expected.errors is not None and expected.errors != len(actual):
+        found.append(Mismatch("errors", str(expected.errors), str(len(actual))))
+
+
+def _instant(until: Instant) -> str:
+    return "null" if until >= FOREVER else format_instant(until)
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _cedar(allowed: bool) -> str:  # noqa: FBT001 - it is the value
+    return "allow" if allowed else "deny"
+
+
+def _listed(names: tuple[str, ...] | set[str]) -> str:
+    return f"[{', '.join(sorted(names))}]"

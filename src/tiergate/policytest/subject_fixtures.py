@@ -1,0 +1,113 @@
+"""The fixtures of a suite: its customers and subscriptions, from files, inline, or in the short form `holders`.
+
+All go through the readers of subjects files, and are held to what these hold whole files to: ids are unique, customers
+exist, totals cannot overflow. A suite keeps its subjects in memory.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog import CrossRecordChecks, SubjectEntry, SubjectFileReader, SubjectReader
+from tiergate.catalog.reading.document import Listing, Mapping
+from tiergate.catalog.reading.fields import listing_of, subject_id_of
+from tiergate.catalog.reading.files import expand_paths
+from tiergate.catalog.subject_files import SUBJECTS_ENDINGS
+from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
+from tiergate.naming import is_subject_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tiergate.catalog import Fields, ProblemLog, TextReport, TotalBounds
+    from tiergate.catalog.reading.document import Node
+    from tiergate.model import CatalogIndex
+
+FIXTURE_KEYS: Final = frozenset({"subjects", "customers", "subscriptions", "holders"})
+"""The keys of a suite under which its subjects stand."""
+
+
+class Subjects:
+    """The subjects of a suite, by customer and by subscription."""
+
+    def __init__(self, customers: Sequence[Customer], subscriptions: Sequence[Subscription]) -> None:
+        held: dict[str, list[Subscription]] = {}
+        for subscription in sorted(subscriptions, key=lambda one: one.id):
+            held.setdefault(subscription.customer, []).append(subscription)
+        self.records: dict[str, SubjectRecord] = {
+            customer.id: SubjectRecord(customer, tuple(held.get(customer.id, ())))
+            for customer in sorted(customers, key=lambda one: one.id)
+        }
+        self.holders: dict[str, str] = {
+            subscription.id: subscription.customer for subscription in subscriptions if subscription.customer in held
+        }
+
+    def find(self, subject: Subject) -> SubjectRecord | None:
+        """The record of the customer, or of the customer who holds the subscription; `None` where there is none."""
+        customer = subject.id if subject.type is SubjectType.CUSTOMER else self.holders.get(subject.id)
+        return None if customer is None else self.records.get(customer)
+
+
+def read_subjects_of(
+    suite: Fields, files: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, report: TextReport, log: ProblemLog
+) -> Subjects:
+    """Read the subjects of a suite: those of `files`, and those written in it. Problems go to the log."""
+    reader = SubjectReader(index, bounds)
+    records = SubjectFileReader(reader, log)
+    paths = expand_paths(files, SUBJECTS_ENDINGS, log)
+    # With places, since a record of the suite may contradict one of a file.
+    found = [record for path in paths for record in records.read(path, placed=True)]
+    before = report.count
+    found += sorted(_inline(suite, reader, report), key=lambda record: record.place)
+    consistency = CrossRecordChecks(bounds)
+    for record in found:
+        consistency.note(record)
+    doubts = consistency.doubts(is_complete=records.is_complete and report.count == before)
+    if doubts is not None:
+        for record in found:
+            doubts.settle(record, log)
+        doubts.finish(report.source.file, log)
+    subjects = [record.subject for record in found if record.subject is not None]
+    return Subjects(
+        [subject for subject in subjects if isinstance(subject, Customer)],
+        [subject for subject in subjects if not isinstance(subject, Customer)],
+    )
+
+
+def _inline(suite: Fields, reader: SubjectReader, report: TextReport) -> Iterator[SubjectEntry]:
+    for node, place in suite.entries_of("customers"):
+        yield SubjectEntry(reader.customer(node, place, report), True, node, place, report)
+    for node, place in suite.entries_of("subscriptions"):
+        yield SubjectEntry(reader.subscription(node, place, report), False, node, place, report)
+    if "holders" in suite:
+        holders = suite.mapping("holders")
+        if holders is not None:
+            for id_, node in holders.entries.items():
+                yield from _holder(id_, node, holders, reader, report)
+
+
+def _holder(
+    id_: str, items: Node, holders: Fields, reader: SubjectReader, report: TextReport
+) -> Iterator[SubjectEntry]:
+    """A customer with one active subscription, written as its items: read as if both stood there in full."""
+    place, at = holders.key_place(id_), holders.at(id_)
+    if subject_id_of(id_, place, report) is None:
+        return
+    customer = _mapping({"id": id_}, place)
+    yield SubjectEntry(reader.customer(customer, place, report), True, customer, place, report)
+    entries: list[Node] = []
+    places = array("q")
+    for item, where in listing_of(items, at, report):
+        entries.append(_mapping({"item": item}, where) if isinstance(item, str) else item)
+        places.append(where)
+    sub = f"sub-{id_}" if is_subject_id(f"sub-{id_}") else id_  # one that is too long stands for itself
+    held: dict[str, Node] = {"id": sub, "customer": id_, "status": "active", "items": Listing(entries, places)}
+    subscription = _mapping(held, place)
+    yield SubjectEntry(reader.subscription(subscription, place, report), False, subscription, place, report)
+
+
+def _mapping(entries: dict[str, Node], place: int) -> Mapping:
+    """A mapping that the file does not write, all of it at one place."""
+    return Mapping(entries, array("q", [place] * (2 * len(entries))))

@@ -1,0 +1,68 @@
+"""What the tests of every kind of suite have in common: a heading, names, and a matrix with rows of expectations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog import Fields
+from tiergate.catalog.reading.document import shorten
+from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
+from tiergate.policytest.suites import Test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from tiergate.catalog import TextReport
+    from tiergate.catalog.reading.document import Node
+    from tiergate.policytest.suites import Case
+
+Cell = tuple[str, str, str]
+"""One cell of a matrix: the names of the subject, the feature and the request, or of the caller, the action and the
+resource."""
+
+TEST_KEYS: Final = frozenset({"name", "description", "skip", "expected"})
+"""The keys that tests of every kind have."""
+
+
+def read_tests(
+    suite: Fields, keys: frozenset[str], report: TextReport, read_cases: Callable[[Fields], Sequence[Case]]
+) -> tuple[Test, ...]:
+    """Read the tests of a suite; `keys` are those of its kind, and `read_cases` makes the cases of one test of them."""
+    if suite.is_empty_list("tests"):
+        suite.problem("tests", "no-tests", "a suite needs at least one test")
+    found: list[Test] = []
+    lines: dict[str, int] = {}
+    for node, place in suite.entries_of("tests"):
+        test = Fields.of(node, place, report, TEST_KEYS | keys, ("name",))
+        if test is None:
+            continue
+        name = test.line("name")
+        if name in lines:
+            test.problem("name", "duplicate-name", f"the test `{shorten(name)}` exists already, in line {lines[name]}")
+        elif name:
+            lines[name] = report.position(test.at("name"))[1]
+        description, skip = test.prose("description"), test.prose("skip")
+        before = report.count
+        cases = tuple(read_cases(test))
+        if not cases and report.count == before:
+            report.add(place, "no-cases", f"the test `{shorten(name)}` has no cases")
+        found.append(Test(name, report.position(place), cases, description, skip))
+    return tuple(found)
+
+
+def names_of(node: Node, place: int, known: Collection[str], what: str, report: TextReport) -> list[str]:
+    """Read one name or a list of names, each `known` and there once; `what` they are names of, for problems."""
+    entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, report)
+    found: list[str] = []
+    for entry, at in entries:
+        name = line_of(entry, at, report)
+        if name is None:
+            continue
+        if name not in known:
+            message = f"no {what} `{shorten(name)}` here{suggestion(name, known, report)}"
+            report.add(at, f"unknown-{what}", message)
+        elif name in found:
+            report.add(at, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
+        else:
+            found.append(name)
+    return found

@@ -1,0 +1,79 @@
+"""Metered usage as a test file writes it: by subject, then by feature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tiergate.catalog import Fields
+from tiergate.catalog.reading.document import Mapping, shorten
+from tiergate.catalog.reading.fields import suggestion, units_of
+from tiergate.engine import UsageKnown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from collections.abc import Mapping as ReadOnly
+
+    from tiergate.catalog import TextReport
+    from tiergate.catalog.reading.document import Node
+    from tiergate.model import Feature, Subject
+
+USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})
+"""What may be known of the usage of one feature."""
+
+
+class WrittenUsage:
+    """What is written of subjects' usage, in units; what a test writes goes before what its suite does."""
+
+    def __init__(self, written: ReadOnly[tuple[str, str], UsageKnown]) -> None:
+        self._written = written
+
+    def within(self, suite: WrittenUsage) -> WrittenUsage:
+        """This of a test with that of its suite."""
+        return WrittenUsage({**suite._written, **self._written})
+
+    def of(self, name: str, subject: Subject, feature: str) -> UsageKnown | None:
+        """What is known of a subject: under its name in the test, else under its id; `None` where nothing is."""
+        return self._written.get((name, feature)) or self._written.get((subject.id, feature))
+
+
+NO_USAGE_WRITTEN: Final = WrittenUsage({})
+"""Of a suite or test that writes none."""
+
+
+def read_usage(
+    parent: Fields, features: ReadOnly[str, Feature], known: Collection[str], report: TextReport
+) -> WrittenUsage:
+    """Read the key `usage`, where there is one; the subjects must be `known` by these names or ids."""
+    subjects = parent.mapping("usage")
+    if subjects is None:
+        return NO_USAGE_WRITTEN
+    found: dict[tuple[str, str], UsageKnown] = {}
+    for name in subjects.entries:
+        if name not in known:
+            message = f"no subject `{shorten(name)}` here{suggestion(name, known, report)}"
+            report.add(subjects.key_place(name), "unknown-subject", message)
+        used = subjects.mapping(name)
+        if used is not None:
+            found.update({(name, id_): usage for id_ in used.entries if (usage := _read(id_, used, features, report))})
+    return WrittenUsage(found)
+
+
+def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> UsageKnown | None:
+    feature = features.get(id_)
+    if feature is None:
+        message = f"no feature `{shorten(id_)}`{suggestion(id_, features, report)}"
+        report.add(used.key_place(id_), "unknown-feature", message)
+        return None
+    if feature.metered is None:
+        message = f"`{id_}` is not metered: what was used of it stands in a request, as `used`"
+        report.add(used.key_place(id_), "not-metered", message)
+        return None
+    node: Node = used.entries[id_]
+    if not isinstance(node, Mapping):
+        units = units_of(node, used.at(id_), feature.scale, report)
+        return None if units is None else UsageKnown(units)
+    fields = Fields.of(node, used.at(id_), report, USAGE_KEYS)
+    if fields is None:
+        return None
+    units_by_key = {key: fields.units(key, feature.scale) or 0 for key in sorted(USAGE_KEYS)}
+    return UsageKnown(units_by_key["used"], units_by_key["user_used"], units_by_key["total_used"])
