@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from tests.docs.pages import ROOT
-from tiergate.policytest.coverage import Aspect, Kind, Mark
+from tiergate.policytest.coverage import Aspect, Mark, TargetKind
 
 PAGE = (ROOT / "docs" / "reference" / "coverage.md").read_text(encoding="utf-8")
 
 
 def test_every_kind_of_unit_has_a_row() -> None:
     """And in their order."""
-    kinds = [kind.value for kind in Kind]
+    kinds = [kind.value for kind in TargetKind]
     rows = [name for name in re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) if name in kinds]
     assert rows == kinds
 

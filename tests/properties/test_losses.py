@@ -18,8 +18,8 @@ from tests.reference.entitlement import Catalogue, boundaries, facts, millis
 from tiergate.errors import SubjectsError
 from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
-    SubjectChange,
-    features_concerned,
+    RecordChange,
+    affected_features,
     subject_effects,
 )
 from tiergate.model import SubjectType
@@ -98,8 +98,8 @@ def test_no_loss_of_one_customer_is_overlooked(drawn: tuple[Document, Document, 
     old, new = worlds(catalog, before, after)
     source = CatalogDefinitions(old.catalog, old.bundle.index)
     records = old.records[customer], new.records[customer]
-    features = features_concerned(*records, source)
-    effects = subject_effects(SubjectChange(*records, features), source, NOW, revived=True)
+    features = affected_features(*records, source)
+    effects = subject_effects(RecordChange(*records, features), source, NOW, revived=True)
     lost = {it.feature for it in effects if it.effect.takes}
     event(f"{how}: {'takes' if lost else 'takes nothing'}")
     ids = [it["id"] for it in before["subscriptions"]]
@@ -130,7 +130,7 @@ def test_a_loss_that_is_found_is_one(drawn: tuple[Document, Document, Document, 
     ids = [it["id"] for it in before["subscriptions"]]
     known = {it["id"]: it for it in catalog["features"]}
     for effect in subject_effects(
-        SubjectChange(*records, features_concerned(*records, source)), source, NOW, revived=True
+        RecordChange(*records, affected_features(*records, source)), source, NOW, revived=True
     ):
         if not effect.effect.takes:
             continue

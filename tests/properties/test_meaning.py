@@ -14,16 +14,16 @@ from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.reference.entitlement import Catalogue, boundaries, decide
 from tiergate.cedar import split_policies, with_id
-from tiergate.impact.diff.representative_subjects import Bearing
-from tiergate.impact.diff.semantic_diff import meaning
-from tiergate.impact.preview.affected_scope import touched
+from tiergate.impact.diff.representative_subjects import HoldingPattern
+from tiergate.impact.diff.semantic_diff import compare_bundles
+from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.bundle import Bundle
-    from tiergate.impact.diff.diff_result import Difference
+    from tiergate.impact.diff.diff_result import EntitlementDifference
 
 SEEDS = st.integers(0, 2**32)
 NOBODY: Document = {"apiVersion": "tiergate/v1", "customers": [], "subscriptions": []}
@@ -60,7 +60,7 @@ def test_a_refactoring_means_nothing(data: st.DataObject) -> None:
     """Other names, order, numbers of versions, and ways to write a value give no difference, and that is proved."""
     old, _ = data.draw(worlds())
     new = data.draw(refactored(old))
-    found = meaning(bundle(old), bundle(new), data.draw(st.sampled_from([BEFORE, BEFORE + 10**11])))
+    found = compare_bundles(bundle(old), bundle(new), data.draw(st.sampled_from([BEFORE, BEFORE + 10**11])))
     assert found.is_same, found
     assert found.cases
 
@@ -72,17 +72,17 @@ def test_what_the_reference_model_tells_apart_is_found(data: st.DataObject, seed
     old, known = data.draw(worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
-    found = meaning(bundle(old), bundle(new), now)
+    found = compare_bundles(bundle(old), bundle(new), now)
     witness = next(differing(old, new, known, seed, now), None)
     event("differs" if witness else "found alone" if found.differs else "same")
     if witness is not None:
         assert found.differs, witness
 
 
-def bearer(difference: Difference, now: int) -> Document:
+def bearer(difference: EntitlementDifference, now: int) -> Document:
     """Whom a difference is about, as a document of subjects."""
     customer = difference.shown_by.subject
-    held: Document = {"item": difference.item, "quantity": 2 if difference.bearing is Bearing.TWO else 1}
+    held: Document = {"item": difference.item, "quantity": 2 if difference.bearing is HoldingPattern.TWO else 1}
     audience = difference.audience
     if audience is not None and audience.pin is not None:
         held["version"] = audience.pin
@@ -91,7 +91,7 @@ def bearer(difference: Difference, now: int) -> Document:
     beside = [{"item": it} for it in difference.beside]
     listed = [
         {"id": f"sub-{place}", "customer": customer, "status": "active", "items": [held, *beside]}
-        for place in range(2 if difference.bearing is Bearing.TWICE else 1)
+        for place in range(2 if difference.bearing is HoldingPattern.TWICE else 1)
     ]
     return {
         "customers": [{"id": customer, "tags": list(difference.shown_by.tags)}],
@@ -124,7 +124,7 @@ def test_every_difference_is_one_to_the_reference_model(data: st.DataObject) -> 
     old, _ = data.draw(worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
-    for one in meaning(bundle(old), bundle(new), now).differences:
+    for one in compare_bundles(bundle(old), bundle(new), now).differences:
         known = bearer(one, now)
         before, after = (holding(catalog, known, one.feature) for catalog in (old, new))
         assert before == ("unlimited" if one.before.unlimited else one.before.value or None), one
@@ -143,7 +143,7 @@ def test_whoever_is_decided_otherwise_is_touched(data: st.DataObject, seed: int)
     old, known = data.draw(worlds())
     new = data.draw(altered(old))
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
-    found = touched(bundle(old), bundle(new), now)
+    found = find_affected_scope(bundle(old), bundle(new), now)
     worlds_ = Catalogue(old, known), Catalogue(new, known)
     for at, check in differing(old, new, known, seed, now):
         if allowance(worlds_[0], check, at) != allowance(worlds_[1], check, at):
@@ -174,7 +174,7 @@ def concerned(known: Document, check: Document, items: frozenset[str]) -> bool:
 def test_a_catalog_beside_itself_touches_nothing(data: st.DataObject) -> None:
     """Nothing is touched where nothing changes."""
     old, _ = data.draw(worlds())
-    assert touched(bundle(old), bundle(old), BEFORE) == (frozenset(), frozenset(), False, ())
+    assert find_affected_scope(bundle(old), bundle(old), BEFORE) == (frozenset(), frozenset(), False, ())
 
 
 # ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,7 +192,7 @@ def test_rules_that_are_only_put_otherwise_mean_nothing(data: st.DataObject) -> 
     """Other ids, order and files of rules give no difference, whatever they read."""
     catalog, known = data.draw(worlds())
     rules = data.draw(rule_files(catalog, known))
-    found = meaning(bundle(catalog, rules), bundle(catalog, law(rules)), BEFORE)
+    found = compare_bundles(bundle(catalog, rules), bundle(catalog, law(rules)), BEFORE)
     assert found.is_same, found
 
 
@@ -206,8 +206,8 @@ def test_what_rules_come_to_is_found_or_said_to_be_unproved(data: st.DataObject,
     other = data.draw(rule_files(old, known)) if new is old or data.draw(st.booleans()) else rules
     sides = World(old, known, rules), World(new, NOBODY, other)
     now = data.draw(st.sampled_from([BEFORE, 1_770_000_000_000]))
-    found = meaning(sides[0].bundle, sides[1].bundle, now)
-    may = touched(sides[0].bundle, sides[1].bundle, now)
+    found = compare_bundles(sides[0].bundle, sides[1].bundle, now)
+    may = find_affected_scope(sides[0].bundle, sides[1].bundle, now)
     event("same" if found.is_same else "differs" if found.differs else "unproved")
     engines = [side.engine(records=sides[0].records) for side in sides]
     inquirer = Inquirer(old, known, seed)

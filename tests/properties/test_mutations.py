@@ -29,16 +29,16 @@ from tiergate.compiler.role_table import RoleTable
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
 from tiergate.policytest.coverage import Coverage, Mark, Recorder
-from tiergate.policytest.environments import CatalogWorld, Compiled, RolesWorld, World
+from tiergate.policytest.environments import CompiledCatalog, EntitlementEnvironment, Environment, RoleEnvironment
 from tiergate.policytest.expectation_comparison import (
     compare_decision,
     compare_permission,
     entitlement_value,
     source_name,
 )
-from tiergate.policytest.runner import Loaded, Runner
-from tiergate.policytest.subject_fixtures import Subjects
-from tiergate.policytest.suites import Asked, Case, Expectation, Permitted, Suite, SuiteKind, Test
+from tiergate.policytest.runner import LoadedSuites, Runner
+from tiergate.policytest.subject_fixtures import SubjectFixtures
+from tiergate.policytest.suites import Case, EntitlementQuery, Expectation, PermissionQuery, Suite, SuiteKind, Test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,12 +49,12 @@ ROOT = Path(__file__).parents[2]
 SHOWCASE = (ROOT / "policies", ROOT / "examples")
 SHIPPED = ("guards", "overrides", "reasons")
 
-MutantOf = tuple[Mutant, "Callable[[World], World]"]
+MutantOf = tuple[Mutant, "Callable[[Environment], Environment]"]
 """A mutant, and what makes a world of it; worlds that it does not concern stay the same."""
 
 
 @cache
-def showcase() -> Loaded:
+def showcase() -> LoadedSuites:
     """The tests of the guards, the roles, and the samples."""
     return Runner().read_suites(SHOWCASE)
 
@@ -70,47 +70,47 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
     return {path: bundle.content(path) for path in bundle.paths()}
 
 
-def mutated(world: CatalogWorld, mutant: Mutant) -> CatalogWorld:
+def mutated(world: EntitlementEnvironment, mutant: Mutant) -> EntitlementEnvironment:
     """A world with one file of its bundle otherwise."""
     bundle = Bundle.from_files(files_of(world.bundle) | {mutant.path: mutant.content})
-    return CatalogWorld(world.key, dataclasses.replace(world.compiled, bundle=bundle), world.subjects)
+    return EntitlementEnvironment(world.key, dataclasses.replace(world.compiled, bundle=bundle), world.subjects)
 
 
-def in_bundles(mutant: Mutant, original: bytes) -> Callable[[World], World]:
+def in_bundles(mutant: Mutant, original: bytes) -> Callable[[Environment], Environment]:
     """The mutant of a file wherever a bundle holds this very file."""
 
-    def change(world: World) -> World:
-        if not isinstance(world, CatalogWorld) or mutant.path not in world.bundle.paths():
+    def change(world: Environment) -> Environment:
+        if not isinstance(world, EntitlementEnvironment) or mutant.path not in world.bundle.paths():
             return world
         return mutated(world, mutant) if world.bundle.content(mutant.path) == original else world
 
     return change
 
 
-def in_tables(mutant: Mutant, table: str) -> Callable[[World], World]:
+def in_tables(mutant: Mutant, table: str) -> Callable[[Environment], Environment]:
     """The mutant of a table of roles, or of the guards of keys."""
 
-    def change(world: World) -> World:
-        if not isinstance(world, RolesWorld) or world.roles.text != table:
+    def change(world: Environment) -> Environment:
+        if not isinstance(world, RoleEnvironment) or world.roles.text != table:
             return world
         texts = {"roles": table, "scopes": builtin_text("scopes"), mutant.path: mutant.content.decode()}
         policies = [*parse_policies(texts["roles"]), *parse_policies(texts["scopes"])]
         group = PolicyGroup.of((it.id, it) for it in policies)
-        return RolesWorld(world.key, RolePolicies(RoleTable(table, group, world.roles.roles, ())))
+        return RoleEnvironment(world.key, RolePolicies(RoleTable(table, group, world.roles.roles, ())))
 
     return change
 
 
-def mutants_of(loaded: Loaded) -> Iterator[MutantOf]:
+def mutants_of(loaded: LoadedSuites) -> Iterator[MutantOf]:
     """Every mutant of every file that these suites are about, each once."""
     seen: set[tuple[str, bytes]] = set()
     for world in loaded.worlds.values():
-        if isinstance(world, RolesWorld):
+        if isinstance(world, RoleEnvironment):
             for path, text in {"roles": world.roles.text, "scopes": builtin_text("scopes")}.items():
                 if (path, text.encode()) not in seen:
                     seen.add((path, text.encode()))
                     yield from ((it, in_tables(it, world.roles.text)) for it in policy_mutants(path, text))
-        elif isinstance(world, CatalogWorld):
+        elif isinstance(world, EntitlementEnvironment):
             files = files_of(world.bundle)
             for mutant in (*value_mutants(files), *static_mutants(files)):
                 if (mutant.path, mutant.content) not in seen:
@@ -128,7 +128,7 @@ def static_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
             yield from policy_mutants(path, content.decode(), f"rule/{file}/")
 
 
-def is_noticed(loaded: Loaded, change: Callable[[World], World]) -> bool:
+def is_noticed(loaded: LoadedSuites, change: Callable[[Environment], Environment]) -> bool:
     """Run the tests against a mutant, until one fails."""
     worlds = {key: change(world) for key, world in loaded.worlds.items()}
     return any(
@@ -140,18 +140,18 @@ def is_noticed(loaded: Loaded, change: Callable[[World], World]) -> bool:
     )
 
 
-def passes(world: World, case: Case) -> bool:
+def passes(world: Environment, case: Case) -> bool:
     """Decide a case, and compare; without asking why, which would be told of policies as they are shipped."""
     match world, case.question:
-        case CatalogWorld(), Asked() as asked:
+        case EntitlementEnvironment(), EntitlementQuery() as asked:
             return not compare_decision(case.expected, world.evaluate(asked).decision)
-        case RolesWorld(), Permitted() as permitted:
+        case RoleEnvironment(), PermissionQuery() as permitted:
             return not compare_permission(case.expected, world.allows(permitted))
         case _:
             raise AssertionError(case)
 
 
-def coverage_of(loaded: Loaded) -> Coverage:
+def coverage_of(loaded: LoadedSuites) -> Coverage:
     """Run the tests, all of which must pass, and measure."""
     recorder = Recorder(loaded.worlds.values())
     assert Runner().run(loaded, observers=[recorder]).has_passed
@@ -166,7 +166,7 @@ def marks(coverage: Coverage) -> dict[Claim, set[Mark]]:
     return found
 
 
-def with_some_tests(loaded: Loaded, random: Random) -> Loaded:
+def with_some_tests(loaded: LoadedSuites, random: Random) -> LoadedSuites:
     """The same suites with some of their cases only."""
     share = random.choice([0.02, 0.1, 0.3, 0.7])
 
@@ -174,10 +174,10 @@ def with_some_tests(loaded: Loaded, random: Random) -> Loaded:
         return dataclasses.replace(test, cases=tuple(case for case in test.cases if random.random() < share))
 
     suites = tuple(dataclasses.replace(suite, tests=tuple(map(some, suite.tests))) for suite in loaded.suites)
-    return Loaded(suites, loaded.worlds)
+    return LoadedSuites(suites, loaded.worlds)
 
 
-def check_mutant(loaded: Loaded, measured: Mapping[Claim, set[Mark]], mutant: MutantOf) -> str:
+def check_mutant(loaded: LoadedSuites, measured: Mapping[Claim, set[Mark]], mutant: MutantOf) -> str:
     """What is not noticed is not covered; where coverage is exact, what is not covered is not noticed.
 
     Of a policy, what is not counted can never be noticed; nor can values be, but in catalogs written in test files.
@@ -197,11 +197,11 @@ def check_mutant(loaded: Loaded, measured: Mapping[Claim, set[Mark]], mutant: Mu
     return "noticed"
 
 
-def errs(loaded: Loaded) -> bool:
+def errs(loaded: LoadedSuites) -> bool:
     """Say whether a case expects that a policy cannot be evaluated."""
     return any(
-        isinstance(world, CatalogWorld)
-        and isinstance(asked := case.question, Asked)
+        isinstance(world, EntitlementEnvironment)
+        and isinstance(asked := case.question, EntitlementQuery)
         and world.evaluate(asked).decision.errors
         for suite in loaded.suites
         for world in [loaded.worlds[suite.world]]
@@ -210,10 +210,10 @@ def errs(loaded: Loaded) -> bool:
     )
 
 
-def is_of_a_fixture(loaded: Loaded, mutant: Mutant) -> bool:
+def is_of_a_fixture(loaded: LoadedSuites, mutant: Mutant) -> bool:
     """Say whether a mutant is of a value that stands in a test file."""
     return mutant.path.startswith("entities/items/") and any(
-        isinstance(world, CatalogWorld) and world.compiled.is_inline and mutant.path in world.bundle.paths()
+        isinstance(world, EntitlementEnvironment) and world.compiled.is_inline and mutant.path in world.bundle.paths()
         for world in loaded.worlds.values()
     )
 
@@ -249,17 +249,17 @@ def test_of_tests_taken_at_random_coverage_says_what_they_would_not_notice(seed:
 class _Cases:
     """Cases of a drawn world, each of which states some of what is decided there."""
 
-    def __init__(self, world: CatalogWorld, seed: int) -> None:
+    def __init__(self, world: EntitlementEnvironment, seed: int) -> None:
         self._world = world
         self._random = Random(seed)
 
     def make(self, asks: Iterable[tuple[int, Document]]) -> Suite:
         """A suite of one test."""
-        cases = [self._case(Asked(check_of(ask), now)) for now, ask in asks]
+        cases = [self._case(EntitlementQuery(check_of(ask), now)) for now, ask in asks]
         test = Test("drawn", ("drawn", 1, 1), tuple(cases))
         return Suite("drawn", "drawn", SuiteKind.ENTITLEMENTS, self._world.key, (test,))
 
-    def _case(self, asked: Asked) -> Case:
+    def _case(self, asked: EntitlementQuery) -> Case:
         decision = self._world.evaluate(asked).decision
         check = asked.check
         return Case(check.subject.id, check.feature, "", asked, self._stated(decision), ("drawn", 1, 1), stated=True)
@@ -285,7 +285,7 @@ def test_in_any_world_coverage_says_what_its_tests_would_not_notice(
     """Whatever catalogs, subjects and rules say, and whatever tests of them state."""
     world = world_of(Drawn(*drawn, data.draw(rule_files(*drawn), label="rules")))
     suite = _Cases(world, seed).make(Inquirer(*drawn, seed).asks(nows=3, checks=5))
-    loaded = Loaded((suite,), {world.key: world})
+    loaded = LoadedSuites((suite,), {world.key: world})
     measured = marks(coverage_of(loaded))
     mutants = list(mutants_of(loaded))
     random = Random(seed)
@@ -293,10 +293,10 @@ def test_in_any_world_coverage_says_what_its_tests_would_not_notice(
         event(check_mutant(loaded, measured, mutant))
 
 
-def world_of(drawn: Drawn) -> CatalogWorld:
+def world_of(drawn: Drawn) -> EntitlementEnvironment:
     """A drawn world as the runner has it."""
     records = drawn.records.values()
-    subjects = Subjects([it.customer for it in records], [held for it in records for held in it.subscriptions])
-    return CatalogWorld(
-        "drawn", Compiled(LoadedCatalog(drawn.catalog, CatalogPositions()), Rules(), drawn.bundle), subjects
+    subjects = SubjectFixtures([it.customer for it in records], [held for it in records for held in it.subscriptions])
+    return EntitlementEnvironment(
+        "drawn", CompiledCatalog(LoadedCatalog(drawn.catalog, CatalogPositions()), Rules(), drawn.bundle), subjects
     )

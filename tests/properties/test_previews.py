@@ -18,9 +18,9 @@ from tests.properties.documents import INSTANTS, catalog, feature, item, subject
 from tests.properties.engines import World
 from tests.properties.rules import files
 from tests.reference.entitlement import UNLIMITED, Catalogue, amount_of, boundaries, facts, millis, reason_of, versions
-from tiergate.impact.preview.affected_scope import touched
-from tiergate.impact.preview.loss_analysis import can_take
-from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.affected_scope import find_affected_scope
+from tiergate.impact.preview.loss_analysis import can_reduce
+from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Effect, Impact
 from tiergate.model import SubjectType
 
@@ -189,7 +189,7 @@ def test_the_effects_of_a_change_are_those_that_the_reference_model_decides(seed
     customers = {it["id"]: it["id"] for it in known["customers"]}
     owner = {it["id"]: it["customer"] for it in known["subscriptions"]} | customers
     old, new = World(before, known).bundle, World(after, empty()).bundle
-    if could_store(World(before, known), new) and not can_take(old, new, touched(old, new, now), now):
+    if could_store(World(before, known), new) and not can_reduce(old, new, find_affected_scope(old, new, now), now):
         assert impact.takes == 0
     assert impact.touched == len({owner[id_] for _, id_, _, _, _ in wanted})
     assert impact.takes == len({owner[id_] for _, id_, _, it, _ in wanted if Effect(it).takes})
@@ -210,7 +210,7 @@ def could_store(world: World, new: Bundle) -> bool:
 
 def previewed(old: World, new: World, now: int) -> tuple[Found, Impact]:
     """What the preview finds."""
-    preview, impact = Preview(old.bundle, new.bundle, now=now), Impact()
+    preview, impact = ImpactPreview(old.bundle, new.bundle, now=now), Impact()
     found: Found = set()
     for record in old.records.values():
         effects = preview.effects(record)
@@ -238,7 +238,7 @@ def test_those_of_one_shape_are_touched_alike(seed: int) -> None:
     rules = files(choose, before, known)
     others = choose.one([rules, files(choose, before, known)])
     old, new = World(before, known, rules), World(after, empty(), others)
-    together = Preview(old.bundle, new.bundle, now=now)
+    together = ImpactPreview(old.bundle, new.bundle, now=now)
     for record in old.records.values():
-        alone = Preview(old.bundle, new.bundle, now=now)
+        alone = ImpactPreview(old.bundle, new.bundle, now=now)
         assert together.effects(record) == alone.effects(record)

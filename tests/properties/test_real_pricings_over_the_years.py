@@ -26,10 +26,10 @@ from tests.reference.pricings import YEARS, Pricing, Verdict, kind_of, verdict
 from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import REASON, needs_files, plain, section
 from tiergate.engine import Engine
-from tiergate.impact.diff.representative_subjects import Audience
-from tiergate.impact.diff.semantic_diff import meaning
-from tiergate.impact.preview.affected_scope import touched
-from tiergate.impact.preview.preview import preview
+from tiergate.impact.diff.representative_subjects import HolderGroup
+from tiergate.impact.diff.semantic_diff import compare_bundles
+from tiergate.impact.preview.affected_scope import find_affected_scope
+from tiergate.impact.preview.preview import preview_impact
 from tiergate.impact.preview.subject_effects import Effect, SubjectEffect
 from tiergate.model import Check, Subject, SubjectType
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tests.reference.pricings import Held, Holding
     from tests.unit.catalog.pricing2yaml_real import Plain
     from tiergate.impact import single_subject_engine
-    from tiergate.impact.diff.counterexample import Evidence
+    from tiergate.impact.diff.counterexample import Counterexample
     from tiergate.model import Feature, SubjectRecord
 
 
@@ -138,7 +138,7 @@ def test_what_is_touched_is_what_changed(before: Path, after: Path) -> None:
     """Just the features that are declared or given differently, and just the items by which somebody may notice."""
     old, new = side(before), side(after)
     features, items = names(old, new)
-    found = touched(old.bundle, new.bundle, NOW)
+    found = find_affected_scope(old.bundle, new.bundle, NOW)
     whole = declared_differently(old.said, new.said)
     alone = old.said.without_needs(), new.said.without_needs()
     by_item = {
@@ -165,7 +165,7 @@ def test_whom_it_touches_and_how(before: Path, after: Path) -> None:
     features = {feature.name: feature for feature in (new.catalog.features | old.catalog.features).values()}
     drawn = buyers(old.said, new.said, 24)
     told: list[SubjectEffect] = []
-    impact = preview(
+    impact = preview_impact(
         old.bundle,
         new.bundle,
         [record(buyer, items, features) for buyer in drawn],
@@ -231,12 +231,12 @@ def given(of: Pricing, item: str) -> list[object]:
     return [part.get(item) for part in (of.plans, of.add_ons, of.added)]
 
 
-def in_plain(held: single_subject_engine.Held, feature: Feature | None) -> Held:
+def in_plain(held: single_subject_engine.EntitlementValue, feature: Feature | None) -> Held:
     """What a difference says is held, in plain terms."""
     return math.inf if held.unlimited else told_value(held.value, feature)
 
 
-def is_granted(of: Pricing, feature: str, held: Held, asked: Evidence) -> bool:
+def is_granted(of: Pricing, feature: str, held: Held, asked: Counterexample) -> bool:
     """Say whether somebody who holds this is granted what was asked."""
     if held is None or (asked.level is not None and not isinstance(held, str)):
         return False
@@ -304,13 +304,13 @@ def test_what_it_means(before: Path, after: Path) -> None:
     """Just the differences that plain YAML has, each shown by a check of which arithmetic says the same."""
     old, new = side(before), side(after)
     features, items = names(old, new)
-    found = meaning(old.bundle, new.bundle, NOW)
+    found = compare_bundles(old.bundle, new.bundle, NOW)
     told = [
         Differing(
             items[it.item],
             features[it.feature],
             it.bearing.value,
-            it.audience == Audience(pin=1),
+            it.audience == HolderGroup(pin=1),
             it.kind.value,
             in_plain(it.before, old.catalog.features.get(it.feature)),
             in_plain(it.after, new.catalog.features.get(it.feature)),
@@ -323,7 +323,7 @@ def test_what_it_means(before: Path, after: Path) -> None:
     assert len(told) == len(expected)
     for difference, plainly in zip(found.differences, told, strict=True):
         assert (difference.since, difference.until) == (None, None)
-        assert difference.audience in {None, Audience(pin=1)}
+        assert difference.audience in {None, HolderGroup(pin=1)}
         shown = difference.shown_by
         could = is_granted(old.said, plainly.feature, plainly.before, shown)
         can = is_granted(new.said, plainly.feature, plainly.after, shown)

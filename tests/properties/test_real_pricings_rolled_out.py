@@ -18,7 +18,7 @@ from tests.reference.entitlement import in_share
 from tests.reference.pricings import YEARS
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview.preview import preview
+from tiergate.impact.preview.preview import preview_impact
 from tiergate.model import (
     Audience,
     AudienceType,
@@ -129,7 +129,7 @@ def test_who_is_reached_notices_from_then_on(before: Path, after: Path, way: int
     one, other = (Bundle.from_files(compile_catalog(catalog, Rules())) for catalog in sides)
     everybody = [placed(number, it, old, how) for number, it in enumerate(buyers(was, becomes, 24))]
     told: list[SubjectEffect] = []
-    preview(one, other, [it.record for it in everybody], now=NOW, each=told.append)
+    preview_impact(one, other, [it.record for it in everybody], now=NOW, each=told.append)
     expected: set[Effected] = set()
     for it in everybody:
         expected |= expected_effects(both, both, it.first, it.later)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.control_planes import ControlPlane
     from tests.system.processes import Process
-    from tiergate.impact.replay.decision_log_reader import Recorded
+    from tiergate.impact.replay.decision_log_reader import RecordedDecision
 
 CUSTOMERS: Final = [f"c{number}" for number in range(6)]
 ITEMS: Final = ("free", "gold", "extra")
@@ -203,13 +203,13 @@ class Asked:
                 connection.ask(post("/v1/check", check))
             connection.ask(post("/v1/checks", {"checks": checks}))
 
-    def lines(self) -> list[Recorded]:
+    def lines(self) -> list[RecordedDecision]:
         """What it has logged."""
         with self.log.open("rb") as lines:
             return list(read_log(lines, self.log.name, lambda problem: pytest.fail(str(problem))))
 
 
-def again(client: httpx.Client, one: Recorded, basis: Basis) -> bytes:
+def again(client: httpx.Client, one: RecordedDecision, basis: Basis) -> bytes:
     """The decision of a line, made again by the control plane."""
     body = b'{"check":%b,"at":"%b","publication":%d,"revision":"%b","basis":%b}' % (
         one.request,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.properties.choices import Choices, Seeded
 from tests.properties.engines import Subjects, World
 from tiergate.cli.output.diff import meaning_data
-from tiergate.impact.diff.semantic_diff import meaning
+from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.model import (
     Amount,
     Check,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tests.properties.documents import Document
     from tiergate.engine import Engine
-    from tiergate.impact.diff.diff_result import Meaning
+    from tiergate.impact.diff.diff_result import SemanticDiff
     from tiergate.model import Instant
 
 NOW = parse_instant("2026-11-27T09:59:59Z")
@@ -295,7 +295,7 @@ def repeated(shown: dict[str, Any], feature: str) -> tuple[SubjectRecord, Check,
     return SubjectRecord(customer, subscriptions), check, parse_instant(shown["at"])
 
 
-def expect_shown(found: Meaning, engines: tuple[Engine, Engine]) -> None:
+def expect_shown(found: SemanticDiff, engines: tuple[Engine, Engine]) -> None:
     """Every difference's check shows it, as it is told."""
     for turn in json.loads(meaning_data(found))["turns"]:
         record, check, at = repeated(turn["shown_by"], turn["feature"])
@@ -313,7 +313,7 @@ def test_rules_that_are_said_to_be_the_same_are_so_in_every_check(seed: int) -> 
     choose = Seeded(seed)
     old, new = pair(choose)
     worlds = world(old), world(new)
-    found = meaning(worlds[0].bundle, worlds[1].bundle, NOW)
+    found = compare_bundles(worlds[0].bundle, worlds[1].bundle, NOW)
     event("same" if found.is_same else "differs" if found.differs else "unproved")
     engines = worlds[0].engine(), worlds[1].engine()
     expect_shown(found, engines)

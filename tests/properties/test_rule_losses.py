@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.properties.choices import Choices, Seeded
 from tests.properties.test_rule_differences import ACTIONS, NOW, RECORDS, checks_of, decided, pair, world
-from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Effect, Impact
 from tiergate.model import Check, Subject
 
@@ -57,7 +57,7 @@ def test_whoever_is_denied_what_was_allowed_is_told(seed: int) -> None:
     old, new = pair(choose)
     worlds = world(old), world(new)
     engines = worlds[0].engine(), worlds[1].engine()
-    preview, impact = Preview(worlds[0].bundle, worlds[1].bundle, now=NOW), Impact()
+    preview, impact = ImpactPreview(worlds[0].bundle, worlds[1].bundle, now=NOW), Impact()
     features = [it for it in ACTIONS if f'"{it}"' in old + new]
     for _ in range(8):
         record = choose.one(RECORDS)

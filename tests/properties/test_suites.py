@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.docs.pages import ROOT, examples
 from tiergate.engine import Engine, UsageKnown
 from tiergate.errors import SuiteError
-from tiergate.policytest.environments import CatalogWorld
+from tiergate.policytest.environments import EntitlementEnvironment
 from tiergate.policytest.results import Status
 from tiergate.policytest.runner import Runner
-from tiergate.policytest.suites import Asked
+from tiergate.policytest.suites import EntitlementQuery
 
 if TYPE_CHECKING:
     from tiergate.model import Feature, Instant, Subject
@@ -88,20 +88,20 @@ RUNNER: Final = Runner()
 LOADED: Final = RUNNER.read_suites([ROOT / "policies", ROOT / "examples"])
 
 
-def _cases() -> list[tuple[CatalogWorld, Case]]:
+def _cases() -> list[tuple[EntitlementEnvironment, Case]]:
     found = []
     for suite in LOADED.suites:
         world = LOADED.world(suite)
-        if isinstance(world, CatalogWorld):
+        if isinstance(world, EntitlementEnvironment):
             found += [(world, case) for test in suite.tests for case in test.cases]
     return found
 
 
 @given(st.lists(st.sampled_from(_cases()), min_size=1, max_size=6))
-def test_a_case_is_decided_as_if_it_were_the_only_one(chosen: list[tuple[CatalogWorld, Case]]) -> None:
+def test_a_case_is_decided_as_if_it_were_the_only_one(chosen: list[tuple[EntitlementEnvironment, Case]]) -> None:
     """Whatever was decided before it, at whatever instant and with whatever usage: as a fresh engine decides it."""
     for world, case in chosen:
-        assert isinstance(case.question, Asked)
+        assert isinstance(case.question, EntitlementQuery)
         asked = case.question
         fresh = Engine(world.bundle, world.subjects, usage=_Usage(asked.usage))
         assert world.evaluate(asked).decision == fresh.decide(asked.check, asked.now)

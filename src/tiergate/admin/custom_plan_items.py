@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import hold
 from tiergate.engine.facts import facts_about
 from tiergate.errors import ConflictError
-from tiergate.impact.subject_change.change_effects import definitions_of
+from tiergate.impact.subject_change.change_effects import catalog_definitions
 from tiergate.model import (
     UNLIMITED,
     AddedAmount,
@@ -67,7 +67,7 @@ def given_by(customer: Customer, subscription: Subscription, state: PublishedCat
     alone = SubjectRecord(replace(customer, overrides=(), suspensions=()), (replace(subscription, suspensions=()),))
     subject = Subject(subscription.id, SubjectType.SUBSCRIPTION)
     holdings = hold(alone, subject, state.index, now)
-    bundle = definitions_of(state.catalog, state.index)
+    bundle = catalog_definitions(state.catalog, state.index)
     found: dict[str, Value] = {}
     for feature in state.index.features.values():
         facts = facts_about(replace(feature, suspensions=()), holdings, subject, bundle, now)

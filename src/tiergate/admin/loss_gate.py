@@ -18,9 +18,9 @@ from tiergate.impact.preview.loss_token import loss_token, losses_of
 from tiergate.impact.preview.subject_effects import Impact, impact_data
 from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
-    SubjectChange,
-    definitions_of,
-    features_concerned,
+    RecordChange,
+    affected_features,
+    catalog_definitions,
     subject_effects,
 )
 from tiergate.model import SubjectRecord, SubjectType, format_instant
@@ -46,13 +46,13 @@ def reject_loss(
         ForbiddenError: the change reduces something, and the actor may not do that.
     """
     published = unit.published
-    source = definitions_of(published.catalog, published.index)
+    source = catalog_definitions(published.catalog, published.index)
     before = _with_lifecycle(before, after)
-    features = features_concerned(before, after, source)
+    features = affected_features(before, after, source)
     if not features:
         return
     may_reduce = actor.may(Action.EDIT_ENTITLEMENT, resource)
-    effects = subject_effects(SubjectChange(before, after, features), source, unit.now, revived=not may_reduce)
+    effects = subject_effects(RecordChange(before, after, features), source, unit.now, revived=not may_reduce)
     losses = [effect for effect in effects if effect.effect.takes]
     if losses and not may_reduce:
         because = f"the change would reduce {_describe_losses(losses, unit.now)}"
@@ -71,7 +71,7 @@ def reject_swap_loss(
         LossError: the change reduces something; the error has the token of this loss.
     """
     source = CatalogDefinitions(catalog, catalog.index())
-    change = SubjectChange(before, after, features_concerned(before, after, source))
+    change = RecordChange(before, after, affected_features(before, after, source))
     losses = [effect for effect in subject_effects(change, source, now) if effect.effect.takes]
     _require_accepted(after.customer.id, losses, accepted, now)
 

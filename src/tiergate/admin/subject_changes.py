@@ -16,7 +16,7 @@ from tiergate.admin.loss_gate import reject_loss
 from tiergate.admin.sellable_items import refuse_unsellable
 from tiergate.admin.subject_views import file_data
 from tiergate.errors import ConflictError
-from tiergate.impact.subject_change.override_effects import refuse_idle_overrides
+from tiergate.impact.subject_change.override_effects import reject_ineffective_overrides
 from tiergate.model import FOREVER, Customer, OverrideMode, SubjectType, Subscription, format_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import Account
@@ -125,7 +125,7 @@ def save_customer(
     validation.check_new_overrides(customer, before)
     if account is not None:
         after = replace(account.record, customer=customer)
-        refuse_idle_overrides(unit.published, after, None, _changed_overrides(before, customer), unit.now)
+        reject_ineffective_overrides(unit.published, after, None, _changed_overrides(before, customer), unit.now)
         reject_loss(actor, unit, account.record, after, resource_of(customer), accept_loss)
     if account is None:
         account = Account.create(unit, customer)
@@ -183,7 +183,7 @@ def save_subscription(
     refuse_unsellable(unit, before, subscription)
     after = _with_subscription(account.record, subscription)
     changed = _changed_overrides(before, subscription)
-    refuse_idle_overrides(unit.published, after, subscription.id, changed, unit.now)
+    reject_ineffective_overrides(unit.published, after, subscription.id, changed, unit.now)
     if accept_loss is not None and before is not None:
         reject_loss(actor, unit, account.record, after, resource_of(subscription), accept_loss)
     if is_new:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.bundle import Bundle
     from tiergate.cli.control_plane_client import ControlPlane
     from tiergate.impact.preview.subject_spool import RecordTable
-    from tiergate.impact.preview.usage_data import Figures
+    from tiergate.impact.preview.usage_data import UsageTable
     from tiergate.model import Instant, Problem
 
 _SHOWN = 10
@@ -74,7 +74,7 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
     from tiergate.cli.output.console import working
     from tiergate.impact.preview.subject_effects import impact_data
     from tiergate.impact.preview.subject_spool import RecordTable, Spool
-    from tiergate.impact.preview.usage_data import Figures
+    from tiergate.impact.preview.usage_data import UsageTable
     from tiergate.impact.preview.worker_pool import preview_spool
 
     if asked is None and not (local.catalog and local.catalog_old and local.subjects):
@@ -87,7 +87,7 @@ def on_files(local: Local, at: Instant | None, asked: ControlPlane | None) -> Fo
         old = open_side(old_name, Source(rules_old, asked))
         new = open_side(new_name, Source(local.rules, asked))
     with ExitStack() as opened:
-        figures, spool = opened.enter_context(Figures()), opened.enter_context(Spool())
+        figures, spool = opened.enter_context(UsageTable()), opened.enter_context(Spool())
         table = opened.enter_context(RecordTable()) if local.log else None
         subjects = local.subjects or [_exported(opened, asked)]
         features = old.index.features.keys() | new.index.features.keys()
@@ -118,7 +118,7 @@ def _exported(opened: ExitStack, asked: ControlPlane | None) -> Path:
     return path
 
 
-def _read_logs(paths: Sequence[Path], figures: Figures) -> None:
+def _read_logs(paths: Sequence[Path], figures: UsageTable) -> None:
     """Keep what subjects had used when they were last asked about."""
     from tiergate.impact.replay.decision_log_reader import open_log, read_log
     from tiergate.model import Subject
@@ -134,7 +134,7 @@ def _read_logs(paths: Sequence[Path], figures: Figures) -> None:
 def _denied(local: Local, old: Bundle, new: Bundle, table: RecordTable, now: Instant) -> dict[str, Any]:
     """Which checks of the logs were allowed, are so still, and would be denied."""
     from tiergate.cli.output.errors import warn_problems
-    from tiergate.impact.replay.decision_log_reader import denied_now, open_log, read_log
+    from tiergate.impact.replay.decision_log_reader import find_new_denials, open_log, read_log
 
     problems: list[Problem] = []
     checks = times = told = 0
@@ -148,7 +148,7 @@ def _denied(local: Local, old: Bundle, new: Bundle, table: RecordTable, now: Ins
 
     for path in local.log:
         with open_log(path) as lines:
-            found = denied_now(read_log(lines, str(path), tell), new, table.find, now, old=old, tell=tell)
+            found = find_new_denials(read_log(lines, str(path), tell), new, table.find, now, old=old, tell=tell)
             for one in found:
                 if not one.by_change:
                     continue

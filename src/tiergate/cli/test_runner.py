@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.policytest.coverage import Coverage
-    from tiergate.policytest.results import Report
-    from tiergate.policytest.runner import Loaded, Runner
+    from tiergate.policytest.results import RunReport
+    from tiergate.policytest.runner import LoadedSuites, Runner
     from tiergate.policytest.selection import Selection
 
 _MOST_NAMED = 3
@@ -93,11 +93,11 @@ def run(wanted: Wanted, runner: Runner) -> ExitCode:
 
 def watch(wanted: Wanted, runner: Runner) -> NoReturn:
     """Run at every change of a file that a run was made of, until an interrupt, which is raised."""
-    from tiergate.policytest.file_watch import Watch
+    from tiergate.policytest.file_watch import FileWatch
 
     read: frozenset[Path] = frozenset()
     while True:
-        watched = Watch({*wanted.paths, *read}, wanted.written)
+        watched = FileWatch({*wanted.paths, *read}, wanted.written)
         try:
             run(wanted, runner)
         except (TiergateError, OSError) as error:
@@ -110,7 +110,7 @@ def watch(wanted: Wanted, runner: Runner) -> NoReturn:
         warn(f"changed: {', '.join(changed[:_MOST_NAMED])}{rest}", "bold")
 
 
-def _tell(report: Report, coverage: Coverage | None, wanted: Wanted, code: ExitCode) -> None:
+def _tell(report: RunReport, coverage: Coverage | None, wanted: Wanted, code: ExitCode) -> None:
     """Write the result to standard output, and JUnit's file."""
     if wanted.junit is not None:
         wanted.junit.write_text(junit_xml(report), encoding="utf-8")
@@ -144,7 +144,7 @@ def _write_coverage(coverage: Coverage, wanted: Wanted) -> None:
         wanted.coverage_json.write_text(json_text(coverage_json(coverage)) + "\n", encoding="utf-8")
 
 
-def _export(loaded: Loaded, folder: Path, selection: Selection) -> None:
+def _export(loaded: LoadedSuites, folder: Path, selection: Selection) -> None:
     """Write the tests in Cedar's own form, and say what is not among them."""
     from tiergate.policytest.cedar_export import export_cedar
 

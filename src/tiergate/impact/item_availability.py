@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, IndexedItem, Instant
 
 
-def needs(item: IndexedItem) -> tuple[frozenset[str], frozenset[str]]:
+def requirements(item: IndexedItem) -> tuple[frozenset[str], frozenset[str]]:
     """The plans of which one, and the items of which all, must count with an item."""
     return frozenset(item.available_for), frozenset(item.depends_on)
 
@@ -28,26 +28,26 @@ def always_counts(item: IndexedItem | None, now: Instant) -> bool:
     )
 
 
-def counting_otherwise(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
+def availability_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
     """The items of which it may differ by themselves whether they count, for the same holder."""
     ids = old.items.keys() | new.items.keys()
     return {id_ for id_ in ids if _differs(old.items.get(id_), new.items.get(id_), now)}
 
 
-def needing_otherwise(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
+def requirement_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
     """The items of which it may differ whether they count because of what they need."""
     both = old.items.keys() & new.items.keys()
-    found = {id_ for id_ in both if needs(old.items[id_]) != needs(new.items[id_])}
-    return found | _dependents(old, new, found | counting_otherwise(old, new, now))
+    found = {id_ for id_ in both if requirements(old.items[id_]) != requirements(new.items[id_])}
+    return found | _dependents(old, new, found | availability_changes(old, new, now))
 
 
-def drafted_otherwise(old: CatalogIndex, new: CatalogIndex) -> set[str]:
+def draft_changes(old: CatalogIndex, new: CatalogIndex) -> set[str]:
     """The items that are a draft on one side only."""
     both = old.items.keys() & new.items.keys()
     return {id_ for id_ in both if _is_draft(old.items[id_]) is not _is_draft(new.items[id_])}
 
 
-def may_cease(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
+def may_stop_counting(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
     """Say whether some item may count for a holder on the old side and not on the new one; in doubt, yes."""
     ceasing = {
         id_
@@ -55,7 +55,7 @@ def may_cease(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
         if id_ not in new.items or (_differs(item, new.items[id_], now) and not always_counts(new.items[id_], now))
     }
     stricter = any(
-        id_ in new.items and needs(item) != needs(new.items[id_]) and any(needs(new.items[id_]))
+        id_ in new.items and requirements(item) != requirements(new.items[id_]) and any(requirements(new.items[id_]))
         for id_, item in old.items.items()
     )
     return stricter or bool(_dependents(old, new, ceasing))
@@ -64,7 +64,7 @@ def may_cease(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
 def _differs(before: IndexedItem | None, after: IndexedItem | None, now: Instant) -> bool:
     if before is None or after is None:
         return True
-    if needs(before) != needs(after) or before.kind is not after.kind:
+    if requirements(before) != requirements(after) or before.kind is not after.kind:
         return True
     if _is_draft(before) is not _is_draft(after):
         return True
@@ -85,7 +85,7 @@ def _dependents(old: CatalogIndex, new: CatalogIndex, items: set[str]) -> set[st
             id_
             for side in (old, new)
             for id_, item in side.items.items()
-            if id_ not in found and not frozenset().union(*needs(item)).isdisjoint(items | found)
+            if id_ not in found and not frozenset().union(*requirements(item)).isdisjoint(items | found)
         }
         if not more:
             return found

@@ -49,7 +49,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Rulebook:
+class RuleSet:
     """The rules of a bundle, what they rest on, and the policies written by hand."""
 
     rules: tuple[Rule, ...]
@@ -59,7 +59,7 @@ class Rulebook:
     builtin: tuple[str, ...]
 
     @classmethod
-    def of(cls, bundle: BundleSource) -> Rulebook:
+    def of(cls, bundle: BundleSource) -> RuleSet:
         """Read a bundle's Cedar, but for the permits of items.
 
         Raises:
@@ -88,19 +88,19 @@ class Rulebook:
         return bool(ids) and any(f'"{kind}"' in entity for entity in self.own)
 
 
-def read_of_feature(feature: Feature | None) -> object:
+def fields_read_by_rules(feature: Feature | None) -> object:
     """What rules can read of a feature, in a form that is equal where that is."""
     return None if feature is None else (feature.type, feature.unit, feature.scale, sorted(feature.tags))
 
 
-def changed_rules(old: Rulebook, new: Rulebook) -> tuple[list[Rule], list[Rule]]:
+def changed_rules(old: RuleSet, new: RuleSet) -> tuple[list[Rule], list[Rule]]:
     """The rules that only the old and only the new side has, by meaning, in the order of their bundles."""
     had, has = (Counter(rule.meaning for rule in side.rules) for side in (old, new))
     gone, come = had - has, has - had
     return _picked(old, gone), _picked(new, come)
 
 
-def _picked(side: Rulebook, wanted: Counter[str]) -> list[Rule]:
+def _picked(side: RuleSet, wanted: Counter[str]) -> list[Rule]:
     found = []
     for rule in side.rules:
         if wanted[rule.meaning]:

@@ -1,6 +1,6 @@
 """One side of a comparison: a bundle whose engine decides about subjects that are made up for the purpose.
 
-What of a decision counts as its meaning is fixed here, in `Said`: whether it is allowed, why, and what is held. Which
+The part of a decision that counts is `ComparedDecision`: allowed or not, why, and the value granted. Which
 versions and policies a decision names does not count, so that what is only called otherwise is no difference.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _RULES = ("policies/rules/", "entities/rules/")
 
 
-class Held(msgspec.Struct, frozen=True, omit_defaults=True):
+class EntitlementValue(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a subject holds of a feature, as a decision says it.
 
     `value`: switch true or false; custom the level, `None` for none; else the exact number, `None` where `unlimited`.
@@ -40,11 +40,11 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
         return not self.unlimited and not self.value
 
 
-NOTHING = Held()
+NO_ENTITLEMENT = EntitlementValue()
 """What is held of a feature that there is not."""
 
 
-class Ask(NamedTuple):
+class CheckParameters(NamedTuple):
     """What a check asks beside its subject and feature; `metered`: the usage that is known of itself, in units."""
 
     amount: Number | None = None
@@ -55,7 +55,7 @@ class Ask(NamedTuple):
     metered: UsageKnown = UsageKnown()
 
 
-class Said(NamedTuple):
+class ComparedDecision(NamedTuple):
     """What counts of a decision. `mistake`: the field that does not fit the feature, or that there is no feature.
 
     `facts`: all that rules can read of it in Cedar's context, empty where no rule can come to it. `rules`: those of the
@@ -64,18 +64,18 @@ class Said(NamedTuple):
 
     allowed: bool
     reason: str
-    held: Held
+    held: EntitlementValue
     mistake: str = ""
     facts: str = ""
     rules: tuple[str, ...] = ()
 
     @property
-    def decided(self) -> tuple[bool, str, Held, str]:
+    def decided(self) -> tuple[bool, str, EntitlementValue, str]:
         """What counts: all but the facts and the rules."""
         return self[:4]
 
 
-class WithoutRules:
+class BundleWithoutRules:
     """A bundle without the users' rules: what its catalog alone comes to.
 
     `alone`: every item counts, whatever it is available for or depends on, so that it shows what it gives itself.
@@ -114,7 +114,7 @@ class _Meter:
         return self.usage
 
 
-class Side:
+class SingleSubjectEngine:
     """A bundle that is asked."""
 
     def __init__(self, bundle: BundleSource) -> None:
@@ -136,37 +136,39 @@ class Side:
         for subscription in record.subscriptions:
             self._engine.forget(Subject(subscription.id, SubjectType.SUBSCRIPTION))
 
-    def decide(self, subject: Subject, feature: str, ask: Ask, now: Instant, *, ruled: bool) -> Said:
+    def decide(
+        self, subject: Subject, feature: str, ask: CheckParameters, now: Instant, *, ruled: bool
+    ) -> ComparedDecision:
         """Decide a check without any cached decision; `ruled`: rules can come to it, and what they read counts.
 
         Raises:
             BundleError: the bundle cannot be read.
         """
         if feature not in self.index.features:
-            return Said(allowed=False, reason="", held=NOTHING, mistake="feature")
+            return ComparedDecision(allowed=False, reason="", held=NO_ENTITLEMENT, mistake="feature")
         self._meter.usage = ask.metered
         check = Check(subject, feature, ask.amount, ask.used, ask.user_used, ask.value, ask.level)
         try:
             evaluation = self._engine.evaluate(check, now)
         except CheckError as error:
-            return Said(allowed=False, reason="", held=NOTHING, mistake=error.field)
+            return ComparedDecision(allowed=False, reason="", held=NO_ENTITLEMENT, mistake=error.field)
         return _said(evaluation, ruled=ruled)
 
 
-def _said(evaluation: Evaluation, *, ruled: bool) -> Said:
+def _said(evaluation: Evaluation, *, ruled: bool) -> ComparedDecision:
     decision = evaluation.decision
     rules = tuple(it for it in decision.policies if it.startswith("rule/"))
-    return Said(
+    return ComparedDecision(
         decision.allowed, decision.reason.value, _held(decision), "", evaluation.context if ruled else "", rules
     )
 
 
-def _held(decision: Decision) -> Held:
+def _held(decision: Decision) -> EntitlementValue:
     if decision.reason is Reason.UNKNOWN_SUBJECT:
-        return NOTHING
+        return NO_ENTITLEMENT
     entitlement = decision.entitlement
     value = entitlement.value
-    return Held(
+    return EntitlementValue(
         None if isinstance(value, msgspec.UnsetType) else value,
         entitlement.unlimited is True,
         "" if isinstance(entitlement.unit, msgspec.UnsetType) else entitlement.unit,

@@ -5,41 +5,43 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tiergate.impact.diff.diff_result import Kind
+from tiergate.impact.diff.diff_result import ChangeDirection
 from tiergate.model import FeatureType
 
 if TYPE_CHECKING:
-    from tiergate.impact.single_subject_engine import Held
+    from tiergate.impact.single_subject_engine import EntitlementValue
     from tiergate.model import Feature
 
 
-def is_as_much(before: Held, after: Held) -> bool:
+def is_equal_value(before: EntitlementValue, after: EntitlementValue) -> bool:
     """Say whether as much is held, in whatever unit it is said; nothing is as much as nothing."""
     if before.is_nothing or after.is_nothing:
         return before.is_nothing and after.is_nothing
     return (before.value, before.unlimited) == (after.value, after.unlimited)
 
 
-def kind_of(before: Held, after: Held, old: Feature | None, new: Feature | None) -> Kind:
+def classify_change(
+    before: EntitlementValue, after: EntitlementValue, old: Feature | None, new: Feature | None
+) -> ChangeDirection:
     """Say what becomes of a holding that is not as much as it was; the feature as each side has it."""
     if before.is_nothing:
-        return Kind.GAINS
+        return ChangeDirection.GAINS
     if after.is_nothing:
-        return Kind.LOSES
+        return ChangeDirection.LOSES
     if old is None or new is None or old.type is not new.type:
-        return Kind.OTHER
+        return ChangeDirection.OTHER
     if new.type is FeatureType.CUSTOM:
         could, can = _reached(before, old), _reached(after, new)
-        return Kind.MORE if could < can else Kind.LESS if can < could else Kind.OTHER
-    return Kind.MORE if _size(after) > _size(before) else Kind.LESS
+        return ChangeDirection.MORE if could < can else ChangeDirection.LESS if can < could else ChangeDirection.OTHER
+    return ChangeDirection.MORE if _size(after) > _size(before) else ChangeDirection.LESS
 
 
-def _reached(held: Held, feature: Feature) -> set[str]:
+def _reached(held: EntitlementValue, feature: Feature) -> set[str]:
     """The levels that a holder may ask for; each side has its own order of them."""
     return {*feature.labels[: feature.rank(str(held.value))]}
 
 
-def _size(held: Held) -> Decimal:
+def _size(held: EntitlementValue) -> Decimal:
     if held.unlimited:
         return Decimal("Infinity")
     return Decimal(held.value) if isinstance(held.value, int | Decimal) else Decimal(0)

@@ -44,7 +44,7 @@ _REQUEST: Final = frozenset({"amount", "used", "user_used", "value", "level"})
 _MILLISECONDS: Final = 1000
 
 
-class Stated(TypedDict, total=False):
+class ExpectedFields(TypedDict, total=False):
     """What is expected of a decision; what is left out may be anything.
 
     `value`: a number, a label, true, false, the text `unlimited`, or `None` for nothing. `sources` and `policies` are
@@ -60,7 +60,7 @@ class Stated(TypedDict, total=False):
     valid_until: str | datetime | Instant | None
 
 
-class Asks(Protocol):
+class DecisionClient(Protocol):
     """A client of a sidecar, such as `tiergate.client.Sidecar`."""
 
     def ask(self, check: Check) -> bytes:
@@ -83,19 +83,19 @@ class Asks(Protocol):
 
 
 def assert_decision(
-    decider: Engine | Asks,
+    decider: Engine | DecisionClient,
     subject: str | Subject,
     feature: str,
     request: Mapping[str, object] | None = None,
     *,
     now: str | datetime | Instant | None = None,
-    **stated: Unpack[Stated],
+    **stated: Unpack[ExpectedFields],
 ) -> Decision:
     """Ask whether a subject may use a feature, and fail unless the decision is as stated. Gives the decision.
 
     `decider`: an engine, or a sidecar's client. `subject`: a customer's id will do. `request`: the fields of the check.
     `now`: an engine decides as of it (an instant as text or as UTC milliseconds, or a `datetime` with a time zone);
-    without it, and always on a sidecar, the clock's. `stated`: see `Stated`; at least one of `allowed` and `reason`.
+    without it, and always on a sidecar, the clock's. `stated`: see `ExpectedFields`; it needs `allowed` or `reason`.
 
     Raises:
         AssertionError: the decision is not as stated; the message says what was expected, what came, and why.
@@ -130,10 +130,10 @@ def _check(subject: str | Subject, feature: str, request: Mapping[str, object]) 
     return Check(Subject(subject) if isinstance(subject, str) else subject, feature, **fields)
 
 
-def _expectation(stated: Stated) -> Expectation:
-    unknown = sorted(stated.keys() - Stated.__annotations__.keys())
+def _expectation(stated: ExpectedFields) -> Expectation:
+    unknown = sorted(stated.keys() - ExpectedFields.__annotations__.keys())
     if unknown:
-        known = ", ".join(f"`{name}`" for name in Stated.__annotations__)
+        known = ", ".join(f"`{name}`" for name in ExpectedFields.__annotations__)
         raise TypeError(f"an expectation has no `{unknown[0]}`: it may state {known}")
     if "allowed" not in stated and "reason" not in stated:
         raise ValueError("state `allowed` or `reason`")
@@ -222,7 +222,7 @@ def _why(engine: Engine, check: Check, now: Instant) -> tuple[str, ...]:
     return sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
 
 
-def _told(sidecar: Asks, check: Check, decision: Decision) -> tuple[str, ...]:
+def _told(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[str, ...]:
     """What a sidecar says of a decision; its policies alone, where it cannot explain it or decides otherwise by now."""
     policies = ", ".join(decision.policies) or "no policy"
     plain = (f"decided by {policies}, at publication {decision.publication}",)

@@ -29,9 +29,9 @@ from tiergate.engine.explanation.explain import explain_evaluation
 from tiergate.errors import CallerError
 from tiergate.model import Reason
 from tiergate.naming import rule_id
-from tiergate.policytest.environments import CatalogWorld, RolesWorld
+from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
 from tiergate.policytest.selection import EVERYTHING
-from tiergate.policytest.suites import Asked, Permitted
+from tiergate.policytest.suites import EntitlementQuery, PermissionQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import Bundle
     from tiergate.engine import Evaluation
-    from tiergate.policytest.runner import Loaded
+    from tiergate.policytest.runner import LoadedSuites
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Expectation, Suite
 
@@ -75,7 +75,7 @@ class CedarSuite:
     left_out: int
 
 
-def export_cedar(loaded: Loaded, folder: Path, selection: Selection = EVERYTHING) -> tuple[CedarSuite, ...]:
+def export_cedar(loaded: LoadedSuites, folder: Path, selection: Selection = EVERYTHING) -> tuple[CedarSuite, ...]:
     """Write suites in Cedar's form, each into a folder of its own below `folder`, which is made; and a README.
 
     Raises:
@@ -92,7 +92,7 @@ def export_cedar(loaded: Loaded, folder: Path, selection: Selection = EVERYTHING
     return found
 
 
-def cedar_suites(loaded: Loaded, selection: Selection = EVERYTHING) -> Iterator[CedarSuite]:
+def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Iterator[CedarSuite]:
     """Make the files of each suite of which cases are selected.
 
     Raises:
@@ -101,7 +101,7 @@ def cedar_suites(loaded: Loaded, selection: Selection = EVERYTHING) -> Iterator[
     taken: set[str] = set()
     for suite in loaded.suites:
         world = loaded.world(suite)
-        if not selection.takes_suite(suite) or not isinstance(world, CatalogWorld | RolesWorld):
+        if not selection.takes_suite(suite) or not isinstance(world, EntitlementEnvironment | RoleEnvironment):
             continue
         cases = [(test, case) for test in suite.tests for case in selection.cases(test)]
         if not cases:
@@ -115,11 +115,11 @@ def cedar_suites(loaded: Loaded, selection: Selection = EVERYTHING) -> Iterator[
 
 
 def _suite(
-    suite: Suite, world: CatalogWorld | RolesWorld, entries: list[_Entry], left_out: int, folder: str
+    suite: Suite, world: EntitlementEnvironment | RoleEnvironment, entries: list[_Entry], left_out: int, folder: str
 ) -> CedarSuite:
     reasons = [it.reason for it in entries if it.reason is not None]
     files = {"tests.json": _json([it.test for it in entries])}
-    if isinstance(world, CatalogWorld):
+    if isinstance(world, EntitlementEnvironment):
         files["policies.cedar"] = _whole_policies(world.bundle)
         files["schema.cedarschema"] = world.bundle.text("schema.cedarschema")
         if reasons:
@@ -131,21 +131,21 @@ def _suite(
     return CedarSuite(suite.name, folder, files, len(entries), len(reasons), left_out)
 
 
-def _entry(world: CatalogWorld | RolesWorld, case: Case) -> _Entry | None:
+def _entry(world: EntitlementEnvironment | RoleEnvironment, case: Case) -> _Entry | None:
     match world, case.question:
-        case CatalogWorld(), Asked() as asked:
+        case EntitlementEnvironment(), EntitlementQuery() as asked:
             try:
                 evaluation = world.evaluate(asked)
             except CallerError:
                 return None
             return _check(world, case.expected, evaluation)
-        case RolesWorld(), Permitted() as permitted:
+        case RoleEnvironment(), PermissionQuery() as permitted:
             return _permission(case.expected, permitted)
         case _:
             return None
 
 
-def _check(world: CatalogWorld, expected: Expectation, evaluation: Evaluation) -> _Entry | None:
+def _check(world: EntitlementEnvironment, expected: Expectation, evaluation: Evaluation) -> _Entry | None:
     """A check in Cedar's form; none where Cedar is not asked."""
     files = explain_evaluation(world.engine, evaluation, export=True).export.files
     if not files:
@@ -163,7 +163,7 @@ def _check(world: CatalogWorld, expected: Expectation, evaluation: Evaluation) -
     return _Entry(test, {**asked, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
 
 
-def _deciding(world: CatalogWorld, expected: Expectation) -> tuple[str, ...]:
+def _deciding(world: EntitlementEnvironment, expected: Expectation) -> tuple[str, ...]:
     """The policies that an expectation names, or whose reason it states, where only one tells that reason."""
     if expected.policies is not None:
         return expected.policies
@@ -189,7 +189,7 @@ def _is_allowed_by_cedar(evaluation: Evaluation, asked: dict[str, Any], bundle: 
     )
 
 
-def _permission(expected: Expectation, asked: Permitted) -> _Entry:
+def _permission(expected: Expectation, asked: PermissionQuery) -> _Entry:
     request = {
         "principal": str(Uid("Caller", asked.caller.id)),
         "action": f'Action::"{asked.action}"',

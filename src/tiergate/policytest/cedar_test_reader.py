@@ -15,9 +15,9 @@ from tiergate.catalog.reading.document import BROKEN, describe, shorten
 from tiergate.catalog.reading.fields import line_of, listing_of
 from tiergate.catalog.reading.files import parse_document, read_text
 from tiergate.cedar import PolicyGroup, PolicySyntaxError, Schema, parse_policies, validate
-from tiergate.policytest.environments import CedarWorld
+from tiergate.policytest.environments import CedarEnvironment
 from tiergate.policytest.expectations import MOST_ERRORS
-from tiergate.policytest.suites import Case, CedarRequest, Expectation, Test
+from tiergate.policytest.suites import Case, CedarQuery, Expectation, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class CedarFiles(NamedTuple):
     schema: Path | None
 
 
-def read_cedar_world(key: str, files: CedarFiles, log: ProblemLog) -> CedarWorld | None:
+def read_cedar_environment(key: str, files: CedarFiles, log: ProblemLog) -> CedarEnvironment | None:
     """Parse the policies and the schema, and hold one against the other; `None` after any problem."""
     before = log.count
     schema = _schema(files.schema, log)
@@ -71,7 +71,7 @@ def read_cedar_world(key: str, files: CedarFiles, log: ProblemLog) -> CedarWorld
             log.add((str(path), 0, 0), "invalid-policy", finding.message)
     if log.count > before:
         return None
-    return CedarWorld(key, PolicyGroup.of(policies), schema)
+    return CedarEnvironment(key, PolicyGroup.of(policies), schema)
 
 
 def read_cedar_tests(paths: Sequence[Path], log: ProblemLog) -> tuple[Test, ...]:
@@ -136,7 +136,7 @@ def _test(node: Node, place: int, plain: object, number: int, report: TextReport
     return Test(name, position, (case,))
 
 
-def _request(test: Fields, plain: dict[str, object], report: TextReport) -> CedarRequest | None:
+def _request(test: Fields, plain: dict[str, object], report: TextReport) -> CedarQuery | None:
     if "request" not in test:
         return None
     request = Fields.of(
@@ -151,4 +151,4 @@ def _request(test: Fields, plain: dict[str, object], report: TextReport) -> Ceda
         for key in ("principal", "action", "resource")
     ]
     context, entities = json.dumps(written.get("context", {})), json.dumps(plain.get("entities", []))
-    return CedarRequest(principal, action, resource, context, entities)
+    return CedarQuery(principal, action, resource, context, entities)

@@ -10,14 +10,14 @@ from tiergate.catalog.reading.document import Node, shorten
 from tiergate.catalog.reading.fields import line_of, suggestion, units_of
 from tiergate.model import FOREVER, FeatureType
 from tiergate.naming import policy_id, version_ref
-from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, Stated, read_outcome
+from tiergate.policytest.expectations import MOST_ERRORS, OUTCOME_KEYS, StatedFields, read_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from tiergate.catalog import Fields, TextReport
     from tiergate.model import Feature
-    from tiergate.policytest.environments import CatalogWorld
+    from tiergate.policytest.environments import EntitlementEnvironment
     from tiergate.policytest.test_matrix import Cell
 
 ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
@@ -30,14 +30,14 @@ OVERRIDE_PREFIX: Final = "override/"
 class CheckRows:
     """Reads rows of one suite."""
 
-    def __init__(self, world: CatalogWorld, report: TextReport) -> None:
+    def __init__(self, world: EntitlementEnvironment, report: TextReport) -> None:
         self._world = world
         self._features = world.index.features
         self._report = report
 
-    def read(self, row: Fields, cells: Sequence[Cell]) -> Stated:
+    def read(self, row: Fields, cells: Sequence[Cell]) -> StatedFields:
         """Read what a row states of these cells."""
-        stated = read_outcome(row)
+        stated = read_allowed(row)
         features = [self._features[id_] for id_ in dict.fromkeys(cell[1] for cell in cells)]
         if "value" in row and all(self._is_value(row, feature) for feature in features):
             stated |= {"has_value": True, "value": row.entries["value"]}

@@ -16,15 +16,15 @@ from tiergate.errors import CheckError
 from tiergate.model import Check, Reason, Subject, SubjectType
 from tiergate.policytest.entitlement_expectations import ROW_KEYS, CheckRows
 from tiergate.policytest.expectations import read_expected
-from tiergate.policytest.suites import UNSTATED, Asked, Case
-from tiergate.policytest.usage_fixtures import NO_USAGE_WRITTEN, read_usage
+from tiergate.policytest.suites import UNSTATED, Case, EntitlementQuery
+from tiergate.policytest.usage_fixtures import NO_USAGE, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.catalog import TextReport
     from tiergate.model import Instant, Number
-    from tiergate.policytest.environments import CatalogWorld
+    from tiergate.policytest.environments import EntitlementEnvironment
 
 CHECK_TEST_KEYS: Final = frozenset({"now", "usage", "subjects", "features", "requests"})
 """The keys of a test about entitlements beside those of every test."""
@@ -64,13 +64,13 @@ class _Request:
 class CheckTests:
     """Reads the tests of one suite."""
 
-    def __init__(self, world: CatalogWorld, suite: Fields, report: TextReport) -> None:
+    def __init__(self, world: EntitlementEnvironment, suite: Fields, report: TextReport) -> None:
         """Take what the suite says for all of its tests."""
         self._world = world
         self._features = world.index.features
         self._now = suite.instant("now")
         self._has_now = "now" in suite  # though it may be one that cannot be read
-        self._usage = NO_USAGE_WRITTEN
+        self._usage = NO_USAGE
         self._report = report
         self._rows = CheckRows(world, report)
         if "usage" in suite:
@@ -83,7 +83,7 @@ class CheckTests:
         subjects, places = self._subjects(test)
         features = self._feature_ids(test)
         requests = self._requests(test)
-        written = NO_USAGE_WRITTEN
+        written = NO_USAGE
         if "usage" in test:
             names = {*subjects, *(subject.id for subject in subjects.values())}
             written = read_usage(test, self._features, names, self._report)
@@ -102,7 +102,7 @@ class CheckTests:
             name, feature, _ = cell
             subject = subjects[name]
             known_usage = usage.of(name, subject, feature)
-            question = Asked(request.check(subject, feature), request.now or now or 0, known_usage)
+            question = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
             if cell in expected:
                 expectation, at = expected[cell]
                 if at not in positions:

@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from tiergate.engine import Evaluation, Explanation
     from tiergate.model import Catalog, CatalogIndex, Feature, Instant, Problem, Subject
     from tiergate.permissions import Permission
-    from tiergate.policytest.subject_fixtures import Subjects
-    from tiergate.policytest.suites import Asked, CedarRequest, Permitted
+    from tiergate.policytest.subject_fixtures import SubjectFixtures
+    from tiergate.policytest.suites import CedarQuery, EntitlementQuery, PermissionQuery
 
 _NOTHING_USED = UsageKnown()
-_Made = TypeVar("_Made", "Compiled", RolePolicies)
+_Made = TypeVar("_Made", "CompiledCatalog", RolePolicies)
 
 
 @dataclass(frozen=True, eq=False)
-class Compiled:
+class CompiledCatalog:
     """A catalog with rules, compiled in memory. `loaded` says where the catalog's parts stand.
 
     `rules_folder`: where the rules do, empty where there are none. `is_inline`: the catalog stands in a test file
@@ -72,10 +72,10 @@ class _CaseUsage:
         return self.now
 
 
-class CatalogWorld:
+class EntitlementEnvironment:
     """A compiled catalog with rules, and the subjects of a suite."""
 
-    def __init__(self, key: str, compiled: Compiled, subjects: Subjects) -> None:
+    def __init__(self, key: str, compiled: CompiledCatalog, subjects: SubjectFixtures) -> None:
         self.key = key
         self.compiled = compiled
         self.subjects = subjects
@@ -111,7 +111,7 @@ class CatalogWorld:
         """What decides. Ask it through `evaluate` and `explain`, which know the usage of the case."""
         return Engine(self.compiled.bundle, self.subjects, usage=self._usage)
 
-    def evaluate(self, asked: Asked) -> Evaluation:
+    def evaluate(self, asked: EntitlementQuery) -> Evaluation:
         """Decide a check, and keep what the decision rested on.
 
         Raises:
@@ -120,7 +120,7 @@ class CatalogWorld:
         self._usage.now = _NOTHING_USED if asked.usage is None else asked.usage
         return self.engine.evaluate(asked.check, asked.now)
 
-    def explain(self, asked: Asked) -> Explanation:
+    def explain(self, asked: EntitlementQuery) -> Explanation:
         """Decide a check and lay open why.
 
         Raises:
@@ -130,7 +130,7 @@ class CatalogWorld:
         return explain(self.engine, asked.check, asked.now)
 
 
-class RolesWorld:
+class RoleEnvironment:
     """A table of roles; `file`: where it stands, empty for the one that is shipped."""
 
     def __init__(self, key: str, roles: RolePolicies, file: str = "") -> None:
@@ -138,12 +138,12 @@ class RolesWorld:
         self.roles = roles
         self.file = file
 
-    def allows(self, asked: Permitted) -> Permission:
+    def allows(self, asked: PermissionQuery) -> Permission:
         """Ask the table."""
         return self.roles.allows(asked.caller, asked.action, asked.resource)
 
 
-class CedarWorld:
+class CedarEnvironment:
     """Policies by themselves, with a schema where there is one; they go by their `@id`, else by their place."""
 
     def __init__(self, key: str, policies: PolicyGroup, schema: Schema | None) -> None:
@@ -151,7 +151,7 @@ class CedarWorld:
         self.policies = policies
         self.schema = schema
 
-    def authorize(self, asked: CedarRequest) -> Outcome:
+    def authorize(self, asked: CedarQuery) -> Outcome:
         """Evaluate a request.
 
         Raises:
@@ -162,18 +162,18 @@ class CedarWorld:
         )
 
 
-class Library:
+class CompilationCache:
     """Compiles and parses what suites name: each content once, for as long as every reading has a use for it."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Compiled | RolePolicies | list[Problem]] = {}
+        self._made: dict[str, CompiledCatalog | RolePolicies | list[Problem]] = {}
         self._before = self._made
 
     def turn(self) -> None:
         """Begin another reading: what the one before did not use is forgotten."""
         self._before, self._made = self._made, {}
 
-    def catalog(self, paths: Sequence[Path], folder: Path | None, log: ProblemLog) -> Compiled | None:
+    def catalog(self, paths: Sequence[Path], folder: Path | None, log: ProblemLog) -> CompiledCatalog | None:
         """The catalog of files or folders, with the rules of a folder; `None` after any problem."""
         before = log.count
         texts = {str(path): read_text(path, log) or "" for path in expand_paths(paths, CATALOG_ENDINGS, log)}
@@ -181,14 +181,14 @@ class Library:
         if log.count > before:
             return None
 
-        def make() -> Compiled:
+        def make() -> CompiledCatalog:
             return _compile(load_catalog_texts(texts), rules, folder)
 
-        return self._once(Compiled, make, log, "catalog", str(folder), rules, *texts.items())
+        return self._once(CompiledCatalog, make, log, "catalog", str(folder), rules, *texts.items())
 
     def inline(
         self, document: tuple[Node, int, TextReport], text: str, folder: Path | None, log: ProblemLog
-    ) -> Compiled | None:
+    ) -> CompiledCatalog | None:
         """The catalog that stands in a suite of this text, whose report is to `log`; `None` after any problem."""
         before = log.count
         rules = _rules(folder, log)
@@ -198,7 +198,7 @@ class Library:
             return None
         file = document[2].source.file
         return self._once(
-            Compiled, lambda: _compile(loaded, rules, folder, is_inline=True), log, "inline", file, text, rules
+            CompiledCatalog, lambda: _compile(loaded, rules, folder, is_inline=True), log, "inline", file, text, rules
         )
 
     def roles(self, file: str, text: str, log: ProblemLog) -> RolePolicies | None:
@@ -233,11 +233,11 @@ def _rules(folder: Path | None, log: ProblemLog) -> Rules:
         return Rules()
 
 
-def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None, *, is_inline: bool = False) -> Compiled:
+def _compile(loaded: LoadedCatalog, rules: Rules, folder: Path | None, *, is_inline: bool = False) -> CompiledCatalog:
     rules_folder = "" if folder is None else str(folder)
     made = compile_loaded(loaded, rules, rules_folder)
-    return Compiled(loaded, rules, Bundle.from_files(made.files), rules_folder, is_inline)
+    return CompiledCatalog(loaded, rules, Bundle.from_files(made.files), rules_folder, is_inline)
 
 
-World = CatalogWorld | RolesWorld | CedarWorld
+Environment = EntitlementEnvironment | RoleEnvironment | CedarEnvironment
 """What the cases of one suite are decided against."""

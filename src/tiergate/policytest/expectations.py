@@ -26,13 +26,13 @@ OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
 MOST_ERRORS: Final = 1_000_000
 """Most errors that a row may state."""
 
-Stated = dict[str, Any]
+StatedFields = dict[str, Any]
 """What a row states, by the fields of `Expectation`."""
 
 
 class _Row(NamedTuple):
     fields: Fields
-    stated: Stated
+    stated: StatedFields
     line: int
 
     def at(self, key: str) -> int:
@@ -45,7 +45,7 @@ def read_expected(
     axes: tuple[str, str, str],
     cells: Sequence[Cell],
     keys: frozenset[str],
-    read_row: Callable[[Fields, Sequence[Cell]], Stated],
+    read_row: Callable[[Fields, Sequence[Cell]], StatedFields],
     report: TextReport,
 ) -> dict[Cell, tuple[Expectation, int]]:
     """Read the rows of a test: what is expected of each cell that rows speak of, and the place of the first such row.
@@ -71,9 +71,9 @@ def read_expected(
     return {cell: (merged[numbers], rows[numbers[0]].fields.place) for cell, numbers in spoken.items()}
 
 
-def read_outcome(row: Fields) -> Stated:
+def read_allowed(row: Fields) -> StatedFields:
     """Read `allowed` and `reason`, which must agree."""
-    stated: Stated = {}
+    stated: StatedFields = {}
     allowed, reason = row.flag("allowed"), row.choice("reason", Reason)
     if allowed is not None:
         stated["allowed"] = allowed
@@ -129,7 +129,7 @@ class _Selection:
 
 def _merge(rows: Sequence[_Row], cell: Cell, report: TextReport) -> Expectation:
     """What rows say together; `cell` is one of which all of them speak."""
-    stated: Stated = {}
+    stated: StatedFields = {}
     said_by: dict[str, _Row] = {}
     for row in rows:
         for key, value in row.stated.items():

@@ -10,11 +10,11 @@ from tiergate.errors import TiergateError
 if TYPE_CHECKING:
     from tiergate.cedar import Outcome
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import CatalogWorld
-    from tiergate.policytest.suites import Asked, Permitted
+    from tiergate.policytest.environments import EntitlementEnvironment
+    from tiergate.policytest.suites import EntitlementQuery, PermissionQuery
 
 
-def why_decided(world: CatalogWorld, asked: Asked) -> tuple[str, ...]:
+def why_decided(world: EntitlementEnvironment, asked: EntitlementQuery) -> tuple[str, ...]:
     """What a decision rested on: the numbers, what gave them, and which policies decided."""
     try:
         explanation = world.explain(asked)
@@ -27,7 +27,7 @@ def why_decided(world: CatalogWorld, asked: Asked) -> tuple[str, ...]:
     return (*told, f"Decided {_by(policies)}.") if policies else told
 
 
-def why_permitted(asked: Permitted, permission: Permission) -> tuple[str, ...]:
+def why_permitted(asked: PermissionQuery, permission: Permission) -> tuple[str, ...]:
     """Which rows of a table of roles decided, for a caller of which roles."""
     roles = ", ".join(f"`{role}`" for role in sorted(asked.caller.roles)) or "no role"
     verdict = "is allowed" if permission.allowed else "is denied"

@@ -18,23 +18,23 @@ import watchfiles
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-INPUTS: Final = (".yaml", ".yml", ".json", ".ndjson", ".cedar", ".cedarschema")
+INPUT_SUFFIXES: Final = (".yaml", ".yml", ".json", ".ndjson", ".cedar", ".cedarschema")
 """The endings of files that a run can be made of."""
 
 _LOOK_MS: Final = 1000
 _STEP_MS: Final = 50
 _DEBOUNCE_MS: Final = 400
 
-Stamp = tuple[int, int, int]
+FileStamp = tuple[int, int, int]
 """A file as `stat` sees it: its time of change in nanoseconds, its size, its inode."""
 
 
-def stamps(paths: Iterable[Path]) -> dict[str, Stamp | None]:
+def file_stamps(paths: Iterable[Path]) -> dict[str, FileStamp | None]:
     """The stamps of files, and of all inputs in folders and below them that are not hidden; none: it is not there."""
     return {file: _stamp(file) for path in paths for file in _files(Path(os.path.realpath(path)))}
 
 
-class Watch:
+class FileWatch:
     """What is watched, and how it was before the run: made before the files are read, so that nothing is missed."""
 
     def __init__(self, paths: Iterable[Path], outputs: Iterable[Path] = ()) -> None:
@@ -42,7 +42,7 @@ class Watch:
         self._outputs = frozenset(os.path.realpath(path) for path in outputs)
         self._paths: list[Path] = []
         self._roots: set[str] = set()
-        self._stamps: dict[str, Stamp | None] = {}
+        self._stamps: dict[str, FileStamp | None] = {}
         self._add(paths)
 
     def include(self, paths: Iterable[Path]) -> None:
@@ -78,7 +78,7 @@ class Watch:
         named = list(paths)
         self._paths += named
         self._roots |= {os.path.realpath(path) for path in named}
-        found = stamps(named)
+        found = file_stamps(named)
         self._stamps = {file: stamp for file, stamp in found.items() if file not in self._outputs} | self._stamps
 
     def _look(self) -> frozenset[str]:
@@ -87,10 +87,10 @@ class Watch:
 
     def _new(self) -> frozenset[str]:
         """The files that have come since the run began."""
-        return frozenset(stamps(self._paths).keys() - self._stamps.keys() - self._outputs)
+        return frozenset(file_stamps(self._paths).keys() - self._stamps.keys() - self._outputs)
 
     def _matters(self, _: watchfiles.Change, path: str) -> bool:
-        if not path.endswith(INPUTS) or os.path.realpath(path) in self._outputs:
+        if not path.endswith(INPUT_SUFFIXES) or os.path.realpath(path) in self._outputs:
             return False
         return any(path == root or _is_below(path, root) for root in self._roots)
 
@@ -102,7 +102,9 @@ def _files(root: Path) -> Iterable[str]:
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [str(Path(folder, name)) for name in names if name.endswith(INPUTS) and not name.startswith(".")]
+        found += [
+            str(Path(folder, name)) for name in names if name.endswith(INPUT_SUFFIXES) and not name.startswith(".")
+        ]
     return found
 
 
@@ -111,7 +113,7 @@ def _is_below(path: str, root: str) -> bool:
     return not inside.startswith("..") and not any(part.startswith(".") for part in Path(inside).parts)
 
 
-def _stamp(file: str) -> Stamp | None:
+def _stamp(file: str) -> FileStamp | None:
     try:
         found = Path(file).stat()
     except OSError:

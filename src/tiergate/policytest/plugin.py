@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from tiergate.engine import Engine
     from tiergate.model import Catalog
     from tiergate.policytest.pytest_collection import SuiteFile
-    from tiergate.policytest.pytest_fixtures import Files, LiveSidecar, Workbench
+    from tiergate.policytest.pytest_fixtures import FixtureFactory, FixtureFiles, LiveSidecar
 
 _PARTS = ("catalog", "subjects", "rules")
-_WORKBENCH: pytest.StashKey[Workbench] = pytest.StashKey()
+_WORKBENCH: pytest.StashKey[FixtureFactory] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,13 +66,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def tiergate_files(request: pytest.FixtureRequest) -> Files:
+def tiergate_files(request: pytest.FixtureRequest) -> FixtureFiles:
     """The files that the other fixtures use.
 
     From an indirect parameter (a mapping of `catalog`, `subjects`, `rules`), else from the marker `tiergate`, else from
     pytest's configuration; each for itself. Override this fixture where tests write files of their own.
     """
-    from tiergate.policytest.pytest_fixtures import Files
+    from tiergate.policytest.pytest_fixtures import FixtureFiles
 
     given: dict[str, tuple[Path, ...]] = {}
     for part in _PARTS:
@@ -85,51 +85,51 @@ def tiergate_files(request: pytest.FixtureRequest) -> Files:
         given |= _paths(request.param, request.path.parent, "parameter of `tiergate_files`")
     if len(given["rules"]) > 1:
         pytest.fail("`rules` is one folder", pytrace=False)
-    return Files(given["catalog"], given["subjects"], next(iter(given["rules"]), None))
+    return FixtureFiles(given["catalog"], given["subjects"], next(iter(given["rules"]), None))
 
 
 @pytest.fixture
-def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: Workbench) -> Catalog:
+def tiergate_catalog(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> Catalog:
     """The catalog, which compiles together with the rules."""
-    from tiergate.policytest.pytest_fixtures import told
+    from tiergate.policytest.pytest_fixtures import fail_on_error
 
-    with told():
+    with fail_on_error():
         return _tiergate_workbench.made(tiergate_files).catalog
 
 
 @pytest.fixture
-def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: Workbench) -> Bundle:
+def tiergate_bundle(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> Bundle:
     """What the catalog and the rules compile to."""
-    from tiergate.policytest.pytest_fixtures import told
+    from tiergate.policytest.pytest_fixtures import fail_on_error
 
-    with told():
+    with fail_on_error():
         return _tiergate_workbench.made(tiergate_files).bundle
 
 
 @pytest.fixture
-def tiergate_engine(tiergate_files: Files, _tiergate_workbench: Workbench) -> Engine:
+def tiergate_engine(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> Engine:
     """An engine that decides about the subjects, in this process, at any instant that it is asked for."""
-    from tiergate.policytest.pytest_fixtures import told
+    from tiergate.policytest.pytest_fixtures import fail_on_error
 
-    with told():
+    with fail_on_error():
         return _tiergate_workbench.engine(tiergate_files)
 
 
 @pytest.fixture
-def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: Workbench) -> LiveSidecar:
+def tiergate_sidecar(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> LiveSidecar:
     """A running sidecar, in a process of its own on a free port, which follows the files."""
-    from tiergate.policytest.pytest_fixtures import told
+    from tiergate.policytest.pytest_fixtures import fail_on_error
 
-    with told():
+    with fail_on_error():
         return _tiergate_workbench.sidecar(tiergate_files)
 
 
 @pytest.fixture
-def _tiergate_workbench(request: pytest.FixtureRequest) -> Workbench:
+def _tiergate_workbench(request: pytest.FixtureRequest) -> FixtureFactory:
     """What all tests of this run share."""
-    from tiergate.policytest.pytest_fixtures import Workbench
+    from tiergate.policytest.pytest_fixtures import FixtureFactory
 
-    return request.config.stash.setdefault(_WORKBENCH, Workbench())
+    return request.config.stash.setdefault(_WORKBENCH, FixtureFactory())
 
 
 def _paths(given: Mapping[str, object], folder: Path, where: str) -> dict[str, tuple[Path, ...]]:

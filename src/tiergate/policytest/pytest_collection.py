@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.policytest.results import CaseResult
-    from tiergate.policytest.runner import Loaded
+    from tiergate.policytest.runner import LoadedSuites
     from tiergate.policytest.suites import Case, Suite, Test
 
 _OURS: Final = re.compile(rb"""^["']?apiVersion["']?\s*:\s*["']?tiergate/""", re.MULTILINE)
@@ -57,7 +57,7 @@ class TestNode(pytest.Collector):
 
     __test__ = False
 
-    def __init__(self, *, loaded: Loaded, suite: Suite, test: Test, **named: Any) -> None:  # noqa: ANN401 - pytest's
+    def __init__(self, *, loaded: LoadedSuites, suite: Suite, test: Test, **named: Any) -> None:  # noqa: ANN401 - pytest's
         super().__init__(**named)
         self.loaded = loaded
         self.suite = suite

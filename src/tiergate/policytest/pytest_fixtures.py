@@ -19,8 +19,8 @@ from tiergate.client import Sidecar
 from tiergate.engine import Engine
 from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsError
 from tiergate.model import Customer
-from tiergate.policytest.file_watch import stamps
-from tiergate.policytest.subject_fixtures import Subjects
+from tiergate.policytest.file_watch import file_stamps
+from tiergate.policytest.subject_fixtures import SubjectFixtures
 from tiergate.process.subprocesses import claim_ports, launched
 from tiergate.process.termination import is_unhandled
 from tiergate.publish import compile_files
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
     from tiergate.client import Explanation
     from tiergate.model import Catalog, Check
-    from tiergate.policytest.file_watch import Stamp
+    from tiergate.policytest.file_watch import FileStamp
     from tiergate.process.subprocesses import SidecarProcess
 
-__all__ = ["Files", "LiveSidecar", "Made", "Workbench", "told"]
+__all__ = ["CompiledFixture", "FixtureFactory", "FixtureFiles", "LiveSidecar", "fail_on_error"]
 
 _HOST = "127.0.0.1"
 _TIMEOUT = 10.0
 _ATTEMPTS = 3
 
 
-class Files(NamedTuple):
+class FixtureFiles(NamedTuple):
     """What decides: files or folders of a catalog and of subjects, and a folder of rules."""
 
     catalog: tuple[Path, ...] = ()
@@ -55,7 +55,7 @@ class Files(NamedTuple):
         return (*self.catalog, *self.subjects, *((self.rules,) if self.rules else ()))
 
 
-class Made(NamedTuple):
+class CompiledFixture(NamedTuple):
     """A catalog, and what it compiles to together with the rules."""
 
     catalog: Catalog
@@ -81,19 +81,19 @@ class LiveSidecar(NamedTuple):
         return self.client.explain
 
 
-_Key = tuple[Files, tuple[tuple[str, "Stamp | None"], ...]]
+_Key = tuple[FixtureFiles, tuple[tuple[str, "FileStamp | None"], ...]]
 
 
-class Workbench:
+class FixtureFactory:
     """Makes what tests decide with, each once. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._made: dict[_Key, Made] = {}
+        self._made: dict[_Key, CompiledFixture] = {}
         self._engines: dict[_Key, Engine] = {}
         self._sidecars: dict[_Key, LiveSidecar] = {}
         self._ends = ExitStack()
 
-    def made(self, files: Files) -> Made:
+    def made(self, files: FixtureFiles) -> CompiledFixture:
         """Compile a catalog and rules.
 
         Raises:
@@ -104,10 +104,10 @@ class Workbench:
         if key not in self._made:
             _require("catalog", files.catalog)
             made = compile_files(files.catalog, files.rules)
-            self._made[key] = Made(made.catalog, Bundle.from_files(made.files))
+            self._made[key] = CompiledFixture(made.catalog, Bundle.from_files(made.files))
         return self._made[key]
 
-    def engine(self, files: Files) -> Engine:
+    def engine(self, files: FixtureFiles) -> Engine:
         """Make an engine on the files.
 
         Raises:
@@ -121,10 +121,10 @@ class Workbench:
             found = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
             customers = [subject for subject in found if isinstance(subject, Customer)]
             subscriptions = [subject for subject in found if not isinstance(subject, Customer)]
-            self._engines[key] = Engine(bundle, Subjects(customers, subscriptions))
+            self._engines[key] = Engine(bundle, SubjectFixtures(customers, subscriptions))
         return self._engines[key]
 
-    def sidecar(self, files: Files) -> LiveSidecar:
+    def sidecar(self, files: FixtureFiles) -> LiveSidecar:
         """Start a sidecar on the files, and wait until it decides.
 
         Raises:
@@ -143,7 +143,7 @@ class Workbench:
         """End the sidecars."""
         self._ends.close()
 
-    def _start(self, files: Files) -> LiveSidecar:
+    def _start(self, files: FixtureFiles) -> LiveSidecar:
         if not self._sidecars:
             self._ends.enter_context(_ended_by_signals())
         arguments = [part for path in files.catalog for part in ("--catalog", str(path.resolve()))]
@@ -169,7 +169,7 @@ class Workbench:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def fail_on_error() -> Iterator[None]:
     """Fail the test with what is wrong with its files, in place of a traceback through this package."""
     try:
         yield
@@ -179,8 +179,8 @@ def told() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
-def _key(files: Files) -> _Key:
-    return files, tuple(stamps(files.paths).items())
+def _key(files: FixtureFiles) -> _Key:
+    return files, tuple(file_stamps(files.paths).items())
 
 
 def _require(setting: str, paths: tuple[Path, ...]) -> None:

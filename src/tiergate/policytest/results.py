@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tiergate.engine import Evaluation
     from tiergate.model import Decision
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import CatalogWorld, RolesWorld
+    from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
     from tiergate.policytest.suites import Case, Suite, Test
 
 
@@ -78,7 +78,7 @@ class SuiteResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """What came of a run. `nanoseconds`: of deciding and comparing all cases, without reading and compiling."""
 
     suites: tuple[SuiteResult, ...]
@@ -101,10 +101,10 @@ class Report:
 class Observer(Protocol):
     """Is told of every case that was decided, as it was decided: coverage is one."""
 
-    def entitlement(self, world: CatalogWorld, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, world: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
         """A check was decided."""
         ...
 
-    def permission(self, world: RolesWorld, case: Case, permission: Permission) -> None:
+    def permission(self, world: RoleEnvironment, case: Case, permission: Permission) -> None:
         """The table of roles was asked."""
         ...

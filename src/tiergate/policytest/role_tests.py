@@ -17,15 +17,15 @@ from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_tex
 from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
-from tiergate.policytest.expectations import MOST_ERRORS, Stated, read_expected
-from tiergate.policytest.suites import UNSTATED, Case, Permitted
+from tiergate.policytest.expectations import MOST_ERRORS, StatedFields, read_expected
+from tiergate.policytest.suites import UNSTATED, Case, PermissionQuery
 from tiergate.policytest.test_matrix import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import TextReport
-    from tiergate.policytest.environments import RolesWorld
+    from tiergate.policytest.environments import RoleEnvironment
     from tiergate.policytest.test_matrix import Cell
 
 
@@ -74,7 +74,7 @@ def applies(action: Action, type_: ResourceType) -> bool:
 class RoleTests:
     """Reads the tests of one suite."""
 
-    def __init__(self, world: RolesWorld, suite: Fields, report: TextReport) -> None:
+    def __init__(self, world: RoleEnvironment, suite: Fields, report: TextReport) -> None:
         """Read the callers and the resources of a suite."""
         self._roles = world.roles
         self._report = report
@@ -100,7 +100,7 @@ class RoleTests:
         found = []
         for cell in cells:
             caller, action, resource = cell
-            question = Permitted(self._callers[caller], Action(action), self._resources[resource])
+            question = PermissionQuery(self._callers[caller], Action(action), self._resources[resource])
             if cell in expected:
                 expectation, at = expected[cell]
                 found.append(Case(*cell, question, expectation, self._report.position(at), stated=True))
@@ -114,8 +114,8 @@ class RoleTests:
             return []
         return names_of(test.entries[key], test.at(key), known, key.removesuffix("s"), self._report)
 
-    def _row(self, row: Fields, cells: Sequence[Cell]) -> Stated:  # noqa: ARG002 - a row says the same of all its cells
-        stated: Stated = {}
+    def _row(self, row: Fields, cells: Sequence[Cell]) -> StatedFields:  # noqa: ARG002 - a row says the same of all its cells
+        stated: StatedFields = {}
         allowed, errors = row.flag("allowed"), row.integer("errors", 0, MOST_ERRORS)
         if allowed is not None:
             stated["allowed"] = allowed

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 from tiergate.catalog import ProblemLog
 from tiergate.errors import CallerError, SuiteError
-from tiergate.policytest.environments import CatalogWorld, CedarWorld, Library, RolesWorld
+from tiergate.policytest.environments import CedarEnvironment, CompilationCache, EntitlementEnvironment, RoleEnvironment
 from tiergate.policytest.expectation_comparison import compare_decision, compare_outcome, compare_permission
 from tiergate.policytest.failure_reasons import why_decided, why_evaluated, why_permitted
-from tiergate.policytest.results import CaseResult, Report, Status, SuiteResult, TestResult
+from tiergate.policytest.results import CaseResult, RunReport, Status, SuiteResult, TestResult
 from tiergate.policytest.selection import EVERYTHING
 from tiergate.policytest.suite_reader import SuiteReader, suite_files
-from tiergate.policytest.suites import Asked, CedarRequest, Permitted
+from tiergate.policytest.suites import CedarQuery, EntitlementQuery, PermissionQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tiergate.policytest.environments import World
+    from tiergate.policytest.environments import Environment
     from tiergate.policytest.results import Observer
     from tiergate.policytest.selection import Selection
     from tiergate.policytest.suites import Case, Suite, Test
@@ -33,13 +33,13 @@ _MOST_PROBLEMS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSuites:
     """Suites that are in order, and by `Suite.world` what their cases are decided against."""
 
     suites: tuple[Suite, ...]
-    worlds: Mapping[str, World]
+    worlds: Mapping[str, Environment]
 
-    def world(self, suite: Suite) -> World:
+    def world(self, suite: Suite) -> Environment:
         """What the cases of a suite are decided against."""
         return self.worlds[suite.world]
 
@@ -48,11 +48,11 @@ class Runner:
     """Reads and runs suites. Keeps what it compiled for the next reading, as long as its content stays the same."""
 
     def __init__(self) -> None:
-        self._library = Library()
+        self._library = CompilationCache()
         self.named: frozenset[Path] = frozenset()
         """Every file and folder that the last reading rested on, be it that it failed."""
 
-    def read_suites(self, paths: Sequence[Path]) -> Loaded:
+    def read_suites(self, paths: Sequence[Path]) -> LoadedSuites:
         """Read the test files that `paths` mean: files, and folders with all `*_test.yaml` below them.
 
         Raises:
@@ -66,9 +66,11 @@ class Runner:
         finally:
             self.named = frozenset(reader.named)
         log.raise_any(SuiteError)
-        return Loaded(tuple(suite for suite in suites if suite is not None), reader.worlds)
+        return LoadedSuites(tuple(suite for suite in suites if suite is not None), reader.worlds)
 
-    def run(self, loaded: Loaded, selection: Selection = EVERYTHING, observers: Sequence[Observer] = ()) -> Report:
+    def run(
+        self, loaded: LoadedSuites, selection: Selection = EVERYTHING, observers: Sequence[Observer] = ()
+    ) -> RunReport:
         """Run the selected cases; suites and tests without any are left out. Observers are told of each decision."""
         found: list[SuiteResult] = []
         for suite in loaded.suites:
@@ -79,19 +81,23 @@ class Runner:
             if tests:
                 found.append(SuiteResult(suite, tests))
         total = sum(case.nanoseconds for suite in found for test in suite.tests for case in test.cases)
-        return Report(tuple(found), total)
+        return RunReport(tuple(found), total)
 
-    def run_test(self, loaded: Loaded, suite: Suite, test: Test, observers: Sequence[Observer] = ()) -> TestResult:
+    def run_test(
+        self, loaded: LoadedSuites, suite: Suite, test: Test, observers: Sequence[Observer] = ()
+    ) -> TestResult:
         """Run all cases of one test."""
         return self._test(loaded, suite, test, test.cases, observers)
 
-    def run_case(self, loaded: Loaded, suite: Suite, case: Case, observers: Sequence[Observer] = ()) -> CaseResult:
+    def run_case(
+        self, loaded: LoadedSuites, suite: Suite, case: Case, observers: Sequence[Observer] = ()
+    ) -> CaseResult:
         """Run one case of a suite, whatever is to be skipped."""
         return _run(loaded.world(suite), case, observers)
 
     @staticmethod
     def _test(
-        loaded: Loaded, suite: Suite, test: Test, cases: Sequence[Case], observers: Sequence[Observer]
+        loaded: LoadedSuites, suite: Suite, test: Test, cases: Sequence[Case], observers: Sequence[Observer]
     ) -> TestResult:
         skip = suite.skip or test.skip
         if skip:
@@ -100,19 +106,21 @@ class Runner:
         return TestResult(test, tuple(_run(world, case, observers) for case in cases))
 
 
-def _run(world: World, case: Case, observers: Sequence[Observer]) -> CaseResult:
+def _run(world: Environment, case: Case, observers: Sequence[Observer]) -> CaseResult:
     question = case.question
-    if isinstance(world, CatalogWorld) and isinstance(question, Asked):
+    if isinstance(world, EntitlementEnvironment) and isinstance(question, EntitlementQuery):
         return _check(world, case, question, observers)
-    if isinstance(world, RolesWorld) and isinstance(question, Permitted):
+    if isinstance(world, RoleEnvironment) and isinstance(question, PermissionQuery):
         return _permission(world, case, question, observers)
-    if isinstance(world, CedarWorld) and isinstance(question, CedarRequest):
+    if isinstance(world, CedarEnvironment) and isinstance(question, CedarQuery):
         return _cedar(world, case, question)
     msg = f"the case `{case.name}` is of another kind than its suite"
     raise TypeError(msg)
 
 
-def _check(world: CatalogWorld, case: Case, asked: Asked, observers: Sequence[Observer]) -> CaseResult:
+def _check(
+    world: EntitlementEnvironment, case: Case, asked: EntitlementQuery, observers: Sequence[Observer]
+) -> CaseResult:
     begin = perf_counter_ns()
     try:
         evaluation = world.evaluate(asked)
@@ -127,7 +135,9 @@ def _check(world: CatalogWorld, case: Case, asked: Asked, observers: Sequence[Ob
     return CaseResult(case, Status.FAILED, mismatches, why_decided(world, asked), evaluation.decision, taken)
 
 
-def _permission(world: RolesWorld, case: Case, asked: Permitted, observers: Sequence[Observer]) -> CaseResult:
+def _permission(
+    world: RoleEnvironment, case: Case, asked: PermissionQuery, observers: Sequence[Observer]
+) -> CaseResult:
     begin = perf_counter_ns()
     permission = world.allows(asked)
     mismatches = compare_permission(case.expected, permission)
@@ -139,7 +149,7 @@ def _permission(world: RolesWorld, case: Case, asked: Permitted, observers: Sequ
     return CaseResult(case, Status.FAILED, mismatches, why_permitted(asked, permission), permission, taken)
 
 
-def _cedar(world: CedarWorld, case: Case, asked: CedarRequest) -> CaseResult:
+def _cedar(world: CedarEnvironment, case: Case, asked: CedarQuery) -> CaseResult:
     begin = perf_counter_ns()
     try:
         outcome = world.authorize(asked)

@@ -29,7 +29,7 @@ FIXTURE_KEYS: Final = frozenset({"subjects", "customers", "subscriptions", "hold
 """The keys of a suite under which its subjects stand."""
 
 
-class Subjects:
+class SubjectFixtures:
     """The subjects of a suite, by customer and by subscription."""
 
     def __init__(self, customers: Sequence[Customer], subscriptions: Sequence[Subscription]) -> None:
@@ -50,9 +50,9 @@ class Subjects:
         return None if customer is None else self.records.get(customer)
 
 
-def read_subjects_of(
+def read_subject_fixtures(
     suite: Fields, files: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, report: TextReport, log: ProblemLog
-) -> Subjects:
+) -> SubjectFixtures:
     """Read the subjects of a suite: those of `files`, and those written in it. Problems go to the log."""
     reader = SubjectReader(index, bounds)
     records = SubjectFileReader(reader, log)
@@ -70,7 +70,7 @@ def read_subjects_of(
             doubts.settle(record, log)
         doubts.finish(report.source.file, log)
     subjects = [record.subject for record in found if record.subject is not None]
-    return Subjects(
+    return SubjectFixtures(
         [subject for subject in subjects if isinstance(subject, Customer)],
         [subject for subject in subjects if not isinstance(subject, Customer)],
     )

@@ -15,11 +15,11 @@ from tiergate.catalog.reading.document import BROKEN, Mapping, shorten
 from tiergate.catalog.reading.fields import line_of, listing_of, suggestion
 from tiergate.catalog.reading.files import check_api_version, explain_os_error, parse_document, read_text
 from tiergate.cedar import builtin_text
-from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_tests, read_cedar_world
+from tiergate.policytest.cedar_test_reader import CEDAR_KEYS, CedarFiles, read_cedar_environment, read_cedar_tests
 from tiergate.policytest.entitlement_tests import CHECK_TEST_KEYS, CheckTests
-from tiergate.policytest.environments import CatalogWorld, RolesWorld
+from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
 from tiergate.policytest.role_tests import ROLE_TEST_KEYS, RoleTests
-from tiergate.policytest.subject_fixtures import FIXTURE_KEYS, read_subjects_of
+from tiergate.policytest.subject_fixtures import FIXTURE_KEYS, read_subject_fixtures
 from tiergate.policytest.suites import Suite, SuiteKind
 from tiergate.policytest.test_matrix import read_tests
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import ProblemLog, TextReport
-    from tiergate.policytest.environments import Library, World
+    from tiergate.policytest.environments import CompilationCache, Environment
     from tiergate.policytest.suites import Test
 
 ENDINGS: Final = ("_test.yaml", "_test.yml")
@@ -101,10 +101,10 @@ class SuiteReader:
     `named`: every file and folder that the suites read so far rest on, for whoever watches them.
     """
 
-    def __init__(self, library: Library, log: ProblemLog) -> None:
+    def __init__(self, library: CompilationCache, log: ProblemLog) -> None:
         self._library = library
         self._log = log
-        self.worlds: dict[str, World] = {}
+        self.worlds: dict[str, Environment] = {}
         self.named: set[Path] = set()
 
     def read(self, path: Path) -> Suite | None:
@@ -149,7 +149,7 @@ class SuiteReader:
         self.worlds[world.key] = world
         return read_tests(head.fields, CHECK_TEST_KEYS, head.report, CheckTests(world, head.fields, head.report).cases)
 
-    def _catalog_world(self, head: _Head) -> CatalogWorld | None:
+    def _catalog_world(self, head: _Head) -> EntitlementEnvironment | None:
         suite, report = head.fields, head.report
         before = report.count
         rules = self._path(head, suite, "rules", is_folder=True) if "rules" in suite else None
@@ -172,8 +172,8 @@ class SuiteReader:
         if compiled is None or report.count > before:
             return None
         index = compiled.bundle.index
-        subjects = read_subjects_of(suite, files, index, compiled.bounds, report, head.log)
-        return CatalogWorld(str(head.path), compiled, subjects)
+        subjects = read_subject_fixtures(suite, files, index, compiled.bounds, report, head.log)
+        return EntitlementEnvironment(str(head.path), compiled, subjects)
 
     def _roles(self, head: _Head) -> tuple[Test, ...]:
         file, text = f"{SHIPPED} roles", builtin_text("roles")
@@ -186,7 +186,7 @@ class SuiteReader:
         roles = self._library.roles(file, text, head.log)
         if roles is None:
             return ()
-        world = RolesWorld(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
+        world = RoleEnvironment(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
         self.worlds[world.key] = world
         return read_tests(head.fields, ROLE_TEST_KEYS, head.report, RoleTests(world, head.fields, head.report).cases)
 
@@ -201,7 +201,7 @@ class SuiteReader:
         files = CedarFiles(self._paths(head, fields, "tests"), self._paths(head, fields, "policies"), schema)
         if head.log.count > before:
             return ()
-        world = read_cedar_world(str(head.path), files, head.log)
+        world = read_cedar_environment(str(head.path), files, head.log)
         tests = read_cedar_tests(files.tests, head.log)
         if world is None:
             return ()

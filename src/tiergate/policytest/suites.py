@@ -29,7 +29,7 @@ class SuiteKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EntitlementQuery:
     """A check, at an instant, with the metered usage that is known (none: nothing is metered)."""
 
     check: Check
@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Permitted:
+class PermissionQuery:
     """Whether a caller may do something to something."""
 
     caller: Caller
@@ -47,7 +47,7 @@ class Permitted:
 
 
 @dataclass(frozen=True, slots=True)
-class CedarRequest:
+class CedarQuery:
     """A request in Cedar's own form: entity UIDs as text, context and entities as JSON."""
 
     principal: str
@@ -94,7 +94,7 @@ class Case:
     subject: str
     feature: str
     request: str
-    question: Asked | Permitted | CedarRequest
+    question: EntitlementQuery | PermissionQuery | CedarQuery
     expected: Expectation
     place: Place
     stated: bool

@@ -21,32 +21,32 @@ USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})
 """What may be known of the usage of one feature."""
 
 
-class WrittenUsage:
+class UsageFixtures:
     """What is written of subjects' usage, in units; what a test writes goes before what its suite does."""
 
     def __init__(self, written: ReadOnly[tuple[str, str], UsageKnown]) -> None:
         self._written = written
 
-    def within(self, suite: WrittenUsage) -> WrittenUsage:
+    def within(self, suite: UsageFixtures) -> UsageFixtures:
         """This of a test with that of its suite."""
-        return WrittenUsage({**suite._written, **self._written})
+        return UsageFixtures({**suite._written, **self._written})
 
     def of(self, name: str, subject: Subject, feature: str) -> UsageKnown | None:
         """What is known of a subject: under its name in the test, else under its id; `None` where nothing is."""
         return self._written.get((name, feature)) or self._written.get((subject.id, feature))
 
 
-NO_USAGE_WRITTEN: Final = WrittenUsage({})
+NO_USAGE: Final = UsageFixtures({})
 """Of a suite or test that writes none."""
 
 
 def read_usage(
     parent: Fields, features: ReadOnly[str, Feature], known: Collection[str], report: TextReport
-) -> WrittenUsage:
+) -> UsageFixtures:
     """Read the key `usage`, where there is one; the subjects must be `known` by these names or ids."""
     subjects = parent.mapping("usage")
     if subjects is None:
-        return NO_USAGE_WRITTEN
+        return NO_USAGE
     found: dict[tuple[str, str], UsageKnown] = {}
     for name in subjects.entries:
         if name not in known:
@@ -55,7 +55,7 @@ def read_usage(
         used = subjects.mapping(name)
         if used is not None:
             found.update({(name, id_): usage for id_ in used.entries if (usage := _read(id_, used, features, report))})
-    return WrittenUsage(found)
+    return UsageFixtures(found)
 
 
 def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> UsageKnown | None:

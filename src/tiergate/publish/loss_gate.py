@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from tiergate import bundle
 from tiergate.errors import StoreError
-from tiergate.impact.preview.loss_analysis import can_take
-from tiergate.impact.preview.loss_token import LossSum, losses_of
-from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.loss_analysis import can_reduce
+from tiergate.impact.preview.loss_token import LossAccumulator, losses_of
+from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_data
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import version_ref
@@ -101,8 +101,8 @@ class LossEstimate:
         self._old, self._new = old[0], new[0]
         self._now, self._at = now, at
         before, after = _Known(*old), _Known(*new)
-        self._preview = Preview(before, after, now=now, at=at)
-        self.can_take = can_take(before, after, self._preview.touched, now)
+        self._preview = ImpactPreview(before, after, now=now, at=at)
+        self.can_take = can_reduce(before, after, self._preview.touched, now)
 
     def lines(self, store: Store, *, listing: bool = False) -> Iterator[ImpactLine]:
         """Weigh it: everything that is found, the tally last.
@@ -159,14 +159,14 @@ class LossEstimate:
                 raise StoreError("what a publication takes cannot be found: its process ended early")
 
 
-def stream_impact(store: Store, preview: Preview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
+def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
     """Ask about all who can be touched, from `now` on.
 
     Raises:
         StoreError: the store cannot be used.
         BundleError: a bundle cannot be read.
     """
-    touched, impact, lost = preview.touched, Impact(), LossSum()
+    touched, impact, lost = preview.touched, Impact(), LossAccumulator()
     with store.database.reading() as session:
         total = count_holders(session, touched.items, touched.features)
         for record in holders(session, touched.items, touched.features):
@@ -181,7 +181,7 @@ def stream_impact(store: Store, preview: Preview, now: Instant, *, listing: bool
     yield {"impact": impact_data(impact), "loss": lost.token(_basis(preview, lost.features))}
 
 
-def _basis(preview: Preview, features: Iterable[str]) -> Iterator[str]:
+def _basis(preview: ImpactPreview, features: Iterable[str]) -> Iterator[str]:
     """What says how much is lost beside the values: rules and features that are not the same on both sides."""
     if preview.touched.by_cedar:
         old, new = (_rules(side) for side in preview.sides)

@@ -14,7 +14,7 @@ import msgspec
 
 from tiergate.bundle import Bundle
 from tiergate.errors import TiergateError
-from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.process.parent_watch import end_with_parent
 from tiergate.publish.loss_gate import ImpactLine, LossJob, stream_impact
 from tiergate.store import Store
@@ -31,7 +31,7 @@ def main() -> None:
     end_with_parent()
     try:
         old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
-        preview = Preview(old, new, now=job.now, at=job.at)
+        preview = ImpactPreview(old, new, now=job.now, at=job.at)
         store = Store.open(job.database)
         try:
             for line in stream_impact(store, preview, job.now, listing=job.listing):

@@ -25,7 +25,7 @@ import msgspec
 from tiergate.bundle import Bundle, Publication, decode_manifest, encode_manifest
 from tiergate.compiler.role_table import read_roles
 from tiergate.errors import AuthorError, LossError, PublishError, RulesError, StoreError
-from tiergate.impact.preview.loss_token import customers_of
+from tiergate.impact.preview.loss_token import customer_count
 from tiergate.publish.bundle_cache import BundleCache
 from tiergate.publish.change_list import Change, list_changes
 from tiergate.publish.incremental_compiler import Compilation, IncrementalCompiler
@@ -407,7 +407,7 @@ def _let_through(unit: ReadUnit, weighed: _Weighed, position: int) -> ImpactLine
     if count_losing_customers(impact) and loss != weighed.accepted:
         detail = f"{describe_loss(impact)}: to accept exactly this, give `accept_loss` as `{loss}`"
         if weighed.accepted:
-            count = customers_of(weighed.accepted)
+            count = customer_count(weighed.accepted)
             whose = "1 customer" if count == 1 else f"{count:,} customers"
             detail += f"; the loss that was accepted is another one, of {whose}"
         raise LossError(detail, impact, loss)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiergate.impact.single_subject_engine import Held
-from tiergate.impact.value_comparison import kind_of
+from tiergate.impact.single_subject_engine import EntitlementValue
+from tiergate.impact.value_comparison import classify_change
 from tiergate.model import Feature, FeatureType
 
 
@@ -27,4 +27,4 @@ def test_levels_are_compared_by_what_may_be_asked_for(
 ) -> None:
     """More is what includes all that was allowed; a level that is gone, or stands elsewhere, is allowed no more."""
     old, new = (Feature(id="f", type=FeatureType.CUSTOM, labels=tuple(it)) for it in (levels, becomes))
-    assert kind_of(Held(held), Held(holds), old, new) == kind
+    assert classify_change(EntitlementValue(held), EntitlementValue(holds), old, new) == kind

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tiergate.policytest.assertions import Asks
+    from tiergate.policytest.assertions import DecisionClient
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def service() -> Service:
 
 
 @pytest.fixture(scope="module", params=["engine", "sidecar"])
-def decider(request: pytest.FixtureRequest, service: Service) -> Iterator[Engine | Asks]:
+def decider(request: pytest.FixtureRequest, service: Service) -> Iterator[Engine | DecisionClient]:
     """Give an engine, and a client of a real sidecar: what is asserted of the one holds of the other."""
     if request.param == "engine":
         yield Engine(bundle(CATALOG), service.subjects)
@@ -37,7 +37,7 @@ def decider(request: pytest.FixtureRequest, service: Service) -> Iterator[Engine
         yield client
 
 
-def when(decider: Engine | Asks) -> dict[str, Any]:
+def when(decider: Engine | DecisionClient) -> dict[str, Any]:
     """The instant, where it can be chosen."""
     return {"now": NOW} if isinstance(decider, Engine) else {}
 
@@ -56,7 +56,7 @@ GOOD: list[tuple[str, str, dict[str, object], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("subject", "feature", "asked", "stated"), GOOD)
 def test_what_is_so_can_be_asserted(
-    decider: Engine | Asks, subject: str, feature: str, asked: dict[str, object], stated: dict[str, Any]
+    decider: Engine | DecisionClient, subject: str, feature: str, asked: dict[str, object], stated: dict[str, Any]
 ) -> None:
     """Every field can be stated, in the words of a test file, and the decision comes back."""
     decision = assert_decision(decider, subject, feature, asked, **when(decider), **stated)
@@ -82,7 +82,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("stated", "expected", "actual"), BAD)
 def test_what_is_not_so_is_shown_side_by_side(
-    decider: Engine | Asks, stated: dict[str, Any], expected: str, actual: str
+    decider: Engine | DecisionClient, stated: dict[str, Any], expected: str, actual: str
 ) -> None:
     """The message names the question, and of the expectation only what differs."""
     with pytest.raises(AssertionError) as raised:
@@ -96,14 +96,14 @@ def test_what_is_not_so_is_shown_side_by_side(
     assert lines[3].startswith("why       ")
 
 
-def test_a_switch_that_is_on_is_not_the_number_one(decider: Engine | Asks) -> None:
+def test_a_switch_that_is_on_is_not_the_number_one(decider: Engine | DecisionClient) -> None:
     """However alike Python holds them."""
     assert_decision(decider, "acme", "analytics", allowed=True, value=True, **when(decider))
     with pytest.raises(AssertionError, match="value 1"):
         assert_decision(decider, "acme", "analytics", allowed=True, value=1, **when(decider))
 
 
-def test_a_decision_is_explained(decider: Engine | Asks) -> None:
+def test_a_decision_is_explained(decider: Engine | DecisionClient) -> None:
     """The numbers behind the decision stand in the message, be it an engine's or a sidecar's."""
     with pytest.raises(AssertionError, match=r"Plan gold, version 3, gives 50 movies/month"):
         assert_decision(decider, "acme", "movies", {"used": 50}, **when(decider), allowed=True)

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.policytest.written import HEAD, cases, expect_problems, read, suite
 from tiergate.engine import UsageKnown
 from tiergate.model import Check, Subject, SubjectType, parse_instant
-from tiergate.policytest.suites import Asked, Case
+from tiergate.policytest.suites import Case, EntitlementQuery
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 NOON = parse_instant("2026-11-21T12:00:00Z")
 
 
-def asked(case: Case) -> Asked:
+def asked(case: Case) -> EntitlementQuery:
     """The check of a case."""
-    assert isinstance(case.question, Asked)
+    assert isinstance(case.question, EntitlementQuery)
     return case.question
 
 
@@ -39,7 +39,7 @@ def test_a_matrix_has_a_case_for_each_cell(tmp_path: Path) -> None:
         for feature in ("seats", "storage")
         for request in ("last", "next")
     ]
-    assert asked(found[0]) == Asked(Check(Subject("bob"), "seats", used=4), NOON)
+    assert asked(found[0]) == EntitlementQuery(Check(Subject("bob"), "seats", used=4), NOON)
 
 
 def test_without_requests_the_least_is_asked(tmp_path: Path) -> None:

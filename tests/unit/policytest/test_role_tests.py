@@ -10,7 +10,7 @@ from tiergate.cedar import builtin_schema, builtin_text
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
 from tiergate.policytest.results import Status
 from tiergate.policytest.role_tests import ResourceType, applies
-from tiergate.policytest.suites import Permitted
+from tiergate.policytest.suites import PermissionQuery
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_matrix_has_a_case_for_each_cell(tmp_path: Path) -> None:
         "robot · override · acme",
         "robot · publish · the catalog",
     ]
-    assert found[0].question == Permitted(
+    assert found[0].question == PermissionQuery(
         Caller("anna", CallerKind.PERSON, frozenset({"sales-agent"}), "anna"),
         Action.OVERRIDE,
         Resource.customer_of("acme"),
@@ -63,7 +63,7 @@ def test_callers_and_resources_are_as_written(tmp_path: Path) -> None:
     scope = Scope(frozenset({"view", "subjects"}), frozenset({"acme"}))
     caller = Caller("narrow", CallerKind.KEY, frozenset({"admin"}), "narrow", scope)
     assert [case.question for case in found] == [
-        Permitted(caller, Action.VIEW, resource)
+        PermissionQuery(caller, Action.VIEW, resource)
         for resource in (
             Resource.customer_of("acme"),
             Resource.subscription("s1", "acme"),

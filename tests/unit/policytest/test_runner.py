@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.policytest.written import HEAD, expect_problems, one, problems, results, run, suite, write
 from tiergate.errors import SuiteError
-from tiergate.policytest.environments import CatalogWorld
+from tiergate.policytest.environments import EntitlementEnvironment
 from tiergate.policytest.results import Status
 from tiergate.policytest.runner import Runner
 from tiergate.policytest.selection import Selection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Evaluation
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import RolesWorld
+    from tiergate.policytest.environments import RoleEnvironment
     from tiergate.policytest.suites import Case
 
 SEATS = """\
@@ -228,12 +228,12 @@ class Noted:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def entitlement(self, world: CatalogWorld, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, world: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
         """Note the reason."""
-        assert isinstance(world, CatalogWorld)
+        assert isinstance(world, EntitlementEnvironment)
         self.told.append((case.name, evaluation.decision.reason))
 
-    def permission(self, world: RolesWorld, case: Case, permission: Permission) -> None:
+    def permission(self, world: RoleEnvironment, case: Case, permission: Permission) -> None:
         """Note the policies."""
         assert permission == world.roles.allows(*_asked(case))
         self.told.append((case.name, ",".join(permission.policies)))
@@ -276,7 +276,7 @@ def test_what_was_compiled_is_kept_while_it_is_the_same(tmp_path: Path) -> None:
 
     def bundles() -> list[object]:
         worlds = runner.read_suites([tmp_path]).worlds.values()
-        return [world.bundle for world in worlds if isinstance(world, CatalogWorld)]
+        return [world.bundle for world in worlds if isinstance(world, EntitlementEnvironment)]
 
     first, second = bundles()
     assert first is second

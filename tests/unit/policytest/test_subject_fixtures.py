@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.policytest.written import HEAD, expect_problems, problems, suite, write
 from tiergate.model import Subject, SubjectType, SubscriptionItem
-from tiergate.policytest.environments import CatalogWorld
+from tiergate.policytest.environments import EntitlementEnvironment
 from tiergate.policytest.runner import Runner
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 TESTS = "  - {name: a, subjects: [ada], features: [seats]}\n"
 
 
-def world(path: Path) -> CatalogWorld:
+def world(path: Path) -> EntitlementEnvironment:
     """What the suite in a file is decided against."""
     (found,) = Runner().read_suites([path]).worlds.values()
-    assert isinstance(found, CatalogWorld)
+    assert isinstance(found, EntitlementEnvironment)
     return found
 
 

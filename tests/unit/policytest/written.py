@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Problem
-    from tiergate.policytest.results import CaseResult, Report
+    from tiergate.policytest.results import CaseResult, RunReport
     from tiergate.policytest.suites import Case, Suite
 
 HEAD = """\
@@ -65,7 +65,7 @@ def cases(folder: Path, text: str) -> tuple[Case, ...]:
     return read(folder, text).tests[0].cases
 
 
-def run(folder: Path, text: str) -> Report:
+def run(folder: Path, text: str) -> RunReport:
     """Read and run a test file."""
     runner = Runner()
     return runner.run(runner.read_suites([write(folder, text)]))

@@ -9,7 +9,7 @@ import pytest
 from tests.publishing import CATALOG, Press, opened
 from tiergate.catalog import load_catalog_texts
 from tiergate.errors import LossError
-from tiergate.impact.preview.loss_token import customers_of
+from tiergate.impact.preview.loss_token import customer_count
 from tiergate.model import Customer, Override, OverrideMode, Rules, Unlimited
 from tiergate.publish import loss_gate
 from tiergate.publish.apply import ApplyRequest, plan_apply
@@ -109,7 +109,7 @@ def test_a_loss_that_grew_is_refused_with_its_own_token(press: Press) -> None:
     one = refused(press, LESS)
     press.hold("initech", "gold")
     two = refused(press, LESS, accept_loss=one.token)
-    assert (customers_of(one.token), customers_of(two.token)) == (1, 2)
+    assert (customer_count(one.token), customer_count(two.token)) == (1, 2)
     assert "the loss that was accepted is another one, of 1 customer" in two.detail
     deeper = refused(press, CATALOG.replace("movies: 50", "movies: 10"), accept_loss=two.token)
     assert deeper.token != two.token
@@ -124,7 +124,7 @@ def test_a_loss_that_shrank_is_another_one_too(press: Press) -> None:
     override = Override("o", "movies", OverrideMode.REPLACE, Unlimited())
     press.store.change(lambda unit: keep_override(unit, "initech", override), SYSTEM)
     one = refused(press, LESS, accept_loss=two.token)
-    assert customers_of(one.token) == 1
+    assert customer_count(one.token) == 1
     press.store.change(lambda unit: keep_override(unit, "acme", override), SYSTEM)
     assert applied(press, LESS, accept_loss=two.token).is_new
 
@@ -148,7 +148,7 @@ def test_the_same_loss_has_the_same_token_everywhere(sqlite_url: str, postgres_u
                 patch.setattr(loss_gate, "MAX_IN_PROCESS", 1)
                 tokens.append(refused(press, LESS).token)
     assert len(set(tokens)) == 1
-    assert customers_of(tokens[0]) == 3
+    assert customer_count(tokens[0]) == 3
 
 
 def test_how_much_a_rule_takes_is_part_of_the_token(press: Press) -> None:
@@ -191,7 +191,7 @@ def test_what_is_taken_while_it_is_weighed_is_seen(press: Press) -> None:
 
     with pytest.raises(LossError) as caught:
         press.publisher.carry_out(planner, racing, weigh=True, accept_loss=token)
-    assert customers_of(caught.value.token) == 2
+    assert customer_count(caught.value.token) == 2
     assert press.sequence == 1
 
 

@@ -20,7 +20,7 @@ from tiergate.sidecar.state import Followed, Generation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiergate.impact.replay.decision_log_reader import Recorded
+    from tiergate.impact.replay.decision_log_reader import RecordedDecision
     from tiergate.model import Feature, Instant
 
 CHECK = b'{"subject": "acme", "feature": "movies", "used": 12}'
@@ -39,7 +39,7 @@ class Logged:
         """Ask, and give the answer's bytes."""
         return self.service.decider.check(check, NO_CONTEXT).body
 
-    def lines(self) -> list[Recorded]:
+    def lines(self) -> list[RecordedDecision]:
         """Everything that is in the log by now."""
         assert self.log.flush(10)
         return list(
@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "decisions.ndjson"
 
 
-def again(one: Recorded, *, catalog: str = CATALOG) -> bytes:
+def again(one: RecordedDecision, *, catalog: str = CATALOG) -> bytes:
     """The decision of a line, made again from nothing but the line and the bundle."""
     assert one.check is not None
     assert one.basis is not None

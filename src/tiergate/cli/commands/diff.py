@@ -55,7 +55,7 @@ def diff(
     from tiergate.cli.output.console import say, working
     from tiergate.cli.output.diff import meaning_data, tell_meaning
     from tiergate.cli.shared_options import instant
-    from tiergate.impact.diff.semantic_diff import meaning
+    from tiergate.impact.diff.semantic_diff import compare_bundles
 
     now = instant(at)
     asked = ControlPlane(control_plane, key_file) if key_file is not None else None
@@ -66,7 +66,7 @@ def diff(
     with working("reading both sides"):
         before, after = (open_side(side, source) for side, source in zip((old, new), sources, strict=True))
     with working("deciding on both sides"):
-        found = meaning(before, after, now)
+        found = compare_bundles(before, after, now)
     if as_json:
         import msgspec
 

@@ -81,15 +81,17 @@ def _about_subjects(loaded: LoadedCatalog, subjects: list[Path]) -> list[Problem
 
     from tiergate.catalog import TotalBounds, read_placed_records
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
-    from tiergate.impact.subject_change.subject_lint import is_looked_at, subject_findings
+    from tiergate.impact.subject_change.subject_lint import can_have_findings, lint_record
     from tiergate.model import Problem, Severity
 
     index = loaded.catalog.index()
     source, now = CatalogDefinitions(loaded.catalog, index), time.time_ns() // 1_000_000
     found: list[Problem] = []
-    placed = read_placed_records(subjects, index, TotalBounds.of(loaded.catalog), lambda one: is_looked_at(one, index))
+    placed = read_placed_records(
+        subjects, index, TotalBounds.of(loaded.catalog), lambda one: can_have_findings(one, index)
+    )
     for record, places in placed:
-        for finding in subject_findings(record, source, now):
+        for finding in lint_record(record, source, now):
             where = places.get((finding.part, finding.owner, finding.number), (str(subjects[0]), 0, 0))
             found.append(Problem(*where, finding.code, finding.message, Severity.WARNING))
     if len(found) > _MOST_FINDINGS:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.cli.replay_sources import Asked, Past, Replayed
-    from tiergate.impact.replay.decision_log_reader import Recorded
+    from tiergate.impact.replay.decision_log_reader import RecordedDecision
     from tiergate.model import Check, Instant, Problem
 
 app = typer.Typer()
@@ -84,7 +84,7 @@ def replay(
     from tiergate.cli.output.replay import is_same, say_replay, tell_replay
     from tiergate.cli.shared_options import instant
 
-    recorded: Recorded | None = None
+    recorded: RecordedDecision | None = None
     told = {"--subject": subject, "--feature": feature, "--at": at, "--amount": amount, "--used": used}
     told |= {"--value": value, "--level": level, "--user": user, "--user-used": user_used}
     if id_ is not None:
@@ -151,7 +151,7 @@ def _open(
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _find(id_: str, logs: Sequence[Path]) -> Recorded:
+def _find(id_: str, logs: Sequence[Path]) -> RecordedDecision:
     """Find a decision's line.
 
     Raises:
@@ -189,7 +189,7 @@ def _not_found(id_: str, logs: Sequence[Path], problems: Sequence[Problem], part
     )
 
 
-def _asked(recorded: Recorded) -> Asked:
+def _asked(recorded: RecordedDecision) -> Asked:
     from tiergate.cli.output.console import warn
     from tiergate.cli.replay_sources import Asked
 

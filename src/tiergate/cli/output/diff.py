@@ -8,32 +8,44 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiergate.cli.output.console import say
-from tiergate.impact.diff.counterexample import Evidence
-from tiergate.impact.diff.diff_result import Kind
-from tiergate.impact.diff.representative_subjects import Bearing
+from tiergate.impact.diff.counterexample import Counterexample
+from tiergate.impact.diff.diff_result import ChangeDirection
+from tiergate.impact.diff.representative_subjects import HoldingPattern
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.catalog.writing.value_changes import ValueChange
-    from tiergate.impact.diff.diff_result import Difference, FeatureChange, Meaning, Turn
-    from tiergate.impact.diff.representative_subjects import Audience
-    from tiergate.impact.single_subject_engine import Held
+    from tiergate.impact.diff.diff_result import DecisionChange, EntitlementDifference, FeatureChange, SemanticDiff
+    from tiergate.impact.diff.representative_subjects import HolderGroup
+    from tiergate.impact.single_subject_engine import EntitlementValue
     from tiergate.model import Instant
 
-_KINDS = {Kind.GAINS: "gains", Kind.LOSES: "loses", Kind.MORE: "more", Kind.LESS: "less", Kind.OTHER: "other"}
-_STYLES = {Kind.GAINS: "green", Kind.MORE: "green", Kind.LOSES: "red", Kind.LESS: "red", Kind.OTHER: "yellow"}
-_BEARINGS = {Bearing.ONE: "", Bearing.TWO: "two of it", Bearing.TWICE: "held twice"}
+_KINDS = {
+    ChangeDirection.GAINS: "gains",
+    ChangeDirection.LOSES: "loses",
+    ChangeDirection.MORE: "more",
+    ChangeDirection.LESS: "less",
+    ChangeDirection.OTHER: "other",
+}
+_STYLES = {
+    ChangeDirection.GAINS: "green",
+    ChangeDirection.MORE: "green",
+    ChangeDirection.LOSES: "red",
+    ChangeDirection.LESS: "red",
+    ChangeDirection.OTHER: "yellow",
+}
+_BEARINGS = {HoldingPattern.ONE: "", HoldingPattern.TWO: "two of it", HoldingPattern.TWICE: "held twice"}
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _MOST = 100
-_LEAST = Evidence("", 0, "", "")
+_LEAST = Counterexample("", 0, "", "")
 """What a check says of itself where nothing more is said."""
 _ALWAYS = frozenset({"subject", "reason_before", "reason_after", "type"})
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def tell_meaning(found: Meaning) -> None:
+def tell_meaning(found: SemanticDiff) -> None:
     """Tell what changes in meaning, what is not proved, and what only reads otherwise; last, how much was decided."""
     for change in found.features:
         _tell_feature(change, found.now)
@@ -49,7 +61,7 @@ def tell_meaning(found: Meaning) -> None:
     say(_verdict(found))
 
 
-def _verdict(found: Meaning) -> str:
+def _verdict(found: SemanticDiff) -> str:
     decided = f"{found.cases:,} cases decided on both sides"
     if found.ruled:
         decided += f", the rules of {found.ruled:,} {'feature' if found.ruled == 1 else 'features'} compared"
@@ -73,8 +85,8 @@ def _tell_feature(change: FeatureChange, now: Instant) -> None:
                 say(f"    such as {_evidence(shown, change.id, now)}")
 
 
-def _tell_items(found: Meaning) -> None:
-    rows: defaultdict[str, list[Difference]] = defaultdict(list)
+def _tell_items(found: SemanticDiff) -> None:
+    rows: defaultdict[str, list[EntitlementDifference]] = defaultdict(list)
     for one in found.differences:
         rows[one.item].append(one)
     heads = {it.id: (*_MARKS[it.change], f"{it.kind} {it.id}") for it in found.items}
@@ -85,7 +97,7 @@ def _tell_items(found: Meaning) -> None:
             say(f"    {_difference(one)}", _STYLES[one.kind])
 
 
-def _shown(rows: Iterable[Difference]) -> list[Difference]:
+def _shown(rows: Iterable[EntitlementDifference]) -> list[EntitlementDifference]:
     """What several of an item give only where one of it does not tell; what pins give only where it differs."""
     listed = list(rows)
     everybodys = {(it.feature, it.bearing, it.beside, it.before, it.after) for it in listed if it.audience is None}
@@ -96,17 +108,17 @@ def _shown(rows: Iterable[Difference]) -> list[Difference]:
         or it.audience.pin is None
         or (it.feature, it.bearing, it.beside, it.before, it.after) not in everybodys
     ]
-    told = {(it.feature, it.beside, it.audience, it.since) for it in listed if it.bearing is Bearing.ONE}
+    told = {(it.feature, it.beside, it.audience, it.since) for it in listed if it.bearing is HoldingPattern.ONE}
     found = []
-    for one in sorted(listed, key=lambda it: (it.feature, list(Bearing).index(it.bearing))):
+    for one in sorted(listed, key=lambda it: (it.feature, list(HoldingPattern).index(it.bearing))):
         key = (one.feature, one.beside, one.audience, one.since)
-        if one.bearing is Bearing.ONE or key not in told:
+        if one.bearing is HoldingPattern.ONE or key not in told:
             told.add(key)
             found.append(one)
     return found
 
 
-def _difference(one: Difference) -> str:
+def _difference(one: EntitlementDifference) -> str:
     who = [_BEARINGS[one.bearing]] if _BEARINGS[one.bearing] else []
     who += [f"held with {' and '.join(one.beside)}"] if one.beside else []
     who += [] if one.audience is None else [_audience(one.audience)]
@@ -115,7 +127,7 @@ def _difference(one: Difference) -> str:
     return ", ".join([text, *who, *([when] if when else [])])
 
 
-def _audience(audience: Audience) -> str:
+def _audience(audience: HolderGroup) -> str:
     if audience.pin is not None:
         return f"pinned to version {audience.pin}"
     parts = [f"with the tags {' and '.join(audience.tags)}" if audience.tags else "without such a tag"]
@@ -131,7 +143,7 @@ def _when(since: Instant | None, until: Instant | None) -> str:
     return " ".join(parts)
 
 
-def _held(held: Held) -> str:
+def _held(held: EntitlementValue) -> str:
     if held.is_nothing:
         return "nothing"
     if held.value is True:
@@ -139,11 +151,11 @@ def _held(held: Held) -> str:
     return f"{'unlimited' if held.unlimited else held.value} {held.unit}".rstrip()
 
 
-def _tell_turns(turns: Iterable[Turn], now: Instant) -> None:
+def _tell_turns(turns: Iterable[DecisionChange], now: Instant) -> None:
     """Tell features together that turn in the same way and by the same rules; another reason only where that is all."""
     listed = list(turns)
     turning = {turn.feature for turn in listed if turn.allowed_before is not turn.allowed_after}
-    alike: defaultdict[tuple[str, str, tuple[str, ...]], list[Turn]] = defaultdict(list)
+    alike: defaultdict[tuple[str, str, tuple[str, ...]], list[DecisionChange]] = defaultdict(list)
     for turn in listed:
         if turn.allowed_before is not turn.allowed_after or turn.feature not in turning:
             alike[turn.reason_before, turn.reason_after, turn.rules].append(turn)
@@ -156,7 +168,7 @@ def _tell_turns(turns: Iterable[Turn], now: Instant) -> None:
         say(f"    such as {_evidence(found[0].shown_by, found[0].feature, now)}")
 
 
-def _evidence(shown: Evidence, feature: str, now: Instant) -> str:
+def _evidence(shown: Counterexample, feature: str, now: Instant) -> str:
     asked = {
         "amount": shown.amount,
         "used": shown.used,
@@ -170,7 +182,7 @@ def _evidence(shown: Evidence, feature: str, now: Instant) -> str:
     return f"{question}: {shown.reason_before or 'a mistake'} → {shown.reason_after or 'a mistake'}"
 
 
-def _whom(shown: Evidence) -> str:
+def _whom(shown: Counterexample) -> str:
     """Who asks, with all that is needed to ask it again."""
     whom = shown.subject if shown.customer is None else f"{shown.type} {shown.subject} of {shown.customer}"
     whom = whom if shown.user is None else f"user {shown.user} of {whom}"
@@ -195,7 +207,7 @@ def _raw(value: msgspec.Raw | None) -> str:
     return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
 
 
-def meaning_data(found: Meaning) -> bytes:
+def meaning_data(found: SemanticDiff) -> bytes:
     """All of it as one JSON document, numbers exact; instants as text, absent where there is none."""
     return _ENCODER.encode(
         {
@@ -213,7 +225,7 @@ def meaning_data(found: Meaning) -> bytes:
     )
 
 
-def _difference_data(one: Difference) -> dict[str, Any]:
+def _difference_data(one: EntitlementDifference) -> dict[str, Any]:
     data = _with_evidence(one)
     data["everybody"] = one.audience is None
     if one.audience is not None and one.audience.added is not None:
@@ -224,7 +236,7 @@ def _difference_data(one: Difference) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _with_evidence(one: Difference | FeatureChange | Turn) -> dict[str, Any]:
+def _with_evidence(one: EntitlementDifference | FeatureChange | DecisionChange) -> dict[str, Any]:
     data = _fields(one)
     for name in ("shown_by", "also_by"):
         shown = data.pop(name, None)
@@ -233,7 +245,7 @@ def _with_evidence(one: Difference | FeatureChange | Turn) -> dict[str, Any]:
     return data
 
 
-def _evidence_data(shown: Evidence) -> dict[str, Any]:
+def _evidence_data(shown: Counterexample) -> dict[str, Any]:
     """What is said of a check: a number that is asked for also where it is 0, which leaving it out may not mean."""
     found = {key: it for key, it in _fields(shown).items() if key in _ALWAYS or it != getattr(_LEAST, key)}
     return found | {"at": format_instant(shown.at)}

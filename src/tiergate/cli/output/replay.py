@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.cli.replay_sources import Replayed
-    from tiergate.impact.replay.decision_log_reader import Recorded
+    from tiergate.impact.replay.decision_log_reader import RecordedDecision
 
 _BY_WHAT = frozenset({"publication", "revision", "valid_until", "stale"})
 """The members of a decision that say by what it was made, and for how long it holds."""
 
 
-def is_same(recorded: Recorded, made: Replayed) -> bool:
+def is_same(recorded: RecordedDecision, made: Replayed) -> bool:
     """Say whether a decision came out as it was recorded, in whatever form its log was handed on."""
     return not _differences(recorded.decision, made.decision)
 
 
-def tell_replay(recorded: Recorded | None, made: Replayed, now: Replayed | str | None) -> None:
+def tell_replay(recorded: RecordedDecision | None, made: Replayed, now: Replayed | str | None) -> None:
     """Write it for a person; `now` is what it would be today, or why that cannot be said."""
     if recorded is not None:
         if recorded.decision == made.decision:
@@ -68,7 +68,7 @@ def _tell_one(made: Replayed) -> None:
             say(sentence)
 
 
-def _reasons_to_differ(recorded: Recorded, made: Replayed) -> str:
+def _reasons_to_differ(recorded: RecordedDecision, made: Replayed) -> str:
     basis = recorded.basis
     if made.redacted:
         return "its record was erased in part since"
@@ -124,7 +124,7 @@ def _rows(differences: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
     return [(name, f"{before} → {after}") for name, before, after in differences]
 
 
-def say_replay(recorded: Recorded | None, made: Replayed, now: Replayed | str | None) -> None:
+def say_replay(recorded: RecordedDecision | None, made: Replayed, now: Replayed | str | None) -> None:
     """Write it as one JSON document."""
 
     def differing(before: bytes, after: bytes) -> dict[str, list[msgspec.Raw | None]]:

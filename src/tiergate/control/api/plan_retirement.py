@@ -22,13 +22,13 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import write_down_subscription
 from tiergate.errors import BodyError, BodyProblem, ConflictError, LossError
-from tiergate.impact.preview.loss_token import LossSum, losses_of
+from tiergate.impact.preview.loss_token import LossAccumulator, losses_of
 from tiergate.impact.preview.subject_effects import Impact, impact_data
 from tiergate.impact.subject_change.change_effects import (
-    SubjectChange,
-    definitions_of,
-    features_concerned,
-    is_over,
+    RecordChange,
+    affected_features,
+    catalog_definitions,
+    has_ended,
     subject_effects,
 )
 from tiergate.model import (
@@ -214,7 +214,7 @@ def _moved(state: PublishedCatalog, record: SubjectRecord, move: _Move, now: Ins
     changed: list[Subscription] = []
     left: list[_Left] = []
     for subscription in record.subscriptions:
-        if is_over(subscription, now):
+        if has_ended(subscription, now):
             continue
         items = _exchanged(subscription.items, move, now)
         if items == subscription.items:
@@ -252,7 +252,7 @@ class _Weighing:
 
     def __init__(self, move: _Move) -> None:
         self._move = move
-        self._sum = LossSum()
+        self._sum = LossAccumulator()
         self._known: dict[bytes, list[SubjectEffect]] = {}
         self._losses: dict[str, list[Loss]] = {}
         self.tally = Impact()
@@ -288,12 +288,12 @@ class _Weighing:
     def _effects(
         self, state: PublishedCatalog, before: SubjectRecord, after: SubjectRecord, now: Instant
     ) -> list[SubjectEffect]:
-        source = definitions_of(state.catalog, state.index)
+        source = catalog_definitions(state.catalog, state.index)
         key = self._key(state, before, now)
         found = None if key is None else self._known.get(key)
         if found is None:
-            features = features_concerned(before, after, source)
-            found = subject_effects(SubjectChange(before, after, features), source, now)
+            features = affected_features(before, after, source)
+            found = subject_effects(RecordChange(before, after, features), source, now)
             if key is not None and len(self._known) < _MOST_SHAPES:
                 self._known[key] = found
         return [_about(one, before) for one in found]

@@ -19,7 +19,7 @@ from tiergate.control.api.subject_loss_gate import refuse_loss
 from tiergate.control.api.working_catalog import Data, stamped
 from tiergate.control.api.write_order import as_of_data
 from tiergate.errors import ConflictError
-from tiergate.impact.subject_change.override_effects import refuse_idle_overrides
+from tiergate.impact.subject_change.override_effects import reject_ineffective_overrides
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -180,7 +180,7 @@ def save_customer(request: AdminRequest, unit: WriteUnit, customer: Customer, ac
     if account is not None:
         record = account.record
         after = replace(record, customer=customer)
-        refuse_idle_overrides(terms.published, after, None, _new(customer.overrides, stood), unit.now)
+        reject_ineffective_overrides(terms.published, after, None, _new(customer.overrides, stood), unit.now)
         refuse_loss(request, unit, record, after, resource)
     if account is None:
         account = Account.create(unit, customer)
@@ -244,7 +244,7 @@ def save_subscription(
     terms.check_new_overrides(subscription, before)
     refuse_unsellable(unit, before, subscription)
     after = _with_subscription(account.record, subscription)
-    refuse_idle_overrides(terms.published, after, subscription.id, _new(subscription.overrides, stood), unit.now)
+    reject_ineffective_overrides(terms.published, after, subscription.id, _new(subscription.overrides, stood), unit.now)
     if gated and before is not None:
         refuse_loss(request, unit, account.record, after, resource)
     if is_new:

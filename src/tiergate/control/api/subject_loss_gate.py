@@ -20,9 +20,9 @@ from tiergate.impact.preview.loss_token import loss_token, losses_of
 from tiergate.impact.preview.subject_effects import Impact, impact_data
 from tiergate.impact.subject_change.change_effects import (
     CatalogDefinitions,
-    SubjectChange,
-    definitions_of,
-    features_concerned,
+    RecordChange,
+    affected_features,
+    catalog_definitions,
     subject_effects,
 )
 from tiergate.model import SubjectRecord, SubjectType, format_instant
@@ -53,13 +53,13 @@ def refuse_loss(
     """
     given = _accepted(request)
     published = unit.published
-    source = definitions_of(published.catalog, published.index)
+    source = catalog_definitions(published.catalog, published.index)
     before = _with_lives_of(before, after)
-    features = features_concerned(before, after, source)
+    features = affected_features(before, after, source)
     if not features:
         return
     may = request.may(Action.EDIT_ENTITLEMENT, resource)
-    effects = subject_effects(SubjectChange(before, after, features), source, unit.now, revived=not may)
+    effects = subject_effects(RecordChange(before, after, features), source, unit.now, revived=not may)
     losses = [effect for effect in effects if effect.effect.takes]
     if not losses:
         return
@@ -88,8 +88,8 @@ def refuse_swap_loss(
     """
     given = _accepted(request)
     source = CatalogDefinitions(catalogs[1], catalogs[1].index())
-    features = features_concerned(before, after, source)
-    losses = [it for it in subject_effects(SubjectChange(before, after, features), source, now) if it.effect.takes]
+    features = affected_features(before, after, source)
+    losses = [it for it in subject_effects(RecordChange(before, after, features), source, now) if it.effect.takes]
     _expect_accepted(after.customer.id, losses, given, now)
 
 

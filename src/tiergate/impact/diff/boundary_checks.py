@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.engine import UsageKnown
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.single_subject_engine import Ask
+from tiergate.impact.single_subject_engine import CheckParameters
 from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tiergate.impact.single_subject_engine import Held
+    from tiergate.impact.single_subject_engine import EntitlementValue
     from tiergate.model import Feature, Number
 
-LEAST: Final = Ask()
+LEAST_CHECK: Final = CheckParameters()
 """The check that names nothing: the least there is to ask for."""
 
 
-def asks(features: Iterable[Feature], held: Iterable[Held]) -> list[Ask]:
+def boundary_checks(features: Iterable[Feature], held: Iterable[EntitlementValue]) -> list[CheckParameters]:
     """The checks, without the least one, for a subject that holds this on the one or the other side.
 
     `features`: the feature as each side has it.
     """
     limits = {it.value for it in held if not isinstance(it.value, bool | str | None) and it.value}
-    found: dict[Ask, None] = {}
+    found: dict[CheckParameters, None] = {}
     for feature in features:
         match feature.type:
             case FeatureType.SWITCH:
@@ -40,9 +40,9 @@ def asks(features: Iterable[Feature], held: Iterable[Held]) -> list[Ask]:
             case FeatureType.RANGE:
                 made = _range(feature, _units(limits, feature.scale))
             case FeatureType.CUSTOM:
-                made = (Ask(level=label) for label in feature.labels)
+                made = (CheckParameters(level=label) for label in feature.labels)
         found.update(dict.fromkeys(made))
-    found.pop(LEAST, None)
+    found.pop(LEAST_CHECK, None)
     return list(found)
 
 
@@ -56,7 +56,7 @@ def _units(limits: Iterable[Number], scale: int) -> list[int]:
     return sorted(found)
 
 
-def _quantity(feature: Feature, limits: list[int]) -> Iterator[Ask]:
+def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
     scale, least = feature.scale, default_amount(feature)
 
     def number(units: int) -> Number:
@@ -64,21 +64,25 @@ def _quantity(feature: Feature, limits: list[int]) -> Iterator[Ask]:
 
     amounts = set(_batched(feature))
     for amount in sorted(it for it in amounts if 0 < it <= MAX_EDGE_UNITS):
-        yield Ask(amount=number(amount))
+        yield CheckParameters(amount=number(amount))
     top = 10 ** min(15, 18) - 1
-    yield Ask(used=number(top))
+    yield CheckParameters(used=number(top))
     for limit in limits:
-        yield Ask(amount=number(limit), used=0)
-        yield Ask(amount=number(limit + 1), used=0)
+        yield CheckParameters(amount=number(limit), used=0)
+        yield CheckParameters(amount=number(limit + 1), used=0)
         if limit >= least:
-            yield Ask(amount=number(least), used=number(limit - least))
-            yield Ask(amount=number(least), used=number(limit - least + 1))
-            yield Ask(amount=number(least), metered=UsageKnown(used=limit - least + 1))
+            yield CheckParameters(amount=number(least), used=number(limit - least))
+            yield CheckParameters(amount=number(least), used=number(limit - least + 1))
+            yield CheckParameters(amount=number(least), metered=UsageKnown(used=limit - least + 1))
     for cap, by_user in ((feature.caps.per_user, True), (feature.caps.total, False)):
         for used in () if cap is None else (max(cap - least, 0), max(cap - least + 1, 0)):
-            yield Ask(user_used=number(used)) if by_user else Ask(metered=UsageKnown(total_used=used))
+            yield (
+                CheckParameters(user_used=number(used))
+                if by_user
+                else CheckParameters(metered=UsageKnown(total_used=used))
+            )
         if cap is not None and 0 < cap < least:
-            yield Ask(amount=number(cap))
+            yield CheckParameters(amount=number(cap))
 
 
 def _batched(feature: Feature) -> Iterator[int]:
@@ -92,8 +96,8 @@ def _batched(feature: Feature) -> Iterator[int]:
         yield from (batch.minimum, batch.minimum - 1)
 
 
-def _range(feature: Feature, limits: list[int]) -> Iterator[Ask]:
+def _range(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
     ends = {*limits, *(it for it in (feature.maximum, feature.minimum) if it is not None)}
     for value in sorted({*ends, *(it + 1 for it in ends)}):
         if 0 <= value <= MAX_EDGE_UNITS:
-            yield Ask(value=from_units(value, feature.scale))
+            yield CheckParameters(value=from_units(value, feature.scale))

@@ -22,11 +22,11 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.impact.single_subject_engine import Ask
+    from tiergate.impact.single_subject_engine import CheckParameters
     from tiergate.model import Instant, Override, Subject, SubjectRecord, SubscriptionItem
 
 
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
+class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
     """A check, asked of both sides at `at`, which they answer differently.
 
     `subject` is made up, unless a rule names it; it is a customer, or of this `type`, and asks for itself or as `user`.
@@ -59,20 +59,20 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     timed: bool = False
 
 
-def evidence_of(
+def make_counterexample(
     record: SubjectRecord,
     subject: Subject,
-    ask: Ask,
+    ask: CheckParameters,
     at: Instant,
     scale: int,
     reasons: tuple[str, str],
     *,
     timed: bool,
-) -> Evidence:
+) -> Counterexample:
     """A check of a made-up subject as a value that says all of it; `scale`: the feature's."""
     customer = record.customer
     is_part = subject.type is SubjectType.SUBSCRIPTION
-    return Evidence(
+    return Counterexample(
         subject.id,
         at,
         *reasons,

@@ -12,13 +12,13 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tiergate.engine import UsageKnown
-from tiergate.impact.diff.boundary_checks import LEAST
-from tiergate.impact.diff.representative_subjects import Bearer, Bearing, companions
-from tiergate.impact.single_subject_engine import Ask
-from tiergate.impact.symbolic.case_space import Person, Text, example
+from tiergate.impact.diff.boundary_checks import LEAST_CHECK
+from tiergate.impact.diff.representative_subjects import HoldingPattern, RepresentativeSubject, required_items
+from tiergate.impact.single_subject_engine import CheckParameters
+from tiergate.impact.symbolic.case_space import Requester, TextClass, example_text
 from tiergate.impact.symbolic.formulas import LAST_INSTANT, variable_range
-from tiergate.impact.symbolic.integer_solver import NONE, Row, Unsolved, instant_within, solve
-from tiergate.impact.value_comparison import is_as_much
+from tiergate.impact.symbolic.integer_solver import NONE, LinearBound, Unsolved, first_instant_within, solve
+from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import (
     UNLIMITED,
     Amount,
@@ -43,8 +43,8 @@ from tiergate.naming import version_ref
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-    from tiergate.impact.single_subject_engine import Said, Side
-    from tiergate.impact.symbolic.case_space import Space
+    from tiergate.impact.single_subject_engine import ComparedDecision, SingleSubjectEngine
+    from tiergate.impact.symbolic.case_space import CaseSpace
     from tiergate.model import IndexedItem, Instant, Value
 
 _MOST_PATHS: Final = 200
@@ -60,39 +60,43 @@ _TIMES: Final = ("now", "time", "weekday")
 class Witness(NamedTuple):
     """A check of a made-up subject that both sides decide otherwise; `items`: which it must hold for that."""
 
-    bearer: Bearer
+    bearer: RepresentativeSubject
     subject: Subject
     at: Instant
-    ask: Ask
-    before: Said
-    after: Said
+    ask: CheckParameters
+    before: ComparedDecision
+    after: ComparedDecision
     items: tuple[str, ...]
 
 
-class Case(NamedTuple):
+class SymbolicCase(NamedTuple):
     """What must be so: facts, who asks, tags, attributes, items held or not, rows of numbers, and when."""
 
     facts: dict[str, bool]
-    person: Person | None
+    person: Requester | None
     tags: tuple[str, ...]
-    texts: dict[str, Text]
+    texts: dict[str, TextClass]
     items: dict[str, bool]
-    rows: tuple[Row, ...]
+    rows: tuple[LinearBound, ...]
     between: tuple[Instant, Instant]
     times: tuple[int, int]
     weekdays: tuple[int, int]
 
 
-def cases(space: Space, diagram: int, now: Instant, until: Instant = LAST_INSTANT) -> Iterator[Case | None]:
+def symbolic_cases(
+    space: CaseSpace, diagram: int, now: Instant, until: Instant = LAST_INSTANT
+) -> Iterator[SymbolicCase | None]:
     """The ways to make a diagram true within an interval of time; `None` for one that cannot be put as one case."""
     for path in space.diagrams.paths(diagram):
         yield from _boxes(space, path, (now, until))
 
 
-def _boxes(space: Space, path: dict[int, list[int]], between: tuple[Instant, Instant]) -> Iterator[Case | None]:
+def _boxes(
+    space: CaseSpace, path: dict[int, list[int]], between: tuple[Instant, Instant]
+) -> Iterator[SymbolicCase | None]:
     """The cases of one path: one for each choice of stretches of numbers."""
-    found = Case({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
-    numbers: list[list[Row]] = []
+    found = SymbolicCase({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
+    numbers: list[list[LinearBound]] = []
     for place, allowed in path.items():
         about, values = space.abouts[place], space.values[place]
         if about[0] == "number":
@@ -103,7 +107,7 @@ def _boxes(space: Space, path: dict[int, list[int]], between: tuple[Instant, Ins
         yield None if place == _MOST_BOXES else _timed(found, rows)
 
 
-def _narrowed(case: Case, about: tuple[Hashable, ...], value: object) -> Case:
+def _narrowed(case: SymbolicCase, about: tuple[Hashable, ...], value: object) -> SymbolicCase:
     """A case in which one thing more is known."""
     match about[0]:
         case "fact":
@@ -116,15 +120,15 @@ def _narrowed(case: Case, about: tuple[Hashable, ...], value: object) -> Case:
             ref = str(about[1])
             return case._replace(items=case.items | {ref: bool(value) or case.items.get(ref, False)})
         case _:
-            if isinstance(value, Text):
+            if isinstance(value, TextClass):
                 return case._replace(texts=case.texts | {str(about[1]): value})
-            return case._replace(person=value) if isinstance(value, Person) else case
+            return case._replace(person=value) if isinstance(value, Requester) else case
 
 
-def _timed(case: Case, rows: Iterable[Row]) -> Case | None:
+def _timed(case: SymbolicCase, rows: Iterable[LinearBound]) -> SymbolicCase | None:
     """A case with its rows, those of time apart; none where time and numbers are mixed."""
     spans = {"now": case.between, "time": case.times, "weekday": case.weekdays}
-    rest: list[Row] = []
+    rest: list[LinearBound] = []
     for row in rows:
         names = [name for name, _ in row.terms]
         if not set(names) & set(_TIMES):
@@ -137,7 +141,7 @@ def _timed(case: Case, rows: Iterable[Row]) -> Case | None:
     return case._replace(rows=tuple(rest), between=spans["now"], times=spans["time"], weekdays=spans["weekday"])
 
 
-def _stretches(terms: tuple[tuple[str, int], ...], values: Sequence[Any], allowed: list[int]) -> Iterator[Row]:
+def _stretches(terms: tuple[tuple[str, int], ...], values: Sequence[Any], allowed: list[int]) -> Iterator[LinearBound]:
     """The stretches of a form's numbers that some of its values make together."""
     begin = end = allowed[0]
     for value in [*allowed[1:], None]:
@@ -145,15 +149,17 @@ def _stretches(terms: tuple[tuple[str, int], ...], values: Sequence[Any], allowe
             end = value
             continue
         least = -(2**70) if begin == 0 else values[begin - 1] + 1
-        yield Row(terms, least, 2**70 if values[end] is None else values[end])
+        yield LinearBound(terms, least, 2**70 if values[end] is None else values[end])
         if value is not None:
             begin = end = value
 
 
-class Search:
+class CounterexampleSearch:
     """Looks for witnesses about one feature, as each side has it."""
 
-    def __init__(self, sides: tuple[Side, Side], features: tuple[Feature, Feature], now: Instant) -> None:
+    def __init__(
+        self, sides: tuple[SingleSubjectEngine, SingleSubjectEngine], features: tuple[Feature, Feature], now: Instant
+    ) -> None:
         self._sides = sides
         self._features = features
         self._now = now
@@ -167,16 +173,16 @@ class Search:
         found = [it for it in both if all(_gives(side, side.index.items[it], name) for side in self._sides)]
         return found[:_MOST_GIVERS]
 
-    def witness(self, space: Space, diagram: int) -> Witness | Unsolved:
+    def witness(self, space: CaseSpace, diagram: int) -> Witness | Unsolved:
         """A witness of a case of a diagram; `NONE` where it is proved that there is none."""
         proved = True
-        for place, case in enumerate(cases(space, diagram, self._now)):
+        for place, case in enumerate(symbolic_cases(space, diagram, self._now)):
             if place >= _MOST_PATHS:
                 return Unsolved.UNKNOWN
             if case is None:
                 proved = False
                 continue
-            at = instant_within(case.between, case.times, case.weekdays)
+            at = first_instant_within(case.between, case.times, case.weekdays)
             if at is None or solve(case.rows) is NONE:
                 continue
             found = self._shown(space, case, at)
@@ -185,14 +191,14 @@ class Search:
             proved = False
         return NONE if proved else Unsolved.UNKNOWN
 
-    def _shown(self, space: Space, case: Case, at: Instant) -> Witness | None:
+    def _shown(self, space: CaseSpace, case: SymbolicCase, at: Instant) -> Witness | None:
         solution = solve(case.rows)
         free = solution if isinstance(solution, dict) else {}
         for bearer in self._bearers(space, case, free):
             subject = _subject(bearer.record, case.person)
             for side in self._sides:
                 side.receive(bearer.record)
-            facts = self._sides[0].decide(subject, self._features[0].id, LEAST, at, ruled=True).facts
+            facts = self._sides[0].decide(subject, self._features[0].id, LEAST_CHECK, at, ruled=True).facts
             if not facts:
                 continue
             context = json.loads(facts)
@@ -207,12 +213,12 @@ class Search:
                 continue
             before, after = (side.decide(subject, self._features[0].id, ask, at, ruled=True) for side in self._sides)
             self.decided += 1
-            if before.decided != after.decided and is_as_much(before.held, after.held):
+            if before.decided != after.decided and is_equal_value(before.held, after.held):
                 needed = {_item_of(ref) for ref, is_held in case.items.items() if is_held}
                 return Witness(bearer, subject, at, ask, before, after, tuple(sorted(needed)))
         return None
 
-    def _ask(self, numbers: dict[str, int]) -> Ask | None:
+    def _ask(self, numbers: dict[str, int]) -> CheckParameters | None:
         """The check that asks for some numbers; none where no check can."""
         feature = self._features[0]
 
@@ -225,11 +231,11 @@ class Search:
                 return None
             level = feature.labels[numbers["rank"] - 1]
         metered = UsageKnown(total_used=numbers.get("totalCap.used", 0))
-        return Ask(edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered)
+        return CheckParameters(edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered)
 
     # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _bearers(self, space: Space, case: Case, free: dict[str, int]) -> Iterator[Bearer]:
+    def _bearers(self, space: CaseSpace, case: SymbolicCase, free: dict[str, int]) -> Iterator[RepresentativeSubject]:
         """Subjects of whom a case may be so, those that are most like real ones first."""
         names = _names(space, case)
         if names is None:
@@ -247,14 +253,14 @@ class Search:
                     Customer(customer, tuple(sorted(case.tags)), attributes, overrides, suspensions), subscriptions
                 )
                 item = held[0].item if held else ""
-                yield Bearer(record, Bearing.OVERRIDE if overrides else bearing, item)
+                yield RepresentativeSubject(record, HoldingPattern.OVERRIDE if overrides else bearing, item)
 
     def _holdings(
-        self, case: Case, refs: list[str], avoided: set[str], free: dict[str, int]
-    ) -> Iterator[tuple[tuple[SubscriptionItem, ...] | None, Bearing]]:
+        self, case: SymbolicCase, refs: list[str], avoided: set[str], free: dict[str, int]
+    ) -> Iterator[tuple[tuple[SubscriptionItem, ...] | None, HoldingPattern]]:
         """What a subject may hold: items, nothing in a subscription, or no subscription (`None`)."""
         if case.facts.get("live") is False:
-            yield None, Bearing.NOBODY
+            yield None, HoldingPattern.NOBODY
             return
         own = [self._pinned(ref) for ref in refs]
         loose = [SubscriptionItem(_item_of(ref)) for ref in refs]
@@ -265,16 +271,16 @@ class Search:
             items = self._with_companions(base, avoided)
             if case.facts.get("given") is not False:
                 if base:
-                    yield items, Bearing.ONE
+                    yield items, HoldingPattern.ONE
                 for giver in self._givers:
                     if giver in avoided or any(it.item == giver for it in items):
                         continue
                     for quantity in self._quantities(giver, free):
                         more = (*items, SubscriptionItem(giver, quantity))
-                        yield self._with_companions(more, avoided), Bearing.ONE
-            yield items, Bearing.ONE if items else Bearing.SUBSCRIPTION
+                        yield self._with_companions(more, avoided), HoldingPattern.ONE
+            yield items, HoldingPattern.ONE if items else HoldingPattern.SUBSCRIPTION
         if not refs and case.facts.get("live") is None and case.facts.get("given") is not True:
-            yield None, Bearing.NOBODY
+            yield None, HoldingPattern.NOBODY
 
     def _pinned(self, ref: str) -> SubscriptionItem:
         item, _, version = ref.partition("/")[2].partition("@")
@@ -284,7 +290,7 @@ class Search:
         """These items with those without which they do not count."""
         found = list(items)
         for side in self._sides:
-            for item in companions(side.index, [it.item for it in found], avoided):
+            for item in required_items(side.index, [it.item for it in found], avoided):
                 if all(it.item != item for it in found):
                     found.append(SubscriptionItem(item))
         return tuple(found)
@@ -299,7 +305,9 @@ class Search:
             if isinstance(value, Amount) and 0 < value.units < wanted:
                 yield min(-(-wanted // value.units), 100_000)
 
-    def _overrides(self, case: Case, free: dict[str, int], *, has_items: bool) -> Iterator[tuple[Override, ...]]:
+    def _overrides(
+        self, case: SymbolicCase, free: dict[str, int], *, has_items: bool
+    ) -> Iterator[tuple[Override, ...]]:
         facts, feature = case.facts, self._features[0]
         if facts.get("disabled"):
             yield (Override("made-up", feature.id, OverrideMode.DISABLED, None),)
@@ -314,7 +322,7 @@ class Search:
             else:
                 yield (Override("made-up", feature.id, OverrideMode.REPLACE, value),)
 
-    def _values(self, case: Case, free: dict[str, int]) -> Iterator[Value]:
+    def _values(self, case: SymbolicCase, free: dict[str, int]) -> Iterator[Value]:
         """What a customer may be given by an override, so that the case is so."""
         held, feature = case.facts.get("held"), self._features[0]
         match feature.type:
@@ -336,12 +344,12 @@ class Search:
                         yield UNLIMITED
 
 
-def _names(space: Space, case: Case) -> tuple[str, str, dict[str, str]] | None:
+def _names(space: CaseSpace, case: SymbolicCase) -> tuple[str, str, dict[str, str]] | None:
     """Ids of customer and subscription, and attributes; none where no text is found that fits."""
     attributes: dict[str, str] = {}
     for key, text in case.texts.items():
         patterns, taken = _tested(space, ("text", key))
-        value = example(text, patterns, taken)
+        value = example_text(text, patterns, taken)
         if value is not None:
             attributes[key] = value
         elif text.other:
@@ -354,7 +362,7 @@ def _names(space: Space, case: Case) -> tuple[str, str, dict[str, str]] | None:
         if text.other and not text.fits and _CUSTOMER not in taken and not patterns:
             customer = _CUSTOMER
         else:
-            customer = example(text, patterns, taken)
+            customer = example_text(text, patterns, taken)
     if customer is None:
         return None
     subscription = f"{customer}.one"
@@ -363,7 +371,7 @@ def _names(space: Space, case: Case) -> tuple[str, str, dict[str, str]] | None:
     return customer, subscription, attributes
 
 
-def _tested(space: Space, about: tuple[Any, ...]) -> tuple[list[Any], set[str]]:
+def _tested(space: CaseSpace, about: tuple[Any, ...]) -> tuple[list[Any], set[str]]:
     """The patterns and the texts that a text is compared with."""
     tests: list[Any] = list(space.tests.get(about, ()))
     patterns = [what for kind, what in tests if kind == "like"]
@@ -371,7 +379,7 @@ def _tested(space: Space, about: tuple[Any, ...]) -> tuple[list[Any], set[str]]:
     return patterns, taken | {what.id for kind, what in tests if kind in {"equal", "in"}}
 
 
-def _subject(record: SubjectRecord, person: Person | None) -> Subject:
+def _subject(record: SubjectRecord, person: Requester | None) -> Subject:
     user = None if person is None or person.user is None else person.user or _SOMEBODY
     if person is not None and person.kind == "Subscription" and record.subscriptions:
         return Subject(record.subscriptions[0].id, SubjectType.SUBSCRIPTION, user)
@@ -382,7 +390,7 @@ def _item_of(ref: str) -> str:
     return ref.partition("/")[2].partition("@")[0]
 
 
-def _gives(side: Side, item: IndexedItem, feature: str) -> bool:
+def _gives(side: SingleSubjectEngine, item: IndexedItem, feature: str) -> bool:
     return any(
         side.bundle.definition(version_ref(item.kind, item.id, it)).get(feature) is not None for it in item.versions
     )

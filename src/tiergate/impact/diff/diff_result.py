@@ -10,13 +10,13 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.catalog.writing.value_changes import ValueChange
-from tiergate.impact.diff.counterexample import Evidence
-from tiergate.impact.diff.representative_subjects import Audience, Bearing
-from tiergate.impact.single_subject_engine import Held
+from tiergate.impact.diff.counterexample import Counterexample
+from tiergate.impact.diff.representative_subjects import HolderGroup, HoldingPattern
+from tiergate.impact.single_subject_engine import EntitlementValue
 from tiergate.model import Instant
 
 
-class Kind(StrEnum):
+class ChangeDirection(StrEnum):
     """What becomes of what is held. `OTHER`: neither is more, as of two ranges of levels that cannot be compared."""
 
     GAINS = "gains"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class Difference(msgspec.Struct, frozen=True):
+class EntitlementDifference(msgspec.Struct, frozen=True):
     """What a holder of one item alone comes to get of one feature.
 
     `beside`: what is held with it because it needs that to count, on one side at least; its values count too.
@@ -36,14 +36,14 @@ class Difference(msgspec.Struct, frozen=True):
 
     item: str
     feature: str
-    bearing: Bearing
-    audience: Audience | None
+    bearing: HoldingPattern
+    audience: HolderGroup | None
     since: Instant | None
     until: Instant | None
-    kind: Kind
-    before: Held
-    after: Held
-    shown_by: Evidence
+    kind: ChangeDirection
+    before: EntitlementValue
+    after: EntitlementValue
+    shown_by: Counterexample
     beside: tuple[str, ...] = ()
 
 
@@ -66,11 +66,11 @@ class FeatureChange(msgspec.Struct, frozen=True):
     change: str
     details: tuple[ValueChange, ...]
     cases: int
-    shown_by: Evidence | None = None
-    also_by: Evidence | None = None
+    shown_by: Counterexample | None = None
+    also_by: Counterexample | None = None
 
 
-class Turn(msgspec.Struct, frozen=True):
+class DecisionChange(msgspec.Struct, frozen=True):
     """Checks of a feature that turn out otherwise although as much is held: rules do that.
 
     `items`: holders of which, empty where it takes none. `rules`: those that decided the check that shows it.
@@ -84,17 +84,17 @@ class Turn(msgspec.Struct, frozen=True):
     items: tuple[str, ...]
     rules: tuple[str, ...]
     cases: int
-    shown_by: Evidence
+    shown_by: Counterexample
 
 
-class Unproved(msgspec.Struct, frozen=True):
+class UnprovenChange(msgspec.Struct, frozen=True):
     """What may differ although no decided case does: `what` is a rule or a feature, `why` begins in lower case."""
 
     what: str
     why: str
 
 
-class Note(msgspec.Struct, frozen=True):
+class CosmeticChange(msgspec.Struct, frozen=True):
     """What is said otherwise and decides nothing: of a feature, an item or a ladder."""
 
     kind: str
@@ -102,7 +102,7 @@ class Note(msgspec.Struct, frozen=True):
     details: tuple[ValueChange, ...]
 
 
-class Meaning(msgspec.Struct, frozen=True):
+class SemanticDiff(msgspec.Struct, frozen=True):
     """All that a comparison found.
 
     `cases`: how many checks were decided on both sides. `ruled`: of how many features the rules were compared. `now`:
@@ -113,11 +113,11 @@ class Meaning(msgspec.Struct, frozen=True):
     ruled: int = 0
     now: Instant = 0
     items: tuple[ItemChange, ...] = ()
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[EntitlementDifference, ...] = ()
     features: tuple[FeatureChange, ...] = ()
-    turns: tuple[Turn, ...] = ()
-    unproved: tuple[Unproved, ...] = ()
-    notes: tuple[Note, ...] = ()
+    turns: tuple[DecisionChange, ...] = ()
+    unproved: tuple[UnprovenChange, ...] = ()
+    notes: tuple[CosmeticChange, ...] = ()
 
     @property
     def differs(self) -> bool:

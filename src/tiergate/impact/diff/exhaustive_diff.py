@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.catalog import feature_data
 from tiergate.catalog.writing.value_changes import compare_values
-from tiergate.impact.diff.boundary_checks import LEAST, asks
-from tiergate.impact.diff.counterexample import evidence_of
-from tiergate.impact.diff.representative_subjects import MOST_TOGETHER, Bearing, beside_items, holders, together
-from tiergate.impact.diff.rule_equivalence import Ruling, Rulings
-from tiergate.impact.item_availability import needing_otherwise, needs
-from tiergate.impact.rule_set import Rulebook
-from tiergate.impact.single_subject_engine import Side, WithoutRules
-from tiergate.impact.value_comparison import is_as_much
+from tiergate.impact.diff.boundary_checks import LEAST_CHECK, boundary_checks
+from tiergate.impact.diff.counterexample import make_counterexample
+from tiergate.impact.diff.representative_subjects import (
+    MAX_COMBINATIONS,
+    HoldingPattern,
+    item_combinations,
+    subjects_with_item,
+    subjects_without_items,
+)
+from tiergate.impact.diff.rule_equivalence import RuleComparer, RuleComparison
+from tiergate.impact.item_availability import requirement_changes, requirements
+from tiergate.impact.rule_set import RuleSet
+from tiergate.impact.single_subject_engine import BundleWithoutRules, SingleSubjectEngine
+from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import FeatureType, ItemStatus
 from tiergate.naming import version_ref
 
@@ -29,43 +35,43 @@ if TYPE_CHECKING:
 
     from tiergate.catalog.writing.value_changes import ValueChange
     from tiergate.engine import BundleSource
-    from tiergate.impact.diff.counterexample import Evidence
-    from tiergate.impact.diff.representative_subjects import Audience, Bearer
+    from tiergate.impact.diff.counterexample import Counterexample
+    from tiergate.impact.diff.representative_subjects import HolderGroup, RepresentativeSubject
     from tiergate.impact.rule_set import Rule
-    from tiergate.impact.single_subject_engine import Ask, Said
+    from tiergate.impact.single_subject_engine import CheckParameters, ComparedDecision
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
 
 _UNHEARD = frozenset({"name", "description", "linked", "min"})
 """What is said of a feature and decides nothing: it is for people, or binds those who write definitions."""
 
-_HELD = frozenset({Bearing.ONE, Bearing.TWO, Bearing.TWICE})
+_HELD = frozenset({HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE})
 _TIMES = frozenset({"now", "weekday"})
 _LAST = 253_402_300_799_999
 """The last instant that can be written."""
 
 
-class Seen(NamedTuple):
+class DifferingCase(NamedTuple):
     """A case that the sides decide otherwise."""
 
-    bearer: Bearer
+    bearer: RepresentativeSubject
     subject: Subject
     at: Instant
-    ask: Ask
-    before: Said
-    after: Said
+    ask: CheckParameters
+    before: ComparedDecision
+    after: ComparedDecision
 
     @property
     def turns(self) -> bool:
         """Say whether it is allowed on one side only: what shows a difference best."""
         return self.before.allowed is not self.after.allowed
 
-    def evidence(self, scale: int, *, timed: bool) -> Evidence:
+    def evidence(self, scale: int, *, timed: bool) -> Counterexample:
         """The case as a check that anybody can repeat; `scale`: the feature's; `timed`: it goes by time."""
         reasons = self.before.reason, self.after.reason
-        return evidence_of(self.bearer.record, self.subject, self.ask, self.at, scale, reasons, timed=timed)
+        return make_counterexample(self.bearer.record, self.subject, self.ask, self.at, scale, reasons, timed=timed)
 
 
-class Topic:
+class FeaturePair:
     """A feature as both sides have it, and what rules make of it."""
 
     def __init__(self, id_: str, old: Feature | None, new: Feature | None, rules: list[Rule]) -> None:
@@ -73,7 +79,7 @@ class Topic:
         self.old, self.new = old, new
         self.sides = [it for it in (old, new) if it is not None]
         self.rules = [rule for rule in rules if any(rule.concerns(side) for side in self.sides)]
-        self.ruling = Ruling()
+        self.ruling = RuleComparison()
         self.changed = tuple(self._changed())
         self.unheard: tuple[ValueChange, ...] = ()
         self.scale = self.sides[0].scale
@@ -100,35 +106,42 @@ class Topic:
         return {end for side in self.sides for it in side.suspensions for end in (it.start, it.until)}
 
 
-class Comparison:
+class ExhaustiveDiff:
     """Both sides, and what was seen of them so far."""
 
     def __init__(
         self, old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None
     ) -> None:
         self.old, self.new, self.now = old, new, now
-        self._alone = Side(WithoutRules(old, alone=True)), Side(WithoutRules(new, alone=True))
-        self._based = Side(WithoutRules(old)), Side(WithoutRules(new))
+        self._alone = (
+            SingleSubjectEngine(BundleWithoutRules(old, alone=True)),
+            SingleSubjectEngine(BundleWithoutRules(new, alone=True)),
+        )
+        self._based = SingleSubjectEngine(BundleWithoutRules(old)), SingleSubjectEngine(BundleWithoutRules(new))
         self.sides = self._alone
         self.progress = progress
         self.cases = 0
-        self.books = Rulebook.of(old), Rulebook.of(new)
+        self.books = RuleSet.of(old), RuleSet.of(new)
         ids = old.index.items.keys() | new.index.items.keys()
-        self.rebased = needing_otherwise(old.index, new.index, now)
+        self.rebased = requirement_changes(old.index, new.index, now)
         self.changed_items = self._changed_items(ids)
-        self.rulings = Rulings(old, new, self.books, self._moved_items(ids), now)
+        self.rulings = RuleComparer(old, new, self.books, self._moved_items(ids), now)
         rules = [rule for book in self.books for rule in book.rules]
         features = old.index.features, new.index.features
         self.topics = {
-            id_: Topic(id_, features[0].get(id_), features[1].get(id_), rules)
+            id_: FeaturePair(id_, features[0].get(id_), features[1].get(id_), rules)
             for id_ in sorted(features[0].keys() | features[1].keys())
         }
-        self.held: defaultdict[tuple[str, str, Bearing, tuple[str, ...], Audience], list[Seen]] = defaultdict(list)
-        self.turned: defaultdict[str, list[Seen]] = defaultdict(list)
-        self.besides: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.held: defaultdict[tuple[str, str, HoldingPattern, tuple[str, ...], HolderGroup], list[DifferingCase]] = (
+            defaultdict(list)
+        )
+        self.turned: defaultdict[str, list[DifferingCase]] = defaultdict(list)
+        self.besides: defaultdict[str, list[DifferingCase]] = defaultdict(list)
         self.hidden: set[str] = set()
         self.doubtful: set[tuple[str, str]] = set()
-        self.crowded = {it for it in self.rebased if len(together(it, (old.index, new.index))) > MOST_TOGETHER}
+        self.crowded = {
+            it for it in self.rebased if len(item_combinations(it, (old.index, new.index))) > MAX_COMBINATIONS
+        }
 
     def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
         """An item as each side has it that has it, with the side."""
@@ -164,7 +177,7 @@ class Comparison:
                 found[id_] = features
         return found
 
-    def evidence(self, topic: Topic, seen: Seen) -> Evidence:
+    def evidence(self, topic: FeaturePair, seen: DifferingCase) -> Counterexample:
         """A case as a check that anybody can repeat."""
         held = {it.item for one in seen.bearer.record.subscriptions for it in one.items}
         items = [item for id_ in sorted(held) for _, item in self.items(id_)]
@@ -184,11 +197,11 @@ class Comparison:
             if topic.old is not None and topic.new is not None and topic.rules:
                 self._rule(topic, topic.old, topic.new)
 
-    def _rule(self, topic: Topic, old: Feature, new: Feature) -> None:
+    def _rule(self, topic: FeaturePair, old: Feature, new: Feature) -> None:
         topic.ruling = self.rulings.compare(old, new)
         for it in topic.ruling.witnesses:
             bearer = it.bearer._replace(item=next(iter(it.items), ""))
-            self.turned[topic.id].append(Seen(bearer, it.subject, it.at, it.ask, it.before, it.after))
+            self.turned[topic.id].append(DifferingCase(bearer, it.subject, it.at, it.ask, it.before, it.after))
         self.cases += self.rulings.decided
         self.rulings.decided = 0
         shown = [it for it in self.besides.get(topic.id, ()) if self._is_shown(topic, it)]
@@ -199,7 +212,7 @@ class Comparison:
             if key[1] == topic.id:
                 self.held[key] = [self._with_rules(topic, it) for it in listed]
 
-    def _with_rules(self, topic: Topic, seen: Seen) -> Seen:
+    def _with_rules(self, topic: FeaturePair, seen: DifferingCase) -> DifferingCase:
         """A case as it is decided with rules."""
         for side in self.rulings.sides:
             side.receive(seen.bearer.record)
@@ -208,15 +221,15 @@ class Comparison:
         )
         return seen._replace(before=before, after=after)
 
-    def _is_shown(self, topic: Topic, seen: Seen) -> bool:
+    def _is_shown(self, topic: FeaturePair, seen: DifferingCase) -> bool:
         decided = self._with_rules(topic, seen)
         return decided.before.decided != decided.after.decided
 
-    def _beside_items(self, topic: Topic) -> None:
+    def _beside_items(self, topic: FeaturePair) -> None:
         instants = self.instants(topic, ())
-        for bearer in beside_items(topic.sides):
+        for bearer in subjects_without_items(topic.sides):
             # Who holds nothing is asked for more only where the feature is another.
-            bare = bearer.bearing is not Bearing.OVERRIDE and not topic.changed
+            bare = bearer.bearing is not HoldingPattern.OVERRIDE and not topic.changed
             self._receive(bearer)
             self._cases(bearer, topic, instants, bare=bare)
 
@@ -237,13 +250,13 @@ class Comparison:
             return
         listed = [item for _, item in items]
         self.sides = self._based if id_ in self.rebased else self._alone
-        for bearer in holders(listed, values_differ=any(given.values()), sides=self.beside(id_)):
+        for bearer in subjects_with_item(listed, values_differ=any(given.values()), sides=self.beside(id_)):
             self._receive(bearer)
             for name in sorted(given):
                 topic = self.topics[name]
                 self._cases(bearer, topic, self.instants(topic, listed, bearer.audience.added))
 
-    def instants(self, topic: Topic, items: Iterable[IndexedItem], added: Instant | None = None) -> list[Instant]:
+    def instants(self, topic: FeaturePair, items: Iterable[IndexedItem], added: Instant | None = None) -> list[Instant]:
         """When to decide: `now`, and whatever comes after; not before an item was added."""
         found = topic.instants() | {it.start for item in self._all(items) for it in item.rollouts}
         first = self.now if added is None else max(self.now, added)
@@ -254,35 +267,44 @@ class Comparison:
         for item in items:
             yield item
             sides = self.beside(item.id)
-            beside = {it for group in together(item.id, sides) for it in group} if sides else set()
+            beside = {it for group in item_combinations(item.id, sides) for it in group} if sides else set()
             yield from (side.items[it] for side in sides for it in sorted(beside) if it in side.items)
 
-    def _receive(self, bearer: Bearer) -> None:
+    def _receive(self, bearer: RepresentativeSubject) -> None:
         for side in self.sides:
             side.receive(bearer.record)
 
-    def _cases(self, bearer: Bearer, topic: Topic, instants: list[Instant], *, bare: bool = False) -> None:
+    def _cases(
+        self, bearer: RepresentativeSubject, topic: FeaturePair, instants: list[Instant], *, bare: bool = False
+    ) -> None:
         """Decide all cases of a bearer and a feature. `bare`: only the least check."""
         for at in instants:
-            least = self._case(bearer, topic, LEAST, at)
-            for ask in () if bare else asks(topic.sides, (it.held for it in least)):
+            least = self._case(bearer, topic, LEAST_CHECK, at)
+            for ask in () if bare else boundary_checks(topic.sides, (it.held for it in least)):
                 self._case(bearer, topic, ask, at)
         if self.progress is not None:
             self.progress(self.cases)
 
-    def _case(self, bearer: Bearer, topic: Topic, ask: Ask, at: Instant) -> tuple[Said, Said]:
+    def _case(
+        self, bearer: RepresentativeSubject, topic: FeaturePair, ask: CheckParameters, at: Instant
+    ) -> tuple[ComparedDecision, ComparedDecision]:
         before, after = (side.decide(bearer.subject, topic.id, ask, at, ruled=bool(topic.rules)) for side in self.sides)
         self.cases += 1
         if before.decided != after.decided:
-            self._differ(Seen(bearer, bearer.subject, at, ask, before, after), topic)
+            self._differ(DifferingCase(bearer, bearer.subject, at, ask, before, after), topic)
         elif before.facts != after.facts and _reads_difference(topic.rules, before.facts, after.facts):
             self.doubtful.add((topic.id, bearer.item))
         return before, after
 
-    def _differ(self, seen: Seen, topic: Topic) -> None:
+    def _differ(self, seen: DifferingCase, topic: FeaturePair) -> None:
         bearer = seen.bearer
         says_held = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}
-        if says_held and not is_as_much(seen.before.held, seen.after.held) and bearer.item and bearer.bearing in _HELD:
+        if (
+            says_held
+            and not is_equal_value(seen.before.held, seen.after.held)
+            and bearer.item
+            and bearer.bearing in _HELD
+        ):
             self.held[bearer.item, topic.id, bearer.bearing, bearer.beside, bearer.audience].append(seen)
         elif topic.changed or len(topic.sides) == 1:
             self.besides[topic.id].append(seen)
@@ -292,7 +314,7 @@ class Comparison:
 
 def _membership(item: IndexedItem) -> tuple[object, ...]:
     """All that says who is in an item, and in which version."""
-    return item.kind, item.versions, item.rollouts, needs(item), item.status is ItemStatus.DRAFT
+    return item.kind, item.versions, item.rollouts, requirements(item), item.status is ItemStatus.DRAFT
 
 
 def _reads_difference(rules: Iterable[Rule], before: str, after: str) -> bool:

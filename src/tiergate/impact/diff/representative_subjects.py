@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Rollout, Value
 
 
-class Bearing(StrEnum):
+class HoldingPattern(StrEnum):
     """How an item is held, or what there is in its place."""
 
     ONE = "one"
@@ -51,7 +51,7 @@ class Bearing(StrEnum):
     OVERRIDE = "override"
 
 
-class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
+class HolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which holders of an item: by version pinned to, instant added at, tags, and place in the item's shares.
 
     `share`: from and below which place, of 10,000.
@@ -63,17 +63,17 @@ class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
     share: tuple[int, int] | None = None
 
 
-EVERYBODY = Audience()
+ALL_HOLDERS = HolderGroup()
 """Holders without anything that a rollout could go by."""
 
 
-class Bearer(NamedTuple):
+class RepresentativeSubject(NamedTuple):
     """A made-up subject. `beside`: what it holds with the item because this needs it."""
 
     record: SubjectRecord
-    bearing: Bearing
+    bearing: HoldingPattern
     item: str = ""
-    audience: Audience = EVERYBODY
+    audience: HolderGroup = ALL_HOLDERS
     beside: tuple[str, ...] = ()
 
     @property
@@ -82,14 +82,16 @@ class Bearer(NamedTuple):
         return Subject(self.record.customer.id)
 
 
-MOST_TOGETHER: Final = 64
+MAX_COMBINATIONS: Final = 64
 """In how many ways an item is held with those that it needs."""
 
 _CUSTOMER = "bearer"
 _ACTIVE = SubscriptionStatus.ACTIVE
 
 
-def holders(items: list[IndexedItem], *, values_differ: bool, sides: Iterable[CatalogIndex] = ()) -> Iterator[Bearer]:
+def subjects_with_item(
+    items: list[IndexedItem], *, values_differ: bool, sides: Iterable[CatalogIndex] = ()
+) -> Iterator[RepresentativeSubject]:
     """Bearers of an item as one or both sides have it, with what they must hold for it to count on these `sides`.
 
     `values_differ`: whether a version that both sides have gives different things on them. If not, those who are
@@ -97,21 +99,21 @@ def holders(items: list[IndexedItem], *, values_differ: bool, sides: Iterable[Ca
     """
     item = items[0].id
     sides = list(sides)
-    groups = together(item, sides)[:MOST_TOGETHER]
+    groups = item_combinations(item, sides)[:MAX_COMBINATIONS]
     needed = [it for side in sides for group in groups for id_ in group if (it := side.items.get(id_)) is not None]
     for audience in _audiences(items, needed):
-        ways = (Bearing.ONE, Bearing.TWO, Bearing.TWICE)
+        ways = (HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE)
         for bearing in ways if audience.pin is None or values_differ else ways[:1]:
             for others in groups:
-                yield Bearer(_record(item, others, audience, bearing), bearing, item, audience, others)
+                yield RepresentativeSubject(_record(item, others, audience, bearing), bearing, item, audience, others)
 
 
-def together(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[str, ...]]:
+def item_combinations(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[str, ...]]:
     """What is held with an item so that it counts on one of some sides, in every way there is; up to a few too many."""
     found: dict[tuple[str, ...], None] = {}
     for side in sides:
         if item in side.items:
-            for group in islice(_sufficient(side, (item,)), MOST_TOGETHER + 1):
+            for group in islice(_sufficient(side, (item,)), MAX_COMBINATIONS + 1):
                 found.setdefault(tuple(sorted(set(group) - {item})))
     return list(found) or [()]
 
@@ -133,7 +135,7 @@ def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str
     yield held
 
 
-def companions(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:
+def required_items(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:
     """What must be held beside some items for these to count: of the plans the first that is not `avoided`."""
     held = dict.fromkeys(items)
     found: list[str] = []
@@ -153,17 +155,17 @@ def companions(side: CatalogIndex, items: Iterable[str], avoided: Collection[str
     return found
 
 
-def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> Iterator[Audience]:
+def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> Iterator[HolderGroup]:
     rollouts = [rollout for item in items for rollout in item.rollouts]
     beside = [rollout for item in needed for rollout in item.rollouts]
     tags = sorted({it.audience.tag for it in (*rollouts, *beside) if it.audience.type is AudienceType.TAG})
     sets = [(), *((tag,) for tag in tags), *combinations(tags, 2)]
     added = [None, *sorted({it.start for it in rollouts if it.audience.type is AudienceType.NEW})]
     for one, share, tagged in product(added, _shares(rollouts), sets):
-        yield Audience(None, one, tagged, share)
+        yield HolderGroup(None, one, tagged, share)
     pins = set(items[0].versions).intersection(*(it.versions for it in items[1:]))
     for pin in sorted(pins if len(items) > 1 else ()):
-        yield Audience(pin)
+        yield HolderGroup(pin)
 
 
 def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
@@ -175,11 +177,11 @@ def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
     return list(pairwise(marks))
 
 
-def _record(item: str, others: tuple[str, ...], audience: Audience, bearing: Bearing) -> SubjectRecord:
+def _record(item: str, others: tuple[str, ...], audience: HolderGroup, bearing: HoldingPattern) -> SubjectRecord:
     customer = _CUSTOMER if audience.share is None else _in_share(item, *audience.share)
-    quantity = 2 if bearing is Bearing.TWO else 1
+    quantity = 2 if bearing is HoldingPattern.TWO else 1
     held = (SubscriptionItem(item, quantity, audience.pin, audience.added), *(SubscriptionItem(it) for it in others))
-    names = ("one", "other") if bearing is Bearing.TWICE else ("one",)
+    names = ("one", "other") if bearing is HoldingPattern.TWICE else ("one",)
     return SubjectRecord(
         Customer(customer, audience.tags),
         tuple(Subscription(f"{customer}.{name}", customer, _ACTIVE, held) for name in names),
@@ -192,24 +194,28 @@ def _in_share(item: str, start: int, until: int) -> str:
     return next(name for name in (f"bearer-{it}" for it in count()) if start <= share_bucket(name, item) < until)
 
 
-def beside_items(features: list[Feature]) -> Iterator[Bearer]:
+def subjects_without_items(features: list[Feature]) -> Iterator[RepresentativeSubject]:
     """Bearers of no item, who tell what is said of a feature itself: as one or both sides have it.
 
     Nobody who has a subscription; one who has, without items; who has an override to the most there is, or to each
     level; and two subscriptions overridden to the least, and two to which that is added, whose numbers are combined.
     """
-    yield Bearer(SubjectRecord(Customer(_CUSTOMER)), Bearing.NOBODY)
-    yield Bearer(SubjectRecord(Customer(_CUSTOMER), (_overridden("one", ()),)), Bearing.SUBSCRIPTION)
+    yield RepresentativeSubject(SubjectRecord(Customer(_CUSTOMER)), HoldingPattern.NOBODY)
+    yield RepresentativeSubject(
+        SubjectRecord(Customer(_CUSTOMER), (_overridden("one", ()),)), HoldingPattern.SUBSCRIPTION
+    )
     for value in _tops(features):
         override = _override(features[0], value)
-        yield Bearer(SubjectRecord(Customer(_CUSTOMER, overrides=(override,))), Bearing.OVERRIDE)
+        yield RepresentativeSubject(SubjectRecord(Customer(_CUSTOMER, overrides=(override,))), HoldingPattern.OVERRIDE)
         if isinstance(value, Amount):
             added = msgspec.structs.replace(override, mode=OverrideMode.ADD)
             for one in (override, added):
                 two = tuple(_overridden(name, (one,)) for name in ("one", "other"))
-                yield Bearer(SubjectRecord(Customer(_CUSTOMER), two), Bearing.OVERRIDE)
+                yield RepresentativeSubject(SubjectRecord(Customer(_CUSTOMER), two), HoldingPattern.OVERRIDE)
         elif value is UNLIMITED:
-            yield Bearer(SubjectRecord(Customer(_CUSTOMER), (_overridden("one", (override,)),)), Bearing.OVERRIDE)
+            yield RepresentativeSubject(
+                SubjectRecord(Customer(_CUSTOMER), (_overridden("one", (override,)),)), HoldingPattern.OVERRIDE
+            )
 
 
 def _tops(features: list[Feature]) -> list[Value]:

@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.engine.slices import Slices
-from tiergate.impact.diff.counterexample_search import Search, Witness
-from tiergate.impact.single_subject_engine import Side
-from tiergate.impact.symbolic.case_space import Space
+from tiergate.impact.diff.counterexample_search import CounterexampleSearch, Witness
+from tiergate.impact.single_subject_engine import SingleSubjectEngine
+from tiergate.impact.symbolic.case_space import CaseSpace
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
 from tiergate.impact.symbolic.integer_solver import NONE
-from tiergate.impact.symbolic.reason_formulas import Outcomes, possible, read_outcomes
-from tiergate.impact.symbolic.symbolic_context import Scene, SideData, named_in, refs_of
-from tiergate.impact.symbolic.unsupported_conditions import obstacle
+from tiergate.impact.symbolic.reason_formulas import ReasonFormulas, possible_facts, read_reason_formulas
+from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, all_version_refs, referenced_uids
+from tiergate.impact.symbolic.unsupported_conditions import describe_unsupported
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from tiergate.engine import BundleSource
-    from tiergate.impact.rule_set import Rule, Rulebook
+    from tiergate.impact.rule_set import Rule, RuleSet
     from tiergate.model import Feature, Instant
 
 _SLICES: Final = (100, 4 * 2**20)
@@ -38,7 +38,7 @@ _GRANTED: Final = Reason.GRANTED.value
 
 
 @dataclass(slots=True)
-class Ruling:
+class RuleComparison:
     """What came of one feature: witnesses of what turns, and why it is not proved that nothing else does."""
 
     witnesses: list[Witness] = field(default_factory=list)
@@ -51,14 +51,14 @@ class Ruling:
         return bool(self.rules)
 
 
-class Rulings:
+class RuleComparer:
     """Two bundles whose rules are compared. `moved`: items that holders have in another version, or not at all."""
 
     def __init__(
         self,
         old: BundleSource,
         new: BundleSource,
-        books: tuple[Rulebook, Rulebook],
+        books: tuple[RuleSet, RuleSet],
         moved: Collection[str],
         now: Instant,
     ) -> None:
@@ -67,10 +67,10 @@ class Rulings:
         Raises:
             BundleError: a bundle cannot be read.
         """
-        self.sides = Side(old), Side(new)
+        self.sides = SingleSubjectEngine(old), SingleSubjectEngine(new)
         self.decided = 0
         self._books = books
-        self._data = SideData(old), SideData(new)
+        self._data = BundleEntities(old), BundleEntities(new)
         self._slices = Slices(old, *_SLICES), Slices(new, *_SLICES)
         self._moved = frozenset(moved)
         self._now = now
@@ -91,7 +91,7 @@ class Rulings:
         """Say whether a rule of either side can come to the checks of a feature."""
         return any(rule.concerns(side) for book in self._books for rule in book.rules for side in sides)
 
-    def compare(self, old: Feature, new: Feature) -> Ruling:
+    def compare(self, old: Feature, new: Feature) -> RuleComparison:
         """Compare what rules make of the checks of a feature, as each side has it.
 
         Raises:
@@ -101,9 +101,9 @@ class Rulings:
             [rule for rule in book.rules if rule.concerns(it)] for book, it in zip(self._books, (old, new), strict=True)
         ]
         if not any(rules) or old.type is not new.type or self._is_untouched(rules, old, new):
-            return Ruling()
+            return RuleComparison()
         named = tuple(sorted({rule.id for rule in _moved_rules(rules)} or {rule.id for its in rules for rule in its}))
-        ruling = Ruling(rules=named)
+        ruling = RuleComparison(rules=named)
         same = self._same_data and not self._moved and _deciding(old) == _deciding(new) and self._gives_the_same(rules)
         try:
             self._decide(ruling, old, new, ("", "") if same else ("old", "new"))
@@ -122,8 +122,8 @@ class Rulings:
     def _named(self, rules: list[list[Rule]]) -> set[str]:
         """The items and versions that rules can name."""
         found = {ref for its in rules for rule in its for ref in rule.named("Item")}
-        if any(uid.type == "Item" for side in self._data for one in side.own.values() for uid in named_in(one)):
-            found |= refs_of(self._data[0].index) | refs_of(self._data[1].index)
+        if any(uid.type == "Item" for side in self._data for one in side.own.values() for uid in referenced_uids(one)):
+            found |= all_version_refs(self._data[0].index) | all_version_refs(self._data[1].index)
         return found
 
     def _gives_the_same(self, rules: list[list[Rule]]) -> bool:
@@ -131,21 +131,21 @@ class Rulings:
         old, new = self._data
         return all(old.item_tags(ref) == new.item_tags(ref) for ref in self._named(rules))
 
-    def _decide(self, ruling: Ruling, old: Feature, new: Feature, marks: tuple[str, str]) -> None:
+    def _decide(self, ruling: RuleComparison, old: Feature, new: Feature, marks: tuple[str, str]) -> None:
         """Compare both sides; `marks` are the same where what is not read reads the same on both."""
         scenes = [
-            Scene(data, feature, label, self._moved, fingerprint=mark)
+            SymbolicContext(data, feature, label, self._moved, fingerprint=mark)
             for data, feature, label, mark in zip(self._data, (old, new), ("old", "new"), marks, strict=True)
         ]
         outcomes = [
-            read_outcomes(slices.static, slices.template(scene.action), scene)
+            read_reason_formulas(slices.static, slices.template(scene.action), scene)
             for slices, scene in zip(self._slices, scenes, strict=True)
         ]
-        care = both(possible(scenes[0]), possible(scenes[1]))
+        care = both(possible_facts(scenes[0]), possible_facts(scenes[1]))
         members = _memberships(outcomes)
-        space = Space([*outcomes[0].formulas(), *outcomes[1].formulas(), care, members])
+        space = CaseSpace([*outcomes[0].formulas(), *outcomes[1].formulas(), care, members])
         within = space.diagrams.both(space.diagram(care), space.diagram(members))
-        search = Search(self.sides, (old, new), self._now)
+        search = CounterexampleSearch(self.sides, (old, new), self._now)
         unshown: list[tuple[str, str]] = []
         for turn, diagram in _turns(space, outcomes, within):
             if len(ruling.witnesses) >= _MOST_TURNS:
@@ -163,7 +163,7 @@ class Rulings:
             self._doubt(ruling, outcomes)
 
     @staticmethod
-    def _doubt(ruling: Ruling, outcomes: list[Outcomes]) -> None:
+    def _doubt(ruling: RuleComparison, outcomes: list[ReasonFormulas]) -> None:
         """Say why it is not proved that nothing turns."""
         ruling.unproved = "its rules may decide otherwise, though no check is found that shows it"
         unread: dict[str, str] = {}
@@ -174,11 +174,11 @@ class Rulings:
                         unread.setdefault(id_, str(atom.about[1]))
         if unread:
             id_, text = next(iter(unread.items()))
-            ruling.unproved = f"its rules have a condition that is not compared: it {obstacle(text)}"
+            ruling.unproved = f"its rules have a condition that is not compared: it {describe_unsupported(text)}"
             ruling.rules = tuple(sorted(unread))
 
 
-def _turns(space: Space, outcomes: list[Outcomes], within: int) -> Iterator[tuple[tuple[str, str], int]]:
+def _turns(space: CaseSpace, outcomes: list[ReasonFormulas], within: int) -> Iterator[tuple[tuple[str, str], int]]:
     """Every way in which a check can turn: from one reason to another. Those that allow or deny it come first."""
     made = [{reason: space.diagram(it) for reason, it in side.reasons.items()} for side in outcomes]
     turns = [(was, becomes) for was in made[0] for becomes in made[1] if was != becomes]
@@ -188,7 +188,7 @@ def _turns(space: Space, outcomes: list[Outcomes], within: int) -> Iterator[tupl
             yield (was, becomes), diagram
 
 
-def _memberships(outcomes: list[Outcomes]) -> Formula:
+def _memberships(outcomes: list[ReasonFormulas]) -> Formula:
     """That whoever is in a version of an item is in the item."""
     found: Formula = True
     listed = {it for side in outcomes for formula in side.formulas() for it in atoms(formula) if it.about[0] == "item"}

@@ -16,31 +16,39 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.catalog import item_head_data
 from tiergate.catalog.writing.value_changes import compare_values
-from tiergate.impact.diff.diff_result import Difference, FeatureChange, ItemChange, Meaning, Note, Turn, Unproved
-from tiergate.impact.diff.exhaustive_diff import Comparison
-from tiergate.impact.diff.representative_subjects import holders
-from tiergate.impact.value_comparison import kind_of
+from tiergate.impact.diff.diff_result import (
+    CosmeticChange,
+    DecisionChange,
+    EntitlementDifference,
+    FeatureChange,
+    ItemChange,
+    SemanticDiff,
+    UnprovenChange,
+)
+from tiergate.impact.diff.exhaustive_diff import ExhaustiveDiff
+from tiergate.impact.diff.representative_subjects import subjects_with_item
+from tiergate.impact.value_comparison import classify_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tiergate.catalog import PlainData
     from tiergate.engine import BundleSource
-    from tiergate.impact.diff.exhaustive_diff import Seen, Topic
-    from tiergate.impact.diff.representative_subjects import Audience, Bearing
-    from tiergate.impact.single_subject_engine import Held
+    from tiergate.impact.diff.exhaustive_diff import DifferingCase, FeaturePair
+    from tiergate.impact.diff.representative_subjects import HolderGroup, HoldingPattern
+    from tiergate.impact.single_subject_engine import EntitlementValue
     from tiergate.model import IndexedItem, Instant
 
 
-def meaning(
+def compare_bundles(
     old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None = None
-) -> Meaning:
+) -> SemanticDiff:
     """Compare two bundles from `now` on, in UTC milliseconds; `progress` is told now and then how much was decided.
 
     Raises:
         BundleError: a bundle cannot be read.
     """
-    comparison = Comparison(old, new, now, progress)
+    comparison = ExhaustiveDiff(old, new, now, progress)
     comparison.decide()
     return _Findings(comparison).meaning()
 
@@ -50,20 +58,20 @@ class _Span(NamedTuple):
 
     since: Instant | None
     until: Instant | None
-    before: Held
-    after: Held
-    seen: Seen
+    before: EntitlementValue
+    after: EntitlementValue
+    seen: DifferingCase
 
 
 class _Findings:
     """What a comparison that has decided everything comes to."""
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: ExhaustiveDiff) -> None:
         self.decided = comparison
 
-    def meaning(self) -> Meaning:
+    def meaning(self) -> SemanticDiff:
         """Put together what was seen."""
-        return Meaning(
+        return SemanticDiff(
             self.decided.cases,
             sum(topic.ruling.is_compared for topic in self.decided.topics.values()),
             self.decided.now,
@@ -81,24 +89,26 @@ class _Findings:
             item = old.get(id_) or new[id_]
             yield ItemChange(item.kind.value, id_, "removed" if id_ in old else "added")
 
-    def _differences(self) -> Iterator[Difference]:
-        rows: defaultdict[tuple[str, str, Bearing, tuple[str, ...]], dict[Audience, list[_Span]]] = defaultdict(dict)
+    def _differences(self) -> Iterator[EntitlementDifference]:
+        rows: defaultdict[tuple[str, str, HoldingPattern, tuple[str, ...]], dict[HolderGroup, list[_Span]]] = (
+            defaultdict(dict)
+        )
         for (item, feature, bearing, beside, audience), seen in self.decided.held.items():
             rows[item, feature, bearing, beside][audience] = self._spans(item, feature, audience, seen)
         for (item, feature, bearing, beside), spans in sorted(rows.items(), key=lambda row: row[0]):
             topic = self.decided.topics[feature]
             for whose, span in self._merged(item, spans):
-                yield Difference(
+                yield EntitlementDifference(
                     item, feature, bearing, whose, span.since, span.until,
-                    kind_of(span.before, span.after, topic.old, topic.new),
+                    classify_change(span.before, span.after, topic.old, topic.new),
                     span.before, span.after, self.decided.evidence(topic, span.seen), beside,
                 )  # fmt: skip
 
-    def _spans(self, item: str, feature: str, audience: Audience, seen: list[Seen]) -> list[_Span]:
+    def _spans(self, item: str, feature: str, audience: HolderGroup, seen: list[DifferingCase]) -> list[_Span]:
         """The differences in time: one for as long as both sides give the same."""
         items = [it for _, it in self.decided.items(item)]
         instants = self.decided.instants(self.decided.topics[feature], items, audience.added)
-        by_instant: dict[Instant, Seen] = {}
+        by_instant: dict[Instant, DifferingCase] = {}
         for one in seen:
             if one.at not in by_instant or (one.turns and not by_instant[one.at].turns):
                 by_instant[one.at] = one
@@ -115,10 +125,10 @@ class _Findings:
                 found.append(_Span(None if at == self.decided.now else at, until, *what, one))
         return found
 
-    def _merged(self, item: str, spans: dict[Audience, list[_Span]]) -> Iterator[tuple[Audience | None, _Span]]:
+    def _merged(self, item: str, spans: dict[HolderGroup, list[_Span]]) -> Iterator[tuple[HolderGroup | None, _Span]]:
         """The spans of all audiences as those of everybody, where they are the same; pins are not everybody's."""
         listed = [it for _, it in self.decided.items(item)]
-        every = {it.audience for it in holders(listed, values_differ=False, sides=self.decided.beside(item))}
+        every = {it.audience for it in subjects_with_item(listed, values_differ=False, sides=self.decided.beside(item))}
         unpinned = {it for it in every if it.pin is None}
         first = next((spans[it] for it in spans if it.pin is None), [])
         shapes = {tuple(span[:4] for span in spans.get(it, ())) for it in unpinned}
@@ -143,10 +153,10 @@ class _Findings:
             shown = [self.decided.evidence(topic, it) for it in _examples(seen)]
             yield FeatureChange(id_, change, topic.changed, len(seen), *shown)
 
-    def _turns(self) -> Iterator[Turn]:
+    def _turns(self) -> Iterator[DecisionChange]:
         for id_, seen in self.decided.turned.items():
             topic = self.decided.topics[id_]
-            grouped: defaultdict[tuple[bool, str, bool, str], list[Seen]] = defaultdict(list)
+            grouped: defaultdict[tuple[bool, str, bool, str], list[DifferingCase]] = defaultdict(list)
             for one in seen:
                 before, after = one.before, one.after
                 if topic.changed and not before.rules and not after.rules:
@@ -155,39 +165,41 @@ class _Findings:
             for key, found in sorted(grouped.items()):
                 items = tuple(sorted({it.bearer.item for it in found} - {""}))
                 rules = tuple(sorted({*found[0].before.rules, *found[0].after.rules})) or topic.ruling.rules
-                yield Turn(id_, *key, items, rules, len(found), self.decided.evidence(topic, found[0]))
+                yield DecisionChange(id_, *key, items, rules, len(found), self.decided.evidence(topic, found[0]))
 
-    def _unproved(self) -> Iterator[Unproved]:
+    def _unproved(self) -> Iterator[UnprovenChange]:
         if self.decided.books[0].builtin != self.decided.books[1].builtin:
-            yield Unproved("policies", "the policies written by hand are those of two versions of Tiergate")
+            yield UnprovenChange("policies", "the policies written by hand are those of two versions of Tiergate")
         told = {(it.feature, it.item) for it in self._differences()} | {(it.id, "") for it in self._feature_changes()}
         for id_, topic in self.decided.topics.items():
             if topic.ruling.unproved:
-                yield Unproved(id_, f"{topic.ruling.unproved} ({_listed(topic.ruling.rules)})")
+                yield UnprovenChange(id_, f"{topic.ruling.unproved} ({_listed(topic.ruling.rules)})")
             elif self._is_hidden(topic):
-                yield Unproved(
+                yield UnprovenChange(
                     id_, "what changes of it may be hidden by its rules, and no check is found that shows it"
                 )
         for item in sorted(self.decided.crowded):
-            yield Unproved(item, "it counts with other items in more ways than are compared")
+            yield UnprovenChange(item, "it counts with other items in more ways than are compared")
         for feature, item in sorted(self.decided.doubtful):
             if (feature, item) not in told and (feature, "") not in told:
                 holder = f"of a holder of `{item}` " if item else ""
-                yield Unproved(feature, f"rules can read something {holder}that differs, though no decision here does")
+                yield UnprovenChange(
+                    feature, f"rules can read something {holder}that differs, though no decision here does"
+                )
 
-    def _is_hidden(self, topic: Topic) -> bool:
+    def _is_hidden(self, topic: FeaturePair) -> bool:
         """Say whether a change of a feature is decided otherwise without rules, and is not shown with them."""
         if topic.id not in self.decided.hidden or self.decided.turned.get(topic.id):
             return False
         return any(it.path.partition("/")[0] not in _COMPARED for it in topic.changed)
 
-    def _notes(self) -> Iterator[Note]:
+    def _notes(self) -> Iterator[CosmeticChange]:
         decided = {it.id for it in self._feature_changes()}
         doubtful = {it.what for it in self._unproved()}
         for id_, topic in self.decided.topics.items():
             beside = topic.unheard if id_ in decided or id_ in doubtful else (*topic.changed, *topic.unheard)
             if beside:
-                yield Note("feature", id_, beside)
+                yield CosmeticChange("feature", id_, beside)
         old, new = self.decided.old.index, self.decided.new.index
         told = {it.item for it in self._differences()}
         for id_ in sorted(old.items.keys() & new.items.keys()):
@@ -197,17 +209,17 @@ class _Findings:
                 if id_ not in told or it.path.partition("/")[0] not in _COUNTING
             )
             if found:
-                yield Note("item", id_, found)
+                yield CosmeticChange("item", id_, found)
         was, now = ({it.id: it.plans for it in side.ladders} for side in (old, new))
         for id_ in sorted(was.keys() | now.keys()):
             found = tuple(compare_values(_plans(was.get(id_)), _plans(now.get(id_))))
             if found:
-                yield Note("ladder", id_, found)
+                yield CosmeticChange("ladder", id_, found)
 
 
-def _examples(seen: list[Seen]) -> Iterator[Seen]:
+def _examples(seen: list[DifferingCase]) -> Iterator[DifferingCase]:
     """One that is denied and one that is allowed, if there are such; else one whose reason is another."""
-    ways: dict[bool, Seen] = {}
+    ways: dict[bool, DifferingCase] = {}
     for one in seen:
         if one.turns:
             ways.setdefault(one.after.allowed, one)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.catalog.lint.granted_amounts import Grant, grant
-from tiergate.impact.item_availability import drafted_otherwise, needing_otherwise
-from tiergate.impact.rule_set import Rule, Rulebook, changed_rules, read_of_feature
+from tiergate.impact.item_availability import draft_changes, requirement_changes
+from tiergate.impact.rule_set import Rule, RuleSet, changed_rules, fields_read_by_rules
 from tiergate.model import BEGINNING, FOREVER, Audience, AudienceType, Feature, Instant
 from tiergate.naming import item_ref, version_ref
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tiergate.model import IndexedItem, Value
 
 
-class Touched(NamedTuple):
+class AffectedScope(NamedTuple):
     """What a change can touch.
 
     `features`: about which some decision may differ. `items`: whose holders may be touched; `None`: anybody may be,
@@ -43,7 +43,7 @@ class Touched(NamedTuple):
     instants: tuple[Instant, ...]
 
 
-def touched(old: BundleSource, new: BundleSource, now: Instant) -> Touched:
+def find_affected_scope(old: BundleSource, new: BundleSource, now: Instant) -> AffectedScope:
     """Find what putting `new` in the place of `old` can touch from `now` on, in UTC milliseconds.
 
     A version that only the new side has is reached by its rollouts: no subject that the old side knows is pinned to it.
@@ -63,7 +63,7 @@ class _Search:
 
     def __init__(self, old: BundleSource, new: BundleSource, now: Instant) -> None:
         self.old, self.new, self.now = old, new, now
-        self.books = Rulebook.of(old), Rulebook.of(new)
+        self.books = RuleSet.of(old), RuleSet.of(new)
         self.rules = [rule for book in self.books for rule in book.rules]
         self.features: set[str] = set()
         self.items: set[str] = set()
@@ -88,7 +88,7 @@ class _Search:
             before, after = self.old.index.features.get(id_), self.new.index.features.get(id_)
             if before == after:
                 continue
-            if read_of_feature(before) != read_of_feature(after):
+            if fields_read_by_rules(before) != fields_read_by_rules(after):
                 self.changed_features.add(id_)
             if before is not None and after is not None:
                 ruled = self.concerned(id_, self.rules)
@@ -123,7 +123,7 @@ class _Search:
     def _look_at_dependents(self) -> None:
         """Items that may count on one side only: by their status, or because of those that they need."""
         sides = self.old.index, self.new.index
-        for id_ in sorted(needing_otherwise(*sides, self.now) | drafted_otherwise(*sides)):
+        for id_ in sorted(requirement_changes(*sides, self.now) | draft_changes(*sides)):
             self.changed_items.add(id_)
             features = _ItemSide.of(self.old, id_).features() | _ItemSide.of(self.new, id_).features()
             self.features |= features
@@ -179,10 +179,10 @@ class _Search:
             self.items |= items
             self.anybody = self.anybody or bool(features) or rule.policy.reads_tags()
 
-    def found(self) -> Touched:
+    def found(self) -> AffectedScope:
         """All of it."""
         by_cedar = self.books[0].builtin != self.books[1].builtin
-        return Touched(
+        return AffectedScope(
             frozenset(self.features),
             None if self.anybody else frozenset(self.items),
             by_cedar or any(self.concerned(id_, self.rules) for id_ in self.features),

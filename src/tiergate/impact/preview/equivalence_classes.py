@@ -18,11 +18,11 @@ from tiergate.model import BEGINNING, FOREVER, AudienceType, FeatureStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from tiergate.impact.preview.affected_scope import Touched
+    from tiergate.impact.preview.affected_scope import AffectedScope
     from tiergate.model import CatalogIndex, Customer, Instant, SubjectRecord, Subscription, SubscriptionItem
 
 
-class Shape(NamedTuple):
+class EquivalenceClass(NamedTuple):
     """What is the same for all whom a change touches alike, and the record's own instants, `now` first.
 
     `subscriptions`: those that can come to count.
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
     subscriptions: tuple[Subscription, ...]
 
 
-class Shapes:
+class SubjectClassifier:
     """Tells the shapes of records under two catalogs from `now` on, or at `now` alone (`only_now`).
 
     `reads_subjects`: rules may read tags and attributes, and count whoever is there; `reads_ids`: and who somebody is;
@@ -43,7 +43,7 @@ class Shapes:
     def __init__(
         self,
         sides: tuple[CatalogIndex, CatalogIndex],
-        touched: Touched,
+        touched: AffectedScope,
         now: Instant,
         *,
         only_now: bool,
@@ -96,7 +96,7 @@ class Shapes:
                     return True
         return any(override.feature in features for override in record.customer.overrides)
 
-    def of(self, record: SubjectRecord) -> Shape:
+    def of(self, record: SubjectRecord) -> EquivalenceClass:
         """The shape of a record that can be touched."""
         now, customer = self._now, record.customer
         living = []
@@ -136,7 +136,7 @@ class Shapes:
             key += (customer.id, tuple([it.id for it in record.subscriptions]))
         if self._reads_time:
             key += (instants,)
-        return Shape(key, instants, tuple([it[0] for it in living]))
+        return EquivalenceClass(key, instants, tuple([it[0] for it in living]))
 
     def _held(
         self, held: SubscriptionItem, subscription: Subscription, customer: Customer, place: Callable[[Instant], int]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.catalog.lint.granted_amounts import Grant, grant, is_at_most
-from tiergate.impact.item_availability import may_cease
+from tiergate.impact.item_availability import may_stop_counting
 from tiergate.model import AudienceType, Feature, FeatureStatus
 from tiergate.naming import version_ref
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.engine import BundleSource
-    from tiergate.impact.preview.affected_scope import Touched
+    from tiergate.impact.preview.affected_scope import AffectedScope
     from tiergate.model import IndexedItem, Instant
 
 
-def can_take(old: BundleSource, new: BundleSource, found: Touched, now: Instant) -> bool:
+def can_reduce(old: BundleSource, new: BundleSource, found: AffectedScope, now: Instant) -> bool:
     """Say whether putting `new` in the place of `old`, of which `found` is touched, can take something from anybody.
 
     Raises:
@@ -31,12 +31,12 @@ def can_take(old: BundleSource, new: BundleSource, found: Touched, now: Instant)
     """
     if not found.features:
         return False
-    if found.by_cedar or may_cease(old.index, new.index, now):
+    if found.by_cedar or may_stop_counting(old.index, new.index, now):
         return True
     return any(_lessens(old, new, found, feature, now) for feature in sorted(found.features))
 
 
-def _lessens(old: BundleSource, new: BundleSource, found: Touched, id_: str, now: Instant) -> bool:
+def _lessens(old: BundleSource, new: BundleSource, found: AffectedScope, id_: str, now: Instant) -> bool:
     before, after = old.index.features.get(id_), new.index.features.get(id_)
     if before is None or before.status is FeatureStatus.DRAFT:
         return False  # nothing was allowed

@@ -30,7 +30,7 @@ _TOKEN: Final = re.compile(r"loss-([1-9][0-9]{0,17})-[0-9a-f]{32}")
 _DIGITS: Final = 32
 _MODULUS: Final = 2**256
 
-Held = bool | Number | str | None
+LossValue = bool | Number | str | None
 """What a subject holds of a feature, as `Answered.value` has it."""
 
 _encode = msgspec.json.Encoder().encode
@@ -47,11 +47,11 @@ class Loss(NamedTuple):
     feature: str
     effect: Effect
     since: Instant | None
-    before: Held
-    after: Held
+    before: LossValue
+    after: LossValue
 
 
-class LossSum:
+class LossAccumulator:
     """Adds up losses, customer by customer, in constant memory; `features`: those of which something is lost."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class LossSum:
 
 def loss_token(customer: str, losses: Iterable[Loss], basis: Iterable[str] = ()) -> str:
     """The token of what one customer loses; empty where it loses nothing."""
-    found = LossSum()
+    found = LossAccumulator()
     found.add(customer, losses)
     return found.token(basis)
 
@@ -108,7 +108,7 @@ def is_loss_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def customers_of(token: str) -> int:
+def customer_count(token: str) -> int:
     """How many customers lose something by what a token names; 0 for none, and for what is no token."""
     match = _TOKEN.fullmatch(token)
     return 0 if match is None else int(match[1])
@@ -120,7 +120,7 @@ def _plain(loss: Loss) -> list[object]:
     return [kind, loss.subject.id, loss.feature, loss.effect.value, loss.since, *values]
 
 
-def _value(value: Held) -> object:
+def _value(value: LossValue) -> object:
     """A value in one form, whatever number it came as."""
     if value is None or isinstance(value, bool | str):
         return value

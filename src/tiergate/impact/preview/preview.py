@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from tiergate.engine.active_items import hold
-from tiergate.impact.preview.affected_scope import touched
-from tiergate.impact.preview.equivalence_classes import Shape, Shapes
-from tiergate.impact.preview.subject_comparison import Comparison, Difference
-from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Asked, Effect, Impact, SubjectEffect
+from tiergate.impact.preview.affected_scope import find_affected_scope
+from tiergate.impact.preview.equivalence_classes import EquivalenceClass, SubjectClassifier
+from tiergate.impact.preview.subject_comparison import SubjectComparison, SubjectDifference
+from tiergate.impact.preview.subject_effects import (
+    UNLIMITED,
+    ComparedCheck,
+    Effect,
+    Impact,
+    LeastCheckResult,
+    SubjectEffect,
+)
 from tiergate.model import FOREVER, Check, FeatureType, OverrideMode, Subject, SubjectRecord, SubjectType
 from tiergate.naming import version_ref
 
@@ -23,14 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from tiergate.engine import BundleSource
-    from tiergate.impact.preview.affected_scope import Touched
+    from tiergate.impact.preview.affected_scope import AffectedScope
     from tiergate.model import Customer, Instant, Number, Override, Subscription
 
 _MOST_SHAPES: Final = 50_000
 _PROGRESS_EVERY: Final = 1_000
 
 
-class UsageFigures(Protocol):
+class UsageLookup(Protocol):
     """What subjects have used."""
 
     def used(self, subject: Subject, feature: str) -> Number | None:
@@ -45,19 +52,19 @@ class _Found(NamedTuple):
     feature: str
     effect: Effect
     instant: int
-    before: Answered
-    after: Answered
-    shown_by: Asked | None
+    before: LeastCheckResult
+    after: LeastCheckResult
+    shown_by: ComparedCheck | None
 
 
-def preview(
+def preview_impact(
     old: BundleSource,
     new: BundleSource,
     records: Iterable[SubjectRecord],
     *,
     now: Instant,
     at: Instant | None = None,
-    usage: UsageFigures | None = None,
+    usage: UsageLookup | None = None,
     progress: Callable[[int], None] | None = None,
     each: Callable[[SubjectEffect], None] | None = None,
 ) -> Impact:
@@ -70,7 +77,7 @@ def preview(
     Raises:
         BundleError: a bundle cannot be read. What `records` raises passes through.
     """
-    found = Preview(old, new, now=now, at=at, usage=usage)
+    found = ImpactPreview(old, new, now=now, at=at, usage=usage)
     impact = Impact()
     for record in records:
         effects = found.effects(record)
@@ -85,7 +92,7 @@ def preview(
     return impact
 
 
-class Preview:
+class ImpactPreview:
     """Two bundles, ready to tell the effects of the change on one subject after the other."""
 
     def __init__(
@@ -95,7 +102,7 @@ class Preview:
         *,
         now: Instant,
         at: Instant | None = None,
-        usage: UsageFigures | None = None,
+        usage: UsageLookup | None = None,
     ) -> None:
         """Find what is touched, and prepare to decide.
 
@@ -103,12 +110,12 @@ class Preview:
             BundleError: a bundle cannot be read.
         """
         self.sides = (old, new)
-        self.touched: Touched = touched(old, new, now if at is None else min(now, at))
+        self.touched: AffectedScope = find_affected_scope(old, new, now if at is None else min(now, at))
         self._usage = usage
         self._only_now = at is not None
-        self._comparison = Comparison(old, new, self.touched.features)
+        self._comparison = SubjectComparison(old, new, self.touched.features)
         by_cedar = self.touched.by_cedar
-        self._shapes = Shapes(
+        self._shapes = SubjectClassifier(
             (old.index, new.index),
             self.touched,
             now if at is None else at,
@@ -137,7 +144,7 @@ class Preview:
         found = self._found(record, shape)
         return [self._told(one, record, shape) for one in found]
 
-    def _look(self, record: SubjectRecord, shape: Shape) -> Iterator[_Found]:
+    def _look(self, record: SubjectRecord, shape: EquivalenceClass) -> Iterator[_Found]:
         subjects = [(-1, Subject(record.customer.id))]
         if len(record.subscriptions) > 1 or (self.touched.by_cedar and self._comparison.reads_kinds):
             subjects += [
@@ -154,7 +161,7 @@ class Preview:
             taken |= {(place, feature) for feature, effect in told if effect.takes}
         yield from self._kept(record, shape, taken)
 
-    def _found(self, record: SubjectRecord, shape: Shape) -> tuple[_Found, ...]:
+    def _found(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_Found, ...]:
         """What is found of those of a shape, of whom a record is one."""
         found = self._known.get(shape.key)
         if found is None:
@@ -164,7 +171,7 @@ class Preview:
         return found
 
     def _differences(
-        self, record: SubjectRecord, subject: Subject, place: int, shape: Shape, features: Iterable[str]
+        self, record: SubjectRecord, subject: Subject, place: int, shape: EquivalenceClass, features: Iterable[str]
     ) -> Iterator[_Found]:
         """What differs for a subject at every instant of its own, in their order."""
         engines = self._comparison.engines
@@ -179,7 +186,7 @@ class Preview:
                 if difference is not None:
                     yield _found(place, feature, index, difference)
 
-    def _kept(self, record: SubjectRecord, shape: Shape, taken: set[tuple[int, str]]) -> Iterator[_Found]:
+    def _kept(self, record: SubjectRecord, shape: EquivalenceClass, taken: set[tuple[int, str]]) -> Iterator[_Found]:
         """What a customer or a subscription would lose if it had no overrides; `taken`: what it loses anyway."""
         if not _has_overrides(record, self.touched.features):
             return
@@ -206,7 +213,7 @@ class Preview:
                 found |= self._by_item.get(held.item, frozenset())
         return sorted(found & self.touched.features)
 
-    def _told(self, one: _Found, record: SubjectRecord, shape: Shape) -> SubjectEffect:
+    def _told(self, one: _Found, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
         customer = record.customer.id
         subject = Subject(customer)
         if one.subscription >= 0:
@@ -222,7 +229,9 @@ class Preview:
             customer, subject, one.feature, one.effect, since, one.before, one.after, used, above, one.shown_by
         )
 
-    def _is_above(self, one: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: Shape) -> bool:
+    def _is_above(
+        self, one: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: EquivalenceClass
+    ) -> bool:
         feature = self._comparison.engines[0].index.features.get(one.feature)
         if feature is None or feature.type is not FeatureType.QUANTITY or not used:
             return False
@@ -236,7 +245,7 @@ class Preview:
         )
 
 
-def _found(subscription: int, feature: str, instant: int, difference: Difference) -> _Found:
+def _found(subscription: int, feature: str, instant: int, difference: SubjectDifference) -> _Found:
     return _Found(
         subscription, feature, difference.effect, instant, difference.before, difference.after, difference.shown_by
     )

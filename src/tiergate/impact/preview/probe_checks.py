@@ -23,7 +23,7 @@ _ABOVE_ALL = 10**12
 """What fits into an unlimited entitlement alone: more than any step or minimum, and askable at every scale."""
 
 
-class Ask(NamedTuple):
+class ProbeParameters(NamedTuple):
     """What a check asks beside its feature; nothing at all is the least check."""
 
     amount: Number | None = None
@@ -33,7 +33,7 @@ class Ask(NamedTuple):
     level: str | None = None
 
 
-class Limit(NamedTuple):
+class ComparedLimit(NamedTuple):
     """What one side holds of a feature, as an exact number (a rank, 0 or 1 of what has no numbers)."""
 
     feature: Feature
@@ -41,17 +41,17 @@ class Limit(NamedTuple):
     unlimited: bool
 
 
-_LEAST = Ask()
+_LEAST = ProbeParameters()
 
 
-def limit_of(feature: Feature | None, facts: Facts | None) -> Limit | None:
+def compared_limit(feature: Feature | None, facts: Facts | None) -> ComparedLimit | None:
     """What one side holds; none where it has no such feature, or its facts cannot be told."""
     if feature is None or facts is None:
         return None
-    return Limit(feature, Fraction(facts.total, 10**feature.scale), facts.unlimited)
+    return ComparedLimit(feature, Fraction(facts.total, 10**feature.scale), facts.unlimited)
 
 
-def asks(sides: tuple[Limit | None, Limit | None]) -> list[Ask]:
+def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> list[ProbeParameters]:
     """The checks to compare two sides by, the least one first, each once."""
     found = [_LEAST]
     known = [side for side in sides if side is not None]
@@ -60,15 +60,15 @@ def asks(sides: tuple[Limit | None, Limit | None]) -> list[Ask]:
             case FeatureType.SWITCH:
                 pass
             case FeatureType.CUSTOM:
-                found += [Ask(level=label) for label in side.feature.labels]
+                found += [ProbeParameters(level=label) for label in side.feature.labels]
             case FeatureType.RANGE:
-                found += [Ask(value=it) for it in (_edge(side.total), _ABOVE_ALL) if it is not None]
+                found += [ProbeParameters(value=it) for it in (_edge(side.total), _ABOVE_ALL) if it is not None]
             case FeatureType.QUANTITY:
                 found += _quantity(side, known)
     return list(dict.fromkeys(found))
 
 
-def _quantity(side: Limit, known: list[Limit]) -> Iterator[Ask]:
+def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[ProbeParameters]:
     feature = side.feature
     one = 10**feature.scale
     least = Fraction(least_amount(feature), one)
@@ -96,12 +96,12 @@ def _quantity(side: Limit, known: list[Limit]) -> Iterator[Ask]:
             yield from _asked(amount, Fraction(0), user_used)
 
 
-def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[Ask]:
+def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[ProbeParameters]:
     if used < 0 or (user_used is not None and user_used < 0):
         return
     said, on_top, own = _edge(amount), _edge(used), None if user_used is None else _edge(user_used)
     if said is not None and on_top is not None and (user_used is None) == (own is None):
-        yield Ask(amount=said, used=on_top, user_used=own)
+        yield ProbeParameters(amount=said, used=on_top, user_used=own)
 
 
 def least_amount(feature: Feature) -> int:

@@ -13,13 +13,19 @@ from tiergate.cedar import ScopeOp, Uid
 from tiergate.engine import UsageKnown
 from tiergate.engine.slices import ACCESS, feature_ancestors
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.impact.diff.counterexample_search import cases
-from tiergate.impact.symbolic.case_space import Person, Space, Text
+from tiergate.impact.diff.counterexample_search import symbolic_cases
+from tiergate.impact.symbolic.case_space import CaseSpace, Requester, TextClass
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import LAST_INSTANT, Formula
-from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, instant_within, solve
-from tiergate.impact.symbolic.reason_formulas import read_outcomes
-from tiergate.impact.symbolic.symbolic_context import Fixed, Scene, SideData, named_in, refs_of
+from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
+from tiergate.impact.symbolic.reason_formulas import read_reason_formulas
+from tiergate.impact.symbolic.symbolic_context import (
+    BundleEntities,
+    KnownSubject,
+    SymbolicContext,
+    all_version_refs,
+    referenced_uids,
+)
 from tiergate.model import Check, FeatureType, Reason, Subject, SubjectType, from_units
 from tiergate.model.features import ACTIONS
 
@@ -63,7 +69,7 @@ class RuleEffect(NamedTuple):
     doubtful: bool
 
 
-class SideFacts(NamedTuple):
+class RuleInputs(NamedTuple):
     """What one side knows of a subject and a feature: facts, rules that can match the subject, and what it is in."""
 
     feature: Feature
@@ -83,7 +89,7 @@ class Metered:
         return self.usage
 
 
-class RuleEffects:
+class RuleEffectSearch:
     """Compares what rules make of subjects on two sides, one subject, feature and stretch of time after the other."""
 
     def __init__(self, engines: tuple[Engine, Engine], metered: Metered) -> None:
@@ -94,7 +100,7 @@ class RuleEffects:
         """
         self._engines = engines
         self._metered = metered
-        self._data = SideData(engines[0].bundle), SideData(engines[1].bundle)
+        self._data = BundleEntities(engines[0].bundle), BundleEntities(engines[1].bundle)
         self._builtin = tuple([it for it in engine.slices.static if not it.rule] for engine in engines)
         self._of_users: dict[tuple[int, str], tuple[StaticPolicy, ...]] = {}
         self._reading: dict[StaticPolicy, bool] = {}
@@ -118,8 +124,8 @@ class RuleEffects:
             for it in static.policy.references()
             if it.uid.type == "Item"
         }
-        if any(uid.type == "Item" for one in old.own.values() for uid in named_in(one)):
-            refs |= refs_of(old.index) | refs_of(new.index)
+        if any(uid.type == "Item" for one in old.own.values() for uid in referenced_uids(one)):
+            refs |= all_version_refs(old.index) | all_version_refs(new.index)
         return before == after and all(old.item_tags(ref) == new.item_tags(ref) for ref in refs)
 
     def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
@@ -153,7 +159,7 @@ class RuleEffects:
         self,
         customer: Customer,
         subject: Subject,
-        sides: tuple[SideFacts | None, SideFacts | None],
+        sides: tuple[RuleInputs | None, RuleInputs | None],
         now: Instant,
         until: Instant,
     ) -> RuleEffect:
@@ -173,14 +179,14 @@ class RuleEffects:
         self,
         customer: Customer,
         subject: Subject,
-        sides: tuple[SideFacts | None, SideFacts | None],
+        sides: tuple[RuleInputs | None, RuleInputs | None],
         now: Instant,
         until: Instant,
     ) -> RuleEffect:
         was, becomes = (self._allowed(which, customer, side) for which, side in enumerate(sides))
         feature = next(side.feature for side in sides if side is not None)
         kind = "Customer" if subject.type is SubjectType.CUSTOMER else "Subscription"
-        space = Space([was, becomes], [Person(kind, subject.id, Text(customer.id))])
+        space = CaseSpace([was, becomes], [Requester(kind, subject.id, TextClass(customer.id))])
         before, after = space.diagram(was), space.diagram(becomes)
         diagrams = space.diagrams
         asked = _Asked(self, subject, feature, now, until)
@@ -194,17 +200,17 @@ class RuleEffects:
             doubtful=taken is Unsolved.UNKNOWN,
         )
 
-    def _allowed(self, which: int, customer: Customer, side: SideFacts | None) -> Formula:
+    def _allowed(self, which: int, customer: Customer, side: RuleInputs | None) -> Formula:
         """When a side allows a check."""
         if side is None:
             return False
         label = ("old", "new")[which]
-        scene = Scene(
+        scene = SymbolicContext(
             self._data[which], side.feature, label, fixed=_fixed(customer, side), fingerprint=self._marks[which]
         )
         statics = dict.fromkeys((*self._builtin[which], *side.rules, *self.of_users(which, side.feature)))
         template = self._engines[which].slices.template(scene.action)
-        return read_outcomes(statics, template, scene).reasons[_GRANTED]
+        return read_reason_formulas(statics, template, scene).reasons[_GRANTED]
 
     def decide(self, check: Check, at: Instant, usage: UsageKnown = _NOTHING_USED) -> Shown:
         """Have both engines decide a check of the record in hand."""
@@ -225,25 +231,27 @@ class RuleEffects:
 class _Asked:
     """Looks for checks of one subject."""
 
-    def __init__(self, effects: RuleEffects, subject: Subject, feature: Feature, now: Instant, until: Instant) -> None:
+    def __init__(
+        self, effects: RuleEffectSearch, subject: Subject, feature: Feature, now: Instant, until: Instant
+    ) -> None:
         self._effects = effects
         self._subject = subject
         self._feature = feature
         self._now = now
         self._last = min(until - 1, LAST_INSTANT)
 
-    def shown(self, space: Space, diagram: int, wanted: tuple[bool, bool]) -> Shown | Unsolved:
+    def shown(self, space: CaseSpace, diagram: int, wanted: tuple[bool, bool]) -> Shown | Unsolved:
         """A check of a diagram that both sides decide as wanted; `NONE` where it is proved that there is none."""
         if diagram == FALSE:
             return NONE
         proved = True
-        for place, case in enumerate(cases(space, diagram, self._now, self._last)):
+        for place, case in enumerate(symbolic_cases(space, diagram, self._now, self._last)):
             if place >= _MOST_PATHS:
                 return Unsolved.UNKNOWN
             if case is None:
                 proved = False
                 continue
-            at = instant_within(case.between, case.times, case.weekdays)
+            at = first_instant_within(case.between, case.times, case.weekdays)
             numbers = solve(case.rows)
             if at is None or numbers is NONE:
                 continue
@@ -259,7 +267,7 @@ class _Asked:
                 return found._replace(total_used=from_units(usage.total_used, self._feature.scale))
         return NONE if proved else Unsolved.UNKNOWN
 
-    def _check(self, person: Person | None, numbers: dict[str, int]) -> Check | None:
+    def _check(self, person: Requester | None, numbers: dict[str, int]) -> Check | None:
         feature = self._feature
         user = None if person is None or person.user is None else person.user or _SOMEBODY
         named = {field: from_units(numbers[name], feature.scale) for field, name in _FIELDS if name in numbers}
@@ -271,7 +279,7 @@ class _Asked:
         return Check(Subject(self._subject.id, self._subject.type, user), feature.id, level=level, **named)
 
 
-def _fixed(customer: Customer, side: SideFacts) -> Fixed:
+def _fixed(customer: Customer, side: RuleInputs) -> KnownSubject:
     facts = side.facts
     known = {
         "suspended": facts.suspended,
@@ -283,7 +291,7 @@ def _fixed(customer: Customer, side: SideFacts) -> Fixed:
         "unlimited": facts.unlimited,
     }
     items = frozenset(side.refs) | {ref.rpartition("@")[0] for ref in side.refs}
-    return Fixed(
+    return KnownSubject(
         known, {"limit": facts.total, "heldRank": facts.total}, frozenset(customer.tags), customer.attributes, items
     )
 

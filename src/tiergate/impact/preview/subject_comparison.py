@@ -16,9 +16,9 @@ from tiergate.engine.cedar_entities import principal_uid
 from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
 from tiergate.engine.normalized_check import default_amount
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.impact.preview.probe_checks import asks, least_amount, limit_of
-from tiergate.impact.preview.rule_effects import Metered, RuleEffects, SideFacts
-from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Asked, Effect
+from tiergate.impact.preview.probe_checks import compared_limit, least_amount, probe_checks
+from tiergate.impact.preview.rule_effects import Metered, RuleEffectSearch, RuleInputs
+from tiergate.impact.preview.subject_effects import UNLIMITED, ComparedCheck, Effect, LeastCheckResult
 from tiergate.model import Check, FeatureType, SubjectType, from_units
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ _NUMBERS: Final = frozenset(
 """What of the context tells limits and requests apart."""
 
 
-class Difference(NamedTuple):
+class SubjectDifference(NamedTuple):
     """What changes for a subject at an instant: the effect, and the answers to the least check before and after."""
 
     effect: Effect
-    before: Answered
-    after: Answered
-    shown_by: Asked | None = None
+    before: LeastCheckResult
+    after: LeastCheckResult
+    shown_by: ComparedCheck | None = None
 
 
 class _Decided(NamedTuple):
@@ -64,7 +64,7 @@ class _Decided(NamedTuple):
     effect: Effect | None
     before: tuple[bool, Reason | None]
     after: tuple[bool, Reason | None]
-    shown_by: Asked | None = None
+    shown_by: ComparedCheck | None = None
 
 
 class _OneRecord:
@@ -97,7 +97,7 @@ class _Excerpt:
         return found
 
 
-class Comparison:
+class SubjectComparison:
     """Compares two bundles, a subject and one of some features at a time. Not for several threads at once."""
 
     def __init__(self, old: BundleSource, new: BundleSource, features: frozenset[str]) -> None:
@@ -115,7 +115,7 @@ class Comparison:
         self.has_rules = bool(rules)
         self.reads_ids = any(_names_subjects(rule) for rule in rules)
         self.reads_kinds = self.reads_ids or any(rule.policy.entity_types() - {"Feature"} for rule in rules)
-        self.rule_effects = RuleEffects(self.engines, metered) if rules else None
+        self.rule_effects = RuleEffectSearch(self.engines, metered) if rules else None
         self._groups: dict[Hashable, _Decided] = {}
         self.decided = 0
 
@@ -127,7 +127,7 @@ class Comparison:
         holdings: tuple[Holdings, Holdings],
         now: Instant,
         until: Instant,
-    ) -> Difference | None:
+    ) -> SubjectDifference | None:
         """What differs for a subject about a feature in `[now, until)`; none where the same checks are allowed.
 
         `holdings`: what the subject holds then, on both sides. Nothing of it changes before `until`.
@@ -145,10 +145,10 @@ class Comparison:
             decided = self._groups[key] = self._decide(record, subject, feature, (before, after), (now, until))
         if decided.effect is None:
             return None
-        return Difference(
+        return SubjectDifference(
             decided.effect,
-            Answered(*decided.before, _value(before)),
-            Answered(*decided.after, _value(after)),
+            LeastCheckResult(*decided.before, _value(before)),
+            LeastCheckResult(*decided.after, _value(after)),
             decided.shown_by,
         )
 
@@ -238,8 +238,8 @@ class Comparison:
     def _asked(self, subject: Subject, feature: str, both: tuple[_Side, _Side], now: Instant) -> _Decided:
         """What comes of the checks at the limits, steps and levels of both sides."""
         before, after = both
-        sides = limit_of(before.feature, before.facts), limit_of(after.feature, after.facts)
-        asked = asks(sides)
+        sides = compared_limit(before.feature, before.facts), compared_limit(after.feature, after.facts)
+        asked = probe_checks(sides)
         found = []
         for engine, side in zip(self.engines, both, strict=True):
             allowed: set[object] = set()
@@ -305,20 +305,20 @@ class _Side(NamedTuple):
     rules: tuple[StaticPolicy, ...]
     holdings: Holdings
 
-    def known(self) -> SideFacts | None:
+    def known(self) -> RuleInputs | None:
         """What rules can be told of it; none where the side has no such feature."""
         if self.feature is None or self.facts is None:
             return None
-        return SideFacts(self.feature, self.facts, self.rules, self.holdings.refs)
+        return RuleInputs(self.feature, self.facts, self.rules, self.holdings.refs)
 
 
 def _doubted(decided: _Decided) -> _Decided:
     return decided._replace(effect=Effect.UNPROVED)
 
 
-def _check_asked(shown: Shown) -> Asked:
+def _check_asked(shown: Shown) -> ComparedCheck:
     check = shown.check
-    return Asked(
+    return ComparedCheck(
         shown.at,
         shown.before,
         shown.after,

@@ -61,7 +61,7 @@ class Effect(StrEnum):
         return cls.MORE if before < after else cls.OTHER
 
 
-class Answered(NamedTuple):
+class LeastCheckResult(NamedTuple):
     """What the least check is answered: whether it is allowed and why, and the value that the subject holds.
 
     `value`: true or false of a switch, the label of a custom feature, the number of a quantity or a range, or
@@ -73,7 +73,7 @@ class Answered(NamedTuple):
     value: bool | Number | str | None
 
 
-class Asked(NamedTuple):
+class ComparedCheck(NamedTuple):
     """A check that shows an effect: what it asks beside its subject and feature, when, and what both sides answer.
 
     A reason is none where a side has no such feature. `total_used`: what everybody together has used then,
@@ -105,11 +105,11 @@ class SubjectEffect(NamedTuple):
     feature: str
     effect: Effect
     since: Instant
-    before: Answered
-    after: Answered
+    before: LeastCheckResult
+    after: LeastCheckResult
     used: Number | None = None
     above: bool = False
-    shown_by: Asked | None = None
+    shown_by: ComparedCheck | None = None
 
     @property
     def is_customer(self) -> bool:
@@ -118,7 +118,7 @@ class SubjectEffect(NamedTuple):
 
 
 @dataclass(slots=True)
-class FeatureTally:
+class FeatureImpact:
     """How many customers and single subscriptions have each effect of one feature, and a few of them each."""
 
     customers: Counter[Effect] = field(default_factory=Counter)
@@ -139,7 +139,7 @@ class Impact:
     touched: int = 0
     above: int = 0
     customers: Counter[Effect] = field(default_factory=Counter)
-    features: dict[str, FeatureTally] = field(default_factory=dict)
+    features: dict[str, FeatureImpact] = field(default_factory=dict)
 
     @property
     def takes(self) -> int:
@@ -160,7 +160,7 @@ class Impact:
         self.above += any(it.above for it in effects)
         above: set[str] = set()
         for one in effects:
-            tally = self.features.setdefault(one.feature, FeatureTally())
+            tally = self.features.setdefault(one.feature, FeatureImpact())
             (tally.customers if one.is_customer else tally.subscriptions)[one.effect] += 1
             if one.above and one.feature not in above:
                 above.add(one.feature)
@@ -175,7 +175,7 @@ class Impact:
         self._takes += other._takes
         self.customers.update(other.customers)
         for id_, its in other.features.items():
-            tally = self.features.setdefault(id_, FeatureTally())
+            tally = self.features.setdefault(id_, FeatureImpact())
             tally.customers.update(its.customers)
             tally.subscriptions.update(its.subscriptions)
             tally.above += its.above
@@ -205,7 +205,7 @@ def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:
     return said
 
 
-def _feature_data(id_: str, tally: FeatureTally, *, named: bool) -> dict[str, object]:
+def _feature_data(id_: str, tally: FeatureImpact, *, named: bool) -> dict[str, object]:
     said: dict[str, object] = {
         "feature": id_,
         "customers": _counts(tally.customers),
@@ -235,7 +235,7 @@ def effect_data(one: SubjectEffect) -> dict[str, object]:
     return said
 
 
-def _asked_data(asked: Asked) -> dict[str, object]:
+def _asked_data(asked: ComparedCheck) -> dict[str, object]:
     said: dict[str, object] = {"at": format_instant(asked.at)}
     for name in ("user", "amount", "used", "user_used", "value", "level"):
         found = getattr(asked, name)
@@ -252,5 +252,5 @@ def _reason(reason: Reason | None) -> str:
     return "unknown_feature" if reason is None else reason.value
 
 
-def _answered_data(answered: Answered) -> dict[str, object]:
+def _answered_data(answered: LeastCheckResult) -> dict[str, object]:
     return {"allowed": answered.allowed, "reason": _reason(answered.reason), "value": answered.value}

@@ -30,7 +30,7 @@ _AT_ONCE: Final = 10_000
 _Row = tuple[str, str, str, str]
 
 
-class Figures:
+class UsageTable:
     """What subjects have used, by subject and feature, in a temporary database. Use it as a context."""
 
     def __init__(self, path: Path | None = None) -> None:

@@ -17,10 +17,10 @@ import msgspec
 
 from tiergate import bundle
 from tiergate.bundle import Bundle
-from tiergate.impact.preview.preview import Preview, preview
+from tiergate.impact.preview.preview import ImpactPreview, preview_impact
 from tiergate.impact.preview.subject_effects import Impact, effect_data
 from tiergate.impact.preview.subject_spool import PARTS, part_records
-from tiergate.impact.preview.usage_data import Figures
+from tiergate.impact.preview.usage_data import UsageTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,14 +54,14 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
     *,
     now: Instant,
     at: Instant | None = None,
-    usage: Figures | None = None,
+    usage: UsageTable | None = None,
     progress: Callable[[int], None] | None = None,
     listing: IO[bytes] | None = None,
     processes: int | None = None,
 ) -> Impact:
     """Preview a change for all subjects of a spool, by as many processes as there are processors.
 
-    As `preview`; `listing` gets every effect as a line of JSON.
+    As `preview_impact`; `listing` gets every effect as a line of JSON.
 
     Raises:
         BundleError: a bundle cannot be read.
@@ -73,7 +73,7 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
             if listing is not None:
                 listing.write(_encode(effect_data(effect)) + b"\n")
 
-        return preview(old, new, spool.records(), now=now, at=at, usage=usage, progress=progress, each=each)
+        return preview_impact(old, new, spool.records(), now=now, at=at, usage=usage, progress=progress, each=each)
     with tempfile.TemporaryDirectory(prefix="tiergate-preview-") as folder:
         sides = [Path(folder, name) for name in ("old", "new")]
         for side, place in zip((old, new), sides, strict=True):
@@ -109,7 +109,7 @@ def _tallied(job: _Job, count: int, progress: Callable[[int], None] | None) -> I
 
 class _Worker(NamedTuple):
     job: _Job
-    preview: Preview
+    preview: ImpactPreview
 
 
 _workers: list[_Worker] = []
@@ -118,8 +118,8 @@ _workers: list[_Worker] = []
 
 def _begin(job: _Job) -> None:
     old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
-    usage = None if job.figures is None else Figures(Path(job.figures))
-    _workers[:] = [_Worker(job, Preview(old, new, now=job.now, at=job.at, usage=usage))]
+    usage = None if job.figures is None else UsageTable(Path(job.figures))
+    _workers[:] = [_Worker(job, ImpactPreview(old, new, now=job.now, at=job.at, usage=usage))]
 
 
 def _look(part: int) -> Impact:

@@ -18,7 +18,7 @@ import msgspec
 from tiergate.engine import CacheLimits, Engine
 from tiergate.engine.decision_inputs import Basis, UsageGiven, read_basis
 from tiergate.errors import CallerError
-from tiergate.impact.preview.affected_scope import touched
+from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.model import Check, Instant, Problem, Subject, parse_instant
 from tiergate.wire.requests import read_check
 
@@ -39,7 +39,7 @@ _NO_USAGE = UsageGiven()
 _LIMITS = CacheLimits(decisions=0, decision_bytes=0)  # the same check is kept here
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class RecordedVerdict(msgspec.Struct, frozen=True):
     """What a recorded decision says that it is known by; its whole text is beside it."""
 
     allowed: bool
@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True):
     stale: bool = False
 
 
-class Recorded(NamedTuple):
+class RecordedDecision(NamedTuple):
     """One line of a log.
 
     `check` is none where the subject, or its user, is masked. `request` and `decision` are JSON as they stand in the
@@ -65,7 +65,7 @@ class Recorded(NamedTuple):
     check: Check | None
     request: bytes
     decision: bytes
-    verdict: Verdict
+    verdict: RecordedVerdict
     basis: Basis | None
 
 
@@ -87,7 +87,7 @@ class _Request(msgspec.Struct):
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
-_decode_verdict = msgspec.json.Decoder(Verdict).decode
+_decode_verdict = msgspec.json.Decoder(RecordedVerdict).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
 
 
@@ -112,7 +112,7 @@ def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes]:
 
 def read_log(
     lines: Iterable[bytes], file: str, tell: Callable[[Problem], None], *, holding: bytes = b""
-) -> Iterator[Recorded]:
+) -> Iterator[RecordedDecision]:
     """Read the lines of a log one by one; `file` is its name in problems.
 
     Each line that cannot be read is told as a problem, with its place, and passed over. `holding`: bytes that a line
@@ -129,13 +129,13 @@ def read_log(
             tell(Problem(file, number, 1, "bad-line", _why(line, error)))
 
 
-def _read(line: bytes, file: str, number: int) -> Recorded:
+def _read(line: bytes, file: str, number: int) -> RecordedDecision:
     entry = _decode_line(line)
     request, decision = bytes(entry.request), bytes(entry.decision)
     check = None if _is_masked(request) else read_check(request, "/request")
     basis = None if entry.basis is msgspec.UNSET else read_basis(entry.basis)
     verdict = _decode_verdict(decision)
-    return Recorded(file, number, entry.id, parse_instant(entry.time), check, request, decision, verdict, basis)
+    return RecordedDecision(file, number, entry.id, parse_instant(entry.time), check, request, decision, verdict, basis)
 
 
 def _is_masked(request: bytes) -> bool:
@@ -156,7 +156,7 @@ def _why(line: bytes, error: Exception) -> str:
 # ── what would now be denied ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-class DeniedNow(NamedTuple):
+class NewDenial(NamedTuple):
     """A recorded check that was allowed, and would be denied by `now`'s decision.
 
     `before` is today's decision by what is in force without the change, where that was asked: where it is a denial
@@ -164,7 +164,7 @@ class DeniedNow(NamedTuple):
     its first.
     """
 
-    recorded: Recorded
+    recorded: RecordedDecision
     now: Decision
     before: Decision | None
     times: int
@@ -211,15 +211,15 @@ class _Asked:
         self.times = 0
 
 
-def denied_now(
-    recorded: Iterable[Recorded],
+def find_new_denials(
+    recorded: Iterable[RecordedDecision],
     new: BundleSource,
     find_record: Callable[[Subject], SubjectRecord | None],
     now: Instant,
     *,
     old: BundleSource | None = None,
     tell: Callable[[Problem], None] = lambda _: None,
-) -> Iterator[DeniedNow]:
+) -> Iterator[NewDenial]:
     """Decide every recorded check that was allowed by another bundle, at `now`, on today's records.
 
     Usage is as it was: what the caller said, else what was metered then. A check that was allowed and that the bundle
@@ -233,7 +233,7 @@ def denied_now(
     found, usage = _Found(find_record), _Metered()
     engine = Engine(new, found, usage=usage, limits=_LIMITS)
     before = None if old is None else Engine(old, found, usage=usage, limits=_LIMITS)
-    untouched = frozenset() if old is None else new.index.features.keys() - touched(old, new, now).features
+    untouched = frozenset() if old is None else new.index.features.keys() - find_affected_scope(old, new, now).features
     known: dict[tuple[bytes, UsageGiven], _Asked] = {}
     for one in recorded:
         if not one.verdict.allowed or one.verdict.feature in untouched:
@@ -253,10 +253,12 @@ def denied_now(
             asked = known[key] = _ask(one, engine, before, now, tell)
         asked.times += 1
         if asked.now is not None and not asked.now.allowed:
-            yield DeniedNow(one, asked.now, asked.before, asked.times)
+            yield NewDenial(one, asked.now, asked.before, asked.times)
 
 
-def _ask(one: Recorded, engine: Engine, before: Engine | None, now: Instant, tell: Callable[[Problem], None]) -> _Asked:
+def _ask(
+    one: RecordedDecision, engine: Engine, before: Engine | None, now: Instant, tell: Callable[[Problem], None]
+) -> _Asked:
     check = one.check
     if check is None:  # pragma: no cover - told above
         return _Asked(None, None)

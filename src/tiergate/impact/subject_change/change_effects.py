@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import hold
 from tiergate.engine.facts import TotalOverflowError, facts_about
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.preview.subject_effects import UNLIMITED, Answered, Effect, SubjectEffect
+from tiergate.impact.preview.subject_effects import UNLIMITED, Effect, LeastCheckResult, SubjectEffect
 from tiergate.model import (
     FOREVER,
     Feature,
@@ -89,7 +89,7 @@ _lock = threading.Lock()
 _definitions: cachetools.LRUCache[int, tuple[Catalog, CatalogDefinitions]] = cachetools.LRUCache(4)
 
 
-def definitions_of(catalog: Catalog, index: CatalogIndex) -> CatalogDefinitions:
+def catalog_definitions(catalog: Catalog, index: CatalogIndex) -> CatalogDefinitions:
     """The definitions of a catalog, kept for the next time. Safe to call from several threads."""
     with _lock:
         known = _definitions.get(id(catalog))  # which holds on to it, so that no other gets its identity
@@ -98,7 +98,7 @@ def definitions_of(catalog: Catalog, index: CatalogIndex) -> CatalogDefinitions:
     return known[1]
 
 
-class SubjectChange(NamedTuple):
+class RecordChange(NamedTuple):
     """A record before and after a change, and the features that it may concern."""
 
     before: SubjectRecord
@@ -106,7 +106,7 @@ class SubjectChange(NamedTuple):
     features: frozenset[str]
 
 
-def features_concerned(before: SubjectRecord, after: SubjectRecord, source: CatalogDefinitions) -> frozenset[str]:
+def affected_features(before: SubjectRecord, after: SubjectRecord, source: CatalogDefinitions) -> frozenset[str]:
     """The features whose value a change of a record can change: all that the parts that differ can say something of."""
     found: set[str] = set()
     found.update(it.feature for it in {*before.customer.overrides} ^ {*after.customer.overrides})
@@ -125,7 +125,7 @@ def features_concerned(before: SubjectRecord, after: SubjectRecord, source: Cata
 
 
 def subject_effects(
-    change: SubjectChange, source: CatalogDefinitions, now: Instant, *, revived: bool = False
+    change: RecordChange, source: CatalogDefinitions, now: Instant, *, revived: bool = False
 ) -> list[SubjectEffect]:
     """All effects of a change on a customer and its subscriptions, each once, at its first instant from `now` on.
 
@@ -148,7 +148,7 @@ def subject_effects(
     return list(found.values())
 
 
-def differs(
+def ever_differs(
     before: SubjectRecord, after: SubjectRecord, feature: str, source: CatalogDefinitions, now: Instant
 ) -> bool:
     """Say whether two records of one customer ever differ in what they give of a feature, whatever its suspensions."""
@@ -165,7 +165,7 @@ def differs(
     return False
 
 
-def standing(
+def facts_at(
     record: SubjectRecord, subject: Subject, feature: str, source: CatalogDefinitions, at: Instant
 ) -> Facts | None:
     """The facts about a feature at an instant, whatever its suspensions; none where its total cannot be told."""
@@ -181,10 +181,10 @@ def _effective(feature: Feature) -> Feature:
 
 
 def _told(facts: Facts) -> tuple[float, bool]:
-    return size_of(facts), facts.disabled
+    return comparable_size(facts), facts.disabled
 
 
-def is_over(subscription: Subscription, now: Instant) -> bool:
+def has_ended(subscription: Subscription, now: Instant) -> bool:
     """Say whether a subscription has ended for good: it expired, or its `end` has passed."""
     ended = subscription.end is not None and subscription.end <= now
     return subscription.status is SubscriptionStatus.EXPIRED or ended
@@ -208,7 +208,7 @@ def _alive(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
     return SubjectRecord(
         replace(record.customer, suspensions=()),
         tuple(
-            replace(it, suspensions=()) if now is not None and is_over(it, now) else _counting(it)
+            replace(it, suspensions=()) if now is not None and has_ended(it, now) else _counting(it)
             for it in record.subscriptions
         ),
     )
@@ -260,7 +260,7 @@ def _compared(
     windows = [_windows(record, subject, source, now) for record in records]
     customer = records[0].customer.id
     for feature in features:
-        told: set[tuple[Effect, Answered, Answered]] = set()
+        told: set[tuple[Effect, LeastCheckResult, LeastCheckResult]] = set()
         sides = [_timeline(feature, its, subject, source) for its in windows]
         for start, was, becomes in _merged(*sides):
             if was is None or becomes is None:
@@ -325,13 +325,13 @@ def _merged(
                 places[which] += 1
 
 
-def size_of(facts: Facts) -> float:
+def comparable_size(facts: Facts) -> float:
     """What is held as one number: units, a rank, 0 or 1; infinite where it is unlimited."""
     return float("inf") if facts.unlimited else facts.total
 
 
 def _effect(was: Facts, becomes: Facts) -> Effect | None:
-    before, after = size_of(was), size_of(becomes)
+    before, after = comparable_size(was), comparable_size(becomes)
     if before == after:
         return None
     if not before:
@@ -341,22 +341,24 @@ def _effect(was: Facts, becomes: Facts) -> Effect | None:
     return Effect.MORE if after > before else Effect.LESS
 
 
-def _answered(facts: Facts) -> Answered:
+def _answered(facts: Facts) -> LeastCheckResult:
     """What the least check is answered, as far as what is held decides."""
     feature = facts.feature
     if facts.disabled:
-        return Answered(allowed=False, reason=Reason.OVERRIDE_DENIED, value=value_of(facts))
+        return LeastCheckResult(allowed=False, reason=Reason.OVERRIDE_DENIED, value=granted_value(facts))
     if not facts.held:
         idle = not facts.live and not facts.overridden
-        return Answered(
-            allowed=False, reason=Reason.SUBSCRIPTION_INACTIVE if idle else Reason.NOT_ENTITLED, value=value_of(facts)
+        return LeastCheckResult(
+            allowed=False,
+            reason=Reason.SUBSCRIPTION_INACTIVE if idle else Reason.NOT_ENTITLED,
+            value=granted_value(facts),
         )
     if feature.type is FeatureType.QUANTITY and not facts.unlimited and facts.total < default_amount(feature):
-        return Answered(allowed=False, reason=Reason.LIMIT_REACHED, value=value_of(facts))
-    return Answered(allowed=True, reason=Reason.GRANTED, value=value_of(facts))
+        return LeastCheckResult(allowed=False, reason=Reason.LIMIT_REACHED, value=granted_value(facts))
+    return LeastCheckResult(allowed=True, reason=Reason.GRANTED, value=granted_value(facts))
 
 
-def value_of(facts: Facts) -> bool | Number | str | None:
+def granted_value(facts: Facts) -> bool | Number | str | None:
     """The value that is held, as an entitlement has it."""
     feature = facts.feature
     match feature.type:

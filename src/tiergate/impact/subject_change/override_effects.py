@@ -11,7 +11,13 @@ from msgspec.structs import replace
 
 from tiergate.catalog import override_data
 from tiergate.errors import BodyProblem, ConflictError
-from tiergate.impact.subject_change.change_effects import definitions_of, differs, size_of, standing, value_of
+from tiergate.impact.subject_change.change_effects import (
+    catalog_definitions,
+    comparable_size,
+    ever_differs,
+    facts_at,
+    granted_value,
+)
 from tiergate.model import Customer, Override, OverrideMode, Subject, SubjectRecord, SubjectType, format_instant
 
 if TYPE_CHECKING:
@@ -42,7 +48,7 @@ class _Place(NamedTuple):
 # ── Overrides that do nothing ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def refuse_idle_overrides(
+def reject_ineffective_overrides(
     state: PublishedCatalog, record: SubjectRecord, subscription: str | None, new: tuple[Override, ...], now: Instant
 ) -> None:
     """See that each of some new overrides can do something, at some instant from `now` on.
@@ -53,7 +59,7 @@ def refuse_idle_overrides(
     Raises:
         ConflictError: one cannot; the error names what stands in its way.
     """
-    source = definitions_of(state.catalog, state.index)
+    source = catalog_definitions(state.catalog, state.index)
     problems = []
     for override in new:
         if override.feature not in source.index.features:
@@ -71,7 +77,7 @@ def _idle(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now:
     whose = f"the override `{override.id}` has no effect"
     if override.until <= now:
         return f"{whose}: it ended at {format_instant(override.until)}"
-    if not record.subscriptions or differs(_without(record, place), record, override.feature, source, now):
+    if not record.subscriptions or ever_differs(_without(record, place), record, override.feature, source, now):
         return ""
     return f"{whose}: {_hindrance(source, record, place, max(now, override.start))}"
 
@@ -81,8 +87,8 @@ def _hindrance(source: CatalogDefinitions, record: SubjectRecord, place: _Place,
     other = _in_its_way(source, record, place, at)
     if other is not None:
         return f"{other.words(place.subscription)} ({_sentence(other.override, source)}) decides instead"
-    facts = standing(_without(record, place), _subject(record, place), place.override.feature, source, at)
-    value = None if facts is None else value_of(facts)
+    facts = facts_at(_without(record, place), _subject(record, place), place.override.feature, source, at)
+    value = None if facts is None else granted_value(facts)
     return f"{_WITHOUT_IT} {_shown(value)}"
 
 
@@ -90,7 +96,7 @@ def _in_its_way(source: CatalogDefinitions, record: SubjectRecord, place: _Place
     """The override without which this one would do something from an instant on."""
     for other in _places(record, place):
         rest = _without(record, other)
-        if differs(_without(rest, place), rest, place.override.feature, source, at):
+        if ever_differs(_without(rest, place), rest, place.override.feature, source, at):
             return other
     return None
 
@@ -157,16 +163,16 @@ def override_effect(
         return {"state": "ended"}
     if override.start > now:
         return {"state": "scheduled"}
-    source = definitions_of(state.catalog, state.index)
+    source = catalog_definitions(state.catalog, state.index)
     if override.feature not in source.index.features:
         return {"state": "none", "because": f"no feature `{override.feature}` is published"}
     place = _Place(subscription, override)
     found = _values(source, record, place, now)
     if found is not None:
         was, facts = found
-        before, after = size_of(was), size_of(facts)
+        before, after = comparable_size(was), comparable_size(facts)
         said = "acts" if before == after else "raises" if after > before else "lowers"
-        return {"state": said, "from": value_of(was), "to": value_of(facts)}
+        return {"state": said, "from": granted_value(was), "to": granted_value(facts)}
     return {"state": "none", "because": _why(source, record, place, now)}
 
 
@@ -179,10 +185,10 @@ def _values(
     if place.subscription is None:
         subjects += [Subject(it.id, SubjectType.SUBSCRIPTION) for it in record.subscriptions[:_MOST_SUBJECTS]]
     for subject in dict.fromkeys(subjects):
-        facts, was = (standing(it, subject, place.override.feature, source, now) for it in (record, rest))
+        facts, was = (facts_at(it, subject, place.override.feature, source, now) for it in (record, rest))
         if facts is None or was is None:
             continue
-        if size_of(was) != size_of(facts) or was.disabled != facts.disabled:
+        if comparable_size(was) != comparable_size(facts) or was.disabled != facts.disabled:
             return was, facts
     return None
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tiergate.catalog import override_data
 from tiergate.engine.active_items import hold
-from tiergate.impact.subject_change.change_effects import SubjectChange, differs, is_over, subject_effects
+from tiergate.impact.subject_change.change_effects import RecordChange, ever_differs, has_ended, subject_effects
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -59,7 +59,7 @@ class SubjectFinding(NamedTuple):
     message: str
 
 
-def is_looked_at(subject: Customer | Subscription, index: CatalogIndex) -> bool:
+def can_have_findings(subject: Customer | Subscription, index: CatalogIndex) -> bool:
     """Say whether something can be found about a customer because of this subject."""
     if subject.overrides:
         return True
@@ -69,14 +69,14 @@ def is_looked_at(subject: Customer | Subscription, index: CatalogIndex) -> bool:
     return any(it.status is ItemStatus.DRAFT or it.available_for or it.depends_on for it in items)
 
 
-def subject_findings(record: SubjectRecord, source: CatalogDefinitions, now: Instant) -> Iterator[SubjectFinding]:
+def lint_record(record: SubjectRecord, source: CatalogDefinitions, now: Instant) -> Iterator[SubjectFinding]:
     """All findings about one customer and its subscriptions, in their order."""
     for number, override in enumerate(record.customer.overrides):
         yield from _of_override(record, source, _Place("", number, override), now)
     for one in record.subscriptions:
         for number, override in enumerate(one.overrides):
             yield from _of_override(record, source, _Place(one.id, number, override), now)
-        if not is_over(one, now):
+        if not has_ended(one, now):
             yield from _of_items(record, one, source, now)
 
 
@@ -100,7 +100,7 @@ def _of_override(
     if override.until <= now or override.feature not in source.index.features:
         return
     rest = _without(record, place)
-    if not differs(rest, record, override.feature, source, now):
+    if not ever_differs(rest, record, override.feature, source, now):
         other = _in_its_way(record, source, place, now)
         if other is not None:
             whose = "the" if other.owner == place.owner else "the customer's"
@@ -110,7 +110,7 @@ def _of_override(
             yield place.finding("redundant-override", f"changes nothing: `{override.feature}` is the same without it")
     elif override.mode is not OverrideMode.DISABLED:
         bare, alone = _bare(record, place), _bare(record, place, with_it=True)
-        change = SubjectChange(bare, alone, frozenset({override.feature}))
+        change = RecordChange(bare, alone, frozenset({override.feature}))
         lowered = next((it for it in subject_effects(change, source, now) if it.effect.takes), None)
         if lowered is not None:
             shown = override_data(override, source.index.features).get("value")
@@ -131,7 +131,7 @@ def _in_its_way(record: SubjectRecord, source: CatalogDefinitions, place: _Place
     """The other override without which this one would do something: of the same subject, or of its customer."""
     for other in _others(record, place):
         rest = _without(record, other)
-        if differs(_without(rest, place), rest, place.override.feature, source, now):
+        if ever_differs(_without(rest, place), rest, place.override.feature, source, now):
             return other
     return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from tiergate.impact.symbolic.condition_terms import Read, StepsTerm, Term, UnreadError
+from tiergate.impact.symbolic.condition_terms import StepTerm, Term, TermResult, UnsupportedExpressionError
 from tiergate.impact.symbolic.formulas import (
     BIGGEST,
     SMALLEST,
@@ -23,7 +23,7 @@ from tiergate.impact.symbolic.formulas import (
 from tiergate.model import parse_instant
 
 if TYPE_CHECKING:
-    from tiergate.impact.symbolic.symbolic_context import Scene
+    from tiergate.impact.symbolic.symbolic_context import SymbolicContext
 
 _DAY: Final = 86_400_000
 _UNITS: Final = {"d": _DAY, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
@@ -35,11 +35,11 @@ PARTS: Final = ("toDate", "toTime", *_WHOLE)
 """The functions that take a part of an instant or a duration."""
 
 
-def arithmetic(op: str, one: Read, other: Read) -> Read:
+def arithmetic(op: str, one: TermResult, other: TermResult) -> TermResult:
     """A sum, difference or product; it fails where it is beyond what Cedar can hold."""
     left, right = one.term, other.term
     if not isinstance(left, Linear) or not isinstance(right, Linear):
-        raise UnreadError
+        raise UnsupportedExpressionError
     if op != "*":
         found = left.plus(right, 1 if op == "+" else -1)
     elif right.is_constant:
@@ -47,12 +47,12 @@ def arithmetic(op: str, one: Read, other: Read) -> Read:
     elif left.is_constant:
         found = right.times(left.constant)
     else:
-        raise UnreadError
+        raise UnsupportedExpressionError
     errs = either(one.errs, other.errs)
     least, most = found.span(variable_range)
     if least < SMALLEST or most > BIGGEST:
         errs = either(errs, overflows(found))
-    return Read(found, errs)
+    return TermResult(found, errs)
 
 
 def instant(text: str) -> Linear:
@@ -60,41 +60,41 @@ def instant(text: str) -> Linear:
     try:
         return Linear((), parse_instant(_OFFSET.sub(r"\1:\2", text)))
     except ValueError:
-        raise UnreadError from None
+        raise UnsupportedExpressionError from None
 
 
 def duration(text: str) -> Linear:
     """A duration as Cedar writes it: `1d12h`."""
     match = _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
-        raise UnreadError
+        raise UnsupportedExpressionError
     amount = sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNITS.values(), strict=True))
     return Linear((), -amount if text.startswith("-") else amount)
 
 
-def part_of(name: str, whole: Read, scene: Scene) -> Read:
+def part_of(name: str, whole: TermResult, scene: SymbolicContext) -> TermResult:
     """The day, the time of day, or the whole units of an instant or a duration."""
     form, errs = whole
     if not isinstance(form, Linear):
-        raise UnreadError
+        raise UnsupportedExpressionError
     if name == "toTime":
         if form.is_constant:
-            return Read(Linear((), form.constant % _DAY), errs)
+            return TermResult(Linear((), form.constant % _DAY), errs)
         time = scene.number("time")
         if form != scene.number("now") or time is None:
-            raise UnreadError
-        return Read(time, errs)
+            raise UnsupportedExpressionError
+        return TermResult(time, errs)
     if name == "toDate":
         if form.is_constant:
-            return Read(Linear((), form.constant // _DAY * _DAY), errs)
-        return Read(StepsTerm(form, lambda most: (most // _DAY + 1) * _DAY - 1), errs)
+            return TermResult(Linear((), form.constant // _DAY * _DAY), errs)
+        return TermResult(StepTerm(form, lambda most: (most // _DAY + 1) * _DAY - 1), errs)
     unit = _WHOLE[name]
     if form.is_constant:
         count = abs(form.constant) // unit
-        return Read(Linear((), -count if form.constant < 0 else count), errs)
+        return TermResult(Linear((), -count if form.constant < 0 else count), errs)
     if unit == 1:
         return whole
-    return Read(StepsTerm(form, lambda most: (most + 1) * unit - 1 if most >= 0 else most * unit), errs)
+    return TermResult(StepTerm(form, lambda most: (most + 1) * unit - 1 if most >= 0 else most * unit), errs)
 
 
 def ordered(one: Term, other: Term, *, strict: bool) -> Formula:
@@ -102,9 +102,9 @@ def ordered(one: Term, other: Term, *, strict: bool) -> Formula:
     match one, other:
         case (Linear(), Linear()):
             return at_most(one.plus(other, -1), -1 if strict else 0)
-        case (StepsTerm(of=of, bound=bound), Linear(terms=(), constant=most)):
+        case (StepTerm(of=of, bound=bound), Linear(terms=(), constant=most)):
             return at_most(of, bound(most - 1 if strict else most))
-        case (Linear(terms=(), constant=least), StepsTerm(of=of, bound=bound)):
+        case (Linear(terms=(), constant=least), StepTerm(of=of, bound=bound)):
             return negated(at_most(of, bound(least if strict else least - 1)))
         case _:
-            raise UnreadError
+            raise UnsupportedExpressionError

@@ -11,9 +11,9 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.impact.symbolic.decision_diagrams import FALSE, TRUE, Diagrams, TooLargeError
-from tiergate.impact.symbolic.formulas import All, Atom, Formula, Not, atoms
-from tiergate.impact.symbolic.symbolic_context import matches, test_text
+from tiergate.impact.symbolic.decision_diagrams import FALSE, TRUE, DecisionDiagrams, TooLargeError
+from tiergate.impact.symbolic.formulas import And, Atom, Formula, Not, atoms
+from tiergate.impact.symbolic.symbolic_context import matches_pattern, test_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -31,7 +31,7 @@ About = tuple["Hashable", ...]
 Pattern = tuple[str | None, ...]
 
 
-class Text(NamedTuple):
+class TextClass(NamedTuple):
     """A text that may be missing (`value` is none and `other` false), one text, or any other that fits patterns."""
 
     value: str | None = None
@@ -46,12 +46,12 @@ class Text(NamedTuple):
         return kind == "present" or (kind == "like" and what in self.fits)
 
 
-class Person(NamedTuple):
+class Requester(NamedTuple):
     """Who asks: a customer or subscription, of which customer, and perhaps a user inside; an empty id: any other."""
 
     kind: str
     id: str
-    customer: Text
+    customer: TextClass
     user: str | None = None
 
     def passes(self, test: tuple[str, object]) -> bool:
@@ -74,7 +74,7 @@ class Person(NamedTuple):
         return bool(own[1]) and own == (uid.type, uid.id)
 
 
-class Space:
+class CaseSpace:
     """The variables of some formulas, and diagrams over them.
 
     `holders`: the customers and subscriptions that may ask, where they are known, with users inside or not.
@@ -83,7 +83,7 @@ class Space:
         TooLargeError: there are too many cases.
     """
 
-    def __init__(self, formulas: Iterable[Formula], holders: Sequence[Person] | None = None) -> None:
+    def __init__(self, formulas: Iterable[Formula], holders: Sequence[Requester] | None = None) -> None:
         tests: dict[About, dict[Hashable, None]] = {}
         for formula in formulas:
             for atom in atoms(formula):
@@ -107,7 +107,7 @@ class Space:
             raise TooLargeError
         self.values: list[Sequence[object]] = [self._values(it, list(tests.get(it, ()))) for it in self.abouts]
         self._place = {about: place for place, about in enumerate(self.abouts)}
-        self.diagrams = Diagrams([len(it) for it in self.values])
+        self.diagrams = DecisionDiagrams([len(it) for it in self.values])
         self._made: dict[int, tuple[Formula, int]] = {}
 
     def _values(self, about: About, tests: list[Hashable]) -> Sequence[object]:
@@ -118,10 +118,10 @@ class Space:
             case "unread":
                 return (0, 1, 2)
             case "text":
-                return [Text(), *_texts(tests)]  # type: ignore[arg-type]
+                return [TextClass(), *_texts(tests)]  # type: ignore[arg-type]
             case "who":
                 people = _people(tests, self._holders)  # type: ignore[arg-type]
-                kept: dict[tuple[bool, ...], Person] = {}
+                kept: dict[tuple[bool, ...], Requester] = {}
                 for one in people:
                     kept.setdefault(tuple([one.passes(it) for it in tests]), one)  # type: ignore[arg-type]
                 return list(kept.values())
@@ -142,7 +142,7 @@ class Space:
                 made = self._atom(formula)
             case Not(of=of):
                 made = self.diagrams.negated(self.diagram(of))
-            case All(one=one, other=other):
+            case And(one=one, other=other):
                 made = self.diagrams.both(self.diagram(one), self.diagram(other))
         self._made[id(formula)] = (formula, made)
         return made
@@ -172,7 +172,7 @@ class Space:
         return found
 
 
-def _texts(tests: Iterable[tuple[str, object]]) -> list[Text]:
+def _texts(tests: Iterable[tuple[str, object]]) -> list[TextClass]:
     """The texts that tests tell apart: those that they name, and all others by the patterns that they fit."""
     listed = list(tests)
     patterns: list[Pattern] = [what for kind, what in listed if kind == "like"]  # type: ignore[misc]
@@ -181,13 +181,13 @@ def _texts(tests: Iterable[tuple[str, object]]) -> list[Text]:
     named = [str(what) for kind, what in listed if kind in {"is", "customer"}]
     for pattern in patterns:
         named += ["".join(filler if it is None else it for it in pattern) for filler in ("", "x", "other")]
-    found = [Text(it) for it in dict.fromkeys(named)]
+    found = [TextClass(it) for it in dict.fromkeys(named)]
     for chosen in product((False, True), repeat=len(patterns)):
         fits = frozenset(it for it, wanted in zip(patterns, chosen, strict=True) if wanted)
         if all(_can_fit(one, other) for one in fits for other in fits) and all(
             any(part is not None for part in it) or it in fits for it in patterns
         ):
-            found.append(Text(other=True, fits=fits))
+            found.append(TextClass(other=True, fits=fits))
     if len(found) > _MOST_VALUES:
         raise TooLargeError
     return found
@@ -204,7 +204,7 @@ def _can_fit(one: Pattern, other: Pattern) -> bool:
     return True
 
 
-def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Person] | None) -> list[Person]:
+def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Requester] | None) -> list[Requester]:
     """Everybody whom tests tell apart."""
     listed = list(tests)
     ids: dict[str, list[str]] = {"Customer": [], "Subscription": [], "User": []}
@@ -225,12 +225,12 @@ def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Person] | Non
     found = []
     for user in users:
         for customer in customers:
-            found.append(Person("Customer", customer.value or "", customer, user))
-            found += [Person("Subscription", it, customer, user) for it in subscriptions]
+            found.append(Requester("Customer", customer.value or "", customer, user))
+            found += [Requester("Subscription", it, customer, user) for it in subscriptions]
     return found
 
 
-def example(text: Text, tests: Iterable[Pattern], taken: Iterable[str]) -> str | None:
+def example_text(text: TextClass, tests: Iterable[Pattern], taken: Iterable[str]) -> str | None:
     """A text as one that is wanted; none where none is found."""
     if not text.other:
         return text.value
@@ -239,6 +239,6 @@ def example(text: Text, tests: Iterable[Pattern], taken: Iterable[str]) -> str |
     for pattern in text.fits:
         tried += ["".join(filler if it is None else it for it in pattern) for filler in ("", "q", "zz", "another")]
     for one in tried:
-        if one not in known and frozenset(it for it in patterns if matches(one, it)) == text.fits:
+        if one not in known and frozenset(it for it in patterns if matches_pattern(one, it)) == text.fits:
             return one
     return None

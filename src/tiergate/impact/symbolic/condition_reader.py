@@ -17,27 +17,27 @@ from tiergate.impact.symbolic.condition_terms import (
     ContextTerm,
     CustomerTerm,
     PrincipalTerm,
-    Read,
     RecordTerm,
     SetTerm,
-    StepsTerm,
+    StepTerm,
     TagsTerm,
     Term,
+    TermResult,
     TextTerm,
-    UnreadError,
+    UnsupportedExpressionError,
 )
-from tiergate.impact.symbolic.entity_terms import attribute_of, has_attribute, tags_of, term_of, uid_of
+from tiergate.impact.symbolic.entity_terms import entity_attribute, entity_tags, has_attribute, parse_term, parse_uid
 from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, Truth, both, either, equals, negated
-from tiergate.impact.symbolic.symbolic_context import matches
+from tiergate.impact.symbolic.symbolic_context import matches_pattern
 
 if TYPE_CHECKING:
     from tiergate.cedar import Policy
-    from tiergate.impact.symbolic.symbolic_context import Scene
+    from tiergate.impact.symbolic.symbolic_context import SymbolicContext
 
 _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 
 
-def read_policy(policy: Policy, scene: Scene) -> Truth:
+def read_policy(policy: Policy, scene: SymbolicContext) -> Truth:
     """Read the scope and the conditions of a policy: when it applies to a check of the scene's feature, and fails."""
     reader = _Reader(scene)
     whole = Truth(true=True)
@@ -46,7 +46,7 @@ def read_policy(policy: Policy, scene: Scene) -> Truth:
     return whole if whole.true is False else _and(whole, read_conditions(policy, scene))
 
 
-def read_conditions(policy: Policy, scene: Scene) -> Truth:
+def read_conditions(policy: Policy, scene: SymbolicContext) -> Truth:
     """Read the conditions of a policy alone."""
     reader = _Reader(scene)
     whole = Truth(true=True)
@@ -61,7 +61,7 @@ def _and(one: Truth, other: Truth) -> Truth:
 
 
 class _Reader:
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: SymbolicContext) -> None:
         self.scene = scene
 
     # ── scope ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -74,22 +74,22 @@ class _Reader:
         if op == "is":
             found = self._is(subject, scope["entity_type"])
             inside = scope.get("in")
-            return Truth(both(found, self._in(subject, [uid_of(inside["entity"])])) if inside else found)
-        entities = [uid_of(it) for it in (scope["entities"] if "entities" in scope else [scope["entity"]])]
+            return Truth(both(found, self._in(subject, [parse_uid(inside["entity"])])) if inside else found)
+        entities = [parse_uid(it) for it in (scope["entities"] if "entities" in scope else [scope["entity"]])]
         if op == "==":
             return Truth(self._equal(subject, entities[0]))
         return Truth(self._in(subject, entities))
 
-    def _variable(self, name: str) -> Read:
+    def _variable(self, name: str) -> TermResult:
         match name:
             case "principal":
-                return Read(PrincipalTerm())
+                return TermResult(PrincipalTerm())
             case "action":
-                return Read(Uid("Action", self.scene.action))
+                return TermResult(Uid("Action", self.scene.action))
             case "resource":
-                return Read(Uid("Feature", self.scene.feature.id))
+                return TermResult(Uid("Feature", self.scene.feature.id))
             case _:
-                return Read(ContextTerm())
+                return TermResult(ContextTerm())
 
     # ── Boolean expressions ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -97,7 +97,7 @@ class _Reader:
         """Read an expression that is true or false; one that is not understood is an atom of its own."""
         try:
             term, errs = self._value(node)
-        except UnreadError:
+        except UnsupportedExpressionError:
             return self._unread(node)
         return term.but(errs) if isinstance(term, Truth) else self._unread(node)
 
@@ -105,41 +105,41 @@ class _Reader:
         about = ("unread", json.dumps(node, sort_keys=True), self.scene.fingerprint)
         return Truth(Atom(about, 1), Atom(about, 2))
 
-    def _value(self, node: dict[str, Any]) -> Read:
+    def _value(self, node: dict[str, Any]) -> TermResult:
         ((op, body),) = node.items()
         read = getattr(self, f"_read_{_METHODS[op]}", None) if op in _METHODS else None
         if read is not None:
-            found: Read = read(op, body)
+            found: TermResult = read(op, body)
             return found
-        raise UnreadError
+        raise UnsupportedExpressionError
 
-    def _read_value(self, _: str, body: object) -> Read:
+    def _read_value(self, _: str, body: object) -> TermResult:
         match body:
             case bool():
-                return Read(Truth(true=body))
+                return TermResult(Truth(true=body))
             case int():
-                return Read(Linear((), body))
+                return TermResult(Linear((), body))
             case str():
-                return Read(TextTerm(body))
+                return TermResult(TextTerm(body))
             case {"__entity": entity}:
-                return Read(uid_of(entity))
+                return TermResult(parse_uid(entity))
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
-    def _read_var(self, _: str, body: str) -> Read:
+    def _read_var(self, _: str, body: str) -> TermResult:
         return self._variable(body)
 
-    def _read_logic(self, op: str, body: dict[str, Any]) -> Read:
+    def _read_logic(self, op: str, body: dict[str, Any]) -> TermResult:
         one, other = self.truth(body["left"]), self.truth(body["right"])
         if op == "&&":
-            return Read(_and(one, other))
-        return Read(Truth(either(one.true, both(one.false, other.true)), _failing(one, other)))
+            return TermResult(_and(one, other))
+        return TermResult(Truth(either(one.true, both(one.false, other.true)), _failing(one, other)))
 
-    def _read_not(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_not(self, _: str, body: dict[str, Any]) -> TermResult:
         one = self.truth(body["arg"])
-        return Read(Truth(one.false, one.errs))
+        return TermResult(Truth(one.false, one.errs))
 
-    def _read_if(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_if(self, _: str, body: dict[str, Any]) -> TermResult:
         test = self.truth(body["if"])
         if test == Truth(true=True):
             return self._value(body["then"])
@@ -150,62 +150,62 @@ class _Reader:
         if isinstance(first.term, Truth) and isinstance(second.term, Truth):
             true = either(both(test.true, first.term.true), both(test.false, second.term.true))
             inner = either(both(test.true, first.term.errs), both(test.false, second.term.errs))
-            return Read(Truth(true, inner), errs)
+            return TermResult(Truth(true, inner), errs)
         if first.term == second.term:
-            return Read(first.term, errs)
-        raise UnreadError
+            return TermResult(first.term, errs)
+        raise UnsupportedExpressionError
 
-    def _read_equality(self, op: str, body: dict[str, Any]) -> Read:
+    def _read_equality(self, op: str, body: dict[str, Any]) -> TermResult:
         one, other = self._value(body["left"]), self._value(body["right"])
         same = self._equal(one.term, other.term)
-        return Read(Truth(same if op == "==" else negated(same)), either(one.errs, other.errs))
+        return TermResult(Truth(same if op == "==" else negated(same)), either(one.errs, other.errs))
 
-    def _read_order(self, op: str, body: dict[str, Any]) -> Read:
+    def _read_order(self, op: str, body: dict[str, Any]) -> TermResult:
         one, other = self._value(body["left"]), self._value(body["right"])
         errs = either(one.errs, other.errs)
         left, right = one.term, other.term
         if op in {">", ">="}:
             left, right = right, left
         strict = op in {"<", ">"}
-        return Read(Truth(ordered(left, right, strict=strict)), errs)
+        return TermResult(Truth(ordered(left, right, strict=strict)), errs)
 
     # ── numbers and time ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read_arithmetic(self, op: str, body: dict[str, Any]) -> Read:
+    def _read_arithmetic(self, op: str, body: dict[str, Any]) -> TermResult:
         return arithmetic(op, self._value(body["left"]), self._value(body["right"]))
 
-    def _read_negative(self, _: str, body: dict[str, Any]) -> Read:
-        return arithmetic("*", self._value(body["arg"]), Read(Linear((), -1)))
+    def _read_negative(self, _: str, body: dict[str, Any]) -> TermResult:
+        return arithmetic("*", self._value(body["arg"]), TermResult(Linear((), -1)))
 
-    def _read_constant(self, op: str, body: list[dict[str, Any]]) -> Read:
+    def _read_constant(self, op: str, body: list[dict[str, Any]]) -> TermResult:
         text = body[0].get("Value")
         if not isinstance(text, str):
-            raise UnreadError
-        return Read(instant(text) if op == "datetime" else duration(text))
+            raise UnsupportedExpressionError
+        return TermResult(instant(text) if op == "datetime" else duration(text))
 
-    def _read_shift(self, op: str, body: list[dict[str, Any]]) -> Read:
+    def _read_shift(self, op: str, body: list[dict[str, Any]]) -> TermResult:
         return arithmetic("+" if op == "offset" else "-", self._value(body[0]), self._value(body[1]))
 
-    def _read_part(self, op: str, body: list[dict[str, Any]]) -> Read:
+    def _read_part(self, op: str, body: list[dict[str, Any]]) -> TermResult:
         return part_of(op, self._value(body[0]), self.scene)
 
     # ── attributes and tags ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read_attribute(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_attribute(self, _: str, body: dict[str, Any]) -> TermResult:
         of, name = self._value(body["left"]), body["attr"]
         match of.term:
             case ContextTerm(path=path):
-                return Read(self._of_context(f"{path}{name}"), of.errs)
+                return TermResult(self._of_context(f"{path}{name}"), of.errs)
             case PrincipalTerm() if name == "tags":
-                return Read(TagsTerm(), of.errs)
+                return TermResult(TagsTerm(), of.errs)
             case PrincipalTerm() if name == "customer":
-                return Read(CustomerTerm(), of.errs)
+                return TermResult(CustomerTerm(), of.errs)
             case Uid() as uid:
-                return Read(attribute_of(uid, name, self.scene.data), of.errs)
+                return TermResult(entity_attribute(uid, name, self.scene.data), of.errs)
             case RecordTerm(fields=fields) if name in fields:
-                return Read(fields[name], of.errs)
+                return TermResult(fields[name], of.errs)
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
     def _of_context(self, name: str) -> Term:
         if name in {"userCap", "totalCap"} and self.scene.has(name):
@@ -215,10 +215,10 @@ class _Reader:
             return Truth(fact)
         number = self.scene.number(name)
         if number is None:
-            raise UnreadError
+            raise UnsupportedExpressionError
         return number
 
-    def _read_has(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_has(self, _: str, body: dict[str, Any]) -> TermResult:
         of, name = self._value(body["left"]), body["attr"]
         found: bool
         match of.term:
@@ -233,53 +233,53 @@ class _Reader:
             case RecordTerm(fields=fields):
                 found = name in fields
             case _:
-                raise UnreadError
-        return Read(Truth(true=found), of.errs)
+                raise UnsupportedExpressionError
+        return TermResult(Truth(true=found), of.errs)
 
-    def _read_tag(self, op: str, body: dict[str, Any]) -> Read:
+    def _read_tag(self, op: str, body: dict[str, Any]) -> TermResult:
         of, key = self._value(body["left"]), self._value(body["right"])
         errs = either(of.errs, key.errs)
         if not isinstance(key.term, TextTerm):
-            raise UnreadError
+            raise UnsupportedExpressionError
         name = key.term.value
         if isinstance(of.term, PrincipalTerm):
             present = self.scene.attribute(name, ("present", ""))
             if op == "hasTag":
-                return Read(Truth(present), errs)
-            return Read(AttributeTerm(name), either(errs, negated(present)))
+                return TermResult(Truth(present), errs)
+            return TermResult(AttributeTerm(name), either(errs, negated(present)))
         if not isinstance(of.term, Uid) or of.term.type in _SUBJECTS:
-            raise UnreadError
-        found = tags_of(of.term, self.scene.data)
+            raise UnsupportedExpressionError
+        found = entity_tags(of.term, self.scene.data)
         if op == "hasTag":
-            return Read(Truth(true=name in found), errs)
+            return TermResult(Truth(true=name in found), errs)
         if name not in found:
-            return Read(TextTerm(""), errs=True)
-        return Read(term_of(found[name], self.scene.data), errs)
+            return TermResult(TextTerm(""), errs=True)
+        return TermResult(parse_term(found[name], self.scene.data), errs)
 
-    def _read_like(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_like(self, _: str, body: dict[str, Any]) -> TermResult:
         of = self._value(body["left"])
         pattern: tuple[str | None, ...] = ()
         for part in body["pattern"]:
             pattern += (None,) if part == "Wildcard" else tuple(part["Literal"])
         match of.term:
             case TextTerm(value=value):
-                return Read(Truth(true=matches(value, pattern)), of.errs)
+                return TermResult(Truth(true=matches_pattern(value, pattern)), of.errs)
             case AttributeTerm(key=key):
-                return Read(Truth(self.scene.attribute(key, ("like", pattern))), of.errs)
+                return TermResult(Truth(self.scene.attribute(key, ("like", pattern))), of.errs)
             case CustomerTerm():
-                return Read(Truth(self.scene.who(("like", pattern))), of.errs)
+                return TermResult(Truth(self.scene.who(("like", pattern))), of.errs)
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
     # ── entities ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read_is(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_is(self, _: str, body: dict[str, Any]) -> TermResult:
         of = self._value(body["left"])
         found, errs = self._is(of.term, body["entity_type"]), of.errs
         if "in" in body:
             group = self._value(body["in"])
             found, errs = both(found, self._in(of.term, _entities(group.term))), either(errs, group.errs)
-        return Read(Truth(found), errs)
+        return TermResult(Truth(found), errs)
 
     def _is(self, term: Term, kind: str) -> Formula:
         match term:
@@ -288,11 +288,11 @@ class _Reader:
             case Uid():
                 return term.type == kind
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
-    def _read_in(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_in(self, _: str, body: dict[str, Any]) -> TermResult:
         of, group = self._value(body["left"]), self._value(body["right"])
-        return Read(Truth(self._in(of.term, _entities(group.term))), either(of.errs, group.errs))
+        return TermResult(Truth(self._in(of.term, _entities(group.term))), either(of.errs, group.errs))
 
     def _in(self, term: Term, entities: list[Uid]) -> Formula:
         match term:
@@ -308,7 +308,7 @@ class _Reader:
                         found = either(found, self.scene.who(("in", it)))
                 return found
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
     def _equal(self, one: Term, other: Term) -> Formula:
         match one, other:
@@ -316,7 +316,7 @@ class _Reader:
                 return either(both(one.true, other.true), both(one.false, other.false))
             case (Linear(), Linear()):
                 return equals(one, other)
-            case (StepsTerm(), Linear()) | (Linear(), StepsTerm()):
+            case (StepTerm(), Linear()) | (Linear(), StepTerm()):
                 return both(ordered(one, other, strict=False), ordered(other, one, strict=False))
             case (TextTerm(), TextTerm()) | (Uid(), Uid()):
                 return one == other
@@ -330,60 +330,60 @@ class _Reader:
             case (TagsTerm(), SetTerm() as listed) | (SetTerm() as listed, TagsTerm()):
                 return both(self._all_tags(listed), self.scene.tags_within(_texts(listed)))
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
     # ── sets and records ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read_set(self, _: str, body: list[dict[str, Any]]) -> Read:
+    def _read_set(self, _: str, body: list[dict[str, Any]]) -> TermResult:
         members = [self._value(it) for it in body]
         errs: Formula = False
         for it in members:
             errs = either(errs, it.errs)
-        return Read(SetTerm(tuple(it.term for it in members)), errs)
+        return TermResult(SetTerm(tuple(it.term for it in members)), errs)
 
-    def _read_record(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_record(self, _: str, body: dict[str, Any]) -> TermResult:
         fields = {name: self._value(it) for name, it in body.items()}
         errs: Formula = False
         for it in fields.values():
             errs = either(errs, it.errs)
-        return Read(RecordTerm({name: it.term for name, it in fields.items()}), errs)
+        return TermResult(RecordTerm({name: it.term for name, it in fields.items()}), errs)
 
-    def _read_membership(self, op: str, body: dict[str, Any]) -> Read:
+    def _read_membership(self, op: str, body: dict[str, Any]) -> TermResult:
         one, other = self._value(body["left"]), self._value(body["right"])
         errs = either(one.errs, other.errs)
         match op, one.term, other.term:
             case "contains", TagsTerm(), TextTerm(value=name):
-                return Read(Truth(self.scene.tag(name)), errs)
+                return TermResult(Truth(self.scene.tag(name)), errs)
             case "contains", SetTerm() as listed, term:
-                return Read(Truth(self._one_of(listed, term)), errs)
+                return TermResult(Truth(self._one_of(listed, term)), errs)
             case "containsAll", TagsTerm(), SetTerm() as listed:
-                return Read(Truth(self._all_tags(listed)), errs)
+                return TermResult(Truth(self._all_tags(listed)), errs)
             case ("containsAny", TagsTerm(), SetTerm() as listed) | ("containsAny", SetTerm() as listed, TagsTerm()):
-                return Read(Truth(self._any_tag(listed)), errs)
+                return TermResult(Truth(self._any_tag(listed)), errs)
             case "containsAll", SetTerm() as listed, TagsTerm():
-                return Read(Truth(self.scene.tags_within(_texts(listed))), errs)
+                return TermResult(Truth(self.scene.tags_within(_texts(listed))), errs)
             case "containsAll", SetTerm() as whole, SetTerm() as part:
                 true: Formula = True
                 for it in part.members:
                     true = both(true, self._one_of(whole, it))
-                return Read(Truth(true), errs)
+                return TermResult(Truth(true), errs)
             case "containsAny", SetTerm() as whole, SetTerm() as part:
                 some: Formula = False
                 for it in part.members:
                     some = either(some, self._one_of(whole, it))
-                return Read(Truth(some), errs)
+                return TermResult(Truth(some), errs)
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
-    def _read_empty(self, _: str, body: dict[str, Any]) -> Read:
+    def _read_empty(self, _: str, body: dict[str, Any]) -> TermResult:
         of = self._value(body["arg"])
         match of.term:
             case TagsTerm():
-                return Read(Truth(self.scene.tags_within(frozenset())), of.errs)
+                return TermResult(Truth(self.scene.tags_within(frozenset())), of.errs)
             case SetTerm(members=members):
-                return Read(Truth(true=not members), of.errs)
+                return TermResult(Truth(true=not members), of.errs)
             case _:
-                raise UnreadError
+                raise UnsupportedExpressionError
 
     def _one_of(self, listed: SetTerm, term: Term) -> Formula:
         found: Formula = False
@@ -443,12 +443,12 @@ def _entities(term: Term) -> list[Uid]:
     members: tuple[Term, ...] = term.members if isinstance(term, SetTerm) else (term,)
     found = [it for it in members if isinstance(it, Uid)]
     if len(found) < len(members):
-        raise UnreadError
+        raise UnsupportedExpressionError
     return found
 
 
 def _texts(listed: SetTerm) -> frozenset[str]:
     found = frozenset(it.value for it in listed.members if isinstance(it, TextTerm))
     if any(not isinstance(it, TextTerm) for it in listed.members):
-        raise UnreadError
+        raise UnsupportedExpressionError
     return found

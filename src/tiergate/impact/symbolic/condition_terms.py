@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class UnreadError(Exception):
+class UnsupportedExpressionError(Exception):
     """An expression that is not read."""
 
 
@@ -57,7 +57,7 @@ class RecordTerm(NamedTuple):
     fields: dict[str, Term]
 
 
-class StepsTerm(NamedTuple):
+class StepTerm(NamedTuple):
     """A number that only grows with a form: `bound` says how large the form is where this is at most a number."""
 
     of: Linear
@@ -66,11 +66,11 @@ class StepsTerm(NamedTuple):
 
 Term = (
     Truth | Linear | Uid | TextTerm | AttributeTerm | CustomerTerm | TagsTerm | PrincipalTerm | ContextTerm | SetTerm
-    | RecordTerm | StepsTerm
+    | RecordTerm | StepTerm
 )  # fmt: skip
 
 
-class Read(NamedTuple):
+class TermResult(NamedTuple):
     """What an expression comes to, and when it fails."""
 
     term: Term

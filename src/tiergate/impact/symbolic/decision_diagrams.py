@@ -22,7 +22,7 @@ class TooLargeError(Exception):
     """A function has more cases than can be told apart within the bound."""
 
 
-class Diagrams:
+class DecisionDiagrams:
     """Functions of variables 0, 1, …; `sizes` says how many values each variable takes."""
 
     def __init__(self, sizes: list[int]) -> None:

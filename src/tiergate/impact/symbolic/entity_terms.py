@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.cedar import Uid
-from tiergate.impact.symbolic.condition_terms import RecordTerm, SetTerm, Term, TextTerm, UnreadError
+from tiergate.impact.symbolic.condition_terms import RecordTerm, SetTerm, Term, TextTerm, UnsupportedExpressionError
 from tiergate.impact.symbolic.formulas import Linear, Truth
 
 if TYPE_CHECKING:
-    from tiergate.impact.symbolic.symbolic_context import SideData
+    from tiergate.impact.symbolic.symbolic_context import BundleEntities
 
 _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 _KNOWN_TYPES: Final = _SUBJECTS | {"Item", "Feature", "Tag", "Action"}
 _OF_FEATURE: Final = frozenset({"type", "unit", "scale"})
 
 
-def attribute_of(uid: Uid, name: str, data: SideData) -> Term:
+def entity_attribute(uid: Uid, name: str, data: BundleEntities) -> Term:
     """An attribute of an entity that is no subject.
 
     Raises:
@@ -25,30 +25,30 @@ def attribute_of(uid: Uid, name: str, data: SideData) -> Term:
     if uid.type == "Feature":
         feature = data.index.features.get(uid.id)
         if feature is None or name not in _OF_FEATURE:
-            raise UnreadError
+            raise UnsupportedExpressionError
         if name == "scale":
             return Linear((), feature.scale)
         return TextTerm(feature.type.value if name == "type" else feature.unit)
     attributes = data.own.get(uid, {}).get("attrs", {})
     if name not in attributes:
-        raise UnreadError
-    return term_of(attributes[name], data)
+        raise UnsupportedExpressionError
+    return parse_term(attributes[name], data)
 
 
-def has_attribute(uid: Uid, name: str, data: SideData) -> bool:
+def has_attribute(uid: Uid, name: str, data: BundleEntities) -> bool:
     """Say whether an entity has an attribute.
 
     Raises:
         UnreadError: it is a subject, of which no data is known.
     """
     if uid.type in _SUBJECTS:
-        raise UnreadError
+        raise UnsupportedExpressionError
     if uid.type == "Feature":
         return uid.id in data.index.features and name in _OF_FEATURE
     return name in data.own.get(uid, {}).get("attrs", {})
 
 
-def tags_of(uid: Uid, data: SideData) -> dict[str, Any]:
+def entity_tags(uid: Uid, data: BundleEntities) -> dict[str, Any]:
     """The tags of an entity: what a version of an item gives, as text, or what the users say."""
     if uid.type == "Item":
         return dict(data.item_tags(uid.id) or {})
@@ -56,7 +56,7 @@ def tags_of(uid: Uid, data: SideData) -> dict[str, Any]:
     return tags
 
 
-def term_of(value: object, data: SideData) -> Term:
+def parse_term(value: object, data: BundleEntities) -> Term:
     """What stands in an entity file, as a term.
 
     Raises:
@@ -70,25 +70,25 @@ def term_of(value: object, data: SideData) -> Term:
         case str():
             return TextTerm(value)
         case list():
-            return SetTerm(tuple(term_of(it, data) for it in value))
+            return SetTerm(tuple(parse_term(it, data) for it in value))
         case {"__entity": dict(entity)}:
-            return uid_of(entity)
+            return parse_uid(entity)
         case {"type": str(kind), "id": str(name), **rest} if not rest and (
             kind in _KNOWN_TYPES or any(it.type == kind for it in data.own)
         ):
             return Uid(kind, name)
         case dict() if "__extn" not in value and "fn" not in value:
-            return RecordTerm({str(name): term_of(it, data) for name, it in value.items()})
+            return RecordTerm({str(name): parse_term(it, data) for name, it in value.items()})
         case _:
-            raise UnreadError
+            raise UnsupportedExpressionError
 
 
-def uid_of(entity: object) -> Uid:
+def parse_uid(entity: object) -> Uid:
     """An entity as Cedar's JSON names it."""
     match entity:
         case {"__entity": inner}:
-            return uid_of(inner)
+            return parse_uid(inner)
         case {"type": str(kind), "id": str(name)}:
             return Uid(kind, name)
         case _:
-            raise UnreadError
+            raise UnsupportedExpressionError

@@ -36,14 +36,14 @@ class Not(NamedTuple):
     of: Formula
 
 
-class All(NamedTuple):
+class And(NamedTuple):
     """True where two formulas are."""
 
     one: Formula
     other: Formula
 
 
-Formula = bool | Atom | Not | All
+Formula = bool | Atom | Not | And
 
 
 def negated(one: Formula) -> Formula:
@@ -59,7 +59,7 @@ def both(one: Formula, other: Formula) -> Formula:
         return other if one else False
     if isinstance(other, bool):
         return one if other else False
-    return one if one is other else All(one, other)
+    return one if one is other else And(one, other)
 
 
 def either(one: Formula, other: Formula) -> Formula:

@@ -31,7 +31,7 @@ NONE: Final = Unsolved.NONE
 UNKNOWN: Final = Unsolved.UNKNOWN
 
 
-class Row(NamedTuple):
+class LinearBound(NamedTuple):
     """A form lies from `least` to `most`."""
 
     terms: tuple[tuple[str, int], ...]
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     most: int
 
 
-def solve(rows: Sequence[Row], fixed: Mapping[str, int] | None = None) -> dict[str, int] | Unsolved:
+def solve(rows: Sequence[LinearBound], fixed: Mapping[str, int] | None = None) -> dict[str, int] | Unsolved:
     """Find whole numbers for all variables of some rows; those in `fixed` have their number already."""
     bounds = {name: variable_range(name) for row in rows for name, _ in row.terms}
     listed = list(rows)
@@ -53,16 +53,16 @@ def solve(rows: Sequence[Row], fixed: Mapping[str, int] | None = None) -> dict[s
     return found
 
 
-def _multiple(name: str, bounds: dict[str, tuple[int, int]]) -> Row:
+def _multiple(name: str, bounds: dict[str, tuple[int, int]]) -> LinearBound:
     """What an amount and its remainder have to do with each other."""
     step = int(name.partition("/")[2])
     bounds.setdefault("amount", variable_range("amount"))
     bounds[f"times/{step}"] = (0, variable_range("amount")[1])
-    return Row((("amount", 1), (f"times/{step}", -step), (name, -1)), 0, 0)
+    return LinearBound((("amount", 1), (f"times/{step}", -step), (name, -1)), 0, 0)
 
 
 class _Search:
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[LinearBound]) -> None:
         self._rows = rows
         self._tried = 0
 
@@ -118,7 +118,7 @@ class _Search:
         return found
 
 
-def instant_within(
+def first_instant_within(
     between: tuple[int, int], times: tuple[int, int] = (0, _DAY - 1), weekdays: tuple[int, int] = (1, 7)
 ) -> int | None:
     """The first instant of an interval (both ends in it) at such a time of day, on such a day of the week, in UTC."""

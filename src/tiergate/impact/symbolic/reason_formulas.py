@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.symbolic.formulas import Truth
-    from tiergate.impact.symbolic.symbolic_context import Scene
+    from tiergate.impact.symbolic.symbolic_context import SymbolicContext
 
 _DENIED = ""
 """Denied where nothing forbade it: the reason is then the facts' to say, and the same on both sides."""
 
 
-class Outcomes(NamedTuple):
+class ReasonFormulas(NamedTuple):
     """When each reason is given: `evaluation_error`, the guards' and rules' reasons, `granted`, or none of these.
 
     `of_rules`: the rules that were read, each with when it applies and fails.
@@ -38,7 +38,9 @@ class Outcomes(NamedTuple):
         return self.reasons.values()
 
 
-def read_outcomes(statics: Iterable[StaticPolicy], template: StaticPolicy, scene: Scene) -> Outcomes:
+def read_reason_formulas(
+    statics: Iterable[StaticPolicy], template: StaticPolicy, scene: SymbolicContext
+) -> ReasonFormulas:
     """Read the policies that can matter to the checks of a scene's feature.
 
     `statics`: guards, permits of overrides, and rules. `template`: of what items give of it.
@@ -70,10 +72,10 @@ def read_outcomes(statics: Iterable[StaticPolicy], template: StaticPolicy, scene
         open_ = both(open_, negated(forbidden[reason]))
     reasons[Reason.GRANTED.value] = both(open_, permitted)
     reasons[_DENIED] = both(open_, negated(permitted))
-    return Outcomes(reasons, of_rules)
+    return ReasonFormulas(reasons, of_rules)
 
 
-def possible(scene: Scene) -> Formula:
+def possible_facts(scene: SymbolicContext) -> Formula:
     """What holds of all facts: without it, cases would count that no subject can be in."""
     facts = {name: scene.fact(name) for name in ("live", "held", "given", "overridden", "unlimited")}
     live, held, given, overridden, unlimited = facts.values()

@@ -31,7 +31,7 @@ _OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
 }
 
 
-class Fixed(NamedTuple):
+class KnownSubject(NamedTuple):
     """What is known of whoever asks: facts, numbers, tags, attributes, and the items and versions they are in."""
 
     facts: Mapping[str, bool]
@@ -41,7 +41,7 @@ class Fixed(NamedTuple):
     items: frozenset[str]
 
 
-class SideData:
+class BundleEntities:
     """What conditions can read of a bundle beside the facts of a check."""
 
     def __init__(self, bundle: BundleSource) -> None:
@@ -95,7 +95,7 @@ def _uid(data: dict[str, Any]) -> Uid:
     return Uid(inner["type"], inner["id"])
 
 
-def named_in(tree: object) -> Iterator[Uid]:
+def referenced_uids(tree: object) -> Iterator[Uid]:
     """Everything in users' entities that may name an entity."""
     stack = [tree]
     while stack:
@@ -108,24 +108,24 @@ def named_in(tree: object) -> Iterator[Uid]:
             stack.extend(node.values())
 
 
-def refs_of(index: CatalogIndex) -> set[str]:
+def all_version_refs(index: CatalogIndex) -> set[str]:
     """All versions of all items."""
     return {version_ref(it.kind, it.id, version) for it in index.items.values() for version in it.versions}
 
 
 @dataclass(frozen=True)
-class Scene:
+class SymbolicContext:
     """A side, a feature of it, and what is known of whoever asks.
 
     `label`: tells the items in `moved`, whose holders are in other versions of it on the other side, from the other
     side's. `fingerprint`: equal where what cannot be read as a formula reads the same data on both sides.
     """
 
-    data: SideData
+    data: BundleEntities
     feature: Feature
     label: str = ""
     moved: Collection[str] = ()
-    fixed: Fixed | None = None
+    fixed: KnownSubject | None = None
     fingerprint: str = ""
 
     @property
@@ -214,10 +214,10 @@ def test_text(value: str | None, test: tuple[str, object]) -> bool:
         return value is not None
     if value is None:
         return False
-    return value == what if kind == "is" else matches(value, what)  # type: ignore[arg-type]
+    return value == what if kind == "is" else matches_pattern(value, what)  # type: ignore[arg-type]
 
 
-def matches(text: str, pattern: tuple[str | None, ...]) -> bool:
+def matches_pattern(text: str, pattern: tuple[str | None, ...]) -> bool:
     """Say whether a text is like a pattern: characters, and `None` for any number of any."""
     places = {0}
     for part in pattern:

@@ -8,7 +8,7 @@ from typing import Final
 _OF_SUBJECT: Final = {"tags": "reads the tags of the subject", "customer": "reads the id of the customer"}
 
 
-def obstacle(text: str) -> str:
+def describe_unsupported(text: str) -> str:
     """Say what a condition, in Cedar's JSON, reads."""
     stack = [json.loads(text)]
     found = []

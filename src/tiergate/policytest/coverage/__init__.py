@@ -10,20 +10,20 @@
 tell it.
 """
 
-from tiergate.policytest.coverage.coverage_result import Coverage, Mark, Measured
+from tiergate.policytest.coverage.coverage_result import Coverage, Mark, MeasuredTarget
 from tiergate.policytest.coverage.html import coverage_html
 from tiergate.policytest.coverage.recorder import Recorder
 from tiergate.policytest.coverage.reports import coverage_json, coverage_text
-from tiergate.policytest.coverage.targets import Aspect, Kind, Unit
+from tiergate.policytest.coverage.targets import Aspect, Target, TargetKind
 
 __all__ = [
     "Aspect",
     "Coverage",
-    "Kind",
     "Mark",
-    "Measured",
+    "MeasuredTarget",
     "Recorder",
-    "Unit",
+    "Target",
+    "TargetKind",
     "coverage_html",
     "coverage_json",
     "coverage_text",

@@ -7,16 +7,16 @@ from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from tiergate.policytest.coverage.targets import Kind, Unit
+from tiergate.policytest.coverage.targets import Target, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tiergate.policytest.coverage.target_sets import CatalogGround, RolesGround, Subject
+    from tiergate.policytest.coverage.target_sets import CatalogTargets, RoleTargets, TargetSource
     from tiergate.policytest.suites import Case
 
 _HUNDREDTH = Decimal("0.01")
-_PLACE = {kind: place for place, kind in enumerate(Kind)}
+_PLACE = {kind: place for place, kind in enumerate(TargetKind)}
 
 
 class Mark(StrEnum):
@@ -27,11 +27,11 @@ class Mark(StrEnum):
     MISSED = "missed"
 
 
-class Measured(NamedTuple):
+class MeasuredTarget(NamedTuple):
     """A unit and what came of it. `case`: the first that covered it, else the first that reached it."""
 
-    unit: Unit
-    subject: Subject
+    unit: Target
+    subject: TargetSource
     mark: Mark
     case: Case | None
 
@@ -43,8 +43,8 @@ class Coverage:
     `uncounted`: units of what is shipped where that is not to count. They are in none of the numbers but `shipped`.
     """
 
-    measured: tuple[Measured, ...]
-    uncounted: tuple[Measured, ...] = ()
+    measured: tuple[MeasuredTarget, ...]
+    uncounted: tuple[MeasuredTarget, ...] = ()
 
     @property
     def total(self) -> int:
@@ -67,7 +67,7 @@ class Coverage:
         return self.total > 0 and self.covered * 100 >= wanted * self.total
 
     @property
-    def by_kind(self) -> Mapping[Kind, Coverage]:
+    def by_kind(self) -> Mapping[TargetKind, Coverage]:
         """The same by kinds, of those that there are."""
         kinds = dict.fromkeys(it.unit.kind for it in self.measured)
         return {kind: Coverage(tuple(it for it in self.measured if it.unit.kind is kind)) for kind in kinds}
@@ -78,15 +78,15 @@ class Coverage:
         return Coverage(tuple(it for it in self.measured + self.uncounted if it.subject.is_shipped))
 
     @property
-    def missing(self) -> Sequence[Measured]:
+    def missing(self) -> Sequence[MeasuredTarget]:
         """What is not covered."""
         return [it for it in self.measured if it.mark is not Mark.COVERED]
 
 
-def measure(
-    grounds: Iterable[CatalogGround | RolesGround],
-    covered: Mapping[Unit, Case],
-    reached: Mapping[Unit, Case],
+def measure_coverage(
+    grounds: Iterable[CatalogTargets | RoleTargets],
+    covered: Mapping[Target, Case],
+    reached: Mapping[Target, Case],
     *,
     shipped: bool,
 ) -> Coverage:
@@ -94,7 +94,7 @@ def measure(
 
     `shipped`: count what comes with Tiergate, too.
     """
-    found: dict[Unit, Measured] = {}
+    found: dict[Target, MeasuredTarget] = {}
     for ground in grounds:
         for unit, subject in ground.units.items():
             givers = ground.levels.get(unit, [unit])
@@ -103,7 +103,7 @@ def measure(
             mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
             # A table of roles in a file may be word for word the shipped one: then it is the author's.
             if unit not in found or found[unit].subject.is_shipped:
-                found[unit] = Measured(unit, subject, mark, by or near)
+                found[unit] = MeasuredTarget(unit, subject, mark, by or near)
     measured = sorted(found.values(), key=_order)
     if shipped:
         return Coverage(tuple(measured))
@@ -111,7 +111,7 @@ def measure(
     return Coverage(counted, tuple(it for it in measured if it.subject.is_shipped))
 
 
-def _order(measured: Measured) -> tuple[int, str, tuple[int, ...]]:
+def _order(measured: MeasuredTarget) -> tuple[int, str, tuple[int, ...]]:
     place = measured.subject.place
     return _PLACE[measured.unit.kind], measured.subject.file, place[1:] if place else ()
 

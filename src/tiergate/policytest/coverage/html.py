@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.policytest.coverage.coverage_result import Mark
 from tiergate.policytest.coverage.reports import KINDS, UNCOUNTED, advice, aspect_name, case_name, place_name
-from tiergate.policytest.coverage.targets import Kind
+from tiergate.policytest.coverage.targets import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tiergate.policytest.coverage.coverage_result import Coverage, Measured
+    from tiergate.policytest.coverage.coverage_result import Coverage, MeasuredTarget
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --covered: #2e7d32; --reached: #b26a00; --missed: #c62828; --line: #8884; }
@@ -50,7 +50,7 @@ def coverage_html(coverage: Coverage) -> str:
     ]
     for kind, part in coverage.by_kind.items():
         parts.append(f"<h2>{escape(KINDS[kind].capitalize())}: {part.percent} %</h2>\n")
-        parts.extend(_grids(part) if kind is Kind.ENTITLEMENT else _table(part.measured))
+        parts.extend(_grids(part) if kind is TargetKind.ENTITLEMENT else _table(part.measured))
     parts.append("</body>\n</html>\n")
     return "".join(parts)
 
@@ -88,11 +88,11 @@ def _missing(coverage: Coverage) -> Iterator[str]:
 
 def _grids(coverage: Coverage) -> Iterator[str]:
     """A grid for each file of a catalog: an item version in each row, a feature in each column."""
-    files: dict[str, list[Measured]] = {}
+    files: dict[str, list[MeasuredTarget]] = {}
     for it in coverage.measured:
         files.setdefault(it.subject.file, []).append(it)
     for file, listed in files.items():
-        cells: dict[tuple[str, str], list[Measured]] = {}
+        cells: dict[tuple[str, str], list[MeasuredTarget]] = {}
         for it in listed:
             feature = it.subject.feature.id if it.subject.feature is not None else ""
             cells.setdefault((it.subject.item, feature), []).append(it)
@@ -106,13 +106,13 @@ def _grids(coverage: Coverage) -> Iterator[str]:
         yield "</tbody>\n</table>\n</div>\n"
 
 
-def _cell(units: Sequence[Measured]) -> str:
+def _cell(units: Sequence[MeasuredTarget]) -> str:
     says = f"{escape(units[0].subject.says)}<br>" if units else ""
     return says + "".join(map(_badge, units))
 
 
-def _table(measured: Iterable[Measured]) -> Iterator[str]:
-    names: dict[tuple[str, str], list[Measured]] = {}
+def _table(measured: Iterable[MeasuredTarget]) -> Iterator[str]:
+    names: dict[tuple[str, str], list[MeasuredTarget]] = {}
     for it in measured:
         names.setdefault((it.subject.file, it.unit.id), []).append(it)
     yield "<table>\n<tbody>\n"
@@ -124,6 +124,6 @@ def _table(measured: Iterable[Measured]) -> Iterator[str]:
     yield "</tbody>\n</table>\n"
 
 
-def _badge(measured: Measured) -> str:
+def _badge(measured: MeasuredTarget) -> str:
     title = case_name(measured) or "no case"
     return f'<span class="aspect {measured.mark}" title="{escape(title)}">{escape(aspect_name(measured.unit))}</span>'

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Value
 
 
-class Otherwise:
+class MutatedBundle:
     """A bundle of which `ref` gives `value` for `feature`, or, for `None`, says nothing of it."""
 
     def __init__(self, base: BundleSource, ref: str, feature: str, value: Value | None) -> None:

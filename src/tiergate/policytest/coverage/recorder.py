@@ -2,7 +2,7 @@
 
 It decides the case again as it would be if a unit were otherwise, and holds the answer against what the case expects:
 only what a case states or tells apart is covered. What is covered once is not tried again, so that well tested
-catalogs cost little. Leaves to others: what units there are (`grounds`), and what the marks amount to (`measure`).
+catalogs cost little. Leaves to others: which targets there are (`target_sets`), what the marks amount to (`measure`).
 
 INVARIANT (honest): a unit is marked only where a case was decided with it otherwise, and came out wrong.
 """
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 
 from tiergate.engine.explanation.what_if import alternative
 from tiergate.model import Reason
-from tiergate.policytest.coverage.coverage_result import Coverage, measure
-from tiergate.policytest.coverage.mutated_bundle import Otherwise
-from tiergate.policytest.coverage.target_sets import CatalogGround, RolesGround
-from tiergate.policytest.coverage.targets import Aspect, Unit
-from tiergate.policytest.environments import CatalogWorld, RolesWorld
+from tiergate.policytest.coverage.coverage_result import Coverage, measure_coverage
+from tiergate.policytest.coverage.mutated_bundle import MutatedBundle
+from tiergate.policytest.coverage.target_sets import CatalogTargets, RoleTargets
+from tiergate.policytest.coverage.targets import Aspect, Target
+from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
 from tiergate.policytest.expectation_comparison import compare_decision, compare_permission
-from tiergate.policytest.suites import Permitted
+from tiergate.policytest.suites import PermissionQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.engine import Evaluation
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import Compiled, World
+    from tiergate.policytest.environments import CompiledCatalog, Environment
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
 
@@ -36,29 +36,29 @@ _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_
 class Recorder:
     """Observes a run, and knows afterwards what it covered. A case is told before the next one is decided."""
 
-    def __init__(self, worlds: Iterable[World]) -> None:
+    def __init__(self, worlds: Iterable[Environment]) -> None:
         """Find what there is to cover: in all the worlds of the suites, whether or not their tests are run."""
-        self._catalogs: dict[Compiled, CatalogGround] = {}
-        self._tables: dict[tuple[str, str], RolesGround] = {}
-        self._covered: dict[Unit, Case] = {}
-        self._reached: dict[Unit, Case] = {}
+        self._catalogs: dict[CompiledCatalog, CatalogTargets] = {}
+        self._tables: dict[tuple[str, str], RoleTargets] = {}
+        self._covered: dict[Target, Case] = {}
+        self._reached: dict[Target, Case] = {}
         for world in worlds:
             match world:
-                case CatalogWorld():
+                case EntitlementEnvironment():
                     self._catalog(world)
-                case RolesWorld():
+                case RoleEnvironment():
                     self._table(world)
                 case _:
                     pass
 
     def coverage(self, *, shipped: bool = False) -> Coverage:
         """What was covered until now; with `shipped`, what comes with Tiergate counts, too."""
-        grounds: list[CatalogGround | RolesGround] = [*self._catalogs.values(), *self._tables.values()]
-        return measure(grounds, self._covered, self._reached, shipped=shipped)
+        grounds: list[CatalogTargets | RoleTargets] = [*self._catalogs.values(), *self._tables.values()]
+        return measure_coverage(grounds, self._covered, self._reached, shipped=shipped)
 
-    def entitlement(self, world: World, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, world: Environment, case: Case, evaluation: Evaluation) -> None:
         """Try what the decision of a check rested on."""
-        if not isinstance(world, CatalogWorld) or evaluation.facts is None or evaluation.slice is None:
+        if not isinstance(world, EntitlementEnvironment) or evaluation.facts is None or evaluation.slice is None:
             return
         if compare_decision(case.expected, evaluation.decision):
             return
@@ -66,7 +66,7 @@ class Recorder:
         for ref in evaluation.facts.givers:
             for unit, value in ground.entitlement_units(ref, feature):
                 if unit not in self._covered:
-                    bundle = Otherwise(world.bundle, ref, feature.id, value)
+                    bundle = MutatedBundle(world.bundle, ref, feature.id, value)
                     other = alternative(world.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
                     self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
         for unit in _in_question(ground, case, evaluation):
@@ -74,9 +74,9 @@ class Recorder:
                 other = alternative(world.engine, slices=ground.slices(unit)).evaluate(evaluation.check, evaluation.now)
                 self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
 
-    def permission(self, world: World, case: Case, permission: Permission) -> None:
+    def permission(self, world: Environment, case: Case, permission: Permission) -> None:
         """Try what the answer of a table of roles rested on."""
-        if not isinstance(world, RolesWorld) or not isinstance(case.question, Permitted):
+        if not isinstance(world, RoleEnvironment) or not isinstance(case.question, PermissionQuery):
             return
         if permission.errors or compare_permission(case.expected, permission):
             return
@@ -90,7 +90,7 @@ class Recorder:
                 self._mark(ground, unit, case, compare_permission(case.expected, other))
 
     def _mark(
-        self, ground: CatalogGround | RolesGround, unit: Unit, case: Case, mismatches: tuple[Mismatch, ...]
+        self, ground: CatalogTargets | RoleTargets, unit: Target, case: Case, mismatches: tuple[Mismatch, ...]
     ) -> None:
         """Mark a unit that a case tried, and would have failed without in these ways."""
         if mismatches:
@@ -99,19 +99,19 @@ class Recorder:
         elif unit.aspect is not Aspect.CONDITION:
             self._reached.setdefault(unit, case)
 
-    def _catalog(self, world: CatalogWorld) -> CatalogGround:
+    def _catalog(self, world: EntitlementEnvironment) -> CatalogTargets:
         if world.compiled not in self._catalogs:
-            self._catalogs[world.compiled] = CatalogGround(world)
+            self._catalogs[world.compiled] = CatalogTargets(world)
         return self._catalogs[world.compiled]
 
-    def _table(self, world: RolesWorld) -> RolesGround:
+    def _table(self, world: RoleEnvironment) -> RoleTargets:
         key = (world.file, world.roles.text)
         if key not in self._tables:
-            self._tables[key] = RolesGround(world)
+            self._tables[key] = RoleTargets(world)
         return self._tables[key]
 
 
-def _in_question(ground: CatalogGround, case: Case, evaluation: Evaluation) -> Iterator[Unit]:
+def _in_question(ground: CatalogTargets, case: Case, evaluation: Evaluation) -> Iterator[Target]:
     """The units of policies that could have to do with a decision.
 
     A policy that did not decide changes nothing by not being there, nor one that decided by a condition less; and what

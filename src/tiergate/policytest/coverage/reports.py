@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.model import FeatureType
 from tiergate.policytest.coverage.coverage_result import Mark
-from tiergate.policytest.coverage.targets import Aspect, Kind
+from tiergate.policytest.coverage.targets import Aspect, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.policytest.coverage.coverage_result import Coverage, Measured
-    from tiergate.policytest.coverage.target_sets import Subject
-    from tiergate.policytest.coverage.targets import Unit
+    from tiergate.policytest.coverage.coverage_result import Coverage, MeasuredTarget
+    from tiergate.policytest.coverage.target_sets import TargetSource
+    from tiergate.policytest.coverage.targets import Target
     from tiergate.policytest.suites import Place
 
-KINDS: Final[dict[Kind, str]] = {
-    Kind.ENTITLEMENT: "entitlements",
-    Kind.LEVEL: "levels",
-    Kind.GUARD: "guards",
-    Kind.OVERRIDE: "overrides",
-    Kind.REASON: "reasons",
-    Kind.RULE: "rules",
-    Kind.ROLE: "roles",
-    Kind.SCOPE: "scopes of keys",
+KINDS: Final[dict[TargetKind, str]] = {
+    TargetKind.ENTITLEMENT: "entitlements",
+    TargetKind.LEVEL: "levels",
+    TargetKind.GUARD: "guards",
+    TargetKind.OVERRIDE: "overrides",
+    TargetKind.REASON: "reasons",
+    TargetKind.RULE: "rules",
+    TargetKind.ROLE: "roles",
+    TargetKind.SCOPE: "scopes of keys",
 }
 """The kinds of units, as headings."""
 UNCOUNTED: Final = "shipped, not counted"
@@ -53,28 +53,28 @@ def _numbers(coverage: Coverage) -> dict[str, object]:
     return {"percent": float(coverage.percent), "covered": coverage.covered, "total": coverage.total}
 
 
-def advice(unit: Unit, subject: Subject) -> str:
+def advice(unit: Target, subject: TargetSource) -> str:
     """What no case shows of a unit that is not covered, and what would show it."""
     match unit.kind, unit.aspect:
-        case Kind.LEVEL, _:
+        case TargetKind.LEVEL, _:
             return "no case would fail if nothing gave this level: state it as a `value`, or ask for what it gives"
-        case Kind.ENTITLEMENT, aspect:
+        case TargetKind.ENTITLEMENT, aspect:
             return _entitlement_advice(aspect, subject)
-        case Kind.ROLE, Aspect.DECIDES:
+        case TargetKind.ROLE, Aspect.DECIDES:
             return "no case would fail without this row: allow something that no other row allows, or state `policies`"
-        case Kind.OVERRIDE, Aspect.DECIDES:
+        case TargetKind.OVERRIDE, Aspect.DECIDES:
             return "no case would fail without it: allow something by an override alone, or state `policies`"
-        case Kind.REASON, Aspect.DECIDES:
+        case TargetKind.REASON, Aspect.DECIDES:
             return "no case would fail without it: state this `reason`"
-        case ((Kind.GUARD | Kind.RULE | Kind.SCOPE), Aspect.DECIDES):
+        case ((TargetKind.GUARD | TargetKind.RULE | TargetKind.SCOPE), Aspect.DECIDES):
             return "no case would fail without it: state a decision that it alone makes, its `reason` or `policies`"
-        case Kind.REASON, _:
+        case TargetKind.REASON, _:
             return f"no case would fail without {_which(unit)}: state another denial's `reason` and `policies`"
         case _:
             return f"no case would fail without {_which(unit)}: state a decision that it spares"
 
 
-def _entitlement_advice(aspect: Aspect, subject: Subject) -> str:
+def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
     kind = subject.feature.type if subject.feature is not None else None
     is_level = kind is FeatureType.CUSTOM
     match aspect:
@@ -94,11 +94,11 @@ def _entitlement_advice(aspect: Aspect, subject: Subject) -> str:
             return "no case would fail if it were not there: allow something that it alone gives, or state `value`"
 
 
-def _which(unit: Unit) -> str:
+def _which(unit: Target) -> str:
     return "its condition" if not unit.clause else f"its condition number {unit.clause + 1}"
 
 
-def aspect_name(unit: Unit) -> str:
+def aspect_name(unit: Target) -> str:
     """The aspect of a unit, short: `limit`, `condition 2`."""
     return f"{unit.aspect} {unit.clause + 1}" if unit.clause else unit.aspect
 
@@ -108,7 +108,7 @@ def place_name(place: Place | None, file: str) -> str:
     return ":".join(map(str, place)) if place else file or "shipped"
 
 
-def case_name(measured: Measured) -> str:
+def case_name(measured: MeasuredTarget) -> str:
     """The case that covered a unit, or that came nearest: `catalog_test.yaml:31: ada · movies`."""
     case = measured.case
     return "" if case is None else f"{case.place[0]}:{case.place[1]}: {case.name}"
@@ -135,7 +135,7 @@ def _lines(coverage: Coverage) -> Iterator[str]:
             yield f"    nearest: {case_name(it)}"
 
 
-def _unit_json(measured: Measured) -> dict[str, object]:
+def _unit_json(measured: MeasuredTarget) -> dict[str, object]:
     unit, subject = measured.unit, measured.subject
     found: dict[str, object] = {"kind": unit.kind.value, "id": unit.id, "aspect": unit.aspect.value}
     if unit.aspect is Aspect.CONDITION:

@@ -17,15 +17,15 @@ from tiergate.naming import policy_id, rule_policies_path
 from tiergate.permissions import RolePolicies
 from tiergate.policytest.coverage.targets import (
     Aspect,
-    Kind,
-    Unit,
-    entitlements,
-    level_unit,
-    policy_otherwise,
-    policy_units,
-    shipped_policy_units,
+    Target,
+    TargetKind,
+    level_target,
+    list_entitlements,
+    mutate_policy,
+    mutate_value,
+    policy_targets,
+    shipped_policy_targets,
     value_aspects,
-    value_otherwise,
 )
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from tiergate.cedar import Policy
     from tiergate.engine.slices import Slices, StaticPolicy
     from tiergate.model import Feature, Value
-    from tiergate.policytest.environments import CatalogWorld, RolesWorld
+    from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
     from tiergate.policytest.suites import Place
 
-_SHIPPED = {"guard": Kind.GUARD, "override": Kind.OVERRIDE, "reason": Kind.REASON}
+_SHIPPED = {"guard": TargetKind.GUARD, "override": TargetKind.OVERRIDE, "reason": TargetKind.REASON}
 
 
-class Subject(NamedTuple):
+class TargetSource(NamedTuple):
     """What a unit is about, for reports.
 
     `file`: where it stands, empty for what is shipped; `place`: exactly, where that is known. `says`: an entitlement's
@@ -56,10 +56,10 @@ class Subject(NamedTuple):
     is_shipped: bool = False
 
 
-class CatalogGround:
+class CatalogTargets:
     """The units of a compiled catalog, of its rules, and of the shipped policies as far as it can make them decide."""
 
-    def __init__(self, world: CatalogWorld) -> None:
+    def __init__(self, world: EntitlementEnvironment) -> None:
         bundle = world.bundle
         self.index = bundle.index
         self._bundle = bundle
@@ -67,13 +67,13 @@ class CatalogGround:
         self._is_inline = world.compiled.is_inline
         self._rules_folder = world.compiled.rules_folder
         self._slices = world.engine.slices
-        self._variants: dict[Unit, Slices] = {}
+        self._variants: dict[Target, Slices] = {}
         hashes = bundle.hashes()
         self._key = _digest(hashes[path] for path in bundle.paths("catalog.json") + bundle.paths("entities/items/"))
         self._most: dict[str, int] = {}
-        self.units: dict[Unit, Subject] = {}
-        self.levels: dict[Unit, list[Unit]] = {}
-        self._policies: dict[str, list[Unit]] = {}
+        self.units: dict[Target, TargetSource] = {}
+        self.levels: dict[Target, list[Target]] = {}
+        self._policies: dict[str, list[Target]] = {}
         self._add_entitlements()
         for static in self._slices.by_id.values():
             for unit in self._policy_units(static, hashes):
@@ -81,7 +81,7 @@ class CatalogGround:
                 self._policies.setdefault(static.id, []).append(unit)
 
     def _add_entitlements(self) -> None:
-        for it in entitlements(self.index, self._bundle):
+        for it in list_entitlements(self.index, self._bundle):
             if isinstance(it.value, Amount | AddedAmount):
                 self._most[it.feature.id] = max(self._most.get(it.feature.id, 0), it.value.units)
             place = self._place(it.ref, it.feature)
@@ -89,45 +89,47 @@ class CatalogGround:
                 continue
             file, value = place[0] if place else "", display_value(it.value, it.feature)
             for aspect in value_aspects(it.value, it.feature):
-                unit = Unit(self._key, Kind.ENTITLEMENT, it.id, aspect)
-                self.units[unit] = Subject(file, place, value, it.ref, it.feature)
-            level = level_unit(self._key, it.feature, it.value)
+                unit = Target(self._key, TargetKind.ENTITLEMENT, it.id, aspect)
+                self.units[unit] = TargetSource(file, place, value, it.ref, it.feature)
+            level = level_target(self._key, it.feature, it.value)
             if level is not None:
-                self.levels.setdefault(level, []).append(Unit(self._key, Kind.ENTITLEMENT, it.id, Aspect.DECIDES))
+                self.levels.setdefault(level, []).append(
+                    Target(self._key, TargetKind.ENTITLEMENT, it.id, Aspect.DECIDES)
+                )
         for level in self.levels:
             name, _, label = level.id.partition("=")
             place = self._positions.get(("feature", name))
-            self.units[level] = Subject(place[0] if place else "", place, label, feature=self.index.features[name])
+            self.units[level] = TargetSource(place[0] if place else "", place, label, feature=self.index.features[name])
 
     def _place(self, ref: str, feature: Feature) -> Place | None:
         item, _, version = ref.partition("/")[2].rpartition("@")
         key: tuple[str | int, ...] = ("item", item, int(version), feature.id)
         return next((self._positions[key[:end]] for end in (4, 3, 2) if key[:end] in self._positions), None)
 
-    def _policy_units(self, static: StaticPolicy, hashes: dict[str, str]) -> Iterator[Unit]:
+    def _policy_units(self, static: StaticPolicy, hashes: dict[str, str]) -> Iterator[Target]:
         if static.rule:
             file = static.id.split("/")[1]
-            return policy_units(hashes[rule_policies_path(file)], Kind.RULE, static.policy, static.id)
+            return policy_targets(hashes[rule_policies_path(file)], TargetKind.RULE, static.policy, static.id)
         kind = _SHIPPED[static.id.partition("/")[0]]
-        return shipped_policy_units(kind, static.policy, static.id, self.index.features.values())
+        return shipped_policy_targets(kind, static.policy, static.id, self.index.features.values())
 
-    def _policy_subject(self, static: StaticPolicy) -> Subject:
+    def _policy_subject(self, static: StaticPolicy) -> TargetSource:
         if not static.rule:
-            return Subject(is_shipped=True)
+            return TargetSource(is_shipped=True)
         file = static.id.split("/")[1]
         path = f"{self._rules_folder}/{file}.cedar" if self._rules_folder else f"{file}.cedar"
         line = _line(self._bundle.text(rule_policies_path(file)), static.policy)
-        return Subject(path, (path, line, 1), static.policy.annotations.get("description", ""))
+        return TargetSource(path, (path, line, 1), static.policy.annotations.get("description", ""))
 
-    def entitlement_units(self, ref: str, feature: Feature) -> Iterator[tuple[Unit, Value | None]]:
+    def entitlement_units(self, ref: str, feature: Feature) -> Iterator[tuple[Target, Value | None]]:
         """The units of one entitlement, each with the value that it would have otherwise."""
         value = self._bundle.definition(ref)[feature.id]
         for aspect in value_aspects(value, feature):
-            unit = Unit(self._key, Kind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
+            unit = Target(self._key, TargetKind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
             if unit in self.units:
-                yield unit, value_otherwise(aspect, value, feature, self._most.get(feature.id, 0))
+                yield unit, mutate_value(aspect, value, feature, self._most.get(feature.id, 0))
 
-    def policy_units(self, name: str) -> list[Unit]:
+    def policy_units(self, name: str) -> list[Target]:
         """The units of a guard, an override's permit, a reason or a rule."""
         return self._policies.get(name, [])
 
@@ -140,49 +142,49 @@ class CatalogGround:
         """The policies that are asked for the reason after a denial that nothing forbade."""
         return [name for name in self._policies if name.startswith("reason/")]
 
-    def slices(self, unit: Unit) -> Slices:
+    def slices(self, unit: Target) -> Slices:
         """The policies as they would be otherwise."""
         if unit not in self._variants:
             policy = self._slices.by_id[unit.id].policy
-            self._variants[unit] = self._slices.otherwise({unit.id: policy_otherwise(unit, policy)})
+            self._variants[unit] = self._slices.otherwise({unit.id: mutate_policy(unit, policy)})
         return self._variants[unit]
 
-    def close(self, unit: Unit) -> None:
+    def close(self, unit: Target) -> None:
         """Forget how a unit would be otherwise: it is covered."""
         self._variants.pop(unit, None)
 
 
-class RolesGround:
+class RoleTargets:
     """The units of a table of roles: its rows, and the guards of what keys are narrowed to."""
 
-    def __init__(self, world: RolesWorld) -> None:
+    def __init__(self, world: RoleEnvironment) -> None:
         self._text = world.roles.text
         key = _digest([self._text])
         self._rows = {it.id: it for it in parse_policies(self._text)}
         self._scopes = {it.id: it for it in parse_policies(builtin_text("scopes"))}
         self._roles = world.roles.roles
-        self._variants: dict[Unit, RolePolicies] = {}
-        self.levels: dict[Unit, list[Unit]] = {}
-        self.units: dict[Unit, Subject] = {}
+        self._variants: dict[Target, RolePolicies] = {}
+        self.levels: dict[Target, list[Target]] = {}
+        self.units: dict[Target, TargetSource] = {}
         for name, policy in self._rows.items():
             place = (world.file, _line(self._text, policy), 1) if world.file else None
-            for unit in policy_units(key, Kind.ROLE, policy, name):
-                self.units[unit] = Subject(world.file, place, is_shipped=not world.file)
+            for unit in policy_targets(key, TargetKind.ROLE, policy, name):
+                self.units[unit] = TargetSource(world.file, place, is_shipped=not world.file)
         for name, policy in self._scopes.items():
-            for unit in policy_units("", Kind.SCOPE, policy, name):
-                self.units[unit] = Subject(is_shipped=True)
+            for unit in policy_targets("", TargetKind.SCOPE, policy, name):
+                self.units[unit] = TargetSource(is_shipped=True)
 
-    def otherwise(self, unit: Unit) -> RolePolicies:
+    def otherwise(self, unit: Target) -> RolePolicies:
         """The table as it would be otherwise."""
         if unit not in self._variants:
             policies = self._rows | self._scopes
-            changed = policy_otherwise(unit, policies[unit.id])
+            changed = mutate_policy(unit, policies[unit.id])
             kept = [(name, changed if name == unit.id else policy) for name, policy in policies.items()]
             group = PolicyGroup.of((name, policy) for name, policy in kept if policy is not None)
             self._variants[unit] = RolePolicies(RoleTable(self._text, group, self._roles, tuple(self._rows)))
         return self._variants[unit]
 
-    def close(self, unit: Unit) -> None:
+    def close(self, unit: Target) -> None:
         """Forget how a unit would be otherwise: it is covered."""
         self._variants.pop(unit, None)
 

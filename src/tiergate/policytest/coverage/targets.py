@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Feature, Value
 
 
-class Kind(StrEnum):
+class TargetKind(StrEnum):
     """What a unit is about."""
 
     ENTITLEMENT = "entitlement"
@@ -65,7 +65,7 @@ class Aspect(StrEnum):
     CONDITION = "condition"
 
 
-class Unit(NamedTuple):
+class Target(NamedTuple):
     """One thing to cover.
 
     `ground`: what tells it from its like in another catalog or file. `id`: the policy's, such as `plan/gold@3/movies`
@@ -73,7 +73,7 @@ class Unit(NamedTuple):
     """
 
     ground: str
-    kind: Kind
+    kind: TargetKind
     id: str
     aspect: Aspect
     clause: int = 0
@@ -92,7 +92,7 @@ class Entitlement(NamedTuple):
         return policy_id(self.ref, self.feature.id)
 
 
-def entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Entitlement]:
+def list_entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Entitlement]:
     """Every entitlement of every version, in the order of the ids."""
     for item in index.items.values():
         for version in item.versions:
@@ -134,7 +134,7 @@ def _is_highest(units: int, feature: Feature) -> bool:
     return feature.type is FeatureType.RANGE and feature.maximum is not None and units >= feature.maximum
 
 
-def value_otherwise(aspect: Aspect, value: Value, feature: Feature, most: int) -> Value | None:
+def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> Value | None:
     """The value that an entitlement would have otherwise; `None` where it would not be there.
 
     `most`: the largest number that anything in the catalog gives for the feature, which is what `unlimited` becomes.
@@ -153,7 +153,7 @@ def value_otherwise(aspect: Aspect, value: Value, feature: Feature, most: int) -
             return type(value)(units - 1 if aspect is Aspect.LIMIT else units + 1, per)
 
 
-def level_unit(ground: str, feature: Feature, value: Value) -> Unit | None:
+def level_target(ground: str, feature: Feature, value: Value) -> Target | None:
     """The level that an entitlement gives: a label of a custom feature, or a number of a quantity that lists them."""
     if feature.status is FeatureStatus.DRAFT:
         return None
@@ -166,7 +166,7 @@ def level_unit(ground: str, feature: Feature, value: Value) -> Unit | None:
             shown = "unlimited"
         case _:
             return None
-    return Unit(ground, Kind.LEVEL, f"{feature.id}={shown}", Aspect.HELD)
+    return Target(ground, TargetKind.LEVEL, f"{feature.id}={shown}", Aspect.HELD)
 
 
 _NEEDS: dict[str, Callable[[Feature], bool]] = {
@@ -181,11 +181,13 @@ _ALONE = "reason/not-entitled"
 """For a switch it is the only reason where nothing forbids, so that its condition always holds."""
 
 
-def shipped_policy_units(kind: Kind, policy: Policy, name: str, features: Collection[Feature]) -> Iterator[Unit]:
+def shipped_policy_targets(
+    kind: TargetKind, policy: Policy, name: str, features: Collection[Feature]
+) -> Iterator[Target]:
     """The units of a guard, an override's permit or a reason, as far as checks of these features can show them."""
     acting = [it for it in features if policy.action.can_match(Uid("Action", ACTIONS[it.type]), (ACCESS,))]
     needed = _NEEDS.get(name)
-    for unit in policy_units("", kind, policy, name):
+    for unit in policy_targets("", kind, policy, name):
         if unit.aspect is Aspect.DECIDES:
             possible = any(needed is None or needed(it) for it in acting)
         else:
@@ -194,14 +196,14 @@ def shipped_policy_units(kind: Kind, policy: Policy, name: str, features: Collec
             yield unit
 
 
-def policy_units(ground: str, kind: Kind, policy: Policy, name: str) -> Iterator[Unit]:
+def policy_targets(ground: str, kind: TargetKind, policy: Policy, name: str) -> Iterator[Target]:
     """The units of a policy: that it decides, and that each of its conditions holds it back."""
-    yield Unit(ground, kind, name, Aspect.DECIDES)
+    yield Target(ground, kind, name, Aspect.DECIDES)
     for clause in range(len(policy.json["conditions"])):
-        yield Unit(ground, kind, name, Aspect.CONDITION, clause)
+        yield Target(ground, kind, name, Aspect.CONDITION, clause)
 
 
-def policy_otherwise(unit: Unit, policy: Policy) -> Policy | None:
+def mutate_policy(unit: Target, policy: Policy) -> Policy | None:
     """The policy as it would be otherwise: without one of its conditions, or `None` where it would not be there."""
     if unit.aspect is Aspect.DECIDES:
         return None

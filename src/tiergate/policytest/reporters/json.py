@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import Outcome
     from tiergate.permissions import Permission
-    from tiergate.policytest.results import CaseResult, Report, SuiteResult, TestResult
+    from tiergate.policytest.results import CaseResult, RunReport, SuiteResult, TestResult
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -26,7 +26,7 @@ def json_text(document: Mapping[str, object]) -> str:
     return msgspec.json.format(_encode(document), indent=2).decode()
 
 
-def report_json(report: Report, *, verbose: bool = False) -> dict[str, object]:
+def report_json(report: RunReport, *, verbose: bool = False) -> dict[str, object]:
     """Put a run in members: `passed`, `summary`, `suites`, `tests` and `cases`, in the order of the files.
 
     What was decided, `actual`, stands with the cases that did not pass; `verbose`: with every case.

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tiergate.model import Problem
-    from tiergate.policytest.results import CaseResult, Report, TestResult
+    from tiergate.policytest.results import CaseResult, RunReport, TestResult
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = "tiergate test"
 
 
-def junit_xml(report: Report) -> str:
+def junit_xml(report: RunReport) -> str:
     """Write a run as one XML document."""
     cases = list(report.cases())
     root = _element(None, "testsuites", {"name": _NAME} | _counts(cases, with_skipped=False))

@@ -10,13 +10,13 @@ from tiergate.policytest.results import Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.policytest.results import CaseResult, Report, TestResult
+    from tiergate.policytest.results import CaseResult, RunReport, TestResult
 
 _MARKS = {Status.PASSED: "✓", Status.FAILED: "✗", Status.ERROR: "!", Status.SKIPPED: "–"}
 _STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "bold red", Status.SKIPPED: "yellow"}
 
 
-def tree(report: Report, *, verbose: bool = False) -> Iterator[Line]:
+def tree(report: RunReport, *, verbose: bool = False) -> Iterator[Line]:
     """Tell a run; `verbose`: with the cases that passed. The last line is the summary."""
     for suite in report.suites:
         yield Line(f"{suite.suite.name}  ({suite.suite.file})", "bold")
@@ -26,7 +26,7 @@ def tree(report: Report, *, verbose: bool = False) -> Iterator[Line]:
     yield summary(report)
 
 
-def summary(report: Report) -> Line:
+def summary(report: RunReport) -> Line:
     """`148 cases in 12 tests of 3 suites: 140 passed, 3 failed, 5 skipped (0.04 s)`."""
     counts = {status: report.count(status) for status in Status}
     tests = sum(len(suite.tests) for suite in report.suites)

@@ -7,7 +7,7 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.impact.diff.semantic_diff import meaning
+from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.model import Rules, parse_instant
 
 NOW = parse_instant("2026-11-23T00:00:00Z")
@@ -56,7 +56,7 @@ def bundle(rules: str, catalog: str = CATALOG, entities: str = "", schema: str =
 )
 def test_an_unchanged_rule_hides_no_change(unchanged: str) -> None:
     """Whoever it leaves is found, and shown by a check."""
-    meant = meaning(bundle(DAILY % 50 + unchanged), bundle(DAILY % 20 + unchanged), NOW)
+    meant = compare_bundles(bundle(DAILY % 50 + unchanged), bundle(DAILY % 20 + unchanged), NOW)
     assert [(it.reason_before, it.reason_after) for it in meant.turns if it.allowed_before] == [
         ("granted", "rule_denied")
     ]
@@ -68,15 +68,15 @@ def test_an_unchanged_rule_hides_no_change(unchanged: str) -> None:
 def test_the_day_of_the_comparison_does_not_matter(day: int) -> None:
     """On each day of the week, a rule of other days hides nothing."""
     weekend = f'@id("weekend") forbid ({SCOPE}) when {{ context.weekday >= 6 }};'
-    meant = meaning(bundle(DAILY % 50 + weekend), bundle(DAILY % 20 + weekend), NOW + day * DAY)
+    meant = compare_bundles(bundle(DAILY % 50 + weekend), bundle(DAILY % 20 + weekend), NOW + day * DAY)
     assert any(it.allowed_before for it in meant.turns)
 
 
 def test_what_is_over_is_not_compared() -> None:
     """A rule that ends before the comparison begins changes nothing from then on."""
     rule = f'@id("past") forbid ({SCOPE}) when {{ context.now < datetime("%s") }};'
-    assert meaning(bundle(rule % "2026-11-01"), bundle(rule % "2026-11-02"), NOW).is_same
-    assert not meaning(bundle(rule % "2026-11-01"), bundle(rule % "2026-11-02"), NOW - 365 * DAY).is_same
+    assert compare_bundles(bundle(rule % "2026-11-01"), bundle(rule % "2026-11-02"), NOW).is_same
+    assert not compare_bundles(bundle(rule % "2026-11-01"), bundle(rule % "2026-11-02"), NOW - 365 * DAY).is_same
 
 
 def test_a_rule_hides_no_change_of_a_feature() -> None:
@@ -90,7 +90,7 @@ def test_a_rule_hides_no_change_of_a_feature() -> None:
     ):
         old = CATALOG.replace("unit: exports/day", "unit: exports/day, metered: {reset: never}")
         new = CATALOG.replace("unit: exports/day", f"unit: exports/day, {more}")
-        meant = meaning(bundle(kyc, old if "metered" in more else CATALOG), bundle(kyc, new), NOW)
+        meant = compare_bundles(bundle(kyc, old if "metered" in more else CATALOG), bundle(kyc, new), NOW)
         (change,) = meant.features
         assert change.shown_by is not None
         assert change.shown_by.tags == ("verified",)
@@ -101,7 +101,7 @@ def test_what_a_rule_forbids_to_everybody_may_change() -> None:
     """No check shows it, and that is proved."""
     ban = f'@id("ban") forbid ({SCOPE});'
     new = CATALOG.replace("unit: exports/day", "unit: exports/day, batch: {minimum: 5}")
-    assert meaning(bundle(ban), bundle(ban, new), NOW).is_same
+    assert compare_bundles(bundle(ban), bundle(ban, new), NOW).is_same
 
 
 def test_a_tag_of_a_feature_concerns_the_rules_of_the_tag() -> None:
@@ -111,10 +111,10 @@ def test_a_tag_of_a_feature_concerns_the_rules_of_the_tag() -> None:
     )
     new = old.replace("{id: reports, type: switch}", "{id: reports, type: switch, tags: [data]}")
     scoped = '@id("out") forbid (principal, action, resource in Tag::"data") when { principal.tags.contains("out") };'
-    meant = meaning(bundle(scoped, old), bundle(scoped, new), NOW)
+    meant = compare_bundles(bundle(scoped, old), bundle(scoped, new), NOW)
     assert {it.feature for it in meant.turns if it.shown_by.tags == ("out",)} == {"reports"}
     other = f'@id("out") forbid ({SCOPE}) when {{ Feature::"reports" in Tag::"data" }};'
-    assert {it.feature for it in meaning(bundle(other, old), bundle(other, new), NOW).turns} == {"exports"}
+    assert {it.feature for it in compare_bundles(bundle(other, old), bundle(other, new), NOW).turns} == {"exports"}
 
 
 @pytest.mark.parametrize("count", [61, 300])
@@ -127,10 +127,10 @@ def test_any_number_of_names_is_compared(count: int) -> None:
             rule % (it, kind, it, "context.used > 4" if it < count - 1 else "context.used > 2") for it in range(count)
         )
         same = "".join(rule % (it, kind, it, "context.used > 4") for it in range(count))
-        meant = meaning(bundle(old), bundle(new), NOW)
+        meant = compare_bundles(bundle(old), bundle(new), NOW)
         assert {it.shown_by.subject for it in meant.turns} == {f"c{count - 1}"}
         assert {it.rules for it in meant.turns} == {(f"rule/law/ban-{count - 1}",)}
-        assert meaning(bundle(old), bundle(same), NOW).is_same
+        assert compare_bundles(bundle(old), bundle(same), NOW).is_same
 
 
 def test_entities_of_rules_are_compared_by_what_rules_read() -> None:
@@ -139,8 +139,8 @@ def test_entities_of_rules_are_compared_by_what_rules_read() -> None:
     one = '[{"uid": {"type": "Region", "id": "eu"}, "attrs": {"exports": %d, "note": "%s"}, "parents": []}]'
     rule = f'@id("region") forbid ({SCOPE}) when {{ context.amount > Region::"eu".exports }};'
     old, same, new = (bundle(rule, entities=one % it, schema=schema) for it in ((5, "a"), (5, "b"), (6, "a")))
-    assert meaning(old, same, NOW).is_same
-    meant = meaning(old, new, NOW)
+    assert compare_bundles(old, same, NOW).is_same
+    meant = compare_bundles(old, new, NOW)
     assert {it.shown_by.amount for it in meant.turns} == {6}
 
 
@@ -150,7 +150,7 @@ def test_an_item_that_a_rule_names_in_another_version_is_found() -> None:
     versions = "versions: [{version: 1, entitlements: {exports: 100}}, {version: 2, entitlements: {exports: 100}}]"
     both = CATALOG.replace("id: team, kind: plan, entitlements: {exports: 100}", f"id: team, kind: plan, {versions}")
     first = both.replace("}}]}", "}}], rollouts: [{version: 1}]}")
-    meant = meaning(bundle(rule, first), bundle(rule, both), NOW)
+    meant = compare_bundles(bundle(rule, first), bundle(rule, both), NOW)
     assert [it.reason_after for it in meant.turns if it.allowed_after] == ["granted"]
 
 
@@ -161,7 +161,7 @@ def test_rules_of_the_same_numbers_in_another_place_are_the_same() -> None:
         f'@id("b") forbid ({SCOPE}) when {{ principal.tags.contains("x") }};'
         f'@id("c") forbid ({SCOPE}) unless {{ context.used < 5 }};'
     )
-    meant = meaning(bundle(one), bundle(two), NOW)
+    meant = compare_bundles(bundle(one), bundle(two), NOW)
     assert meant.is_same
     assert meant.ruled == 1
 
@@ -169,5 +169,5 @@ def test_rules_of_the_same_numbers_in_another_place_are_the_same() -> None:
 def test_a_failure_is_a_difference() -> None:
     """A number beyond what Cedar can hold denies."""
     permit = f'@id("p") permit ({SCOPE}) when {{ context.amount * %d > 0 }};'
-    meant = meaning(bundle(permit % 2), bundle(permit % 9_000_000_000), NOW)
+    meant = compare_bundles(bundle(permit % 2), bundle(permit % 9_000_000_000), NOW)
     assert "evaluation_error" in {it.reason_after for it in meant.turns}

@@ -7,9 +7,9 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.impact.diff.diff_result import Kind, Meaning
-from tiergate.impact.diff.representative_subjects import Audience, Bearing
-from tiergate.impact.diff.semantic_diff import meaning
+from tiergate.impact.diff.diff_result import ChangeDirection, SemanticDiff
+from tiergate.impact.diff.representative_subjects import HolderGroup, HoldingPattern
+from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.model import Rules, parse_instant
 
 NOW = parse_instant("2026-11-21T00:00:00Z")
@@ -28,22 +28,22 @@ items:
 ROLLOUTS = """entitlements: {seats: 5, movies: 50, rate: 80, support: phone}}"""
 
 
-def found(new: str, old: str = CATALOG, *, rules: tuple[str, str] = ("", "")) -> Meaning:
+def found(new: str, old: str = CATALOG, *, rules: tuple[str, str] = ("", "")) -> SemanticDiff:
     """What putting one text, and file of rules, in the place of another means."""
     made = []
     for text, rule in zip((old, new), rules, strict=True):
         law = Rules(policies={"law": rule} if rule else {})
         made.append(Bundle.from_files(compile_catalog(load_catalog_texts({"c.yaml": text}).catalog, law)))
-    return meaning(made[0], made[1], NOW)
+    return compare_bundles(made[0], made[1], NOW)
 
 
-def changed(before: str, after: str) -> Meaning:
+def changed(before: str, after: str) -> SemanticDiff:
     """What writing something else in the catalog means."""
     assert before in CATALOG
     return found(CATALOG.replace(before, after))
 
 
-def rows(meant: Meaning) -> list[tuple[str, Bearing, Kind]]:
+def rows(meant: SemanticDiff) -> list[tuple[str, HoldingPattern, ChangeDirection]]:
     """What each difference is about, of those that are pinned to nothing."""
     return [(it.feature, it.bearing, it.kind) for it in meant.differences if it.audience is None]
 
@@ -51,15 +51,33 @@ def rows(meant: Meaning) -> list[tuple[str, Bearing, Kind]]:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("seats: 5", "seats: {add: 5}", [(Bearing.TWO, Kind.MORE), (Bearing.TWICE, Kind.MORE)]),
-        ("seats: 5", "seats: {add: 5, per: subscription}", [(Bearing.TWICE, Kind.MORE)]),
-        ("seats: 5", "seats: {value: 5, per: unit}", [(Bearing.TWO, Kind.MORE)]),
-        ("seats: 5", "seats: 4", [(it, Kind.LESS) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
-        ("seats: 5, ", "", [(it, Kind.LOSES) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
-        ("seats: 5", "seats: unlimited", [(it, Kind.MORE) for it in (Bearing.ONE, Bearing.TWO, Bearing.TWICE)]),
+        (
+            "seats: 5",
+            "seats: {add: 5}",
+            [(HoldingPattern.TWO, ChangeDirection.MORE), (HoldingPattern.TWICE, ChangeDirection.MORE)],
+        ),
+        ("seats: 5", "seats: {add: 5, per: subscription}", [(HoldingPattern.TWICE, ChangeDirection.MORE)]),
+        ("seats: 5", "seats: {value: 5, per: unit}", [(HoldingPattern.TWO, ChangeDirection.MORE)]),
+        (
+            "seats: 5",
+            "seats: 4",
+            [(it, ChangeDirection.LESS) for it in (HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE)],
+        ),
+        (
+            "seats: 5, ",
+            "",
+            [(it, ChangeDirection.LOSES) for it in (HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE)],
+        ),
+        (
+            "seats: 5",
+            "seats: unlimited",
+            [(it, ChangeDirection.MORE) for it in (HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE)],
+        ),
     ],
 )
-def test_ways_to_give_are_told_apart(before: str, after: str, expected: list[tuple[Bearing, Kind]]) -> None:
+def test_ways_to_give_are_told_apart(
+    before: str, after: str, expected: list[tuple[HoldingPattern, ChangeDirection]]
+) -> None:
     """By one of it, two of it, and one in each of two subscriptions."""
     meant = changed(before, after)
     assert sorted(rows(meant)) == sorted(("seats", *it) for it in expected)
@@ -131,18 +149,18 @@ def test_rollouts_are_told_by_audience_and_instant() -> None:
     (one,) = [
         it for it in found(old.replace("[{version: 1}]", f"[{new % 'new'}]"), old).differences if it.bearing == "one"
     ]
-    assert (one.audience, one.since, one.until) == (Audience(added=LATER), LATER, None)
+    assert (one.audience, one.since, one.until) == (HolderGroup(added=LATER), LATER, None)
     share = found(old.replace("[{version: 1}]", f"[{new % '{share: 25}'}]"), old)
-    assert {(it.audience, it.since) for it in share.differences} == {(Audience(share=(0, 2500)), LATER)}
+    assert {(it.audience, it.since) for it in share.differences} == {(HolderGroup(share=(0, 2500)), LATER)}
     tag = found(old.replace("[{version: 1}]", f"[{new % '{tag: eu}'}]"), old)
-    assert {(it.audience, it.since) for it in tag.differences} == {(Audience(tags=("eu",)), LATER)}
+    assert {(it.audience, it.since) for it in tag.differences} == {(HolderGroup(tags=("eu",)), LATER)}
 
 
 def test_a_version_that_changes_is_told_of_those_who_are_pinned_to_it() -> None:
     """Whoever else gets another one."""
     versions = "versions: [{version: 1, entitlements: {seats: %s}}, {version: 2, entitlements: {seats: 7}}]}"
     meant = found(CATALOG.replace(ROLLOUTS, versions % 6), CATALOG.replace(ROLLOUTS, versions % 5))
-    assert {(it.audience, it.kind) for it in meant.differences} == {(Audience(pin=1), Kind.MORE)}
+    assert {(it.audience, it.kind) for it in meant.differences} == {(HolderGroup(pin=1), ChangeDirection.MORE)}
 
 
 RULE = '@id("%s") %s (%s, action == Action::"consume", resource == Feature::"idle") when { %s };'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview.affected_scope import Touched, touched
+from tiergate.impact.preview.affected_scope import AffectedScope, find_affected_scope
 from tiergate.model import Rules, parse_instant
 
 NOW = parse_instant("2026-11-21T00:00:00Z")
@@ -28,14 +28,14 @@ def bundle(text: str = CATALOG, *rules: str) -> Bundle:
     return Bundle.from_files(compile_catalog(load_catalog_texts({"c.yaml": text}).catalog, Rules(policies=files)))
 
 
-def found(new: str, *rules: str) -> Touched:
+def found(new: str, *rules: str) -> AffectedScope:
     """What putting another text in the place of the catalog touches."""
-    return touched(bundle(CATALOG, *rules), bundle(new, *rules), NOW)
+    return find_affected_scope(bundle(CATALOG, *rules), bundle(new, *rules), NOW)
 
 
 def test_a_value_touches_the_feature_and_the_holders_of_the_item() -> None:
     """Nobody else, and nothing else that the item gives."""
-    assert found(CATALOG.replace("movies: 50", "movies: 60")) == Touched(
+    assert found(CATALOG.replace("movies: 50", "movies: 60")) == AffectedScope(
         frozenset({"movies"}), frozenset({"gold"}), by_cedar=False, instants=()
     )
 
@@ -43,7 +43,7 @@ def test_a_value_touches_the_feature_and_the_holders_of_the_item() -> None:
 def test_what_is_only_said_otherwise_touches_nothing() -> None:
     """Names, the levels that may be given, and a value written in its long form."""
     new = CATALOG.replace("movies: 50", "movies: {value: 50, per: unit}").replace("id: gold,", "id: gold, name: Gold,")
-    assert found(new.replace("quantity,", "quantity, levels: [20, 50],")) == Touched(
+    assert found(new.replace("quantity,", "quantity, levels: [20, 50],")) == AffectedScope(
         frozenset(), frozenset(), by_cedar=False, instants=()
     )
 
@@ -55,7 +55,7 @@ def test_a_new_version_touches_what_it_changes_alone() -> None:
       {version: 3, entitlements: {movies: 60, support: phone}}]"""
     old = CATALOG.replace("entitlements: {movies: 50, support: phone}", versions + ", rollouts: [%s]")
     before, after = ("{version: 1}, {version: 2}", "{version: 1}, {version: 2}, {version: 3}")
-    changed = touched(bundle(old % before), bundle(old % after), NOW)
+    changed = find_affected_scope(bundle(old % before), bundle(old % after), NOW)
     assert changed[:2] == (frozenset({"movies"}), frozenset({"gold"}))
 
 
@@ -63,20 +63,22 @@ def test_what_is_to_come_is_told_with_its_instants() -> None:
     """Rollouts and suspensions of what is touched; what is past is not."""
     text = "suspensions: [{from: 2020-01-01T00:00:00Z, until: 2027-01-01T00:00:00Z, reason: repair}]"
     changed = found(CATALOG.replace("tags: [fun]", f"tags: [fun], {text}"))
-    assert changed == Touched(frozenset({"movies"}), frozenset({"gold", "silver"}), by_cedar=False, instants=(LATER,))
+    assert changed == AffectedScope(
+        frozenset({"movies"}), frozenset({"gold", "silver"}), by_cedar=False, instants=(LATER,)
+    )
 
 
 def test_a_rule_touches_anybody_of_the_features_that_it_can_come_to() -> None:
     """A rule may permit who holds nothing."""
-    changed = touched(bundle(), bundle(CATALOG, FORBID % "true"), NOW)
-    assert changed == Touched(frozenset({"support"}), None, by_cedar=True, instants=())
+    changed = find_affected_scope(bundle(), bundle(CATALOG, FORBID % "true"), NOW)
+    assert changed == AffectedScope(frozenset({"support"}), None, by_cedar=True, instants=())
 
 
 def test_rules_that_are_only_called_otherwise_touch_nothing() -> None:
     """By another id, in another file, with a comment."""
     old, new = FORBID % "context.held", "// why\n" + (FORBID % "context.held").replace('"no"', '"never"')
     other = '@id("b") permit (principal is User, action, resource);'
-    assert touched(bundle(CATALOG, old, other), bundle(CATALOG, other, new), NOW).features == frozenset()
+    assert find_affected_scope(bundle(CATALOG, old, other), bundle(CATALOG, other, new), NOW).features == frozenset()
 
 
 def test_a_tag_matters_where_rules_can_come_to_the_feature() -> None:
@@ -84,11 +86,11 @@ def test_a_tag_matters_where_rules_can_come_to_the_feature() -> None:
     new = CATALOG.replace("tags: [fun]", "tags: [fun, new]")
     assert found(new).features == frozenset()
     by_tag = '@id("t") forbid (principal, action, resource in Tag::"fun");'
-    assert found(new, by_tag) == Touched(frozenset({"movies"}), None, by_cedar=True, instants=())
+    assert found(new, by_tag) == AffectedScope(frozenset({"movies"}), None, by_cedar=True, instants=())
 
 
 def test_a_rule_on_holders_of_an_item_touches_them_where_the_item_changes() -> None:
     """Also about features that the item does not give."""
     rule = '@id("g") permit (principal in Item::"plan/silver", action, resource == Feature::"support");'
     changed = found(CATALOG.replace("movies: 20", "movies: 25"), rule)
-    assert changed == Touched(frozenset({"movies", "support"}), frozenset({"silver"}), by_cedar=True, instants=())
+    assert changed == AffectedScope(frozenset({"movies", "support"}), frozenset({"silver"}), by_cedar=True, instants=())

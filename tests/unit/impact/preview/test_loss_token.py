@@ -8,8 +8,15 @@ import pytest
 
 from tiergate.admin.loss_acceptance import accepted_loss
 from tiergate.errors import BodyError
-from tiergate.impact.preview.loss_token import Loss, LossSum, customers_of, is_loss_token, loss_token, losses_of
-from tiergate.impact.preview.subject_effects import Answered, Effect, SubjectEffect
+from tiergate.impact.preview.loss_token import (
+    Loss,
+    LossAccumulator,
+    customer_count,
+    is_loss_token,
+    loss_token,
+    losses_of,
+)
+from tiergate.impact.preview.subject_effects import Effect, LeastCheckResult, SubjectEffect
 from tiergate.model import Reason, Subject, SubjectType
 
 LOSS = Loss(Subject("acme"), "movies", Effect.LESS, None, 50, 30)
@@ -17,7 +24,7 @@ LOSS = Loss(Subject("acme"), "movies", Effect.LESS, None, 50, 30)
 
 def summed(*customers: tuple[str, Loss], basis: tuple[str, ...] = ()) -> str:
     """The token of losses, each of a customer."""
-    found = LossSum()
+    found = LossAccumulator()
     for customer, loss in customers:
         found.add(customer, [loss])
     return found.token(basis)
@@ -27,7 +34,7 @@ def test_a_token_says_how_many_customers_lose_something() -> None:
     """People who read a log see the size of what was accepted."""
     token = summed(("acme", LOSS), ("initech", LOSS))
     assert is_loss_token(token)
-    assert customers_of(token) == 2
+    assert customer_count(token) == 2
 
 
 def test_the_order_in_which_losses_are_found_does_not_matter() -> None:
@@ -74,14 +81,14 @@ def test_what_values_do_not_show_is_part_of_the_token() -> None:
 
 def test_where_nothing_is_lost_there_is_no_token() -> None:
     """Neither of no customer, nor of one that loses nothing."""
-    assert LossSum().token() == loss_token("acme", []) == ""
+    assert LossAccumulator().token() == loss_token("acme", []) == ""
 
 
 def test_what_begins_at_once_has_no_instant() -> None:
     """So the token is the same a minute later; what begins in the future keeps its instant."""
 
     def effect(since: int) -> SubjectEffect:
-        before, after = Answered(True, Reason.GRANTED, 5), Answered(False, Reason.NOT_ENTITLED, None)
+        before, after = LeastCheckResult(True, Reason.GRANTED, 5), LeastCheckResult(False, Reason.NOT_ENTITLED, None)
         return SubjectEffect("acme", Subject("acme"), "movies", Effect.LOSES, since, before, after)
 
     assert losses_of([effect(1000)], 1000) == losses_of([effect(61_000)], 61_000)

@@ -7,10 +7,10 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog_texts
 from tiergate.compiler import compile_catalog
-from tiergate.impact.preview.loss_analysis import can_take
-from tiergate.impact.preview.preview import Preview, preview
+from tiergate.impact.preview.loss_analysis import can_reduce
+from tiergate.impact.preview.preview import ImpactPreview, preview_impact
 from tiergate.impact.preview.subject_effects import Effect, SubjectEffect, impact_data
-from tiergate.impact.preview.usage_data import Figures
+from tiergate.impact.preview.usage_data import UsageTable
 from tiergate.model import Customer, Rules, Subject, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 
 NOW = 1_780_000_000_000
@@ -45,7 +45,7 @@ def customer(id_: str, *items: str, **more: str) -> SubjectRecord:
 def told(old: Bundle, new: Bundle, *records: SubjectRecord) -> list[tuple[str, str, str]]:
     """Subject, feature and effect of everything that is found."""
     found: list[SubjectEffect] = []
-    preview(old, new, records, now=NOW, each=found.append)
+    preview_impact(old, new, records, now=NOW, each=found.append)
     return [(it.subject.id, it.feature, it.effect.value) for it in found]
 
 
@@ -95,14 +95,16 @@ def test_who_has_used_more_than_is_left_is_above() -> None:
     old = bundle("  - {id: gold, kind: plan, entitlements: {movies: 50}}\n")
     new = bundle("  - {id: gold, kind: plan, entitlements: {movies: 40}}\n")
     records = [customer(id_, "gold") for id_ in ("acme", "beta", "gamma")]
-    with Figures() as figures:
+    with UsageTable() as figures:
         figures.put(Subject("acme"), "movies", 41)
         figures.put(Subject("beta"), "movies", 40)
         found: list[SubjectEffect] = []
-        impact = preview(old, new, records, now=NOW, usage=figures, each=found.append)
+        impact = preview_impact(old, new, records, now=NOW, usage=figures, each=found.append)
         assert [(it.used, it.above) for it in found] == [(41, True), (40, False), (None, False)]
         assert (impact.above, impact.features["movies"].above) == (1, 1)
-        gone = preview(old, bundle("  - {id: gold, kind: plan, entitlements: {}}\n"), records, now=NOW, usage=figures)
+        gone = preview_impact(
+            old, bundle("  - {id: gold, kind: plan, entitlements: {}}\n"), records, now=NOW, usage=figures
+        )
         assert gone.above == 2
 
 
@@ -110,9 +112,9 @@ def test_examples_are_few_and_first_those_who_are_above() -> None:
     """However many customers there are; the numbers count them all."""
     old = bundle("  - {id: gold, kind: plan, entitlements: {movies: 50}}\n")
     new = bundle("  - {id: gold, kind: plan, entitlements: {movies: 40}}\n")
-    with Figures() as figures:
+    with UsageTable() as figures:
         figures.put(Subject("c900"), "movies", 45)
-        impact = preview(old, new, (customer(f"c{i}", "gold") for i in range(1000)), now=NOW, usage=figures)
+        impact = preview_impact(old, new, (customer(f"c{i}", "gold") for i in range(1000)), now=NOW, usage=figures)
     examples = impact.features["movies"].examples[Effect.LESS]
     assert (impact.examined, impact.takes, impact.customers[Effect.LESS], len(examples)) == (1000, 1000, 1000, 10)
     assert [it.customer for it in examples if it.above] == ["c900"]
@@ -121,7 +123,7 @@ def test_examples_are_few_and_first_those_who_are_above() -> None:
 def test_those_alike_are_decided_once() -> None:
     """A thousand customers of one plan cost as many decisions as one."""
     new = bundle("  - {id: gold, kind: plan, entitlements: {movies: 40, speed: 10, support: chat}}\n")
-    found = Preview(bundle(OLD), new, now=NOW)
+    found = ImpactPreview(bundle(OLD), new, now=NOW)
     found.effects(customer("acme", "gold"))
     once = found.decided
     for i in range(1000):
@@ -132,7 +134,7 @@ def test_those_alike_are_decided_once() -> None:
 def test_progress_is_told_now_and_then_and_at_the_end() -> None:
     """In customers."""
     heard: list[int] = []
-    preview(bundle(OLD), bundle(OLD), (customer(f"c{i}") for i in range(2500)), now=NOW, progress=heard.append)
+    preview_impact(bundle(OLD), bundle(OLD), (customer(f"c{i}") for i in range(2500)), now=NOW, progress=heard.append)
     assert heard == [1000, 2000, 2500]
 
 
@@ -141,12 +143,12 @@ def test_nobody_is_touched_by_what_means_the_same() -> None:
     old = bundle(OLD)
     new = bundle(OLD.replace("kind: plan", "kind: plan, name: Gold, version: 2"))
     assert told(old, new, customer("acme", "gold")) == []
-    assert not can_take(old, new, Preview(old, new, now=NOW).touched, NOW)
+    assert not can_reduce(old, new, ImpactPreview(old, new, now=NOW).touched, NOW)
 
 
 def test_the_tally_says_nothing_of_whom_it_does_not_name() -> None:
     """Without examples it holds numbers and ids of features alone."""
     new = bundle("  - {id: gold, kind: plan, entitlements: {movies: 40}}\n")
-    impact = preview(bundle(OLD), new, [customer("acme", "gold")], now=NOW)
+    impact = preview_impact(bundle(OLD), new, [customer("acme", "gold")], now=NOW)
     assert "acme" in str(impact_data(impact))
     assert "acme" not in str(impact_data(impact, named=False))

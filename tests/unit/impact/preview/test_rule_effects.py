@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.impact.diff.test_rule_equivalence import CATALOG, DAILY, NOW, SCOPE, bundle
-from tiergate.impact.preview.preview import Preview
+from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Effect, Impact, SubjectEffect, effect_data
-from tiergate.impact.preview.usage_data import Figures
+from tiergate.impact.preview.usage_data import UsageTable
 from tiergate.model import (
     Amount,
     Customer,
@@ -39,7 +39,7 @@ def holder(id_: str, *tags: str, item: str = "team", overrides: tuple[Override, 
 
 def effects(old: str, new: str, record: SubjectRecord, catalog: str = CATALOG) -> list[SubjectEffect]:
     """What putting one law in the place of another does to a customer."""
-    return Preview(bundle(old, catalog), bundle(new, catalog), now=NOW).effects(record)
+    return ImpactPreview(bundle(old, catalog), bundle(new, catalog), now=NOW).effects(record)
 
 
 TRIAL = (
@@ -139,10 +139,10 @@ def test_a_change_that_is_not_compared_may_take() -> None:
 
 def test_known_usage_is_asked_about() -> None:
     """Who has used more than a rule allows then is told."""
-    with Figures() as usage:
+    with UsageTable() as usage:
         usage.put(Subject("initech"), "exports", 7)
         usage.put(Subject("early"), "exports", 2)
-        preview = Preview(bundle(TRIAL % 10), bundle(TRIAL % 5), now=NOW, usage=usage)
+        preview = ImpactPreview(bundle(TRIAL % 10), bundle(TRIAL % 5), now=NOW, usage=usage)
         found = {name: preview.effects(holder(name, "trial"))[0] for name in ("initech", "early")}
     assert {name: (it.used, it.above) for name, it in found.items()} == {"initech": (7, True), "early": (2, False)}
 
@@ -150,7 +150,7 @@ def test_known_usage_is_asked_about() -> None:
 def test_who_keeps_something_by_an_override_alone_is_told() -> None:
     """Not as touched; one that takes the feature away keeps nothing."""
     less = CATALOG.replace("exports: 100", "exports: 10")
-    preview, impact = Preview(bundle("", CATALOG), bundle("", less), now=NOW), Impact()
+    preview, impact = ImpactPreview(bundle("", CATALOG), bundle("", less), now=NOW), Impact()
     kept = Override("o", "exports", OverrideMode.REPLACE, Amount(300))
     ended = Override("o", "exports", OverrideMode.REPLACE, Amount(300), until=NOW + 1000)
     gone = Override("o", "exports", OverrideMode.DISABLED, None)
@@ -172,7 +172,7 @@ def test_what_an_override_keeps_is_told_as_it_would_be_without() -> None:
     """Else nobody would see what depends on it."""
     less = CATALOG.replace("exports: 100", "exports: 10")
     kept = Override("o", "exports", OverrideMode.REPLACE, Amount(300))
-    (it,) = Preview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("keep", overrides=(kept,)))
+    (it,) = ImpactPreview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("keep", overrides=(kept,)))
     assert (it.effect, it.before.value, it.after.value) == (Effect.KEPT, 100, 10)
 
 
@@ -180,5 +180,5 @@ def test_what_is_added_keeps_nothing() -> None:
     """Who has so much on top of what the plan gives gets less with the plan."""
     less = CATALOG.replace("exports: 100", "exports: 10")
     added = Override("o", "exports", OverrideMode.ADD, Amount(300))
-    (it,) = Preview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("add", overrides=(added,)))
+    (it,) = ImpactPreview(bundle("", CATALOG), bundle("", less), now=NOW).effects(holder("add", overrides=(added,)))
     assert (it.effect, it.before.value, it.after.value) == (Effect.LESS, 400, 310)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tiergate.errors import SubjectsError
-from tiergate.impact.preview.usage_data import Figures
+from tiergate.impact.preview.usage_data import UsageTable
 from tiergate.model import Subject, SubjectType
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ FEATURES = ("movies", "storage")
 
 
 @contextmanager
-def read(path: Path, text: str) -> Iterator[Figures]:
+def read(path: Path, text: str) -> Iterator[UsageTable]:
     """The figures of a file with this text."""
     path.write_text(text, encoding="utf-8")
-    with Figures() as figures:
+    with UsageTable() as figures:
         figures.read(path, FEATURES)
         yield figures
 

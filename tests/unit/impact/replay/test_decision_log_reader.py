@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.serving import CATALOG, NOW, Subjects, bundle, customer
-from tiergate.impact.replay.decision_log_reader import STDIN, denied_now, open_log, read_log
+from tiergate.impact.replay.decision_log_reader import STDIN, find_new_denials, open_log, read_log
 from tiergate.model import Subject, format_instant
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tiergate.impact.replay.decision_log_reader import DeniedNow, Recorded
+    from tiergate.impact.replay.decision_log_reader import NewDenial, RecordedDecision
     from tiergate.model import Problem
 
 LESS = CATALOG.replace("movies: 50,", "movies: 30,")
@@ -33,16 +33,16 @@ def line(
     return json.dumps(entry if basis is None else {**entry, "basis": basis}).encode() + b"\n"
 
 
-def read(*lines: bytes, holding: bytes = b"") -> tuple[list[Recorded], list[Problem]]:
+def read(*lines: bytes, holding: bytes = b"") -> tuple[list[RecordedDecision], list[Problem]]:
     """What is read of some lines, and what is told of them."""
     problems: list[Problem] = []
     return list(read_log(lines, "log", problems.append, holding=holding)), problems
 
 
-def denied(*lines: bytes, new: str = LESS, old: str | None = CATALOG) -> tuple[list[DeniedNow], list[Problem]]:
+def denied(*lines: bytes, new: str = LESS, old: str | None = CATALOG) -> tuple[list[NewDenial], list[Problem]]:
     """What would be denied of some lines by another catalog, about a customer with gold and one with silver."""
     problems: list[Problem] = []
-    found = denied_now(
+    found = find_new_denials(
         read_log(lines, "log", problems.append),
         bundle(new),
         Subjects(customer("acme"), customer("small", "silver")).find,

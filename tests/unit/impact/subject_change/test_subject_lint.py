@@ -6,7 +6,7 @@ import pytest
 
 from tiergate.catalog import load_catalog_texts
 from tiergate.impact.subject_change.change_effects import CatalogDefinitions
-from tiergate.impact.subject_change.subject_lint import is_looked_at, subject_findings
+from tiergate.impact.subject_change.subject_lint import can_have_findings, lint_record
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -64,7 +64,7 @@ def found(
     held = tuple(SubscriptionItem(it) if isinstance(it, str) else it for it in items)
     one = Subscription("s", "acme", status, held, end=end, overrides=own)
     record = SubjectRecord(Customer("acme", overrides=overrides), (one,))
-    return [(it.code, it.owner, it.number) for it in subject_findings(record, SOURCE, NOW)]
+    return [(it.code, it.owner, it.number) for it in lint_record(record, SOURCE, NOW)]
 
 
 AT_LEAST, ADD = OverrideMode.AT_LEAST, OverrideMode.ADD
@@ -117,7 +117,7 @@ def test_an_override_below_one_that_replaces_the_total_has_no_effect_alone() -> 
 def test_a_customer_without_subscription_may_have_any_override() -> None:
     """It holds by itself."""
     record = SubjectRecord(Customer("acme", overrides=(override("seats", Amount(9)),)))
-    assert not list(subject_findings(record, SOURCE, NOW))
+    assert not list(lint_record(record, SOURCE, NOW))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_customers_of_whom_nothing_can_be_found_are_passed_over() -> None:
     """Those without overrides, drafts, or items that need others."""
     plain = Subscription("s", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"),))
     based = Subscription("s", "acme", SubscriptionStatus.ACTIVE, (SubscriptionItem("gold"), SubscriptionItem("extra")))
-    assert not is_looked_at(Customer("acme"), SOURCE.index)
-    assert not is_looked_at(plain, SOURCE.index)
-    assert is_looked_at(based, SOURCE.index)
-    assert is_looked_at(Customer("acme", overrides=(override("seats", None),)), SOURCE.index)
+    assert not can_have_findings(Customer("acme"), SOURCE.index)
+    assert not can_have_findings(plain, SOURCE.index)
+    assert can_have_findings(based, SOURCE.index)
+    assert can_have_findings(Customer("acme", overrides=(override("seats", None),)), SOURCE.index)

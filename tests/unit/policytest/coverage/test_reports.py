@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.unit.policytest.coverage.measured import CATALOG, HEAD, coverage
 from tiergate.cedar import builtin_text
-from tiergate.policytest.coverage import Coverage, Kind, coverage_html, coverage_json, coverage_text
+from tiergate.policytest.coverage import Coverage, TargetKind, coverage_html, coverage_json, coverage_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +131,7 @@ def test_a_table_of_roles_counts_where_it_stands_in_a_file(tmp_path: Path) -> No
     copied = head.replace("shipped", "roles.cedar")
     files = {"roles.cedar": builtin_text("roles"), "other_test.yaml": f"{copied}tests:\n{tests}"}
     both = coverage(tmp_path / "both", tests, head, files, shipped=False)
-    assert set(both.by_kind) == {Kind.ROLE}
+    assert set(both.by_kind) == {TargetKind.ROLE}
     assert {it.subject.file for it in both.measured} == {str(tmp_path / "both" / "roles.cedar")}
     assert both.covered == 1
 

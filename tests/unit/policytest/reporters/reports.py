@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tiergate.model import Check, Decision, Entitlement, FeatureType, Reason, Subject
 from tiergate.permissions import Permission
-from tiergate.policytest.results import CaseResult, Mismatch, Report, Status, SuiteResult, TestResult
-from tiergate.policytest.suites import UNSTATED, Asked, Case, Expectation, Suite, SuiteKind, Test
+from tiergate.policytest.results import CaseResult, Mismatch, RunReport, Status, SuiteResult, TestResult
+from tiergate.policytest.suites import UNSTATED, Case, EntitlementQuery, Expectation, Suite, SuiteKind, Test
 
 NOW = 1_700_000_000_000
 FILE = "plans/gold_test.yaml"
@@ -14,7 +14,7 @@ FILE = "plans/gold_test.yaml"
 def case(subject: str, feature: str, request: str = "", line: int = 9, *, stated: bool = True) -> Case:
     """A case that stands in a line."""
     expected = Expectation(allowed=True) if stated else UNSTATED
-    asked = Asked(Check(Subject(subject), feature), NOW)
+    asked = EntitlementQuery(Check(Subject(subject), feature), NOW)
     return Case(subject, feature, request, asked, expected, (FILE, line, 5), stated)
 
 
@@ -54,10 +54,10 @@ ROLE = CaseResult(
 )
 
 
-def report(*tests: TestResult, name: str = "Gold", file: str = FILE) -> Report:
+def report(*tests: TestResult, name: str = "Gold", file: str = FILE) -> RunReport:
     """A run of one suite."""
     suite = Suite(name, file, SuiteKind.ENTITLEMENTS, "world", tuple(test.test for test in tests), "what Gold gives")
-    return Report((SuiteResult(suite, tests),), nanoseconds=40_000_000)
+    return RunReport((SuiteResult(suite, tests),), nanoseconds=40_000_000)
 
 
 def one_test(name: str, *cases: CaseResult, skip: str = "") -> TestResult:

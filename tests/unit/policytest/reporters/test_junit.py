@@ -8,7 +8,7 @@ import pytest
 from tests.unit.policytest.reporters.reports import BAD, FAILED, GOOD, PASSED, one_test, report
 from tiergate.model import Problem
 from tiergate.policytest.reporters import junit_of_problems, junit_xml
-from tiergate.policytest.results import Report
+from tiergate.policytest.results import RunReport
 
 SHAPE: Final[dict[str, tuple[set[str], set[str], set[str]]]] = {
     "testsuites": (set(), {"name", "time", "tests", "failures", "disabled", "errors"}, {"testsuite"}),
@@ -42,8 +42,8 @@ def parsed(text: str) -> ET.Element:
     return root
 
 
-@pytest.mark.parametrize("run", [GOOD, BAD, Report(())], ids=["good", "bad", "empty"])
-def test_build_servers_can_read_it(run: Report) -> None:
+@pytest.mark.parametrize("run", [GOOD, BAD, RunReport(())], ids=["good", "bad", "empty"])
+def test_build_servers_can_read_it(run: RunReport) -> None:
     """The document has the elements and attributes of Jenkins's schema, and no others."""
     parsed(junit_xml(run))
 

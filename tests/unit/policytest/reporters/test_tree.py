@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.unit.policytest.reporters.reports import BAD, GOOD
 from tiergate.policytest.reporters import summary, tree
-from tiergate.policytest.results import Report
+from tiergate.policytest.results import RunReport
 
 BAD_TREE = """\
 Gold  (plans/gold_test.yaml)
@@ -61,4 +61,4 @@ def test_the_summary_is_green_only_where_nothing_failed() -> None:
 
 def test_nothing_is_told_as_nothing() -> None:
     """A run without cases says so in its counts."""
-    assert summary(Report(())).text == "0 cases in 0 tests of 0 suites: 0 passed (0.00 s)"
+    assert summary(RunReport(())).text == "0 cases in 0 tests of 0 suites: 0 passed (0.00 s)"
