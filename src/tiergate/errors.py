@@ -1,6 +1,6 @@
-"""Every exception that Tiergate raises on purpose.
+"""Define every exception that Tiergate raises on purpose.
 
-The branches say who must act::
+The branches show who must act::
 
     TiergateError
     ├── AuthorError              the author of a catalog, subjects, policy or rules file
@@ -11,24 +11,26 @@ The branches say who must act::
     │   ├── CompileError
     │   ├── PublishError
     │   └── SuiteError
-    ├── OperatorError            whoever runs the process
+    ├── OperatorError            the operator of the process
     │   ├── SettingsError
     │   ├── BundleError
-    │   │   └── UnreadableBundleError   an UnreadableError too
+    │   │   └── UnreadableBundleError   also an UnreadableError
     │   ├── ReplicaError
     │   │   ├── QuarantinedError
-    │   │   └── UnreadableReplicaError  an UnreadableError too
+    │   │   └── UnreadableReplicaError  also an UnreadableError
     │   ├── UnreadableError
     │   ├── ListenError
     │   ├── StoreError
     │   │   └── ReadOnlyStoreError
     │   ├── ClusterError
     │   └── TrustError
-    ├── CallerError              whoever asked
+    ├── CallerError              the caller
     │   ├── BodyError
     │   ├── CheckError
     │   ├── UnknownFeatureError
     │   ├── RequestError
+    │   ├── ForbiddenError
+    │   ├── ParameterError
     │   ├── NotFoundError
     │   ├── ConflictError
     │   │   └── LossError
@@ -37,15 +39,14 @@ The branches say who must act::
     ├── SidecarUnreachableError  the network
     └── SyncError                the network, or the control plane behind it
 
-Errors carry fields, so that a command line, an HTTP answer and a log line can each say the same thing
-in their own way. A denial is a decision, never one of these.
+Errors carry fields, so that a command line, an HTTP response and a log line can each format them in their own way.
+A denial is a decision, never one of these errors.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -96,34 +97,41 @@ __all__ = [
 
 
 class TiergateError(Exception):
-    """The root of every error below."""
+    """The root of all errors below. They can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., TiergateError], tuple[type[TiergateError], object, dict[str, object]]]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[TiergateError], args: tuple[object, ...], fields: dict[str, object]) -> TiergateError:
+    """Make an error again without calling its constructor, which takes other arguments than `args`."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class AuthorError(TiergateError):
-    """A file has problems; `problems` names all of them, sorted by position."""
+    """A file has problems; `problems` holds all of them, sorted by position."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
-    def __reduce__(self) -> tuple[type[AuthorError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
-
 
 class CatalogError(AuthorError):
-    """A catalog file does not say a catalog."""
+    """A catalog file is invalid."""
 
 
 class SubjectsError(AuthorError):
-    """A subjects file does not say subjects of this catalog."""
+    """A subjects file is invalid, or does not match the catalog."""
 
 
 class RulesError(AuthorError):
-    """A rules folder holds something that is not a valid rule."""
+    """A rules folder contains an invalid rule."""
 
 
 class ImportSourceError(AuthorError):
-    """A foreign pricing file cannot be imported."""
+    """A pricing file in another format cannot be imported."""
 
 
 class CompileError(AuthorError):
@@ -131,11 +139,11 @@ class CompileError(AuthorError):
 
 
 class PublishError(AuthorError):
-    """What would be published contradicts itself, what is published, or what subjects hold."""
+    """A change to publish contradicts itself, the published state, or the items of subjects."""
 
 
 class SuiteError(AuthorError):
-    """A file of entitlement tests does not say tests, or says them of what is not there."""
+    """A file of entitlement tests is invalid, or names something that does not exist."""
 
 
 class OperatorError(TiergateError):
@@ -150,20 +158,14 @@ class SettingsError(OperatorError):
         self.detail = detail
         super().__init__(f"setting `{setting}`: {detail}")
 
-    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, str]]:
-        return type(self), (self.setting, self.detail)
-
 
 class BundleError(OperatorError):
-    """A bundle is torn, tampered with or of an unknown format."""
+    """A bundle is incomplete, modified or of an unknown format."""
 
     def __init__(self, path: str, detail: str) -> None:
         self.path = path
         self.detail = detail
         super().__init__(f"bundle file `{path}`: {detail}")
-
-    def __reduce__(self) -> tuple[type[BundleError], tuple[str, str]]:
-        return type(self), (self.path, self.detail)
 
 
 class ReplicaError(OperatorError):
@@ -171,47 +173,41 @@ class ReplicaError(OperatorError):
 
 
 class QuarantinedError(ReplicaError):
-    """The record of a subject has problems, and there is no earlier one without."""
+    """The record of a subject has problems, and there is no earlier valid one."""
 
 
 class UnreadableError(OperatorError):
-    """What is decided by cannot be read now, and the machine is at fault: its content may be whole.
+    """Data on disk cannot be read now because of the machine; the data itself may be intact.
 
-    `reason` says why in a few words. `passing`: it is for want of something that comes back by itself, such as
-    descriptors or memory, so that nothing on disk need be doubted.
+    `reason`: the cause in a few words. `transient`: a resource that recovers by itself is missing, such as descriptors
+    or memory, so the data on disk is not suspect.
     """
 
     reason: str
-    passing: bool
+    transient: bool
 
 
 class UnreadableBundleError(BundleError, UnreadableError):
     """A file of a bundle cannot be read now."""
 
-    def __init__(self, path: str, reason: str, *, passing: bool) -> None:
+    def __init__(self, path: str, reason: str, *, transient: bool) -> None:
         self.reason = reason
-        self.passing = passing
+        self.transient = transient
         super().__init__(path, f"cannot be read: {reason}")
-
-    def __reduce__(self) -> tuple[Callable[..., UnreadableBundleError], tuple[str, str]]:  # type: ignore[override]
-        return partial(type(self), passing=self.passing), (self.path, self.reason)
 
 
 class UnreadableReplicaError(ReplicaError, UnreadableError):
     """The replica cannot be read now."""
 
-    def __init__(self, path: str, reason: str, *, passing: bool) -> None:
+    def __init__(self, path: str, reason: str, *, transient: bool) -> None:
         self.path = path
         self.reason = reason
-        self.passing = passing
+        self.transient = transient
         super().__init__(f"replica `{path}` cannot be read: {reason}")
-
-    def __reduce__(self) -> tuple[Callable[..., UnreadableReplicaError], tuple[str, str]]:
-        return partial(type(self), passing=self.passing), (self.path, self.reason)
 
 
 class ListenError(OperatorError):
-    """A socket cannot be bound as asked."""
+    """A socket cannot be bound as configured."""
 
 
 class StoreError(OperatorError):
@@ -219,11 +215,11 @@ class StoreError(OperatorError):
 
 
 class ReadOnlyStoreError(StoreError):
-    """The store's database can be read, and does not take changes now."""
+    """The store's database can be read, but does not accept changes now."""
 
 
 class ClusterError(OperatorError):
-    """A cluster's API server did not give or take what it was asked for; `status` is HTTP's, where there was one."""
+    """A request to a cluster's API server failed; `status` is the HTTP status, if there is one."""
 
     def __init__(self, url: str, detail: str, status: int | None = None) -> None:
         self.url = url
@@ -231,12 +227,9 @@ class ClusterError(OperatorError):
         self.status = status
         super().__init__(f"`{url}`: {detail}")
 
-    def __reduce__(self) -> tuple[type[ClusterError], tuple[str, str, int | None]]:
-        return type(self), (self.url, self.detail, self.status)
-
 
 class RejectionReason(StrEnum):
-    """Why something that should have been signed is not accepted: a closed set, counted and shown by these words."""
+    """Why signed content is rejected: a closed set. The words appear in metrics, logs and responses."""
 
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -253,27 +246,24 @@ class RejectionReason(StrEnum):
 
 
 class TrustError(OperatorError):
-    """Something that came from a store is not what that store signed, or is older than what is known of it."""
+    """Content from a store does not match what that store signed, or is older than the verified state."""
 
     def __init__(self, kind: RejectionReason, detail: str) -> None:
         self.kind = kind
         self.detail = detail
-        super().__init__(f"refused ({kind}): {detail}")
-
-    def __reduce__(self) -> tuple[type[TrustError], tuple[RejectionReason, str]]:
-        return type(self), (self.kind, self.detail)
+        super().__init__(f"rejected ({kind}): {detail}")
 
 
 class CallerError(TiergateError):
-    """A question is malformed."""
+    """A request is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyProblem:
-    """One thing that is wrong in a JSON body.
+    """One problem of a JSON body.
 
-    `pointer` is the JSON Pointer (RFC 6901) of the value or key at fault, empty for the body as a whole; `code` a short
-    stable word as of a file's problem; `suggestion` what was probably meant, where the detail proposes something.
+    `pointer`: the JSON Pointer (RFC 6901) of the wrong value or key, empty for the whole body. `code`: a short stable
+    word, as of a file's problem. `suggestion`: the likely intended word, if the detail proposes one.
     """
 
     pointer: str
@@ -283,14 +273,11 @@ class BodyProblem:
 
 
 class BodyError(CallerError):
-    """A JSON body does not say what it must; `problems` names all that is wrong, in the order of the text."""
+    """A JSON body is invalid; `problems` holds all problems, in the order of the text."""
 
     def __init__(self, problems: Sequence[BodyProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"`{one.pointer}`: {one.detail}" for one in self.problems))
-
-    def __reduce__(self) -> tuple[type[BodyError], tuple[tuple[BodyProblem, ...]]]:
-        return type(self), (self.problems,)
+        super().__init__("\n".join(f"`{problem.pointer}`: {problem.detail}" for problem in self.problems))
 
 
 class CheckError(CallerError):
@@ -301,9 +288,6 @@ class CheckError(CallerError):
         self.detail = detail
         super().__init__(f"field `{field}`: {detail}")
 
-    def __reduce__(self) -> tuple[type[CheckError], tuple[str, str]]:
-        return type(self), (self.field, self.detail)
-
 
 class UnknownFeatureError(CallerError):
     """A check names a feature that the catalog does not have."""
@@ -313,9 +297,6 @@ class UnknownFeatureError(CallerError):
         self.suggestion = suggestion
         hint = f", did you mean `{suggestion}`?" if suggestion else ""
         super().__init__(f"no feature `{feature}` in the catalog{hint}")
-
-    def __reduce__(self) -> tuple[type[UnknownFeatureError], tuple[str, str | None]]:
-        return type(self), (self.feature, self.suggestion)
 
 
 class RequestError(CallerError):
@@ -331,20 +312,20 @@ class RequestError(CallerError):
 class ForbiddenError(CallerError):
     """The caller has no permission for an action on a kind of resource.
 
-    `scoped`: its roles allow it, but its key is narrowed to other actions or customers. `because` replaces the
-    explanation.
+    `scoped`: the caller's roles allow it, but its key is limited to other actions or customers. `explanation` replaces
+    the default one.
     """
 
-    def __init__(self, action: str, resource: str, *, scoped: bool, because: str = "") -> None:
+    def __init__(self, action: str, resource: str, *, scoped: bool, explanation: str = "") -> None:
         self.action = action
         self.resource = resource
         self.scoped = scoped
-        why = because or ("this key is narrowed to other things" if scoped else "no role of yours allows it")
-        super().__init__(f"you may not `{action}` here ({resource}): {why}")
+        default = "this key is limited to other actions or customers" if scoped else "none of your roles allows it"
+        super().__init__(f"you may not `{action}` here ({resource}): {explanation or default}")
 
 
 class ParameterError(CallerError):
-    """A parameter of a request has an invalid value; `name` is the parameter's."""
+    """The request parameter `name` has an invalid value."""
 
     def __init__(self, name: str, detail: str) -> None:
         self.name = name
@@ -353,7 +334,7 @@ class ParameterError(CallerError):
 
 
 class NotFoundError(CallerError):
-    """The store has no such thing; `kind` such as `feature`, `subscription`."""
+    """The store has no such object; `kind` is, for example, `feature` or `subscription`."""
 
     def __init__(self, kind: str, id_: str, suggestion: str | None = None) -> None:
         self.kind = kind
@@ -362,14 +343,11 @@ class NotFoundError(CallerError):
         hint = f", did you mean `{suggestion}`?" if suggestion else ""
         super().__init__(f"no {kind} `{id_}`{hint}")
 
-    def __reduce__(self) -> tuple[type[NotFoundError], tuple[str, str, str | None]]:
-        return type(self), (self.kind, self.id, self.suggestion)
-
 
 class ConflictError(CallerError):
-    """What was asked contradicts what stands; `code` is a stable word, `detail` a sentence.
+    """A request contradicts the current state; `code` is a stable word, `detail` a sentence.
 
-    `problems`: where in the body, if several things in it or one place of it do.
+    `problems`: the places in the body, if there are some.
     """
 
     def __init__(self, code: str, detail: str, problems: Sequence[BodyProblem] = ()) -> None:
@@ -378,14 +356,12 @@ class ConflictError(CallerError):
         self.problems = tuple(problems)
         super().__init__(detail)
 
-    def __reduce__(self) -> tuple[type[ConflictError], tuple[str, str, tuple[BodyProblem, ...]]]:
-        return type(self), (self.code, self.detail, self.problems)
-
 
 class LossError(ConflictError):
-    """A change takes something from customers, and nobody accepted this loss.
+    """A change reduces what customers have, and the caller did not accept this loss.
 
-    `impact` says from whom and what, as members of JSON; `token` names exactly this loss (`impact.loss_token`).
+    `impact`: the customers and their losses, as members of JSON. `token` identifies exactly this loss
+    (`impact.loss_token`).
     """
 
     def __init__(self, detail: str, impact: Mapping[str, object], token: str = "") -> None:
@@ -393,12 +369,9 @@ class LossError(ConflictError):
         self.token = token
         super().__init__("customers-would-lose", detail)
 
-    def __reduce__(self) -> tuple[type[LossError], tuple[str, dict[str, object], str]]:  # type: ignore[override]
-        return type(self), (self.detail, self.impact, self.token)
-
 
 class PreconditionError(CallerError):
-    """Somebody else has changed it since it was read: the entity tag is not the present one."""
+    """The object changed after the caller read it: the entity tag is no longer current."""
 
     def __init__(self, kind: str, id_: str, etag: int) -> None:
         self.kind = kind
@@ -406,24 +379,18 @@ class PreconditionError(CallerError):
         self.etag = etag
         super().__init__(f"the {kind} `{id_}` has changed since it was read: its entity tag is now `{etag}`")
 
-    def __reduce__(self) -> tuple[type[PreconditionError], tuple[str, str, int]]:
-        return type(self), (self.kind, self.id, self.etag)
-
 
 class OutdatedReviewError(CallerError):
-    """What would be published is not what the caller has reviewed. `tag`: the entity tag of what would be."""
+    """The change to publish is not the one that the caller reviewed. `tag`: the entity tag of the change now."""
 
     def __init__(self, detail: str, tag: str) -> None:
         self.detail = detail
         self.tag = tag
         super().__init__(detail)
 
-    def __reduce__(self) -> tuple[type[OutdatedReviewError], tuple[str, str]]:
-        return type(self), (self.detail, self.tag)
-
 
 class SidecarUnreachableError(TiergateError):
-    """The sidecar did not answer."""
+    """The sidecar did not respond."""
 
     def __init__(self, url: str, detail: str) -> None:
         self.url = url
@@ -432,9 +399,9 @@ class SidecarUnreachableError(TiergateError):
 
 
 class SyncError(TiergateError):
-    """A control plane or an object store did not give what it was asked for; `status` is HTTP's, where there was one.
+    """A request to a control plane or an object store failed; `status` is the HTTP status, if there is one.
 
-    `code` is the last part of the problem's type, such as `resync-needed`, where it said one.
+    `code`: the last part of the problem's type, such as `resync-needed`, if the response has one.
     """
 
     def __init__(self, url: str, detail: str, status: int | None = None, code: str = "") -> None:
@@ -443,6 +410,3 @@ class SyncError(TiergateError):
         self.status = status
         self.code = code
         super().__init__(f"`{url}`: {detail}")
-
-    def __reduce__(self) -> tuple[type[SyncError], tuple[str, str, int | None, str]]:
-        return type(self), (self.url, self.detail, self.status, self.code)

@@ -56,7 +56,7 @@ def reject_loss(
     losses = [effect for effect in effects if effect.effect.takes]
     if losses and not may_reduce:
         because = f"the change would reduce {_describe_losses(losses, unit.now)}"
-        raise ForbiddenError(Action.EDIT_ENTITLEMENT, resource.type, scoped=False, because=because)
+        raise ForbiddenError(Action.EDIT_ENTITLEMENT, resource.type, scoped=False, explanation=because)
     _require_accepted(after.customer.id, losses, accepted, unit.now)
 
 

@@ -70,7 +70,7 @@ def sizes(directory: Path) -> dict[str, int]:
             found[path] = entry.stat(follow_symlinks=False).st_size
     except OSError as error:
         if error.errno in PASSING:
-            raise UnreadableBundleError(MANIFEST, (error.strerror or str(error)).lower(), passing=True) from None
+            raise UnreadableBundleError(MANIFEST, (error.strerror or str(error)).lower(), transient=True) from None
         raise BundleError(MANIFEST, f"cannot list `{directory}`: {error.strerror}") from None
     return found
 
@@ -94,7 +94,7 @@ def read_file(directory: Path, path: str, expected: FileEntry | None = None) -> 
         reason = (error.strerror or str(error)).lower()
         if error.errno in _NOT_AS_WRITTEN:
             raise BundleError(path, f"cannot be read: {reason}") from None
-        raise UnreadableBundleError(path, reason, passing=error.errno in PASSING) from None
+        raise UnreadableBundleError(path, reason, transient=error.errno in PASSING) from None
     if expected is not None:
         check_content(path, content, expected)
     return content

@@ -93,7 +93,7 @@ def test_what_the_system_does_not_give_is_unreadable(
     with pytest.raises(UnreadableBundleError) as caught:
         opened.content("catalog.json")
     assert caught.value.reason == os.strerror(error).lower()
-    assert caught.value.passing is (error in {errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+    assert caught.value.transient is (error in {errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def test_a_file_that_is_gone_is_torn(tmp_path: Path) -> None:
@@ -131,6 +131,6 @@ def test_sqlite_says_who_is_at_fault(code: int, reason: tuple[str, bool] | None)
 
 def test_such_errors_cross_processes() -> None:
     """With all that they say."""
-    for error in (UnreadableBundleError("a", "b", passing=True), UnreadableReplicaError("a", "b", passing=False)):
+    for error in (UnreadableBundleError("a", "b", transient=True), UnreadableReplicaError("a", "b", transient=False)):
         again = pickle.loads(pickle.dumps(error))
-        assert (type(again), str(again), again.passing) == (type(error), str(error), error.passing)
+        assert (type(again), str(again), again.transient) == (type(error), str(error), error.transient)

@@ -66,7 +66,7 @@ def refuse_loss(
     if not may:
         named = _named(losses, unit.now)
         raise ForbiddenError(
-            Action.EDIT_ENTITLEMENT, resource.type, scoped=False, because=f"it would take something away: {named}"
+            Action.EDIT_ENTITLEMENT, resource.type, scoped=False, explanation=f"it would take something away: {named}"
         )
     _expect_accepted(after.customer.id, losses, given, unit.now)
 

@@ -94,7 +94,7 @@ class Replica:
             raise
         except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, ReplicaError) as error:
             fault = replica_error(self.path, error)
-            self.damaged = self.damaged or not (isinstance(fault, UnreadableError) and fault.passing)
+            self.damaged = self.damaged or not (isinstance(fault, UnreadableError) and fault.transient)
             raise fault from None
         return record
 

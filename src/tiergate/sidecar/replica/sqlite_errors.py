@@ -44,4 +44,4 @@ def replica_error(path: Path, error: Exception) -> ReplicaError:
     reason = unreadable_reason(error) if isinstance(error, sqlite3.Error) else None
     if reason is None:
         return ReplicaError(f"replica `{path}` cannot be read: {error}")
-    return UnreadableReplicaError(str(path), reason[0], passing=reason[1])
+    return UnreadableReplicaError(str(path), reason[0], transient=reason[1])

@@ -170,7 +170,7 @@ class SyncReplica:
                 self._damage()
             if reason is None:
                 raise BundleError(path, f"cannot be read: {error}") from None
-            raise UnreadableBundleError(path, reason[0], passing=reason[1]) from None
+            raise UnreadableBundleError(path, reason[0], transient=reason[1]) from None
         except BundleError:
             self._damage()
             raise
@@ -185,7 +185,7 @@ class SyncReplica:
     def _fault(self, error: Exception) -> ReplicaError:
         """The error to raise; the file is damaged unless the fault passes by itself."""
         fault = replica_error(self.path, error)
-        if not (isinstance(fault, UnreadableError) and fault.passing):
+        if not (isinstance(fault, UnreadableError) and fault.transient):
             self._damage()
         return fault
 

@@ -327,7 +327,7 @@ class _WatchedBundle(Bundle):
         try:
             return super().content(path)
         except BundleError as error:
-            self.damaged = self.damaged or not (isinstance(error, UnreadableError) and error.passing)
+            self.damaged = self.damaged or not (isinstance(error, UnreadableError) and error.transient)
             raise
 
 

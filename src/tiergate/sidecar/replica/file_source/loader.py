@@ -194,7 +194,7 @@ class _Load:
             for path in found.paths():
                 found.content(path)
         except BundleError as error:
-            if isinstance(error, UnreadableError) and error.passing:
+            if isinstance(error, UnreadableError) and error.transient:
                 raise
             return True
         return found.revision != revision

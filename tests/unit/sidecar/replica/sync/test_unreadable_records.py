@@ -218,7 +218,7 @@ def test_a_line_that_is_none_still_refuses_its_page(
         async with follow() as sidecar:
             await sidecar.at(4)
             put_unread(simulator, "acme", change=break_it)
-            await sidecar.failed("refused (malformed)")
+            await sidecar.failed("rejected (malformed)")
             assert sidecar.limit("acme") == 50
 
     asyncio.run(scenario())
@@ -232,7 +232,7 @@ def test_a_record_that_cannot_be_read_and_was_not_signed_refuses_its_page(follow
             await sidecar.at(4)
             simulator.tamper = lambda _, body: unread(body) if b'"active"' in body else body
             simulator.put("acme", "silver")
-            await sidecar.failed("refused (broken_chain)")
+            await sidecar.failed("rejected (broken_chain)")
             assert (sidecar.limit("acme"), sidecar.report.status.quarantined) == (50, 0)
 
     asyncio.run(scenario())
