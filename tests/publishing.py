@@ -15,7 +15,7 @@ from tiergate.model import Customer, Feature, Rules, Subscription, SubscriptionI
 from tiergate.publish.apply import ApplyRequest, plan_apply
 from tiergate.publish.changeset import ALL_EDITS, EditSelection
 from tiergate.publish.publish_plans import plan_pending_edits
-from tiergate.publish.publisher import Planner, Publisher, PublishResult
+from tiergate.publish.publisher import Publisher
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
 from tiergate.store.policy_files import put_policy_file
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from tiergate.bundle import SigningKey
     from tiergate.model import Catalog, Override
+    from tiergate.publish.publication_plan import Planner
+    from tiergate.publish.publish_result import PublishResult
     from tiergate.publish.rollouts import RolloutTarget
     from tiergate.store import ReadUnit, WriteUnit
 
@@ -91,19 +93,19 @@ class Press:
 
     # ── publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def carry_out(self, planner: Planner) -> PublishResult:
+    def publish_plan(self, planner: Planner) -> PublishResult:
         """Publish what is planned."""
-        return self.publisher.carry_out(planner, lambda work: self.store.change(work, SYSTEM))
+        return self.publisher.publish(planner, lambda work: self.store.change(work, SYSTEM))
 
     def publish(self, choice: EditSelection = ALL_EDITS, **launches: RolloutTarget) -> PublishResult:
         """Publish what is pending, or what is chosen of it."""
-        return self.carry_out(plan_pending_edits(choice, launches=launches))
+        return self.publish_plan(plan_pending_edits(choice, launches=launches))
 
     def apply(self, text: str = CATALOG, rules: Rules | None = None, *, prune: bool = False) -> PublishResult:
         """Apply a catalog file."""
         name = "catalog.json" if text.lstrip().startswith("{") else "catalog.yaml"
         loaded = load_catalog_texts({name: text})
-        return self.carry_out(plan_apply(ApplyRequest(loaded, rules, prune)))
+        return self.publish_plan(plan_apply(ApplyRequest(loaded, rules, prune)))
 
     @property
     def catalog(self) -> Catalog:

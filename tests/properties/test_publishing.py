@@ -38,6 +38,7 @@ from tiergate.model import (
     Suspension,
     Value,
 )
+from tiergate.publish import publication_plan, publication_writer
 from tiergate.publish import publisher as publishing
 from tiergate.publish.apply import export_catalog
 from tiergate.publish.changeset import ALL_EDITS, EditSelection
@@ -58,7 +59,7 @@ from tiergate.store.working_catalog import read_working
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.publish.publisher import PublishResult
+    from tiergate.publish.publish_result import PublishResult
     from tiergate.store import ReadUnit
 
 FEW = settings(
@@ -111,14 +112,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, times: in
 
 
 STEPS = {
-    "reading the working state": (publishing, "refusals", 1),
+    "reading the working state": (publication_plan, "validate_catalog", 1),
     "compiling": (IncrementalCompiler, "compile", 1),
     "locking the catalog": (publishing, "lock_catalog", 1),
     "locking the feed": (publishing, "read_head", 1),
-    "writing the bundle": (publishing, "put_bundle", 1),
-    "writing the blobs": (publishing, "put_blobs", 1),
-    "writing the versions": (publishing, "write_versions", 1),
-    "writing the items": (publishing, "update_published_items", 1),
+    "writing the bundle": (publication_writer, "put_bundle", 1),
+    "writing the blobs": (publication_writer, "put_blobs", 1),
+    "writing the versions": (publication_writer, "write_versions", 1),
+    "writing the items": (publication_writer, "update_published_items", 1),
     "writing the audit log": (WriteUnit, "audit", 1),
     "growing the feed": (WriteUnit, "_keep_records", 1),
     "telling the webhooks": (WriteUnit, "finish", 1),
@@ -157,7 +158,7 @@ def test_a_commit_that_fails_changes_nothing(press: Press) -> None:
         return press.store.change(broken, SYSTEM)
 
     with pytest.raises(BrokenError):
-        press.publisher.carry_out(plan_pending_edits(), run)
+        press.publisher.publish(plan_pending_edits(), run)
     assert press.rows() == before
 
 
@@ -167,11 +168,11 @@ def test_a_publish_that_always_loses_changes_nothing_of_its_own(press: Press, mo
 
     def overtaken(work: Callable[[WriteUnit], PublishResult]) -> PublishResult:
         suspensions = press.catalog.features["movies"].suspensions
-        press.carry_out(plan_suspension("movies", Suspension("", BEGINNING, len(suspensions) + 1)))
+        press.publish_plan(plan_suspension("movies", Suspension("", BEGINNING, len(suspensions) + 1)))
         return press.store.change(work, SYSTEM)
 
     with pytest.raises(TiergateError, match="too busy"):
-        press.publisher.carry_out(plan_pending_edits(), overtaken)
+        press.publisher.publish(plan_pending_edits(), overtaken)
     assert press.item("gold").draft == EXTRA
     assert press.versions("gold") == [1]
 
@@ -205,11 +206,11 @@ def steps(press: Press, random: Random) -> Iterator[Callable[[], object]]:
             partial(press.draft, id_, {"movies": Amount(number)}),
             partial(press.edit_features, Feature(id="analytics", type=FeatureType.SWITCH, name=f"Name {number}")),
             partial(press.publish, ALL_EDITS, **{id_: whom}),
-            partial(press.carry_out, plan_rollback(random.randint(1, 8))),
-            partial(press.carry_out, plan_pins({id_: [number]})),
-            partial(press.carry_out, plan_rollouts(id_, lambda old, _: old[-1:], may_narrow=True)),
-            partial(press.carry_out, plan_suspension(name, Suspension(reason=str(number)))),
-            partial(press.carry_out, plan_resumption(name, 1)),
+            partial(press.publish_plan, plan_rollback(random.randint(1, 8))),
+            partial(press.publish_plan, plan_pins({id_: [number]})),
+            partial(press.publish_plan, plan_rollouts(id_, lambda old, _: old[-1:], may_narrow=True)),
+            partial(press.publish_plan, plan_suspension(name, Suspension(reason=str(number)))),
+            partial(press.publish_plan, plan_resumption(name, 1)),
             partial(press.apply, CATALOG.replace("movies: 50", f"movies: {number}"), prune=number == 4),
         ]
         yield random.choice(options)
@@ -376,7 +377,7 @@ def test_a_pin_in_the_midst_of_publishing_is_not_lost(press: Press, monkeypatch:
         pinning.join(0.5)  # it cannot end before this publication is in force
         put_blobs(unit, contents)
 
-    monkeypatch.setattr(publishing, "put_blobs", interrupted)
+    monkeypatch.setattr(publication_writer, "put_blobs", interrupted)
     press.publish()
     pinning.join()
     pins = [row[4] for row in press.rows()["held_item"] if row[2] == "free"]

@@ -32,9 +32,9 @@ from tiergate.model import (
 )
 from tiergate.model.amounts import from_units
 from tiergate.publish.changeset import Changeset
+from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.publish_plans import read_item_history, replace_catalog
 from tiergate.publish.published_state import current_entitlements
-from tiergate.publish.publisher import PublicationPlan
 from tiergate.publish.rollouts import set_rollouts
 from tiergate.store.items import add_item, read_items
 from tiergate.store.publications import PublishedItem, update_published_items, versions
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from tiergate.catalog import PlainData
     from tiergate.engine.facts import Facts
     from tiergate.model import Feature, Instant, Item, Subscription, Value
+    from tiergate.publish.publication_plan import Planner
     from tiergate.publish.published_state import PublishedState
-    from tiergate.publish.publisher import Planner
     from tiergate.store import PublishedCatalog, ReadUnit, WriteUnit
 
 SELF_SERVICE: Final = "self-service"

@@ -19,6 +19,7 @@ from tiergate.catalog import check_feature_deletion, dump_catalog
 from tiergate.model import Catalog, Definition, Feature, Item, Ladder, PlansPerSubscription, Problem, Rollout, Rules
 from tiergate.publish.changeset import Changeset, ItemHistory, merge_rules, sort_by_id
 from tiergate.publish.draft_rebase import rebase_draft
+from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.publish_plans import read_item_history
 from tiergate.publish.published_state import (
     PublishedState,
@@ -27,7 +28,6 @@ from tiergate.publish.published_state import (
     item_head,
     rule_texts,
 )
-from tiergate.publish.publisher import PublicationPlan
 from tiergate.publish.source_positions import SourcePositions
 from tiergate.store.policy_files import policy_files, put_policy_file, remove_files
 from tiergate.store.working_catalog import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import LoadedCatalog
     from tiergate.model import Instant
-    from tiergate.publish.publisher import Planner
+    from tiergate.publish.publication_plan import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
 
@@ -76,7 +76,7 @@ class _Applying:
         self._current = current
         self._application = request
         self._file = request.loaded.catalog
-        self._places = SourcePositions(request.loaded.positions)
+        self._positions = SourcePositions(request.loaded.positions)
         self._working = read_working(unit.session)
         self._problems: list[Problem] = []
         self._versions: list[tuple[str, Definition]] = []
@@ -113,7 +113,7 @@ class _Applying:
             delete_items(unit.session, gone_items)
             _write_files(unit, current.rules, rules)
 
-        return PublicationPlan(changeset, "catalog.applied", request.note, also=also, places=self._places)
+        return PublicationPlan(changeset, "catalog.applied", request.note, also=also, positions=self._positions)
 
     # ── features ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,7 +126,7 @@ class _Applying:
             found[id_] = replace(feature, suspensions=before.suspensions) if before and keeps else feature
         for id_ in sorted(published.keys() - found.keys()):
             for refusal in check_feature_deletion(published[id_], ()):
-                self._problems.append(self._places.problem(("feature", id_), refusal.code, refusal.detail))
+                self._problems.append(self._positions.problem(("feature", id_), refusal.code, refusal.detail))
         return found
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,7 +179,7 @@ class _Applying:
                 f"give what is new another number, such as {max(parts.versions) + 1}"
             )
             key = ("item", item.id, definition.version)
-            self._problems.append(self._places.problem(key, "version-published", message))
+            self._problems.append(self._positions.problem(key, "version-published", message))
 
     def _worked(self, item: Item) -> WorkingItem:
         """What becomes of an item's working state. The edits of a draft stay, on what is published now."""

@@ -16,7 +16,7 @@ from tiergate.bundle import Bundle
 from tiergate.errors import TiergateError
 from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.process.parent_watch import end_with_parent
-from tiergate.publish.loss_gate import ImpactLine, LossJob, stream_impact
+from tiergate.publish.loss_estimate import ImpactLine, LossJob, stream_impact
 from tiergate.store import Store
 
 _NICENESS = 10
@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def main() -> None:
-    """Do the job on standard input."""
+    """Run the job on standard input."""
     os.nice(_NICENESS)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LossJob)
     end_with_parent()
@@ -35,14 +35,14 @@ def main() -> None:
         store = Store.open(job.database)
         try:
             for line in stream_impact(store, preview, job.now, listing=job.listing):
-                _say(line)
+                _write(line)
         finally:
             store.close()
     except TiergateError as error:
-        _say({"error": str(error)})
+        _write({"error": str(error)})
 
 
-def _say(line: ImpactLine) -> None:
+def _write(line: ImpactLine) -> None:
     sys.stdout.buffer.write(_encode(line) + b"\n")
     sys.stdout.buffer.flush()
 

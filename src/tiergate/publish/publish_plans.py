@@ -1,6 +1,6 @@
 """What can be published: the pending edits, and the few things that act at once by a publication of their own.
 
-Each function makes a planner for `Publisher.carry_out` and `Publisher.preview`. What acts at once (suspensions,
+Each function makes a planner for `Publisher.publish` and `Publisher.preview`. What acts at once (suspensions,
 rollouts, versions for pins) contains only that change on top of the published catalog, whatever else is pending.
 """
 
@@ -16,8 +16,8 @@ from tiergate.model import FOREVER, Feature, Item, Rollout, Suspension, format_i
 from tiergate.naming import nearest
 from tiergate.publish.changeset import ALL_EDITS, Changeset, EditSelection, ItemHistory, build_changeset, sort_by_id
 from tiergate.publish.draft_rebase import rebase_draft
+from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
-from tiergate.publish.publisher import PublicationPlan
 from tiergate.publish.rollouts import RolloutTarget, find_narrowed, find_redundant_rollout, prune_rollouts, set_rollouts
 from tiergate.store.policy_files import policy_files
 from tiergate.store.publications import versions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from tiergate.model import Catalog, Instant
-    from tiergate.publish.publisher import Planner
+    from tiergate.publish.publication_plan import Planner
     from tiergate.store import ReadUnit, WriteUnit
 
 

@@ -20,9 +20,9 @@ from tiergate.errors import AuthorError, ConflictError, NotFoundError, PublishEr
 from tiergate.publish.changeset import ALL_EDITS, Changeset, build_changeset
 from tiergate.publish.draft_rebase import RebasedState, rebase_working_state
 from tiergate.publish.incremental_compiler import IncrementalCompiler
+from tiergate.publish.publication_plan import PublicationPlan
 from tiergate.publish.publish_plans import read_item_history, read_pending_edits, replace_catalog
 from tiergate.publish.published_state import PendingEdits, PublishedState, find_pending_edits
-from tiergate.publish.publisher import PublicationPlan
 from tiergate.publish.source_positions import SourcePositions
 from tiergate.publish.validation import validate_catalog
 from tiergate.store.policy_files import policy_files, put_policy_file, remove_files
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from tiergate.model import Catalog, Feature, Item, Problem
-    from tiergate.publish.publisher import Planner
+    from tiergate.publish.publication_plan import Planner
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.policy_files import PolicyFile
     from tiergate.store.working_catalog import WorkingItem, WorkingState

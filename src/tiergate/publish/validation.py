@@ -47,19 +47,19 @@ _MOST_CUSTOMERS: Final = 1000
 _SHOWN: Final = 3
 
 
-def validate_catalog(unit: ReadUnit, old: Catalog, new: Catalog, places: SourcePositions) -> list[Problem]:
+def validate_catalog(unit: ReadUnit, old: Catalog, new: Catalog, positions: SourcePositions) -> list[Problem]:
     """All that stands against putting `new` in the place of `old`, sorted by place."""
     features = {id_ for id_ in old.features.keys() | new.features.keys() if _differs(old.features, new.features, id_)}
     items = {id_ for id_ in old.items.keys() | new.items.keys() if _differs(old.items, new.items, id_)}
     changed = {id_: new.items[id_] for id_ in sorted(items & new.items.keys())}
     found = [
-        *_features(unit, old, new, features, places),
-        *_relations(old, new, items, places),
-        *_entitlements(old, new, changed, places),
-        *_ladders(old, new, places),
-        *_held(unit, old, new, items, places),
+        *_features(unit, old, new, features, positions),
+        *_relations(old, new, items, positions),
+        *_entitlements(old, new, changed, positions),
+        *_ladders(old, new, positions),
+        *_held(unit, old, new, items, positions),
     ]
-    return sorted(set(found)) or sorted(_totals(unit, old, new, features, changed, places))
+    return sorted(set(found)) or sorted(_totals(unit, old, new, features, changed, positions))
 
 
 def _differs(old: Mapping[str, object], new: Mapping[str, object], id_: str) -> bool:
@@ -70,7 +70,9 @@ def _differs(old: Mapping[str, object], new: Mapping[str, object], id_: str) -> 
 # ── Features ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: SourcePositions) -> Iterator[Problem]:
+def _features(
+    unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], positions: SourcePositions
+) -> Iterator[Problem]:
     given = _given(new, ids)
     for id_ in sorted(ids):
         before, after = old.features.get(id_), new.features.get(id_)
@@ -83,27 +85,29 @@ def _features(unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places:
             uses += [ValueUse(None, ("a suspension of a subject",), suspended)] if suspended else []
             if uses:
                 held = ValueUse(None, tuple(holder for use in uses for holder in use.holders), len(uses))
-                yield places.problem(("feature", id_), "feature-mapped", f"`{id_}` cannot go: it is in use, by {held}")
+                yield positions.problem(
+                    ("feature", id_), "feature-mapped", f"`{id_}` cannot go: it is in use, by {held}"
+                )
             continue
         if before is not None:
             for refusal in check_feature_change(before, after, uses):
                 if refusal.code != "status-move" or after.status is FeatureStatus.DRAFT:  # others go by way of `active`
-                    yield places.problem(("feature", id_), refusal.code, refusal.detail)
+                    yield positions.problem(("feature", id_), refusal.code, refusal.detail)
         try:
             read_feature_body(to_json_line(feature_data(after)), new.features.keys())
         except BodyError as error:
             for problem in error.problems:
-                yield places.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")
-    yield from _reinterpreted(unit, old, new, ids, places)
+                yield positions.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")
+    yield from _reinterpreted(unit, old, new, ids, positions)
     gone = {id_ for id_ in ids if id_ not in new.features}
     for id_, feature in sorted(new.features.items()) if gone else ():
         for linked in sorted(gone.intersection(feature.linked)):
             message = f"`{id_}` names `{linked}` in `linked`, which would be gone"
-            yield places.problem(("feature", id_), "unknown-feature", message)
+            yield positions.problem(("feature", id_), "unknown-feature", message)
 
 
 def _reinterpreted(
-    unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], places: SourcePositions
+    unit: ReadUnit, old: Catalog, new: Catalog, ids: set[str], positions: SourcePositions
 ) -> Iterator[Problem]:
     """Features whose numbers would say something else in versions that nobody can reach now, and that can come back."""
     if not old.features and not old.items:
@@ -111,7 +115,7 @@ def _reinterpreted(
     doubtful = {id_ for id_ in ids & new.features.keys() if _scale(old.features.get(id_)) != _scale(new.features[id_])}
     for id_, type_ in sorted(published_types(unit.session, doubtful - old.features.keys()).items()):
         if type_ is not new.features[id_].type:
-            yield places.problem(("feature", id_), "type-changed", explain_fixed_type(id_, type_))
+            yield positions.problem(("feature", id_), "type-changed", explain_fixed_type(id_, type_))
             doubtful.discard(id_)
     for id_, (item, version, sequence) in first_given(unit.session, doubtful).items() if doubtful else ():
         then, now = unit.published_at(sequence).catalog.features.get(id_), new.features[id_]
@@ -119,7 +123,7 @@ def _reinterpreted(
             code = "type-changed" if then.type is not now.type else "scale-mapped"
             was = f"`{id_}` was a {then.type.value} of scale {then.scale} when"
             message = f"{was} version {version} of `{item}` was published, which cannot come to say something else"
-            yield places.problem(("feature", id_), code, message)
+            yield positions.problem(("feature", id_), code, message)
 
 
 def explain_fixed_type(id_: str, type_: FeatureType) -> str:
@@ -150,7 +154,7 @@ def _given(catalog: Catalog, features: set[str]) -> dict[str, list[ValueUse]]:
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _relations(old: Catalog, new: Catalog, ids: set[str], places: SourcePositions) -> Iterator[Problem]:
+def _relations(old: Catalog, new: Catalog, ids: set[str], positions: SourcePositions) -> Iterator[Problem]:
     if all(_related(old.items.get(id_)) == _related(new.items.get(id_)) for id_ in ids):
         return
     sound = True
@@ -158,7 +162,7 @@ def _relations(old: Catalog, new: Catalog, ids: set[str], places: SourcePosition
         before = old.items.get(item.id)
         if before is not None and before.kind is not item.kind:
             message = f"`{item.id}` is published as a {before.kind}, and the kind of an item never changes"
-            yield places.problem(("item", item.id), "kind-changed", message)
+            yield positions.problem(("item", item.id), "kind-changed", message)
         for key, names in (
             ("available_for", item.available_for),
             ("depends_on", item.depends_on),
@@ -168,24 +172,26 @@ def _relations(old: Catalog, new: Catalog, ids: set[str], places: SourcePosition
                 if name not in new.items:
                     sound = False
                     message = f"`{item.id}` names `{name}` in `{key}`, which is not published"
-                    yield places.problem(("item", item.id), "unknown-item", message)
+                    yield positions.problem(("item", item.id), "unknown-item", message)
                 elif key == "available_for" and new.items[name].kind is not ItemKind.PLAN:
                     message = f"`{item.id}` is available for `{name}`, which is no plan"
-                    yield places.problem(("item", item.id), "not-a-plan", message)
+                    yield positions.problem(("item", item.id), "not-a-plan", message)
     if not sound:
         return
     holdability = Holdability(new.items)
     for item in new.items.values():
         why = holdability.obstacle(item)
         if why:
-            yield places.problem(("item", item.id), "unsatisfiable", why)
+            yield positions.problem(("item", item.id), "unsatisfiable", why)
 
 
 def _related(item: Item | None) -> object:
     return None if item is None else (item.kind, item.available_for, item.depends_on, item.excludes)
 
 
-def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places: SourcePositions) -> Iterator[Problem]:
+def _entitlements(
+    old: Catalog, new: Catalog, items: Mapping[str, Item], positions: SourcePositions
+) -> Iterator[Problem]:
     for id_, item in items.items():
         before = {} if id_ not in old.items else {it.version: it for it in old.items[id_].versions}
         newest = max(before, default=0)
@@ -196,24 +202,24 @@ def _entitlements(old: Catalog, new: Catalog, items: Mapping[str, Item], places:
                 continue
             if was is not None:
                 message = f"version {definition.version} of `{id_}` is published, and a published version never changes"
-                yield places.problem(("item", id_, definition.version), "version-published", message)
-            yield from _values(item, definition, new, places)
+                yield positions.problem(("item", id_, definition.version), "version-published", message)
+            yield from _values(item, definition, new, positions)
             if newest and definition.version > newest:
                 known = {name: new.features[name] for name in definition.entitlements if name in new.features}
                 values = {name: value for name, value in definition.entitlements.items() if name in known}
                 for refusal in check_draft(values, given, known):
                     key = ("item", id_, definition.version, refusal.pointer.rpartition("/")[2])
-                    yield places.problem(key, refusal.code, refusal.detail)
+                    yield positions.problem(key, refusal.code, refusal.detail)
 
 
-def _values(item: Item, definition: Definition, catalog: Catalog, places: SourcePositions) -> Iterator[Problem]:
+def _values(item: Item, definition: Definition, catalog: Catalog, positions: SourcePositions) -> Iterator[Problem]:
     known = {}
     for name, value in definition.entitlements.items():
         if name in catalog.features:
             known[name] = value
         else:
             message = f"`{item.id}` gives `{name}`, and there is no such feature among the published ones"
-            yield places.problem(("item", item.id, definition.version, name), "unknown-feature", message)
+            yield positions.problem(("item", item.id, definition.version, name), "unknown-feature", message)
     try:
         read_entitlements_body(
             to_json_line({"entitlements": entitlements_data(known, catalog.features)}), catalog.features
@@ -221,19 +227,19 @@ def _values(item: Item, definition: Definition, catalog: Catalog, places: Source
     except BodyError as error:
         for problem in error.problems:
             name = problem.pointer.removeprefix("/entitlements/").partition("/")[0]
-            yield places.problem(("item", item.id, definition.version, name), problem.code, problem.detail)
+            yield positions.problem(("item", item.id, definition.version, name), problem.code, problem.detail)
 
 
-def _ladders(old: Catalog, new: Catalog, places: SourcePositions) -> Iterator[Problem]:
+def _ladders(old: Catalog, new: Catalog, positions: SourcePositions) -> Iterator[Problem]:
     for ladder in new.ladders:
         for plan in ladder.plans:
             if plan not in new.items or new.items[plan].kind is not ItemKind.PLAN:
                 message = f"the ladder `{ladder.id}` names `{plan}`, which is no published plan"
-                yield places.problem(("ladder", ladder.id), "not-a-plan", message)
+                yield positions.problem(("ladder", ladder.id), "not-a-plan", message)
     broken = {step[:4] for step in _broken_steps(old)}
     for step in _broken_steps(new):
         if step[:4] not in broken:  # what was broken before keeps nobody from publishing something else
-            yield places.problem(step.finding.key, step.finding.code, step.finding.message)
+            yield positions.problem(step.finding.key, step.finding.code, step.finding.message)
 
 
 def _broken_steps(catalog: Catalog) -> Iterator[BrokenStep]:
@@ -252,28 +258,33 @@ def _broken_steps(catalog: Catalog) -> Iterator[BrokenStep]:
 # ── Subjects ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _held(unit: ReadUnit, old: Catalog, new: Catalog, items: set[str], places: SourcePositions) -> Iterator[Problem]:
+def _held(unit: ReadUnit, old: Catalog, new: Catalog, items: set[str], positions: SourcePositions) -> Iterator[Problem]:
     for id_, pins in pinned_versions(unit.session, items & old.items.keys()).items():
         item = new.items.get(id_)
         if item is None:
             held = item_uses(unit, id_)
             if held:
                 message = f"`{id_}` cannot go: it is held by {', '.join(held)}"
-                yield places.problem(("item", id_), "item-held", message)
+                yield positions.problem(("item", id_), "item-held", message)
             continue
         for version in sorted(pins - {definition.version for definition in item.versions}):
             message = f"version {version} of `{id_}` cannot go: a subscription is pinned to it"
-            yield places.problem(("item", id_, version), "version-pinned", message)
+            yield positions.problem(("item", id_, version), "version-pinned", message)
         if item.private_to and item.private_to != old.items[id_].private_to:
             other = held_by_others(unit, id_, item.private_to)
             if other is not None:
                 message = f"`{id_}` cannot be private to `{item.private_to}`: the subscription `{other}` of another \
 customer holds it"
-                yield places.problem(("item", id_), "item-held", message)
+                yield positions.problem(("item", id_), "item-held", message)
 
 
 def _totals(
-    unit: ReadUnit, old: Catalog, new: Catalog, features: set[str], items: Mapping[str, Item], places: SourcePositions
+    unit: ReadUnit,
+    old: Catalog,
+    new: Catalog,
+    features: set[str],
+    items: Mapping[str, Item],
+    positions: SourcePositions,
 ) -> Iterator[Problem]:
     """Customers whose totals could pass the largest one now.
 
@@ -300,7 +311,7 @@ def _totals(
         if excess:
             where = ("item", min(suspects))
             message = f"all subscriptions of `{customer}` together: {'; '.join(excess[:_SHOWN])}"
-            yield places.problem(where, "total-too-large", message)
+            yield positions.problem(where, "total-too-large", message)
 
 
 def _combine(feature: Feature | None) -> object:

@@ -148,7 +148,7 @@ def test_only_archived_features_are_pruned(press: Press) -> None:
 
 def test_a_suspension_is_not_taken_back_by_a_file_without_it(press: Press) -> None:
     """A file with suspensions says which there are, and so does one that prunes."""
-    press.carry_out(plan_suspension("movies", Suspension(reason="outage")))
+    press.publish_plan(plan_suspension("movies", Suspension(reason="outage")))
     assert not press.apply().is_new
     press.apply(CATALOG.replace("type: quantity", "type: quantity, suspensions: [{reason: sale}]"))
     assert [it.reason for it in press.catalog.features["movies"].suspensions] == ["sale"]
@@ -217,7 +217,7 @@ def test_ladders_live_in_files(press: Press) -> None:
 def test_a_file_comes_back_after_a_rollback(press: Press) -> None:
     """Under the number that it had."""
     press.apply(movies(60))
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     assert given(press, "gold") == {1: 50}
     press.apply(movies(60, "version: 2, "))
     assert given(press, "gold") == {2: 60}

@@ -35,7 +35,7 @@ def told(press: Press, text: str) -> list[tuple[str, str, int, list[str]]]:
     """What a dry run says, and the publication again: code, item, how many, and who."""
     planner = plan_apply(ApplyRequest(load_catalog_texts({"catalog.yaml": text})))
     found = press.publisher.preview(planner).conflicts
-    assert press.carry_out(planner).conflicts == found
+    assert press.publish_plan(planner).conflicts == found
     return [(it.code, it.item, it.subscriptions, [one.customer for one in it.examples]) for it in found]
 
 

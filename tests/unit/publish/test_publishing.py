@@ -273,7 +273,7 @@ def test_a_version_for_a_share_keeps_the_one_before(small: Press) -> None:
         del now
         return (*before, Rollout(2))
 
-    small.carry_out(plan_rollouts("gold", everybody))
+    small.publish_plan(plan_rollouts("gold", everybody))
     assert small.versions("gold") == [2]
     assert small.item("gold").rollouts == small.catalog.items["gold"].rollouts
     assert small.item("gold").rollouts == (Rollout(2),)
@@ -284,7 +284,7 @@ def test_a_rollout_acts_without_what_else_is_pending(small: Press) -> None:
     small.draft("gold", BETTER)
     small.publish(gold=RolloutTarget(TENTH))
     small.draft("free", {"movies": Amount(6)})
-    outcome = small.carry_out(plan_rollouts("gold", lambda old, _: (*old, Rollout(2))))
+    outcome = small.publish_plan(plan_rollouts("gold", lambda old, _: (*old, Rollout(2))))
     assert [(it.kind, it.id) for it in outcome.changes] == [("item", "gold")]
     assert small.item("free").draft == {"movies": Amount(6)}
 
@@ -294,9 +294,9 @@ def test_narrowing_needs_to_be_meant(small: Press) -> None:
     small.draft("gold", BETTER)
     small.publish()
     with pytest.raises(ConflictError) as caught:
-        small.carry_out(plan_rollouts("gold", lambda *_: (Rollout(1),)))
+        small.publish_plan(plan_rollouts("gold", lambda *_: (Rollout(1),)))
     assert caught.value.code == "rollout-narrowed"
-    small.carry_out(plan_rollouts("gold", lambda *_: (Rollout(1),), may_narrow=True))
+    small.publish_plan(plan_rollouts("gold", lambda *_: (Rollout(1),), may_narrow=True))
     assert small.versions("gold") == [1]
 
 
@@ -312,11 +312,11 @@ def test_a_version_comes_back_for_a_pin(press: Press) -> None:
     """By a publication of its own; one that was never published cannot."""
     press.draft("gold", BETTER)
     press.publish()
-    outcome = press.carry_out(plan_pins({"gold": [1]}))
+    outcome = press.publish_plan(plan_pins({"gold": [1]}))
     assert (outcome.is_new, press.versions("gold")) == (True, [1, 2])
-    assert not press.carry_out(plan_pins({"gold": [1, 2]})).is_new
+    assert not press.publish_plan(plan_pins({"gold": [1, 2]})).is_new
     with pytest.raises(NotFoundError, match="gold@9"):
-        press.carry_out(plan_pins({"gold": [9]}))
+        press.publish_plan(plan_pins({"gold": [9]}))
 
 
 # ── suspensions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -326,11 +326,11 @@ def test_a_suspension_acts_at_once_beside_other_edits(press: Press) -> None:
     """The feature's own pending edit stays pending, with the suspension in it."""
     press.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
     suspension = Suspension(reason="outage")
-    press.carry_out(plan_suspension("analytics", suspension))
+    press.publish_plan(plan_suspension("analytics", suspension))
     published, working = press.catalog.features["analytics"], press.feature("analytics")
     assert (published.name, published.suspensions) == ("", (suspension,))
     assert (working.name, working.suspensions) == ("Analytics", (suspension,))
-    press.carry_out(plan_resumption("analytics", 1))
+    press.publish_plan(plan_resumption("analytics", 1))
     assert (press.catalog.features["analytics"].suspensions, press.feature("analytics").suspensions) == ((), ())
 
 
@@ -338,11 +338,11 @@ def test_only_what_is_published_can_be_suspended(small: Press) -> None:
     """And only a suspension that is there taken back."""
     small.edit_features(Feature(id="later", type=FeatureType.SWITCH))
     with pytest.raises(ConflictError, match="not published"):
-        small.carry_out(plan_suspension("later", Suspension()))
+        small.publish_plan(plan_suspension("later", Suspension()))
     with pytest.raises(NotFoundError, match="did you mean `movies`"):
-        small.carry_out(plan_suspension("movie", Suspension()))
+        small.publish_plan(plan_suspension("movie", Suspension()))
     with pytest.raises(NotFoundError):
-        small.carry_out(plan_resumption("movies", 1))
+        small.publish_plan(plan_resumption("movies", 1))
 
 
 # ── rules and roles ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -384,7 +384,7 @@ def test_a_rollback_is_a_new_publication_of_an_old_revision(press: Press) -> Non
     press.draft("gold", BETTER)
     press.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
     press.publish()
-    outcome = press.carry_out(plan_rollback(1))
+    outcome = press.publish_plan(plan_rollback(1))
     assert (outcome.sequence, outcome.revision) == (3, first)
     assert press.store.read(lambda unit: publication(unit.session, 3)).rolled_back_to == 1
     assert not press.publish().is_new
@@ -398,7 +398,7 @@ def test_a_rollback_leaves_what_was_not_published(small: Press) -> None:
     small.draft("gold", BETTER)
     small.publish()
     small.edit_features(Feature(id="analytics", type=FeatureType.SWITCH, name="Analytics"))
-    small.carry_out(plan_rollback(1))
+    small.publish_plan(plan_rollback(1))
     assert [(it.kind, it.id) for it in small.publish().changes] == [("feature", "analytics")]
 
 
@@ -409,7 +409,7 @@ def test_a_rollback_brings_back_what_was_removed(small: Press) -> None:
     small.publish()
     small.apply(CATALOG[: CATALOG.index("  - {id: extra")], Rules(), prune=True)
     assert ("extra" in small.catalog.items, small.rows()["policy_file"]) == (False, [])
-    small.carry_out(plan_rollback(2))
+    small.publish_plan(plan_rollback(2))
     assert (small.versions("extra"), small.item("extra").newest) == ([1], 1)
     assert small.store.read(small.publisher.published_state).rules.policies == {"eu": rule}
     assert not small.publish().is_new
@@ -420,12 +420,12 @@ def test_a_rollback_takes_nothing_from_subscriptions(press: Press) -> None:
     press.draft("gold", BETTER)
     press.publish()
     press.hold("acme", SubscriptionItem("gold", version=2))
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     assert (press.catalog.items["gold"].rollouts, press.versions("gold")) == ((Rollout(1),), [1, 2])
     press.apply(CATALOG + "  - {id: team, kind: plan, entitlements: {}}\n")
     press.hold("globex", "team")
     with pytest.raises(PublishError, match="`team` cannot go: it is held by the subscription `sub-globex`"):
-        press.carry_out(plan_rollback(1))
+        press.publish_plan(plan_rollback(1))
 
 
 def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
@@ -435,7 +435,7 @@ def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
     press.hold("acme", "deal")
     late = CATALOG.replace("items:", "  - {id: late, type: switch}\nitems:", 1)
     press.apply(f"{late}  - {{id: never, {private}late: true}}}}\n")
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     assert (press.versions("deal"), press.versions("offer")) == ([1], [1])
     assert "never" not in press.catalog.items
     assert press.item("deal").rollouts == (Rollout(1),)
@@ -444,9 +444,9 @@ def test_a_rollback_keeps_what_was_sold_to_one_customer(press: Press) -> None:
 def test_a_rollback_goes_to_a_past_publication(small: Press) -> None:
     """Neither to the one in force nor to one that never was."""
     with pytest.raises(ConflictError):
-        small.carry_out(plan_rollback(1))
+        small.publish_plan(plan_rollback(1))
     with pytest.raises(NotFoundError):
-        small.carry_out(plan_rollback(2))
+        small.publish_plan(plan_rollback(2))
 
 
 # ── races and keys ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -464,7 +464,7 @@ def test_an_edit_in_between_is_planned_again(press: Press) -> None:
             press.draft("gold", late)
         return press.store.change(work, SYSTEM)  # type: ignore[arg-type]
 
-    press.publisher.carry_out(plan_pending_edits(), racing)
+    press.publisher.publish(plan_pending_edits(), racing)
     assert press.catalog.items["gold"].versions[-1].entitlements == late
     assert press.versions("gold") == [2]
 

@@ -118,7 +118,7 @@ def test_a_draft_that_is_like_a_past_version_rolls_it_out_again(press: Press) ->
     """What `pending` shows is published, whatever number it had."""
     press.draft("gold", MORE)
     press.publish()
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     press.draft("gold", MORE)
     assert pending(press) == ["items/gold"]
     outcome = press.publish()
@@ -131,7 +131,7 @@ def test_a_draft_that_is_what_is_given_now_is_not_pending(press: Press) -> None:
     """Although a newer version, that was taken back, gives something else."""
     press.draft("gold", MORE)
     press.publish()
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     press.draft("gold", GOLD)
     assert pending(press) == []
     assert not press.publish().is_new
@@ -142,7 +142,7 @@ def test_a_rollout_that_was_taken_back_is_out_of_the_way(press: Press) -> None:
     """Its version can be published again, by its content; and what differs from what is given is pending."""
     press.draft("gold", MORE)
     press.publish(gold=RolloutTarget(SHARE))
-    press.carry_out(plan_rollouts("gold", lambda *_: (Rollout(1),), may_narrow=True))
+    press.publish_plan(plan_rollouts("gold", lambda *_: (Rollout(1),), may_narrow=True))
     press.draft("gold", GOLD)
     assert pending(press) == []
     press.draft("gold", MORE)
@@ -156,7 +156,7 @@ def test_a_draft_follows_a_rollback_with_its_edits(press: Press) -> None:
     press.draft("gold", MORE)
     press.publish()
     press.draft("gold", {**MORE, "support": Level("phone")})
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     assert press.item("gold").draft == {**GOLD, "support": Level("phone")}
     press.publish()
     assert given(press) == {**GOLD, "support": Level("phone")}
@@ -167,7 +167,7 @@ def test_a_draft_follows_a_rollout_with_its_edits(small: Press) -> None:
     small.draft("gold", MORE)
     small.publish(gold=RolloutTarget(SHARE))
     small.draft("gold", {**GOLD, "support": Level("phone")})
-    small.carry_out(plan_rollouts("gold", lambda old, _: (*old, Rollout(2))))
+    small.publish_plan(plan_rollouts("gold", lambda old, _: (*old, Rollout(2))))
     assert small.item("gold").draft == {**MORE, "support": Level("phone")}
 
 
@@ -186,7 +186,7 @@ def test_an_edit_of_one_field_keeps_no_other_field_of_the_mistake(press: Press) 
     press.publish()
     press.edit_features(replace(movies, unit="mistakes", name="Movies"))
     press.edit_item("extra", name="Extra")
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     assert press.feature("movies") == replace(movies, name="Movies")
     extra = press.item("extra").item
     assert (extra.name, extra.available_for, extra.description) == ("Extra", ("gold",), "")
@@ -201,7 +201,7 @@ def test_a_pending_deletion_stays_pending(press: Press) -> None:
     press.draft("gold", {**MORE, "movies": Amount(70)})
     press.publish()
     press.remove_feature("spare")
-    press.carry_out(plan_rollback(3))
+    press.publish_plan(plan_rollback(3))
     assert pending(press) == ["features/spare"]
 
 
@@ -210,7 +210,7 @@ def test_rules_go_back_too(press: Press) -> None:
     press.edit_rule("policies", "eu", FORBID)
     press.publish()
     press.edit_rule("policies", "us", FORBID.replace('"a"', '"b"'))
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     assert press.store.read(press.publisher.published_state).rules == Rules()
     assert pending(press) == ["rules/policies/us"]
 
@@ -223,7 +223,7 @@ def test_an_edit_that_the_past_does_not_allow_is_dropped_and_named(press: Press)
     press.draft("gold", {**GOLD, "support": Level("email")})
     press.publish()
     press.edit_features(Feature(id="support", type=FeatureType.CUSTOM, labels=("email", "phone")))
-    outcome = press.carry_out(plan_rollback(1))
+    outcome = press.publish_plan(plan_rollback(1))
     assert outcome.discarded == ("features/support",)
     assert press.feature("support").labels == ("email", "chat", "phone")
     press.edit_item("gold", name="Gold")
@@ -238,7 +238,7 @@ def test_a_feature_that_was_made_again_as_another_type_gives_way(press: Press) -
     press.remove_feature("analytics")
     press.publish()
     press.edit_features(Feature(id="analytics", type=FeatureType.QUANTITY))
-    outcome = press.carry_out(plan_rollback(1))
+    outcome = press.publish_plan(plan_rollback(1))
     assert outcome.discarded == ("features/analytics",)
     assert not press.publish().is_new
 
@@ -248,7 +248,7 @@ def test_what_could_not_be_published_before_does_not_matter(small: Press) -> Non
     small.draft("gold", MORE)
     small.publish()
     small.edit_rule("policies", "eu", "nonsense")
-    outcome = small.carry_out(plan_rollback(1))
+    outcome = small.publish_plan(plan_rollback(1))
     assert outcome.discarded == ()
     assert pending(small) == ["rules/policies/eu"]
 
@@ -279,11 +279,11 @@ def test_the_type_of_what_was_published_is_kept_for_ever(press: Press) -> None:
 def test_what_a_rollback_removed_is_published_by_its_name_alone(small: Press) -> None:
     """Publishing everything else does not bring it back."""
     small.apply(CATALOG + "  - {id: team, kind: plan, entitlements: {movies: 1}}\n")
-    small.carry_out(plan_rollback(1))
+    small.publish_plan(plan_rollback(1))
     small.draft("gold", MORE)
     small.publish()
     assert "team" not in small.catalog.items
-    small.carry_out(plan_pending_edits(EditSelection(frozenset(), frozenset({"team"}), frozenset(), roles=False)))
+    small.publish_plan(plan_pending_edits(EditSelection(frozenset(), frozenset({"team"}), frozenset(), roles=False)))
     assert list(small.catalog.items["team"].versions) == [Definition(1, {"movies": Amount(1)})]
 
 
@@ -292,7 +292,7 @@ def test_a_pinned_version_does_not_count_as_what_is_given(press: Press) -> None:
     press.draft("gold", MORE)
     press.publish()
     press.hold("acme", SubscriptionItem("gold", version=2))
-    press.carry_out(plan_rollback(1))
+    press.publish_plan(plan_rollback(1))
     press.draft("gold", MORE)
     assert pending(press) == ["items/gold"]
     press.publish(ONLY_GOLD)

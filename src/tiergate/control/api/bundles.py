@@ -20,7 +20,8 @@ from tiergate.publish.publish_plans import plan_pending_edits
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.control.feed_api.bundle_archives import BundleArchives
-    from tiergate.publish.publisher import PublicationPlan, Publisher
+    from tiergate.publish.publication_plan import PublicationPlan
+    from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit
 
 _ZIP: Final = {"content-type": "application/zip"}
@@ -46,7 +47,7 @@ def endpoints(publisher: Publisher, packs: BundleArchives) -> list[Endpoint]:
         if changeset.problems:
             raise PublishError(sorted(changeset.problems))
         try:
-            files = compile_catalog(changeset.catalog, changeset.rules, positions=plan.places)
+            files = compile_catalog(changeset.catalog, changeset.rules, positions=plan.positions)
         except AuthorError as error:
             raise PublishError(error.problems) from None
         manifest = manifest_of(files)

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Item, Value
-    from tiergate.publish.publisher import Publisher, PublishResult
+    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
 
 
@@ -107,7 +108,7 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
 
         return request.change(once)
 
-    answer = publisher.carry_out(private_item_plan(item, entitlements, data), run)
+    answer = publisher.publish(private_item_plan(item, entitlements, data), run)
     if holder is None or not isinstance(answer.body, bytes):
         return answer
     sold = msgspec.json.decode(answer.body)  # sent again with its key, it is what was sold then

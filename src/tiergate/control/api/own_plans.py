@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Catalog, Item, Subscription, Value
-    from tiergate.publish.publisher import Publisher, PublishResult
+    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit, WriteUnit
 
 _GRANTED: Final = frozenset({Action.EDIT_ENTITLEMENT, Action.PIN_VERSION})
@@ -119,7 +120,7 @@ def save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> A
 
         return request.change(once)
 
-    answer = publisher.carry_out(own_plan(item, given, data), run)
+    answer = publisher.publish(own_plan(item, given, data), run)
     if holder is None or not isinstance(answer.body, bytes):
         return answer
     saved = msgspec.json.decode(answer.body)  # sent again with its key, it is what was saved then

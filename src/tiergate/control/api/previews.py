@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.publish.publisher import Planner, Publisher, PublishPreview
+    from tiergate.publish.publication_plan import Planner
+    from tiergate.publish.publish_result import PublishPreview
+    from tiergate.publish.publisher import Publisher
 
 _MAX_BODY: Final = 64 * 2**20
 _LINES: Final = "application/x-ndjson"
@@ -47,7 +49,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         """Say whom publishing, or applying a file, would give something or take it from; it changes nothing."""
         body = decode_parts(request, _PreviewBody) if request.body else _PreviewBody()
         at = read_instant(body.at, "/at")
-        found = publisher.preview(_planner(request, body), weigh=True, at=at)
+        found = publisher.preview(_planner(request, body), estimates=True, at=at)
         return Answer.stream(_lines(publisher, request, found, named=at is None), _LINES)
 
     return [Endpoint("POST", "/v1/preview", Action.PREVIEW, preview, Resource.catalog(), max_body=_MAX_BODY)]
@@ -64,8 +66,8 @@ def _planner(request: AdminRequest, body: _PreviewBody) -> Planner:
 def _lines(publisher: Publisher, request: AdminRequest, found: PublishPreview, *, named: bool) -> Iterator[bytes]:
     """The lines; `named`: with the token of the loss, which is what a publication would take from now on."""
     outcome = preview_data(request, found)
-    if found.weighing is not None:
-        for line in found.weighing.lines(publisher.store, listing=request.may(Action.VIEW, Resource.store())):
+    if found.estimate is not None:
+        for line in found.estimate.lines(publisher.store, listing=request.may(Action.VIEW, Resource.store())):
             if "impact" in line:
                 outcome |= tally_data(request, line["impact"], line["loss"] if named else "")
             else:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tiergate.control.api.request import Answer
 from tiergate.errors import LossError
 from tiergate.permissions import Action, Resource
+from tiergate.publish.prepared_publication import PublishConditions
 from tiergate.publish.review_tag import ReviewTags
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Problem
     from tiergate.publish.item_conflicts import ItemConflict
-    from tiergate.publish.loss_gate import ImpactLine
-    from tiergate.publish.publisher import Planner, Publisher, PublishPreview, PublishResult
+    from tiergate.publish.loss_estimate import ImpactLine
+    from tiergate.publish.publication_plan import Planner
+    from tiergate.publish.publish_result import PublishPreview, PublishResult
+    from tiergate.publish.publisher import Publisher
     from tiergate.store import WriteUnit
 
 
@@ -59,9 +62,7 @@ def carried_out(
         return request.change(once)
 
     try:
-        return publisher.carry_out(
-            planner, run, weigh=weigh or bool(accept_loss), accept_loss=accept_loss, reviewed=reviewed
-        )
+        return publisher.publish(planner, run, PublishConditions(weigh, accept_loss, reviewed))
     except LossError as error:
         raise LossError(error.detail, visible(request, error.impact), error.token) from None
 
@@ -101,10 +102,10 @@ def visible(request: AdminRequest, impact: ImpactLine) -> ImpactLine:
 
 def dry_run(publisher: Publisher, request: AdminRequest, planner: Planner) -> Answer:
     """What would come of a plan, with what it would do to customers, and the tags to go on with."""
-    preview = publisher.preview(planner, weigh=True)
+    preview = publisher.preview(planner, estimates=True)
     said = preview_data(request, preview)
-    if preview.weighing is not None:
-        impact = preview.weighing.tally(publisher.store)
+    if preview.estimate is not None:
+        impact = preview.estimate.tally(publisher.store)
         said |= tally_data(request, impact, impact["loss"])
     return previewed(said)
 

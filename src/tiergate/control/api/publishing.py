@@ -31,7 +31,8 @@ from tiergate.store.publications import publication, publications, published_pol
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.publish.change_list import Change
-    from tiergate.publish.publisher import Planner, PublicationPlan, Publisher
+    from tiergate.publish.publication_plan import Planner, PublicationPlan
+    from tiergate.publish.publisher import Publisher
     from tiergate.store import ReadUnit
     from tiergate.store.publications import PublicationRecord
 

@@ -172,7 +172,7 @@ def _put_in_reach(publisher: Publisher, request: AdminRequest, version: int) -> 
         return
     note = f"`{id_}` is pinned to `{item}` {version}"
     with suppress(NotFoundError):  # there never was one: what follows says so
-        publisher.carry_out(plan_pins({item: [version]}, note), request.write)
+        publisher.publish(plan_pins({item: [version]}, note), request.write)
 
 
 def unpin_item(request: AdminRequest) -> Answer:

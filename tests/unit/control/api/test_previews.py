@@ -12,7 +12,7 @@ from tests.admin import serving
 from tests.publishing import Press, opened
 from tiergate.control.api import apply_export, drafts, previews, publishing
 from tiergate.model import SubscriptionItem
-from tiergate.publish import loss_gate
+from tiergate.publish import loss_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,7 +217,7 @@ def test_many_customers_are_asked_about_in_a_process_of_its_own(api: Api, monkey
     api.press.hold("gamma", SubscriptionItem("gold", quantity=2))
     api.draft(40, analytics=False)
     here = api.lines()
-    monkeypatch.setattr(loss_gate, "MAX_IN_PROCESS", 0)
+    monkeypatch.setattr(loss_estimate, "MAX_IN_PROCESS", 0)
     assert timeless(api.lines()) == timeless(here)
     refused = api.ask("POST", "/v1/publish", {}).json()
     assert timeless(refused["impact"]) == timeless(here[-1]["outcome"]["impact"])
@@ -226,8 +226,8 @@ def test_many_customers_are_asked_about_in_a_process_of_its_own(api: Api, monkey
 def test_a_process_that_fails_publishes_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be found out is not taken for nothing."""
     api.draft(40)
-    monkeypatch.setattr(loss_gate, "MAX_IN_PROCESS", 0)
-    monkeypatch.setattr(loss_gate, "_WEIGHER", ("false",))
+    monkeypatch.setattr(loss_estimate, "MAX_IN_PROCESS", 0)
+    monkeypatch.setattr(loss_estimate, "_WORKER", ("false",))
     assert api.ask("POST", "/v1/publish", {}).status_code == 503
     assert api.press.sequence == 1
 
@@ -235,15 +235,15 @@ def test_a_process_that_fails_publishes_nothing(api: Api, monkeypatch: pytest.Mo
 def test_who_comes_to_hold_something_meanwhile_is_asked_about(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at all customers and the publication somebody buys what it lessens: it is refused."""
     api.draft(4, "free")
-    tally = loss_gate.LossEstimate.tally
+    tally = loss_estimate.LossEstimate.tally
 
-    def bought(self: loss_gate.LossEstimate, store: object) -> loss_gate.ImpactLine:
+    def bought(self: loss_estimate.LossEstimate, store: object) -> loss_estimate.ImpactLine:
         found = tally(self, store)  # type: ignore[arg-type]
         if all(it[0] != "late" for it in api.press.rows()["customer"]):
             api.press.hold("late", "free")
             found = {**found, "customers": {**found["customers"], "take": 0}}  # as if nobody had held it before
         return found
 
-    monkeypatch.setattr(loss_gate.LossEstimate, "tally", bought)
+    monkeypatch.setattr(loss_estimate.LossEstimate, "tally", bought)
     refused = api.ask("POST", "/v1/publish", {})
     assert (refused.status_code, refused.json()["impact"]["customers"]["take"]) == (409, 2)

@@ -1,8 +1,8 @@
-"""What a publication gives to customers of the store, and takes from them: found before it is in force.
+"""Find what a publication changes for the customers of a store, before it is committed.
 
-Those who can be touched are asked about: a few in this process, many in one of their own, so that whoever else is
-served meanwhile does not wait. What comes is a stream of lines of JSON: progress, single effects where they are wanted,
-and at the end the tally with the token of the loss. Whether a publication is refused for it is `publisher`'s to say.
+Only subjects in the affected scope are evaluated: a few in this process, many in a process of its own, so that other
+requests do not wait. The result is a stream of `ImpactLine`s: progress, single effects if they are wanted, and last the
+tally with the loss token. `loss_check` decides whether the loss is accepted.
 """
 
 from __future__ import annotations
@@ -40,25 +40,19 @@ ImpactLine = dict[str, Any]
 """`progress` (`examined`, `of`), `effect` (as `effect_data`), `error`, or `impact` (as `impact_data`) with `loss`."""
 
 MAX_IN_PROCESS: Final = 2_000
-"""Customers who are asked about in this process: a tenth of a second of its time."""
+"""Customers that are evaluated in this process, in about a tenth of a second."""
 
 _MOST_CHANGED: Final = 2_000
 _PROGRESS_EVERY: Final = 2_000
-_TAKEN: Final = (
-    ("loses", "loses it", "lose it"),
-    ("less", "gets less", "get less"),
-    ("other", "gets something else", "get something else"),
-    ("unproved", "may lose something", "may lose something"),
-)
-_WEIGHER: Final = (sys.executable, "-P", "-m", "tiergate.publish.loss_worker")
-_LAST_WORDS: Final = 2_000
+_WORKER: Final = (sys.executable, "-P", "-m", "tiergate.publish.loss_worker")
+_MAX_OUTPUT: Final = 2_000
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(ImpactLine, float_hook=Decimal).decode
 
 
 class LossJob(msgspec.Struct, frozen=True):
-    """What a process of its own is to do: the store's database, the folders of both bundles, from when on, or when."""
+    """The worker's input: the store's database, the folders of both bundles, from when on (`now`), or when (`at`)."""
 
     database: str
     old: str
@@ -68,12 +62,12 @@ class LossJob(msgspec.Struct, frozen=True):
     listing: bool = False
 
 
-class _Known:
-    """A bundle whose catalog is at hand: what its items give need not be read, and most of it is the same object."""
+class _BundleWithCatalog:
+    """A bundle with its catalog in memory: its definitions need no reading, and unchanged ones are the same objects."""
 
-    def __init__(self, made: Bundle, catalog: Catalog) -> None:
-        self.revision, self.index = made.revision, made.index
-        self.text, self.paths = made.text, made.paths
+    def __init__(self, bundle: Bundle, catalog: Catalog) -> None:
+        self.revision, self.index = bundle.revision, bundle.index
+        self.text, self.paths = bundle.text, bundle.paths
         self._given = {
             version_ref(item.kind, item.id, one.version): one.entitlements
             for item in catalog.items.values()
@@ -81,31 +75,31 @@ class _Known:
         }
 
     def definition(self, ref: str) -> Mapping[str, Value]:
-        """The entitlements of a version."""
+        """Return the entitlements of a version."""
         return self._given[ref]
 
 
 class LossEstimate:
-    """A change of what is in force, ready to be weighed against the subjects of the store."""
+    """A change from one bundle to another, ready to be compared for the subjects of the store."""
 
     def __init__(
         self, old: tuple[Bundle, Catalog], new: tuple[Bundle, Catalog], now: Instant, at: Instant | None = None
     ) -> None:
-        """Take both sides, with the catalogs that they were made of.
+        """Compare both bundles, given with their catalogs.
 
-        `now` in UTC milliseconds; with `at`, that instant alone counts, else all from `now` on.
+        `now` in UTC milliseconds; `at`: the only instant that counts; default: all from `now` on.
 
         Raises:
             BundleError: a bundle cannot be read.
         """
         self._old, self._new = old[0], new[0]
         self._now, self._at = now, at
-        before, after = _Known(*old), _Known(*new)
+        before, after = _BundleWithCatalog(*old), _BundleWithCatalog(*new)
         self._preview = ImpactPreview(before, after, now=now, at=at)
         self.can_take = can_reduce(before, after, self._preview.touched, now)
 
     def lines(self, store: Store, *, listing: bool = False) -> Iterator[ImpactLine]:
-        """Weigh it: everything that is found, the tally last.
+        """Find every effect; the last line is the tally.
 
         Raises:
             StoreError: the store cannot be used.
@@ -121,18 +115,18 @@ class LossEstimate:
         elif store.read(count) <= MAX_IN_PROCESS:
             yield from stream_impact(store, self._preview, self._now, listing=listing)
         else:
-            yield from self._apart(store, listing=listing)
+            yield from self._run_worker(store, listing=listing)
 
     def tally(self, store: Store) -> ImpactLine:
-        """Weigh it, for the tally alone, with the token of the loss as `loss`; raises as `lines`."""
-        found: ImpactLine = {}
+        """Return the tally, with the loss token as `loss`; raises as `lines`."""
+        tally: ImpactLine = {}
         for line in self.lines(store):
             if "impact" in line:
-                found = {**line["impact"], "loss": line["loss"]}
-        return found
+                tally = {**line["impact"], "loss": line["loss"]}
+        return tally
 
     def takes_from_changed(self, unit: ReadUnit, position: int) -> bool:
-        """Say whether it takes something from somebody of whom the feed has told since a position; in doubt, yes.
+        """Return whether a subject that changed after a feed position may lose something.
 
         Raises:
             BundleError: a bundle cannot be read.
@@ -140,27 +134,27 @@ class LossEstimate:
         records = changed_records(unit.session, position, _MOST_CHANGED)
         return records is None or any(it.effect.takes for record in records for it in self._preview.effects(record))
 
-    def _apart(self, store: Store, *, listing: bool) -> Iterator[ImpactLine]:
-        with tempfile.TemporaryDirectory(prefix="tiergate-weigh-") as folder:
+    def _run_worker(self, store: Store, *, listing: bool) -> Iterator[ImpactLine]:
+        with tempfile.TemporaryDirectory(prefix="tiergate-loss-") as folder:
             old, new = Path(folder, "old"), Path(folder, "new")
             for side, place in ((self._old, old), (self._new, new)):
                 bundle.write_bundle({path: side.content(path) for path in side.paths()}, place)
             url = store.database.engine.url.render_as_string(hide_password=False)
             job = LossJob(url, str(old), str(new), self._now, self._at, listing)
-            with _weigher(job) as lines:
+            with _worker_lines(job) as lines:
                 done = False
                 for line in lines:
-                    said = _decode(line)
-                    if "error" in said:
-                        raise StoreError(f"what a publication takes cannot be found: {said['error']}")
-                    done = "impact" in said
-                    yield said
+                    message = _decode(line)
+                    if "error" in message:
+                        raise StoreError(f"cannot estimate what customers lose: {message['error']}")
+                    done = "impact" in message
+                    yield message
             if not done:
-                raise StoreError("what a publication takes cannot be found: its process ended early")
+                raise StoreError("cannot estimate what customers lose: the worker process ended early")
 
 
 def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
-    """Ask about all who can be touched, from `now` on.
+    """Compare all affected subjects, from `now` on.
 
     Raises:
         StoreError: the store cannot be used.
@@ -182,7 +176,7 @@ def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing
 
 
 def _basis(preview: ImpactPreview, features: Iterable[str]) -> Iterator[str]:
-    """What says how much is lost beside the values: rules and features that are not the same on both sides."""
+    """Return what determines the loss besides the values: the rules and features that differ between both sides."""
     if preview.touched.by_cedar:
         old, new = (_rules(side) for side in preview.sides)
         for path in sorted(old.keys() | new.keys()):
@@ -201,47 +195,26 @@ def _rules(side: BundleSource) -> dict[str, str]:
     return {path: side.text(path) for path in paths}
 
 
-def count_losing_customers(impact: ImpactLine | None) -> int:
-    """How many customers lose something, or get less of it."""
-    return 0 if impact is None else int(impact["customers"]["take"])
-
-
-def describe_loss(impact: ImpactLine) -> str:
-    """What is taken, in words: `3 customers would lose something or get less (movies: 1 loses it, 2 get less)`."""
-    count = count_losing_customers(impact)
-    parts = []
-    for one in impact["features"]:
-        said = [
-            f"{found:,} {one_word if found == 1 else many_words}"
-            for effect, one_word, many_words in _TAKEN
-            if (found := max(one["customers"][effect], one["subscriptions"][effect]))
-        ]
-        if said:
-            parts.append(f"`{one['feature']}`: {', '.join(said)}")
-    shown = "; ".join(parts[:5]) + (f"; and {len(parts) - 5} more features" if len(parts) > 5 else "")
-    return f"{count:,} {'customer' if count == 1 else 'customers'} would lose something or get less ({shown})"
-
-
 @contextmanager
-def _weigher(job: LossJob) -> Iterator[Iterator[bytes]]:
-    """The lines that a process of its own says; it ends when the context does."""
+def _worker_lines(job: LossJob) -> Iterator[Iterator[bytes]]:
+    """Start the worker and read its lines; it ends with the context."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - the command is our own
-            _WEIGHER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            _WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
         )
         with process:
             if process.stdin is None or process.stdout is None:
-                raise StoreError("a process has no pipes")
+                raise StoreError("the worker process has no pipes")
             try:
-                with suppress(BrokenPipeError):  # it ended without listening: what it said last tells why
+                with suppress(BrokenPipeError):  # it ended before it read the job: its last output says why
                     process.stdin.write(msgspec.json.encode(job) + b"\n")
-                    process.stdin.flush()  # and stays open: the process ends when this one is gone
+                    process.stdin.flush()  # stays open: the worker ends with this process
                 yield iter(process.stdout)
             finally:
                 process.kill()
-                with suppress(BrokenPipeError):  # what was left to be written
+                with suppress(BrokenPipeError):  # the rest of the buffer
                     process.stdin.close()
         if process.returncode not in {0, -9}:
             errors.seek(0)
-            said = errors.read()[-_LAST_WORDS:].decode(errors="replace").strip()
-            raise StoreError(f"what a publication takes cannot be found: {said}")
+            output = errors.read()[-_MAX_OUTPUT:].decode(errors="replace").strip()
+            raise StoreError(f"cannot estimate what customers lose: {output}")
