@@ -96,7 +96,7 @@ class LossEstimate:
         self._now, self._at = now, at
         before, after = _BundleWithCatalog(*old), _BundleWithCatalog(*new)
         self._preview = ImpactPreview(before, after, now=now, at=at)
-        self.can_take = can_reduce(before, after, self._preview.touched, now)
+        self.can_reduce = can_reduce(before, after, self._preview.touched, now)
 
     def lines(self, store: Store, *, listing: bool = False) -> Iterator[ImpactLine]:
         """Find every effect; the last line is the tally.

@@ -127,7 +127,7 @@ class Publisher:
         loss = None
         if conditions.checks_loss or conditions.accepted_loss:
             estimate = self._compiler.estimate_loss(current, compilation, now)
-            if estimate is not None and estimate.can_take:
+            if estimate is not None and estimate.can_reduce:
                 loss = LossCheck(estimate, estimate.tally(self.store), conditions.accepted_loss)
         changes = tuple(list_changes(current, plan.changeset))
         return PreparedPublication(current, position, plan, changes, compilation, loss)
