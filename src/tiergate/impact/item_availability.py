@@ -24,7 +24,7 @@ def always_counts(item: IndexedItem | None, now: Instant) -> bool:
     return (
         item is not None
         and not _is_draft(item)
-        and any(it.audience.type is AudienceType.EVERYBODY and it.start <= now for it in item.rollouts)
+        and any(rollout.audience.type is AudienceType.EVERYBODY and rollout.start <= now for rollout in item.rollouts)
     )
 
 
@@ -37,8 +37,8 @@ def availability_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> 
 def requirement_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
     """The items of which it may differ whether they count because of what they need."""
     both = old.items.keys() & new.items.keys()
-    found = {id_ for id_ in both if requirements(old.items[id_]) != requirements(new.items[id_])}
-    return found | _dependents(old, new, found | availability_changes(old, new, now))
+    result = {id_ for id_ in both if requirements(old.items[id_]) != requirements(new.items[id_])}
+    return result | _dependents(old, new, result | availability_changes(old, new, now))
 
 
 def draft_changes(old: CatalogIndex, new: CatalogIndex) -> set[str]:

@@ -70,7 +70,7 @@ class RuleSet:
             for path in bundle.paths(_RULES)
             for policy in _parse(bundle, path)
         )
-        entities = [it for path in bundle.paths(_ENTITIES) for it in json.loads(bundle.text(path))]
+        entities = [load for path in bundle.paths(_ENTITIES) for load in json.loads(bundle.text(path))]
         builtin = [
             f"{policy.annotations.get('reason', '')} {_meaning(policy)}"
             for name in BUILTIN_POLICIES
@@ -78,7 +78,7 @@ class RuleSet:
         ]
         return cls(
             rules,
-            tuple(sorted(json.dumps(it, sort_keys=True) for it in entities)),
+            tuple(sorted(json.dumps(entity, sort_keys=True) for entity in entities)),
             _schema(bundle.text("schema.cedarschema")),
             tuple(sorted(builtin)),
         )
@@ -101,12 +101,12 @@ def changed_rules(old: RuleSet, new: RuleSet) -> tuple[list[Rule], list[Rule]]:
 
 
 def _picked(side: RuleSet, wanted: Counter[str]) -> list[Rule]:
-    found = []
+    result = []
     for rule in side.rules:
         if wanted[rule.meaning]:
             wanted[rule.meaning] -= 1
-            found.append(rule)
-    return found
+            result.append(rule)
+    return result
 
 
 def _meaning(policy: Policy) -> str:

@@ -91,7 +91,7 @@ class BundleWithoutRules:
 
     def paths(self, prefix: str) -> Sequence[str]:
         """The files whose path begins so, but for those of rules."""
-        return [it for it in self._bundle.paths(prefix) if not it.startswith(_RULES)]
+        return [path for path in self._bundle.paths(prefix) if not path.startswith(_RULES)]
 
 
 class _Stage:
@@ -157,7 +157,7 @@ class SingleSubjectEngine:
 
 def _said(evaluation: Evaluation, *, ruled: bool) -> ComparedDecision:
     decision = evaluation.decision
-    rules = tuple(it for it in decision.policies if it.startswith("rule/"))
+    rules = tuple(policy for policy in decision.policies if policy.startswith("rule/"))
     return ComparedDecision(
         decision.allowed, decision.reason.value, _held(decision), "", evaluation.context if ruled else "", rules
     )

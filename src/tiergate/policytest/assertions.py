@@ -137,27 +137,27 @@ def _expectation(stated: ExpectedFields) -> Expectation:
         raise TypeError(f"an expectation has no `{unknown[0]}`: it may state {known}")
     if "allowed" not in stated and "reason" not in stated:
         raise ValueError("state `allowed` or `reason`")
-    said: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     if "reason" in stated:
-        said["reason"] = _reason(stated["reason"])
-    said["allowed"] = stated.get("allowed", said.get("reason") is Reason.GRANTED)
-    if "reason" in said and said["allowed"] is not (said["reason"] is Reason.GRANTED):
-        raise ValueError(f"`{said['reason']}` is not the reason of a decision whose `allowed` is {said['allowed']}")
+        data["reason"] = _reason(stated["reason"])
+    data["allowed"] = stated.get("allowed", data.get("reason") is Reason.GRANTED)
+    if "reason" in data and data["allowed"] is not (data["reason"] is Reason.GRANTED):
+        raise ValueError(f"`{data['reason']}` is not the reason of a decision whose `allowed` is {data['allowed']}")
     if "value" in stated:
-        said |= {"has_value": True, "value": _exact(stated["value"])}
+        data |= {"has_value": True, "value": _exact(stated["value"])}
     if "remaining" in stated:
         remaining: object = stated["remaining"]
         if isinstance(remaining, bool) or not isinstance(remaining, int | float | Decimal):
             raise ValueError(f"`remaining` is a number, not `{remaining}`")
-        said["remaining"] = _exact(remaining)
+        data["remaining"] = _exact(remaining)
     if "sources" in stated:
-        said["sources"] = _names("sources", stated["sources"])
+        data["sources"] = _names("sources", stated["sources"])
     if "policies" in stated:
-        said["policies"] = _names("policies", stated["policies"])
+        data["policies"] = _names("policies", stated["policies"])
     if "valid_until" in stated:
         until = stated["valid_until"]
-        said["valid_until"] = FOREVER if until is None else _instant(until)
-    return Expectation(**said)
+        data["valid_until"] = FOREVER if until is None else _instant(until)
+    return Expectation(**data)
 
 
 def _reason(name: str) -> Reason:
@@ -206,7 +206,8 @@ def _read(body: bytes) -> Decision:
             remaining=msgspec.UNSET if held.remaining is None else held.remaining,
         ),
         sources=tuple(
-            Source(item=one.item or None, version=one.version, override=one.override or None) for one in answer.sources
+            Source(item=source.item or None, version=source.version, override=source.override or None)
+            for source in answer.sources
         ),
         policies=answer.policies,
         publication=answer.publication,

@@ -108,9 +108,9 @@ def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Ite
             continue
         entries: list[_Entry] = []
         for test, case in cases:
-            made = None if suite.skip or test.skip else _entry(world, case)
-            if made is not None:
-                entries.append(_named(made, f"{test.name}: {case.name}"))
+            created = None if suite.skip or test.skip else _entry(world, case)
+            if created is not None:
+                entries.append(_named(created, f"{test.name}: {case.name}"))
         yield _suite(suite, world, entries, len(cases) - len(entries), _folder(suite.name, taken))
 
 
@@ -157,8 +157,8 @@ def _check(world: EntitlementEnvironment, expected: Expectation, evaluation: Eva
         # To Tiergate it is a denial whenever a policy cannot be evaluated; Cedar goes on without that policy.
         errors, allowed = len(evaluation.decision.errors), _is_allowed_by_cedar(evaluation, asked, world.bundle)
         deciding = ()
-    forbidding = [it for it in deciding if not it.startswith(_REASON_PREFIX)]
-    reasons = [it for it in deciding if it.startswith(_REASON_PREFIX)]
+    forbidding = [entry for entry in deciding if not entry.startswith(_REASON_PREFIX)]
+    reasons = [value for value in deciding if value.startswith(_REASON_PREFIX)]
     test = {**asked, "decision": _word(allowed=allowed), "reason": forbidding, "num_errors": errors}
     return _Entry(test, {**asked, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
 
@@ -229,12 +229,12 @@ def _named(entry: _Entry, name: str) -> _Entry:
 def _folder(name: str, taken: set[str]) -> str:
     """A folder's name for a suite, in small letters, digits and hyphens; no two alike."""
     plain = _UNFIT.sub("-", name.lower()).strip("-")[:80] or "suite"
-    found, count = plain, 1
-    while found in taken:
+    result, count = plain, 1
+    while result in taken:
         count += 1
-        found = f"{plain}-{count}"
-    taken.add(found)
-    return found
+        result = f"{plain}-{count}"
+    taken.add(result)
+    return result
 
 
 def _word(*, allowed: bool) -> str:

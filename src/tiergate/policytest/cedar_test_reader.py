@@ -76,7 +76,7 @@ def read_cedar_environment(key: str, files: CedarFiles, log: ProblemLog) -> Ceda
 
 def read_cedar_tests(paths: Sequence[Path], log: ProblemLog) -> tuple[Test, ...]:
     """Read the tests of JSON files."""
-    found: list[Test] = []
+    result: list[Test] = []
     names: dict[str, str] = {}
     for path in paths:
         text = read_text(path, log)
@@ -98,8 +98,8 @@ def read_cedar_tests(paths: Sequence[Path], log: ProblemLog) -> tuple[Test, ...]
                     at, "duplicate-name", f"the test `{shorten(test.name)}` exists already, in {names[test.name]}"
                 )
             names.setdefault(test.name, f"{path}, line {test.place[1]}")
-            found.append(test)
-    return tuple(found)
+            result.append(test)
+    return tuple(result)
 
 
 def _schema(path: Path | None, log: ProblemLog) -> Schema | None:

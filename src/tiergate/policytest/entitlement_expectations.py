@@ -74,7 +74,7 @@ class CheckRows:
 
     def _names(self, row: Fields, key: str, known: Collection[str]) -> tuple[str, ...]:
         """The names of a list, each `known`, sorted."""
-        found = set()
+        result = set()
         for node, place in row.entries_of(key):
             name = line_of(node, place, self._report)
             if name is None:
@@ -83,10 +83,10 @@ class CheckRows:
                 what = "source" if key == "sources" else "policy"
                 message = f"no {what} `{shorten(name)}`{suggestion(name, known, self._report)}"
                 self._report.add(place, f"unknown-{what}", message)
-            elif name in found:
+            elif name in result:
                 self._report.add(place, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
-            found.add(name)
-        return tuple(sorted(found))
+            result.add(name)
+        return tuple(sorted(result))
 
     @cached_property
     def _refs(self) -> dict[str, frozenset[str]]:

@@ -114,7 +114,7 @@ class CheckTests:
 
     def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
         """The subjects of a test by their names, and where they stand."""
-        found: dict[str, Subject] = {}
+        result: dict[str, Subject] = {}
         places: dict[str, int] = {}
         if "subjects" not in test:
             self._report.add(test.place, "missing-key", "the key `subjects` is missing")
@@ -124,12 +124,12 @@ class CheckTests:
             else:
                 name = subject_id_of(node, place, self._report) or ""
                 subject = Subject(name)
-            if name in found:
+            if name in result:
                 self._report.add(place, "duplicate-name", f"the subject `{shorten(name)}` stands in this list twice")
             elif name:
-                found[name] = subject
+                result[name] = subject
                 places[name] = place
-        return found, places
+        return result, places
 
     def _subject(self, node: Mapping, place: int) -> tuple[str, Subject]:
         fields = Fields.of(node, place, self._report, SUBJECT_KEYS, ("id",))
@@ -198,10 +198,16 @@ class CheckTests:
 
     def _asked(self, test: Fields, features: list[str], requests: list[_Request]) -> list[tuple[str, _Request]]:
         """Which request is asked of which feature: those that name none, else the least one, of all features."""
-        crossed: list[_Request] = [it for it in requests if it.fields is not None and "feature" not in it.fields]
+        crossed: list[_Request] = [
+            value for value in requests if value.fields is not None and "feature" not in value.fields
+        ]
         least = [] if crossed else [_Request(_LEAST, 0)]
         asked = [(feature, request) for feature in features for request in crossed or least]
-        asked += [(it.feature, it) for it in requests if it.feature is not None and it.feature in self._features]
+        asked += [
+            (entry.feature, entry)
+            for entry in requests
+            if entry.feature is not None and entry.feature in self._features
+        ]
         if "features" not in test:
             for request in crossed:
                 message = f"`{shorten(request.name)}` names no `feature`, and the test has no `features`"

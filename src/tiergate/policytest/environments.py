@@ -208,16 +208,16 @@ class CompilationCache:
     def _once(self, kind: type[_Made], make: Callable[[], _Made], log: ProblemLog, *content: object) -> _Made | None:
         """What `make` makes of this content, or what it made of it before."""
         key = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-        made = self._made.get(key, self._before.get(key))
-        if made is None:
+        created = self._made.get(key, self._before.get(key))
+        if created is None:
             try:
-                made = make()
+                created = make()
             except AuthorError as error:
-                made = list(error.problems)
-        self._made[key] = made
-        if isinstance(made, kind):
-            return made
-        for problem in made if isinstance(made, list) else ():
+                created = list(error.problems)
+        self._made[key] = created
+        if isinstance(created, kind):
+            return created
+        for problem in created if isinstance(created, list) else ():
             log.add((problem.file, problem.line, problem.column), problem.code, problem.message)
         return None
 

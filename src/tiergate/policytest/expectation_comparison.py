@@ -50,12 +50,12 @@ def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch,
 
 def compare_permission(expected: Expectation, actual: Permission) -> tuple[Mismatch, ...]:
     """The fields in which the answer of a table of roles is not as expected."""
-    found: list[Mismatch] = []
+    result: list[Mismatch] = []
     if expected.allowed is not actual.allowed:
-        found.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
-    _compare_policies(expected, actual.policies, found)
-    _compare_errors(expected, actual.errors, found)
-    return tuple(found)
+        result.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
+    _compare_policies(expected, actual.policies, result)
+    _compare_errors(expected, actual.errors, result)
+    return tuple(result)
 
 
 def compare_outcome(expected: Expectation, actual: Outcome) -> tuple[Mismatch, ...]:

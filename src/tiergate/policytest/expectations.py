@@ -37,7 +37,9 @@ class _Row(NamedTuple):
 
     def at(self, key: str) -> int:
         """Where a field is stated: `allowed` may follow from the reason, `has_value` from the value."""
-        return next((self.fields.at(one) for one in (key, "reason", "value") if one in self.fields), self.fields.place)
+        return next(
+            (self.fields.at(entry) for entry in (key, "reason", "value") if entry in self.fields), self.fields.place
+        )
 
 
 def read_expected(
@@ -115,16 +117,16 @@ class _Selection:
                 fewest = count
                 narrowest = [cell for name in names for cell in named[name]]
         first, second, third = wanted
-        found = [
+        result = [
             cell
             for cell in narrowest
             if (first is None or cell[0] in first)
             and (second is None or cell[1] in second)
             and (third is None or cell[2] in third)
         ]
-        if not found and self._report.count == before and self._cells:
+        if not result and self._report.count == before and self._cells:
             self._report.add(row.place, "selects-nothing", "this row speaks of no case of the test")
-        return found
+        return result
 
 
 def _merge(rows: Sequence[_Row], cell: Cell, report: TextReport) -> Expectation:

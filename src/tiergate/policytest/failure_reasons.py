@@ -22,9 +22,9 @@ def why_decided(world: EntitlementEnvironment, asked: EntitlementQuery) -> tuple
         return (str(error),)
     subject = asked.check.subject
     feature = world.index.features[asked.check.feature]
-    told = sentences(explanation, feature, world.subjects.find(subject), subject)
+    reported = sentences(explanation, feature, world.subjects.find(subject), subject)
     policies = explanation.decision.policies
-    return (*told, f"Decided {_by(policies)}.") if policies else told
+    return (*reported, f"Decided {_by(policies)}.") if policies else reported
 
 
 def why_permitted(asked: PermissionQuery, permission: Permission) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def _is_below(path: str, root: str) -> bool:
 
 def _stamp(file: str) -> FileStamp | None:
     try:
-        found = Path(file).stat()
+        result = Path(file).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return result.st_mtime_ns, result.st_size, result.st_ino

@@ -134,13 +134,15 @@ def _tiergate_workbench(request: pytest.FixtureRequest) -> FixtureFactory:
 
 def _paths(given: Mapping[str, object], folder: Path, where: str) -> dict[str, tuple[Path, ...]]:
     """The paths of a marker or a parameter, relative to the folder of the test."""
-    found: dict[str, tuple[Path, ...]] = {}
+    result: dict[str, tuple[Path, ...]] = {}
     for part, value in given.items():
         if part not in _PARTS:
-            pytest.fail(f"the {where} has no `{part}`: it takes {', '.join(f'`{it}`' for it in _PARTS)}", pytrace=False)
+            pytest.fail(
+                f"the {where} has no `{part}`: it takes {', '.join(f'`{entry}`' for entry in _PARTS)}", pytrace=False
+            )
         named = value if isinstance(value, list | tuple) else [value]
         paths = [path for path in named if isinstance(path, str | Path)]
         if len(paths) < len(named):
             pytest.fail(f"`{part}` of the {where} must be a path or a list of paths, not `{value}`", pytrace=False)
-        found[part] = tuple((folder / path).resolve() for path in paths)
-    return found
+        result[part] = tuple((folder / path).resolve() for path in paths)
+    return result

@@ -103,8 +103,8 @@ class FixtureFactory:
         key = _key(files._replace(subjects=()))
         if key not in self._made:
             _require("catalog", files.catalog)
-            made = compile_files(files.catalog, files.rules)
-            self._made[key] = CompiledFixture(made.catalog, Bundle.from_files(made.files))
+            created = compile_files(files.catalog, files.rules)
+            self._made[key] = CompiledFixture(created.catalog, Bundle.from_files(created.files))
         return self._made[key]
 
     def engine(self, files: FixtureFiles) -> Engine:
@@ -118,9 +118,9 @@ class FixtureFactory:
         if key not in self._engines:
             catalog, bundle = self.made(files)
             _require("subjects", files.subjects)
-            found = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
-            customers = [subject for subject in found if isinstance(subject, Customer)]
-            subscriptions = [subject for subject in found if not isinstance(subject, Customer)]
+            result = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
+            customers = [subject for subject in result if isinstance(subject, Customer)]
+            subscriptions = [subject for subject in result if not isinstance(subject, Customer)]
             self._engines[key] = Engine(bundle, SubjectFixtures(customers, subscriptions))
         return self._engines[key]
 
@@ -196,7 +196,7 @@ def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the run in order, where nobody else handles them: no sidecar is left behind."""
     ending: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        ending = {it: signal.getsignal(it) for it in (signal.SIGTERM, signal.SIGHUP) if is_unhandled(it)}
+        ending = {entry: signal.getsignal(entry) for entry in (signal.SIGTERM, signal.SIGHUP) if is_unhandled(entry)}
     for number in ending:
         signal.signal(number, _leave)
     try:

@@ -66,7 +66,7 @@ class TestResult:
         if self.skip:
             return Status.SKIPPED
         found = {result.status for result in self.cases}
-        return next((one for one in (Status.ERROR, Status.FAILED) if one in found), Status.PASSED)
+        return next((entry for entry in (Status.ERROR, Status.FAILED) if entry in found), Status.PASSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,16 +97,16 @@ class RoleTests:
         ]
         expected = read_expected(test, _AXES, cells, ROLE_ROW_KEYS, self._row, self._report) if cells else {}
         place = self._report.position(test.place)
-        found = []
+        result = []
         for cell in cells:
             caller, action, resource = cell
             question = PermissionQuery(self._callers[caller], Action(action), self._resources[resource])
             if cell in expected:
                 expectation, at = expected[cell]
-                found.append(Case(*cell, question, expectation, self._report.position(at), stated=True))
+                result.append(Case(*cell, question, expectation, self._report.position(at), stated=True))
             else:
-                found.append(Case(*cell, question, UNSTATED, place, stated=False))
-        return found
+                result.append(Case(*cell, question, UNSTATED, place, stated=False))
+        return result
 
     def _names(self, test: Fields, key: str, known: Collection[str]) -> list[str]:
         if key not in test:

@@ -72,16 +72,16 @@ class Runner:
         self, loaded: LoadedSuites, selection: Selection = EVERYTHING, observers: Sequence[Observer] = ()
     ) -> RunReport:
         """Run the selected cases; suites and tests without any are left out. Observers are told of each decision."""
-        found: list[SuiteResult] = []
+        result: list[SuiteResult] = []
         for suite in loaded.suites:
             if not selection.takes_suite(suite):
                 continue
             selected = ((test, selection.cases(test)) for test in suite.tests)
             tests = tuple(self._test(loaded, suite, test, cases, observers) for test, cases in selected if cases)
             if tests:
-                found.append(SuiteResult(suite, tests))
-        total = sum(case.nanoseconds for suite in found for test in suite.tests for case in test.cases)
-        return RunReport(tuple(found), total)
+                result.append(SuiteResult(suite, tests))
+        total = sum(case.nanoseconds for suite in result for test in suite.tests for case in test.cases)
+        return RunReport(tuple(result), total)
 
     def run_test(
         self, loaded: LoadedSuites, suite: Suite, test: Test, observers: Sequence[Observer] = ()

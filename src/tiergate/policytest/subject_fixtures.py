@@ -58,18 +58,18 @@ def read_subject_fixtures(
     records = SubjectFileReader(reader, log)
     paths = expand_paths(files, SUBJECTS_ENDINGS, log)
     # With places, since a record of the suite may contradict one of a file.
-    found = [record for path in paths for record in records.read(path, placed=True)]
+    result = [record for path in paths for record in records.read(path, placed=True)]
     before = report.count
-    found += sorted(_inline(suite, reader, report), key=lambda record: record.place)
+    result += sorted(_inline(suite, reader, report), key=lambda record: record.place)
     consistency = CrossRecordChecks(bounds)
-    for record in found:
+    for record in result:
         consistency.note(record)
     doubts = consistency.doubts(is_complete=records.is_complete and report.count == before)
     if doubts is not None:
-        for record in found:
+        for record in result:
             doubts.settle(record, log)
         doubts.finish(report.source.file, log)
-    subjects = [record.subject for record in found if record.subject is not None]
+    subjects = [record.subject for record in result if record.subject is not None]
     return SubjectFixtures(
         [subject for subject in subjects if isinstance(subject, Customer)],
         [subject for subject in subjects if not isinstance(subject, Customer)],

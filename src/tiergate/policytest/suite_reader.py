@@ -53,7 +53,7 @@ def suite_files(paths: Sequence[Path], log: ProblemLog) -> list[Path]:
 
     Hidden files and folders are left out. A folder without a test file is a problem, as is a path that does not exist.
     """
-    found: dict[str, Path] = {}
+    result: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
             files = list(_below(path, log))
@@ -62,8 +62,8 @@ def suite_files(paths: Sequence[Path], log: ProblemLog) -> list[Path]:
         else:
             files = [path]
         for file in files:
-            found.setdefault(os.path.realpath(file), file)
-    return list(found.values())
+            result.setdefault(os.path.realpath(file), file)
+    return list(result.values())
 
 
 def _below(folder: Path, log: ProblemLog) -> Iterator[Path]:

@@ -83,17 +83,17 @@ def _of_other_files() -> Schema:
 
 def _with_renamed(schema: Schema) -> Schema:
     """The schema with its references to the suspension of a feature under the other name."""
-    found: Schema = {}
+    result: Schema = {}
     for key, inner in schema.items():
         if key == "$ref" and inner == f"#/$defs/{_TAKEN}":
-            found[key] = f"#/$defs/{_RENAMED}"
+            result[key] = f"#/$defs/{_RENAMED}"
         elif isinstance(inner, dict):
-            found[key] = _with_renamed(inner)
+            result[key] = _with_renamed(inner)
         elif isinstance(inner, list):
-            found[key] = [_with_renamed(one) if isinstance(one, dict) else one for one in inner]
+            result[key] = [_with_renamed(entry) if isinstance(entry, dict) else entry for entry in inner]
         else:
-            found[key] = inner
-    return found
+            result[key] = inner
+    return result
 
 
 def _path(description: str) -> Schema:

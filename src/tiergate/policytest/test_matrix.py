@@ -30,7 +30,7 @@ def read_tests(
     """Read the tests of a suite; `keys` are those of its kind, and `read_cases` makes the cases of one test of them."""
     if suite.is_empty_list("tests"):
         suite.problem("tests", "no-tests", "a suite needs at least one test")
-    found: list[Test] = []
+    result: list[Test] = []
     lines: dict[str, int] = {}
     for node, place in suite.entries_of("tests"):
         test = Fields.of(node, place, report, TEST_KEYS | keys, ("name",))
@@ -46,8 +46,8 @@ def read_tests(
         cases = tuple(read_cases(test))
         if not cases and report.count == before:
             report.add(place, "no-cases", f"the test `{shorten(name)}` has no cases")
-        found.append(Test(name, report.position(place), cases, description, skip))
-    return tuple(found)
+        result.append(Test(name, report.position(place), cases, description, skip))
+    return tuple(result)
 
 
 def names_of(node: Node, place: int, known: Collection[str], what: str, report: TextReport) -> list[str]:

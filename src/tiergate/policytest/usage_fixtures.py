@@ -47,15 +47,15 @@ def read_usage(
     subjects = parent.mapping("usage")
     if subjects is None:
         return NO_USAGE
-    found: dict[tuple[str, str], UsageKnown] = {}
+    result: dict[tuple[str, str], UsageKnown] = {}
     for name in subjects.entries:
         if name not in known:
             message = f"no subject `{shorten(name)}` here{suggestion(name, known, report)}"
             report.add(subjects.key_place(name), "unknown-subject", message)
         used = subjects.mapping(name)
         if used is not None:
-            found.update({(name, id_): usage for id_ in used.entries if (usage := _read(id_, used, features, report))})
-    return UsageFixtures(found)
+            result.update({(name, id_): usage for id_ in used.entries if (usage := _read(id_, used, features, report))})
+    return UsageFixtures(result)
 
 
 def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> UsageKnown | None:

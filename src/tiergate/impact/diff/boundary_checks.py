@@ -29,31 +29,31 @@ def boundary_checks(features: Iterable[Feature], held: Iterable[EntitlementValue
 
     `features`: the feature as each side has it.
     """
-    limits = {it.value for it in held if not isinstance(it.value, bool | str | None) and it.value}
+    limits = {entry.value for entry in held if not isinstance(entry.value, bool | str | None) and entry.value}
     found: dict[CheckParameters, None] = {}
     for feature in features:
         match feature.type:
             case FeatureType.SWITCH:
                 continue
             case FeatureType.QUANTITY:
-                made = _quantity(feature, _units(limits, feature.scale))
+                created = _quantity(feature, _units(limits, feature.scale))
             case FeatureType.RANGE:
-                made = _range(feature, _units(limits, feature.scale))
+                created = _range(feature, _units(limits, feature.scale))
             case FeatureType.CUSTOM:
-                made = (CheckParameters(level=label) for label in feature.labels)
-        found.update(dict.fromkeys(made))
+                created = (CheckParameters(level=label) for label in feature.labels)
+        found.update(dict.fromkeys(created))
     found.pop(LEAST_CHECK, None)
     return list(found)
 
 
 def _units(limits: Iterable[Number], scale: int) -> list[int]:
     """Limits in units of this scale, those of another side rounded down; what no check could name is left out."""
-    found = set()
+    result = set()
     for limit in limits:
         units = int(limit * 10**scale)
         if units <= MAX_EDGE_UNITS:
-            found.add(units)
-    return sorted(found)
+            result.add(units)
+    return sorted(result)
 
 
 def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
@@ -63,7 +63,7 @@ def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
         return from_units(units, scale)
 
     amounts = set(_batched(feature))
-    for amount in sorted(it for it in amounts if 0 < it <= MAX_EDGE_UNITS):
+    for amount in sorted(value for value in amounts if 0 < value <= MAX_EDGE_UNITS):
         yield CheckParameters(amount=number(amount))
     top = 10 ** min(15, 18) - 1
     yield CheckParameters(used=number(top))
@@ -98,6 +98,6 @@ def _batched(feature: Feature) -> Iterator[int]:
 
 def _range(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
     ends = {*limits, *(it for it in (feature.maximum, feature.minimum) if it is not None)}
-    for value in sorted({*ends, *(it + 1 for it in ends)}):
+    for value in sorted({*ends, *(end + 1 for end in ends)}):
         if 0 <= value <= MAX_EDGE_UNITS:
             yield CheckParameters(value=from_units(value, feature.scale))

@@ -87,10 +87,13 @@ def make_counterexample(
         customer.id if is_part else None,
         subject.user,
         tuple(
-            (*map(_item, one.items), *(f"override {_override(it, scale)}" for it in one.overrides))
-            for one in record.subscriptions
+            (
+                *map(_item, subscription.items),
+                *(f"override {_override(override, scale)}" for override in subscription.overrides),
+            )
+            for subscription in record.subscriptions
         ),
-        tuple(_override(it, scale) for it in customer.overrides),
+        tuple(_override(entry, scale) for entry in customer.overrides),
         bool(customer.suspensions),
         from_units(ask.metered.used, scale),
         from_units(ask.metered.total_used, scale),

@@ -95,16 +95,16 @@ def _boxes(
     space: CaseSpace, path: dict[int, list[int]], between: tuple[Instant, Instant]
 ) -> Iterator[SymbolicCase | None]:
     """The cases of one path: one for each choice of stretches of numbers."""
-    found = SymbolicCase({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
+    result = SymbolicCase({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
     numbers: list[list[LinearBound]] = []
     for place, allowed in path.items():
         about, values = space.abouts[place], space.values[place]
         if about[0] == "number":
             numbers.append(list(_stretches(about[1], values, allowed)))  # type: ignore[arg-type]
         elif len(allowed) < len(values):
-            found = _narrowed(found, about, values[allowed[0]])
+            result = _narrowed(result, about, values[allowed[0]])
     for place, rows in enumerate(islice(product(*numbers), _MOST_BOXES + 1)):
-        yield None if place == _MOST_BOXES else _timed(found, rows)
+        yield None if place == _MOST_BOXES else _timed(result, rows)
 
 
 def _narrowed(case: SymbolicCase, about: tuple[Hashable, ...], value: object) -> SymbolicCase:
@@ -170,7 +170,7 @@ class CounterexampleSearch:
         """Items of both sides that give the feature on both."""
         both = sorted(self._sides[0].index.items.keys() & self._sides[1].index.items.keys())
         name = self._features[0].id
-        found = [it for it in both if all(_gives(side, side.index.items[it], name) for side in self._sides)]
+        found = [entry for entry in both if all(_gives(side, side.index.items[entry], name) for side in self._sides)]
         return found[:_MOST_GIVERS]
 
     def witness(self, space: CaseSpace, diagram: int) -> Witness | Unsolved:
@@ -273,7 +273,7 @@ class CounterexampleSearch:
                 if base:
                     yield items, HoldingPattern.ONE
                 for giver in self._givers:
-                    if giver in avoided or any(it.item == giver for it in items):
+                    if giver in avoided or any(item.item == giver for item in items):
                         continue
                     for quantity in self._quantities(giver, free):
                         more = (*items, SubscriptionItem(giver, quantity))
@@ -291,7 +291,7 @@ class CounterexampleSearch:
         found = list(items)
         for side in self._sides:
             for item in required_items(side.index, [it.item for it in found], avoided):
-                if all(it.item != item for it in found):
+                if all(value.item != item for value in found):
                     found.append(SubscriptionItem(item))
         return tuple(found)
 
@@ -330,7 +330,7 @@ class CounterexampleSearch:
                 yield Switch(on=held is not False)
             case FeatureType.CUSTOM:
                 ranks = [free["heldRank"]] if free.get("heldRank") else [len(feature.labels), 1]
-                yield from (Level(feature.labels[it - 1]) for it in ranks if 1 <= it <= len(feature.labels))
+                yield from (Level(feature.labels[rank - 1]) for rank in ranks if 1 <= rank <= len(feature.labels))
             case _:
                 if case.facts.get("unlimited"):
                     yield UNLIMITED
@@ -392,5 +392,6 @@ def _item_of(ref: str) -> str:
 
 def _gives(side: SingleSubjectEngine, item: IndexedItem, feature: str) -> bool:
     return any(
-        side.bundle.definition(version_ref(item.kind, item.id, it)).get(feature) is not None for it in item.versions
+        side.bundle.definition(version_ref(item.kind, item.id, version)).get(feature) is not None
+        for version in item.versions
     )

@@ -103,7 +103,12 @@ class FeaturePair:
 
     def instants(self) -> set[Instant]:
         """When something of it begins or ends by itself."""
-        return {end for side in self.sides for it in side.suspensions for end in (it.start, it.until)}
+        return {
+            end
+            for side in self.sides
+            for suspension in side.suspensions
+            for end in (suspension.start, suspension.until)
+        }
 
 
 class ExhaustiveDiff:
@@ -179,9 +184,9 @@ class ExhaustiveDiff:
 
     def evidence(self, topic: FeaturePair, seen: DifferingCase) -> Counterexample:
         """A case as a check that anybody can repeat."""
-        held = {it.item for one in seen.bearer.record.subscriptions for it in one.items}
+        held = {item.item for subscription in seen.bearer.record.subscriptions for item in subscription.items}
         items = [item for id_ in sorted(held) for _, item in self.items(id_)]
-        timed = len(self.instants(topic, items)) > 1 or any(it.policy.reads_context(_TIMES) for it in topic.rules)
+        timed = len(self.instants(topic, items)) > 1 or any(rule.policy.reads_context(_TIMES) for rule in topic.rules)
         return seen.evidence(topic.scale, timed=timed)
 
     # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,9 +204,11 @@ class ExhaustiveDiff:
 
     def _rule(self, topic: FeaturePair, old: Feature, new: Feature) -> None:
         topic.ruling = self.rulings.compare(old, new)
-        for it in topic.ruling.witnesses:
-            bearer = it.bearer._replace(item=next(iter(it.items), ""))
-            self.turned[topic.id].append(DifferingCase(bearer, it.subject, it.at, it.ask, it.before, it.after))
+        for witness in topic.ruling.witnesses:
+            bearer = witness.bearer._replace(item=next(iter(witness.items), ""))
+            self.turned[topic.id].append(
+                DifferingCase(bearer, witness.subject, witness.at, witness.ask, witness.before, witness.after)
+            )
         self.cases += self.rulings.decided
         self.rulings.decided = 0
         shown = [it for it in self.besides.get(topic.id, ()) if self._is_shown(topic, it)]
@@ -236,16 +243,17 @@ class ExhaustiveDiff:
     def _item(self, id_: str) -> None:
         items = self.items(id_)
         definitions = [
-            {it: side.definition(version_ref(item.kind, id_, it)) for it in item.versions} for side, item in items
+            {version: side.definition(version_ref(item.kind, id_, version)) for version in item.versions}
+            for side, item in items
         ]
         pins = set(definitions[0]).intersection(*definitions[1:])
         features = self.changed_items.get(id_, set())
         given: dict[str, bool] = {}
-        for name in {name for side in definitions for it in side.values() for name in it}:
+        for name in {name for side in definitions for entitlements in side.values() for name in entitlements}:
             topic = self.topics[name]
             if topic.old == topic.new and features is not None and name not in features:
                 continue
-            given[name] = any(definitions[0][it].get(name) != definitions[-1][it].get(name) for it in pins)
+            given[name] = any(definitions[0][pin].get(name) != definitions[-1][pin].get(name) for pin in pins)
         if not given:
             return
         listed = [item for _, item in items]
@@ -258,9 +266,9 @@ class ExhaustiveDiff:
 
     def instants(self, topic: FeaturePair, items: Iterable[IndexedItem], added: Instant | None = None) -> list[Instant]:
         """When to decide: `now`, and whatever comes after; not before an item was added."""
-        found = topic.instants() | {it.start for item in self._all(items) for it in item.rollouts}
+        result = topic.instants() | {rollout.start for item in self._all(items) for rollout in item.rollouts}
         first = self.now if added is None else max(self.now, added)
-        return sorted({first, *(it for it in found if first < it < _LAST)})
+        return sorted({first, *(entry for entry in result if first < entry < _LAST)})
 
     def _all(self, items: Iterable[IndexedItem]) -> Iterator[IndexedItem]:
         """Items as given, and those without which they do not count."""

@@ -110,12 +110,12 @@ def subjects_with_item(
 
 def item_combinations(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[str, ...]]:
     """What is held with an item so that it counts on one of some sides, in every way there is; up to a few too many."""
-    found: dict[tuple[str, ...], None] = {}
+    result: dict[tuple[str, ...], None] = {}
     for side in sides:
         if item in side.items:
             for group in islice(_sufficient(side, (item,)), MAX_COMBINATIONS + 1):
-                found.setdefault(tuple(sorted(set(group) - {item})))
-    return list(found) or [()]
+                result.setdefault(tuple(sorted(set(group) - {item})))
+    return list(result) or [()]
 
 
 def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -144,14 +144,14 @@ def required_items(side: CatalogIndex, items: Iterable[str], avoided: Collection
         item = side.items.get(waiting.pop())
         if item is None:
             continue
-        wanted = [it for it in item.depends_on if it not in held]
+        wanted = [entry for entry in item.depends_on if entry not in held]
         if item.available_for and held.keys().isdisjoint(item.available_for):
-            wanted += [it for it in item.available_for if it in side.items and it not in avoided][:1]
-        for one in wanted:
-            if one not in held:
-                held[one] = None
-                found.append(one)
-                waiting.append(one)
+            wanted += [value for value in item.available_for if value in side.items and value not in avoided][:1]
+        for entry in wanted:
+            if entry not in held:
+                held[entry] = None
+                found.append(entry)
+                waiting.append(entry)
     return found
 
 
@@ -160,10 +160,10 @@ def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> 
     beside = [rollout for item in needed for rollout in item.rollouts]
     tags = sorted({it.audience.tag for it in (*rollouts, *beside) if it.audience.type is AudienceType.TAG})
     sets = [(), *((tag,) for tag in tags), *combinations(tags, 2)]
-    added = [None, *sorted({it.start for it in rollouts if it.audience.type is AudienceType.NEW})]
+    added = [None, *sorted({rollout.start for rollout in rollouts if rollout.audience.type is AudienceType.NEW})]
     for one, share, tagged in product(added, _shares(rollouts), sets):
         yield HolderGroup(None, one, tagged, share)
-    pins = set(items[0].versions).intersection(*(it.versions for it in items[1:]))
+    pins = set(items[0].versions).intersection(*(item.versions for item in items[1:]))
     for pin in sorted(pins if len(items) > 1 else ()):
         yield HolderGroup(pin)
 
@@ -180,7 +180,10 @@ def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
 def _record(item: str, others: tuple[str, ...], audience: HolderGroup, bearing: HoldingPattern) -> SubjectRecord:
     customer = _CUSTOMER if audience.share is None else _in_share(item, *audience.share)
     quantity = 2 if bearing is HoldingPattern.TWO else 1
-    held = (SubscriptionItem(item, quantity, audience.pin, audience.added), *(SubscriptionItem(it) for it in others))
+    held = (
+        SubscriptionItem(item, quantity, audience.pin, audience.added),
+        *(SubscriptionItem(other) for other in others),
+    )
     names = ("one", "other") if bearing is HoldingPattern.TWICE else ("one",)
     return SubjectRecord(
         Customer(customer, audience.tags),
@@ -226,8 +229,8 @@ def _tops(features: list[Feature]) -> list[Value]:
         case FeatureType.SWITCH:
             return [Switch(on=True)]
         case FeatureType.CUSTOM:
-            return [Level(it) for it in features[0].labels if all(other.rank(it) for other in features)]
-        case _ if len({it.scale for it in features}) > 1:  # a number of units says another number then
+            return [Level(label) for label in features[0].labels if all(other.rank(label) for other in features)]
+        case _ if len({feature.scale for feature in features}) > 1:  # a number of units says another number then
             return [UNLIMITED]
         case _:
             return [Amount(1), UNLIMITED]

@@ -102,7 +102,9 @@ class RuleComparer:
         ]
         if not any(rules) or old.type is not new.type or self._is_untouched(rules, old, new):
             return RuleComparison()
-        named = tuple(sorted({rule.id for rule in _moved_rules(rules)} or {rule.id for its in rules for rule in its}))
+        named = tuple(
+            sorted({rule.id for rule in _moved_rules(rules)} or {rule.id for value in rules for rule in value})
+        )
         ruling = RuleComparison(rules=named)
         same = self._same_data and not self._moved and _deciding(old) == _deciding(new) and self._gives_the_same(rules)
         try:
@@ -113,7 +115,7 @@ class RuleComparer:
 
     def _is_untouched(self, rules: list[list[Rule]], old: Feature, new: Feature) -> bool:
         """Say whether nothing that rules read of a feature is different: then equal facts come to the same."""
-        if Counter(it.meaning for it in rules[0]) != Counter(it.meaning for it in rules[1]):
+        if Counter(it.meaning for it in rules[0]) != Counter(value.meaning for value in rules[1]):
             return False
         if not self._same_data or _deciding(old) != _deciding(new):
             return False
@@ -121,10 +123,12 @@ class RuleComparer:
 
     def _named(self, rules: list[list[Rule]]) -> set[str]:
         """The items and versions that rules can name."""
-        found = {ref for its in rules for rule in its for ref in rule.named("Item")}
-        if any(uid.type == "Item" for side in self._data for one in side.own.values() for uid in referenced_uids(one)):
-            found |= all_version_refs(self._data[0].index) | all_version_refs(self._data[1].index)
-        return found
+        result = {ref for side_rules in rules for rule in side_rules for ref in rule.named("Item")}
+        if any(
+            uid.type == "Item" for side in self._data for entity in side.own.values() for uid in referenced_uids(entity)
+        ):
+            result |= all_version_refs(self._data[0].index) | all_version_refs(self._data[1].index)
+        return result
 
     def _gives_the_same(self, rules: list[list[Rule]]) -> bool:
         """Say whether all that rules can name gives the same on both sides."""
@@ -156,7 +160,7 @@ class RuleComparer:
             elif found is not NONE:
                 unshown.append(turn)
         self.decided += search.decided
-        shown = {(it.before.allowed, it.after.allowed) for it in ruling.witnesses}
+        shown = {(witness.before.allowed, witness.after.allowed) for witness in ruling.witnesses}
         if any((was == _GRANTED, becomes == _GRANTED) not in shown for was, becomes in unshown) and (
             not ruling.witnesses or any(_GRANTED in turn for turn in unshown)
         ):
@@ -180,10 +184,10 @@ class RuleComparer:
 
 def _turns(space: CaseSpace, outcomes: list[ReasonFormulas], within: int) -> Iterator[tuple[tuple[str, str], int]]:
     """Every way in which a check can turn: from one reason to another. Those that allow or deny it come first."""
-    made = [{reason: space.diagram(it) for reason, it in side.reasons.items()} for side in outcomes]
-    turns = [(was, becomes) for was in made[0] for becomes in made[1] if was != becomes]
+    created = [{reason: space.diagram(it) for reason, it in side.reasons.items()} for side in outcomes]
+    turns = [(was, becomes) for was in created[0] for becomes in created[1] if was != becomes]
     for was, becomes in sorted(turns, key=lambda it: _GRANTED not in it):
-        diagram = space.diagrams.both(space.diagrams.both(made[0][was], made[1][becomes]), within)
+        diagram = space.diagrams.both(space.diagrams.both(created[0][was], created[1][becomes]), within)
         if diagram != FALSE:
             yield (was, becomes), diagram
 
@@ -191,20 +195,24 @@ def _turns(space: CaseSpace, outcomes: list[ReasonFormulas], within: int) -> Ite
 def _memberships(outcomes: list[ReasonFormulas]) -> Formula:
     """That whoever is in a version of an item is in the item."""
     found: Formula = True
-    listed = {it for side in outcomes for formula in side.formulas() for it in atoms(formula) if it.about[0] == "item"}
-    for one in sorted(listed, key=repr):
-        _, ref, label = one.about
+    listed = {
+        atom for side in outcomes for formula in side.formulas() for atom in atoms(formula) if atom.about[0] == "item"
+    }
+    for entry in sorted(listed, key=repr):
+        _, ref, label = entry.about
         item, at, _ = str(ref).rpartition("@")
         whole = Atom(("item", item, label), test=True)
         if at and whole in listed:
-            found = both(found, either(negated(one), whole))
+            found = both(found, either(negated(entry), whole))
     return found
 
 
 def _moved_rules(rules: list[list[Rule]]) -> list[Rule]:
     """The rules that only one side has, by meaning."""
     had, has = ({rule.meaning for rule in side} for side in rules)
-    return [it for it in rules[0] if it.meaning not in has] + [it for it in rules[1] if it.meaning not in had]
+    return [rule for rule in rules[0] if rule.meaning not in has] + [
+        entry for entry in rules[1] if entry.meaning not in had
+    ]
 
 
 def _read_of(feature: Feature) -> tuple[Any, ...]:

@@ -130,14 +130,14 @@ class _Findings:
         listed = [it for _, it in self.decided.items(item)]
         every = {it.audience for it in subjects_with_item(listed, values_differ=False, sides=self.decided.beside(item))}
         unpinned = {it for it in every if it.pin is None}
-        first = next((spans[it] for it in spans if it.pin is None), [])
+        first = next((spans[span] for span in spans if span.pin is None), [])
         shapes = {tuple(span[:4] for span in spans.get(it, ())) for it in unpinned}
         alike = len(shapes) == 1
         if alike:
             yield from ((None, span) for span in first)
-        for pinned, found in spans.items():
+        for pinned, result in spans.items():
             if pinned.pin is not None or not alike:
-                yield from ((pinned, span) for span in found)
+                yield from ((pinned, span) for span in result)
 
     def _feature_changes(self) -> Iterator[FeatureChange]:
         for id_, topic in self.decided.topics.items():
@@ -150,18 +150,18 @@ class _Findings:
                 change = "changed"
             else:
                 continue
-            shown = [self.decided.evidence(topic, it) for it in _examples(seen)]
+            shown = [self.decided.evidence(topic, example) for example in _examples(seen)]
             yield FeatureChange(id_, change, topic.changed, len(seen), *shown)
 
     def _turns(self) -> Iterator[DecisionChange]:
         for id_, seen in self.decided.turned.items():
             topic = self.decided.topics[id_]
             grouped: defaultdict[tuple[bool, str, bool, str], list[DifferingCase]] = defaultdict(list)
-            for one in seen:
-                before, after = one.before, one.after
+            for value in seen:
+                before, after = value.before, value.after
                 if topic.changed and not before.rules and not after.rules:
                     continue  # the feature's own change decides it, and tells it
-                grouped[before.allowed, before.reason, after.allowed, after.reason].append(one)
+                grouped[before.allowed, before.reason, after.allowed, after.reason].append(value)
             for key, found in sorted(grouped.items()):
                 items = tuple(sorted({it.bearer.item for it in found} - {""}))
                 rules = tuple(sorted({*found[0].before.rules, *found[0].after.rules})) or topic.ruling.rules
@@ -170,7 +170,9 @@ class _Findings:
     def _unproved(self) -> Iterator[UnprovenChange]:
         if self.decided.books[0].builtin != self.decided.books[1].builtin:
             yield UnprovenChange("policies", "the policies written by hand are those of two versions of Tiergate")
-        told = {(it.feature, it.item) for it in self._differences()} | {(it.id, "") for it in self._feature_changes()}
+        reported = {(difference.feature, difference.item) for difference in self._differences()} | {
+            (value.id, "") for value in self._feature_changes()
+        }
         for id_, topic in self.decided.topics.items():
             if topic.ruling.unproved:
                 yield UnprovenChange(id_, f"{topic.ruling.unproved} ({_listed(topic.ruling.rules)})")
@@ -181,7 +183,7 @@ class _Findings:
         for item in sorted(self.decided.crowded):
             yield UnprovenChange(item, "it counts with other items in more ways than are compared")
         for feature, item in sorted(self.decided.doubtful):
-            if (feature, item) not in told and (feature, "") not in told:
+            if (feature, item) not in reported and (feature, "") not in reported:
                 holder = f"of a holder of `{item}` " if item else ""
                 yield UnprovenChange(
                     feature, f"rules can read something {holder}that differs, though no decision here does"
@@ -191,10 +193,10 @@ class _Findings:
         """Say whether a change of a feature is decided otherwise without rules, and is not shown with them."""
         if topic.id not in self.decided.hidden or self.decided.turned.get(topic.id):
             return False
-        return any(it.path.partition("/")[0] not in _COMPARED for it in topic.changed)
+        return any(entry.path.partition("/")[0] not in _COMPARED for entry in topic.changed)
 
     def _notes(self) -> Iterator[CosmeticChange]:
-        decided = {it.id for it in self._feature_changes()}
+        decided = {change.id for change in self._feature_changes()}
         doubtful = {it.what for it in self._unproved()}
         for id_, topic in self.decided.topics.items():
             beside = topic.unheard if id_ in decided or id_ in doubtful else (*topic.changed, *topic.unheard)
@@ -210,7 +212,7 @@ class _Findings:
             )
             if found:
                 yield CosmeticChange("item", id_, found)
-        was, now = ({it.id: it.plans for it in side.ladders} for side in (old, new))
+        was, now = ({ladder.id: ladder.plans for ladder in side.ladders} for side in (old, new))
         for id_ in sorted(was.keys() | now.keys()):
             found = tuple(compare_values(_plans(was.get(id_)), _plans(now.get(id_))))
             if found:
@@ -220,9 +222,9 @@ class _Findings:
 def _examples(seen: list[DifferingCase]) -> Iterator[DifferingCase]:
     """One that is denied and one that is allowed, if there are such; else one whose reason is another."""
     ways: dict[bool, DifferingCase] = {}
-    for one in seen:
-        if one.turns:
-            ways.setdefault(one.after.allowed, one)
+    for entry in seen:
+        if entry.turns:
+            ways.setdefault(entry.after.allowed, entry)
     if ways:
         yield from (ways[allowed] for allowed in (False, True) if allowed in ways)
         return

@@ -74,7 +74,7 @@ class _Search:
     def sides(self, feature: str) -> list[Feature]:
         """A feature as each side has it that has it."""
         found = (side.index.features.get(feature) for side in (self.old, self.new))
-        return [it for it in found if it is not None]
+        return [value for value in found if value is not None]
 
     def concerned(self, feature: str, rules: Iterable[Rule]) -> bool:
         """Say whether one of some rules can come to a check of a feature on either side."""
@@ -102,7 +102,8 @@ class _Search:
         for side in (self.old, self.new):
             for item in side.index.items.values():
                 if item.id not in self.items and any(
-                    not whole.isdisjoint(side.definition(version_ref(item.kind, item.id, it))) for it in item.versions
+                    not whole.isdisjoint(side.definition(version_ref(item.kind, item.id, entry)))
+                    for entry in item.versions
                 ):
                     self.items.add(item.id)
 
@@ -206,7 +207,11 @@ def _deciding(feature: Feature, *, ruled: bool, now: Instant) -> Feature:
 
     `ruled`: rules can come to its checks, and may read its tags.
     """
-    intervals = {(it.start, it.until) for it in feature.suspensions if it.start < it.until and it.until > now}
+    intervals = {
+        (suspension.start, suspension.until)
+        for suspension in feature.suspensions
+        if suspension.start < suspension.until and suspension.until > now
+    }
     return msgspec.structs.replace(
         feature,
         name="",
@@ -244,8 +249,8 @@ class _ItemSide(NamedTuple):
             return cls("", {}, ())
         return cls(
             item_ref(item.kind, id_),
-            {it: side.definition(version_ref(item.kind, id_, it)) for it in item.versions},
-            tuple((it.version, it.start, it.audience) for it in item.rollouts),
+            {version: side.definition(version_ref(item.kind, id_, version)) for version in item.versions},
+            tuple((rollout.version, rollout.start, rollout.audience) for rollout in item.rollouts),
         )
 
     def features(self) -> set[str]:
@@ -263,8 +268,8 @@ class _Given(NamedTuple):
         """What a value comes to; `exact`: a value that grants nothing is told from none, as rules can tell them."""
         if self.feature is None or value is None:
             return None
-        found = grant(value, self.feature)
-        return False if found is None and self.exact else found
+        result = grant(value, self.feature)
+        return False if result is None and self.exact else result
 
 
 def _course(item: _ItemSide, feature: str, given: _Given, now: Instant) -> list[tuple[object, Instant, Audience]]:

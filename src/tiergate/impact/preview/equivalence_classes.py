@@ -59,11 +59,11 @@ class SubjectClassifier:
         self._reads_ids = reads_ids
         self._reads_time = reads_time
         self._suspended = _ends(
-            (it.start, it.until)
+            (value.start, value.until)
             for side in sides
             for id_, feature in side.features.items()
             if id_ in touched.features and feature.status is not FeatureStatus.DRAFT
-            for it in feature.suspensions
+            for value in feature.suspensions
         )
         self._starts: dict[str, tuple[Instant, ...]] = {}
         self._shares: dict[str, tuple[int, ...]] = {}
@@ -110,7 +110,11 @@ class SubjectClassifier:
         def place(instant: Instant) -> int:
             return -1 if instant <= now else -2 if instant == FOREVER else places.get(instant, -3)
 
-        at = tuple(places[it] for it in self._catalog_instants(living) if it in places) if len(instants) > 1 else ()
+        at = (
+            tuple(places[instant] for instant in self._catalog_instants(living) if instant in places)
+            if len(instants) > 1
+            else ()
+        )
         key: tuple[Hashable, ...] = (
             len(record.subscriptions) > 1,
             len(instants),
@@ -131,7 +135,7 @@ class SubjectClassifier:
         if self._reads_subjects:
             key += (customer.tags, tuple(sorted(customer.attributes.items())))
         else:
-            key += (tuple([it for it in customer.tags if it in self._tags]),)
+            key += (tuple([tag for tag in customer.tags if tag in self._tags]),)
         if self._reads_ids:
             key += (customer.id, tuple([it.id for it in record.subscriptions]))
         if self._reads_time:
@@ -151,39 +155,52 @@ class SubjectClassifier:
     def _exceptions(self, holder: Customer | Subscription, place: Callable[[Instant], int]) -> Hashable:
         if not holder.overrides and not holder.suspensions:
             return None
-        overrides = [it for it in holder.overrides if it.feature in self._features and it.until > self._now]
-        told = [
-            (it.feature, it.mode, it.value, place(it.start), place(it.until), len(overrides) > 1 and (it.start, it.id))
-            for it in overrides
+        overrides = [
+            override
+            for override in holder.overrides
+            if override.feature in self._features and override.until > self._now
+        ]
+        reported = [
+            (
+                entry.feature,
+                entry.mode,
+                entry.value,
+                place(entry.start),
+                place(entry.until),
+                len(overrides) > 1 and (entry.start, entry.id),
+            )
+            for entry in overrides
         ]
         suspensions = [
-            (it.feature, place(it.start), place(it.until))
-            for it in holder.suspensions
-            if it.feature in self._features and it.start < it.until and it.until > self._now
+            (suspension.feature, place(suspension.start), place(suspension.until))
+            for suspension in holder.suspensions
+            if suspension.feature in self._features
+            and suspension.start < suspension.until
+            and suspension.until > self._now
         ]
-        return tuple(told), tuple(suspensions)
+        return tuple(reported), tuple(suspensions)
 
     def _instants(self, customer: Customer, living: list[tuple[Subscription, Instant, Instant]]) -> tuple[Instant, ...]:
         """All instants from `now` on at which anything that concerns the record begins or ends."""
         now = self._now
         if self._only_now:
             return (now,)
-        found = set(self._catalog_instants(living))
+        result = set(self._catalog_instants(living))
         holders: list[Customer | Subscription] = [customer]
         for subscription, start, until in living:
-            found |= {start, until}
+            result |= {start, until}
             if subscription.overrides or subscription.suspensions:
                 holders.append(subscription)
             for held in subscription.items:
-                found |= {held.start, held.until}
+                result |= {held.start, held.until}
         for holder in holders:
             for override in holder.overrides:
                 if override.feature in self._features:
-                    found |= {override.start, override.until}
+                    result |= {override.start, override.until}
             for suspension in holder.suspensions:
                 if suspension.feature in self._features:
-                    found |= {suspension.start, suspension.until}
-        return (now, *sorted(it for it in found if now < it < FOREVER))
+                    result |= {suspension.start, suspension.until}
+        return (now, *sorted(it for it in result if now < it < FOREVER))
 
     def _catalog_instants(self, living: Iterable[tuple[Subscription, Instant, Instant]]) -> list[Instant]:
         found = [it for it in self._suspended if it > self._now]
@@ -191,7 +208,7 @@ class SubjectClassifier:
             for held in subscription.items:
                 starts = self._starts.get(held.item, _ALWAYS)
                 if starts[-1] > self._now:
-                    found += [it for it in starts if it > self._now]
+                    found += [start for start in starts if start > self._now]
         return found
 
 

@@ -54,10 +54,12 @@ def _lessens(old: BundleSource, new: BundleSource, found: AffectedScope, id_: st
             return True
         if _rewritten(old, new, item, its, id_):
             return True
-        given = [one for one in _given(old, item, id_, after, now) if one is not None]
+        given = [value for value in _given(old, item, id_, after, now) if value is not None]
         becomes = list(_given(new, its, id_, after, now))
         if any(
-            other is None or other.adds != one.adds or not is_at_most(one, other) for one in given for other in becomes
+            other is None or other.adds != entry.adds or not is_at_most(entry, other)
+            for entry in given
+            for other in becomes
         ):
             return True
     return False
@@ -65,7 +67,7 @@ def _lessens(old: BundleSource, new: BundleSource, found: AffectedScope, id_: st
 
 def _rewritten(old: BundleSource, new: BundleSource, before: IndexedItem, after: IndexedItem, id_: str) -> bool:
     """Say whether a version gives something else under the same number, to whoever is pinned to it. No store does."""
-    refs = [version_ref(before.kind, before.id, it) for it in sorted({*before.versions} & {*after.versions})]
+    refs = [version_ref(before.kind, before.id, version) for version in sorted({*before.versions} & {*after.versions})]
     return any(old.definition(ref).get(id_) != new.definition(ref).get(id_) for ref in refs)
 
 

@@ -82,24 +82,24 @@ class LossAccumulator:
 
 def loss_token(customer: str, losses: Iterable[Loss], basis: Iterable[str] = ()) -> str:
     """The token of what one customer loses; empty where it loses nothing."""
-    found = LossAccumulator()
-    found.add(customer, losses)
-    return found.token(basis)
+    result = LossAccumulator()
+    result.add(customer, losses)
+    return result.token(basis)
 
 
 def losses_of(effects: Iterable[SubjectEffect], now: Instant) -> list[Loss]:
     """Those of some effects that take something; `now`: the instant from which on they were looked for."""
     return [
         Loss(
-            one.subject,
-            one.feature,
-            one.effect,
-            one.since if one.since > now else None,
-            one.before.value,
-            one.after.value,
+            effect.subject,
+            effect.feature,
+            effect.effect,
+            effect.since if effect.since > now else None,
+            effect.before.value,
+            effect.after.value,
         )
-        for one in effects
-        if one.effect.takes
+        for effect in effects
+        if effect.effect.takes
     ]
 
 

@@ -77,10 +77,10 @@ def preview_impact(
     Raises:
         BundleError: a bundle cannot be read. What `records` raises passes through.
     """
-    found = ImpactPreview(old, new, now=now, at=at, usage=usage)
+    result = ImpactPreview(old, new, now=now, at=at, usage=usage)
     impact = Impact()
     for record in records:
-        effects = found.effects(record)
+        effects = result.effects(record)
         impact.count(effects)
         if each is not None:
             for effect in effects:
@@ -142,7 +142,7 @@ class ImpactPreview:
             return []
         shape = self._shapes.of(record)
         found = self._found(record, shape)
-        return [self._told(one, record, shape) for one in found]
+        return [self._told(value, record, shape) for value in found]
 
     def _look(self, record: SubjectRecord, shape: EquivalenceClass) -> Iterator[_Found]:
         subjects = [(-1, Subject(record.customer.id))]
@@ -153,12 +153,12 @@ class ImpactPreview:
         features = self._features_of(record)
         taken: set[tuple[int, str]] = set()
         for place, subject in subjects:
-            told: set[tuple[str, Effect]] = set()
-            for one in self._differences(record, subject, place, shape, features):
-                if (one.feature, one.effect) not in told:
-                    told.add((one.feature, one.effect))
-                    yield one
-            taken |= {(place, feature) for feature, effect in told if effect.takes}
+            reported: set[tuple[str, Effect]] = set()
+            for difference in self._differences(record, subject, place, shape, features):
+                if (difference.feature, difference.effect) not in reported:
+                    reported.add((difference.feature, difference.effect))
+                    yield difference
+            taken |= {(place, feature) for feature, effect in reported if effect.takes}
         yield from self._kept(record, shape, taken)
 
     def _found(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_Found, ...]:
@@ -193,22 +193,22 @@ class ImpactPreview:
         bare = _without_overrides(record, self.touched.features)
         other = self._shapes.of(bare)
         told = set(taken)
-        for one in self._found(bare, other):
-            key, now = (one.subscription, one.feature), other.instants[one.instant]
-            if not one.effect.takes or one.effect is Effect.UNPROVED or key in told or now not in shape.instants:
+        for entry in self._found(bare, other):
+            key, now = (entry.subscription, entry.feature), other.instants[entry.instant]
+            if not entry.effect.takes or entry.effect is Effect.UNPROVED or key in told or now not in shape.instants:
                 continue
-            if _has_override(record, one.feature, now):
+            if _has_override(record, entry.feature, now):
                 told.add(key)
-                yield one._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
+                yield entry._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
 
     def _features_of(self, record: SubjectRecord) -> list[str]:
         """The touched features of which a record can have anything; where rules may permit, all of them."""
         if self.touched.by_cedar:
             return sorted(self.touched.features)
         found: set[str] = set()
-        found.update(it.feature for it in record.customer.overrides)
+        found.update(override.feature for override in record.customer.overrides)
         for subscription in record.subscriptions:
-            found.update(it.feature for it in subscription.overrides)
+            found.update(entry.feature for entry in subscription.overrides)
             for held in subscription.items:
                 found |= self._by_item.get(held.item, frozenset())
         return sorted(found & self.touched.features)
@@ -260,7 +260,10 @@ def _has_overrides(record: SubjectRecord, features: frozenset[str]) -> bool:
 def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> SubjectRecord:
     """A record without the overrides on some features."""
     customer = replace(record.customer, overrides=_others(record.customer.overrides, features))
-    subscriptions = [replace(it, overrides=_others(it.overrides, features)) for it in record.subscriptions]
+    subscriptions = [
+        replace(subscription, overrides=_others(subscription.overrides, features))
+        for subscription in record.subscriptions
+    ]
     return SubjectRecord(customer, tuple(subscriptions))
 
 
@@ -273,7 +276,7 @@ def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
 
 
 def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[Override, ...]:
-    return tuple(it for it in overrides if it.feature not in features)
+    return tuple(value for value in overrides if value.feature not in features)
 
 
 def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:

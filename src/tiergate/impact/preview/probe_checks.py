@@ -53,19 +53,21 @@ def compared_limit(feature: Feature | None, facts: Facts | None) -> ComparedLimi
 
 def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> list[ProbeParameters]:
     """The checks to compare two sides by, the least one first, each once."""
-    found = [_LEAST]
+    result = [_LEAST]
     known = [side for side in sides if side is not None]
     for side in known:
         match side.feature.type:
             case FeatureType.SWITCH:
                 pass
             case FeatureType.CUSTOM:
-                found += [ProbeParameters(level=label) for label in side.feature.labels]
+                result += [ProbeParameters(level=label) for label in side.feature.labels]
             case FeatureType.RANGE:
-                found += [ProbeParameters(value=it) for it in (_edge(side.total), _ABOVE_ALL) if it is not None]
+                result += [
+                    ProbeParameters(value=entry) for entry in (_edge(side.total), _ABOVE_ALL) if entry is not None
+                ]
             case FeatureType.QUANTITY:
-                found += _quantity(side, known)
-    return list(dict.fromkeys(found))
+                result += _quantity(side, known)
+    return list(dict.fromkeys(result))
 
 
 def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[ProbeParameters]:
@@ -76,9 +78,9 @@ def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[Probe
     # Of two steps that follow each other, at least one is no step of the other side unless all of them are.
     amounts = {least, least + step, Fraction(default_amount(feature), one)}
     caps = [
-        Fraction(cap, 10**it.feature.scale)
-        for it in known
-        for cap in (it.feature.caps.per_user, it.feature.caps.total)
+        Fraction(cap, 10**value.feature.scale)
+        for value in known
+        for cap in (value.feature.caps.per_user, value.feature.caps.total)
         if cap is not None
     ]
     for most in [it.total for it in known if not it.unlimited] + caps:
@@ -99,9 +101,9 @@ def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[Probe
 def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[ProbeParameters]:
     if used < 0 or (user_used is not None and user_used < 0):
         return
-    said, on_top, own = _edge(amount), _edge(used), None if user_used is None else _edge(user_used)
-    if said is not None and on_top is not None and (user_used is None) == (own is None):
-        yield ProbeParameters(amount=said, used=on_top, user_used=own)
+    data, on_top, own = _edge(amount), _edge(used), None if user_used is None else _edge(user_used)
+    if data is not None and on_top is not None and (user_used is None) == (own is None):
+        yield ProbeParameters(amount=data, used=on_top, user_used=own)
 
 
 def least_amount(feature: Feature) -> int:

@@ -101,7 +101,7 @@ class RuleEffectSearch:
         self._engines = engines
         self._metered = metered
         self._data = BundleEntities(engines[0].bundle), BundleEntities(engines[1].bundle)
-        self._builtin = tuple([it for it in engine.slices.static if not it.rule] for engine in engines)
+        self._builtin = tuple([entry for entry in engine.slices.static if not entry.rule] for engine in engines)
         self._of_users: dict[tuple[int, str], tuple[StaticPolicy, ...]] = {}
         self._reading: dict[StaticPolicy, bool] = {}
         self.same_data = self._is_same_data()
@@ -114,17 +114,21 @@ class RuleEffectSearch:
         if old.schema != new.schema or old.own != new.own:
             return False
         before, after = (
-            [(it.id, it.type, it.unit, it.scale, it.tags) for it in side.index.features.values()] for side in self._data
+            [
+                (feature.id, feature.type, feature.unit, feature.scale, feature.tags)
+                for feature in side.index.features.values()
+            ]
+            for side in self._data
         )
         refs = {
-            it.uid.id
+            reference.uid.id
             for engine in self._engines
             for static in engine.slices.static
             if static.rule
-            for it in static.policy.references()
-            if it.uid.type == "Item"
+            for reference in static.policy.references()
+            if reference.uid.type == "Item"
         }
-        if any(uid.type == "Item" for one in old.own.values() for uid in referenced_uids(one)):
+        if any(uid.type == "Item" for entry in old.own.values() for uid in referenced_uids(entry)):
             refs |= all_version_refs(old.index) | all_version_refs(new.index)
         return before == after and all(old.item_tags(ref) == new.item_tags(ref) for ref in refs)
 
@@ -134,26 +138,26 @@ class RuleEffectSearch:
         found = self._of_users.get(key)
         if found is None:
             found = self._of_users[key] = tuple(
-                it
-                for it in self._engines[side].slices.static
-                if it.rule and _is_of_users(it) and _concerns(it, feature)
+                value
+                for value in self._engines[side].slices.static
+                if value.rule and _is_of_users(value) and _concerns(value, feature)
             )
         return found
 
     def reads_requests(self, rules: tuple[StaticPolicy, ...]) -> bool:
         """Say whether rules can tell one check of a subject from another: by numbers, time, or who asks for it."""
-        return any(self._reads(it) for it in rules)
+        return any(self._reads(rule) for rule in rules)
 
     def _reads(self, rule: StaticPolicy) -> bool:
-        found = self._reading.get(rule)
-        if found is None:
+        result = self._reading.get(rule)
+        if result is None:
             policy = rule.policy
-            found = self._reading[rule] = (
+            result = self._reading[rule] = (
                 policy.reads_context(_REQUESTED)
                 or not policy.entity_types() <= {"Feature"}
                 or any(it.uid.type in {"Customer", "Subscription", "User"} for it in policy.references())
             )
-        return found
+        return result
 
     def look(
         self,
@@ -300,7 +304,7 @@ def _is_of_users(static: StaticPolicy) -> bool:
     scope = static.policy.principal
     if scope.op is ScopeOp.IS:
         return scope.entity_type == "User"
-    return scope.op in {ScopeOp.EQUAL, ScopeOp.IN} and any(it.type == "User" for it in scope.entities)
+    return scope.op in {ScopeOp.EQUAL, ScopeOp.IN} and any(entity.type == "User" for entity in scope.entities)
 
 
 def _concerns(static: StaticPolicy, feature: Feature) -> bool:

@@ -90,11 +90,11 @@ class _Excerpt:
 
     def definition(self, ref: str) -> Mapping[str, Value]:
         """The entitlements of a version for these features."""
-        found = self._definitions.get(ref)
-        if found is None:
+        result = self._definitions.get(ref)
+        if result is None:
             whole = self._bundle.definition(ref)
-            found = self._definitions[ref] = {id_: whole[id_] for id_ in self._features & whole.keys()}
-        return found
+            result = self._definitions[ref] = {id_: whole[id_] for id_ in self._features & whole.keys()}
+        return result
 
 
 class SubjectComparison:
@@ -243,7 +243,7 @@ class SubjectComparison:
         found = []
         for engine, side in zip(self.engines, both, strict=True):
             allowed: set[object] = set()
-            said: tuple[bool, Reason | None] = (False, None)
+            data: tuple[bool, Reason | None] = (False, None)
             for place, ask in enumerate(asked):
                 try:
                     decision = engine.evaluate(Check(subject, feature, *ask), now).decision
@@ -251,13 +251,13 @@ class SubjectComparison:
                     continue
                 self.decided += 1
                 if not place:
-                    said = decision.allowed, decision.reason
+                    data = decision.allowed, decision.reason
                 if decision.allowed:
                     allowed.add(ask)
             # Numbers of more digits than a check can say are told apart all the same.
             if allowed and _counts_alike(before.feature, after.feature):
-                allowed |= {("holds", it) for it in (_total(before), _total(after)) if it <= _total(side)}
-            found.append((frozenset(allowed), said))
+                allowed |= {("holds", entry) for entry in (_total(before), _total(after)) if entry <= _total(side)}
+            found.append((frozenset(allowed), data))
         (was, one), (becomes, other) = found
         return _Decided(Effect.of(was, becomes), one, other)
 
@@ -348,7 +348,7 @@ def _is_as_it_was(before: _Side, after: _Side) -> bool:
         return False
     if (before.feature.tags, before.feature.unit) != (after.feature.tags, after.feature.unit):
         return False
-    if [it.policy.json for it in before.rules] != [it.policy.json for it in after.rules]:
+    if [rule.policy.json for rule in before.rules] != [value.policy.json for value in after.rules]:
         return False
     one, other = before.facts, after.facts
     if one is None or other is None:
@@ -430,7 +430,7 @@ def _value(side: _Side) -> bool | Number | str | None:
 
 def _names_subjects(rule: StaticPolicy) -> bool:
     """Say whether a rule can tell one subject from another by who it is; in doubt, yes."""
-    if any(it.uid.type in {"Customer", "Subscription", "User"} for it in rule.policy.references()):
+    if any(reference.uid.type in {"Customer", "Subscription", "User"} for reference in rule.policy.references()):
         return True
     return _reads_principal(rule.policy.json["conditions"])
 

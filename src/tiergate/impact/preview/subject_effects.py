@@ -153,19 +153,19 @@ class Impact:
         self.examined += 1
         if not effects:
             return
-        found = {it.effect for it in effects}
-        self.touched += any(it.touches for it in found)
-        self.customers.update(found)
-        self._takes += any(it.takes for it in found)
-        self.above += any(it.above for it in effects)
+        result = {effect.effect for effect in effects}
+        self.touched += any(it.touches for it in result)
+        self.customers.update(result)
+        self._takes += any(value.takes for value in result)
+        self.above += any(entry.above for entry in effects)
         above: set[str] = set()
-        for one in effects:
-            tally = self.features.setdefault(one.feature, FeatureImpact())
-            (tally.customers if one.is_customer else tally.subscriptions)[one.effect] += 1
-            if one.above and one.feature not in above:
-                above.add(one.feature)
+        for effect in effects:
+            tally = self.features.setdefault(effect.feature, FeatureImpact())
+            (tally.customers if effect.is_customer else tally.subscriptions)[effect.effect] += 1
+            if effect.above and effect.feature not in above:
+                above.add(effect.feature)
                 tally.above += 1
-            _show(tally.examples.setdefault(one.effect, []), one)
+            _show(tally.examples.setdefault(effect.effect, []), effect)
 
     def add(self, other: Impact) -> None:
         """Add the tally of other customers."""
@@ -180,8 +180,8 @@ class Impact:
             tally.subscriptions.update(its.subscriptions)
             tally.above += its.above
             for effect, examples in its.examples.items():
-                for one in examples:
-                    _show(tally.examples.setdefault(effect, []), one)
+                for example in examples:
+                    _show(tally.examples.setdefault(effect, []), example)
 
 
 def _show(examples: list[SubjectEffect], one: SubjectEffect) -> None:
@@ -206,15 +206,15 @@ def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:
 
 
 def _feature_data(id_: str, tally: FeatureImpact, *, named: bool) -> dict[str, object]:
-    said: dict[str, object] = {
+    data: dict[str, object] = {
         "feature": id_,
         "customers": _counts(tally.customers),
         "subscriptions": _counts(tally.subscriptions),
         "above": tally.above,
     }
     if named:
-        said["examples"] = [effect_data(one) for effect in Effect for one in tally.examples.get(effect, ())]
-    return said
+        data["examples"] = [effect_data(entry) for effect in Effect for entry in tally.examples.get(effect, ())]
+    return data
 
 
 def _counts(counter: Counter[Effect]) -> dict[str, int]:

@@ -88,14 +88,14 @@ def part_records(folder: Path, part: int) -> Iterator[SubjectRecord]:
         kind, body = content[at + _LENGTH], content[at + _LENGTH + 1 : end]
         at = end
         if kind == _CUSTOMER:
-            found = customer(body)
-            customers[found.id] = found
+            result = customer(body)
+            customers[result.id] = result
         else:
             one = subscription(body)
             held.setdefault(one.customer, []).append(one)
-    for id_, found in customers.items():
+    for id_, result in customers.items():
         its = held.pop(id_, ())
-        yield SubjectRecord(found, tuple(sorted(its, key=_id) if len(its) > 1 else its))
+        yield SubjectRecord(result, tuple(sorted(its, key=_id) if len(its) > 1 else its))
 
 
 def _part(folder: Path, part: int) -> Path:
@@ -127,7 +127,7 @@ class RecordTable:
         for record in records:
             id_ = record.customer.id
             self._database.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (id_, encode(record)))
-            held = [(one.id, id_) for one in record.subscriptions]
+            held = [(subscription.id, id_) for subscription in record.subscriptions]
             self._database.executemany("INSERT OR REPLACE INTO holder VALUES (?, ?)", held)
             yield record
 

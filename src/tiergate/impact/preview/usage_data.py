@@ -114,12 +114,12 @@ def _json_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[i
                 tell(number, f"the line has more than {_LONGEST} bytes")
                 continue
             try:
-                found = json.loads(line, parse_float=read_number, parse_constant=_constant)
+                result = json.loads(line, parse_float=read_number, parse_constant=_constant)
             except (ValueError, RecursionError) as error:
                 tell(number, f"the line is no JSON: {error}")
                 continue
-            if isinstance(found, dict):
-                yield number, found
+            if isinstance(result, dict):
+                yield number, result
             else:
                 tell(number, "the line must be a JSON object")
 
@@ -170,7 +170,7 @@ def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
     kind = SubjectType.CUSTOMER.value
     if isinstance(subject, dict) and subject.keys() == {"type", "id"}:
         kind, subject = subject["type"], subject["id"]
-    if kind not in {it.value for it in SubjectType}:
+    if kind not in {value.value for value in SubjectType}:
         message = "`subject.type` must be `customer` or `subscription`"
         raise ValueError(message)
     if not isinstance(subject, str):

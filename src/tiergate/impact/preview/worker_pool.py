@@ -98,10 +98,10 @@ def _tallied(job: _Job, count: int, progress: Callable[[int], None] | None) -> I
             tallies[waiting[done]] = done.result()
             if progress is not None:
                 progress(sum(tally.examined for tally in tallies.values()))
-    found = Impact()
+    result = Impact()
     for part in range(PARTS):
-        found.add(tallies[part])
-    return found
+        result.add(tallies[part])
+    return result
 
 
 # ── in the other processes ───────────────────────────────────────────────────────────────────────────────────────────

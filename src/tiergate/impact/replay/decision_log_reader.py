@@ -230,30 +230,30 @@ def find_new_denials(
 
     Yields each line that would be denied, in the order of the log.
     """
-    found, usage = _Found(find_record), _Metered()
-    engine = Engine(new, found, usage=usage, limits=_LIMITS)
-    before = None if old is None else Engine(old, found, usage=usage, limits=_LIMITS)
+    result, usage = _Found(find_record), _Metered()
+    engine = Engine(new, result, usage=usage, limits=_LIMITS)
+    before = None if old is None else Engine(old, result, usage=usage, limits=_LIMITS)
     untouched = frozenset() if old is None else new.index.features.keys() - find_affected_scope(old, new, now).features
     known: dict[tuple[bytes, UsageGiven], _Asked] = {}
-    for one in recorded:
-        if not one.verdict.allowed or one.verdict.feature in untouched:
+    for entry in recorded:
+        if not entry.verdict.allowed or entry.verdict.feature in untouched:
             continue
-        if one.check is None:
-            tell(Problem(one.file, one.line, 1, "masked", "whom this is about is masked, so it is not looked at"))
+        if entry.check is None:
+            tell(Problem(entry.file, entry.line, 1, "masked", "whom this is about is masked, so it is not looked at"))
             continue
-        if one.basis is not None and not one.basis.loaded:
+        if entry.basis is not None and not entry.basis.loaded:
             continue  # allowed because there was no data, not by what was published
-        given = None if one.basis is None else one.basis.usage
+        given = None if entry.basis is None else entry.basis.usage
         usage.given = _NO_USAGE if given is None else given
-        key = (one.request, usage.given)
+        key = (entry.request, usage.given)
         asked = known.get(key)
         if asked is None:
             if len(known) >= _MOST_KNOWN:
                 known.clear()
-            asked = known[key] = _ask(one, engine, before, now, tell)
+            asked = known[key] = _ask(entry, engine, before, now, tell)
         asked.times += 1
         if asked.now is not None and not asked.now.allowed:
-            yield NewDenial(one, asked.now, asked.before, asked.times)
+            yield NewDenial(entry, asked.now, asked.before, asked.times)
 
 
 def _ask(

@@ -60,13 +60,15 @@ class CatalogDefinitions:
     def __init__(self, catalog: Catalog, index: CatalogIndex) -> None:
         self.index = index
         self._definitions = {
-            version_ref(item.kind, item.id, one.version): one.entitlements
+            version_ref(item.kind, item.id, entry.version): entry.entitlements
             for item in catalog.items.values()
-            for one in item.versions
+            for entry in item.versions
         }
         self._features: dict[str, frozenset[str]] = {}
         for item in catalog.items.values():
-            self._features[item.id] = frozenset(it for one in item.versions for it in one.entitlements)
+            self._features[item.id] = frozenset(
+                entitlement for version in item.versions for entitlement in version.entitlements
+            )
 
     def definition(self, ref: str) -> Mapping[str, Value]:
         """What a version gives."""
@@ -112,15 +114,17 @@ def affected_features(before: SubjectRecord, after: SubjectRecord, source: Catal
     found.update(it.feature for it in {*before.customer.overrides} ^ {*after.customer.overrides})
     audience = before.customer.tags != after.customer.tags  # rollouts go by tags
     was = {it.id: it for it in before.subscriptions}
-    becomes = {it.id: it for it in after.subscriptions}
+    becomes = {subscription.id: subscription for subscription in after.subscriptions}
     for id_ in was.keys() | becomes.keys():
         old, new = was.get(id_), becomes.get(id_)
         both = [it for it in (old, new) if it is not None]
-        overrides = [{*it.overrides} for it in both]
-        found.update(it.feature for it in (overrides[0] ^ overrides[-1] if len(both) == 2 else overrides[0]))
+        overrides = [{*value.overrides} for value in both]
+        found.update(
+            override.feature for override in (overrides[0] ^ overrides[-1] if len(both) == 2 else overrides[0])
+        )
         if audience or old is None or new is None or (old.items, old.start) != (new.items, new.start):
             # An item that goes or comes decides whether others count that are based on it: all of them are concerned.
-            found.update(it for one in both for held in one.items for it in source.features_of(held.item))
+            found.update(entry for value in both for held in value.items for entry in source.features_of(held.item))
     return frozenset(found & source.index.features.keys())
 
 
@@ -134,18 +138,18 @@ def subject_effects(
     good count too, and the customer is looked at without any.
     """
     features = [_effective(source.index.features[id_]) for id_ in sorted(change.features)]
-    found: dict[tuple[object, ...], SubjectEffect] = {}
+    result: dict[tuple[object, ...], SubjectEffect] = {}
     seen: set[tuple[Subject, str, bool]] = set()
     for look in (_AS_IT_IS, _COUNTING, _WITHOUT) if revived else (_AS_IT_IS, _COUNTING):
         before, after = (_looked_at(record, look, None if revived else now) for record in (change.before, change.after))
         new: list[SubjectEffect] = []
         for effect in _look(before, after, features, source, now):
             key = (effect.subject, effect.feature, effect.effect, effect.before.value, effect.after.value)
-            if key not in found and (effect.subject, effect.feature, effect.effect.takes) not in seen:
-                found[key] = effect
+            if key not in result and (effect.subject, effect.feature, effect.effect.takes) not in seen:
+                result[key] = effect
                 new.append(effect)
         seen |= {(it.subject, it.feature, it.effect.takes) for it in new}
-    return list(found.values())
+    return list(result.values())
 
 
 def ever_differs(
@@ -260,8 +264,8 @@ def _compared(
     windows = [_windows(record, subject, source, now) for record in records]
     customer = records[0].customer.id
     for feature in features:
-        told: set[tuple[Effect, LeastCheckResult, LeastCheckResult]] = set()
-        sides = [_timeline(feature, its, subject, source) for its in windows]
+        reported: set[tuple[Effect, LeastCheckResult, LeastCheckResult]] = set()
+        sides = [_timeline(feature, window, subject, source) for window in windows]
         for start, was, becomes in _merged(*sides):
             if was is None or becomes is None:
                 continue
@@ -269,8 +273,8 @@ def _compared(
             if effect is None:
                 continue
             one = (effect, _answered(was), _answered(becomes))
-            if one not in told:
-                told.add(one)
+            if one not in reported:
+                reported.add(one)
                 yield SubjectEffect(customer, subject, feature.id, effect, max(start, now), one[1], one[2])
 
 

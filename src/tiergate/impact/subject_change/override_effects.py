@@ -64,11 +64,11 @@ def reject_ineffective_overrides(
     for override in new:
         if override.feature not in source.index.features:
             continue
-        found = _idle(source, record, _Place(subscription, override), now)
-        if found:
-            problems.append(BodyProblem("", "override-without-effect", found))
+        result = _idle(source, record, _Place(subscription, override), now)
+        if result:
+            problems.append(BodyProblem("", "override-without-effect", result))
     if problems:
-        raise ConflictError("override-without-effect", "; ".join(it.detail for it in problems), problems)
+        raise ConflictError("override-without-effect", "; ".join(problem.detail for problem in problems), problems)
 
 
 def _idle(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
@@ -105,27 +105,28 @@ def _places(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
     """The other overrides of the feature that can stand in the way: of the same subject, then of its customer."""
     feature = place.override.feature
     if place.subscription is not None:
-        held = next(it for it in record.subscriptions if it.id == place.subscription)
-        for one in held.overrides:
-            if one.feature == feature and one.id != place.override.id:
-                yield _Place(place.subscription, one)
-    for one in record.customer.overrides:
-        if one.feature == feature and (place.subscription is not None or one.id != place.override.id):
-            yield _Place(None, one)
+        held = next(value for value in record.subscriptions if value.id == place.subscription)
+        for override in held.overrides:
+            if override.feature == feature and override.id != place.override.id:
+                yield _Place(place.subscription, override)
+    for override in record.customer.overrides:
+        if override.feature == feature and (place.subscription is not None or override.id != place.override.id):
+            yield _Place(None, override)
 
 
 def _without(record: SubjectRecord, place: _Place) -> SubjectRecord:
     """The record without an override."""
 
     def rest(holder: Customer | Subscription) -> tuple[Override, ...]:
-        return tuple(it for it in holder.overrides if it.id != place.override.id)
+        return tuple(override for override in holder.overrides if override.id != place.override.id)
 
     if place.subscription is None:
         return replace(record, customer=replace(record.customer, overrides=rest(record.customer)))
     return replace(
         record,
         subscriptions=tuple(
-            replace(it, overrides=rest(it)) if it.id == place.subscription else it for it in record.subscriptions
+            replace(entry, overrides=rest(entry)) if entry.id == place.subscription else entry
+            for entry in record.subscriptions
         ),
     )
 
@@ -171,8 +172,8 @@ def override_effect(
     if found is not None:
         was, facts = found
         before, after = comparable_size(was), comparable_size(facts)
-        said = "acts" if before == after else "raises" if after > before else "lowers"
-        return {"state": said, "from": granted_value(was), "to": granted_value(facts)}
+        data = "acts" if before == after else "raises" if after > before else "lowers"
+        return {"state": data, "from": granted_value(was), "to": granted_value(facts)}
     return {"state": "none", "because": _why(source, record, place, now)}
 
 
@@ -195,7 +196,7 @@ def _values(
 
 def _why(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
     if place.subscription is not None:
-        held = next(it for it in record.subscriptions if it.id == place.subscription)
+        held = next(subscription for subscription in record.subscriptions if subscription.id == place.subscription)
         live = held.live_interval()
         if not live.start <= now < live.until:
             return f"the subscription `{held.id}` does not count now ({held.status.value})"

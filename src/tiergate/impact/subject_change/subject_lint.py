@@ -66,18 +66,18 @@ def can_have_findings(subject: Customer | Subscription, index: CatalogIndex) -> 
     if isinstance(subject, Customer):
         return False
     items = [found for held in subject.items if (found := index.items.get(held.item)) is not None]
-    return any(it.status is ItemStatus.DRAFT or it.available_for or it.depends_on for it in items)
+    return any(item.status is ItemStatus.DRAFT or item.available_for or item.depends_on for item in items)
 
 
 def lint_record(record: SubjectRecord, source: CatalogDefinitions, now: Instant) -> Iterator[SubjectFinding]:
     """All findings about one customer and its subscriptions, in their order."""
     for number, override in enumerate(record.customer.overrides):
         yield from _of_override(record, source, _Place("", number, override), now)
-    for one in record.subscriptions:
-        for number, override in enumerate(one.overrides):
-            yield from _of_override(record, source, _Place(one.id, number, override), now)
-        if not has_ended(one, now):
-            yield from _of_items(record, one, source, now)
+    for subscription in record.subscriptions:
+        for number, override in enumerate(subscription.overrides):
+            yield from _of_override(record, source, _Place(subscription.id, number, override), now)
+        if not has_ended(subscription, now):
+            yield from _of_items(record, subscription, source, now)
 
 
 class _Place(NamedTuple):
@@ -111,7 +111,7 @@ def _of_override(
     elif override.mode is not OverrideMode.DISABLED:
         bare, alone = _bare(record, place), _bare(record, place, with_it=True)
         change = RecordChange(bare, alone, frozenset({override.feature}))
-        lowered = next((it for it in subject_effects(change, source, now) if it.effect.takes), None)
+        lowered = next((effect for effect in subject_effects(change, source, now) if effect.effect.takes), None)
         if lowered is not None:
             shown = override_data(override, source.index.features).get("value")
             holder = "" if lowered.since <= now else f", from {format_instant(lowered.since)} on"
@@ -139,7 +139,13 @@ def _in_its_way(record: SubjectRecord, source: CatalogDefinitions, place: _Place
 def _others(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
     holders: list[tuple[str, tuple[Override, ...]]] = [("", record.customer.overrides)]
     if place.owner:
-        holders.insert(0, (place.owner, next(it.overrides for it in record.subscriptions if it.id == place.owner)))
+        holders.insert(
+            0,
+            (
+                place.owner,
+                next(subscription.overrides for subscription in record.subscriptions if subscription.id == place.owner),
+            ),
+        )
     for owner, overrides in holders:
         for number, override in enumerate(overrides):
             if override.feature == place.override.feature and (owner, number) != (place.owner, place.number):
@@ -161,14 +167,15 @@ def _kept(record: SubjectRecord, place: _Place, is_kept: Callable[[Override], bo
     """The record with some of the overrides of the holder of one."""
 
     def rest(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
-        return tuple(it for it in overrides if is_kept(it))
+        return tuple(override for override in overrides if is_kept(override))
 
     if not place.owner:
         return replace(record, customer=replace(record.customer, overrides=rest(record.customer.overrides)))
     return replace(
         record,
         subscriptions=tuple(
-            replace(it, overrides=rest(it.overrides)) if it.id == place.owner else it for it in record.subscriptions
+            replace(entry, overrides=rest(entry.overrides)) if entry.id == place.owner else entry
+            for entry in record.subscriptions
         ),
     )
 
@@ -203,7 +210,7 @@ def _may_be_idle(held: SubscriptionItem, source: CatalogDefinitions, now: Instan
 
 def _base(held: SubscriptionItem, source: CatalogDefinitions) -> str:
     item = source.index.items[held.item]
-    plans = " or ".join(f"`{it}`" for it in item.available_for[:3])
+    plans = " or ".join(f"`{value}`" for value in item.available_for[:3])
     needed = " and ".join(f"`{it}`" for it in item.depends_on[:3])
     return f"{plans}, or {needed}," if plans and needed else plans or needed
 
@@ -213,12 +220,12 @@ def _counting(customer: Customer, subscription: Subscription, source: CatalogDef
     alive = replace(subscription, status=SubscriptionStatus.ACTIVE)
     record = SubjectRecord(customer, (alive,))
     subject = Subject(subscription.id, SubjectType.SUBSCRIPTION)
-    found: set[str] = set()
+    result: set[str] = set()
     at = now
     for _ in range(_MOST_WINDOWS):
         holdings = hold(record, subject, source.index, at)
-        found.update(version.item for holding in holdings.holdings for version in holding.versions)
+        result.update(version.item for holding in holdings.holdings for version in holding.versions)
         at = holdings.until
         if at >= FOREVER:
             break
-    return found
+    return result

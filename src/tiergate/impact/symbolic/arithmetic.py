@@ -41,18 +41,18 @@ def arithmetic(op: str, one: TermResult, other: TermResult) -> TermResult:
     if not isinstance(left, Linear) or not isinstance(right, Linear):
         raise UnsupportedExpressionError
     if op != "*":
-        found = left.plus(right, 1 if op == "+" else -1)
+        result = left.plus(right, 1 if op == "+" else -1)
     elif right.is_constant:
-        found = left.times(right.constant)
+        result = left.times(right.constant)
     elif left.is_constant:
-        found = right.times(left.constant)
+        result = right.times(left.constant)
     else:
         raise UnsupportedExpressionError
     errs = either(one.errs, other.errs)
-    least, most = found.span(variable_range)
+    least, most = result.span(variable_range)
     if least < SMALLEST or most > BIGGEST:
-        errs = either(errs, overflows(found))
-    return TermResult(found, errs)
+        errs = either(errs, overflows(result))
+    return TermResult(result, errs)
 
 
 def instant(text: str) -> Linear:

@@ -91,15 +91,15 @@ class CaseSpace:
         self._holders = holders
         self.tests = tests
         self.abouts = sorted(tests, key=lambda it: (it[0] != "who", it[0] == "tags"))
-        named = [str(it[1]) for it in self.abouts if it[0] == "tag"]
+        named = [str(entry[1]) for entry in self.abouts if entry[0] == "tag"]
         within = tests.pop(("tags",), {})
         for names in within:
             for name in sorted(names):  # type: ignore[call-overload]
                 if name not in named:
                     named.append(name)
                     tests[("tag", name)] = {True: None}
-        self.abouts = [it for it in self.abouts if it != ("tags",)]
-        self.abouts += [it for it in tests if it not in set(self.abouts)]
+        self.abouts = [about for about in self.abouts if about != ("tags",)]
+        self.abouts += [test for test in tests if test not in set(self.abouts)]
         if within:
             self.abouts.append(("other tags",))
         self.named_tags = named
@@ -107,7 +107,7 @@ class CaseSpace:
             raise TooLargeError
         self.values: list[Sequence[object]] = [self._values(it, list(tests.get(it, ()))) for it in self.abouts]
         self._place = {about: place for place, about in enumerate(self.abouts)}
-        self.diagrams = DecisionDiagrams([len(it) for it in self.values])
+        self.diagrams = DecisionDiagrams([len(value) for value in self.values])
         self._made: dict[int, tuple[Formula, int]] = {}
 
     def _values(self, about: About, tests: list[Hashable]) -> Sequence[object]:
@@ -122,8 +122,8 @@ class CaseSpace:
             case "who":
                 people = _people(tests, self._holders)  # type: ignore[arg-type]
                 kept: dict[tuple[bool, ...], Requester] = {}
-                for one in people:
-                    kept.setdefault(tuple([one.passes(it) for it in tests]), one)  # type: ignore[arg-type]
+                for entry in people:
+                    kept.setdefault(tuple([entry.passes(it) for it in tests]), entry)  # type: ignore[arg-type]
                 return list(kept.values())
             case "fact" if about[1] in _RATHER_TRUE:
                 return (True, False)
@@ -139,13 +139,13 @@ class CaseSpace:
             return found[1]
         match formula:
             case Atom():
-                made = self._atom(formula)
+                created = self._atom(formula)
             case Not(of=of):
-                made = self.diagrams.negated(self.diagram(of))
+                created = self.diagrams.negated(self.diagram(of))
             case And(one=one, other=other):
-                made = self.diagrams.both(self.diagram(one), self.diagram(other))
-        self._made[id(formula)] = (formula, made)
-        return made
+                created = self.diagrams.both(self.diagram(one), self.diagram(other))
+        self._made[id(formula)] = (formula, created)
+        return created
 
     def _atom(self, atom: Atom) -> int:
         about, test = atom
@@ -165,11 +165,11 @@ class CaseSpace:
     def _within(self, names: frozenset[str]) -> int:
         """The function that is true where the customer has no other tags than these."""
         diagrams = self.diagrams
-        found = diagrams.test(self._place[("other tags",)], lambda it: not it)
+        result = diagrams.test(self._place[("other tags",)], lambda it: not it)
         for name in self.named_tags:
             if name not in names:
-                found = diagrams.both(found, diagrams.test(self._place[("tag", name)], lambda it: not it))
-        return found
+                result = diagrams.both(result, diagrams.test(self._place[("tag", name)], lambda it: not it))
+        return result
 
 
 def _texts(tests: Iterable[tuple[str, object]]) -> list[TextClass]:
@@ -184,7 +184,7 @@ def _texts(tests: Iterable[tuple[str, object]]) -> list[TextClass]:
     found = [TextClass(it) for it in dict.fromkeys(named)]
     for chosen in product((False, True), repeat=len(patterns)):
         fits = frozenset(it for it, wanted in zip(patterns, chosen, strict=True) if wanted)
-        if all(_can_fit(one, other) for one in fits for other in fits) and all(
+        if all(_can_fit(fit, other) for fit in fits for other in fits) and all(
             any(part is not None for part in it) or it in fits for it in patterns
         ):
             found.append(TextClass(other=True, fits=fits))
@@ -218,7 +218,7 @@ def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Requester] | 
     customers = _texts(dict.fromkeys(texts))
     users = [None, "", *dict.fromkeys(ids["User"])]
     if holders is not None:
-        return [one._replace(user=user) for one in holders for user in users]
+        return [holder._replace(user=user) for holder in holders for user in users]
     subscriptions = ["", *dict.fromkeys(ids["Subscription"])]
     if len(customers) * len(users) * (1 + len(subscriptions)) > _MOST_PEOPLE:
         raise TooLargeError
@@ -226,7 +226,7 @@ def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Requester] | 
     for user in users:
         for customer in customers:
             found.append(Requester("Customer", customer.value or "", customer, user))
-            found += [Requester("Subscription", it, customer, user) for it in subscriptions]
+            found += [Requester("Subscription", subscription, customer, user) for subscription in subscriptions]
     return found
 
 
@@ -238,7 +238,7 @@ def example_text(text: TextClass, tests: Iterable[Pattern], taken: Iterable[str]
     tried = ["another", "other", "z", "bearer-1"]
     for pattern in text.fits:
         tried += ["".join(filler if it is None else it for it in pattern) for filler in ("", "q", "zz", "another")]
-    for one in tried:
-        if one not in known and frozenset(it for it in patterns if matches_pattern(one, it)) == text.fits:
-            return one
+    for value in tried:
+        if value not in known and frozenset(it for it in patterns if matches_pattern(value, it)) == text.fits:
+            return value
     return None

@@ -75,7 +75,7 @@ class _Reader:
             found = self._is(subject, scope["entity_type"])
             inside = scope.get("in")
             return Truth(both(found, self._in(subject, [parse_uid(inside["entity"])])) if inside else found)
-        entities = [parse_uid(it) for it in (scope["entities"] if "entities" in scope else [scope["entity"]])]
+        entities = [parse_uid(entry) for entry in (scope["entities"] if "entities" in scope else [scope["entity"]])]
         if op == "==":
             return Truth(self._equal(subject, entities[0]))
         return Truth(self._in(subject, entities))
@@ -220,21 +220,21 @@ class _Reader:
 
     def _read_has(self, _: str, body: dict[str, Any]) -> TermResult:
         of, name = self._value(body["left"]), body["attr"]
-        found: bool
+        result: bool
         match of.term:
             case ContextTerm(path=""):
-                found = self.scene.has(name)
+                result = self.scene.has(name)
             case ContextTerm():
-                found = name in {"limit", "used"}
+                result = name in {"limit", "used"}
             case PrincipalTerm():
-                found = name in {"customer", "tags"}
+                result = name in {"customer", "tags"}
             case Uid() as uid:
-                found = has_attribute(uid, name, self.scene.data)
+                result = has_attribute(uid, name, self.scene.data)
             case RecordTerm(fields=fields):
-                found = name in fields
+                result = name in fields
             case _:
                 raise UnsupportedExpressionError
-        return TermResult(Truth(true=found), of.errs)
+        return TermResult(Truth(true=result), of.errs)
 
     def _read_tag(self, op: str, body: dict[str, Any]) -> TermResult:
         of, key = self._value(body["left"]), self._value(body["right"])
@@ -301,11 +301,11 @@ class _Reader:
                 return any(it == term or it in within for it in entities)
             case PrincipalTerm():
                 found: Formula = False
-                for it in entities:
-                    if it.type == "Item":
-                        found = either(found, self.scene.member(it.id))
-                    elif it.type in _SUBJECTS:
-                        found = either(found, self.scene.who(("in", it)))
+                for entity in entities:
+                    if entity.type == "Item":
+                        found = either(found, self.scene.member(entity.id))
+                    elif entity.type in _SUBJECTS:
+                        found = either(found, self.scene.who(("in", entity)))
                 return found
             case _:
                 raise UnsupportedExpressionError
@@ -344,8 +344,8 @@ class _Reader:
     def _read_record(self, _: str, body: dict[str, Any]) -> TermResult:
         fields = {name: self._value(it) for name, it in body.items()}
         errs: Formula = False
-        for it in fields.values():
-            errs = either(errs, it.errs)
+        for field in fields.values():
+            errs = either(errs, field.errs)
         return TermResult(RecordTerm({name: it.term for name, it in fields.items()}), errs)
 
     def _read_membership(self, op: str, body: dict[str, Any]) -> TermResult:
@@ -364,13 +364,13 @@ class _Reader:
                 return TermResult(Truth(self.scene.tags_within(_texts(listed))), errs)
             case "containsAll", SetTerm() as whole, SetTerm() as part:
                 true: Formula = True
-                for it in part.members:
-                    true = both(true, self._one_of(whole, it))
+                for member in part.members:
+                    true = both(true, self._one_of(whole, member))
                 return TermResult(Truth(true), errs)
             case "containsAny", SetTerm() as whole, SetTerm() as part:
                 some: Formula = False
-                for it in part.members:
-                    some = either(some, self._one_of(whole, it))
+                for member in part.members:
+                    some = either(some, self._one_of(whole, member))
                 return TermResult(Truth(some), errs)
             case _:
                 raise UnsupportedExpressionError
@@ -441,7 +441,7 @@ def _failing(one: Truth, other: Truth) -> Formula:
 
 def _entities(term: Term) -> list[Uid]:
     members: tuple[Term, ...] = term.members if isinstance(term, SetTerm) else (term,)
-    found = [it for it in members if isinstance(it, Uid)]
+    found = [value for value in members if isinstance(value, Uid)]
     if len(found) < len(members):
         raise UnsupportedExpressionError
     return found

@@ -48,16 +48,16 @@ class DecisionDiagrams:
 
     def test(self, variable: int, accepts: Callable[[int], bool]) -> int:
         """The function that is true where a variable has one of some values."""
-        return self._node(variable, tuple(TRUE if accepts(it) else FALSE for it in range(self.sizes[variable])))
+        return self._node(variable, tuple(TRUE if accepts(entry) else FALSE for entry in range(self.sizes[variable])))
 
     def negated(self, one: int) -> int:
         """The function that is true where another is not."""
-        found = self._negated.get(one)
-        if found is None:
+        result = self._negated.get(one)
+        if result is None:
             variable, children = self._nodes[one]
-            found = self._negated[one] = self._node(variable, tuple([self.negated(it) for it in children]))
-            self._negated[found] = one
-        return found
+            result = self._negated[one] = self._node(variable, tuple([self.negated(value) for value in children]))
+            self._negated[result] = one
+        return result
 
     def both(self, one: int, other: int) -> int:
         """The function that is true where two others are."""

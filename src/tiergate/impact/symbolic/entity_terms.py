@@ -70,7 +70,7 @@ def parse_term(value: object, data: BundleEntities) -> Term:
         case str():
             return TextTerm(value)
         case list():
-            return SetTerm(tuple(parse_term(it, data) for it in value))
+            return SetTerm(tuple(parse_term(entry, data) for entry in value))
         case {"__entity": dict(entity)}:
             return parse_uid(entity)
         case {"type": str(kind), "id": str(name), **rest} if not rest and (

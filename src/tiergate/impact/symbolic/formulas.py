@@ -114,10 +114,10 @@ class Linear(NamedTuple):
 
     def plus(self, other: Linear, times: int = 1) -> Linear:
         """The sum with so many times another."""
-        found = dict(self.terms)
+        result = dict(self.terms)
         for name, factor in other.terms:
-            found[name] = found.get(name, 0) + times * factor
-        return linear(found, self.constant + times * other.constant)
+            result[name] = result.get(name, 0) + times * factor
+        return linear(result, self.constant + times * other.constant)
 
     def times(self, factor: int) -> Linear:
         """A multiple."""

@@ -47,10 +47,10 @@ def solve(rows: Sequence[LinearBound], fixed: Mapping[str, int] | None = None) -
     for name, number in (fixed or {}).items():
         if name in bounds:
             bounds[name] = (number, number)
-    found = _Search(listed).solve(bounds)
-    if isinstance(found, dict):
-        return {name: number for name, number in found.items() if not name.startswith("times/")}
-    return found
+    result = _Search(listed).solve(bounds)
+    if isinstance(result, dict):
+        return {name: number for name, number in result.items() if not name.startswith("times/")}
+    return result
 
 
 def _multiple(name: str, bounds: dict[str, tuple[int, int]]) -> LinearBound:

@@ -50,21 +50,21 @@ def read_reason_formulas(
     permitted: Formula = False
     of_rules: dict[str, Truth] = {}
     for static in statics:
-        found = read_policy(static.policy, scene)
-        if static.rule and (found.true is not False or found.errs is not False):
-            of_rules[static.id] = found
-        errs = either(errs, found.errs)
+        result = read_policy(static.policy, scene)
+        if static.rule and (result.true is not False or result.errs is not False):
+            of_rules[static.id] = result
+        errs = either(errs, result.errs)
         if static.policy.effect == "permit":
-            permitted = either(permitted, found.true)
+            permitted = either(permitted, result.true)
         else:
             reason = static.reason.value
-            forbidden[reason] = either(forbidden.get(reason, False), found.true)
+            forbidden[reason] = either(forbidden.get(reason, False), result.true)
     given = scene.fact("given")
     if given is not None:
         # A version that gives it permits it to whoever is in it; where items contribute, there is such a version.
-        found = read_conditions(template.policy, scene)
-        permitted = either(permitted, both(given, found.true))
-        errs = either(errs, both(given, found.errs))
+        result = read_conditions(template.policy, scene)
+        permitted = either(permitted, both(given, result.true))
+        errs = either(errs, both(given, result.errs))
     reasons: dict[str, Formula] = {Reason.EVALUATION_ERROR.value: errs}
     open_: Formula = negated(errs)
     for reason in sorted(forbidden, key=lambda it: REASON_PRECEDENCE[Reason(it)]):

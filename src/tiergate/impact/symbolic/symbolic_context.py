@@ -54,8 +54,8 @@ class BundleEntities:
         self.index = bundle.index
         self.own: dict[Uid, dict[str, Any]] = {}
         for path in bundle.paths("entities/rules/"):
-            for it in json.loads(bundle.text(path)):
-                self.own[Uid(it["uid"]["type"], it["uid"]["id"])] = it
+            for load in json.loads(bundle.text(path)):
+                self.own[Uid(load["uid"]["type"], load["uid"]["id"])] = load
         self.schema = bundle.text("schema.cedarschema")
 
     def item_tags(self, ref: str) -> dict[str, str] | None:
@@ -76,18 +76,18 @@ class BundleEntities:
             return frozenset({Uid("Item", item)}) if at else frozenset()
         if uid.type == "Action":
             return frozenset({Uid("Action", "access")}) if uid.id != "access" else frozenset()
-        found: set[Uid] = set()
+        result: set[Uid] = set()
         stack = [uid]
         while stack:
-            for it in self.own.get(stack.pop(), {}).get("parents", ()):
-                one = _uid(it)
-                if one not in found:
-                    found.add(one)
+            for entry in self.own.get(stack.pop(), {}).get("parents", ()):
+                one = _uid(entry)
+                if one not in result:
+                    result.add(one)
                     stack.append(one)
-        for one in list(found):
+        for one in list(result):
             if one.type in {"Feature", "Item"}:
-                found |= self.parents(one)
-        return frozenset(found)
+                result |= self.parents(one)
+        return frozenset(result)
 
 
 def _uid(data: dict[str, Any]) -> Uid:
@@ -110,7 +110,7 @@ def referenced_uids(tree: object) -> Iterator[Uid]:
 
 def all_version_refs(index: CatalogIndex) -> set[str]:
     """All versions of all items."""
-    return {version_ref(it.kind, it.id, version) for it in index.items.values() for version in it.versions}
+    return {version_ref(item.kind, item.id, version) for item in index.items.values() for version in item.versions}
 
 
 @dataclass(frozen=True)
@@ -224,5 +224,5 @@ def matches_pattern(text: str, pattern: tuple[str | None, ...]) -> bool:
         if part is None:
             places = set(range(min(places), len(text) + 1)) if places else places
         else:
-            places = {it + 1 for it in places if it < len(text) and text[it] == part}
+            places = {value + 1 for value in places if value < len(text) and text[value] == part}
     return len(text) in places

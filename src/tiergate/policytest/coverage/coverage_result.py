@@ -54,7 +54,7 @@ class Coverage:
     @property
     def covered(self) -> int:
         """How many are covered."""
-        return sum(it.mark is Mark.COVERED for it in self.measured)
+        return sum(entry.mark is Mark.COVERED for entry in self.measured)
 
     @property
     def percent(self) -> Decimal:
@@ -69,7 +69,7 @@ class Coverage:
     @property
     def by_kind(self) -> Mapping[TargetKind, Coverage]:
         """The same by kinds, of those that there are."""
-        kinds = dict.fromkeys(it.unit.kind for it in self.measured)
+        kinds = dict.fromkeys(value.unit.kind for value in self.measured)
         return {kind: Coverage(tuple(it for it in self.measured if it.unit.kind is kind)) for kind in kinds}
 
     @property
@@ -94,17 +94,17 @@ def measure_coverage(
 
     `shipped`: count what comes with Tiergate, too.
     """
-    found: dict[Target, MeasuredTarget] = {}
+    result: dict[Target, MeasuredTarget] = {}
     for ground in grounds:
         for unit, subject in ground.units.items():
             givers = ground.levels.get(unit, [unit])
             by = next((covered[it] for it in givers if it in covered), None)
-            near = next((reached[it] for it in givers if it in reached), None)
+            near = next((reached[giver] for giver in givers if giver in reached), None)
             mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
             # A table of roles in a file may be word for word the shipped one: then it is the author's.
-            if unit not in found or found[unit].subject.is_shipped:
-                found[unit] = MeasuredTarget(unit, subject, mark, by or near)
-    measured = sorted(found.values(), key=_order)
+            if unit not in result or result[unit].subject.is_shipped:
+                result[unit] = MeasuredTarget(unit, subject, mark, by or near)
+    measured = sorted(result.values(), key=_order)
     if shipped:
         return Coverage(tuple(measured))
     counted = tuple(it for it in measured if not it.subject.is_shipped)

@@ -76,12 +76,12 @@ def _missing(coverage: Coverage) -> Iterator[str]:
         return
     yield f"<h2>Not covered: {len(coverage.missing):,}</h2>\n<table>\n"
     yield "<thead><tr><th>What<th>Says<th>What is not shown<th>Nearest case</tr></thead>\n<tbody>\n"
-    for it in coverage.missing:
+    for value in coverage.missing:
         yield (
-            f"<tr><td><code>{escape(it.unit.id)}</code><br>"
-            f'<span class="place">{escape(place_name(it.subject.place, it.subject.file))}</span>'
-            f"<td>{escape(it.subject.says)}<td>{_badge(it)} {escape(advice(it.unit, it.subject))}"
-            f"<td>{escape(case_name(it))}</tr>\n"
+            f"<tr><td><code>{escape(value.unit.id)}</code><br>"
+            f'<span class="place">{escape(place_name(value.subject.place, value.subject.file))}</span>'
+            f"<td>{escape(value.subject.says)}<td>{_badge(value)} {escape(advice(value.unit, value.subject))}"
+            f"<td>{escape(case_name(value))}</tr>\n"
         )
     yield "</tbody>\n</table>\n"
 
@@ -113,8 +113,8 @@ def _cell(units: Sequence[MeasuredTarget]) -> str:
 
 def _table(measured: Iterable[MeasuredTarget]) -> Iterator[str]:
     names: dict[tuple[str, str], list[MeasuredTarget]] = {}
-    for it in measured:
-        names.setdefault((it.subject.file, it.unit.id), []).append(it)
+    for entry in measured:
+        names.setdefault((entry.subject.file, entry.unit.id), []).append(entry)
     yield "<table>\n<tbody>\n"
     for (file, name), units in names.items():
         yield (

@@ -122,7 +122,7 @@ def _in_question(ground: CatalogTargets, case: Case, evaluation: Evaluation) -> 
         return
     deciding = set(decision.policies)
     is_unforbidden = decision.reason in _UNFORBIDDEN
-    names = [it.id for it in evaluation.slice.static] if evaluation.slice is not None else []
+    names = [entry.id for entry in evaluation.slice.static] if evaluation.slice is not None else []
     for name in names + (ground.reasons if is_unforbidden else []):
         for unit in ground.policy_units(name):
             if unit.aspect is Aspect.DECIDES:

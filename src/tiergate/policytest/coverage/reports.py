@@ -45,7 +45,7 @@ def coverage_json(coverage: Coverage) -> dict[str, object]:
         **_numbers(coverage),
         "kinds": {kind.value: _numbers(part) for kind, part in coverage.by_kind.items()},
         "shipped": {"counted": not coverage.uncounted, **_numbers(coverage.shipped)},
-        "units": [_unit_json(it) for it in coverage.measured],
+        "units": [_unit_json(value) for value in coverage.measured],
     }
 
 
@@ -125,34 +125,34 @@ def _lines(coverage: Coverage) -> Iterator[str]:
         yield f"{UNCOUNTED}: {shipped.percent} % ({shipped.covered:,} of {shipped.total:,})"
     if coverage.missing:
         yield "not covered:"
-    for it in coverage.missing:
-        says = f" ({it.subject.says})" if it.subject.says else ""
+    for entry in coverage.missing:
+        says = f" ({entry.subject.says})" if entry.subject.says else ""
         yield (
-            f"  {place_name(it.subject.place, it.subject.file)}: "
-            f"{it.unit.id}{says}, {aspect_name(it.unit)}: {advice(it.unit, it.subject)}"
+            f"  {place_name(entry.subject.place, entry.subject.file)}: "
+            f"{entry.unit.id}{says}, {aspect_name(entry.unit)}: {advice(entry.unit, entry.subject)}"
         )
-        if it.mark is Mark.REACHED:
-            yield f"    nearest: {case_name(it)}"
+        if entry.mark is Mark.REACHED:
+            yield f"    nearest: {case_name(entry)}"
 
 
 def _unit_json(measured: MeasuredTarget) -> dict[str, object]:
     unit, subject = measured.unit, measured.subject
-    found: dict[str, object] = {"kind": unit.kind.value, "id": unit.id, "aspect": unit.aspect.value}
+    result: dict[str, object] = {"kind": unit.kind.value, "id": unit.id, "aspect": unit.aspect.value}
     if unit.aspect is Aspect.CONDITION:
-        found["condition"] = unit.clause + 1
+        result["condition"] = unit.clause + 1
     if subject.says:
-        found["says"] = subject.says
+        result["says"] = subject.says
     if subject.file:
-        found["file"] = subject.file
+        result["file"] = subject.file
     if subject.place:
-        found["line"], found["column"] = subject.place[1:]
-    found["mark"] = measured.mark.value
+        result["line"], result["column"] = subject.place[1:]
+    result["mark"] = measured.mark.value
     if measured.case is not None:
-        found["case"] = {
+        result["case"] = {
             "name": measured.case.name,
             "file": measured.case.place[0],
             "line": measured.case.place[1],
         }
     if measured.mark is not Mark.COVERED:
-        found["advice"] = advice(unit, subject)
-    return found
+        result["advice"] = advice(unit, subject)
+    return result

@@ -81,20 +81,22 @@ class CatalogTargets:
                 self._policies.setdefault(static.id, []).append(unit)
 
     def _add_entitlements(self) -> None:
-        for it in list_entitlements(self.index, self._bundle):
-            if isinstance(it.value, Amount | AddedAmount):
-                self._most[it.feature.id] = max(self._most.get(it.feature.id, 0), it.value.units)
-            place = self._place(it.ref, it.feature)
+        for entitlement in list_entitlements(self.index, self._bundle):
+            if isinstance(entitlement.value, Amount | AddedAmount):
+                self._most[entitlement.feature.id] = max(
+                    self._most.get(entitlement.feature.id, 0), entitlement.value.units
+                )
+            place = self._place(entitlement.ref, entitlement.feature)
             if self._is_inline:
                 continue
-            file, value = place[0] if place else "", display_value(it.value, it.feature)
-            for aspect in value_aspects(it.value, it.feature):
-                unit = Target(self._key, TargetKind.ENTITLEMENT, it.id, aspect)
-                self.units[unit] = TargetSource(file, place, value, it.ref, it.feature)
-            level = level_target(self._key, it.feature, it.value)
+            file, value = place[0] if place else "", display_value(entitlement.value, entitlement.feature)
+            for aspect in value_aspects(entitlement.value, entitlement.feature):
+                unit = Target(self._key, TargetKind.ENTITLEMENT, entitlement.id, aspect)
+                self.units[unit] = TargetSource(file, place, value, entitlement.ref, entitlement.feature)
+            level = level_target(self._key, entitlement.feature, entitlement.value)
             if level is not None:
                 self.levels.setdefault(level, []).append(
-                    Target(self._key, TargetKind.ENTITLEMENT, it.id, Aspect.DECIDES)
+                    Target(self._key, TargetKind.ENTITLEMENT, entitlement.id, Aspect.DECIDES)
                 )
         for level in self.levels:
             name, _, label = level.id.partition("=")
@@ -160,8 +162,8 @@ class RoleTargets:
     def __init__(self, world: RoleEnvironment) -> None:
         self._text = world.roles.text
         key = _digest([self._text])
-        self._rows = {it.id: it for it in parse_policies(self._text)}
-        self._scopes = {it.id: it for it in parse_policies(builtin_text("scopes"))}
+        self._rows = {value.id: value for value in parse_policies(self._text)}
+        self._scopes = {entry.id: entry for entry in parse_policies(builtin_text("scopes"))}
         self._roles = world.roles.roles
         self._variants: dict[Target, RolePolicies] = {}
         self.levels: dict[Target, list[Target]] = {}

@@ -185,13 +185,15 @@ def shipped_policy_targets(
     kind: TargetKind, policy: Policy, name: str, features: Collection[Feature]
 ) -> Iterator[Target]:
     """The units of a guard, an override's permit or a reason, as far as checks of these features can show them."""
-    acting = [it for it in features if policy.action.can_match(Uid("Action", ACTIONS[it.type]), (ACCESS,))]
+    acting = [
+        feature for feature in features if policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,))
+    ]
     needed = _NEEDS.get(name)
     for unit in policy_targets("", kind, policy, name):
         if unit.aspect is Aspect.DECIDES:
-            possible = any(needed is None or needed(it) for it in acting)
+            possible = any(needed is None or needed(value) for value in acting)
         else:
-            possible = any(name != _ALONE or it.type is not FeatureType.SWITCH for it in acting)
+            possible = any(name != _ALONE or entry.type is not FeatureType.SWITCH for entry in acting)
         if possible:
             yield unit
 

@@ -45,11 +45,13 @@ def difference_lines(
     Of a decision, `actual` says its reason too, where that is none of the mismatches.
     """
     if mismatches:
-        yield Line("expected  " + ", ".join(f"{one.field} {one.expected}" for one in mismatches), "green")
-        said = ", ".join(f"{one.field} {one.actual}" for one in mismatches)
-        if isinstance(actual, Decision) and all(one.field != "reason" for one in mismatches):
-            said += f" ({actual.reason.value})"
-        yield Line(f"actual    {said}", "red")
+        yield Line(
+            "expected  " + ", ".join(f"{mismatch.field} {mismatch.expected}" for mismatch in mismatches), "green"
+        )
+        data = ", ".join(f"{value.field} {value.actual}" for value in mismatches)
+        if isinstance(actual, Decision) and all(entry.field != "reason" for entry in mismatches):
+            data += f" ({actual.reason.value})"
+        yield Line(f"actual    {data}", "red")
     for line in (part for sentence in why for part in sentence.splitlines()):
         yield Line(f"{word:8}  {line}".rstrip())
         word = ""

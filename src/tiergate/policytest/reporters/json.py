@@ -67,7 +67,7 @@ def _case(result: CaseResult, *, verbose: bool) -> dict[str, object]:
     members |= {"stated": case.stated, "file": file, "line": line, "column": column}
     members["nanoseconds"] = result.nanoseconds
     if result.mismatches:
-        members["mismatches"] = [one._asdict() for one in result.mismatches]
+        members["mismatches"] = [mismatch._asdict() for mismatch in result.mismatches]
     if result.why:
         members["why"] = list(result.why)
     if result.actual is not None and (verbose or result.status is not Status.PASSED):

@@ -64,16 +64,19 @@ def _add(suite: ET.Element, suite_name: str, test: TestResult, result: CaseResul
         lines = [line.text for line in failure_lines(result)]
         kind = "error" if result.status is Status.ERROR else "failure"
         place = place_text(result.case.place)
-        said = "; ".join(f"{one.field}: expected {one.expected}, actual {one.actual}" for one in result.mismatches)
-        message = f"{place}: {said or ' '.join(result.why)}"
+        data = "; ".join(
+            f"{mismatch.field}: expected {mismatch.expected}, actual {mismatch.actual}"
+            for mismatch in result.mismatches
+        )
+        message = f"{place}: {data or ' '.join(result.why)}"
         _element(element, kind, {"message": message, "type": result.status.value}, "\n".join(lines))
 
 
 def _counts(cases: Iterable[CaseResult], *, with_skipped: bool = True) -> dict[str, str]:
-    found = list(cases)
-    by = {status: sum(case.status is status for case in found) for status in Status}
-    nanoseconds = sum(case.nanoseconds for case in found)
-    counts = _totals(len(found), failures=by[Status.FAILED], errors=by[Status.ERROR], nanoseconds=nanoseconds)
+    result = list(cases)
+    by = {status: sum(case.status is status for case in result) for status in Status}
+    nanoseconds = sum(case.nanoseconds for case in result)
+    counts = _totals(len(result), failures=by[Status.FAILED], errors=by[Status.ERROR], nanoseconds=nanoseconds)
     return counts | ({"skipped": str(by[Status.SKIPPED])} if with_skipped else {})
 
 

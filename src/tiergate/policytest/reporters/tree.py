@@ -40,9 +40,9 @@ def summary(report: RunReport) -> Line:
         Status.ERROR: "could not be decided",
         Status.SKIPPED: "skipped",
     }
-    said = [f"{counts[status]} {word}" for status, word in words.items() if counts[status] or status is Status.PASSED]
+    data = [f"{counts[status]} {word}" for status, word in words.items() if counts[status] or status is Status.PASSED]
     style = _STYLES[Status.PASSED if report.has_passed else Status.FAILED]
-    return Line(f"{total}: {', '.join(said)} ({report.nanoseconds / 1e9:.2f} s)", f"bold {style}")
+    return Line(f"{total}: {', '.join(data)} ({report.nanoseconds / 1e9:.2f} s)", f"bold {style}")
 
 
 def _test(test: TestResult, *, verbose: bool) -> Iterator[Line]:
