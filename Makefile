@@ -117,6 +117,10 @@ docs: $(VENV)/.dev ## write the generated pages anew, then check all pages
 	@$(PYTEST) --quiet --update-goldens $$(grep -rl --include='test_*.py' 'golden: Golden' tests/docs) $(ARGS)
 	@$(PYTEST) --numprocesses auto tests/docs --quiet $(ARGS)
 
+.PHONY: session
+session: $(VENV)/.dev ## record the terminal session that the README shows
+	@$(BIN)/python packaging/record_session.py
+
 .PHONY: goldens
 goldens: $(VENV)/.dev ## write the expected outputs of tests anew; read the diff before you commit it
 	@$(PYTEST) --update-goldens $$(grep -rl --include='test_*.py' 'golden: Golden' tests) $(ARGS)
