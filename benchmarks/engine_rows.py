@@ -50,10 +50,10 @@ def engine_rows(directory: Path, rounds: int) -> Iterator[Row]:
     ready = []
     for check in checks:
         made = maker.evaluate(check, _NOW)
-        if made.slice is None or made.holdings is None or made.principal is None:
+        if made.slice is None or made.active_items is None or made.principal is None:
             continue
         feature = maker.index.features[check.feature]
-        entities = maker.factory.entities(feature, (), lean_principal(check.subject, made.holdings.refs), ())
+        entities = maker.factory.entities(feature, (), lean_principal(check.subject, made.active_items.refs), ())
         request = {
             "principal": {"type": made.principal.type, "id": made.principal.id},
             "action": {"type": "Action", "id": made.action},

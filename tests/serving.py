@@ -38,8 +38,8 @@ from tiergate.model import (
 )
 from tiergate.sidecar.api.app import api
 from tiergate.sidecar.api.request_limits import Access
-from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES, Decider
-from tiergate.sidecar.fast_path import QuickPath
+from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES, CheckService
+from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.http_protocol import SidecarProtocol, WireLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.state import Generation, State
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tiergate.model import Instant, Subject
-    from tiergate.sidecar.check_service import Ensures
+    from tiergate.sidecar.check_service import SubjectFetcher
     from tiergate.sidecar.decision_log import DecisionLog
 
 CATALOG = """\
@@ -173,14 +173,14 @@ class Service:
         ready: bool = True,
         stale_deny: tuple[str, ...] = (),
         startup_allow: tuple[str, ...] = (),
-        ensures: Ensures | None = None,
+        ensures: SubjectFetcher | None = None,
     ) -> None:
         self.clock = Clock()
         self.state = State(self.clock)
         self.metrics = Metrics()
         self.log = log
         size = DEFAULT_MEMO_BYTES if memo else 0
-        self.decider = Decider(
+        self.decider = CheckService(
             self.state,
             self.metrics,
             log=log,
@@ -189,7 +189,7 @@ class Service:
             startup_allow=startup_allow,
             subjects=ensures,
         )
-        self.quick = QuickPath(self.decider, "tcp", memo_bytes=size, max_body=max_body)
+        self.quick = FastPath(self.decider, "tcp", memo_bytes=size, max_body=max_body)
         self.app = api(
             self.decider, access if access is not None else Access(), max_body=max_body, body_timeout=body_timeout
         )
@@ -210,7 +210,7 @@ class Service:
         self.published = 0
 
         def forget() -> None:
-            self.state.expect_stale(FOREVER)
+            self.state.set_stale_at(FOREVER)
             for tally in self.metrics.reasons.values():
                 for name in tally.__slots__:
                     setattr(tally, name, 0)

@@ -13,11 +13,11 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.cedar import Base, Uid, authorize_caller, builtin_text
+from tiergate.cedar import BaseEntities, Uid, authorize_caller, builtin_text
 from tiergate.compiler.role_table import read_roles, roles_schema
 
 if TYPE_CHECKING:
-    from tiergate.cedar import EntityData
+    from tiergate.cedar import EntitySet
     from tiergate.compiler.role_table import RoleTable
 
 
@@ -82,9 +82,9 @@ class Caller:
     scope: Scope = field(default_factory=Scope)
 
     @cached_property
-    def base(self) -> Base:
+    def base(self) -> BaseEntities:
         """The caller as entities, parsed once."""
-        return Base(json.dumps(self.entities()), roles_schema())
+        return BaseEntities(json.dumps(self.entities()), roles_schema())
 
     def entities(self) -> list[dict[str, object]]:
         """The caller and its roles, in Cedar's JSON."""
@@ -203,7 +203,7 @@ def shipped_roles() -> RolePolicies:
     return RolePolicies.parse(builtin_text("roles"))
 
 
-def _with_resource(base: Base, resource: Resource) -> EntityData:
+def _with_resource(base: BaseEntities, resource: Resource) -> EntitySet:
     return base.with_entities(json.dumps([resource.entity()]))
 
 

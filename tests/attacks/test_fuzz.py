@@ -219,7 +219,7 @@ def test_the_api_is_what_its_openapi_document_says(operation: str, excluded: lis
 def unloaded() -> Iterator[Connection]:
     """A connection to a sidecar that answers though it has no data."""
     service = Service(ready=False)
-    service.state.give_up_waiting()
+    service.state.serve_unloaded()
     with service.serve() as where, Connection(where.connect()) as opened:
         yield opened
 

@@ -11,10 +11,10 @@ import pytest
 from tests.docs.pages import ROOT, examples
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection
-from tiergate.engine.decision_inputs import Basis
+from tiergate.engine.decision_inputs import DecisionBasis
 from tiergate.model import parse_instant
 from tiergate.sidecar.decision_log import DecisionLog
-from tiergate.sidecar.state import Followed
+from tiergate.sidecar.state import FeedPosition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +78,8 @@ def test_the_example_of_the_log_is_logged_so(tmp_path: Path) -> None:
         "tracestate": example["tracestate"],
     }
     service = Service(customer("acme"), log=log)
-    service.state.followed = Followed(example["basis"]["store"], example["basis"]["position"])
-    service.state.expect_stale(parse_instant(example["basis"]["stale_at"]))
+    service.state.feed_position = FeedPosition(example["basis"]["store"], example["basis"]["position"])
+    service.state.set_stale_at(parse_instant(example["basis"]["stale_at"]))
     with service.serve() as where, Connection(where.connect()) as connection:
         connection.ask(post("/v1/check", example["request"], headers=headers))
     log.close()
@@ -93,4 +93,4 @@ def test_the_example_of_the_log_is_logged_so(tmp_path: Path) -> None:
 def test_every_member_of_a_basis_is_on_the_page() -> None:
     """In the table of its section."""
     section = LOG.read_text(encoding="utf-8").partition("## The basis")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(Basis.__struct_fields__)
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(DecisionBasis.__struct_fields__)

@@ -19,8 +19,8 @@ from tests.serving import Clock, post
 from tiergate.engine import CacheLimits, Engine, decision_json
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord
 from tiergate.sidecar.api.responses import NO_CONTEXT
-from tiergate.sidecar.check_service import Decider
-from tiergate.sidecar.fast_path import QuickPath
+from tiergate.sidecar.check_service import CheckService
+from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.state import Generation, State
 
@@ -40,8 +40,8 @@ class Sidecar:
         self.state = State(self.clock)
         self.limits = limits
         self.denied = denied
-        self.decider = Decider(self.state, Metrics(), memo_bytes=memo_bytes, stale_deny=[denied])
-        self.quick = QuickPath(self.decider, "test", memo_bytes=memo_bytes)
+        self.decider = CheckService(self.state, Metrics(), memo_bytes=memo_bytes, stale_deny=[denied])
+        self.quick = FastPath(self.decider, "test", memo_bytes=memo_bytes)
         self.quick.learn(post("/v1/check", b""), self.decider.check)
         self.subjects = Subjects(world.records)
         self.number = 0
@@ -69,7 +69,7 @@ class Sidecar:
         if record is not None:
             self.subjects.records[customer] = record
         both = {it.id for known in (before, record) if known is not None for it in known.subscriptions}
-        self.state.changed(customer, both)
+        self.state.subject_changed(customer, both)
 
     def fresh(self, check: Document) -> Document:
         """What is right to answer now."""
@@ -166,7 +166,7 @@ def test_a_sidecar_answers_as_one_that_remembers_nothing(
                 case "time":
                     sidecar.clock.now = random.choice(inquirers).now()
                 case _:
-                    sidecar.state.expect_stale(random.choice([FOREVER, *[it.now() for it in inquirers]]))
+                    sidecar.state.set_stale_at(random.choice([FOREVER, *[it.now() for it in inquirers]]))
             for _ in range(3):
                 await ask()
 

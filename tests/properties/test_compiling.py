@@ -22,7 +22,7 @@ from tests.reference.entitlement import versions
 from tiergate.bundle import Bundle, encode_manifest
 from tiergate.bundle.manifest import manifest_of
 from tiergate.catalog import dump_catalog, load_catalog
-from tiergate.cedar import Base, Schema, builtin_schema, builtin_text, format_text, parse_policies
+from tiergate.cedar import BaseEntities, Schema, builtin_schema, builtin_text, format_text, parse_policies
 from tiergate.compiler import compile_catalog
 from tiergate.model import Catalog, Rules
 from tiergate.model.features import ACTIONS
@@ -164,9 +164,9 @@ def test_cedar_agrees_with_the_layout_and_the_data(document: Document) -> None:
         if path.startswith("policies/items/") and content:
             assert format_text(content.decode()) == content.decode()
         if path.startswith("entities/"):
-            Base(content.decode(), schema)
+            BaseEntities(content.decode(), schema)
             entities |= {json.dumps(it["uid"]): it for it in json.loads(content)}
-    Base(json.dumps(list(entities.values())), schema)
+    BaseEntities(json.dumps(list(entities.values())), schema)
 
 
 @given(catalogs())

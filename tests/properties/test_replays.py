@@ -23,7 +23,7 @@ from tests.control_planes import control_plane
 from tests.losses import accepting
 from tests.serving import post
 from tests.system.processes import sidecar
-from tiergate.engine.decision_inputs import Basis, basis_json
+from tiergate.engine.decision_inputs import DecisionBasis, basis_json
 from tiergate.impact.replay.decision_log_reader import read_log
 from tiergate.model import format_instant
 
@@ -209,7 +209,7 @@ class Asked:
             return list(read_log(lines, self.log.name, lambda problem: pytest.fail(str(problem))))
 
 
-def again(client: httpx.Client, one: RecordedDecision, basis: Basis) -> bytes:
+def again(client: httpx.Client, one: RecordedDecision, basis: DecisionBasis) -> bytes:
     """The decision of a line, made again by the control plane."""
     body = b'{"check":%b,"at":"%b","publication":%d,"revision":"%b","basis":%b}' % (
         one.request,

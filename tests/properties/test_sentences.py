@@ -14,7 +14,7 @@ from tests.properties.engines import World, answered, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.reference.entitlement import decide, live
-from tiergate.engine import explain, sentences
+from tiergate.engine import explain, explanation_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,9 @@ def told(engine: Engine, ask: Document, now: int) -> tuple[Explanation, list[str
     check = check_of(ask)
     explanation = explain(engine, check, now)
     record = explanation.evaluation.record
-    return explanation, list(sentences(explanation, engine.index.features[check.feature], record, check.subject))
+    return explanation, list(
+        explanation_sentences(explanation, engine.index.features[check.feature], record, check.subject)
+    )
 
 
 def claimed(texts: Sequence[str], pattern: str) -> list[tuple[Any, ...]]:

@@ -133,10 +133,10 @@ def test_a_check_is_explained_as_it_is_decided(
         elsewhere = sidecar.connection.ask(post("/v1/explain", text_of(ask | {"at": format_instant(now)})))
         clock.now = now
         for stale_at in (FOREVER, now + 1, now):
-            sidecar.service.run(partial(state.expect_stale, stale_at))
+            sidecar.service.run(partial(state.set_stale_at, stale_at))
             decided = sidecar.connection.ask(post("/v1/check", text_of(ask)))
             explained = sidecar.connection.ask(post("/v1/explain", text_of(ask)))
             assert explained.body.startswith(b'{"decision":%b,"sentences":[' % decided.body), (ask, now)
             if stale_at == FOREVER:
                 assert explained.body == before.body == elsewhere.body
-        sidecar.service.run(partial(state.expect_stale, FOREVER))
+        sidecar.service.run(partial(state.set_stale_at, FOREVER))

@@ -19,7 +19,7 @@ from tests.properties.rules import rule_files
 from tiergate.cedar import authorize_text, parse_policies
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import principal_entities
-from tiergate.engine.normalized_check import read_question
+from tiergate.engine.normalized_check import normalize_check
 from tiergate.model.checks import REASON_PRECEDENCE, Reason
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def whole_policies(bundle: Bundle) -> str:
 
 def whole_entities(bundle: Bundle, check: Check, evaluation: Evaluation) -> str:
     """Every feature, tag and item of the bundle, and the subject of the check."""
-    assert evaluation.holdings is not None
+    assert evaluation.active_items is not None
     found: dict[str, dict[str, Any]] = {}
     for path in ["entities/features.json", *bundle.paths("entities/items/")]:
         for entity in json.loads(bundle.text(path)):
             found.setdefault(json.dumps(entity["uid"], sort_keys=True), entity)
-    own = principal_entities(check.subject, evaluation.holdings.customer, evaluation.holdings.refs)
+    own = principal_entities(check.subject, evaluation.active_items.customer, evaluation.active_items.refs)
     return json.dumps([*json.loads(f"[{own}]"), *found.values()])
 
 
@@ -69,7 +69,7 @@ def test_a_slice_decides_explains_and_errs_as_the_whole_set(
         if evaluation.facts is None:
             event("unknown subject")
             continue
-        feature, question = read_question(check, engine.index.features)
+        feature, question = normalize_check(check, engine.index.features)
         request = {
             "principal": str(evaluation.principal),
             "action": f'Action::"{evaluation.action}"',

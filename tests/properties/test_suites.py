@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.docs.pages import ROOT, examples
-from tiergate.engine import Engine, UsageKnown
+from tiergate.engine import Engine, MeteredUsage
 from tiergate.errors import SuiteError
 from tiergate.policytest.environments import EntitlementEnvironment
 from tiergate.policytest.results import Status
@@ -76,10 +76,10 @@ def test_a_damaged_file_is_refused_or_runs(text: str) -> None:
 class _Usage:
     """The usage of one case."""
 
-    def __init__(self, usage: UsageKnown | None) -> None:
-        self._usage = usage or UsageKnown()
+    def __init__(self, usage: MeteredUsage | None) -> None:
+        self._usage = usage or MeteredUsage()
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002
         """What the case says."""
         return self._usage
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tiergate.engine.active_items import hold
-from tiergate.engine.facts import facts_about
+from tiergate.engine.active_items import resolve_active_items
+from tiergate.engine.facts import resolve_facts
 from tiergate.errors import ConflictError
 from tiergate.impact.subject_change.change_effects import catalog_definitions
 from tiergate.model import (
@@ -66,11 +66,11 @@ def given_by(customer: Customer, subscription: Subscription, state: PublishedCat
         raise ConflictError("not-live", f"the subscription `{subscription.id}` gives nothing now: it is not live")
     alone = SubjectRecord(replace(customer, overrides=(), suspensions=()), (replace(subscription, suspensions=()),))
     subject = Subject(subscription.id, SubjectType.SUBSCRIPTION)
-    holdings = hold(alone, subject, state.index, now)
+    holdings = resolve_active_items(alone, subject, state.index, now)
     bundle = catalog_definitions(state.catalog, state.index)
     found: dict[str, Value] = {}
     for feature in state.index.features.values():
-        facts = facts_about(replace(feature, suspensions=()), holdings, subject, bundle, now)
+        facts = resolve_facts(replace(feature, suspensions=()), holdings, subject, bundle, now)
         if (facts.given or facts.overridden) and not facts.disabled:
             found[feature.id] = _value(facts, feature)
     return found

@@ -6,20 +6,20 @@
 
 from tiergate.cedar.builtin import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.cedar.evaluation import (
-    Base,
-    EntityData,
-    Link,
-    Outcome,
+    BaseEntities,
+    CedarResult,
+    EntitySet,
     PolicyGroup,
+    TemplateLink,
     authorize,
     authorize_caller,
     authorize_request,
     authorize_text,
 )
 from tiergate.cedar.policies import (
+    EntityReference,
     Policy,
     PolicySyntaxError,
-    Reference,
     Scope,
     ScopeOp,
     Uid,
@@ -28,23 +28,23 @@ from tiergate.cedar.policies import (
     split_policies,
     with_id,
 )
-from tiergate.cedar.validation import Finding, Schema, validate
+from tiergate.cedar.validation import Schema, ValidationError, validate
 
 __all__ = [
     "BUILTIN_POLICIES",
-    "Base",
-    "EntityData",
-    "Finding",
-    "Link",
-    "Outcome",
+    "BaseEntities",
+    "CedarResult",
+    "EntityReference",
+    "EntitySet",
     "Policy",
     "PolicyGroup",
     "PolicySyntaxError",
-    "Reference",
     "Schema",
     "Scope",
     "ScopeOp",
+    "TemplateLink",
     "Uid",
+    "ValidationError",
     "authorize",
     "authorize_caller",
     "authorize_request",

@@ -1,6 +1,6 @@
 """Evaluating Cedar: groups of parsed policies, links of templates, entities, and the outcome of a request.
 
-INVARIANT (errors close): an error in the diagnostics is never left out of an :class:`Outcome`, and a result without
+INVARIANT (errors close): an error in the diagnostics is never left out of an :class:`CedarResult`, and a result without
 a decision is an error; what to make of them is the engine's.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.cedar.validation import Schema
 
 
-class Link(NamedTuple):
+class TemplateLink(NamedTuple):
     """A template with its slots filled: the policy `id` for principals in `principal` on `resource`."""
 
     template: str
@@ -28,7 +28,7 @@ class Link(NamedTuple):
     resource: str
 
 
-class Outcome(NamedTuple):
+class CedarResult(NamedTuple):
     """What Cedar decided: `policies` are the ids of the deciding ones, sorted; any error makes `errors` true."""
 
     allowed: bool
@@ -65,7 +65,7 @@ class PolicyGroup:
         except ValueError as error:
             raise PolicySyntaxError(str(error)) from None
 
-    def linked(self, links: Sequence[Link]) -> PolicyGroup:
+    def linked(self, links: Sequence[TemplateLink]) -> PolicyGroup:
         """The group with templates linked; `principal` fills an `Item`, `resource` a `Feature`."""
         if not links:
             return self
@@ -89,7 +89,7 @@ class PolicyGroup:
         return len(self.handle)
 
 
-class EntityData:
+class EntitySet:
     """Parsed entities. Immutable."""
 
     __slots__ = ("handle",)
@@ -98,7 +98,7 @@ class EntityData:
         self.handle = handle
 
 
-class Base:
+class BaseEntities:
     """Entities that many checks share, parsed with the schema, so that the groups of actions are among them."""
 
     __slots__ = ("handle",)
@@ -111,18 +111,18 @@ class Base:
         """
         self.handle = cedarpy.Entities.from_json_str(entities, schema.handle)
 
-    def with_entities(self, entities: str) -> EntityData:
+    def with_entities(self, entities: str) -> EntitySet:
         """Add the entities of one check, a JSON list; what stands in the base too must be equal to it there.
 
         Raises:
             ValueError: Cedar refuses them.
         """
-        return EntityData(self.handle.with_added_json_str(entities))
+        return EntitySet(self.handle.with_added_json_str(entities))
 
 
 def authorize(
-    group: PolicyGroup, entities: EntityData, principal: Uid, action: str, resource: str, context: str
-) -> Outcome:
+    group: PolicyGroup, entities: EntitySet, principal: Uid, action: str, resource: str, context: str
+) -> CedarResult:
     """Evaluate one request: `action` and `resource` are ids of `Action` and `Feature`, `context` a JSON record."""
     result = cedarpy.is_authorized(
         {
@@ -138,8 +138,8 @@ def authorize(
 
 
 def authorize_caller(
-    group: PolicyGroup, entities: EntityData, schema: Schema, caller: str, action: str, resource: Uid
-) -> Outcome:
+    group: PolicyGroup, entities: EntitySet, schema: Schema, caller: str, action: str, resource: Uid
+) -> CedarResult:
     """Evaluate one request of a caller of the control plane; an action that the schema has not on that is an error."""
     request = {
         "principal": {"type": "Caller", "id": caller},
@@ -152,7 +152,7 @@ def authorize_caller(
 
 def authorize_request(
     group: PolicyGroup, entities: str, schema: Schema | None, principal: str, action: str, resource: str, context: str
-) -> Outcome:
+) -> CedarResult:
     """Evaluate one request in Cedar's own words: UIDs as text, entities and context as JSON.
 
     Raises:
@@ -169,12 +169,12 @@ def authorize_request(
     return outcome
 
 
-def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> Outcome:
+def authorize_text(policies: str, entities: str, schema: str, request: dict[str, object]) -> CedarResult:
     """Evaluate one request from plain text alone, validating it; ids are the policies' `@id`. The slow, open way."""
     return _outcome(cedarpy.is_authorized(request, policies, entities, schema), named=True)
 
 
-def _outcome(result: cedarpy.AuthzResult, *, named: bool) -> Outcome:
+def _outcome(result: cedarpy.AuthzResult, *, named: bool) -> CedarResult:
     diagnostics = result.diagnostics
     decision = result.decision
     errors = tuple(diagnostics.errors)
@@ -184,4 +184,4 @@ def _outcome(result: cedarpy.AuthzResult, *, named: bool) -> Outcome:
     if named:
         names = diagnostics.id_annotations_by_reason
         reasons = [names.get(reason, reason) for reason in reasons]
-    return Outcome(decision is cedarpy.Decision.Allow, tuple(sorted(reasons)), errors)
+    return CedarResult(decision is cedarpy.Decision.Allow, tuple(sorted(reasons)), errors)

@@ -81,7 +81,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class EntityReference:
     """A literal entity in a policy, and whether it stands in the scope or in a condition."""
 
     uid: Uid
@@ -110,14 +110,14 @@ class Policy:
         """Its place in its text, from 0."""
         return int(self.position.removeprefix("policy"))
 
-    def references(self) -> list[Reference]:
+    def references(self) -> list[EntityReference]:
         """Every literal entity of the scope and the conditions, in order of appearance."""
         scoped = [
-            Reference(uid, in_scope=True)
+            EntityReference(uid, in_scope=True)
             for part in (self.principal, self.action, self.resource)
             for uid in part.entities
         ]
-        return scoped + [Reference(uid, in_scope=False) for uid in _literals(self.json["conditions"])]
+        return scoped + [EntityReference(uid, in_scope=False) for uid in _literals(self.json["conditions"])]
 
     def entity_types(self) -> set[str]:
         """The types named by `is`, in the scope and the conditions."""

@@ -27,7 +27,7 @@ class Schema:
             raise PolicySyntaxError(str(error)) from None
 
 
-class Finding(NamedTuple):
+class ValidationError(NamedTuple):
     """What is wrong with a policy: its place in the text (`policy0` is the first; empty: the whole text)."""
 
     position: str
@@ -39,12 +39,12 @@ class Finding(NamedTuple):
         return int(self.position.removeprefix("policy")) if self.position else -1
 
 
-def validate(text: str, schema: Schema) -> list[Finding]:
+def validate(text: str, schema: Schema) -> list[ValidationError]:
     """Validate policy text strictly; an empty list means that it is valid. Releases the GIL while Cedar works."""
     result = cedarpy.validate_policies(text, schema.handle, release_gil=True)
     if result.validation_passed:
         return []
     # The place says it; `policy7` is Cedar's name for it, not its author's.
-    return [Finding(error.policy_id, _POSITION.sub("", error.error)) for error in result.errors] or [
-        Finding("", "validation failed")
+    return [ValidationError(error.policy_id, _POSITION.sub("", error.error)) for error in result.errors] or [
+        ValidationError("", "validation failed")
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from tiergate.engine.decision_inputs import Basis
+from tiergate.engine.decision_inputs import DecisionBasis
 from tiergate.errors import CheckError, SettingsError
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class Asked(NamedTuple):
     at: Instant | None
     publication: int | None = None
     revision: str | None = None
-    basis: Basis | None = None
+    basis: DecisionBasis | None = None
 
     def now(self) -> Asked:
         """The same question asked today: with the same usage, and by whatever is in force."""
         usage = None if self.basis is None else self.basis.usage
-        return Asked(self.check, self.request, None, basis=Basis(usage=usage))
+        return Asked(self.check, self.request, None, basis=DecisionBasis(usage=usage))
 
 
 class Replayed(NamedTuple):
@@ -115,7 +115,7 @@ class _Local:
         self._now = now
 
     def replay(self, asked: Asked) -> Replayed:
-        from tiergate.engine import decision_json, reason_out, told
+        from tiergate.engine import build_reasoning, decision_json, reasoning_sentences
         from tiergate.engine.decision_inputs import BasisError, reproduce
         from tiergate.model import format_instant
 
@@ -126,7 +126,7 @@ class _Local:
                 "must be those of its day"
             )
             raise SettingsError(self._setting, detail)
-        basis = asked.basis or Basis()
+        basis = asked.basis or DecisionBasis()
         record = self._opened.subjects.find(check.subject) if basis.record is msgspec.UNSET else basis.record
         publication = engine.publication if asked.publication is None else asked.publication
         at = self._now if asked.at is None else asked.at
@@ -135,8 +135,8 @@ class _Local:
         except BasisError as error:
             raise CheckError(f"basis.{error.field}", str(error)) from None
         feature = engine.index.features[check.feature]
-        reasoning = reason_out(explanation, feature, record if basis.fetched else None, check.subject)
-        return Replayed(decision_json(explanation.decision), format_instant(at), told(reasoning))
+        reasoning = build_reasoning(explanation, feature, record if basis.fetched else None, check.subject)
+        return Replayed(decision_json(explanation.decision), format_instant(at), reasoning_sentences(reasoning))
 
 
 def open_remote(url: str, key_file: Path) -> Past:

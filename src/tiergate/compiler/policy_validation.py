@@ -10,7 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from tiergate.cedar import Finding, validate
+from tiergate.cedar import ValidationError, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,11 +22,11 @@ _BETWEEN_PERMITS = "\n\n@id("
 """INVARIANT (layout of permits): what `permits` writes has an empty line between permits, and nowhere else."""
 
 
-def validate_files(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[Finding]]:
+def validate_files(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[ValidationError]]:
     """Validate policy files, and return what is wrong with those that are not valid, by path."""
 
-    def check(path: str) -> tuple[str, list[Finding]]:
-        found: list[Finding] = []
+    def check(path: str) -> tuple[str, list[ValidationError]]:
+        found: list[ValidationError] = []
         for first, text in _parts(files[path].decode()):
             found += [_shifted(finding, first) for finding in validate(text, schema)]
         return path, found
@@ -46,6 +46,6 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
         yield first, part if first == 0 else _BETWEEN_PERMITS + part
 
 
-def _shifted(finding: Finding, first: int) -> Finding:
+def _shifted(finding: ValidationError, first: int) -> ValidationError:
     """A finding in a part, as one in the whole file."""
-    return Finding(f"policy{finding.place + first}", finding.message) if finding.place >= 0 else finding
+    return ValidationError(f"policy{finding.place + first}", finding.message) if finding.place >= 0 else finding

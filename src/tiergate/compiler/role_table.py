@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import (
-    Base,
+    BaseEntities,
     PolicyGroup,
     Schema,
     Uid,
@@ -114,6 +114,6 @@ def _governs(policies: PolicyGroup, kind: str) -> bool:
         {"uid": _ADMIN._asdict(), "attrs": {}, "parents": []},
         {"uid": store._asdict(), "attrs": {}, "parents": []},
     ]
-    known = Base("[]", roles_schema()).with_entities(json.dumps(entities))
+    known = BaseEntities("[]", roles_schema()).with_entities(json.dumps(entities))
     outcomes = [authorize_caller(policies, known, roles_schema(), "admin", action, store) for action in _GOVERNING]
     return all(outcome.allowed and not outcome.errors for outcome in outcomes)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiergate.cedar import Base, Uid
+from tiergate.cedar import BaseEntities, Uid
 from tiergate.model.canonical_json import canonical_json
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _references(data: Mapping[str, Any], types: Collection[str]) -> Iterator[Uid
 
 def _fits(entities: Sequence[OwnEntity], schema: Schema) -> bool:
     try:
-        Base(json.dumps([entity.data for entity in entities]), schema)
+        BaseEntities(json.dumps([entity.data for entity in entities]), schema)
     except (ValueError, RecursionError):
         return False
     return True

@@ -3,16 +3,17 @@
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.engine import Engine, Evaluation
 from tiergate.engine.explanation.explain import Explanation, Export, PolicyText, explain, explain_evaluation
-from tiergate.engine.explanation.reasoning import Reasoning, Standing, reasoning_json
-from tiergate.engine.explanation.sentences import sentences, told
-from tiergate.engine.explanation.trace import reason_out
-from tiergate.engine.normalized_check import read_question
-from tiergate.engine.sources import NO_USAGE, BundleSource, NoUsage, SubjectSource, UsageKnown, UsageSource
+from tiergate.engine.explanation.reasoning import Applicability, Reasoning, reasoning_json
+from tiergate.engine.explanation.sentences import explanation_sentences, reasoning_sentences
+from tiergate.engine.explanation.trace import build_reasoning
+from tiergate.engine.normalized_check import normalize_check
+from tiergate.engine.sources import NO_USAGE, BundleSource, MeteredUsage, NoUsage, SubjectSource, UsageSource
 from tiergate.wire.decisions import Answer, answer, decision_json
 
 __all__ = [
     "NO_USAGE",
     "Answer",
+    "Applicability",
     "BoundedCache",
     "BundleSource",
     "CacheLimits",
@@ -20,20 +21,19 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Export",
+    "MeteredUsage",
     "NoUsage",
     "PolicyText",
     "Reasoning",
-    "Standing",
     "SubjectSource",
-    "UsageKnown",
     "UsageSource",
     "answer",
+    "build_reasoning",
     "decision_json",
     "explain",
     "explain_evaluation",
-    "read_question",
-    "reason_out",
+    "explanation_sentences",
+    "normalize_check",
     "reasoning_json",
-    "sentences",
-    "told",
+    "reasoning_sentences",
 ]

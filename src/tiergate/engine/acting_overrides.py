@@ -13,7 +13,7 @@ from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Feature, Level,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.engine.active_items import Window
+    from tiergate.engine.active_items import ValidityWindow
 
 
 class ActingOverrides(NamedTuple):
@@ -33,7 +33,7 @@ NONE_ACTING = ActingOverrides()
 """No override acts."""
 
 
-def acting_overrides(overrides: Iterable[Override], feature: Feature, window: Window) -> ActingOverrides:
+def acting_overrides(overrides: Iterable[Override], feature: Feature, window: ValidityWindow) -> ActingOverrides:
     """The overrides of one scope that act on a feature.
 
     Narrows `window` to the instants within which that stays so.
@@ -43,7 +43,7 @@ def acting_overrides(overrides: Iterable[Override], feature: Feature, window: Wi
     adds: list[Override] = []
     name = feature.id
     for override in overrides:
-        if override.feature != name or not window.holds(override.start, override.until):
+        if override.feature != name or not window.contains(override.start, override.until):
             continue
         match override.mode:
             case OverrideMode.REPLACE | OverrideMode.DISABLED:

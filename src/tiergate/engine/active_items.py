@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
 
 
-class Window:
+class ValidityWindow:
     """The instants around `now` within which nothing begins or ends: `start <= now < until`."""
 
     __slots__ = ("now", "start", "until")
@@ -49,7 +49,7 @@ class Window:
         self.start = start
         self.until = until
 
-    def meet(self, instant: Instant) -> bool:
+    def narrow(self, instant: Instant) -> bool:
         """Narrow the window by an instant at which something changes; say whether it has come."""
         if instant <= self.now:
             self.start = max(self.start, instant)
@@ -57,15 +57,15 @@ class Window:
         self.until = min(self.until, instant)
         return False
 
-    def holds(self, start: Instant, until: Instant) -> bool:
+    def contains(self, start: Instant, until: Instant) -> bool:
         """Narrow the window by both ends of an interval; say whether `now` lies in it."""
         if start >= until:
             return False
-        begun = start == BEGINNING or self.meet(start)
-        return (until == FOREVER or not self.meet(until)) and begun
+        begun = start == BEGINNING or self.narrow(start)
+        return (until == FOREVER or not self.narrow(until)) and begun
 
 
-class HeldVersion(msgspec.Struct, frozen=True):
+class ActiveVersion(msgspec.Struct, frozen=True):
     """A version of an item that counts now, and how often."""
 
     item: str
@@ -74,16 +74,16 @@ class HeldVersion(msgspec.Struct, frozen=True):
     quantity: int
 
 
-class Holding(msgspec.Struct, frozen=True):
+class ActiveSubscription(msgspec.Struct, frozen=True):
     """A live subscription: what it holds now, and its own overrides and suspensions."""
 
-    subscription: str
-    versions: tuple[HeldVersion, ...]
+    id: str
+    versions: tuple[ActiveVersion, ...]
     overrides: tuple[Override, ...]
     suspensions: tuple[Suspension, ...]
 
 
-class Holdings(msgspec.Struct, frozen=True):
+class ActiveItems(msgspec.Struct, frozen=True):
     """All that a subject holds within `[start, until)`; `refs` are the item versions, sorted, each once.
 
     `suspensions` are the subject's own: the customer's, and those of a subscription that is itself the subject, live or
@@ -92,20 +92,20 @@ class Holdings(msgspec.Struct, frozen=True):
 
     customer: Customer
     suspensions: tuple[Suspension, ...]
-    holdings: tuple[Holding, ...]
+    subscriptions: tuple[ActiveSubscription, ...]
     refs: tuple[str, ...]
     start: Instant
     until: Instant
 
 
-def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Instant) -> Holdings:
+def resolve_active_items(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Instant) -> ActiveItems:
     """Resolve what a subject holds at `now`.
 
     A subject that is a subscription is resolved alone. An item that the catalog does not have, or has as a draft, or
     for which no rollout is in force, counts for nothing; nor does one that misses what it is based on.
     """
-    window = Window(now)
-    found: list[Holding] = []
+    window = ValidityWindow(now)
+    found: list[ActiveSubscription] = []
     refs: set[str] = set()
     suspensions = record.customer.suspensions
     only = subject.id if subject.type is SubjectType.SUBSCRIPTION else None
@@ -115,32 +115,32 @@ def hold(record: SubjectRecord, subject: Subject, index: CatalogIndex, now: Inst
                 continue
             suspensions += subscription.suspensions
         live = subscription.live_interval()
-        if not window.holds(live.start, live.until):
+        if not window.contains(live.start, live.until):
             continue
         versions = _versions(subscription, record.customer, index, window)
         refs.update(version.ref for version in versions)
-        found.append(Holding(subscription.id, versions, subscription.overrides, subscription.suspensions))
-    return Holdings(record.customer, suspensions, tuple(found), tuple(sorted(refs)), window.start, window.until)
+        found.append(ActiveSubscription(subscription.id, versions, subscription.overrides, subscription.suspensions))
+    return ActiveItems(record.customer, suspensions, tuple(found), tuple(sorted(refs)), window.start, window.until)
 
 
 def _versions(
-    subscription: Subscription, customer: Customer, index: CatalogIndex, window: Window
-) -> tuple[HeldVersion, ...]:
-    versions: list[HeldVersion] = []
+    subscription: Subscription, customer: Customer, index: CatalogIndex, window: ValidityWindow
+) -> tuple[ActiveVersion, ...]:
+    versions: list[ActiveVersion] = []
     items: list[IndexedItem] = []
     based: list[IndexedItem] = []
     for held in subscription.items:
-        if not window.holds(held.start, held.until):
+        if not window.contains(held.start, held.until):
             continue
         item = index.items.get(held.item)
         if item is None or item.status is ItemStatus.DRAFT:
             continue
         version = held.version
         if version is None:
-            version = version_in_force(item, held, subscription, customer, window)
+            version = rolled_out_version(item, held, subscription, customer, window)
         if version is not None and version in item.versions:
             ref = version_ref(item.kind, item.id, version)
-            versions.append(HeldVersion(item_ref(item.kind, item.id), version, ref, held.quantity))
+            versions.append(ActiveVersion(item_ref(item.kind, item.id), version, ref, held.quantity))
             items.append(item)
             if item.available_for or item.depends_on:
                 based.append(item)
@@ -148,12 +148,12 @@ def _versions(
         known = {item.id: item for item in items}
         for item in based:
             if not _is_based(item, known):
-                counting = based_on_each_other(known)
+                counting = items_with_bases(known)
                 return tuple(it for it, of in zip(versions, items, strict=True) if of.id in counting)
     return tuple(versions)
 
 
-def based_on_each_other(items: Mapping[str, IndexedItem]) -> Collection[str]:
+def items_with_bases(items: Mapping[str, IndexedItem]) -> Collection[str]:
     """Those of the items with a version in force in one subscription that count (design, semantics 3).
 
     An item counts while one of the plans that it is available for, and all of the items that it depends on, do: what
@@ -173,15 +173,15 @@ def _is_based(item: IndexedItem, counting: Collection[str]) -> bool:
     return all(needed in counting for needed in item.depends_on)
 
 
-def version_in_force(
-    item: IndexedItem, held: SubscriptionItem, subscription: Subscription, customer: Customer, window: Window
+def rolled_out_version(
+    item: IndexedItem, held: SubscriptionItem, subscription: Subscription, customer: Customer, window: ValidityWindow
 ) -> int | None:
     """The version of the last rollout in force whose audience this is, or `None`; narrows `window`."""
     version: int | None = None
     for rollout in item.rollouts:
         if not _in_audience(item, rollout, held, subscription, customer):
             continue
-        if rollout.start == BEGINNING or window.meet(rollout.start):
+        if rollout.start == BEGINNING or window.narrow(rollout.start):
             version = rollout.version
     return version
 

@@ -9,8 +9,8 @@ from tiergate.model import FeatureType, format_instant
 
 if TYPE_CHECKING:
     from tiergate.engine.facts import Facts
-    from tiergate.engine.normalized_check import Question
-    from tiergate.engine.sources import UsageKnown
+    from tiergate.engine.normalized_check import NormalizedCheck
+    from tiergate.engine.sources import MeteredUsage
     from tiergate.model import Instant
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ def _bool(value: bool) -> str:  # noqa: FBT001 - it is the value itself
     return "true" if value else "false"
 
 
-def context_json(facts: Facts, question: Question, usage: UsageKnown, now: Instant, *, time: bool) -> str:
+def context_json(facts: Facts, question: NormalizedCheck, usage: MeteredUsage, now: Instant, *, time: bool) -> str:
     """Write the context. Without `time`, `now` and `weekday` are left out: for slices in which nothing reads them."""
     head = (
         f'{{"active":{_bool(facts.active)},"suspended":{_bool(facts.suspended)},"live":{_bool(facts.live)},'

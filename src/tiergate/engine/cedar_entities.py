@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tiergate.cedar import Base, Schema, Uid
+from tiergate.cedar import BaseEntities, Schema, Uid
 from tiergate.engine.bounded_cache import BoundedCache
 from tiergate.errors import BundleError
 from tiergate.model import SubjectType, format_value
@@ -21,7 +21,7 @@ from tiergate.naming import version_ref
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tiergate.cedar import EntityData
+    from tiergate.cedar import EntitySet
     from tiergate.engine.slices import StaticPolicy
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Customer, Feature, Subject
@@ -112,15 +112,15 @@ class EntityFactory:
         except ValueError as error:
             path = "schema.cedarschema"
             raise BundleError(path, str(error)) from None
-        self._bases: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], tuple[Base, frozenset[str]]] = BoundedCache(
-            _BASES, _BASE_BYTES
+        self._bases: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], tuple[BaseEntities, frozenset[str]]] = (
+            BoundedCache(_BASES, _BASE_BYTES)
         )
         self._own: list[Entity] | None = None
         self._items: dict[str, str] = {}
 
     def entities(
         self, feature: Feature, rules: tuple[StaticPolicy, ...], principal: str, refs: Sequence[str]
-    ) -> EntityData:
+    ) -> EntitySet:
         """The entities of a check of `feature` under `rules`.
 
         `principal` is what `lean_principal` wrote where there are no rules, else `principal_entities`. What a version
@@ -131,7 +131,7 @@ class EntityFactory:
             listed = self._base_entities(feature, rules)
             items = frozenset(it["uid"]["id"] for it in listed if it["uid"]["type"] == "Item")
             whole = json.dumps(listed)
-            found = (Base(whole, self._schema), items)
+            found = (BaseEntities(whole, self._schema), items)
             # Kept whatever its size, because to make it for every check would be worse: of huge ones, only a few.
             size = min(_ENTITY_BYTES + _TEXT_FACTOR * len(whole), _BASE_BYTES // 10)
             self._bases.put((feature.id, rules), found, size)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tiergate.engine.engine import Engine
 from tiergate.engine.explanation.explain import Explanation, explain
-from tiergate.engine.sources import NO_USAGE, UsageKnown
+from tiergate.engine.sources import NO_USAGE, MeteredUsage
 from tiergate.model import (
     FOREVER,
     Amount,
@@ -48,7 +48,7 @@ class BasisError(ValueError):
         super().__init__(detail)
 
 
-class UsageGiven(msgspec.Struct, frozen=True, omit_defaults=True):
+class LoggedUsage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Metered usage in the then present period, exact: of the subject, of its user, of everybody."""
 
     used: Decimal = Decimal(0)
@@ -56,20 +56,22 @@ class UsageGiven(msgspec.Struct, frozen=True, omit_defaults=True):
     total_used: Decimal = Decimal(0)
 
     @classmethod
-    def of(cls, known: UsageKnown, feature: Feature) -> UsageGiven:
+    def of(cls, known: MeteredUsage, feature: Feature) -> LoggedUsage:
         """What is known of a feature's usage, from its units."""
         return cls(*(Decimal(from_units(units, feature.scale)) for units in known))
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - it is this one's
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - it is this one's
         """The same in units of a feature: this is a `UsageSource`.
 
         Raises:
             ValueError: the feature does not take such numbers.
         """
-        return UsageKnown(*(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used)))
+        return MeteredUsage(
+            *(to_units(number, feature.scale) for number in (self.used, self.user_used, self.total_used))
+        )
 
 
-class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a decision rested on.
 
     `store`, `position`: whose feed was followed, and how far it was in force; none where data came from files.
@@ -87,7 +89,7 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stale_deny: bool = False
     fetched: bool = True
     loaded: bool = True
-    usage: UsageGiven | None = None
+    usage: LoggedUsage | None = None
     errors: tuple[str, ...] = ()
     record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -107,15 +109,15 @@ class Basis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_decode = msgspec.json.Decoder(Basis).decode
+_decode = msgspec.json.Decoder(DecisionBasis).decode
 
 
-def basis_json(basis: Basis) -> bytes:
+def basis_json(basis: DecisionBasis) -> bytes:
     """Encode a basis as one line of JSON; numbers are exact."""
     return _encode(basis)
 
 
-def read_basis(content: bytes | msgspec.Raw) -> Basis:
+def read_basis(content: bytes | msgspec.Raw) -> DecisionBasis:
     """Read a basis.
 
     Raises:
@@ -130,7 +132,7 @@ def read_basis(content: bytes | msgspec.Raw) -> Basis:
     return basis
 
 
-def once_stale(decision: Decision, *, denied: bool) -> Decision:
+def mark_stale(decision: Decision, *, denied: bool) -> Decision:
     """A decision as it is given once the data is stale: it says so, and is a denial where its feature is denied then.
 
     The denial overrides every reason that `stale_data` goes before. What is held stays as it was; how long the denial
@@ -141,10 +143,10 @@ def once_stale(decision: Decision, *, denied: bool) -> Decision:
     return replace(decision, stale=True)
 
 
-def as_given(decision: Decision, now: Instant, stale_at: Instant, *, stale_deny: bool) -> Decision:
+def apply_staleness(decision: Decision, now: Instant, stale_at: Instant, *, stale_deny: bool) -> Decision:
     """A decision as it is given at `now` where data is stale from `stale_at` on: stale, or valid until then at most."""
     if now >= stale_at:
-        return once_stale(decision, denied=stale_deny)
+        return mark_stale(decision, denied=stale_deny)
     return replace(decision, until=stale_at) if stale_at < decision.until else decision
 
 
@@ -159,7 +161,13 @@ class _OneRecord:
 
 
 def reproduce(
-    bundle: BundleSource, check: Check, now: Instant, basis: Basis, record: SubjectRecord | None, *, publication: int
+    bundle: BundleSource,
+    check: Check,
+    now: Instant,
+    basis: DecisionBasis,
+    record: SubjectRecord | None,
+    *,
+    publication: int,
 ) -> Explanation:
     """Make a decision again, and lay open why. The same bundle, record and basis give the same bytes.
 
@@ -179,13 +187,15 @@ def reproduce(
         _expect_sound(check, feature, basis, record, now)
     subjects = _OneRecord(record if basis.fetched else None)
     explanation = explain(Engine(bundle, subjects, publication=publication, usage=usage), check, now)
-    decision = as_given(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
+    decision = apply_staleness(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
     if not basis.fetched:
-        decision = once_stale(decision, denied=False)
+        decision = mark_stale(decision, denied=False)
     return replace(explanation, decision=decision)
 
 
-def _expect_sound(check: Check, feature: Feature, basis: Basis, record: SubjectRecord | None, now: Instant) -> None:
+def _expect_sound(
+    check: Check, feature: Feature, basis: DecisionBasis, record: SubjectRecord | None, now: Instant
+) -> None:
     """See that what came from outside is what a store, or a meter, could have said.
 
     Raises:
@@ -193,7 +203,7 @@ def _expect_sound(check: Check, feature: Feature, basis: Basis, record: SubjectR
     """
     if basis.usage is not None:
         try:
-            basis.usage.known(check.subject, feature, now)
+            basis.usage.usage_of(check.subject, feature, now)
         except ValueError as error:
             raise BasisError("usage", str(error)) from None
     if record is None or basis.record is msgspec.UNSET:

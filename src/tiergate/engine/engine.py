@@ -1,6 +1,6 @@
 """The engine: a check and an instant in, a decision out.
 
-Facts, then Cedar: `holdings` and `facts` resolve what the subject has, a slice of Cedar's policies decides on it.
+Facts, then Cedar: `active` and `facts` resolve what the subject has, a slice of Cedar's policies decides on it.
 No I/O of its own, no clock. INVARIANT (errors close): whatever goes wrong below a well-formed check is a denial with
 `evaluation_error`.
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.cedar import Outcome, Uid, authorize
-from tiergate.engine.active_items import Holdings, hold
+from tiergate.cedar import CedarResult, Uid, authorize
+from tiergate.engine.active_items import ActiveItems, resolve_active_items
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import (
@@ -23,10 +23,10 @@ from tiergate.engine.cedar_entities import (
     principal_uid,
     user_parents,
 )
-from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
-from tiergate.engine.normalized_check import Question, read_question
-from tiergate.engine.slices import Slice, Slices
-from tiergate.engine.sources import NO_USAGE, NoUsage, UsageKnown
+from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
+from tiergate.engine.normalized_check import NormalizedCheck, normalize_check
+from tiergate.engine.slices import PolicySlice, PolicySlices
+from tiergate.engine.sources import NO_USAGE, MeteredUsage, NoUsage
 from tiergate.errors import OperatorError, UnreadableError
 from tiergate.model import (
     BEGINNING,
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
     from tiergate.model import CatalogIndex, Feature
 
-_UNKNOWN_USAGE = UsageKnown()
+_UNKNOWN_USAGE = MeteredUsage()
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is kept of a customer or subscription: its record, and what it holds within the window of `holdings`.
+    """What is kept of a customer or subscription: its record, and what it holds within the window of `active`.
 
     `serial` tells it from those before and after it: a kept decision is good only for the one that it was made on.
     """
@@ -63,7 +63,7 @@ class _Known:
     serial: int
     record: SubjectRecord
     principal: Uid
-    holdings: Holdings
+    active_items: ActiveItems
     lean: str
     full: str | None = None
 
@@ -78,9 +78,9 @@ class Evaluation(msgspec.Struct, frozen=True):
     principal: Uid | None
     action: str
     context: str
-    slice: Slice | None
-    holdings: Holdings | None
-    usage: UsageKnown = _UNKNOWN_USAGE
+    slice: PolicySlice | None
+    active_items: ActiveItems | None
+    usage: MeteredUsage = _UNKNOWN_USAGE
     record: SubjectRecord | None = None
 
 
@@ -109,10 +109,10 @@ class Engine:
         self._subjects = subjects
         self._usage = usage
         self._metering = not isinstance(usage, NoUsage)
-        self.slices = Slices(bundle, limits.slices, limits.slice_bytes)
+        self.slices = PolicySlices(bundle, limits.slices, limits.slice_bytes)
         self.factory = EntityFactory(bundle)
         self.known: BoundedCache[Subject, _Known] = BoundedCache(limits.subjects, limits.subject_bytes)
-        self.decisions: BoundedCache[tuple[Subject, str, Question], tuple[int, Decision]] = BoundedCache(
+        self.decisions: BoundedCache[tuple[Subject, str, NormalizedCheck], tuple[int, Decision]] = BoundedCache(
             limits.decisions, limits.decision_bytes
         )
         self._serial = 0
@@ -124,7 +124,7 @@ class Engine:
             UnknownFeatureError: the catalog has no such feature.
             CheckError: a field does not fit the feature.
         """
-        feature, question = read_question(check, self.index.features)
+        feature, question = normalize_check(check, self.index.features)
         known = self._know(check.subject, now)
         if isinstance(known, Decision):
             return self._closed(feature, question, known.reason, known.errors, now)
@@ -145,7 +145,7 @@ class Engine:
         Raises:
             UnknownFeatureError, CheckError: as `decide`.
         """
-        feature, question = read_question(check, self.index.features)
+        feature, question = normalize_check(check, self.index.features)
         return self._closed(feature, question, Reason.UNKNOWN_SUBJECT, (), now)
 
     def entitlements(self, subject: Subject, now: Instant) -> Iterator[Decision]:
@@ -159,7 +159,7 @@ class Engine:
         Raises:
             UnknownFeatureError, CheckError: as `decide`.
         """
-        feature, question = read_question(check, self.index.features)
+        feature, question = normalize_check(check, self.index.features)
         known = self._know(check.subject, now)
         if isinstance(known, Decision):
             decision = self._closed(feature, question, known.reason, known.errors, now)
@@ -188,7 +188,7 @@ class Engine:
         subject = _holder(subject)
         known = self.known.get(subject)
         if known is not None:
-            if known.holdings.start <= now < known.holdings.until:
+            if known.active_items.start <= now < known.active_items.until:
                 return known
             record: SubjectRecord | None = known.record
         else:
@@ -200,29 +200,31 @@ class Engine:
                 return _bare(Reason.EVALUATION_ERROR, (str(error),))
         if record is None:
             return _bare(Reason.UNKNOWN_SUBJECT, ())
-        holdings = hold(record, subject, self.index, now)
+        active = resolve_active_items(record, subject, self.index, now)
         self._serial += 1
-        lean = lean_principal(subject, holdings.refs)
-        known = _Known(self._serial, record, principal_uid(subject), holdings, lean)
+        lean = lean_principal(subject, active.refs)
+        known = _Known(self._serial, record, principal_uid(subject), active, lean)
         self.known.offer(subject, known, _size(record) + 3 * len(lean))
         return known
 
-    def _evaluate(self, check: Check, feature: Feature, question: Question, known: _Known, now: Instant) -> Evaluation:
+    def _evaluate(
+        self, check: Check, feature: Feature, question: NormalizedCheck, known: _Known, now: Instant
+    ) -> Evaluation:
         action = ACTIONS[feature.type]
-        subject, holdings = check.subject, known.holdings
+        subject, active = check.subject, known.active_items
         principal = known.principal if subject.user is None else principal_uid(subject)
         usage = _UNKNOWN_USAGE
         facts: Facts | None = None
         context = ""
-        part: Slice | None = None
+        part: PolicySlice | None = None
         try:
             if self.metered(feature):
-                usage = self._usage.known(check.subject, feature, now)
-            facts = facts_about(feature, holdings, subject, self.bundle, now)
-            part = self.slices.slice(feature, facts.givers, principal, holdings.refs, user_parents(subject))
+                usage = self._usage.usage_of(check.subject, feature, now)
+            facts = resolve_facts(feature, active, subject, self.bundle, now)
+            part = self.slices.slice(feature, facts.givers, principal, active.refs, user_parents(subject))
             context = context_json(facts, question, usage, now, time=part.reads_time)
             written = _written(known, subject, full=bool(part.rules))
-            entities = self.factory.entities(feature, part.rules, written, holdings.refs)
+            entities = self.factory.entities(feature, part.rules, written, active.refs)
             outcome = authorize(part.group, entities, principal, action, feature.id, context)
             if not outcome.allowed and not outcome.policies and not outcome.errors:
                 outcome = authorize(
@@ -231,18 +233,18 @@ class Engine:
         except UnreadableError:
             raise
         except (OperatorError, TotalOverflowError, ValueError) as error:
-            outcome = Outcome(allowed=False, policies=(), errors=(str(error),))
+            outcome = CedarResult(allowed=False, policies=(), errors=(str(error),))
         decision = self._decision(feature, question, usage, facts, outcome, part, now)
-        return Evaluation(check, now, decision, facts, principal, action, context, part, holdings, usage, known.record)
+        return Evaluation(check, now, decision, facts, principal, action, context, part, active, usage, known.record)
 
     def _decision(
         self,
         feature: Feature,
-        question: Question,
-        usage: UsageKnown,
+        question: NormalizedCheck,
+        usage: MeteredUsage,
         facts: Facts | None,
-        outcome: Outcome,
-        part: Slice | None,
+        outcome: CedarResult,
+        part: PolicySlice | None,
         now: Instant,
     ) -> Decision:
         if facts is None:
@@ -272,7 +274,7 @@ class Engine:
         """Say whether the usage of this feature is counted here, so that no answer about it may be repeated."""
         return self._metering and feature.metered is not None
 
-    def _reason(self, outcome: Outcome) -> Reason:
+    def _reason(self, outcome: CedarResult) -> Reason:
         if outcome.errors:
             return Reason.EVALUATION_ERROR
         if outcome.allowed:
@@ -281,7 +283,7 @@ class Engine:
         return min(static, key=REASON_PRECEDENCE.__getitem__, default=Reason.EVALUATION_ERROR)
 
     def _closed(
-        self, feature: Feature, question: Question, reason: Reason, errors: tuple[str, ...], now: Instant
+        self, feature: Feature, question: NormalizedCheck, reason: Reason, errors: tuple[str, ...], now: Instant
     ) -> Decision:
         """A denial without facts: nothing is held as far as anybody knows."""
         momentary = reason is not Reason.UNKNOWN_SUBJECT
@@ -313,11 +315,11 @@ def _written(known: _Known, subject: Subject, *, full: bool) -> str:
         if not full:
             return known.lean
         if known.full is None:
-            known.full = principal_entities(subject, known.holdings.customer, known.holdings.refs)
+            known.full = principal_entities(subject, known.active_items.customer, known.active_items.refs)
         return known.full
     if not full:
-        return lean_principal(subject, known.holdings.refs)
-    return principal_entities(subject, known.holdings.customer, known.holdings.refs)
+        return lean_principal(subject, known.active_items.refs)
+    return principal_entities(subject, known.active_items.customer, known.active_items.refs)
 
 
 def _size(record: SubjectRecord) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.engine.acting_overrides import NONE_ACTING, acting_overrides, units_of
-from tiergate.engine.active_items import HeldVersion, Holdings, Window
+from tiergate.engine.active_items import ActiveItems, ActiveVersion, ValidityWindow
 from tiergate.model import (
     MAX_TOTAL_UNITS,
     AddedAmount,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.engine.acting_overrides import ActingOverrides
-    from tiergate.engine.active_items import Holding
+    from tiergate.engine.active_items import ActiveSubscription
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Number, Subject, Suspension
 
@@ -57,7 +57,7 @@ class Facts(msgspec.Struct, frozen=True):
     """
 
     feature: Feature
-    holdings: Holdings
+    active_items: ActiveItems
     active: bool
     suspended: bool
     live: bool
@@ -67,7 +67,7 @@ class Facts(msgspec.Struct, frozen=True):
     overridden: bool
     disabled: bool
     givers: tuple[str, ...]
-    contributions: tuple[tuple[str, HeldVersion | Override, Value | None], ...]
+    contributions: tuple[tuple[str, ActiveVersion | Override, Value | None], ...]
     start: Instant
     until: Instant
 
@@ -183,52 +183,57 @@ class _Tally:
         "window",
     )
 
-    def __init__(self, feature: Feature, bundle: BundleSource, window: Window) -> None:
+    def __init__(self, feature: Feature, bundle: BundleSource, window: ValidityWindow) -> None:
         self.feature = feature
         self.bundle = bundle
         self.window = window
         self.total = _Sum(feature)
         self.free: _Sum | None = None
         self.greatest = feature.across is Combine.MAX
-        self.contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
+        self.contributions: list[tuple[str, ActiveVersion | Override, Value | None]] = []
         self.givers: list[str] = []
         self.given = self.overridden = self.disabled = False
         self.taken = self.paused = False
 
-    def subscription(self, holding: Holding) -> None:
+    def add_subscription(self, subscription: ActiveSubscription) -> None:
         """Add what a live subscription gives, with what its own overrides and suspensions make of that."""
         name = self.feature.id
-        values: list[tuple[HeldVersion, Value]] = []
-        for version in holding.versions:
+        values: list[tuple[ActiveVersion, Value]] = []
+        for version in subscription.versions:
             value = self.bundle.definition(version.ref).get(name)
             if value is not None:
                 values.append((version, value))
                 self.givers.append(version.ref)
         acting = NONE_ACTING
-        if holding.overrides:
-            acting = acting_overrides(holding.overrides, self.feature, self.window)
-        is_paused = bool(holding.suspensions) and _suspended(holding.suspensions, name, self.window)
+        if subscription.overrides:
+            acting = acting_overrides(subscription.overrides, self.feature, self.window)
+        is_paused = bool(subscription.suspensions) and _suspended(subscription.suspensions, name, self.window)
         if acting is NONE_ACTING and not is_paused and not self.greatest:
             for version, value in values:
                 self.total.take(value, version.quantity)
-                self.contributions.append((holding.subscription, version, value))
+                self.contributions.append((subscription.id, version, value))
                 self.given = True
             return
-        self._apart(holding, values, acting, is_paused=is_paused)
+        self._add_apart(subscription, values, acting, is_paused=is_paused)
 
-    def _apart(
-        self, holding: Holding, values: list[tuple[HeldVersion, Value]], acting: ActingOverrides, *, is_paused: bool
+    def _add_apart(
+        self,
+        subscription: ActiveSubscription,
+        values: list[tuple[ActiveVersion, Value]],
+        acting: ActingOverrides,
+        *,
+        is_paused: bool,
     ) -> None:
         """Add a subscription of which the total must be known by itself."""
         if acting.disables:
             self.taken = True
             return
         own = _Sum(self.feature)
-        contributions: list[tuple[str, HeldVersion | Override, Value | None]] = []
+        contributions: list[tuple[str, ActiveVersion | Override, Value | None]] = []
         if acting.base is None:
             for version, value in values:
                 own.take(value, version.quantity)
-                contributions.append((holding.subscription, version, value))
+                contributions.append((subscription.id, version, value))
         given = bool(contributions)
         if self.greatest or acting is not NONE_ACTING:
             own.cap()
@@ -236,7 +241,7 @@ class _Tally:
         if is_paused:
             self.paused = self.paused or own.gives
             return
-        contributions += [(holding.subscription, it, it.value) for it in overrides]
+        contributions += [(subscription.id, it, it.value) for it in overrides]
         self.contributions += contributions
         self.given = self.given or given
         self.overridden = self.overridden or bool(overrides)
@@ -297,29 +302,29 @@ def _act(total: _Sum, acting: ActingOverrides, *, alone: bool = False) -> list[O
     return found
 
 
-def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
-    """Resolve the facts about a feature for what a subject holds. `now` must lie within the holdings' window.
+def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundle: BundleSource, now: Instant) -> Facts:
+    """Resolve the facts about a feature for what a subject holds. `now` must lie within the window of `active`.
 
     Raises:
         TotalOverflowError: the total passes 2^62 units.
         BundleError: the bundle cannot be read.
     """
-    window = Window(now, holdings.start, holdings.until)
-    customer = holdings.customer
+    window = ValidityWindow(now, active.start, active.until)
+    customer = active.customer
     suspended = bool(feature.suspensions) and _suspended(feature.suspensions, "", window)
-    if holdings.suspensions:
-        suspended = _suspended(holdings.suspensions, feature.id, window) or suspended
+    if active.suspensions:
+        suspended = _suspended(active.suspensions, feature.id, window) or suspended
     tally = _Tally(feature, bundle, window)
-    for holding in holdings.holdings:
-        tally.subscription(holding)
+    for subscription in active.subscriptions:
+        tally.add_subscription(subscription)
     tally.cap()
-    live = bool(holdings.holdings)
+    live = bool(active.subscriptions)
     if customer.overrides and (live or subject.type is SubjectType.CUSTOMER):
         acting = acting_overrides(customer.overrides, feature, window)
         if acting is not NONE_ACTING:
             tally.customer(acting, live=live)
-    active = feature.status is not FeatureStatus.DRAFT
-    if not active:
+    is_active = feature.status is not FeatureStatus.DRAFT
+    if not is_active:
         tally.clear()
     total = tally.total
     if total.unlimited:
@@ -331,8 +336,8 @@ def facts_about(feature: Feature, holdings: Holdings, subject: Subject, bundle: 
     givers = tally.givers
     return Facts(
         feature=feature,
-        holdings=holdings,
-        active=active,
+        active_items=active,
+        active=is_active,
         suspended=suspended or (tally.paused and nothing),
         live=live,
         total=total.total,
@@ -354,15 +359,15 @@ def counted(feature: Feature, value: Value, quantity: int) -> int:
     return one.total
 
 
-def _suspended(suspensions: Iterable[Suspension], feature: str, window: Window) -> bool:
+def _suspended(suspensions: Iterable[Suspension], feature: str, window: ValidityWindow) -> bool:
     found = False
     for suspension in suspensions:
-        if suspension.feature == feature and window.holds(suspension.start, suspension.until):
+        if suspension.feature == feature and window.contains(suspension.start, suspension.until):
             found = True
     return found
 
 
-def source_of(feature: Feature, subscription: str, by: HeldVersion | Override, value: Value | None) -> Source:
+def source_of(feature: Feature, subscription: str, by: ActiveVersion | Override, value: Value | None) -> Source:
     """An item version or an override as an answer shows it; `subscription` is empty for one on the customer."""
     shown: bool | Number | str | None = None
     per: str | None = None

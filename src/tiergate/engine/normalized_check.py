@@ -22,7 +22,7 @@ _TYPES = dict(
 """The type of feature that knows each field."""
 
 
-class Question(NamedTuple):
+class NormalizedCheck(NamedTuple):
     """What is asked, in units: `used` and `user_used` are `None` where the check does not say.
 
     `value` is 0 and `rank` 1 where the check names none: the least that there is to ask for.
@@ -35,10 +35,10 @@ class Question(NamedTuple):
     rank: int = 1
 
 
-_SWITCH = Question()
+_SWITCH = NormalizedCheck()
 
 
-def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Feature, Question]:
+def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feature, NormalizedCheck]:
     """Find the feature and read the check's numbers in its units.
 
     Raises:
@@ -48,7 +48,7 @@ def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Featur
     feature = features.get(check.feature)
     if feature is None:
         raise UnknownFeatureError(check.feature[:200], nearest(check.feature[:100], features))
-    expect_subject(check.subject)
+    expect_valid_subject(check.subject)
     match feature.type:
         case FeatureType.SWITCH:
             _refuse(feature, check.amount, check.used, check.user_used, check.value, check.level)
@@ -58,13 +58,13 @@ def read_question(check: Check, features: Mapping[str, Feature]) -> tuple[Featur
             return feature, _quantity(check, feature)
         case FeatureType.RANGE:
             _refuse(feature, check.amount, check.used, check.user_used, None, check.level)
-            return feature, Question(value=0 if check.value is None else _units("value", check.value, feature))
+            return feature, NormalizedCheck(value=0 if check.value is None else _units("value", check.value, feature))
         case FeatureType.CUSTOM:
             _refuse(feature, check.amount, check.used, check.user_used, check.value, None)
-            return feature, Question(rank=1 if check.level is None else _rank(check.level, feature))
+            return feature, NormalizedCheck(rank=1 if check.level is None else _rank(check.level, feature))
 
 
-def expect_askable(check: Check) -> None:
+def expect_valid_check(check: Check) -> None:
     """See that there can be a feature that takes a check; for whoever has no catalog to look in.
 
     Raises:
@@ -73,7 +73,7 @@ def expect_askable(check: Check) -> None:
     """
     if not is_id(check.feature):
         raise UnknownFeatureError(check.feature[:200], None)
-    expect_subject(check.subject)
+    expect_valid_subject(check.subject)
     given = [name for name in _FIELDS if getattr(check, name) is not None]
     for name in given:
         if _TYPES[name] is not _TYPES[given[0]]:
@@ -83,7 +83,7 @@ def expect_askable(check: Check) -> None:
             _expect_number(name, number)
 
 
-def expect_subject(subject: Subject) -> None:
+def expect_valid_subject(subject: Subject) -> None:
     """See that there can be a subject.
 
     Raises:
@@ -115,12 +115,12 @@ def _expect_number(field: str, number: Number) -> None:
     raise CheckError(field, detail)
 
 
-def _quantity(check: Check, feature: Feature) -> Question:
+def _quantity(check: Check, feature: Feature) -> NormalizedCheck:
     amount = default_amount(feature) if check.amount is None else _units("amount", check.amount, feature)
     if not amount:
         field = "amount"
         raise CheckError(field, "must be positive")
-    return Question(
+    return NormalizedCheck(
         amount=amount,
         used=None if check.used is None else _units("used", check.used, feature),
         user_used=None if check.user_used is None else _units("user_used", check.user_used, feature),

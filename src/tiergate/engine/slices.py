@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.cedar import Link, PolicyGroup, Scope, ScopeOp, Uid, parse_policies
+from tiergate.cedar import PolicyGroup, Scope, ScopeOp, TemplateLink, Uid, parse_policies
 from tiergate.engine.bounded_cache import BoundedCache
 from tiergate.errors import BundleError
 from tiergate.model import Reason
@@ -53,7 +53,7 @@ class StaticPolicy:
     reads_time: bool
 
 
-class Slice(msgspec.Struct, frozen=True, eq=False):
+class PolicySlice(msgspec.Struct, frozen=True, eq=False):
     """The policies for one check.
 
     `static`: those that are no item's. `rules`: the users' own among these. `reads_time`: whether one reads the time.
@@ -73,7 +73,7 @@ class _Candidates:
     with their place, so that a rule for each of many customers costs the others nothing.
     """
 
-    always: Slice
+    always: PolicySlice
     depending: dict[Uid, list[tuple[int, StaticPolicy]]]
 
 
@@ -82,7 +82,7 @@ def feature_ancestors(feature: Feature) -> frozenset[Uid]:
     return frozenset(Uid("Tag", tag) for tag in feature.tags)
 
 
-class Slices:
+class PolicySlices:
     """Makes and keeps the slices of one bundle."""
 
     def __init__(self, bundle: BundleSource, entries: int, size: int) -> None:
@@ -110,12 +110,12 @@ class Slices:
             for kind, action in ACTIONS.items()
         }
         self._candidates: dict[tuple[str, str], _Candidates] = {}
-        self._unlinked: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], Slice] = BoundedCache(
+        self._unlinked: BoundedCache[tuple[str, tuple[StaticPolicy, ...]], PolicySlice] = BoundedCache(
             entries, _UNLINKED_BYTES
         )
-        self._slices: BoundedCache[tuple[str, tuple[str, ...], Slice], Slice] = BoundedCache(entries, size)
+        self._slices: BoundedCache[tuple[str, tuple[str, ...], PolicySlice], PolicySlice] = BoundedCache(entries, size)
 
-    def otherwise(self, changed: Mapping[str, Policy | None]) -> Slices:
+    def otherwise(self, changed: Mapping[str, Policy | None]) -> PolicySlices:
         """These slices with some policies, by their ids, put in place of others; `None` leaves one out.
 
         Nothing is parsed again. A policy that stands in place of another goes by the other's id.
@@ -132,7 +132,7 @@ class Slices:
         return any(static.policy.reads_tags() for static in self.static)
 
     @property
-    def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], Slice], Slice]:
+    def cache(self) -> BoundedCache[tuple[str, tuple[str, ...], PolicySlice], PolicySlice]:
         """The kept slices, for statistics."""
         return self._slices
 
@@ -146,7 +146,7 @@ class Slices:
 
     def slice(
         self, feature: Feature, givers: tuple[str, ...], principal: Uid, held: Sequence[str], parents: Sequence[Uid]
-    ) -> Slice:
+    ) -> PolicySlice:
         """The slice for a check.
 
         `givers`: the item versions held that say something of the feature. `held`: all item versions held.
@@ -191,14 +191,14 @@ class Slices:
         self._candidates[feature.id, principal_type] = candidates
         return candidates
 
-    def _make(self, action: str, chosen: tuple[StaticPolicy, ...]) -> Slice:
+    def _make(self, action: str, chosen: tuple[StaticPolicy, ...]) -> PolicySlice:
         """The slice of these policies and of no item's."""
         found = self._unlinked.get((action, chosen))
         if found is None:
             template = self._templates[action]
             group = PolicyGroup.of([(it.id, it.policy) for it in chosen] + [(template.id, template.policy)])
             rules = tuple(it for it in chosen if it.rule)
-            found = Slice(group, chosen, rules, any(it.reads_time for it in rules))
+            found = PolicySlice(group, chosen, rules, any(it.reads_time for it in rules))
             self._unlinked.put((action, chosen), found, _size(chosen))
         return found
 
@@ -217,9 +217,9 @@ def _size(static: tuple[StaticPolicy, ...]) -> int:
     return _POLICY_BYTES * (len(static) + 1)
 
 
-def _link(unlinked: Slice, action: str, feature: str, givers: tuple[str, ...]) -> Slice:
-    links = [Link(action, policy_id(ref, feature), ref, feature) for ref in givers]
-    return Slice(unlinked.group.linked(links), unlinked.static, unlinked.rules, unlinked.reads_time)
+def _link(unlinked: PolicySlice, action: str, feature: str, givers: tuple[str, ...]) -> PolicySlice:
+    links = [TemplateLink(action, policy_id(ref, feature), ref, feature) for ref in givers]
+    return PolicySlice(unlinked.group.linked(links), unlinked.static, unlinked.rules, unlinked.reads_time)
 
 
 def item_ancestors(held: Collection[str]) -> set[Uid]:

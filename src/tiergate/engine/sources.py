@@ -52,7 +52,7 @@ class SubjectSource(Protocol):
         ...
 
 
-class UsageKnown(NamedTuple):
+class MeteredUsage(NamedTuple):
     """Metered usage in the present period, in units: of the subject, of its user, of everybody."""
 
     used: int = 0
@@ -63,7 +63,7 @@ class UsageKnown(NamedTuple):
 class UsageSource(Protocol):
     """Metered usage. An answer that rests on it is not repeated."""
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
         """What is known of the usage of a metered feature."""
         ...
 
@@ -71,9 +71,9 @@ class UsageSource(Protocol):
 class NoUsage:
     """Nothing is metered here: callers say what was used."""
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002
         """Nothing used."""
-        return UsageKnown()
+        return MeteredUsage()
 
 
 NO_USAGE = NoUsage()

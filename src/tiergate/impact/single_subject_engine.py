@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from tiergate.engine import Engine, UsageKnown
+from tiergate.engine import Engine, MeteredUsage
 from tiergate.errors import CheckError
 from tiergate.model import Check, Feature, Instant, Number, Reason, Subject, SubjectType
 
@@ -52,7 +52,7 @@ class CheckParameters(NamedTuple):
     user_used: Number | None = None
     value: Number | None = None
     level: str | None = None
-    metered: UsageKnown = UsageKnown()
+    metered: MeteredUsage = MeteredUsage()
 
 
 class ComparedDecision(NamedTuple):
@@ -108,9 +108,9 @@ class _Meter:
     """The usage that is known of itself, as it was set."""
 
     def __init__(self) -> None:
-        self.usage = UsageKnown()
+        self.usage = MeteredUsage()
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - as it was set
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - as it was set
         return self.usage
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 import msgspec
 
 from tiergate.client import read_answer, read_json
-from tiergate.engine import Engine, explain, sentences
+from tiergate.engine import Engine, explain, explanation_sentences
 from tiergate.errors import CallerError, SidecarUnreachableError
 from tiergate.model import (
     BEGINNING,
@@ -220,7 +220,7 @@ def _read(body: bytes) -> Decision:
 
 def _why(engine: Engine, check: Check, now: Instant) -> tuple[str, ...]:
     feature = engine.index.features[check.feature]
-    return sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
+    return explanation_sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
 
 
 def _told(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[str, ...]:

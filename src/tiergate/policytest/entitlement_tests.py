@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import Listing, Mapping, shorten
 from tiergate.catalog.reading.fields import line_of, number_of, subject_id_of, suggestion
-from tiergate.engine import read_question
+from tiergate.engine import normalize_check
 from tiergate.errors import CheckError
 from tiergate.model import Check, Reason, Subject, SubjectType
 from tiergate.policytest.entitlement_expectations import ROW_KEYS, CheckRows
@@ -222,7 +222,7 @@ class CheckTests:
         Rows may speak of it all the same, so that they are not told that there is no such case.
         """
         try:
-            read_question(request.check(_ANYBODY, feature), self._features)
+            normalize_check(request.check(_ANYBODY, feature), self._features)
         except CheckError as error:
             fields = request.fields
             place = fields.at(error.field) if fields is not None and error.field in fields else request.place

@@ -18,7 +18,7 @@ from tiergate.catalog import TotalBounds, load_catalog_texts, read_catalog, read
 from tiergate.catalog.loader import CATALOG_ENDINGS
 from tiergate.catalog.reading.files import expand_paths, read_text
 from tiergate.cedar import authorize_request
-from tiergate.engine import Engine, UsageKnown, explain
+from tiergate.engine import Engine, MeteredUsage, explain
 from tiergate.errors import AuthorError
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import LoadedCatalog, ProblemLog, TextReport
     from tiergate.catalog.reading.document import Node
-    from tiergate.cedar import Outcome, PolicyGroup, Schema
+    from tiergate.cedar import CedarResult, PolicyGroup, Schema
     from tiergate.engine import Evaluation, Explanation
     from tiergate.model import Catalog, CatalogIndex, Feature, Instant, Problem, Subject
     from tiergate.permissions import Permission
     from tiergate.policytest.subject_fixtures import SubjectFixtures
     from tiergate.policytest.suites import CedarQuery, EntitlementQuery, PermissionQuery
 
-_NOTHING_USED = UsageKnown()
+_NOTHING_USED = MeteredUsage()
 _Made = TypeVar("_Made", "CompiledCatalog", RolePolicies)
 
 
@@ -67,7 +67,7 @@ class _CaseUsage:
     def __init__(self) -> None:
         self.now = _NOTHING_USED
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - it is the case's
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - it is the case's
         """What the case says."""
         return self.now
 
@@ -151,7 +151,7 @@ class CedarEnvironment:
         self.policies = policies
         self.schema = schema
 
-    def authorize(self, asked: CedarQuery) -> Outcome:
+    def authorize(self, asked: CedarQuery) -> CedarResult:
         """Evaluate a request.
 
         Raises:

@@ -11,7 +11,7 @@ from tiergate.policytest.entitlement_expectations import OVERRIDE_PREFIX
 from tiergate.policytest.results import Mismatch
 
 if TYPE_CHECKING:
-    from tiergate.cedar import Outcome
+    from tiergate.cedar import CedarResult
     from tiergate.model import Decision, Entitlement, Instant, Number, Source
     from tiergate.permissions import Permission
     from tiergate.policytest.suites import Expectation
@@ -58,7 +58,7 @@ def compare_permission(expected: Expectation, actual: Permission) -> tuple[Misma
     return tuple(result)
 
 
-def compare_outcome(expected: Expectation, actual: Outcome) -> tuple[Mismatch, ...]:
+def compare_outcome(expected: Expectation, actual: CedarResult) -> tuple[Mismatch, ...]:
     """The fields in which Cedar's own answer is not as expected.
 
     As `cedar run-tests` does it: the policies expected must be among the deciding ones, which may be more.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine import sentences
+from tiergate.engine import explanation_sentences
 from tiergate.errors import TiergateError
 
 if TYPE_CHECKING:
-    from tiergate.cedar import Outcome
+    from tiergate.cedar import CedarResult
     from tiergate.permissions import Permission
     from tiergate.policytest.environments import EntitlementEnvironment
     from tiergate.policytest.suites import EntitlementQuery, PermissionQuery
@@ -22,7 +22,7 @@ def why_decided(world: EntitlementEnvironment, asked: EntitlementQuery) -> tuple
         return (str(error),)
     subject = asked.check.subject
     feature = world.index.features[asked.check.feature]
-    reported = sentences(explanation, feature, world.subjects.find(subject), subject)
+    reported = explanation_sentences(explanation, feature, world.subjects.find(subject), subject)
     policies = explanation.decision.policies
     return (*reported, f"Decided {_by(policies)}.") if policies else reported
 
@@ -36,7 +36,7 @@ def why_permitted(asked: PermissionQuery, permission: Permission) -> tuple[str, 
     return (first, *(f"What went wrong: {error}." for error in permission.errors))
 
 
-def why_evaluated(outcome: Outcome) -> tuple[str, ...]:
+def why_evaluated(outcome: CedarResult) -> tuple[str, ...]:
     """Which policies decided."""
     verdict = "allows" if outcome.allowed else "denies"
     first = f"Cedar {verdict} this, {_by(outcome.policies)}."

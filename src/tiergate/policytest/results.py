@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiergate.cedar import Outcome
+    from tiergate.cedar import CedarResult
     from tiergate.engine import Evaluation
     from tiergate.model import Decision
     from tiergate.permissions import Permission
@@ -46,7 +46,7 @@ class CaseResult:
     status: Status
     mismatches: tuple[Mismatch, ...] = ()
     why: tuple[str, ...] = ()
-    actual: Decision | Permission | Outcome | None = None
+    actual: Decision | Permission | CedarResult | None = None
     nanoseconds: int = 0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import shorten
 from tiergate.catalog.reading.fields import line_of, suggestion
-from tiergate.cedar import Base, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
+from tiergate.cedar import BaseEntities, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
 from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
 from tiergate.permissions import Action, Caller, CallerKind, Resource, Scope
@@ -67,7 +67,7 @@ def applies(action: Action, type_: ResourceType) -> bool:
         {"uid": {"type": "Caller", "id": "x"}, "attrs": {"kind": CallerKind.KEY}, "parents": []},
         {"uid": {"type": type_, "id": "x"}, "attrs": attrs, "parents": []},
     ]
-    known = Base("[]", schema).with_entities(json.dumps(entities))
+    known = BaseEntities("[]", schema).with_entities(json.dumps(entities))
     return not authorize_caller(PolicyGroup.of([]), known, schema, "x", action, Uid(type_, "x")).errors
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tiergate.engine import UsageKnown
+    from tiergate.engine import MeteredUsage
     from tiergate.model import Check, Instant, Number, Reason
     from tiergate.permissions import Action, Caller, Resource
 
@@ -34,7 +34,7 @@ class EntitlementQuery:
 
     check: Check
     now: Instant
-    usage: UsageKnown | None = None
+    usage: MeteredUsage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import Mapping, shorten
 from tiergate.catalog.reading.fields import suggestion, units_of
-from tiergate.engine import UsageKnown
+from tiergate.engine import MeteredUsage
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,14 +24,14 @@ USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})
 class UsageFixtures:
     """What is written of subjects' usage, in units; what a test writes goes before what its suite does."""
 
-    def __init__(self, written: ReadOnly[tuple[str, str], UsageKnown]) -> None:
+    def __init__(self, written: ReadOnly[tuple[str, str], MeteredUsage]) -> None:
         self._written = written
 
     def within(self, suite: UsageFixtures) -> UsageFixtures:
         """This of a test with that of its suite."""
         return UsageFixtures({**suite._written, **self._written})
 
-    def of(self, name: str, subject: Subject, feature: str) -> UsageKnown | None:
+    def of(self, name: str, subject: Subject, feature: str) -> MeteredUsage | None:
         """What is known of a subject: under its name in the test, else under its id; `None` where nothing is."""
         return self._written.get((name, feature)) or self._written.get((subject.id, feature))
 
@@ -47,7 +47,7 @@ def read_usage(
     subjects = parent.mapping("usage")
     if subjects is None:
         return NO_USAGE
-    result: dict[tuple[str, str], UsageKnown] = {}
+    result: dict[tuple[str, str], MeteredUsage] = {}
     for name in subjects.entries:
         if name not in known:
             message = f"no subject `{shorten(name)}` here{suggestion(name, known, report)}"
@@ -58,7 +58,7 @@ def read_usage(
     return UsageFixtures(result)
 
 
-def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> UsageKnown | None:
+def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> MeteredUsage | None:
     feature = features.get(id_)
     if feature is None:
         message = f"no feature `{shorten(id_)}`{suggestion(id_, features, report)}"
@@ -71,9 +71,9 @@ def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: Text
     node: Node = used.entries[id_]
     if not isinstance(node, Mapping):
         units = units_of(node, used.at(id_), feature.scale, report)
-        return None if units is None else UsageKnown(units)
+        return None if units is None else MeteredUsage(units)
     fields = Fields.of(node, used.at(id_), report, USAGE_KEYS)
     if fields is None:
         return None
     units_by_key = {key: fields.units(key, feature.scale) or 0 for key in sorted(USAGE_KEYS)}
-    return UsageKnown(units_by_key["used"], units_by_key["user_used"], units_by_key["total_used"])
+    return MeteredUsage(units_by_key["used"], units_by_key["user_used"], units_by_key["total_used"])

@@ -1,6 +1,6 @@
 """Rollouts as data: whom one covers, which can still decide, what a draft is compared with, who loses a version.
 
-Pure; who is in which audience is the engine's to say (`engine.holdings`).
+Pure; who is in which audience is the engine's to say (`engine.active_items`).
 """
 
 from __future__ import annotations

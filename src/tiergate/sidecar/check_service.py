@@ -10,7 +10,7 @@ Rules:
   has memos forgotten before anything of a new generation is decided. INVARIANT (no answer outlives its edition): an
   answer holds the edition of its subject, taken before the data was looked at, and whoever gives it looks there first.
 - What is volatile, what was answered without anything to decide by, and what is a problem, is not remembered.
-- Where subjects are fetched on demand (`Ensures`), whoever asks has those fetched that are not known, before anything
+- Where subjects are fetched on demand (`SubjectFetcher`), a request fetches those that are not known before anything
   is decided. What is still not known when it is decided is an `unknown_subject` that says stale and is not remembered.
 """
 
@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tiergate import __version__
-from tiergate.engine import UsageKnown, decision_json
-from tiergate.engine.decision_inputs import Basis, UsageGiven, as_given, basis_json, once_stale
+from tiergate.engine import MeteredUsage, decision_json
+from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, apply_staleness, basis_json, mark_stale
 from tiergate.errors import (
     CheckError,
     OperatorError,
@@ -41,11 +41,11 @@ from tiergate.model import Check, Reason, Subject
 from tiergate.sidecar.api.batches import Batches
 from tiergate.sidecar.api.entitlement_lists import Listings
 from tiergate.sidecar.api.explanations import Explanations
-from tiergate.sidecar.api.responses import Reply, refused
+from tiergate.sidecar.api.responses import HttpResponse, refused
 from tiergate.sidecar.api.suggestions import Suggestions
-from tiergate.sidecar.response_cache import SLOT, Memo
-from tiergate.sidecar.staleness import NONE_CHOSEN, choose
-from tiergate.sidecar.startup_deadline import Startup
+from tiergate.sidecar.response_cache import SLOT, ResponseCache
+from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
+from tiergate.sidecar.startup_deadline import UnloadedDecisions
 from tiergate.wire.decisions import answer_json
 from tiergate.wire.requests import locate, read_check
 
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from tiergate.sidecar.api.responses import Context
     from tiergate.sidecar.decision_log import DecisionLog
     from tiergate.sidecar.metrics import Metrics, ReasonTally
-    from tiergate.sidecar.state import Generation, State, View
-    from tiergate.sidecar.subject_versions import Edition
+    from tiergate.sidecar.state import Generation, State, StateView
+    from tiergate.sidecar.subject_versions import SubjectVersion
 
 DEFAULT_MEMO_BYTES = 24 * 2**20
 """What remembered answers to checks, and lists of entitlements, may keep in memory by default, together."""
@@ -71,17 +71,17 @@ _MOST_SHOWN = 200
 _READ_AT_ONCE = 100
 
 
-class Ensures(Protocol):
+class SubjectFetcher(Protocol):
     """Subjects that are held only once they were asked for. It is asked about customers and subscriptions, not users.
 
-    Who lets a subject go, or holds another edition of it, tells `State.changed`.
+    Who lets a subject go, or holds another edition of it, tells `State.subject_changed`.
     """
 
-    def known(self, subject: Subject) -> bool:
+    def is_known(self, subject: Subject) -> bool:
         """Whether what is held says all about a subject, be it that there is none. Cheap."""
         ...
 
-    async def ensure(self, subject: Subject) -> bool:
+    async def fetch(self, subject: Subject) -> bool:
         """Have a subject fetched, in bounded time, and say whether it is known now. Raises nothing."""
         ...
 
@@ -99,7 +99,7 @@ class Answer:
         check: bytes,
         body: bytes,
         holds: tuple[Instant, Instant],
-        edition: Edition,
+        edition: SubjectVersion,
         tally: ReasonTally,
         basis: bytes | None,
     ) -> None:
@@ -110,10 +110,10 @@ class Answer:
         self.tally = tally
         self.logged = basis is not None
         self.basis = basis or b""
-        self.weight = SLOT + len(check) + len(body) + len(self.basis) + 200 + edition.charge()
+        self.weight = SLOT + len(check) + len(body) + len(self.basis) + 200 + edition.claim_weight()
 
 
-class Decider:
+class CheckService:
     """Answers from the generation in force. `memo_bytes` bounds what it remembers; 0 remembers nothing.
 
     `stale_deny`: what is denied once the data is stale, as `staleness` reads it. `startup_allow`: what is allowed where
@@ -131,18 +131,18 @@ class Decider:
         memo_bytes: int = DEFAULT_MEMO_BYTES,
         stale_deny: Sequence[str] = (),
         startup_allow: Sequence[str] = (),
-        subjects: Ensures | None = None,
+        subjects: SubjectFetcher | None = None,
     ) -> None:
         self.state = state
         self.metrics = metrics
         self.log = log
         self.clock = state.clock
         self.subjects = subjects
-        self.answers: Memo[Answer] = Memo(int(memo_bytes * _SHARE_OF_CHECKS))
+        self.answers: ResponseCache[Answer] = ResponseCache(int(memo_bytes * _SHARE_OF_CHECKS))
         self.batches = Batches(self)
         self.listings = Listings(self, memo_bytes - self.answers.limit)
         self.explanations = Explanations(self)
-        self.startup = Startup(startup_allow)
+        self.startup = UnloadedDecisions(startup_allow)
         self._durations = metrics.durations["check"]
         self._ids = itertools.count(1)
         self._id_prefix = os.urandom(5).hex().encode()
@@ -167,17 +167,17 @@ class Decider:
             self._generation = current.number
             features = current.engine.index.features
             self._suggestions = Suggestions(features)
-            self._denied_once_stale = choose(self._stale_deny, features)
+            self._denied_once_stale = select_features(self._stale_deny, features)
             for word in self._denied_once_stale.unknown:
                 _logger.warning("`stale-deny` names `%s`, which no feature of the catalog is or has", word)
-            for word in choose(self.startup.allow, features).unknown:
+            for word in select_features(self.startup.allow, features).unknown:
                 _logger.warning("`startup-allow` names `%s`, which no feature of the catalog is", word)
 
     def next_id(self) -> bytes:
         """A decision id that no other answer of this process has, nor, by its random part, one of another's."""
         return b"%b%010x" % (self._id_prefix, next(self._ids))
 
-    def check(self, body: bytes, context: Context, begun: int = 0) -> Reply:
+    def check(self, body: bytes, context: Context, begun: int = 0) -> HttpResponse:
         """Answer `POST /v1/check`. `begun`: when that began, in nanoseconds; 0 means now."""
         begun = begun or time.perf_counter_ns()
         now = self.clock()
@@ -197,16 +197,16 @@ class Decider:
         self.metrics.count_request("check", 200)
         if answer.logged and self.log is not None:
             self.log.offer((decision_id, now, body, answer.body, context, elapsed, answer.basis))
-        return Reply(200, answer.body, decision_id, answer=answer if repeated else None)
+        return HttpResponse(200, answer.body, decision_id, answer=answer if repeated else None)
 
-    def check_at_once(self, body: bytes, context: Context) -> Reply | None:
+    def check_at_once(self, body: bytes, context: Context) -> HttpResponse | None:
         """Answer `POST /v1/check`; none, with nothing done, where its subject must be fetched first."""
         return None if self.absent(body) is not None else self.check(body, context)
 
-    async def check_in_time(self, body: bytes, context: Context) -> Reply:
+    async def check_in_time(self, body: bytes, context: Context) -> HttpResponse:
         """Answer `POST /v1/check`, and have its subject fetched where that is needed."""
         begun = time.perf_counter_ns()
-        await self.ensure([body])
+        await self.fetch([body])
         return self.check(body, context, begun)
 
     def absent(self, check: bytes) -> Subject | None:
@@ -217,9 +217,9 @@ class Decider:
             subject = _holder(read_check(check).subject)
         except TiergateError:
             return None
-        return None if self.subjects.known(subject) else subject
+        return None if self.subjects.is_known(subject) else subject
 
-    async def ensure(self, checks: Sequence[bytes]) -> None:
+    async def fetch(self, checks: Sequence[bytes]) -> None:
         """Have the subjects fetched, together, that must be before some checks can be answered."""
         if self.subjects is None:
             return
@@ -230,14 +230,14 @@ class Decider:
                 found.add(subject)
             if place % _READ_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        await asyncio.gather(*(self.subjects.ensure(subject) for subject in found))
+        await asyncio.gather(*(self.subjects.fetch(subject) for subject in found))
 
     async def ensure_subject(self, subject: Subject) -> None:
         """Have a subject fetched where it is not known."""
         if self.subjects is not None and self.state.current is not None and not self.holds(subject):
-            await self.subjects.ensure(_holder(subject))
+            await self.subjects.fetch(_holder(subject))
 
-    def view(self) -> View:
+    def view(self) -> StateView:
         """What a request is decided by; without a generation where there is none and nobody waits for it any more.
 
         Raises:
@@ -250,11 +250,11 @@ class Decider:
     def recall(self, check: bytes, now: Instant) -> Answer | None:
         """The remembered answer to the JSON of a check, if it holds at `now`."""
         answer = self.answers.get(check)
-        if answer is None or not answer.start <= now < answer.until or answer.edition.outdated:
+        if answer is None or not answer.start <= now < answer.until or answer.edition.is_outdated:
             return None
         return answer
 
-    def decide(self, view: View, body: bytes, now: Instant, at: str = "") -> Answer:
+    def decide(self, view: StateView, body: bytes, now: Instant, at: str = "") -> Answer:
         """Decide the JSON of a check, to which `at` points in its request, and remember the answer.
 
         Without a generation nothing is decided, and nothing remembered: the answer is what `startup` says.
@@ -268,7 +268,7 @@ class Decider:
         if generation is None:
             return self._unloaded(check, body, now)
         self.expect_feature(generation, check)
-        edition = self.state.editions.of(check.subject)
+        edition = self.state.subject_versions.of(check.subject)
         held = self.holds(check.subject)
         engine = generation.engine
         decision = engine.decide(check, now) if held else self.not_fetched(generation, check, now)
@@ -276,7 +276,7 @@ class Decider:
         start, until = decision.start, min(decision.until, stale_at)
         if now >= stale_at:
             start, until = max(start, stale_at), decision.until
-        decision = as_given(decision, now, stale_at, stale_deny=denied)
+        decision = apply_staleness(decision, now, stale_at, stale_deny=denied)
         for error in decision.errors:
             self._say(f"a check of `{check.feature}` was denied, because it cannot be evaluated: {error}", now)
         answer = Answer(
@@ -296,8 +296,8 @@ class Decider:
         given = self.startup.answer(check)
         basis = None
         if self.log is not None and self.log.rules.want(given):
-            basis = basis_json(Basis(version=__version__, loaded=False))
-        edition, tally = self.state.editions.of(check.subject), self.metrics.reasons[Reason(given.reason)]
+            basis = basis_json(DecisionBasis(version=__version__, loaded=False))
+        edition, tally = self.state.subject_versions.of(check.subject), self.metrics.reasons[Reason(given.reason)]
         return Answer(body, answer_json(given), (now, now), edition, tally, basis)
 
     def expect_feature(self, generation: Generation, check: Check) -> None:
@@ -322,11 +322,11 @@ class Decider:
 
     def holds(self, subject: Subject) -> bool:
         """Whether the data that is held says all about a subject."""
-        return self.subjects is None or self.subjects.known(_holder(subject))
+        return self.subjects is None or self.subjects.is_known(_holder(subject))
 
-    def once_stale(self, decision: Decision) -> Decision:
+    def mark_stale(self, decision: Decision) -> Decision:
         """A decision as it is given once the data is stale."""
-        return once_stale(decision, denied=decision.feature in self._denied_once_stale.features)
+        return mark_stale(decision, denied=decision.feature in self._denied_once_stale.features)
 
     def located(self, error: TiergateError, check: bytes, at: str = "") -> TiergateError:
         """Point to the field of the request that an error of the engine names."""
@@ -334,7 +334,7 @@ class Decider:
             return CheckError(locate(error.field, check, at), error.detail)
         return error
 
-    def refuse(self, endpoint: str, error: TiergateError) -> Reply:
+    def refuse(self, endpoint: str, error: TiergateError) -> HttpResponse:
         """Answer with a problem, counted."""
         self.tell(error)
         return refused(error, self.metrics, endpoint)
@@ -344,25 +344,27 @@ class Decider:
         if isinstance(error, UnreadableError):
             self._say(f"a check cannot be decided: {error}", self.clock())
 
-    def _basis(self, view: View, check: Check, decision: Decision, now: Instant, *, held: bool) -> bytes | None:
+    def _basis(self, view: StateView, check: Check, decision: Decision, now: Instant, *, held: bool) -> bytes | None:
         """The basis of a decision as the log has it; none where the log does not want the decision."""
         generation, stale_at, _ = view
         if generation is None or self.log is None or not self.log.rules.want(decision):
             return None
-        rules, followed = self.log.rules, self.state.followed
+        rules, followed = self.log.rules, self.state.feed_position
         index = generation.engine.index.features
         record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
         if rules.wants_records:
             with contextlib.suppress(OperatorError, msgspec.MsgspecError):  # its decision says so, among the errors
                 record = generation.engine.record_of(check.subject)
-        basis = Basis(
+        basis = DecisionBasis(
             store="" if followed is None else followed.store,
             position=None if followed is None else followed.position,
             version=__version__,
-            stale_at=Basis.stale_text(stale_at),
+            stale_at=DecisionBasis.stale_text(stale_at),
             stale_deny=now >= stale_at and check.feature in self._denied_once_stale.features,
             fetched=held,
-            usage=None if decision.usage is None else UsageGiven.of(UsageKnown(*decision.usage), index[check.feature]),
+            usage=None
+            if decision.usage is None
+            else LoggedUsage.of(MeteredUsage(*decision.usage), index[check.feature]),
             errors=() if rules.masks else decision.errors,
             record=record,
         )

@@ -12,7 +12,7 @@ _FREED_AT_ONCE: Final = 100
 _BETWEEN_FREEING: Final = 0.002
 
 
-async def free(engine: Engine) -> None:
+async def free_engine(engine: Engine) -> None:
     """Free what an engine remembers."""
     for cache in (engine.decisions, engine.known, engine.slices.cache):
         while cache.shed(_FREED_AT_ONCE):  # noqa: ASYNC110 - there is nothing to wait for but others' turns

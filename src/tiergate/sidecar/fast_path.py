@@ -24,16 +24,16 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tiergate.sidecar.api.responses import NO_CONTEXT, Context, make_context, wire
-from tiergate.sidecar.response_cache import SLOT, Memo
+from tiergate.sidecar.api.responses import NO_CONTEXT, Context, encode_response, make_context
+from tiergate.sidecar.response_cache import SLOT, ResponseCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import Scope
 
-    from tiergate.sidecar.api.responses import Reply
-    from tiergate.sidecar.check_service import Answer, Decider
+    from tiergate.sidecar.api.responses import HttpResponse
+    from tiergate.sidecar.check_service import Answer, CheckService
 
 EXTENSION = "tiergate.segment"
 """The ASGI extension by which the protocol hands an endpoint the segment that a request came in."""
@@ -61,7 +61,7 @@ class _Head:
 
     __slots__ = ("endpoint", "weight")
 
-    def __init__(self, endpoint: Callable[[bytes, Context], Reply | None], weight: int) -> None:
+    def __init__(self, endpoint: Callable[[bytes, Context], HttpResponse | None], weight: int) -> None:
         self.endpoint = endpoint
         self.weight = weight
 
@@ -77,19 +77,19 @@ class _Repeat:
         self.weight = SLOT + len(segment) + answer.weight
 
 
-class QuickPath:
+class FastPath:
     """What one listener remembers of requests as they came. `memo_bytes` bounds it; `max_body` as for the long way."""
 
     def __init__(
-        self, decider: Decider, name: str, *, memo_bytes: int = DEFAULT_MEMO_BYTES, max_body: int = 2**20
+        self, decider: CheckService, name: str, *, memo_bytes: int = DEFAULT_MEMO_BYTES, max_body: int = 2**20
     ) -> None:
         self._decider = decider
         self._clock = decider.clock
         self._log = decider.log
         self._durations = decider.metrics.durations["check"]
         self._max_body = max_body
-        self.repeats: Memo[_Repeat] = Memo(memo_bytes)
-        self._heads: Memo[_Head] = Memo(min(memo_bytes, _HEADS_BYTES))
+        self.repeats: ResponseCache[_Repeat] = ResponseCache(memo_bytes)
+        self._heads: ResponseCache[_Head] = ResponseCache(min(memo_bytes, _HEADS_BYTES))
         self._answer_heads: dict[int, bytes] = {}
         self._defaults: list[tuple[bytes, bytes]] | None = None
         self._preamble = b""
@@ -109,7 +109,7 @@ class QuickPath:
                 return self._by_head(segment, defaults)
         answer = repeat.answer
         now = self._clock()
-        if not answer.start <= now < answer.until or answer.edition.outdated:
+        if not answer.start <= now < answer.until or answer.edition.is_outdated:
             self.repeats.drop(segment)
             return self._by_head(segment, defaults)
         if defaults is not self._defaults:
@@ -145,9 +145,9 @@ class QuickPath:
             return None
         if reply.answer is not None and context is NO_CONTEXT:
             self.repeats.put(segment, _Repeat(segment, self._answer_head(len(reply.body)), reply.answer))
-        return wire(reply, context, defaults)
+        return encode_response(reply, context, defaults)
 
-    def learn(self, segment: bytes, endpoint: Callable[[bytes, Context], Reply | None]) -> None:
+    def learn(self, segment: bytes, endpoint: Callable[[bytes, Context], HttpResponse | None]) -> None:
         """Learn the head of a request that took the long way and was admitted to an endpoint."""
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
         parts = _VARYING.split(segment[:end])
@@ -179,7 +179,7 @@ class QuickPath:
         self._preamble = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
 
 
-def learn(scope: Scope, endpoint: Callable[[bytes, Context], Reply | None]) -> None:
+def learn(scope: Scope, endpoint: Callable[[bytes, Context], HttpResponse | None]) -> None:
     """Have the quick path, if the protocol has one, learn from a request that an endpoint is about to answer."""
     found = scope.get("extensions", {}).get(EXTENSION)
     if found is not None:

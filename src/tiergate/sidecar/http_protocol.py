@@ -28,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from tiergate.errors import RequestError
 from tiergate.process.open_files import Surplus
-from tiergate.sidecar.api.responses import NO_CONTEXT, Reply, problem_reply, refused, wire
+from tiergate.sidecar.api.responses import NO_CONTEXT, HttpResponse, encode_response, problem_response, refused
 from tiergate.sidecar.fast_path import EXTENSION
 from tiergate.sidecar.transports import GuardedFlow, Wire, refusal
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from tiergate.sidecar.fast_path import QuickPath
+    from tiergate.sidecar.fast_path import FastPath
     from tiergate.sidecar.metrics import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -65,9 +65,7 @@ class WireLimits:
     linger: float = 0.25
 
 
-def protocol_class(
-    metrics: Metrics, quick: QuickPath | None, limits: WireLimits | None = None
-) -> type[SidecarProtocol]:
+def protocol_class(metrics: Metrics, quick: FastPath | None, limits: WireLimits | None = None) -> type[SidecarProtocol]:
     """Make the protocol class of one listener, for uvicorn's `http=`. Without a quick path every request is parsed."""
     return type(
         "SidecarProtocol",
@@ -85,7 +83,7 @@ class SidecarProtocol(HttpToolsProtocol):
     """One connection. Its class attributes are what `protocol_class` gives it."""
 
     metrics: ClassVar[Metrics]
-    quick: ClassVar[QuickPath | None] = None
+    quick: ClassVar[FastPath | None] = None
     limits: ClassVar[WireLimits] = WireLimits()
     beyond: ClassVar[Surplus] = Surplus()
 
@@ -129,7 +127,7 @@ class SidecarProtocol(HttpToolsProtocol):
             self._surplus = True
             self.beyond.add(self)
             busy = RequestError(503, "too many connections", f"there may be {limit} at once")
-            self.app = refusal(problem_reply(busy))
+            self.app = refusal(problem_response(busy))
         self._settle()
         self._rearm()
 
@@ -451,9 +449,9 @@ class SidecarProtocol(HttpToolsProtocol):
         )
         return self.cycle
 
-    def _say_last(self, reply: Reply) -> None:
+    def _say_last(self, reply: HttpResponse) -> None:
         self.server_state.total_requests += 1
-        self._write(wire(reply, NO_CONTEXT, self.server_state.default_headers))
+        self._write(encode_response(reply, NO_CONTEXT, self.server_state.default_headers))
         self._finish()
 
     def _finish(self) -> None:

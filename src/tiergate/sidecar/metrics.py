@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from tiergate import __version__
 from tiergate.model import FOREVER, Reason
 from tiergate.process.open_files import Shortage
-from tiergate.sidecar.api.caller_errors import Mistakes
+from tiergate.sidecar.api.caller_errors import CallerErrorLog
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Metrics:
         self.durations = {endpoint: Durations() for endpoint in ("check", "checks", "entitlements", "explain")}
         self.requests: dict[tuple[str, int], int] = {}
         self.problems: dict[str, int] = {}
-        self.mistakes = Mistakes()
+        self.mistakes = CallerErrorLog()
         self.connections = 0
         self.descriptors = Shortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}

@@ -36,7 +36,7 @@ class Weighed(Protocol):
 V = TypeVar("V", bound=Weighed)
 
 
-class Memo(Generic[V]):
+class ResponseCache(Generic[V]):
     """A mapping from bytes to values that keeps at most `limit` bytes in memory, buried ones included.
 
     `young` may be read directly, `memo.young.get(key)`, where every nanosecond counts. Not for several threads.

@@ -38,10 +38,10 @@ from tiergate.sidecar.api.probes import probes
 from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.api.tokens import TokenFile
 from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES as DECIDER_BYTES
-from tiergate.sidecar.check_service import Decider
+from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.fast_path import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
-from tiergate.sidecar.fast_path import QuickPath
+from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.http_protocol import WireLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
 from tiergate.sidecar.replica.data_directory import DataDirectory
@@ -120,7 +120,7 @@ class _Sidecar:
         self._metrics = Metrics()
         self._data = DiskMonitor(directory)
         self._metrics.data = lambda: self._data.report
-        self._decider = Decider(
+        self._decider = CheckService(
             self._state,
             self._metrics,
             log=self._decisions,
@@ -187,7 +187,7 @@ class _Sidecar:
     ) -> Listener:
         settings = self._settings
         memo_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
-        quick = QuickPath(self._decider, name, memo_bytes=memo_bytes, max_body=settings.max_body)
+        quick = FastPath(self._decider, name, memo_bytes=memo_bytes, max_body=settings.max_body)
         if self._tokens is not None:
             self._tokens.changed.append(quick.forget)
         limits = WireLimits(head_timeout=settings.request_timeout, connections=self._most_connections)
@@ -246,7 +246,7 @@ class _Sidecar:
     def _on_deadline(self) -> None:
         """Answer without anything to decide by from now on, if that is still so."""
         if self._state.current is None and not self._state.draining:
-            self._state.give_up_waiting()
+            self._state.serve_unloaded()
             _log.error(
                 "ready without data",
                 meaning="nothing was loaded before the startup deadline: until something is, no check is decided, and "

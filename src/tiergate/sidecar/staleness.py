@@ -19,17 +19,17 @@ EVERY = "*"
 TAG = "tag:"
 
 
-class Chosen(NamedTuple):
+class FeatureSelection(NamedTuple):
     """The features of one catalog that a choice names, and the words of it that name nothing there."""
 
     features: frozenset[str]
     unknown: tuple[str, ...]
 
 
-NONE_CHOSEN = Chosen(frozenset(), ())
+NONE_CHOSEN = FeatureSelection(frozenset(), ())
 
 
-def choose(words: Iterable[str], features: Mapping[str, Feature]) -> Chosen:
+def select_features(words: Iterable[str], features: Mapping[str, Feature]) -> FeatureSelection:
     """Look up what a choice names among the features of a catalog."""
     chosen: set[str] = set()
     unknown: list[str] = []
@@ -44,4 +44,4 @@ def choose(words: Iterable[str], features: Mapping[str, Feature]) -> Chosen:
         if not found:
             unknown.append(word)
         chosen.update(found)
-    return Chosen(frozenset(chosen), tuple(unknown))
+    return FeatureSelection(frozenset(chosen), tuple(unknown))

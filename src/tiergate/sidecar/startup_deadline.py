@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.engine import Answer
-from tiergate.engine.normalized_check import expect_askable
+from tiergate.engine.normalized_check import expect_valid_check
 from tiergate.model import Check, Entitlement, Reason, format_instant
 from tiergate.sidecar.staleness import EVERY
 
@@ -35,7 +35,7 @@ _NUMBERS = ("amount", "used", "value", "level")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Startup:
+class UnloadedDecisions:
     """The answers of a sidecar without data. `allow`: ids of features, or `*` for all; everything else is denied."""
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
@@ -50,7 +50,7 @@ class Startup:
             UnknownFeatureError: no catalog can have the feature.
             CheckError: no feature takes such a check.
         """
-        expect_askable(check)
+        expect_valid_check(check)
         allowed = self._every or check.feature in self._features
         return Answer(
             allowed=allowed,

@@ -11,7 +11,7 @@ Rules:
 - A generation is installed whole or not at all, and never replaced by an older one.
 - Subscribers are told before the first answer of a new generation can be made.
 - A subject that changes within a generation is forgotten alone, in the engine and in every memo, by one call:
-  `changed`. INVARIANT (no answer outlives its edition).
+  `subject_changed`. INVARIANT (no answer outlives its edition).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.model import FOREVER, Instant, Problem, Subject, SubjectType
-from tiergate.sidecar.subject_versions import Editions
+from tiergate.sidecar.subject_versions import SubjectVersions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -37,9 +37,9 @@ SYNC = "sync"
 class Generation:
     """One bundle and its subjects, with the engine that decides by them.
 
-    `number` counts the generations of this process from 1; it grows with everything that is put in force as a whole.
-    Subjects may change within a generation, one by one, as `State.changed` is told. `publication` and `revision` are
-    what answers and `/status` say. `loaded_at` is when it was made.
+    `number` counts the generations of this process from 1. Subjects may change within a generation, one by one
+    (`State.subject_changed`). `publication` and `revision` are those of answers and `/status`. `loaded_at`: when it
+    was built.
     """
 
     number: int
@@ -49,14 +49,14 @@ class Generation:
     loaded_at: Instant
 
 
-class Followed(NamedTuple):
+class FeedPosition(NamedTuple):
     """The store that is followed, and the last entry of its feed that decisions rest on."""
 
     store: str
     position: int
 
 
-class View(NamedTuple):
+class StateView(NamedTuple):
     """All that one request is answered by, taken once: the generation, if there is one, and when its data gets stale.
 
     `epoch` counts how often everything remembered had to be forgotten: what is made by a view is remembered only while
@@ -127,8 +127,9 @@ def _no_report() -> StatusReport:
 class State:
     """The generation in force, the clock, and whether the process is going down.
 
-    `editions` are those of the subjects that answers rest on. `followed` is how far a feed is in force, none with
-    files: whoever follows sets it in the turn from which on decisions rest on it. `clock` gives UTC milliseconds.
+    `subject_versions` are those of the subjects that cached answers depend on. `feed_position` is the last feed entry
+    that decisions depend on, none with files: the follower sets it in the same event loop turn. `clock` gives UTC
+    milliseconds.
     `report` is asked at each `/status` and each scrape of the metrics, so it must be cheap. `draining` says that a
     shutdown has begun: set it with `drain()`. `unloaded` says that checks are answered though nothing was ever loaded:
     `give_up_waiting()` begins that, and the first generation ends it.
@@ -142,16 +143,16 @@ class State:
         "_subscribers",
         "_waiting",
         "clock",
-        "editions",
-        "followed",
+        "feed_position",
         "report",
+        "subject_versions",
     )
 
     def __init__(self, clock: Callable[[], Instant], report: Callable[[], StatusReport] = _no_report) -> None:
         self.clock = clock
         self.report = report
-        self.editions = Editions()
-        self.followed: Followed | None = None
+        self.subject_versions = SubjectVersions()
+        self.feed_position: FeedPosition | None = None
         self._current: Generation | None = None
         self._stale_at: Instant = FOREVER
         self._draining = False
@@ -165,9 +166,9 @@ class State:
         return self._current
 
     @property
-    def view(self) -> View:
+    def view(self) -> StateView:
         """What a request is answered by that begins now."""
-        return View(self._current, self._stale_at, self._epoch)
+        return StateView(self._current, self._stale_at, self._epoch)
 
     @property
     def epoch(self) -> int:
@@ -211,7 +212,7 @@ class State:
         self._current = generation
         self._notify()
 
-    def changed(self, customer: str, subscriptions: Collection[str]) -> None:
+    def subject_changed(self, customer: str, subscriptions: Collection[str]) -> None:
         """Forget what is remembered of a customer, of subscriptions and of their users, and of nobody else.
 
         To be called in the same turn of the event loop in which their new data can first be read. `subscriptions` are
@@ -225,9 +226,9 @@ class State:
             forget(Subject(customer))
             for subscription in subscriptions:
                 forget(Subject(subscription, SubjectType.SUBSCRIPTION))
-        self.editions.outdate(customer, subscriptions)
+        self.subject_versions.outdate(customer, subscriptions)
 
-    def expect_stale(self, stale_at: Instant) -> None:
+    def set_stale_at(self, stale_at: Instant) -> None:
         """Set the instant from which answers say `stale`.
 
         Remembered answers are never kept beyond the instant that was known when they were made, so moving it
@@ -237,7 +238,7 @@ class State:
         if stale_at < before or before <= self.clock():
             self._notify()
 
-    def give_up_waiting(self) -> None:
+    def serve_unloaded(self) -> None:
         """Have checks answered from now on although there is nothing to decide by, until there is."""
         self._waiting = False
         self._notify()

@@ -27,36 +27,36 @@ _WEIGHT = 240
 """About what an edition keeps in memory, in bytes: itself, a weak reference, and its place under the subject's id."""
 
 
-class Edition:
-    """One subject's data between two changes; `outdated` once it has changed. Made by `Editions` only."""
+class SubjectVersion:
+    """One subject's data between two changes; `is_outdated` once it has changed. Made by `SubjectVersions` only."""
 
-    __slots__ = ("__weakref__", "_weight", "outdated")
+    __slots__ = ("__weakref__", "_weight", "is_outdated")
 
     def __init__(self) -> None:
-        self.outdated = False
+        self.is_outdated = False
         self._weight = _WEIGHT
 
-    def charge(self) -> int:
+    def claim_weight(self) -> int:
         """About how many bytes it keeps in memory, for the first who asks; nothing for those who come after."""
         weight, self._weight = self._weight, 0
         return weight
 
 
-class Editions:
+class SubjectVersions:
     """The present edition of every subject that something rests on."""
 
     __slots__ = ("_customers", "_subscriptions")
 
     def __init__(self) -> None:
-        self._customers: WeakValueDictionary[str, Edition] = WeakValueDictionary()
-        self._subscriptions: WeakValueDictionary[str, Edition] = WeakValueDictionary()
+        self._customers: WeakValueDictionary[str, SubjectVersion] = WeakValueDictionary()
+        self._subscriptions: WeakValueDictionary[str, SubjectVersion] = WeakValueDictionary()
 
-    def of(self, subject: Subject) -> Edition:
+    def of(self, subject: Subject) -> SubjectVersion:
         """The present edition of a subject, or of whom its user is in. It lasts as long as somebody keeps it."""
         present = self._customers if subject.type is SubjectType.CUSTOMER else self._subscriptions
         edition = present.get(subject.id)
         if edition is None:
-            edition = present[subject.id] = Edition()
+            edition = present[subject.id] = SubjectVersion()
         return edition
 
     def outdate(self, customer: str, subscriptions: Collection[str]) -> None:
@@ -69,7 +69,7 @@ class Editions:
         return len(self._customers) + len(self._subscriptions)
 
 
-def _outdate(present: WeakValueDictionary[str, Edition], name: str) -> None:
+def _outdate(present: WeakValueDictionary[str, SubjectVersion], name: str) -> None:
     edition = present.pop(name, None)
     if edition is not None:
-        edition.outdated = True
+        edition.is_outdated = True

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tiergate.sidecar.state import State, View
+    from tiergate.sidecar.state import State, StateView
 
 _TURN = 1_000_000
 """How long a turn lasts, in nanoseconds."""
 
 
-async def take_turns(work: Iterator[object], state: State, view: View) -> bool:
+async def run_in_slices_for_view(work: Iterator[object], state: State, view: StateView) -> bool:
     """Do work that rests on a view of the state in turns of about a millisecond.
 
     Everything else runs between them. Say whether it was done. It is left where another generation came, or the data
     was stale and no longer is, or the other way round: what others remember by then rests on another view.
     """
-    return await do_in_turns(work, lambda: state.epoch == view.epoch)
+    return await run_in_slices(work, lambda: state.epoch == view.epoch)
 
 
-async def do_in_turns(work: Iterator[object], goes_on: Callable[[], bool] = lambda: True) -> bool:
+async def run_in_slices(work: Iterator[object], goes_on: Callable[[], bool] = lambda: True) -> bool:
     """Do work in such turns; say whether it was done, or left because it does not go on."""
     begun = time.perf_counter_ns()
     for _ in work:

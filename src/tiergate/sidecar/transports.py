@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from tiergate.sidecar.api.responses import NO_CONTEXT, Reply, send_reply
+from tiergate.sidecar.api.responses import NO_CONTEXT, HttpResponse, send_response
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,7 +40,7 @@ class Wire:
         self.close = finish
 
 
-def refusal(reply: Reply) -> ASGI3Application:
+def refusal(reply: HttpResponse) -> ASGI3Application:
     """An application that always gives one reply."""
 
     async def refuse(
@@ -48,6 +48,6 @@ def refusal(reply: Reply) -> ASGI3Application:
         receive: ASGIReceiveCallable,  # noqa: ARG001 - ASGI
         send: ASGISendCallable,
     ) -> None:
-        await send_reply(reply, NO_CONTEXT, send)  # type: ignore[arg-type]
+        await send_response(reply, NO_CONTEXT, send)  # type: ignore[arg-type]
 
     return refuse

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiergate.engine.explanation.reasoning import Standing
+from tiergate.engine.explanation.reasoning import Applicability
 from tiergate.model import FeatureType, OverrideMode, Per, Reason, SubjectType, SubscriptionStatus
 from tiergate.model.features import ACTIONS
 
@@ -119,7 +119,7 @@ def _decision(entitlement: Json, source: Json) -> dict[str, Json]:
 def _explanation(decision: Json, source: Json) -> dict[str, Json]:
     whom = object_of({"type": {"enum": [*SubjectType]}, "id": _TEXT, "user": _TEXT}, optional=("user",))
     standing = {
-        "enum": [*Standing],
+        "enum": [*Applicability],
         "description": "`set_aside`: its time has come and is not over, but something keeps it from counting.",
     }
     return {

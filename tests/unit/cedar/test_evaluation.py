@@ -5,13 +5,13 @@ import json
 import pytest
 
 from tiergate.cedar import (
-    Base,
-    EntityData,
-    Link,
-    Outcome,
+    BaseEntities,
+    CedarResult,
+    EntitySet,
     PolicyGroup,
     PolicySyntaxError,
     Schema,
+    TemplateLink,
     Uid,
     authorize,
     authorize_text,
@@ -39,14 +39,14 @@ def group(text: str) -> PolicyGroup:
     return PolicyGroup.of((policy.id, policy) for policy in parse_policies(text))
 
 
-def entities(*items: str, known: bool = True) -> EntityData:
+def entities(*items: str, known: bool = True) -> EntitySet:
     """A feature, and a customer in some items."""
     parents = [{"type": "Item", "id": item} for item in items]
     customer = {"uid": {"type": "Customer", "id": "acme"}, "attrs": {}, "parents": parents}
-    return Base(json.dumps([FEATURE] if known else []), SCHEMA).with_entities(json.dumps([customer]))
+    return BaseEntities(json.dumps([FEATURE] if known else []), SCHEMA).with_entities(json.dumps([customer]))
 
 
-def ask(policies: PolicyGroup, *items: str, **context: bool) -> Outcome:
+def ask(policies: PolicyGroup, *items: str, **context: bool) -> CedarResult:
     """May the customer use the feature?"""
     return authorize(policies, entities(*items), ACME, "use", "f", json.dumps(CONTEXT | context))
 
@@ -54,18 +54,18 @@ def ask(policies: PolicyGroup, *items: str, **context: bool) -> Outcome:
 def test_a_permit_that_matches_allows() -> None:
     """And is named as the policy that decided."""
     text = '@id("b") permit (principal, action, resource); @id("a") permit (principal, action, resource);'
-    assert ask(group(text)) == Outcome(allowed=True, policies=("a", "b"), errors=())
+    assert ask(group(text)) == CedarResult(allowed=True, policies=("a", "b"), errors=())
 
 
 def test_a_forbid_wins() -> None:
     """The forbidding policies alone are named."""
     text = '@id("a") permit (principal, action, resource); @id("b") forbid (principal, action, resource);'
-    assert ask(group(text)) == Outcome(allowed=False, policies=("b",), errors=())
+    assert ask(group(text)) == CedarResult(allowed=False, policies=("b",), errors=())
 
 
 def test_nothing_that_permits_is_a_denial_without_policies() -> None:
     """Cedar denies by default."""
-    assert ask(group('@id("a") permit (principal, action, resource) when { context.disabled };')) == Outcome(
+    assert ask(group('@id("a") permit (principal, action, resource) when { context.disabled };')) == CedarResult(
         allowed=False, policies=(), errors=()
     )
 
@@ -109,7 +109,7 @@ def test_a_rule_on_the_group_of_actions_bites() -> None:
         '@id("a") permit (principal, action, resource);'
         '@id("b") forbid (principal, action in Action::"access", resource);'
     )
-    assert ask(group(text)) == Outcome(allowed=False, policies=("b",), errors=())
+    assert ask(group(text)) == CedarResult(allowed=False, policies=("b",), errors=())
 
 
 def test_two_policies_cannot_have_one_id() -> None:
@@ -125,11 +125,13 @@ def test_two_policies_cannot_have_one_id() -> None:
 def test_a_link_is_the_policy_that_its_template_would_be_with_its_slots_filled() -> None:
     """It decides under its own id, for those in its principal alone, and leaves the group as it was."""
     templates = group(builtin_text("templates"))
-    linked = templates.linked([Link("use", f"plan/{plan}@1/f", f"plan/{plan}@1", "f") for plan in ("pro", "free")])
-    assert ask(linked, "plan/pro@1") == Outcome(allowed=True, policies=("plan/pro@1/f",), errors=())
-    assert ask(linked, "plan/pro@2") == Outcome(allowed=False, policies=(), errors=())
-    assert ask(linked, "plan/pro@1", given=False) == Outcome(allowed=False, policies=(), errors=())
-    assert ask(templates, "plan/pro@1") == Outcome(allowed=False, policies=(), errors=())
+    linked = templates.linked(
+        [TemplateLink("use", f"plan/{plan}@1/f", f"plan/{plan}@1", "f") for plan in ("pro", "free")]
+    )
+    assert ask(linked, "plan/pro@1") == CedarResult(allowed=True, policies=("plan/pro@1/f",), errors=())
+    assert ask(linked, "plan/pro@2") == CedarResult(allowed=False, policies=(), errors=())
+    assert ask(linked, "plan/pro@1", given=False) == CedarResult(allowed=False, policies=(), errors=())
+    assert ask(templates, "plan/pro@1") == CedarResult(allowed=False, policies=(), errors=())
 
 
 def test_no_links_change_nothing() -> None:
@@ -145,7 +147,7 @@ def test_a_group_counts_its_policies() -> None:
 
 def test_entities_of_a_check_may_stand_in_the_base_too_if_they_are_equal() -> None:
     """Another entity under the same name is refused."""
-    base = Base(json.dumps([FEATURE]), SCHEMA)
+    base = BaseEntities(json.dumps([FEATURE]), SCHEMA)
     base.with_entities(json.dumps([FEATURE]))
     with pytest.raises(ValueError, match=r"."):
         base.with_entities(json.dumps([FEATURE | {"attrs": {"type": "range", "unit": "", "scale": 0}}]))
@@ -155,7 +157,7 @@ def test_entities_of_a_check_may_stand_in_the_base_too_if_they_are_equal() -> No
 def test_a_base_that_does_not_fit_the_schema_is_refused(listed: str) -> None:
     """No JSON, no list, no type of the schema."""
     with pytest.raises(ValueError, match=r"."):
-        Base(listed, SCHEMA)
+        BaseEntities(listed, SCHEMA)
 
 
 def test_plain_text_reaches_the_same_decision() -> None:
@@ -173,7 +175,7 @@ def test_plain_text_reaches_the_same_decision() -> None:
         "context": CONTEXT | {"now": {"__extn": {"fn": "datetime", "arg": "2026-01-01"}}, "weekday": 4},
     }
     outcome = authorize_text(text, json.dumps([FEATURE, customer]), builtin_schema(), request)
-    assert outcome == Outcome(allowed=True, policies=("plan/pro@1/f",), errors=())
+    assert outcome == CedarResult(allowed=True, policies=("plan/pro@1/f",), errors=())
 
 
 def test_plain_text_that_cannot_be_evaluated_is_an_error() -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tiergate.cedar import (
+    EntityReference,
     Policy,
     PolicySyntaxError,
-    Reference,
     ScopeOp,
     Uid,
     format_text,
@@ -121,13 +121,17 @@ def test_references_are_all_literal_entities_in_order() -> None:
         ' when { resource in [Feature::"a", Feature::"b"] && { x: User::"u" }.x == principal }'
         ' unless { Item::"plan/pro@1".getTag("f") == "Tag::\\"no\\"" };'
     )
-    scoped = [Reference(PRO, True), Reference(Uid("Action", "use"), True), Reference(Uid("Tag", "t"), True)]
+    scoped = [
+        EntityReference(PRO, True),
+        EntityReference(Uid("Action", "use"), True),
+        EntityReference(Uid("Tag", "t"), True),
+    ]
     assert policy.references() == [
         *scoped,
-        Reference(Uid("Feature", "a"), in_scope=False),
-        Reference(Uid("Feature", "b"), in_scope=False),
-        Reference(Uid("User", "u"), in_scope=False),
-        Reference(Uid("Item", "plan/pro@1"), in_scope=False),
+        EntityReference(Uid("Feature", "a"), in_scope=False),
+        EntityReference(Uid("Feature", "b"), in_scope=False),
+        EntityReference(Uid("User", "u"), in_scope=False),
+        EntityReference(Uid("Item", "plan/pro@1"), in_scope=False),
     ]
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from tiergate.cedar import Base, Schema, builtin_schema
+from tiergate.cedar import BaseEntities, Schema, builtin_schema
 from tiergate.compiler.catalog_entities import VersionWriter, feature_entities
 from tiergate.model import (
     UNLIMITED,
@@ -84,5 +84,5 @@ def test_the_order_of_the_features_does_not_matter() -> None:
 def test_entity_data_conforms_to_the_schema() -> None:
     """Cedar accepts all of it under the schema."""
     schema = Schema(builtin_schema())
-    Base(feature_entities(FEATURES.values()).decode(), schema)
-    Base(VersionWriter(FEATURES).entities(PRO, DEFINITION).decode(), schema)
+    BaseEntities(feature_entities(FEATURES.values()).decode(), schema)
+    BaseEntities(VersionWriter(FEATURES).entities(PRO, DEFINITION).decode(), schema)

@@ -11,7 +11,7 @@ import pytest
 
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog
-from tiergate.cedar import BUILTIN_POLICIES, Finding, Schema, builtin_schema, builtin_text, validate
+from tiergate.cedar import BUILTIN_POLICIES, Schema, ValidationError, builtin_schema, builtin_text, validate
 from tiergate.compiler import catalog_index, compilation, compile_catalog
 from tiergate.compiler.policy_validation import validate_files
 from tiergate.errors import CompileError
@@ -50,7 +50,7 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note the files that a compilation validates."""
     paths: list[str] = []
 
-    def note(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[Finding]]:
+    def note(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[ValidationError]]:
         paths.extend(files)
         return validate_files(files, schema)
 
@@ -134,7 +134,9 @@ def test_a_policy_that_is_not_valid_is_a_problem_at_the_catalogs_line(monkeypatc
     """Should Cedar refuse a compiled permit, the problem names the entitlement that it was compiled from."""
     path = "policies/items/plan/gold@1.cedar"
     monkeypatch.setattr(
-        compilation, "validate_files", lambda *_: {path: [Finding("policy2", "it is wrong"), Finding("", "all is")]}
+        compilation,
+        "validate_files",
+        lambda *_: {path: [ValidationError("policy2", "it is wrong"), ValidationError("", "all is")]},
     )
     with pytest.raises(CompileError) as caught:
         compile_catalog(LOADED.catalog, positions=LOADED.positions)

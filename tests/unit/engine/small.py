@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.engine import CacheLimits, Engine, UsageKnown
+from tiergate.engine import CacheLimits, Engine, MeteredUsage
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -163,9 +163,9 @@ class Usage:
     """Usage that a test sets."""
 
     def __init__(self, used: int = 0, user_used: int = 0, total_used: int = 0) -> None:
-        self.usage = UsageKnown(used, user_used, total_used)
+        self.usage = MeteredUsage(used, user_used, total_used)
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
         """The same for everybody."""
         del subject, feature, now
         return self.usage

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.engine.small import ACME, SUB, catalog, record, subscription
 from tiergate.compiler import catalog_index
-from tiergate.engine.active_items import Holdings, Window, hold, share_bucket
+from tiergate.engine.active_items import ActiveItems, ValidityWindow, resolve_active_items, share_bucket
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -27,9 +27,9 @@ from tiergate.model import (
 INDEX = catalog_index(catalog())
 
 
-def held(of: SubjectRecord, now: int, subject: Subject = ACME) -> Holdings:
+def held(of: SubjectRecord, now: int, subject: Subject = ACME) -> ActiveItems:
     """What a subject holds."""
-    return hold(of, subject, INDEX, now)
+    return resolve_active_items(of, subject, INDEX, now)
 
 
 def rolled_out(
@@ -47,7 +47,7 @@ def rolled_out(
         rollouts=rollouts,
     )
     known = record(subscription(item or SubscriptionItem("pro"), start=start), tags=tags)
-    return hold(known, ACME, catalog_index(catalog(items=[pro])), now).refs
+    return resolve_active_items(known, ACME, catalog_index(catalog(items=[pro])), now).refs
 
 
 class TestWindow:
@@ -55,16 +55,16 @@ class TestWindow:
 
     def test_an_instant_that_has_come_bounds_the_start(self) -> None:
         """It is part of the window."""
-        window = Window(100)
-        assert window.meet(100)
-        assert window.meet(50)
+        window = ValidityWindow(100)
+        assert window.narrow(100)
+        assert window.narrow(50)
         assert (window.start, window.until) == (100, FOREVER)
 
     def test_an_instant_that_is_to_come_bounds_the_end(self) -> None:
         """It is not part of the window."""
-        window = Window(100)
-        assert not window.meet(101)
-        assert not window.meet(200)
+        window = ValidityWindow(100)
+        assert not window.narrow(101)
+        assert not window.narrow(200)
         assert (window.start, window.until) == (BEGINNING, 101)
 
     @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ class TestWindow:
         self, interval: tuple[int, int], holds: bool, window: tuple[int, int]
     ) -> None:
         """But an empty one does not bound it at all."""
-        found = Window(100)
-        assert found.holds(*interval) is holds
+        found = ValidityWindow(100)
+        assert found.contains(*interval) is holds
         assert found.start <= window[0]
         assert (found.start, found.until) == window or (not holds and found.until <= window[1])
 
@@ -95,7 +95,7 @@ def test_a_live_subscription_gives_the_versions_of_its_items() -> None:
     known = record(subscription(SubscriptionItem("gold", 2), "extra"), subscription("gold", id_="other"))
     found = held(known, 0)
     assert found.refs == ("addon/extra@1", "plan/gold@3")
-    assert [(it.subscription, [(v.ref, v.item, v.quantity) for v in it.versions]) for it in found.holdings] == [
+    assert [(it.id, [(v.ref, v.item, v.quantity) for v in it.versions]) for it in found.subscriptions] == [
         ("sub", [("plan/gold@3", "plan/gold", 2), ("addon/extra@1", "addon/extra", 1)]),
         ("other", [("plan/gold@3", "plan/gold", 1)]),
     ]
@@ -105,7 +105,7 @@ def test_a_live_subscription_gives_the_versions_of_its_items() -> None:
 def test_a_subscription_gives_nothing_outside_of_its_life() -> None:
     """At its start it counts, at its end no more."""
     known = record(subscription("gold", start=100, end=200))
-    assert [bool(held(known, now).holdings) for now in (99, 100, 199, 200)] == [False, True, True, False]
+    assert [bool(held(known, now).subscriptions) for now in (99, 100, 199, 200)] == [False, True, True, False]
     assert [(it.start, it.until) for it in (held(known, now) for now in (99, 150, 200))] == [
         (BEGINNING, 100),
         (100, 200),
@@ -117,7 +117,7 @@ def test_a_subscription_that_never_counts_bounds_nothing() -> None:
     """Its dates do not matter."""
     known = record(subscription("gold", status=SubscriptionStatus.EXPIRED, start=100, end=200))
     found = held(known, 150)
-    assert (found.holdings, found.refs, found.start, found.until) == ((), (), BEGINNING, FOREVER)
+    assert (found.subscriptions, found.refs, found.start, found.until) == ((), (), BEGINNING, FOREVER)
 
 
 def test_an_item_gives_nothing_outside_of_its_own_interval() -> None:
@@ -230,11 +230,13 @@ def test_a_rollout_to_come_bounds_only_those_in_its_audience() -> None:
         rollouts=(Rollout(1), Rollout(2, 200, Audience(AudienceType.TAG, tag="beta"))),
     )
     index = catalog_index(catalog(items=[pro]))
-    assert hold(record(subscription("pro"), tags=("beta",)), ACME, index, 100).until == 200
-    assert hold(record(subscription("pro")), ACME, index, 100).until == FOREVER
+    assert resolve_active_items(record(subscription("pro"), tags=("beta",)), ACME, index, 100).until == 200
+    assert resolve_active_items(record(subscription("pro")), ACME, index, 100).until == FOREVER
 
 
-def based(*items: SubscriptionItem | str, now: int = 100, plans: tuple[Item, ...] = ()) -> tuple[Holdings, list[str]]:
+def based(
+    *items: SubscriptionItem | str, now: int = 100, plans: tuple[Item, ...] = ()
+) -> tuple[ActiveItems, list[str]]:
     """What counts of these items: `seats` is for `pro` or `max`, `sso` needs `seats` and `audit`, which needs `sso`."""
     listed = [
         *(plans or (selling("pro"), selling("max"))),
@@ -242,7 +244,7 @@ def based(*items: SubscriptionItem | str, now: int = 100, plans: tuple[Item, ...
         selling("sso", depends_on=("audit", "seats")),
         selling("audit", depends_on=("sso",)),
     ]
-    found = hold(record(subscription(*items)), ACME, catalog_index(catalog(items=listed)), now)
+    found = resolve_active_items(record(subscription(*items)), ACME, catalog_index(catalog(items=listed)), now)
     return found, [ref.partition("/")[2].partition("@")[0] for ref in found.refs]
 
 
@@ -296,7 +298,7 @@ def test_an_add_on_does_not_count_with_a_plan_of_another_subscription() -> None:
     """Each subscription is by itself."""
     listed = [selling("pro"), selling("seats", available_for=("pro",))]
     known = record(subscription("pro"), subscription("seats", id_="other"))
-    assert hold(known, ACME, catalog_index(catalog(items=listed)), 100).refs == ("plan/pro@1",)
+    assert resolve_active_items(known, ACME, catalog_index(catalog(items=listed)), 100).refs == ("plan/pro@1",)
 
 
 def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
@@ -307,5 +309,8 @@ def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
         selling("seats", available_for=("pro",)),
     ]
     index = catalog_index(catalog(items=listed))
-    assert hold(record(subscription(SubscriptionItem("pro", version=1), "seats")), ACME, index, 100).refs == ()
-    assert hold(record(subscription("max")), ACME, index, 100).refs == ("plan/max@1",)
+    assert (
+        resolve_active_items(record(subscription(SubscriptionItem("pro", version=1), "seats")), ACME, index, 100).refs
+        == ()
+    )
+    assert resolve_active_items(record(subscription("max")), ACME, index, 100).refs == ("plan/max@1",)

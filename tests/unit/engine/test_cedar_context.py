@@ -7,22 +7,24 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.small import ACME, NOW, bundle, check, record, subscription
-from tiergate.engine import UsageKnown
-from tiergate.engine.active_items import hold
+from tiergate.engine import MeteredUsage
+from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.cedar_context import context_json, weekday
-from tiergate.engine.facts import facts_about
-from tiergate.engine.normalized_check import read_question
+from tiergate.engine.facts import resolve_facts
+from tiergate.engine.normalized_check import normalize_check
 from tiergate.model import Check, Instant, parse_instant
 
 DAY = 86_400_000
 
 
-def context(of: Check, usage: UsageKnown | None = None, *, time: bool = False, now: Instant = NOW) -> dict[str, Any]:
+def context(of: Check, usage: MeteredUsage | None = None, *, time: bool = False, now: Instant = NOW) -> dict[str, Any]:
     """The context of a check by the customer of `gold`."""
     compiled = bundle()
-    feature, question = read_question(of, compiled.index.features)
-    facts = facts_about(feature, hold(record(subscription("gold")), ACME, compiled.index, now), ACME, compiled, now)
-    found: dict[str, Any] = json.loads(context_json(facts, question, usage or UsageKnown(), now, time=time))
+    feature, question = normalize_check(of, compiled.index.features)
+    facts = resolve_facts(
+        feature, resolve_active_items(record(subscription("gold")), ACME, compiled.index, now), ACME, compiled, now
+    )
+    found: dict[str, Any] = json.loads(context_json(facts, question, usage or MeteredUsage(), now, time=time))
     return found
 
 
@@ -63,14 +65,14 @@ def test_a_quantity_without_a_batch_takes_any_amount() -> None:
 
 def test_usage_is_what_the_check_says_else_what_is_metered() -> None:
     """Zero, said, is not the same as not said."""
-    usage = UsageKnown(used=5, user_used=2, total_used=7)
+    usage = MeteredUsage(used=5, user_used=2, total_used=7)
     assert context(check("movies"), usage)["used"] == 5
     assert context(check("movies", used=0), usage)["used"] == 0
 
 
 def test_caps_are_there_where_the_feature_has_them() -> None:
     """Of the user, as the check says it else as metered; of everybody, as metered."""
-    usage = UsageKnown(used=5, user_used=2, total_used=7)
+    usage = MeteredUsage(used=5, user_used=2, total_used=7)
     found = context(check("seats"), usage)
     assert (found["userCap"], found["totalCap"]) == ({"limit": 3, "used": 2}, {"limit": 8, "used": 7})
     assert context(check("seats", user_used=0), usage)["userCap"] == {"limit": 3, "used": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.engine.small import NOW, bundle, check, engine, override, record, subscription
 from tiergate.engine import decision_json
-from tiergate.engine.decision_inputs import Basis, BasisError, basis_json, read_basis, reproduce
+from tiergate.engine.decision_inputs import BasisError, DecisionBasis, basis_json, read_basis, reproduce
 from tiergate.model import UNLIMITED, Amount, OverrideMode, Switch, Value
 
 ADD, AT_LEAST = OverrideMode.ADD, OverrideMode.AT_LEAST
@@ -22,7 +22,7 @@ def test_a_decision_with_several_overrides_is_made_again() -> None:
     )
     first = engine(of=known).decide(check("movies"), NOW)
     assert first.entitlement.value == 93
-    basis = read_basis(basis_json(Basis(record=known)))
+    basis = read_basis(basis_json(DecisionBasis(record=known)))
     again = reproduce(bundle(), check("movies"), NOW, basis, known, publication=17)
     assert decision_json(again.decision) == decision_json(first)
 
@@ -35,4 +35,4 @@ def test_an_override_that_adds_what_cannot_be_added_is_refused(feature: str, val
     """A positive number is added, to a quantity or a range."""
     known = record(subscription("gold"), overrides=(override(feature, value, ADD),))
     with pytest.raises(BasisError):
-        reproduce(bundle(), check(feature), NOW, Basis(record=known), known, publication=17)
+        reproduce(bundle(), check(feature), NOW, DecisionBasis(record=known), known, publication=17)

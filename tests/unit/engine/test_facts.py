@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from tests.unit.engine.small import ACME, API_LIMIT, SUB, SUPPORT, catalog, item, override, record, subscription
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.engine.active_items import hold
-from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
+from tiergate.engine.active_items import resolve_active_items
+from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -47,8 +47,8 @@ def facts(
     bundle = Bundle.from_files(
         compile_catalog(catalog([feature], [item(id_, {feature.id: value}) for id_, value in gifts.items()]))
     )
-    holdings = hold(known, subject, bundle.index, now)
-    return facts_about(feature, holdings, subject, bundle, now)
+    holdings = resolve_active_items(known, subject, bundle.index, now)
+    return resolve_facts(feature, holdings, subject, bundle, now)
 
 
 def total(feature: Feature, *held: tuple[Value, int]) -> int | str:

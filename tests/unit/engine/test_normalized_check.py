@@ -6,24 +6,24 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.small import FEATURES, check
-from tiergate.engine.normalized_check import Question, default_amount, read_question
+from tiergate.engine.normalized_check import NormalizedCheck, default_amount, normalize_check
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import Batch, Check, Feature, FeatureType, Subject
 
 BY_ID = {feature.id: feature for feature in FEATURES}
 
 
-def question(feature: str, **fields: Any) -> Question:  # noqa: ANN401 - fields of every type
+def question(feature: str, **fields: Any) -> NormalizedCheck:  # noqa: ANN401 - fields of every type
     """What a check asks, in units."""
-    return read_question(check(feature, **fields), BY_ID)[1]
+    return normalize_check(check(feature, **fields), BY_ID)[1]
 
 
 def test_numbers_are_read_in_units_of_the_feature() -> None:
     """Half a gigabyte is five hundred thousandths."""
-    assert question("storage", amount=Decimal("1.5"), used=2, user_used=Decimal("0.001")) == Question(
+    assert question("storage", amount=Decimal("1.5"), used=2, user_used=Decimal("0.001")) == NormalizedCheck(
         amount=1_500, used=2_000, user_used=1
     )
-    assert question("api-limit", value=800) == Question(value=800)
+    assert question("api-limit", value=800) == NormalizedCheck(value=800)
 
 
 def test_a_level_is_read_as_its_rank() -> None:
@@ -33,10 +33,10 @@ def test_a_level_is_read_as_its_rank() -> None:
 
 def test_a_check_that_names_nothing_asks_for_the_least() -> None:
     """One unit, the value 0, the lowest level; what was used is left open."""
-    assert question("movies") == Question(amount=1, used=None, user_used=None)
-    assert question("api-limit") == Question(value=0)
-    assert question("support") == Question(rank=1)
-    assert question("analytics") == Question()
+    assert question("movies") == NormalizedCheck(amount=1, used=None, user_used=None)
+    assert question("api-limit") == NormalizedCheck(value=0)
+    assert question("support") == NormalizedCheck(rank=1)
+    assert question("analytics") == NormalizedCheck()
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_an_unknown_level_is_shown_in_part() -> None:
 def test_an_id_that_nobody_can_have_is_a_mistake(id_: str) -> None:
     """Of a subject or of its user."""
     with pytest.raises(CheckError) as caught:
-        read_question(Check(Subject(id_), "analytics"), BY_ID)
+        normalize_check(Check(Subject(id_), "analytics"), BY_ID)
     assert caught.value.field == "subject.id"
     with pytest.raises(CheckError) as caught:
-        read_question(Check(Subject("acme", user=id_), "analytics"), BY_ID)
+        normalize_check(Check(Subject("acme", user=id_), "analytics"), BY_ID)
     assert caught.value.field == "subject.user"
 
 
@@ -135,4 +135,4 @@ def test_a_level_that_was_stored_in_another_form_is_still_asked_for() -> None:
     """A bundle of the version before may hold labels that are not in the normal form C."""
     stored = Feature(id="f", type=FeatureType.CUSTOM, labels=("low", "Ko\u0308ln"))
     check = Check(Subject("acme"), "f", level="K\u00f6ln")
-    assert read_question(check, {"f": stored})[1].rank == 2
+    assert normalize_check(check, {"f": stored})[1].rank == 2

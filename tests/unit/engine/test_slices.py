@@ -7,7 +7,7 @@ import pytest
 from tests.unit.engine.small import bundle
 from tiergate.bundle import Bundle
 from tiergate.cedar import Uid, builtin_text, parse_policies
-from tiergate.engine.slices import Slice, Slices, item_ancestors
+from tiergate.engine.slices import PolicySlice, PolicySlices, item_ancestors
 from tiergate.errors import BundleError
 from tiergate.model import Reason
 
@@ -19,19 +19,23 @@ GUARDS = ["guard/feature-inactive", "guard/feature-suspended", "guard/subscripti
 CONSUMING = [*GUARDS, "guard/amount-invalid", "guard/user-cap-reached", "guard/total-cap-reached"]
 
 
-def slices(rules: str = "", entries: int = 100) -> Slices:
+def slices(rules: str = "", entries: int = 100) -> PolicySlices:
     """The slices of the standard catalog under some rules."""
-    return Slices(bundle(rules=rules), entries, 10**7)
+    return PolicySlices(bundle(rules=rules), entries, 10**7)
 
 
 def taken(
-    of: Slices, feature: str, principal: Uid = ACME, held: Sequence[str] = ("plan/gold@3",), parents: Sequence[Uid] = ()
-) -> Slice:
+    of: PolicySlices,
+    feature: str,
+    principal: Uid = ACME,
+    held: Sequence[str] = ("plan/gold@3",),
+    parents: Sequence[Uid] = (),
+) -> PolicySlice:
     """The slice for a check; whatever is held is taken to give the feature."""
     return of.slice(bundle().index.features[feature], tuple(held), principal, held, parents)
 
 
-def ids(part: Slice) -> list[str]:
+def ids(part: PolicySlice) -> list[str]:
     """The ids of the static policies of a slice."""
     return [it.id for it in part.static]
 
@@ -163,14 +167,14 @@ def test_a_bundle_whose_policies_cannot_be_used_is_refused(path: str, text: str,
     """At once, not at the first check."""
     files = {known: bundle().content(known) for known in bundle().paths()} | {path: text.encode()}
     with pytest.raises(BundleError, match=message):
-        Slices(Bundle.from_files(files), 10, 10)
+        PolicySlices(Bundle.from_files(files), 10, 10)
 
 
 def test_a_bundle_without_guards_is_refused() -> None:
     """Nothing would forbid."""
     files = {path: bundle().content(path) for path in bundle().paths() if path != "policies/guards.cedar"}
     with pytest.raises(BundleError, match=r"guards\.cedar"):
-        Slices(Bundle.from_files(files), 10, 10)
+        PolicySlices(Bundle.from_files(files), 10, 10)
 
 
 def test_what_is_written_by_hand_never_reads_the_time() -> None:

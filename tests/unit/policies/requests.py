@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tiergate.cedar import Outcome, authorize_text, builtin_schema, builtin_text
+from tiergate.cedar import CedarResult, authorize_text, builtin_schema, builtin_text
 
 TYPES = {"use": "switch", "consume": "quantity", "set": "range", "choose": "custom"}
 ACTIONS = tuple(TYPES)
@@ -30,7 +30,7 @@ _OWN: dict[str, dict[str, Any]] = {
 }
 
 
-def ask(name: str, action: str, principal: str = 'Customer::"acme"', **facts: object) -> Outcome:
+def ask(name: str, action: str, principal: str = 'Customer::"acme"', **facts: object) -> CedarResult:
     """Evaluate one of the files of `policies/` for a granted check of this action, but for some facts.
 
     A fact of `None` is left out.

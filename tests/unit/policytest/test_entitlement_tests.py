@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.policytest.written import HEAD, cases, expect_problems, read, suite
-from tiergate.engine import UsageKnown
+from tiergate.engine import MeteredUsage
 from tiergate.model import Check, Subject, SubjectType, parse_instant
 from tiergate.policytest.suites import Case, EntitlementQuery
 
@@ -141,10 +141,10 @@ def test_usage_goes_by_the_nearest_name(tmp_path: Path) -> None:
             head,
         ),
     )
-    bob = UsageKnown(1, 2, 30)
+    bob = MeteredUsage(1, 2, 30)
     usage = [{case.name: asked(case).usage for case in test.cases} for test in found.tests]
     assert usage[0] == {
-        "ada · calls": UsageKnown(4),
+        "ada · calls": MeteredUsage(4),
         "ada · seats": None,
         "bob · calls": bob,
         "bob · seats": None,
@@ -153,7 +153,7 @@ def test_usage_goes_by_the_nearest_name(tmp_path: Path) -> None:
         "u1 · calls": bob,
         "u1 · seats": None,
     }
-    assert usage[1] == {"ada · calls": UsageKnown(9), "bob · calls": bob, "u1 · calls": UsageKnown(7)}
+    assert usage[1] == {"ada · calls": MeteredUsage(9), "bob · calls": bob, "u1 · calls": MeteredUsage(7)}
 
 
 @pytest.mark.parametrize(

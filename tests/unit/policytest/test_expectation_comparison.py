@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.policytest.written import HEAD, one, results, suite
-from tiergate.cedar import Outcome
+from tiergate.cedar import CedarResult
 from tiergate.permissions import Permission
 from tiergate.policytest.expectation_comparison import compare_outcome, compare_permission
 from tiergate.policytest.results import Mismatch, Status
@@ -128,7 +128,7 @@ def test_a_permission_is_compared() -> None:
 
 def test_cedars_own_answer_may_have_more_reasons() -> None:
     """As with Cedar's own command, what is stated must be among the deciding policies."""
-    outcome = Outcome(allowed=True, policies=("a", "b"), errors=())
+    outcome = CedarResult(allowed=True, policies=("a", "b"), errors=())
     assert compare_outcome(Expectation(allowed=True, policies=("b",), errors=0), outcome) == ()
     assert compare_outcome(Expectation(policies=("c",), errors=1), outcome) == (
         Mismatch("decision", "deny", "allow"),

@@ -8,14 +8,14 @@ from msgspec import UNSET
 
 from tests.serving import CATALOG, NOW, Clock, Service, Subjects, bundle, customer, disabled
 from tiergate import __version__
-from tiergate.engine import Engine, UsageKnown, decision_json
-from tiergate.engine.decision_inputs import Basis, basis_json, read_basis, reproduce
+from tiergate.engine import Engine, MeteredUsage, decision_json
+from tiergate.engine.decision_inputs import DecisionBasis, basis_json, read_basis, reproduce
 from tiergate.impact.replay.decision_log_reader import read_log
 from tiergate.model import FOREVER, Override, OverrideMode, Subject, format_instant
 from tiergate.model.values import Amount
 from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
-from tiergate.sidecar.state import Followed, Generation
+from tiergate.sidecar.state import FeedPosition, Generation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,8 +74,8 @@ def test_a_line_says_what_its_decision_rested_on(path: Path) -> None:
     """Nothing but the version where data comes from files; else the store, the position, and when it becomes stale."""
     logged = Logged(path)
     logged.ask()
-    logged.service.state.followed = Followed("s1", 42)
-    logged.service.state.expect_stale(NOW + 60_000)
+    logged.service.state.feed_position = FeedPosition("s1", 42)
+    logged.service.state.set_stale_at(NOW + 60_000)
     logged.service.decider.forget()
     logged.ask()
 
@@ -85,11 +85,11 @@ def test_a_line_says_what_its_decision_rested_on(path: Path) -> None:
 def test_an_answer_that_is_repeated_has_the_basis_of_its_decision(path: Path) -> None:
     """It was made once: the feed went on meanwhile, and this subject did not change."""
     logged = Logged(path)
-    logged.service.state.followed = Followed("s1", 42)
+    logged.service.state.feed_position = FeedPosition("s1", 42)
     logged.ask()
-    logged.service.state.followed = Followed("s1", 43)
+    logged.service.state.feed_position = FeedPosition("s1", 43)
     logged.ask()
-    logged.service.state.changed("acme", ())
+    logged.service.state.subject_changed("acme", ())
     logged.ask()
 
     assert [basis["position"] for basis in logged.bases()] == [42, 42, 43]
@@ -100,7 +100,7 @@ def test_a_stale_decision_is_made_again_as_it_was_given(path: Path, stale_deny: 
     """Before, at and after the instant from which data is stale, denied then or not."""
     logged = Logged(path, LogRules(records=True), stale_deny=stale_deny)
     answers = []
-    logged.service.state.expect_stale(NOW + 1_000)
+    logged.service.state.set_stale_at(NOW + 1_000)
     for now in (NOW, NOW + 999, NOW + 1_000, NOW + 5_000):
         logged.service.clock.now = now
         answers += [logged.ask(), logged.ask(b'{"subject": "acme", "feature": "analytics"}')]
@@ -138,10 +138,10 @@ def test_a_subject_that_could_not_be_fetched_is_said_to_be_so(path: Path) -> Non
     class Nobody:
         """Holds nobody, and fetches nobody."""
 
-        def known(self, subject: Subject) -> bool:  # noqa: ARG002
+        def is_known(self, subject: Subject) -> bool:  # noqa: ARG002
             return False
 
-        async def ensure(self, subject: Subject) -> bool:  # noqa: ARG002
+        async def fetch(self, subject: Subject) -> bool:  # noqa: ARG002
             return False
 
     logged = Logged(path, ensures=Nobody())
@@ -162,10 +162,10 @@ class Meter:
     def __init__(self) -> None:
         self.units = 0
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002
         """What is used now."""
         self.units += 500
-        return UsageKnown(self.units, 1, self.units + 2)
+        return MeteredUsage(self.units, 1, self.units + 2)
 
 
 def test_metered_usage_is_part_of_the_basis(path: Path) -> None:
@@ -193,7 +193,7 @@ def test_metered_usage_is_part_of_the_basis(path: Path) -> None:
 def test_a_basis_is_read_as_it_was_written() -> None:
     """What has its default is left out, and comes back."""
     override = Override("o1", "movies", OverrideMode.REPLACE, Amount(5), NOW, FOREVER)
-    whole = Basis(
+    whole = DecisionBasis(
         store="s1",
         position=0,
         version="1",
@@ -205,11 +205,11 @@ def test_a_basis_is_read_as_it_was_written() -> None:
         record=customer("acme", overrides=(override, disabled("movies", NOW, FOREVER))),
     )
 
-    assert basis_json(Basis()) == b"{}"
-    assert read_basis(b"{}") == Basis()
+    assert basis_json(DecisionBasis()) == b"{}"
+    assert read_basis(b"{}") == DecisionBasis()
     assert read_basis(basis_json(whole)) == whole
     assert whole.stale_instant == NOW
-    assert Basis.stale_text(FOREVER) is None
+    assert DecisionBasis.stale_text(FOREVER) is None
 
 
 @pytest.mark.parametrize("text", [b"[]", b'{"position": "x"}', b'{"stale_at": "soon"}', b'{"record": [1]}', b"{"])

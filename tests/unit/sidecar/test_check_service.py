@@ -15,7 +15,7 @@ from tiergate.sidecar.api.responses import NO_CONTEXT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.sidecar.api.responses import Reply
+    from tiergate.sidecar.api.responses import HttpResponse
 
 CHECK = b'{"subject": "acme", "feature": "movies"}'
 
@@ -226,10 +226,10 @@ def test_a_list_with_something_volatile_has_a_steady_tag() -> None:
 def change(service: Service, name: str, plan: str) -> None:
     """Have a customer change its plan, as a feed would say it."""
     service.subjects.records[name] = customer(name, plan)
-    service.state.changed(name, [f"sub-{name}"])
+    service.state.subject_changed(name, [f"sub-{name}"])
 
 
-def limits(reply: Reply) -> set[object]:
+def limits(reply: HttpResponse) -> set[object]:
     """What the results of a batch say that is held."""
     return {result["entitlement"]["value"] for result in json.loads(reply.body)["results"]}
 

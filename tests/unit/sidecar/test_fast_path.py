@@ -4,8 +4,8 @@ import pytest
 
 from tests.serving import NOW, Service, customer, disabled, post
 from tiergate.errors import RequestError
-from tiergate.sidecar.api.responses import NO_CONTEXT, Context, Reply, headers, problem_reply, wire
-from tiergate.sidecar.fast_path import QuickPath
+from tiergate.sidecar.api.responses import NO_CONTEXT, Context, HttpResponse, encode_response, headers, problem_response
+from tiergate.sidecar.fast_path import FastPath
 
 CHECK = {"subject": "acme", "feature": "movies"}
 DATE = [(b"date", b"Sat, 21 Nov 2026 05:53:42 GMT")]
@@ -18,10 +18,10 @@ class Endpoint:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, Context]] = []
 
-    def __call__(self, body: bytes, context: Context) -> Reply | None:
+    def __call__(self, body: bytes, context: Context) -> HttpResponse | None:
         """Answer."""
         self.asked.append((body, context))
-        return Reply(200, b"{}", b"d1")
+        return HttpResponse(200, b"{}", b"d1")
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def endpoint() -> Endpoint:
 
 
 @pytest.fixture
-def path(endpoint: Endpoint) -> QuickPath:
+def path(endpoint: Endpoint) -> FastPath:
     """A quick path that has learnt the head of a plain check."""
-    quick = QuickPath(Service(customer("acme")).decider, "test")
+    quick = FastPath(Service(customer("acme")).decider, "test")
     quick.learn(post("/v1/check", CHECK), endpoint)
     return quick
 
 
-def test_a_known_head_leads_to_its_endpoint(path: QuickPath, endpoint: Endpoint) -> None:
+def test_a_known_head_leads_to_its_endpoint(path: FastPath, endpoint: Endpoint) -> None:
     """With any body, of any length."""
     assert path.answer(post("/v1/check", b"{}"), DATE) is not None
     assert path.answer(post("/v1/check", b""), DATE) is not None
@@ -59,7 +59,7 @@ def test_a_known_head_leads_to_its_endpoint(path: QuickPath, endpoint: Endpoint)
     ],
 )
 def test_headers_that_differ_in_every_request_are_known(
-    path: QuickPath, endpoint: Endpoint, sent: dict[str, str], context: Context
+    path: FastPath, endpoint: Endpoint, sent: dict[str, str], context: Context
 ) -> None:
     """They say where the request stands in a trace."""
     assert path.answer(post("/v1/check", b"{}", headers=sent), DATE) is not None
@@ -103,7 +103,7 @@ SOUND = post("/v1/check", CHECK)
         SOUND.replace(b"{", b"{\r\ntraceparent: a\r\n"),
     ],
 )
-def test_whatever_differs_takes_the_long_way(path: QuickPath, endpoint: Endpoint, segment: bytes) -> None:
+def test_whatever_differs_takes_the_long_way(path: FastPath, endpoint: Endpoint, segment: bytes) -> None:
     """In as little as a byte."""
     assert path.answer(segment, DATE) is None
     assert endpoint.asked == []
@@ -126,7 +126,7 @@ def test_whatever_differs_takes_the_long_way(path: QuickPath, endpoint: Endpoint
 )
 def test_unusual_heads_are_not_learnt(endpoint: Endpoint, extra: dict[str, str]) -> None:
     """They change how a message is framed, or how the connection goes on, or cannot be told apart with certainty."""
-    quick = QuickPath(Service(customer("acme")).decider, "test")
+    quick = FastPath(Service(customer("acme")).decider, "test")
     segment = post("/v1/check", CHECK, headers=extra)
     quick.learn(segment, endpoint)
 
@@ -135,7 +135,7 @@ def test_unusual_heads_are_not_learnt(endpoint: Endpoint, extra: dict[str, str])
 
 def test_a_connection_that_is_to_be_kept_is_ordinary(endpoint: Endpoint) -> None:
     """Many clients say so, though they need not."""
-    quick = QuickPath(Service(customer("acme")).decider, "test")
+    quick = FastPath(Service(customer("acme")).decider, "test")
     segment = post("/v1/check", CHECK, headers={"Connection": "keep-alive"})
     quick.learn(segment, endpoint)
 
@@ -144,7 +144,7 @@ def test_a_connection_that_is_to_be_kept_is_ordinary(endpoint: Endpoint) -> None
 
 def test_a_body_above_the_bound_takes_the_long_way(endpoint: Endpoint) -> None:
     """Which refuses it."""
-    quick = QuickPath(Service(customer("acme")).decider, "test", max_body=40)
+    quick = FastPath(Service(customer("acme")).decider, "test", max_body=40)
     quick.learn(SOUND, endpoint)
 
     assert quick.answer(post("/v1/check", b"x" * 40), DATE) is not None
@@ -228,15 +228,15 @@ def test_a_repeat_says_what_the_time_is_now() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(200, b"{}", b"d1"),
-        Reply(304, b"", extra=((b"etag", b'"x"'),)),
-        problem_reply(RequestError(503, "not ready", "x")),
+        HttpResponse(200, b"{}", b"d1"),
+        HttpResponse(304, b"", extra=((b"etag", b'"x"'),)),
+        problem_response(RequestError(503, "not ready", "x")),
     ],
 )
-def test_a_reply_on_the_wire_has_the_headers_of_its_messages(reply: Reply) -> None:
+def test_a_reply_on_the_wire_has_the_headers_of_its_messages(reply: HttpResponse) -> None:
     """In their order, after those of every answer."""
     context = Context(b"r1")
-    top, _, body = wire(reply, context, DATE).partition(b"\r\n\r\n")
+    top, _, body = encode_response(reply, context, DATE).partition(b"\r\n\r\n")
     first, *lines = top.split(b"\r\n")
 
     assert first.split(b" ")[1] == b"%d" % reply.status

@@ -115,7 +115,7 @@ def test_the_state_is_told() -> None:
     service.state.report = lambda: StatusReport(
         mode="files", error="broken", loads=2, failures=1, load_seconds=0.5, customers=7, subscriptions=9
     )
-    service.state.expect_stale(NOW)
+    service.state.set_stale_at(NOW)
     families = told(service)
 
     assert {
@@ -136,7 +136,7 @@ def test_sync_is_told() -> None:
     """How far behind it is, when it last succeeded, how often it failed, and when answers begin to say stale."""
     service = Service(customer("acme"))
     service.state.report = lambda: StatusReport(mode="sync", lag=3, last_sync_at=NOW - 500, sync_errors=2)
-    service.state.expect_stale(NOW + 60_000)
+    service.state.set_stale_at(NOW + 60_000)
     families = told(service)
 
     assert {name: values(families[f"tiergate_{name}"]) for name in SYNC_METRICS} == {
@@ -169,7 +169,7 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         loaded_at=NOW,
         behind=0,
     )
-    service.state.expect_stale(NOW)
+    service.state.set_stale_at(NOW)
     service.metrics.data = lambda: DiskReport(tmp_path, 1, 2, writable=True)
     own = {
         family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")

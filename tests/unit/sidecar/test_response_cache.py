@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiergate.sidecar.response_cache import Memo
+from tiergate.sidecar.response_cache import ResponseCache
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Thing:
 
 def test_what_was_put_is_found() -> None:
     """Under its own key and no other."""
-    memo: Memo[Thing] = Memo(300)
+    memo: ResponseCache[Thing] = ResponseCache(300)
     thing = Thing("a")
     memo.put(b"a", thing)
 
@@ -27,7 +27,7 @@ def test_what_was_put_is_found() -> None:
 
 def test_a_memo_without_room_remembers_nothing() -> None:
     """That is how it is turned off."""
-    memo: Memo[Thing] = Memo(0)
+    memo: ResponseCache[Thing] = ResponseCache(0)
     memo.put(b"a", Thing("a"))
 
     assert memo.get(b"a") is None
@@ -35,7 +35,7 @@ def test_a_memo_without_room_remembers_nothing() -> None:
 
 def test_what_weighs_too_much_is_not_remembered() -> None:
     """It would drive out everything else."""
-    memo: Memo[Thing] = Memo(300)
+    memo: ResponseCache[Thing] = ResponseCache(300)
     memo.put(b"small", Thing("small"))
     memo.put(b"large", Thing("large", 101))
 
@@ -44,7 +44,7 @@ def test_what_weighs_too_much_is_not_remembered() -> None:
 
 def test_what_is_asked_for_outlives_what_is_not() -> None:
     """A lookup in the old half brings an entry into the young one."""
-    memo: Memo[Thing] = Memo(300)
+    memo: ResponseCache[Thing] = ResponseCache(300)
     memo.put(b"wanted", Thing("wanted"))
     memo.put(b"unwanted", Thing("unwanted"))
     for turn in range(40):
@@ -57,7 +57,7 @@ def test_what_is_asked_for_outlives_what_is_not() -> None:
 
 def test_clearing_forgets_at_once() -> None:
     """Nothing is found any more, though it is freed little by little."""
-    memo: Memo[Thing] = Memo(3_000)
+    memo: ResponseCache[Thing] = ResponseCache(3_000)
     for place in range(50):
         memo.put(b"%d" % place, Thing(str(place)))
     memo.clear()
@@ -67,7 +67,7 @@ def test_clearing_forgets_at_once() -> None:
 
 def test_what_was_cleared_is_freed_by_what_comes() -> None:
     """A few buried entries go with each new one, until none is left."""
-    memo: Memo[Thing] = Memo(3_000)
+    memo: ResponseCache[Thing] = ResponseCache(3_000)
     for place in range(50):
         memo.put(b"%d" % place, Thing(str(place)))
     memo.clear()
@@ -85,7 +85,7 @@ def test_what_was_cleared_is_freed_by_what_comes() -> None:
 )
 def test_a_memo_is_a_forgetful_mapping_within_its_bounds(steps: list[tuple[str, int, int]]) -> None:
     """It finds the newest value or none, never more than its limit, and its size is the weight of what it finds."""
-    memo: Memo[Thing] = Memo(600)
+    memo: ResponseCache[Thing] = ResponseCache(600)
     model: dict[bytes, Thing] = {}
     for action, name, weight in steps:
         key = b"%d" % name

@@ -9,7 +9,7 @@ import pytest
 from tests.serving import CATALOG, NOW, Service, customer, disabled
 from tiergate.model import FOREVER, Feature, FeatureType, Subject
 from tiergate.sidecar.api.responses import NO_CONTEXT
-from tiergate.sidecar.staleness import Chosen, choose
+from tiergate.sidecar.staleness import FeatureSelection, select_features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +38,13 @@ def test_features_are_chosen_by_id_by_tag_or_all(
     words: Sequence[str], chosen: set[str], unknown: tuple[str, ...]
 ) -> None:
     """What names none of them is told apart."""
-    assert choose(words, FEATURES) == Chosen(frozenset(chosen), unknown)
+    assert select_features(words, FEATURES) == FeatureSelection(frozenset(chosen), unknown)
 
 
 def stale_service(*words: str, rules: tuple[tuple[str, str], ...] = ()) -> Service:
     """A sidecar whose data has been stale for a second, and what it denies then."""
     service = Service(customer("acme"), stale_deny=words, rules=rules)
-    service.state.expect_stale(NOW - 1_000)
+    service.state.set_stale_at(NOW - 1_000)
     return service
 
 
@@ -94,12 +94,12 @@ def test_an_evaluation_error_comes_before_stale_data() -> None:
 def test_nothing_is_denied_as_stale_while_the_data_is_fresh() -> None:
     """Until the very instant, and again as soon as it was synchronized, in spite of what is remembered."""
     service = Service(customer("acme"), stale_deny=("movies",))
-    service.state.expect_stale(NOW + 1_000)
+    service.state.set_stale_at(NOW + 1_000)
     reasons = []
     for now in (NOW, NOW + 999, NOW + 1_000, NOW + 5_000):
         service.clock.now = now
         reasons += [answer(service, GRANTED)["reason"] for _ in range(2)]
-    service.state.expect_stale(NOW + 9_000)
+    service.state.set_stale_at(NOW + 9_000)
     reasons.append(answer(service, GRANTED)["reason"])
 
     assert reasons == ["granted"] * 4 + ["stale_data"] * 4 + ["granted"]
@@ -108,7 +108,7 @@ def test_nothing_is_denied_as_stale_while_the_data_is_fresh() -> None:
 def test_a_denial_for_stale_data_does_not_say_until_when() -> None:
     """That is for the next sync to say, though what is held may change before; and then the answer does."""
     service = Service(customer("acme", overrides=(disabled("movies", NOW + 10, FOREVER),)), stale_deny=("*",))
-    service.state.expect_stale(NOW)
+    service.state.set_stale_at(NOW)
     found = []
     for now in (NOW, NOW + 9, NOW + 10):
         service.clock.now = now
@@ -136,8 +136,8 @@ def test_batches_and_lists_deny_the_same() -> None:
 def test_what_the_catalog_does_not_know_is_a_warning_when_it_comes_into_force(caplog: pytest.LogCaptureFixture) -> None:
     """Once, and again with each later catalog that does not know it either."""
     service = Service(customer("acme"), stale_deny=("moovies", "movies", "tag:nothing"))
-    service.state.expect_stale(NOW)
-    service.state.expect_stale(FOREVER)
+    service.state.set_stale_at(NOW)
+    service.state.set_stale_at(FOREVER)
     told = [len(caplog.messages)]
     service.publish(
         customer("acme"), catalog=CATALOG.replace("id: movies", "id: moovies").replace("movies: ", "moovies: ")

@@ -44,7 +44,7 @@ def conforms(schema: str, value: object) -> None:
 def unloaded(*allow: str, log: DecisionLog | None = None) -> Service:
     """A sidecar without data whose startup deadline has passed."""
     service = Service(ready=False, startup_allow=allow, log=log)
-    service.state.give_up_waiting()
+    service.state.serve_unloaded()
     return service
 
 

@@ -36,9 +36,9 @@ def test_a_state_that_gives_up_waiting_is_ready_and_stale_until_there_is_somethi
 
     steps: list[Callable[[], None]] = [
         lambda: None,
-        state.give_up_waiting,
+        state.serve_unloaded,
         lambda: state.install(generation(1)),
-        state.give_up_waiting,
+        state.serve_unloaded,
     ]
     for step in steps:
         step()
@@ -51,7 +51,7 @@ def test_giving_up_does_not_make_a_draining_state_ready() -> None:
     """What ends is not to be asked."""
     state = State(Clock())
     state.drain()
-    state.give_up_waiting()
+    state.serve_unloaded()
     assert not state.ready
 
 
@@ -92,7 +92,7 @@ def test_a_subject_that_changed_is_read_anew() -> None:
         assert all(engine.decide(Check(subject, "movies"), NOW).allowed for subject in both)
 
     subjects.records["acme"] = SubjectRecord(Customer("acme"))
-    state.changed("acme", ["sub-acme"])
+    state.subject_changed("acme", ["sub-acme"])
 
     assert [engine.decide(Check(subject, "movies"), NOW).reason for subject in both] == [
         "subscription_inactive",
@@ -103,11 +103,11 @@ def test_a_subject_that_changed_is_read_anew() -> None:
 def test_a_change_before_anything_is_loaded_outdates_all_the_same() -> None:
     """Whoever follows changes need not know whether something is in force yet."""
     state = State(Clock())
-    edition = state.editions.of(Subject("acme"))
+    edition = state.subject_versions.of(Subject("acme"))
 
-    state.changed("acme", [])
+    state.subject_changed("acme", [])
 
-    assert edition.outdated
+    assert edition.is_outdated
 
 
 def test_answers_are_not_stale_unless_somebody_expects_them_to_be() -> None:
@@ -129,11 +129,11 @@ def test_what_is_remembered_is_forgotten_where_staleness_makes_it_wrong(
 ) -> None:
     """Fresh data that stays fresh for longer makes nothing wrong; data that was stale, or is so earlier, does."""
     state = State(Clock())
-    state.expect_stale(before)
+    state.set_stale_at(before)
     told: list[None] = []
     state.subscribe(lambda: told.append(None))
 
-    state.expect_stale(after)
+    state.set_stale_at(after)
 
     assert bool(told) is forgets
 

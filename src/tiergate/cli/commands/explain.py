@@ -59,7 +59,7 @@ def explain(
     from tiergate.cli.output.explanation import tell
     from tiergate.cli.shared_options import instant
     from tiergate.client import read_answer, read_json
-    from tiergate.engine import decision_json, reason_out, reasoning_json, told
+    from tiergate.engine import build_reasoning, decision_json, reasoning_json, reasoning_sentences
     from tiergate.engine import explain as explain_decision
 
     asked = question(
@@ -83,7 +83,7 @@ def explain(
         warn(f"nothing to export: `{subject}` is unknown", "yellow")
     about = engine.index.features[feature]
     if as_json:
-        reasoning = reason_out(explanation, about, record, asked.subject)
-        say(json.format(reasoning_json(reasoning, told(reasoning)), indent=2).decode())
+        reasoning = build_reasoning(explanation, about, record, asked.subject)
+        say(json.format(reasoning_json(reasoning, reasoning_sentences(reasoning)), indent=2).decode())
     else:
         tell(explanation, answer, about, record, asked.subject)

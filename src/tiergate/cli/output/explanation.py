@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.cli.output.console import say, say_table
 from tiergate.cli.output.decision import holding, moment, source, verdict
-from tiergate.engine import Standing, reason_out, told
+from tiergate.engine import Applicability, build_reasoning, reasoning_sentences
 from tiergate.model import FeatureType, format_units
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from tiergate.client import Answer
     from tiergate.engine import Explanation, Reasoning
-    from tiergate.engine.explanation.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
+    from tiergate.engine.explanation.reasoning import (
+        OverrideApplicability,
+        SubscriptionApplicability,
+        SuspensionApplicability,
+    )
     from tiergate.model import Feature, Subject, SubjectRecord
 
 
@@ -23,9 +27,9 @@ def tell(
     explanation: Explanation, answer: Answer, feature: Feature, record: SubjectRecord | None, subject: Subject
 ) -> None:
     """Write an explanation to standard output, section by section; what is empty is left out."""
-    reasoning = reason_out(explanation, feature, record, subject)
+    reasoning = build_reasoning(explanation, feature, record, subject)
     say(verdict(answer), "bold green" if answer.allowed else "bold red")
-    _section("in words", [("", sentence) for sentence in told(reasoning)])
+    _section("in words", [("", sentence) for sentence in reasoning_sentences(reasoning)])
     _section("asked", _asked(reasoning))
     _section("errors", [("", error) for error in reasoning.errors])
     if reasoning.known:
@@ -56,28 +60,28 @@ def _asked(reasoning: Reasoning) -> list[tuple[str, str]]:
     ]
 
 
-def _standing(one: SubscriptionStanding) -> str:
+def _standing(one: SubscriptionApplicability) -> str:
     return f"{one.status}: {_period(one, 'counts')}"
 
 
-def _override(one: OverrideStanding) -> tuple[str, str]:
+def _override(one: OverrideApplicability) -> tuple[str, str]:
     value = "unlimited" if one.unlimited else one.value
     shown = str(value).lower() if isinstance(value, bool) else f"{value}"
     said = one.mode if one.mode == "disabled" else f"{one.mode} {shown}"
     return f"{one.id} on {one.on.id}", f"{said}: {_period(one, 'in force')}{_why(one.author or '', one.reason or '')}"
 
 
-def _suspension(one: SuspensionStanding) -> tuple[str, str]:
+def _suspension(one: SuspensionApplicability) -> tuple[str, str]:
     return f"for {one.on.id or one.on.type}", f"{_period(one, 'in force')}{_why('', one.reason or '')}"
 
 
-def _period(one: SubscriptionStanding | OverrideStanding | SuspensionStanding, word: str) -> str:
+def _period(one: SubscriptionApplicability | OverrideApplicability | SuspensionApplicability, word: str) -> str:
     match one.standing:
-        case Standing.OVER if one.until:
+        case Applicability.OVER if one.until:
             return f"over since {_when(one.until)}"
-        case Standing.NOT_YET if one.start:
+        case Applicability.NOT_YET if one.start:
             return f"from {_when(one.start)}"
-        case Standing.COUNTS:
+        case Applicability.COUNTS:
             return f"{word} until {_when(one.until)}" if one.until else word
         case _:
             return f"does not count, {one.why}"

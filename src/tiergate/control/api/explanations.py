@@ -11,7 +11,7 @@ import msgspec
 from tiergate.control.api.replays import NOBODYS, Question, made_again, whom, wrong
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.engine import told
+from tiergate.engine import reasoning_sentences
 from tiergate.errors import CheckError, RequestError
 from tiergate.permissions import Action, Resource
 from tiergate.publish.bundle_cache import BundleCache
@@ -48,7 +48,7 @@ def _explain(revisions: BundleCache, request: AdminRequest) -> Answer:
     return Answer.json(
         {
             "decision": members.pop("decision"),
-            "sentences": told(reasoning),
+            "sentences": reasoning_sentences(reasoning),
             **members,
             "position": past.found.position,
             "redacted": past.found.redacted,

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.engine import decision_json, reason_out, told
-from tiergate.engine.decision_inputs import Basis, BasisError, read_basis, reproduce
+from tiergate.engine import build_reasoning, decision_json, reasoning_sentences
+from tiergate.engine.decision_inputs import BasisError, DecisionBasis, read_basis, reproduce
 from tiergate.errors import BodyError, BodyProblem, CheckError, ConflictError, RequestError
 from tiergate.model import Check, Instant, Subject, SubjectType, format_instant, parse_instant
 from tiergate.permissions import Action, Resource
@@ -59,7 +59,7 @@ class Question(NamedTuple):
     at: Instant | None = None
     publication: int | None = None
     revision: str | None = None
-    basis: Basis = Basis()
+    basis: DecisionBasis = DecisionBasis()
 
 
 class Past(NamedTuple):
@@ -114,7 +114,7 @@ def _replay(revisions: BundleCache, request: AdminRequest) -> Answer:
             "revision": past.publication.revision,
             "position": past.found.position,
             "redacted": past.found.redacted,
-            "sentences": told(reasoning),
+            "sentences": reasoning_sentences(reasoning),
             "reasoning": reasoning,
         }
     )
@@ -146,7 +146,7 @@ def made_again(
         raise wrong(f"/basis/{error.field}", str(error)) from None
     feature = bundle.index.features[asked.check.feature]
     record = past.record if basis.fetched else None
-    reasoning = reason_out(explanation, feature, record, asked.check.subject)
+    reasoning = build_reasoning(explanation, feature, record, asked.check.subject)
     return past, explanation, reasoning if request.may(Action.VIEW, Resource.store()) else _without_rules(reasoning)
 
 
@@ -173,7 +173,7 @@ def _read(request: AdminRequest) -> Question:
     except ValueError as error:
         raise wrong("/at", str(error)) from None
     try:
-        basis = Basis() if body.basis is msgspec.UNSET else read_basis(body.basis)
+        basis = DecisionBasis() if body.basis is msgspec.UNSET else read_basis(body.basis)
     except ValueError as error:
         raise wrong("/basis", str(error)) from None
     sequence = None if body.publication is msgspec.UNSET else body.publication

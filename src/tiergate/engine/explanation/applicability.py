@@ -1,6 +1,6 @@
 """Whether each subscription, item, override and suspension counts at an instant, and why.
 
-Says of each single thing what `holdings` and `facts` made of all of them together, and asks their own functions where
+Says of each single thing what `active` and `facts` made of all of them together, and asks their own functions where
 there is something to decide.
 """
 
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.engine.acting_overrides import ActingOverrides, acting_overrides
-from tiergate.engine.active_items import Window, based_on_each_other, version_in_force
+from tiergate.engine.active_items import ValidityWindow, items_with_bases, rolled_out_version
 from tiergate.engine.explanation.phrases import moment
 from tiergate.engine.explanation.reasoning import (
-    ItemStanding,
-    OverrideStanding,
-    Standing,
-    SubscriptionStanding,
-    SuspensionStanding,
-    Whom,
+    Applicability,
+    ItemApplicability,
+    OverrideApplicability,
+    SubjectReference,
+    SubscriptionApplicability,
+    SuspensionApplicability,
 )
 from tiergate.engine.facts import source_of
 from tiergate.model import (
@@ -64,14 +64,14 @@ def written(instant: Instant) -> str | msgspec.UnsetType:
 class _Scope(NamedTuple):
     """Where overrides and suspensions stand, and why none of them counts there, empty where they may."""
 
-    whom: Whom
+    whom: SubjectReference
     overrides: Sequence[Override]
     suspensions: Sequence[Suspension]
     idle: str
     unfelt: str
 
 
-class Standings:
+class ApplicabilityReader:
     """What counts of one subject's record for one feature at one instant."""
 
     def __init__(self, explanation: Explanation, feature: Feature, record: SubjectRecord, subject: Subject) -> None:
@@ -88,13 +88,13 @@ class Standings:
 
     # ── subscriptions and their items ────────────────────────────────────────────────────────────────────────────────
 
-    def subscriptions(self) -> Iterator[SubscriptionStanding]:
+    def subscriptions(self) -> Iterator[SubscriptionApplicability]:
         """Every subscription of the subject."""
         for one in self._subscriptions:
             live = one.live_interval()
             standing, why = _of_subscription(one, self._now)
             empty = live.start >= live.until
-            yield SubscriptionStanding(
+            yield SubscriptionApplicability(
                 id=one.id,
                 status=one.status,
                 standing=standing,
@@ -104,11 +104,11 @@ class Standings:
                 items=self._items(one),
             )
 
-    def _items(self, subscription: Subscription) -> tuple[ItemStanding, ...]:
+    def _items(self, subscription: Subscription) -> tuple[ItemApplicability, ...]:
         """The items of a subscription, of which each must know the others that it is based on."""
         found = [(held, *self._in_force(held, subscription)) for held in subscription.items]
         known = self._explanation.items
-        counting = based_on_each_other({held.item: known[held.item] for held, _, why in found if not why})
+        counting = items_with_bases({held.item: known[held.item] for held, _, why in found if not why})
         return tuple(self._item(held, subscription, version, why, counting) for held, version, why in found)
 
     def _in_force(self, held: SubscriptionItem, subscription: Subscription) -> tuple[int | None, str]:
@@ -116,9 +116,9 @@ class Standings:
         item = self._explanation.items.get(held.item)
         version = held.version
         if item is not None and version is None:
-            version = version_in_force(item, held, subscription, self._record.customer, Window(self._now))
+            version = rolled_out_version(item, held, subscription, self._record.customer, ValidityWindow(self._now))
         standing, why = _in_time(held.start, held.until, self._now)
-        if standing is not Standing.COUNTS:
+        if standing is not Applicability.COUNTS:
             return version, why
         if item is None:
             return version, "the catalog has no such item"
@@ -135,20 +135,20 @@ class Standings:
         version: int | None,
         aside: str,
         counting: Collection[str],
-    ) -> ItemStanding:
+    ) -> ItemApplicability:
         item = self._explanation.items.get(held.item)
         standing, why = _in_time(held.start, held.until, self._now)
         gives: str | msgspec.UnsetType = UNSET
-        if standing is Standing.COUNTS:
+        if standing is Applicability.COUNTS:
             if aside or item is None or version is None:
-                standing, why = Standing.SET_ASIDE, aside
+                standing, why = Applicability.SET_ASIDE, aside
             elif item.id not in counting:
-                standing, why = Standing.SET_ASIDE, _missing_base(item, counting)
+                standing, why = Applicability.SET_ASIDE, _missing_base(item, counting)
             else:
                 value = self._explanation.given.get(version_ref(item.kind, item.id, version))
                 if value is not None and subscription.live_interval().contains(self._now):
                     gives = display_value(value, self._feature)
-        return ItemStanding(
+        return ItemApplicability(
             item=held.item if item is None else item_ref(item.kind, item.id),
             name=item.name if item is not None and item.name else UNSET,
             version=UNSET if version is None else version,
@@ -163,21 +163,21 @@ class Standings:
 
     # ── overrides ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def overrides(self) -> Iterator[OverrideStanding]:
+    def overrides(self) -> Iterator[OverrideApplicability]:
         """Every override of the feature, the customer's first."""
         for scope in self._scopes():
-            acting = acting_overrides(scope.overrides, self._feature, Window(self._now))
+            acting = acting_overrides(scope.overrides, self._feature, ValidityWindow(self._now))
             for override in scope.overrides:
                 if override.feature == self._feature.id:
                     yield self._override(override, scope, acting)
 
-    def _override(self, override: Override, scope: _Scope, acting: ActingOverrides) -> OverrideStanding:
+    def _override(self, override: Override, scope: _Scope, acting: ActingOverrides) -> OverrideApplicability:
         standing, why = _in_time(override.start, override.until, self._now)
-        if standing is Standing.COUNTS:
+        if standing is Applicability.COUNTS:
             why = self._aside(override, scope, acting)
-            standing = Standing.SET_ASIDE if why else standing
+            standing = Applicability.SET_ASIDE if why else standing
         source = source_of(self._feature, "", override, override.value)
-        return OverrideStanding(
+        return OverrideApplicability(
             id=override.id,
             on=scope.whom,
             mode=override.mode.value,
@@ -212,18 +212,18 @@ class Standings:
         """The customer's override that stands in place of everything below it, if there is one."""
         if self._alone and not self._live:
             return None
-        return acting_overrides(self._record.customer.overrides, self._feature, Window(self._now)).base
+        return acting_overrides(self._record.customer.overrides, self._feature, ValidityWindow(self._now)).base
 
     def _scopes(self) -> Iterator[_Scope]:
         customer = self._record.customer
         idle = "the subscription does not count" if self._alone and not self._live else ""
-        yield _Scope(Whom("customer", customer.id), customer.overrides, customer.suspensions, idle, "")
+        yield _Scope(SubjectReference("customer", customer.id), customer.overrides, customer.suspensions, idle, "")
         for one in self._subscriptions:
             if one.overrides or one.suspensions:
                 below = self._below(one)
                 idle = below or self._paused(one)
                 unfelt = "" if self._alone else below or self._unfelt()
-                yield _Scope(Whom("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
+                yield _Scope(SubjectReference("subscription", one.id), one.overrides, one.suspensions, idle, unfelt)
 
     def _below(self, subscription: Subscription) -> str:
         """Why what stands on a subscription is not looked at for its customer; empty where it is."""
@@ -248,20 +248,20 @@ class Standings:
 
     # ── suspensions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def suspensions(self) -> Iterator[SuspensionStanding]:
+    def suspensions(self) -> Iterator[SuspensionApplicability]:
         """Every suspension of the feature: for everybody, the customer's, each subscription's."""
         for it in self._feature.suspensions:
-            yield self._suspension(it, Whom(EVERYBODY), "")
+            yield self._suspension(it, SubjectReference(EVERYBODY), "")
         for scope in self._scopes():
             for it in scope.suspensions:
                 if it.feature == self._feature.id:
                     yield self._suspension(it, scope.whom, scope.unfelt)
 
-    def _suspension(self, it: Suspension, whom: Whom, idle: str) -> SuspensionStanding:
+    def _suspension(self, it: Suspension, whom: SubjectReference, idle: str) -> SuspensionApplicability:
         standing, why = _in_time(it.start, it.until, self._now)
-        if standing is Standing.COUNTS and idle:
-            standing, why = Standing.SET_ASIDE, idle
-        return SuspensionStanding(
+        if standing is Applicability.COUNTS and idle:
+            standing, why = Applicability.SET_ASIDE, idle
+        return SuspensionApplicability(
             on=whom,
             standing=standing,
             why=why or UNSET,
@@ -282,26 +282,26 @@ def _missing_base(item: IndexedItem, counting: Collection[str]) -> str:
     return f"it depends on {missing}, which does not count"
 
 
-def _in_time(start: Instant, until: Instant, now: Instant) -> tuple[Standing, str]:
+def _in_time(start: Instant, until: Instant, now: Instant) -> tuple[Applicability, str]:
     if start >= until:
-        return Standing.OVER, "its time ends before it begins"
+        return Applicability.OVER, "its time ends before it begins"
     if now >= until:
-        return Standing.OVER, f"it ended on {moment(until)}"
+        return Applicability.OVER, f"it ended on {moment(until)}"
     if now < start:
-        return Standing.NOT_YET, f"it begins on {moment(start)}"
-    return Standing.COUNTS, ""
+        return Applicability.NOT_YET, f"it begins on {moment(start)}"
+    return Applicability.COUNTS, ""
 
 
-def _of_subscription(one: Subscription, now: Instant) -> tuple[Standing, str]:
+def _of_subscription(one: Subscription, now: Instant) -> tuple[Applicability, str]:
     live = one.live_interval()
     if live.start >= live.until:
-        return Standing.SET_ASIDE, _never(one)
+        return Applicability.SET_ASIDE, _never(one)
     if now >= live.until:
-        return Standing.OVER, _ended(one, live.until)
+        return Applicability.OVER, _ended(one, live.until)
     if now < live.start:
         begin = f"is paused until {moment(live.start)}" if live.start == one.resume_at else ""
-        return Standing.NOT_YET, f"it {begin or f'begins on {moment(live.start)}'}"
-    return Standing.COUNTS, _running(one, live.until)
+        return Applicability.NOT_YET, f"it {begin or f'begins on {moment(live.start)}'}"
+    return Applicability.COUNTS, _running(one, live.until)
 
 
 def _never(one: Subscription) -> str:

@@ -16,7 +16,7 @@ from tiergate.cedar import split_policies, with_id
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import principal_entities
 from tiergate.engine.engine import Evaluation
-from tiergate.engine.normalized_check import Question, read_question
+from tiergate.engine.normalized_check import NormalizedCheck, normalize_check
 from tiergate.engine.slices import parsed
 from tiergate.model import Decision, IndexedItem, Instant, Value, format_instant
 from tiergate.model.features import ACTIONS
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.cedar import Uid
-    from tiergate.engine.active_items import Holdings
+    from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.engine import Engine
     from tiergate.engine.facts import Facts
-    from tiergate.engine.slices import Slice
+    from tiergate.engine.slices import PolicySlice
     from tiergate.model import Check, Feature
 
 _KEPT_TEXTS = 32
@@ -76,7 +76,7 @@ class Explanation(msgspec.Struct, frozen=True):
     policies: tuple[PolicyText, ...]
     export: Export
     evaluation: Evaluation
-    question: Question
+    question: NormalizedCheck
     metered: bool
     given: dict[str, Value]
     items: dict[str, IndexedItem]
@@ -86,10 +86,10 @@ class _Known(NamedTuple):
     """What is there of an evaluation of a subject that is known."""
 
     feature: Feature
-    question: Question
+    question: NormalizedCheck
     facts: Facts
-    holdings: Holdings
-    part: Slice
+    active_items: ActiveItems
+    part: PolicySlice
     principal: Uid
 
 
@@ -110,17 +110,17 @@ def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool =
         BundleError: the text of a policy cannot be read.
     """
     check, now = evaluation.check, evaluation.now
-    feature, question = read_question(check, engine.index.features)
+    feature, question = normalize_check(check, engine.index.features)
     items = engine.index.items
-    facts, holdings, part, principal = evaluation.facts, evaluation.holdings, evaluation.slice, evaluation.principal
-    if facts is None or holdings is None or part is None or principal is None:
+    facts, active, part, principal = evaluation.facts, evaluation.active_items, evaluation.slice, evaluation.principal
+    if facts is None or active is None or part is None or principal is None:
         return Explanation(
             evaluation.decision,
             now,
             "" if principal is None else str(principal),
             evaluation.action,
             {},
-            {} if holdings is None else _held(holdings),
+            {} if active is None else _held(active),
             (),
             Export({}),
             evaluation,
@@ -129,7 +129,7 @@ def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool =
             {},
             items,
         )
-    known = _Known(feature, question, facts, holdings, part, principal)
+    known = _Known(feature, question, facts, active, part, principal)
     context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
     texts = _texts(engine, known)
     policies = _shown(engine, evaluation.decision, texts)
@@ -139,7 +139,7 @@ def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool =
         principal=str(principal),
         action=evaluation.action,
         context={**context, "now": format_instant(now)},
-        held=_held(holdings),
+        held=_held(active),
         policies=tuple(sorted(policies, key=lambda it: (not it.decided, it.id))),
         export=_export(engine, check, known, context, texts) if export else Export({}),
         evaluation=evaluation,
@@ -150,10 +150,10 @@ def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool =
     )
 
 
-def _held(holdings: Holdings) -> dict[str, int]:
+def _held(active: ActiveItems) -> dict[str, int]:
     held: dict[str, int] = {}
-    for holding in holdings.holdings:
-        for version in holding.versions:
+    for subscription in active.subscriptions:
+        for version in subscription.versions:
             held[version.ref] = held.get(version.ref, 0) + version.quantity
     return dict(sorted(held.items()))
 
@@ -181,8 +181,8 @@ def _shown(engine: Engine, decision: Decision, texts: Mapping[str, str]) -> list
 
 
 def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any], texts: Mapping[str, str]) -> Export:
-    feature, holdings = known.feature, known.holdings
-    principal = principal_entities(check.subject, holdings.customer, holdings.refs)
+    feature, active = known.feature, known.active_items
+    principal = principal_entities(check.subject, active.customer, active.refs)
     request = {
         "principal": str(known.principal),
         "action": f'Action::"{ACTIONS[feature.type]}"',
@@ -194,7 +194,7 @@ def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any]
             "policies.cedar": "\n\n".join(texts.values()) + "\n",
             "reasons.cedar": engine.bundle.text("policies/reasons.cedar"),
             "schema.cedarschema": engine.bundle.text("schema.cedarschema"),
-            "entities.json": _pretty(engine.factory.listed(feature, known.part.rules, principal, holdings.refs)),
+            "entities.json": _pretty(engine.factory.listed(feature, known.part.rules, principal, active.refs)),
             "context.json": _pretty(context),
             "request.json": _pretty(request),
         }

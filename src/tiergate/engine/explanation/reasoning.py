@@ -24,7 +24,7 @@ UNSET = msgspec.UNSET
 Absent = msgspec.UnsetType
 
 
-class Standing(StrEnum):
+class Applicability(StrEnum):
     """Whether something counts at the instant of the check."""
 
     COUNTS = "counts"
@@ -34,7 +34,7 @@ class Standing(StrEnum):
     """Its time has come and is not over, but something else keeps it from counting."""
 
 
-class Whom(msgspec.Struct, frozen=True):
+class SubjectReference(msgspec.Struct, frozen=True):
     """A customer or a subscription, and perhaps a user in it; `everybody` without an id for what concerns all."""
 
     type: str
@@ -42,13 +42,13 @@ class Whom(msgspec.Struct, frozen=True):
     user: str | Absent = UNSET
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ExplainedCheck(msgspec.Struct, frozen=True):
     """The question. Numbers that the check leaves out are those that it was decided by; `at` is RFC 3339.
 
     `used_from`: `check` where the check says what was used, `metered` where it is counted here, else `nothing`.
     """
 
-    subject: Whom
+    subject: SubjectReference
     feature: str
     type: str
     at: str
@@ -68,7 +68,7 @@ class _Period(msgspec.Struct, frozen=True, kw_only=True):
     until: str | Absent = UNSET
 
 
-class ItemStanding(_Period, frozen=True, kw_only=True):
+class ItemApplicability(_Period, frozen=True, kw_only=True):
     """An item of a subscription. `gives`: what its version says of the feature, absent where that is nothing."""
 
     item: str
@@ -76,40 +76,40 @@ class ItemStanding(_Period, frozen=True, kw_only=True):
     version: int | Absent = UNSET
     pinned: bool
     quantity: int
-    standing: Standing
+    standing: Applicability
     why: str | Absent = UNSET
     gives: str | Absent = UNSET
 
 
-class SubscriptionStanding(_Period, frozen=True, kw_only=True):
+class SubscriptionApplicability(_Period, frozen=True, kw_only=True):
     """A subscription: whether it counts and why; `from` and `until` are the time in which it does."""
 
     id: str
     status: SubscriptionStatus
-    standing: Standing
+    standing: Applicability
     why: str
-    items: tuple[ItemStanding, ...]
+    items: tuple[ItemApplicability, ...]
 
 
-class OverrideStanding(_Period, frozen=True, kw_only=True):
+class OverrideApplicability(_Period, frozen=True, kw_only=True):
     """An override of the feature. One that counts either contributed a value or, `disabled`, takes the feature away."""
 
     id: str
-    on: Whom
+    on: SubjectReference
     mode: str
     value: bool | Number | str | Absent = UNSET
     unlimited: bool
-    standing: Standing
+    standing: Applicability
     why: str | Absent = UNSET
     author: str | Absent = UNSET
     reason: str | Absent = UNSET
 
 
-class SuspensionStanding(_Period, frozen=True, kw_only=True):
+class SuspensionApplicability(_Period, frozen=True, kw_only=True):
     """A suspension of the feature, for everybody or on one subject."""
 
-    on: Whom
-    standing: Standing
+    on: SubjectReference
+    standing: Applicability
     why: str | Absent = UNSET
     reason: str | Absent = UNSET
 
@@ -161,15 +161,15 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
     all that could matter, the deciding ones first. `errors`: what could not be evaluated.
     """
 
-    asked: Asked
+    asked: ExplainedCheck
     decision: Answer
     known: bool
-    subscriptions: tuple[SubscriptionStanding, ...]
+    subscriptions: tuple[SubscriptionApplicability, ...]
     held: dict[str, int]
     values: tuple[Contribution, ...]
     counting: Counting
-    overrides: tuple[OverrideStanding, ...]
-    suspensions: tuple[SuspensionStanding, ...]
+    overrides: tuple[OverrideApplicability, ...]
+    suspensions: tuple[SuspensionApplicability, ...]
     changes: tuple[Change, ...]
     principal: str
     action: str

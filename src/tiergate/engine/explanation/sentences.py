@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.engine.explanation.applicability import EVERYBODY
 from tiergate.engine.explanation.phrases import moment, plain, times, with_unit
-from tiergate.engine.explanation.reasoning import Standing
-from tiergate.engine.explanation.summary import cause, feature_name, verdict, whom
-from tiergate.engine.explanation.trace import reason_out
+from tiergate.engine.explanation.reasoning import Applicability
+from tiergate.engine.explanation.summary import cause, feature_name, subject_phrase, verdict
+from tiergate.engine.explanation.trace import build_reasoning
 from tiergate.model import FeatureType, OverrideMode, Reason, SubjectType, parse_instant
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     import msgspec
 
     from tiergate.engine.explanation.explain import Explanation, PolicyText
-    from tiergate.engine.explanation.reasoning import Contribution, OverrideStanding, Reasoning, SuspensionStanding
+    from tiergate.engine.explanation.reasoning import (
+        Contribution,
+        OverrideApplicability,
+        Reasoning,
+        SuspensionApplicability,
+    )
     from tiergate.model import Feature, Subject, SubjectRecord
 
 T = TypeVar("T")
@@ -38,17 +43,17 @@ _KINDS = {"plan": "plan", "addon": "add-on", "charge": "charge"}
 _STOPPED = frozenset({Reason.UNKNOWN_SUBJECT, Reason.EVALUATION_ERROR})
 
 
-def sentences(
+def explanation_sentences(
     explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
 ) -> tuple[str, ...]:
     """Say why a decision is as it is, each sentence a text of its own.
 
     `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
     """
-    return told(reason_out(explanation, feature, record, subject))
+    return reasoning_sentences(build_reasoning(explanation, feature, record, subject))
 
 
-def told(reasoning: Reasoning) -> tuple[str, ...]:
+def reasoning_sentences(reasoning: Reasoning) -> tuple[str, ...]:
     """Say a reasoning, each sentence a text of its own."""
     return tuple(_Telling(reasoning).sentences())
 
@@ -65,7 +70,7 @@ class _Telling:
         self._feature = feature_name(reasoning)
         self._deciding = [it for it in reasoning.policies if it.decided]
 
-    def sentences(self) -> Iterator[str]:
+    def explanation_sentences(self) -> Iterator[str]:
         it = self._it
         yield verdict(it)
         for error in it.errors[:_MOST]:
@@ -171,16 +176,16 @@ class _Telling:
     def _overrides(self) -> Iterator[str]:
         yield from _several(self._it.overrides, self._override, "overrides")
 
-    def _override(self, one: OverrideStanding) -> str:
+    def _override(self, one: OverrideApplicability) -> str:
         act = self._override_act(one)
         head = f"The override {one.id} on {one.on.type} {one.on.id}"
         about = _about(one.author, one.reason)
-        if one.standing is Standing.COUNTS:
+        if one.standing is Applicability.COUNTS:
             until = f" until {moment(parse_instant(one.until))}" if one.until else ""
             return f"{head} {act}{until}{about}."
         return f"{head}, which {act}, does not count: {one.why}{about}."
 
-    def _override_act(self, one: OverrideStanding) -> str:
+    def _override_act(self, one: OverrideApplicability) -> str:
         if one.mode == OverrideMode.DISABLED:
             return f"takes {self._feature} away"
         if isinstance(one.value, bool):
@@ -197,17 +202,17 @@ class _Telling:
         return f"puts {value} in place of {rest}"
 
     def _suspensions(self) -> Iterator[str]:
-        felt = [one for one in self._it.suspensions if one.standing is not Standing.OVER]
+        felt = [one for one in self._it.suspensions if one.standing is not Applicability.OVER]
         yield from _several(felt, self._suspension, "suspensions")
 
-    def _suspension(self, one: SuspensionStanding) -> str:
+    def _suspension(self, one: SuspensionApplicability) -> str:
         whose = EVERYBODY if one.on.type == EVERYBODY else f"{one.on.type} {one.on.id}"
         head, about = f"{self._feature} is suspended for {whose}", _about("", one.reason)
         match one.standing:
-            case Standing.COUNTS:
+            case Applicability.COUNTS:
                 until = f" until {moment(parse_instant(one.until))}" if one.until else ""
                 return f"{head}{until}{about}."
-            case Standing.NOT_YET if one.start:
+            case Applicability.NOT_YET if one.start:
                 return f"{head} from {moment(parse_instant(one.start))} on{about}."
             case _:
                 return f"{head}, which does not matter: {one.why}{about}."
@@ -216,18 +221,18 @@ class _Telling:
         """What of the subject's subscriptions and items does not count, and why."""
         found: list[tuple[str, str]] = []
         for one in self._it.subscriptions:
-            if one.standing is not Standing.COUNTS:
+            if one.standing is not Applicability.COUNTS:
                 found.append((f"Subscription {one.id}", one.why))
                 continue
             found += [
                 (f"{plain(held.name or '') or held.item} in subscription {one.id}", held.why or "")
                 for held in one.items
-                if held.standing is not Standing.COUNTS
+                if held.standing is not Applicability.COUNTS
             ]
         say = "{0[0]} does not count: {0[1]}.".format
         yield from _several(found, say, "subscriptions and items that do not count")
         if self._it.known and not self._it.subscriptions:
-            yield f"There is no subscription for {whom(self._it)}."
+            yield f"There is no subscription for {subject_phrase(self._it)}."
 
     def _besides(self) -> Iterator[str]:
         """What else decided: other reasons of the same denial, and rules by their names."""

@@ -18,9 +18,9 @@ def verdict(reasoning: Reasoning) -> str:
     asked = parse_instant(reasoning.asked.at)
     at = moment(asked - asked % 1000)
     if reasoning.decision.allowed:
-        return f"Yes: on {at}, {whom(reasoning)} may {_act(reasoning)}."
+        return f"Yes: on {at}, {subject_phrase(reasoning)} may {_act(reasoning)}."
     why = cause(reasoning, Reason(reasoning.decision.reason))
-    return f"No: on {at}, {whom(reasoning)} may not {_act(reasoning)}, because {why}."
+    return f"No: on {at}, {subject_phrase(reasoning)} may not {_act(reasoning)}, because {why}."
 
 
 def cause(reasoning: Reasoning, reason: Reason) -> str:
@@ -33,7 +33,7 @@ def feature_name(reasoning: Reasoning) -> str:
     return plain(reasoning.asked.name or "") or reasoning.asked.feature
 
 
-def whom(reasoning: Reasoning) -> str:
+def subject_phrase(reasoning: Reasoning) -> str:
     """Whom the check is about: `user ann of customer ada`."""
     subject = reasoning.asked.subject
     user = f"user {subject.user} of " if subject.user else ""

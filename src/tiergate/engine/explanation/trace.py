@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from tiergate.engine.active_items import HeldVersion
-from tiergate.engine.explanation.applicability import EVERYBODY, Standings, written
+from tiergate.engine.active_items import ActiveVersion
+from tiergate.engine.explanation.applicability import EVERYBODY, ApplicabilityReader, written
 from tiergate.engine.explanation.phrases import plain
-from tiergate.engine.explanation.reasoning import Asked, Cap, Change, Contribution, Counting, Reasoning, Whom
+from tiergate.engine.explanation.reasoning import (
+    Cap,
+    Change,
+    Contribution,
+    Counting,
+    ExplainedCheck,
+    Reasoning,
+    SubjectReference,
+)
 from tiergate.engine.facts import counted, source_of
 from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
 from tiergate.wire.decisions import answer
@@ -18,7 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.engine.explanation.explain import Explanation
-    from tiergate.engine.explanation.reasoning import OverrideStanding, SubscriptionStanding, SuspensionStanding
+    from tiergate.engine.explanation.reasoning import (
+        OverrideApplicability,
+        SubscriptionApplicability,
+        SuspensionApplicability,
+    )
     from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
 
 UNSET = msgspec.UNSET
@@ -26,18 +38,20 @@ UNSET = msgspec.UNSET
 T = TypeVar("T")
 
 
-def reason_out(explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject) -> Reasoning:
+def build_reasoning(
+    explanation: Explanation, feature: Feature, record: SubjectRecord | None, subject: Subject
+) -> Reasoning:
     """Put together the reasoning behind a decision.
 
     `record`: the one that was decided on, or the same with reasons and authors; none where the subject is unknown.
     """
-    derivation = Derivation(explanation, feature, record, subject)
+    derivation = ReasoningBuilder(explanation, feature, record, subject)
     for _ in derivation.work():
         pass
     return derivation.reasoning()
 
 
-class Derivation:
+class ReasoningBuilder:
     """A reasoning on its way: for those who must not be held up by a customer with a thousand subscriptions."""
 
     def __init__(
@@ -47,15 +61,15 @@ class Derivation:
         self._feature = feature
         self._record = record
         self._subject = subject
-        self._subscriptions: list[SubscriptionStanding] = []
-        self._overrides: list[OverrideStanding] = []
-        self._suspensions: list[SuspensionStanding] = []
+        self._subscriptions: list[SubscriptionApplicability] = []
+        self._overrides: list[OverrideApplicability] = []
+        self._suspensions: list[SuspensionApplicability] = []
         self._values: list[Contribution] = []
 
     def work(self) -> Iterator[None]:
         """Derive one thing after the other; there is a reasoning only when all of it is done."""
         if self._record is not None:
-            standings = Standings(self._explanation, self._feature, self._record, self._subject)
+            standings = ApplicabilityReader(self._explanation, self._feature, self._record, self._subject)
             yield from _collect(standings.subscriptions(), self._subscriptions)
             yield from _collect(standings.overrides(), self._overrides)
             yield from _collect(standings.suspensions(), self._suspensions)
@@ -89,7 +103,7 @@ def _collect(derived: Iterable[T], found: list[T]) -> Iterator[None]:
         yield
 
 
-def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> Asked:
+def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> ExplainedCheck:
     question = explanation.question
     check = explanation.evaluation.check
 
@@ -98,8 +112,8 @@ def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> Aske
 
     is_quantity = feature.type is FeatureType.QUANTITY
     used_from = "check" if check.used is not None else "metered" if explanation.metered else "nothing"
-    return Asked(
-        subject=Whom(subject.type.value, subject.id, UNSET if subject.user is None else subject.user),
+    return ExplainedCheck(
+        subject=SubjectReference(subject.type.value, subject.id, UNSET if subject.user is None else subject.user),
         feature=feature.id,
         type=feature.type.value,
         at=format_instant(explanation.now),
@@ -116,7 +130,7 @@ def _asked(explanation: Explanation, feature: Feature, subject: Subject) -> Aske
 def _values(explanation: Explanation, feature: Feature) -> Iterator[Contribution]:
     facts = explanation.evaluation.facts
     for subscription, by, value in () if facts is None else facts.contributions:
-        item = explanation.items.get(by.item.partition("/")[2]) if isinstance(by, HeldVersion) else None
+        item = explanation.items.get(by.item.partition("/")[2]) if isinstance(by, ActiveVersion) else None
         yield Contribution(
             source=source_of(feature, subscription, by, value),
             name=item.name if item is not None and item.name else UNSET,
@@ -124,7 +138,7 @@ def _values(explanation: Explanation, feature: Feature) -> Iterator[Contribution
         )
 
 
-def _counts(feature: Feature, by: HeldVersion | Override, value: Value | None) -> Number | msgspec.UnsetType:
+def _counts(feature: Feature, by: ActiveVersion | Override, value: Value | None) -> Number | msgspec.UnsetType:
     """How much of a number a contribution makes; for what is no number, nothing."""
     if not isinstance(value, Amount | AddedAmount):
         return UNSET
@@ -173,9 +187,9 @@ def _cap(explanation: Explanation, name: str, feature: Feature) -> Cap | msgspec
 
 def _changes(
     explanation: Explanation,
-    subscriptions: Iterable[SubscriptionStanding],
-    overrides: Iterable[OverrideStanding],
-    suspensions: Iterable[SuspensionStanding],
+    subscriptions: Iterable[SubscriptionApplicability],
+    overrides: Iterable[OverrideApplicability],
+    suspensions: Iterable[SuspensionApplicability],
 ) -> tuple[Change, ...]:
     """What begins or ends when the decision may change."""
     at = written(explanation.decision.until)

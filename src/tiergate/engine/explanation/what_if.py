@@ -14,11 +14,11 @@ from tiergate.engine.cedar_entities import EntityFactory
 
 if TYPE_CHECKING:
     from tiergate.engine.engine import Engine
-    from tiergate.engine.slices import Slices
+    from tiergate.engine.slices import PolicySlices
     from tiergate.engine.sources import BundleSource
 
 
-def alternative(engine: Engine, *, bundle: BundleSource | None = None, slices: Slices | None = None) -> Engine:
+def changed_engine(engine: Engine, *, bundle: BundleSource | None = None, slices: PolicySlices | None = None) -> Engine:
     """An engine that decides by other definitions (`bundle`, of the same index) or other policies (`slices`).
 
     What it decides is not the truth: it is for `evaluate` alone, and for as long as the data of subjects stay the same.
@@ -34,7 +34,7 @@ def alternative(engine: Engine, *, bundle: BundleSource | None = None, slices: S
     return other
 
 
-def apart(engine: Engine) -> Engine:
+def uncached_engine(engine: Engine) -> Engine:
     """An engine that decides the same and keeps nothing of subjects: for instants that no check asks about."""
     other = copy(engine)
     other.known = BoundedCache(0, 0)

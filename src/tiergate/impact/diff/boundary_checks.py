@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.engine import UsageKnown
+from tiergate.engine import MeteredUsage
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.single_subject_engine import CheckParameters
 from tiergate.model import MAX_EDGE_UNITS, FeatureType, from_units
@@ -73,13 +73,13 @@ def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
         if limit >= least:
             yield CheckParameters(amount=number(least), used=number(limit - least))
             yield CheckParameters(amount=number(least), used=number(limit - least + 1))
-            yield CheckParameters(amount=number(least), metered=UsageKnown(used=limit - least + 1))
+            yield CheckParameters(amount=number(least), metered=MeteredUsage(used=limit - least + 1))
     for cap, by_user in ((feature.caps.per_user, True), (feature.caps.total, False)):
         for used in () if cap is None else (max(cap - least, 0), max(cap - least + 1, 0)):
             yield (
                 CheckParameters(user_used=number(used))
                 if by_user
-                else CheckParameters(metered=UsageKnown(total_used=used))
+                else CheckParameters(metered=MeteredUsage(total_used=used))
             )
         if cap is not None and 0 < cap < least:
             yield CheckParameters(amount=number(cap))

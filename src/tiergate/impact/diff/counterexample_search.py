@@ -11,7 +11,7 @@ import json
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tiergate.engine import UsageKnown
+from tiergate.engine import MeteredUsage
 from tiergate.impact.diff.boundary_checks import LEAST_CHECK
 from tiergate.impact.diff.representative_subjects import HoldingPattern, RepresentativeSubject, required_items
 from tiergate.impact.single_subject_engine import CheckParameters
@@ -230,7 +230,7 @@ class CounterexampleSearch:
             if not 1 <= numbers["rank"] <= len(feature.labels):
                 return None
             level = feature.labels[numbers["rank"] - 1]
-        metered = UsageKnown(total_used=numbers.get("totalCap.used", 0))
+        metered = MeteredUsage(total_used=numbers.get("totalCap.used", 0))
         return CheckParameters(edge("amount"), edge("used"), edge("userCap.used"), edge("value"), level, metered)
 
     # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────

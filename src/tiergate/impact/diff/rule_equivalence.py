@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tiergate.engine.slices import Slices
+from tiergate.engine.slices import PolicySlices
 from tiergate.impact.diff.counterexample_search import CounterexampleSearch, Witness
 from tiergate.impact.single_subject_engine import SingleSubjectEngine
 from tiergate.impact.symbolic.case_space import CaseSpace
@@ -71,7 +71,7 @@ class RuleComparer:
         self.decided = 0
         self._books = books
         self._data = BundleEntities(old), BundleEntities(new)
-        self._slices = Slices(old, *_SLICES), Slices(new, *_SLICES)
+        self._slices = PolicySlices(old, *_SLICES), PolicySlices(new, *_SLICES)
         self._moved = frozenset(moved)
         self._now = now
         self._same_data = self._is_same_data()

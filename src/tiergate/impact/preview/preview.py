@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from tiergate.engine.active_items import hold
+from tiergate.engine.active_items import resolve_active_items
 from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.impact.preview.equivalence_classes import EquivalenceClass, SubjectClassifier
 from tiergate.impact.preview.subject_comparison import SubjectComparison, SubjectDifference
@@ -178,8 +178,8 @@ class ImpactPreview:
         for index, now in enumerate(shape.instants):
             until = now + 1 if self._only_now else next(iter(shape.instants[index + 1 :]), FOREVER)
             holdings = (
-                hold(record, subject, engines[0].index, now),
-                hold(record, subject, engines[1].index, now),
+                resolve_active_items(record, subject, engines[0].index, now),
+                resolve_active_items(record, subject, engines[1].index, now),
             )
             for feature in features:
                 difference = self._comparison.difference(record, subject, feature, holdings, now, until)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.cedar import ScopeOp, Uid
-from tiergate.engine import UsageKnown
+from tiergate.engine import MeteredUsage
 from tiergate.engine.slices import ACCESS, feature_ancestors
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.diff.counterexample_search import symbolic_cases
@@ -40,7 +40,7 @@ _MOST_PATHS: Final = 60
 _SOMEBODY: Final = "somebody"
 _GRANTED: Final = Reason.GRANTED.value
 _FIELDS: Final = (("amount", "amount"), ("used", "used"), ("user_used", "userCap.used"), ("value", "value"))
-_NOTHING_USED: Final = UsageKnown()
+_NOTHING_USED: Final = MeteredUsage()
 
 
 class Shown(NamedTuple):
@@ -82,9 +82,9 @@ class Metered:
     """Usage that is known of itself, as it is set; all others have used nothing."""
 
     def __init__(self) -> None:
-        self.usage = UsageKnown()
+        self.usage = MeteredUsage()
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:  # noqa: ARG002 - as it was set
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - as it was set
         """The usage that was set."""
         return self.usage
 
@@ -216,7 +216,7 @@ class RuleEffectSearch:
         template = self._engines[which].slices.template(scene.action)
         return read_reason_formulas(statics, template, scene).reasons[_GRANTED]
 
-    def decide(self, check: Check, at: Instant, usage: UsageKnown = _NOTHING_USED) -> Shown:
+    def decide(self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED) -> Shown:
         """Have both engines decide a check of the record in hand."""
         self._metered.usage = usage
         found: list[tuple[bool, Reason | None]] = []
@@ -227,7 +227,7 @@ class RuleEffectSearch:
                 found.append((decision.allowed, decision.reason))
             except (CheckError, UnknownFeatureError):
                 found.append((False, None))
-        self._metered.usage = UsageKnown()
+        self._metered.usage = MeteredUsage()
         before, after = found
         return Shown(check, at, before, after)
 
@@ -265,7 +265,7 @@ class _Asked:
             check = self._check(case.person, numbers)
             if check is None:
                 continue
-            usage = UsageKnown(total_used=numbers.get("totalCap.used", 0))
+            usage = MeteredUsage(total_used=numbers.get("totalCap.used", 0))
             found = self._effects.decide(check, at, usage)
             if (found.before[0], found.after[0]) == wanted:
                 return found._replace(total_used=from_units(usage.total_used, self._feature.scale))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tiergate.engine import Engine
 from tiergate.engine.cedar_entities import principal_uid
-from tiergate.engine.facts import Facts, TotalOverflowError, facts_about
+from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import default_amount
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.preview.probe_checks import compared_limit, least_amount, probe_checks
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from tiergate.engine import BundleSource
-    from tiergate.engine.active_items import Holdings
+    from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.preview.rule_effects import Shown
     from tiergate.model import Feature, Instant, Number, Reason, Subject, SubjectRecord, Value
@@ -124,7 +124,7 @@ class SubjectComparison:
         record: SubjectRecord,
         subject: Subject,
         feature: str,
-        holdings: tuple[Holdings, Holdings],
+        holdings: tuple[ActiveItems, ActiveItems],
         now: Instant,
         until: Instant,
     ) -> SubjectDifference | None:
@@ -166,13 +166,13 @@ class SubjectComparison:
         found = self.rule_effects.decide(check, at)
         return found.before[0] and not found.after[0]
 
-    def _side(self, which: int, subject: Subject, feature: str, holdings: Holdings, now: Instant) -> _Side:
+    def _side(self, which: int, subject: Subject, feature: str, holdings: ActiveItems, now: Instant) -> _Side:
         engine = self.engines[which]
         found = engine.index.features.get(feature)
         if found is None:
             return _Side(None, None, (), holdings)
         try:
-            facts = facts_about(found, holdings, subject, self._excerpts[which], now)
+            facts = resolve_facts(found, holdings, subject, self._excerpts[which], now)
         except TotalOverflowError:
             return _Side(found, None, (), holdings)
         rules: tuple[StaticPolicy, ...] = ()
@@ -303,7 +303,7 @@ class _Side(NamedTuple):
     feature: Feature | None
     facts: Facts | None
     rules: tuple[StaticPolicy, ...]
-    holdings: Holdings
+    holdings: ActiveItems
 
     def known(self) -> RuleInputs | None:
         """What rules can be told of it; none where the side has no such feature."""

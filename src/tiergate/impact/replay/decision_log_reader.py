@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tiergate.engine import CacheLimits, Engine
-from tiergate.engine.decision_inputs import Basis, UsageGiven, read_basis
+from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, read_basis
 from tiergate.errors import CallerError
 from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.model import Check, Instant, Problem, Subject, parse_instant
@@ -25,7 +25,7 @@ from tiergate.wire.requests import read_check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tiergate.engine import BundleSource, UsageKnown
+    from tiergate.engine import BundleSource, MeteredUsage
     from tiergate.model import Decision, Feature, SubjectRecord
 
 STDIN = Path("-")
@@ -35,7 +35,7 @@ _LONGEST_LINE = 16 * 2**20
 _MOST_KNOWN = 50_000
 _MOST_RECORDS = 10_000
 _HASH = re.compile(r"blake2b:[0-9a-f]{32}")
-_NO_USAGE = UsageGiven()
+_NO_USAGE = LoggedUsage()
 _LIMITS = CacheLimits(decisions=0, decision_bytes=0)  # the same check is kept here
 
 
@@ -66,7 +66,7 @@ class RecordedDecision(NamedTuple):
     request: bytes
     decision: bytes
     verdict: RecordedVerdict
-    basis: Basis | None
+    basis: DecisionBasis | None
 
 
 class _Line(msgspec.Struct):
@@ -196,8 +196,8 @@ class _Metered:
     def __init__(self) -> None:
         self.given = _NO_USAGE
 
-    def known(self, subject: Subject, feature: Feature, now: Instant) -> UsageKnown:
-        return self.given.known(subject, feature, now)
+    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:
+        return self.given.usage_of(subject, feature, now)
 
 
 class _Asked:
@@ -234,7 +234,7 @@ def find_new_denials(
     engine = Engine(new, result, usage=usage, limits=_LIMITS)
     before = None if old is None else Engine(old, result, usage=usage, limits=_LIMITS)
     untouched = frozenset() if old is None else new.index.features.keys() - find_affected_scope(old, new, now).features
-    known: dict[tuple[bytes, UsageGiven], _Asked] = {}
+    known: dict[tuple[bytes, LoggedUsage], _Asked] = {}
     for entry in recorded:
         if not entry.verdict.allowed or entry.verdict.feature in untouched:
             continue

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import cachetools
 from msgspec.structs import replace
 
-from tiergate.engine.active_items import hold
-from tiergate.engine.facts import TotalOverflowError, facts_about
+from tiergate.engine.active_items import resolve_active_items
+from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import default_amount
 from tiergate.impact.preview.subject_effects import UNLIMITED, Effect, LeastCheckResult, SubjectEffect
 from tiergate.model import (
@@ -42,7 +42,7 @@ from tiergate.naming import version_ref
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from tiergate.engine.active_items import Holdings
+    from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.facts import Facts
     from tiergate.model import Catalog, CatalogIndex, Instant, Number, Value
 
@@ -174,8 +174,8 @@ def facts_at(
 ) -> Facts | None:
     """The facts about a feature at an instant, whatever its suspensions; none where its total cannot be told."""
     try:
-        holdings = hold(_unsuspended(record), subject, source.index, at)
-        return facts_about(_effective(source.index.features[feature]), holdings, subject, source, at)
+        holdings = resolve_active_items(_unsuspended(record), subject, source.index, at)
+        return resolve_facts(_effective(source.index.features[feature]), holdings, subject, source, at)
     except TotalOverflowError:
         return None
 
@@ -280,12 +280,12 @@ def _compared(
 
 def _windows(
     record: SubjectRecord, subject: Subject, source: CatalogDefinitions, now: Instant
-) -> list[tuple[Instant, Holdings]]:
+) -> list[tuple[Instant, ActiveItems]]:
     """What a subject holds, from `now` on: each state with the instant at which it begins."""
-    found: list[tuple[Instant, Holdings]] = []
+    found: list[tuple[Instant, ActiveItems]] = []
     at, visits = now, 0
     while at < FOREVER and visits <= _MOST_VISITS:
-        holdings = hold(record, subject, source.index, at)
+        holdings = resolve_active_items(record, subject, source.index, at)
         found.append((at, holdings))
         at = holdings.until
         visits += len(record.subscriptions)
@@ -293,7 +293,7 @@ def _windows(
 
 
 def _timeline(
-    feature: Feature, windows: list[tuple[Instant, Holdings]], subject: Subject, source: CatalogDefinitions
+    feature: Feature, windows: list[tuple[Instant, ActiveItems]], subject: Subject, source: CatalogDefinitions
 ) -> list[tuple[Instant, Facts | None]]:
     """The facts about a feature, each with the instant from which they hold; none where the total cannot be told."""
     found: list[tuple[Instant, Facts | None]] = []
@@ -301,7 +301,7 @@ def _timeline(
         at = start
         while at < min(holdings.until, FOREVER):
             try:
-                facts = facts_about(feature, holdings, subject, source, at)
+                facts = resolve_facts(feature, holdings, subject, source, at)
             except TotalOverflowError:
                 found.append((at, None))
                 break

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tiergate.catalog import override_data
-from tiergate.engine.active_items import hold
+from tiergate.engine.active_items import resolve_active_items
 from tiergate.impact.subject_change.change_effects import RecordChange, ever_differs, has_ended, subject_effects
 from tiergate.model import (
     FOREVER,
@@ -223,8 +223,8 @@ def _counting(customer: Customer, subscription: Subscription, source: CatalogDef
     result: set[str] = set()
     at = now
     for _ in range(_MOST_WINDOWS):
-        holdings = hold(record, subject, source.index, at)
-        result.update(version.item for holding in holdings.holdings for version in holding.versions)
+        holdings = resolve_active_items(record, subject, source.index, at)
+        result.update(version.item for subscription in holdings.subscriptions for version in subscription.versions)
         at = holdings.until
         if at >= FOREVER:
             break

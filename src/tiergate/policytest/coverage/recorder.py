@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine.explanation.what_if import alternative
+from tiergate.engine.explanation.what_if import changed_engine
 from tiergate.model import Reason
 from tiergate.policytest.coverage.coverage_result import Coverage, measure_coverage
 from tiergate.policytest.coverage.mutated_bundle import MutatedBundle
@@ -67,11 +67,13 @@ class Recorder:
             for unit, value in ground.entitlement_units(ref, feature):
                 if unit not in self._covered:
                     bundle = MutatedBundle(world.bundle, ref, feature.id, value)
-                    other = alternative(world.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
+                    other = changed_engine(world.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
                     self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
         for unit in _in_question(ground, case, evaluation):
             if unit not in self._covered:
-                other = alternative(world.engine, slices=ground.slices(unit)).evaluate(evaluation.check, evaluation.now)
+                other = changed_engine(world.engine, slices=ground.slices(unit)).evaluate(
+                    evaluation.check, evaluation.now
+                )
                 self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
 
     def permission(self, world: Environment, case: Case, permission: Permission) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.cedar import Policy
-    from tiergate.engine.slices import Slices, StaticPolicy
+    from tiergate.engine.slices import PolicySlices, StaticPolicy
     from tiergate.model import Feature, Value
     from tiergate.policytest.environments import EntitlementEnvironment, RoleEnvironment
     from tiergate.policytest.suites import Place
@@ -67,7 +67,7 @@ class CatalogTargets:
         self._is_inline = world.compiled.is_inline
         self._rules_folder = world.compiled.rules_folder
         self._slices = world.engine.slices
-        self._variants: dict[Target, Slices] = {}
+        self._variants: dict[Target, PolicySlices] = {}
         hashes = bundle.hashes()
         self._key = _digest(hashes[path] for path in bundle.paths("catalog.json") + bundle.paths("entities/items/"))
         self._most: dict[str, int] = {}
@@ -144,7 +144,7 @@ class CatalogTargets:
         """The policies that are asked for the reason after a denial that nothing forbade."""
         return [name for name in self._policies if name.startswith("reason/")]
 
-    def slices(self, unit: Target) -> Slices:
+    def slices(self, unit: Target) -> PolicySlices:
         """The policies as they would be otherwise."""
         if unit not in self._variants:
             policy = self._slices.by_id[unit.id].policy

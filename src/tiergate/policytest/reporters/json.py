@@ -14,7 +14,7 @@ from tiergate.policytest.results import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiergate.cedar import Outcome
+    from tiergate.cedar import CedarResult
     from tiergate.permissions import Permission
     from tiergate.policytest.results import CaseResult, RunReport, SuiteResult, TestResult
 
@@ -75,7 +75,7 @@ def _case(result: CaseResult, *, verbose: bool) -> dict[str, object]:
     return members
 
 
-def _actual(actual: Decision | Permission | Outcome) -> dict[str, object]:
+def _actual(actual: Decision | Permission | CedarResult) -> dict[str, object]:
     """What was decided: as the sidecar answers a check, with the errors that policies met."""
     members: dict[str, object]
     if isinstance(actual, Decision):

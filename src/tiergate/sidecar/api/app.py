@@ -1,6 +1,6 @@
 """The sidecar's own API (design, section 5) as an ASGI application.
 
-Endpoints only translate: a request's body, headers and query come in as bytes, a `Decider` replies, the reply goes
+Endpoints only translate: a request's body, headers and query come in as bytes, a `CheckService` replies, the reply goes
 out. What stands before them is `protections`, what passes them by is `quickpath`.
 """
 
@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from tiergate.errors import TiergateError
 from tiergate.sidecar.api.openapi import document as openapi_document
-from tiergate.sidecar.api.request_limits import Protections, require_json
-from tiergate.sidecar.api.responses import ProblemHandler, Reply, context_of, send_reply
+from tiergate.sidecar.api.request_limits import RequestLimits, require_json
+from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, context_of, send_response
 from tiergate.sidecar.fast_path import learn
 from tiergate.wire.requests import read_query
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from tiergate.sidecar.api.request_limits import Access
-    from tiergate.sidecar.check_service import Decider
+    from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.metrics import Metrics
 
 
-def api(decider: Decider, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
+def api(decider: CheckService, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
     """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds."""
     problems = ProblemHandler(decider.metrics)
     app = Starlette(
@@ -35,10 +35,10 @@ def api(decider: Decider, access: Access, *, max_body: int = 2**20, body_timeout
         exception_handlers={HTTPException: problems, TiergateError: problems, Exception: problems},
     )
     app.router.redirect_slashes = False
-    return Protections(app, access, decider.metrics, max_body=max_body, body_timeout=body_timeout)
+    return RequestLimits(app, access, decider.metrics, max_body=max_body, body_timeout=body_timeout)
 
 
-def routes(decider: Decider) -> list[Route]:
+def routes(decider: CheckService) -> list[Route]:
     """Every path of the API, and what answers it. The OpenAPI document has the same."""
     return [
         Route("/v1/check", _Check(decider), methods=["POST"]),
@@ -52,7 +52,7 @@ def routes(decider: Decider) -> list[Route]:
 class _Check:
     """`POST /v1/check`."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: CheckService) -> None:
         self._decider = decider
         self._at_once = decider.check if decider.subjects is None else decider.check_at_once
 
@@ -61,13 +61,13 @@ class _Check:
         context = context_of(scope["headers"])
         body = (await receive())["body"]
         learn(scope, self._at_once)
-        await send_reply(await self._decider.check_in_time(body, context), context, send)
+        await send_response(await self._decider.check_in_time(body, context), context, send)
 
 
 class _Checks:
     """`POST /v1/checks`."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: CheckService) -> None:
         self._batches = decider.batches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,25 +75,25 @@ class _Checks:
         context = context_of(scope["headers"])
         body = (await receive())["body"]
         learn(scope, self._batches.at_once)
-        await send_reply(await self._batches.in_turns(body, context), context, send)
+        await send_response(await self._batches.in_turns(body, context), context, send)
 
 
 class _Explain:
     """`POST /v1/explain`."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: CheckService) -> None:
         self._explanations = decider.explanations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_json(scope["headers"])
         body = (await receive())["body"]
-        await send_reply(await self._explanations.reply(body), context_of(scope["headers"]), send)
+        await send_response(await self._explanations.reply(body), context_of(scope["headers"]), send)
 
 
 class _Entitlements:
     """`GET /v1/entitlements`."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: CheckService) -> None:
         self._decider = decider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -104,7 +104,7 @@ class _Entitlements:
             reply = await self._decider.listings.reply(subject, b", ".join(tags) if tags else None)
         except TiergateError as error:
             reply = self._decider.refuse("entitlements", error)
-        await send_reply(reply, context_of(sent), send)
+        await send_response(reply, context_of(sent), send)
 
 
 class _OpenApi:
@@ -112,8 +112,8 @@ class _OpenApi:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._reply = Reply(200, openapi_document())
+        self._reply = HttpResponse(200, openapi_document())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         self._metrics.count_request("other", 200)
-        await send_reply(self._reply, context_of(scope["headers"]), send)
+        await send_response(self._reply, context_of(scope["headers"]), send)

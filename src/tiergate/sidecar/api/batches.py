@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
 from tiergate.sidecar.api.problems import document, render
-from tiergate.sidecar.api.responses import Reply
-from tiergate.sidecar.time_slicing import take_turns
+from tiergate.sidecar.api.responses import HttpResponse
+from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.requests import split_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.sidecar.api.responses import Context
-    from tiergate.sidecar.check_service import Answer, Decider
-    from tiergate.sidecar.state import View
+    from tiergate.sidecar.check_service import Answer, CheckService
+    from tiergate.sidecar.state import StateView
 
 _AT_ONCE = 8
 """How many checks may be decided without giving way to others."""
@@ -33,10 +33,10 @@ _TRIES = 3
 class Batches:
     """Answers batches of checks by asking a decider for each check."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: CheckService) -> None:
         self._decider = decider
 
-    def at_once(self, body: bytes, context: Context) -> Reply | None:
+    def at_once(self, body: bytes, context: Context) -> HttpResponse | None:
         """Answer a batch that needs little deciding; none, with nothing done, where it needs more."""
         try:
             checks = split_checks(body)
@@ -48,23 +48,23 @@ class Batches:
             return None
         return _finish(batch, context)
 
-    async def in_turns(self, body: bytes, context: Context) -> Reply:
+    async def in_turns(self, body: bytes, context: Context) -> HttpResponse:
         """Answer any batch."""
         begun = time.perf_counter_ns()
         try:
             checks = split_checks(body)
-            await self._decider.ensure(checks)
+            await self._decider.fetch(checks)
             for _ in range(_TRIES):
                 view = self._decider.view()
                 batch = _Batch(self._decider, view, checks, begun)
-                if await take_turns(batch.work(), self._decider.state, view) and batch.consistent:
+                if await run_in_slices_for_view(batch.work(), self._decider.state, view) and batch.consistent:
                     return batch.reply(context)
             return _finish(_Batch(self._decider, self._decider.view(), checks, begun), context)
         except TiergateError as error:
             return self._decider.refuse("checks", error)
 
 
-def _finish(batch: _Batch, context: Context) -> Reply:
+def _finish(batch: _Batch, context: Context) -> HttpResponse:
     for _ in batch.work():
         pass
     return batch.reply(context)
@@ -77,7 +77,7 @@ class _Batch:
     nanoseconds.
     """
 
-    def __init__(self, decider: Decider, view: View, checks: Sequence[bytes], begun: int) -> None:
+    def __init__(self, decider: CheckService, view: StateView, checks: Sequence[bytes], begun: int) -> None:
         self._decider = decider
         self._view = view
         self._checks = checks
@@ -85,7 +85,7 @@ class _Batch:
         self._now = now = decider.clock()
         self._remembered = [
             answer
-            if answer is not None and answer.start <= now < answer.until and not answer.edition.outdated
+            if answer is not None and answer.start <= now < answer.until and not answer.edition.is_outdated
             else None
             for answer in map(decider.answers.young.get, checks)
         ]
@@ -104,7 +104,7 @@ class _Batch:
     @property
     def consistent(self) -> bool:
         """Whether no subject has changed since its first result."""
-        return not any(answer is not None and answer.edition.outdated for answer in self._answers)
+        return not any(answer is not None and answer.edition.is_outdated for answer in self._answers)
 
     def work(self) -> Iterator[None]:
         """Answer the checks in order, pausing after each that had to be decided."""
@@ -139,7 +139,7 @@ class _Batch:
             self._results.append(answer.body)
             self._answers.append(answer)
 
-    def reply(self, context: Context) -> Reply:
+    def reply(self, context: Context) -> HttpResponse:
         """Put the results together. The decision id of the n-th result, from 0, is the reply's with `.n`."""
         decider = self._decider
         decision_id = decider.next_id()
@@ -154,4 +154,4 @@ class _Batch:
                 if answer is not None and answer.logged:
                     identity = b"%b.%d" % (decision_id, place)
                     log.offer((identity, self._now, answer.check, answer.body, context, share, answer.basis))
-        return Reply(200, body, decision_id)
+        return HttpResponse(200, body, decision_id)

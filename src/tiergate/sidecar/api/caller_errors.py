@@ -21,7 +21,7 @@ _SERVER_ERROR: Final = 500
 _logger = logging.getLogger(__name__)
 
 
-class Mistakes:
+class CallerErrorLog:
     """Logs refused requests at the level of warnings. `clock`: seconds that only ever grow."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

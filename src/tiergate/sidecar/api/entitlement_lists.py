@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.engine.normalized_check import expect_subject
+from tiergate.engine.normalized_check import expect_valid_subject
 from tiergate.errors import CheckError, TiergateError
 from tiergate.model import FOREVER, Entitlement, FeatureType, Instant, Source, format_instant
-from tiergate.sidecar.api.responses import Reply
-from tiergate.sidecar.response_cache import SLOT, Memo
+from tiergate.sidecar.api.responses import HttpResponse
+from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
-from tiergate.sidecar.time_slicing import take_turns
+from tiergate.sidecar.time_slicing import run_in_slices_for_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tiergate.model import Decision, Feature, Subject
-    from tiergate.sidecar.check_service import Decider
-    from tiergate.sidecar.state import View
-    from tiergate.sidecar.subject_versions import Edition
+    from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.state import StateView
+    from tiergate.sidecar.subject_versions import SubjectVersion
 
 _TRIES = 3
 _OF_NUMBERS = (FeatureType.QUANTITY, FeatureType.RANGE)
@@ -70,29 +70,29 @@ class _Listing:
 
     __slots__ = ("body", "edition", "etag", "start", "until", "weight")
 
-    def __init__(self, body: bytes, holds: tuple[Instant, Instant], edition: Edition) -> None:
+    def __init__(self, body: bytes, holds: tuple[Instant, Instant], edition: SubjectVersion) -> None:
         self.body = body
         self.edition = edition
         self.etag = b'"%b"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
         self.start, self.until = holds
-        self.weight = SLOT + len(body) + 500 + edition.charge()
+        self.weight = SLOT + len(body) + 500 + edition.claim_weight()
 
 
 class Listings:
     """Lists entitlements, deciding in turns. `memo_bytes` bounds what remembered lists keep in memory."""
 
-    def __init__(self, decider: Decider, memo_bytes: int) -> None:
+    def __init__(self, decider: CheckService, memo_bytes: int) -> None:
         self._decider = decider
-        self.memo: Memo[_Listing] = Memo(memo_bytes)
+        self.memo: ResponseCache[_Listing] = ResponseCache(memo_bytes)
 
-    async def reply(self, subject: Subject, known_tags: bytes | None = None) -> Reply:
+    async def reply(self, subject: Subject, known_tags: bytes | None = None) -> HttpResponse:
         """Answer with the list, or with 304 where `known_tags`, an `If-None-Match`, names its present state."""
         begun = time.perf_counter_ns()
         metrics = self._decider.metrics
         key = _encode(subject)
         now = self._decider.clock()
         listing = self.memo.get(key)
-        if listing is None or not listing.start <= now < listing.until or listing.edition.outdated:
+        if listing is None or not listing.start <= now < listing.until or listing.edition.is_outdated:
             try:
                 listing = await self._decide(subject, key)
             except TiergateError as error:
@@ -101,9 +101,9 @@ class Listings:
         extra = ((b"etag", listing.etag), _CACHE)
         if known_tags is not None and _name(known_tags, listing.etag):
             metrics.count_request("entitlements", 304)
-            return Reply(304, b"", extra=extra)
+            return HttpResponse(304, b"", extra=extra)
         metrics.count_request("entitlements", 200)
-        return Reply(200, listing.body, extra=extra)
+        return HttpResponse(200, listing.body, extra=extra)
 
     async def _decide(self, subject: Subject, key: bytes) -> _Listing:
         decider = self._decider
@@ -112,16 +112,16 @@ class Listings:
             view = decider.view()
             if view.generation is None:
                 return self._unloaded(subject)
-            edition = decider.state.editions.of(subject)
+            edition = decider.state.subject_versions.of(subject)
             now = decider.clock()
             found: list[Decision] = []
             work = _collect(decider.entitlements(view.generation, subject, now), found)
-            if await take_turns(work, decider.state, view) and not edition.outdated:
+            if await run_in_slices_for_view(work, decider.state, view) and not edition.is_outdated:
                 return self._listing(subject, key, view, edition, found, now)
         view = decider.view()
         if view.generation is None:  # pragma: no cover - one that was there does not go
             return self._unloaded(subject)
-        edition = decider.state.editions.of(subject)
+        edition = decider.state.subject_versions.of(subject)
         now = decider.clock()
         found = list(decider.entitlements(view.generation, subject, now))
         return self._listing(subject, key, view, edition, found, now)
@@ -130,8 +130,8 @@ class Listings:
         self,
         subject: Subject,
         key: bytes,
-        view: View,
-        edition: Edition,
+        view: StateView,
+        edition: SubjectVersion,
         found: list[Decision],
         now: Instant,
     ) -> _Listing:
@@ -141,7 +141,7 @@ class Listings:
         generation, stale_at, epoch = view
         if now >= stale_at:
             start = max(start, stale_at)
-            found = [self._decider.once_stale(decision) for decision in found]
+            found = [self._decider.mark_stale(decision) for decision in found]
         else:
             until = min(until, stale_at)
         features = {} if generation is None else generation.engine.index.features
@@ -160,7 +160,7 @@ class Listings:
 
     def _unloaded(self, subject: Subject) -> _Listing:
         """The list where there is nothing to decide by, which is not remembered: what is allowed then by its id."""
-        expect_subject(subject)
+        expect_valid_subject(subject)
         answers = self._decider.startup.answers(subject)
         entries = [
             _EntryJson(
@@ -170,7 +170,7 @@ class Listings:
         ]
         shown = _ListingJson(_subject(subject), entries, NO_PUBLICATION, NO_REVISION, msgspec.UNSET, stale=True)
         now = self._decider.clock()
-        return _Listing(_encode(shown), (now, now), self._decider.state.editions.of(subject))
+        return _Listing(_encode(shown), (now, now), self._decider.state.subject_versions.of(subject))
 
 
 def _subject(subject: Subject) -> _SubjectJson:

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.engine import Evaluation, explain_evaluation, reasoning_json, told
-from tiergate.engine.decision_inputs import as_given
-from tiergate.engine.explanation.trace import Derivation
-from tiergate.engine.explanation.what_if import apart
+from tiergate.engine import Evaluation, explain_evaluation, reasoning_json, reasoning_sentences
+from tiergate.engine.decision_inputs import apply_staleness
+from tiergate.engine.explanation.trace import ReasoningBuilder
+from tiergate.engine.explanation.what_if import uncached_engine
 from tiergate.errors import OperatorError, TiergateError
 from tiergate.model.features import ACTIONS
-from tiergate.sidecar.api.responses import Reply
-from tiergate.sidecar.time_slicing import do_in_turns
+from tiergate.sidecar.api.responses import HttpResponse
+from tiergate.sidecar.time_slicing import run_in_slices
 from tiergate.wire.requests import read_check_at
 
 if TYPE_CHECKING:
     from tiergate.model import Check, Decision, Instant
-    from tiergate.sidecar.check_service import Decider
+    from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.state import Generation
 
 _TRIES = 3
@@ -37,10 +37,10 @@ _TRIES = 3
 class Explanations:
     """Explains checks by asking a decider for what it decides by."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, decider: CheckService) -> None:
         self._decider = decider
 
-    async def reply(self, body: bytes) -> Reply:
+    async def reply(self, body: bytes) -> HttpResponse:
         """Answer with the reasoning as data and as sentences."""
         begun = time.perf_counter_ns()
         decider = self._decider
@@ -52,7 +52,7 @@ class Explanations:
             return decider.refuse("explain", decider.located(error, body))
         decider.metrics.durations["explain"].add(time.perf_counter_ns() - begun)
         decider.metrics.count_request("explain", 200)
-        return Reply(200, content)
+        return HttpResponse(200, content)
 
     async def _explain(self, check: Check, at: Instant | None) -> bytes:
         """Explain by one generation; by the next where this one was put away while it was read."""
@@ -74,11 +74,11 @@ class Explanations:
         await asyncio.sleep(0)
         explanation = explain_evaluation(generation.engine, evaluation)
         await asyncio.sleep(0)
-        derivation = Derivation(explanation, feature, evaluation.record, check.subject)
-        await do_in_turns(derivation.work())
+        derivation = ReasoningBuilder(explanation, feature, evaluation.record, check.subject)
+        await run_in_slices(derivation.work())
         reasoning = derivation.reasoning()
         await asyncio.sleep(0)
-        return reasoning_json(reasoning, told(reasoning))
+        return reasoning_json(reasoning, reasoning_sentences(reasoning))
 
     def _evaluate(self, generation: Generation, stale_at: Instant, check: Check, at: Instant | None) -> Evaluation:
         """Decide afresh, in one step.
@@ -88,7 +88,7 @@ class Explanations:
         """
         decider, clock = self._decider, self._decider.clock()
         now = clock if at is None else at
-        engine = generation.engine if at is None else apart(generation.engine)
+        engine = generation.engine if at is None else uncached_engine(generation.engine)
         decider.expect_feature(generation, check)
         if decider.holds(check.subject):
             evaluation = engine.evaluate(check, now)
@@ -101,5 +101,5 @@ class Explanations:
     def _given(self, decision: Decision, stale_at: Instant, now: Instant, clock: Instant) -> Decision:
         """The decision as it is given at `now`, by data as fresh as it is at `clock`."""
         if clock >= stale_at:
-            return self._decider.once_stale(decision)
-        return as_given(decision, now, stale_at, stale_deny=False) if now < stale_at else decision
+            return self._decider.mark_stale(decision)
+        return apply_staleness(decision, now, stale_at, stale_deny=False) if now < stale_at else decision

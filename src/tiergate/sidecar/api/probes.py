@@ -17,7 +17,7 @@ from starlette.routing import Route
 from tiergate import __version__
 from tiergate.errors import RequestError, TiergateError
 from tiergate.model import Instant, Problem, format_instant
-from tiergate.sidecar.api.request_limits import Access, Protections
+from tiergate.sidecar.api.request_limits import Access, RequestLimits
 from tiergate.sidecar.api.responses import ProblemHandler
 from tiergate.sidecar.metrics import CONTENT_TYPE, exposition, registry
 from tiergate.sidecar.state import SYNC
@@ -106,7 +106,7 @@ def probes(state: State, metrics: Metrics, access: Access | None = None) -> ASGI
         exception_handlers={HTTPException: handler, TiergateError: handler, Exception: handler},
     )
     app.router.redirect_slashes = False
-    return Protections(app, access, metrics, max_body=0)
+    return RequestLimits(app, access, metrics, max_body=0)
 
 
 class _Endpoints:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.errors import RequestError
-from tiergate.sidecar.api.responses import context_of, refused, send_reply
+from tiergate.sidecar.api.responses import context_of, refused, send_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,7 +103,7 @@ def _admit_token(tokens: Tokens, values: list[bytes]) -> None:
         )
 
 
-class Protections:
+class RequestLimits:
     """Reads a request's body, admits the request, and hands both on; else answers with a problem.
 
     `max_body` in bytes, `body_timeout` in seconds from the first byte that is waited for to the last.
@@ -130,7 +130,7 @@ class Protections:
             self._access.admit(scope)
         except RequestError as error:
             reply = refused(error, self._metrics)
-            await send_reply(reply, context_of(scope["headers"]), send)
+            await send_response(reply, context_of(scope["headers"]), send)
             return
         await self._app(scope, _replay(body, receive), send)
 

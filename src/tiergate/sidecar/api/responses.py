@@ -46,7 +46,7 @@ NO_CONTEXT = Context()
 """A request that says nothing of itself."""
 
 
-class Reply(NamedTuple):
+class HttpResponse(NamedTuple):
     """A status, a body, and the headers that are not the same for all.
 
     `decision_id` is none where nothing was decided. `answer` is the decision that may be repeated for the same
@@ -89,7 +89,7 @@ def _safe(value: bytes | None, form: re.Pattern[bytes]) -> bytes | None:
 
 def refused(
     error: Exception, metrics: Metrics, endpoint: str = "other", extra: tuple[tuple[bytes, bytes], ...] = ()
-) -> Reply:
+) -> HttpResponse:
     """Answer with a problem, counted, and noted where it is a caller's mistake."""
     problem = document(error)
     metrics.count_request(endpoint, problem.status)
@@ -98,13 +98,13 @@ def refused(
     return _reply(problem, extra)
 
 
-def problem_reply(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+def problem_response(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> HttpResponse:
     """Answer with a problem."""
     return _reply(document(error), extra)
 
 
-def _reply(problem: ProblemDocument, extra: tuple[tuple[bytes, bytes], ...]) -> Reply:
-    return Reply(
+def _reply(problem: ProblemDocument, extra: tuple[tuple[bytes, bytes], ...]) -> HttpResponse:
+    return HttpResponse(
         problem.status,
         render(problem),
         media_type=MEDIA_TYPE,
@@ -113,7 +113,7 @@ def _reply(problem: ProblemDocument, extra: tuple[tuple[bytes, bytes], ...]) -> 
     )
 
 
-def headers(reply: Reply, context: Context) -> list[tuple[bytes, bytes]]:
+def headers(reply: HttpResponse, context: Context) -> list[tuple[bytes, bytes]]:
     """The headers of a reply, in the order in which they go out."""
     found: list[tuple[bytes, bytes]] = []
     if reply.status not in (204, 304):
@@ -144,13 +144,13 @@ class ProblemHandler:
         return response
 
 
-async def send_reply(reply: Reply, context: Context, send: Send) -> None:
+async def send_response(reply: HttpResponse, context: Context, send: Send) -> None:
     """Send a reply as ASGI messages."""
     await send({"type": "http.response.start", "status": reply.status, "headers": headers(reply, context)})
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def wire(reply: Reply, context: Context, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
+def encode_response(reply: HttpResponse, context: Context, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A whole answer in HTTP/1.1, for a connection that stays open unless the reply says otherwise."""
     parts = [_STATUS_LINES[reply.status]]
     for name, value in (*defaults, *headers(reply, context)):

@@ -17,7 +17,7 @@ from tiergate.model import Subject, SubjectRecord, format_instant
 from tiergate.publish.bundle_cache import BundleCache
 from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
-from tiergate.sidecar.state import Followed, Generation
+from tiergate.sidecar.state import FeedPosition, Generation
 from tiergate.store.publications import publication
 
 if TYPE_CHECKING:
@@ -281,8 +281,8 @@ def followed(remote: Remote, path: Path, check: bytes) -> str:
 
     engine = Engine(bundle, Found(), publication=head.publication)
     service.state.install(Generation(2, engine, head.publication, revision, CLOCK))
-    service.state.followed = Followed(remote.store.id, head.position)
-    service.state.expect_stale(service.clock.now + 60_000)
+    service.state.feed_position = FeedPosition(remote.store.id, head.position)
+    service.state.set_stale_at(service.clock.now + 60_000)
     reply = service.decider.check(check, NO_CONTEXT)
     log.close()
     return (reply.decision_id or b"").decode()
@@ -376,7 +376,7 @@ def test_an_answer_from_before_there_was_data_says_so(cli: Cli, log: Path) -> No
     written = DecisionLog(str(log))
     written.start()
     service = Service(ready=False, log=written)
-    service.state.give_up_waiting()
+    service.state.serve_unloaded()
     reply = service.decider.check(ADA, NO_CONTEXT)
     written.close()
     ran = cli("replay", (reply.decision_id or b"").decode(), "--log", log, *FILES)

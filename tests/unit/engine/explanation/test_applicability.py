@@ -23,7 +23,7 @@ from tests.unit.engine.small import (
     record,
     subscription,
 )
-from tiergate.engine import Reasoning, Standing, explain, reason_out
+from tiergate.engine import Applicability, Reasoning, build_reasoning, explain
 from tiergate.model import (
     Amount,
     Audience,
@@ -54,57 +54,64 @@ def reasoned(
 ) -> Reasoning:
     """The reasoning about a check."""
     asking = engine(of=known, compiled=compiled)
-    return reason_out(explain(asking, check(feature, subject), NOW), asking.index.features[feature], known, subject)
+    return build_reasoning(
+        explain(asking, check(feature, subject), NOW), asking.index.features[feature], known, subject
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "dates", "standing", "why"),
     [
-        ("active", {}, Standing.COUNTS, "it is active"),
-        ("active", {"end": LATER}, Standing.COUNTS, f"it is active until {SOON}"),
-        ("active", {"start": LATER}, Standing.NOT_YET, f"it begins on {SOON}"),
-        ("active", {"end": NOW}, Standing.OVER, "it ended on 14 November 2023 at 22:13:20 UTC"),
-        ("trialing", {"trial_end": LATER}, Standing.COUNTS, f"its trial runs until {SOON}"),
-        ("trialing", {"trial_end": NOW - 1_000}, Standing.OVER, f"its trial ended on {THEN}"),
-        ("trialing", {}, Standing.SET_ASIDE, "it is a trial without an end, which does not count"),
+        ("active", {}, Applicability.COUNTS, "it is active"),
+        ("active", {"end": LATER}, Applicability.COUNTS, f"it is active until {SOON}"),
+        ("active", {"start": LATER}, Applicability.NOT_YET, f"it begins on {SOON}"),
+        ("active", {"end": NOW}, Applicability.OVER, "it ended on 14 November 2023 at 22:13:20 UTC"),
+        ("trialing", {"trial_end": LATER}, Applicability.COUNTS, f"its trial runs until {SOON}"),
+        ("trialing", {"trial_end": NOW - 1_000}, Applicability.OVER, f"its trial ended on {THEN}"),
+        ("trialing", {}, Applicability.SET_ASIDE, "it is a trial without an end, which does not count"),
         (
             "past_due",
             {"grace_until": LATER},
-            Standing.COUNTS,
+            Applicability.COUNTS,
             f"its payment is past due, and the grace period runs until {SOON}",
         ),
         (
             "past_due",
             {"grace_until": NOW - 1_000},
-            Standing.OVER,
+            Applicability.OVER,
             f"its payment is past due, and the grace period ended on {THEN}",
         ),
-        ("past_due", {}, Standing.SET_ASIDE, "its payment is past due, and there is no grace period"),
-        ("canceled", {"end": LATER}, Standing.COUNTS, f"it is canceled, and runs until {SOON}"),
-        ("canceled", {"end": NOW - 1_000}, Standing.OVER, f"it is canceled and ended on {THEN}"),
-        ("canceled", {}, Standing.SET_ASIDE, "it is canceled"),
-        ("paused", {}, Standing.SET_ASIDE, "it is paused"),
-        ("paused", {"resume_at": LATER}, Standing.NOT_YET, f"it is paused until {SOON}"),
-        ("paused", {"resume_at": NOW}, Standing.COUNTS, "its pause is over"),
-        ("paused", {"resume_at": NOW, "end": LATER}, Standing.COUNTS, f"its pause is over, and it runs until {SOON}"),
-        ("expired", {}, Standing.SET_ASIDE, "it has expired"),
+        ("past_due", {}, Applicability.SET_ASIDE, "its payment is past due, and there is no grace period"),
+        ("canceled", {"end": LATER}, Applicability.COUNTS, f"it is canceled, and runs until {SOON}"),
+        ("canceled", {"end": NOW - 1_000}, Applicability.OVER, f"it is canceled and ended on {THEN}"),
+        ("canceled", {}, Applicability.SET_ASIDE, "it is canceled"),
+        ("paused", {}, Applicability.SET_ASIDE, "it is paused"),
+        ("paused", {"resume_at": LATER}, Applicability.NOT_YET, f"it is paused until {SOON}"),
+        ("paused", {"resume_at": NOW}, Applicability.COUNTS, "its pause is over"),
+        (
+            "paused",
+            {"resume_at": NOW, "end": LATER},
+            Applicability.COUNTS,
+            f"its pause is over, and it runs until {SOON}",
+        ),
+        ("expired", {}, Applicability.SET_ASIDE, "it has expired"),
         (
             "past_due",
             {"start": LATER, "grace_until": NOW},
-            Standing.SET_ASIDE,
+            Applicability.SET_ASIDE,
             "it is past due, and its time ends before it begins",
         ),
     ],
 )
 def test_a_subscription_counts_or_says_why_not(
-    status: str, dates: dict[str, int], standing: Standing, why: str
+    status: str, dates: dict[str, int], standing: Applicability, why: str
 ) -> None:
     """Whatever its status and dates; and it counts exactly where what it holds is held."""
     held = Subscription("sub", "acme", SubscriptionStatus(status), (SubscriptionItem("gold"),), **dates)  # type: ignore[arg-type]
     found = reasoned(record(held))
     (one,) = found.subscriptions
     assert (one.standing, one.why) == (standing, why)
-    assert (standing is Standing.COUNTS) == bool(found.held)
+    assert (standing is Applicability.COUNTS) == bool(found.held)
 
 
 def test_a_subscription_that_is_asked_about_stands_alone() -> None:
@@ -131,13 +138,13 @@ def test_an_item_says_what_it_gives_or_why_it_does_not_count() -> None:
     )
     (one,) = reasoned(record(subscription(*held)), compiled=compiled).subscriptions
     assert [(it.item, it.standing, it.gives or it.why or "") for it in one.items] == [
-        ("plan/gold", Standing.COUNTS, "50 movies/month"),
-        ("plan/gold", Standing.NOT_YET, f"it begins on {SOON}"),
-        ("plan/gold", Standing.OVER, "it ended on 14 November 2023 at 22:13:20 UTC"),
-        ("plan/beta", Standing.SET_ASIDE, "no rollout of it is in force for this customer"),
-        ("plan/none", Standing.COUNTS, ""),
-        ("gone", Standing.SET_ASIDE, "the catalog has no such item"),
-        ("plan/gold", Standing.SET_ASIDE, "the catalog has no version 9 of it"),
+        ("plan/gold", Applicability.COUNTS, "50 movies/month"),
+        ("plan/gold", Applicability.NOT_YET, f"it begins on {SOON}"),
+        ("plan/gold", Applicability.OVER, "it ended on 14 November 2023 at 22:13:20 UTC"),
+        ("plan/beta", Applicability.SET_ASIDE, "no rollout of it is in force for this customer"),
+        ("plan/none", Applicability.COUNTS, ""),
+        ("gone", Applicability.SET_ASIDE, "the catalog has no such item"),
+        ("plan/gold", Applicability.SET_ASIDE, "the catalog has no version 9 of it"),
     ]
     assert [it.pinned for it in one.items] == [True, False, False, False, False, False, True]
 
@@ -156,27 +163,27 @@ def test_an_item_says_what_it_misses() -> None:
     )
     (one,) = reasoned(record(subscription("next", "extra", "sso")), compiled=compiled).subscriptions
     assert [(it.item, it.standing, it.why) for it in one.items] == [
-        ("plan/next", Standing.SET_ASIDE, "it is a draft, which is given to nobody"),
+        ("plan/next", Applicability.SET_ASIDE, "it is a draft, which is given to nobody"),
         (
             "addon/extra",
-            Standing.SET_ASIDE,
+            Applicability.SET_ASIDE,
             "it counts only with gold or next, which the subscription does not have now",
         ),
-        ("addon/sso", Standing.SET_ASIDE, "it depends on extra, which does not count"),
+        ("addon/sso", Applicability.SET_ASIDE, "it depends on extra, which does not count"),
     ]
     (one,) = reasoned(record(subscription("gold", "extra", "sso")), compiled=compiled).subscriptions
-    assert [it.standing for it in one.items] == [Standing.COUNTS] * 3
+    assert [it.standing for it in one.items] == [Applicability.COUNTS] * 3
 
 
 def test_a_suspension_of_one_subscription_says_why_it_does_not_matter() -> None:
     """Where something else gives the feature, or nothing would."""
     off = subscription("gold", suspensions=(SUSPENDED,))
     (found,) = reasoned(record(off, subscription("gold", id_="b"))).suspensions
-    assert (found.standing, found.why) == (Standing.SET_ASIDE, "something else gives it")
+    assert (found.standing, found.why) == (Applicability.SET_ASIDE, "something else gives it")
     (found,) = reasoned(record(replace(off, items=()))).suspensions
-    assert (found.standing, found.why) == (Standing.SET_ASIDE, "the subscription would not give it")
+    assert (found.standing, found.why) == (Applicability.SET_ASIDE, "the subscription would not give it")
     (found,) = reasoned(record(off)).suspensions
-    assert (found.standing, found.why) == (Standing.COUNTS, msgspec.UNSET)
+    assert (found.standing, found.why) == (Applicability.COUNTS, msgspec.UNSET)
 
 
 ONE = override("movies", Amount(70), id_="one", start=NOW - 5)
@@ -234,7 +241,7 @@ def test_an_override_counts_or_says_what_stands_before_it(known: SubjectRecord, 
     """Of those whose time it is."""
     found = {one.id: one for one in reasoned(known).overrides}
     assert {id_: one.why or "" for id_, one in found.items()} == expected
-    assert all((one.standing is Standing.COUNTS) == (not one.why) for one in found.values())
+    assert all((one.standing is Applicability.COUNTS) == (not one.why) for one in found.values())
 
 
 def test_a_customers_override_does_not_reach_a_subscription_that_does_not_count() -> None:
@@ -242,14 +249,14 @@ def test_a_customers_override_does_not_reach_a_subscription_that_does_not_count(
     known = record(subscription("gold", status=SubscriptionStatus.EXPIRED), overrides=(ONE,))
     (alone,) = reasoned(known, subject=SUB).overrides
     (all_,) = reasoned(known).overrides
-    assert (alone.standing, all_.standing) == (Standing.SET_ASIDE, Standing.COUNTS)
+    assert (alone.standing, all_.standing) == (Applicability.SET_ASIDE, Applicability.COUNTS)
 
 
 def test_of_a_draft_no_override_of_a_subscription_counts() -> None:
     """It is prepared, and not effective."""
     mine = override("draft", None)
     (found,) = reasoned(record(subscription("gold", overrides=(mine,))), "draft").overrides
-    assert (found.standing, found.why) == (Standing.SET_ASIDE, "the feature is a draft")
+    assert (found.standing, found.why) == (Applicability.SET_ASIDE, "the feature is a draft")
 
 
 def test_a_suspension_is_told_by_whom_it_is_for() -> None:
@@ -262,9 +269,9 @@ def test_a_suspension_is_told_by_whom_it_is_for() -> None:
     )
     found = [(one.on.type, one.on.id, one.standing) for one in reasoned(known).suspensions]
     assert found == [
-        ("customer", "acme", Standing.OVER),
-        ("subscription", "sub", Standing.NOT_YET),
-        ("subscription", "idle", Standing.SET_ASIDE),
+        ("customer", "acme", Applicability.OVER),
+        ("subscription", "sub", Applicability.NOT_YET),
+        ("subscription", "idle", Applicability.SET_ASIDE),
     ]
 
 
@@ -274,7 +281,7 @@ def test_a_suspension_of_the_feature_is_for_everybody() -> None:
         catalog([replace(MOVIES, suspensions=(Suspension(reason="broken"),))], [item("gold", {"movies": Amount(5)})])
     )
     (found,) = reasoned(record(subscription("gold")), compiled=compiled).suspensions
-    assert (found.on.type, found.standing, found.reason) == ("everybody", Standing.COUNTS, "broken")
+    assert (found.on.type, found.standing, found.reason) == ("everybody", Applicability.COUNTS, "broken")
 
 
 def test_what_may_change_is_told_with_everything_that_turns_then() -> None:
@@ -307,5 +314,5 @@ def test_an_unknown_subject_has_no_standings() -> None:
     asking = engine()
     nobody = Subject("nobody")
     explanation = explain(asking, check("movies", nobody), NOW)
-    found = reason_out(explanation, asking.index.features["movies"], None, nobody)
+    found = build_reasoning(explanation, asking.index.features["movies"], None, nobody)
     assert (found.known, found.subscriptions, found.overrides, found.suspensions) == (False, (), (), ())

@@ -25,7 +25,7 @@ from tests.unit.engine.small import (
     record,
     subscription,
 )
-from tiergate.engine import explain, sentences
+from tiergate.engine import explain, explanation_sentences
 from tiergate.engine.explanation.summary import _CAUSES
 from tiergate.model import (
     UNLIMITED,
@@ -66,7 +66,9 @@ def said(
     asking = engine(of=known, compiled=compiled or bundle(rules=rules), usage=usage)
     explanation = explain(asking, asked, NOW)
     return list(
-        sentences(explanation, asking.index.features[asked.feature], explanation.evaluation.record, asked.subject)
+        explanation_sentences(
+            explanation, asking.index.features[asked.feature], explanation.evaluation.record, asked.subject
+        )
     )
 
 

@@ -407,7 +407,7 @@ def test_what_ends_ends_at_its_instant(ask: Ask) -> None:
 def test_answers_turn_stale_at_the_instant(ask: Ask) -> None:
     """Which is a change, so it is announced; and they turn back when fresh data is known."""
     request = post("/v1/check", {"subject": "acme", "feature": "movies"})
-    ask.service.run(lambda: ask.service.state.expect_stale(NOW + 1_000))
+    ask.service.run(lambda: ask.service.state.set_stale_at(NOW + 1_000))
     seen = []
     for now in (NOW, NOW + 999, NOW + 1_000, NOW + 999):
         ask.service.clock.now = now
@@ -415,7 +415,7 @@ def test_answers_turn_stale_at_the_instant(ask: Ask) -> None:
         seen.append((decision["stale"], decision.get("valid_until")))
     ask.service.clock.now = NOW + 5_000
     ask(request)
-    ask.service.run(lambda: ask.service.state.expect_stale(NOW + 9_000))
+    ask.service.run(lambda: ask.service.state.set_stale_at(NOW + 9_000))
 
     announced = format_instant(NOW + 1_000)
     assert seen == [(False, announced), (False, announced), (True, None), (False, announced)]
@@ -424,7 +424,7 @@ def test_answers_turn_stale_at_the_instant(ask: Ask) -> None:
 
 def test_batches_and_entitlements_turn_stale_too(ask: Ask) -> None:
     """At the same instant."""
-    ask.service.run(lambda: ask.service.state.expect_stale(NOW + 1_000))
+    ask.service.run(lambda: ask.service.state.set_stale_at(NOW + 1_000))
     batch = post("/v1/checks", {"checks": [{"subject": "acme", "feature": "movies"}]})
     listing = get("/v1/entitlements?subject=acme")
     seen = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection
-from tiergate.sidecar.api.caller_errors import Mistakes
+from tiergate.sidecar.api.caller_errors import CallerErrorLog
 from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.api.tokens import Tokens
 
@@ -22,7 +22,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_the_same_mistake_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """And again in the next."""
     now = [0.0]
-    mistakes = Mistakes(lambda: now[0])
+    mistakes = CallerErrorLog(lambda: now[0])
     for at in (0.0, 1.0, 59.9, 60.0, 61.0):
         now[0] = at
         mistakes.note("check", 404, "unknown-feature", "no feature `moovies` in the catalog")
@@ -32,7 +32,7 @@ def test_the_same_mistake_is_logged_once_a_minute(caplog: pytest.LogCaptureFixtu
 def test_of_many_mistakes_ten_are_logged_and_the_others_counted(caplog: pytest.LogCaptureFixture) -> None:
     """Whoever asks nonsense does not fill a disk."""
     now = [0.0]
-    mistakes = Mistakes(lambda: now[0])
+    mistakes = CallerErrorLog(lambda: now[0])
     for number in range(1_000):
         mistakes.note("check", 404, "unknown-feature", f"no feature `f{number}` in the catalog")
     assert len(said(caplog)) == 10
@@ -46,7 +46,7 @@ def test_of_many_mistakes_ten_are_logged_and_the_others_counted(caplog: pytest.L
 
 def test_what_is_logged_is_one_line_of_a_bounded_length(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever was asked."""
-    Mistakes().note("check", 400, "invalid-request", "`/level`: `a\nb\x1b[31m" + "x" * 5_000)
+    CallerErrorLog().note("check", 400, "invalid-request", "`/level`: `a\nb\x1b[31m" + "x" * 5_000)
     (line,) = said(caplog)
     assert line.isprintable()
     assert len(line) < 400
@@ -54,7 +54,7 @@ def test_what_is_logged_is_one_line_of_a_bounded_length(caplog: pytest.LogCaptur
 
 def test_what_the_operator_must_mend_is_no_mistake(caplog: pytest.LogCaptureFixture) -> None:
     """It has messages of its own."""
-    Mistakes().note("check", 503, "cannot-decide", "nothing is loaded yet")
+    CallerErrorLog().note("check", 503, "cannot-decide", "nothing is loaded yet")
     assert said(caplog) == []
 
 

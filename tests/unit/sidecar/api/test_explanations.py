@@ -135,7 +135,7 @@ def test_nothing_is_explained_before_there_is_anything_to_decide_by() -> None:
 def test_what_is_denied_once_stale_is_explained_so() -> None:
     """With what would be held, and whatever instant is asked about: the data is no fresher for it."""
     service = Service(customer("acme"), stale_deny=("movies",))
-    service.run(lambda: service.state.expect_stale(NOW))
+    service.run(lambda: service.state.set_stale_at(NOW))
     request = {"subject": "acme", "feature": "movies"}
     with service.serve() as where, Connection(where.connect()) as connection:
         decided = connection.ask(post("/v1/check", request)).json()
@@ -153,7 +153,7 @@ def test_what_is_denied_once_stale_is_explained_so() -> None:
 def test_a_moment_to_come_is_not_stale_because_it_comes_later() -> None:
     """Data is as old as it is now."""
     service = Service(customer("acme"), stale_deny=("*",))
-    service.run(lambda: service.state.expect_stale(NOW + 1_000))
+    service.run(lambda: service.state.set_stale_at(NOW + 1_000))
     with service.serve() as where, Connection(where.connect()) as connection:
         found = connection.ask(post("/v1/explain", MOVIES | {"at": format_instant(NOW + 10**9), "used": 0})).json()
 

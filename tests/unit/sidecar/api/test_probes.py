@@ -68,7 +68,7 @@ def test_a_process_that_goes_down_is_live_but_not_ready() -> None:
 def test_the_status_says_by_what_is_decided() -> None:
     """Publication, revision, generation, and whether it is stale."""
     service = Service(customer("acme"))
-    service.state.expect_stale(NOW + 1_000)
+    service.state.set_stale_at(NOW + 1_000)
     status = client(service).get("/status").json()
 
     assert service.state.current is not None

@@ -26,7 +26,7 @@ from tiergate.bundle import MANIFEST, Bundle
 from tiergate.engine import Engine
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
 from tiergate.process.detached_threads import detached
-from tiergate.sidecar.engine_disposal import free
+from tiergate.sidecar.engine_disposal import free_engine
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL, watch
 from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.load_report import LoadReport
@@ -221,7 +221,7 @@ class FileFollower:
         )
         if self._held is not None:
             self._retired.append(_Retired(self._held))
-            self._tasks.create_task(free(self._held.engine))
+            self._tasks.create_task(free_engine(self._held.engine))
         self._held = held
         self._standing = standing
         self._publication = standing.publication

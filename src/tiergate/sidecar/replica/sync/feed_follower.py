@@ -28,14 +28,14 @@ from tiergate.bundle import Cursor, TrustedFeed
 from tiergate.errors import OperatorError, RejectionReason, ReplicaError, SyncError, TrustError
 from tiergate.feed.lines import UnreadableChange
 from tiergate.feed.unreadable_records import UnreadableRecord
-from tiergate.sidecar.engine_disposal import free
+from tiergate.sidecar.engine_disposal import free_engine
 from tiergate.sidecar.replica.replica_folder import ReplicaFolder, RollbackFloor
 from tiergate.sidecar.replica.sync.active_replica import ActiveBundle, ActiveReplica
 from tiergate.sidecar.replica.sync.bootstrap import bootstrap
 from tiergate.sidecar.replica.sync.commit_batches import plan_commits
 from tiergate.sidecar.replica.sync.on_demand import OnDemand
 from tiergate.sidecar.replica.sync.poll_pacing import PollPacer
-from tiergate.sidecar.state import Followed, Generation
+from tiergate.sidecar.state import FeedPosition, Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -271,7 +271,7 @@ class FeedFollower:
             self._reach(candidate)
             if opened is not None:
                 self._install(opened)
-        self._state.expect_stale(self._stale_at(candidate.cursor))
+        self._state.set_stale_at(self._stale_at(candidate.cursor))
         self._tell(candidate)
         if opened is not None:
             self._report.install(candidate.writer.kept, self._state.clock(), self._seconds())
@@ -305,7 +305,7 @@ class FeedFollower:
                 raise TrustError(RejectionReason.ROLLBACK, detail)
             await self._promote(holding)
         if holding is self._held:
-            self._state.expect_stale(self._stale_at(trust.cursor or holding.cursor))
+            self._state.set_stale_at(self._stale_at(trust.cursor or holding.cursor))
             self._tell(holding)
             self._report.succeed(self._state.clock())
         if not page.steps and time.monotonic() - begun < self._wait / 2:
@@ -378,7 +378,7 @@ class FeedFollower:
     def _reach(self, holding: ActiveReplica) -> None:
         """Say how far what can be read goes: what is committed, in the turn in which it is first read."""
         kept = holding.writer.kept
-        self._state.followed = Followed(kept.store, kept.cursor.position)
+        self._state.feed_position = FeedPosition(kept.store, kept.cursor.position)
 
     def _concerned(self, changes: Sequence[RecordChange]) -> Sequence[RecordChange]:
         return changes if self.on_demand is None else self.on_demand.follow(changes)
@@ -389,7 +389,7 @@ class FeedFollower:
         revision = opened.bundle.revision
         self._state.install(Generation(number, opened.engine, opened.publication, revision, self._state.clock()))
         if self._opened is not None:
-            self._tasks.create_task(free(self._opened.engine))
+            self._tasks.create_task(free_engine(self._opened.engine))
         self._opened = opened
         self._alive = [(name, bundle) for name, bundle in self._alive if bundle() is not None]
         self._alive.append((revision, weakref.ref(opened.bundle)))
@@ -441,7 +441,7 @@ class FeedFollower:
     def forget(self, changed: Iterable[ChangedSubjects]) -> None:
         """Have answers forgotten."""
         for one in changed:
-            self._state.changed(one.customer, one.subscriptions)
+            self._state.subject_changed(one.customer, one.subscriptions)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

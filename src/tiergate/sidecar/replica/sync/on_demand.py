@@ -94,7 +94,7 @@ class OnDemand:
 
     # ── what the decider asks ────────────────────────────────────────────────────────────────────────────────────────
 
-    def known(self, subject: Subject) -> bool:
+    def is_known(self, subject: Subject) -> bool:
         """Whether what is held says all about a subject, be it that there is none."""
         customer = subject.id if subject.type is SubjectType.CUSTOMER else self._holders.get(subject.id, "")
         if customer in self._held:
@@ -105,9 +105,9 @@ class OnDemand:
             return True
         return False
 
-    async def ensure(self, subject: Subject) -> bool:
+    async def fetch(self, subject: Subject) -> bool:
         """Have a subject fetched, once for all who wait for it, and say whether it is known in time."""
-        if self.known(subject):
+        if self.is_known(subject):
             return True
         flight = self._flights.get(subject)
         if flight is None:

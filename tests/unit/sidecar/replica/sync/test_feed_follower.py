@@ -89,7 +89,7 @@ def test_the_position_that_is_said_is_the_one_that_is_read(follow: Follow, simul
 
         async def look() -> None:
             while True:
-                followed = sidecar.state.followed
+                followed = sidecar.state.feed_position
                 assert followed is not None
                 assert followed.store == simulator.feed.store
                 assert sidecar.limit("acme") == limits[followed.position]

@@ -36,11 +36,11 @@ class Far:
         self.arrive = asyncio.Event()
         self.waiting = threading.Event()
 
-    def known(self, subject: Subject) -> bool:
+    def is_known(self, subject: Subject) -> bool:
         """Whether it was fetched."""
         return subject in self.here
 
-    async def ensure(self, subject: Subject) -> bool:
+    async def fetch(self, subject: Subject) -> bool:
         """Fetch it."""
         self.asked.append(subject)
         self.waiting.set()
@@ -56,7 +56,7 @@ class Far:
         if name in self.records:
             self.service.subjects.records[name] = self.records[name]
         self.here |= {subject}
-        self.service.state.changed(name, [f"sub-{name}"])
+        self.service.state.subject_changed(name, [f"sub-{name}"])
 
 
 class Ondemand:
@@ -222,7 +222,7 @@ def test_a_subject_that_was_let_go_is_fetched_again(ondemand: Ondemand) -> None:
         ondemand.far.here.clear()
         del ondemand.service.subjects.records["acme"]
         ondemand.far.records["acme"] = customer("acme", "silver")
-        ondemand.service.state.changed("acme", ["sub-acme"])
+        ondemand.service.state.subject_changed("acme", ["sub-acme"])
 
     ondemand.service.run(let_go)
 

@@ -45,11 +45,11 @@ def test_nothing_is_held_until_it_is_asked_for(on_demand: Follow, simulator: Sim
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            assert not subjects(sidecar).known(ACME)
-            assert await subjects(sidecar).ensure(ACME)
-            assert await subjects(sidecar).ensure(ACME)
+            assert not subjects(sidecar).is_known(ACME)
+            assert await subjects(sidecar).fetch(ACME)
+            assert await subjects(sidecar).fetch(ACME)
             assert sidecar.limit("acme") == 50
-            assert subjects(sidecar).known(SUB_ACME)
+            assert subjects(sidecar).is_known(SUB_ACME)
             assert fetched(simulator) == ["customers/acme"]
             assert not any(path.startswith("snapshot/pages") for path in simulator.asked)
 
@@ -65,7 +65,7 @@ def test_whoever_has_an_id_of_another_system_is_fetched_and_followed(on_demand: 
             for id_ in OPAQUE:
                 position = simulator.put(id_)
                 await sidecar.at(position)
-                assert await subjects(sidecar).ensure(Subject(id_)), id_
+                assert await subjects(sidecar).fetch(Subject(id_)), id_
                 assert sidecar.limit(id_) == 50, id_
                 await sidecar.at(simulator.put(id_, "silver"))
                 assert sidecar.limit(id_) == 30, id_
@@ -79,8 +79,8 @@ def test_a_subscription_brings_its_customer(on_demand: Follow, simulator: Simula
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            assert await subjects(sidecar).ensure(SUB_ACME)
-            assert subjects(sidecar).known(ACME)
+            assert await subjects(sidecar).fetch(SUB_ACME)
+            assert subjects(sidecar).is_known(ACME)
             assert sidecar.decide("sub-acme", type_=SubjectType.SUBSCRIPTION).entitlement.value == 50
             assert fetched(simulator) == ["subscriptions/sub-acme"]
 
@@ -94,7 +94,7 @@ def test_who_asks_together_shares_one_flight(on_demand: Follow, simulator: Simul
         async with on_demand() as sidecar:
             await sidecar.at(4)
             simulator.unheld.clear()
-            asked = [asyncio.create_task(subjects(sidecar).ensure(ACME)) for _ in range(100)]
+            asked = [asyncio.create_task(subjects(sidecar).fetch(ACME)) for _ in range(100)]
             await asyncio.sleep(0)
             simulator.unheld.set()
             assert all(await asyncio.gather(*asked))
@@ -111,12 +111,12 @@ def test_a_check_does_not_wait_forever(on_demand: Follow, simulator: Simulator) 
         async with on_demand() as sidecar:
             await sidecar.at(4)
             simulator.unheld.clear()
-            assert not await subjects(sidecar).ensure(ACME)
-            assert not subjects(sidecar).known(ACME)
+            assert not await subjects(sidecar).fetch(ACME)
+            assert not subjects(sidecar).is_known(ACME)
             assert subjects(sidecar).failures == 1
             simulator.unheld.set()
-            while not subjects(sidecar).known(ACME):
-                await subjects(sidecar).ensure(ACME)
+            while not subjects(sidecar).is_known(ACME):
+                await subjects(sidecar).fetch(ACME)
             assert fetched(simulator) == ["customers/acme"]
 
     asyncio.run(scenario())
@@ -128,7 +128,7 @@ def test_what_is_held_is_followed(on_demand: Follow, simulator: Simulator) -> No
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            await subjects(sidecar).ensure(ACME)
+            await subjects(sidecar).fetch(ACME)
             assert sidecar.limit("acme") == 50
             simulator.put("beta")
             await sidecar.at(simulator.put("acme", "silver"))
@@ -136,7 +136,7 @@ def test_what_is_held_is_followed(on_demand: Follow, simulator: Simulator) -> No
             assert sidecar.report.status.customers == 1
             await sidecar.at(simulator.put("acme", None))
             assert sidecar.decide("acme").reason == "unknown_subject"
-            assert subjects(sidecar).known(ACME)
+            assert subjects(sidecar).is_known(ACME)
 
     asyncio.run(scenario())
 
@@ -147,7 +147,7 @@ def test_a_publication_reaches_what_is_held(on_demand: Follow, simulator: Simula
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            await subjects(sidecar).ensure(ACME)
+            await subjects(sidecar).fetch(ACME)
             simulator.publish(files(BETTER))
             await sidecar.at(5)
             assert sidecar.limit("acme") == 20
@@ -162,11 +162,11 @@ def test_that_a_subject_does_not_exist_is_known_until_it_does(on_demand: Follow,
         async with on_demand() as sidecar:
             await sidecar.at(4)
             for _ in range(3):
-                assert await subjects(sidecar).ensure(NOBODY)
+                assert await subjects(sidecar).fetch(NOBODY)
             assert sidecar.decide("nobody").reason == "unknown_subject"
             await sidecar.at(simulator.put("nobody"))
-            assert not subjects(sidecar).known(NOBODY)
-            await subjects(sidecar).ensure(NOBODY)
+            assert not subjects(sidecar).is_known(NOBODY)
+            await subjects(sidecar).fetch(NOBODY)
             assert sidecar.limit("nobody") == 50
             assert fetched(simulator) == ["customers/nobody"] * 2
 
@@ -180,7 +180,7 @@ def test_a_change_during_the_flight_is_not_lost(on_demand: Follow, simulator: Si
         async with on_demand() as sidecar:
             await sidecar.at(4)
             simulator.unheld.clear()
-            asked = asyncio.create_task(subjects(sidecar).ensure(ACME))
+            asked = asyncio.create_task(subjects(sidecar).fetch(ACME))
             await asyncio.to_thread(simulator.stated.wait)
             await sidecar.at(simulator.put("acme", "silver"))
             simulator.unheld.set()
@@ -197,7 +197,7 @@ def test_a_deletion_during_the_flight_is_not_lost(on_demand: Follow, simulator: 
         async with on_demand() as sidecar:
             await sidecar.at(4)
             simulator.unheld.clear()
-            asked = asyncio.create_task(subjects(sidecar).ensure(SUB_ACME))
+            asked = asyncio.create_task(subjects(sidecar).fetch(SUB_ACME))
             await asyncio.to_thread(simulator.stated.wait)
             await sidecar.at(simulator.put("acme", None))
             simulator.unheld.set()
@@ -217,12 +217,12 @@ def test_a_statement_waits_for_the_feed(on_demand: Follow, simulator: Simulator)
             simulator.tamper = lambda path, body: 503 if path == "changes" else body
             simulator.put("acme", "silver")
             simulator.put("acme", "platinum")
-            assert not await subjects(sidecar).ensure(ACME)
+            assert not await subjects(sidecar).fetch(ACME)
             assert fetched(simulator) == ["customers/acme"]
             simulator.tamper = lambda _, body: body
             await sidecar.at(6)
-            while not subjects(sidecar).known(ACME):
-                await subjects(sidecar).ensure(ACME)
+            while not subjects(sidecar).is_known(ACME):
+                await subjects(sidecar).fetch(ACME)
             assert sidecar.decide("acme").entitlement.unlimited
             assert fetched(simulator) == ["customers/acme"]
 
@@ -236,13 +236,13 @@ def test_what_is_longest_unasked_for_goes_first(on_demand: Follow) -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
             found = subjects(sidecar)
-            await found.ensure(ACME)
-            await found.ensure(BETA)
-            assert found.known(ACME)
-            await found.ensure(Subject("corp"))
-            assert [found.known(Subject(it)) for it in ("acme", "beta", "corp")] == [True, False, True]
-            assert not found.known(Subject("sub-beta", SubjectType.SUBSCRIPTION))
-            assert await found.ensure(BETA)
+            await found.fetch(ACME)
+            await found.fetch(BETA)
+            assert found.is_known(ACME)
+            await found.fetch(Subject("corp"))
+            assert [found.is_known(Subject(it)) for it in ("acme", "beta", "corp")] == [True, False, True]
+            assert not found.is_known(Subject("sub-beta", SubjectType.SUBSCRIPTION))
+            assert await found.fetch(BETA)
             assert sidecar.limit("beta") == 30
 
     asyncio.run(scenario())
@@ -261,9 +261,9 @@ def test_a_forged_statement_is_not_kept(on_demand: Follow, simulator: Simulator)
                 return taken[0] if path.startswith("subjects/") else body
 
             simulator.tamper = lambda path, body: swap(path, body) if path.startswith("subjects/") else body
-            assert await subjects(sidecar).ensure(Subject("corp"))
-            assert not await subjects(sidecar).ensure(ACME)
-            assert not subjects(sidecar).known(ACME)
+            assert await subjects(sidecar).fetch(Subject("corp"))
+            assert not await subjects(sidecar).fetch(ACME)
+            assert not subjects(sidecar).is_known(ACME)
 
     asyncio.run(scenario())
 
@@ -274,12 +274,12 @@ def test_what_is_held_outlives_a_restart(on_demand: Follow, simulator: Simulator
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            await subjects(sidecar).ensure(ACME)
+            await subjects(sidecar).fetch(ACME)
         async with on_demand("http://127.0.0.1:9") as sidecar:
             await sidecar.at(4)
-            assert subjects(sidecar).known(SUB_ACME)
+            assert subjects(sidecar).is_known(SUB_ACME)
             assert sidecar.limit("acme") == 50
-            assert not await subjects(sidecar).ensure(BETA)
+            assert not await subjects(sidecar).fetch(BETA)
 
     asyncio.run(scenario())
     assert fetched(simulator) == ["customers/acme"]
@@ -291,7 +291,7 @@ def test_another_mode_begins_anew(on_demand: Follow) -> None:
     async def scenario() -> None:
         async with on_demand() as sidecar:
             await sidecar.at(4)
-            await subjects(sidecar).ensure(ACME)
+            await subjects(sidecar).fetch(ACME)
         on_demand.on_demand = None
         async with on_demand() as sidecar:
             await sidecar.until(lambda: sidecar.report.status.customers == 3)

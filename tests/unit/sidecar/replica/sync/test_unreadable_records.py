@@ -161,7 +161,7 @@ def test_on_demand_a_customer_that_is_held_keeps_its_record(follow: Follow, simu
         async with follow() as sidecar:
             await sidecar.at(4)
             assert sidecar.sync.on_demand is not None
-            await sidecar.sync.on_demand.ensure(Subject("acme"))
+            await sidecar.sync.on_demand.fetch(Subject("acme"))
             put_unread(simulator, "acme", "silver")
             await sidecar.at(put_unread(simulator, "beta"))
             assert sidecar.limit("acme") == 50
@@ -188,7 +188,7 @@ def test_on_demand_a_statement_that_cannot_be_read_is_not_nobodys(
             await sidecar.at(4)
             assert sidecar.sync.on_demand is not None
             for _ in range(2):
-                assert await sidecar.sync.on_demand.ensure(subject)
+                assert await sidecar.sync.on_demand.fetch(subject)
             assert sidecar.decide("beta").reason == "evaluation_error"
             assert sidecar.decide("sub-beta", type_=SubjectType.SUBSCRIPTION).reason == "evaluation_error"
             assert sidecar.report.status.quarantined == 1

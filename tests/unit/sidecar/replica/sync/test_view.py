@@ -11,7 +11,7 @@ import pytest
 from tests.signing import NOW
 from tiergate.model import Subject
 from tiergate.sidecar.api.responses import NO_CONTEXT
-from tiergate.sidecar.check_service import Decider
+from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_a_batch_is_stale_as_a_whole_or_not_at_all(
         nonlocal now
         async with follow() as sidecar:
             await sidecar.at(4)
-            decider = Decider(sidecar.state, Metrics(), stale_deny=stale_deny)
+            decider = CheckService(sidecar.state, Metrics(), stale_deny=stale_deny)
             now = LATER
             assert sidecar.state.stale
             batch = asyncio.create_task(decider.batches.in_turns(json.dumps({"checks": checks}).encode(), NO_CONTEXT))
@@ -65,7 +65,7 @@ def test_nothing_made_while_stale_is_remembered_once_fresh(follow: Follow, simul
         nonlocal now
         async with follow() as sidecar:
             await sidecar.at(4)
-            decider = Decider(sidecar.state, Metrics(), stale_deny=("*",))
+            decider = CheckService(sidecar.state, Metrics(), stale_deny=("*",))
             now = LATER
             view = decider.view()
             body = b'{"subject":"acme","feature":"movies"}'
