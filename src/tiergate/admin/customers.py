@@ -13,7 +13,7 @@ from tiergate.admin.results import Page, SubjectResult, View
 from tiergate.admin.subject_changes import delete_customer, save_customer
 from tiergate.admin.subject_views import customer_views, file_data
 from tiergate.admin.write_order import WriteConditions, WriteOrder, read_order
-from tiergate.catalog import read_customer_body
+from tiergate.catalog import read_subject_body
 from tiergate.errors import NotFoundError, ParameterError
 from tiergate.model import SubjectType
 from tiergate.naming import nearest
@@ -79,7 +79,7 @@ def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: Writ
         ForbiddenError, BodyError: as `save_customer`.
     """
     reader = terms_for(unit.published, subject_id_at(text, "id")).reader
-    customer = read_customer_body(text, reader)
+    customer = read_subject_body(text, reader.customer)
     order = read_order(unit, _KIND, customer.id, conditions.as_of)
     if order.undoes_deletion():
         return order.outdated_result()
@@ -107,7 +107,7 @@ def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, condition
         if order.is_outdated(_SIDES):
             return _result(unit, account, order, applied=False)
         conditions.expected.check("customer", id_, account.stamp.etag)
-    customer = read_customer_body(text, terms_for(unit.published, id_).reader, {"id": id_})
+    customer = read_subject_body(text, terms_for(unit.published, id_).reader.customer, {"id": id_})
     customer = kept_customer(customer, None if account is None else account.customer, member_names(text))
     saved = save_customer(actor, unit, customer, account, conditions.accept_loss)
     return _saved(unit, saved, order, created=account is None)
@@ -128,7 +128,7 @@ def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, condit
     conditions.expected.check("customer", id_, account.stamp.etag)
     before = account.customer
     text, kept = merge_parts(patch, file_data(before, unit.published.index), _PARTS)
-    customer = read_customer_body(text, terms_for(unit.published, id_).reader, {"id": id_})
+    customer = read_subject_body(text, terms_for(unit.published, id_).reader.customer, {"id": id_})
     customer = replace(customer, **{part: getattr(before, part) for part in kept})
     return _saved(unit, save_customer(actor, unit, customer, account, conditions.accept_loss), order)
 

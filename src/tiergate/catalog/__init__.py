@@ -27,15 +27,12 @@ from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.catalog.request_bodies import (
     ItemBody,
     apply_merge_patch,
-    read_customer_body,
     read_entitlement_body,
     read_entitlements_body,
     read_feature_body,
     read_item_body,
     read_override_body,
-    read_subscription_body,
-    read_subscription_item_body,
-    read_suspension_body,
+    read_subject_body,
 )
 from tiergate.catalog.rule_files import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
@@ -106,7 +103,6 @@ __all__ = [
     "new_violations",
     "override_data",
     "read_catalog",
-    "read_customer_body",
     "read_entitlement_body",
     "read_entitlements_body",
     "read_feature_body",
@@ -114,11 +110,9 @@ __all__ = [
     "read_override_body",
     "read_placed_records",
     "read_rules",
+    "read_subject_body",
     "read_subject_records",
     "read_subjects",
-    "read_subscription_body",
-    "read_subscription_item_body",
-    "read_suspension_body",
     "rollout_data",
     "sort_catalog",
     "subjects_line_schema",

@@ -28,21 +28,12 @@ from tiergate.catalog.writing.printer import PlainData, to_json_line
 from tiergate.errors import BodyError, BodyProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from collections.abc import Mapping as ReadOnly
 
     from tiergate.catalog.entries.subjects import SubjectReader
-    from tiergate.model import (
-        Customer,
-        Feature,
-        Item,
-        Override,
-        Problem,
-        Subscription,
-        SubscriptionItem,
-        Suspension,
-        Value,
-    )
+    from tiergate.catalog.reading.problem_report import Report
+    from tiergate.model import Feature, Item, Override, Problem, Value
 
 MAX_PROBLEMS = 100
 """Most problems of one body that are named; the others are counted."""
@@ -144,26 +135,20 @@ def read_entitlement_body(body: str | bytes, feature: Feature) -> Value:
     return value
 
 
-def read_customer_body(body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED) -> Customer:
-    """Read a customer.
+def read_subject_body(
+    body: str | bytes,
+    read: Callable[[Node, int, Report], _Read | None],
+    fixed: ReadOnly[str, str] = _NOT_FIXED,
+) -> _Read:
+    """Read one entry of a subjects file with `read`, a method of `SubjectReader` such as `customer`.
+
+    It does not check other subjects, such as the customer of a subscription.
 
     Raises:
         BodyError: with all problems.
     """
     text = _Body(body, fixed)
-    return text.result(reader.customer(text.node, text.place, text.report))
-
-
-def read_subscription_body(
-    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
-) -> Subscription:
-    """Read a subscription. Whether its customer exists, and what all of its subscriptions come to, is not seen here.
-
-    Raises:
-        BodyError: with all problems.
-    """
-    text = _Body(body, fixed)
-    return text.result(reader.subscription(text.node, text.place, text.report))
+    return text.result(read(text.node, text.place, text.report))
 
 
 def read_override_body(
@@ -192,30 +177,6 @@ def read_override_body(
         message = f"the override `{read.id}` exists already"
         text.report.add(text.node.value_place("id"), "duplicate-id", message)
     return text.result(read)
-
-
-def read_suspension_body(
-    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
-) -> Suspension:
-    """Read a suspension of one feature for a subject.
-
-    Raises:
-        BodyError: with all problems.
-    """
-    text = _Body(body, fixed)
-    return text.result(reader.suspension(text.node, text.place, text.report))
-
-
-def read_subscription_item_body(
-    body: str | bytes, reader: SubjectReader, fixed: ReadOnly[str, str] = _NOT_FIXED
-) -> SubscriptionItem:
-    """Read an item to be held. Whether the others of the subscription go with it is not seen here.
-
-    Raises:
-        BodyError: with all problems.
-    """
-    text = _Body(body, fixed)
-    return text.result(reader.subscription_item(text.node, text.place, text.report))
 
 
 def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tiergate.cedar import BUILTIN_POLICIES, Schema, builtin_text
 from tiergate.compiler.catalog_checks import catalog_problems, problem_at
 from tiergate.compiler.catalog_entities import VersionWriter, feature_entities
@@ -22,7 +20,7 @@ from tiergate.compiler.schema_fragments import read_fragments
 from tiergate.compiler.source_text import AuthorText
 from tiergate.compiler.symbol_table import SymbolTable
 from tiergate.errors import CompileError, RulesError
-from tiergate.model import Catalog, CatalogIndex, IndexedItem, PlansPerSubscription, Problem, Rules
+from tiergate.model import Catalog, Problem, Rules
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import (
     ID_RULE,
@@ -70,38 +68,11 @@ def compile_catalog(
         raise CompileError(problems)
     files, schema = _rule_files(rules, catalog, rules_folder)
     files.update({f"policies/{name}.cedar": builtin_text(name).encode() for name in BUILTIN_POLICIES})
-    files["catalog.json"] = canonical_json(catalog_index(catalog))
+    files["catalog.json"] = canonical_json(catalog.index())
     files["entities/features.json"] = feature_entities(catalog.features.values())
     compiled = _item_files(catalog, files, known or {})
     _validate(files, compiled, schema, positions, previous or {})
     return dict(sorted(files.items()))
-
-
-def catalog_index(catalog: Catalog) -> CatalogIndex:
-    """The catalog without its entitlements, as `catalog.json` holds it, in the order of the ids."""
-    return CatalogIndex(
-        {key: feature for key, feature in sorted(catalog.features.items())},  # noqa: C416 - a dict, in another order
-        {key: _indexed(item) for key, item in sorted(catalog.items.items())},
-        catalog.ladders,
-        msgspec.UNSET if catalog.plans is PlansPerSubscription.ONE else catalog.plans,
-    )
-
-
-def _indexed(item: Item) -> IndexedItem:
-    return IndexedItem(
-        id=item.id,
-        kind=item.kind,
-        name=item.name,
-        description=item.description,
-        versions=tuple(sorted(definition.version for definition in item.versions)),
-        rollouts=item.rollouts,
-        available_for=item.available_for,
-        depends_on=item.depends_on,
-        excludes=item.excludes,
-        tags=item.tags,
-        private_to=item.private_to,
-        status=item.status,
-    )
 
 
 def _item_files(

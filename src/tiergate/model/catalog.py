@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tiergate.model.features import Feature
-from tiergate.model.items import Item, ItemKind, ItemStatus, Rollout
+from tiergate.model.items import Item, ItemHeader
 
 
 class PlansPerSubscription(StrEnum):
@@ -24,21 +24,10 @@ class Ladder(msgspec.Struct, frozen=True):
     plans: tuple[str, ...]
 
 
-class IndexedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An item without its entitlements, which stand in one entity file per version."""
+class IndexedItem(ItemHeader, frozen=True, kw_only=True, omit_defaults=True):
+    """An item without its entitlements, which are in one entity file per version."""
 
-    id: str
-    kind: ItemKind
-    name: str = ""
-    description: str = ""
     versions: tuple[int, ...]
-    rollouts: tuple[Rollout, ...]
-    available_for: tuple[str, ...] = ()
-    depends_on: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    private_to: str = ""
-    status: ItemStatus = ItemStatus.ACTIVE
 
 
 class CatalogIndex(msgspec.Struct, frozen=True):
@@ -62,30 +51,18 @@ class Catalog(msgspec.Struct, frozen=True):
     plans: PlansPerSubscription = PlansPerSubscription.ONE
 
     def index(self) -> CatalogIndex:
-        """Everything but the entitlements."""
+        """Return everything but the entitlements, in the order of the ids."""
         return CatalogIndex(
-            self.features,
-            {id_: _indexed(item) for id_, item in self.items.items()},
+            dict(sorted(self.features.items())),
+            {id_: _indexed(item) for id_, item in sorted(self.items.items())},
             self.ladders,
             msgspec.UNSET if self.plans is PlansPerSubscription.ONE else self.plans,
         )
 
 
 def _indexed(item: Item) -> IndexedItem:
-    return IndexedItem(
-        id=item.id,
-        kind=item.kind,
-        name=item.name,
-        description=item.description,
-        versions=tuple(definition.version for definition in item.versions),
-        rollouts=item.rollouts,
-        available_for=item.available_for,
-        depends_on=item.depends_on,
-        excludes=item.excludes,
-        tags=item.tags,
-        private_to=item.private_to,
-        status=item.status,
-    )
+    header = {name: getattr(item, name) for name in ItemHeader.__struct_fields__}
+    return IndexedItem(**header, versions=tuple(sorted(definition.version for definition in item.versions)))
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -61,19 +61,18 @@ class Definition(msgspec.Struct, frozen=True):
     entitlements: dict[str, Value]
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A catalog item with its versions, lowest first, and its ordered rollouts.
+class ItemHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """All of an item but its versions.
 
-    `available_for`: plans with which an addon or charge can be bought (empty: with any). `depends_on`: items of which
-    all must be held with this one. `excludes`: items that cannot be held with this one. `private_to`: the one customer
-    who may hold it, empty where any may. `metadata` is for people and programs outside: no bundle carries it.
+    `rollouts` are ordered. `available_for`: the plans with which an add-on or charge can be bought (empty: any).
+    `depends_on`: items that a subscription must have with this one. `excludes`: items that a subscription cannot have
+    with this one. `private_to`: the only customer who may have it (empty: any).
     """
 
     id: str
     kind: ItemKind
     name: str = ""
     description: str = ""
-    versions: tuple[Definition, ...]
     rollouts: tuple[Rollout, ...]
     available_for: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
@@ -81,4 +80,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     private_to: str = ""
     status: ItemStatus = ItemStatus.ACTIVE
+
+
+class Item(ItemHeader, frozen=True, kw_only=True):
+    """A catalog item with its versions, lowest first. `metadata` is for people and other systems: no bundle has it."""
+
+    versions: tuple[Definition, ...]
     metadata: dict[str, str] = {}

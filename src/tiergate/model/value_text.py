@@ -12,11 +12,11 @@ from tiergate.model.features import Feature, FeatureType
 from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Switch, Unlimited, Value
 
 
-def format_value(value: Value, scale: int) -> str:
-    """Write a value; `scale` is the feature's number of decimal digits."""
+def format_value(value: Value, scale: int, *, unit: str = "", switches: tuple[str, str] = ("false", "true")) -> str:
+    """Write a value. `scale`: the feature's decimal digits; `unit` follows a number; `switches`: off, on."""
     match value:
         case Switch(on):
-            return "true" if on else "false"
+            return switches[on]
         case Level(label):
             return label
         case Unlimited():
@@ -25,7 +25,8 @@ def format_value(value: Value, scale: int) -> str:
             sign = ""
         case AddedAmount(units, per):
             sign = "+"
-    return sign + format_units(units, scale) + (f" per {per.value}" if per else "")
+    number = sign + format_units(units, scale) + (f" {unit}" if unit else "")
+    return f"{number} per {per.value}" if per else number
 
 
 def parse_value(text: str, feature: Feature) -> Value:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import Fields
 from tiergate.catalog.reading.document import shorten
-from tiergate.catalog.reading.fields import line_of, suggestion
+from tiergate.catalog.reading.fields import line_of, subject_id_of, suggestion
 from tiergate.cedar import BaseEntities, PolicyGroup, Uid, authorize_caller, builtin_text, parse_policies
 from tiergate.compiler.role_table import role_words, roles_schema
 from tiergate.naming import ID_RULE, is_id
@@ -154,7 +154,9 @@ class RoleTests:
             actions = frozenset(
                 names_of(fields.entries["actions"], fields.at("actions"), role_words(), "action", self._report)
             )
-        customers = frozenset(fields.subject_ids("customers")) if "customers" in fields else None
+        customers = (
+            frozenset(id_ for id_, _ in fields.ids("customers", subject_id_of)) if "customers" in fields else None
+        )
         id_ = fields.line("id") if "id" in fields else name
         return Caller(id_, kind, frozenset(roles), name, Scope(actions, customers))
 

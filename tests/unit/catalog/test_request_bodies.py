@@ -23,15 +23,12 @@ from tiergate.catalog import (
     feature_data,
     item_head_data,
     override_data,
-    read_customer_body,
     read_entitlement_body,
     read_entitlements_body,
     read_feature_body,
     read_item_body,
     read_override_body,
-    read_subscription_body,
-    read_subscription_item_body,
-    read_suspension_body,
+    read_subject_body,
     subscription_data,
     subscription_item_data,
     suspension_data,
@@ -91,16 +88,19 @@ def test_everything_printed_reads_back_equal(data: st.DataObject) -> None:
     reader = SubjectReader(catalog.index(), TotalBounds.of(catalog))
     for record in data.draw(records(catalog)).values():
         customer = record.customer
-        assert read_customer_body(to_json_line(customer_data(customer, features, every_id=True)), reader) == customer
+        assert (
+            read_subject_body(to_json_line(customer_data(customer, features, every_id=True)), reader.customer)
+            == customer
+        )
         for subscription in record.subscriptions:
             printed = to_json_line(subscription_data(subscription, features, every_id=True))
-            assert read_subscription_body(printed, reader) == subscription
+            assert read_subject_body(printed, reader.subscription) == subscription
             for held in subscription.items:
-                assert read_subscription_item_body(to_json_line(subscription_item_data(held)), reader) == held
+                assert read_subject_body(to_json_line(subscription_item_data(held)), reader.subscription_item) == held
         for override in customer.overrides:
             assert read_override_body(to_json_line(override_data(override, features)), reader) == override
         for suspension in customer.suspensions:
-            assert read_suspension_body(to_json_line(suspension_data(suspension)), reader) == suspension
+            assert read_subject_body(to_json_line(suspension_data(suspension)), reader.suspension) == suspension
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 6))
@@ -132,7 +132,7 @@ def test_all_problems_of_a_body_are_raised_with_pointers() -> None:
 def test_a_missing_key_is_a_problem_of_what_lacks_it(reader: SubjectReader) -> None:
     """The pointer is of the object."""
     body = '{"id": "s", "customer": "acme", "status": "active", "items": [{"item": "gold"}, {"quantity": 2}]}'
-    assert problems(lambda: read_subscription_body(body, reader)) == [("/items/1", "missing-key")]
+    assert problems(lambda: read_subject_body(body, reader.subscription)) == [("/items/1", "missing-key")]
     assert problems(lambda: read_feature_body("{}", ())) == [("", "missing-key"), ("", "missing-key")]
 
 
@@ -300,8 +300,8 @@ def test_a_private_item_is_held_by_its_customer_alone(catalog: Catalog) -> None:
     mine = replace(catalog, items=catalog.items | {"gold": private})
     reader = SubjectReader(mine.index(), TotalBounds.of(mine))
     body = '{"id": "s", "customer": "%s", "status": "active", "items": [{"item": "gold"}]}'
-    assert read_subscription_body(body % "acme", reader).customer == "acme"
-    assert problems(lambda: read_subscription_body(body % "globex", reader)) == [("/items/0", "private-item")]
+    assert read_subject_body(body % "acme", reader.subscription).customer == "acme"
+    assert problems(lambda: read_subject_body(body % "globex", reader.subscription)) == [("/items/0", "private-item")]
 
 
 # ── Partial edits ────────────────────────────────────────────────────────────────────────────────────────────────────

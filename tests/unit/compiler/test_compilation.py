@@ -12,7 +12,7 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import load_catalog
 from tiergate.cedar import BUILTIN_POLICIES, Schema, ValidationError, builtin_schema, builtin_text, validate
-from tiergate.compiler import catalog_index, compilation, compile_catalog
+from tiergate.compiler import compilation, compile_catalog
 from tiergate.compiler.policy_validation import validate_files
 from tiergate.errors import CompileError
 from tiergate.model import Amount, Catalog, Definition, Feature, FeatureType, Item, ItemKind, Rollout, Rules
@@ -86,7 +86,7 @@ def test_what_is_written_by_hand_goes_into_the_bundle_as_it_is() -> None:
 def test_the_index_is_the_catalog_without_its_entitlements() -> None:
     """What a bundle says of features and items is what the catalog says of them."""
     bundle = Bundle.from_files(compile_catalog(LOADED.catalog))
-    assert bundle.index == catalog_index(LOADED.catalog)
+    assert bundle.index == LOADED.catalog.index()
     assert bundle.index.features == LOADED.catalog.features
     for item in LOADED.catalog.items.values():
         for definition in item.versions:

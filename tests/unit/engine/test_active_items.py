@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.small import ACME, SUB, catalog, record, subscription
-from tiergate.compiler import catalog_index
 from tiergate.engine.active_items import ActiveItems, ValidityWindow, resolve_active_items, share_bucket
 from tiergate.model import (
     BEGINNING,
@@ -24,7 +23,7 @@ from tiergate.model import (
     Suspension,
 )
 
-INDEX = catalog_index(catalog())
+INDEX = catalog().index()
 
 
 def held(of: SubjectRecord, now: int, subject: Subject = ACME) -> ActiveItems:
@@ -47,7 +46,7 @@ def rolled_out(
         rollouts=rollouts,
     )
     known = record(subscription(item or SubscriptionItem("pro"), start=start), tags=tags)
-    return resolve_active_items(known, ACME, catalog_index(catalog(items=[pro])), now).refs
+    return resolve_active_items(known, ACME, catalog(items=[pro]).index(), now).refs
 
 
 class TestWindow:
@@ -229,7 +228,7 @@ def test_a_rollout_to_come_bounds_only_those_in_its_audience() -> None:
         versions=(Definition(1, {}), Definition(2, {})),
         rollouts=(Rollout(1), Rollout(2, 200, Audience(AudienceType.TAG, tag="beta"))),
     )
-    index = catalog_index(catalog(items=[pro]))
+    index = catalog(items=[pro]).index()
     assert resolve_active_items(record(subscription("pro"), tags=("beta",)), ACME, index, 100).until == 200
     assert resolve_active_items(record(subscription("pro")), ACME, index, 100).until == FOREVER
 
@@ -244,7 +243,7 @@ def based(
         selling("sso", depends_on=("audit", "seats")),
         selling("audit", depends_on=("sso",)),
     ]
-    found = resolve_active_items(record(subscription(*items)), ACME, catalog_index(catalog(items=listed)), now)
+    found = resolve_active_items(record(subscription(*items)), ACME, catalog(items=listed).index(), now)
     return found, [ref.partition("/")[2].partition("@")[0] for ref in found.refs]
 
 
@@ -298,7 +297,7 @@ def test_an_add_on_does_not_count_with_a_plan_of_another_subscription() -> None:
     """Each subscription is by itself."""
     listed = [selling("pro"), selling("seats", available_for=("pro",))]
     known = record(subscription("pro"), subscription("seats", id_="other"))
-    assert resolve_active_items(known, ACME, catalog_index(catalog(items=listed)), 100).refs == ("plan/pro@1",)
+    assert resolve_active_items(known, ACME, catalog(items=listed).index(), 100).refs == ("plan/pro@1",)
 
 
 def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
@@ -308,7 +307,7 @@ def test_a_draft_counts_for_nobody_and_what_is_archived_goes_on() -> None:
         selling("max", status=ItemStatus.ARCHIVED),
         selling("seats", available_for=("pro",)),
     ]
-    index = catalog_index(catalog(items=listed))
+    index = catalog(items=listed).index()
     assert (
         resolve_active_items(record(subscription(SubscriptionItem("pro", version=1), "seats")), ACME, index, 100).refs
         == ()

@@ -37,22 +37,9 @@ MAX_VERSION = 999_999_999
 
 ITEM_KEYS = frozenset(
     {
-        "id",
-        "kind",
-        "name",
-        "description",
-        "tags",
-        "version",
-        "entitlements",
-        "versions",
-        "rollouts",
-        "available_for",
-        "depends_on",
-        "excludes",
-        "private_to",
-        "status",
-        "metadata",
-    },
+        *("id", "kind", "name", "description", "tags", "status", "private_to", "metadata"),
+        *("version", "entitlements", "versions", "rollouts", "available_for", "depends_on", "excludes"),
+    }
 )
 _LISTS = ("available_for", "depends_on", "excludes")
 _VERSION_KEYS = frozenset({"version", "entitlements"})

@@ -40,22 +40,9 @@ MAX_QUANTITY = 10**15
 CUSTOMER_KEYS = frozenset({"id", "name", "tags", "attributes", "metadata", "external_ids", "overrides", "suspensions"})
 SUBSCRIPTION_KEYS = frozenset(
     {
-        "id",
-        "customer",
-        "status",
-        "items",
-        "start",
-        "end",
-        "trial_end",
-        "grace_until",
-        "resume_at",
-        "resumes_as",
-        "term",
-        "metadata",
-        "external_ids",
-        "overrides",
-        "suspensions",
-    },
+        *("id", "customer", "status", "items", "term", "metadata", "external_ids", "overrides", "suspensions"),
+        *("start", "end", "trial_end", "grace_until", "resume_at", "resumes_as"),
+    }
 )
 _REQUIRED = ("id", "customer", "status", "items")
 _HELD_KEYS = frozenset({"item", "quantity", "version", "added_at", "from", "until"})

@@ -7,7 +7,7 @@ labels and its scale (design, words "level", semantics 4 and 5).
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from tiergate.catalog.reading.document import Broken, Mapping, Node, describe, shorten
 from tiergate.catalog.reading.fields import Fields, suggestion, units_of
@@ -29,41 +29,40 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import Report
 
 _SHOWN_LEVELS = 12
+_NUMBER_TYPES = (FeatureType.QUANTITY, FeatureType.RANGE)
 
 
 def read_entitlement(node: Node, place: int, feature: Feature, report: Report) -> Value | None:
-    """Read what an item gives for `feature`; `None` after a problem."""
-    match feature.type:
-        case FeatureType.SWITCH:
-            return _switch(node, place, feature, report)
-        case FeatureType.CUSTOM:
-            return _level(node, place, feature, report)
-        case FeatureType.QUANTITY | FeatureType.RANGE:
-            if isinstance(node, Mapping):
-                return _number_mapping(node, place, feature, report)
-            value = _number(node, place, feature, report)
-            return value if value is None or _fits(value, place, feature, report) else None
-    assert_never(feature.type)
+    """Read the value that an item gives for `feature`; `None` after a problem."""
+    if isinstance(node, Mapping) and feature.type in _NUMBER_TYPES:
+        return _number_mapping(node, place, feature, report)
+    value = _read_value(node, place, feature, report)
+    if value is None or feature.type not in _NUMBER_TYPES:
+        return value
+    return value if _fits(value, place, feature, report) else None
 
 
 def read_override_value(
     node: Node, place: int, feature: Feature, report: Report, mode: OverrideMode = OverrideMode.REPLACE
 ) -> Value | None:
-    """Read what an override says of `feature`; `None` after a problem. Levels of numbers and ranges do not bind it."""
+    """Read the value of an override; `None` after a problem. Levels of numbers and ranges do not bind it."""
     if mode is OverrideMode.ADD:
         return _added(node, place, feature, report)
+    if isinstance(node, Mapping) and feature.type in _NUMBER_TYPES:
+        message = "the value of an override is a number or `unlimited`: `add` and `per` are not allowed"
+        report.add(place, "wrong-type", message)
+        return None
+    return _read_value(node, place, feature, report)
+
+
+def _read_value(node: Node, place: int, feature: Feature, report: Report) -> Value | None:
     match feature.type:
         case FeatureType.SWITCH:
             return _switch(node, place, feature, report)
         case FeatureType.CUSTOM:
             return _level(node, place, feature, report)
         case FeatureType.QUANTITY | FeatureType.RANGE:
-            if isinstance(node, Mapping):
-                message = "an override gives a number or `unlimited`: it takes no `add` and no `per`"
-                report.add(place, "wrong-type", message)
-                return None
             return _number(node, place, feature, report)
-    assert_never(feature.type)
 
 
 def _added(node: Node, place: int, feature: Feature, report: Report) -> Amount | None:
@@ -166,18 +165,17 @@ def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
             return False
         return True
     units = value.units
+    shown = format_units(units, feature.scale)
     if feature.numbers is not None and units not in feature.numbers:
-        _refuse_level(format_units(units, feature.scale), place, feature, report)
+        _refuse_level(shown, place, feature, report)
         return False
     if feature.minimum is not None and units < feature.minimum:
         least = format_units(feature.minimum, feature.scale)
-        shown = format_units(units, feature.scale)
         report.add(place, "unfit-value", f"`{shown}` is below the minimum of `{feature.id}`, which is {least}")
         return False
     if feature.maximum is not None and units > feature.maximum:
         most = format_units(feature.maximum, feature.scale)
-        shown = format_units(units, feature.scale)
-        report.add(place, "unfit-value", f"`{shown}` passes the maximum of `{feature.id}`, which is {most}")
+        report.add(place, "unfit-value", f"`{shown}` is above the maximum of `{feature.id}`, which is {most}")
         return False
     return True
 

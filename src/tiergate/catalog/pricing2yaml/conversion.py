@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tiergate.catalog.pricing2yaml.identifiers import assign_ids, prefix_of, prefixed
 from tiergate.catalog.pricing2yaml.syntax import ValueType
 from tiergate.catalog.reading.document import shorten
@@ -94,33 +96,26 @@ def convert(pricing: Pricing, *, prefix: bool) -> Converted:
 
 
 def _feature(source: SourceFeature, kind: str, ids: _Ids, pricing: Pricing) -> Feature:
-    id_ = ids(kind, source.key)
-    linked = ids.of(_FEATURE, source.linked)
+    common = Feature(
+        id=ids(kind, source.key),
+        type=FeatureType.SWITCH,
+        name=source.key,
+        description=source.description,
+        linked=ids.of(_FEATURE, source.linked),
+    )
     match source.value_type:
         case ValueType.BOOLEAN:
-            return Feature(
-                id=id_, type=FeatureType.SWITCH, name=source.key, description=source.description, linked=linked
-            )
+            return common
         case ValueType.TEXT:
-            return Feature(
-                id=id_,
-                type=FeatureType.CUSTOM,
-                name=source.key,
-                description=source.description,
-                labels=_labels(source, kind, pricing),
-                linked=linked,
-            )
+            return replace(common, type=FeatureType.CUSTOM, labels=_labels(source, kind, pricing))
         case ValueType.NUMERIC:
-            return Feature(
-                id=id_,
+            return replace(
+                common,
                 type=FeatureType.QUANTITY,
-                name=source.key,
-                description=source.description,
                 unit=source.unit,
                 scale=_scale(source, kind, pricing),
                 combine=Combine.MAX,
                 metered=source.metered,
-                linked=linked,
             )
 
 

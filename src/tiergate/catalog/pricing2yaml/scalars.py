@@ -11,8 +11,9 @@ import hashlib
 import re
 from decimal import Decimal, InvalidOperation
 
-from tiergate.catalog.reading.document import Listing, Mapping, Node, shorten
-from tiergate.catalog.reading.fields import MAX_LINE, MAX_PROSE
+from tiergate.catalog.reading.document import Listing, Node, describe
+from tiergate.catalog.reading.fields import CONTROL, CONTROL_IN_PROSE, MAX_LINE, MAX_PROSE
+from tiergate.catalog.reading.scalars import MAX_NUMBER_TEXT
 from tiergate.model import UNLIMITED, CalendarUnit, Level, Number, Switch, Unlimited
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -26,10 +27,6 @@ _INFINITY = re.compile(r"\+?\.(?:inf|Inf|INF)")
 _NO_NUMBER = re.compile(r"-\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _DECIMAL = re.compile(r"[-+]?(?:(?:0|[1-9](?:_?[0-9])*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F](?:_?[0-9a-fA-F])*")
-_MAX_NUMBER = 100
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _PERIOD = re.compile(r"(?:/|\bper\b)\s*(hour|day|week|month|year)s?\s*(?=/|$|\bper\b)", re.IGNORECASE)
 
@@ -47,7 +44,7 @@ def read_switch(node: Node) -> Switch:
     """
     if isinstance(node, str) and node in _SWITCHES:
         return Switch(_SWITCHES[node])
-    raise ValueError(f"must be `true` or `false`, not {_shown(node)}")
+    raise ValueError(f"must be `true` or `false`, not {describe(node)}")
 
 
 def read_number(node: Node) -> Number | Unlimited:
@@ -57,17 +54,17 @@ def read_number(node: Node) -> Number | Unlimited:
         ValueError: a message that says why it is no number.
     """
     if not isinstance(node, str):
-        raise ValueError(f"must be a number or `.inf`, not {_shown(node)}")
+        raise ValueError(f"must be a number or `.inf`, not {describe(node)}")
     if _INFINITY.fullmatch(node):
         return UNLIMITED
     if _NO_NUMBER.fullmatch(node):
         raise ValueError(f"`{node}` is no limit: it must be a number that is not negative, or `.inf`")
-    if len(node) > _MAX_NUMBER:
-        raise ValueError(f"the number has more than {_MAX_NUMBER} characters")
+    if len(node) > MAX_NUMBER_TEXT:
+        raise ValueError(f"the number has more than {MAX_NUMBER_TEXT} characters")
     if _HEXADECIMAL.fullmatch(node):
         return int(node, 16)
     if not _DECIMAL.fullmatch(node):
-        raise ValueError(f"must be a number or `.inf`, not {_shown(node)}")
+        raise ValueError(f"must be a number or `.inf`, not {describe(node)}")
     try:
         number = Decimal(node)
     except InvalidOperation:
@@ -93,14 +90,14 @@ def read_label(node: Node) -> Level | None:
     if node is None:
         return None
     if not isinstance(node, str):
-        raise ValueError(f"must be text or a list of texts, not {_shown(node)}")
+        raise ValueError(f"must be text or a list of texts, not {describe(node)}")
     label = one_line(node)
     return Level(label) if label.strip() else None
 
 
 def one_line(text: str) -> str:
     """Make a text one line of at most 200 characters; the same text always the same line."""
-    line = " ".join(_CONTROL.sub(" ", text).split()) if _CONTROL.search(text) else text
+    line = " ".join(CONTROL.sub(" ", text).split()) if CONTROL.search(text) else text
     if len(line) <= MAX_LINE:
         return line
     mark = "… " + hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -116,8 +113,8 @@ def read_prose(node: Node) -> str:
     if node is None:
         return ""
     if not isinstance(node, str):
-        raise ValueError(f"must be text, not {_shown(node)}")
-    text = _CONTROL_IN_PROSE.sub(" ", node)
+        raise ValueError(f"must be text, not {describe(node)}")
+    text = CONTROL_IN_PROSE.sub(" ", node)
     return text if len(text) <= MAX_PROSE else text[: MAX_PROSE - 1] + "…"
 
 
@@ -137,15 +134,3 @@ def read_reset(unit: str) -> CalendarUnit:
     """
     named = _PERIOD.findall(unit)
     return CalendarUnit(named[-1].lower()) if named else CalendarUnit.MONTH
-
-
-def _shown(node: Node) -> str:
-    match node:
-        case None:
-            return "nothing (null)"
-        case str():
-            return f"`{shorten(node)}`" if node else "an empty text"
-        case Mapping():
-            return "a mapping"
-        case _:
-            return "a list"

@@ -15,7 +15,7 @@ from tiergate.model import Instant, Number, parse_instant, to_units
 from tiergate.naming import ID, ID_RULE, nearest, parse_subject_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from enum import StrEnum
 
     from tiergate.catalog.reading.problem_report import Report
@@ -26,8 +26,8 @@ MAX_LINE = 200
 MAX_PROSE = 10_000
 """Most characters of a description or reason."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MAX_SUGGESTIONS = 100
 
 _Choice = TypeVar("_Choice", bound="StrEnum")
@@ -76,7 +76,7 @@ def line_of(node: Node, place: int, report: Report, most: int = MAX_LINE, *, pro
         report.add(place, "empty-text", "must not be empty: write something, or leave the key out")
     elif len(node) > most:
         report.add(place, "too-long", f"must have at most {most:,} characters, not {len(node):,}")
-    elif (_CONTROL_IN_PROSE if prose else _CONTROL).search(node):
+    elif (CONTROL_IN_PROSE if prose else CONTROL).search(node):
         report.add(place, "bad-character", "must not hold control characters" + ("" if prose else " or line breaks"))
     else:
         return node
@@ -292,31 +292,16 @@ class Fields:
         node = self.entries.get(key)
         return isinstance(node, Listing) and not node.entries
 
-    def ids(self, key: str) -> Iterator[tuple[str, int]]:
-        """The ids of a list with their places, each once; a second mention is a problem."""
+    def ids(self, key: str, read: Callable[[Node, int, Report], str | None] = id_of) -> Iterator[tuple[str, int]]:
+        """Yield the ids of a list with their places, each once; report a second mention. `read` reads one id."""
         seen: set[str] = set()
         for node, place in self.entries_of(key):
-            found = id_of(node, place, self._report)
-            if found is None:
-                continue
-            if found in seen:
-                self._report.add(place, "duplicate-entry", f"`{found}` stands in this list twice")
-                continue
-            seen.add(found)
-            yield found, place
-
-    def subject_ids(self, key: str) -> Iterator[str]:
-        """The ids of customers, subscriptions or users in a list, each once; a second mention is a problem."""
-        seen: set[str] = set()
-        for node, place in self.entries_of(key):
-            found = subject_id_of(node, place, self._report)
-            if found is None:
-                continue
-            if found in seen:
-                self._report.add(place, "duplicate-entry", f"`{found}` stands in this list twice")
-                continue
-            seen.add(found)
-            yield found
+            id_ = read(node, place, self._report)
+            if id_ in seen:
+                self._report.add(place, "duplicate-entry", f"`{id_}` is in this list twice")
+            elif id_ is not None:
+                seen.add(id_)
+                yield id_, place
 
     def tags(self, key: str) -> tuple[str, ...]:
         """Ids whose order says nothing, sorted."""

@@ -26,7 +26,7 @@ from tiergate.admin.plan_changes import (
     unfit,
     without_scheduled,
 )
-from tiergate.catalog import MAX_QUANTITY, escape_pointer, read_subscription_body
+from tiergate.catalog import MAX_QUANTITY, escape_pointer, read_subject_body
 from tiergate.control.api.bodies import form_of, named_in, peek
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
@@ -120,7 +120,7 @@ def _billed(request: AdminRequest, unit: WriteUnit, account: Account, before: Su
     named = named_in(request.body)
     _expect_billings(named)
     fixed = {"id": request.params["subscription"], "customer": account.customer.id}
-    said = read_subscription_body(form_of(request.body), reader_beside(unit, account), fixed)
+    said = read_subject_body(form_of(request.body), reader_beside(unit, account).subscription, fixed)
     pinned = [
         BodyProblem(f"/items/{place}/version", "not-edited-here", "a pin is people's: billing leaves it as it is")
         for place, held in enumerate(said.items)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import printable_features, terms_for
-from tiergate.catalog import override_data, read_override_body, read_suspension_body, suspension_data
+from tiergate.catalog import override_data, read_override_body, read_subject_body, suspension_data
 from tiergate.control.api.bodies import form_of, unordered
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import AdminRequest, Answer
@@ -259,7 +259,7 @@ def suspend(kind: SubjectType, request: AdminRequest) -> Answer:
 
     def edit(unit: WriteUnit, account: Account, subject: Customer | Subscription) -> Customer | Subscription:
         terms = terms_for(unit.published, account.customer.id)
-        suspension = read_suspension_body(unordered(request.body), terms.reader)
+        suspension = read_subject_body(unordered(request.body), terms.reader.suspension)
         if suspension.start == BEGINNING:
             suspension = replace(suspension, start=unit.now)
         if suspension.until <= suspension.start:

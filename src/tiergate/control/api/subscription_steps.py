@@ -17,7 +17,7 @@ from tiergate.admin.subscription_steps import STEPS, taken
 from tiergate.catalog import (
     apply_merge_patch,
     escape_pointer,
-    read_subscription_item_body,
+    read_subject_body,
     subscription_data,
     subscription_item_data,
 )
@@ -99,8 +99,8 @@ def add_item(request: AdminRequest) -> Answer:
     """Add an item to a subscription."""
 
     def edit(unit: WriteUnit, account: Account, before: Subscription) -> Subscription:
-        held = read_subscription_item_body(
-            unordered(request.body), terms_for(unit.published, account.customer.id).reader
+        held = read_subject_body(
+            unordered(request.body), terms_for(unit.published, account.customer.id).reader.subscription_item
         )
         added = replace(held, added_at=unit.now) if held.added_at is None else held
         return with_items(unit, account, before, (*before.items, added))
@@ -115,7 +115,7 @@ def patch_item(request: AdminRequest) -> Answer:
         place = _place(before, request.params["item"], unit.now)
         text = apply_merge_patch(unordered(request.body), subscription_item_data(before.items[place]))
         reader = terms_for(unit.published, account.customer.id).reader
-        held = read_subscription_item_body(text, reader, {"item": before.items[place].item})
+        held = read_subject_body(text, reader.subscription_item, {"item": before.items[place].item})
         return with_items(unit, account, before, _exchanged(before, place, held))
 
     return _change(request, edit, verb="item_changed")

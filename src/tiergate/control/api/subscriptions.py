@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import printable_features, terms_for
 from tiergate.admin.field_ownership import kept_subscription, resuming_as, sides_named, with_pins
-from tiergate.catalog import read_subscription_body, subscription_data
+from tiergate.catalog import read_subject_body, subscription_data
 from tiergate.control.api.bodies import MERGE_PATCH, form_of, named_in, patch_form, peek, tags_of
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_asked
@@ -146,7 +146,7 @@ def create_subscription(request: AdminRequest) -> Answer:
     def work(unit: WriteUnit) -> Answer:
         customer = fixed.get("customer") or peek(request.body, "customer")
         reader = terms_for(unit.published, customer).reader
-        subscription = read_subscription_body(form_of(request.body), reader, fixed)
+        subscription = read_subject_body(form_of(request.body), reader.subscription, fixed)
         account = open_account(unit, subscription.customer)
         order = ordered(unit, request, SubjectType.SUBSCRIPTION, subscription.id)
         if order.makes_again():
@@ -190,7 +190,7 @@ def put_subscription(request: AdminRequest) -> Answer:
             if order.makes_again():
                 return Answer.json(order.passed_over())
             reader = terms_for(unit.published, peek(request.body, "customer")).reader
-            subscription = read_subscription_body(form_of(request.body), reader, {"id": id_})
+            subscription = read_subject_body(form_of(request.body), reader.subscription, {"id": id_})
             account = open_account(unit, subscription.customer)
             stored = save_subscription(request, unit, subscription, account, is_new=True)
             order.applied(EVERY_SIDE)
@@ -202,7 +202,7 @@ def put_subscription(request: AdminRequest) -> Answer:
             raise PreconditionError("subscription", id_, stamp.etag)
         request.check_etag("subscription", id_, stamp.etag)
         fixed = {"id": id_, "customer": account.customer.id}
-        subscription = read_subscription_body(form_of(request.body), reader_beside(unit, account), fixed)
+        subscription = read_subject_body(form_of(request.body), reader_beside(unit, account).subscription, fixed)
         subscription = kept_subscription(subscription, before, named_in(request.body), unit.now)
         stored = save_subscription(request, unit, subscription, account, is_new=False)
         order.applied(EVERY_SIDE)
@@ -247,7 +247,7 @@ def patched_subscription(unit: WriteUnit, account: Account, id_: str, patch: byt
     if "items" in kept:  # which every subscription must have
         text = f'{{"items":[],{text[1:]}'
     fixed = {"id": id_, "customer": account.customer.id}
-    subscription = read_subscription_body(text, reader_beside(unit, account), fixed)
+    subscription = read_subject_body(text, reader_beside(unit, account).subscription, fixed)
     subscription = replace(subscription, **{part: getattr(before, part) for part in kept})
     return subscription if "resumes_as" in named else resuming_as(subscription, before, unit.now)
 
