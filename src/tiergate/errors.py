@@ -93,7 +93,13 @@ __all__ = [
     "UnreadableBundleError",
     "UnreadableError",
     "UnreadableReplicaError",
+    "did_you_mean",
 ]
+
+
+def did_you_mean(suggestion: str | None) -> str:
+    """Return the end of a message that proposes what was probably meant; empty without a suggestion."""
+    return f", did you mean `{suggestion}`?" if suggestion else ""
 
 
 class TiergateError(Exception):
@@ -151,12 +157,13 @@ class OperatorError(TiergateError):
 
 
 class SettingsError(OperatorError):
-    """A setting is missing, unknown or out of range."""
+    """A setting is missing, unknown or out of range; `suggestion`: the known setting that was probably meant."""
 
-    def __init__(self, setting: str, detail: str) -> None:
+    def __init__(self, setting: str, detail: str, suggestion: str | None = None) -> None:
         self.setting = setting
         self.detail = detail
-        super().__init__(f"setting `{setting}`: {detail}")
+        self.suggestion = suggestion
+        super().__init__(f"setting `{setting}`: {detail}{did_you_mean(suggestion)}")
 
 
 class BundleError(OperatorError):
@@ -263,7 +270,7 @@ class BodyProblem:
     """One problem of a JSON body.
 
     `pointer`: the JSON Pointer (RFC 6901) of the wrong value or key, empty for the whole body. `code`: a short stable
-    word, as of a file's problem. `suggestion`: the likely intended word, if the detail proposes one.
+    word, as of a file's problem. `suggestion`: the likely intended word.
     """
 
     pointer: str
@@ -271,22 +278,28 @@ class BodyProblem:
     detail: str
     suggestion: str | None = None
 
+    @property
+    def sentence(self) -> str:
+        """The detail with the suggestion."""
+        return self.detail + did_you_mean(self.suggestion)
+
 
 class BodyError(CallerError):
     """A JSON body is invalid; `problems` holds all problems, in the order of the text."""
 
     def __init__(self, problems: Sequence[BodyProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"`{problem.pointer}`: {problem.detail}" for problem in self.problems))
+        super().__init__("\n".join(f"`{problem.pointer}`: {problem.sentence}" for problem in self.problems))
 
 
 class CheckError(CallerError):
-    """One field of a check is wrong."""
+    """One field of a check is wrong; `suggestion`: what was probably meant."""
 
-    def __init__(self, field: str, detail: str) -> None:
+    def __init__(self, field: str, detail: str, suggestion: str | None = None) -> None:
         self.field = field
         self.detail = detail
-        super().__init__(f"field `{field}`: {detail}")
+        self.suggestion = suggestion
+        super().__init__(f"field `{field}`: {detail}{did_you_mean(suggestion)}")
 
 
 class UnknownFeatureError(CallerError):
@@ -295,18 +308,18 @@ class UnknownFeatureError(CallerError):
     def __init__(self, feature: str, suggestion: str | None = None) -> None:
         self.feature = feature
         self.suggestion = suggestion
-        hint = f", did you mean `{suggestion}`?" if suggestion else ""
-        super().__init__(f"no feature `{feature}` in the catalog{hint}")
+        super().__init__(f"no feature `{feature}` in the catalog{did_you_mean(suggestion)}")
 
 
 class RequestError(CallerError):
     """A request as a whole is wrong: its body, media type, origin, size or credentials."""
 
-    def __init__(self, status: int, title: str, detail: str) -> None:
+    def __init__(self, status: int, title: str, detail: str, suggestion: str | None = None) -> None:
         self.status = status
         self.title = title
         self.detail = detail
-        super().__init__(f"{title}: {detail}")
+        self.suggestion = suggestion
+        super().__init__(f"{title}: {detail}{did_you_mean(suggestion)}")
 
 
 class ForbiddenError(CallerError):
@@ -340,8 +353,7 @@ class NotFoundError(CallerError):
         self.kind = kind
         self.id = id_
         self.suggestion = suggestion
-        hint = f", did you mean `{suggestion}`?" if suggestion else ""
-        super().__init__(f"no {kind} `{id_}`{hint}")
+        super().__init__(f"no {kind} `{id_}`{did_you_mean(suggestion)}")
 
 
 class ConflictError(CallerError):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -46,6 +46,8 @@ SUBJECT_ID_PATTERN = rf"^[^\s{_UNSEEN}]([^{_UNSEEN}]*[^\s{_UNSEEN}])?$"
 _INVISIBLE = re.compile(rf"[{_UNSEEN}{_UNSEEN_BEYOND}\ud800-\udfff]")
 _LONGEST_UNCOMPOSED = 4 * MAX_SUBJECT_ID
 _NEIGHBOURS = 50
+_LONGEST_MISSPELT = 100
+_MAX_RESULTS = 1_000
 
 
 def is_id(text: str) -> bool:
@@ -137,24 +139,58 @@ def revision(manifest: bytes) -> str:
     return content_hash(manifest)
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was most likely meant by `word`, if one is near.
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.7) -> str | None:
+    """Return the known word that was most likely meant by `word`, if one is at least `cutoff` (0 to 1) like it.
 
-    Comparing is slow (40 µs a word), so of many words only those are looked at that begin or end most alike.
+    Comparing takes 40 µs a word, so of many words only those that begin or end most alike are compared. Only the
+    first 100 characters of `word` count.
     """
-    words = sorted(known)
+    words = list(known)
     if len(words) > 4 * _NEIGHBOURS:
-        backwards = sorted(other[::-1] for other in words)
-        alike = {*_around(word, words), *(other[::-1] for other in _around(word[::-1], backwards))}
-        words = sorted(alike)
-    matches = difflib.get_close_matches(word, words, n=1, cutoff=0.7)
+        return NearestNames(words, _NEIGHBOURS, cutoff).find(word)
+    return _closest(word[:_LONGEST_MISSPELT], words, cutoff)
+
+
+class NearestNames:
+    """Finds near misses among many names, without holding up checks: a misspelt name may be sent in every request.
+
+    A name is compared with its neighbours in the order of the names, which begin alike, and in the order of the
+    reversed names, which end alike. Nothing is sorted before the first search, and results are remembered.
+    """
+
+    def __init__(self, known: Collection[str], neighbours: int = 12, cutoff: float = 0.6) -> None:
+        """Prepare a search among `known`; `neighbours`: how many on either side are compared."""
+        self._known = known
+        self._neighbours = neighbours
+        self._cutoff = cutoff
+        self._sorted: list[str] = []
+        self._sorted_backwards: list[str] = []
+        self._results: dict[str, str | None] = {}
+
+    def find(self, name: str) -> str | None:
+        """Return the known name that is most like `name`, if one is like enough."""
+        name = name[:_LONGEST_MISSPELT]
+        if name not in self._results:
+            if len(self._results) >= _MAX_RESULTS:
+                self._results.clear()
+            self._results[name] = _closest(name, self._candidates(name), self._cutoff)
+        return self._results[name]
+
+    def _candidates(self, name: str) -> set[str]:
+        if not self._sorted:
+            self._sorted = sorted(self._known)
+            self._sorted_backwards = sorted(known[::-1] for known in self._known)
+        backwards = self._around(name[::-1], self._sorted_backwards)
+        return {*self._around(name, self._sorted), *(word[::-1] for word in backwards)}
+
+    def _around(self, name: str, words: Sequence[str]) -> Sequence[str]:
+        place = bisect_left(words, name)
+        return words[max(0, place - self._neighbours) : place + self._neighbours]
+
+
+def _closest(word: str, words: Iterable[str], cutoff: float) -> str | None:
+    matches = difflib.get_close_matches(word, sorted(words), n=1, cutoff=cutoff)
     return matches[0] if matches else None
-
-
-def _around(word: str, words: Sequence[str]) -> Sequence[str]:
-    """Those of sorted words between which `word` stands."""
-    place = bisect_left(words, word)
-    return words[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]
 
 
 def item_policies_path(version: str) -> str:

@@ -189,3 +189,58 @@ def test_texts_that_differ_by_case_or_encoding_have_one_search_key(one: str, oth
     """Whatever the script, the width or the composition of the letters."""
     assert text_normalization.search_key(one) == text_normalization.search_key(other)
     assert text_normalization.search_key(text_normalization.search_key(one)) == text_normalization.search_key(one)
+
+
+MANY = [f"feature-{number}" for number in range(10_000)] + ["movies", "api-limit", "Analytics", "storage"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("moves", "movies"),
+        ("ovies", "movies"),
+        ("xmovies", "movies"),
+        ("movie", "movies"),
+        ("api_limit", "api-limit"),
+        ("apilimit", "api-limit"),
+        ("analytics", "Analytics"),
+        ("feature-123x", "feature-123"),
+        ("✂", None),
+        ("", None),
+        ("something else", None),
+    ],
+)
+def test_a_near_miss_is_found_among_many(name: str, meant: str | None) -> None:
+    """With a letter wrong, missing or too many, wherever it is."""
+    assert naming.NearestNames(MANY).find(name) == meant
+
+
+def test_nothing_is_near_where_nothing_is() -> None:
+    """A catalog without features."""
+    assert naming.NearestNames([]).find("movies") is None
+
+
+def test_few_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ids there are, and each name once."""
+    compared: list[int] = []
+
+    def count(_: str, candidates: list[str], n: int, cutoff: float) -> list[str]:  # noqa: ARG001
+        compared.append(len(candidates))
+        return candidates[:n]
+
+    monkeypatch.setattr("tiergate.naming.difflib.get_close_matches", count)
+    names = naming.NearestNames(MANY)
+    for _ in range(3):
+        names.find("moves")
+
+    assert len(compared) == 1
+    assert compared[0] <= 48
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Anybody may ask for anything."""
+    names = naming.NearestNames(["movies"])
+    for number in range(2_500):
+        names.find(f"name {number}")
+
+    assert len(names._results) <= 1_000

@@ -262,12 +262,10 @@ def _expect_plan(index: CatalogIndex, to: str) -> None:
     known = index.items.get(to)
     if known is None:
         plans = [id_ for id_, item in index.items.items() if item.kind is ItemKind.PLAN]
-        near = nearest(to[:100], plans)
-        hint = f", did you mean `{near}`?" if near else ""
-        _refuse("/to", "unknown-item", f"no item `{to[:100]}`{hint}")
+        _refuse("/to", "unknown-item", f"no item `{to[:100]}`", nearest(to, plans))
     if known.kind is not ItemKind.PLAN:
         _refuse("/to", "not-a-plan", f"`{to}` is no plan, but of kind `{known.kind.value}`")
 
 
-def _refuse(pointer: str, code: str, message: str) -> NoReturn:
-    raise BodyError([BodyProblem(pointer, code, message)])
+def _refuse(pointer: str, code: str, message: str, suggestion: str | None = None) -> NoReturn:
+    raise BodyError([BodyProblem(pointer, code, message, suggestion)])

@@ -41,4 +41,4 @@ def refuse_unsellable(unit: ReadUnit, before: Subscription | None, after: Subscr
             said = f"`{id_}` is a draft, and is given to nobody"
             problems.append(BodyProblem(f"{at}/{place}", "item-draft", said))
     if problems:
-        raise ConflictError(problems[0].code, "; ".join(dict.fromkeys(it.detail for it in problems)), problems)
+        raise ConflictError(problems[0].code, "; ".join(dict.fromkeys(it.sentence for it in problems)), problems)

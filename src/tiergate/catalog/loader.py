@@ -226,7 +226,7 @@ class _Loader:
             if linked == feature.id:
                 report.add(place, "self-reference", f"`{linked}` names itself in `linked`")
             elif linked not in found and self._complete:
-                report.add(place, "unknown-feature", f"no feature `{linked}`{suggestion(linked, found, report)}")
+                report.add(place, "unknown-feature", f"no feature `{linked}`", suggestion(linked, found, report))
 
     def _items(self, reader: EntitlementReader) -> tuple[dict[str, ItemText], frozenset[str]]:
         """All items by id, and the ids of those that exist but could not be read."""
@@ -260,7 +260,7 @@ class _Loader:
                     if items[plan].item.kind is not ItemKind.PLAN:
                         report.add(at, "not-a-plan", f"`{plan}` is not a plan: a ladder is made of plans")
                 elif plan not in unread and self._complete:
-                    report.add(at, "unknown-item", f"no item `{plan}`{suggestion(plan, items, report)}")
+                    report.add(at, "unknown-item", f"no item `{plan}`", suggestion(plan, items, report))
             if len(plans) < 2 and "plans" in fields:
                 fields.problem("plans", "short-ladder", "a ladder has at least two plans")
             if id_ is not None and seen.is_new(id_, node, place, report):

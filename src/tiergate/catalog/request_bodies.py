@@ -66,7 +66,7 @@ def read_feature_body(body: str | bytes, features: Collection[str], fixed: ReadO
                 text.report.add(place, "self-reference", f"`{linked}` names itself in `linked`")
             elif linked not in features:
                 near = suggestion(linked, features, text.report)
-                text.report.add(place, "unknown-feature", f"no feature `{linked}`{near}")
+                text.report.add(place, "unknown-feature", f"no feature `{linked}`", near)
     return text.result(read).feature
 
 
@@ -277,11 +277,4 @@ def _problem(problem: Problem, pointer: str) -> BodyProblem:
     detail = problem.message
     if problem.code == "bad-json":
         detail += f", in line {problem.line}, column {problem.column}"
-    return BodyProblem(pointer if problem.line else "", problem.code, detail, _suggestion(detail))
-
-
-def _suggestion(detail: str) -> str | None:
-    """What a message proposes, which stands at its end; nothing where it was shortened."""
-    _, marked, rest = detail.rpartition(", did you mean `")
-    proposed = rest.removesuffix("`?")
-    return proposed if marked and proposed != rest and not proposed.endswith("…") else None
+    return BodyProblem(pointer if problem.line else "", problem.code, detail, problem.suggestion or None)

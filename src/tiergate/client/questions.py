@@ -57,7 +57,7 @@ def checked(check: Check, at: str) -> Check:
     try:
         return make_check(check.subject, check.feature, {it: getattr(check, it) for it in (*_NUMBERS, "level")})
     except CheckError as error:
-        raise CheckError(f"{at}{error.field}", error.detail) from None
+        raise CheckError(f"{at}{error.field}", error.detail, error.suggestion) from None
 
 
 def make_subject(subject: Whom) -> Subject:

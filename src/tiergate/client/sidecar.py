@@ -28,6 +28,7 @@ from tiergate.errors import (
     SettingsError,
     SidecarUnreachableError,
     UnknownFeatureError,
+    did_you_mean,
 )
 from tiergate.naming import normalize_subject_id
 
@@ -357,6 +358,7 @@ def _caller_error(problem: Mapping[str, object], feature: str) -> CallerError:
     if problem.get("type") == "urn:tiergate:problem:unknown-feature":
         return UnknownFeatureError(feature, suggestion or None)
     if problem.get("type") == "urn:tiergate:problem:invalid-request":
-        return CheckError(field, detail.removeprefix(f"`{field}`").lstrip(": "))
+        detail = detail.removesuffix(did_you_mean(suggestion)).removeprefix(f"`{field}`").lstrip(": ")
+        return CheckError(field, detail, suggestion or None)
     status = problem.get("status")
     return RequestError(status if isinstance(status, int) else 500, str(problem.get("title", "refused")), detail)

@@ -33,12 +33,14 @@ _FITTING: dict[type, frozenset[FeatureType]] = {
 }
 
 
-def problem_at(positions: Positions, key: tuple[str | int, ...], code: str, message: str) -> Problem:
+def problem_at(
+    positions: Positions, key: tuple[str | int, ...], code: str, message: str, suggestion: str | None = None
+) -> Problem:
     """Make a problem at the position of `key`, or of the nearest thing around it that has one."""
     for length in range(len(key), 1, -1):
         if key[:length] in positions:
-            return Problem(*positions[key[:length]], code, message)
-    return Problem("catalog", 0, 0, code, message)
+            return Problem(*positions[key[:length]], code, message, suggestion=suggestion or "")
+    return Problem("catalog", 0, 0, code, message, suggestion=suggestion or "")
 
 
 def catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
@@ -94,13 +96,15 @@ def _entitlement_problems(
         ref = version_ref(item.kind, item.id, definition.version)
         for name, value in definition.entitlements.items():
             feature = catalog.features.get(name)
+            near = None
             if feature is None:
-                code, fault = "unknown-feature", f"which is no feature{suggestions.hint(name, catalog.features)}"
+                code, fault = "unknown-feature", "which is no feature"
+                near = suggestions.find(name, catalog.features)
             else:
                 code, fault = "invalid-value", _misfit(value, feature)
             if fault:
                 key = ("item", item.id, definition.version, name)
-                yield problem_at(positions, key, code, f"`{ref}` gives `{name}`, {fault}")
+                yield problem_at(positions, key, code, f"`{ref}` gives `{name}`, {fault}", near)
 
 
 def _misfit(value: Value, feature: Feature) -> str:

@@ -100,8 +100,7 @@ def _check_words(start: int, row: str, source: AuthorText) -> None:
     for place, uid in entity_literals(row):
         if uid.type == "Action" and uid.id not in role_words():
             near = nearest(uid.id, role_words())
-            hint = f", did you mean `{near}`?" if near else ""
-            source.report(start + place, "unknown-action", f"there is no action `{uid.id}`{hint}")
+            source.report(start + place, "unknown-action", f"there is no action `{uid.id}`", near)
         elif uid.type == "Role" and not is_id(uid.id):
             source.report(start + place, "bad-id", f"the role `{uid.id}` {ID_RULE}")
 

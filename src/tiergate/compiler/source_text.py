@@ -19,8 +19,8 @@ class AuthorText:
         self.problems: list[Problem] = []
         self._line_starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
 
-    def report(self, place: int, code: str, message: str) -> None:
+    def report(self, place: int, code: str, message: str, suggestion: str | None = None) -> None:
         """Add a problem at a place in the text, counted in characters from 0."""
         line = bisect.bisect_right(self._line_starts, place)
         column = place - self._line_starts[line - 1] + 1
-        self.problems.append(Problem(self.file, line, column, code, message))
+        self.problems.append(Problem(self.file, line, column, code, message, suggestion=suggestion or ""))

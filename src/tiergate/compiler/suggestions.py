@@ -1,4 +1,4 @@
-"""Hints at what was probably meant: a few, because each is a search through the whole catalog."""
+"""A limited number of suggestions, because each one is a search through the whole catalog."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ _MOST_CHARACTERS = 200
 
 
 class Suggestions:
-    """Makes hints, until it has made enough for one author to go on with."""
+    """Finds what was probably meant, until there are enough suggestions for one author to go on with."""
 
     def __init__(self) -> None:
         self._left = _MOST
 
-    def hint(self, word: str, known: Iterable[str]) -> str:
-        """Write `, did you mean `…`?` where one of `known` is near; nothing otherwise, or after many hints."""
+    def find(self, word: str, known: Iterable[str]) -> str | None:
+        """Return the one of `known` that was probably meant; nothing once there are many suggestions."""
         if self._left <= 0 or len(word) > _MOST_CHARACTERS:
-            return ""
+            return None
         self._left -= 1
-        near = nearest(word, known)
-        return f", did you mean `{near}`?" if near else ""
+        return nearest(word, known)

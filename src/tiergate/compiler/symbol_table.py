@@ -6,7 +6,7 @@ A policy that names nothing is not an error to Cedar: it silently never matches.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.compiler.suggestions import Suggestions
 from tiergate.model.features import ACTIONS
@@ -22,6 +22,14 @@ SUBJECT_TYPES = frozenset({"Customer", "Subscription", "User"})
 """Whom a check is about. Which of them exist is not known when a catalog is compiled."""
 
 _GROUP = "access"
+
+
+class Fault(NamedTuple):
+    """Why a literal names nothing: a problem's code and message, and what was probably meant."""
+
+    code: str
+    message: str
+    suggestion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class SymbolTable:
         """Every entity type that a rule may name."""
         return {"Feature", "Tag", "Item", "Action"} | SUBJECT_TYPES | self.own.keys()
 
-    def fault(self, uid: Uid) -> tuple[str, str] | None:
+    def fault(self, uid: Uid) -> Fault | None:
         """Say why a literal names nothing: a problem's code and message; `None` where it names something."""
         match uid.type:
             case "Feature":
@@ -71,33 +79,33 @@ class SymbolTable:
             case kind:
                 return self._absent(kind, self.types(), "unknown-type", "there is no entity type")
 
-    def type_fault(self, name: str) -> tuple[str, str] | None:
+    def type_fault(self, name: str) -> Fault | None:
         """Say why a type named by `is` is none; `None` where it is one."""
         return self._absent(name, self.types(), "unknown-type", "there is no entity type")
 
-    def _item_fault(self, ref: str) -> tuple[str, str] | None:
+    def _item_fault(self, ref: str) -> Fault | None:
         if ref in self.items:
             return None
         item, at, version = ref.rpartition("@")
         if at and item in self.items:
-            return "unknown-item", f"the catalog has no version `{version}` of `{item}`"
+            return Fault("unknown-item", f"the catalog has no version `{version}` of `{item}`")
         qualified = sorted(it for it in self.items if it.partition("/")[2] == ref)
         if qualified:
-            return "unknown-item", f"an item is written with its kind: `{qualified[0]}`, not `{ref}`"
+            return Fault("unknown-item", f"an item is written with its kind: `{qualified[0]}`, not `{ref}`")
         return self._absent(ref, self.items, "unknown-item", "the catalog has no item")
 
-    def _absent(self, name: str, known: Collection[str], code: str, says: str) -> tuple[str, str] | None:
+    def _absent(self, name: str, known: Collection[str], code: str, says: str) -> Fault | None:
         if name in known:
             return None
-        return code, f"{says} `{name}`{self.suggestions.hint(name, known)}"
+        return Fault(code, f"{says} `{name}`", self.suggestions.find(name, known))
 
 
-def _subject_fault(uid: Uid) -> tuple[str, str] | None:
+def _subject_fault(uid: Uid) -> Fault | None:
     """Say why nobody can be called so; whether somebody is, only the subjects know."""
     try:
         id_ = parse_subject_id(uid.id)
     except ValueError as error:
-        return "bad-id", f"`{uid}` names nobody: the id {error}"
+        return Fault("bad-id", f"`{uid}` names nobody: the id {error}")
     if id_ != uid.id:
-        return "bad-id", f"`{uid}` names nobody: write the id without escapes, as `{id_}`"
+        return Fault("bad-id", f"`{uid}` names nobody: write the id without escapes, as `{id_}`")
     return None

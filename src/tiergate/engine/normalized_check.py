@@ -47,7 +47,7 @@ def normalize_check(check: Check, features: Mapping[str, Feature]) -> tuple[Feat
     """
     feature = features.get(check.feature)
     if feature is None:
-        raise UnknownFeatureError(check.feature[:200], nearest(check.feature[:100], features))
+        raise UnknownFeatureError(check.feature[:200], nearest(check.feature, features))
     expect_valid_subject(check.subject)
     match feature.type:
         case FeatureType.SWITCH:
@@ -150,10 +150,9 @@ def _units(field: str, number: Number, feature: Feature) -> int:
 def _rank(level: str, feature: Feature) -> int:
     label = feature.label_of(level)
     if label is None:
-        near = nearest(level[:200], feature.labels)
-        hint = f", did you mean `{near}`?" if near else ""
+        near = nearest(level, feature.labels)
         field = "level"
-        raise CheckError(field, f"`{level[:200]}` is not a level of `{feature.id}`{hint}")
+        raise CheckError(field, f"`{level[:200]}` is not a level of `{feature.id}`", near)
     return feature.rank(label)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tiergate.client import read_answer, read_json
 from tiergate.engine import Engine, explain, explanation_sentences
-from tiergate.errors import CallerError, SidecarUnreachableError
+from tiergate.errors import CallerError, SidecarUnreachableError, did_you_mean
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -162,8 +162,7 @@ def _expectation(stated: ExpectedFields) -> Expectation:
 
 def _reason(name: str) -> Reason:
     if name not in {reason.value for reason in Reason}:
-        near = nearest(str(name), Reason)
-        raise ValueError(f"no reason `{name}`{f', did you mean `{near}`?' if near else ''}")
+        raise ValueError(f"no reason `{name}`{did_you_mean(nearest(str(name), Reason))}")
     return Reason(name)
 
 

@@ -81,8 +81,8 @@ class CheckRows:
                 continue
             if name not in known:
                 what = "source" if key == "sources" else "policy"
-                message = f"no {what} `{shorten(name)}`{suggestion(name, known, self._report)}"
-                self._report.add(place, f"unknown-{what}", message)
+                near = suggestion(name, known, self._report)
+                self._report.add(place, f"unknown-{what}", f"no {what} `{shorten(name)}`", near)
             elif name in result:
                 self._report.add(place, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
             result.add(name)

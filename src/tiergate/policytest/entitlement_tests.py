@@ -152,10 +152,8 @@ class CheckTests:
             ids = known.records if subject.type is SubjectType.CUSTOMER else known.holders
             near = suggestion(subject.id, ids, self._report)
             if near:
-                message = (
-                    f"no {subject.type.value} `{subject.id}`{near} If it is meant, state `reason: unknown_subject`"
-                )
-                self._report.add(places[name], "unknown-subject", message)
+                message = f"no {subject.type.value} `{subject.id}` (if it is meant, state `reason: unknown_subject`)"
+                self._report.add(places[name], "unknown-subject", message, near)
 
     def _feature_ids(self, test: Fields) -> list[str]:
         found = []
@@ -168,7 +166,7 @@ class CheckTests:
 
     def _unknown_feature(self, id_: str, place: int) -> None:
         near = suggestion(id_, self._features, self._report)
-        self._report.add(place, "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+        self._report.add(place, "unknown-feature", f"no feature `{shorten(id_)}`", near)
 
     def _requests(self, test: Fields) -> list[_Request]:
         """The requests of a test that are in order."""
@@ -228,7 +226,7 @@ class CheckTests:
             place = fields.at(error.field) if fields is not None and error.field in fields else request.place
             detail = error.detail if feature in error.detail else f"`{error.field}` of `{feature}` {error.detail}"
             message = f"`{shorten(request.name)}` cannot be asked: {detail}"
-            self._report.add(place, "unfit-request", message)
+            self._report.add(place, "unfit-request", message, error.suggestion)
 
     def _check_instants(self, test: Fields, asked: list[_Request]) -> None:
         if all(request.fields is not None and "now" in request.fields for request in asked):

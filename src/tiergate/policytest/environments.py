@@ -218,7 +218,7 @@ class CompilationCache:
         if isinstance(created, kind):
             return created
         for problem in created if isinstance(created, list) else ():
-            log.add((problem.file, problem.line, problem.column), problem.code, problem.message)
+            log.add((problem.file, problem.line, problem.column), problem.code, problem.message, problem.suggestion)
         return None
 
 
@@ -229,7 +229,7 @@ def _rules(folder: Path | None, log: ProblemLog) -> Rules:
         return read_rules(folder)
     except AuthorError as error:
         for problem in error.problems:
-            log.add((problem.file, problem.line, problem.column), problem.code, problem.message)
+            log.add((problem.file, problem.line, problem.column), problem.code, problem.message, problem.suggestion)
         return Rules()
 
 

@@ -145,9 +145,9 @@ class RoleTests:
         roles = []
         for role, place in fields.ids("roles"):
             roles.append(role)
-            near = "" if role in self._roles.roles else suggestion(role, self._roles.roles, self._report)
+            near = None if role in self._roles.roles else suggestion(role, self._roles.roles, self._report)
             if near:  # one that no row is about gives nothing, which may be the point
-                self._report.add(place, "unknown-role", f"no row is about the role `{role}`{near}")
+                self._report.add(place, "unknown-role", f"no row is about the role `{role}`", near)
         kind = fields.choice("kind", CallerKind) or CallerKind.PERSON
         actions = None
         if "actions" in fields:

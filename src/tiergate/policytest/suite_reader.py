@@ -242,7 +242,7 @@ class SuiteReader:
             path.stat()
         except OSError as error:
             near = suggestion(text, words, head.report)
-            head.report.add(place, "unreadable-file", f"`{shorten(text)}` {explain_os_error(error)}{near}")
+            head.report.add(place, "unreadable-file", f"`{shorten(text)}` {explain_os_error(error)}", near)
             return None
         return path
 

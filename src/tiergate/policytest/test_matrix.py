@@ -59,8 +59,8 @@ def names_of(node: Node, place: int, known: Collection[str], what: str, report: 
         if name is None:
             continue
         if name not in known:
-            message = f"no {what} `{shorten(name)}` here{suggestion(name, known, report)}"
-            report.add(at, f"unknown-{what}", message)
+            near = suggestion(name, known, report)
+            report.add(at, f"unknown-{what}", f"no {what} `{shorten(name)}` here", near)
         elif name in found:
             report.add(at, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
         else:

@@ -50,8 +50,8 @@ def read_usage(
     result: dict[tuple[str, str], MeteredUsage] = {}
     for name in subjects.entries:
         if name not in known:
-            message = f"no subject `{shorten(name)}` here{suggestion(name, known, report)}"
-            report.add(subjects.key_place(name), "unknown-subject", message)
+            near = suggestion(name, known, report)
+            report.add(subjects.key_place(name), "unknown-subject", f"no subject `{shorten(name)}` here", near)
         used = subjects.mapping(name)
         if used is not None:
             result.update({(name, id_): usage for id_ in used.entries if (usage := _read(id_, used, features, report))})
@@ -61,8 +61,8 @@ def read_usage(
 def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: TextReport) -> MeteredUsage | None:
     feature = features.get(id_)
     if feature is None:
-        message = f"no feature `{shorten(id_)}`{suggestion(id_, features, report)}"
-        report.add(used.key_place(id_), "unknown-feature", message)
+        near = suggestion(id_, features, report)
+        report.add(used.key_place(id_), "unknown-feature", f"no feature `{shorten(id_)}`", near)
         return None
     if feature.metered is None:
         message = f"`{id_}` is not metered: what was used of it stands in a request, as `used`"

@@ -13,11 +13,11 @@ import re
 import tomllib
 import typing
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.errors import SettingsError
+from tiergate.naming import nearest
 from tiergate.process.regular_files import read_regular
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ class Table:
                 continue  # Kubernetes sets TIERGATE_PORT=tcp://… where a Service is called `tiergate`
             values[setting.field] = _read(setting, text.split(",") if setting.many else [text], setting.variable)
         for name in self.unknown_variables(environ):
-            near = get_close_matches(name, [setting.variable for setting in self.settings], 1, _NEAR)
+            near = nearest(name, [setting.variable for setting in self.settings], cutoff=_NEAR)
             if near:
-                raise SettingsError(name, f"no such variable, did you mean `{near[0]}`?")
+                raise SettingsError(name, "no such variable", near)
         return values
 
     def _from_file(self, path: Path) -> dict[str, Any]:
@@ -157,9 +157,7 @@ class Table:
         for key, value in content.items():
             setting = table.get(key)
             if setting is None:
-                near = get_close_matches(key, table, 1)
-                hint = f", did you mean `{near[0]}`?" if near else ""
-                raise SettingsError(key, f"no such setting in `{path}`{hint}")
+                raise SettingsError(key, f"no such setting in `{path}`", nearest(key, table))
             values[setting.field] = _from_key(setting, value, path)
         return values
 

@@ -97,7 +97,7 @@ def _features(
             read_feature_body(to_json_line(feature_data(after)), new.features.keys())
         except BodyError as error:
             for problem in error.problems:
-                yield positions.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.detail}")
+                yield positions.problem(("feature", id_), problem.code, f"`{problem.pointer}`: {problem.sentence}")
     yield from _reinterpreted(unit, old, new, ids, positions)
     gone = {id_ for id_ in ids if id_ not in new.features}
     for id_, feature in sorted(new.features.items()) if gone else ():
@@ -227,7 +227,7 @@ def _values(item: Item, definition: Definition, catalog: Catalog, positions: Sou
     except BodyError as error:
         for problem in error.problems:
             name = problem.pointer.removeprefix("/entitlements/").partition("/")[0]
-            yield positions.problem(("item", item.id, definition.version, name), problem.code, problem.detail)
+            yield positions.problem(("item", item.id, definition.version, name), problem.code, problem.sentence)
 
 
 def _ladders(old: Catalog, new: Catalog, positions: SourcePositions) -> Iterator[Problem]:

@@ -38,11 +38,11 @@ from tiergate.errors import (
     UnreadableError,
 )
 from tiergate.model import Check, Reason, Subject
+from tiergate.naming import NearestNames
 from tiergate.sidecar.api.batches import Batches
 from tiergate.sidecar.api.entitlement_lists import Listings
 from tiergate.sidecar.api.explanations import Explanations
 from tiergate.sidecar.api.responses import HttpResponse, refused
-from tiergate.sidecar.api.suggestions import Suggestions
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
@@ -147,7 +147,7 @@ class CheckService:
         self._ids = itertools.count(1)
         self._id_prefix = os.urandom(5).hex().encode()
         self._said: dict[str, Instant] = {}
-        self._suggestions = Suggestions(())
+        self._suggestions = NearestNames(())
         self._stale_deny = tuple(stale_deny)
         self._denied_once_stale = NONE_CHOSEN
         self._generation = 0
@@ -166,7 +166,7 @@ class CheckService:
         if current is not None and current.number != self._generation:
             self._generation = current.number
             features = current.engine.index.features
-            self._suggestions = Suggestions(features)
+            self._suggestions = NearestNames(features)
             self._denied_once_stale = select_features(self._stale_deny, features)
             for word in self._denied_once_stale.unknown:
                 _logger.warning("`stale-deny` names `%s`, which no feature of the catalog is or has", word)
@@ -307,7 +307,7 @@ class CheckService:
             UnknownFeatureError: it is not; says which was probably meant.
         """
         if check.feature not in generation.engine.index.features:
-            raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.near(check.feature))
+            raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.find(check.feature))
 
     def not_fetched(self, generation: Generation, check: Check, now: Instant) -> Decision:
         """Decide a check about a subject of which nothing is known, though it may exist."""
@@ -331,7 +331,7 @@ class CheckService:
     def located(self, error: TiergateError, check: bytes, at: str = "") -> TiergateError:
         """Point to the field of the request that an error of the engine names."""
         if isinstance(error, CheckError) and error.field and not error.field.startswith("/"):
-            return CheckError(locate(error.field, check, at), error.detail)
+            return CheckError(locate(error.field, check, at), error.detail, error.suggestion)
         return error
 
     def refuse(self, endpoint: str, error: TiergateError) -> HttpResponse:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -23,7 +22,7 @@ import msgspec
 
 from tiergate.errors import CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType, parse_instant
-from tiergate.naming import normalize_subject_id
+from tiergate.naming import nearest, normalize_subject_id
 from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def read_query(query: bytes) -> Subject:
             continue
         name, _, value = (_unquote(part) for part in pair.partition(b"="))
         if name not in _QUERY_FIELDS:
-            raise CheckError(name[:_MAX_SHOWN], f"is not a parameter here{_hint(name, _QUERY_FIELDS)}")
+            raise CheckError(name[:_MAX_SHOWN], "is not a parameter here", nearest(name, _QUERY_FIELDS))
         if name in found:
             raise CheckError(name, "is given twice")
         found[name] = value
@@ -328,8 +327,8 @@ def _subject(value: object, at: str) -> Subject:
     if "type" in value:
         name = _string(value["type"], f"{at}/type")
         if name not in _TYPES:
-            hint = _hint(name, _TYPES)
-            raise CheckError(f"{at}/type", f"must be `customer` or `subscription`, not `{name[:_MAX_SHOWN]}`{hint}")
+            detail = f"must be `customer` or `subscription`, not `{name[:_MAX_SHOWN]}`"
+            raise CheckError(f"{at}/type", detail, nearest(name, _TYPES))
         kind = _TYPES[name]
     user = normalize_subject_id(_string(value["user"], f"{at}/user")) if "user" in value else None
     return Subject(normalize_subject_id(_string(value["id"], f"{at}/id")), kind, user)
@@ -342,7 +341,7 @@ def _expect_fields(value: object, at: str, known: Iterable[str], required: Itera
         raise CheckError(f"{at}/{_escape(value.twice)}", "is given twice")
     for name in value:
         if name not in known:
-            raise CheckError(f"{at}/{_escape(name)}", f"is not a field here{_hint(name, known)}")
+            raise CheckError(f"{at}/{_escape(name)}", "is not a field here", nearest(name, known))
     for name in required:
         if name not in value:
             raise CheckError(f"{at}/{name}", "is required")
@@ -394,11 +393,6 @@ def _escape(name: str) -> str:
     """A name as a part of a pointer (RFC 6901, section 3), cut where it is long, and always text."""
     shown = name[:_MAX_SHOWN].replace("~", "~0").replace("/", "~1")
     return shown.encode("utf-8", "replace").decode("utf-8")
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name[:_MAX_SHOWN], list(known), n=1)
-    return f", did you mean `{near[0]}`?" if near else ""
 
 
 def _unquote(part: bytes) -> str:

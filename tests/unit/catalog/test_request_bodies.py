@@ -165,7 +165,6 @@ def test_a_problem_says_what_was_probably_meant(catalog: Catalog) -> None:
         read_entitlements_body('{"entitlements": {"moveis": 5}}', catalog.features)
     (problem,) = caught.value.problems
     assert (problem.pointer, problem.suggestion) == ("/entitlements/moveis", "movies")
-    assert "did you mean" in problem.detail
 
 
 def test_the_problems_of_a_body_are_bounded() -> None:

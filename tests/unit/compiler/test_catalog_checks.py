@@ -41,7 +41,7 @@ def item(**entitlements: Value) -> Item:
 
 def messages(catalog: Catalog) -> list[str]:
     """What is wrong with a catalog."""
-    return [problem.message for problem in catalog_problems(catalog, {})]
+    return [problem.sentence for problem in catalog_problems(catalog, {})]
 
 
 def test_a_catalog_that_holds_together_has_no_problems() -> None:

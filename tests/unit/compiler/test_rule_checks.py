@@ -127,9 +127,8 @@ def test_a_literal_that_names_nothing_is_refused(
     """A misspelt id, which to Cedar only never matches, is a problem at its line and column."""
     text = "// A comment.\n\n" + rule(scope, condition)
     line = text.splitlines()[3]
-    assert problems(text) == [
-        Problem("own.cedar", 4, line.index(column + ("" if " is " in line else "::")) + 1, code, message)
-    ]
+    place = line.index(column + ("" if " is " in line else "::")) + 1
+    assert [(it.line, it.column, it.code, it.sentence) for it in problems(text)] == [(4, place, code, message)]
 
 
 def test_every_place_of_a_misspelt_name_is_named() -> None:
@@ -184,7 +183,7 @@ def test_what_is_no_rule_is_refused_where_it_stands(text: str, line: int, column
     """Each mistake is named at its place in the author's file."""
     found = problems(text)
     assert {(it.file, it.line, it.column, it.code) for it in found} == {("own.cedar", line, column, code)}
-    assert all(it.message.startswith(message) for it in found)
+    assert all(it.sentence.startswith(message) for it in found)
 
 
 def test_all_problems_of_all_files_are_reported_at_once_in_order() -> None:
@@ -275,4 +274,4 @@ def test_a_damaged_rule_is_accepted_or_refused(edits: list[tuple[int, str]]) -> 
 def test_only_the_first_problems_have_suggestions() -> None:
     """A thousand mistakes do not cost a thousand searches through the catalog."""
     text = "".join(rule(condition='resource == Feature::"movie"', id_=f"r{number}") for number in range(60))
-    assert sum("did you mean `movies`" in it.message for it in problems(text)) == 50
+    assert sum("did you mean `movies`" in it.sentence for it in problems(text)) == 50

@@ -71,7 +71,7 @@ def test_a_rule_that_names_an_entity_which_is_not_there_is_refused(rule: str, me
     """A literal of an own type must stand in an entity file, or among the choices of its type."""
     [found] = problems(f"[{entity(id_='eu')}]".replace("ue", "eu"), rule)
     assert (found.file, found.code) == ("own.cedar", "unknown-entity")
-    assert found.message.startswith(message.partition(", did")[0])
+    assert found.sentence.startswith(message.partition(", did")[0])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_is_no_entity_is_refused_where_it_stands(
     """Each mistake is named at its place in the author's file."""
     found = problems(text)
     assert {(it.file, it.line, it.column, it.code) for it in found} == {("own.entities.json", line, column, code)}
-    assert found[0].message.startswith(message)
+    assert found[0].sentence.startswith(message)
 
 
 def test_an_entity_that_is_its_own_ancestor_is_refused() -> None:

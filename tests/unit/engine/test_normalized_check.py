@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.engine.small import FEATURES, check
 from tiergate.engine.normalized_check import NormalizedCheck, default_amount, normalize_check
-from tiergate.errors import CheckError, UnknownFeatureError
+from tiergate.errors import CheckError, UnknownFeatureError, did_you_mean
 from tiergate.model import Batch, Check, Feature, FeatureType, Subject
 
 BY_ID = {feature.id: feature for feature in FEATURES}
@@ -99,7 +99,7 @@ def test_what_does_not_fit_the_feature_is_a_mistake_that_names_the_field(
     """Nothing is silently left out or rounded."""
     with pytest.raises(CheckError) as caught:
         question(feature, **fields)
-    assert (caught.value.field, caught.value.detail) == (field, message)
+    assert (caught.value.field, caught.value.detail + did_you_mean(caught.value.suggestion)) == (field, message)
 
 
 def test_an_unknown_level_is_shown_in_part() -> None:

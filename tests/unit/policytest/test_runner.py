@@ -128,7 +128,7 @@ def test_a_broken_rule_is_named_in_its_file(tmp_path: Path) -> None:
     test = "  - {name: t, subjects: [ada], features: [seats]}\n"
     (problem,) = problems(tmp_path, suite(test, HEAD + "rules: rules\n"))
     assert (problem.file, problem.line) == (str(rule), 2)
-    assert "`seats`" in problem.message
+    assert "`seats`" in problem.sentence
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_there_is_named_where_a_suite_names_it(tmp_path: Path
 def test_a_table_of_roles_that_is_nearly_the_shipped_one_is_a_slip(tmp_path: Path) -> None:
     """The message says what to write."""
     (problem,) = problems(tmp_path, "apiVersion: tiergate/v1\nroles: shiped\ntests: [{name: t}]\n")
-    assert problem.message == "`shiped` cannot be read: no such file or directory, did you mean `shipped`?"
+    assert problem.sentence == "`shiped` cannot be read: no such file or directory, did you mean `shipped`?"
 
 
 def test_a_broken_inline_catalog_is_named_at_its_place(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def _names_existing(
                 text.report.add(place, "not-a-plan", f"`{id_}` is {article}: `available_for` names plans")
         elif id_ not in unread and complete:
             near = suggestion(id_, items, text.report)
-            text.report.add(place, "unknown-item", f"no item `{id_}`{near}")
+            text.report.add(place, "unknown-item", f"no item `{id_}`", near)
         if key == "excludes" and id_ in named:
             text.report.add(place, "contradiction", f"`{id_}` stands in `excludes` and in `{named[id_]}`")
         named[id_] = key

@@ -106,7 +106,7 @@ class EntitlementReader:
         if id_ not in self._features:
             if self._complete:
                 near = suggestion(id_, self._features, report)
-                report.add(key_place, "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+                report.add(key_place, "unknown-feature", f"no feature `{shorten(id_)}`", near)
             return None
         feature = self._features[id_]
         if feature is None:

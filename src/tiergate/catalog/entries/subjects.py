@@ -238,7 +238,7 @@ class SubjectReader:
         item = fields.id("item")
         if item is not None and item not in self._index.items:
             near = suggestion(item, self._index.items, report)
-            fields.problem("item", "unknown-item", f"no item `{item}`{near}")
+            fields.problem("item", "unknown-item", f"no item `{item}`", near)
             item = None
         quantity = fields.integer("quantity", 1, MAX_QUANTITY) if "quantity" in entries else 1
         version = fields.integer("version", 1, MAX_VERSION)
@@ -335,5 +335,5 @@ class SubjectReader:
         id_ = fields.id("feature")
         if id_ is not None:
             near = suggestion(id_, self._index.features, report)
-            fields.problem("feature", "unknown-feature", f"no feature `{shorten(id_)}`{near}")
+            fields.problem("feature", "unknown-feature", f"no feature `{shorten(id_)}`", near)
         return None

@@ -103,9 +103,9 @@ def _level(node: Node, place: int, feature: Feature, report: Report) -> Level | 
         return None
     label = feature.label_of(node)
     if label is None:
-        hint = suggestion(node, feature.labels, report)
-        hint = hint or ": it has " + _listed([f"`{shorten(label)}`" for label in feature.labels])
-        report.add(place, "unknown-level", f"`{feature.id}` has no level `{shorten(node)}`{hint}")
+        near = suggestion(node, feature.labels, report)
+        levels = "" if near else ": it has " + _listed([f"`{shorten(label)}`" for label in feature.labels])
+        report.add(place, "unknown-level", f"`{feature.id}` has no level `{shorten(node)}`{levels}", near)
         return None
     return Level(label)
 

@@ -94,9 +94,10 @@ class ItemReader:
             if declared is None:
                 continue
             if key not in declared:
-                hint = f": it is a {other}" if key in (others or ()) else suggestion(key, declared, self._report)
-                message = f"no {what} `{shorten(key)}` in this pricing{hint}"
-                self._report.add(key_place, "unknown-reference", message)
+                is_other = key in (others or ())
+                near = None if is_other else suggestion(key, declared, self._report)
+                message = f"no {what} `{shorten(key)}` in this pricing" + (f": it is a {other}" if is_other else "")
+                self._report.add(key_place, "unknown-reference", message, near)
                 continue
             feature = declared[key]
             if feature is None:

@@ -63,7 +63,7 @@ def names(
                 report.add(place, "wrong-type", f"must be the name of a {what}, not {describe(entry)}")
         elif known is not None and entry not in known:
             near = suggestion(entry, known, report)
-            report.add(place, "unknown-reference", f"no {what} `{shorten(entry)}` in this pricing{near}")
+            report.add(place, "unknown-reference", f"no {what} `{shorten(entry)}` in this pricing", near)
         elif entry == own:
             report.add(place, "self-reference", f"`{shorten(entry)}` names itself in `{key}`")
         else:

@@ -33,12 +33,9 @@ _MAX_SUGGESTIONS = 100
 _Choice = TypeVar("_Choice", bound="StrEnum")
 
 
-def suggestion(word: str, known: Collection[str], report: Report) -> str:
-    """`, did you mean …?` where one of `known` is near; nothing otherwise, or after many problems, since it is slow."""
-    if report.count > _MAX_SUGGESTIONS:
-        return ""
-    near = nearest(word[:MAX_LINE], known)
-    return f", did you mean `{shorten(near)}`?" if near else ""
+def suggestion(word: str, known: Collection[str], report: Report) -> str | None:
+    """Return the one of `known` that was probably meant; nothing after many problems, because the search is slow."""
+    return None if report.count > _MAX_SUGGESTIONS else nearest(word, known)
 
 
 def id_of(node: Node, place: int, report: Report) -> str | None:
@@ -172,8 +169,7 @@ class Fields:
             for key in entries:
                 if key not in known:
                     near = suggestion(key, known, self._report)
-                    message = f"unknown key `{shorten(key)}`{near}"
-                    self._report.add(self._mapping.key_place(key), "unknown-key", message)
+                    self._report.add(self._mapping.key_place(key), "unknown-key", f"unknown key `{shorten(key)}`", near)
         for key in required:
             if key not in entries:
                 self._report.add(self.place, "missing-key", f"the key `{key}` is missing")
@@ -189,9 +185,9 @@ class Fields:
         """Where the value of a key stands."""
         return self._mapping.value_place(key)
 
-    def problem(self, key: str, code: str, message: str) -> None:
+    def problem(self, key: str, code: str, message: str, suggestion: str | None = None) -> None:
         """Report a problem at the value of `key`."""
-        self._report.add(self.at(key), code, message)
+        self._report.add(self.at(key), code, message, suggestion)
 
     def id(self, key: str) -> str | None:
         """An id of the catalog."""
@@ -267,9 +263,9 @@ class Fields:
         words = [str(choice) for choice in choices] + ([also] if also else [])
         if isinstance(node, Broken):
             return None
-        near = suggestion(node, words, self._report) if isinstance(node, str) else ""
+        near = suggestion(node, words, self._report) if isinstance(node, str) else None
         listed = ", ".join(f"`{word}`" for word in words)
-        self.problem(key, "unknown-word", f"must be one of {listed}, not {describe(node)}{near}")
+        self.problem(key, "unknown-word", f"must be one of {listed}, not {describe(node)}", near)
         return None
 
     def mapping(self, key: str) -> Fields | None:

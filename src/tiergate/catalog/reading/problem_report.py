@@ -29,12 +29,12 @@ class ProblemLog:
         self._problems: list[Problem] = []
         self.count = 0
 
-    def add(self, position: Position, code: str, message: str) -> None:
-        """Record one problem."""
+    def add(self, position: Position, code: str, message: str, suggestion: str | None = None) -> None:
+        """Record one problem; `suggestion`: what the author probably meant."""
         self.count += 1
         if self.count <= self._limit:
             file, line, column = position
-            self._problems.append(Problem(file, line, column, code, message))
+            self._problems.append(Problem(file, line, column, code, message, suggestion=suggestion or ""))
 
     def sorted(self) -> list[Problem]:
         """The problems kept, by position, each once; a last one says how many more there are."""
@@ -64,7 +64,7 @@ class PlacelessReport:
     __slots__ = ()
     count = 0
 
-    def add(self, place: int, code: str, message: str) -> NoReturn:  # noqa: ARG002
+    def add(self, place: int, code: str, message: str, suggestion: str | None = None) -> NoReturn:  # noqa: ARG002
         """End the reading.
 
         Raises:
@@ -88,10 +88,10 @@ class TextReport:
         self.count = 0
         """How many problems this text has so far."""
 
-    def add(self, place: int, code: str, message: str) -> None:
-        """Record a problem at a place of the text."""
+    def add(self, place: int, code: str, message: str, suggestion: str | None = None) -> None:
+        """Record a problem at a place of the text; `suggestion`: what the author probably meant."""
         self.count += 1
-        self._log.add(self.source.position(place), code, message)
+        self._log.add(self.source.position(place), code, message, suggestion)
 
     def position(self, place: int) -> Position:
         """File, line and column of a place."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.cli.exit_codes import ExitCode, exit_code
 from tiergate.cli.output.console import say, warn
-from tiergate.errors import AuthorError, CheckError
+from tiergate.errors import AuthorError, CheckError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def problems_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
             "column": problem.column,
             "severity": str(problem.severity),
             "code": problem.code,
-            "message": problem.message,
+            "message": problem.sentence,
         }
         for problem in problems
     ]
@@ -74,7 +74,7 @@ def _words(error: BaseException) -> str:
     if isinstance(error, AuthorError):
         return f"the files have {_count(len(error.problems), 'problem')}"
     if isinstance(error, CheckError) and not error.field:
-        return error.detail
+        return error.detail + did_you_mean(error.suggestion)
     return str(error)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from tiergate.cluster.injector.annotations import ANNOTATIONS, DOMAIN, LABEL, STATUS
+from tiergate.errors import did_you_mean
 from tiergate.naming import nearest
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _refusal(name: str, allowed: Collection[str]) -> str:
     known = [one.name for one in ANNOTATIONS]
     if name not in known:
         near = nearest(name, known)
-        return "is none that there is" + (f", did you mean `{DOMAIN}{near}`?" if near else "")
+        return "is none that there is" + did_you_mean(near and f"{DOMAIN}{near}")
     return "" if name in allowed else "is not allowed in this cluster: the operator of Tiergate decides that"
 
 

@@ -158,7 +158,7 @@ def _loaded_object(text: str) -> LoadedCatalog:
         found = pointers(text, places)
         raise BodyError(
             [
-                BodyProblem("/catalog" + (found[place] if it.line else ""), it.code, it.message)
+                BodyProblem("/catalog" + (found[place] if it.line else ""), it.code, it.message, it.suggestion or None)
                 for it, place in zip(error.problems, places, strict=True)
             ]
         ) from None

@@ -42,7 +42,7 @@ def _explain(revisions: BundleCache, request: AdminRequest) -> Answer:
     try:
         check, at = read_check_at(request.body)
     except CheckError as error:
-        raise wrong(error.field, error.detail) from None
+        raise wrong(error.field, error.detail, error.suggestion) from None
     past, _, reasoning = made_again(revisions, request, Question(check, request.body, at))
     members = msgspec.structs.asdict(reasoning)
     return Answer.json(

@@ -169,6 +169,4 @@ def _beyond(body: _NewKey, request: AdminRequest) -> Iterator[BodyProblem]:
 
 
 def _unknown(pointer: str, what: str, word: str, known: frozenset[str]) -> BodyProblem:
-    near = nearest(word, known)
-    hint = f", did you mean `{near}`?" if near else ""
-    return BodyProblem(pointer, f"unknown-{what}", f"there is no {what} `{word}`{hint}", near)
+    return BodyProblem(pointer, f"unknown-{what}", f"there is no {what} `{word}`", nearest(word, known))

@@ -159,9 +159,8 @@ def _move(unit: ReadUnit, item: str, said: _Retirement) -> _Move:
     if known.kind is not ItemKind.PLAN:
         raise ConflictError("not-a-plan", f"`{item}` is no plan, but of kind `{known.kind.value}`: archive it instead")
     if other is None or other.private_to:
-        near = nearest(said.to[:100], (it.id for it in index.items.values() if not it.private_to))
-        hint = f", did you mean `{near}`?" if near else ""
-        raise BodyError([BodyProblem("/to", "unknown-item", f"no item `{said.to[:100]}`{hint}")])
+        near = nearest(said.to, (it.id for it in index.items.values() if not it.private_to))
+        raise BodyError([BodyProblem("/to", "unknown-item", f"no item `{said.to[:100]}`", near)])
     status = item_statuses(unit, [said.to]).get(said.to, other.status)
     if other.kind is not ItemKind.PLAN or said.to == item or status is not ItemStatus.ACTIVE:
         message = f"`{said.to}` is not another plan that is sold ({other.kind.value}, {status.value})"
@@ -222,7 +221,7 @@ def _moved(state: PublishedCatalog, record: SubjectRecord, move: _Move, now: Ins
         try:
             terms.check_holdings(items, subscription.items, pointer="")
         except BodyError as error:
-            detail = "; ".join(one.detail for one in error.problems)
+            detail = "; ".join(one.sentence for one in error.problems)
             left.append(_Left(record.customer.id, subscription.id, detail))
             continue
         changed.append(replace(subscription, items=items))

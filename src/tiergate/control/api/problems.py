@@ -27,6 +27,7 @@ from tiergate.errors import (
     ReadOnlyStoreError,
     RequestError,
     UnknownFeatureError,
+    did_you_mean,
 )
 
 if TYPE_CHECKING:
@@ -117,8 +118,9 @@ def _mistake(error: CallerError) -> ProblemDocument:
             return _problem("forbidden", "forbidden", 403, str(error))
         case ParameterError():
             return _problem("invalid-request", "invalid request", 400, str(error))
-        case RequestError(status=status, title=title, detail=detail):
-            return _problem(title.lower().replace(" ", "-"), title, status, detail)
+        case RequestError(status=status, title=title, detail=detail, suggestion=suggestion):
+            sentence = detail + did_you_mean(suggestion)
+            return _problem(title.lower().replace(" ", "-"), title, status, sentence, suggestion)
         case _:
             return _problem("invalid-request", "invalid request", 400, str(error))
 
@@ -150,13 +152,15 @@ def _body(problems: Sequence[BodyProblem]) -> ProblemDocument:
 
 def _details(problems: Sequence[BodyProblem]) -> tuple[ProblemDetail, ...]:
     return tuple(
-        ProblemDetail(one.detail, one.code, pointer=one.pointer, suggestion=one.suggestion) for one in problems
+        ProblemDetail(problem.sentence, problem.code, pointer=problem.pointer, suggestion=problem.suggestion)
+        for problem in problems
     )
 
 
 def _files(problems: Sequence[Problem]) -> ProblemDocument:
     errors = tuple(
-        ProblemDetail(one.message, one.code, file=one.file, line=one.line, column=one.column) for one in problems
+        ProblemDetail(problem.sentence, problem.code, None, problem.file, problem.line, problem.column)
+        for problem in problems
     )
     return ProblemDocument(_URN + "invalid-files", "invalid files", 422, _many(len(errors)), None, errors)
 

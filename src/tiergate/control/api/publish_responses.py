@@ -153,5 +153,5 @@ def problem_data(problem: Problem) -> dict[str, object]:
         "line": problem.line,
         "column": problem.column,
         "code": problem.code,
-        "detail": problem.message,
+        "detail": problem.sentence,
     }

@@ -141,7 +141,7 @@ def made_again(
     try:
         explanation = reproduce(bundle, asked.check, past.at, basis, past.record, publication=sequence)
     except CheckError as error:
-        raise wrong(locate(error.field, asked.text, pointer), error.detail) from None
+        raise wrong(locate(error.field, asked.text, pointer), error.detail, error.suggestion) from None
     except BasisError as error:
         raise wrong(f"/basis/{error.field}", str(error)) from None
     feature = bundle.index.features[asked.check.feature]
@@ -167,7 +167,7 @@ def _read(request: AdminRequest) -> Question:
     try:
         check = read_check(text, "/check")
     except CheckError as error:
-        raise wrong(error.field, error.detail) from None
+        raise wrong(error.field, error.detail, error.suggestion) from None
     try:
         at = None if body.at is msgspec.UNSET else parse_instant(body.at)
     except ValueError as error:
@@ -185,9 +185,9 @@ def _read(request: AdminRequest) -> Question:
     return Question(check, text, at, sequence, revision, basis)
 
 
-def wrong(pointer: str, detail: str) -> BodyError:
-    """The refusal of a body that does not say what it must, at a place of it."""
-    return BodyError([BodyProblem(pointer, "wrong-value", detail)])
+def wrong(pointer: str, detail: str, suggestion: str | None = None) -> BodyError:
+    """Return the error of one wrong value in a body."""
+    return BodyError([BodyProblem(pointer, "wrong-value", detail, suggestion)])
 
 
 # ── what it rested on ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -392,8 +392,7 @@ def _query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
     for name, value in http.query_params.multi_items():
         if name not in known:
             near = nearest(name, known)
-            hint = f", did you mean `{near}`?" if near else ""
-            raise RequestError(400, "invalid request", f"no parameter `{name[:100]}` here{hint}")
+            raise RequestError(400, "invalid request", f"no parameter `{name[:100]}` here", near)
         if name in found:
             raise RequestError(400, "invalid request", f"the parameter `{name}` must be given once")
         if "\x00" in value:

@@ -109,7 +109,7 @@ def _accepted(request: AdminRequest) -> str:
     try:
         return accepted_loss(text)
     except BodyError as error:
-        raise RequestError(400, "invalid request", f"`{ACCEPT_LOSS}` {error.problems[0].detail}") from None
+        raise RequestError(400, "invalid request", f"`{ACCEPT_LOSS}` {error.problems[0].sentence}") from None
 
 
 def _with_lives_of(before: SubjectRecord, after: SubjectRecord) -> SubjectRecord:

@@ -33,7 +33,7 @@ def refuse_any(problems: Sequence[BodyProblem]) -> None:
     """
     if problems:
         placed = [problem for problem in problems if problem.pointer]
-        raise ConflictError(problems[0].code, "; ".join(problem.detail for problem in problems), placed)
+        raise ConflictError(problems[0].code, "; ".join(problem.sentence for problem in problems), placed)
 
 
 def stamped(stamp: Stamp) -> Data:
@@ -63,10 +63,8 @@ def choice(request: AdminRequest, name: str, words: type[_Choice]) -> _Choice | 
 def _chosen(text: str, name: str, form: type[_Choice]) -> _Choice:
     words = [one.value for one in form]
     if text not in words:
-        near = nearest(text[:100], words)
-        hint = f", did you mean `{near}`?" if near else ""
         listed = ", ".join(f"`{word}`" for word in words)
-        raise RequestError(400, "invalid request", f"`{name}` must be one of {listed}{hint}")
+        raise RequestError(400, "invalid request", f"`{name}` must be one of {listed}", nearest(text, words))
     return form(text)
 
 
@@ -91,9 +89,8 @@ def expect_known(request: AdminRequest, index: CatalogIndex) -> None:
     for name, known in (("item", index.items), ("feature", index.features)):
         asked = request.query.get(name)
         if asked is not None and asked not in known:
-            near = nearest(asked[:100], known)
-            hint = f", did you mean `{near}`?" if near else ""
-            raise RequestError(400, "invalid request", f"`{name}`: no {name} `{asked[:100]}`{hint}")
+            detail = f"`{name}`: no {name} `{asked[:100]}`"
+            raise RequestError(400, "invalid request", detail, nearest(asked, known))
 
 
 def flag(request: AdminRequest, name: str) -> bool | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from tiergate.catalog.reading.scalars import read_number
-from tiergate.errors import SubjectsError
+from tiergate.errors import SubjectsError, did_you_mean
 from tiergate.model import Number, Problem, Subject, SubjectType
 from tiergate.naming import nearest, parse_subject_id
 
@@ -159,8 +159,7 @@ def _number(text: str) -> object:
 def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
     for key in entry:
         if key not in _COLUMNS:
-            near = nearest(key[:100], _COLUMNS)
-            message = f"no key `{key[:100]}` here" + (f", did you mean `{near}`?" if near else "")
+            message = f"no key `{key[:100]}` here{did_you_mean(nearest(key, _COLUMNS))}"
             raise ValueError(message)
     for key in _COLUMNS:
         if key not in entry:
@@ -182,8 +181,8 @@ def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:
         message = f"`subject` {error}"
         raise ValueError(message) from None
     if not isinstance(feature, str) or feature not in features:
-        near = nearest(str(feature)[:100], features)
-        message = f"no feature `{str(feature)[:100]}` in the catalog" + (f", did you mean `{near}`?" if near else "")
+        near = nearest(str(feature), features)
+        message = f"no feature `{str(feature)[:100]}` in the catalog{did_you_mean(near)}"
         raise ValueError(message)
     if isinstance(used, bool) or not isinstance(used, int | Decimal) or used < 0:
         message = "`used` must be a number that is not negative"

@@ -68,7 +68,7 @@ def reject_ineffective_overrides(
         if result:
             problems.append(BodyProblem("", "override-without-effect", result))
     if problems:
-        raise ConflictError("override-without-effect", "; ".join(problem.detail for problem in problems), problems)
+        raise ConflictError("override-without-effect", "; ".join(problem.sentence for problem in problems), problems)
 
 
 def _idle(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:

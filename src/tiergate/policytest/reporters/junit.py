@@ -50,7 +50,7 @@ def junit_of_problems(problems: Sequence[Problem]) -> str:
         for problem in inside:
             name = f"line {problem.line}, column {problem.column}" if problem.line else "the file"
             case = _element(suite, "testcase", {"name": name, "classname": _class(file), "time": _seconds(0)})
-            _element(case, "error", {"message": problem.message, "type": problem.code}, str(problem))
+            _element(case, "error", {"message": problem.sentence, "type": problem.code}, str(problem))
     return _document(root)
 
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.exceptions import HTTPException
 
-from tiergate.errors import CheckError, OperatorError, RequestError, UnknownFeatureError, UnreadableError
+from tiergate.errors import CheckError, OperatorError, RequestError, UnknownFeatureError, UnreadableError, did_you_mean
 
 MEDIA_TYPE = b"application/problem+json"
 
@@ -48,10 +48,10 @@ def document(error: Exception, at: str = "") -> ProblemDocument:
     An exception that nobody foresaw says nothing of itself.
     """
     match error:
-        case CheckError(field=field, detail=detail):
+        case CheckError(field=field, detail=detail, suggestion=suggestion):
             # The detail alone reads as a sentence about the field; the text names it too, for people.
-            shown = f"`{field}`: {detail}" if field else f"the body {detail}"
-            return _problem("invalid-request", "invalid request", 400, shown, field, _suggestion(detail))
+            shown = (f"`{field}`: {detail}" if field else f"the body {detail}") + did_you_mean(suggestion)
+            return _problem("invalid-request", "invalid request", 400, shown, field, suggestion)
         case UnknownFeatureError(suggestion=suggestion):
             return _problem("unknown-feature", "unknown feature", 404, str(error), f"{at}/feature", suggestion)
         case RequestError(status=status, title=title, detail=detail):
@@ -82,12 +82,6 @@ def _problem(
     slug: str, title: str, status: int, detail: str, field: str | None = None, suggestion: str | None = None
 ) -> ProblemDocument:
     return ProblemDocument(_URN + slug, title, status, detail, field, suggestion)
-
-
-def _suggestion(detail: str) -> str | None:
-    """The id that a message proposes, which stands at its end."""
-    _, marked, rest = detail.rpartition(", did you mean `")
-    return rest.removesuffix("`?") if marked else None
 
 
 def _detail_of(error: HTTPException) -> str:

@@ -231,7 +231,7 @@ def test_a_mistake_in_a_feature_is_reported_at_its_place(feature: str, codes: st
 def test_a_near_miss_is_named(tmp_path: Path) -> None:
     """A key or word that is almost right is answered with the right one."""
     text = catalog("{id: f, type: quantiy, decription: Text}")
-    assert [problem.message for problem in catalog_problems(tmp_path, text)] == [
+    assert [problem.sentence for problem in catalog_problems(tmp_path, text)] == [
         "must be one of `switch`, `quantity`, `range`, `custom`, not the text `quantiy`, did you mean `quantity`?",
         "unknown key `decription`, did you mean `description`?",
     ]

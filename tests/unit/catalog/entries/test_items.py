@@ -152,7 +152,7 @@ def test_an_entitlement_that_does_not_fit_is_refused(entitlement: str, codes: st
 def test_a_level_that_is_almost_right_is_answered_with_the_right_one(tmp_path: Path) -> None:
     """The suggestion comes from the feature's own levels."""
     (problem,) = catalog_problems(tmp_path, given("{custom: emial}"))
-    assert problem.message == "`custom` has no level `emial`, did you mean `email`?"
+    assert problem.sentence == "`custom` has no level `emial`, did you mean `email`?"
 
 
 def test_the_levels_of_a_quantity_are_listed_where_none_fits(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ URN = "urn:tiergate:problem:"
             ),
         ),
         (
-            CheckError("/amuont", "is not a field here, did you mean `amount`?"),
+            CheckError("/amuont", "is not a field here", "amount"),
             ProblemDocument(
                 URN + "invalid-request",
                 "invalid request",
