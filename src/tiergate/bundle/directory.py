@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.bundle.manifest import MANIFEST, FileEntry, encode_manifest, entry_of, manifest_of
 from tiergate.errors import BundleError, UnreadableBundleError
+from tiergate.process.atomic_files import sync_directory, write_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,11 +141,11 @@ def _write_all(files: Mapping[str, bytes], directory: Path, like: Path) -> None:
             folders.update(folder for folder in place.parents if folder.is_relative_to(directory))
         try:
             if not _link_same(like / path, place, content):
-                _write_file(place, content)
+                write_new_file(place, content)
         except FileExistsError:
             raise BundleError(path, "is the same file as another one of the bundle on this file system") from None
     for folder in sorted(folders, reverse=True):
-        _sync_folder(folder)
+        sync_directory(folder)
 
 
 def _link_same(source: Path, place: Path, content: bytes) -> bool:
@@ -162,13 +163,6 @@ def _link_same(source: Path, place: Path, content: bytes) -> bool:
     return True
 
 
-def _write_file(place: Path, content: bytes) -> None:
-    with place.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _put_in_place(staged: Path, directory: Path) -> None:
     if directory.exists():
         retired = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -178,16 +172,8 @@ def _put_in_place(staged: Path, directory: Path) -> None:
         except OSError:
             retired.rename(directory)
             raise
-        _sync_folder(directory.parent)
+        sync_directory(directory.parent)
         shutil.rmtree(retired, ignore_errors=True)
     else:
         staged.rename(directory)
-        _sync_folder(directory.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(directory.parent)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiergate.errors import OperatorError, SyncError
+from tiergate.process.atomic_files import replace_file
 from tiergate.process.subprocesses import SidecarProcess, started
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Household:
         if not self.signing_key.exists():
             if self.store.exists():
                 raise OperatorError(f"`{self.signing_key}` is gone, with which the store in `{self.folder}` signs")
-            _write_secret(self.signing_key, SigningKey.generate().to_pem())
+            replace_file(self.signing_key, SigningKey.generate().to_pem().encode())
         operator = Author("operator", "system")
         store = Store.open(f"sqlite:///{self.store}", migrating=True)
         self.store.chmod(0o600)
@@ -110,7 +111,7 @@ class Household:
             if is_new:  # an older one may be lost: whoever has the folder may make another
                 force = bool(store.read(lambda unit: unit.head().position))
                 key = store.change(lambda unit: bootstrap(unit, "first admin", force=force), operator).text
-                _write_secret(self.admin_key, key + "\n")
+                replace_file(self.admin_key, f"{key}\n".encode())
             credential: dict[str, Any] = {}
             if self.sidecar_key.exists():
                 credential = json.loads(self.sidecar_key.read_text())
@@ -119,7 +120,7 @@ class Household:
                 public = SigningKey.from_pem(self.signing_key.read_bytes()).verify_key.to_pem()
                 credential = {"key": key, "store": store.id, "public_keys": [public]}
             credential["control_plane"] = f"http://{_HOST}:{ports.control}"
-            _write_secret(self.sidecar_key, json.dumps(credential, indent=2) + "\n")
+            replace_file(self.sidecar_key, (json.dumps(credential, indent=2) + "\n").encode())
         finally:
             store.close()
         return is_new
@@ -221,13 +222,3 @@ def _wait_until_followed(ports: Ports) -> None:
             if time.monotonic() > deadline:
                 raise SyncError(status, f"the sidecar did not come to position {end} of the feed")
             time.sleep(_LOOK)
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Write a file for its owner alone, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)

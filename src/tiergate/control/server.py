@@ -42,6 +42,7 @@ from tiergate.control.webhooks.delivery import Sender
 from tiergate.control.webhooks.dispatcher import Dispatcher
 from tiergate.control.webhooks.webhook_targets import Destinations
 from tiergate.errors import SettingsError
+from tiergate.process.atomic_files import write_new_file
 from tiergate.process.http_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
@@ -284,10 +285,7 @@ def signer_of(settings: Settings, store: Store) -> Signer:
             raise SettingsError("signing-key-file", f"is required: the store has been signed for, and `{path}` is gone")
         key = SigningKey.generate()
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET_MODE), "w") as file:
-                file.write(key.to_pem())
-                file.flush()
-                os.fsync(file.fileno())
+            write_new_file(path, key.to_pem().encode(), _SECRET_MODE)
             path.with_suffix(".public.pem").write_text(key.verify_key.to_pem())
             path.with_suffix(".public.pem").chmod(_PUBLIC_MODE)
         except OSError as error:

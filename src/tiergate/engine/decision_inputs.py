@@ -18,6 +18,7 @@ from tiergate.engine.explanation.explain import Explanation, explain
 from tiergate.engine.sources import NO_USAGE, MeteredUsage
 from tiergate.model import (
     FOREVER,
+    LAST_INSTANT,
     Amount,
     FeatureType,
     Level,
@@ -36,8 +37,6 @@ from tiergate.naming import ID_RULE, SUBJECT_ID_RULE, is_id, is_subject_id
 if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
     from tiergate.model import Check, Decision, Feature, Instant, Override, Subject
-
-_LAST_INSTANT = 253_402_300_799_999
 
 
 class BasisError(ValueError):
@@ -105,7 +104,7 @@ class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     @staticmethod
     def stale_text(stale_at: Instant) -> str | None:
         """How `stale_at` is written."""
-        return None if stale_at >= _LAST_INSTANT else format_instant(stale_at)
+        return None if stale_at >= LAST_INSTANT else format_instant(stale_at)
 
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode

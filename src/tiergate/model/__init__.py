@@ -29,6 +29,7 @@ from tiergate.model.features import Batch, Caps, Combine, Feature, FeatureStatus
 from tiergate.model.instants import (
     BEGINNING,
     FOREVER,
+    LAST_INSTANT,
     Instant,
     Interval,
     format_instant,
@@ -53,6 +54,7 @@ from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Sw
 __all__ = [
     "BEGINNING",
     "FOREVER",
+    "LAST_INSTANT",
     "MAX_EDGE_UNITS",
     "MAX_SCALE",
     "MAX_TOTAL_UNITS",

@@ -16,10 +16,14 @@ BEGINNING: Instant = -(2**62)
 FOREVER: Instant = 2**62
 """After every instant: an interval without an end."""
 
+FIRST_INSTANT: Instant = -62_135_596_800_000
+"""The first instant that `format_instant` can write, in the year 1."""
+
+LAST_INSTANT: Instant = 253_402_300_799_999
+"""The last instant that `format_instant` can write, in the year 9999."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND
-_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _TEXT = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?",
     re.ASCII,
@@ -58,7 +62,7 @@ def parse_instant(text: str) -> Instant:
         raise ValueError(msg) from None
     millis = int(((fraction or ".0")[1:] + "00")[:3])
     instant = since // _MILLISECOND + millis
-    if not _FIRST <= instant <= _LAST:
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
         msg = "lies outside the years 1 to 9999 in UTC"
         raise ValueError(msg)
     return instant

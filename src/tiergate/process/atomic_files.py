@@ -1,4 +1,4 @@
-"""Small files that are replaced whole, survive a loss of power, and are readable by their owner alone."""
+"""Files that survive a loss of power: synced to disk, and replaced whole by a rename."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MODE = 0o600
+_OWNER_ONLY = 0o600
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Put a file in the place of another one by a rename, once it is on disk.
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that its owner alone can read, and replace the previous one by a rename once it is on disk.
 
     Raises:
-        OSError: the disk is full or otherwise refuses; the former file stays. `filename` names one.
+        OSError: the disk is full or fails; the previous file stays. `filename` names a file.
     """
     unfinished = path.with_name(f".{path.name}")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            os.fchmod(file.fileno(), _MODE)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
+        write_new_file(unfinished, content, _OWNER_ONLY)
         unfinished.replace(path)
-        _sync_folder(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -35,8 +32,40 @@ def write_durably(path: Path, content: bytes) -> None:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def write_new_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Create a file and sync it to disk. `mode`: its permissions, less the umask.
+
+    Raises:
+        FileExistsError: something has this name.
+        OSError: the disk is full or fails.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Sync a file that is complete to disk.
+
+    Raises:
+        OSError: there is no such file, or the disk fails.
+    """
+    _sync(path, os.O_RDWR)
+
+
+def sync_directory(path: Path) -> None:
+    """Sync the names in a directory to disk, as after a rename.
+
+    Raises:
+        OSError: there is no such directory, or the disk fails.
+    """
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

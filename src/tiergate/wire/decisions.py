@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.model import FOREVER, Entitlement, Source, format_instant
+from tiergate.model import LAST_INSTANT, Entitlement, Source, format_instant
 
 if TYPE_CHECKING:
     from tiergate.model import Decision
@@ -29,7 +29,6 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
-_LAST_INSTANT = 253_402_300_799_999
 
 
 def answer(decision: Decision, *, stale: bool = False) -> Answer:
@@ -44,7 +43,7 @@ def answer(decision: Decision, *, stale: bool = False) -> Answer:
         policies=decision.policies,
         publication=decision.publication,
         revision=decision.revision,
-        valid_until=msgspec.UNSET if decision.until >= min(FOREVER, _LAST_INSTANT) else format_instant(decision.until),
+        valid_until=msgspec.UNSET if decision.until >= LAST_INSTANT else format_instant(decision.until),
         stale=stale or decision.stale,
     )
 

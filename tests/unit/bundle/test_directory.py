@@ -134,12 +134,12 @@ def test_every_file_and_folder_is_synced_before_the_rename(tmp_path: Path, monke
 
 def test_two_paths_that_are_one_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system that knows no case, two items whose ids differ only in case are an error, not one item."""
-    opened = Path.open
+    opened = os.open
 
-    def caseless(self: Path, mode: str) -> object:
-        return opened(self.with_name(self.name.lower()), mode)
+    def caseless(path: Path, flags: int, mode: int = 0o777) -> int:
+        return opened(path.with_name(path.name.lower()) if flags & os.O_CREAT else path, flags, mode)
 
-    monkeypatch.setattr(Path, "open", caseless)
+    monkeypatch.setattr(os, "open", caseless)
     with pytest.raises(BundleError, match="is the same file as another one"):
         write_bundle({"policies/Pro.cedar": b"", "policies/pro.cedar": b""}, tmp_path / "out")
 

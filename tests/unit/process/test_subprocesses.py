@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _STARTS = """
 import os, signal, subprocess, sys
-from tiergate.process import children
+from tiergate.process import subprocesses
 from tiergate.process.termination import listen
 
 listen(serves=True)
@@ -27,7 +27,7 @@ def told_meanwhile(*arguments, **options):
     return process
 
 subprocess.Popen = told_meanwhile
-with children.launched(["--catalog", sys.argv[1], "--port", "0", "--probe-port", "0"]):
+with subprocesses.launched(["--catalog", sys.argv[1], "--port", "0", "--probe-port", "0"]):
     print("goes on", flush=True)
 """
 

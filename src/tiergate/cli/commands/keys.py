@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from tiergate.cli.control_plane_client import DEFAULT_URL, ControlPlaneUrl, KeyFile
 from tiergate.cli.shared_options import AsJson
 from tiergate.errors import SettingsError
+from tiergate.process.atomic_files import write_new_file
 
 app = typer.Typer()
 group = typer.Typer(help="API keys, the first admin's key, and the keys that a store signs with.", no_args_is_help=True)
@@ -169,7 +169,7 @@ def generate(
     from tiergate.cli.output.console import say
 
     key = SigningKey.generate()
-    _write_secret(out, key.to_pem())
+    write_new_file(out, key.to_pem().encode(), 0o600)
     say(key.verify_key.to_pem().rstrip())
 
 
@@ -195,7 +195,7 @@ def _see_free(out: Path | None) -> None:
         OSError: the file is there already, or its folder is not.
     """
     if out is not None:
-        _write_secret(out, "")
+        write_new_file(out, b"", 0o600)
         out.unlink()
 
 
@@ -205,14 +205,4 @@ def _hand_over(secret: str, out: Path | None) -> None:
     if out is None:
         say(secret)
     else:
-        _write_secret(out, secret + "\n")
-
-
-def _write_secret(path: Path, content: str) -> None:
-    """Write a new file that its owner alone can read.
-
-    Raises:
-        OSError: it is there already, or cannot be written.
-    """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(content)
+        write_new_file(out, f"{secret}\n".encode(), 0o600)

@@ -17,7 +17,16 @@ from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.engine import CacheLimits, Engine
 from tiergate.errors import NotFoundError, RequestError
-from tiergate.model import FOREVER, Decision, Subject, SubjectRecord, SubjectType, format_instant, parse_instant
+from tiergate.model import (
+    FOREVER,
+    LAST_INSTANT,
+    Decision,
+    Subject,
+    SubjectRecord,
+    SubjectType,
+    format_instant,
+    parse_instant,
+)
 from tiergate.permissions import Action, Resource
 from tiergate.publish.bundle_cache import BundleCache
 from tiergate.store.history import PastPublication, holder_of, publication_at, record_at
@@ -128,7 +137,7 @@ def _written(instant: Instant) -> str:
     try:
         return format_instant(instant)
     except OverflowError:
-        return format_instant(253_402_300_799_999)
+        return format_instant(LAST_INSTANT)
 
 
 def _moment(text: str) -> Instant:

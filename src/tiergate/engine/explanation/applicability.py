@@ -24,7 +24,7 @@ from tiergate.engine.explanation.reasoning import (
 from tiergate.engine.facts import source_of
 from tiergate.model import (
     BEGINNING,
-    FOREVER,
+    LAST_INSTANT,
     ItemStatus,
     OverrideMode,
     SubjectType,
@@ -52,13 +52,12 @@ if TYPE_CHECKING:
 
 UNSET = msgspec.UNSET
 EVERYBODY = "everybody"
-_LAST_INSTANT = 253_402_300_799_999
 _MOST_NAMED = 3
 
 
 def written(instant: Instant) -> str | msgspec.UnsetType:
     """An instant as RFC 3339; absent where it is before or after every one that can be written."""
-    return UNSET if instant == BEGINNING or instant >= min(FOREVER, _LAST_INSTANT) else format_instant(instant)
+    return UNSET if instant == BEGINNING or instant >= LAST_INSTANT else format_instant(instant)
 
 
 class _Scope(NamedTuple):
@@ -334,7 +333,7 @@ def _ended(one: Subscription, until: Instant) -> str:
 
 
 def _running(one: Subscription, until: Instant) -> str:
-    end = "" if until >= _LAST_INSTANT else f" until {moment(until)}"
+    end = "" if until >= LAST_INSTANT else f" until {moment(until)}"
     match one.status:
         case SubscriptionStatus.ACTIVE:
             return f"it is active{end}"

@@ -16,10 +16,11 @@ from tiergate.impact.diff.boundary_checks import LEAST_CHECK
 from tiergate.impact.diff.representative_subjects import HoldingPattern, RepresentativeSubject, required_items
 from tiergate.impact.single_subject_engine import CheckParameters
 from tiergate.impact.symbolic.case_space import Requester, TextClass, example_text
-from tiergate.impact.symbolic.formulas import LAST_INSTANT, variable_range
+from tiergate.impact.symbolic.formulas import variable_range
 from tiergate.impact.symbolic.integer_solver import NONE, LinearBound, Unsolved, first_instant_within, solve
 from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import (
+    LAST_INSTANT,
     UNLIMITED,
     Amount,
     Customer,

@@ -27,7 +27,7 @@ from tiergate.impact.item_availability import requirement_changes, requirements
 from tiergate.impact.rule_set import RuleSet
 from tiergate.impact.single_subject_engine import BundleWithoutRules, SingleSubjectEngine
 from tiergate.impact.value_comparison import is_equal_value
-from tiergate.model import FeatureType, ItemStatus
+from tiergate.model import LAST_INSTANT, FeatureType, ItemStatus
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ _UNHEARD = frozenset({"name", "description", "linked", "min"})
 
 _HELD = frozenset({HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE})
 _TIMES = frozenset({"now", "weekday"})
-_LAST = 253_402_300_799_999
-"""The last instant that can be written."""
 
 
 class DifferingCase(NamedTuple):
@@ -268,7 +266,7 @@ class ExhaustiveDiff:
         """When to decide: `now`, and whatever comes after; not before an item was added."""
         result = topic.instants() | {rollout.start for item in self._all(items) for rollout in item.rollouts}
         first = self.now if added is None else max(self.now, added)
-        return sorted({first, *(entry for entry in result if first < entry < _LAST)})
+        return sorted({first, *(entry for entry in result if first < entry < LAST_INSTANT)})
 
     def _all(self, items: Iterable[IndexedItem]) -> Iterator[IndexedItem]:
         """Items as given, and those without which they do not count."""

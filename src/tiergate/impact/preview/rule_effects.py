@@ -16,7 +16,6 @@ from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.diff.counterexample_search import symbolic_cases
 from tiergate.impact.symbolic.case_space import CaseSpace, Requester, TextClass
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
-from tiergate.impact.symbolic.formulas import LAST_INSTANT, Formula
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
 from tiergate.impact.symbolic.reason_formulas import read_reason_formulas
 from tiergate.impact.symbolic.symbolic_context import (
@@ -26,13 +25,14 @@ from tiergate.impact.symbolic.symbolic_context import (
     all_version_refs,
     referenced_uids,
 )
-from tiergate.model import Check, FeatureType, Reason, Subject, SubjectType, from_units
+from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, SubjectType, from_units
 from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
     from tiergate.engine import Engine
     from tiergate.engine.facts import Facts
     from tiergate.engine.slices import StaticPolicy
+    from tiergate.impact.symbolic.formulas import Formula
     from tiergate.model import Customer, Feature, Instant, Number
 
 _REQUESTED: Final = frozenset({"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import gcd
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.model import MAX_TOTAL_UNITS
+from tiergate.model import FIRST_INSTANT, LAST_INSTANT, MAX_TOTAL_UNITS
 from tiergate.model.amounts import MAX_EDGE_UNITS
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 SMALLEST: Final = -(2**63)
 BIGGEST: Final = 2**63 - 1
 """The numbers that Cedar can hold."""
-
-LAST_INSTANT: Final = 253_402_300_799_999
-"""The last instant that can be written."""
 
 
 class Atom(NamedTuple):
@@ -148,7 +145,7 @@ _RANGES: Final = {
     "rank": (1, 10_000),
     "heldRank": (0, 10_000),
     "weekday": (1, 7),
-    "now": (-62_135_596_800_000, LAST_INSTANT),
+    "now": (FIRST_INSTANT, LAST_INSTANT),
     "time": (0, 86_399_999),
 }
 

@@ -18,6 +18,7 @@ import msgspec
 from tiergate.errors import ReplicaError
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Customer, Override, Problem, Subscription
 from tiergate.model.redaction import redact_customer, redact_subscription
+from tiergate.process.atomic_files import sync_directory, sync_file
 from tiergate.sidecar.replica.reader import FORMAT, QUARANTINED
 
 if TYPE_CHECKING:
@@ -86,9 +87,10 @@ def build_replica(
             with closing(_open(unfinished)) as target:
                 merged = _Merge(source)
                 merged.write(target)
-        size, sha256 = _sync(unfinished)
+        sync_file(unfinished)
+        size, sha256 = unfinished.stat().st_size, content_digest(unfinished)
         unfinished.replace(path)
-        _sync_folder(path.parent)
+        sync_directory(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise ReplicaError(f"replica `{path}` cannot be written: {error}") from error
     finally:
@@ -273,18 +275,3 @@ def _array_header(length: int) -> bytes:
 
 def _units(override: Override) -> int:
     return override.value.units if isinstance(override.value, Amount | AddedAmount) else 0
-
-
-def _sync(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        size = os.fstat(file.fileno()).st_size
-    return size, content_digest(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

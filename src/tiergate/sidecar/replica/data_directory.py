@@ -28,7 +28,7 @@ import structlog
 from tiergate.errors import SettingsError
 from tiergate.model import Instant
 from tiergate.model.canonical_json import canonical_json
-from tiergate.process.atomic_files import write_durably
+from tiergate.process.atomic_files import replace_file
 from tiergate.sidecar.replica.builder import ReplicaFile
 from tiergate.sidecar.replica.file_source.source_files import FileStamp
 from tiergate.sidecar.replica.read_only_fallback import copy_to_temporary, write_error
@@ -208,7 +208,7 @@ class DataDirectory:
         Raises:
             OSError: the disk is full or otherwise refuses; the former record stays.
         """
-        write_durably(self.root / _STATE, canonical_json(standing))
+        replace_file(self.root / _STATE, canonical_json(standing))
 
     def sweep(self, kept: Collection[Path]) -> None:
         """Remove all bundles and replicas, finished or not, but these. Not while a load writes here.

@@ -7,7 +7,6 @@ What is immutable there is linked; what a writer needs to itself, the replica th
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
+
+from tiergate.process.atomic_files import write_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +32,8 @@ def write_error(folder: Path) -> OSError | None:
     """Why nothing can be written to a folder; none where something can, be it that the disk is full."""
     probe = folder / _PROBE
     try:
-        with probe.open("wb") as file:
-            file.write(b"1")
-            file.flush()
-            os.fsync(file.fileno())
+        probe.unlink(missing_ok=True)
+        write_new_file(probe, b"1")
         probe.unlink()
     except OSError as error:
         return error if error.errno in READ_ONLY else None

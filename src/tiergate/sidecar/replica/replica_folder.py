@@ -19,7 +19,7 @@ import msgspec
 
 from tiergate.bundle import Cursor
 from tiergate.errors import ReplicaError
-from tiergate.process.atomic_files import write_durably
+from tiergate.process.atomic_files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -98,7 +98,7 @@ class ReplicaFolder:
             OSError: the disk is full or otherwise refuses; the former one stays.
         """
         content = msgspec.json.encode(_Checked(floor.store, floor.cursor, _checksum(floor)))
-        write_durably(self._path / _FLOOR, content)
+        replace_file(self._path / _FLOOR, content)
 
     def _numbers(self) -> list[int]:
         return [int(path.stem) for path in self._path.glob("*.sqlite") if path.stem.isdigit()]

@@ -17,6 +17,7 @@ import msgspec
 from tiergate.bundle import encode_manifest, read_snapshot_page
 from tiergate.errors import RejectionReason, ReplicaError, TrustError
 from tiergate.feed.unreadable_records import UnreadableRecord
+from tiergate.process.atomic_files import sync_directory, sync_file
 from tiergate.sidecar.replica.reader import QUARANTINED
 from tiergate.sidecar.replica.schema import FLOOR_KEY, create_tables, write_state
 
@@ -124,9 +125,9 @@ class BulkReplica:
                 self._connection.execute("INSERT INTO meta VALUES (?, ?)", row)
             self._connection.execute("COMMIT")
             self._connection.close()
-            _sync(self._unfinished, os.O_RDWR)
+            sync_file(self._unfinished)
             self._unfinished.replace(self.path)
-            _sync(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            sync_directory(self.path.parent)
         except (sqlite3.Error, OSError) as error:
             raise ReplicaError(f"replica `{self.path}` cannot be written: {error}") from error
 
@@ -134,11 +135,3 @@ class BulkReplica:
         """Remove what is not finished."""
         self._connection.close()
         self._unfinished.unlink(missing_ok=True)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
