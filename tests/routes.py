@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import Probes
-from tiergate.control.api.roles import RolesInForce
+from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.app import all_endpoints
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.snapshots import Snapshots
-from tiergate.control.metrics import Requests, registry
-from tiergate.control.webhooks.webhook_targets import Destinations
+from tiergate.control.metrics import RequestCounts, build_registry
+from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.publish.signer import Signer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def all_routes(store: Store) -> list[Endpoint]:
         store=store,
         signer=signer,
         sync=FeedApi(store, tail, HeadSigner(store.id, signer), Snapshots(store), BundleArchives(store)),
-        destinations=Destinations(),
-        in_force=RolesInForce(store),
-        probes=Probes(tail, registry(Requests(), dict), store).endpoints(),
+        destinations=WebhookTargets(),
+        in_force=PublishedRoles(store),
+        probes=Probes(tail, build_registry(RequestCounts(), dict), store).endpoints(),
     )

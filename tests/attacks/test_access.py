@@ -21,17 +21,17 @@ from tests.issuer import AUDIENCE, ISSUER, Issuer, write_jwks
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import Probes
 from tiergate.control.api.request import AdminRequest, Answer
-from tiergate.control.api.roles import RolesInForce
+from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.api.router import AdminApi, Endpoint, Open
 from tiergate.control.app import all_endpoints
-from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenReader
+from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.snapshots import Snapshots
-from tiergate.control.metrics import Requests, registry
-from tiergate.control.webhooks.webhook_targets import Destinations
+from tiergate.control.metrics import RequestCounts, build_registry
+from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.permissions import shipped_roles
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store
@@ -250,13 +250,13 @@ def parts(store: Store) -> list[Endpoint]:
     """Every endpoint of the control plane."""
     signer, tail = Signer([SigningKey.generate()]), FeedWatcher(store)
     sync = FeedApi(store, tail, HeadSigner(store.id, signer), Snapshots(store), BundleArchives(store))
-    probes = Probes(tail, registry(Requests(), dict), store)
+    probes = Probes(tail, build_registry(RequestCounts(), dict), store)
     return all_endpoints(
         store=store,
         signer=signer,
         sync=sync,
-        destinations=Destinations(),
-        in_force=RolesInForce(store),
+        destinations=WebhookTargets(),
+        in_force=PublishedRoles(store),
         probes=probes.endpoints(),
     )
 
@@ -391,8 +391,8 @@ def guarded(store: Store, issuer: Issuer, tmp_path_factory: pytest.TempPathFacto
         jwks=write_jwks(tmp_path_factory.mktemp("keys") / "jwks.json", issuer),
         roles={"tiergate-admins": ("admin",)},
     )
-    people = Authenticator(store, TokenReader([settings]))
-    with serving(store, parts(store), identify=people.identify, roles=RolesInForce(store)) as admin:
+    people = Authenticator(store, TokenVerifier([settings]))
+    with serving(store, parts(store), identify=people.identify, roles=PublishedRoles(store)) as admin:
         yield admin
 
 

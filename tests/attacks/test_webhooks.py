@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.receiver import Receiver
-from tiergate.control.webhooks.delivery import Attempt, Sender
-from tiergate.control.webhooks.webhook_targets import Destinations, RefusedDestinationError
+from tiergate.control.webhooks.delivery import Attempt, WebhookSender
+from tiergate.control.webhooks.webhook_targets import RejectedTargetError, WebhookTargets
 from tiergate.store.deliveries import Claim
 
 if TYPE_CHECKING:
@@ -95,16 +95,16 @@ DISGUISES = {
 }
 
 
-def resolving(*addresses: str) -> Destinations:
+def resolving(*addresses: str) -> WebhookTargets:
     """Destinations where every name resolves to these addresses; nothing is allowed beside public ones."""
 
     async def resolve(_host: str, _port: int) -> list[str]:
         return list(addresses)
 
-    return Destinations(resolver=resolve)
+    return WebhookTargets(resolver=resolve)
 
 
-def send(sender: Sender, url: str) -> Attempt:
+def send(sender: WebhookSender, url: str) -> Attempt:
     """Make one attempt to deliver to a URL."""
 
     async def work() -> Attempt:
@@ -119,29 +119,29 @@ def send(sender: Sender, url: str) -> Attempt:
 @pytest.mark.parametrize("url", URLS.values(), ids=URLS)
 def test_a_url_that_is_not_plainly_one_is_refused(url: str) -> None:
     """It is refused when it is written down, before anything is resolved."""
-    with pytest.raises(RefusedDestinationError):
-        Destinations().check_url(url)
+    with pytest.raises(RejectedTargetError):
+        WebhookTargets().check_url(url)
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
 def test_an_address_inside_is_refused_when_it_is_written_down(address: str) -> None:
     """An address in the URL itself is told at once."""
     host = f"[{address}]" if ":" in address else address
-    with pytest.raises(RefusedDestinationError):
-        Destinations().check_url(f"https://{host}/hook")
+    with pytest.raises(RejectedTargetError):
+        WebhookTargets().check_url(f"https://{host}/hook")
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
 def test_a_name_of_an_address_inside_is_refused(address: str) -> None:
     """What counts is what the name resolves to."""
-    with pytest.raises(RefusedDestinationError):
+    with pytest.raises(RejectedTargetError):
         asyncio.run(resolving(address).find("https://hooks.example/"))
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
 def test_one_address_inside_among_public_ones_is_enough(address: str) -> None:
     """Every address of a name is looked at, wherever it stands."""
-    with pytest.raises(RefusedDestinationError):
+    with pytest.raises(RejectedTargetError):
         asyncio.run(resolving(PUBLIC, address).find("https://hooks.example/"))
 
 
@@ -155,7 +155,7 @@ def test_a_public_address_is_taken(address: str) -> None:
 @pytest.mark.parametrize("host", DISGUISES.values(), ids=DISGUISES)
 def test_a_disguised_loopback_address_is_not_reached(host: str) -> None:
     """However the system reads it: nobody is connected to."""
-    attempt = send(Sender(Destinations()), f"https://{host}/")
+    attempt = send(WebhookSender(WebhookTargets()), f"https://{host}/")
     assert attempt.status is None
     assert attempt.answer.startswith(("refused: ", "gaierror: "))
 
@@ -176,8 +176,8 @@ def test_a_disguised_loopback_address_is_not_reached(host: str) -> None:
 )
 def test_what_can_never_be_delivered_to_is_refused_when_it_is_written_down(host: str) -> None:
     """This machine and addresses inside, in whatever spelling: not after a day of attempts."""
-    with pytest.raises(RefusedDestinationError):
-        Destinations().check_url(f"https://{host}/hook")
+    with pytest.raises(RejectedTargetError):
+        WebhookTargets().check_url(f"https://{host}/hook")
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,13 @@ def test_what_can_never_be_delivered_to_is_refused_when_it_is_written_down(host:
 )
 def test_what_is_allowed_may_be_spelt_otherwise_too(network: str, host: str) -> None:
     """As systems read it."""
-    Destinations([network]).check_url(f"http://{host}/hook")
+    WebhookTargets([network]).check_url(f"http://{host}/hook")
 
 
 @pytest.mark.parametrize("host", ["hooks.example", "x123", "123x.example", "3.example", "localhost.example"])
 def test_a_name_that_looks_odd_is_one(host: str) -> None:
     """What it resolves to is for the moment of sending."""
-    Destinations().check_url(f"https://{host}/hook")
+    WebhookTargets().check_url(f"https://{host}/hook")
 
 
 def test_a_name_that_changes_its_mind_gains_nothing() -> None:
@@ -205,11 +205,11 @@ def test_a_name_that_changes_its_mind_gains_nothing() -> None:
             asked += 1
             return answers.pop(0)
 
-        destinations = Destinations(["127.0.0.1/32"], resolver=rebind)
-        assert send(Sender(destinations), receiver.url(host="rebinding.example")).status == 204
+        destinations = WebhookTargets(["127.0.0.1/32"], resolver=rebind)
+        assert send(WebhookSender(destinations), receiver.url(host="rebinding.example")).status == 204
         assert asked == 1
         assert receiver.take().headers["host"] == f"rebinding.example:{receiver.port}"
-        refused = send(Sender(destinations), receiver.url(host="rebinding.example"))
+        refused = send(WebhookSender(destinations), receiver.url(host="rebinding.example"))
         assert refused.answer.startswith("refused: `127.0.0.2`")
         assert receiver.count == 0
 
@@ -228,8 +228,8 @@ def test_what_is_allowed_is_no_wider_than_it_says(url: str, address: str) -> Non
     async def resolve(_host: str, _port: int) -> list[str]:
         return [address]
 
-    with pytest.raises(RefusedDestinationError):
-        asyncio.run(Destinations(["10.0.0.0/16"], resolver=resolve).find(url))
+    with pytest.raises(RejectedTargetError):
+        asyncio.run(WebhookTargets(["10.0.0.0/16"], resolver=resolve).find(url))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -237,7 +237,7 @@ def test_a_redirect_inside_is_not_followed(status: int) -> None:
     """A receiver cannot send us on."""
     with Receiver.listening() as receiver, Receiver.listening() as inside:
         receiver.answer(status, location=inside.url())
-        assert send(Sender(Destinations(["127.0.0.0/8"])), receiver.url()).status == status
+        assert send(WebhookSender(WebhookTargets(["127.0.0.0/8"])), receiver.url()).status == status
         assert inside.count == 0
 
 
@@ -246,7 +246,7 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     with Receiver.listening() as receiver, Receiver.listening() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url("/"))
-        assert send(Sender(Destinations(["127.0.0.0/8"])), receiver.url()).status == 204
+        assert send(WebhookSender(WebhookTargets(["127.0.0.0/8"])), receiver.url()).status == 204
         assert proxy.count == 0
 
 
@@ -296,7 +296,7 @@ def test_the_body_of_an_answer_is_never_read(answering: tuple[socket.socket, lis
     """The status is all that counts, whatever follows."""
     listening, answers = answering
     answers.append(answer)
-    sender = Sender(Destinations(["127.0.0.0/8"]), timeout=5)
+    sender = WebhookSender(WebhookTargets(["127.0.0.0/8"]), timeout=5)
     assert send(sender, f"http://127.0.0.1:{listening.getsockname()[1]}/").status == 200
 
 
@@ -305,7 +305,7 @@ def test_an_answer_that_is_none_is_a_failure(answering: tuple[socket.socket, lis
     """Too long, too slow or nonsense: the attempt ends by itself, with words for the record."""
     listening, answers = answering
     answers.append(answer)
-    sender = Sender(Destinations(["127.0.0.0/8"]), timeout=0.5)
+    sender = WebhookSender(WebhookTargets(["127.0.0.0/8"]), timeout=0.5)
     attempt = send(sender, f"http://127.0.0.1:{listening.getsockname()[1]}/")
     assert attempt.status is None
     assert 0 < len(attempt.answer) <= 200
@@ -353,7 +353,7 @@ def test_the_certificate_must_be_the_names(
 
     receiving, trusting = certified
     with Receiver.listening(receiving) as receiver:
-        sender = Sender(Destinations(["127.0.0.0/8"], resolver=resolve), tls=trusting)
+        sender = WebhookSender(WebhookTargets(["127.0.0.0/8"], resolver=resolve), tls=trusting)
         attempt = send(sender, receiver.url(host=host, scheme="https"))
         assert (attempt.status == 204) is arrives
         assert receiver.count == arrives
@@ -368,6 +368,6 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certified: tuple[ssl.S
         return ["127.0.0.1"]
 
     with Receiver.listening(certified[0]) as receiver:
-        sender = Sender(Destinations(["127.0.0.0/8"], resolver=resolve))
+        sender = WebhookSender(WebhookTargets(["127.0.0.0/8"], resolver=resolve))
         assert "certificate verify failed" in send(sender, receiver.url(host="hooks.example", scheme="https")).answer
         assert receiver.count == 0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.docs.pages import ROOT
 from tiergate.errors import ListenError
-from tiergate.process.subprocesses import claim_port, claim_ports, started
+from tiergate.process.subprocesses import find_port, find_ports, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -125,7 +125,7 @@ class _Walk:
             ready = int(options["--port"])
         elif "--no-sample" in words:  # nothing is published that the sidecar could be ready with
             ready = self._ports[_CONTROL]
-        process.enter_context(started([*words, *given], command)).wait_until_ready(ready)
+        process.enter_context(start_server_for_command([*words, *given], command)).wait_until_ready(ready)
         if command == "sidecar":
             self.changed = False
         else:
@@ -163,10 +163,10 @@ def _free_ports() -> dict[str, int]:
     """Ports that are free, by those that a page names; `up` takes two that follow each other."""
     while True:
         try:
-            api, probes = claim_ports(claim_port(0))
+            api, probes = find_ports(find_port(0))
         except ListenError:
             continue
-        return {_SIDECAR: api, _PROBES: probes, _CONTROL: claim_port(0), _OTHER_CONTROL: claim_port(0)}
+        return {_SIDECAR: api, _PROBES: probes, _CONTROL: find_port(0), _OTHER_CONTROL: find_port(0)}
 
 
 def _typed(body: str) -> Iterator[Typed]:

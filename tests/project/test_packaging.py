@@ -23,7 +23,7 @@ import yaml
 from tests.docs.pages import ROOT
 from tests.system.processes import PATIENCE
 from tiergate.control.settings import SETTINGS as CONTROL_SETTINGS
-from tiergate.process.subprocesses import claim_port
+from tiergate.process.subprocesses import find_port
 from tiergate.sidecar.settings import SETTINGS as SIDECAR_SETTINGS
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = {port: str(claim_port(0)) for port in ("8437", "8438", "8440")}
+        self.ports = {port: str(find_port(0)) for port in ("8437", "8438", "8440")}
         for name in ("etc", "var/lib", "var/backups", "run"):
             (folder / name / "tiergate").mkdir(parents=True)
         (folder / "var" / "lib" / "tiergate-sidecar").mkdir()

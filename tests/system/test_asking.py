@@ -14,7 +14,7 @@ import pytest
 from tiergate.client import Answer, Sidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject
-from tiergate.process.subprocesses import claim_ports, started
+from tiergate.process.subprocesses import find_ports, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +44,12 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running("", folder / "s", folder / "token", folder / "data", folder / "log")
     running.token.write_text("a-token-of-some-length-for-tests\n", encoding="utf-8")
     running.token.chmod(0o600)
-    port, probes = claim_ports(0)
+    port, probes = find_ports(0)
     listens = ["--port", str(port), "--probe-port", str(probes), "--uds", str(running.socket)]
     listens += ["--decision-log", str(running.log)]
-    with started([*FILES, *listens, "--token-file", str(running.token), "--data", str(running.data)]) as process:
+    with start_server_for_command(
+        [*FILES, *listens, "--token-file", str(running.token), "--data", str(running.data)]
+    ) as process:
         process.wait_until_ready(probes)
         yield running._replace(url=f"http://127.0.0.1:{port}")
 

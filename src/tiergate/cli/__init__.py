@@ -8,10 +8,10 @@ def main() -> None:
     """Run the command line of this process, and end the process with its exit code."""
     import sys
 
-    from tiergate.process.termination import listen
+    from tiergate.process.termination import install_signal_handlers
 
     # INVARIANT (told at any time): nothing that takes long is imported before this.
-    listen(serves=len(sys.argv) > 1 and sys.argv[1] in _SERVING)
+    install_signal_handlers(serves=len(sys.argv) > 1 and sys.argv[1] in _SERVING)
     import io
 
     from tiergate.cli.invocation import run

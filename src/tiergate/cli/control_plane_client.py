@@ -141,14 +141,16 @@ class ControlPlane:
         """
         import httpx
 
-        from tiergate.process.request_deadline import bounded, within
+        from tiergate.process.request_deadline import enforce_deadlines, request_deadline
 
         headers = {"authorization": f"Bearer {self._key}"}
         timeout = httpx.Timeout(_TIMEOUT, read=_PATIENCE)
         try:
             with (
-                within(_PATIENCE, _RATE),
-                bounded(httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not self._is_here)) as client,
+                request_deadline(_PATIENCE, _RATE),
+                enforce_deadlines(
+                    httpx.Client(timeout=timeout, follow_redirects=False, trust_env=not self._is_here)
+                ) as client,
                 client.stream(method, self._url + path, headers=headers, json=body) as answer,
             ):
                 if not answer.is_success:
@@ -172,14 +174,16 @@ class ControlPlane:
     ) -> httpx.Response:
         import httpx
 
-        from tiergate.process.request_deadline import bounded, within
+        from tiergate.process.request_deadline import enforce_deadlines, request_deadline
 
         sent = {"authorization": f"Bearer {self._key}", **(headers or {})}
         try:
             # What is on this machine is asked directly, whatever proxy the environment names.
             with (
-                within(what.get("timeout", _TIMEOUT), _RATE),
-                bounded(httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not self._is_here)) as client,
+                request_deadline(what.get("timeout", _TIMEOUT), _RATE),
+                enforce_deadlines(
+                    httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not self._is_here)
+                ) as client,
             ):
                 answer = client.request(method, self._url + path, headers=sent, **what)
         except httpx.HTTPError as error:

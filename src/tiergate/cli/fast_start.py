@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.process.import_guard import kept_out
+from tiergate.process.import_guard import block_imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tiergate.process.settings import Table
+    from tiergate.process.settings import SettingsTable
 
 _COMMAND = "sidecar"
 _COMPLETION = "_TIERGATE_COMPLETE"
@@ -47,7 +47,7 @@ def serve(flags: Mapping[str, object]) -> None:
         SettingsError: a setting is unknown, malformed or missing, or they do not fit together.
         ListenError: an address cannot be listened on.
     """
-    with kept_out("rich"):  # for tracebacks in colour: 4 MB and 0.1 s
+    with block_imports("rich"):  # for tracebacks in colour: 4 MB and 0.1 s
         import structlog  # noqa: F401
     from tiergate.sidecar import server
     from tiergate.sidecar.setting_sources import resolve
@@ -55,8 +55,8 @@ def serve(flags: Mapping[str, object]) -> None:
     server.run(resolve(flags, os.environ))
 
 
-def plain_flags(args: Sequence[str], table: Table) -> dict[str, object] | None:
-    """Read `--name value`, `--name=value`, `--switch` and `--settings PATH`, as `Table.read` takes them.
+def plain_flags(args: Sequence[str], table: SettingsTable) -> dict[str, object] | None:
+    """Read `--name value`, `--name=value`, `--switch` and `--settings PATH`, as `SettingsTable.read` takes them.
 
     None for whatever is not plainly that: an argument, an unknown flag, one without its value, or a value that looks
     like a flag.

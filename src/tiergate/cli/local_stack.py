@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiergate.errors import OperatorError, SyncError
 from tiergate.process.atomic_files import replace_file
-from tiergate.process.subprocesses import SidecarProcess, started
+from tiergate.process.subprocesses import ServerProcess, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,8 @@ class Ports(NamedTuple):
 class Running(NamedTuple):
     """Both processes, and where they are."""
 
-    control: SidecarProcess
-    sidecar: SidecarProcess
+    control: ServerProcess
+    sidecar: ServerProcess
     ports: Ports
 
     @property
@@ -135,26 +135,26 @@ class Household:
         )
 
     @contextmanager
-    def running_control(self, ports: Ports) -> Iterator[SidecarProcess]:
+    def running_control(self, ports: Ports) -> Iterator[ServerProcess]:
         """Run the control plane, and wait until it answers."""
         arguments = [
             *("--database", f"sqlite:///{self.store.absolute()}"),
             *("--signing-key-file", str(self.signing_key.absolute())),
             *("--port", str(ports.control), "--log-format", "console"),
         ]
-        with started(arguments, "control-plane") as control:
+        with start_server_for_command(arguments, "control-plane") as control:
             control.wait_until_ready(ports.control)
             yield control
 
     @contextmanager
-    def running_sidecar(self, ports: Ports, *, waiting: bool = True) -> Iterator[SidecarProcess]:
+    def running_sidecar(self, ports: Ports, *, waiting: bool = True) -> Iterator[ServerProcess]:
         """Run the sidecar that follows it; `waiting`: until it can decide, which takes a publication."""
         arguments = [
             *("--key-file", str(self.sidecar_key.absolute()), "--data", str(self.sidecar_data.absolute())),
             *("--port", str(ports.sidecar), "--probe-port", str(ports.probes), "--probe-host", _HOST),
             *("--log-format", "console"),
         ]
-        with started(arguments) as sidecar:
+        with start_server_for_command(arguments) as sidecar:
             if waiting:
                 sidecar.wait_until_ready(ports.probes)
                 _wait_until_followed(ports)

@@ -10,10 +10,10 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.process.settings import Setting, Table
+    from tiergate.process.settings import Setting, SettingsTable
 
 
-def add_command(app: typer.Typer, command: Callable[..., None], table: Table, name: str | None = None) -> None:
+def add_command(app: typer.Typer, command: Callable[..., None], table: SettingsTable, name: str | None = None) -> None:
     """Add a command that takes every setting of the table as an option, all of them as keywords.
 
     Typer makes the options from the signature: the table's, not one written a second time.
@@ -25,11 +25,11 @@ def add_command(app: typer.Typer, command: Callable[..., None], table: Table, na
 
 
 def given(flags: dict[str, Any]) -> dict[str, Any]:
-    """What `Table.read` takes, from a command's keywords."""
+    """What `SettingsTable.read` takes, from a command's keywords."""
     return {name.replace("_", "-"): value for name, value in flags.items()}
 
 
-def _parameters(table: Table) -> list[inspect.Parameter]:
+def _parameters(table: SettingsTable) -> list[inspect.Parameter]:
     file = typer.Option("--settings", metavar="PATH", help="A settings file, in TOML.", show_default=False)
     rows = [("settings", Annotated[str | None, file]), *((row.field, _annotation(row)) for row in table.settings)]
     return [

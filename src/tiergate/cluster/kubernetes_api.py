@@ -19,7 +19,7 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.errors import ClusterError, SettingsError
-from tiergate.process.request_deadline import bounded, within
+from tiergate.process.request_deadline import enforce_deadlines, request_deadline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ class Api:
         except OSError as error:
             raise SettingsError("service-account", f"`{folder / 'ca.crt'}` cannot be used: {error.strerror}") from None
         self._timeout = timeout
-        self._client = bounded(
+        self._client = enforce_deadlines(
             httpx.Client(
                 base_url=url,
                 verify=trusted,
@@ -167,7 +167,7 @@ class Api:
             content = msgspec.json.encode(body)
         try:
             with (
-                within(self._timeout),
+                request_deadline(self._timeout),
                 self._client.stream(method, path, headers=headers, content=content) as answer,
             ):
                 read = b""

@@ -39,12 +39,12 @@ from tiergate.publish.publisher import Publisher
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.control.api.roles import RolesInForce
+    from tiergate.control.api.roles import PublishedRoles
     from tiergate.control.api.router import Endpoint
     from tiergate.control.auth.authentication import Authenticator
-    from tiergate.control.auth.recent_callers import KnownCallers
+    from tiergate.control.auth.recent_callers import RecentCallers
     from tiergate.control.feed_api.endpoints import FeedApi
-    from tiergate.control.webhooks.webhook_targets import Destinations
+    from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.publish.signer import Signer
     from tiergate.store import Store
 
@@ -53,8 +53,8 @@ def admin_api(
     store: Store,
     endpoints: Iterable[Endpoint],
     authenticator: Authenticator,
-    in_force: RolesInForce,
-    known: KnownCallers,
+    in_force: PublishedRoles,
+    known: RecentCallers,
     *,
     threads: int,
 ) -> AdminApi:
@@ -78,8 +78,8 @@ def all_endpoints(
     store: Store,
     signer: Signer,
     sync: FeedApi,
-    destinations: Destinations,
-    in_force: RolesInForce,
+    destinations: WebhookTargets,
+    in_force: PublishedRoles,
     probes: Iterable[Endpoint],
 ) -> list[Endpoint]:
     """Every endpoint of the control plane."""

@@ -36,7 +36,7 @@ _WRITES_EVERY: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
-async def kept_going(name: str, work: Callable[[], Awaitable[object]]) -> None:
+async def run_forever(name: str, work: Callable[[], Awaitable[object]]) -> None:
     """Do what should never end; where it fails, begin it again."""
     while True:
         try:
@@ -48,14 +48,14 @@ async def kept_going(name: str, work: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(_AGAIN)
 
 
-async def keep_snapshots(sync: FeedApi, *, every: float = _SNAPSHOTS_EVERY) -> None:
+async def refresh_snapshots(sync: FeedApi, *, every: float = _SNAPSHOTS_EVERY) -> None:
     """See from time to time that the newest snapshot is recent enough."""
     while True:
         await sync.refresh_snapshot()
         await asyncio.sleep(every)
 
 
-async def keep_objects(
+async def update_object_store(
     depot: ObjectStoreWriter, sync: FeedApi, tail: FeedWatcher, store: Store, *, every: float, snapshots_every: float
 ) -> None:
     """Bring the object store up to date with every publication and snapshot, and every so many seconds.
@@ -72,14 +72,16 @@ async def keep_objects(
             return
 
 
-async def keep_tidy(store: Store, *, feed_days: int, history_days: int | None, every: float = _TIDY_EVERY) -> None:
+async def enforce_retention(
+    store: Store, *, feed_days: int, history_days: int | None, every: float = _TIDY_EVERY
+) -> None:
     """Move the beginning of the feed, and forget what is kept long enough."""
     while True:
-        await run_in_threadpool(tidy, store, store.clock(), feed_days=feed_days, history_days=history_days)
+        await run_in_threadpool(apply_retention, store, store.clock(), feed_days=feed_days, history_days=history_days)
         await asyncio.sleep(every)
 
 
-async def watch_writes(store: Store, *, every: float = _WRITES_EVERY) -> None:
+async def watch_read_only(store: Store, *, every: float = _WRITES_EVERY) -> None:
     """Say once that the database takes no changes, and find out when it does again."""
     database = store.database
     is_told = False
@@ -96,7 +98,7 @@ async def watch_writes(store: Store, *, every: float = _WRITES_EVERY) -> None:
         await asyncio.sleep(every)
 
 
-def tidy(store: Store, now: Instant, *, feed_days: int, history_days: int | None) -> None:
+def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days: int | None) -> None:
     """Do it once.
 
     Raises:

@@ -34,7 +34,7 @@ _READS: Final = frozenset({"GET", "HEAD"})
 _log = structlog.get_logger(__name__)
 
 
-class Requests:
+class RequestCounts:
     """Counts of requests. Only the event loop's thread counts."""
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class Requests:
         self.seconds[group] = self.seconds.get(group, 0.0) + seconds
 
 
-class Observed:
+class ObservedApp:
     """Counts and logs what an application answers."""
 
-    def __init__(self, app: ASGIApp, requests: Requests, paths: Iterable[str], logged: str) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestCounts, paths: Iterable[str], logged: str) -> None:
         """Observe `app`, whose routes have these paths. `logged`: `all`, `changes` or `none`, as the setting."""
         self._app = app
         self._requests = requests
@@ -97,7 +97,7 @@ class Observed:
 
 
 class _Collector(Collector):
-    def __init__(self, requests: Requests, gauges: Told, counters: Told) -> None:
+    def __init__(self, requests: RequestCounts, gauges: Told, counters: Told) -> None:
         self._requests, self._gauges, self._counters = requests, gauges, counters
 
     def collect(self) -> Iterator[Metric]:
@@ -126,7 +126,7 @@ class _Collector(Collector):
             yield CounterMetricFamily(f"tiergate_cp_{name}", words, value=value)
 
 
-def registry(requests: Requests, gauges: Told, counters: Told = dict) -> CollectorRegistry:
+def build_registry(requests: RequestCounts, gauges: Told, counters: Told = dict) -> CollectorRegistry:
     """A registry of everything that this process tells: its own counts, and Python's and the system's."""
     found = CollectorRegistry(auto_describe=False)
     found.register(_Collector(requests, gauges, counters))
@@ -136,7 +136,7 @@ def registry(requests: Requests, gauges: Told, counters: Told = dict) -> Collect
     return found
 
 
-def exposition(source: CollectorRegistry) -> bytes:
+def metrics_text(source: CollectorRegistry) -> bytes:
     """Write what a registry holds in Prometheus's text format."""
     return generate_latest(source)
 

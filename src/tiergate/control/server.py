@@ -23,33 +23,39 @@ import uvloop
 from tiergate import __version__
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import PATHS, Probes
-from tiergate.control.api.roles import RolesInForce
+from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.app import admin_api, all_endpoints
-from tiergate.control.auth.authentication import Authenticator, TokenReader, read_issuers
-from tiergate.control.auth.bootstrap_admin import FirstAdmin
-from tiergate.control.auth.recent_callers import KnownCallers
-from tiergate.control.background_jobs import keep_objects, keep_snapshots, keep_tidy, kept_going, watch_writes
+from tiergate.control.auth.authentication import Authenticator, TokenVerifier, read_issuers
+from tiergate.control.auth.bootstrap_admin import BootstrapAdmin
+from tiergate.control.auth.recent_callers import RecentCallers
+from tiergate.control.background_jobs import (
+    enforce_retention,
+    refresh_snapshots,
+    run_forever,
+    update_object_store,
+    watch_read_only,
+)
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
 from tiergate.control.feed_api.feed_watcher import FeedWatcher
 from tiergate.control.feed_api.head_signer import HeadSigner
 from tiergate.control.feed_api.object_store import ObjectStoreWriter
 from tiergate.control.feed_api.snapshots import Snapshots
-from tiergate.control.metrics import Observed, Requests, registry
-from tiergate.control.server_certificate import follow_certificate
+from tiergate.control.metrics import ObservedApp, RequestCounts, build_registry
+from tiergate.control.server_certificate import watch_certificate
 from tiergate.control.settings import TABLE
-from tiergate.control.webhooks.delivery import Sender
+from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
-from tiergate.control.webhooks.webhook_targets import Destinations
+from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.errors import SettingsError
 from tiergate.process.atomic_files import write_new_file
 from tiergate.process.http_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
-from tiergate.process.open_files import Shortage, fitted, raise_limit, room_for_connections
+from tiergate.process.open_files import DescriptorShortage, connection_limit, fit_to_limit, raise_open_files_limit
 from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import bind_tcp, url_of
-from tiergate.process.termination import end_within
+from tiergate.process.termination import exit_within
 from tiergate.publish.signer import Signer
 from tiergate.store import Store
 
@@ -88,7 +94,7 @@ def run(settings: Settings) -> None:
         ListenError: the address cannot be listened on.
         StoreError: the database cannot be used, or its schema is not this release's.
     """
-    open_files = raise_limit()
+    open_files = raise_open_files_limit()
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(os.environ):
         _log.warning("a variable is no setting, and ignored", variable=name)
@@ -104,11 +110,11 @@ class _ControlPlane:
     def __init__(self, settings: Settings, opened: ExitStack, open_files: int) -> None:
         """Open what can fail: the store, keys, sockets. `opened` closes it."""
         self._settings = settings
-        self._connections, self._shortage = ConnectionTally(), Shortage()
-        room = room_for_connections(open_files, _KEPT_BACK)
+        self._connections, self._shortage = ConnectionTally(), DescriptorShortage()
+        room = connection_limit(open_files, _KEPT_BACK)
         destinations = _destinations(settings)
         tokens = _tokens(settings)
-        first_admin = FirstAdmin.read(settings.bootstrap_admin_key_file)
+        first_admin = BootstrapAdmin.read(settings.bootstrap_admin_key_file)
         self._sockets = bind_tcp(settings.host, settings.port)
         for one in self._sockets:
             opened.callback(one.close)
@@ -128,13 +134,13 @@ class _ControlPlane:
             HeadSigner(self._store.id, signer),
             snapshots,
             packs,
-            max_waiting=fitted(room - min(_NOT_WAITING, room // 4), "max-waiting", settings.max_waiting),
+            max_waiting=fit_to_limit(room - min(_NOT_WAITING, room // 4), "max-waiting", settings.max_waiting),
             lines_between_snapshots=settings.snapshot_every,
         )
-        self._requests = Requests()
-        self._probes = Probes(self._tail, registry(self._requests, self._gauges, self._counters), self._store)
-        self._sender = Sender(destinations)
-        in_force = RolesInForce(self._store)
+        self._requests = RequestCounts()
+        self._probes = Probes(self._tail, build_registry(self._requests, self._gauges, self._counters), self._store)
+        self._sender = WebhookSender(destinations)
+        in_force = PublishedRoles(self._store)
         endpoints = all_endpoints(
             signer=signer,
             store=self._store,
@@ -144,10 +150,10 @@ class _ControlPlane:
             probes=self._probes.endpoints(),
         )
         authenticator = Authenticator(self._store, tokens)
-        self._known = KnownCallers(self._store, authenticator, in_force)
+        self._known = RecentCallers(self._store, authenticator, in_force)
         api = admin_api(self._store, endpoints, authenticator, in_force, self._known, threads=settings.threads)
         self._listener = Listener(
-            Observed(api, self._requests, [it.path for it in endpoints], settings.log_requests),
+            ObservedApp(api, self._requests, [it.path for it in endpoints], settings.log_requests),
             self._sockets,
             protocol=bounded(
                 ConnectionLimits(most=room, probes=PATHS, max_age=settings.max_connection_age), self._connections
@@ -187,23 +193,23 @@ class _ControlPlane:
         settings = self._settings
         tidy = {"feed_days": settings.feed_retention, "history_days": settings.history_retention}
         works = [
-            kept_going("tail", self._tail.run),
-            kept_going("webhooks", Dispatcher(self._store, self._sender).run),
-            kept_going("callers", self._known.run),
-            kept_going("writes", lambda: watch_writes(self._store)),
-            kept_going("snapshots", lambda: keep_snapshots(self._sync)),
-            kept_going("retention", lambda: keep_tidy(self._store, **tidy)),  # type: ignore[arg-type]
+            run_forever("tail", self._tail.run),
+            run_forever("webhooks", Dispatcher(self._store, self._sender).run),
+            run_forever("callers", self._known.run),
+            run_forever("writes", lambda: watch_read_only(self._store)),
+            run_forever("snapshots", lambda: refresh_snapshots(self._sync)),
+            run_forever("retention", lambda: enforce_retention(self._store, **tidy)),  # type: ignore[arg-type]
         ]
         depot = self._depot
         if depot is not None:
             pace = {"every": settings.object_store_every, "snapshots_every": settings.object_store_snapshots_every}
             works.append(
-                kept_going("objects", lambda: keep_objects(depot, self._sync, self._tail, self._store, **pace))
+                run_forever("objects", lambda: update_object_store(depot, self._sync, self._tail, self._store, **pace))
             )
         certificate = _certificate(settings)
         if certificate is not None:
             works.append(
-                kept_going("certificate", lambda: follow_certificate(certificate, self._read_certificate_again))
+                run_forever("certificate", lambda: watch_certificate(certificate, self._read_certificate_again))
             )
         return works
 
@@ -255,7 +261,7 @@ class _ControlPlane:
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("ending", signal=number.name)
         if not self._end.is_set():
-            end_within(self._settings.shutdown_timeout + _END_AT_LAST)
+            exit_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             self._listener.force_exit = True
         self._end.set()
@@ -303,18 +309,18 @@ def _certificate(settings: Settings) -> tuple[Path, Path] | None:
     return settings.tls_cert, settings.tls_key
 
 
-def _destinations(settings: Settings) -> Destinations:
+def _destinations(settings: Settings) -> WebhookTargets:
     try:
-        return Destinations(settings.webhook_network)
+        return WebhookTargets(settings.webhook_network)
     except ValueError as error:
         raise SettingsError("webhook-network", str(error)) from None
 
 
-def _tokens(settings: Settings) -> TokenReader:
+def _tokens(settings: Settings) -> TokenVerifier:
     if settings.issuers_file is None:
-        return TokenReader([])
+        return TokenVerifier([])
     try:
         text = settings.issuers_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError("issuers-file", f"`{settings.issuers_file}` cannot be read: {error}") from None
-    return TokenReader(read_issuers(text))
+    return TokenVerifier(read_issuers(text))

@@ -16,7 +16,7 @@ _EVERY: Final = 30.0
 """Seconds between two looks: certificates are renewed days before their end."""
 
 
-async def follow_certificate(files: Sequence[Path], renew: Callable[[], bool], *, every: float = _EVERY) -> None:
+async def watch_certificate(files: Sequence[Path], renew: Callable[[], bool], *, every: float = _EVERY) -> None:
     """Call `renew` whenever one of the files has changed, and again until it says that it was good; never return.
 
     A certificate and its key are two files: between the exchange of one and of the other they do not fit. `every` is in

@@ -1,181 +1,148 @@
-"""The control plane's settings: one typed table, from which flags, environment, file and reference page are made.
-
-The field `tls_cert` is the flag `--tls-cert`, the variable `TIERGATE_CP_TLS_CERT` and the key `tls-cert` of the
-settings file: see `tiergate.process.settings`.
-"""
+"""The control plane's settings. See `tiergate.process.settings` for flags, variables and the settings file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - the table is made from the annotations
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 from tiergate.errors import SettingsError
-from tiergate.process.setting_types import BOOLEAN, COUNT, HOST, PATH, PORT, SECONDS, TEXT, choice
-from tiergate.process.settings import Row, is_loopback, table_of
+from tiergate.process.server_settings import (
+    ACCESS,
+    LIMITS,
+    LISTENING,
+    LOGS,
+    certificate_key_setting,
+    certificate_setting,
+    keep_alive_setting,
+    log_format_setting,
+    log_level_setting,
+    port_setting,
+    shutdown_timeout_setting,
+)
+from tiergate.process.setting_types import BOOLEAN, COUNT, HOST, PATH, SECONDS, TEXT, choice
+from tiergate.process.settings import build_table, is_loopback, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 PREFIX: Final = "TIERGATE_CP_"
-"""What the name of every variable begins with."""
+"""Prefix of every variable."""
 
-_STORE: Final = "The store"
-_LISTENS: Final = "Where it listens"
-_MAY_ASK: Final = "Who may ask"
-_SIDECARS: Final = "What sidecars follow"
+_STORE: Final = "Store"
+_SIDECARS: Final = "Sync"
 _EVENTS: Final = "Events"
-_BOUNDS: Final = "Bounds"
-_LOGS: Final = "Logs"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Everything that the control plane can be told. Made by `resolve`; durations in seconds or days."""
+    """The settings of the control plane, made by `resolve`. Durations in seconds or days."""
 
-    database: Annotated[
-        str,
-        Row(
-            _STORE,
-            TEXT,
-            "The database: `sqlite:////var/lib/tiergate/store.sqlite`, `postgresql://user@host/name`. Required.",
-        ),
-    ] = ""
-    signing_key_file: Annotated[
-        tuple[Path, ...],
-        Row(
-            _STORE,
-            PATH,
-            "A file with a private key (Ed25519, PEM). The first one signs; the others are known, "
-            "so that keys can be exchanged. Required, but on loopback with SQLite, where one is made.",
-        ),
-    ] = ()
-    migrate: Annotated[
-        bool,
-        Row(
-            _STORE,
-            BOOLEAN,
-            "Bring PostgreSQL's schema up to this release at the start. SQLite's always is.",
-        ),
-    ] = False
-
-    bootstrap_admin_key_file: Annotated[
-        Path | None,
-        Row(
-            _STORE,
-            PATH,
-            "A file with an API key that somebody made up: a store whose first admin has no key yet takes it for "
-            "that. Once in the life of a store; afterwards the file changes nothing.",
-        ),
-    ] = None
-
-    host: Annotated[
-        str, Row(_LISTENS, HOST, "The address. Beyond loopback it needs `tls-cert` and `tls-key`, or `insecure`.")
-    ] = "127.0.0.1"
-    port: Annotated[int, Row(_LISTENS, PORT, "The port; 0 takes any free one.")] = 8440
-    tls_cert: Annotated[
-        Path | None, Row(_LISTENS, PATH, "A file with the chain of certificates, in PEM; read again when it changes.")
-    ] = None
-    tls_key: Annotated[Path | None, Row(_LISTENS, PATH, "A file with the certificate's private key, in PEM.")] = None
-    insecure: Annotated[
-        bool, Row(_LISTENS, BOOLEAN, "Speak plain HTTP beyond loopback, where something in front speaks HTTPS.")
-    ] = False
-
-    issuers_file: Annotated[
-        Path | None,
-        Row(
-            _MAY_ASK,
-            PATH,
-            "A file that says which issuers' tokens are trusted (OpenID Connect, Kubernetes), and for what.",
-        ),
-    ] = None
-
-    snapshot_every: Annotated[
-        int, Row(_SIDECARS, COUNT, "After how many lines of the feed a new snapshot of all subjects is made.")
-    ] = 50_000
-    feed_retention: Annotated[
-        int,
-        Row(
-            _SIDECARS,
-            COUNT,
-            "For how many days sidecars can follow the feed from where they were; later they begin with a snapshot.",
-        ),
-    ] = 30
-    history_retention: Annotated[
-        int | None,
-        Row(_SIDECARS, COUNT, "For how many days it is known what a customer had in the past. Unless set, for good."),
-    ] = None
-    object_store: Annotated[
-        str | None,
-        Row(
-            _SIDECARS,
-            TEXT,
-            "Where bundles and snapshots are put for sidecars: `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`.",
-        ),
-    ] = None
-    object_store_every: Annotated[
-        float, Row(_SIDECARS, SECONDS, "How often it is looked whether something must be put there.")
-    ] = 60.0
-    object_store_snapshots_every: Annotated[
-        float,
-        Row(
-            _SIDECARS,
-            SECONDS,
-            "How old the snapshot there may become before a new one is made, if anything has changed since. A sidecar "
-            "that is new while no control plane can be asked begins with it.",
-        ),
-    ] = 300.0
-    max_waiting: Annotated[
-        int, Row(_SIDECARS, COUNT, "How many requests may wait for news at once; further ones are answered with 503.")
-    ] = 5_000
-
-    webhook_network: Annotated[
-        tuple[str, ...],
-        Row(_EVENTS, TEXT, "A network that webhooks may be in beside the public ones, such as `10.0.0.0/8`."),
-    ] = ()
-
-    threads: Annotated[int, Row(_BOUNDS, COUNT, "How many requests are worked on at once.")] = 16
-    keep_alive: Annotated[float, Row(_BOUNDS, SECONDS, "How long a connection may be idle before it is closed.")] = 75.0
-    max_connection_age: Annotated[
-        float,
-        Row(
-            _BOUNDS,
-            SECONDS,
-            "How old a connection may become, give or take a tenth; its next answer closes it, so that a load balancer "
-            "sends the client to whichever control plane there is by then.",
-        ),
-    ] = 1800.0
-    shutdown_timeout: Annotated[
-        float, Row(_BOUNDS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
-    ] = 30.0
-
-    log_format: Annotated[
-        str, Row(_LOGS, choice("auto", "console", "json"), "`auto` is `console` at a terminal, else `json`.")
-    ] = "auto"
-    log_level: Annotated[
-        str, Row(_LOGS, choice("debug", "info", "warning", "error"), "The least level that is logged.")
-    ] = "info"
-    log_requests: Annotated[
-        str,
-        Row(
-            _LOGS,
-            choice("all", "changes", "none"),
-            "Which requests are logged: `changes` leaves out those that only read, and succeed.",
-        ),
-    ] = "changes"
+    database: str = setting(
+        _STORE,
+        TEXT,
+        "",
+        "Database: `sqlite:////var/lib/tiergate/store.sqlite`, `postgresql://user@host/name`. Required.",
+    )
+    signing_key_file: tuple[Path, ...] = setting(
+        _STORE,
+        PATH,
+        (),
+        "File with a private key (Ed25519, PEM). The first one signs; the others stay trusted, so that keys can be "
+        "exchanged. Required, except on loopback with SQLite, where a key is created.",
+    )
+    migrate: bool = setting(
+        _STORE,
+        BOOLEAN,
+        False,
+        "Migrate the schema of PostgreSQL to this release at the start. SQLite is always migrated.",
+    )
+    bootstrap_admin_key_file: Path | None = setting(
+        _STORE,
+        PATH,
+        None,
+        "File with an API key that you chose for the first admin of a new store. Registered once in the life of a "
+        "store; afterwards the file has no effect.",
+    )
+    host: str = setting(
+        LISTENING, HOST, "127.0.0.1", "Address. Beyond loopback it needs `tls-cert` and `tls-key`, or `insecure`."
+    )
+    port: int = port_setting(8440)
+    tls_cert: Path | None = certificate_setting(LISTENING, "; read again when it changes.")
+    tls_key: Path | None = certificate_key_setting(LISTENING)
+    insecure: bool = setting(
+        LISTENING, BOOLEAN, False, "Serve plain HTTP beyond loopback, behind a proxy that serves HTTPS."
+    )
+    issuers_file: Path | None = setting(
+        ACCESS,
+        PATH,
+        None,
+        "File that lists the issuers whose tokens are trusted (OpenID Connect, Kubernetes), and the roles that they "
+        "give.",
+    )
+    snapshot_every: int = setting(
+        _SIDECARS, COUNT, 50_000, "After how many lines of the feed a new snapshot of all subjects is made."
+    )
+    feed_retention: int = setting(
+        _SIDECARS,
+        COUNT,
+        30,
+        "For how many days sidecars can continue the feed from their position; later they start from a snapshot.",
+    )
+    history_retention: int | None = setting(
+        _SIDECARS, COUNT, None, "For how many days the history of customers is kept. By default without limit."
+    )
+    object_store: str | None = setting(
+        _SIDECARS,
+        TEXT,
+        None,
+        "Where to upload bundles and snapshots for sidecars: `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`.",
+    )
+    object_store_every: float = setting(
+        _SIDECARS, SECONDS, 60.0, "How often the object store is checked for missing objects."
+    )
+    object_store_snapshots_every: float = setting(
+        _SIDECARS,
+        SECONDS,
+        300.0,
+        "Maximum age of the snapshot in the object store before a new one is made, if data changed. A new sidecar "
+        "starts from it while no control plane is reachable.",
+    )
+    max_waiting: int = setting(
+        _SIDECARS, COUNT, 5_000, "How many requests may wait for news at once; further ones get 503."
+    )
+    webhook_network: tuple[str, ...] = setting(
+        _EVENTS, TEXT, (), "Network that webhooks may be in besides public ones, such as `10.0.0.0/8`."
+    )
+    threads: int = setting(LIMITS, COUNT, 16, "How many requests are processed at once.")
+    keep_alive: float = keep_alive_setting()
+    max_connection_age: float = setting(
+        LIMITS,
+        SECONDS,
+        1800.0,
+        "Maximum age of a connection, plus or minus a tenth; the next response closes it, so that a load balancer can"
+        " select another control plane.",
+    )
+    shutdown_timeout: float = shutdown_timeout_setting(30.0)
+    log_format: str = log_format_setting()
+    log_level: str = log_level_setting()
+    log_requests: str = setting(
+        LOGS,
+        choice("all", "changes", "none"),
+        "changes",
+        "Which requests are logged: `changes` omits those that only read, and succeed.",
+    )
 
 
-TABLE: Final = table_of(Settings, PREFIX)
+TABLE: Final = build_table(Settings, PREFIX)
 """The table."""
 
 SETTINGS: Final = TABLE.settings
-"""Its rows, in the order of the reference page."""
+"""The settings, in the order of the reference page."""
 
 
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Make the settings from what the command line and the environment say, and the settings file that they name.
-
-    See :meth:`tiergate.process.settings.Table.read`.
+    """Make the settings from the command line, the environment and the settings file; see `SettingsTable.read`.
 
     Raises:
         SettingsError: a setting is unknown, malformed or missing, or they do not fit together.

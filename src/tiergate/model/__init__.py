@@ -28,6 +28,7 @@ from tiergate.model.checks import (
 from tiergate.model.features import Batch, Caps, Combine, Feature, FeatureStatus, FeatureType, Metered
 from tiergate.model.instants import (
     BEGINNING,
+    FIRST_INSTANT,
     FOREVER,
     LAST_INSTANT,
     Instant,
@@ -53,6 +54,7 @@ from tiergate.model.values import UNLIMITED, AddedAmount, Amount, Level, Per, Sw
 
 __all__ = [
     "BEGINNING",
+    "FIRST_INSTANT",
     "FOREVER",
     "LAST_INSTANT",
     "MAX_EDGE_UNITS",

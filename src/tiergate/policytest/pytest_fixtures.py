@@ -21,8 +21,8 @@ from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsEr
 from tiergate.model import Customer
 from tiergate.policytest.file_watch import file_stamps
 from tiergate.policytest.subject_fixtures import SubjectFixtures
-from tiergate.process.subprocesses import claim_ports, launched
-from tiergate.process.termination import is_unhandled
+from tiergate.process.subprocesses import find_ports, start_server
+from tiergate.process.termination import has_default_handler
 from tiergate.publish import compile_files
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tiergate.client import Explanation
     from tiergate.model import Catalog, Check
     from tiergate.policytest.file_watch import FileStamp
-    from tiergate.process.subprocesses import SidecarProcess
+    from tiergate.process.subprocesses import ServerProcess
 
 __all__ = ["CompiledFixture", "FixtureFactory", "FixtureFiles", "LiveSidecar", "fail_on_error"]
 
@@ -68,7 +68,7 @@ class LiveSidecar(NamedTuple):
     url: str
     probe_url: str
     client: Sidecar
-    process: SidecarProcess
+    process: ServerProcess
 
     @property
     def ask(self) -> Callable[[Check], bytes]:
@@ -150,10 +150,10 @@ class FixtureFactory:
         arguments += [part for path in files.subjects for part in ("--subjects", str(path.resolve()))]
         arguments += ["--rules", str(files.rules.resolve())] if files.rules else []
         for attempt in range(_ATTEMPTS):
-            port, probes = claim_ports(0)
+            port, probes = find_ports(0)
             listens = ["--host", _HOST, "--port", str(port), "--probe-host", _HOST, "--probe-port", str(probes)]
             with ExitStack() as starting:
-                process = starting.enter_context(launched([*arguments, *listens, "--log-format", "console"]))
+                process = starting.enter_context(start_server([*arguments, *listens, "--log-format", "console"]))
                 try:
                     process.wait_until_ready(probes)
                 except ReplicaError:
@@ -196,7 +196,9 @@ def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the run in order, where nobody else handles them: no sidecar is left behind."""
     ending: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        ending = {entry: signal.getsignal(entry) for entry in (signal.SIGTERM, signal.SIGHUP) if is_unhandled(entry)}
+        ending = {
+            entry: signal.getsignal(entry) for entry in (signal.SIGTERM, signal.SIGHUP) if has_default_handler(entry)
+        }
     for number in ending:
         signal.signal(number, _leave)
     try:

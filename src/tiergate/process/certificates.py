@@ -52,7 +52,7 @@ class Certificate:
         """Say whether it counts at `now`."""
         return self._read.not_valid_before_utc <= now < self._read.not_valid_after_utc
 
-    def is_vouched_for_by(self, other: Certificate) -> bool:
+    def is_issued_by(self, other: Certificate) -> bool:
         """Say whether the authority of this other certificate made it."""
         try:
             self._read.verify_directly_issued_by(other._read)
@@ -81,7 +81,7 @@ class Certificate:
         return f"Certificate({self._read.subject.rfc4514_string()})"
 
 
-class Authority:
+class CertificateAuthority:
     """An authority: its certificate, and the private key by which it vouches. The key is never in its `repr`."""
 
     __slots__ = ("_key", "certificate")
@@ -117,7 +117,7 @@ class Authority:
             raise ValueError("is no certificate with its private key, in PEM")
         return cls(found[0], _read_key(key))
 
-    def vouch_for(self, names: Sequence[str], now: datetime, lifetime: timedelta) -> tuple[str, str]:
+    def issue(self, names: Sequence[str], now: datetime, lifetime: timedelta) -> tuple[str, str]:
         """Make a certificate with a new key for a server of these DNS names; both in PEM, the key a secret.
 
         It ends with the authority's own certificate at the latest.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def detached(do: Callable[[], T], name: str) -> asyncio.Future[T]:
+def run_detached(do: Callable[[], T], name: str) -> asyncio.Future[T]:
     """Do something in a thread of its own, and return what becomes of it. From the event loop's thread.
 
     Cancelling the future stops nothing: its outcome is then thrown away.

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tiergate.process.open_files import Surplus
+from tiergate.process.open_files import ExcessConnections
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,7 +59,7 @@ class ConnectionTally:
 
     open: int = 0
     refused: int = 0
-    surplus: Surplus = field(default_factory=Surplus)
+    surplus: ExcessConnections = field(default_factory=ExcessConnections)
 
 
 def bounded(limits: ConnectionLimits, tally: ConnectionTally | None = None) -> type[BoundedProtocol]:

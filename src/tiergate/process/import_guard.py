@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def kept_out(*packages: str) -> Iterator[None]:
+def block_imports(*packages: str) -> Iterator[None]:
     """Import as if these packages were not there; those that are loaded already stay as they are.
 
     For imports of packages that do without, and at a process's start alone: other threads would miss them too.

@@ -23,7 +23,7 @@ _TELLING: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _log = structlog.get_logger(__name__)
 
 
-def raise_limit() -> int:
+def raise_open_files_limit() -> int:
     """Raise the soft limit of open files to the hard one, and return the limit that holds then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST if hard == resource.RLIM_INFINITY else hard
@@ -35,7 +35,7 @@ def raise_limit() -> int:
     return wanted
 
 
-def room_for_connections(limit: int, kept_back: int) -> int:
+def connection_limit(limit: int, kept_back: int) -> int:
     """How many connections fit into `limit` open files.
 
     `kept_back`: descriptors for everything else, such as probes, the database and files; at most half of the limit.
@@ -43,7 +43,7 @@ def room_for_connections(limit: int, kept_back: int) -> int:
     return limit - min(kept_back, limit // 2)
 
 
-def fitted(room: int, setting: str, wanted: int, *, times: int = 1) -> int:
+def fit_to_limit(room: int, setting: str, wanted: int, *, times: int = 1) -> int:
     """The value of a setting that bounds connections: what is wanted, or what fits, which is logged as a warning.
 
     `times`: how many listeners take as many each.
@@ -68,7 +68,7 @@ class Closable(Protocol):
         ...
 
 
-class Surplus:
+class ExcessConnections:
     """The connections beyond the limit of one listener: some, for long enough to be told that there are too many.
 
     Who asks is answered at once, and is gone. Who is silent is closed when others come.
@@ -94,7 +94,7 @@ class Surplus:
         self._kept.pop(connection, None)
 
 
-class Shortage:
+class DescriptorShortage:
     """Whether this process, or the machine, has run out of descriptors. To be looked at every second or so."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """End this process when standard input does, which whoever started it holds open for as long as it lives."""
 
     def wait() -> None:

@@ -50,11 +50,11 @@ def read_regular(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def kind_of(mode: int) -> str:
+def file_type_name(mode: int) -> str:
     """What a file that is not regular is, in words: `a FIFO`."""
     return next((kind for is_one, kind in _KINDS if is_one(mode)), "something else")
 
 
 def _expect_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, f"it is {kind_of(mode)}, not a file", str(path))
+        raise OSError(errno.EINVAL, f"it is {file_type_name(mode)}, not a file", str(path))

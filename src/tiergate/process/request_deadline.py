@@ -1,10 +1,8 @@
-"""A total deadline for requests of `httpx.Client`, which by itself bounds each step alone.
+"""A total deadline for requests of `httpx.Client`, whose own timeouts limit single steps.
 
-A peer that sends a byte each second is never silent for long, and would hold who asks for as long as it likes. Within
-`within` everything that a bounded client reads or writes has the time that is left, however many steps it takes. Who
-transfers much is given more time for each byte, so that it is a rate that is asked for, and not a size.
-
-For coroutines `asyncio.timeout` does the same, and nothing of this is needed.
+A server that sends a byte every second never times out by itself. Within `request_deadline`, all reads and writes of a
+client with `enforce_deadlines` share the time that is left. Each transferred byte can extend the deadline, so that
+large transfers have to be fast and not small. Coroutines use `asyncio.timeout` instead.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Deadline:
-    """When it must be over, in seconds of a clock that only goes forward; and bytes per second that put it off."""
+    """A time of the monotonic clock, in seconds; `rate`: transferred bytes that extend it by a second."""
 
     __slots__ = ("rate", "until")
 
@@ -32,14 +30,14 @@ class _Deadline:
         self.until, self.rate = until, rate
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """The seconds that a step may take."""
+        """Return the seconds that a step may take."""
         rest = self.until - time.monotonic()
         if rest <= 0:
-            raise error("the time for the whole is over")
+            raise error("the total deadline of the request has passed")
         return rest if timeout is None else min(timeout, rest)
 
-    def moved(self, count: int) -> None:
-        """Take note of bytes that were transferred."""
+    def extend(self, count: int) -> None:
+        """Extend the deadline after a transfer of `count` bytes."""
         if self.rate is not None:
             self.until += count / self.rate
 
@@ -48,10 +46,10 @@ _now: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
-def within(seconds: float, rate: float | None = None) -> Iterator[None]:
-    """Have everything that a bounded client does in this thread end within so many seconds.
+def request_deadline(seconds: float, rate: float | None = None) -> Iterator[None]:
+    """Limit the time of all that clients with `enforce_deadlines` do in this thread.
 
-    `rate`: bytes per second; each that is transferred puts the end off by as much.
+    `rate`: bytes per second; each transferred byte extends the deadline accordingly.
     """
     token = _now.set(_Deadline(time.monotonic() + seconds, rate))
     try:
@@ -60,26 +58,26 @@ def within(seconds: float, rate: float | None = None) -> Iterator[None]:
         _now.reset(token)
 
 
-def bounded(client: httpx.Client) -> httpx.Client:
-    """Have a client keep to the deadlines of `within`, on its way through proxies too.
+def enforce_deadlines(client: httpx.Client) -> httpx.Client:
+    """Make a client respect `request_deadline`, also through proxies.
 
     Raises:
-        RuntimeError: the library is of another version, where this has no place; a test would show it.
+        RuntimeError: the HTTP library has changed its internals.
     """
-    transports = [client._transport, *client._mounts.values()]  # noqa: SLF001 - there is no other way in
+    transports = [client._transport, *client._mounts.values()]  # noqa: SLF001 - the library has no public way
     for transport in transports:
         if transport is None:
             continue
         pool: Any = getattr(transport, "_pool", None)
         if not isinstance(pool, httpcore.ConnectionPool) or not hasattr(pool, "_network_backend"):
-            raise RuntimeError("the HTTP library has no network backend to bound")
+            raise RuntimeError("the HTTP library has no network backend to wrap")
         pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001 - as above
     return client
 
 
 class _Backend(httpcore.NetworkBackend):
     def __init__(self, own: httpcore.NetworkBackend) -> None:
-        self._own = own
+        self._inner = own
 
     def connect_tcp(
         self,
@@ -90,40 +88,40 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         rest = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._own.connect_tcp(host, port, rest, local_address, socket_options))
+        return _Stream(self._inner.connect_tcp(host, port, rest, local_address, socket_options))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._own.connect_unix_socket(path, _left(timeout, httpcore.ConnectTimeout), socket_options))
+        return _Stream(self._inner.connect_unix_socket(path, _left(timeout, httpcore.ConnectTimeout), socket_options))
 
     def sleep(self, seconds: float) -> None:
-        self._own.sleep(seconds)
+        self._inner.sleep(seconds)
 
 
 class _Stream(httpcore.NetworkStream):
     def __init__(self, own: httpcore.NetworkStream) -> None:
-        self._own = own
+        self._inner = own
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        found = self._own.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
-        _moved(len(found))
-        return found
+        data = self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        _extend(len(data))
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._own.write(buffer, _left(timeout, httpcore.WriteTimeout))
-        _moved(len(buffer))
+        self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        _extend(len(buffer))
 
     def close(self) -> None:
-        self._own.close()
+        self._inner.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._own.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout)))
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout)))
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's
-        return self._own.get_extra_info(info)
+        return self._inner.get_extra_info(info)
 
 
 def _left(timeout: float | None, error: type[Exception]) -> float | None:
@@ -131,7 +129,7 @@ def _left(timeout: float | None, error: type[Exception]) -> float | None:
     return timeout if deadline is None else deadline.left(timeout, error)
 
 
-def _moved(count: int) -> None:
+def _extend(count: int) -> None:
     deadline = _now.get()
     if deadline is not None:
-        deadline.moved(count)
+        deadline.extend(count)

@@ -20,7 +20,7 @@ _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
+class SettingType(Generic[T]):
     """How the text of a value is read and shown.
 
     `read` raises `ValueError` with what the value must be. `types`: what may stand for it in a settings file, where
@@ -143,7 +143,7 @@ def _show_decimal(value: float) -> str:
     return str(int(value)) if math.floor(value) == value else str(value)
 
 
-def choice(*words: str, word: str = "") -> Kind[str]:
+def choice(*words: str, word: str = "") -> SettingType[str]:
     """One of some words; `word` says what they are, where they are too many to list."""
 
     def read(text: str) -> str:
@@ -151,18 +151,18 @@ def choice(*words: str, word: str = "") -> Kind[str]:
             raise ValueError("must be one of " + ", ".join(f"`{one}`" for one in words))
         return text
 
-    return Kind(word or "|".join(words), read)
+    return SettingType(word or "|".join(words), read)
 
 
-TEXT: Kind[str] = Kind("text", _read_text)
-HOST: Kind[str] = Kind("address", _read_text)
-PATH: Kind[Path] = Kind("path", _read_path)
-PEM: Kind[str] = Kind("PEM", _read_pem)
-CERTIFICATES: Kind[str] = Kind("PEM", _read_certificates)
-PORT: Kind[int] = Kind("port", _read_port, types=(int,))
-COUNT: Kind[int] = Kind("number", _read_count, types=(int,))
-MODE: Kind[int] = Kind("mode", _read_mode, lambda mode: f"{mode:03o}")
-SECONDS: Kind[float] = Kind("seconds", _read_seconds, _show_decimal, types=(float, int))
-SHARE: Kind[float] = Kind("share", _read_share, _show_decimal, types=(float, int))
-BYTES: Kind[int] = Kind("size", _read_bytes, _show_bytes, types=(str, int))
-BOOLEAN: Kind[bool] = Kind("boolean", _read_boolean, _show_boolean, types=(bool,))
+TEXT: SettingType[str] = SettingType("text", _read_text)
+HOST: SettingType[str] = SettingType("address", _read_text)
+PATH: SettingType[Path] = SettingType("path", _read_path)
+PEM: SettingType[str] = SettingType("PEM", _read_pem)
+CERTIFICATES: SettingType[str] = SettingType("PEM", _read_certificates)
+PORT: SettingType[int] = SettingType("port", _read_port, types=(int,))
+COUNT: SettingType[int] = SettingType("number", _read_count, types=(int,))
+MODE: SettingType[int] = SettingType("mode", _read_mode, lambda mode: f"{mode:03o}")
+SECONDS: SettingType[float] = SettingType("seconds", _read_seconds, _show_decimal, types=(float, int))
+SHARE: SettingType[float] = SettingType("share", _read_share, _show_decimal, types=(float, int))
+BYTES: SettingType[int] = SettingType("size", _read_bytes, _show_bytes, types=(str, int))
+BOOLEAN: SettingType[bool] = SettingType("boolean", _read_boolean, _show_boolean, types=(bool,))

@@ -1,8 +1,8 @@
-"""A table of settings made from a dataclass: every field is one setting, said by flag, variable, file or default.
+"""Settings of a process: read from flags, environment variables, a settings file and defaults into a dataclass.
 
-A field is annotated with a `Row`. The field `probe_port` of a table with the prefix `TIERGATE_` is the flag
-`--probe-port`, the variable `TIERGATE_PROBE_PORT` and the key `probe-port` of the settings file. Which settings there
-are, and which fit together, is each process's own business.
+Each field of the dataclass is declared by `setting`. The field `probe_port` of a table with the prefix `TIERGATE_` is
+the flag `--probe-port`, the variable `TIERGATE_PROBE_PORT` and the key `probe-port` of the settings file. Each process
+declares its settings, and checks whether they fit together.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import dataclasses
 import ipaddress
 import re
 import tomllib
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tiergate.errors import SettingsError
 from tiergate.naming import nearest
@@ -23,31 +22,25 @@ from tiergate.process.regular_files import read_regular
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tiergate.process.setting_types import Kind
+    from tiergate.process.setting_types import SettingType
 
 _SERVICE_LINK: Final = re.compile(
     r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 _SERVICE_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*", re.DOTALL)
 _NEAR: Final = 0.8
-_MOST_BYTES: Final = 2**20
+_MAX_FILE_BYTES: Final = 2**20
+_METADATA: Final = "setting"
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a field's annotation says of its setting."""
-
-    group: str
-    kind: Kind[Any]
-    help: str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `many`: it may be given several times; `group`: the part of the page where it stands."""
+    """A setting. `many`: it can be given several times; `group`: the section of the reference page."""
 
     name: str
-    kind: Kind[Any]
+    kind: SettingType[Any]
     group: str
     help: str
     many: bool
@@ -56,28 +49,28 @@ class Setting:
 
     @property
     def field(self) -> str:
-        """The field of the dataclass."""
+        """Return the name of the field in the dataclass."""
         return self.name.replace("-", "_")
 
     @property
     def flag(self) -> str:
-        """The flag of the command line."""
+        """Return the flag of the command line."""
         return f"--{self.name}"
 
     @property
     def shown_default(self) -> str:
-        """The default as one would write it; empty where there is none."""
+        """Return the default as a user writes it; empty if there is none."""
         return "" if self.default is None or self.many else self.kind.show(self.default)
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
+        """Return the name of the environment variable."""
         return self.prefix + self.field.upper()
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """All settings of one process. `foreign`: prefixes of variables that are another process's."""
+class SettingsTable:
+    """The settings of one process. `foreign`: prefixes of the variables of other processes."""
 
     settings: tuple[Setting, ...]
     prefix: str
@@ -85,15 +78,15 @@ class Table:
 
     @property
     def file_variable(self) -> str:
-        """The variable that names a settings file."""
+        """Return the variable that names a settings file."""
         return self.prefix + "SETTINGS"
 
     def read(self, flags: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, Any]:
-        """Read what the command line, the environment and the settings file that they name say; field → value.
+        """Read the command line, the environment and the settings file that they name; return values by field.
 
-        `flags`: name of a setting (or `settings`, for the file) to a text, a boolean or a sequence of texts; `None` and
-        an empty sequence mean that the flag was not given. A variable that is empty counts as not set. Relative paths
-        in the settings file start at its folder.
+        `flags`: the name of a setting (or `settings`, for the file) to a text, a boolean or a sequence of texts. `None`
+        and an empty sequence count as not given, an empty variable as not set. Relative paths in the settings file are
+        relative to its directory.
 
         Raises:
             SettingsError: a setting is unknown or malformed.
@@ -107,7 +100,7 @@ class Table:
         return values
 
     def unknown_variables(self, environ: Mapping[str, str], others: Iterable[str] = ()) -> tuple[str, ...]:
-        """Name the variables that look like this process's but are no setting; `others` are known to somebody else."""
+        """Return the variables that have the prefix of this process and are no setting, nor one of `others`."""
         known = {setting.variable for setting in self.settings} | {self.file_variable, *others}
         return tuple(
             sorted(
@@ -126,7 +119,7 @@ class Table:
             given = flags.get(setting.name)
             if given is None or given in ((), []):
                 continue
-            texts = [str(one) for one in given] if isinstance(given, list | tuple) else [str(given)]
+            texts = [str(item) for item in given] if isinstance(given, list | tuple) else [str(given)]
             values[setting.field] = _read(setting, texts, setting.flag)
         return values
 
@@ -145,7 +138,7 @@ class Table:
 
     def _from_file(self, path: Path) -> dict[str, Any]:
         try:
-            content = tomllib.loads(read_regular(path, _MOST_BYTES).decode())
+            content = tomllib.loads(read_regular(path, _MAX_FILE_BYTES).decode())
         except OSError as error:
             raise SettingsError("settings", f"file `{path}` cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -162,20 +155,24 @@ class Table:
         return values
 
 
-def table_of(cls: type, prefix: str, foreign: tuple[str, ...] = ()) -> Table:
-    """Make the table of a dataclass whose fields are annotated with rows, in the order of the fields."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    found = []
+def setting(group: str, kind: SettingType[Any], default: T, help_: str) -> T:
+    """Declare a field of a dataclass of settings. A default that is a tuple: it can be given several times."""
+    field: T = dataclasses.field(default=default, metadata={_METADATA: (group, kind, help_)})
+    return field
+
+
+def build_table(cls: type, prefix: str, foreign: tuple[str, ...] = ()) -> SettingsTable:
+    """Build the table of a dataclass whose fields are declared by `setting`, in their order."""
+    settings = []
     for field in dataclasses.fields(cls):
-        row: Row = hints[field.name].__metadata__[0]
-        name = field.name.replace("_", "-")
-        many = isinstance(field.default, tuple)
-        found.append(Setting(name, row.kind, row.group, row.help, many, field.default, prefix))
-    return Table(tuple(found), prefix, foreign)
+        group, kind, help_ = field.metadata[_METADATA]
+        name, many = field.name.replace("_", "-"), isinstance(field.default, tuple)
+        settings.append(Setting(name, kind, group, help_, many, field.default, prefix))
+    return SettingsTable(tuple(settings), prefix, foreign)
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address is this machine's own alone. Names other than `localhost` count as not."""
+    """Return whether only this machine can reach an address. No name but `localhost` counts."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -183,12 +180,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _from_key(setting: Setting, value: object, path: Path) -> object:
-    single = value if setting.many and isinstance(value, list) else [value]
+    values = value if setting.many and isinstance(value, list) else [value]
     try:
-        read = tuple(setting.kind.from_file(one) for one in single)
+        read = tuple(setting.kind.from_file(item) for item in values)
     except ValueError as error:
         raise SettingsError(setting.name, f"{error}, in `{path}`") from None
-    read = tuple(path.parent / one if isinstance(one, Path) else one for one in read)
+    read = tuple(path.parent / item if isinstance(item, Path) else item for item in read)
     return read if setting.many else read[0]
 
 

@@ -24,7 +24,7 @@ _POLL = 0.05
 _SLICE = 0.5
 
 
-def claim_port(port: int, option: str = "--port") -> int:
+def find_port(port: int, option: str = "--port") -> int:
     """Find the port of a control plane: `port`, or any that is free for 0. `option` is how another one is named.
 
     Raises:
@@ -34,7 +34,7 @@ def claim_port(port: int, option: str = "--port") -> int:
         return int(listener.getsockname()[1])
 
 
-def claim_ports(port: int) -> tuple[int, int]:
+def find_ports(port: int) -> tuple[int, int]:
     """Find the ports of a sidecar's API and probes: `port` and the next one; any two that are free for 0.
 
     Raises:
@@ -67,7 +67,7 @@ def _bind(port: int, option: str = "--port") -> socket.socket:
     return listener
 
 
-class SidecarProcess:
+class ServerProcess:
     """A running `tiergate sidecar`, or another command that serves, and what it logs."""
 
     def __init__(self, process: subprocess.Popen[str], command: str = "sidecar") -> None:
@@ -139,17 +139,17 @@ class SidecarProcess:
 
 
 @contextmanager
-def started(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarProcess]:
-    """Do as `launched`, and end it too when a signal ends this process, which is a command of ours."""
-    with _signals_raise(), launched(arguments, command) as served:
+def start_server_for_command(arguments: list[str], command: str = "sidecar") -> Iterator[ServerProcess]:
+    """Do as `start_server`, and end it too when a signal ends this process, which is a command of ours."""
+    with _signals_raise(), start_server(arguments, command) as served:
         yield served
 
 
 @contextmanager
-def launched(arguments: list[str], command: str = "sidecar") -> Iterator[SidecarProcess]:
+def start_server(arguments: list[str], command: str = "sidecar") -> Iterator[ServerProcess]:
     """Start a command that serves with these arguments, away from the environment's settings; end it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
-    served: SidecarProcess | None = None
+    served: ServerProcess | None = None
     try:
         with _signals_wait():
             # A session of its own: a Ctrl-C at the terminal is for whoever started it, who then ends it in order.
@@ -161,7 +161,7 @@ def launched(arguments: list[str], command: str = "sidecar") -> Iterator[Sidecar
                 text=True,
                 start_new_session=True,
             )
-            served = SidecarProcess(process, command)
+            served = ServerProcess(process, command)
         yield served
     finally:
         if served is not None:

@@ -23,7 +23,7 @@ _STUCK = 2.0
 _AGAIN = 0.01
 
 
-def listen(*, serves: bool) -> None:
+def install_signal_handlers(*, serves: bool) -> None:
     """Have SIGTERM and SIGINT end this process, from now until others handle them. Call it in the main thread.
 
     `serves`: it has nothing to finish, so that an end that was asked for is a good one, with exit code 0, at any time.
@@ -42,13 +42,13 @@ def listen(*, serves: bool) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def is_unhandled(number: signal.Signals) -> bool:
-    """Say whether a signal does what it does by default, or what `listen` arranged."""
+def has_default_handler(number: signal.Signals) -> bool:
+    """Say whether a signal does what it does by default, or what `install_signal_handlers` arranged."""
     handler = signal.getsignal(number)
     return handler is signal.SIG_DFL or isinstance(handler, _Ending)
 
 
-def end_within(seconds: float) -> None:
+def exit_within(seconds: float) -> None:
     """Have this process end with 0 after so long, whatever a thread of it may wait for then.
 
     For the orderly end of a process that serves: a database that does not answer must not hold it up.
@@ -64,7 +64,7 @@ def end_within(seconds: float) -> None:
 
 
 class _Ending:
-    """The handler of `listen`."""
+    """The handler of `install_signal_handlers`."""
 
     def __init__(self, told: threading.Event, *, serves: bool) -> None:
         self._told = told

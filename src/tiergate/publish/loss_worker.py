@@ -15,7 +15,7 @@ import msgspec
 from tiergate.bundle import Bundle
 from tiergate.errors import TiergateError
 from tiergate.impact.preview.preview import ImpactPreview
-from tiergate.process.parent_watch import end_with_parent
+from tiergate.process.parent_watch import exit_with_parent
 from tiergate.publish.loss_estimate import ImpactLine, LossJob, stream_impact
 from tiergate.store import Store
 
@@ -28,7 +28,7 @@ def main() -> None:
     """Run the job on standard input."""
     os.nice(_NICENESS)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LossJob)
-    end_with_parent()
+    exit_with_parent()
     try:
         old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
         preview = ImpactPreview(old, new, now=job.now, at=job.at)

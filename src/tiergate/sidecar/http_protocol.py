@@ -27,7 +27,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tiergate.errors import RequestError
-from tiergate.process.open_files import Surplus
+from tiergate.process.open_files import ExcessConnections
 from tiergate.sidecar.api.responses import NO_CONTEXT, HttpResponse, encode_response, problem_response, refused
 from tiergate.sidecar.fast_path import EXTENSION
 from tiergate.sidecar.transports import GuardedFlow, Wire, refusal
@@ -74,7 +74,7 @@ def protocol_class(metrics: Metrics, quick: FastPath | None, limits: WireLimits 
             "metrics": metrics,
             "quick": quick,
             "limits": limits if limits is not None else WireLimits(),
-            "beyond": Surplus(),
+            "beyond": ExcessConnections(),
         },
     )
 
@@ -85,7 +85,7 @@ class SidecarProtocol(HttpToolsProtocol):
     metrics: ClassVar[Metrics]
     quick: ClassVar[FastPath | None] = None
     limits: ClassVar[WireLimits] = WireLimits()
-    beyond: ClassVar[Surplus] = Surplus()
+    beyond: ClassVar[ExcessConnections] = ExcessConnections()
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from tiergate import __version__
 from tiergate.model import FOREVER, Reason
-from tiergate.process.open_files import Shortage
+from tiergate.process.open_files import DescriptorShortage
 from tiergate.sidecar.api.caller_errors import CallerErrorLog
 from tiergate.sidecar.state import SYNC
 
@@ -92,7 +92,7 @@ class Metrics:
         self.problems: dict[str, int] = {}
         self.mistakes = CallerErrorLog()
         self.connections = 0
-        self.descriptors = Shortage()
+        self.descriptors = DescriptorShortage()
         self.sizes: dict[str, Callable[[], tuple[int, int]]] = {}
         self.data: Callable[[], DiskReport | None] = lambda: None
         self.log_records: Callable[[], tuple[int, int]] = lambda: (0, 0)

@@ -25,14 +25,14 @@ from tiergate import __version__
 from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
 from tiergate.model import Reason
-from tiergate.process.import_guard import kept_out
+from tiergate.process.import_guard import block_imports
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
-from tiergate.process.open_files import fitted, raise_limit, room_for_connections
+from tiergate.process.open_files import connection_limit, fit_to_limit, raise_open_files_limit
 from tiergate.process.regular_files import read_regular
 from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
-from tiergate.process.termination import end_within
+from tiergate.process.termination import exit_within
 from tiergate.sidecar.api.app import api
 from tiergate.sidecar.api.probes import probes
 from tiergate.sidecar.api.request_limits import Access
@@ -88,7 +88,7 @@ def run(settings: Settings) -> None:
         SettingsError: a setting names what cannot be used.
         ListenError: an address cannot be listened on.
     """
-    open_files = raise_limit()
+    open_files = raise_open_files_limit()
     configure_logs(settings.log_format, settings.log_level)
     for name in unknown_variables(os.environ):
         _log.warning("a variable is no setting, and ignored", variable=name)
@@ -104,9 +104,9 @@ class _Sidecar:
         """Open what can fail: sockets, the data directory, the decision log. `opened` closes it."""
         self._settings = settings
         self._most_probes = min(_PROBE_CONNECTIONS, max(1, open_files // 8))
-        room = room_for_connections(open_files, _KEPT_BACK + self._most_probes)
+        room = connection_limit(open_files, _KEPT_BACK + self._most_probes)
         listeners = 1 if settings.uds is None else 2
-        self._most_connections = fitted(room, "max-connections", settings.max_connections, times=listeners)
+        self._most_connections = fit_to_limit(room, "max-connections", settings.max_connections, times=listeners)
         self._tokens = None if settings.token_file is None else TokenFile(settings.token_file, "token-file")
         self._tcp = _bind(settings.host, settings.port, opened)
         self._probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
@@ -225,7 +225,7 @@ class _Sidecar:
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("ending", signal=number.name)
         if not self._end.is_set():
-            end_within(self._settings.shutdown_timeout + _END_AT_LAST)
+            exit_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             for listener in (*self._listeners, self._probes):
                 listener.force_exit = True
@@ -286,7 +286,7 @@ def _source(settings: Settings, directory: DataDirectory, state: State) -> FileF
             strict=settings.strict_subjects,
         )
     # What speaks to other machines takes long to import, and file mode has no need of it.
-    with kept_out("pygments", "rich"):  # httpx has a command line, for colours
+    with block_imports("pygments", "rich"):  # httpx has a command line, for colours
         from tiergate.sidecar.replica.sync.follower_factory import create_follower  # noqa: PLC0415
 
     return create_follower(settings, directory, state, limits)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tests.admin import serving
 from tiergate.bundle import SigningKey
 from tiergate.control.api import audit, keys, roles
-from tiergate.control.api.roles import RolesInForce
-from tiergate.control.auth.authentication import Authenticator, TokenReader
+from tiergate.control.api.roles import PublishedRoles
+from tiergate.control.auth.authentication import Authenticator, TokenVerifier
 from tiergate.store import SYSTEM, Publishing, Store
 from tiergate.store.keys import create_key
 
@@ -45,8 +45,8 @@ def accountable(
 ) -> Iterator[Accountable]:
     """Serve."""
     with closing(Store.open(url, clock=clock)) as store:
-        table = RolesInForce(store)
-        people = Authenticator(store, TokenReader([])).identify if identify is None else identify
+        table = PublishedRoles(store)
+        people = Authenticator(store, TokenVerifier([])).identify if identify is None else identify
         trust = {"store": store.id, "public_keys": [SIGNING_KEY.verify_key.to_pem()]}
         endpoints = [*keys.endpoints(table, trust), *roles.endpoints(table), *audit.endpoints()]
         with serving(store, endpoints, identify=people, roles=table) as admin:

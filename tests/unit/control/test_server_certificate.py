@@ -5,7 +5,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from tiergate.control.server_certificate import follow_certificate
+from tiergate.control.server_certificate import watch_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ def followed(files: list[Path], change: Callable[[], None], said: Iterable[bool]
                 done.set()
             return answer
 
-        task = asyncio.create_task(follow_certificate(files, renew, every=0.001))
+        task = asyncio.create_task(watch_certificate(files, renew, every=0.001))
         await asyncio.sleep(0)  # it has looked at them
         change()
         async with asyncio.timeout(PATIENCE):

@@ -9,7 +9,13 @@ from contextlib import ExitStack
 import pytest
 from structlog.testing import capture_logs
 
-from tiergate.process.open_files import Shortage, Surplus, fitted, raise_limit, room_for_connections
+from tiergate.process.open_files import (
+    DescriptorShortage,
+    ExcessConnections,
+    connection_limit,
+    fit_to_limit,
+    raise_open_files_limit,
+)
 
 
 class Connection:
@@ -26,26 +32,26 @@ class Connection:
 @pytest.mark.parametrize(("limit", "room"), [(1024, 768), (256, 128), (64, 32), (20_000, 19_744)])
 def test_what_is_kept_back_is_at_most_half_of_the_limit(limit: int, room: int) -> None:
     """A tiny limit is shared between connections and everything else."""
-    assert room_for_connections(limit, 256) == room
+    assert connection_limit(limit, 256) == room
 
 
 def test_a_setting_that_fits_is_kept_silently() -> None:
     """Nothing is logged where nothing is lowered."""
     with capture_logs() as logs:
-        assert fitted(9_000, "max-connections", 4_096, times=2) == 4_096
+        assert fit_to_limit(9_000, "max-connections", 4_096, times=2) == 4_096
     assert not logs
 
 
 def test_a_setting_that_does_not_fit_is_lowered_and_said() -> None:
     """Two listeners share the room; the warning names the setting, what was wanted, and what is taken."""
     with capture_logs() as logs:
-        assert fitted(768, "max-connections", 4_096, times=2) == 384
+        assert fit_to_limit(768, "max-connections", 4_096, times=2) == 384
     assert [(log["setting"], log["wanted"], log["taken"]) for log in logs] == [("max-connections", 4_096, 384)]
 
 
 def test_of_the_connections_beyond_the_limit_the_oldest_go_first() -> None:
     """Whoever came last, and so has had the least time to ask, stays."""
-    surplus, connections = Surplus(2), [Connection() for _ in range(4)]
+    surplus, connections = ExcessConnections(2), [Connection() for _ in range(4)]
     for connection in connections:
         surplus.add(connection)
     assert [it.given_up for it in connections] == [True, True, False, False]
@@ -54,7 +60,7 @@ def test_of_the_connections_beyond_the_limit_the_oldest_go_first() -> None:
 
 def test_a_connection_that_was_answered_is_not_closed_for_others() -> None:
     """What is discarded counts no more."""
-    surplus, connections = Surplus(1), [Connection() for _ in range(2)]
+    surplus, connections = ExcessConnections(1), [Connection() for _ in range(2)]
     surplus.add(connections[0])
     surplus.discard(connections[0])
     surplus.add(connections[1])
@@ -64,7 +70,7 @@ def test_a_connection_that_was_answered_is_not_closed_for_others() -> None:
 def test_a_shortage_is_logged_once_and_counted() -> None:
     """It is logged when it begins and when it ends, however often it is looked for."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    shortage = Shortage()
+    shortage = DescriptorShortage()
     with capture_logs() as logs, ExitStack() as stack:
         assert not shortage.look()
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
@@ -83,6 +89,6 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     child = os.fork()
     if not child:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, min(before[1], 4096)))
-        raised = raise_limit()
+        raised = raise_open_files_limit()
         os._exit(0 if resource.getrlimit(resource.RLIMIT_NOFILE)[0] == raised == min(before[1], 4096) else 1)
     assert os.waitpid(child, 0)[1] == 0

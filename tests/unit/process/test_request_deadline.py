@@ -15,9 +15,9 @@ from tests.trickling import trickling
 from tiergate.cli.control_plane_client import ControlPlane
 from tiergate.cli.health import ask
 from tiergate.cluster.kubernetes_api import Api, ObjectMeta
-from tiergate.control.auth.jwks import JwksError, KeySet
+from tiergate.control.auth.jwks import IssuerKeys, JwksError
 from tiergate.errors import ClusterError, SyncError
-from tiergate.process.request_deadline import bounded, within
+from tiergate.process.request_deadline import enforce_deadlines, request_deadline
 from tiergate.sidecar.replica.sync.control_plane_client import ControlPlaneClient as SyncedPlane
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def test_a_client_ends_at_the_deadline(*, in_head: bool) -> None:
     """However many steps it takes, each of which is in time."""
     with (
         trickling(in_head=in_head) as port,
-        bounded(httpx.Client(timeout=1.0, trust_env=False)) as client,
+        enforce_deadlines(httpx.Client(timeout=1.0, trust_env=False)) as client,
         in_time(),
-        within(0.3),
+        request_deadline(0.3),
         pytest.raises(httpx.TimeoutException),
     ):
         client.get(f"http://127.0.0.1:{port}/")
@@ -54,23 +54,23 @@ def test_a_client_ends_at_the_deadline(*, in_head: bool) -> None:
 def test_by_way_of_a_proxy_too() -> None:
     """The way to it is bounded as well."""
     with trickling(in_head=True) as port, in_time():
-        client = bounded(httpx.Client(timeout=1.0, proxy=f"http://127.0.0.1:{port}"))
-        with client, within(0.3), pytest.raises(httpx.TimeoutException):
+        client = enforce_deadlines(httpx.Client(timeout=1.0, proxy=f"http://127.0.0.1:{port}"))
+        with client, request_deadline(0.3), pytest.raises(httpx.TimeoutException):
             client.get("http://192.0.2.1/")
 
 
 def test_what_goes_on_at_its_rate_is_not_cut() -> None:
     """Each byte puts the end off; a slower transfer ends."""
-    with trickling(every=0.005) as port, bounded(httpx.Client(timeout=1.0, trust_env=False)) as client:
+    with trickling(every=0.005) as port, enforce_deadlines(httpx.Client(timeout=1.0, trust_env=False)) as client:
         begun = time.monotonic()
-        with within(0.2, rate=20), client.stream("GET", f"http://127.0.0.1:{port}/") as answer:
+        with request_deadline(0.2, rate=20), client.stream("GET", f"http://127.0.0.1:{port}/") as answer:
             read = 0
             for piece in answer.iter_raw():
                 read += len(piece)
                 if time.monotonic() - begun > 1.0:
                     break
         assert read > 20
-        with in_time(), pytest.raises(httpx.TimeoutException), within(0.2, rate=10_000):
+        with in_time(), pytest.raises(httpx.TimeoutException), request_deadline(0.2, rate=10_000):
             client.get(f"http://127.0.0.1:{port}/")
 
 
@@ -79,7 +79,7 @@ def test_keys_of_an_issuer(monkeypatch: pytest.MonkeyPatch, *, in_head: bool) ->
     """Whoever signs in does not wait for it."""
     monkeypatch.setattr("tiergate.control.auth.jwks._WHOLE", 0.3)
     with trickling(in_head=in_head) as port, in_time(), pytest.raises(JwksError):
-        KeySet(f"http://127.0.0.1:{port}/keys").find("k1", "RS256")
+        IssuerKeys(f"http://127.0.0.1:{port}/keys").find("k1", "RS256")
 
 
 @WHERE

@@ -63,9 +63,9 @@ def demo(
     from tiergate.cli.output.console import say
     from tiergate.cli.sample_catalog import copy_sample
     from tiergate.client import Sidecar
-    from tiergate.process.subprocesses import claim_port, claim_ports
+    from tiergate.process.subprocesses import find_port, find_ports
 
-    ports = Ports(claim_port(0), *claim_ports(port))
+    ports = Ports(find_port(0), *find_ports(port))
     with _folder(folder) as place, ExitStack() as running:
         sample = copy_sample(place / "sample")
         _compile(sample, place / "bundle")

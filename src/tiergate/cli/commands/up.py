@@ -14,7 +14,7 @@ from tiergate.errors import OperatorError
 
 if TYPE_CHECKING:
     from tiergate.cli.local_stack import Household, Ports
-    from tiergate.process.subprocesses import SidecarProcess
+    from tiergate.process.subprocesses import ServerProcess
 
 app = typer.Typer()
 
@@ -49,9 +49,9 @@ def up(
     from tiergate.cli.local_stack import Household, Ports, asked, load_sample
     from tiergate.cli.output.console import say, working
     from tiergate.cli.sample_catalog import copy_sample
-    from tiergate.process.subprocesses import claim_port, claim_ports
+    from tiergate.process.subprocesses import find_port, find_ports
 
-    ports = Ports(claim_port(control_port, "--control-port"), *claim_ports(port))
+    ports = Ports(find_port(control_port, "--control-port"), *find_ports(port))
     household = Household(data)
     try:
         with ExitStack() as running, working("starting"):
@@ -75,7 +75,7 @@ def up(
         return
 
 
-def _wait(*processes: SidecarProcess) -> None:
+def _wait(*processes: ServerProcess) -> None:
     """Wait until one of them ends, which none should."""
     while all(process.process.poll() is None for process in processes):
         time.sleep(_LOOK)

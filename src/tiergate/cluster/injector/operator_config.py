@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tiergate.cluster.injector.pod_template import Sidecar
     from tiergate.cluster.injector.settings import Settings
-    from tiergate.process.settings import Table
+    from tiergate.process.settings import SettingsTable
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Words:
     """The operator's files, and what they come to: `injection`. `failing` where they cannot be used at present."""
 
     def __init__(
-        self, settings: Settings, sidecar_settings: Table, check: Callable[[Mapping[str, str]], object]
+        self, settings: Settings, sidecar_settings: SettingsTable, check: Callable[[Mapping[str, str]], object]
     ) -> None:
         """Read them. `sidecar_settings`: the table by which the sidecar's settings are checked; `check`: as a whole.
 

@@ -28,16 +28,16 @@ from tiergate.errors import OperatorError, SettingsError
 from tiergate.process.http_protocol import ConnectionLimits, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
-from tiergate.process.open_files import Shortage, raise_limit, room_for_connections
+from tiergate.process.open_files import DescriptorShortage, connection_limit, raise_open_files_limit
 from tiergate.process.sockets import bind_tcp, url_of
-from tiergate.process.termination import end_within
+from tiergate.process.termination import exit_within
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
     from tiergate.cluster.injector.settings import Settings
-    from tiergate.process.settings import Table
+    from tiergate.process.settings import SettingsTable
 
 _LOOK: Final = 10.0
 """Seconds between two looks at files, at the Secret and at the webhook's configuration."""
@@ -57,7 +57,7 @@ _log = structlog.get_logger(__name__)
 
 def run(
     settings: Settings,
-    sidecar_settings: Table,
+    sidecar_settings: SettingsTable,
     check: Callable[[Mapping[str, str]], object],
     environ: Mapping[str, str],
 ) -> None:
@@ -70,7 +70,7 @@ def run(
         SettingsError: a setting names what cannot be used.
         ListenError: an address cannot be listened on.
     """
-    open_files = raise_limit()
+    open_files = raise_open_files_limit()
     disable_created_metrics()  # type: ignore[no-untyped-call]
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(environ):
@@ -92,7 +92,7 @@ class _Injector:
         self._words = words
         self._counts = Counts()
         probe_connections = min(_PROBE_CONNECTIONS, max(1, open_files // 8))
-        self._most = room_for_connections(open_files, _KEPT_BACK + probe_connections)
+        self._most = connection_limit(open_files, _KEPT_BACK + probe_connections)
         self._files = _files(settings, environ, opened)
         self._sockets = _bind(settings.host, settings.port, opened)
         probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
@@ -101,7 +101,7 @@ class _Injector:
             probes(lambda: self._serving and not self._end.is_set(), self._counts),
             probe_sockets,
             protocol=bounded(ConnectionLimits(most=probe_connections)),
-            each_second=Shortage().look,
+            each_second=DescriptorShortage().look,
             shutdown_timeout=settings.shutdown_timeout,
         )
         self._shutdown_timeout = settings.shutdown_timeout
@@ -178,7 +178,7 @@ class _Injector:
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("ending", signal=number.name)
         if not self._end.is_set():
-            end_within(self._shutdown_timeout + _END_AT_LAST)
+            exit_within(self._shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             for one in (self._webhook, self._probes):
                 if one is not None:

@@ -1,135 +1,109 @@
-"""The injector's settings: one typed table, from which flags, environment, file and reference page are made.
-
-The field `probe_port` is the flag `--probe-port`, the variable `TIERGATE_INJECTOR_PROBE_PORT` and the key `probe-port`
-of the settings file: see `tiergate.process.settings`.
-"""
+"""The injector's settings. See `tiergate.process.settings` for flags, variables and the settings file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
 from tiergate.errors import SettingsError
-from tiergate.process.setting_types import HOST, PATH, PORT, SECONDS, TEXT, choice
-from tiergate.process.settings import Row, table_of
+from tiergate.process.server_settings import (
+    LISTENING,
+    certificate_key_setting,
+    certificate_setting,
+    every_address_setting,
+    log_format_setting,
+    log_level_setting,
+    port_setting,
+    shutdown_timeout_setting,
+)
+from tiergate.process.setting_types import PATH, TEXT, choice
+from tiergate.process.settings import build_table, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX: Final = "TIERGATE_INJECTOR_"
-"""What the name of every variable begins with."""
+"""Prefix of every variable."""
 
-_INJECTED: Final = "What is injected"
-_LISTENS: Final = "Where it listens"
-_CERTIFICATE: Final = "Its certificate"
-_LOGS: Final = "Logs"
+_INJECTED: Final = "Injected sidecars"
+_CERTIFICATE: Final = "Certificate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Everything that the injector can be told. Made by `resolve`; durations in seconds."""
+    """The settings of the injector, made by `resolve`. Durations in seconds."""
 
-    sidecar_file: Annotated[
-        Path | None,
-        Row(
-            _INJECTED,
-            PATH,
-            "A file, in YAML or JSON, that says what every sidecar is: its image, its control plane, its settings. "
-            "Followed when it changes. Required.",
-        ),
-    ] = None
-    public_key: Annotated[
-        tuple[Path, ...],
-        Row(
-            _INJECTED,
-            PATH,
-            "A file with a public key, in PEM, by which the store may sign; every sidecar is given all of them. "
-            "Followed when it changes. Needed unless the `sidecar-file` holds them.",
-        ),
-    ] = ()
-    control_plane_ca: Annotated[
-        Path | None,
-        Row(
-            _INJECTED,
-            PATH,
-            "A file with the certificates, in PEM, that sidecars believe the control plane by, instead of the "
-            "system's. Followed when it changes.",
-        ),
-    ] = None
-    allow_annotation: Annotated[
-        tuple[str, ...],
-        Row(
-            _INJECTED,
-            choice(*(one.name for one in ANNOTATIONS), word="annotation"),
-            "An annotation that pods may have, without `tiergate.dev/`; by default, those that are marked as usual.",
-        ),
-    ] = USUAL
-
-    host: Annotated[str, Row(_LISTENS, HOST, "The address of the webhook, which is served by HTTPS alone.")] = "0.0.0.0"  # noqa: S104 - the API server is outside
-    port: Annotated[int, Row(_LISTENS, PORT, "The port of the webhook; 0 takes any free one.")] = 8443
-    probe_host: Annotated[str, Row(_LISTENS, HOST, "The address of probes and metrics.")] = "0.0.0.0"  # noqa: S104 - whoever probes is outside
-    probe_port: Annotated[int, Row(_LISTENS, PORT, "The port of probes and metrics; 0 takes any free one.")] = 8444
-    shutdown_timeout: Annotated[
-        float, Row(_LISTENS, SECONDS, "How long requests that are under way may hold up the end after SIGTERM.")
-    ] = 10.0
-
-    tls_cert: Annotated[
-        Path | None,
-        Row(
-            _CERTIFICATE,
-            PATH,
-            "A file with the chain of certificates, in PEM, where somebody else makes them, such as cert-manager. "
-            "Followed when it changes.",
-        ),
-    ] = None
-    tls_key: Annotated[Path | None, Row(_CERTIFICATE, PATH, "A file with the certificate's private key, in PEM.")] = (
-        None
+    sidecar_file: Path | None = setting(
+        _INJECTED,
+        PATH,
+        None,
+        "File, in YAML or JSON, that configures every sidecar: its image, its control plane, its settings. Followed "
+        "when it changes. Required.",
     )
-    service: Annotated[
-        str | None,
-        Row(
-            _CERTIFICATE,
-            TEXT,
-            "The Service, in this pod's namespace, by which the API server reaches the webhook. Required without "
-            "`tls-cert`, as are the next two: the injector then makes its certificate itself.",
-        ),
-    ] = None
-    webhook: Annotated[
-        str | None,
-        Row(_CERTIFICATE, TEXT, "The MutatingWebhookConfiguration that is told whom to believe: its `caBundle`."),
-    ] = None
-    certificate_secret: Annotated[
-        str | None,
-        Row(_CERTIFICATE, TEXT, "The Secret, in this pod's namespace, by which all replicas have one certificate."),
-    ] = None
-    certificate_name: Annotated[
-        tuple[str, ...], Row(_CERTIFICATE, TEXT, "A further DNS name that the certificate is for.")
-    ] = ()
-    service_account: Annotated[
-        Path, Row(_CERTIFICATE, PATH, "The folder with this pod's `token`, `ca.crt` and `namespace`.")
-    ] = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    public_key: tuple[Path, ...] = setting(
+        _INJECTED,
+        PATH,
+        (),
+        "File with a public key, in PEM, that verifies the store's signatures; every sidecar gets all of them. "
+        "Followed when it changes. Required unless the `sidecar-file` has them.",
+    )
+    control_plane_ca: Path | None = setting(
+        _INJECTED,
+        PATH,
+        None,
+        "File with the CA certificates, in PEM, that verify the control plane for sidecars. By default those of the "
+        "system. Followed when it changes.",
+    )
+    allow_annotation: tuple[str, ...] = setting(
+        _INJECTED,
+        choice(*(it.name for it in ANNOTATIONS), word="annotation"),
+        USUAL,
+        "Annotation that pods may have, without `tiergate.dev/`; by default those that are marked as usual.",
+    )
+    host: str = every_address_setting("the webhook, which serves HTTPS only")
+    port: int = port_setting(8443, "the webhook")
+    probe_host: str = every_address_setting("probes and metrics")
+    probe_port: int = port_setting(8444, "probes and metrics")
+    shutdown_timeout: float = shutdown_timeout_setting(10.0, LISTENING)
+    tls_cert: Path | None = certificate_setting(
+        _CERTIFICATE, ", if something else creates it, such as cert-manager. Followed when it changes."
+    )
+    tls_key: Path | None = certificate_key_setting(_CERTIFICATE)
+    service: str | None = setting(
+        _CERTIFICATE,
+        TEXT,
+        None,
+        "Service, in this pod's namespace, through which the API server calls the webhook. Required without `tls-"
+        "cert`, as are the next two: the injector then creates its certificate itself.",
+    )
+    webhook: str | None = setting(
+        _CERTIFICATE, TEXT, None, "MutatingWebhookConfiguration whose `caBundle` the injector sets."
+    )
+    certificate_secret: str | None = setting(
+        _CERTIFICATE, TEXT, None, "Secret, in this pod's namespace, through which all replicas share one certificate."
+    )
+    certificate_name: tuple[str, ...] = setting(_CERTIFICATE, TEXT, (), "Further DNS name of the certificate.")
+    service_account: Path = setting(
+        _CERTIFICATE,
+        PATH,
+        Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+        "Folder with this pod's `token`, `ca.crt` and `namespace`.",
+    )
+    log_format: str = log_format_setting()
+    log_level: str = log_level_setting()
 
-    log_format: Annotated[
-        str, Row(_LOGS, choice("auto", "console", "json"), "`auto` is `console` at a terminal, else `json`.")
-    ] = "auto"
-    log_level: Annotated[
-        str, Row(_LOGS, choice("debug", "info", "warning", "error"), "The least level that is logged.")
-    ] = "info"
 
-
-TABLE: Final = table_of(Settings, PREFIX)
+TABLE: Final = build_table(Settings, PREFIX)
 """The table."""
 
 SETTINGS: Final = TABLE.settings
-"""Its rows, in the order of the reference page."""
+"""The settings, in the order of the reference page."""
 
 
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Make the settings from what the command line and the environment say, and the settings file that they name.
-
-    See :meth:`tiergate.process.settings.Table.read`.
+    """Make the settings from the command line, the environment and the settings file; see `SettingsTable.read`.
 
     Raises:
         SettingsError: a setting is unknown, malformed or missing, or they do not fit together.

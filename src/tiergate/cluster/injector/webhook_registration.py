@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from tiergate.cluster.injector.certificates import Kept, next_kept
+from tiergate.cluster.injector.certificates import StoredCertificates, renew_certificates
 from tiergate.cluster.kubernetes_api import ObjectMeta, Secret, secret_path, webhook_path
 from tiergate.errors import ClusterError
 
@@ -66,7 +66,7 @@ class Registration:
         self._names = tuple(names)
         self._clock = clock
 
-    def bring(self) -> Kept:
+    def bring(self) -> StoredCertificates:
         """See to it that there is a certificate that can be used and is trusted; return it.
 
         Raises:
@@ -75,8 +75,8 @@ class Registration:
         for _ in range(_ATTEMPTS):
             configuration = self._read_webhook()
             secret = self._api.read(secret_path(self._api.namespace, self._secret), Secret)
-            kept = None if secret is None else Kept.from_secret(secret.data or {})
-            wanted = next_kept(kept, self._names, self._clock(), told=configuration.told)
+            kept = None if secret is None else StoredCertificates.from_secret(secret.data or {})
+            wanted = renew_certificates(kept, self._names, self._clock(), trusted=configuration.told)
             if wanted != kept:
                 if self._write(secret, wanted):
                     _log.info("made a certificate", secret=self._secret, names=self._names)
@@ -92,7 +92,7 @@ class Registration:
             raise ClusterError(path, "there is no such webhook configuration")
         return found
 
-    def _write(self, secret: Secret | None, wanted: Kept) -> bool:
+    def _write(self, secret: Secret | None, wanted: StoredCertificates) -> bool:
         values = {name: base64.b64encode(value).decode() for name, value in wanted.to_secret().items()}
         if secret is None:
             metadata = {"name": self._secret, "labels": {"app.kubernetes.io/managed-by": "tiergate-injector"}}
@@ -105,7 +105,7 @@ class Registration:
             change += [{"op": "add", "path": f"/data/{name}", "value": value} for name, value in values.items()]
         return self._api.patch(secret_path(self._api.namespace, self._secret), change)
 
-    def _tell(self, configuration: _Configuration, kept: Kept) -> bool:
+    def _tell(self, configuration: _Configuration, kept: StoredCertificates) -> bool:
         """Say whether all webhooks trust what is kept; where not, tell them. Then all must be looked at again."""
         authorities = kept.authorities.encode()
         wrong = [

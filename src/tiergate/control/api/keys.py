@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.control.api.roles import RolesInForce
+    from tiergate.control.api.roles import PublishedRoles
     from tiergate.model import Instant
     from tiergate.store import WriteUnit
     from tiergate.store.keys import ApiKey
@@ -41,7 +41,7 @@ class _NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: str | None = None
 
 
-def endpoints(roles: RolesInForce, trust: Mapping[str, object]) -> list[Endpoint]:
+def endpoints(roles: PublishedRoles, trust: Mapping[str, object]) -> list[Endpoint]:
     """What there is about keys. `trust`: what a sidecar is told together with its key, to know the store by."""
     store = Resource.store()
 
@@ -85,7 +85,7 @@ def key_data(key: ApiKey) -> dict[str, object]:
     return {name: format_instant(value) if name.endswith("_at") else value for name, value in said.items()}
 
 
-def _create(request: AdminRequest, roles: RolesInForce, trust: Mapping[str, object]) -> Answer:
+def _create(request: AdminRequest, roles: PublishedRoles, trust: Mapping[str, object]) -> Answer:
     body = request.decode(_NewKey)
     if body.customers is not None:
         body = msgspec.structs.replace(body, customers=[normalize_subject_id(it) for it in body.customers])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint, Open
-from tiergate.control.metrics import CONTENT_TYPE, exposition
+from tiergate.control.metrics import CONTENT_TYPE, metrics_text
 from tiergate.errors import RequestError
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ class Probes:
 
     async def metrics(self, request: AdminRequest) -> Answer:  # noqa: ARG002 - as every handler
         """Tell all counts, for Prometheus."""
-        return Answer(200, exposition(self._registry), {"content-type": CONTENT_TYPE})
+        return Answer(200, metrics_text(self._registry), {"content-type": CONTENT_TYPE})

@@ -25,7 +25,7 @@ _KEPT_TABLES: Final = 4
 _MAX_BODY: Final = 2**20
 
 
-class RolesInForce:
+class PublishedRoles:
     """The table of roles of the publication in force; the shipped one until one was published.
 
     INVARIANT (errors close): a table that cannot be read, as after a downgrade, allows nothing to anybody.
@@ -83,7 +83,7 @@ class _Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-def endpoints(roles: RolesInForce) -> list[Endpoint]:
+def endpoints(roles: PublishedRoles) -> list[Endpoint]:
     """What there is about roles."""
     store = Resource.store()
 

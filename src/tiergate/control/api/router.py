@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from tiergate.control.auth.recent_callers import KnownCallers
+    from tiergate.control.auth.recent_callers import RecentCallers
     from tiergate.store import Store
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ class AdminApi:
         identify: Callable[[str], Caller],
         roles: Callable[[], RolePolicies],
         store: Store,
-        known: KnownCallers | None = None,
+        known: RecentCallers | None = None,
         sidecar_threads: int = _SIDECAR_THREADS,
     ) -> None:
         """Compose. `known`, where it is given, names callers in place of both, and remembers some.

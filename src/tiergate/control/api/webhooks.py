@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.control.api.request import Answer, etag_text
 from tiergate.control.api.router import Endpoint
-from tiergate.control.webhooks.webhook_targets import RefusedDestinationError
+from tiergate.control.webhooks.webhook_targets import RejectedTargetError
 from tiergate.errors import BodyError, BodyProblem, ConflictError, RequestError
 from tiergate.model import format_instant
 from tiergate.naming import nearest
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.control.api.request import AdminRequest
-    from tiergate.control.webhooks.webhook_targets import Destinations
+    from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.model import Instant
     from tiergate.store import ReadUnit, WriteUnit
     from tiergate.store.deliveries import Delivery
@@ -72,7 +72,7 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
 class WebhookEndpoints:
     """The endpoints; `destinations` says which URLs may be taken."""
 
-    def __init__(self, destinations: Destinations) -> None:
+    def __init__(self, destinations: WebhookTargets) -> None:
         self._destinations = destinations
 
     def endpoints(self) -> list[Endpoint]:
@@ -215,7 +215,7 @@ class WebhookEndpoints:
         problems: list[BodyProblem] = []
         try:
             self._destinations.check_url(settings.url)
-        except RefusedDestinationError as error:
+        except RejectedTargetError as error:
             problems.append(BodyProblem("/url", "bad-url", str(error)))
         known = [event.value for event in EventType]
         problems += [

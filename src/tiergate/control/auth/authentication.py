@@ -18,7 +18,7 @@ import msgspec
 import structlog
 import yaml
 
-from tiergate.control.auth.jwks import KeySet
+from tiergate.control.auth.jwks import IssuerKeys
 from tiergate.errors import RequestError, SettingsError
 from tiergate.model import FOREVER
 from tiergate.permissions import Caller, CallerKind, Scope
@@ -28,7 +28,7 @@ from tiergate.store.keys import is_key, named_id, proven_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tiergate.control.auth.jwks import FoundKeys
+    from tiergate.control.auth.jwks import CandidateKeys
     from tiergate.model import Instant
     from tiergate.store import Store
     from tiergate.store.keys import ApiKey
@@ -109,7 +109,7 @@ def read_issuers(text: str) -> list[IssuerSettings]:
 
 
 @dataclass(frozen=True, slots=True)
-class Identified:
+class AuthenticatedCaller:
     """A caller, and for how long it is known to be one: until an instant, in UTC milliseconds.
 
     `key`: its API key, which may be revoked; `source`: the issuer's keys that its token was verified by.
@@ -118,18 +118,18 @@ class Identified:
     caller: Caller
     until: Instant
     key: ApiKey | None = None
-    source: FoundKeys | None = None
+    source: CandidateKeys | None = None
 
     def counts(self, now: Instant) -> bool:
         """Say whether nothing that is known here has changed."""
         return now < self.until and (self.source is None or self.source.is_current)
 
 
-class TokenReader:
+class TokenVerifier:
     """Reads the tokens of some issuers."""
 
     def __init__(
-        self, issuers: Iterable[IssuerSettings], key_set: Callable[[IssuerSettings], KeySet] | None = None
+        self, issuers: Iterable[IssuerSettings], key_set: Callable[[IssuerSettings], IssuerKeys] | None = None
     ) -> None:
         """Prepare.
 
@@ -152,7 +152,7 @@ class TokenReader:
         for _, keys in self._issuers.values():
             keys.refresh()
 
-    def admit(self, token: str) -> Identified:
+    def admit(self, token: str) -> AuthenticatedCaller:
         """Verify a token, and say whose it is and for how long.
 
         Raises:
@@ -184,13 +184,13 @@ class TokenReader:
         if claims is None:
             raise _refused("the token is not good: Signature verification failed")
         until = (int(claims["exp"]) + issuer.leeway) * 1000
-        return Identified(_caller(issuer, claims), until, source=found)
+        return AuthenticatedCaller(_caller(issuer, claims), until, source=found)
 
 
 class Authenticator:
     """Names the caller of a bearer's token: keys of the store, and tokens of issuers."""
 
-    def __init__(self, store: Store, tokens: TokenReader) -> None:
+    def __init__(self, store: Store, tokens: TokenVerifier) -> None:
         self._store = store
         self._tokens = tokens
         self.uses = KeyUses(store)
@@ -205,7 +205,7 @@ class Authenticator:
         """
         return self.admit(token).caller
 
-    def admit(self, token: str) -> Identified:
+    def admit(self, token: str) -> AuthenticatedCaller:
         """Say whose a token is, and for how long that stays so.
 
         Raises:
@@ -219,14 +219,14 @@ class Authenticator:
         """Have keys of issuers that are in use, and old, fetched anew."""
         self._tokens.refresh()
 
-    def _by_key(self, token: str) -> Identified:
+    def _by_key(self, token: str) -> AuthenticatedCaller:
         key = self._store.read(lambda unit: proven_key(unit, token)) if is_key(token) else None
         if key is None:
             raise _refused("there is no such key", key=named_id(token))
         if not key.counts(self._store.clock()):
             raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired", key=key.id)
         self.uses.note(key)
-        return Identified(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)
+        return AuthenticatedCaller(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)
 
 
 def key_caller(key: ApiKey) -> Caller:
@@ -238,8 +238,8 @@ def key_caller(key: ApiKey) -> Caller:
     return Caller(f"key/{key.id}", CallerKind.KEY, frozenset(key.roles), key.name, scope)
 
 
-def _key_set(issuer: IssuerSettings) -> KeySet:
-    return KeySet(issuer.jwks, ca_file=issuer.ca_file, token_file=issuer.token_file)
+def _key_set(issuer: IssuerSettings) -> IssuerKeys:
+    return IssuerKeys(issuer.jwks, ca_file=issuer.ca_file, token_file=issuer.token_file)
 
 
 def _proven(token: str, keys: Sequence[jwt.PyJWK], issuer: IssuerSettings) -> dict[str, Any] | None:

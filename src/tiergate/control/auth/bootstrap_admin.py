@@ -25,7 +25,7 @@ _OPERATOR = Author("operator", "system")
 _log = structlog.get_logger(__name__)
 
 
-class FirstAdmin:
+class BootstrapAdmin:
     """The key that a file holds, or none."""
 
     __slots__ = ("_text",)

@@ -20,7 +20,7 @@ import jwt
 import structlog
 
 from tiergate.errors import OperatorError, SettingsError
-from tiergate.process.request_deadline import bounded, within
+from tiergate.process.request_deadline import enforce_deadlines, request_deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +48,11 @@ class JwksError(OperatorError):
     """The keys of an issuer cannot be had."""
 
 
-class FoundKeys(NamedTuple):
+class CandidateKeys(NamedTuple):
     """Keys that may have signed a token, and of which generation of which set they are."""
 
     keys: tuple[jwt.PyJWK, ...]
-    of: KeySet
+    of: IssuerKeys
     generation: int
 
     @property
@@ -61,7 +61,7 @@ class FoundKeys(NamedTuple):
         return self.of.serves(self.generation)
 
 
-class KeySet:
+class IssuerKeys:
     """One issuer's keys. Safe to ask from several threads; one of them fetches, the others wait for it.
 
     `source`: an https URL (http on loopback), or a file's path. `ca_file`: whom to trust for the URL, `token_file`: a
@@ -98,7 +98,7 @@ class KeySet:
         self._fetched_at: float | None = None
         self._asked_at: float | None = None
 
-    def find(self, kid: str | None, algorithm: str) -> FoundKeys:
+    def find(self, kid: str | None, algorithm: str) -> CandidateKeys:
         """The keys that may have signed a token of this algorithm, by the id that it names.
 
         Those of the id, else those without any; all that fit where the token names none. None where no key fits.
@@ -111,7 +111,7 @@ class KeySet:
                 self._refresh()
             return self._found(kid, algorithm)
 
-    def find_anew(self, kid: str | None, algorithm: str, tried: FoundKeys) -> FoundKeys:
+    def find_anew(self, kid: str | None, algorithm: str, tried: CandidateKeys) -> CandidateKeys:
         """As `find`, where none of the keys that were `tried` had signed: the issuer may have others by now.
 
         It is asked at most once a minute, since anybody can sign with anything. What was tried is left out.
@@ -137,10 +137,10 @@ class KeySet:
         fetched_at = self._fetched_at
         return generation == self.generation and fetched_at is not None and self._clock() - fetched_at <= KEPT_FOR
 
-    def _found(self, kid: str | None, algorithm: str) -> FoundKeys:
+    def _found(self, kid: str | None, algorithm: str) -> CandidateKeys:
         if self._fetched_at is None or self._clock() - self._fetched_at > KEPT_FOR:
             raise JwksError(f"the keys at `{self._source}` cannot be fetched")
-        return FoundKeys(tuple(self._pick(kid, algorithm)), self, self.generation)
+        return CandidateKeys(tuple(self._pick(kid, algorithm)), self, self.generation)
 
     def _pick(self, kid: str | None, algorithm: str) -> list[jwt.PyJWK]:
         named = [key for key in self._keys if key.key_id == kid] if kid is not None else []
@@ -177,8 +177,10 @@ class KeySet:
             headers["authorization"] = f"Bearer {Path(self._token_file).read_text('ascii').strip()}"
         verify = ssl.create_default_context(cafile=self._ca_file)
         with (
-            within(_WHOLE),
-            bounded(httpx.Client(verify=verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False)) as client,
+            request_deadline(_WHOLE),
+            enforce_deadlines(
+                httpx.Client(verify=verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
+            ) as client,
             client.stream("GET", self._source, headers=headers) as answer,
         ):
             answer.raise_for_status()

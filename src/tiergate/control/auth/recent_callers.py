@@ -24,8 +24,8 @@ from tiergate.store.keys import revocations, revoked_ids
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.control.api.roles import RolesInForce
-    from tiergate.control.auth.authentication import Authenticator, Identified
+    from tiergate.control.api.roles import PublishedRoles
+    from tiergate.control.auth.authentication import AuthenticatedCaller, Authenticator
     from tiergate.permissions import Caller, RolePolicies
     from tiergate.store import ReadUnit, Store
 
@@ -47,19 +47,19 @@ class _Standing(NamedTuple):
     revoked: frozenset[str]
 
 
-class KnownCallers:
+class RecentCallers:
     """Names callers and the table of roles in force, for one store. Belongs to one event loop."""
 
     def __init__(
         self,
         store: Store,
         authenticator: Authenticator,
-        roles: RolesInForce,
+        roles: PublishedRoles,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._authenticator, self._roles, self._clock = store, authenticator, roles, clock
-        self._known: cachetools.LRUCache[str, Identified] = cachetools.LRUCache(_REMEMBERED)
+        self._known: cachetools.LRUCache[str, AuthenticatedCaller] = cachetools.LRUCache(_REMEMBERED)
         self._standing: _Standing | None = None
 
     def recall(self, token: str) -> tuple[Caller, RolePolicies] | None:
@@ -75,7 +75,7 @@ class KnownCallers:
             self._authenticator.uses.note(key)
         return known.caller, standing.roles
 
-    def admit(self, token: str) -> tuple[Identified, RolePolicies]:
+    def admit(self, token: str) -> tuple[AuthenticatedCaller, RolePolicies]:
         """Look the caller of a token up. In a thread that may wait.
 
         Raises:
@@ -91,7 +91,7 @@ class KnownCallers:
     def _is_fresh(self, standing: _Standing) -> bool:
         return 0 <= self._clock() - standing.at < _FRESH
 
-    def remember(self, token: str, found: Identified) -> None:
+    def remember(self, token: str, found: AuthenticatedCaller) -> None:
         """Remember a sidecar. In the loop's thread."""
         if found.caller.roles == _SIDECAR:
             self._known[token] = found

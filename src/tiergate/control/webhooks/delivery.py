@@ -14,13 +14,13 @@ import httpx
 from standardwebhooks import Webhook
 
 from tiergate import __version__
-from tiergate.control.webhooks.webhook_targets import RefusedDestinationError
+from tiergate.control.webhooks.webhook_targets import RejectedTargetError
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Mapping
 
-    from tiergate.control.webhooks.webhook_targets import Destinations
+    from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.model import Instant
     from tiergate.store.deliveries import Claim
 
@@ -37,11 +37,11 @@ class Attempt(NamedTuple):
     retry_after: int = 0
 
 
-class Sender:
+class WebhookSender:
     """Sends what is claimed. To be closed."""
 
     def __init__(
-        self, destinations: Destinations, *, tls: ssl.SSLContext | None = None, timeout: float = _TIMEOUT
+        self, destinations: WebhookTargets, *, tls: ssl.SSLContext | None = None, timeout: float = _TIMEOUT
     ) -> None:
         """Prepare. `tls`: whose certificates to trust, by default those that browsers do; `timeout` in seconds."""
         self._destinations = destinations
@@ -62,7 +62,7 @@ class Sender:
                 return await self._send(claim, now)
         except TimeoutError:
             return Attempt(None, f"no answer within {self._timeout:g} seconds")
-        except RefusedDestinationError as error:
+        except RejectedTargetError as error:
             return Attempt(None, f"refused: {error}"[:_MAX_ANSWER])
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Attempt(None, f"{type(error).__name__}: {error}"[:_MAX_ANSWER])
@@ -93,7 +93,7 @@ class Sender:
             await response.aclose()
             return Attempt(response.status_code, str(response.status_code), _retry_after(response.headers))
         if unreachable is None:
-            raise RefusedDestinationError("there is no address")
+            raise RejectedTargetError("there is no address")
         raise unreachable
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from tiergate.store.deliveries import Result, claim_due, forget_finished, next_d
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.control.webhooks.delivery import Attempt, Sender
+    from tiergate.control.webhooks.delivery import Attempt, WebhookSender
     from tiergate.model import Instant
     from tiergate.store import Store
     from tiergate.store.deliveries import Claim
@@ -52,7 +52,7 @@ def pause_after(attempt: int, jitter: Callable[[float, float], float] = random.u
 class Dispatcher:
     """Delivers until it is cancelled. `poll`: seconds after which it looks for what other processes have written."""
 
-    def __init__(self, store: Store, sender: Sender, *, poll: float = 1.0) -> None:
+    def __init__(self, store: Store, sender: WebhookSender, *, poll: float = 1.0) -> None:
         self._store = store
         self._sender = sender
         self._poll = poll

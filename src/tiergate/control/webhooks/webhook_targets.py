@@ -49,11 +49,11 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
 
-class RefusedDestinationError(Exception):
+class RejectedTargetError(Exception):
     """Nothing may be sent there; the message says why."""
 
 
-class Destination(NamedTuple):
+class WebhookTarget(NamedTuple):
     """A URL that may be sent to: the addresses to connect to, the port, and the name to check the certificate for."""
 
     url: httpx.URL
@@ -61,7 +61,7 @@ class Destination(NamedTuple):
     name: str
 
 
-class Destinations:
+class WebhookTargets:
     """What may be sent to. `allowed`: networks beside the public ones, such as `10.0.0.0/8`."""
 
     def __init__(self, allowed: Iterable[str] = (), *, resolver: Resolver | None = None) -> None:
@@ -77,40 +77,40 @@ class Destinations:
         """Check all of a URL that can be told without resolving its name.
 
         Raises:
-            RefusedDestinationError: it is malformed, or can never be sent to.
+            RejectedTargetError: it is malformed, or can never be sent to.
         """
         if len(text) > _MAX_URL:
-            raise RefusedDestinationError(f"a URL has {_MAX_URL} characters at most")
+            raise RejectedTargetError(f"a URL has {_MAX_URL} characters at most")
         try:
             url = httpx.URL(text)
             port = url.port
         except (httpx.InvalidURL, ValueError) as error:
-            raise RefusedDestinationError(f"is no URL: {error}") from None
+            raise RejectedTargetError(f"is no URL: {error}") from None
         if url.scheme not in _PORTS or (url.scheme == "http" and not self._allowed):
-            raise RefusedDestinationError("the URL must begin with `https://`")
+            raise RejectedTargetError("the URL must begin with `https://`")
         if not _HOST.fullmatch(url.raw_host) or (port is not None and not 0 < port < 65536):
-            raise RefusedDestinationError("the URL must name a host, and a port from 1 to 65535 if any")
+            raise RejectedTargetError("the URL must name a host, and a port from 1 to 65535 if any")
         if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
-            raise RefusedDestinationError("the URL must have no user and no password")
+            raise RejectedTargetError("the URL must have no user and no password")
         if url.fragment:
-            raise RefusedDestinationError("the URL must have no fragment (`#`)")
+            raise RejectedTargetError("the URL must have no fragment (`#`)")
         name = url.host.rstrip(".").lower()
         literal = _address(name) or _spelt_otherwise(name)
         if literal is not None:
             self._check_address(literal, url.scheme)
         elif _NUMBER.fullmatch(name.rpartition(".")[2]):
-            raise RefusedDestinationError(f"`{url.host}` is neither a name nor an address")
+            raise RejectedTargetError(f"`{url.host}` is neither a name nor an address")
         elif (name in _LOOPBACK_NAMES or name.endswith(".localhost")) and not any(
             address in network for network in self._allowed for address in _LOOPBACK
         ):
-            raise RefusedDestinationError(f"`{name}` is this machine, which is not in a network that is allowed")
+            raise RejectedTargetError(f"`{name}` is this machine, which is not in a network that is allowed")
         return url
 
-    async def find(self, text: str) -> Destination:
+    async def find(self, text: str) -> WebhookTarget:
         """Check a URL and resolve its name, once.
 
         Raises:
-            RefusedDestinationError: the URL, or any of the addresses of its name, may not be sent to.
+            RejectedTargetError: the URL, or any of the addresses of its name, may not be sent to.
             OSError: the name cannot be resolved now.
         """
         url = self.check_url(text)
@@ -118,12 +118,12 @@ class Destinations:
         found = await self._resolve(name, url.port or _PORTS[url.scheme])
         addresses = [_address(address) for address in found]
         if not addresses:
-            raise RefusedDestinationError(f"`{name}` has no address")
+            raise RejectedTargetError(f"`{name}` has no address")
         for address in addresses:
             if address is None:
-                raise RefusedDestinationError(f"`{name}` resolves to what is no address")
+                raise RejectedTargetError(f"`{name}` resolves to what is no address")
             self._check_address(address, url.scheme)
-        return Destination(url, tuple(str(address) for address in addresses), name)
+        return WebhookTarget(url, tuple(str(address) for address in addresses), name)
 
     def _check_address(self, address: Address, scheme: str) -> None:
         meant = _meant(address)
@@ -131,9 +131,9 @@ class Destinations:
             return
         inside = any(meant in network for network in _INSIDE)
         if inside or not meant.is_global or meant.is_multicast or meant.is_reserved:
-            raise RefusedDestinationError(f"`{address}` is no public address, and not in a network that is allowed")
+            raise RejectedTargetError(f"`{address}` is no public address, and not in a network that is allowed")
         if scheme != "https":
-            raise RefusedDestinationError(f"`{address}` is a public address: the URL must begin with `https://`")
+            raise RejectedTargetError(f"`{address}` is a public address: the URL must begin with `https://`")
 
 
 async def resolve(host: str, port: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from tiergate.process.detached_threads import detached
+from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.read_only_fallback import write_error
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class DiskMonitor:
     async def run(self) -> None:
         """Look again and again, until cancelled. A disk that does not answer leaves the report as it was."""
         while True:
-            report = await detached(self._look, "data")
+            report = await run_detached(self._look, "data")
             if not report.writable and (self.report is None or self.report.writable):
                 _log.error("the data folder cannot be written", folder=str(report.folder))
             elif report.writable and self.report is not None and not self.report.writable:

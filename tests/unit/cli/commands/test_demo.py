@@ -14,7 +14,7 @@ from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.sample_catalog import SAMPLE_FILES, copy_sample
 from tiergate.errors import ListenError
 from tiergate.model import FeatureType
-from tiergate.process.subprocesses import claim_ports
+from tiergate.process.subprocesses import find_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,10 +84,10 @@ def test_the_port_of_the_probes_must_be_free_too() -> None:
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(ListenError, match=f"port {port} is in use"):
-            claim_ports(port - 1)
+            find_ports(port - 1)
 
 
 def test_any_free_ports_will_do_for_zero() -> None:
     """Port 0 finds two different ones."""
-    api, probes = claim_ports(0)
+    api, probes = find_ports(0)
     assert 0 < api != probes > 0

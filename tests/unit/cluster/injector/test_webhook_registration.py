@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api_server import ApiServer
-from tiergate.cluster.injector.certificates import AUTHORITY_LIFETIME, Kept
+from tiergate.cluster.injector.certificates import AUTHORITY_LIFETIME, StoredCertificates
 from tiergate.cluster.injector.webhook_registration import Registration
 from tiergate.cluster.kubernetes_api import Api, secret_path, webhook_path
 from tiergate.errors import ClusterError
@@ -48,10 +48,10 @@ def registered(server: ApiServer, clock: Clock | None = None) -> Registration:
     return Registration(api, secret="injector-tls", webhook="injector", names=NAMES, clock=clock or Clock())
 
 
-def kept(server: ApiServer) -> Kept:
+def kept(server: ApiServer) -> StoredCertificates:
     """What stands in the Secret."""
     data = {name: base64.b64decode(value) for name, value in server.objects[SECRET]["data"].items()}
-    found = Kept.from_secret(data)
+    found = StoredCertificates.from_secret(data)
     assert found is not None
     return found
 

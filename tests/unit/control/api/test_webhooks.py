@@ -15,9 +15,9 @@ from standardwebhooks import Webhook as Verifier
 from tests.admin import serving
 from tests.receiver import Receiver
 from tiergate.control.api.webhooks import MOST_WEBHOOKS, WebhookEndpoints
-from tiergate.control.webhooks.delivery import Sender
+from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
-from tiergate.control.webhooks.webhook_targets import Destinations
+from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.store import SYSTEM, Store, WriteUnit
 from tiergate.store.tables import AuditRow, IdempotencyRow
 from tiergate.store.webhooks import WebhookSettings, add_webhook
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-LOCAL = Destinations(["127.0.0.0/8"])
+LOCAL = WebhookTargets(["127.0.0.0/8"])
 TLS = ssl.create_default_context()  # takes a while to make
 URL = "https://hooks.example/tiergate"
 
@@ -66,7 +66,7 @@ def drain(store: Store) -> int:
     """Deliver what is due."""
 
     async def work() -> int:
-        sender = Sender(LOCAL, tls=TLS)
+        sender = WebhookSender(LOCAL, tls=TLS)
         try:
             return await Dispatcher(store, sender).drain()
         finally:

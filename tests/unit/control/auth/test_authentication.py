@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tests.issuer import AUDIENCE, ISSUER, Issuer, JwksServer, write_jwks
-from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenReader, read_issuers
-from tiergate.control.auth.jwks import ASK_AGAIN_AFTER, FRESH_FOR, KEPT_FOR, JwksError, KeySet
+from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier, read_issuers
+from tiergate.control.auth.jwks import ASK_AGAIN_AFTER, FRESH_FOR, KEPT_FOR, IssuerKeys, JwksError
 from tiergate.errors import RequestError, SettingsError
 from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store import SYSTEM, Store
@@ -41,12 +41,12 @@ def cluster() -> Issuer:
 
 
 @pytest.fixture(scope="module")
-def reader(issuer: Issuer, cluster: Issuer, tmp_path_factory: pytest.TempPathFactory) -> TokenReader:
+def reader(issuer: Issuer, cluster: Issuer, tmp_path_factory: pytest.TempPathFactory) -> TokenVerifier:
     """Give a reader that trusts both."""
     folder = tmp_path_factory.mktemp("jwks")
     people = write_jwks(folder / "people.json", issuer)
     pods = write_jwks(folder / "pods.json", cluster)
-    return TokenReader(
+    return TokenVerifier(
         [
             IssuerSettings(name="okta", issuer=ISSUER, audience=AUDIENCE, jwks=people, roles=ROLES),
             IssuerSettings(
@@ -56,7 +56,7 @@ def reader(issuer: Issuer, cluster: Issuer, tmp_path_factory: pytest.TempPathFac
     )
 
 
-def refusal(reader: TokenReader, token: str) -> str:
+def refusal(reader: TokenVerifier, token: str) -> str:
     """Why a token is refused."""
     with pytest.raises(RequestError) as refused:
         reader.read(token)
@@ -64,7 +64,7 @@ def refusal(reader: TokenReader, token: str) -> str:
     return refused.value.detail
 
 
-def test_a_person_has_the_roles_that_the_claim_stands_for(reader: TokenReader, issuer: Issuer) -> None:
+def test_a_person_has_the_roles_that_the_claim_stands_for(reader: TokenVerifier, issuer: Issuer) -> None:
     """What is not listed counts for nothing, a role's own name included."""
     token = issuer.token(roles=["sales", "admin", "others", 7])
     expected = Caller("okta/ann", CallerKind.PERSON, frozenset({"sales-agent", "analyst"}), "Ann")
@@ -82,7 +82,7 @@ def test_a_person_has_the_roles_that_the_claim_stands_for(reader: TokenReader, i
     ],
 )
 def test_a_claim_of_another_form_gives_no_roles(
-    reader: TokenReader, issuer: Issuer, claims: dict[str, Any], roles: set[str]
+    reader: TokenVerifier, issuer: Issuer, claims: dict[str, Any], roles: set[str]
 ) -> None:
     """But for one text, which is as a list of one."""
     assert reader.read(issuer.token(**claims)).roles == roles
@@ -102,10 +102,10 @@ def test_a_claim_may_lie_inside_another(issuer: Issuer, tmp_path: Path) -> None:
             roles_claim=claim,
             roles=ROLES,
         )
-        assert "analyst" in TokenReader([settings]).read(issuer.token(**claims)).roles
+        assert "analyst" in TokenVerifier([settings]).read(issuer.token(**claims)).roles
 
 
-def test_a_workload_has_the_roles_of_its_whole_subject(reader: TokenReader, cluster: Issuer) -> None:
+def test_a_workload_has_the_roles_of_its_whole_subject(reader: TokenVerifier, cluster: Issuer) -> None:
     """Another account of the same cluster has none."""
     caller = reader.read(cluster.token(sub=SIDECAR))
     assert caller == Caller(f"cluster/{SIDECAR}", CallerKind.WORKLOAD, frozenset({"sidecar"}), "shop:tiergate-sidecar")
@@ -122,7 +122,7 @@ def test_an_entry_may_leave_whole_parts_of_a_subject_open(cluster: Issuer, tmp_p
         f"{prefix}:a*:x": ("admin",),
     }
     jwks = write_jwks(tmp_path / "pods.json", cluster)
-    reader = TokenReader([IssuerSettings(name="c", issuer=CLUSTER, audience=AUDIENCE, jwks=jwks, subjects=subjects)])
+    reader = TokenVerifier([IssuerSettings(name="c", issuer=CLUSTER, audience=AUDIENCE, jwks=jwks, subjects=subjects)])
     for subject, roles in (
         (f"{prefix}:shop:default", {"sidecar"}),
         (f"{prefix}:shop:ops", {"sidecar", "analyst"}),
@@ -137,7 +137,7 @@ def test_an_entry_may_leave_whole_parts_of_a_subject_open(cluster: Issuer, tmp_p
         assert reader.read(cluster.token(sub=subject)).roles == roles, subject
 
 
-def test_a_claim_of_roles_gives_a_workload_none(reader: TokenReader, cluster: Issuer) -> None:
+def test_a_claim_of_roles_gives_a_workload_none(reader: TokenVerifier, cluster: Issuer) -> None:
     """Where subjects are listed, claims say nothing."""
     assert reader.read(cluster.token(sub="other", roles=["tiergate-admins"])).roles == frozenset()
 
@@ -164,7 +164,7 @@ def test_a_claim_of_roles_gives_a_workload_none(reader: TokenReader, cluster: Is
     ],
 )
 def test_a_token_whose_claims_are_wrong_is_refused(
-    reader: TokenReader, issuer: Issuer, claims: dict[str, Any], why: str
+    reader: TokenVerifier, issuer: Issuer, claims: dict[str, Any], why: str
 ) -> None:
     """However well it is signed."""
     assert why in refusal(
@@ -175,7 +175,7 @@ def test_a_token_whose_claims_are_wrong_is_refused(
     )
 
 
-def test_clocks_may_differ_by_the_leeway_and_no_more(reader: TokenReader, issuer: Issuer) -> None:
+def test_clocks_may_differ_by_the_leeway_and_no_more(reader: TokenVerifier, issuer: Issuer) -> None:
     """On either side."""
     now = int(time.time())
     assert reader.read(issuer.token(exp=now - 10)).id == "okta/ann"
@@ -185,7 +185,7 @@ def test_clocks_may_differ_by_the_leeway_and_no_more(reader: TokenReader, issuer
 
 
 def test_a_token_signed_by_no_key_of_its_issuer_is_refused(
-    reader: TokenReader, issuer: Issuer, cluster: Issuer
+    reader: TokenVerifier, issuer: Issuer, cluster: Issuer
 ) -> None:
     """Another's key under the same name, another's key under its own name, a name that nobody has."""
     assert "Signature" in refusal(reader, Issuer().token())
@@ -196,13 +196,13 @@ def test_a_token_signed_by_no_key_of_its_issuer_is_refused(
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "HS256", "HS512", "", None, "RS1", 7])
-def test_an_algorithm_that_is_not_listed_is_refused(reader: TokenReader, issuer: Issuer, alg: object) -> None:
+def test_an_algorithm_that_is_not_listed_is_refused(reader: TokenVerifier, issuer: Issuer, alg: object) -> None:
     """Unsigned, or signed with what is no secret: the public key as it is published."""
     for secret in (b"", issuer.pem(), issuer.pem().strip(), b"x"):
         refusal(reader, issuer.forged({"alg": alg, "kid": "k1", "typ": "JWT"}, secret))
 
 
-def test_keys_that_a_token_brings_along_are_not_looked_at(reader: TokenReader) -> None:
+def test_keys_that_a_token_brings_along_are_not_looked_at(reader: TokenVerifier) -> None:
     """Neither inside its header nor where its header points."""
     other = Issuer("k1")
     headers: dict[str, object] = {
@@ -217,7 +217,7 @@ def test_keys_that_a_token_brings_along_are_not_looked_at(reader: TokenReader) -
 @pytest.mark.parametrize(
     "token", ["", "x", "a.b", "a.b.c", "..", "a.b.c.d", "é.é.é", "x" * 20_000, "{}.{}.x", "eyJhbGciOiJSUzI1NiJ9.W10.x"]
 )
-def test_what_is_no_token_is_refused(reader: TokenReader, token: str) -> None:
+def test_what_is_no_token_is_refused(reader: TokenVerifier, token: str) -> None:
     """And nothing worse."""
     refusal(reader, token)
 
@@ -247,7 +247,7 @@ def test_keys_are_fetched_once_and_kept(server: JwksServer, issuer: Issuer) -> N
     """Until they are an hour old."""
     clock = Clock()
     server.serve_keys(issuer)
-    keys = KeySet(server.url, clock=clock)
+    keys = IssuerKeys(server.url, clock=clock)
     for step in (0, 10, FRESH_FOR - 11):
         clock.now += step
         assert keys.find("k1", "RS256").keys
@@ -261,7 +261,7 @@ def test_a_key_that_is_new_is_fetched_but_not_for_everybody_who_names_one(server
     """At most once a minute: anybody can name anything."""
     clock = Clock()
     server.serve_keys(issuer)
-    keys = KeySet(server.url, clock=clock)
+    keys = IssuerKeys(server.url, clock=clock)
     assert keys.find("k1", "RS256").keys
     server.serve_keys(issuer, Issuer("k2", kind="ES256"))
     for name in ("k2", "x", "y", "z"):
@@ -277,7 +277,7 @@ def test_a_key_that_was_withdrawn_counts_no_more(server: JwksServer, issuer: Iss
     """From the next time on that keys are fetched."""
     clock = Clock()
     server.serve_keys(issuer)
-    keys = KeySet(server.url, clock=clock)
+    keys = IssuerKeys(server.url, clock=clock)
     assert keys.find("k1", "RS256").keys
     server.serve_keys(Issuer("k2", kind="ES256"))
     clock.now += FRESH_FOR
@@ -291,7 +291,7 @@ def test_keys_of_before_serve_on_for_a_day(server: JwksServer, issuer: Issuer, s
     """Where their issuer is away, or answers nonsense; a redirection is not followed."""
     clock = Clock()
     server.serve_keys(issuer)
-    keys = KeySet(server.url, clock=clock)
+    keys = IssuerKeys(server.url, clock=clock)
     assert keys.find("k1", "RS256").keys
     server.status, server.content = status, content
     clock.now += KEPT_FOR
@@ -305,7 +305,7 @@ def test_keys_of_before_serve_on_for_a_day(server: JwksServer, issuer: Issuer, s
 def test_without_keys_nobody_is_let_in(tmp_path: Path) -> None:
     """A file that is not there is no set of keys that is empty."""
     with pytest.raises(JwksError):
-        KeySet(str(tmp_path / "nothing.json")).find("k1", "RS256")
+        IssuerKeys(str(tmp_path / "nothing.json")).find("k1", "RS256")
 
 
 def test_a_set_of_keys_has_no_secrets_and_none_for_other_uses(issuer: Issuer, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_set_of_keys_has_no_secrets_and_none_for_other_uses(issuer: Issuer, tm
     ]
     path = tmp_path / "k.json"
     path.write_text(json.dumps({"keys": entries}))
-    keys = KeySet(str(path))
+    keys = IssuerKeys(str(path))
     assert [bool(keys.find(kid, "RS256").keys) for kid in ("s", "e", "n", "good")] == [False, False, False, True]
     assert keys.find(None, "RS256").keys
 
@@ -329,16 +329,16 @@ def test_keys_are_fetched_with_a_token_where_the_server_wants_one(
     """Read anew each time, since it is replaced now and then."""
     server.serve_keys(issuer)
     (tmp_path / "token").write_text("abc\n")
-    assert KeySet(server.url, token_file=str(tmp_path / "token")).find("k1", "RS256").keys
+    assert IssuerKeys(server.url, token_file=str(tmp_path / "token")).find("k1", "RS256").keys
     assert server.token == "Bearer abc"
 
 
 def test_keys_come_over_a_secure_connection() -> None:
     """Or from this machine."""
     with pytest.raises(SettingsError, match="https"):
-        KeySet("http://id.example.com/jwks")
-    KeySet("https://id.example.com/jwks")
-    KeySet("http://localhost:1/jwks")
+        IssuerKeys("http://id.example.com/jwks")
+    IssuerKeys("https://id.example.com/jwks")
+    IssuerKeys("http://localhost:1/jwks")
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -422,7 +422,7 @@ def new_key(store: Store, **narrowed: Any) -> NewKey:  # noqa: ANN401 - of sever
     return store.change(lambda unit: create_key(unit, "ci", ["publisher"], **narrowed), SYSTEM)
 
 
-def test_a_key_stands_for_its_roles_and_scope(store: Store, reader: TokenReader) -> None:
+def test_a_key_stands_for_its_roles_and_scope(store: Store, reader: TokenVerifier) -> None:
     """And its use is written down."""
     key, shown = new_key(store, actions=["preview"], customers=["acme"])
     people = Authenticator(store, reader)
@@ -435,7 +435,7 @@ def test_a_key_stands_for_its_roles_and_scope(store: Store, reader: TokenReader)
     assert found.last_used_at == store.clock()
 
 
-def test_a_key_that_is_not_good_any_more_is_refused(store: Store, reader: TokenReader, clock: StoreClock) -> None:
+def test_a_key_that_is_not_good_any_more_is_refused(store: Store, reader: TokenVerifier, clock: StoreClock) -> None:
     """At once when it is revoked, at its instant when it expires."""
     people = Authenticator(store, reader)
     (revoked, first), (_, second) = new_key(store), new_key(store, expires_at=clock.now + 1000)
@@ -450,13 +450,13 @@ def test_a_key_that_is_not_good_any_more_is_refused(store: Store, reader: TokenR
 
 
 @pytest.mark.parametrize("shown", ["tg_", "tg_x", f"tg_{'a' * 12}_{'b' * 43}", "tg_a.b.c"])
-def test_what_only_looks_like_a_key_is_refused(store: Store, reader: TokenReader, shown: str) -> None:
+def test_what_only_looks_like_a_key_is_refused(store: Store, reader: TokenVerifier, shown: str) -> None:
     """And is read as nothing else."""
     with pytest.raises(RequestError, match="no such key"):
         Authenticator(store, reader).identify(shown)
 
 
-def test_tokens_are_read_beside_keys(store: Store, reader: TokenReader, issuer: Issuer) -> None:
+def test_tokens_are_read_beside_keys(store: Store, reader: TokenVerifier, issuer: Issuer) -> None:
     """By what they look like."""
     assert Authenticator(store, reader).identify(issuer.token()).id == "okta/ann"
 
@@ -467,8 +467,8 @@ def test_a_key_that_was_replaced_under_its_name_is_fetched(server: JwksServer, i
     replaced = Issuer(issuer.kid)
     server.serve_keys(issuer)
     settings = IssuerSettings(name="okta", issuer=ISSUER, audience=AUDIENCE, jwks=server.url, roles=ROLES)
-    keys = KeySet(server.url, clock=clock)
-    reader = TokenReader([settings], lambda _: keys)
+    keys = IssuerKeys(server.url, clock=clock)
+    reader = TokenVerifier([settings], lambda _: keys)
     assert reader.read(issuer.token()).id == f"{settings.name}/ann"
     server.serve_keys(replaced)
     with pytest.raises(RequestError, match="not good"):
@@ -491,8 +491,8 @@ def test_each_of_several_keys_without_names_is_tried(server: JwksServer, kid: st
     settings = IssuerSettings(
         name="okta", issuer=ISSUER, audience=AUDIENCE, jwks=server.url, roles=ROLES, algorithms=("RS256", "ES256")
     )
-    keys = KeySet(server.url)
-    reader = TokenReader([settings], lambda _: keys)
+    keys = IssuerKeys(server.url)
+    reader = TokenVerifier([settings], lambda _: keys)
     for one in issuers:
         token = jwt.encode(one.claims(), one.key, one.kind, {} if kid is None else {"kid": kid})
         assert reader.read(token).id == f"{settings.name}/ann"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.issuer import Issuer
-from tiergate.control.api.roles import RolesInForce
-from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenReader
-from tiergate.control.auth.jwks import KeySet
-from tiergate.control.auth.recent_callers import KnownCallers
+from tiergate.control.api.roles import PublishedRoles
+from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier
+from tiergate.control.auth.jwks import IssuerKeys
+from tiergate.control.auth.recent_callers import RecentCallers
 from tiergate.store import SYSTEM, Store
 from tiergate.store.keys import create_key, revoke_key
 
@@ -42,14 +42,14 @@ def store(store_url: str) -> Iterator[Store]:
     opened.close()
 
 
-def known_callers(store: Store, clock: Clock | None = None, tokens: TokenReader | None = None) -> KnownCallers:
+def known_callers(store: Store, clock: Clock | None = None, tokens: TokenVerifier | None = None) -> RecentCallers:
     """The callers of a store."""
-    authenticator = Authenticator(store, TokenReader([]) if tokens is None else tokens)
-    return KnownCallers(store, authenticator, RolesInForce(store), clock=clock or time.monotonic)
+    authenticator = Authenticator(store, TokenVerifier([]) if tokens is None else tokens)
+    return RecentCallers(store, authenticator, PublishedRoles(store), clock=clock or time.monotonic)
 
 
 @asynccontextmanager
-async def watching(known: KnownCallers) -> AsyncIterator[None]:
+async def watching(known: RecentCallers) -> AsyncIterator[None]:
     """Have the store's state read, and wait for the first time."""
     task = asyncio.create_task(known.run())
     try:
@@ -68,7 +68,7 @@ def made(store: Store, *roles: str, expires_at: int | None = None) -> tuple[str,
     return key.key.id, key.text
 
 
-def enter(known: KnownCallers, token: str) -> bool:
+def enter(known: RecentCallers, token: str) -> bool:
     """Look a caller up, and say whether it is recalled from then on."""
     assert known.recall(token) is None
     found, _ = known.admit(token)
@@ -176,8 +176,8 @@ def test_a_token_is_recalled_while_its_issuer_has_the_same_keys(store: Store, tm
         subjects={"system:serviceaccount:shop:*": ("sidecar",)},
     )
     clock = Clock()
-    keys = KeySet(str(file), clock=clock)
-    known = known_callers(store, tokens=TokenReader([settings], lambda _: keys))
+    keys = IssuerKeys(str(file), clock=clock)
+    known = known_callers(store, tokens=TokenVerifier([settings], lambda _: keys))
     token = issuer.token(sub="system:serviceaccount:shop:s1")
 
     async def ask() -> None:

@@ -17,9 +17,9 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from tests.receiver import Receiver
-from tiergate.control.webhooks.delivery import Sender
+from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import ATTEMPTS, Dispatcher, pause_after
-from tiergate.control.webhooks.webhook_targets import Destinations
+from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.store import SYSTEM, Store
 from tiergate.store.deliveries import Delivery, DeliveryStatus, claim_due, deliveries_before, record_result, redeliver
 from tiergate.store.deliveries import Result as DeliveryResult
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 HOUR = 60 * 60 * 1000
 DAY = 24 * HOUR
-LOCAL = Destinations(["127.0.0.0/8"])
+LOCAL = WebhookTargets(["127.0.0.0/8"])
 TLS = ssl.create_default_context()  # takes a while to make
 
 
@@ -94,7 +94,7 @@ def drain(store: Store, *, timeout: float = 10) -> int:
     """Deliver what is due."""
 
     async def work() -> int:
-        sender = Sender(LOCAL, tls=TLS, timeout=timeout)
+        sender = WebhookSender(LOCAL, tls=TLS, timeout=timeout)
         try:
             return await Dispatcher(store, sender).drain()
         finally:
@@ -403,7 +403,7 @@ def test_a_running_dispatcher_delivers_what_happens(store: Store, receiver: Rece
     webhook, _ = add(store, receiver.url())
 
     async def work() -> None:
-        sender = Sender(LOCAL, tls=TLS)
+        sender = WebhookSender(LOCAL, tls=TLS)
         running = asyncio.create_task(Dispatcher(store, sender, poll=0.05).run())
         for number in range(3):
             await asyncio.to_thread(emit, store, number=number)

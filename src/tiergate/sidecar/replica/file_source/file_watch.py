@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import watchfiles
 
-from tiergate.process.detached_threads import detached
+from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.file_source.source_files import Watched, entries_to_watch
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def watch(paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event) 
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(wake.set)
 
-    watching = detached(lambda: _watch(paths, call, stop), "watch")
+    watching = run_detached(lambda: _watch(paths, call, stop), "watch")
     try:
         await end.wait()
     finally:

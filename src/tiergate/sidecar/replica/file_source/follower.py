@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from tiergate.bundle import MANIFEST, Bundle
 from tiergate.engine import Engine
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
-from tiergate.process.detached_threads import detached
+from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.engine_disposal import free_engine
 from tiergate.sidecar.replica.file_source.file_watch import CHECK_INTERVAL, watch
 from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
@@ -300,7 +300,7 @@ class FileFollower:
             OperatorError: the file system does not answer.
         """
         if self._looking is None:
-            self._looking = detached(lambda: stamp_files(self._paths), "stamps")
+            self._looking = run_detached(lambda: stamp_files(self._paths), "stamps")
         done, _ = await asyncio.wait([self._looking], timeout=_LONGEST_LOOK)
         if not done:
             raise OperatorError(f"the files cannot be looked at: no answer within {_LONGEST_LOOK:g} seconds")

@@ -28,7 +28,7 @@ from tiergate.catalog import Quarantine, TotalBounds, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Catalog, CatalogIndex
-from tiergate.process.parent_watch import end_with_parent
+from tiergate.process.parent_watch import exit_with_parent
 from tiergate.sidecar.replica import reader
 from tiergate.sidecar.replica.builder import ReplicaFile, build_replica, content_digest
 from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, LoadedState
@@ -237,7 +237,7 @@ def main() -> None:
     """Do the job on standard input."""
     os.nice(_NICENESS)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadJob)
-    end_with_parent()
+    exit_with_parent()
     os.environ["SQLITE_TMPDIR"] = str(DataDirectory(Path(job.data)).scratch)
     outcome = load(job)
     sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")

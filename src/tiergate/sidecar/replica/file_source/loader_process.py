@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.process.detached_threads import detached
+from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.file_source.load_job import LoadResult
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def run_loader(job: LoadJob, command: Sequence[str] = LOADER, *, timeout: 
         return LoadResult(standing=job.standing, error=f"the loader cannot be started: {error.strerror}")
     try:
         async with asyncio.timeout(timeout):
-            said = await detached(lambda: _converse(process, msgspec.json.encode(job) + b"\n"), "loader")
+            said = await run_detached(lambda: _converse(process, msgspec.json.encode(job) + b"\n"), "loader")
     except TimeoutError:
         words = f"the files were not loaded within {timeout:g} seconds"
         return LoadResult(standing=job.standing, error=words)
@@ -66,7 +66,7 @@ async def _bury(process: subprocess.Popen[bytes]) -> None:
     """Wait for the end of a process that was killed; not for long, as a dead file system may hold it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_LAST_SECONDS):
-            await detached(process.wait, "loader-end")
+            await run_detached(process.wait, "loader-end")
 
 
 def _converse(process: subprocess.Popen[bytes], line: bytes) -> bytes:

@@ -20,7 +20,7 @@ from tiergate import __version__
 from tiergate.bundle import MAX_ARCHIVE_BYTES
 from tiergate.errors import SettingsError, SyncError
 from tiergate.naming import path_segment
-from tiergate.process.detached_threads import detached
+from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.sync.trust_config import read_credential
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class ControlPlaneClient:
         if path is not None:
             try:
                 async with asyncio.timeout(_KEY_SECONDS):  # it may be on a file system that does not answer
-                    credential = await detached(lambda: read_credential(path), "key-file")
+                    credential = await run_detached(lambda: read_credential(path), "key-file")
                 headers["authorization"] = f"Bearer {credential.key}"
             except TimeoutError:
                 raise SyncError(self.url, f"key file `{path}` cannot be read within {_KEY_SECONDS:g} seconds") from None

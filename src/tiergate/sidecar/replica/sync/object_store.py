@@ -22,7 +22,7 @@ from tiergate.bundle import MAX_ARCHIVE_BYTES, Head
 from tiergate.bundle.envelope import MAX_ENVELOPE_BYTES, read_payload
 from tiergate.bundle.signed_statements import decode_statement, payload_type
 from tiergate.errors import SettingsError, SyncError, TrustError
-from tiergate.process.detached_threads import detached
+from tiergate.process.detached_threads import run_detached
 from tiergate.process.regular_files import read_regular
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class _Folder:
 
     async def __call__(self, path: str, most: int) -> bytes:
         async with asyncio.timeout(_FOLDER_SECONDS):  # one on a file server that does not answer would hold it for ever
-            return await detached(lambda: self._get(path, most), "object-store")
+            return await run_detached(lambda: self._get(path, most), "object-store")
 
     def _get(self, path: str, most: int) -> bytes:
         return read_regular(self._root / path, most + 1)
