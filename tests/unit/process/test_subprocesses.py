@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _STARTS = """
 import os, signal, subprocess, sys
 from tiergate.process import subprocesses
-from tiergate.process.termination import listen
+from tiergate.process.termination import install_signal_handlers
 
-listen(serves=True)
+install_signal_handlers(serves=True)
 real = subprocess.Popen
 
 def told_meanwhile(*arguments, **options):
@@ -27,7 +27,7 @@ def told_meanwhile(*arguments, **options):
     return process
 
 subprocess.Popen = told_meanwhile
-with subprocesses.launched(["--catalog", sys.argv[1], "--port", "0", "--probe-port", "0"]):
+with subprocesses.start_server(["--catalog", sys.argv[1], "--port", "0", "--probe-port", "0"]):
     print("goes on", flush=True)
 """
 

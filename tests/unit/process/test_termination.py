@@ -9,7 +9,7 @@ import pytest
 
 _COLLECTS = """
 import os, signal, time, weakref
-from tiergate.process.termination import listen
+from tiergate.process.termination import install_signal_handlers
 
 class Thing:
     pass
@@ -19,7 +19,7 @@ def gone(_):
     for _ in range(1000):
         pass
 
-listen(serves={serves})
+install_signal_handlers(serves={serves})
 thing = Thing()
 reference = weakref.ref(thing, gone)
 del thing
