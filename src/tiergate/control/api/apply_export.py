@@ -16,10 +16,10 @@ from tiergate.catalog import LoadedCatalog, escape_pointer, load_catalog_texts
 from tiergate.catalog.reading.document import SourceText
 from tiergate.catalog.reading.json_pointers import pointers
 from tiergate.control.api.bodies import decode_parts
+from tiergate.control.api.parameters import flag_parameter
 from tiergate.control.api.publish_responses import carried_out, dry_run, reviewed_by
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.control.api.working_catalog import flag
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.model import Rules
 from tiergate.permissions import Action, Resource
@@ -73,7 +73,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
 
     def export(request: AdminRequest) -> Answer:
         """Write what is published as a catalog file, and with `rules=true` the rules."""
-        with_rules, private = flag(request, "rules"), flag(request, "private")
+        with_rules, private = flag_parameter(request, "rules"), flag_parameter(request, "private")
         if with_rules or private:
             request.require(Action.VIEW, Resource.store())
         current, items = request.read(lambda unit: (publisher.published_state(unit), read_items(unit)))

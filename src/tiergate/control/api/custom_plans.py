@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from tiergate.admin.conflicts import reject_conflicts
 from tiergate.admin.custom_plan_items import given_by, private_item_plan
+from tiergate.admin.items import item_view
 from tiergate.catalog import (
     check_draft,
     entitlements_data,
     item_head_data,
     read_item_body,
 )
+from tiergate.control.api.answers import view_data
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.items import item_answer
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import save_subscription, subscription_answer
 from tiergate.control.api.subscription_steps import with_items
 from tiergate.control.api.subscriptions import open_holder, the_subscription
-from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
 from tiergate.model import ItemStatus, SubscriptionItem
 from tiergate.permissions import Action, Resource
@@ -73,7 +74,7 @@ def sell_item(publisher: Publisher, request: AdminRequest) -> Answer:
         found = read_item_body(request.body, catalog.features, visible, {"private_to": customer})
         if found.draft is None:
             raise BodyError([BodyProblem("", "missing-key", "the key `entitlements` is missing")])
-        refuse_any(check_draft(found.draft, (), catalog.features))
+        reject_conflicts(check_draft(found.draft, (), catalog.features))
         return found.item, found.draft
 
     return _sell(publisher, request, *request.read(read))
@@ -103,7 +104,7 @@ def _sell(publisher: Publisher, request: AdminRequest, item: Item, entitlements:
             outcome = work(unit)
             if not outcome.is_new:
                 raise ConflictError("already-exists", f"there is an item `{item.id}` already")
-            said = {**data, **item_answer(unit, find_item(unit, item.id)), "publication": outcome.sequence}
+            said = {**data, **view_data(item_view(unit, find_item(unit, item.id))), "publication": outcome.sequence}
             return Answer.json(said, 201, location=f"/v1/items/{item.id}")
 
         return request.change(once)
@@ -155,13 +156,13 @@ def draft_plan(request: AdminRequest) -> Answer:
         request.require(Action.SELL_CUSTOM, Resource.item(item.id, item.private_to or None))
         known = unit.published.index.features
         # Archived features stay with who has them, and are not sold any more.
-        refuse_any(check_draft(entitlements, (), {one: features.get(one, known[one]) for one in entitlements}))
+        reject_conflicts(check_draft(entitlements, (), {one: features.get(one, known[one]) for one in entitlements}))
         # A draft is given to nobody, so that publishing everything that is pending does not sell what is half done.
         item = replace(item, status=ItemStatus.DRAFT)
         stored = add_item(unit, item, entitlements)
         data = {**item_head_data(item), "entitlements": entitlements_data(entitlements, known)}
         unit.audit("item.created", "item", item.id, after={**data, "made_of": id_}, customer=item.private_to or None)
-        said = {**item_answer(unit, stored), "entitlements": data["entitlements"]}
+        said = {**view_data(item_view(unit, stored)), "entitlements": data["entitlements"]}
         return Answer.json(said, 201, etag=stored.stamp.etag, location=f"/v1/items/{item.id}")
 
     return request.change(work)

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 from tiergate.admin import customers
 from tiergate.admin.json_members import subject_id_at
+from tiergate.control.api.answers import page_answer, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members
 from tiergate.control.api.external_ids import external_id_asked
+from tiergate.control.api.parameters import enum_list_parameter
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
     ACCEPT_LOSS,
     AS_OF,
     change_subject,
-    page_answer,
     tags_parameter,
-    view_answer,
     write_conditions,
 )
-from tiergate.control.api.working_catalog import choices
 from tiergate.model import SubscriptionStatus
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import CustomerFilter
@@ -61,7 +60,7 @@ def list_customers(request: AdminRequest) -> Answer:
         query.get("text", ""),
         query.get("feature"),
         query.get("item"),
-        choices(request, "status", SubscriptionStatus),
+        enum_list_parameter(request, "status", SubscriptionStatus),
         external_id_asked(request),
     )
     after, limit = request.cursor or "", request.limit

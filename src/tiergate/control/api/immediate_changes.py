@@ -14,7 +14,7 @@ import msgspec
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
 from tiergate.admin.rollout_requests import RolloutBody, check_note, read_instant
 from tiergate.catalog import rollout_data, suspension_data
-from tiergate.control.api.items import item_resource
+from tiergate.control.api.items import the_item
 from tiergate.control.api.publish_responses import carried_out, dry_run
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
@@ -63,9 +63,9 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
     handlers = _Handlers(publisher)
     rollouts, suspensions = "/v1/items/{id}/rollouts", "/v1/features/{id}/suspensions"
     return [
-        Endpoint("GET", rollouts, Action.VIEW, handlers.list_rollouts, item_resource),
-        Endpoint("PUT", rollouts, Action.EDIT_ROLLOUT, handlers.set_rollouts, item_resource),
-        Endpoint("POST", rollouts, Action.EDIT_ROLLOUT, handlers.add_rollout, item_resource),
+        Endpoint("GET", rollouts, Action.VIEW, handlers.list_rollouts, the_item),
+        Endpoint("PUT", rollouts, Action.EDIT_ROLLOUT, handlers.set_rollouts, the_item),
+        Endpoint("POST", rollouts, Action.EDIT_ROLLOUT, handlers.add_rollout, the_item),
         Endpoint("GET", suspensions, Action.VIEW, handlers.list_suspensions, _feature),
         Endpoint("POST", suspensions, Action.SUSPEND_FEATURE, handlers.suspend, _feature),
         Endpoint("DELETE", suspensions + "/{number}", Action.SUSPEND_FEATURE, handlers.resume, _feature),

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
+from tiergate.admin.conflicts import reject_conflicts
 from tiergate.admin.custom_plan_items import OWN_PREFIX, SELF_SERVICE, own_plan
+from tiergate.admin.items import item_view
 from tiergate.catalog import (
     check_draft,
     entitlements_data,
@@ -27,17 +29,16 @@ from tiergate.catalog import (
     to_json_line,
 )
 from tiergate.catalog.checks.item_compatibility import ItemCompatibility
+from tiergate.control.api.answers import view_data
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.custom_plans import expect_customer, expect_holder
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.items import item_answer
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import save_subscription, subscription_answer
 from tiergate.control.api.subject_loss_gate import ACCEPT_LOSS, refuse_swap_loss
 from tiergate.control.api.subscription_steps import with_items
 from tiergate.control.api.subscriptions import open_holder
-from tiergate.control.api.working_catalog import refuse_any
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import Definition, ItemKind, PlansPerSubscription, Rollout, SubscriptionItem
 from tiergate.permissions import Action, Resource
@@ -115,7 +116,7 @@ def save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> A
             stored = find_item(unit, item.id)
             if stored.item.private_to != customer or stored.item.kind is not ItemKind.PLAN:
                 raise ConflictError("already-exists", f"there is an item `{item.id}` already")
-            said = {**data, **item_answer(unit, stored), "publication": outcome.sequence}
+            said = {**data, **view_data(item_view(unit, stored)), "publication": outcome.sequence}
             return Answer.json(said, status, location=f"/v1/items/{item.id}" if status == 201 else None)
 
         return request.change(once)
@@ -154,7 +155,7 @@ def _read(unit: ReadUnit, customer: str, id_: str, wanted: _OwnPlan) -> tuple[It
         found = read_item_body(to_json_line(head | ({"name": wanted.name} if wanted.name else {})), features, {})
     except BodyError as error:
         raise BodyError([_own_pointer(one) for one in error.problems]) from None
-    refuse_any(check_draft(given, (), features))
+    reject_conflicts(check_draft(given, (), features))
     return found.item, given
 
 

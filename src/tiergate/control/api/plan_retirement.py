@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tiergate.admin.customer_validation import terms_for
 from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
 from tiergate.catalog import item_head_data
-from tiergate.control.api.items import item_resource
+from tiergate.control.api.items import the_item
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import write_down_subscription
@@ -68,7 +68,7 @@ Items = tuple[SubscriptionItem, ...]
 
 def endpoints() -> list[Endpoint]:
     """The routes."""
-    return [Endpoint("POST", "/v1/items/{id}/retire", Action.EDIT_ITEM, retire, item_resource)]
+    return [Endpoint("POST", "/v1/items/{id}/retire", Action.EDIT_ITEM, retire, the_item)]
 
 
 class _Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

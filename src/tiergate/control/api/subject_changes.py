@@ -15,8 +15,8 @@ from tiergate.admin.customer_validation import printable_features, terms_for
 from tiergate.admin.plan_changes import scheduled_change
 from tiergate.admin.sellable_items import refuse_unsellable
 from tiergate.catalog import customer_data, subscription_data
+from tiergate.control.api.answers import stamp_data
 from tiergate.control.api.subject_loss_gate import refuse_loss
-from tiergate.control.api.working_catalog import Data, stamped
 from tiergate.control.api.write_order import as_of_data
 from tiergate.errors import ConflictError
 from tiergate.impact.subject_change.override_effects import reject_ineffective_overrides
@@ -39,6 +39,7 @@ from tiergate.store.write_order import mark_deleted, revive
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tiergate.admin.results import Data
     from tiergate.catalog import PlainData
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import CatalogIndex, Feature, Override, Suspension
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 def customer_answer(customer: Customer, stamp: Stamp, index: CatalogIndex, erased_at: Instant | None = None) -> Data:
     """A customer as it is answered: the file's form, and what the store knows of it."""
     data = customer_data(customer, printable_features(index.features, customer), every_id=True)
-    data |= stamped(stamp)
+    data |= stamp_data(stamp)
     return data if erased_at is None else {**data, "erased_at": format_instant(erased_at)}
 
 
@@ -65,7 +66,7 @@ def subscription_answers(stored: Sequence[StoredSubscription], unit: ReadUnit) -
     found = []
     for held, stamp in stored:
         data = subscription_data(held, printable_features(index.features, held), every_id=True)
-        found.append(data | present_data(held, index, unit.now) | known.get(held.id, {}) | stamped(stamp))
+        found.append(data | present_data(held, index, unit.now) | known.get(held.id, {}) | stamp_data(stamp))
     return found
 
 

@@ -9,8 +9,8 @@ import msgspec
 from tiergate.admin.json_members import members
 from tiergate.admin.loss_acceptance import accepted_loss
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
-from tiergate.control.api.request import Answer, etag_text
-from tiergate.control.api.working_catalog import stamped
+from tiergate.control.api.answers import stamp_data
+from tiergate.control.api.request import Answer
 from tiergate.errors import BodyError, BodyProblem, ParameterError
 from tiergate.model import format_instant, parse_instant
 from tiergate.naming import is_id, path_segment
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.admin.actor import Actor
-    from tiergate.admin.results import Data, Page, SubjectResult, View
+    from tiergate.admin.results import SubjectResult
     from tiergate.control.api.request import AdminRequest
     from tiergate.model import Instant
     from tiergate.store import WriteUnit
@@ -127,25 +127,8 @@ def subject_answer(result: SubjectResult, path: str) -> Answer:
     """Answer with the result of a write of a subject or of a part of it."""
     if result.data is None:
         return Answer.empty(etag=result.etag)
-    data = result.data if result.stamp is None else result.data | stamped(result.stamp)
+    data = result.data if result.stamp is None else result.data | stamp_data(result.stamp)
     if result.applied is not None:
         data |= {"applied": result.applied}
     location = f"{path}/{path_segment(str(data['id']))}" if result.created and path else None
     return Answer.json(data, 201 if result.created else 200, etag=result.etag, location=location)
-
-
-def view_answer(request: AdminRequest, view: View) -> Answer:
-    """Answer with a resource, or with 304 if the caller has this version (`If-None-Match`)."""
-    if not view.changed_since_stamp and request.is_fresh(view.stamp.etag):
-        return Answer(304, headers={"etag": etag_text(view.stamp.etag)})
-    return Answer.json(view_data(view), etag=view.stamp.etag)
-
-
-def view_data(view: View) -> Data:
-    """Return the members of an answer: the resource, its version and its dates."""
-    return view.data | stamped(view.stamp)
-
-
-def page_answer(page: Page) -> Answer:
-    """Answer with one page of a list."""
-    return Answer.page([view_data(view) for view in page.items], page.next)

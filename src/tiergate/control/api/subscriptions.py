@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import printable_features, terms_for
+from tiergate.admin.customers import expect_known
 from tiergate.admin.field_ownership import kept_subscription, resuming_as, sides_named, with_pins
 from tiergate.catalog import read_subject_body, subscription_data
 from tiergate.control.api.bodies import MERGE_PATCH, form_of, named_in, patch_form, peek, tags_of
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_asked
+from tiergate.control.api.parameters import enum_list_parameter
 from tiergate.control.api.request import AdminRequest, Answer, etag_text
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_changes import (
@@ -25,7 +27,6 @@ from tiergate.control.api.subject_changes import (
     subscription_answers,
 )
 from tiergate.control.api.subject_loss_gate import ACCEPT_LOSS
-from tiergate.control.api.working_catalog import choices, expect_known
 from tiergate.control.api.write_order import AS_OF, ordered
 from tiergate.errors import NotFoundError, PreconditionError
 from tiergate.model import SubjectType, SubscriptionStatus
@@ -42,8 +43,8 @@ from tiergate.store.subscriptions import (
 from tiergate.store.write_order import EVERY_SIDE, known_as_of
 
 if TYPE_CHECKING:
+    from tiergate.admin.results import Data
     from tiergate.catalog import SubjectReader
-    from tiergate.control.api.working_catalog import Data
     from tiergate.control.api.write_order import Ordered
     from tiergate.model import Subscription
     from tiergate.store import ReadUnit, WriteUnit
@@ -118,8 +119,8 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         customer=request.params.get("customer", query.get("customer")),
         tags=tags_of(request),
         text=query.get("text", ""),
-        statuses=choices(request, "status", SubscriptionStatus),
-        states=choices(request, "state", SubscriptionState),
+        statuses=enum_list_parameter(request, "status", SubscriptionStatus),
+        states=enum_list_parameter(request, "state", SubscriptionState),
         item=query.get("item"),
         version=request.number("version", 0, least=1, most=_MOST_VERSIONS) or None,
         feature=query.get("feature"),
@@ -132,7 +133,11 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         )
         page = found[: request.limit]
         if not page:
-            expect_known(request, terms_for(unit.published, wanted.customer or "").index)
+            expect_known(
+                terms_for(unit.published, wanted.customer or "").index,
+                item=request.query.get("item"),
+                feature=request.query.get("feature"),
+            )
         last = page[-1].subscription.id if len(found) > len(page) else None
         return Answer.page(subscription_answers(page, unit), last)
 

@@ -20,8 +20,8 @@ from tiergate.store.write_order import Known, Side, deleted_as_of, is_elder, kno
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from tiergate.admin.results import Data
     from tiergate.control.api.request import AdminRequest
-    from tiergate.control.api.working_catalog import Data
     from tiergate.model import Instant
     from tiergate.store import ReadUnit
 

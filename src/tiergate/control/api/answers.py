@@ -1,0 +1,53 @@
+"""Answer with the values that use cases return: resources with their version and dates, and pages of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tiergate.control.api.request import Answer, etag_text
+from tiergate.model import format_instant
+
+if TYPE_CHECKING:
+    from tiergate.admin.precondition import Precondition
+    from tiergate.admin.results import Data, Page, View
+    from tiergate.control.api.request import AdminRequest
+    from tiergate.store.subjects import Stamp
+
+
+def stamp_data(stamp: Stamp) -> Data:
+    """Return the version and the dates of a stored resource, as members of an answer."""
+    return {
+        "etag": etag_text(stamp.etag),
+        "created_at": format_instant(stamp.created_at),
+        "updated_at": format_instant(stamp.updated_at),
+    }
+
+
+def view_data(view: View) -> Data:
+    """Return the members of an answer: the resource, its version and its dates."""
+    return view.data | stamp_data(view.stamp)
+
+
+def view_answer(request: AdminRequest, view: View) -> Answer:
+    """Answer with a resource, or with 304 if the caller has this version (`If-None-Match`)."""
+    if not view.changed_since_stamp and request.is_fresh(view.stamp.etag):
+        return Answer(304, headers={"etag": etag_text(view.stamp.etag)})
+    return Answer.json(view_data(view), etag=view.stamp.etag)
+
+
+def written_answer(view: View, collection: str = "") -> Answer:
+    """Answer with a resource that was written; `collection`: the path of the collection it was added to."""
+    if collection:
+        return Answer.json(view_data(view), 201, etag=view.stamp.etag, location=f"{collection}/{view.data['id']}")
+    return Answer.json(view_data(view), etag=view.stamp.etag)
+
+
+def page_answer(page: Page) -> Answer:
+    """Answer with one page of a list."""
+    return Answer.page([view_data(view) for view in page.items], page.next)
+
+
+def expected_version(request: AdminRequest) -> Precondition:
+    """Return the version that `If-Match` expects of a resource that exists; `If-None-Match` does not matter."""
+    return replace(request.precondition, must_not_exist=False)
