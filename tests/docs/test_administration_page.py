@@ -28,7 +28,10 @@ def test_the_page_is_what_the_routes_say(golden: Golden, sqlite_url: str) -> Non
 
 def test_every_code_of_a_refused_edit_is_explained() -> None:
     """Those of the rules on edits, and of the endpoints of the working catalog."""
-    files = [SOURCE / "catalog" / "edits.py", *(SOURCE / "control" / f"{name}.py" for name in ("features", "items"))]
+    files = [
+        SOURCE / "catalog" / "checks" / "edit_rules.py",
+        *(SOURCE / "admin" / f"{name}.py" for name in ("features", "items")),
+    ]
     text = "".join(path.read_text(encoding="utf-8") for path in files)
     used = set(re.findall(r"\"((?:level|value|scale|status|feature|kind|item)-[a-z]+)\"", text))
     page = PAGE.read_text(encoding="utf-8")
