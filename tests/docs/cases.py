@@ -30,7 +30,7 @@ from tiergate.engine import Engine, decision_json
 from tiergate.errors import CheckError
 from tiergate.model import SubjectType, parse_instant
 from tiergate.publish import compile_files
-from tiergate.wire.requests import read_check
+from tiergate.wire.check_reader import read_check
 
 if TYPE_CHECKING:
     from tiergate.model import Subject, SubjectRecord

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = ROOT / "docs" / "reference" / "errors.md"
-MODULES = [*(ROOT / "src/tiergate/sidecar").glob("*.py"), ROOT / "src/tiergate/wire/requests.py"]
+MODULES = [*(ROOT / "src/tiergate/sidecar").glob("*.py"), ROOT / "src/tiergate/wire/check_reader.py"]
 
 _ROW = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 

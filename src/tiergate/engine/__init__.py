@@ -2,13 +2,13 @@
 
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
 from tiergate.engine.engine import Engine, Evaluation
-from tiergate.engine.explanation.explain import Explanation, Export, PolicyText, explain, explain_evaluation
-from tiergate.engine.explanation.reasoning import Applicability, Reasoning, reasoning_json
+from tiergate.engine.explanation.explain import Explanation, Export, explain, explain_evaluation
 from tiergate.engine.explanation.sentences import explanation_sentences, reasoning_sentences
 from tiergate.engine.explanation.trace import build_reasoning
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.sources import NO_USAGE, BundleSource, MeteredUsage, NoUsage, SubjectSource, UsageSource
-from tiergate.wire.decisions import Answer, answer, decision_json
+from tiergate.wire.decision import Answer, answer, decision_json
+from tiergate.wire.explanation import Applicability, PolicyText, Reasoning, reasoning_json
 
 __all__ = [
     "NO_USAGE",

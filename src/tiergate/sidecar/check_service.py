@@ -46,8 +46,8 @@ from tiergate.sidecar.api.responses import HttpResponse, refused
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
-from tiergate.wire.decisions import answer_json
-from tiergate.wire.requests import locate, read_check
+from tiergate.wire.check_reader import locate, read_check
+from tiergate.wire.decision import answer_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

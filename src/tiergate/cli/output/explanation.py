@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from tiergate.client import Answer
     from tiergate.engine import Explanation, Reasoning
-    from tiergate.engine.explanation.reasoning import (
+    from tiergate.model import Feature, Subject, SubjectRecord
+    from tiergate.wire.explanation import (
         OverrideApplicability,
         SubscriptionApplicability,
         SuspensionApplicability,
     )
-    from tiergate.model import Feature, Subject, SubjectRecord
 
 
 def tell(

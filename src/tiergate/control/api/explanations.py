@@ -15,7 +15,7 @@ from tiergate.engine import reasoning_sentences
 from tiergate.errors import CheckError, RequestError
 from tiergate.permissions import Action, Resource
 from tiergate.publish.bundle_cache import BundleCache
-from tiergate.wire.requests import read_check_at
+from tiergate.wire.check_reader import read_check_at
 
 
 def endpoints() -> list[Endpoint]:

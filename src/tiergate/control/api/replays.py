@@ -32,7 +32,7 @@ from tiergate.store.history import (
     record_upto,
 )
 from tiergate.store.publications import publication
-from tiergate.wire.requests import locate, read_check
+from tiergate.wire.check_reader import locate, read_check
 
 if TYPE_CHECKING:
     from tiergate.engine import Explanation, Reasoning

@@ -13,14 +13,6 @@ import msgspec
 from tiergate.engine.acting_overrides import ActingOverrides, acting_overrides
 from tiergate.engine.active_items import ValidityWindow, items_with_bases, rolled_out_version
 from tiergate.engine.explanation.phrases import moment
-from tiergate.engine.explanation.reasoning import (
-    Applicability,
-    ItemApplicability,
-    OverrideApplicability,
-    SubjectReference,
-    SubscriptionApplicability,
-    SuspensionApplicability,
-)
 from tiergate.engine.facts import source_of
 from tiergate.model import (
     BEGINNING,
@@ -33,6 +25,14 @@ from tiergate.model import (
 )
 from tiergate.model.value_display import display_value
 from tiergate.naming import item_ref, version_ref
+from tiergate.wire.explanation import (
+    Applicability,
+    ItemApplicability,
+    OverrideApplicability,
+    SubjectReference,
+    SubscriptionApplicability,
+    SuspensionApplicability,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

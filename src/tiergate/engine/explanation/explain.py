@@ -21,6 +21,7 @@ from tiergate.engine.slices import parsed
 from tiergate.model import Decision, IndexedItem, Instant, Value, format_instant
 from tiergate.model.features import ACTIONS
 from tiergate.naming import item_policies_path, policy_id, rule_policies_path
+from tiergate.wire.explanation import PolicyText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,19 +34,6 @@ if TYPE_CHECKING:
     from tiergate.model import Check, Feature
 
 _KEPT_TEXTS = 32
-
-
-class PolicyText(msgspec.Struct, frozen=True):
-    """A policy that could matter: its id, its text, and whether it decided.
-
-    `reason`: the reason of a denial by it, empty for what permits. `description`: what its author says of it.
-    """
-
-    id: str
-    text: str
-    decided: bool
-    reason: str = ""
-    description: str = ""
 
 
 class Export(msgspec.Struct, frozen=True):

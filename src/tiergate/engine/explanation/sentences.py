@@ -15,24 +15,25 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tiergate.engine.explanation.applicability import EVERYBODY
 from tiergate.engine.explanation.phrases import moment, plain, times, with_unit
-from tiergate.engine.explanation.reasoning import Applicability
 from tiergate.engine.explanation.summary import cause, feature_name, subject_phrase, verdict
 from tiergate.engine.explanation.trace import build_reasoning
 from tiergate.model import FeatureType, OverrideMode, Reason, SubjectType, parse_instant
+from tiergate.wire.explanation import Applicability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import msgspec
 
-    from tiergate.engine.explanation.explain import Explanation, PolicyText
-    from tiergate.engine.explanation.reasoning import (
+    from tiergate.engine.explanation.explain import Explanation
+    from tiergate.model import Feature, Subject, SubjectRecord
+    from tiergate.wire.explanation import (
         Contribution,
         OverrideApplicability,
+        PolicyText,
         Reasoning,
         SuspensionApplicability,
     )
-    from tiergate.model import Feature, Subject, SubjectRecord
 
 T = TypeVar("T")
 

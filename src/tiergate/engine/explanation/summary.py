@@ -10,7 +10,7 @@ from tiergate.model import FeatureType, Reason, parse_instant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.engine.explanation.reasoning import Reasoning
+    from tiergate.wire.explanation import Reasoning
 
 
 def verdict(reasoning: Reasoning) -> str:

@@ -9,7 +9,10 @@ import msgspec
 from tiergate.engine.active_items import ActiveVersion
 from tiergate.engine.explanation.applicability import EVERYBODY, ApplicabilityReader, written
 from tiergate.engine.explanation.phrases import plain
-from tiergate.engine.explanation.reasoning import (
+from tiergate.engine.facts import counted, source_of
+from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
+from tiergate.wire.decision import answer
+from tiergate.wire.explanation import (
     Cap,
     Change,
     Contribution,
@@ -18,20 +21,17 @@ from tiergate.engine.explanation.reasoning import (
     Reasoning,
     SubjectReference,
 )
-from tiergate.engine.facts import counted, source_of
-from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
-from tiergate.wire.decisions import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tiergate.engine.explanation.explain import Explanation
-    from tiergate.engine.explanation.reasoning import (
+    from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
+    from tiergate.wire.explanation import (
         OverrideApplicability,
         SubscriptionApplicability,
         SuspensionApplicability,
     )
-    from tiergate.model import Feature, Number, Subject, SubjectRecord, Value
 
 UNSET = msgspec.UNSET
 

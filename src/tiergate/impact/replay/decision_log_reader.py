@@ -20,7 +20,7 @@ from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, read_bas
 from tiergate.errors import CallerError
 from tiergate.impact.preview.affected_scope import find_affected_scope
 from tiergate.model import Check, Instant, Problem, Subject, parse_instant
-from tiergate.wire.requests import read_check
+from tiergate.wire.check_reader import read_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -17,7 +17,7 @@ from tiergate.sidecar.api.openapi import document as openapi_document
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
 from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, context_of, send_response
 from tiergate.sidecar.fast_path import learn
-from tiergate.wire.requests import read_query
+from tiergate.wire.check_reader import read_query
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -14,7 +14,7 @@ from tiergate.errors import TiergateError
 from tiergate.sidecar.api.problems import document, render
 from tiergate.sidecar.api.responses import HttpResponse
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
-from tiergate.wire.requests import split_checks
+from tiergate.wire.check_reader import split_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

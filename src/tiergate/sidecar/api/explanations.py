@@ -24,7 +24,7 @@ from tiergate.errors import OperatorError, TiergateError
 from tiergate.model.features import ACTIONS
 from tiergate.sidecar.api.responses import HttpResponse
 from tiergate.sidecar.time_slicing import run_in_slices
-from tiergate.wire.requests import read_check_at
+from tiergate.wire.check_reader import read_check_at
 
 if TYPE_CHECKING:
     from tiergate.model import Check, Decision, Instant

@@ -11,8 +11,8 @@ import msgspec
 from tiergate import __version__
 from tiergate.model import MAX_SCALE, FeatureType, Reason, SubjectType
 from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
-from tiergate.wire.decision_schemas import Json, answer_schemas, object_of
-from tiergate.wire.requests import MAX_CHECKS
+from tiergate.wire.check_reader import MAX_CHECKS
+from tiergate.wire.schemas import Json, answer_schemas, object_of
 
 _ID: Json = {
     "type": "string",

@@ -12,7 +12,7 @@ from tiergate.control.feed_api.snapshots import Snapshots
 from tiergate.engine import Engine, decision_json
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.publish.bundle_cache import BundleCache
-from tiergate.wire.requests import read_check
+from tiergate.wire.check_reader import read_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ from tiergate.control.api.schemas.subscribing import (
     subscribing_schemas,
 )
 from tiergate.model import Reason
-from tiergate.wire.decision_schemas import answer_schemas
+from tiergate.wire.schemas import answer_schemas
 
 __all__ = ["Schema", "component_schemas", "ref"]
 

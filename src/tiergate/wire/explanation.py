@@ -12,13 +12,12 @@ from typing import Any
 
 import msgspec
 
-from tiergate.engine.explanation.explain import PolicyText
 from tiergate.model import (
     Number,
     Source,
 )
 from tiergate.model.subjects import SubscriptionStatus
-from tiergate.wire.decisions import Answer
+from tiergate.wire.decision import Answer
 
 UNSET = msgspec.UNSET
 Absent = msgspec.UnsetType
@@ -152,6 +151,19 @@ class Change(msgspec.Struct, frozen=True):
 
     at: str
     what: str
+
+
+class PolicyText(msgspec.Struct, frozen=True):
+    """A policy that could matter: its id, its text, and whether it decided.
+
+    `reason`: the reason of a denial by it, empty for what permits. `description`: what its author says of it.
+    """
+
+    id: str
+    text: str
+    decided: bool
+    reason: str = ""
+    description: str = ""
 
 
 class Reasoning(msgspec.Struct, frozen=True, kw_only=True):

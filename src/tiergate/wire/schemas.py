@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiergate.engine.explanation.reasoning import Applicability
 from tiergate.model import FeatureType, OverrideMode, Per, Reason, SubjectType, SubscriptionStatus
 from tiergate.model.features import ACTIONS
+from tiergate.wire.explanation import Applicability
 
 Json = dict[str, Any]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tiergate.errors import CallerError, CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType
-from tiergate.wire import requests
-from tiergate.wire.requests import locate, read_check, read_query, split_checks
+from tiergate.wire import check_reader
+from tiergate.wire.check_reader import locate, read_check, read_query, split_checks
 
 
 def test_a_subject_may_be_a_customers_id() -> None:
@@ -128,7 +128,7 @@ def test_what_is_no_json_is_said_to_be_none(body: bytes, words: str) -> None:
 def thorough(body: bytes) -> Check | str:
     """What the thorough reading says."""
     try:
-        return requests._read_thoroughly(body, "")
+        return check_reader._read_thoroughly(body, "")
     except CallerError as error:
         return type(error).__name__
 
@@ -142,7 +142,9 @@ VALUES = st.one_of(
     st.floats().map(str),
     st.sampled_from(["null", "true", "[]", "{}", "NaN", "1e400", "-0", "0.1e-9", '"\\ud800"', '"\\u003a"', "-1", "+1"]),
 )
-NAMES = st.sampled_from([*requests.CHECK_FIELDS, *requests.SUBJECT_FIELDS, "amont", "feature:", "f\\u0065ature"])
+NAMES = st.sampled_from(
+    [*check_reader.CHECK_FIELDS, *check_reader.SUBJECT_FIELDS, "amont", "feature:", "f\\u0065ature"]
+)
 
 
 def braced(fields: list[str], space: str) -> str:
@@ -171,7 +173,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 @example(b'{"subject":"a","feature":"b","feature":"b:"}')
 def test_the_quick_reading_reads_as_the_thorough_one(body: bytes) -> None:
     """Whatever it accepts; the rest it leaves to it."""
-    quick = requests._read_quickly(body)
+    quick = check_reader._read_quickly(body)
 
     assert quick is None or repr(quick) == repr(thorough(body))
 
@@ -181,7 +183,7 @@ def test_an_ordinary_check_is_read_quickly(check: Check) -> None:
     """The thorough reading costs several times as much."""
     body = json.dumps({"subject": check.subject.id, "feature": check.feature}).encode()
 
-    assert requests._read_quickly(body) == check
+    assert check_reader._read_quickly(body) == check
 
 
 def test_a_batch_is_split_into_the_json_of_its_checks() -> None:
