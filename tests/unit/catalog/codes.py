@@ -26,7 +26,7 @@ def _codes(module: ast.Module) -> Iterator[str]:
                 yield from _kebab(default)
         if isinstance(node, ast.Call) and len(node.args) > 2:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in {"add", "problem", "Impossibility"}:
+            if called in {"add", "problem", "ItemViolation"}:
                 yield from _kebab(node.args[1], but_single_words=False)
             if called == "_Unreadable":
                 yield from _kebab(node.args[2])
