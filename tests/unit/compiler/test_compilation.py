@@ -156,9 +156,9 @@ def test_the_hand_written_policies_are_valid() -> None:
 def test_another_process_compiles_the_same(tmp_path: Path) -> None:
     """The order in which this process happens to walk through sets does not reach the bundle."""
     program = (
-        "import pathlib, sys; from tiergate.bundle import write_bundle as write; from tiergate.publish import compile_bundle;"
+        "import pathlib, sys; from tiergate.bundle import write_bundle; from tiergate.publish import compile_bundle;"
         "catalog, rules, folder = map(pathlib.Path, sys.argv[1:4]);"
-        "print(write(compile_bundle([catalog], rules), folder))"
+        "print(write_bundle(compile_bundle([catalog], rules), folder))"
     )
     rules = STREAMING.parents[1] / "rules"
     revisions = {
