@@ -28,8 +28,9 @@ from tiergate.cedar import PolicyGroup, builtin_text, parse_policies
 from tiergate.compiler.role_table import RoleTable
 from tiergate.model import Rules
 from tiergate.permissions import RolePolicies
+from tiergate.policytest.compilation_cache import CompiledCatalog
 from tiergate.policytest.coverage import Coverage, Mark, Recorder
-from tiergate.policytest.environments import CompiledCatalog, EntitlementEnvironment, Environment, RoleEnvironment
+from tiergate.policytest.environments import EntitlementEnvironment, Environment, RoleEnvironment
 from tiergate.policytest.expectation_comparison import (
     compare_decision,
     compare_permission,
@@ -104,7 +105,7 @@ def in_tables(mutant: Mutant, table: str) -> Callable[[Environment], Environment
 def mutants_of(loaded: LoadedSuites) -> Iterator[MutantOf]:
     """Every mutant of every file that these suites are about, each once."""
     seen: set[tuple[str, bytes]] = set()
-    for world in loaded.worlds.values():
+    for world in loaded.environments.values():
         if isinstance(world, RoleEnvironment):
             for path, text in {"roles": world.roles.text, "scopes": builtin_text("scopes")}.items():
                 if (path, text.encode()) not in seen:
@@ -130,11 +131,11 @@ def static_mutants(files: Mapping[str, bytes]) -> Iterator[Mutant]:
 
 def is_noticed(loaded: LoadedSuites, change: Callable[[Environment], Environment]) -> bool:
     """Run the tests against a mutant, until one fails."""
-    worlds = {key: change(world) for key, world in loaded.worlds.items()}
+    worlds = {key: change(world) for key, world in loaded.environments.items()}
     return any(
-        not passes(worlds[suite.world], case)
+        not passes(worlds[suite.environment], case)
         for suite in loaded.suites
-        if worlds[suite.world] is not loaded.worlds[suite.world]
+        if worlds[suite.environment] is not loaded.environments[suite.environment]
         for test in suite.tests
         for case in test.cases
     )
@@ -142,7 +143,7 @@ def is_noticed(loaded: LoadedSuites, change: Callable[[Environment], Environment
 
 def passes(world: Environment, case: Case) -> bool:
     """Decide a case, and compare; without asking why, which would be told of policies as they are shipped."""
-    match world, case.question:
+    match world, case.query:
         case EntitlementEnvironment(), EntitlementQuery() as asked:
             return not compare_decision(case.expected, world.evaluate(asked).decision)
         case RoleEnvironment(), PermissionQuery() as permitted:
@@ -153,7 +154,7 @@ def passes(world: Environment, case: Case) -> bool:
 
 def coverage_of(loaded: LoadedSuites) -> Coverage:
     """Run the tests, all of which must pass, and measure."""
-    recorder = Recorder(loaded.worlds.values())
+    recorder = Recorder(loaded.environments.values())
     assert Runner().run(loaded, observers=[recorder]).has_passed
     return recorder.coverage(shipped=True)
 
@@ -162,7 +163,7 @@ def marks(coverage: Coverage) -> dict[Claim, set[Mark]]:
     """The marks by what they are claimed of; ids of different files may be the same."""
     found: dict[Claim, set[Mark]] = {}
     for it in coverage.measured:
-        found.setdefault(Claim(it.unit.id, it.unit.aspect.value, it.unit.clause), set()).add(it.mark)
+        found.setdefault(Claim(it.target.id, it.target.aspect.value, it.target.clause), set()).add(it.mark)
     return found
 
 
@@ -174,7 +175,7 @@ def with_some_tests(loaded: LoadedSuites, random: Random) -> LoadedSuites:
         return dataclasses.replace(test, cases=tuple(case for case in test.cases if random.random() < share))
 
     suites = tuple(dataclasses.replace(suite, tests=tuple(map(some, suite.tests))) for suite in loaded.suites)
-    return LoadedSuites(suites, loaded.worlds)
+    return LoadedSuites(suites, loaded.environments)
 
 
 def check_mutant(loaded: LoadedSuites, measured: Mapping[Claim, set[Mark]], mutant: MutantOf) -> str:
@@ -201,10 +202,10 @@ def errs(loaded: LoadedSuites) -> bool:
     """Say whether a case expects that a policy cannot be evaluated."""
     return any(
         isinstance(world, EntitlementEnvironment)
-        and isinstance(asked := case.question, EntitlementQuery)
+        and isinstance(asked := case.query, EntitlementQuery)
         and world.evaluate(asked).decision.errors
         for suite in loaded.suites
-        for world in [loaded.worlds[suite.world]]
+        for world in [loaded.environments[suite.environment]]
         for test in suite.tests
         for case in test.cases
     )
@@ -214,13 +215,13 @@ def is_of_a_fixture(loaded: LoadedSuites, mutant: Mutant) -> bool:
     """Say whether a mutant is of a value that stands in a test file."""
     return mutant.path.startswith("entities/items/") and any(
         isinstance(world, EntitlementEnvironment) and world.compiled.is_inline and mutant.path in world.bundle.paths()
-        for world in loaded.worlds.values()
+        for world in loaded.environments.values()
     )
 
 
 def test_the_showcase_covers_everything() -> None:
     """The guards, the roles and the samples of this project are tested to the last unit."""
-    assert [(it.unit.id, it.unit.aspect) for it in coverage_of(showcase()).missing] == []
+    assert [(it.target.id, it.target.aspect) for it in coverage_of(showcase()).missing] == []
 
 
 def test_tests_that_cover_everything_notice_every_mutant() -> None:

@@ -91,7 +91,7 @@ LOADED: Final = RUNNER.read_suites([ROOT / "policies", ROOT / "examples"])
 def _cases() -> list[tuple[EntitlementEnvironment, Case]]:
     found = []
     for suite in LOADED.suites:
-        world = LOADED.world(suite)
+        world = LOADED.environment(suite)
         if isinstance(world, EntitlementEnvironment):
             found += [(world, case) for test in suite.tests for case in test.cases]
     return found
@@ -101,8 +101,8 @@ def _cases() -> list[tuple[EntitlementEnvironment, Case]]:
 def test_a_case_is_decided_as_if_it_were_the_only_one(chosen: list[tuple[EntitlementEnvironment, Case]]) -> None:
     """Whatever was decided before it, at whatever instant and with whatever usage: as a fresh engine decides it."""
     for world, case in chosen:
-        assert isinstance(case.question, EntitlementQuery)
-        asked = case.question
+        assert isinstance(case.query, EntitlementQuery)
+        asked = case.query
         fresh = Engine(world.bundle, world.subjects, usage=_Usage(asked.usage))
         assert world.evaluate(asked).decision == fresh.decide(asked.check, asked.now)
 

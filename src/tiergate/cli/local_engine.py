@@ -82,10 +82,11 @@ def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Pa
     from tiergate.bundle import Bundle
     from tiergate.catalog import TotalBounds
     from tiergate.engine import Engine
+    from tiergate.engine.fixed_sources import FixedSubject
 
     made = publish.compile_files(catalog, rules)
     bundle = Bundle.from_files(made.files)
-    source = _OneSubject(_find(subjects, bundle.index, TotalBounds.of(made.catalog), whom))
+    source = FixedSubject(_find(subjects, bundle.index, TotalBounds.of(made.catalog), whom))
     return Opened(Engine(bundle, source), source)
 
 
@@ -109,16 +110,6 @@ def engine_of_data(data: Path) -> Iterator[Opened]:
     bundle = Bundle.open(directory.bundle(standing.revision))
     with closing(Replica(directory.replica(standing.replica))) as replica:
         yield Opened(Engine(bundle, replica, publication=standing.publication), replica)
-
-
-class _OneSubject:
-    """A source that knows one record."""
-
-    def __init__(self, record: SubjectRecord | None) -> None:
-        self._record = record
-
-    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - there is only one to ask about
-        return self._record
 
 
 def _find(subjects: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, whom: Subject) -> SubjectRecord | None:

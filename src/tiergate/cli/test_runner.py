@@ -74,7 +74,7 @@ def run(wanted: Wanted, runner: Runner) -> ExitCode:
             say(document.rstrip())
         raise
     with working("running the tests"):
-        recorder = Recorder(loaded.worlds.values()) if wanted.measures else None
+        recorder = Recorder(loaded.environments.values()) if wanted.measures else None
         report = runner.run(loaded, wanted.selection, [] if recorder is None else [recorder])
         coverage = None if recorder is None else recorder.coverage(shipped=wanted.shipped)
     if not any(True for _ in report.cases()):
@@ -102,7 +102,7 @@ def watch(wanted: Wanted, runner: Runner) -> NoReturn:
             run(wanted, runner)
         except (TiergateError, OSError) as error:
             report_error(error, as_json=False)
-        read = runner.named
+        read = runner.inputs
         watched.include(read)
         warn("waiting for changes; Ctrl-C ends it", "dim")
         changed = sorted(map(_shown, watched.wait()))

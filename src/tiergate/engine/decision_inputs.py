@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tiergate.engine.engine import Engine
 from tiergate.engine.explanation.explain import Explanation, explain
+from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.engine.sources import NO_USAGE, MeteredUsage
 from tiergate.model import (
     FOREVER,
@@ -149,16 +150,6 @@ def apply_staleness(decision: Decision, now: Instant, stale_at: Instant, *, stal
     return replace(decision, until=stale_at) if stale_at < decision.until else decision
 
 
-class _OneRecord:
-    """The subjects of a decision that is made again: the one that it was about."""
-
-    def __init__(self, record: SubjectRecord | None) -> None:
-        self._record = record
-
-    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - it is the one
-        return self._record
-
-
 def reproduce(
     bundle: BundleSource,
     check: Check,
@@ -184,7 +175,7 @@ def reproduce(
     feature = bundle.index.features.get(check.feature)
     if feature is not None:
         _expect_sound(check, feature, basis, record, now)
-    subjects = _OneRecord(record if basis.fetched else None)
+    subjects = FixedSubject(record if basis.fetched else None)
     explanation = explain(Engine(bundle, subjects, publication=publication, usage=usage), check, now)
     decision = apply_staleness(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
     if not basis.fetched:

@@ -12,8 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate.engine import Engine, MeteredUsage
+from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.errors import CheckError
-from tiergate.model import Check, Feature, Instant, Number, Reason, Subject, SubjectType
+from tiergate.model import Check, Instant, Number, Reason, Subject, SubjectType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,26 +95,6 @@ class BundleWithoutRules:
         return [path for path in self._bundle.paths(prefix) if not path.startswith(_RULES)]
 
 
-class _Stage:
-    """The one subject there is at a time."""
-
-    def __init__(self) -> None:
-        self.record: SubjectRecord | None = None
-
-    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - there is only one to ask about
-        return self.record
-
-
-class _Meter:
-    """The usage that is known of itself, as it was set."""
-
-    def __init__(self) -> None:
-        self.usage = MeteredUsage()
-
-    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - as it was set
-        return self.usage
-
-
 class SingleSubjectEngine:
     """A bundle that is asked."""
 
@@ -125,8 +106,8 @@ class SingleSubjectEngine:
         """
         self.bundle = bundle
         self.index = bundle.index
-        self._stage = _Stage()
-        self._meter = _Meter()
+        self._stage = FixedSubject()
+        self._meter = FixedUsage()
         self._engine = Engine(bundle, self._stage, usage=self._meter)
 
     def receive(self, record: SubjectRecord) -> None:

@@ -245,7 +245,7 @@ def _told(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[st
 def _message(
     check: Check, request: Mapping[str, object], mismatches: Sequence[Mismatch], decision: Decision, why: Sequence[str]
 ) -> str:
-    asked = ", ".join(f"{name} {value}" for name, value in request.items())
+    query = ", ".join(f"{name} {value}" for name, value in request.items())
     whom = check.subject.id + (f" ({check.subject.user})" if check.subject.user else "")
-    head = " · ".join(part for part in (whom, check.feature, asked) if part) + " is not decided as expected"
+    head = " · ".join(part for part in (whom, check.feature, query) if part) + " is not decided as expected"
     return "\n".join([head, *(line.text for line in difference_lines(mismatches, why, decision))])

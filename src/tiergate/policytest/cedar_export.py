@@ -100,86 +100,90 @@ def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Ite
     """
     taken: set[str] = set()
     for suite in loaded.suites:
-        world = loaded.world(suite)
-        if not selection.takes_suite(suite) or not isinstance(world, EntitlementEnvironment | RoleEnvironment):
+        environment = loaded.environment(suite)
+        if not selection.takes_suite(suite) or not isinstance(environment, EntitlementEnvironment | RoleEnvironment):
             continue
         cases = [(test, case) for test in suite.tests for case in selection.cases(test)]
         if not cases:
             continue
         entries: list[_Entry] = []
         for test, case in cases:
-            created = None if suite.skip or test.skip else _entry(world, case)
+            created = None if suite.skip or test.skip else _entry(environment, case)
             if created is not None:
                 entries.append(_named(created, f"{test.name}: {case.name}"))
-        yield _suite(suite, world, entries, len(cases) - len(entries), _folder(suite.name, taken))
+        yield _suite(suite, environment, entries, len(cases) - len(entries), _folder(suite.name, taken))
 
 
 def _suite(
-    suite: Suite, world: EntitlementEnvironment | RoleEnvironment, entries: list[_Entry], left_out: int, folder: str
+    suite: Suite,
+    environment: EntitlementEnvironment | RoleEnvironment,
+    entries: list[_Entry],
+    left_out: int,
+    folder: str,
 ) -> CedarSuite:
     reasons = [it.reason for it in entries if it.reason is not None]
     files = {"tests.json": _json([it.test for it in entries])}
-    if isinstance(world, EntitlementEnvironment):
-        files["policies.cedar"] = _whole_policies(world.bundle)
-        files["schema.cedarschema"] = world.bundle.text("schema.cedarschema")
+    if isinstance(environment, EntitlementEnvironment):
+        files["policies.cedar"] = _whole_policies(environment.bundle)
+        files["schema.cedarschema"] = environment.bundle.text("schema.cedarschema")
         if reasons:
-            files["reasons.cedar"] = world.bundle.text("policies/reasons.cedar")
+            files["reasons.cedar"] = environment.bundle.text("policies/reasons.cedar")
             files["reasons.json"] = _json(reasons)
     else:
-        files["policies.cedar"] = f"{world.roles.text.rstrip()}\n\n{builtin_text('scopes')}"
+        files["policies.cedar"] = f"{environment.roles.text.rstrip()}\n\n{builtin_text('scopes')}"
         files["schema.cedarschema"] = builtin_schema("roles")
     return CedarSuite(suite.name, folder, files, len(entries), len(reasons), left_out)
 
 
-def _entry(world: EntitlementEnvironment | RoleEnvironment, case: Case) -> _Entry | None:
-    match world, case.question:
-        case EntitlementEnvironment(), EntitlementQuery() as asked:
+def _entry(environment: EntitlementEnvironment | RoleEnvironment, case: Case) -> _Entry | None:
+    match environment, case.query:
+        case EntitlementEnvironment(), EntitlementQuery() as query:
             try:
-                evaluation = world.evaluate(asked)
+                evaluation = environment.evaluate(query)
             except CallerError:
                 return None
-            return _check(world, case.expected, evaluation)
-        case RoleEnvironment(), PermissionQuery() as permitted:
-            return _permission(case.expected, permitted)
+            return _check(environment, case.expected, evaluation)
+        case RoleEnvironment(), PermissionQuery() as query:
+            return _permission(case.expected, query)
         case _:
             return None
 
 
-def _check(world: EntitlementEnvironment, expected: Expectation, evaluation: Evaluation) -> _Entry | None:
+def _check(environment: EntitlementEnvironment, expected: Expectation, evaluation: Evaluation) -> _Entry | None:
     """A check in Cedar's form; none where Cedar is not asked."""
-    files = explain_evaluation(world.engine, evaluation, export=True).export.files
+    files = explain_evaluation(environment.engine, evaluation, export=True).export.files
     if not files:
         return None
-    asked = {"request": json.loads(files["request.json"]), "entities": json.loads(files["entities.json"])}
-    deciding = _deciding(world, expected)
+    query = {"request": json.loads(files["request.json"]), "entities": json.loads(files["entities.json"])}
+    deciding = _deciding(environment, expected)
     errors, allowed = expected.errors or 0, expected.allowed
     if evaluation.decision.errors and not expected.allowed:
         # To Tiergate it is a denial whenever a policy cannot be evaluated; Cedar goes on without that policy.
-        errors, allowed = len(evaluation.decision.errors), _is_allowed_by_cedar(evaluation, asked, world.bundle)
+        errors, allowed = len(evaluation.decision.errors), _is_allowed_by_cedar(evaluation, query, environment.bundle)
         deciding = ()
     forbidding = [entry for entry in deciding if not entry.startswith(_REASON_PREFIX)]
     reasons = [value for value in deciding if value.startswith(_REASON_PREFIX)]
-    test = {**asked, "decision": _word(allowed=allowed), "reason": forbidding, "num_errors": errors}
-    return _Entry(test, {**asked, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
+    test = {**query, "decision": _word(allowed=allowed), "reason": forbidding, "num_errors": errors}
+    return _Entry(test, {**query, "decision": "allow", "reason": reasons, "num_errors": 0} if reasons else None)
 
 
-def _deciding(world: EntitlementEnvironment, expected: Expectation) -> tuple[str, ...]:
+def _deciding(environment: EntitlementEnvironment, expected: Expectation) -> tuple[str, ...]:
     """The policies that an expectation names, or whose reason it states, where only one tells that reason."""
     if expected.policies is not None:
         return expected.policies
     if expected.reason is None or expected.reason is Reason.GRANTED:
         return ()
-    telling = [it.id for it in world.engine.slices.by_id.values() if it.reason is expected.reason and not it.rule]
+    telling = [it.id for it in environment.engine.slices.by_id.values() if it.reason is expected.reason and not it.rule]
     return tuple(telling) if len(telling) == 1 else ()
 
 
-def _is_allowed_by_cedar(evaluation: Evaluation, asked: dict[str, Any], bundle: Bundle) -> bool:
-    request = asked["request"]
+def _is_allowed_by_cedar(evaluation: Evaluation, query: dict[str, Any], bundle: Bundle) -> bool:
+    request = query["request"]
     return (
         evaluation.slice is not None
         and authorize_request(
             evaluation.slice.group,
-            json.dumps(asked["entities"]),
+            json.dumps(query["entities"]),
             Schema(bundle.text("schema.cedarschema")),
             request["principal"],
             request["action"],
@@ -189,14 +193,14 @@ def _is_allowed_by_cedar(evaluation: Evaluation, asked: dict[str, Any], bundle: 
     )
 
 
-def _permission(expected: Expectation, asked: PermissionQuery) -> _Entry:
+def _permission(expected: Expectation, query: PermissionQuery) -> _Entry:
     request = {
-        "principal": str(Uid("Caller", asked.caller.id)),
-        "action": f'Action::"{asked.action}"',
-        "resource": str(Uid(asked.resource.type, asked.resource.id)),
+        "principal": str(Uid("Caller", query.caller.id)),
+        "action": f'Action::"{query.action}"',
+        "resource": str(Uid(query.resource.type, query.resource.id)),
         "context": {},
     }
-    entities = [*asked.caller.entities(), asked.resource.entity()]
+    entities = [*query.caller.entities(), query.resource.entity()]
     return _Entry(
         {
             "request": request,

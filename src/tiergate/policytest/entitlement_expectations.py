@@ -30,9 +30,9 @@ OVERRIDE_PREFIX: Final = "override/"
 class CheckRows:
     """Reads rows of one suite."""
 
-    def __init__(self, world: EntitlementEnvironment, report: TextReport) -> None:
-        self._world = world
-        self._features = world.index.features
+    def __init__(self, environment: EntitlementEnvironment, report: TextReport) -> None:
+        self._environment = environment
+        self._features = environment.index.features
         self._report = report
 
     def read(self, row: Fields, cells: Sequence[Cell]) -> StatedFields:
@@ -93,14 +93,14 @@ class CheckRows:
         """The features that each version of an item says something of."""
         return {
             version_ref(item.kind, item.id, definition.version): frozenset(definition.entitlements)
-            for item in self._world.catalog.items.values()
+            for item in self._environment.compiled.loaded.catalog.items.values()
             for definition in item.versions
         }
 
     @cached_property
     def _sources(self) -> frozenset[str]:
         """All sources that there can be."""
-        records = self._world.subjects.records.values()
+        records = self._environment.subjects.records.values()
         overrides = [override for record in records for override in record.customer.overrides]
         overrides += [override for record in records for held in record.subscriptions for override in held.overrides]
         return frozenset({*self._refs, *(f"{OVERRIDE_PREFIX}{override.id}" for override in overrides)})
@@ -109,7 +109,7 @@ class CheckRows:
     def _policies(self) -> frozenset[str]:
         """All policies that there are."""
         items = (policy_id(ref, feature) for ref, features in self._refs.items() for feature in features)
-        return frozenset({*items, *self._world.engine.slices.by_id})
+        return frozenset({*items, *self._environment.engine.slices.by_id})
 
 
 def _nothing(feature: Feature) -> str:

@@ -64,17 +64,17 @@ class _Request:
 class CheckTests:
     """Reads the tests of one suite."""
 
-    def __init__(self, world: EntitlementEnvironment, suite: Fields, report: TextReport) -> None:
+    def __init__(self, environment: EntitlementEnvironment, suite: Fields, report: TextReport) -> None:
         """Take what the suite says for all of its tests."""
-        self._world = world
-        self._features = world.index.features
+        self._environment = environment
+        self._features = environment.index.features
         self._now = suite.instant("now")
         self._has_now = "now" in suite  # though it may be one that cannot be read
         self._usage = NO_USAGE
         self._report = report
-        self._rows = CheckRows(world, report)
+        self._rows = CheckRows(environment, report)
         if "usage" in suite:
-            known = {*world.subjects.records, *world.subjects.holders, *_subject_names(suite)}
+            known = {*environment.subjects.records, *environment.subjects.holders, *_subject_names(suite)}
             self._usage = read_usage(suite, self._features, known, report)
 
     def cases(self, test: Fields) -> list[Case]:
@@ -88,10 +88,10 @@ class CheckTests:
             names = {*subjects, *(subject.id for subject in subjects.values())}
             written = read_usage(test, self._features, names, self._report)
         usage = written.within(self._usage)
-        asked = self._asked(test, features, requests)
+        requested = self._requested(test, features, requests)
         if now is None and "now" not in test and not self._has_now:
-            self._check_instants(test, [request for _, request in asked])
-        cells = {(name, feature, request.name): request for name in subjects for feature, request in asked}
+            self._check_instants(test, [request for _, request in requested])
+        cells = {(name, feature, request.name): request for name in subjects for feature, request in requested}
         expected = read_expected(test, _AXES, list(cells), ROW_KEYS, self._rows.read, self._report) if cells else {}
         strangers = {cell[0] for cell, (it, _) in expected.items() if it.reason is Reason.UNKNOWN_SUBJECT}
         self._check_strangers(subjects, places, strangers)
@@ -102,14 +102,14 @@ class CheckTests:
             name, feature, _ = cell
             subject = subjects[name]
             known_usage = usage.of(name, subject, feature)
-            question = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
+            query = EntitlementQuery(request.check(subject, feature), request.now or now or 0, known_usage)
             if cell in expected:
                 expectation, at = expected[cell]
                 if at not in positions:
                     positions[at] = self._report.position(at)
-                found.append(Case(*cell, question, expectation, positions[at], stated=True))
+                found.append(Case(*cell, query, expectation, positions[at], stated=True))
             else:
-                found.append(Case(*cell, question, UNSTATED, place, stated=False))
+                found.append(Case(*cell, query, UNSTATED, place, stated=False))
         return found
 
     def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
@@ -145,7 +145,7 @@ class CheckTests:
 
         Otherwise a slip of the pen would be denied, as expected, and test nothing.
         """
-        known = self._world.subjects
+        known = self._environment.subjects
         for name, subject in subjects.items():
             if name in meant or known.find(subject) is not None:
                 continue
@@ -194,14 +194,14 @@ class CheckTests:
         now = fields.instant("now")
         return _Request(name, place, fields, feature, now, amount, used, user_used, value, level)
 
-    def _asked(self, test: Fields, features: list[str], requests: list[_Request]) -> list[tuple[str, _Request]]:
+    def _requested(self, test: Fields, features: list[str], requests: list[_Request]) -> list[tuple[str, _Request]]:
         """Which request is asked of which feature: those that name none, else the least one, of all features."""
         crossed: list[_Request] = [
             value for value in requests if value.fields is not None and "feature" not in value.fields
         ]
         least = [] if crossed else [_Request(_LEAST, 0)]
-        asked = [(feature, request) for feature in features for request in crossed or least]
-        asked += [
+        query = [(feature, request) for feature in features for request in crossed or least]
+        query += [
             (entry.feature, entry)
             for entry in requests
             if entry.feature is not None and entry.feature in self._features
@@ -210,9 +210,9 @@ class CheckTests:
             for request in crossed:
                 message = f"`{shorten(request.name)}` names no `feature`, and the test has no `features`"
                 self._report.add(request.place, "missing-key", message)
-        for feature, request in asked:
+        for feature, request in query:
             self._check_request(feature, request)
-        return asked
+        return query
 
     def _check_request(self, feature: str, request: _Request) -> None:
         """Report what a request says and a feature's type does not know.
@@ -228,8 +228,8 @@ class CheckTests:
             message = f"`{shorten(request.name)}` cannot be asked: {detail}"
             self._report.add(place, "unfit-request", message, error.suggestion)
 
-    def _check_instants(self, test: Fields, asked: list[_Request]) -> None:
-        if all(request.fields is not None and "now" in request.fields for request in asked):
+    def _check_instants(self, test: Fields, query: list[_Request]) -> None:
+        if all(request.fields is not None and "now" in request.fields for request in query):
             return
         message = "says no `now`, and its suite says none either: a test has a fixed instant"
         self._report.add(test.place, "missing-now", message)

@@ -1,4 +1,4 @@
-"""Why a case came out as it did: sentences for those that failed, made only for these."""
+"""The sentences that explain why a case was decided as it was. They are made for failed cases only."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ if TYPE_CHECKING:
     from tiergate.policytest.suites import EntitlementQuery, PermissionQuery
 
 
-def why_decided(world: EntitlementEnvironment, asked: EntitlementQuery) -> tuple[str, ...]:
-    """What a decision rested on: the numbers, what gave them, and which policies decided."""
+def explain_decision(environment: EntitlementEnvironment, query: EntitlementQuery) -> tuple[str, ...]:
+    """Explain a decision: the numbers, their sources, and the policies that decided."""
     try:
-        explanation = world.explain(asked)
+        explanation = environment.explain(query)
     except TiergateError as error:
         return (str(error),)
-    subject = asked.check.subject
-    feature = world.index.features[asked.check.feature]
-    reported = explanation_sentences(explanation, feature, world.subjects.find(subject), subject)
+    subject = query.check.subject
+    feature = environment.index.features[query.check.feature]
+    lines = explanation_sentences(explanation, feature, environment.subjects.find(subject), subject)
     policies = explanation.decision.policies
-    return (*reported, f"Decided {_by(policies)}.") if policies else reported
+    return (*lines, f"Decided {_by(policies)}.") if policies else lines
 
 
-def why_permitted(asked: PermissionQuery, permission: Permission) -> tuple[str, ...]:
-    """Which rows of a table of roles decided, for a caller of which roles."""
-    roles = ", ".join(f"`{role}`" for role in sorted(asked.caller.roles)) or "no role"
+def explain_permission(query: PermissionQuery, permission: Permission) -> tuple[str, ...]:
+    """Name the caller's roles and the rows of the role table that decided."""
+    roles = ", ".join(f"`{role}`" for role in sorted(query.caller.roles)) or "no role"
     verdict = "is allowed" if permission.allowed else "is denied"
-    what = f"`{asked.action}` on {asked.resource.type} `{asked.resource.id}`"
-    first = f"{what} {verdict} to a {asked.caller.kind} with {roles}, {_by(permission.policies)}."
-    return (first, *(f"What went wrong: {error}." for error in permission.errors))
+    action = f"`{query.action}` on {query.resource.type} `{query.resource.id}`"
+    first = f"{action} {verdict} to a {query.caller.kind} with {roles}, {_by(permission.policies)}."
+    return (first, *map(_policy_error, permission.errors))
 
 
-def why_evaluated(outcome: CedarResult) -> tuple[str, ...]:
-    """Which policies decided."""
+def explain_outcome(outcome: CedarResult) -> tuple[str, ...]:
+    """Name the policies that decided."""
     verdict = "allows" if outcome.allowed else "denies"
-    first = f"Cedar {verdict} this, {_by(outcome.policies)}."
-    return (first, *(f"What went wrong: {error}." for error in outcome.errors))
+    return (f"Cedar {verdict} this, {_by(outcome.policies)}.", *map(_policy_error, outcome.errors))
+
+
+def _policy_error(error: str) -> str:
+    return f"Evaluation error: {error}."
 
 
 def _by(policies: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.engine import Engine
     from tiergate.model import Catalog
     from tiergate.policytest.pytest_collection import SuiteFile
-    from tiergate.policytest.pytest_fixtures import FixtureFactory, FixtureFiles, LiveSidecar
+    from tiergate.policytest.pytest_fixtures import Files, FixtureFactory, LiveSidecar
 
 _PARTS = ("catalog", "subjects", "rules")
 _WORKBENCH: pytest.StashKey[FixtureFactory] = pytest.StashKey()
@@ -66,13 +66,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def tiergate_files(request: pytest.FixtureRequest) -> FixtureFiles:
+def tiergate_files(request: pytest.FixtureRequest) -> Files:
     """The files that the other fixtures use.
 
     From an indirect parameter (a mapping of `catalog`, `subjects`, `rules`), else from the marker `tiergate`, else from
     pytest's configuration; each for itself. Override this fixture where tests write files of their own.
     """
-    from tiergate.policytest.pytest_fixtures import FixtureFiles
+    from tiergate.policytest.pytest_fixtures import Files
 
     given: dict[str, tuple[Path, ...]] = {}
     for part in _PARTS:
@@ -85,11 +85,11 @@ def tiergate_files(request: pytest.FixtureRequest) -> FixtureFiles:
         given |= _paths(request.param, request.path.parent, "parameter of `tiergate_files`")
     if len(given["rules"]) > 1:
         pytest.fail("`rules` is one folder", pytrace=False)
-    return FixtureFiles(given["catalog"], given["subjects"], next(iter(given["rules"]), None))
+    return Files(given["catalog"], given["subjects"], next(iter(given["rules"]), None))
 
 
 @pytest.fixture
-def tiergate_catalog(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> Catalog:
+def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Catalog:
     """The catalog, which compiles together with the rules."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
@@ -98,7 +98,7 @@ def tiergate_catalog(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureF
 
 
 @pytest.fixture
-def tiergate_bundle(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> Bundle:
+def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Bundle:
     """What the catalog and the rules compile to."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
@@ -107,7 +107,7 @@ def tiergate_bundle(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFa
 
 
 @pytest.fixture
-def tiergate_engine(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> Engine:
+def tiergate_engine(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Engine:
     """An engine that decides about the subjects, in this process, at any instant that it is asked for."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
@@ -116,7 +116,7 @@ def tiergate_engine(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFa
 
 
 @pytest.fixture
-def tiergate_sidecar(tiergate_files: FixtureFiles, _tiergate_workbench: FixtureFactory) -> LiveSidecar:
+def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> LiveSidecar:
     """A running sidecar, in a process of its own on a free port, which follows the files."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 

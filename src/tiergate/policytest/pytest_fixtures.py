@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from tiergate.policytest.file_watch import FileStamp
     from tiergate.process.subprocesses import ServerProcess
 
-__all__ = ["CompiledFixture", "FixtureFactory", "FixtureFiles", "LiveSidecar", "fail_on_error"]
+__all__ = ["CompiledFixture", "Files", "FixtureFactory", "LiveSidecar", "fail_on_error"]
 
 _HOST = "127.0.0.1"
 _TIMEOUT = 10.0
 _ATTEMPTS = 3
 
 
-class FixtureFiles(NamedTuple):
+class Files(NamedTuple):
     """What decides: files or folders of a catalog and of subjects, and a folder of rules."""
 
     catalog: tuple[Path, ...] = ()
@@ -81,7 +81,7 @@ class LiveSidecar(NamedTuple):
         return self.client.explain
 
 
-_Key = tuple[FixtureFiles, tuple[tuple[str, "FileStamp | None"], ...]]
+_Key = tuple[Files, tuple[tuple[str, "FileStamp | None"], ...]]
 
 
 class FixtureFactory:
@@ -93,7 +93,7 @@ class FixtureFactory:
         self._sidecars: dict[_Key, LiveSidecar] = {}
         self._ends = ExitStack()
 
-    def made(self, files: FixtureFiles) -> CompiledFixture:
+    def made(self, files: Files) -> CompiledFixture:
         """Compile a catalog and rules.
 
         Raises:
@@ -107,7 +107,7 @@ class FixtureFactory:
             self._made[key] = CompiledFixture(created.catalog, Bundle.from_files(created.files))
         return self._made[key]
 
-    def engine(self, files: FixtureFiles) -> Engine:
+    def engine(self, files: Files) -> Engine:
         """Make an engine on the files.
 
         Raises:
@@ -124,7 +124,7 @@ class FixtureFactory:
             self._engines[key] = Engine(bundle, SubjectFixtures(customers, subscriptions))
         return self._engines[key]
 
-    def sidecar(self, files: FixtureFiles) -> LiveSidecar:
+    def sidecar(self, files: Files) -> LiveSidecar:
         """Start a sidecar on the files, and wait until it decides.
 
         Raises:
@@ -143,7 +143,7 @@ class FixtureFactory:
         """End the sidecars."""
         self._ends.close()
 
-    def _start(self, files: FixtureFiles) -> LiveSidecar:
+    def _start(self, files: Files) -> LiveSidecar:
         if not self._sidecars:
             self._ends.enter_context(_ended_by_signals())
         arguments = [part for path in files.catalog for part in ("--catalog", str(path.resolve()))]
@@ -179,7 +179,7 @@ def fail_on_error() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
-def _key(files: FixtureFiles) -> _Key:
+def _key(files: Files) -> _Key:
     return files, tuple(file_stamps(files.paths).items())
 
 

@@ -101,10 +101,10 @@ class RunReport:
 class Observer(Protocol):
     """Is told of every case that was decided, as it was decided: coverage is one."""
 
-    def entitlement(self, world: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, environment: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
         """A check was decided."""
         ...
 
-    def permission(self, world: RoleEnvironment, case: Case, permission: Permission) -> None:
+    def permission(self, environment: RoleEnvironment, case: Case, permission: Permission) -> None:
         """The table of roles was asked."""
         ...

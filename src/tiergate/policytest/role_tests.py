@@ -74,13 +74,13 @@ def applies(action: Action, type_: ResourceType) -> bool:
 class RoleTests:
     """Reads the tests of one suite."""
 
-    def __init__(self, world: RoleEnvironment, suite: Fields, report: TextReport) -> None:
+    def __init__(self, environment: RoleEnvironment, suite: Fields, report: TextReport) -> None:
         """Read the callers and the resources of a suite."""
-        self._roles = world.roles
+        self._roles = environment.roles
         self._report = report
         self._callers = self._read_callers(suite)
         self._resources = self._read_resources(suite)
-        texts = (world.roles.text, builtin_text("scopes"))
+        texts = (environment.roles.text, builtin_text("scopes"))
         self._policies = frozenset(policy.id for text in texts for policy in parse_policies(text))
 
     def cases(self, test: Fields) -> list[Case]:
@@ -100,12 +100,12 @@ class RoleTests:
         result = []
         for cell in cells:
             caller, action, resource = cell
-            question = PermissionQuery(self._callers[caller], Action(action), self._resources[resource])
+            query = PermissionQuery(self._callers[caller], Action(action), self._resources[resource])
             if cell in expected:
                 expectation, at = expected[cell]
-                result.append(Case(*cell, question, expectation, self._report.position(at), stated=True))
+                result.append(Case(*cell, query, expectation, self._report.position(at), stated=True))
             else:
-                result.append(Case(*cell, question, UNSTATED, place, stated=False))
+                result.append(Case(*cell, query, UNSTATED, place, stated=False))
         return result
 
     def _names(self, test: Fields, key: str, known: Collection[str]) -> list[str]:

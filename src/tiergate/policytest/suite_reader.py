@@ -1,4 +1,4 @@
-"""Reads test files into suites, each with the world that its cases are decided against.
+"""Reads test files into suites, each with the environment that its cases are decided against.
 
 Strict: unknown keys, near misses and contradictions are problems, and all of them are found at once, those of the
 files that a suite names included. What could only be found by deciding is left to the runner.
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tiergate.catalog import ProblemLog, TextReport
-    from tiergate.policytest.environments import CompilationCache, Environment
+    from tiergate.policytest.compilation_cache import CompilationCache
+    from tiergate.policytest.environments import Environment
     from tiergate.policytest.suites import Test
 
 ENDINGS: Final = ("_test.yaml", "_test.yml")
@@ -104,12 +105,12 @@ class SuiteReader:
     def __init__(self, library: CompilationCache, log: ProblemLog) -> None:
         self._library = library
         self._log = log
-        self.worlds: dict[str, Environment] = {}
-        self.named: set[Path] = set()
+        self.environments: dict[str, Environment] = {}
+        self.inputs: set[Path] = set()
 
     def read(self, path: Path) -> Suite | None:
         """Read a file; `None` where it cannot be read so far that it is a suite. All problems go to the log."""
-        self.named.add(path)
+        self.inputs.add(path)
         text = read_text(path, self._log)
         document = None if text is None else parse_document(str(path), text, self._log)
         if text is None or document is None:
@@ -143,13 +144,15 @@ class SuiteReader:
 
         So do those of files that are not there.
         """
-        world = self._catalog_world(head)
-        if world is None:
+        environment = self._entitlement_environment(head)
+        if environment is None:
             return ()
-        self.worlds[world.key] = world
-        return read_tests(head.fields, CHECK_TEST_KEYS, head.report, CheckTests(world, head.fields, head.report).cases)
+        self.environments[environment.key] = environment
+        return read_tests(
+            head.fields, CHECK_TEST_KEYS, head.report, CheckTests(environment, head.fields, head.report).cases
+        )
 
-    def _catalog_world(self, head: _Head) -> EntitlementEnvironment | None:
+    def _entitlement_environment(self, head: _Head) -> EntitlementEnvironment | None:
         suite, report = head.fields, head.report
         before = report.count
         rules = self._path(head, suite, "rules", is_folder=True) if "rules" in suite else None
@@ -186,9 +189,11 @@ class SuiteReader:
         roles = self._library.roles(file, text, head.log)
         if roles is None:
             return ()
-        world = RoleEnvironment(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
-        self.worlds[world.key] = world
-        return read_tests(head.fields, ROLE_TEST_KEYS, head.report, RoleTests(world, head.fields, head.report).cases)
+        environment = RoleEnvironment(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
+        self.environments[environment.key] = environment
+        return read_tests(
+            head.fields, ROLE_TEST_KEYS, head.report, RoleTests(environment, head.fields, head.report).cases
+        )
 
     def _cedar(self, head: _Head) -> tuple[Test, ...]:
         before = head.log.count
@@ -201,11 +206,11 @@ class SuiteReader:
         files = CedarFiles(self._paths(head, fields, "tests"), self._paths(head, fields, "policies"), schema)
         if head.log.count > before:
             return ()
-        world = read_cedar_environment(str(head.path), files, head.log)
+        environment = read_cedar_environment(str(head.path), files, head.log)
         tests = read_cedar_tests(files.tests, head.log)
-        if world is None:
+        if environment is None:
             return ()
-        self.worlds[world.key] = world
+        self.environments[environment.key] = environment
         if not tests and head.log.count == before:
             fields.problem("tests", "no-tests", "the files hold no test")
         return tests
@@ -237,7 +242,7 @@ class SuiteReader:
         joined = head.path.parent / text
         short = Path(os.path.normpath(joined))
         path = short if os.path.realpath(short) == os.path.realpath(joined) else joined
-        self.named.add(path)
+        self.inputs.add(path)
         try:
             path.stat()
         except OSError as error:

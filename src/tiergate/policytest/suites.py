@@ -94,7 +94,7 @@ class Case:
     subject: str
     feature: str
     request: str
-    question: EntitlementQuery | PermissionQuery | CedarQuery
+    query: EntitlementQuery | PermissionQuery | CedarQuery
     expected: Expectation
     place: Place
     stated: bool
@@ -120,12 +120,12 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A test file. `world` is the key under which the runner finds what its cases are decided against."""
+    """A test file. `environment` is the key under which the runner finds what its cases are decided against."""
 
     name: str
     file: str
     kind: SuiteKind
-    world: str
+    environment: str
     tests: tuple[Test, ...]
     description: str = ""
     skip: str = ""

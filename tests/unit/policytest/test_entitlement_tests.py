@@ -18,8 +18,8 @@ NOON = parse_instant("2026-11-21T12:00:00Z")
 
 def asked(case: Case) -> EntitlementQuery:
     """The check of a case."""
-    assert isinstance(case.question, EntitlementQuery)
-    return case.question
+    assert isinstance(case.query, EntitlementQuery)
+    return case.query
 
 
 def test_a_matrix_has_a_case_for_each_cell(tmp_path: Path) -> None:

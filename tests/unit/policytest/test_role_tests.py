@@ -49,7 +49,7 @@ def test_a_matrix_has_a_case_for_each_cell(tmp_path: Path) -> None:
         "robot · override · acme",
         "robot · publish · the catalog",
     ]
-    assert found[0].question == PermissionQuery(
+    assert found[0].query == PermissionQuery(
         Caller("anna", CallerKind.PERSON, frozenset({"sales-agent"}), "anna"),
         Action.OVERRIDE,
         Resource.customer_of("acme"),
@@ -62,7 +62,7 @@ def test_callers_and_resources_are_as_written(tmp_path: Path) -> None:
     found = cases(tmp_path, suite(f"  - {{name: m, callers: narrow, actions: view, resources: {everything}}}\n", HEAD))
     scope = Scope(frozenset({"view", "subjects"}), frozenset({"acme"}))
     caller = Caller("narrow", CallerKind.KEY, frozenset({"admin"}), "narrow", scope)
-    assert [case.question for case in found] == [
+    assert [case.query for case in found] == [
         PermissionQuery(caller, Action.VIEW, resource)
         for resource in (
             Resource.customer_of("acme"),

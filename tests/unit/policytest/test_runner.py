@@ -240,7 +240,7 @@ class Noted:
 
 
 def _asked(case: Case) -> tuple:  # type: ignore[type-arg]
-    return (case.question.caller, case.question.action, case.question.resource)  # type: ignore[union-attr]
+    return (case.query.caller, case.query.action, case.query.resource)  # type: ignore[union-attr]
 
 
 def test_observers_are_told_of_what_is_run(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_what_was_compiled_is_kept_while_it_is_the_same(tmp_path: Path) -> None:
     runner = Runner()
 
     def bundles() -> list[object]:
-        worlds = runner.read_suites([tmp_path]).worlds.values()
+        worlds = runner.read_suites([tmp_path]).environments.values()
         return [world.bundle for world in worlds if isinstance(world, EntitlementEnvironment)]
 
     first, second = bundles()
@@ -292,4 +292,4 @@ def test_a_runner_names_what_it_read(tmp_path: Path) -> None:
     runner = Runner()
     with pytest.raises(SuiteError):
         runner.read_suites([path])
-    assert runner.named == {path, tmp_path / "c" / "catalog.yaml", tmp_path / "r"}
+    assert runner.inputs == {path, tmp_path / "c" / "catalog.yaml", tmp_path / "r"}

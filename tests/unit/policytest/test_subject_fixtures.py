@@ -17,7 +17,7 @@ TESTS = "  - {name: a, subjects: [ada], features: [seats]}\n"
 
 def world(path: Path) -> EntitlementEnvironment:
     """What the suite in a file is decided against."""
-    (found,) = Runner().read_suites([path]).worlds.values()
+    (found,) = Runner().read_suites([path]).environments.values()
     assert isinstance(found, EntitlementEnvironment)
     return found
 

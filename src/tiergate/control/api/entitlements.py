@@ -16,6 +16,7 @@ from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.engine import CacheLimits, Engine
+from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import (
     FOREVER,
@@ -147,21 +148,11 @@ def _moment(text: str) -> Instant:
         raise RequestError(400, "invalid request", f"`at` {error}") from None
 
 
-class _OneSubject:
-    """The subjects of an engine that is asked of one at a time."""
-
-    def __init__(self) -> None:
-        self.record: SubjectRecord | None = None
-
-    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - it is the one
-        return self.record
-
-
 class _Opened:
     """An engine on the bundle of a revision, for one question at a time."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._subjects = _OneSubject()
+        self._subjects = FixedSubject()
         self._engine = Engine(bundle, self._subjects, limits=_LIMITS)
         self._lock = threading.Lock()
 

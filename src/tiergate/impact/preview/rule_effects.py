@@ -31,6 +31,7 @@ from tiergate.model.features import ACTIONS
 if TYPE_CHECKING:
     from tiergate.engine import Engine
     from tiergate.engine.facts import Facts
+    from tiergate.engine.fixed_sources import FixedUsage
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.symbolic.formulas import Formula
     from tiergate.model import Customer, Feature, Instant, Number
@@ -78,21 +79,10 @@ class RuleInputs(NamedTuple):
     refs: tuple[str, ...]
 
 
-class Metered:
-    """Usage that is known of itself, as it is set; all others have used nothing."""
-
-    def __init__(self) -> None:
-        self.usage = MeteredUsage()
-
-    def usage_of(self, subject: Subject, feature: Feature, now: Instant) -> MeteredUsage:  # noqa: ARG002 - as it was set
-        """The usage that was set."""
-        return self.usage
-
-
 class RuleEffectSearch:
     """Compares what rules make of subjects on two sides, one subject, feature and stretch of time after the other."""
 
-    def __init__(self, engines: tuple[Engine, Engine], metered: Metered) -> None:
+    def __init__(self, engines: tuple[Engine, Engine], metered: FixedUsage) -> None:
         """Prepare both sides.
 
         Raises:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tiergate.engine import Engine
 from tiergate.engine.cedar_entities import principal_uid
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
+from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.engine.normalized_check import default_amount
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.impact.preview.probe_checks import compared_limit, least_amount, probe_checks
-from tiergate.impact.preview.rule_effects import Metered, RuleEffectSearch, RuleInputs
+from tiergate.impact.preview.rule_effects import RuleEffectSearch, RuleInputs
 from tiergate.impact.preview.subject_effects import UNLIMITED, ComparedCheck, Effect, LeastCheckResult
 from tiergate.model import Check, FeatureType, SubjectType, from_units
 
@@ -67,17 +68,6 @@ class _Decided(NamedTuple):
     shown_by: ComparedCheck | None = None
 
 
-class _OneRecord:
-    """A source of subjects that knows the one in hand."""
-
-    def __init__(self) -> None:
-        self.record: SubjectRecord | None = None
-
-    def find(self, subject: Subject) -> SubjectRecord | None:  # noqa: ARG002 - there is only one to ask about
-        """The record in hand."""
-        return self.record
-
-
 class _Excerpt:
     """A bundle of which definitions say some features only, kept at hand: facts read them a million times."""
 
@@ -106,8 +96,8 @@ class SubjectComparison:
         Raises:
             BundleError: a bundle's policies or schema are missing or torn.
         """
-        self._source = _OneRecord()
-        metered = Metered()
+        self._source = FixedSubject()
+        metered = FixedUsage()
         self.engines = Engine(old, self._source, usage=metered), Engine(new, self._source, usage=metered)
         self._excerpts = _Excerpt(old, features), _Excerpt(new, features)
         rules = [static for engine in self.engines for static in engine.slices.static if static.rule]

@@ -1,6 +1,6 @@
 """Coverage: what the cases of a run would notice, of all that catalogs, rules and tables of roles say.
 
-    recorder = Recorder(loaded.worlds.values())     # all worlds, before the run
+    recorder = Recorder(loaded.environments.values())     # all environments, before the run
     runner.run(loaded, selection, [recorder])
     coverage = recorder.coverage()
     coverage.reaches(100)                           # --fail-under 100

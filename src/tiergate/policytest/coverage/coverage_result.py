@@ -30,7 +30,7 @@ class Mark(StrEnum):
 class MeasuredTarget(NamedTuple):
     """A unit and what came of it. `case`: the first that covered it, else the first that reached it."""
 
-    unit: Target
+    target: Target
     subject: TargetSource
     mark: Mark
     case: Case | None
@@ -69,8 +69,8 @@ class Coverage:
     @property
     def by_kind(self) -> Mapping[TargetKind, Coverage]:
         """The same by kinds, of those that there are."""
-        kinds = dict.fromkeys(value.unit.kind for value in self.measured)
-        return {kind: Coverage(tuple(it for it in self.measured if it.unit.kind is kind)) for kind in kinds}
+        kinds = dict.fromkeys(value.target.kind for value in self.measured)
+        return {kind: Coverage(tuple(it for it in self.measured if it.target.kind is kind)) for kind in kinds}
 
     @property
     def shipped(self) -> Coverage:
@@ -84,7 +84,7 @@ class Coverage:
 
 
 def measure_coverage(
-    grounds: Iterable[CatalogTargets | RoleTargets],
+    target_sets: Iterable[CatalogTargets | RoleTargets],
     covered: Mapping[Target, Case],
     reached: Mapping[Target, Case],
     *,
@@ -95,15 +95,15 @@ def measure_coverage(
     `shipped`: count what comes with Tiergate, too.
     """
     result: dict[Target, MeasuredTarget] = {}
-    for ground in grounds:
-        for unit, subject in ground.units.items():
-            givers = ground.levels.get(unit, [unit])
+    for target_set in target_sets:
+        for target, subject in target_set.targets.items():
+            givers = target_set.levels.get(target, [target])
             by = next((covered[it] for it in givers if it in covered), None)
             near = next((reached[giver] for giver in givers if giver in reached), None)
             mark = Mark.COVERED if by else Mark.REACHED if near else Mark.MISSED
             # A table of roles in a file may be word for word the shipped one: then it is the author's.
-            if unit not in result or result[unit].subject.is_shipped:
-                result[unit] = MeasuredTarget(unit, subject, mark, by or near)
+            if target not in result or result[target].subject.is_shipped:
+                result[target] = MeasuredTarget(target, subject, mark, by or near)
     measured = sorted(result.values(), key=_order)
     if shipped:
         return Coverage(tuple(measured))
@@ -113,7 +113,7 @@ def measure_coverage(
 
 def _order(measured: MeasuredTarget) -> tuple[int, str, tuple[int, ...]]:
     place = measured.subject.place
-    return _PLACE[measured.unit.kind], measured.subject.file, place[1:] if place else ()
+    return _PLACE[measured.target.kind], measured.subject.file, place[1:] if place else ()
 
 
 def _percent(part: int, total: int) -> Decimal:

@@ -78,9 +78,9 @@ def _missing(coverage: Coverage) -> Iterator[str]:
     yield "<thead><tr><th>What<th>Says<th>What is not shown<th>Nearest case</tr></thead>\n<tbody>\n"
     for value in coverage.missing:
         yield (
-            f"<tr><td><code>{escape(value.unit.id)}</code><br>"
+            f"<tr><td><code>{escape(value.target.id)}</code><br>"
             f'<span class="place">{escape(place_name(value.subject.place, value.subject.file))}</span>'
-            f"<td>{escape(value.subject.says)}<td>{_badge(value)} {escape(advice(value.unit, value.subject))}"
+            f"<td>{escape(value.subject.says)}<td>{_badge(value)} {escape(advice(value.target, value.subject))}"
             f"<td>{escape(case_name(value))}</tr>\n"
         )
     yield "</tbody>\n</table>\n"
@@ -106,24 +106,24 @@ def _grids(coverage: Coverage) -> Iterator[str]:
         yield "</tbody>\n</table>\n</div>\n"
 
 
-def _cell(units: Sequence[MeasuredTarget]) -> str:
-    says = f"{escape(units[0].subject.says)}<br>" if units else ""
-    return says + "".join(map(_badge, units))
+def _cell(targets: Sequence[MeasuredTarget]) -> str:
+    says = f"{escape(targets[0].subject.says)}<br>" if targets else ""
+    return says + "".join(map(_badge, targets))
 
 
 def _table(measured: Iterable[MeasuredTarget]) -> Iterator[str]:
     names: dict[tuple[str, str], list[MeasuredTarget]] = {}
     for entry in measured:
-        names.setdefault((entry.subject.file, entry.unit.id), []).append(entry)
+        names.setdefault((entry.subject.file, entry.target.id), []).append(entry)
     yield "<table>\n<tbody>\n"
-    for (file, name), units in names.items():
+    for (file, name), targets in names.items():
         yield (
             f'<tr><td><code>{escape(name)}</code><td class="place">{escape(file or "shipped")}'
-            f"<td>{''.join(map(_badge, units))}</tr>\n"
+            f"<td>{''.join(map(_badge, targets))}</tr>\n"
         )
     yield "</tbody>\n</table>\n"
 
 
 def _badge(measured: MeasuredTarget) -> str:
     title = case_name(measured) or "no case"
-    return f'<span class="aspect {measured.mark}" title="{escape(title)}">{escape(aspect_name(measured.unit))}</span>'
+    return f'<span class="aspect {measured.mark}" title="{escape(title)}">{escape(aspect_name(measured.target))}</span>'

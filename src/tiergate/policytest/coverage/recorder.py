@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from tiergate.engine import Evaluation
     from tiergate.permissions import Permission
-    from tiergate.policytest.environments import CompiledCatalog, Environment
+    from tiergate.policytest.compilation_cache import CompiledCatalog
+    from tiergate.policytest.environments import Environment
     from tiergate.policytest.results import Mismatch
     from tiergate.policytest.suites import Case
 
@@ -36,84 +37,84 @@ _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_
 class Recorder:
     """Observes a run, and knows afterwards what it covered. A case is told before the next one is decided."""
 
-    def __init__(self, worlds: Iterable[Environment]) -> None:
-        """Find what there is to cover: in all the worlds of the suites, whether or not their tests are run."""
+    def __init__(self, environments: Iterable[Environment]) -> None:
+        """Find what there is to cover: in all the environments of the suites, whether or not their tests are run."""
         self._catalogs: dict[CompiledCatalog, CatalogTargets] = {}
         self._tables: dict[tuple[str, str], RoleTargets] = {}
         self._covered: dict[Target, Case] = {}
         self._reached: dict[Target, Case] = {}
-        for world in worlds:
-            match world:
+        for environment in environments:
+            match environment:
                 case EntitlementEnvironment():
-                    self._catalog(world)
+                    self._catalog(environment)
                 case RoleEnvironment():
-                    self._table(world)
+                    self._table(environment)
                 case _:
                     pass
 
     def coverage(self, *, shipped: bool = False) -> Coverage:
         """What was covered until now; with `shipped`, what comes with Tiergate counts, too."""
-        grounds: list[CatalogTargets | RoleTargets] = [*self._catalogs.values(), *self._tables.values()]
-        return measure_coverage(grounds, self._covered, self._reached, shipped=shipped)
+        target_sets: list[CatalogTargets | RoleTargets] = [*self._catalogs.values(), *self._tables.values()]
+        return measure_coverage(target_sets, self._covered, self._reached, shipped=shipped)
 
-    def entitlement(self, world: Environment, case: Case, evaluation: Evaluation) -> None:
+    def entitlement(self, environment: Environment, case: Case, evaluation: Evaluation) -> None:
         """Try what the decision of a check rested on."""
-        if not isinstance(world, EntitlementEnvironment) or evaluation.facts is None or evaluation.slice is None:
+        if not isinstance(environment, EntitlementEnvironment) or evaluation.facts is None or evaluation.slice is None:
             return
         if compare_decision(case.expected, evaluation.decision):
             return
-        ground, feature = self._catalog(world), evaluation.facts.feature
+        target_set, feature = self._catalog(environment), evaluation.facts.feature
         for ref in evaluation.facts.givers:
-            for unit, value in ground.entitlement_units(ref, feature):
-                if unit not in self._covered:
-                    bundle = MutatedBundle(world.bundle, ref, feature.id, value)
-                    other = changed_engine(world.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
-                    self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
-        for unit in _in_question(ground, case, evaluation):
-            if unit not in self._covered:
-                other = changed_engine(world.engine, slices=ground.slices(unit)).evaluate(
+            for target, value in target_set.entitlement_targets(ref, feature):
+                if target not in self._covered:
+                    bundle = MutatedBundle(environment.bundle, ref, feature.id, value)
+                    other = changed_engine(environment.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
+                    self._mark(target_set, target, case, compare_decision(case.expected, other.decision))
+        for target in _tried_targets(target_set, case, evaluation):
+            if target not in self._covered:
+                other = changed_engine(environment.engine, slices=target_set.slices(target)).evaluate(
                     evaluation.check, evaluation.now
                 )
-                self._mark(ground, unit, case, compare_decision(case.expected, other.decision))
+                self._mark(target_set, target, case, compare_decision(case.expected, other.decision))
 
-    def permission(self, world: Environment, case: Case, permission: Permission) -> None:
+    def permission(self, environment: Environment, case: Case, permission: Permission) -> None:
         """Try what the answer of a table of roles rested on."""
-        if not isinstance(world, RoleEnvironment) or not isinstance(case.question, PermissionQuery):
+        if not isinstance(environment, RoleEnvironment) or not isinstance(case.query, PermissionQuery):
             return
         if permission.errors or compare_permission(case.expected, permission):
             return
-        ground = self._table(world)
+        target_set = self._table(environment)
         deciding = set(permission.policies)
-        for unit in ground.units:
-            fits = (unit.id in deciding) == (unit.aspect is Aspect.DECIDES)
-            if fits and unit not in self._covered:
-                asked = case.question
-                other = ground.otherwise(unit).allows(asked.caller, asked.action, asked.resource)
-                self._mark(ground, unit, case, compare_permission(case.expected, other))
+        for target in target_set.targets:
+            fits = (target.id in deciding) == (target.aspect is Aspect.DECIDES)
+            if fits and target not in self._covered:
+                query = case.query
+                other = target_set.otherwise(target).allows(query.caller, query.action, query.resource)
+                self._mark(target_set, target, case, compare_permission(case.expected, other))
 
     def _mark(
-        self, ground: CatalogTargets | RoleTargets, unit: Target, case: Case, mismatches: tuple[Mismatch, ...]
+        self, target_set: CatalogTargets | RoleTargets, target: Target, case: Case, mismatches: tuple[Mismatch, ...]
     ) -> None:
         """Mark a unit that a case tried, and would have failed without in these ways."""
         if mismatches:
-            self._covered[unit] = case
-            ground.close(unit)
-        elif unit.aspect is not Aspect.CONDITION:
-            self._reached.setdefault(unit, case)
+            self._covered[target] = case
+            target_set.close(target)
+        elif target.aspect is not Aspect.CONDITION:
+            self._reached.setdefault(target, case)
 
-    def _catalog(self, world: EntitlementEnvironment) -> CatalogTargets:
-        if world.compiled not in self._catalogs:
-            self._catalogs[world.compiled] = CatalogTargets(world)
-        return self._catalogs[world.compiled]
+    def _catalog(self, environment: EntitlementEnvironment) -> CatalogTargets:
+        if environment.compiled not in self._catalogs:
+            self._catalogs[environment.compiled] = CatalogTargets(environment)
+        return self._catalogs[environment.compiled]
 
-    def _table(self, world: RoleEnvironment) -> RoleTargets:
-        key = (world.file, world.roles.text)
+    def _table(self, environment: RoleEnvironment) -> RoleTargets:
+        key = (environment.file, environment.roles.text)
         if key not in self._tables:
-            self._tables[key] = RoleTargets(world)
+            self._tables[key] = RoleTargets(environment)
         return self._tables[key]
 
 
-def _in_question(ground: CatalogTargets, case: Case, evaluation: Evaluation) -> Iterator[Target]:
+def _tried_targets(target_set: CatalogTargets, case: Case, evaluation: Evaluation) -> Iterator[Target]:
     """The units of policies that could have to do with a decision.
 
     A policy that did not decide changes nothing by not being there, nor one that decided by a condition less; and what
@@ -125,14 +126,14 @@ def _in_question(ground: CatalogTargets, case: Case, evaluation: Evaluation) -> 
     deciding = set(decision.policies)
     is_unforbidden = decision.reason in _UNFORBIDDEN
     names = [entry.id for entry in evaluation.slice.static] if evaluation.slice is not None else []
-    for name in names + (ground.reasons if is_unforbidden else []):
-        for unit in ground.policy_units(name):
-            if unit.aspect is Aspect.DECIDES:
+    for name in names + (target_set.reasons if is_unforbidden else []):
+        for target in target_set.policy_targets(name):
+            if target.aspect is Aspect.DECIDES:
                 if name in deciding:
-                    yield unit
+                    yield target
             elif name not in deciding and (
                 is_unforbidden
-                or ground.effect(name) == "forbid"
+                or target_set.effect(name) == "forbid"
                 or (decision.allowed and expected.policies is not None)
             ):
-                yield unit
+                yield target

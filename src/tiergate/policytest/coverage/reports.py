@@ -53,9 +53,9 @@ def _numbers(coverage: Coverage) -> dict[str, object]:
     return {"percent": float(coverage.percent), "covered": coverage.covered, "total": coverage.total}
 
 
-def advice(unit: Target, subject: TargetSource) -> str:
+def advice(target: Target, subject: TargetSource) -> str:
     """What no case shows of a unit that is not covered, and what would show it."""
-    match unit.kind, unit.aspect:
+    match target.kind, target.aspect:
         case TargetKind.LEVEL, _:
             return "no case would fail if nothing gave this level: state it as a `value`, or ask for what it gives"
         case TargetKind.ENTITLEMENT, aspect:
@@ -69,9 +69,9 @@ def advice(unit: Target, subject: TargetSource) -> str:
         case ((TargetKind.GUARD | TargetKind.RULE | TargetKind.SCOPE), Aspect.DECIDES):
             return "no case would fail without it: state a decision that it alone makes, its `reason` or `policies`"
         case TargetKind.REASON, _:
-            return f"no case would fail without {_which(unit)}: state another denial's `reason` and `policies`"
+            return f"no case would fail without {_which(target)}: state another denial's `reason` and `policies`"
         case _:
-            return f"no case would fail without {_which(unit)}: state a decision that it spares"
+            return f"no case would fail without {_which(target)}: state a decision that it spares"
 
 
 def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
@@ -94,13 +94,13 @@ def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
             return "no case would fail if it were not there: allow something that it alone gives, or state `value`"
 
 
-def _which(unit: Target) -> str:
-    return "its condition" if not unit.clause else f"its condition number {unit.clause + 1}"
+def _which(target: Target) -> str:
+    return "its condition" if not target.clause else f"its condition number {target.clause + 1}"
 
 
-def aspect_name(unit: Target) -> str:
+def aspect_name(target: Target) -> str:
     """The aspect of a unit, short: `limit`, `condition 2`."""
-    return f"{unit.aspect} {unit.clause + 1}" if unit.clause else unit.aspect
+    return f"{target.aspect} {target.clause + 1}" if target.clause else target.aspect
 
 
 def place_name(place: Place | None, file: str) -> str:
@@ -129,17 +129,17 @@ def _lines(coverage: Coverage) -> Iterator[str]:
         says = f" ({entry.subject.says})" if entry.subject.says else ""
         yield (
             f"  {place_name(entry.subject.place, entry.subject.file)}: "
-            f"{entry.unit.id}{says}, {aspect_name(entry.unit)}: {advice(entry.unit, entry.subject)}"
+            f"{entry.target.id}{says}, {aspect_name(entry.target)}: {advice(entry.target, entry.subject)}"
         )
         if entry.mark is Mark.REACHED:
             yield f"    nearest: {case_name(entry)}"
 
 
 def _unit_json(measured: MeasuredTarget) -> dict[str, object]:
-    unit, subject = measured.unit, measured.subject
-    result: dict[str, object] = {"kind": unit.kind.value, "id": unit.id, "aspect": unit.aspect.value}
-    if unit.aspect is Aspect.CONDITION:
-        result["condition"] = unit.clause + 1
+    target, subject = measured.target, measured.subject
+    result: dict[str, object] = {"kind": target.kind.value, "id": target.id, "aspect": target.aspect.value}
+    if target.aspect is Aspect.CONDITION:
+        result["condition"] = target.clause + 1
     if subject.says:
         result["says"] = subject.says
     if subject.file:
@@ -154,5 +154,5 @@ def _unit_json(measured: MeasuredTarget) -> dict[str, object]:
             "line": measured.case.place[1],
         }
     if measured.mark is not Mark.COVERED:
-        result["advice"] = advice(unit, subject)
+        result["advice"] = advice(target, subject)
     return result

@@ -59,26 +59,26 @@ class TargetSource(NamedTuple):
 class CatalogTargets:
     """The units of a compiled catalog, of its rules, and of the shipped policies as far as it can make them decide."""
 
-    def __init__(self, world: EntitlementEnvironment) -> None:
-        bundle = world.bundle
+    def __init__(self, environment: EntitlementEnvironment) -> None:
+        bundle = environment.bundle
         self.index = bundle.index
         self._bundle = bundle
-        self._positions = world.loaded.positions
-        self._is_inline = world.compiled.is_inline
-        self._rules_folder = world.compiled.rules_folder
-        self._slices = world.engine.slices
+        self._positions = environment.compiled.loaded.positions
+        self._is_inline = environment.compiled.is_inline
+        self._rules_folder = environment.compiled.rules_folder
+        self._slices = environment.engine.slices
         self._variants: dict[Target, PolicySlices] = {}
         hashes = bundle.hashes()
         self._key = _digest(hashes[path] for path in bundle.paths("catalog.json") + bundle.paths("entities/items/"))
         self._most: dict[str, int] = {}
-        self.units: dict[Target, TargetSource] = {}
+        self.targets: dict[Target, TargetSource] = {}
         self.levels: dict[Target, list[Target]] = {}
         self._policies: dict[str, list[Target]] = {}
         self._add_entitlements()
         for static in self._slices.by_id.values():
-            for unit in self._policy_units(static, hashes):
-                self.units[unit] = self._policy_subject(static)
-                self._policies.setdefault(static.id, []).append(unit)
+            for target in self._policy_targets(static, hashes):
+                self.targets[target] = self._policy_subject(static)
+                self._policies.setdefault(static.id, []).append(target)
 
     def _add_entitlements(self) -> None:
         for entitlement in list_entitlements(self.index, self._bundle):
@@ -91,8 +91,8 @@ class CatalogTargets:
                 continue
             file, value = place[0] if place else "", display_value(entitlement.value, entitlement.feature)
             for aspect in value_aspects(entitlement.value, entitlement.feature):
-                unit = Target(self._key, TargetKind.ENTITLEMENT, entitlement.id, aspect)
-                self.units[unit] = TargetSource(file, place, value, entitlement.ref, entitlement.feature)
+                target = Target(self._key, TargetKind.ENTITLEMENT, entitlement.id, aspect)
+                self.targets[target] = TargetSource(file, place, value, entitlement.ref, entitlement.feature)
             level = level_target(self._key, entitlement.feature, entitlement.value)
             if level is not None:
                 self.levels.setdefault(level, []).append(
@@ -101,14 +101,16 @@ class CatalogTargets:
         for level in self.levels:
             name, _, label = level.id.partition("=")
             place = self._positions.get(("feature", name))
-            self.units[level] = TargetSource(place[0] if place else "", place, label, feature=self.index.features[name])
+            self.targets[level] = TargetSource(
+                place[0] if place else "", place, label, feature=self.index.features[name]
+            )
 
     def _place(self, ref: str, feature: Feature) -> Place | None:
         item, _, version = ref.partition("/")[2].rpartition("@")
         key: tuple[str | int, ...] = ("item", item, int(version), feature.id)
         return next((self._positions[key[:end]] for end in (4, 3, 2) if key[:end] in self._positions), None)
 
-    def _policy_units(self, static: StaticPolicy, hashes: dict[str, str]) -> Iterator[Target]:
+    def _policy_targets(self, static: StaticPolicy, hashes: dict[str, str]) -> Iterator[Target]:
         if static.rule:
             file = static.id.split("/")[1]
             return policy_targets(hashes[rule_policies_path(file)], TargetKind.RULE, static.policy, static.id)
@@ -123,15 +125,15 @@ class CatalogTargets:
         line = _line(self._bundle.text(rule_policies_path(file)), static.policy)
         return TargetSource(path, (path, line, 1), static.policy.annotations.get("description", ""))
 
-    def entitlement_units(self, ref: str, feature: Feature) -> Iterator[tuple[Target, Value | None]]:
+    def entitlement_targets(self, ref: str, feature: Feature) -> Iterator[tuple[Target, Value | None]]:
         """The units of one entitlement, each with the value that it would have otherwise."""
         value = self._bundle.definition(ref)[feature.id]
         for aspect in value_aspects(value, feature):
-            unit = Target(self._key, TargetKind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
-            if unit in self.units:
-                yield unit, mutate_value(aspect, value, feature, self._most.get(feature.id, 0))
+            target = Target(self._key, TargetKind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
+            if target in self.targets:
+                yield target, mutate_value(aspect, value, feature, self._most.get(feature.id, 0))
 
-    def policy_units(self, name: str) -> list[Target]:
+    def policy_targets(self, name: str) -> list[Target]:
         """The units of a guard, an override's permit, a reason or a rule."""
         return self._policies.get(name, [])
 
@@ -144,51 +146,51 @@ class CatalogTargets:
         """The policies that are asked for the reason after a denial that nothing forbade."""
         return [name for name in self._policies if name.startswith("reason/")]
 
-    def slices(self, unit: Target) -> PolicySlices:
+    def slices(self, target: Target) -> PolicySlices:
         """The policies as they would be otherwise."""
-        if unit not in self._variants:
-            policy = self._slices.by_id[unit.id].policy
-            self._variants[unit] = self._slices.otherwise({unit.id: mutate_policy(unit, policy)})
-        return self._variants[unit]
+        if target not in self._variants:
+            policy = self._slices.by_id[target.id].policy
+            self._variants[target] = self._slices.otherwise({target.id: mutate_policy(target, policy)})
+        return self._variants[target]
 
-    def close(self, unit: Target) -> None:
+    def close(self, target: Target) -> None:
         """Forget how a unit would be otherwise: it is covered."""
-        self._variants.pop(unit, None)
+        self._variants.pop(target, None)
 
 
 class RoleTargets:
     """The units of a table of roles: its rows, and the guards of what keys are narrowed to."""
 
-    def __init__(self, world: RoleEnvironment) -> None:
-        self._text = world.roles.text
+    def __init__(self, environment: RoleEnvironment) -> None:
+        self._text = environment.roles.text
         key = _digest([self._text])
         self._rows = {value.id: value for value in parse_policies(self._text)}
         self._scopes = {entry.id: entry for entry in parse_policies(builtin_text("scopes"))}
-        self._roles = world.roles.roles
+        self._roles = environment.roles.roles
         self._variants: dict[Target, RolePolicies] = {}
         self.levels: dict[Target, list[Target]] = {}
-        self.units: dict[Target, TargetSource] = {}
+        self.targets: dict[Target, TargetSource] = {}
         for name, policy in self._rows.items():
-            place = (world.file, _line(self._text, policy), 1) if world.file else None
-            for unit in policy_targets(key, TargetKind.ROLE, policy, name):
-                self.units[unit] = TargetSource(world.file, place, is_shipped=not world.file)
+            place = (environment.file, _line(self._text, policy), 1) if environment.file else None
+            for target in policy_targets(key, TargetKind.ROLE, policy, name):
+                self.targets[target] = TargetSource(environment.file, place, is_shipped=not environment.file)
         for name, policy in self._scopes.items():
-            for unit in policy_targets("", TargetKind.SCOPE, policy, name):
-                self.units[unit] = TargetSource(is_shipped=True)
+            for target in policy_targets("", TargetKind.SCOPE, policy, name):
+                self.targets[target] = TargetSource(is_shipped=True)
 
-    def otherwise(self, unit: Target) -> RolePolicies:
+    def otherwise(self, target: Target) -> RolePolicies:
         """The table as it would be otherwise."""
-        if unit not in self._variants:
+        if target not in self._variants:
             policies = self._rows | self._scopes
-            changed = mutate_policy(unit, policies[unit.id])
-            kept = [(name, changed if name == unit.id else policy) for name, policy in policies.items()]
+            changed = mutate_policy(target, policies[target.id])
+            kept = [(name, changed if name == target.id else policy) for name, policy in policies.items()]
             group = PolicyGroup.of((name, policy) for name, policy in kept if policy is not None)
-            self._variants[unit] = RolePolicies(RoleTable(self._text, group, self._roles, tuple(self._rows)))
-        return self._variants[unit]
+            self._variants[target] = RolePolicies(RoleTable(self._text, group, self._roles, tuple(self._rows)))
+        return self._variants[target]
 
-    def close(self, unit: Target) -> None:
+    def close(self, target: Target) -> None:
         """Forget how a unit would be otherwise: it is covered."""
-        self._variants.pop(unit, None)
+        self._variants.pop(target, None)
 
 
 def _line(text: str, policy: Policy) -> int:

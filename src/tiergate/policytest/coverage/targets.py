@@ -72,7 +72,7 @@ class Target(NamedTuple):
     or `rule/sanctions/sanctioned`; of a level `support=phone`. `clause`: which of the policy's conditions, from 0.
     """
 
-    ground: str
+    target_set: str
     kind: TargetKind
     id: str
     aspect: Aspect
@@ -121,17 +121,17 @@ def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
         case Unlimited():
             yield Aspect.DECIDES
             yield Aspect.UNLIMITED
-        case Amount(units) | AddedAmount(units):
-            if units:
+        case Amount(targets) | AddedAmount(targets):
+            if targets:
                 yield Aspect.DECIDES
                 yield Aspect.LIMIT
-            if not _is_highest(units, feature):
+            if not _is_highest(targets, feature):
                 yield Aspect.BEYOND
 
 
-def _is_highest(units: int, feature: Feature) -> bool:
+def _is_highest(targets: int, feature: Feature) -> bool:
     """Say whether the feature's maximum, at which every total of a range ends, leaves room for no more."""
-    return feature.type is FeatureType.RANGE and feature.maximum is not None and units >= feature.maximum
+    return feature.type is FeatureType.RANGE and feature.maximum is not None and targets >= feature.maximum
 
 
 def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> Value | None:
@@ -149,24 +149,24 @@ def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> V
         case Level(label):
             place = feature.labels.index(label)
             return Level(feature.labels[place - 1 if aspect is Aspect.LIMIT else place + 1])
-        case Amount(units, per) | AddedAmount(units, per):
-            return type(value)(units - 1 if aspect is Aspect.LIMIT else units + 1, per)
+        case Amount(targets, per) | AddedAmount(targets, per):
+            return type(value)(targets - 1 if aspect is Aspect.LIMIT else targets + 1, per)
 
 
-def level_target(ground: str, feature: Feature, value: Value) -> Target | None:
+def level_target(target_set: str, feature: Feature, value: Value) -> Target | None:
     """The level that an entitlement gives: a label of a custom feature, or a number of a quantity that lists them."""
     if feature.status is FeatureStatus.DRAFT:
         return None
     match value:
         case Level(label):
             shown = label
-        case Amount(units) if feature.numbers is not None and units:
-            shown = format_units(units, feature.scale)
+        case Amount(targets) if feature.numbers is not None and targets:
+            shown = format_units(targets, feature.scale)
         case Unlimited() if feature.numbers is not None:
             shown = "unlimited"
         case _:
             return None
-    return Target(ground, TargetKind.LEVEL, f"{feature.id}={shown}", Aspect.HELD)
+    return Target(target_set, TargetKind.LEVEL, f"{feature.id}={shown}", Aspect.HELD)
 
 
 _NEEDS: dict[str, Callable[[Feature], bool]] = {
@@ -189,26 +189,26 @@ def shipped_policy_targets(
         feature for feature in features if policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,))
     ]
     needed = _NEEDS.get(name)
-    for unit in policy_targets("", kind, policy, name):
-        if unit.aspect is Aspect.DECIDES:
+    for target in policy_targets("", kind, policy, name):
+        if target.aspect is Aspect.DECIDES:
             possible = any(needed is None or needed(value) for value in acting)
         else:
             possible = any(name != _ALONE or entry.type is not FeatureType.SWITCH for entry in acting)
         if possible:
-            yield unit
+            yield target
 
 
-def policy_targets(ground: str, kind: TargetKind, policy: Policy, name: str) -> Iterator[Target]:
+def policy_targets(target_set: str, kind: TargetKind, policy: Policy, name: str) -> Iterator[Target]:
     """The units of a policy: that it decides, and that each of its conditions holds it back."""
-    yield Target(ground, kind, name, Aspect.DECIDES)
+    yield Target(target_set, kind, name, Aspect.DECIDES)
     for clause in range(len(policy.json["conditions"])):
-        yield Target(ground, kind, name, Aspect.CONDITION, clause)
+        yield Target(target_set, kind, name, Aspect.CONDITION, clause)
 
 
-def mutate_policy(unit: Target, policy: Policy) -> Policy | None:
+def mutate_policy(target: Target, policy: Policy) -> Policy | None:
     """The policy as it would be otherwise: without one of its conditions, or `None` where it would not be there."""
-    if unit.aspect is Aspect.DECIDES:
+    if target.aspect is Aspect.DECIDES:
         return None
     conditions = policy.json["conditions"]
-    left = [*conditions[: unit.clause], *conditions[unit.clause + 1 :]]
+    left = [*conditions[: target.clause], *conditions[target.clause + 1 :]]
     return replace(policy, json={**policy.json, "conditions": left})

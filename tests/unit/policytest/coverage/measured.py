@@ -54,16 +54,16 @@ def coverage(
         path.write_text(text, encoding="utf-8")
     runner = Runner()
     loaded = runner.read_suites([folder])
-    recorder = Recorder(loaded.worlds.values())
+    recorder = Recorder(loaded.environments.values())
     runner.run(loaded, observers=[recorder])
     return recorder.coverage(shipped=shipped)
 
 
 def marks(measured: Coverage) -> dict[str, Mark]:
     """The mark of each unit, by its id and aspect: `plan/basic@1/seats limit`."""
-    return {f"{it.unit.id} {it.unit.aspect}": it.mark for it in measured.measured}
+    return {f"{it.target.id} {it.target.aspect}": it.mark for it in measured.measured}
 
 
 def covered(measured: Coverage, about: str) -> list[str]:
     """The aspects of one policy or level that are covered."""
-    return [it.unit.aspect.value for it in measured.measured if it.unit.id == about and it.mark is Mark.COVERED]
+    return [it.target.aspect.value for it in measured.measured if it.target.id == about and it.mark is Mark.COVERED]

@@ -160,8 +160,8 @@ def test_a_rule_has_a_unit_for_each_condition(tmp_path: Path) -> None:
         "bob", "seats", "amount: 3", "allowed: true"
     )
     found = coverage(tmp_path, tests, HEAD.replace("holders", "rules: rules\nholders"), {"rules/house.cedar": RULES})
-    units = [it for it in found.measured if it.unit.id == "rule/house/fewer"]
-    assert [(it.unit.aspect.value, it.unit.clause, it.mark) for it in units] == [
+    units = [it for it in found.measured if it.target.id == "rule/house/fewer"]
+    assert [(it.target.aspect.value, it.target.clause, it.mark) for it in units] == [
         ("decides", 0, Mark.COVERED),
         ("condition", 0, Mark.MISSED),
         ("condition", 1, Mark.COVERED),
@@ -204,8 +204,8 @@ def test_what_narrows_a_key_is_covered_where_it_forbids_and_where_it_spares(tmp_
     resources: [acme, globex]
     expected: [{resource: acme, allowed: true}]
 """
-    found = [it for it in coverage(tmp_path, tests, ROLES).measured if it.unit.id == "scope/customers"]
-    assert [(it.unit.clause, it.mark) for it in found] == [(0, Mark.COVERED), (0, Mark.MISSED), (1, Mark.COVERED)]
+    found = [it for it in coverage(tmp_path, tests, ROLES).measured if it.target.id == "scope/customers"]
+    assert [(it.target.clause, it.mark) for it in found] == [(0, Mark.COVERED), (0, Mark.MISSED), (1, Mark.COVERED)]
 
 
 def test_what_is_written_in_a_test_file_is_no_unit(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_what_is_written_in_a_test_file_is_no_unit(tmp_path: Path) -> None:
     )
     head = head[: head.index("  bob")]
     found = coverage(tmp_path, case("ada", "reports", "", "allowed: true"), head)
-    assert {it.unit.kind.value for it in found.measured} == {"guard", "override", "reason"}
+    assert {it.target.kind.value for it in found.measured} == {"guard", "override", "reason"}
     assert found.covered > 0
 
 
@@ -225,14 +225,14 @@ def test_suites_on_one_catalog_share_what_they_cover(tmp_path: Path) -> None:
     other = f"{HEAD}tests:\n{case('ada', 'seats', 'used: 5', 'allowed: false')}"
     found = coverage(tmp_path, case("ada", "seats", "used: 4", "allowed: true"), files={"other_test.yaml": other})
     assert covered(found, f"{BASIC}/seats") == ["decides", "limit", "beyond"]
-    assert len({it.unit for it in found.measured}) == found.total
+    assert len({it.target for it in found.measured}) == found.total
 
 
 def test_what_is_not_run_is_there_to_be_covered(tmp_path: Path) -> None:
     """The worlds of all suites count, whatever is selected."""
     coverage(tmp_path, case("ada", "seats", "used: 4", "allowed: true"))
     loaded = Runner().read_suites([tmp_path])
-    found = Recorder(loaded.worlds.values()).coverage()
+    found = Recorder(loaded.environments.values()).coverage()
     assert (found.covered, found.total > 30) == (0, True)
 
 
@@ -249,7 +249,7 @@ def test_a_rule_and_a_row_have_their_places(tmp_path: Path) -> None:
 """
     tests = "  - {name: t, callers: [anna], actions: [view], resources: [acme]}\n"
     rows = coverage(tmp_path / "b", tests, ROLES.replace("shipped", "roles.cedar"), {"roles.cedar": table})
-    places = {it.unit.id: it.subject.place for it in (*ruled.measured, *rows.measured)}
+    places = {it.target.id: it.subject.place for it in (*ruled.measured, *rows.measured)}
     assert places["rule/house/fewer"] == (str(tmp_path / "a" / "rules" / "house.cedar"), 2, 1)
     assert places["b"] == (str(tmp_path / "b" / "roles.cedar"), 3, 1)
     assert places["guard/override-denied"] is None
