@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""What every id of the catalog looks like (design, section 1): features, items, tags, overrides."""
+"""The pattern of all ids of the catalog (design, section 1): features, items, tags, overrides."""
 
 ID_RULE = "must be 1 to 100 letters, digits, `.`, `_` or `-`, the first a letter or digit"
 
 MAX_SUBJECT_ID = 256
-"""Most characters of the id of a customer, subscription or user, in the normal form C."""
+"""Largest number of characters of the id of a customer, subscription or user, in the normal form C."""
 
 EXTERNAL_PREFIX = "ext:"
-"""What an external id begins with where it stands in place of an id: `ext:stripe:cus_123`."""
+"""The prefix of an external id in place of an id: `ext:stripe:cus_123`."""
 
 SUBJECT_ID_RULE = (
     "must be 1 to 256 characters of any script, without control characters, without white space at either end, "
@@ -41,7 +41,7 @@ _UNSEEN = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u20
 _UNSEEN_BEYOND = "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(1, 17))
 
 SUBJECT_ID_PATTERN = rf"^[^\s{_UNSEEN}]([^{_UNSEEN}]*[^\s{_UNSEEN}])?$"
-"""What JSON Schema can say of ids of customers, subscriptions and users, beside their length and `ext:`."""
+"""The rules on ids of customers, subscriptions and users that JSON Schema can express, besides length and `ext:`."""
 
 _INVISIBLE = re.compile(rf"[{_UNSEEN}{_UNSEEN_BEYOND}\ud800-\udfff]")
 _LONGEST_UNCOMPOSED = 4 * MAX_SUBJECT_ID
@@ -51,22 +51,22 @@ _MAX_RESULTS = 1_000
 
 
 def is_id(text: str) -> bool:
-    """Say whether `text` is a valid id of the catalog."""
+    """Return whether `text` is a valid id of the catalog."""
     return ID.fullmatch(text) is not None
 
 
 def normalize_subject_id(text: str) -> str:
-    """The id of a customer, subscription or user in the normal form C, whether it is valid or not."""
+    """Return the id of a customer, subscription or user in the normal form C, valid or not."""
     if text.isascii() or len(text) > _LONGEST_UNCOMPOSED:
         return text
     return to_nfc(text)
 
 
 def parse_subject_id(text: str) -> str:
-    """Read the id of a customer, subscription or user (design, section 1): what it is in the normal form C.
+    """Return a valid id of a customer, subscription or user (design, section 1) in the normal form C.
 
     Raises:
-        ValueError: it is none; a message in lower case, to stand after the name of what is wrong.
+        ValueError: if it is invalid; the message is in lower case and follows the name of the id.
     """
     if ID.fullmatch(text):
         return text
@@ -86,7 +86,7 @@ def parse_subject_id(text: str) -> str:
 
 
 def is_subject_id(text: str) -> bool:
-    """Say whether `text` is a valid id of a customer, subscription or user, in the normal form C."""
+    """Return whether `text` is a valid id of a customer, subscription or user, in the normal form C."""
     if ID.fullmatch(text):
         return True
     try:
@@ -96,7 +96,7 @@ def is_subject_id(text: str) -> bool:
 
 
 def path_segment(id_: str) -> str:
-    """An id as one segment of a URL's path: percent-encoded, so that it is one segment and not `.` or `..`."""
+    """Return an id as one segment of a URL's path: percent-encoded, and never `.` or `..`."""
     if id_ in {".", ".."}:
         return "%2E" * len(id_)
     return quote(id_, safe="")
@@ -104,33 +104,33 @@ def path_segment(id_: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def item_ref(kind: str, item: str) -> str:
-    """`plan/pro`: an item with its kind."""
+    """Return `plan/pro`: an item with its kind."""
     return f"{kind}/{item}"
 
 
 @lru_cache(maxsize=16_384)
 def version_ref(kind: str, item: str, version: int) -> str:
-    """`plan/pro@7`: one version of an item."""
+    """Return `plan/pro@7`: one version of an item."""
     return f"{kind}/{item}@{version}"
 
 
 def policy_id(version: str, feature: str) -> str:
-    """`plan/pro@7/seats`: the permit that an item version gives for a feature."""
+    """Return `plan/pro@7/seats`: the id of the permit of an item version for a feature."""
     return f"{version}/{feature}"
 
 
 def rule_id(file: str, rule: str) -> str:
-    """`rule/<file>/<id>`: a rule of the users' own; `file` without its ending."""
+    """Return `rule/<file>/<id>`: the id of a user's rule; `file` without its suffix."""
     return f"rule/{file}/{rule}"
 
 
 def item_uid(ref: str) -> dict[str, str]:
-    """The Cedar UID of `plan/pro` or `plan/pro@7`, as JSON."""
+    """Return the Cedar UID of `plan/pro` or `plan/pro@7`, as JSON."""
     return {"type": "Item", "id": ref}
 
 
 def content_hash(content: bytes) -> str:
-    """`sha256:<hex>` of some bytes."""
+    """Return `sha256:<hex>` of `content`."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
@@ -194,22 +194,22 @@ def _closest(word: str, words: Iterable[str], cutoff: float) -> str | None:
 
 
 def item_policies_path(version: str) -> str:
-    """`policies/items/plan/pro@7.cedar`: where a bundle keeps the permits of an item version."""
+    """Return `policies/items/plan/pro@7.cedar`: the bundle's path of the permits of an item version."""
     return f"policies/items/{version}.cedar"
 
 
 def item_entities_path(version: str) -> str:
-    """`entities/items/plan/pro@7.json`: where a bundle keeps the entitlements of an item version."""
+    """Return `entities/items/plan/pro@7.json`: the bundle's path of the entitlements of an item version."""
     return f"entities/items/{version}.json"
 
 
 def rule_policies_path(file: str) -> str:
-    """`policies/rules/<file>.cedar`: where a bundle keeps a file of users' rules."""
+    """Return `policies/rules/<file>.cedar`: the bundle's path of a file of users' rules."""
     return f"policies/rules/{file}.cedar"
 
 
 def rule_entities_path(file: str) -> str:
-    """`entities/rules/<file>.json`: where a bundle keeps a file of users' entities."""
+    """Return `entities/rules/<file>.json`: the bundle's path of a file of users' entities."""
     return f"entities/rules/{file}.json"
 
 

@@ -1,4 +1,4 @@
-"""The compiler: a catalog and the users' rules in, the files of a bundle out. Pure, and the same on every machine."""
+"""Compile a catalog and the users' rules into the files of a bundle. Pure; equal output on every machine."""
 
 from tiergate.compiler.catalog_checks import Positions
 from tiergate.compiler.compilation import compile_catalog

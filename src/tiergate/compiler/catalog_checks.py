@@ -1,7 +1,7 @@
-"""What a catalog must hold before policies can be made from it, whoever made the catalog.
+"""Check what the compiler needs of a catalog, whatever its origin.
 
-A loaded file or a store has been checked already, more thoroughly and in its author's terms; this is the compiler's own
-proof that no policy text can say something else than the catalog.
+A loaded file or a store has been checked more thoroughly, in its author's terms. These checks are the compiler's own
+proof that no policy text can differ from the catalog.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Feature, Item, Value
 
 Positions = Mapping[tuple[str | int, ...], tuple[str, int, int]]
-"""Where things stand in the author's files: file, line and column by ("feature", id), ("item", id), ("item", id,
-version) and ("item", id, version, feature)."""
+"""Positions in the author's files: file, line and column by ("feature", id), ("item", id), ("item", id, version) and
+("item", id, version, feature).
+"""
 
 _NUMBERS = frozenset({FeatureType.QUANTITY, FeatureType.RANGE})
 _FITTING: dict[type, frozenset[FeatureType]] = {
@@ -36,7 +37,7 @@ _FITTING: dict[type, frozenset[FeatureType]] = {
 def problem_at(
     positions: Positions, key: tuple[str | int, ...], code: str, message: str, suggestion: str | None = None
 ) -> Problem:
-    """Make a problem at the position of `key`, or of the nearest thing around it that has one."""
+    """Return a problem at the position of `key`, or of the closest enclosing element that has one."""
     for length in range(len(key), 1, -1):
         if key[:length] in positions:
             return Problem(*positions[key[:length]], code, message, suggestion=suggestion or "")
@@ -44,7 +45,7 @@ def problem_at(
 
 
 def catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
-    """Find all that keeps this catalog from being compiled, sorted by position."""
+    """Return all problems that prevent compiling this catalog, sorted by position."""
     found = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions)]
     return sorted(set(found))
 
@@ -108,7 +109,7 @@ def _entitlement_problems(
 
 
 def _misfit(value: Value, feature: Feature) -> str:
-    """Say why a feature cannot have a value; nothing where it can."""
+    """Return why a feature cannot have a value; empty if it can."""
     if feature.type not in _FITTING[type(value)]:
         return f"a value that a feature of type `{feature.type.value}` cannot have"
     if isinstance(value, Amount | AddedAmount):

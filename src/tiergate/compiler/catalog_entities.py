@@ -1,6 +1,6 @@
-"""Entity data: the features with their tags, and what each item version gives, in Cedar's JSON.
+"""Entity data in Cedar's JSON: the features with their tags, and the entitlements of each item version.
 
-Laid out with one fact to a line, so that a number which changes in the catalog changes one line.
+One fact per line, so that a changed number in the catalog changes one line.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class VersionWriter:
         self._texts = {key: _Texts(feature.scale) for key, feature in features.items()}
 
     def entities(self, item: Item, definition: Definition) -> bytes:
-        """Write the entity file of one version: the version with a tag for each entitlement, and its item."""
+        """Write the entity file of one version: the version with a tag per entitlement, and its item."""
         ref = item_ref(item.kind, item.id)
         texts = self._texts
         return canonical_json(
@@ -58,7 +58,7 @@ class VersionWriter:
 
 
 class _Texts(dict["Value", str]):
-    """The text of each value of one feature, written once: items repeat each other's values."""
+    """The text of each value of one feature, formatted once: items repeat values."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

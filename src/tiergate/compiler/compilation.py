@@ -1,7 +1,7 @@
-"""Compiling: the steps from a catalog and rules to the files of a bundle.
+"""Compile a catalog and rules into the files of a bundle.
 
-Pure: what comes out depends on what goes in alone, not on its order, the machine, the time or the number of threads.
-Everything is strictly validated against the schema before it is returned.
+Pure: the output depends on the input alone, not on its order, the machine, the time or the number of threads. All
+policies are strictly validated against the schema.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def compile_catalog(
     previous: Mapping[str, str] | None = None,
     known: Mapping[str, bytes] | None = None,
 ) -> dict[str, bytes]:
-    """Compile a catalog and the users' rules into all files of a bundle but its manifest: path → content.
+    """Compile a catalog and the users' rules into all files of a bundle except its manifest: path → content.
 
-    `positions`: where the catalog's parts stand, and `rules_folder`: where the rules do, for problems. `previous`: the
-    SHA-256 in hex of the files of an earlier compilation by path; files that come out with the same hash under the
-    same schema are not validated again. It changes how long this takes, never what comes out.
+    `positions` and `rules_folder` locate problems in the catalog and in the rules. `previous`: path → SHA-256 in hex of
+    an earlier compilation; files with the same hash under the same schema are not validated again. `known`: path →
+    content of files to reuse. Both change the time, never the output.
 
     Raises:
-        CompileError: the catalog cannot be compiled; all problems, sorted by position.
-        RulesError: the rules cannot; likewise.
+        CompileError: if the catalog cannot be compiled; with all problems, sorted by position.
+        RulesError: if the rules cannot be compiled; likewise.
     """
     positions = positions if positions is not None else {}
     problems = catalog_problems(catalog, positions)
@@ -78,7 +78,7 @@ def compile_catalog(
 def _item_files(
     catalog: Catalog, files: dict[str, bytes], known: Mapping[str, bytes]
 ) -> dict[str, tuple[Item, Definition]]:
-    """Add the files of every item version; return which version each policy file is of."""
+    """Add the files of every item version; return the version of each policy file."""
     versions = VersionWriter(catalog.features)
     permits = PermitWriter(catalog.features, read_shapes(builtin_text("templates")))
     compiled: dict[str, tuple[Item, Definition]] = {}
@@ -96,7 +96,7 @@ def _item_files(
 
 
 def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, bytes], Schema]:
-    """Check all that the users wrote, and make their files and the schema."""
+    """Check the users' files, and make the bundle's rule files and schema."""
     fragments = _sources(rules.schemas, folder, ".cedarschema")
     written = _sources(rules.entities, folder, ".entities.json")
     policies = _sources(rules.policies, folder, ".cedar")
@@ -125,7 +125,7 @@ def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, 
 
 
 def _sources(texts: Mapping[str, str], folder: str, ending: str) -> dict[str, AuthorText]:
-    """The users' files of one kind, sorted by name, each under the path that its author knows."""
+    """Return the users' files of one kind, sorted by name, each with the path that its author knows."""
     sources: dict[str, AuthorText] = {}
     for name, text in sorted(texts.items()):
         source = AuthorText(f"{folder}/{name}{ending}" if folder else name + ending, to_nfc(text))
@@ -142,7 +142,7 @@ def _validate(
     positions: Positions,
     previous: Mapping[str, str],
 ) -> None:
-    """Validate the policies written by hand, which rules' schemas could break, and every compiled file."""
+    """Validate the built-in policies, which rules' schemas could break, and every compiled file."""
     paths = [path for path in sorted(files) if path.startswith("policies/") and not path.startswith("policies/rules/")]
     if previous.get(_SCHEMA) == _digest(files[_SCHEMA]):
         paths = [path for path in paths if previous.get(path) != _digest(files[path])]

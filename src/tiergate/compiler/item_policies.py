@@ -1,7 +1,7 @@
-"""The policy text of an item version: for each entitlement, the template of its feature's type with its slots filled.
+"""The policy text of an item version: per entitlement, the template of its feature's type with the slots filled.
 
-The text is made from the templates' own text, so a permit says what its template says. It is laid out as Cedar's
-formatter would, which is itself too slow for this: its time grows faster than the text.
+The text comes from the templates' text, so a permit is equivalent to its template. The layout is that of Cedar's
+formatter, which is too slow here: its time grows faster than the text.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _TEMPLATE = re.compile(
 
 
 class Shape(NamedTuple):
-    """What a template's text has around its two slots: the action's line, and all that follows the scope."""
+    """The parts of a template's text around its two slots: the action's line, and all that follows the scope."""
 
     action: str
     conditions: str
 
 
 def read_shapes(templates: str) -> dict[FeatureType, Shape]:
-    """Take the templates' text apart, by the type of feature that each is for.
+    """Split the templates' text into shapes, by the type of feature of each template.
 
     Raises:
-        ValueError: the text does not hold exactly one template for each type, in the layout of Cedar's formatter.
+        ValueError: if the text does not have exactly one template per type, in the layout of Cedar's formatter.
     """
     found: dict[str, Shape] = {}
     for line, text in split_policies(templates):
@@ -66,9 +66,9 @@ class PermitWriter:
         }
 
     def permits(self, version: str, entitlements: Mapping[str, Value]) -> str:
-        """Write the permits of `plan/pro@7`, one for each entitlement, in the order of the features' ids.
+        """Write the permits of `plan/pro@7`, one per entitlement, in the order of the features' ids.
 
-        A value that grants nothing has one too: the catalog says it, and the facts decide.
+        A value that grants nothing has one too: the catalog declares it, and the facts decide.
         """
         principal = "permit (\n" + _constraint("principal in", f'Item::"{version}",')
         id_ = f'@id("{policy_id(version, "")}'
@@ -81,7 +81,7 @@ class PermitWriter:
 
 
 class _Annotations(dict["Value", str]):
-    """The `@value` line for each value of one feature, written once: items repeat each other's values."""
+    """The `@value` line for each value of one feature, formatted once: items repeat values."""
 
     def __init__(self, feature: Feature) -> None:
         super().__init__()
@@ -93,13 +93,13 @@ class _Annotations(dict["Value", str]):
 
 
 def _end(feature: Feature, shapes: Mapping[FeatureType, Shape]) -> str:
-    """All that follows the principal in a permit for this feature, with the empty line after it."""
+    """Return all that follows the principal in a permit for this feature, with the empty line after it."""
     shape = shapes[feature.type]
     resource = _constraint("resource ==", f'Feature::"{feature.id}"')
     return f"{shape.action}{resource}{shape.conditions}\n\n"
 
 
 def _constraint(left: str, right: str) -> str:
-    """One line of the scope, or two where Cedar's formatter would break it."""
+    """Return one line of the scope, or two where Cedar's formatter breaks it."""
     space = " " if len(left) + len(right) + 3 <= _WIDTH else "\n    "
     return f"  {left}{space}{right}\n"

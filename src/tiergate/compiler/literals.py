@@ -1,4 +1,4 @@
-"""String and entity literals of Cedar text: writing them, and finding where an author wrote them."""
+"""String and entity literals of Cedar text: write them, and find them in an author's text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t
 _UNREADABLE = re.compile(
     '["\\\\\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]'
 )
-"""What would end the literal, break its line, or look like something else: invisible and direction marks."""
+"""Characters that would end the literal, break its line, or mislead: invisible characters and direction marks."""
 
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*)"""
@@ -30,7 +30,7 @@ _NAMED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
 def quote_string(text: str) -> str:
-    """Write a string literal on one line that reads as it is meant.
+    """Write a string literal on one line that reads as intended.
 
     `text` must be encodable as UTF-8: no lone surrogate.
     """
@@ -40,21 +40,21 @@ def quote_string(text: str) -> str:
 
 
 def entity_literals(text: str) -> Iterator[tuple[int, Uid]]:
-    """Find the entity literals in policy text, in order, each with its place; comments and strings hold none."""
+    """Yield the entity literals in policy text with their places; comments and strings have none."""
     for token in _TOKEN.finditer(text):
         if token["entity"] is not None:
             yield token.start(), Uid(_joined(token["type"]), _unescaped(token["id"]))
 
 
 def identifiers(text: str) -> Iterator[tuple[int, str]]:
-    """Find the identifiers and paths in policy text that belong to no entity literal, in order, with their places."""
+    """Yield the identifiers and paths in policy text outside entity literals, with their places."""
     for token in _TOKEN.finditer(text):
         if token["word"] is not None:
             yield token.start(), _joined(token["word"])
 
 
 def nesting(text: str, brackets: str = "({[") -> int:
-    """Count how deep brackets of these kinds stand in one another, at most."""
+    """Return the maximum nesting depth of brackets of these kinds."""
     depth = deepest = 0
     for token in _TOKEN.finditer(text):
         if token["bracket"] is not None:

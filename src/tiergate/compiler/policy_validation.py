@@ -1,7 +1,7 @@
-"""Strict validation of policy files, each by itself, on every core: Cedar works without holding Python's lock.
+"""Validate policy files strictly, each by itself, on all cores: Cedar releases Python's lock.
 
-Validating costs more than in proportion, in time and memory, so large files are taken apart: of 10,000 permits at once,
-each takes twice as long and ten times the memory.
+The time and memory of validation grow faster than the text, so large files are split: of 10,000 permits at once, each
+takes twice the time and ten times the memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _MOST_PERMITS = 128
 _BETWEEN_PERMITS = "\n\n@id("
-"""INVARIANT (layout of permits): what `permits` writes has an empty line between permits, and nowhere else."""
+"""INVARIANT (layout of permits): `permits` writes an empty line between permits, and nowhere else."""
 
 
 def validate_files(files: Mapping[str, bytes], schema: Schema) -> dict[str, list[ValidationError]]:
-    """Validate policy files, and return what is wrong with those that are not valid, by path."""
+    """Validate policy files; return the findings of the invalid ones by path."""
 
     def check(path: str) -> tuple[str, list[ValidationError]]:
         found: list[ValidationError] = []
@@ -36,7 +36,7 @@ def validate_files(files: Mapping[str, bytes], schema: Schema) -> dict[str, list
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
-    """The parts of a file of permits, each with the place of its first permit in the file."""
+    """Yield the parts of a file of permits, each with the index of its first permit in the file."""
     permits = text.split(_BETWEEN_PERMITS)
     if len(permits) <= _MOST_PERMITS:
         yield 0, text
@@ -47,5 +47,5 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _shifted(finding: ValidationError, first: int) -> ValidationError:
-    """A finding in a part, as one in the whole file."""
+    """Return a finding in a part as one in the whole file."""
     return ValidationError(f"policy{finding.place + first}", finding.message) if finding.place >= 0 else finding

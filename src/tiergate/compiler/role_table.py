@@ -1,9 +1,9 @@
-"""The table of roles: who may do what on the control plane, as policies that organizations may edit.
+"""The table of roles: the permissions on the control plane, as policies that organizations may edit.
 
-Reads the table's text, with every problem at its line and column, into a group of policies together with the guards
-of scopes, which no table can leave out. Leaves to others: who asks, and what an answer leads to.
+Parses the table's text and reports problems with line and column. The result includes the guards of scopes, which no
+table can omit.
 
-INVARIANT (no lock-out): a table under which the role `admin` could not read and edit the roles is refused.
+INVARIANT (no lock-out): a table that does not let the role `admin` read and edit the roles is rejected.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from tiergate.cedar import Policy
 
 CALLER_KINDS: Final = ("key", "person", "workload")
-"""What a caller can be."""
+"""The kinds of callers."""
 
 _GOVERNING: Final = ("editRoles", "view")
 _ADMIN: Final = Uid("Role", "admin")
 
 
 class RoleTable(NamedTuple):
-    """A table that is in order: its text, the policies with the guards of scopes, the roles and rows that it names."""
+    """A valid table: its text, the policies with the guards of scopes, and the roles and rows that it names."""
 
     text: str
     policies: PolicyGroup
@@ -50,13 +50,13 @@ class RoleTable(NamedTuple):
 
 @cache
 def roles_schema() -> Schema:
-    """The schema of the table of roles, parsed."""
+    """Return the parsed schema of the table of roles."""
     return Schema(builtin_schema("roles"))
 
 
 @cache
 def role_words() -> frozenset[str]:
-    """The actions, and groups of them, that a table can name."""
+    """Return the actions, and groups of actions, that a table can name."""
     return frozenset(it.name for it in declarations(builtin_schema("roles")) if it.kind == "action")
 
 
@@ -64,7 +64,7 @@ def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
     """Read a table of roles.
 
     Raises:
-        RulesError: it has problems; all of them, in the order of the text.
+        RulesError: with all problems, in the order of the text.
     """
     source = AuthorText(file, text)
     rows = parse_each(source)
@@ -106,7 +106,7 @@ def _check_words(start: int, row: str, source: AuthorText) -> None:
 
 
 def _governs(policies: PolicyGroup, kind: str) -> bool:
-    """Say whether an admin of this kind may do all that it takes to change the table."""
+    """Return whether an admin of this kind has all permissions to change the table."""
     store = Uid("Store", "store")
     entities = [
         {"uid": Uid("Caller", "admin")._asdict(), "attrs": {"kind": kind}, "parents": [_ADMIN._asdict()]},

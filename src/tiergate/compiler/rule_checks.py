@@ -1,7 +1,6 @@
-"""Users' rule files: every policy must parse, have an id, name only what exists, and be valid under the schema.
+"""Check users' rule files: every policy must parse, have an id, name only existing things, and match the schema.
 
-Problems stand at the line and column of the rule file. The files themselves go into the bundle as they were written
-(in the normal form C).
+Problems have the line and column of the rule file. The files go into the bundle as written (in the normal form C).
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def check_rules(source: AuthorText, vocabulary: SymbolTable, schema: Schema) -> 
 
 
 def parse_each(source: AuthorText) -> list[tuple[Policy, int, str]]:
-    """Parse policies with their places, counted in characters, and texts; report what cannot be read to `source`."""
+    """Parse policies; return each with its place, counted in characters, and its text. Report what cannot be parsed."""
     pieces = list(_pieces(source.text))
     for start, text in pieces:
         if len(text) > _MOST_CHARACTERS or nesting(text) > _MOST_NESTING:
@@ -78,7 +77,7 @@ def check_types(source: AuthorText, rules: Sequence[tuple[Policy, int, str]], sc
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """The policies of a text with their places, counted in characters."""
+    """Yield the policies of a text with their places, counted in characters."""
     end = 0
     for _, piece in split_policies(text):
         start = text.index(piece, end)
@@ -119,7 +118,7 @@ def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable,
 
 
 def _subjects_read(tree: object) -> set[Uid]:
-    """The subjects named by a literal whose attributes or tags a condition reads."""
+    """Return the subjects in literals whose attributes or tags a condition reads."""
     found: set[Uid] = set()
     stack = [tree]
     while stack:
@@ -141,13 +140,13 @@ def _literal_subject(access: object) -> Uid | None:
 
 
 def _word_at_fault(text: str, message: str) -> int:
-    """The place of the word that a message is about: in backticks, or its last; 0 where the text has no such word."""
+    """Return the place of the word that a message names: in backticks, or its last; 0 if the text has no such word."""
     named = _WORD_AT_FAULT.search(message)
     return next((place for place, word in identifiers(text) if named is not None and word in named.groups()), 0)
 
 
 def _depth(tree: object) -> int:
-    """How deep a condition is in Cedar's JSON: an operator is two levels, and each one in a row lies in the next."""
+    """Return the depth of a condition in Cedar's JSON: an operator is two levels, and a sequence nests."""
     depth = 0
     level = [tree]
     while level:
@@ -158,7 +157,7 @@ def _depth(tree: object) -> int:
 
 
 def _report_syntax(source: AuthorText, pieces: list[tuple[int, str]], message: str) -> None:
-    """Report each policy that does not parse, at the token that Cedar names where it can be found."""
+    """Report each policy that does not parse, at the token that Cedar names if it can be found."""
     before = len(source.problems)
     for start, text in pieces:
         try:
@@ -170,7 +169,7 @@ def _report_syntax(source: AuthorText, pieces: list[tuple[int, str]], message: s
 
 
 def _token_at_fault(text: str, message: str) -> int:
-    """The place of the token that an error names: the only such, or the first up to which there is that same error."""
+    """Return the place of the token that an error names: the only one, or the first that reproduces the error."""
     named = _TOKEN_AT_FAULT.fullmatch(message)
     if named is None:
         return _word_at_fault(text, message)

@@ -1,6 +1,6 @@
 """Users' entity files: Cedar's JSON with entities of the users' own types, which rules may name.
 
-They cannot say anything of features, items, tags or subjects: that is the catalog's and the subjects' to say.
+They cannot define features, items, tags or subjects: these come from the catalog and the subjects.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEYS = frozenset({"uid", "attrs", "parents", "tags"})
 
 @dataclass(frozen=True, slots=True)
 class OwnEntity:
-    """An entity as its author wrote it, and where."""
+    """An entity as its author wrote it, and its place."""
 
     uid: Uid
     data: dict[str, Any]
@@ -32,11 +32,11 @@ class OwnEntity:
 
 
 class _RefusedError(ValueError):
-    """JSON that is valid and still not to be read: a key twice, a number that is not whole."""
+    """Valid JSON that is rejected: a duplicate key, or a number that is not whole."""
 
 
 def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[OwnEntity]:
-    """Read one file, and report to it what is no entity of one of the users' own types."""
+    """Read one file; report everything that is not an entity of one of the users' own types."""
     found: list[OwnEntity] = []
     elements: list[tuple[int, object]] = []
     try:
@@ -61,7 +61,7 @@ def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[O
 def check_entities(
     files: Sequence[tuple[AuthorText, Sequence[OwnEntity]]], vocabulary: SymbolTable, schema: Schema
 ) -> None:
-    """Report what the entities name that does not exist, and where they do not fit the schema."""
+    """Report references to entities that do not exist, and entities that do not match the schema."""
     seen: set[Uid] = set()
     for source, entities in files:
         for entity in entities:
@@ -86,7 +86,7 @@ def entities_json(entities: Sequence[OwnEntity]) -> bytes:
 
 
 def _elements(text: str) -> Iterator[tuple[int, object]]:
-    """The elements of a JSON list with their places."""
+    """Yield the elements of a JSON list with their places."""
     decoder = json.JSONDecoder(
         object_pairs_hook=_object, parse_float=_not_whole, parse_constant=_not_whole, parse_int=_whole
     )
@@ -111,7 +111,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, marks: str) -> int:
-    """The place of the first thing after one of `marks`, which must come next."""
+    """Return the place after one of `marks`, which must come next, and white space."""
     at = _skip(text, at)
     if at >= len(text) or text[at] not in marks:
         raise json.JSONDecodeError(f"Expecting {' or '.join(map(repr, marks))}", text, at)
@@ -148,9 +148,10 @@ def _uid(value: object) -> Uid | None:
 
 
 def _references(data: Mapping[str, Any], types: Collection[str]) -> Iterator[Uid]:
-    """The entities that an entity names in its parents and attributes.
+    """Yield the entities in the parents and attributes of an entity.
 
-    An attribute `{"type": …, "id": …}` may also be a record: it is a reference where its type is one, or is marked.
+    An attribute `{"type": …, "id": …}` may also be a record: it is a reference if its type is an entity type, or if it
+    is marked.
     """
     parents = data.get("parents", [])
     for parent in parents if isinstance(parents, list) else []:

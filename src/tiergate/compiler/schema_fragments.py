@@ -1,7 +1,7 @@
-"""Users' schema fragments: entity types and common types of their own, joined to Tiergate's schema.
+"""Users' schema fragments: their own entity types and common types, joined to Tiergate's schema.
 
-A fragment declares; it never changes what Tiergate's own policies mean. So it may not declare a name that Tiergate or
-Cedar itself uses (Cedar would let a type called `Long` take the place of the number), nor any action: nothing asks it.
+A fragment never changes the meaning of Tiergate's own policies. So it may not declare a name that Tiergate or Cedar
+uses (Cedar would let a type called `Long` replace the number), nor an action, which no check would use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNRESOLVED = re.compile(r"failed to resolve types?: (.+)")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One name that a schema declares: `kind` is `entity`, `type` or `action`; `choices` those of an enumeration."""
+    """One name that a schema declares. `kind`: `entity`, `type` or `action`; `choices`: those of an enumeration."""
 
     kind: str
     name: str
@@ -42,21 +42,21 @@ class Declaration:
 
 
 def declarations(text: str) -> list[Declaration]:
-    """Find what schema text declares, in order. Lenient: that the text is a schema is Cedar's to say."""
+    """Return the declarations of schema text, in order. Lenient: Cedar checks whether the text is a schema."""
     return list(_declared([match for match in _TOKEN.finditer(text) if match["skip"] is None]))
 
 
 def joined_schema(fragments: Sequence[AuthorText]) -> str:
-    """Write Tiergate's schema followed by the fragments, each under a line that says where it comes from."""
+    """Return Tiergate's schema followed by the fragments, each below a line with its file name."""
     # The fragment's name alone: where the rules stand on this machine is not part of the bundle.
     parts = [f"\n// {PurePath(source.file).name}\n{source.text.rstrip()}\n" for source in fragments]
     return "".join([builtin_schema(), *parts])
 
 
 def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None, list[Declaration]]:
-    """Join the fragments to Tiergate's schema, parse it, and list what the fragments declare.
+    """Join the fragments to Tiergate's schema, parse it, and list the fragments' declarations.
 
-    Every problem is reported to the fragment that it is in; there is no parsed schema where there is one.
+    Reports every problem to its fragment; the parsed schema is `None` if there are problems.
     """
     own = {declared.name for declared in declarations(builtin_schema())}
     found: list[Declaration] = []
@@ -94,7 +94,7 @@ def _fault(declared: Declaration, own: set[str], names: set[str]) -> tuple[str, 
 
 
 def _report(message: str, fragments: Sequence[AuthorText]) -> None:
-    """Report what Cedar says of the whole schema at the declaration that it is about, as far as that can be found."""
+    """Report Cedar's message about the whole schema at the declaration that it concerns, if that can be found."""
     unresolved = _UNRESOLVED.fullmatch(message)
     if unresolved is not None:
         for name in unresolved[1].split(", "):
@@ -108,7 +108,7 @@ def _report(message: str, fragments: Sequence[AuthorText]) -> None:
 
 
 def _named(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int] | None:
-    """The declaration whose name stands in a message."""
+    """Return the declaration whose name is in a message."""
     names = set(_NAMED.findall(message))
     for source in fragments:
         for declared in declarations(source.text):
@@ -118,7 +118,7 @@ def _named(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, i
 
 
 def _stumbled_over(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int]:
-    """The first declaration with which, read one after the other, Cedar says this."""
+    """Return the first declaration at which Cedar reports this message, if the fragments are read in order."""
     read: list[AuthorText] = []
     for source in fragments:
         starts = [declared.place for declared in declarations(source.text)]
@@ -167,7 +167,7 @@ def _declared(tokens: list[re.Match[str]]) -> Iterator[Declaration]:
 
 
 def _statement(tokens: list[re.Match[str]], at: int) -> tuple[list[re.Match[str]], int]:
-    """The tokens up to the semicolon that ends a declaration, and the place after it."""
+    """Return the tokens up to the semicolon that ends a declaration, and the place after it."""
     depth = 0
     begin = at
     while at < len(tokens):

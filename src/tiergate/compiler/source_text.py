@@ -1,4 +1,4 @@
-"""A file that an author wrote: turns places in its text into lines and columns, and collects its problems."""
+"""The text of an author's file: converts places into lines and columns, and collects problems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LINE_END = re.compile("\n")
 
 
 class AuthorText:
-    """The text of one file, under the name by which its author knows it."""
+    """The text of one file, with the name that its author knows."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file

@@ -1,6 +1,6 @@
-"""The names that rules may use: what the catalog has, what Tiergate declares, and what the users declare themselves.
+"""The names that rules may use: those of the catalog, of Tiergate, and of the users' own files.
 
-A policy that names nothing is not an error to Cedar: it silently never matches. Here it is a problem.
+A policy that names nothing is not an error in Cedar: it silently never matches. Here it is a problem.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog
 
 SUBJECT_TYPES = frozenset({"Customer", "Subscription", "User"})
-"""Whom a check is about. Which of them exist is not known when a catalog is compiled."""
+"""The entity types of subjects. The compiler does not know which subjects exist."""
 
 _GROUP = "access"
 
@@ -45,7 +45,7 @@ class SymbolTable:
 
     @classmethod
     def of(cls, catalog: Catalog, own: Mapping[str, Collection[str]]) -> SymbolTable:
-        """The names of a catalog, and the users' own."""
+        """Return the names of a catalog, and the users' own."""
         items = {item_ref(item.kind, item.id) for item in catalog.items.values()}
         versions = {
             version_ref(item.kind, item.id, definition.version)
@@ -56,7 +56,7 @@ class SymbolTable:
         return cls(catalog.features.keys(), tags, items | versions, {*ACTIONS.values(), _GROUP}, own)
 
     def types(self) -> set[str]:
-        """Every entity type that a rule may name."""
+        """Return every entity type that a rule may name."""
         return {"Feature", "Tag", "Item", "Action"} | SUBJECT_TYPES | self.own.keys()
 
     def fault(self, uid: Uid) -> Fault | None:
@@ -101,7 +101,7 @@ class SymbolTable:
 
 
 def _subject_fault(uid: Uid) -> Fault | None:
-    """Say why nobody can be called so; whether somebody is, only the subjects know."""
+    """Return the problem of an id that no subject can have; only the subjects' data tells whether a subject exists."""
     try:
         id_ = parse_subject_id(uid.id)
     except ValueError as error:

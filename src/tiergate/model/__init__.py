@@ -1,7 +1,7 @@
-"""The domain as frozen values: features, items, subjects, checks and decisions. No I/O, no clock.
+"""The domain as immutable values: features, items, subjects, checks and decisions. No I/O, no clock.
 
-Values are :class:`msgspec.Struct` so that the same definition is the in-memory value, the replica's compact
-record and the JSON of the bundle; nothing is mapped twice.
+Values are :class:`msgspec.Struct`: one definition is the in-memory value, the compact record of a replica and the JSON
+of a bundle.
 """
 
 from tiergate.model.amounts import (

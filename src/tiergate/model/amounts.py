@@ -1,37 +1,37 @@
-"""Exact numbers: decimals at the edges, integers in units of 10^-scale inside (design, semantics 5)."""
+"""Exact numbers: decimals outside, integers in units of 10^-scale inside (design, semantics 5)."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 Number = int | Decimal
-"""A number as it stands at an edge: read from text, never through a binary float."""
+"""A number outside: read from text, never through a binary float."""
 
 MAX_SCALE = 6
-"""Most decimal digits that a feature may have."""
+"""Largest number of decimal digits of a feature."""
 
 MAX_EDGE_UNITS = 10**18
-"""Largest number at an edge, in units of 10^-scale."""
+"""Largest number outside, in units of 10^-scale."""
 
 _MOST_UNIT_DIGITS = 19
 
 MAX_TOTAL_UNITS = 2**62
-"""Largest total of one subject, in units: `used + amount` and every comparison stay inside Cedar's `Long`."""
+"""Largest total of one subject, in units. `used + amount` and every comparison fit into Cedar's `Long`."""
 
 
 class ScaleError(ValueError):
-    """A number has more decimal digits than its feature's scale; the message stands after the number."""
+    """A number has more decimal digits than its feature's scale; the message follows the number."""
 
 
 def to_units(number: Number, scale: int) -> int:
-    """Turn an edge number into whole units of 10^-scale.
+    """Convert a number into whole units of 10^-scale.
 
-    `number` must be finite, not negative, of at most `scale` decimal digits (zeros at the end do not count) and at
-    most 10^18 units. It takes no longer for a large exponent.
+    `number` must be finite, not negative, with at most `scale` decimal digits (trailing zeros do not count) and at most
+    10^18 units. A large exponent takes no extra time.
 
     Raises:
-        ScaleError: it has more decimal digits.
-        ValueError: a message in lower case that says which of the others does not hold.
+        ScaleError: if it has more decimal digits.
+        ValueError: if another condition fails; the message is in lower case and follows the number.
     """
     if isinstance(number, bool) or not isinstance(number, int | Decimal):
         msg = "must be a number"
@@ -44,7 +44,7 @@ def to_units(number: Number, scale: int) -> int:
 
 
 def _whole_units(number: int, scale: int) -> int | None:
-    """The units of a whole number; none where there are far too many."""
+    """Return the units of a whole number; `None` if it is far too large."""
     if number < 0:
         msg = "must not be negative"
         raise ValueError(msg)
@@ -55,7 +55,7 @@ def _whole_units(number: int, scale: int) -> int | None:
 
 
 def _decimal_units(number: Decimal, scale: int) -> int | None:
-    """The units of a decimal; none where there are far too many. Powers are of small numbers only."""
+    """Return the units of a decimal; `None` if it is far too large. Computes powers of small numbers only."""
     sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         msg = "must be a finite number"
@@ -83,7 +83,7 @@ def _too_fine(scale: int) -> str:
 
 
 def from_units(units: int, scale: int) -> Number:
-    """Turn whole units into the exact edge number: an `int` where it is whole, else a `Decimal` without exponent."""
+    """Convert whole units into the exact number: an `int` if it is whole, else a `Decimal` without exponent."""
     if not scale:
         return units
     whole_unit: int = 10**scale

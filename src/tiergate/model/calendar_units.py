@@ -1,4 +1,4 @@
-"""The units of calendar time in which terms and metered windows are counted."""
+"""The units of calendar time for terms and for the reset of metered usage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class CalendarUnit(StrEnum):
-    """A unit of calendar time: when metered usage begins again at zero, or a subscription's term."""
+    """A unit of calendar time: how often metered usage resets, or the length of a subscription's term."""
 
     HOUR = "hour"
     DAY = "day"

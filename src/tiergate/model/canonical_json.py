@@ -1,4 +1,4 @@
-"""Canonical JSON: equal values are equal bytes, on every machine, and a changed field is a changed line."""
+"""Canonical JSON: equal values give equal bytes on every machine, and a changed field changes one line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import msgspec
 
 
 def canonical_json(value: object) -> bytes:
-    """Encode as UTF-8 JSON with sorted keys, two spaces of indentation and a final newline.
+    """Encode as UTF-8 JSON with sorted keys, an indentation of two spaces and a final newline.
 
-    `value` holds what msgspec encodes, but no floats: they have more than one written form. Of structures that omit
-    defaults, every field that is equal to its default is left out; of all, every field that is unset.
+    `value` may contain everything that msgspec encodes except floats, which have several written forms. Fields that
+    equal their default are omitted in structures that omit defaults; unset fields are always omitted.
     """
     return msgspec.json.format(msgspec.json.encode(_plain(value), order="sorted"), indent=2) + b"\n"
 
 
 def _plain(value: object) -> object:
-    """Make structures into mappings. msgspec alone omits a default only where it is the very same object."""
+    """Convert structures into mappings. msgspec alone omits a default only if it is the identical object."""
     if isinstance(value, dict):
         return {key: it if it.__class__ is str else _plain(it) for key, it in value.items()}  # texts by the thousand
     if isinstance(value, list | tuple):
@@ -30,7 +30,7 @@ def _plain(value: object) -> object:
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, object]]:
-    """The fields of a structure with their defaults, where these are omitted."""
+    """Return the fields of a structure with the defaults to omit."""
     found: list[tuple[str, object]] = []
     for field in msgspec.structs.fields(kind):
         default = field.default

@@ -1,4 +1,4 @@
-"""A whole catalog, and the part of it that a bundle carries beside its policies."""
+"""A whole catalog, and the part of it that a bundle carries next to its policies."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tiergate.model.items import Item, ItemHeader
 
 
 class PlansPerSubscription(StrEnum):
-    """How many plans one subscription may have at an instant."""
+    """How many plans one subscription may have at the same time."""
 
     ONE = "one"
     MANY = "many"
 
 
 class Ladder(msgspec.Struct, frozen=True):
-    """Plans that form a ladder, lowest first: each must give at least what the one below gives."""
+    """Plans in order, lowest first: each must give at least what the one below gives."""
 
     id: str
     plans: tuple[str, ...]
@@ -31,9 +31,9 @@ class IndexedItem(ItemHeader, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CatalogIndex(msgspec.Struct, frozen=True):
-    """`catalog.json` of a bundle: everything about features and items but the entitlements.
+    """`catalog.json` of a bundle: all about features and items except the entitlements.
 
-    `plans` is left out where it is the default, so that catalogs of the format before keep their revision.
+    `plans` is unset for the default, so catalogs of the earlier format keep their revision.
     """
 
     features: dict[str, Feature]
@@ -66,7 +66,7 @@ def _indexed(item: Item) -> IndexedItem:
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The users' own rules as read from a folder: file name without ending → text.
+    """The users' own rules from a folder: file name without suffix → text.
 
     `policies` from `*.cedar`, `schemas` from `*.cedarschema`, `entities` (Cedar's JSON) from `*.entities.json`.
     """

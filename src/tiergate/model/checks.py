@@ -12,7 +12,7 @@ from tiergate.model.instants import FOREVER, Instant
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is, in order of precedence where several apply."""
+    """The reason of a decision, in order of precedence."""
 
     UNKNOWN_SUBJECT = "unknown_subject"
     EVALUATION_ERROR = "evaluation_error"
@@ -32,18 +32,18 @@ class Reason(StrEnum):
 
 
 REASON_PRECEDENCE: dict[Reason, int] = {reason: place for place, reason in enumerate(Reason)}
-"""The place of each reason; the smallest wins."""
+"""The rank of each reason; the smallest wins."""
 
 
 class SubjectType(StrEnum):
-    """What a subject's id names."""
+    """What a subject's id identifies."""
 
     CUSTOMER = "customer"
     SUBSCRIPTION = "subscription"
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Whom a check is about: a customer or one subscription, and optionally a user inside it."""
+    """The subject of a check: a customer or one subscription, and optionally a user in it."""
 
     id: str
     type: SubjectType = SubjectType.CUSTOMER
@@ -51,7 +51,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A question. Numbers are edge numbers, exact; a field that the feature's type does not know must be `None`."""
+    """A check. Numbers are exact; a field that does not apply to the feature's type must be `None`."""
 
     subject: Subject
     feature: str
@@ -63,10 +63,10 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Entitlement(msgspec.Struct, frozen=True):
-    """What the subject holds, whatever was decided.
+    """What the subject has, independent of the decision.
 
-    `value`: switch true or false; custom the level's label or `None`; quantity and range the exact number, absent
-    (`msgspec.UNSET`) where unlimited. `used` and `remaining` (never negative): quantities.
+    `value`: true or false for a switch; the level's label or `None` for custom; the exact number for quantity and
+    range, unset (`msgspec.UNSET`) if unlimited. `used` and `remaining` (never negative) are for quantities.
     """
 
     value: bool | int | Number | str | msgspec.UnsetType | None = msgspec.UNSET
@@ -77,9 +77,9 @@ class Entitlement(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An item version or an override that contributed; `value` as its author wrote it, before any multiplication.
+    """An item version or override that contributed; `value` as its author wrote it, before multiplication.
 
-    `add` marks a value that was added on top; `subscription` is where it comes from, absent for one on the customer.
+    `add`: the value was added to the others. `subscription`: its subscription, absent if it belongs to the customer.
     """
 
     item: str | None = None
@@ -95,9 +95,9 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer. `start` to `until` is how long it may be repeated; `volatile` forbids that altogether.
+    """The decision. It may be reused from `start` until `until`, unless `volatile` is set.
 
-    `usage`: what was metered, where the feature is, in units: of the subject, of its user, of everybody.
+    `usage`: metered usage in units, of the subject, of its user and of all; `None` if the feature is not metered.
     """
 
     allowed: bool

@@ -26,11 +26,11 @@ ACTIONS: dict[FeatureType, str] = {
     FeatureType.RANGE: "set",
     FeatureType.CUSTOM: "choose",
 }
-"""The Cedar action that a check of each type asks for, and the name of the template for its entitlements."""
+"""Feature type → the Cedar action of its checks, which is also the name of the template for its entitlements."""
 
 
 class FeatureStatus(StrEnum):
-    """Where a feature stands in its life."""
+    """The lifecycle status of a feature."""
 
     DRAFT = "draft"
     ACTIVE = "active"
@@ -38,28 +38,28 @@ class FeatureStatus(StrEnum):
 
 
 class Combine(StrEnum):
-    """How the numbers that several entitlements give become one."""
+    """How the numbers of several entitlements are combined."""
 
     SUM = "sum"
     MAX = "max"
 
 
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a quantity is taken: at least `minimum` and a multiple of `increment`, both in units, both ≥ 1."""
+    """The allowed amounts of a quantity: at least `minimum` and a multiple of `increment`, in units, both ≥ 1."""
 
     minimum: int | None = None
     increment: int | None = None
 
 
 class Caps(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Limits beside the entitlement, in units: for everybody together, and for each user."""
+    """Limits in addition to the entitlement, in units: for all subjects together, and for each user."""
 
     total: int | None = None
     per_user: int | None = None
 
 
 class Metered(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Usage is counted for this quantity; it starts again with each period, or never."""
+    """Usage of this quantity is counted; it resets with each period, or never."""
 
     reset: CalendarUnit | None = None
 
@@ -67,9 +67,9 @@ class Metered(msgspec.Struct, frozen=True, omit_defaults=True):
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One feature of the catalog.
 
-    Numbers are in units of 10^-scale. `levels` are labels for a custom feature, lowest first; for a quantity the
-    numbers that definitions may give, `None` meaning that any may, with `unlimited_level` saying whether
-    `unlimited` is among them. `across`: how the numbers of several subscriptions become one.
+    Numbers are in units of 10^-scale. `labels`: the levels of a custom feature, lowest first. `numbers`: the numbers
+    that definitions of a quantity may give (`None`: any); `unlimited_level`: whether `unlimited` is allowed too.
+    `across`: how the numbers of several subscriptions are combined.
     """
 
     id: str
@@ -94,13 +94,13 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     across: Combine = Combine.SUM
 
     def label_of(self, text: str) -> str | None:
-        """The label that a text in the normal form C names: the same, or one that was stored before in another form."""
+        """Return the label that equals a text in the normal form C, also if the label was stored in another form."""
         if text in self.labels:
             return text
         return next((label for label in self.labels if to_nfc(label) == text), None)
 
     def rank(self, label: str) -> int:
-        """The place of a level, 1 for the lowest; 0 where the feature has no such level."""
+        """Return the rank of a level, 1 for the lowest; 0 if the feature has no such level."""
         try:
             return self.labels.index(label) + 1
         except ValueError:

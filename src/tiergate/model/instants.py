@@ -11,10 +11,10 @@ Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
 
 BEGINNING: Instant = -(2**62)
-"""Before every instant: an interval without a start."""
+"""Earlier than every instant: the start of an interval without a start."""
 
 FOREVER: Instant = 2**62
-"""After every instant: an interval without an end."""
+"""Later than every instant: the end of an interval without an end."""
 
 FIRST_INSTANT: Instant = -62_135_596_800_000
 """The first instant that `format_instant` can write, in the year 1."""
@@ -31,23 +31,23 @@ _TEXT = re.compile(
 
 
 class Interval(msgspec.Struct, frozen=True, array_like=True):
-    """The instants from `start`, included, to `until`, excluded."""
+    """The instants from `start`, inclusive, to `until`, exclusive."""
 
     start: Instant = BEGINNING
     until: Instant = FOREVER
 
     def contains(self, now: Instant) -> bool:
-        """Say whether `now` lies inside."""
+        """Return whether `now` is in the interval."""
         return self.start <= now < self.until
 
 
 def parse_instant(text: str) -> Instant:
-    """Read an RFC 3339 instant, floored to the millisecond, or a date, which is its midnight in UTC.
+    """Parse an RFC 3339 instant, floored to the millisecond, or a date, which means midnight in UTC.
 
-    An offset is required with a time of day: a local time would be a guess.
+    A time of day needs an offset: a local time would be a guess.
 
     Raises:
-        ValueError: the text is not one of these, or names no day that exists.
+        ValueError: if the text is neither, or the day does not exist.
     """
     match = _TEXT.fullmatch(text)
     if match is None:
@@ -72,7 +72,7 @@ def format_instant(instant: Instant) -> str:
     """Write an instant as RFC 3339 in UTC with milliseconds: `2027-01-01T00:00:00.000Z`.
 
     Raises:
-        OverflowError: the instant lies outside the years 1 to 9999.
+        OverflowError: if the instant is outside the years 1 to 9999.
     """
     moment = _EPOCH + timedelta(milliseconds=instant)
     return (

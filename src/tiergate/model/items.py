@@ -10,11 +10,11 @@ from tiergate.model.instants import BEGINNING, Instant
 from tiergate.model.values import Value
 
 SHARE_STEPS = 10_000
-"""A share is counted in hundredths of a percent."""
+"""A share counts hundredths of a percent."""
 
 
 class ItemKind(StrEnum):
-    """What a catalog item is sold as."""
+    """The kind of a catalog item."""
 
     PLAN = "plan"
     ADDON = "addon"
@@ -22,7 +22,7 @@ class ItemKind(StrEnum):
 
 
 class ItemStatus(StrEnum):
-    """Where an item is in its life: given to nobody yet; sold; kept by those who have it and sold to nobody new."""
+    """The lifecycle status of an item: not given yet; sold; kept by those who have it, not sold any more."""
 
     DRAFT = "draft"
     ACTIVE = "active"
@@ -30,7 +30,7 @@ class ItemStatus(StrEnum):
 
 
 class AudienceType(StrEnum):
-    """Who a rollout is for."""
+    """The type of a rollout's audience."""
 
     EVERYBODY = "everybody"
     NEW = "new"
@@ -39,7 +39,7 @@ class AudienceType(StrEnum):
 
 
 class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everybody; those whose item was added since the rollout's `start`; a share, in 1/10,000; or a customer tag."""
+    """All customers; those whose item was added since the rollout's `start`; a share, in 1/10,000; or a tag."""
 
     type: AudienceType = AudienceType.EVERYBODY
     share: int = 0
@@ -47,7 +47,7 @@ class Audience(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
-    """From `start` on, `audience` gets `version`. The last rollout in force that fits a customer decides."""
+    """From `start` on, `audience` gets `version`. The last active rollout that matches a customer decides."""
 
     version: int
     start: Instant = BEGINNING

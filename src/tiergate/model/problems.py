@@ -1,4 +1,4 @@
-"""Problems found in files: what, and where."""
+"""Problems in files: what is wrong, and where."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Subjects without what is for people alone, as the feed, snapshots and sidecars carry them.
+"""Remove from subjects the fields that are for people only, as the feed, snapshots and sidecars carry them.
 
-Left out are reasons and authors, names, metadata and external ids: no decision reads any of them. So a change of one of
-them alone reaches no sidecar.
+These are reasons and authors, names, metadata and external ids. No decision reads them, so a change of them alone
+reaches no sidecar.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def redact_customer(customer: Customer) -> Customer:
-    """The customer without what is for people alone; the same one where nothing of it is there."""
+    """Return the customer without the fields for people; the same object if it has none."""
     if not (customer.overrides or customer.suspensions or customer.name or customer.metadata or customer.external_ids):
         return customer
     return replace(
@@ -29,7 +29,7 @@ def redact_customer(customer: Customer) -> Customer:
 
 
 def redact_subscription(subscription: Subscription) -> Subscription:
-    """The subscription without what is for people alone; the same one where nothing of it is there."""
+    """Return the subscription without the fields for people; the same object if it has none."""
     if not (subscription.overrides or subscription.suspensions or subscription.metadata or subscription.external_ids):
         return subscription
     return replace(

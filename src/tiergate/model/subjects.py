@@ -1,7 +1,7 @@
-"""Customers and what they hold (design, sections 1 and 2).
+"""Customers and their subscriptions (design, sections 1 and 2).
 
-These structures are array-like: their MessagePack bytes are the compact record of a replica. Fields are only ever
-added at the end, with a default.
+These structures are array-like: their MessagePack bytes are the compact record of a replica. New fields are only
+appended, with a default.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SubscriptionStatus(StrEnum):
 
 
 class OverrideMode(StrEnum):
-    """How an override acts on what it stands against."""
+    """How an override changes the value that the items give."""
 
     REPLACE = "replace"
     AT_LEAST = "at_least"
@@ -36,7 +36,7 @@ class OverrideMode(StrEnum):
 
 
 class Suspension(msgspec.Struct, frozen=True, array_like=True):
-    """A feature switched off over `[start, until)`. `feature` is empty where the place says which (in a feature)."""
+    """A feature switched off over `[start, until)`. `feature` is empty if the suspension is inside a feature."""
 
     feature: str = ""
     start: Instant = BEGINNING
@@ -45,7 +45,7 @@ class Suspension(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Override(msgspec.Struct, frozen=True, array_like=True):
-    """A value for one feature over `[start, until)`; `value` is `None` exactly where the mode is `disabled`."""
+    """A value for one feature over `[start, until)`; `value` is `None` exactly if the mode is `disabled`."""
 
     id: str
     feature: str
@@ -72,7 +72,7 @@ class SubscriptionItem(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Term(msgspec.Struct, frozen=True, array_like=True):
-    """How often a subscription renews: every `count` of `unit`, counted in UTC from `anchor`."""
+    """How often a subscription renews: every `count` of `unit`, in UTC, counted from `anchor`."""
 
     unit: CalendarUnit
     count: int
@@ -103,7 +103,7 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
     external_ids: dict[str, str] = {}
 
     def live_interval(self) -> Interval:
-        """The interval in which it counts (design, semantics 1); an empty one where it never does."""
+        """Return the interval in which the subscription counts (design, semantics 1); empty if it never does."""
         start = BEGINNING if self.start is None else self.start
         until = FOREVER if self.end is None else self.end
         status = self.status
@@ -125,9 +125,9 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Customer(msgspec.Struct, frozen=True, array_like=True):
-    """A customer: tags and string attributes for rules, overrides and suspensions of its own.
+    """A customer: tags and string attributes for rules, and its own overrides and suspensions.
 
-    `name`, `metadata` and `external_ids` (system → id there) are for people and programs outside: no policy reads them.
+    `name`, `metadata` and `external_ids` (system → id there) are for people and other systems: no policy reads them.
     """
 
     id: str
@@ -141,7 +141,7 @@ class Customer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SubjectRecord(msgspec.Struct, frozen=True, array_like=True):
-    """All that a decision about a customer, or one of its subscriptions, needs to know of it."""
+    """All data that a decision about a customer or one of its subscriptions needs."""
 
     customer: Customer
     subscriptions: tuple[Subscription, ...] = ()

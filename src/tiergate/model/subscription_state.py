@@ -1,10 +1,10 @@
-"""What a subscription's status and dates come to at an instant (design, semantics 1).
+"""The state of a subscription at an instant, from its status and dates (design, semantics 1).
 
-A status is what was last said; time goes on. The state says what is so now: one whose trial is over has ended, though
-its status is still `trialing`, and one that was paused until yesterday counts again.
+The status is what billing last reported. The state follows the time: a subscription whose trial is over has ended,
+though its status is still `trialing`; one that was paused until yesterday counts again.
 
-INVARIANT (one state): a subscription is `live` exactly where `Subscription.live` holds. `store.subscriptions` says the
-same in SQL, where subscriptions are searched by their state.
+INVARIANT (one state): a subscription is `live` exactly where `Subscription.live_interval` contains the instant.
+`store.subscriptions` computes the same in SQL, to search subscriptions by state.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class SubscriptionState(StrEnum):
-    """What a subscription is at an instant.
+    """The state of a subscription at an instant.
 
-    Only `live` counts. `scheduled` will, from its start on. `paused` may again. `overdue` is `past_due` without grace,
-    or after it. `ended` does not count any more, and will not by itself.
+    Only `live` counts. `scheduled` starts later. `paused` may continue. `overdue`: `past_due` without grace, or after
+    it. `ended` does not count any more, and cannot continue by itself.
     """
 
     LIVE = "live"
@@ -36,7 +36,7 @@ class SubscriptionState(StrEnum):
 
 
 def resume_subscription(subscription: Subscription) -> Subscription:
-    """A paused subscription as it is once it has resumed; any other as it is."""
+    """Return a paused subscription as it is after it has resumed; any other unchanged."""
     if subscription.status is not SubscriptionStatus.PAUSED:
         return subscription
     status = subscription.resumes_as or SubscriptionStatus.ACTIVE
@@ -44,14 +44,14 @@ def resume_subscription(subscription: Subscription) -> Subscription:
 
 
 def apply_due_resume(subscription: Subscription, now: Instant) -> Subscription:
-    """A subscription with the status that it has at `now`: a paused one whose `resume_at` has come has resumed."""
+    """Return a subscription with its status at `now`: a paused one with `resume_at` in the past has resumed."""
     if subscription.resume_at is not None and subscription.resume_at <= now:
         return resume_subscription(subscription)
     return subscription
 
 
 def derive_state(subscription: Subscription, now: Instant) -> SubscriptionState:
-    """What a subscription is at `now`."""
+    """Return the state of a subscription at `now`."""
     if subscription.live_interval().contains(now):
         return SubscriptionState.LIVE
     present = apply_due_resume(subscription, now)
@@ -72,7 +72,7 @@ def derive_state(subscription: Subscription, now: Instant) -> SubscriptionState:
 
 
 def has_ended(subscription: Subscription, now: Instant) -> bool:
-    """Say whether a subscription that is not paused has come to an end that it cannot come back from by itself."""
+    """Return whether a subscription that is not paused has ended, and cannot continue by itself."""
     until = FOREVER if subscription.end is None else subscription.end
     match subscription.status:
         case SubscriptionStatus.TRIALING:

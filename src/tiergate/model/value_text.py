@@ -1,6 +1,6 @@
-"""The one written form of an entitlement, in entity data and `@value`: `50`, `unlimited`, `+10`, `20 per subscription`.
+"""The written form of an entitlement in entity data and `@value`: `50`, `unlimited`, `+10`, `20 per subscription`.
 
-Reading needs the feature: a custom level may be called `unlimited` or `+10`.
+Parsing needs the feature: a custom level may be called `unlimited` or `+10`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def format_value(value: Value, scale: int, *, unit: str = "", switches: tuple[st
 
 
 def parse_value(text: str, feature: Feature) -> Value:
-    """Read what `format_value` wrote for this feature.
+    """Parse what `format_value` wrote for this feature.
 
     Raises:
-        ValueError: the text is no value of this feature's type.
+        ValueError: if the text is not a value of this feature's type.
     """
     if feature.type is FeatureType.SWITCH:
         if text not in {"true", "false"}:

@@ -1,6 +1,6 @@
-"""What an entitlement or an override says of one feature (design, sections 1 and 2).
+"""The value of one feature in an entitlement or override (design, sections 1 and 2).
 
-One type per meaning, so that nothing is ever read as unlimited because it is missing.
+One type per meaning, so that a missing value is never read as unlimited.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import msgspec
 
 
 class Per(StrEnum):
-    """Whether a number is multiplied by the quantity of the item that gives it."""
+    """Whether a number is multiplied by the quantity of its item."""
 
     UNIT = "unit"
     SUBSCRIPTION = "subscription"
 
 
 class Switch(msgspec.Struct, frozen=True, array_like=True, tag="s"):
-    """A switch: on, or, explicitly, not."""
+    """A switch: on, or explicitly off."""
 
     on: bool
 
 
 class Amount(msgspec.Struct, frozen=True, array_like=True, tag="n"):
-    """A quantity or range, in units of 10^-scale; `per` only where the author departs from the default."""
+    """A quantity or range, in units of 10^-scale; `per` only if it differs from the default."""
 
     units: int
     per: Per | None = None
 
 
 class Unlimited(msgspec.Struct, frozen=True, array_like=True, tag="u"):
-    """The top of a quantity or range. Wins over every number and stays."""
+    """The highest value of a quantity or range. It wins over every number."""
 
 
 class AddedAmount(msgspec.Struct, frozen=True, array_like=True, tag="x"):
-    """`{add: n}`: units on top of what the other entitlements give; `per` as in `Amount`."""
+    """`{add: n}`: units in addition to the other entitlements; `per` as in `Amount`."""
 
     units: int
     per: Per | None = None
@@ -48,7 +48,7 @@ class Level(msgspec.Struct, frozen=True, array_like=True, tag="l"):
 
 
 UNLIMITED = Unlimited()
-"""The one value of `Unlimited`."""
+"""The only value of `Unlimited`."""
 
 Value = Switch | Amount | Unlimited | AddedAmount | Level
-"""Everything that an entitlement may say."""
+"""Every value that an entitlement may have."""

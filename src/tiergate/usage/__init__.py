@@ -1,4 +1,4 @@
-"""What counts use, without input or output: calendar windows."""
+"""Usage without I/O: calendar windows."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Calendar windows: the stretches of time into which a term or a metered quantity's resets divide all time.
+"""Calendar windows: the periods of a subscription's term or of a metered quantity's resets.
 
-The k-th boundary is computed from the anchor, never from the boundary before it, so that nothing drifts: an anchor of
-31 January gives 28 February, 31 March, 30 April; 29 February, yearly, gives 28 February but in leap years.
+Each boundary is computed from the anchor, never from the boundary before it, so nothing drifts: an anchor on 31 January
+gives 28 February, 31 March, 30 April; 29 February, yearly, gives 28 February except in leap years.
 
-Days, weeks, months and years are counted on the clocks of the time zone: a local time that does not exist there is the
-next that does, one that is there twice is the first. Hours are as long as hours are, whatever the clocks are set to.
+Days, weeks, months and years follow the clocks of the time zone: a local time that does not exist is the next one that
+does; of a local time that occurs twice, the first counts. Hours have their real length, even if clocks change.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LENGTHS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CalendarWindows:
-    """Windows of `count` (at least 1) of `unit` each, one of which begins at `anchor`, by the clocks of `zone`."""
+    """Windows of `count` (at least 1) of `unit` each, by the clocks of `zone`; one begins at `anchor`."""
 
     anchor: Instant
     unit: CalendarUnit
@@ -40,13 +40,13 @@ class CalendarWindows:
 
     @classmethod
     def of(cls, term: Term) -> CalendarWindows:
-        """The windows of a subscription's term, which is counted in UTC."""
+        """Return the windows of a subscription's term, which are counted in UTC."""
         return cls(term.anchor, term.unit, term.count)
 
     def boundary(self, number: int) -> Instant:
-        """The boundary of this number; 0 is the anchor, and there are negative ones.
+        """Return the boundary with this number; 0 is the anchor, negative numbers are before it.
 
-        `FOREVER` after the year 9999, `BEGINNING` before the year 1: calendars have no more.
+        `FOREVER` after the year 9999, `BEGINNING` before the year 1, where calendars end.
         """
         if number == 0:
             return self.anchor
@@ -61,7 +61,7 @@ class CalendarWindows:
             return FOREVER if number > 0 else BEGINNING
 
     def at(self, now: Instant) -> Interval:
-        """The window that `now` lies in."""
+        """Return the window that contains `now`."""
         number = self._guess(now)
         while self.boundary(number) > now:
             number -= 1
@@ -70,7 +70,7 @@ class CalendarWindows:
         return Interval(self.boundary(number), self.boundary(number + 1))
 
     def _moved(self, wall: datetime, number: int) -> datetime:
-        """A local time so many windows on."""
+        """Return a local time `number` windows later."""
         months = _MONTHS.get(self.unit)
         if months is None:
             return wall + number * self.count * _LENGTHS[self.unit]
@@ -81,7 +81,7 @@ class CalendarWindows:
         return wall.replace(year=year, month=month + 1, day=day, fold=0)
 
     def _guess(self, now: Instant) -> int:
-        """The number of a boundary close to `now`, which is sought from there."""
+        """Return the number of a boundary close to `now`, to start the search from."""
         months = _MONTHS.get(self.unit)
         if months is None:
             return (now - self.anchor) // (self.count * (_LENGTHS[self.unit] // _MILLISECOND))
@@ -94,7 +94,7 @@ def _moment(instant: Instant) -> datetime:
 
 
 def _instant(wall: datetime, zone: tzinfo) -> Instant:
-    """The first instant at which the clocks of `zone` show `wall`, or else a later time."""
+    """Return the first instant at which the clocks of `zone` show `wall`, or else a later time."""
     early, late = sorted((wall.replace(tzinfo=zone, fold=fold) - _EPOCH) // _MILLISECOND for fold in (0, 1))
     if _shown(early, zone) >= wall:  # it exists, once or twice
         return early
