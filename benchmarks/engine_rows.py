@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.table import Row
 from benchmarks.workload import Size, check_bodies, write_catalog
 from tiergate.bundle import Bundle, write_bundle
-from tiergate.engine import CacheLimits, Engine
+from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator
 from tiergate.engine.cedar_entities import lean_principal
 from tiergate.model import Check, Customer, Subject, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus
 from tiergate.publish import compile_bundle
@@ -46,7 +46,7 @@ def engine_rows(directory: Path, rounds: int) -> Iterator[Row]:
     draw = random.Random(4)
     records = {f"c{i}": _record(f"c{i}", draw) for i in range(_SIZE.customers)}
     checks = [_check(body) for body in check_bodies(_SIZE, _CHECKS, 5)]
-    maker = Engine(bundle, _Records(records))
+    maker = Evaluator(bundle, _Records(records))
     ready = []
     for check in checks:
         made = maker.evaluate(check, _NOW)
@@ -61,7 +61,7 @@ def engine_rows(directory: Path, rounds: int) -> Iterator[Row]:
             "context": json.loads(made.context),
         }
         ready.append((request, made.slice.group.handle, entities.handle))
-    engine = Engine(bundle, _Records(records), limits=CacheLimits(subjects=2_000))
+    engine = CachedEvaluator(Evaluator(bundle, _Records(records), limits=CacheLimits(subjects=2_000)))
     gc.collect()
     gc.freeze()
     ratios, ours, theirs = [], [], []

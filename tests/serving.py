@@ -23,7 +23,7 @@ import uvloop
 from tests import wire
 from tiergate import publish
 from tiergate.bundle import Bundle
-from tiergate.engine import Engine
+from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -228,7 +228,7 @@ class Service:
         self.number += 1
         self.published += 1
         self.subjects = Subjects(*records)
-        engine = Engine(compiled, self.subjects, publication=self.published)
+        engine = CachedEvaluator(Evaluator(compiled, self.subjects, publication=self.published))
         generation = Generation(self.number, engine, self.published, compiled.revision, self.clock())
         self.run(lambda: self.state.install(generation))
 

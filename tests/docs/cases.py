@@ -26,7 +26,7 @@ import yaml
 from tests.docs.pages import examples
 from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, load_subjects
-from tiergate.engine import Engine, decision_json
+from tiergate.engine import Evaluator, decision_json
 from tiergate.errors import CheckError
 from tiergate.model import SubjectType, parse_instant
 from tiergate.publish import compile_files
@@ -105,7 +105,7 @@ class _Records:
 
 
 @cache
-def _engine(catalog: str, subjects: str, rules: str) -> Engine:
+def _engine(catalog: str, subjects: str, rules: str) -> Evaluator:
     """The engine that a sidecar with these files would have."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -117,7 +117,7 @@ def _engine(catalog: str, subjects: str, rules: str) -> Engine:
         made = compile_files([folder / "catalog.json"], folder / "rules" if rules else None)
         bundle = Bundle.from_files(made.files)
         records = load_subjects([folder / "subjects.json"], bundle.index, TotalBounds.of(made.catalog))
-    return Engine(bundle, _Records(records))
+    return Evaluator(bundle, _Records(records))
 
 
 def answer(case: Case) -> Document:

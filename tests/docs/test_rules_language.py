@@ -14,7 +14,7 @@ from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.cedar import builtin_schema
 from tiergate.compiler import compile_catalog
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.model import Check, Decision, Reason, Rules, Subject, parse_instant
 from tiergate.model.checks import REASON_PRECEDENCE
 
@@ -80,7 +80,7 @@ def decide(rules: Rules, customer: dict[str, Any], ask: dict[str, Any], at: str,
     asked: dict[str, Any] = {
         key: int(value) if key in {"used", "amount", "value"} else value for key, value in ask.items()
     }
-    engine = Engine(bundle, Somebody(records["somebody"]))
+    engine = Evaluator(bundle, Somebody(records["somebody"]))
     return engine.decide(Check(Subject("somebody"), **asked), parse_instant(at))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, load_catalog, load_subjects
 from tiergate.compiler import compile_catalog
-from tiergate.engine import CacheLimits, Engine, decision_json
+from tiergate.engine import CacheLimits, Evaluator, decision_json
 from tiergate.model import Catalog, Check, Decision, Rules, Subject, SubjectRecord, SubjectType
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class World:
 
     def engine(
         self, *, limits: CacheLimits | None = None, records: Mapping[str, SubjectRecord] | None = None
-    ) -> Engine:
+    ) -> Evaluator:
         """A new engine over this world, or over other records of its subjects."""
-        return Engine(self.bundle, Subjects(self.records if records is None else records), limits=limits)
+        return Evaluator(self.bundle, Subjects(self.records if records is None else records), limits=limits)
 
 
 def check_of(ask: Document) -> Check:

@@ -10,7 +10,7 @@ from tests.properties.documents import Document, subjects, worlds
 from tests.properties.engines import Subjects, World, check_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
-from tiergate.engine import CacheLimits, Engine
+from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator
 from tiergate.model import Check, Decision, Subject, SubjectRecord, SubjectType
 
 TIGHT = CacheLimits(subjects=2, subject_bytes=20_000, slices=2, slice_bytes=400_000, decisions=3, decision_bytes=30_000)
@@ -24,8 +24,8 @@ class Followed:
 
     def __init__(self, world: World, limits: CacheLimits | None) -> None:
         self.subjects = Subjects(world.records)
-        self.engine = Engine(world.bundle, self.subjects, limits=limits)
-        self.forgetful = Engine(world.bundle, self.subjects, limits=NOTHING)
+        self.engine = CachedEvaluator(Evaluator(world.bundle, self.subjects, limits=limits), limits)
+        self.forgetful = Evaluator(world.bundle, self.subjects, limits=NOTHING)
 
     def put(self, records: dict[str, SubjectRecord]) -> None:
         """Change what is known of some customers, as a change feed would, and say so to the engine."""

@@ -16,7 +16,7 @@ from tests.properties.engines import Subjects, World, check_of, text_of
 from tests.properties.inquiries import Inquirer
 from tests.properties.rules import rule_files
 from tests.serving import Clock, post
-from tiergate.engine import CacheLimits, Engine, decision_json
+from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator, decide_all_features, decision_json
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord
 from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.check_service import CheckService
@@ -50,8 +50,9 @@ class Sidecar:
     def publish(self, world: World) -> None:
         """Put a bundle in force; the subjects stay as they are."""
         self.number += 1
-        engine = Engine(world.bundle, self.subjects, publication=self.number, limits=self.limits)
-        self.forgetful = Engine(world.bundle, self.subjects, publication=self.number, limits=NOTHING)
+        evaluator = Evaluator(world.bundle, self.subjects, publication=self.number, limits=self.limits)
+        engine = CachedEvaluator(evaluator, self.limits)
+        self.forgetful = Evaluator(world.bundle, self.subjects, publication=self.number, limits=NOTHING)
         self.state.install(Generation(self.number, engine, self.number, world.bundle.revision, 0))
 
     def change(self, customer: str, record: SubjectRecord | None) -> None:
@@ -104,7 +105,7 @@ class Sidecar:
 
     def fresh_listing(self, subject: Subject) -> dict[str, Any]:
         """What is right to list now."""
-        found = (self.answered(decision) for decision in self.forgetful.entitlements(subject, self.clock()))
+        found = (self.answered(decision) for decision in decide_all_features(self.forgetful, subject, self.clock()))
         return {it["feature"]: judged(it) for it in found}
 
 

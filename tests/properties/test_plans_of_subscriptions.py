@@ -14,7 +14,7 @@ from tests.properties.inquiries import Inquirer
 from tiergate.admin.custom_plan_items import given_by
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.errors import ConflictError
 from tiergate.model import (
     Catalog,
@@ -74,9 +74,9 @@ def test_a_plan_gives_what_its_subscription_gave(drawn: tuple[Document, Document
         except ConflictError:
             continue
         compared += 1
-        before = Engine(world.bundle, Subjects({"c": alone(one)}))
+        before = Evaluator(world.bundle, Subjects({"c": alone(one)}))
         sold = with_plan(world.catalog, Definition(1, entitlements))
-        after = Engine(Bundle.from_files(compile_catalog(sold, Rules())), Subjects({"c": buyer()}))
+        after = Evaluator(Bundle.from_files(compile_catalog(sold, Rules())), Subjects({"c": buyer()}))
         for feature in world.catalog.features.values():
             for check in at_limits(feature, before, one):
                 asked = before.decide(check, one.now)
@@ -103,7 +103,7 @@ def with_plan(catalog: Catalog, definition: Definition) -> Catalog:
     return replace(catalog, items=dict(sorted({**catalog.items, PLAN: item}.items())))
 
 
-def at_limits(feature: Feature, engine: Engine, one: Found) -> Iterator[Check]:
+def at_limits(feature: Feature, engine: Evaluator, one: Found) -> Iterator[Check]:
     """The least check, and those just below and above what is held."""
     subject = Subject(one.subscription.id, SubjectType.SUBSCRIPTION)
     yield Check(subject, feature.id)

@@ -25,7 +25,7 @@ from tests.properties.years import (
 from tests.reference.pricings import YEARS, Pricing, Verdict, kind_of, verdict
 from tests.unit.catalog.pricing2yaml_decisions import held_value
 from tests.unit.catalog.pricing2yaml_real import REASON, needs_files, plain, section
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.impact.diff.representative_subjects import HolderGroup
 from tiergate.impact.diff.semantic_diff import compare_bundles
 from tiergate.impact.preview.affected_scope import find_affected_scope
@@ -124,7 +124,7 @@ def test_customers_have_what_arithmetic_says(before: Path, after: Path) -> None:
         one = (old, new)[number % 2]
         items = {name: id_ for id_, name in (old.items | new.items).items()}
         features = {feature.name: feature for feature in (new.catalog.features | old.catalog.features).values()}
-        engine = Engine(one.bundle, Found(record(buyer, items, features)))
+        engine = Evaluator(one.bundle, Found(record(buyer, items, features)))
         subjects = [Subject(buyer.id), *(Subject(it.id, SubjectType.SUBSCRIPTION) for it in buyer.bought)]
         for subject in subjects:
             only = subject.id if subject.type is SubjectType.SUBSCRIPTION else None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.properties.documents import Document
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
     from tiergate.impact.diff.diff_result import SemanticDiff
     from tiergate.model import Instant
 
@@ -236,11 +236,13 @@ def world(rules: str, catalog: Document = CATALOG) -> World:
     return World(catalog, NOBODY, {"law": rules})
 
 
-def decided(engines: tuple[Engine, Engine], record: SubjectRecord, check: Check, at: Instant) -> list[tuple[bool, str]]:
+def decided(
+    engines: tuple[Evaluator, Evaluator], record: SubjectRecord, check: Check, at: Instant
+) -> list[tuple[bool, str]]:
     """What both sides say of a check."""
     found = []
     for engine in engines:
-        engine._subjects = Subjects({record.customer.id: record})
+        engine.subjects._source = Subjects({record.customer.id: record})
         for subject in (
             Subject(record.customer.id),
             *(Subject(it.id, SubjectType.SUBSCRIPTION) for it in record.subscriptions),
@@ -295,7 +297,7 @@ def repeated(shown: dict[str, Any], feature: str) -> tuple[SubjectRecord, Check,
     return SubjectRecord(customer, subscriptions), check, parse_instant(shown["at"])
 
 
-def expect_shown(found: SemanticDiff, engines: tuple[Engine, Engine]) -> None:
+def expect_shown(found: SemanticDiff, engines: tuple[Evaluator, Evaluator]) -> None:
     """Every difference's check shows it, as it is told."""
     for turn in json.loads(meaning_data(found))["turns"]:
         record, check, at = repeated(turn["shown_by"], turn["feature"])

@@ -14,14 +14,14 @@ from tiergate.impact.preview.subject_effects import Effect, Impact
 from tiergate.model import Check, Subject
 
 if TYPE_CHECKING:
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
     from tiergate.impact.preview.subject_effects import SubjectEffect
     from tiergate.model import SubjectRecord
 
 CHECKS = 60
 
 
-def expect_shown(one: SubjectEffect, engines: tuple[Engine, Engine], record: SubjectRecord) -> None:
+def expect_shown(one: SubjectEffect, engines: tuple[Evaluator, Evaluator], record: SubjectRecord) -> None:
     """The check that shows an effect is decided as it says."""
     shown = one.shown_by
     if shown is None:
@@ -38,7 +38,11 @@ def expect_shown(one: SubjectEffect, engines: tuple[Engine, Engine], record: Sub
 
 
 def expect_told(
-    effects: list[SubjectEffect], engines: tuple[Engine, Engine], record: SubjectRecord, choose: Choices, feature: str
+    effects: list[SubjectEffect],
+    engines: tuple[Evaluator, Evaluator],
+    record: SubjectRecord,
+    choose: Choices,
+    feature: str,
 ) -> None:
     """Whatever is taken or given in the grid is told."""
     told = {it.effect for it in effects if it.feature == feature}

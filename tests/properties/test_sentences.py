@@ -19,7 +19,7 @@ from tiergate.engine import explain, explanation_sentences
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.engine import Engine, Explanation
+    from tiergate.engine import Evaluator, Explanation
 
 SEEDS = st.integers(0, 2**32)
 
@@ -43,7 +43,7 @@ OFTEN = "(?:, however often it is held)?"
 NUMBER = r"(\d+(?:\.\d+)?)"
 
 
-def told(engine: Engine, ask: Document, now: int) -> tuple[Explanation, list[str]]:
+def told(engine: Evaluator, ask: Document, now: int) -> tuple[Explanation, list[str]]:
     """A check explained, and the sentences about it."""
     check = check_of(ask)
     explanation = explain(engine, check, now)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.docs.pages import ROOT, examples
-from tiergate.engine import Engine, MeteredUsage
+from tiergate.engine import Evaluator, MeteredUsage
 from tiergate.errors import SuiteError
 from tiergate.policytest.environments import EntitlementEnvironment
 from tiergate.policytest.results import Status
@@ -103,7 +103,7 @@ def test_a_case_is_decided_as_if_it_were_the_only_one(chosen: list[tuple[Entitle
     for world, case in chosen:
         assert isinstance(case.query, EntitlementQuery)
         asked = case.query
-        fresh = Engine(world.bundle, world.subjects, usage=_Usage(asked.usage))
+        fresh = Evaluator(world.bundle, world.subjects, usage=_Usage(asked.usage))
         assert world.evaluate(asked).decision == fresh.decide(asked.check, asked.now)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiergate.catalog import TotalBounds
-    from tiergate.engine import Engine, SubjectSource
+    from tiergate.engine import Evaluator, SubjectSource
     from tiergate.model import CatalogIndex, Subject, SubjectRecord
 
 CatalogFiles = Annotated[
@@ -36,7 +36,7 @@ DataFolder = Annotated[
 class Opened(NamedTuple):
     """An engine, and where it finds subjects."""
 
-    engine: Engine
+    engine: Evaluator
     subjects: SubjectSource
 
 
@@ -81,13 +81,13 @@ def engine_of_files(catalog: Sequence[Path], subjects: Sequence[Path], rules: Pa
     from tiergate import publish
     from tiergate.bundle import Bundle
     from tiergate.catalog import TotalBounds
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
     from tiergate.engine.fixed_sources import FixedSubject
 
     made = publish.compile_files(catalog, rules)
     bundle = Bundle.from_files(made.files)
     source = FixedSubject(_find(subjects, bundle.index, TotalBounds.of(made.catalog), whom))
-    return Opened(Engine(bundle, source), source)
+    return Opened(Evaluator(bundle, source), source)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def engine_of_data(data: Path) -> Iterator[Opened]:
         OperatorError: what is there is torn.
     """
     from tiergate.bundle import Bundle
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
     from tiergate.sidecar.replica.data_directory import DataDirectory
     from tiergate.sidecar.replica.reader import Replica
 
@@ -109,7 +109,7 @@ def engine_of_data(data: Path) -> Iterator[Opened]:
         raise ReplicaError(f"`{data}` is not the data folder of a sidecar that has loaded anything")
     bundle = Bundle.open(directory.bundle(standing.revision))
     with closing(Replica(directory.replica(standing.replica))) as replica:
-        yield Opened(Engine(bundle, replica, publication=standing.publication), replica)
+        yield Opened(Evaluator(bundle, replica, publication=standing.publication), replica)
 
 
 def _find(subjects: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, whom: Subject) -> SubjectRecord | None:

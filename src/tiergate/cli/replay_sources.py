@@ -177,7 +177,7 @@ def _without_subjects(catalog: Sequence[Path], rules: Path | None) -> Opened:
     from tiergate import publish
     from tiergate.bundle import Bundle
     from tiergate.cli.local_engine import Opened
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
 
     class Nobody:
         """No subjects: the record is the one of the line."""
@@ -186,4 +186,4 @@ def _without_subjects(catalog: Sequence[Path], rules: Path | None) -> Opened:
             """Nobody."""
 
     nobody = Nobody()
-    return Opened(Engine(Bundle.from_files(publish.compile_files(catalog, rules).files), nobody), nobody)
+    return Opened(Evaluator(Bundle.from_files(publish.compile_files(catalog, rules).files), nobody), nobody)

@@ -1,7 +1,8 @@
 """The engine: facts, slices, caches, `decide(check, now)`. Pure but for what its sources read."""
 
 from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
-from tiergate.engine.engine import Engine, Evaluation
+from tiergate.engine.cached_evaluator import CachedEvaluator
+from tiergate.engine.evaluator import CheckDecider, Evaluation, Evaluator, decide_all_features
 from tiergate.engine.explanation.explain import Explanation, Export, explain, explain_evaluation
 from tiergate.engine.explanation.sentences import explanation_sentences, reasoning_sentences
 from tiergate.engine.explanation.trace import build_reasoning
@@ -17,8 +18,10 @@ __all__ = [
     "BoundedCache",
     "BundleSource",
     "CacheLimits",
-    "Engine",
+    "CachedEvaluator",
+    "CheckDecider",
     "Evaluation",
+    "Evaluator",
     "Explanation",
     "Export",
     "MeteredUsage",
@@ -29,6 +32,7 @@ __all__ = [
     "UsageSource",
     "answer",
     "build_reasoning",
+    "decide_all_features",
     "decision_json",
     "explain",
     "explain_evaluation",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from tiergate.engine.engine import Engine
+from tiergate.engine.evaluator import Evaluator
 from tiergate.engine.explanation.explain import Explanation, explain
 from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.engine.sources import NO_USAGE, MeteredUsage
@@ -164,7 +164,7 @@ def reproduce(
     `record` is that of the customer, or of the customer who holds the subscription; none where there is none.
 
     Raises:
-        UnknownFeatureError, CheckError: as `Engine.decide`.
+        UnknownFeatureError, CheckError: as `Evaluator.decide`.
         BundleError: a part of the bundle is missing or torn.
         BasisError: there was nothing to decide by; the usage or the record is none that there can be of this feature.
     """
@@ -176,7 +176,7 @@ def reproduce(
     if feature is not None:
         _expect_sound(check, feature, basis, record, now)
     subjects = FixedSubject(record if basis.fetched else None)
-    explanation = explain(Engine(bundle, subjects, publication=publication, usage=usage), check, now)
+    explanation = explain(Evaluator(bundle, subjects, publication=publication, usage=usage), check, now)
     decision = apply_staleness(explanation.decision, now, basis.stale_instant, stale_deny=basis.stale_deny)
     if not basis.fetched:
         decision = mark_stale(decision, denied=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from tiergate.engine import Engine, MeteredUsage
+from tiergate.engine import Evaluator, MeteredUsage
 from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
 from tiergate.errors import CheckError
 from tiergate.model import Check, Instant, Number, Reason, Subject, SubjectType
@@ -108,7 +108,7 @@ class SingleSubjectEngine:
         self.index = bundle.index
         self._stage = FixedSubject()
         self._meter = FixedUsage()
-        self._engine = Engine(bundle, self._stage, usage=self._meter)
+        self._engine = Evaluator(bundle, self._stage, usage=self._meter)
 
     def receive(self, record: SubjectRecord) -> None:
         """Let this be the one subject there is from now on."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, Unpack
 import msgspec
 
 from tiergate.client import read_answer, read_json
-from tiergate.engine import Engine, explain, explanation_sentences
+from tiergate.engine import Evaluator, explain, explanation_sentences
 from tiergate.errors import CallerError, SidecarUnreachableError, did_you_mean
 from tiergate.model import (
     BEGINNING,
@@ -83,7 +83,7 @@ class DecisionClient(Protocol):
 
 
 def assert_decision(
-    decider: Engine | DecisionClient,
+    decider: Evaluator | DecisionClient,
     subject: str | Subject,
     feature: str,
     request: Mapping[str, object] | None = None,
@@ -107,7 +107,7 @@ def assert_decision(
     __tracebackhide__ = True
     expected = _expectation(stated)
     check = _check(subject, feature, request or {})
-    if isinstance(decider, Engine):
+    if isinstance(decider, Evaluator):
         at = _instant(now)
         decision = decider.decide(check, at)
     elif now is not None:
@@ -116,7 +116,7 @@ def assert_decision(
         decision = _read(decider.ask(check))
     mismatches = compare_decision(expected, decision)
     if mismatches:
-        why = _why(decider, check, at) if isinstance(decider, Engine) else _told(decider, check, decision)
+        why = _why(decider, check, at) if isinstance(decider, Evaluator) else _told(decider, check, decision)
         raise AssertionError(_message(check, request or {}, mismatches, decision, why))
     return decision
 
@@ -217,7 +217,7 @@ def _read(body: bytes) -> Decision:
     )
 
 
-def _why(engine: Engine, check: Check, now: Instant) -> tuple[str, ...]:
+def _why(engine: Evaluator, check: Check, now: Instant) -> tuple[str, ...]:
     feature = engine.index.features[check.feature]
     return explanation_sentences(explain(engine, check, now), feature, engine.record_of(check.subject), check.subject)
 

@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tiergate.cedar import authorize_request
-from tiergate.engine import Engine, MeteredUsage, explain
+from tiergate.engine import Evaluator, MeteredUsage, explain
 from tiergate.engine.fixed_sources import FixedUsage
 from tiergate.errors import CallerError
 from tiergate.policytest.expectation_comparison import compare_decision, compare_outcome, compare_permission
@@ -58,9 +58,9 @@ class EntitlementEnvironment:
         self._usage = FixedUsage()
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> Evaluator:
         """The engine. Only `evaluate` and `explain` give it the usage of a query."""
-        return Engine(self.bundle, self.subjects, usage=self._usage)
+        return Evaluator(self.bundle, self.subjects, usage=self._usage)
 
     def run(self, case: Case, observers: Sequence[Observer] = ()) -> CaseResult:
         """Decide a check."""
@@ -80,7 +80,7 @@ class EntitlementEnvironment:
         """Decide a check, and keep the inputs of the decision.
 
         Raises:
-            UnknownFeatureError, CheckError: as `Engine.evaluate`.
+            UnknownFeatureError, CheckError: as `Evaluator.evaluate`.
         """
         self._usage.usage = query.usage or _NO_USAGE
         return self.engine.evaluate(query.check, query.now)
@@ -89,7 +89,7 @@ class EntitlementEnvironment:
         """Decide and explain a check.
 
         Raises:
-            UnknownFeatureError, CheckError: as `Engine.evaluate`.
+            UnknownFeatureError, CheckError: as `Evaluator.evaluate`.
         """
         self._usage.usage = query.usage or _NO_USAGE
         return explain(self.engine, query.check, query.now)

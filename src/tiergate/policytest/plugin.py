@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiergate.bundle import Bundle
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
     from tiergate.model import Catalog
     from tiergate.policytest.pytest_collection import SuiteFile
     from tiergate.policytest.pytest_fixtures import Files, FixtureFactory, LiveSidecar
@@ -107,7 +107,7 @@ def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: FixtureFactory) 
 
 
 @pytest.fixture
-def tiergate_engine(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Engine:
+def tiergate_engine(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Evaluator:
     """An engine that decides about the subjects, in this process, at any instant that it is asked for."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 

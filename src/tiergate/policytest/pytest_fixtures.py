@@ -16,7 +16,7 @@ import pytest
 from tiergate.bundle import Bundle
 from tiergate.catalog import TotalBounds, read_subjects
 from tiergate.client import Sidecar
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsError
 from tiergate.model import Customer
 from tiergate.policytest.file_watch import file_stamps
@@ -89,7 +89,7 @@ class FixtureFactory:
 
     def __init__(self) -> None:
         self._made: dict[_Key, CompiledFixture] = {}
-        self._engines: dict[_Key, Engine] = {}
+        self._engines: dict[_Key, Evaluator] = {}
         self._sidecars: dict[_Key, LiveSidecar] = {}
         self._ends = ExitStack()
 
@@ -107,7 +107,7 @@ class FixtureFactory:
             self._made[key] = CompiledFixture(created.catalog, Bundle.from_files(created.files))
         return self._made[key]
 
-    def engine(self, files: Files) -> Engine:
+    def engine(self, files: Files) -> Evaluator:
         """Make an engine on the files.
 
         Raises:
@@ -121,7 +121,7 @@ class FixtureFactory:
             result = list(read_subjects(files.subjects, bundle.index, TotalBounds.of(catalog)))
             customers = [subject for subject in result if isinstance(subject, Customer)]
             subscriptions = [subject for subject in result if not isinstance(subject, Customer)]
-            self._engines[key] = Engine(bundle, SubjectFixtures(customers, subscriptions))
+            self._engines[key] = Evaluator(bundle, SubjectFixtures(customers, subscriptions))
         return self._engines[key]
 
     def sidecar(self, files: Files) -> LiveSidecar:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from tiergate import __version__
-from tiergate.engine import MeteredUsage, decision_json
+from tiergate.engine import MeteredUsage, decide_all_features, decision_json
 from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, apply_staleness, basis_json, mark_stale
 from tiergate.errors import (
     CheckError,
@@ -165,7 +165,7 @@ class CheckService:
         current = self.state.current
         if current is not None and current.number != self._generation:
             self._generation = current.number
-            features = current.engine.index.features
+            features = current.engine.evaluator.index.features
             self._suggestions = NearestNames(features)
             self._denied_once_stale = select_features(self._stale_deny, features)
             for word in self._denied_once_stale.unknown:
@@ -306,18 +306,18 @@ class CheckService:
         Raises:
             UnknownFeatureError: it is not; says which was probably meant.
         """
-        if check.feature not in generation.engine.index.features:
+        if check.feature not in generation.engine.evaluator.index.features:
             raise UnknownFeatureError(check.feature[:_MOST_SHOWN], self._suggestions.find(check.feature))
 
     def not_fetched(self, generation: Generation, check: Check, now: Instant) -> Decision:
         """Decide a check about a subject of which nothing is known, though it may exist."""
-        return msgspec.structs.replace(generation.engine.unknown(check, now), stale=True, volatile=True)
+        return msgspec.structs.replace(generation.engine.evaluator.deny_unknown(check, now), stale=True, volatile=True)
 
     def entitlements(self, generation: Generation, subject: Subject, now: Instant) -> Iterator[Decision]:
         """Decide, one by one, the least check of every feature, fresh or stale."""
         if self.holds(subject):
-            return generation.engine.entitlements(subject, now)
-        features = generation.engine.index.features
+            return decide_all_features(generation.engine, subject, now)
+        features = generation.engine.evaluator.index.features
         return (self.not_fetched(generation, Check(subject, feature), now) for feature in features)
 
     def holds(self, subject: Subject) -> bool:
@@ -350,11 +350,11 @@ class CheckService:
         if generation is None or self.log is None or not self.log.rules.want(decision):
             return None
         rules, followed = self.log.rules, self.state.feed_position
-        index = generation.engine.index.features
+        index = generation.engine.evaluator.index.features
         record: SubjectRecord | msgspec.UnsetType | None = msgspec.UNSET
         if rules.wants_records:
             with contextlib.suppress(OperatorError, msgspec.MsgspecError):  # its decision says so, among the errors
-                record = generation.engine.record_of(check.subject)
+                record = generation.engine.evaluator.record_of(check.subject)
         basis = DecisionBasis(
             store="" if followed is None else followed.store,
             position=None if followed is None else followed.position,

@@ -1,4 +1,4 @@
-"""How an engine that is no longer in force is freed: in short steps, because all of it at once would hold up checks."""
+"""Frees an engine that is no longer active in short steps, because freeing all of it at once would delay checks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tiergate.engine import Engine
+    from tiergate.engine import CheckDecider
 
-_FREED_AT_ONCE: Final = 100
-_BETWEEN_FREEING: Final = 0.002
+_VALUES_PER_STEP: Final = 100
+_PAUSE_SECONDS: Final = 0.002
 
 
-async def free_engine(engine: Engine) -> None:
-    """Free what an engine remembers."""
-    for cache in (engine.decisions, engine.known, engine.slices.cache):
-        while cache.shed(_FREED_AT_ONCE):  # noqa: ASYNC110 - there is nothing to wait for but others' turns
-            await asyncio.sleep(_BETWEEN_FREEING)
+async def free_engine(engine: CheckDecider) -> None:
+    """Free what an engine caches."""
+    while engine.shed(_VALUES_PER_STEP):  # noqa: ASYNC110 - there is nothing to wait for but others' turns
+        await asyncio.sleep(_PAUSE_SECONDS)

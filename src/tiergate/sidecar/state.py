@@ -27,7 +27,7 @@ from tiergate.sidecar.subject_versions import SubjectVersions
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from tiergate.engine import Engine
+    from tiergate.engine import CheckDecider
 
 SYNC = "sync"
 """The mode of a sidecar that follows a control plane."""
@@ -43,7 +43,7 @@ class Generation:
     """
 
     number: int
-    engine: Engine
+    engine: CheckDecider
     publication: int
     revision: str
     loaded_at: Instant

@@ -12,7 +12,7 @@ from tiergate.bundle import Bundle
 from tiergate.catalog import dump_catalog, load_catalog
 from tiergate.catalog.pricing2yaml import import_pricings
 from tiergate.compiler import compile_catalog
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.model import (
     Check,
     Customer,
@@ -100,7 +100,7 @@ def test_an_imported_pricing_answers_as_it_says(path: Path, tmp_path: Path) -> N
     bundle = Bundle.from_files(compile_catalog(imported, Rules(), positions=loaded.positions))
     held = everything_to_hold(source)
     customers = Customers(held, {(item.kind, item.name): item.id for item in imported.items.values()})
-    engine = Engine(bundle, customers)
+    engine = Evaluator(bundle, customers)
     for number, each in enumerate(held):
         subject = Subject(str(number))
         for feature in imported.features.values():

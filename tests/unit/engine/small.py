@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.engine import CacheLimits, Engine, MeteredUsage
+from tiergate.engine import CacheLimits, Evaluator, MeteredUsage
 from tiergate.model import (
     BEGINNING,
     FOREVER,
@@ -177,13 +177,13 @@ def engine(
     usage: Usage | None = None,
     limits: CacheLimits | None = None,
     of: SubjectRecord | None = None,
-) -> Engine:
+) -> Evaluator:
     """An engine that knows acme, with these subscriptions or this record."""
     known = Subjects(of if of is not None else record(*subscriptions))
     compiled = compiled if compiled is not None else bundle()
     if usage is None:
-        return Engine(compiled, known, publication=17, limits=limits)
-    return Engine(compiled, known, publication=17, usage=usage, limits=limits)
+        return Evaluator(compiled, known, publication=17, limits=limits)
+    return Evaluator(compiled, known, publication=17, usage=usage, limits=limits)
 
 
 def check(

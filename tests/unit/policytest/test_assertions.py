@@ -9,7 +9,7 @@ import pytest
 from tests.serving import CATALOG, NOW, Service, Subjects, bundle, customer, disabled
 from tests.unit.policytest.projects import pytest_in, write
 from tiergate.client import Sidecar
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.errors import CheckError, UnknownFeatureError
 from tiergate.model import FOREVER, format_instant
 from tiergate.policytest.assertions import assert_decision
@@ -28,18 +28,18 @@ def service() -> Service:
 
 
 @pytest.fixture(scope="module", params=["engine", "sidecar"])
-def decider(request: pytest.FixtureRequest, service: Service) -> Iterator[Engine | DecisionClient]:
+def decider(request: pytest.FixtureRequest, service: Service) -> Iterator[Evaluator | DecisionClient]:
     """Give an engine, and a client of a real sidecar: what is asserted of the one holds of the other."""
     if request.param == "engine":
-        yield Engine(bundle(CATALOG), service.subjects)
+        yield Evaluator(bundle(CATALOG), service.subjects)
         return
     with service.serve() as where, Sidecar(where.url, timeout=10) as client:
         yield client
 
 
-def when(decider: Engine | DecisionClient) -> dict[str, Any]:
+def when(decider: Evaluator | DecisionClient) -> dict[str, Any]:
     """The instant, where it can be chosen."""
-    return {"now": NOW} if isinstance(decider, Engine) else {}
+    return {"now": NOW} if isinstance(decider, Evaluator) else {}
 
 
 GOOD: list[tuple[str, str, dict[str, object], dict[str, Any]]] = [
@@ -56,7 +56,7 @@ GOOD: list[tuple[str, str, dict[str, object], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("subject", "feature", "asked", "stated"), GOOD)
 def test_what_is_so_can_be_asserted(
-    decider: Engine | DecisionClient, subject: str, feature: str, asked: dict[str, object], stated: dict[str, Any]
+    decider: Evaluator | DecisionClient, subject: str, feature: str, asked: dict[str, object], stated: dict[str, Any]
 ) -> None:
     """Every field can be stated, in the words of a test file, and the decision comes back."""
     decision = assert_decision(decider, subject, feature, asked, **when(decider), **stated)
@@ -82,7 +82,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("stated", "expected", "actual"), BAD)
 def test_what_is_not_so_is_shown_side_by_side(
-    decider: Engine | DecisionClient, stated: dict[str, Any], expected: str, actual: str
+    decider: Evaluator | DecisionClient, stated: dict[str, Any], expected: str, actual: str
 ) -> None:
     """The message names the question, and of the expectation only what differs."""
     with pytest.raises(AssertionError) as raised:
@@ -96,14 +96,14 @@ def test_what_is_not_so_is_shown_side_by_side(
     assert lines[3].startswith("why       ")
 
 
-def test_a_switch_that_is_on_is_not_the_number_one(decider: Engine | DecisionClient) -> None:
+def test_a_switch_that_is_on_is_not_the_number_one(decider: Evaluator | DecisionClient) -> None:
     """However alike Python holds them."""
     assert_decision(decider, "acme", "analytics", allowed=True, value=True, **when(decider))
     with pytest.raises(AssertionError, match="value 1"):
         assert_decision(decider, "acme", "analytics", allowed=True, value=1, **when(decider))
 
 
-def test_a_decision_is_explained(decider: Engine | DecisionClient) -> None:
+def test_a_decision_is_explained(decider: Evaluator | DecisionClient) -> None:
     """The numbers behind the decision stand in the message, be it an engine's or a sidecar's."""
     with pytest.raises(AssertionError, match=r"Plan gold, version 3, gives 50 movies/month"):
         assert_decision(decider, "acme", "movies", {"used": 50}, **when(decider), allowed=True)
@@ -122,7 +122,7 @@ def test_a_decision_is_explained(decider: Engine | DecisionClient) -> None:
 def test_an_instant_can_be_said_in_several_ways(now: Any) -> None:  # noqa: ANN401 - all of them
     """All of them are the same millisecond: the last one before an override begins is not the one after."""
     subjects = Subjects(customer("acme", overrides=(disabled("movies", NOW + 1, FOREVER),)))
-    engine = Engine(bundle(CATALOG), subjects)
+    engine = Evaluator(bundle(CATALOG), subjects)
     assert_decision(engine, "acme", "movies", now=now, allowed=True, valid_until=format_instant(NOW + 1))
     assert_decision(engine, "acme", "movies", now=NOW + 1, reason="override_denied")
 
@@ -149,7 +149,7 @@ def test_a_mistake_in_the_call_is_no_failed_assertion(
     service: Service, call: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     """What could never be met, or says nothing, is refused: it must not pass, nor look like a denial."""
-    engine = Engine(bundle(CATALOG), service.subjects)
+    engine = Evaluator(bundle(CATALOG), service.subjects)
     whole: dict[str, Any] = {"subject": "acme", "feature": "movies", "now": NOW} | call
     with pytest.raises(error, match=said):
         assert_decision(engine, **whole)

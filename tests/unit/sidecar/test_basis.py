@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from tests.serving import CATALOG, NOW, Clock, Service, Subjects, bundle, customer, disabled
 from tiergate import __version__
-from tiergate.engine import Engine, MeteredUsage, decision_json
+from tiergate.engine import Evaluator, MeteredUsage, decision_json
 from tiergate.engine.decision_inputs import DecisionBasis, basis_json, read_basis, reproduce
 from tiergate.impact.replay.decision_log_reader import read_log
 from tiergate.model import FOREVER, Override, OverrideMode, Subject, format_instant
@@ -176,7 +176,7 @@ def test_metered_usage_is_part_of_the_basis(path: Path) -> None:
     )
     logged = Logged(path, LogRules(records=True))
     compiled = bundle(catalog)
-    engine = Engine(compiled, Subjects(customer("acme")), publication=2, usage=Meter())
+    engine = Evaluator(compiled, Subjects(customer("acme")), publication=2, usage=Meter())
     logged.service.state.install(Generation(9, engine, 2, compiled.revision, NOW))
     check = b'{"subject": "acme", "feature": "storage", "amount": 8.5}'
     answers = [logged.ask(check) for _ in range(4)]

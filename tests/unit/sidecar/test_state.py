@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.serving import NOW, Clock, Subjects, bundle, customer
-from tiergate.engine import Engine
+from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.model import FOREVER, Check, Customer, Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.state import Generation, State
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def generation(number: int) -> Generation:
     """A generation without subjects."""
     compiled = bundle()
-    return Generation(number, Engine(compiled, Subjects()), 1, compiled.revision, NOW)
+    return Generation(number, CachedEvaluator(Evaluator(compiled, Subjects())), 1, compiled.revision, NOW)
 
 
 def test_a_state_is_ready_from_its_first_generation_on() -> None:
@@ -85,7 +85,7 @@ def test_a_subject_that_changed_is_read_anew() -> None:
     subjects = Subjects(customer("acme"))
     state = State(Clock())
     compiled = bundle()
-    engine = Engine(compiled, subjects)
+    engine = CachedEvaluator(Evaluator(compiled, subjects))
     state.install(Generation(1, engine, 1, compiled.revision, NOW))
     both = (Subject("acme"), Subject("sub-acme", SubjectType.SUBSCRIPTION))
     for _ in range(3):

@@ -17,7 +17,7 @@ import pytest
 from tests.serving import CATALOG, Service, bundle, customer, get, post
 from tests.wire import Connection
 from tiergate.bundle import Bundle, write_bundle
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.errors import BundleError, ReplicaError, UnreadableBundleError, UnreadableError, UnreadableReplicaError
 from tiergate.sidecar.replica.sqlite_errors import replica_error, unreadable_reason
 from tiergate.sidecar.state import Generation
@@ -35,7 +35,7 @@ def on_disk(folder: Path) -> Service:
     compiled = bundle(CATALOG)
     write_bundle({path: compiled.content(path) for path in compiled.paths()}, folder / "bundle")
     opened = Bundle.open(folder / "bundle")
-    engine = Engine(opened, service.subjects, publication=2)
+    engine = Evaluator(opened, service.subjects, publication=2)
     service.number += 1
     service.state.install(Generation(service.number, engine, 2, opened.revision, service.clock()))
     return service

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from tests.unit.engine.small import NOW, check, engine, override, record, subscription
-from tiergate.engine import Engine, answer, decision_json
+from tiergate.engine import Evaluator, answer, decision_json
 from tiergate.model import FOREVER, UNLIMITED, Amount, Check, SubscriptionItem, parse_instant
 
 
-def told(of: Engine, asked: Check, *, stale: bool = False) -> dict[str, Any]:
+def told(of: Evaluator, asked: Check, *, stale: bool = False) -> dict[str, Any]:
     """An answer as a client reads it."""
     found: dict[str, Any] = json.loads(decision_json(of.decide(asked, NOW), stale=stale), parse_float=Decimal)
     return found

@@ -15,7 +15,7 @@ import cachetools
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.engine import CacheLimits, Engine
+from tiergate.engine import Evaluator, decide_all_features
 from tiergate.engine.fixed_sources import FixedSubject
 from tiergate.errors import NotFoundError, RequestError
 from tiergate.model import (
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit, Store
 
 _KEPT_ENGINES: Final = 8
-_LIMITS: Final = CacheLimits(decisions=0, decision_bytes=0)  # no question comes again
 _MOST_PUBLICATIONS: Final = 10**15
 
 
@@ -153,7 +152,7 @@ class _Opened:
 
     def __init__(self, bundle: Bundle) -> None:
         self._subjects = FixedSubject()
-        self._engine = Engine(bundle, self._subjects, limits=_LIMITS)
+        self._engine = Evaluator(bundle, self._subjects)
         self._lock = threading.Lock()
 
     def decide(self, record: SubjectRecord, subject: Subject, at: Instant) -> list[Decision]:
@@ -161,7 +160,7 @@ class _Opened:
             self._subjects.record = record
             self._engine.forget(subject)
             try:
-                return list(self._engine.entitlements(subject, at))
+                return list(decide_all_features(self._engine, subject, at))
             finally:
                 self._engine.forget(subject)
 

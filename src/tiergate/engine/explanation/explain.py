@@ -15,7 +15,7 @@ import msgspec
 from tiergate.cedar import split_policies, with_id
 from tiergate.engine.cedar_context import context_json
 from tiergate.engine.cedar_entities import principal_entities
-from tiergate.engine.engine import Evaluation
+from tiergate.engine.evaluator import Evaluation
 from tiergate.engine.normalized_check import NormalizedCheck, normalize_check
 from tiergate.engine.slices import parsed
 from tiergate.model import Decision, IndexedItem, Instant, Value, format_instant
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tiergate.cedar import Uid
     from tiergate.engine.active_items import ActiveItems
-    from tiergate.engine.engine import Engine
+    from tiergate.engine.evaluator import Evaluator
     from tiergate.engine.facts import Facts
     from tiergate.engine.slices import PolicySlice
     from tiergate.model import Check, Feature
@@ -81,25 +81,25 @@ class _Known(NamedTuple):
     principal: Uid
 
 
-def explain(engine: Engine, check: Check, now: Instant, *, export: bool = True) -> Explanation:
+def explain(evaluator: Evaluator, check: Check, now: Instant, *, export: bool = True) -> Explanation:
     """Decide a check afresh and lay open why; with `export` also for another Cedar engine.
 
     Raises:
-        UnknownFeatureError, CheckError: as `Engine.decide`.
+        UnknownFeatureError, CheckError: as `Evaluator.decide`.
         BundleError: the text of a policy cannot be read.
     """
-    return explain_evaluation(engine, engine.evaluate(check, now), export=export)
+    return explain_evaluation(evaluator, evaluator.evaluate(check, now), export=export)
 
 
-def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool = False) -> Explanation:
+def explain_evaluation(evaluator: Evaluator, evaluation: Evaluation, *, export: bool = False) -> Explanation:
     """Lay open why an evaluation of this engine decided as it did.
 
     Raises:
         BundleError: the text of a policy cannot be read.
     """
     check, now = evaluation.check, evaluation.now
-    feature, question = normalize_check(check, engine.index.features)
-    items = engine.index.items
+    feature, question = normalize_check(check, evaluator.index.features)
+    items = evaluator.index.items
     facts, active, part, principal = evaluation.facts, evaluation.active_items, evaluation.slice, evaluation.principal
     if facts is None or active is None or part is None or principal is None:
         return Explanation(
@@ -113,14 +113,14 @@ def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool =
             Export({}),
             evaluation,
             question,
-            engine.metered(feature),
+            evaluator.is_metered(feature),
             {},
             items,
         )
     known = _Known(feature, question, facts, active, part, principal)
     context = json.loads(context_json(facts, question, evaluation.usage, now, time=True))
-    texts = _texts(engine, known)
-    policies = _shown(engine, evaluation.decision, texts)
+    texts = _texts(evaluator, known)
+    policies = _shown(evaluator, evaluation.decision, texts)
     return Explanation(
         decision=evaluation.decision,
         now=now,
@@ -129,11 +129,11 @@ def explain_evaluation(engine: Engine, evaluation: Evaluation, *, export: bool =
         context={**context, "now": format_instant(now)},
         held=_held(active),
         policies=tuple(sorted(policies, key=lambda it: (not it.decided, it.id))),
-        export=_export(engine, check, known, context, texts) if export else Export({}),
+        export=_export(evaluator, check, known, context, texts) if export else Export({}),
         evaluation=evaluation,
         question=question,
-        metered=engine.metered(feature),
-        given={ref: engine.bundle.definition(ref)[feature.id] for ref in facts.givers},
+        metered=evaluator.is_metered(feature),
+        given={ref: evaluator.bundle.definition(ref)[feature.id] for ref in facts.givers},
         items=items,
     )
 
@@ -146,15 +146,15 @@ def _held(active: ActiveItems) -> dict[str, int]:
     return dict(sorted(held.items()))
 
 
-def _shown(engine: Engine, decision: Decision, texts: Mapping[str, str]) -> list[PolicyText]:
+def _shown(evaluator: Evaluator, decision: Decision, texts: Mapping[str, str]) -> list[PolicyText]:
     """The policies of the slice, and those that gave the reason of a denial that nothing forbade."""
     deciding = set(decision.policies)
     reasons = {
-        name: it for name, it in _named(engine.bundle.text("policies/reasons.cedar")).items() if name in deciding
+        name: it for name, it in _named(evaluator.bundle.text("policies/reasons.cedar")).items() if name in deciding
     }
     found: list[PolicyText] = []
     for name, text in (*texts.items(), *reasons.items()):
-        static = engine.slices.by_id.get(name)
+        static = evaluator.slices.by_id.get(name)
         forbids = static is not None and (name in reasons or static.policy.effect == "forbid")
         found.append(
             PolicyText(
@@ -168,7 +168,9 @@ def _shown(engine: Engine, decision: Decision, texts: Mapping[str, str]) -> list
     return found
 
 
-def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any], texts: Mapping[str, str]) -> Export:
+def _export(
+    evaluator: Evaluator, check: Check, known: _Known, context: dict[str, Any], texts: Mapping[str, str]
+) -> Export:
     feature, active = known.feature, known.active_items
     principal = principal_entities(check.subject, active.customer, active.refs)
     request = {
@@ -180,18 +182,18 @@ def _export(engine: Engine, check: Check, known: _Known, context: dict[str, Any]
     return Export(
         {
             "policies.cedar": "\n\n".join(texts.values()) + "\n",
-            "reasons.cedar": engine.bundle.text("policies/reasons.cedar"),
-            "schema.cedarschema": engine.bundle.text("schema.cedarschema"),
-            "entities.json": _pretty(engine.factory.listed(feature, known.part.rules, principal, active.refs)),
+            "reasons.cedar": evaluator.bundle.text("policies/reasons.cedar"),
+            "schema.cedarschema": evaluator.bundle.text("schema.cedarschema"),
+            "entities.json": _pretty(evaluator.factory.listed(feature, known.part.rules, principal, active.refs)),
             "context.json": _pretty(context),
             "request.json": _pretty(request),
         }
     )
 
 
-def _texts(engine: Engine, known: _Known) -> dict[str, str]:
+def _texts(evaluator: Evaluator, known: _Known) -> dict[str, str]:
     """The text of every policy of the slice by its id. Nothing is parsed here: what is long was parsed before."""
-    bundle, part = engine.bundle, known.part
+    bundle, part = evaluator.bundle, known.part
     built = _named(bundle.text("policies/guards.cedar")) | _named(bundle.text("policies/overrides.cedar"))
     texts = {it.id: built[it.id] for it in part.static if not it.rule}
     for ref in known.facts.givers:

@@ -71,7 +71,7 @@ class _Telling:
         self._feature = feature_name(reasoning)
         self._deciding = [it for it in reasoning.policies if it.decided]
 
-    def explanation_sentences(self) -> Iterator[str]:
+    def sentences(self) -> Iterator[str]:
         it = self._it
         yield verdict(it)
         for error in it.errors[:_MOST]:

@@ -1,7 +1,6 @@
-"""Engines that decide otherwise: the same subjects, but other definitions or other policies.
+"""Evaluators that decide otherwise: by other definitions, by other policies, or without cached subjects.
 
-For the question what would have come of a check had an item given something else, or had a policy not been there. An
-alternative shares with its engine what is kept of subjects, which depends on neither; decisions it keeps none.
+For the question what a check would have come to if an item gave something else, or a policy were not there.
 """
 
 from __future__ import annotations
@@ -13,30 +12,31 @@ from tiergate.engine.bounded_cache import BoundedCache
 from tiergate.engine.cedar_entities import EntityFactory
 
 if TYPE_CHECKING:
-    from tiergate.engine.engine import Engine
+    from tiergate.engine.evaluator import Evaluator
     from tiergate.engine.slices import PolicySlices
     from tiergate.engine.sources import BundleSource
 
 
-def changed_engine(engine: Engine, *, bundle: BundleSource | None = None, slices: PolicySlices | None = None) -> Engine:
-    """An engine that decides by other definitions (`bundle`, of the same index) or other policies (`slices`).
+def changed_evaluator(
+    evaluator: Evaluator, *, bundle: BundleSource | None = None, slices: PolicySlices | None = None
+) -> Evaluator:
+    """Return an evaluator by other definitions (`bundle`, of the same index) or other policies (`slices`).
 
-    What it decides is not the truth: it is for `evaluate` alone, and for as long as the data of subjects stay the same.
+    It shares the cached subjects of the given one, and is valid as long as their data does not change.
     """
-    other = copy(engine)
-    other.decisions = BoundedCache(0, 0)
+    other = copy(evaluator)
     if slices is not None:
         other.slices = slices
     if bundle is not None:
         other.bundle = bundle
-        if other.slices.reads_tags:  # of items, which say what they give
+        if other.slices.reads_tags:  # of items, whose tags are what they give
             other.factory = EntityFactory(bundle)
     return other
 
 
-def uncached_engine(engine: Engine) -> Engine:
-    """An engine that decides the same and keeps nothing of subjects: for instants that no check asks about."""
-    other = copy(engine)
-    other.known = BoundedCache(0, 0)
-    other.decisions = BoundedCache(0, 0)
+def without_subject_cache(evaluator: Evaluator) -> Evaluator:
+    """Return an evaluator that decides the same and caches no subjects: for instants that no check is made at."""
+    other = copy(evaluator)
+    other.subjects = copy(evaluator.subjects)
+    other.subjects.cache = BoundedCache(0, 0)
     return other

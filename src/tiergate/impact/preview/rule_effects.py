@@ -29,7 +29,7 @@ from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, Su
 from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
-    from tiergate.engine import Engine
+    from tiergate.engine import Evaluator
     from tiergate.engine.facts import Facts
     from tiergate.engine.fixed_sources import FixedUsage
     from tiergate.engine.slices import StaticPolicy
@@ -82,7 +82,7 @@ class RuleInputs(NamedTuple):
 class RuleEffectSearch:
     """Compares what rules make of subjects on two sides, one subject, feature and stretch of time after the other."""
 
-    def __init__(self, engines: tuple[Engine, Engine], metered: FixedUsage) -> None:
+    def __init__(self, engines: tuple[Evaluator, Evaluator], metered: FixedUsage) -> None:
         """Prepare both sides.
 
         Raises:

@@ -11,7 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.engine.cedar_entities import principal_uid
 from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
 from tiergate.engine.fixed_sources import FixedSubject, FixedUsage
@@ -98,7 +98,7 @@ class SubjectComparison:
         """
         self._source = FixedSubject()
         metered = FixedUsage()
-        self.engines = Engine(old, self._source, usage=metered), Engine(new, self._source, usage=metered)
+        self.engines = Evaluator(old, self._source, usage=metered), Evaluator(new, self._source, usage=metered)
         self._excerpts = _Excerpt(old, features), _Excerpt(new, features)
         rules = [static for engine in self.engines for static in engine.slices.static if static.rule]
         self.reads_time = any(rule.reads_time for rule in rules)

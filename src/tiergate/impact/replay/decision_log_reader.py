@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tiergate.engine import CacheLimits, Engine
+from tiergate.engine import Evaluator
 from tiergate.engine.decision_inputs import DecisionBasis, LoggedUsage, read_basis
 from tiergate.errors import CallerError
 from tiergate.impact.preview.affected_scope import find_affected_scope
@@ -36,7 +36,6 @@ _MOST_KNOWN = 50_000
 _MOST_RECORDS = 10_000
 _HASH = re.compile(r"blake2b:[0-9a-f]{32}")
 _NO_USAGE = LoggedUsage()
-_LIMITS = CacheLimits(decisions=0, decision_bytes=0)  # the same check is kept here
 
 
 class RecordedVerdict(msgspec.Struct, frozen=True):
@@ -231,8 +230,8 @@ def find_new_denials(
     Yields each line that would be denied, in the order of the log.
     """
     result, usage = _Found(find_record), _Metered()
-    engine = Engine(new, result, usage=usage, limits=_LIMITS)
-    before = None if old is None else Engine(old, result, usage=usage, limits=_LIMITS)
+    engine = Evaluator(new, result, usage=usage)
+    before = None if old is None else Evaluator(old, result, usage=usage)
     untouched = frozenset() if old is None else new.index.features.keys() - find_affected_scope(old, new, now).features
     known: dict[tuple[bytes, LoggedUsage], _Asked] = {}
     for entry in recorded:
@@ -257,7 +256,7 @@ def find_new_denials(
 
 
 def _ask(
-    one: RecordedDecision, engine: Engine, before: Engine | None, now: Instant, tell: Callable[[Problem], None]
+    one: RecordedDecision, engine: Evaluator, before: Evaluator | None, now: Instant, tell: Callable[[Problem], None]
 ) -> _Asked:
     check = one.check
     if check is None:  # pragma: no cover - told above

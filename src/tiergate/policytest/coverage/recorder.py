@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiergate.engine.explanation.what_if import changed_engine
+from tiergate.engine.explanation.what_if import changed_evaluator
 from tiergate.model import Reason
 from tiergate.policytest.coverage.coverage_result import Coverage, measure_coverage
 from tiergate.policytest.coverage.mutated_bundle import MutatedBundle
@@ -68,11 +68,13 @@ class Recorder:
             for target, value in target_set.entitlement_targets(ref, feature):
                 if target not in self._covered:
                     bundle = MutatedBundle(environment.bundle, ref, feature.id, value)
-                    other = changed_engine(environment.engine, bundle=bundle).evaluate(evaluation.check, evaluation.now)
+                    other = changed_evaluator(environment.engine, bundle=bundle).evaluate(
+                        evaluation.check, evaluation.now
+                    )
                     self._mark(target_set, target, case, compare_decision(case.expected, other.decision))
         for target in _tried_targets(target_set, case, evaluation):
             if target not in self._covered:
-                other = changed_engine(environment.engine, slices=target_set.slices(target)).evaluate(
+                other = changed_evaluator(environment.engine, slices=target_set.slices(target)).evaluate(
                     evaluation.check, evaluation.now
                 )
                 self._mark(target_set, target, case, compare_decision(case.expected, other.decision))

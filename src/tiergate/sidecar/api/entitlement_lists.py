@@ -144,7 +144,7 @@ class Listings:
             found = [self._decider.mark_stale(decision) for decision in found]
         else:
             until = min(until, stale_at)
-        features = {} if generation is None else generation.engine.index.features
+        features = {} if generation is None else generation.engine.evaluator.index.features
         shown = _ListingJson(
             _subject(subject),
             [_entry(decision, features.get(decision.feature)) for decision in found],

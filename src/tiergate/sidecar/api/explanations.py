@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tiergate.engine import Evaluation, explain_evaluation, reasoning_json, reasoning_sentences
 from tiergate.engine.decision_inputs import apply_staleness
 from tiergate.engine.explanation.trace import ReasoningBuilder
-from tiergate.engine.explanation.what_if import uncached_engine
+from tiergate.engine.explanation.what_if import without_subject_cache
 from tiergate.errors import OperatorError, TiergateError
 from tiergate.model.features import ACTIONS
 from tiergate.sidecar.api.responses import HttpResponse
@@ -70,9 +70,9 @@ class Explanations:
 
     async def _explain_by(self, generation: Generation, stale_at: Instant, check: Check, at: Instant | None) -> bytes:
         evaluation = self._evaluate(generation, stale_at, check, at)
-        feature = generation.engine.index.features[check.feature]
+        feature = generation.engine.evaluator.index.features[check.feature]
         await asyncio.sleep(0)
-        explanation = explain_evaluation(generation.engine, evaluation)
+        explanation = explain_evaluation(generation.engine.evaluator, evaluation)
         await asyncio.sleep(0)
         derivation = ReasoningBuilder(explanation, feature, evaluation.record, check.subject)
         await run_in_slices(derivation.work())
@@ -88,12 +88,14 @@ class Explanations:
         """
         decider, clock = self._decider, self._decider.clock()
         now = clock if at is None else at
-        engine = generation.engine if at is None else uncached_engine(generation.engine)
+        evaluator = generation.engine.evaluator
+        if at is not None:
+            evaluator = without_subject_cache(evaluator)
         decider.expect_feature(generation, check)
         if decider.holds(check.subject):
-            evaluation = engine.evaluate(check, now)
+            evaluation = evaluator.evaluate(check, now)
         else:
-            action = ACTIONS[engine.index.features[check.feature].type]
+            action = ACTIONS[evaluator.index.features[check.feature].type]
             decision = decider.not_fetched(generation, check, now)
             evaluation = Evaluation(check, now, decision, None, None, action, "", None, None)
         return replace(evaluation, decision=self._given(evaluation.decision, stale_at, now, clock))

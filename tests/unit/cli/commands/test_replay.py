@@ -12,7 +12,7 @@ from tests.unit.control import subjects as kept
 from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.local_engine import engine_of_files
 from tiergate.control.api import replays
-from tiergate.engine import Engine
+from tiergate.engine import Evaluator
 from tiergate.model import Subject, SubjectRecord, format_instant
 from tiergate.publish.bundle_cache import BundleCache
 from tiergate.sidecar.api.responses import NO_CONTEXT
@@ -279,7 +279,7 @@ def followed(remote: Remote, path: Path, check: bytes) -> str:
             """It."""
             return record
 
-    engine = Engine(bundle, Found(), publication=head.publication)
+    engine = Evaluator(bundle, Found(), publication=head.publication)
     service.state.install(Generation(2, engine, head.publication, revision, CLOCK))
     service.state.feed_position = FeedPosition(remote.store.id, head.position)
     service.state.set_stale_at(service.clock.now + 60_000)

@@ -9,7 +9,7 @@ from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served
 from tiergate.control.api import erasure, replays
 from tiergate.control.background_jobs import apply_retention
 from tiergate.control.feed_api.snapshots import Snapshots
-from tiergate.engine import Engine, decision_json
+from tiergate.engine import Evaluator, decision_json
 from tiergate.model import SubjectRecord, format_instant
 from tiergate.publish.bundle_cache import BundleCache
 from tiergate.wire.check_reader import read_check
@@ -84,7 +84,7 @@ def test_the_bytes_are_the_ones_of_a_sidecar(api: tuple[Admin, Store, Ticking]) 
 
     assert answer.status_code == 200, answer.text
     bundle = BundleCache().open(store, answer.json()["revision"])
-    expected = decision_json(Engine(bundle, Found(), publication=1).decide(read_check(text), NOW))
+    expected = decision_json(Evaluator(bundle, Found(), publication=1).decide(read_check(text), NOW))
     assert answer.content.startswith(b'{"decision":' + expected + b",")
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.unit.engine.small import ACME, NOW, bundle, engine, subscription
-from tiergate.engine.explanation.what_if import changed_engine
+from tiergate.engine.explanation.what_if import changed_evaluator
 from tiergate.model import Amount, Check, Reason
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class FewerMovies:
 def test_an_alternative_decides_by_other_definitions() -> None:
     """The same subject, whose plan gives something else."""
     real = engine(subscription("gold"))
-    other = changed_engine(real, bundle=FewerMovies(bundle()))
+    other = changed_evaluator(real, bundle=FewerMovies(bundle()))
     assert real.evaluate(LAST, NOW).decision.allowed
     assert other.evaluate(LAST, NOW).decision.reason is Reason.LIMIT_REACHED
 
@@ -49,7 +49,7 @@ def test_an_alternative_decides_by_other_policies() -> None:
     rules = '@id("never") forbid (principal, action, resource);'
     real = engine(subscription("gold"), compiled=bundle(rules=rules))
     (name,) = [it.id for it in real.slices.static if it.rule]
-    other = changed_engine(real, slices=real.slices.otherwise({name: None}))
+    other = changed_evaluator(real, slices=real.slices.otherwise({name: None}))
     assert real.evaluate(LAST, NOW).decision.reason is Reason.RULE_DENIED
     assert other.evaluate(LAST, NOW).decision.allowed
 
@@ -57,7 +57,7 @@ def test_an_alternative_decides_by_other_policies() -> None:
 def test_an_alternative_leaves_its_engine_as_it_was() -> None:
     """What it decides is kept nowhere."""
     real = engine(subscription("gold"))
-    other = changed_engine(real, bundle=FewerMovies(bundle()))
+    other = changed_evaluator(real, bundle=FewerMovies(bundle()))
     for _ in range(3):
         assert not other.decide(LAST, NOW).allowed
         assert real.decide(LAST, NOW).allowed
@@ -68,6 +68,6 @@ def test_an_alternative_shows_rules_what_its_items_give() -> None:
     rules = """@id("few") forbid (principal, action, resource)
     when { Item::"plan/gold@3".hasTag("movies") && Item::"plan/gold@3".getTag("movies") == "49" };"""
     real = engine(subscription("gold"), compiled=bundle(rules=rules))
-    other = changed_engine(real, bundle=FewerMovies(bundle(rules=rules)))
+    other = changed_evaluator(real, bundle=FewerMovies(bundle(rules=rules)))
     assert real.evaluate(LAST, NOW).decision.allowed
     assert other.evaluate(LAST, NOW).decision.reason is Reason.RULE_DENIED

@@ -162,12 +162,12 @@ def test_a_moment_to_come_is_not_stale_because_it_comes_later() -> None:
 
 def test_what_checks_remember_is_left_alone(ask: Ask) -> None:
     """However many moments are asked about."""
-    engine = ask.service.state.current.engine  # type: ignore[union-attr]
+    engine = ask.service.state.current.engine.evaluator  # type: ignore[union-attr]
     ask(post("/v1/check", MOVIES))
-    known = engine.known.hits + engine.known.misses, len(ask.service.decider.answers)
+    known = engine.subjects.cache.hits + engine.subjects.cache.misses, len(ask.service.decider.answers)
     ask(post("/v1/explain", MOVIES | {"at": format_instant(NOW + 5)}))
 
-    assert (engine.known.hits + engine.known.misses, len(ask.service.decider.answers)) == known
+    assert (engine.subjects.cache.hits + engine.subjects.cache.misses, len(ask.service.decider.answers)) == known
 
 
 def test_a_generation_that_is_put_away_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ import structlog
 from msgspec.structs import replace
 
 from tiergate.bundle import MANIFEST, Bundle
-from tiergate.engine import Engine
+from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.errors import BundleError, OperatorError, ReplicaError, UnreadableError
 from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.engine_disposal import free_engine
@@ -347,7 +347,8 @@ class _Held:
         self.replica = Replica(replica_path)
         if self.replica.size != standing.replica.size:
             raise ReplicaError(f"replica `{replica_path}` is not of `{standing.replica.size}` bytes")
-        self.engine = Engine(self.bundle, self.replica, publication=standing.publication, limits=limits)
+        evaluator = Evaluator(self.bundle, self.replica, publication=standing.publication, limits=limits)
+        self.engine = CachedEvaluator(evaluator, limits)
 
     @property
     def damaged(self) -> bool:

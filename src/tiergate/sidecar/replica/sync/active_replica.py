@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tiergate.bundle import Bundle, Cursor, FileEntry, TrustedFeed, check_content
-from tiergate.engine import Engine
+from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.errors import BundleError, RejectionReason, ReplicaError, TrustError
 from tiergate.sidecar.replica.writer import ReplicaWriter, SyncReplica
 
@@ -46,7 +46,8 @@ class ActiveBundle:
         self._replica = holding.replica
         self.publication = publication
         self.bundle = Bundle(manifest, self._read)
-        self.engine = Engine(self.bundle, holding.replica, publication=publication, limits=limits)
+        evaluator = Evaluator(self.bundle, holding.replica, publication=publication, limits=limits)
+        self.engine = CachedEvaluator(evaluator, limits)
 
     def settle(self) -> None:
         """Read every file from the replica from now on."""

@@ -10,7 +10,6 @@ from tests.unit.engine.small import (
     ACME,
     NOW,
     SUB,
-    Subjects,
     Usage,
     bundle,
     catalog,
@@ -23,7 +22,7 @@ from tests.unit.engine.small import (
 )
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
-from tiergate.engine import CacheLimits, Engine
+from tiergate.engine import Evaluator, decide_all_features
 from tiergate.errors import BundleError, CheckError, ReplicaError, UnknownFeatureError
 from tiergate.model import (
     BEGINNING,
@@ -198,7 +197,7 @@ class Failing:
 def test_subjects_that_cannot_be_read_are_a_denial() -> None:
     """Not an exception, not unknown, and not to be repeated."""
     for error in (ReplicaError("torn"), msgspec.ValidationError("no record")):
-        decision = Engine(bundle(), Failing(error)).decide(check("movies", used=2), NOW)
+        decision = Evaluator(bundle(), Failing(error)).decide(check("movies", used=2), NOW)
         assert (decision.allowed, decision.reason, decision.volatile) == (False, "evaluation_error", True)
         assert decision.errors == (str(error),)
         assert decision.start <= NOW < decision.until
@@ -233,7 +232,7 @@ def test_a_total_that_overflows_is_a_denial() -> None:
     assert of.decide(check("analytics"), NOW).reason == "granted"
 
 
-def with_rules(rules: str, known: SubjectRecord = GOLD) -> Engine:
+def with_rules(rules: str, known: SubjectRecord = GOLD) -> Evaluator:
     """An engine under rules."""
     return engine(of=known, compiled=bundle(rules=rules))
 
@@ -289,7 +288,6 @@ def test_a_rule_that_reads_the_time_is_asked_each_time() -> None:
         assert of.decide(check("analytics"), friday).reason == "granted"
         assert of.decide(check("analytics"), friday + 1).reason == "rule_denied"
     assert of.decide(check("analytics"), friday).volatile
-    assert len(of.decisions) == 0
     assert not of.decide(check("movies"), friday).volatile
 
 
@@ -302,7 +300,6 @@ def test_usage_that_is_metered_counts_where_the_check_says_none() -> None:
     usage.usage = usage.usage._replace(used=50)
     assert of.decide(check("movies"), NOW).reason == "limit_reached"
     assert of.decide(check("movies", used=0), NOW).reason == "granted"
-    assert len(of.decisions) == 0
     assert engine(of=GOLD, usage=Usage(user_used=3)).decide(check("seats"), NOW).reason == "cap_reached"
     assert engine(of=GOLD, usage=Usage(total_used=7)).decide(check("seats"), NOW).reason == "granted"
     assert engine(of=GOLD, usage=Usage(total_used=8)).decide(check("seats"), NOW).reason == "cap_reached"
@@ -314,81 +311,9 @@ def test_a_feature_that_is_not_metered_has_no_usage() -> None:
     assert (decision.reason, decision.entitlement.used, decision.volatile) == ("granted", 0, False)
 
 
-def asked_for(of: Engine) -> int:
-    """How often the subjects were asked for."""
-    source = of._subjects
-    assert isinstance(source, Subjects)
-    return source.asked
-
-
-def test_an_answer_is_kept_while_it_holds() -> None:
-    """From the second time on the very same decision comes back, without any look at the data."""
-    of = engine(of=GOLD)
-    for _ in range(3):
-        of.decide(check("movies", used=1), NOW)
-    before = asked_for(of)
-    assert of.decide(check("movies", used=1), NOW) is of.decide(check("movies", used=1), NOW)
-    assert of.decide(check("movies", used=2), NOW) is not of.decide(check("movies", used=1), NOW)
-    assert asked_for(of) == before
-
-
-def test_a_kept_answer_ends_at_its_instant() -> None:
-    """In both directions of the clock."""
-    of = engine(of=record(subscription("gold", start=NOW, end=NOW + 10)))
-    for _ in range(3):
-        told = [of.decide(check("movies"), now).reason for now in (NOW - 1, NOW, NOW + 9, NOW + 10, NOW, NOW - 1)]
-        assert told == [
-            "subscription_inactive", "granted", "granted", "subscription_inactive", "granted", "subscription_inactive"
-        ]  # fmt: skip
-
-
-def test_a_subject_that_is_forgotten_is_looked_up_anew() -> None:
-    """With its users; other subjects stay."""
-    of = engine(of=GOLD)
-    ann = Subject("acme", user="ann")
-    for _ in range(3):
-        for subject in (ACME, ann, SUB):
-            assert of.decide(check("movies", subject), NOW).allowed
-    source = of._subjects
-    assert isinstance(source, Subjects)
-    source.records[0] = record(subscription(id_="sub"))
-    of.forget(ACME)
-    assert [of.decide(check("movies", subject), NOW).allowed for subject in (ACME, ann, SUB)] == [False, False, True]
-    of.forget(SUB)
-    assert not of.decide(check("movies", SUB), NOW).allowed
-
-
-def test_users_of_one_subject_share_what_is_known_of_it() -> None:
-    """The record is looked up for the first of them."""
-    of = engine(of=GOLD)
-    of.decide(check("movies"), NOW)
-    of.decide(check("movies"), NOW)
-    before = asked_for(of)
-    for user in ("ann", "bob", "eve"):
-        assert of.decide(check("movies", Subject("acme", user=user)), NOW).allowed
-    assert asked_for(of) == before
-
-
-def test_nothing_is_kept_where_nothing_may_be() -> None:
-    """Answers are the same."""
-    of = engine(of=GOLD, limits=CacheLimits(0, 0, 0, 0, 0, 0))
-    for _ in range(3):
-        assert of.decide(check("movies"), NOW).allowed
-    assert (len(of.decisions), len(of.known), len(of.slices.cache)) == (0, 0, 0)
-
-
-def test_a_customer_and_a_subscription_of_one_id_are_two() -> None:
-    """In the caches as elsewhere."""
-    known = record(subscription("gold", id_="acme"), subscription("gold", id_="other"))
-    of = engine(of=known)
-    for _ in range(3):
-        assert of.decide(check("movies"), NOW).entitlement.value == 100
-        assert of.decide(check("movies", Subject("acme", SubjectType.SUBSCRIPTION)), NOW).entitlement.value == 50
-
-
 def test_every_entitlement_is_listed_with_its_least_check() -> None:
     """In the order of the features' ids."""
-    listed = list(engine(of=GOLD).entitlements(ACME, NOW))
+    listed = list(decide_all_features(engine(of=GOLD), ACME, NOW))
     assert [it.feature for it in listed] == sorted(bundle().index.features)
     assert {it.feature for it in listed if not it.allowed} == {"draft"}
 

@@ -1,0 +1,58 @@
+"""A layer over the evaluator that repeats decisions exactly as long as they are valid.
+
+A decision is cached with its window of time and the serial of the subject that it was made on: it is repeated within
+that window, and until the subject changes. Volatile decisions and those on metered usage are never cached.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.engine.bounded_cache import BoundedCache, CacheLimits
+from tiergate.engine.evaluator import Denial
+from tiergate.engine.normalized_check import normalize_check
+
+if TYPE_CHECKING:
+    from tiergate.engine.evaluator import Evaluator
+    from tiergate.engine.normalized_check import NormalizedCheck
+    from tiergate.model import Check, Decision, Instant, Subject
+
+
+class CachedEvaluator:
+    """Decides as the evaluator below it. Not for several threads at once."""
+
+    def __init__(self, evaluator: Evaluator, limits: CacheLimits | None = None) -> None:
+        limits = limits if limits is not None else CacheLimits()
+        self.evaluator = evaluator
+        self.decisions: BoundedCache[tuple[Subject, str, NormalizedCheck], tuple[int, Decision]] = BoundedCache(
+            limits.decisions, limits.decision_bytes
+        )
+
+    def decide(self, check: Check, now: Instant) -> Decision:
+        """Decide a check at `now`, in UTC milliseconds; from the cache if possible.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `Evaluator.decide`.
+        """
+        evaluator = self.evaluator
+        feature, normalized = normalize_check(check, evaluator.index.features)
+        subject = evaluator.find_subject(check.subject, now)
+        if isinstance(subject, Denial):
+            return evaluator.deny(feature, normalized, subject, now)
+        key = (check.subject, feature.id, normalized)
+        if not evaluator.is_metered(feature):
+            cached = self.decisions.get(key)
+            if cached is not None and cached[0] == subject.serial and cached[1].start <= now < cached[1].until:
+                return cached[1]
+        decision = evaluator.evaluate_normalized(check, feature, normalized, subject, now).decision
+        if not decision.volatile:
+            self.decisions.offer(key, (subject.serial, decision), 700 + 300 * len(decision.sources))
+        return decision
+
+    def forget(self, subject: Subject) -> None:
+        """Forget a subject and its users because its data has changed; its cached decisions are no longer valid."""
+        self.evaluator.forget(subject)
+
+    def shed(self, count: int) -> bool:
+        """Forget up to `count` cached values; return whether any are left."""
+        return self.decisions.shed(count) or self.evaluator.shed(count)

@@ -1,0 +1,309 @@
+"""The evaluator: facts and a slice of policies in, Cedar's decision out. The lowest layer of deciding.
+
+`CheckDecider` is the one protocol of this and of every layer over it. No I/O of its own, no clock.
+INVARIANT (errors close): whatever fails below a well-formed check is a denial with `evaluation_error`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from tiergate.cedar import CedarResult, Uid, authorize
+from tiergate.engine.active_items import ActiveItems
+from tiergate.engine.bounded_cache import CacheLimits
+from tiergate.engine.cedar_context import context_json
+from tiergate.engine.cedar_entities import EntityFactory, user_parents
+from tiergate.engine.facts import Facts, TotalOverflowError, resolve_facts
+from tiergate.engine.normalized_check import NormalizedCheck, normalize_check
+from tiergate.engine.slices import PolicySlice, PolicySlices
+from tiergate.engine.sources import NO_USAGE, MeteredUsage, NoUsage
+from tiergate.engine.subject_cache import ActiveSubject, SubjectCache
+from tiergate.errors import OperatorError, UnreadableError
+from tiergate.model import (
+    BEGINNING,
+    FOREVER,
+    Check,
+    Decision,
+    Entitlement,
+    FeatureType,
+    Instant,
+    Reason,
+    Subject,
+    SubjectRecord,
+    from_units,
+)
+from tiergate.model.checks import REASON_PRECEDENCE
+from tiergate.model.features import ACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiergate.engine.sources import BundleSource, SubjectSource, UsageSource
+    from tiergate.model import CatalogIndex, Feature
+
+_UNKNOWN_USAGE = MeteredUsage()
+
+
+class Denial(NamedTuple):
+    """Why nothing can be evaluated about a subject."""
+
+    reason: Reason
+    errors: tuple[str, ...] = ()
+
+
+_UNKNOWN_SUBJECT = Denial(Reason.UNKNOWN_SUBJECT)
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """A decision and everything that it was made from. `record` is `None` if the subject is unknown."""
+
+    check: Check
+    now: Instant
+    decision: Decision
+    facts: Facts | None
+    principal: Uid | None
+    action: str
+    context: str
+    slice: PolicySlice | None
+    active_items: ActiveItems | None
+    usage: MeteredUsage = _UNKNOWN_USAGE
+    record: SubjectRecord | None = None
+
+
+class CheckDecider(Protocol):
+    """Decides checks: a check and an instant in UTC milliseconds in, a decision out."""
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """The lowest layer, for what must not come from a cache."""
+        ...
+
+    def decide(self, check: Check, now: Instant) -> Decision:
+        """Decide a check.
+
+        Raises:
+            UnknownFeatureError: if the catalog has no such feature.
+            CheckError: if a field does not fit the feature.
+        """
+        ...
+
+    def forget(self, subject: Subject) -> None:
+        """Forget a subject and its users because its data has changed. A customer's subscriptions are own subjects."""
+        ...
+
+    def shed(self, count: int) -> bool:
+        """Forget up to `count` cached values, so that many are freed in short steps; return whether any are left."""
+        ...
+
+
+def decide_all_features(decider: CheckDecider, subject: Subject, now: Instant) -> Iterator[Decision]:
+    """Decide, one by one and in the order of their ids, the least check of every feature."""
+    for feature in decider.evaluator.index.features:
+        yield decider.decide(Check(subject, feature), now)
+
+
+class Evaluator:
+    """Evaluates checks against one bundle and one set of subjects. Not for several threads at once."""
+
+    def __init__(
+        self,
+        bundle: BundleSource,
+        subjects: SubjectSource,
+        *,
+        publication: int = 0,
+        usage: UsageSource = NO_USAGE,
+        limits: CacheLimits | None = None,
+    ) -> None:
+        """Parse the policies of the bundle that every check shares.
+
+        Raises:
+            BundleError: if the bundle's policies or schema are missing or torn.
+        """
+        limits = limits if limits is not None else CacheLimits()
+        self.bundle = bundle
+        self.index: CatalogIndex = bundle.index
+        self.publication = publication
+        self.revision = bundle.revision
+        self._usage = usage
+        self._has_meter = not isinstance(usage, NoUsage)
+        self.slices = PolicySlices(bundle, limits.slices, limits.slice_bytes)
+        self.factory = EntityFactory(bundle)
+        self.subjects = SubjectCache(subjects, self.index, limits)
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """This evaluator."""
+        return self
+
+    def decide(self, check: Check, now: Instant) -> Decision:
+        """Decide a check at `now`, in UTC milliseconds.
+
+        Raises:
+            UnknownFeatureError: if the catalog has no such feature.
+            CheckError: if a field does not fit the feature.
+        """
+        return self.evaluate(check, now).decision
+
+    def evaluate(self, check: Check, now: Instant) -> Evaluation:
+        """Decide a check, and return everything that the decision was made from.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `decide`.
+        """
+        feature, normalized = normalize_check(check, self.index.features)
+        subject = self.find_subject(check.subject, now)
+        if isinstance(subject, Denial):
+            decision = self.deny(feature, normalized, subject, now)
+            return Evaluation(check, now, decision, None, None, ACTIONS[feature.type], "", None, None)
+        return self.evaluate_normalized(check, feature, normalized, subject, now)
+
+    def deny_unknown(self, check: Check, now: Instant) -> Decision:
+        """Deny a check as for a subject that does not exist, without looking for it.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `decide`.
+        """
+        feature, normalized = normalize_check(check, self.index.features)
+        return self.deny(feature, normalized, _UNKNOWN_SUBJECT, now)
+
+    def record_of(self, subject: Subject) -> SubjectRecord | None:
+        """Return the record that decisions about a subject use; `None` if it is unknown.
+
+        Raises:
+            OperatorError: if it cannot be read.
+        """
+        return self.subjects.record_of(subject)
+
+    def forget(self, subject: Subject) -> None:
+        """Forget a subject and its users because its data has changed."""
+        self.subjects.forget(subject)
+
+    def shed(self, count: int) -> bool:
+        """Forget up to `count` cached values; return whether any are left."""
+        return self.subjects.cache.shed(count) or self.slices.cache.shed(count)
+
+    def is_metered(self, feature: Feature) -> bool:
+        """Return whether usage of this feature is counted here, so that no decision about it may be repeated."""
+        return self._has_meter and feature.metered is not None
+
+    # ── the steps, for layers above ──────────────────────────────────────────────────────────────────────────────────
+
+    def find_subject(self, subject: Subject, now: Instant) -> ActiveSubject | Denial:
+        """Return a subject as of `now`, or why nothing can be evaluated about it."""
+        try:
+            found = self.subjects.find(subject, now)
+        except UnreadableError:
+            raise
+        except (OperatorError, msgspec.MsgspecError) as error:
+            return Denial(Reason.EVALUATION_ERROR, (str(error),))
+        return _UNKNOWN_SUBJECT if found is None else found
+
+    def evaluate_normalized(
+        self, check: Check, feature: Feature, normalized: NormalizedCheck, active: ActiveSubject, now: Instant
+    ) -> Evaluation:
+        """Evaluate a check about a subject that was found as of `now`."""
+        action = ACTIONS[feature.type]
+        subject, items = check.subject, active.items
+        principal = active.principal(subject)
+        usage = _UNKNOWN_USAGE
+        facts: Facts | None = None
+        context = ""
+        part: PolicySlice | None = None
+        try:
+            if self.is_metered(feature):
+                usage = self._usage.usage_of(subject, feature, now)
+            facts = resolve_facts(feature, items, subject, self.bundle, now)
+            part = self.slices.slice(feature, facts.givers, principal, items.refs, user_parents(subject))
+            context = context_json(facts, normalized, usage, now, time=part.reads_time)
+            principal_json = active.entities(subject, full=bool(part.rules))
+            entities = self.factory.entities(feature, part.rules, principal_json, items.refs)
+            result = authorize(part.group, entities, principal, action, feature.id, context)
+            if not result.allowed and not result.policies and not result.errors:
+                reasons = self.slices.reasons(feature)
+                result = authorize(reasons, entities, principal, action, feature.id, context)._replace(allowed=False)
+        except UnreadableError:
+            raise
+        except (OperatorError, TotalOverflowError, ValueError) as error:
+            result = CedarResult(allowed=False, policies=(), errors=(str(error),))
+        decision = self._decision(feature, normalized, usage, facts, result, part, now)
+        return Evaluation(check, now, decision, facts, principal, action, context, part, items, usage, active.record)
+
+    def deny(self, feature: Feature, normalized: NormalizedCheck, denial: Denial, now: Instant) -> Decision:
+        """Deny a check without facts."""
+        is_volatile = denial.reason is not Reason.UNKNOWN_SUBJECT
+        return Decision(
+            allowed=False,
+            reason=denial.reason,
+            feature=feature.id,
+            type=feature.type,
+            entitlement=_entitlement(feature, 0, normalized.used or 0, unlimited=False),
+            sources=(),
+            policies=(),
+            publication=self.publication,
+            revision=self.revision,
+            start=now if is_volatile else BEGINNING,
+            until=now + 1 if is_volatile else FOREVER,
+            volatile=is_volatile,
+            errors=denial.errors,
+        )
+
+    def _decision(
+        self,
+        feature: Feature,
+        normalized: NormalizedCheck,
+        usage: MeteredUsage,
+        facts: Facts | None,
+        result: CedarResult,
+        part: PolicySlice | None,
+        now: Instant,
+    ) -> Decision:
+        if facts is None:
+            return self.deny(feature, normalized, Denial(Reason.EVALUATION_ERROR, result.errors), now)
+        reason = self._reason(result)
+        is_momentary = part is None or part.reads_time or bool(result.errors)
+        is_metered = self.is_metered(feature)
+        used = usage.used if normalized.used is None else normalized.used
+        return Decision(
+            allowed=reason is Reason.GRANTED,
+            reason=reason,
+            feature=feature.id,
+            type=feature.type,
+            entitlement=_entitlement(feature, facts.total, used, unlimited=facts.unlimited),
+            sources=facts.sources(),
+            policies=result.policies,
+            publication=self.publication,
+            revision=self.revision,
+            start=now if is_momentary else facts.start,
+            until=now + 1 if is_momentary else facts.until,
+            volatile=is_momentary or is_metered,
+            errors=result.errors,
+            usage=(usage.used, usage.user_used, usage.total_used) if is_metered else None,
+        )
+
+    def _reason(self, result: CedarResult) -> Reason:
+        if result.errors:
+            return Reason.EVALUATION_ERROR
+        if result.allowed:
+            return Reason.GRANTED
+        static = [self.slices.by_id[policy].reason for policy in result.policies if policy in self.slices.by_id]
+        return min(static, key=REASON_PRECEDENCE.__getitem__, default=Reason.EVALUATION_ERROR)
+
+
+def _entitlement(feature: Feature, total: int, used: int, *, unlimited: bool) -> Entitlement:
+    if feature.type is FeatureType.SWITCH:
+        return Entitlement(value=bool(total))
+    if feature.type is FeatureType.CUSTOM:
+        return Entitlement(value=feature.labels[total - 1] if total else None)
+    unit = feature.unit or msgspec.UNSET
+    value = msgspec.UNSET if unlimited else from_units(total, feature.scale)
+    if feature.type is FeatureType.RANGE:
+        return Entitlement(value=value, unlimited=unlimited, unit=unit)
+    return Entitlement(
+        value=value,
+        unlimited=unlimited,
+        unit=unit,
+        used=from_units(used, feature.scale),
+        remaining=msgspec.UNSET if unlimited else from_units(max(0, total - used), feature.scale),
+    )
