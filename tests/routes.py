@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import Probes
-from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.app import all_endpoints
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi

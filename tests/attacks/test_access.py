@@ -18,10 +18,10 @@ from sqlmodel import SQLModel
 
 from tests.admin import identify_by_roles, serving, serving_app
 from tests.issuer import AUDIENCE, ISSUER, Issuer, write_jwks
+from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import Probes
 from tiergate.control.api.request import AdminRequest, Answer
-from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.api.router import AdminApi, Endpoint, Open
 from tiergate.control.app import all_endpoints
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier

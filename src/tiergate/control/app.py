@@ -39,7 +39,7 @@ from tiergate.publish.publisher import Publisher
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tiergate.control.api.roles import PublishedRoles
+    from tiergate.admin.published_roles import PublishedRoles
     from tiergate.control.api.router import Endpoint
     from tiergate.control.auth.authentication import Authenticator
     from tiergate.control.auth.recent_callers import RecentCallers

@@ -21,9 +21,9 @@ import structlog
 import uvloop
 
 from tiergate import __version__
+from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api.probes import PATHS, Probes
-from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.app import admin_api, all_endpoints
 from tiergate.control.auth.authentication import Authenticator, TokenVerifier, read_issuers
 from tiergate.control.auth.bootstrap_admin import BootstrapAdmin

@@ -6,9 +6,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.admin import serving
+from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
 from tiergate.control.api import audit, keys, roles
-from tiergate.control.api.roles import PublishedRoles
 from tiergate.control.auth.authentication import Authenticator, TokenVerifier
 from tiergate.store import SYSTEM, Publishing, Store
 from tiergate.store.keys import create_key

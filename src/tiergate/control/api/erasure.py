@@ -1,4 +1,4 @@
-"""The endpoints that take a person's data out of the store for good."""
+"""The endpoints that erase personal data."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tiergate.admin import erasure
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.errors import NotFoundError
 from tiergate.permissions import Action, Resource
-from tiergate.store.erasure import erase_author, erase_customer
 from tiergate.store.snapshots import snapshot_lock
-from tiergate.text_normalization import to_nfc
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
@@ -21,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def endpoints() -> list[Endpoint]:
-    """The routes."""
-    anybody = Resource.customer_of("*")  # no customer: a key for some customers may not
+    """Return the routes."""
+    anybody = Resource.customer_of("*")  # no customer: a key that is limited to customers may not
     return [
-        Endpoint("POST", "/v1/customers/{customer}/erase", Action.ERASE_CUSTOMER, erase, the_customer),
-        Endpoint("POST", "/v1/authors/erase", Action.ERASE_CUSTOMER, forget_author, anybody),
+        Endpoint("POST", "/v1/customers/{customer}/erase", Action.ERASE_CUSTOMER, erase_customer, the_customer),
+        Endpoint("POST", "/v1/authors/erase", Action.ERASE_CUSTOMER, erase_author, anybody),
     ]
 
 
@@ -37,31 +35,19 @@ class _Author(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     author: str
 
 
-def erase(request: AdminRequest) -> Answer:
-    """Erase what describes a person from a customer and its past: name, attributes, reasons, `tags` if that is said."""
+def erase_customer(request: AdminRequest) -> Answer:
+    """Erase a person's data from a customer and its history: name, attributes, reasons, and `tags` on request."""
     id_ = request.params["customer"]
-    wanted = request.decode(_Erasure) if request.body else _Erasure()
+    tags = request.decode(_Erasure).tags if request.body else False
 
     def work(unit: WriteUnit) -> Answer:
-        found = erase_customer(unit, id_, tags=wanted.tags)._asdict()
-        unit.audit("customer.erased", "customer", id_, after={"tags": wanted.tags, **found}, customer=id_)
-        unit.emit("customer.erased", {"customer": id_})
-        return Answer.json({"customer": id_, **found})
+        return Answer.json({"customer": id_, **erasure.erase_customer(request.actor, unit, id_, tags=tags)})
 
     with snapshot_lock(request.store.database):
         return request.change(work)
 
 
-def forget_author(request: AdminRequest) -> Answer:
-    """Put a name that means nobody in the place of an `author`, in overrides, publications and the audit log."""
+def erase_author(request: AdminRequest) -> Answer:
+    """Replace an `author` by a pseudonym in overrides, publications and the audit log."""
     author = request.decode(_Author).author
-
-    def work(unit: WriteUnit) -> Answer:
-        try:
-            pseudonym, found = erase_author(unit, author)
-        except NotFoundError:  # a file's author is read in the normal form C, a caller's name is as its issuer says it
-            pseudonym, found = erase_author(unit, to_nfc(author))
-        unit.audit("author.erased", "author", pseudonym, after={"entries": found.entries})
-        return Answer.json({"author": pseudonym, "entries": found.entries})
-
-    return request.change(work)
+    return request.change(lambda unit: Answer.json(erasure.erase_author(request.actor, unit, author)._asdict()))

@@ -71,6 +71,14 @@ class Answer:
         """Answer that it was done, with nothing to show."""
         return Answer(204, headers={} if etag is None else {"etag": etag_text(etag)})
 
+    def without(self, member: str) -> Answer:
+        """Return this answer without a member of its JSON object that is shown only once."""
+        if not isinstance(self.body, bytes):
+            return self
+        data = msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
+        data.pop(member)
+        return replace(self, body=msgspec.json.encode(data))
+
     @staticmethod
     def stream(parts: Iterator[bytes] | AsyncIterator[bytes], media_type: str) -> Answer:
         """Answer with what comes as it comes."""

@@ -1,248 +1,165 @@
-"""The API of webhooks: where events go, what became of each delivery, and the secrets that sign them."""
+"""The endpoints of webhooks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from tiergate.admin import webhooks
 from tiergate.control.api.request import Answer, etag_text
 from tiergate.control.api.router import Endpoint
-from tiergate.control.webhooks.webhook_targets import RejectedTargetError
-from tiergate.errors import BodyError, BodyProblem, ConflictError, RequestError
-from tiergate.model import format_instant
-from tiergate.naming import nearest
+from tiergate.errors import RequestError
 from tiergate.permissions import Action, Resource
-from tiergate.store.deliveries import DeliveryStatus, deliveries_before, read_delivery, redeliver
-from tiergate.store.webhooks import (
-    TEST_EVENT,
-    Event,
-    EventType,
-    WebhookSettings,
-    add_webhook,
-    edit_webhook,
-    read_webhook,
-    remove_webhook,
-    rotate_secret,
-    webhooks_after,
-    write_delivery,
-)
+from tiergate.store.deliveries import DeliveryStatus
+from tiergate.store.webhooks import WebhookSettings, read_webhook, webhooks_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
+    from tiergate.admin.precondition import Precondition
     from tiergate.control.api.request import AdminRequest
     from tiergate.control.webhooks.webhook_targets import WebhookTargets
     from tiergate.model import Instant
-    from tiergate.store import ReadUnit, WriteUnit
-    from tiergate.store.deliveries import Delivery
+    from tiergate.store import WriteUnit
     from tiergate.store.webhooks import Webhook
 
-MOST_WEBHOOKS: Final = 50
-"""How many webhooks a store has at most: each event is written once for each that wants it."""
 
-_MAX_DESCRIPTION: Final = 1000
-_DAY: Final = 24 * 60 * 60
-
-
-class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A new webhook."""
-
+class _Webhook(msgspec.Struct, forbid_unknown_fields=True):
     url: str
     events: list[str] = []
     description: str = ""
     enabled: bool = True
 
 
-class WebhookEdit(msgspec.Struct, forbid_unknown_fields=True):
-    """What is to change of a webhook; what is absent stays."""
-
+class _WebhookEdit(msgspec.Struct, forbid_unknown_fields=True):
     url: str | msgspec.UnsetType = msgspec.UNSET
     events: list[str] | msgspec.UnsetType = msgspec.UNSET
     description: str | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class Rotation(msgspec.Struct, forbid_unknown_fields=True):
-    """How many seconds the secret of before goes on signing."""
-
-    overlap: int = _DAY
+class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    overlap: int = webhooks.DEFAULT_OVERLAP
 
 
 class WebhookEndpoints:
-    """The endpoints; `destinations` says which URLs may be taken."""
+    """The endpoints; `targets` checks URLs."""
 
-    def __init__(self, destinations: WebhookTargets) -> None:
-        self._destinations = destinations
+    def __init__(self, targets: WebhookTargets) -> None:
+        self._targets = targets
 
     def endpoints(self) -> list[Endpoint]:
-        """All of them. Whoever manages webhooks sees and changes everything about them; nobody else sees anything."""
+        """Return the routes."""
         manage, store = Action.MANAGE_WEBHOOKS, Resource.store()
         one = "/v1/webhooks/{webhook}"
         delivery = f"{one}/deliveries/{{delivery}}"
         return [
-            Endpoint("GET", "/v1/webhooks", manage, self.list_webhooks, store, paged=True),
+            Endpoint("GET", "/v1/webhooks", manage, list_webhooks, store, paged=True),
             Endpoint("POST", "/v1/webhooks", manage, self.create, store),
-            Endpoint("GET", one, manage, self.show, store),
+            Endpoint("GET", one, manage, get_webhook, store),
             Endpoint("PATCH", one, manage, self.edit, store),
-            Endpoint("DELETE", one, manage, self.delete, store),
-            Endpoint("POST", f"{one}/rotate-secret", manage, self.rotate, store),
-            Endpoint("POST", f"{one}/test", manage, self.test, store),
-            Endpoint("GET", f"{one}/deliveries", manage, self.list_deliveries, store, query=("status",), paged=True),
-            Endpoint("GET", delivery, manage, self.show_delivery, store),
-            Endpoint("POST", f"{delivery}/redeliver", manage, self.redeliver, store),
+            Endpoint("DELETE", one, manage, delete_webhook, store),
+            Endpoint("POST", f"{one}/rotate-secret", manage, rotate_secret, store),
+            Endpoint("POST", f"{one}/test", manage, send_test_event, store),
+            Endpoint("GET", f"{one}/deliveries", manage, list_deliveries, store, query=("status",), paged=True),
+            Endpoint("GET", delivery, manage, get_delivery, store),
+            Endpoint("POST", f"{delivery}/redeliver", manage, redeliver, store),
         ]
-
-    # ── webhooks ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def list_webhooks(self, request: AdminRequest) -> Answer:
-        """List the webhooks."""
-        rows = request.read(lambda unit: webhooks_after(unit, request.cursor, request.limit + 1))
-        page = rows[: request.limit]
-        return Answer.page([_webhook(row) for row in page], page[-1].id if len(rows) > len(page) else None)
 
     def create(self, request: AdminRequest) -> Answer:
-        """Add a webhook; its secret is told in this answer alone."""
-        body = request.decode(WebhookBody)
+        """Create a webhook; only this response has its secret."""
+        body = request.decode(_Webhook)
         settings = WebhookSettings(body.url, tuple(body.events), body.description, body.enabled)
-        self._check(settings)
 
         def work(unit: WriteUnit) -> Answer:
-            if len(webhooks_after(unit, None, MOST_WEBHOOKS)) == MOST_WEBHOOKS:
-                raise ConflictError("too-many-webhooks", f"there are {MOST_WEBHOOKS} webhooks, which is the most")
-            webhook, secret = add_webhook(unit, settings)
-            unit.audit("webhook.created", "webhook", webhook.id, after=_settings(webhook))
-            shown = _webhook(webhook) | {"secret": secret}
-            return Answer.json(shown, 201, etag=webhook.etag, location=f"/v1/webhooks/{webhook.id}")
+            webhook, secret = webhooks.create_webhook(request.actor, unit, settings, self._targets.check_url)
+            data = _webhook_data(webhook) | {"secret": secret}
+            return Answer.json(data, 201, etag=webhook.etag, location=f"/v1/webhooks/{webhook.id}")
 
         return request.change(work, kept=_without_secret)
-
-    def show(self, request: AdminRequest) -> Answer:
-        """Show a webhook."""
-        webhook = request.read(lambda unit: read_webhook(unit, request.params["webhook"]))
-        return Answer.json(_webhook(webhook), etag=webhook.etag)
 
     def edit(self, request: AdminRequest) -> Answer:
-        """Change a webhook: what the body does not name stays."""
-        given = {
-            name: value
-            for name, value in msgspec.structs.asdict(request.decode(WebhookEdit)).items()
-            if value is not msgspec.UNSET
-        }
+        """Change a webhook; members that the body does not name stay as they are."""
+        edit = request.decode(_WebhookEdit)
+        members = {name: value for name, value in msgspec.structs.asdict(edit).items() if value is not msgspec.UNSET}
+        check_url = self._targets.check_url
 
         def work(unit: WriteUnit) -> Answer:
-            webhook = read_webhook(unit, request.params["webhook"], lock=True)
-            request.check_etag("webhook", webhook.id, webhook.etag)
-            settings = msgspec.structs.replace(webhook.settings, **given)
-            settings = msgspec.structs.replace(settings, events=tuple(settings.events))
-            self._check(settings)
-            edited = edit_webhook(unit, webhook, settings)
-            unit.audit("webhook.edited", "webhook", webhook.id, before=_settings(webhook), after=_settings(edited))
-            return Answer.json(_webhook(edited), etag=edited.etag)
-
-        return request.change(work)
-
-    def delete(self, request: AdminRequest) -> Answer:
-        """Remove a webhook, and all that was to be delivered to it."""
-
-        def work(unit: WriteUnit) -> Answer:
-            webhook = read_webhook(unit, request.params["webhook"], lock=True)
-            request.check_etag("webhook", webhook.id, webhook.etag)
-            remove_webhook(unit, webhook.id)
-            unit.audit("webhook.deleted", "webhook", webhook.id, before=_settings(webhook))
-            return Answer.empty()
-
-        return request.change(work)
-
-    def rotate(self, request: AdminRequest) -> Answer:
-        """Give a webhook a new secret, told in this answer alone; for `overlap` seconds the one before signs too."""
-        overlap = (request.decode(Rotation) if request.body else Rotation()).overlap
-        if not 0 <= overlap <= 7 * _DAY:
-            raise BodyError([BodyProblem("/overlap", "out-of-range", f"must be 0 to {7 * _DAY} seconds")])
-
-        def work(unit: WriteUnit) -> Answer:
-            webhook, secret = rotate_secret(unit, request.params["webhook"], overlap * 1000)
-            unit.audit("webhook.secret_rotated", "webhook", webhook.id, after={"overlap": overlap})
-            return Answer.json(_webhook(webhook) | {"secret": secret}, etag=webhook.etag)
-
-        return request.change(work, kept=_without_secret)
-
-    def test(self, request: AdminRequest) -> Answer:
-        """Send a webhook an event that says nothing, `webhook.test`."""
-
-        def work(unit: WriteUnit) -> Answer:
-            webhook = read_webhook(unit, request.params["webhook"])
-            _demand_enabled(webhook)
-            id_ = write_delivery(unit, webhook.id, Event(TEST_EVENT, {"webhook": webhook.id}))
-            unit.audit("webhook.tested", "webhook", webhook.id, after={"delivery": id_})
-            return Answer.json(_delivery(read_delivery(unit, webhook.id, id_)), 202)
-
-        return request.change(work)
-
-    # ── deliveries ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def list_deliveries(self, request: AdminRequest) -> Answer:
-        """List what was and is to be delivered to a webhook, the newest first."""
-        before, status = _before(request.cursor), _status(request)
-
-        def work(unit: ReadUnit) -> list[Delivery]:
-            webhook = read_webhook(unit, request.params["webhook"])
-            return deliveries_before(unit, webhook.id, before, request.limit + 1, status=status)
-
-        rows = request.read(work)
-        page = rows[: request.limit]
-        cursor = f"{page[-1].created_at}:{page[-1].id}" if len(rows) > len(page) else None
-        return Answer.page([_delivery(row) for row in page], cursor)
-
-    def show_delivery(self, request: AdminRequest) -> Answer:
-        """Show a delivery."""
-        found = request.read(lambda unit: read_delivery(unit, *_ids(request.params)))
-        return Answer.json(_delivery(found))
-
-    def redeliver(self, request: AdminRequest) -> Answer:
-        """Deliver again what has ended, well or not, under the same id."""
-
-        def work(unit: WriteUnit) -> Answer:
-            webhook, id_ = _ids(request.params)
-            _demand_enabled(read_webhook(unit, webhook))
-            again = redeliver(unit, webhook, id_)
-            unit.audit("webhook.redelivered", "webhook", webhook, after={"delivery": id_})
-            return Answer.json(_delivery(again), 202)
-
-        return request.change(work)
-
-    def _check(self, settings: WebhookSettings) -> None:
-        problems: list[BodyProblem] = []
-        try:
-            self._destinations.check_url(settings.url)
-        except RejectedTargetError as error:
-            problems.append(BodyProblem("/url", "bad-url", str(error)))
-        known = [event.value for event in EventType]
-        problems += [
-            BodyProblem(
-                f"/events/{place}", "unknown-event", f"there is no event `{event[:100]}`", nearest(event, known)
+            expected = _expected(request)
+            return _webhook_answer(
+                webhooks.edit_webhook(request.actor, unit, request.params["webhook"], members, expected, check_url)
             )
-            for place, event in enumerate(settings.events)
-            if event not in known
-        ]
-        if len(set(settings.events)) < len(settings.events):
-            problems.append(BodyProblem("/events", "duplicate", "names an event twice"))
-        if len(settings.description) > _MAX_DESCRIPTION:
-            detail = f"has more than {_MAX_DESCRIPTION} characters"
-            problems.append(BodyProblem("/description", "too-long", detail))
-        if "\x00" in settings.description:
-            problems.append(BodyProblem("/description", "bad-character", "has a character that no text has"))
-        if problems:
-            raise BodyError(problems)
+
+        return request.change(work)
 
 
-def _demand_enabled(webhook: Webhook) -> None:
-    if not webhook.settings.enabled:
-        raise ConflictError("webhook-disabled", f"the webhook `{webhook.id}` is disabled: enable it first")
+def list_webhooks(request: AdminRequest) -> Answer:
+    """List the webhooks."""
+    rows = request.read(lambda unit: webhooks_after(unit, request.cursor, request.limit + 1))
+    page = rows[: request.limit]
+    return Answer.page([_webhook_data(row) for row in page], page[-1].id if len(rows) > len(page) else None)
 
 
-def _ids(params: Mapping[str, str]) -> tuple[str, str]:
-    return params["webhook"], params["delivery"]
+def get_webhook(request: AdminRequest) -> Answer:
+    """Return a webhook."""
+    return _webhook_answer(request.read(lambda unit: read_webhook(unit, request.params["webhook"])))
+
+
+def delete_webhook(request: AdminRequest) -> Answer:
+    """Delete a webhook, and all deliveries that wait for it."""
+
+    def work(unit: WriteUnit) -> Answer:
+        webhooks.delete_webhook(request.actor, unit, request.params["webhook"], _expected(request))
+        return Answer.empty()
+
+    return request.change(work)
+
+
+def rotate_secret(request: AdminRequest) -> Answer:
+    """Create a new secret, which only this response has; for `overlap` seconds the previous secret signs too."""
+    overlap = (request.decode(_Rotation) if request.body else _Rotation()).overlap
+
+    def work(unit: WriteUnit) -> Answer:
+        webhook, secret = webhooks.rotate_secret(request.actor, unit, request.params["webhook"], overlap)
+        return Answer.json(_webhook_data(webhook) | {"secret": secret}, etag=webhook.etag)
+
+    return request.change(work, kept=_without_secret)
+
+
+def send_test_event(request: AdminRequest) -> Answer:
+    """Send a `webhook.test` event without content to a webhook."""
+    return _accepted(request, lambda unit: webhooks.send_test_event(request.actor, unit, request.params["webhook"]))
+
+
+def list_deliveries(request: AdminRequest) -> Answer:
+    """List the deliveries to a webhook, the newest first."""
+    before, status, limit = _before(request.cursor), _status(request), request.limit
+    rows, more = request.read(
+        lambda unit: webhooks.list_deliveries(unit, request.params["webhook"], before, limit, status)
+    )
+    return Answer.page(rows, None if more is None else f"{more[0]}:{more[1]}")
+
+
+def get_delivery(request: AdminRequest) -> Answer:
+    """Return a delivery."""
+    webhook, id_ = request.params["webhook"], request.params["delivery"]
+    return Answer.json(request.read(lambda unit: webhooks.get_delivery(unit, webhook, id_)))
+
+
+def redeliver(request: AdminRequest) -> Answer:
+    """Deliver a finished delivery again, with the same id."""
+    webhook, id_ = request.params["webhook"], request.params["delivery"]
+    return _accepted(request, lambda unit: webhooks.redeliver(request.actor, unit, webhook, id_))
+
+
+def _accepted(request: AdminRequest, enqueue: Callable[[WriteUnit], dict[str, object]]) -> Answer:
+    return request.change(lambda unit: Answer.json(enqueue(unit), 202))
+
+
+def _expected(request: AdminRequest) -> Precondition:
+    return replace(request.precondition, must_not_exist=False)
 
 
 def _status(request: AdminRequest) -> DeliveryStatus | None:
@@ -265,44 +182,13 @@ def _before(cursor: str | None) -> tuple[Instant, str] | None:
     return int(at), id_
 
 
-def _settings(webhook: Webhook) -> dict[str, object]:
-    return msgspec.structs.asdict(webhook.settings)
-
-
 def _without_secret(answer: Answer) -> Answer:
-    """What is kept for whoever sends the request again: the secret is told once."""
-    if not isinstance(answer.body, bytes):
-        return answer
-    said = msgspec.json.decode(answer.body, type=dict[str, object])
-    said.pop("secret")
-    return Answer(answer.status, msgspec.json.encode(said), answer.headers)
+    return answer.without("secret")
 
 
-def _webhook(webhook: Webhook) -> dict[str, object]:
-    return {
-        "id": webhook.id,
-        **_settings(webhook),
-        "failing_since": _instant(webhook.failing_since),
-        "created_at": _instant(webhook.created_at),
-        "updated_at": _instant(webhook.updated_at),
-        "etag": etag_text(webhook.etag),
-    }
+def _webhook_answer(webhook: Webhook) -> Answer:
+    return Answer.json(_webhook_data(webhook), etag=webhook.etag)
 
 
-def _delivery(delivery: Delivery) -> dict[str, object]:
-    waiting = delivery.status is DeliveryStatus.WAITING
-    return {
-        "id": delivery.id,
-        "type": delivery.type,
-        "status": delivery.status.value,
-        "attempts": delivery.attempts,
-        "answer": delivery.answer,
-        "due_at": _instant(delivery.due_at) if waiting else None,
-        "created_at": _instant(delivery.created_at),
-        "finished_at": _instant(delivery.finished_at),
-        "payload": msgspec.Raw(delivery.payload),
-    }
-
-
-def _instant(at: Instant | None) -> str | None:
-    return None if at is None else format_instant(at)
+def _webhook_data(webhook: Webhook) -> dict[str, object]:
+    return webhooks.webhook_data(webhook) | {"etag": etag_text(webhook.etag)}

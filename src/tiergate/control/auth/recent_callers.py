@@ -24,7 +24,7 @@ from tiergate.store.keys import revocations, revoked_ids
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tiergate.control.api.roles import PublishedRoles
+    from tiergate.admin.published_roles import PublishedRoles
     from tiergate.control.auth.authentication import AuthenticatedCaller, Authenticator
     from tiergate.permissions import Caller, RolePolicies
     from tiergate.store import ReadUnit, Store
@@ -124,6 +124,6 @@ class RecentCallers:
             keys = revocations(unit)
             unchanged = before is not None and before.keys == keys
             revoked = before.revoked if before is not None and unchanged else revoked_ids(unit)
-            return _Standing(at, self._roles.of(unit), keys, revoked)
+            return _Standing(at, self._roles.read(unit), keys, revoked)
 
         return self._store.read(read)

@@ -49,7 +49,7 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
 
-class RejectedTargetError(Exception):
+class RejectedTargetError(ValueError):
     """Nothing may be sent there; the message says why."""
 
 

@@ -14,7 +14,8 @@ from standardwebhooks import Webhook as Verifier
 
 from tests.admin import serving
 from tests.receiver import Receiver
-from tiergate.control.api.webhooks import MOST_WEBHOOKS, WebhookEndpoints
+from tiergate.admin.webhooks import MAX_WEBHOOKS
+from tiergate.control.api.webhooks import WebhookEndpoints
 from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
@@ -269,7 +270,7 @@ def test_a_request_sent_twice_makes_one_webhook(client: httpx.Client) -> None:
 def test_there_is_a_most(client: httpx.Client, store: Store) -> None:
     """Each webhook costs a row per event."""
     settings = WebhookSettings(URL)
-    store.change(lambda unit: [add_webhook(unit, settings) for _ in range(MOST_WEBHOOKS)], SYSTEM)
+    store.change(lambda unit: [add_webhook(unit, settings) for _ in range(MAX_WEBHOOKS)], SYSTEM)
     answer = client.post("/v1/webhooks", json={"url": URL})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:tiergate:problem:too-many-webhooks")
 

@@ -1,0 +1,51 @@
+"""Erasure of personal data: of a customer, and of an author in the audit log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.errors import NotFoundError
+from tiergate.permissions import Action, Resource
+from tiergate.store import erasure
+from tiergate.text_normalization import to_nfc
+
+if TYPE_CHECKING:
+    from tiergate.admin.actor import Actor
+    from tiergate.store import WriteUnit
+
+
+class ErasedAuthor(NamedTuple):
+    """The name that replaces an author, and the number of audit entries that were changed."""
+
+    author: str
+    entries: int
+
+
+def erase_customer(actor: Actor, unit: WriteUnit, id_: str, *, tags: bool) -> dict[str, object]:
+    """Erase the name, attributes, reasons and, on request, `tags` of a customer, now and in its history.
+
+    Call it with `snapshot_lock`. Returns the counts of what was erased.
+
+    Raises:
+        NotFoundError: it does not exist.
+    """
+    actor.require(Action.ERASE_CUSTOMER, Resource.customer_of(id_))
+    counts = erasure.erase_customer(unit, id_, tags=tags)._asdict()
+    unit.audit("customer.erased", "customer", id_, after={"tags": tags, **counts}, customer=id_)
+    unit.emit("customer.erased", {"customer": id_})
+    return counts
+
+
+def erase_author(actor: Actor, unit: WriteUnit, author: str) -> ErasedAuthor:
+    """Replace an author by a pseudonym in overrides, publications and the audit log.
+
+    Raises:
+        NotFoundError: no entry names this author.
+    """
+    actor.require(Action.ERASE_CUSTOMER, Resource.customer_of("*"))
+    try:
+        pseudonym, erased = erasure.erase_author(unit, author)
+    except NotFoundError:  # authors in files are in normal form C, names of callers as their issuer writes them
+        pseudonym, erased = erasure.erase_author(unit, to_nfc(author))
+    unit.audit("author.erased", "author", pseudonym, after={"entries": erased.entries})
+    return ErasedAuthor(pseudonym, erased.entries)
