@@ -1,8 +1,8 @@
-"""Catalog and subjects files, and the users' own rules: from files to the model, with every problem's position.
+"""Catalog and subjects files, and the users' own rules: from files to the model, with the position of every problem.
 
-`load_catalog` and `dump_catalog`, `load_subjects` and `dump_subjects` are inverse to each other. `read_subjects`
-streams files of any size. `sort_catalog` puts a catalog into the order of the loader. One entry of a file is also a
-body of the API: the `read_…_body` functions read one, the `…_data` functions write it.
+`load_catalog` and `dump_catalog`, `load_subjects` and `dump_subjects` are inverses. `read_subjects` streams files of
+any size. `sort_catalog` puts a catalog into the loader's order. One entry of a file is also a body of the API: the
+`read_…_body` functions read one, the `…_data` functions write it.
 """
 
 from tiergate.catalog.checks.cross_record_checks import CrossRecordChecks

@@ -1,7 +1,7 @@
-"""Loads a catalog from files: reads, checks everything, and either returns it whole or raises with all problems.
+"""Load a catalog from files: read and check all of it, and return it or raise all problems.
 
-The steps: read every file into a document; read all features; read all items against them; check what items and
-ladders name. Each goes on after problems as far as the next one's findings would be true.
+The steps: read every file into a document; read all features; read all items against them; check the references of
+items and ladders. Each step continues after problems, as long as the next one's findings stay correct.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CATALOG_ENDINGS = frozenset({".yaml", ".yml", ".json"})
-"""The endings of catalog files in a folder."""
+"""The suffixes of catalog files in a folder."""
 
 MAX_PROBLEMS = 10_000
-"""Most problems of one load that are named; the others are counted."""
+"""Largest number of problems of one load in an error; the others are counted."""
 
 _FILE_KEYS = frozenset({"apiVersion", "plans", "features", "items", "ladders"})
 _LADDER_KEYS = frozenset({"id", "plans"})
@@ -39,10 +39,10 @@ _NUMBERED = frozenset({"version", "versions", "rollouts"})
 
 @dataclass(frozen=True, slots=True)
 class LoadedCatalog:
-    """A catalog and where its parts stand in the files.
+    """A catalog and the positions of its parts in the files.
 
-    `unnumbered`: the items of which the files say neither the version nor rollouts, so that both are the defaults.
-    `names_plans`: whether a file has the key `plans`, which is `one` where none has it.
+    `unnumbered`: the items without version and rollouts in the files, which get the defaults. `names_plans`: whether a
+    file has the key `plans`; the default is `one`.
     """
 
     catalog: Catalog
@@ -52,7 +52,7 @@ class LoadedCatalog:
 
 
 def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
-    """Load one catalog from files, or from folders of `.yaml`, `.yml` and `.json` files, that together make it.
+    """Load one catalog from files, or from folders of `.yaml`, `.yml` and `.json` files, which together make it.
 
     Raises:
         CatalogError: with all problems, sorted by position.
@@ -68,7 +68,7 @@ def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
 
 
 def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
-    """Load one catalog from the texts of files that together make it, by name: JSON where it ends so, else YAML.
+    """Load one catalog from the texts of files, by name: JSON if the name ends in `.json`, else YAML.
 
     Raises:
         CatalogError: with all problems, sorted by position.
@@ -83,7 +83,7 @@ def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
 
 
 def read_catalog(documents: Iterable[tuple[Node, int, TextReport] | None], log: ProblemLog) -> LoadedCatalog | None:
-    """Load one catalog from documents that were read before, which report to `log`; `None` after any problem."""
+    """Load one catalog from parsed documents, which report to `log`; `None` after any problem."""
     before = log.count
     loader = _Loader(log)
     for document in documents:
@@ -103,7 +103,7 @@ class _Seen:
         self._first: dict[str, Position] = {}
 
     def is_new(self, id_: str, node: Node, place: int, report: TextReport) -> bool:
-        """Say whether an id is new; report a second one at its place, naming the first."""
+        """Return whether an id is new; report a duplicate at its place, with the first position."""
         at = node.value_place("id") if isinstance(node, Mapping) else place
         position = report.position(at)
         if id_ not in self._first:
@@ -116,13 +116,13 @@ class _Seen:
 
 
 def _written_id(node: Node) -> str | None:
-    """The valid id that an entry writes, however wrong its other keys are."""
+    """Return the valid id of an entry, even if its other keys are wrong."""
     id_ = node.entries.get("id") if isinstance(node, Mapping) else None
     return id_ if isinstance(id_, str) and is_id(id_) else None
 
 
 class _Loader:
-    """What has been read so far."""
+    """The loader's state."""
 
     def __init__(self, log: ProblemLog) -> None:
         self.positions = CatalogPositions()
@@ -134,7 +134,7 @@ class _Loader:
         self._plans: tuple[PlansPerSubscription, Position] | None = None
 
     def finish(self) -> LoadedCatalog:
-        """Read everything that was set aside, and say it, or what is wrong.
+        """Return the loaded catalog.
 
         Raises:
             CatalogError: with all problems.
@@ -144,11 +144,11 @@ class _Loader:
         return loaded
 
     def loaded(self) -> LoadedCatalog:
-        """Read everything that was set aside; not to be trusted after a problem."""
+        """Read the collected entries; the result is not valid after a problem."""
         return LoadedCatalog(self.build(), self.positions, frozenset(self._unnumbered), self._plans is not None)
 
     def read(self, document: tuple[Node, int, TextReport] | None) -> None:
-        """Set the features, items and ladders of a file aside; nothing of one that could not be read."""
+        """Collect the features, items and ladders of a file; nothing of a file that could not be read."""
         if document is None:
             self._complete = False
             return
@@ -173,7 +173,7 @@ class _Loader:
                 self._lists.setdefault(key, []).extend((node, at, report) for node, at in entries)
 
     def _read_plans(self, fields: Fields, report: TextReport) -> None:
-        """Read how many plans a subscription may have; files that together make a catalog must not differ in it."""
+        """Read how many plans a subscription may have; all files of a catalog must agree."""
         rule = fields.choice("plans", PlansPerSubscription)
         if rule is None:
             return
@@ -185,7 +185,7 @@ class _Loader:
             fields.problem("plans", "key-conflict", message)
 
     def build(self) -> Catalog:
-        """Read everything that was set aside."""
+        """Read the collected entries."""
         for key in ("features", "items"):
             if key not in self._lists and self._complete and self._first is not None:
                 self._first.add(0, "missing-key", f"the key `{key}` is missing: write `{key}: []` if there are none")
@@ -202,7 +202,7 @@ class _Loader:
         )
 
     def _features(self) -> dict[str, Feature | None]:
-        """All features by id; `None` for one that exists but could not be read."""
+        """Return all features by id; `None` for one that exists but could not be read."""
         found: dict[str, Feature | None] = {}
         seen = _Seen("feature")
         texts: list[tuple[Feature, Node, TextReport]] = []
@@ -229,7 +229,7 @@ class _Loader:
                 report.add(place, "unknown-feature", f"no feature `{linked}`", suggestion(linked, found, report))
 
     def _items(self, reader: EntitlementReader) -> tuple[dict[str, ItemText], frozenset[str]]:
-        """All items by id, and the ids of those that exist but could not be read."""
+        """Return all items by id, and the ids of those that exist but could not be read."""
         found: dict[str, ItemText] = {}
         unread: set[str] = set()
         seen = _Seen("item")

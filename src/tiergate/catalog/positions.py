@@ -1,4 +1,4 @@
-"""Where in the files the parts of a catalog stand, so that later stages name the author's line."""
+"""The positions of a catalog's parts in its files, so that later stages can name the author's line."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _Key = tuple[str | int, ...]
 
 
 class CatalogPositions(ReadOnly[_Key, Position]):
-    """A mapping to (file, line, column), which counts lines only when asked.
+    """A mapping to (file, line, column), which counts lines only on access.
 
-    Keys: `("feature", id)`, `("item", id)`, `("item", id, version)` (where its entitlements begin),
+    Keys: `("feature", id)`, `("item", id)`, `("item", id, version)` (the start of its entitlements),
     `("item", id, version, feature)` and `("ladder", id)`.
     """
 
@@ -26,11 +26,11 @@ class CatalogPositions(ReadOnly[_Key, Position]):
         self._entitlements: dict[tuple[str, int], tuple[SourceText, Mapping]] = {}
 
     def put(self, key: _Key, source: SourceText, place: int) -> None:
-        """Remember one place."""
+        """Store one place."""
         self._places[key] = (source, place)
 
     def put_item(self, text: ItemText) -> None:
-        """Remember an item, its versions and their entitlements."""
+        """Store the places of an item, its versions and their entitlements."""
         id_, source = text.item.id, text.report.source
         self.put(("item", id_), source, text.place)
         for version, (place, mapping) in text.definitions.items():
@@ -39,7 +39,7 @@ class CatalogPositions(ReadOnly[_Key, Position]):
                 self._entitlements[id_, version] = (source, mapping)
 
     def find(self, *key: str | int) -> Position | None:
-        """The position of `key`, or of the nearest thing around it that is known."""
+        """Return the position of `key`, or of the closest enclosing element that has one."""
         while key:
             found = self.get(key)
             if found is not None:

@@ -1,10 +1,11 @@
-"""Whose records have problems, where the others shall be loaded all the same.
+"""Set aside customers whose records have problems, so that the others can be loaded.
 
-A problem is set aside with the customer whom it concerns: the customer of the record, of a subscription the one that it
-names, of two records with one id both. Whoever loads then keeps the earlier records of these customers, and takes
-nothing of what the files now say of them. What names nobody (a line that is no record, a file that cannot be read) is
-not set aside: whose record to keep would be a guess, and a file that is cut looks just so. Neither is too much at once:
-then not a record is wrong, but the file, or the catalog.
+A problem belongs to the customer of the record: for a subscription, the customer that it names; for two records with
+one id, both. The loader then keeps the earlier records of these customers and ignores the new ones.
+
+A problem without a customer (a line that is not a record, an unreadable file) is not set aside: the choice of records
+to keep would be a guess, and a truncated file looks the same. Too many customers are not set aside either: then the
+file or the catalog is wrong, not the records.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 _ALWAYS: Final = 1_000
 _SHARE: Final = 10
-"""More than so many customers, and more than a tenth of all, are too many."""
+"""More than this number of customers, and more than a tenth of all, are too many."""
 
 
 class Quarantine:
-    """What is set aside while subjects are read. `customers`: by id, the subscriptions in records with problems.
+    """The customers set aside while subjects are read. `customers`: id → the subscriptions in records with problems.
 
-    `subscriptions`: those of which nobody can say the customer. `problems`: what is wrong, once everything was read;
-    `count` of them in all.
+    `subscriptions`: those without a known customer. `problems`: all problems, once everything is read; `count`: how
+    many there are in total.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class Quarantine:
         return bool(self.customers or self.subscriptions)
 
     def note(self, customer: str | None, subscription: str | None, problems: int) -> None:
-        """Set a record aside that has so many problems of its own, by the ids that can be read in it."""
+        """Set aside a record with this number of problems, by the ids that can be read in it."""
         self._placed += problems
         if customer is not None:
             self.blame(customer, () if subscription is None else (subscription,))
@@ -51,14 +52,14 @@ class Quarantine:
             self._nobodys = True
 
     def blame(self, customer: str, subscriptions: Iterable[str] = (), problems: int = 0) -> None:
-        """Set a customer aside for so many problems that show between records."""
+        """Set aside a customer for problems between records."""
         self._placed += problems
         self.customers.setdefault(customer, set()).update(subscriptions)
 
     def finish(self, log: ProblemLog, customers: int, *, is_complete: bool) -> bool:
-        """Say whether all that is in `log` is set aside; `customers`: how many there are in all.
+        """Return whether all problems in `log` are set aside; `customers`: the number of customers in total.
 
-        Where it is not, nothing is: all problems stand.
+        If not, nothing is set aside: all problems stay.
         """
         self.problems, self.count = log.sorted(), log.count
         found = len(self.customers) + len(self.subscriptions)

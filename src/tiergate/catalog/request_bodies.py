@@ -1,10 +1,9 @@
-"""Reads the JSON bodies of the API: each is exactly one entry of a catalog or subjects file, read by the same readers.
+"""Read JSON bodies of the API: each is one entry of a catalog or subjects file, read by the same readers.
 
-All problems are raised at once, each with the JSON Pointer of the value or key at fault. Numbers are exact.
+Raises all problems at once, each with the JSON Pointer of the wrong value or key. Numbers are exact.
 
-What the address of a request fixes, such as an id, need not stand in the body; where it does it must be the same, which
-is what `fixed` (key → text) is for. Everything else, the order of lists that say something included, is the caller's.
-A partial edit is a JSON Merge Patch onto the printed entry (`apply_merge_patch`), which is then read as a whole.
+`fixed` (key → text) holds what the request's address fixes, such as an id: the body may omit it or must repeat it. A
+partial edit is a JSON Merge Patch onto the printed entry (`apply_merge_patch`), which is then read as a whole.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Item, Override, Problem, Value
 
 MAX_PROBLEMS = 100
-"""Most problems of one body that are named; the others are counted."""
+"""Largest number of problems of one body in an error; the others are counted."""
 
 _NOT_FIXED: dict[str, str] = {}
 _PUBLISHED_KEYS = ("version", "versions", "rollouts")
@@ -46,7 +45,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, slots=True)
 class ItemBody:
-    """An item as a body says it: without versions and rollouts, which are published; its draft, where it has one."""
+    """An item of a body, without versions and rollouts, which only publishing makes; its draft, if it has one."""
 
     item: Item
     draft: dict[str, Value] | None
@@ -78,9 +77,9 @@ def read_item_body(
     *,
     with_draft: bool = True,
 ) -> ItemBody:
-    """Read an item: what is said of it, and its draft where the key `entitlements` is there and may be.
+    """Read an item, and its draft if the body has the key `entitlements` and `with_draft` allows it.
 
-    `items` are those that it may name, which with it must still be such that each can be held.
+    The item may name `items`; it must be possible to have each of them, and the new item.
 
     Raises:
         BodyError: with all problems.
@@ -123,7 +122,7 @@ def read_entitlements_body(body: str | bytes, features: ReadOnly[str, Feature]) 
 
 
 def read_entitlement_body(body: str | bytes, feature: Feature) -> Value:
-    """Read what an item gives for one feature: the body is the value as it stands after the feature's id in a file.
+    """Read the value that an item gives for one feature, in the form of the catalog file.
 
     Raises:
         BodyError: with all problems.
@@ -158,10 +157,9 @@ def read_override_body(
     fixed: ReadOnly[str, str] = _NOT_FIXED,
     number: int = 1,
 ) -> Override:
-    """Read an override. One without id gets `<feature>-<number>`, with a further number where that is taken.
+    """Read an override. Without an id it gets `<feature>-<number>`, with a further number if that is taken.
 
-    `taken` are the ids of the subject's other overrides. `number`: one that the subject never gave out, so that no id
-    is given twice.
+    `taken`: the ids of the subject's other overrides. `number`: one that the subject never used before.
 
     Raises:
         BodyError: with all problems.
@@ -180,10 +178,10 @@ def read_override_body(
 
 
 def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
-    """Apply a JSON Merge Patch (RFC 7396) to plain data: the body that says the whole, to be read as one.
+    """Apply a JSON Merge Patch (RFC 7396) to plain data; return the whole body, to be read.
 
     Raises:
-        BodyError: the patch is no JSON object, or writes a key twice.
+        BodyError: if the patch is not a JSON object, or has a duplicate key.
     """
     text = _Body(patch)
     if not isinstance(text.node, Mapping) and text.node is not BROKEN:
@@ -214,7 +212,7 @@ def _plain(node: Node) -> PlainData:
 
 
 def _changed(mapping: Mapping, place: int, *, put: ReadOnly[str, Node], without: Collection[str] = ()) -> Mapping:
-    """The mapping without some keys and with others, which stand at their places, or at `place`."""
+    """Return the mapping without some keys and with others, at their places or at `place`."""
     entries: dict[str, Node] = {}
     places = array("q")
     for key, inner in (dict(mapping.entries) | dict(put)).items():
@@ -227,7 +225,7 @@ def _changed(mapping: Mapping, place: int, *, put: ReadOnly[str, Node], without:
 
 
 class _Body:
-    """A body while it is read."""
+    """A body during reading."""
 
     def __init__(self, body: str | bytes, fixed: ReadOnly[str, str] = _NOT_FIXED) -> None:
         try:
@@ -248,24 +246,24 @@ class _Body:
                 self.node = _changed(self.node, self.place, put=fixed)
 
     def is_right(self) -> bool:
-        """Say whether no problem was found so far."""
+        """Return whether there is no problem so far."""
         return not self._log.count
 
     def result(self, read: _Read | None) -> _Read:
-        """What was read, if all was right.
+        """Return the result of reading.
 
         Raises:
-            BodyError: with all problems.
+            BodyError: with all problems, if there are any.
         """
         if self._log.count or read is None:
             self.refuse()
         return read
 
     def refuse(self) -> NoReturn:
-        """Say what is wrong.
+        """Raise all problems.
 
         Raises:
-            BodyError: with all problems.
+            BodyError: always.
         """
         problems = self._log.sorted()
         places = [self._source.place(problem.line, problem.column) if problem.line else 0 for problem in problems]

@@ -1,4 +1,4 @@
-"""Reads the folder of the users' own rules: which file is what, and its text. What the text says is not looked at."""
+"""Read the folder of the users' own rules: the kind and text of each file. Does not parse the text."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ POLICIES_ENDING = ".cedar"
 """Policies: `<name>.cedar`."""
 
 SCHEMA_ENDING = ".cedarschema"
-"""Entity types of the users' own: `<name>.cedarschema`."""
+"""The users' own entity types: `<name>.cedarschema`."""
 
 ENTITIES_ENDING = ".entities.json"
-"""Entities of the users' own, in Cedar's JSON: `<name>.entities.json`."""
+"""The users' own entities, in Cedar's JSON: `<name>.entities.json`."""
 
 _KINDS = (POLICIES_ENDING, SCHEMA_ENDING, ENTITIES_ENDING)
 _IGNORED_ENDINGS = ("_test.yaml", "_test.yml", ".md")
 
 
 def read_rules(folder: Path) -> Rules:
-    """Read `*.cedar`, `*.cedarschema` and `*.entities.json` of a folder, not of folders in it.
+    """Read `*.cedar`, `*.cedarschema` and `*.entities.json` of a folder, without subfolders.
 
-    Hidden files, `*.md`, `README` and tests (`*_test.yaml`) are passed over; anything else is a problem, so that a
-    misnamed rule is never silently without effect.
+    Ignores hidden files, `*.md`, `README` and tests (`*_test.yaml`); anything else is a problem, so that a misnamed
+    rule is never silently without effect.
 
     Raises:
         RulesError: with all problems, sorted by file.

@@ -1,7 +1,7 @@
-"""The records of subjects files, one by one: from YAML, JSON and NDJSON alike.
+"""Read subjects files record by record, from YAML, JSON and NDJSON.
 
-NDJSON (`.ndjson`, `.jsonl`) is read line by line in bounded memory: a line is first read without places, which is fast,
-and again with places where it has a problem.
+NDJSON (`.ndjson`, `.jsonl`) is read line by line in bounded memory: first without places, which is fast, and again with
+places if the line has a problem.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from tiergate.model import Customer, Subscription
 
 LINES_ENDINGS = frozenset({".ndjson", ".jsonl"})
-"""The endings of files with one JSON object per line."""
+"""The suffixes of files with one JSON object per line."""
 
 MAX_LINE_BYTES = 2**20
-"""Most bytes of one line."""
+"""Largest number of bytes of one line."""
 
 _FILE_KEYS = frozenset({"apiVersion", "customers", "subscriptions"})
 _HEAD_KEYS = frozenset({"apiVersion"})
@@ -42,7 +42,7 @@ _PLACELESS = PlacelessReport()
 
 
 class SubjectEntry(NamedTuple):
-    """One customer or subscription as it stands in a file; `subject` may be `None` where it has `problems`, so many."""
+    """One customer or subscription of a file; `subject` may be `None` if the record has `problems`."""
 
     subject: Customer | Subscription | None
     is_customer: bool
@@ -53,7 +53,7 @@ class SubjectEntry(NamedTuple):
 
 
 class SubjectFileReader:
-    """Reads records; `is_complete` turns false where a part could not be read, so that records may be missing."""
+    """Reads records; `is_complete` becomes false if a part could not be read, so records may be missing."""
 
     def __init__(self, reader: SubjectReader, log: ProblemLog) -> None:
         self.is_complete = True
@@ -61,7 +61,7 @@ class SubjectFileReader:
         self._log = log
 
     def read(self, path: Path, *, placed: bool = False) -> Iterator[SubjectEntry]:
-        """Every record of a file; with `placed`, also those of NDJSON without problems have places."""
+        """Yield every record of a file; with `placed`, valid NDJSON records have places too."""
         if path.suffix.lower() in LINES_ENDINGS:
             return self._lines(path, placed=placed)
         return self._document(path)
@@ -126,7 +126,7 @@ class SubjectFileReader:
             self._log.add((name, 0, 0), "empty-file", message)
 
     def _fast(self, content: bytes) -> SubjectEntry | None:
-        """The record of a line without problems; `None` where it has any, or is unusual."""
+        """Return the record of a line without problems; `None` if it has problems or is unusual."""
         try:
             line = content.decode()
             if "\\u" in line and _SURROGATE_ESCAPE.search(line):
@@ -145,7 +145,7 @@ class SubjectFileReader:
         return None
 
     def _slow(self, content: bytes, name: str, number: int, *, is_first: bool) -> SubjectEntry | None:
-        """The record of a line, its problems reported with places; `None` where it says none."""
+        """Return the record of a line, reporting problems with places; `None` if it contains no record."""
         before = self._log.count
         line = decode(content.rstrip(b"\r\n"), name, self._log, number)
         if line is None:

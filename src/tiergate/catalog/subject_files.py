@@ -1,8 +1,7 @@
-"""Reads subjects files, of any size, into customers and subscriptions; every problem is reported, with its place.
+"""Read subjects files of any size into customers and subscriptions; report every problem with its position.
 
-Of each record 8 to 24 bytes are kept, for what can only be known at the end: that ids are unique, that the customer of
-every subscription exists, and that no customer's total could overflow. Where one of these seems wrong, the files are
-read once more, to be sure and to say where.
+Keeps 8 to 24 bytes per record for the checks at the end: unique ids, existing customers, no overflow of totals. If one
+of these seems to fail, the files are read again, to confirm it and to find the position.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex
 
 SUBJECTS_ENDINGS = frozenset({".yaml", ".yml", ".json"}) | LINES_ENDINGS
-"""The endings of subjects files in a folder."""
+"""The suffixes of subjects files in a folder."""
 
 MAX_PROBLEMS = 1000
-"""Most problems of one load that are named; the others are counted."""
+"""Largest number of problems of one load in an error; the others are counted."""
 
 
 def read_subjects(
     paths: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, *, quarantine: Quarantine | None = None
 ) -> Iterator[Customer | Subscription]:
-    """Yield every customer and subscription of the files or folders, in their order.
+    """Yield every customer and subscription of the files or folders, in order.
 
-    Raises at the end if anything was wrong anywhere: until then, what was yielded is not to be trusted. With a
-    `quarantine`, what is wrong with some customers only is set aside there; nothing that was yielded of these counts.
+    It raises at the end if anything is wrong; until then, the yielded subjects are not verified. With a `quarantine`,
+    problems of some customers only are set aside there; their yielded subjects do not count.
 
     Raises:
         SubjectsError: with the first 1,000 problems, sorted by position.
@@ -52,12 +51,10 @@ def read_subjects(
 def read_subject_records(
     paths: Sequence[Path], reader: SubjectReader, bounds: TotalBounds, *, quarantine: Quarantine | None = None
 ) -> Iterator[SubjectEntry]:
-    """Yield every record of the files or folders as `reader` reads it, in their order, those with problems too.
-
-    Raises at the end, as `read_subjects` does.
+    """Yield every record of the files or folders as `reader` reads it, in order, also those with problems.
 
     Raises:
-        SubjectsError: with the first 1,000 problems, sorted by position.
+        SubjectsError: at the end, with the first 1,000 problems, sorted by position.
     """
     log = ProblemLog(MAX_PROBLEMS)
     files = expand_paths(paths, SUBJECTS_ENDINGS, log)

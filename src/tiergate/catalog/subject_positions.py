@@ -1,6 +1,6 @@
-"""Reads records of subjects files again, with the place of each of their parts: for findings about some customers.
+"""Read records of subjects files again, with the position of each part, for findings about some customers.
 
-The files must have been read without problems before; who is looked at is for the caller to say.
+The files must be valid.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Subscription
 
 Part = tuple[str, str, int]
-"""`overrides` or `items`, the id of the subscription or empty for the customer, and which entry, from 0."""
+"""`overrides` or `items`; the id of the subscription, or empty for the customer; the index of the entry."""
 
 
 class PlacedRecord(NamedTuple):
-    """A customer with its subscriptions, and where each entry of their lists stands."""
+    """A customer with its subscriptions, and the position of each entry of their lists."""
 
     record: SubjectRecord
     places: dict[Part, Position]
@@ -41,7 +41,7 @@ def read_placed_records(
     bounds: TotalBounds,
     is_wanted: Callable[[Customer | Subscription], bool],
 ) -> Iterator[PlacedRecord]:
-    """The records of all customers of whom something is wanted, by id.
+    """Yield the records of all customers with a wanted subject, sorted by id.
 
     Raises:
         SubjectsError: with the first 1,000 problems of the files.

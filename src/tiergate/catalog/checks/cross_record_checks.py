@@ -1,7 +1,7 @@
-"""What only all records together show: ids that stand twice, customers that do not exist, totals that could overflow.
+"""Checks across all records: duplicate ids, missing customers, totals that could overflow.
 
-The first reading keeps hashes of ids, in packed arrays. They can raise a doubt where there is nothing wrong (two ids
-with one hash), never miss what is wrong; a second reading settles the doubts by the ids themselves.
+The first reading keeps hashes of ids, in packed arrays. They can raise a false suspicion (two ids with one hash), but
+never miss a problem; a second reading confirms the suspects by their ids.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LARGEST = 2**63 - 1
 
 
 class CrossRecordChecks:
-    """Takes notes of records."""
+    """Collects hashes of records."""
 
     def __init__(self, bounds: TotalBounds) -> None:
         self._bounds = bounds
@@ -42,7 +42,7 @@ class CrossRecordChecks:
         self._count = 0
 
     def note(self, record: SubjectEntry) -> None:
-        """Take note of a record; of one with problems, of its id, where that can be read."""
+        """Collect a record; of a record with problems, its id if it can be read."""
         self._count += 1
         subject = record.subject
         if subject is None:
@@ -62,11 +62,11 @@ class CrossRecordChecks:
 
     @property
     def customers(self) -> int:
-        """How many customers were noted."""
+        """The number of collected customers."""
         return len(self._customers)
 
     def doubts(self, *, is_complete: bool) -> SuspectIds | None:
-        """What must be settled, if anything; `is_complete` says that no customer can have been missed."""
+        """Return the suspects, if there are any; `is_complete`: no customer can have been missed."""
         customers = array("q", sorted(self._customers))
         twice = _repeated(customers)
         twice_subscriptions = _repeated(sorted(self._subscriptions))
@@ -79,7 +79,7 @@ class CrossRecordChecks:
         return SuspectIds(self._bounds, twice, twice_subscriptions, missing, large, self._count)
 
     def _large(self) -> set[int]:
-        """Customers whose subscriptions together could pass the largest total, by the cheap bound."""
+        """Return customers whose subscriptions together could exceed the largest total, by the cheap bound."""
         totals: dict[int, int] = {}
         for holder, total in zip(self._holders, self._totals, strict=True):
             totals[holder] = totals.get(holder, 0) + total
@@ -87,7 +87,7 @@ class CrossRecordChecks:
 
 
 class SuspectIds:
-    """Hashes of ids about which there is a doubt, settled by looking at all records again."""
+    """Hashes of suspect ids, confirmed by reading all records again."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class SuspectIds:
         self._totals: dict[str, tuple[Position, SubjectTotals, bool]] = {}
 
     def settle(self, record: SubjectEntry, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
-        """Look at one record again. What is wrong is set aside in `quarantine` too."""
+        """Check one record again. Its problems are set aside in `quarantine` too."""
         self._left -= 1
         id_ = written_id(record, "id")
         if id_ is not None and hash(id_) in self._twice[record.is_customer]:
@@ -128,7 +128,7 @@ class SuspectIds:
             self._totals_of(subject.customer, record, "customer").add(subject)
 
     def _totals_of(self, customer: str, record: SubjectEntry, key: str) -> SubjectTotals:
-        """The totals of a customer, which are reported at the first of its subscriptions, else at the customer."""
+        """Return the totals of a customer, reported at its first subscription, else at the customer."""
         found = self._totals.get(customer)
         if found is None or (key == "customer" and not found[2]):
             position = _position(record, key)
@@ -151,7 +151,7 @@ class SuspectIds:
             quarantine.note(customer, subscription, 1)
 
     def finish(self, file: str, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
-        """Report what shows when all records have been looked at again: totals, and that they were not all there."""
+        """Report totals, and records that are missing in the second reading."""
         if self._left:
             message = "has problems that cannot be placed: it changed while it was read, or is a pipe"
             log.add((file, 0, 0), "changed-file", message)
@@ -172,7 +172,7 @@ def _holds(ordered: array[int], wanted: int) -> bool:
 
 
 def written_id(record: SubjectEntry, key: str) -> str | None:
-    """The valid id that a record writes under `key`."""
+    """Return the valid id that a record has under `key`."""
     id_ = record.node.entries.get(key) if isinstance(record.node, Mapping) else None
     try:
         return parse_subject_id(id_) if isinstance(id_, str) else None

@@ -1,9 +1,9 @@
-"""May a feature or a draft become what an edit makes of it, given who holds which values? Pure rules.
+"""Check edits of features and drafts against the values in use. Pure rules.
 
-The rules protect what is sold already: the type of a feature never changes, its scale and the order of its levels not
-while they are mapped, and no value that a reachable version, a draft or an override gives may stop being one. Every
-refusal says what it is about, as a JSON Pointer into the feature or draft, and who holds it. What the catalog's files
-must be in themselves is the readers' to check, who holds what is the store's to know.
+The rules protect published definitions: the type of a feature never changes, its scale and the order of its levels do
+not change while in use, and values of reachable versions, drafts and overrides stay valid. Each problem has a JSON
+Pointer into the feature or draft, and names the users of the value. The readers check the form of catalog files; the
+store knows which values are in use.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class ValueUse:
-    """One value of a feature that is in use: `value` is `None` where the feature is only named.
+    """One value of a feature in use; `value` is `None` if the feature is only named.
 
-    `holders` are some who hold it, in words (`the plan/pro@7`), and `count` how many there are. `is_bound`: levels,
-    minimum and maximum bind it, as they do what items give, and not what overrides do.
+    `holders`: some users, as text (`the plan/pro@7`); `count`: how many there are. `is_bound`: levels, minimum and
+    maximum apply to it, as for items but not for overrides.
     """
 
     value: Value | None
@@ -48,7 +48,7 @@ class ValueUse:
 
 
 def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
-    """Why a feature may not become another; nothing where it may. Both have the same id."""
+    """Return the problems of a change of a feature; both have the same id."""
     if new.type is not old.type:
         detail = f"`{old.id}` is a {old.type.value}: the type of a feature never changes"
         return [BodyProblem("/type", "type-changed", detail)]
@@ -70,7 +70,7 @@ def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -
 
 
 def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
-    """Why a feature may not get this status."""
+    """Return the problems of a change of a feature's status."""
     if status is old.status or status in _MOVES[old.status]:
         return []
     allowed = " or ".join(f"`{move.value}`" for move in _MOVES[old.status])
@@ -79,7 +79,7 @@ def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem
 
 
 def check_feature_deletion(feature: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
-    """Why a feature may not be deleted."""
+    """Return the problems of deleting a feature."""
     found = []
     if feature.status is FeatureStatus.ACTIVE:
         detail = f"`{feature.id}` is active: archive it first"
@@ -92,7 +92,7 @@ def check_feature_deletion(feature: Feature, uses: Sequence[ValueUse]) -> list[B
 def check_draft(
     draft: Mapping[str, Value], given: Collection[str], features: Mapping[str, Feature]
 ) -> list[BodyProblem]:
-    """Why an item may not get this draft; `given` are the features that the item gives already."""
+    """Return the problems of a draft of an item; `given` are the features that the item gives already."""
     return [
         BodyProblem(
             f"/entitlements/{escape_pointer(id_)}",
@@ -161,7 +161,7 @@ def _bounds(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
 
 
 def _by_value(mapped: Iterable[ValueUse]) -> list[ValueUse]:
-    """Uses that are bound by levels, minimum and maximum, by rising number."""
+    """Return the uses that are bound by levels, minimum and maximum, by ascending number."""
     bound = [use for use in mapped if use.is_bound]
     return sorted(bound, key=lambda use: use.value.units if isinstance(use.value, Amount) else 0)
 

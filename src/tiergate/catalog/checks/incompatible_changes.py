@@ -1,7 +1,7 @@
-"""What a change makes impossible of what a subscription holds, and was not so before.
+"""Find item violations that a change of a subscription adds.
 
-A catalog changes under those who hold what it sold: an add-on that was available with their plan is so no more. What
-they hold stays theirs, and must not stand in the way of anything else: a late payment, another quantity, an end.
+A catalog changes after customers buy: an add-on may no longer be available with their plan. Existing violations are
+allowed, and must not block other changes: a late payment, another quantity, an end.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def new_violations(
     stood: Callable[[], Sequence[SubscriptionItem]] | None,
     customer: str | None,
 ) -> Iterator[ItemViolation]:
-    """What is impossible about `items`, by `holdings`, and was not about those that `stood` before.
+    """Yield the violations of `items` that the items of `stood` did not have before.
 
-    `known`: the ids of the items of the catalog, among which all of `items` must be; those that stood need not. `stood`
-    is asked only where something is impossible.
+    `known`: the item ids of the catalog, which must include all `items`. `stood` is called only if there are
+    violations.
     """
     found = list(holdings.violations(items, customer))
     if not found or stood is None:
@@ -54,12 +54,12 @@ def new_violations(
 
 
 def _said(one: ItemViolation, items: Sequence[SubscriptionItem]) -> tuple[str, str, str]:
-    """What is impossible, wherever in the list it stands."""
+    """Return the violation, independent of its index in the list."""
     return items[one.place].item, one.code, _ENTRY.sub("", one.message)
 
 
 class _Pairs:
-    """The pairs of items that were held together, wherever in the list they stood and which of them was named first."""
+    """The pairs of items that a subscription had together, in any order."""
 
     def __init__(self, stood: Sequence[SubscriptionItem], items: Sequence[SubscriptionItem]) -> None:
         self._were = Counter(held.item for held in stood)
@@ -69,7 +69,7 @@ class _Pairs:
         }
 
     def stood(self, one: ItemViolation, items: Sequence[SubscriptionItem]) -> bool:
-        """Say whether the two that cannot be held together were, and none of them is held more often since."""
+        """Return whether the subscription had the two excluded items before, and has no more of them now."""
         pair = {items[one.place].item, *(id_ for id_ in _QUOTED.findall(one.message) if id_ in self._are)}
         return frozenset(pair) in self._together and all(self._are[id_] <= self._were[id_] for id_ in pair)
 

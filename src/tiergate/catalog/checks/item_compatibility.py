@@ -1,8 +1,8 @@
-"""What a subscription holds: is it possible by the catalog's `available_for`, `depends_on`, `excludes`, `private_to`?
+"""Check a subscription's items against the catalog's `available_for`, `depends_on`, `excludes` and `private_to`.
 
-Each is asked of one subscription by itself, and of instants at which items are held together. An add-on must share some
-instant with a plan of its `available_for`, an item with each item that it depends on; two items of which one excludes
-the other must share none, nor must two plans, unless the catalog allows many.
+The checks concern one subscription and instants at which items count together. An add-on must share some instant with a
+plan of its `available_for`, an item with each item that it depends on. Two items of which one excludes the other must
+share none, nor must two plans, unless the catalog allows several.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ItemViolation(NamedTuple):
-    """Why a subscription cannot be: `place` is the index of the held item at fault."""
+    """Why a subscription cannot have an item; `place` is the item's index."""
 
     place: int
     code: str
@@ -26,7 +26,7 @@ class ItemViolation(NamedTuple):
 
 
 class ItemCompatibility:
-    """The rules of a catalog on what may be held together."""
+    """The compatibility rules of a catalog."""
 
     def __init__(self, index: CatalogIndex) -> None:
         self._index = index
@@ -41,9 +41,9 @@ class ItemCompatibility:
         self._plans = frozenset() if index.plans is PlansPerSubscription.MANY else frozenset(plans)
 
     def violations(self, items: Sequence[SubscriptionItem], customer: str | None) -> Iterator[ItemViolation]:
-        """What makes a customer's subscription with these items impossible; all of them must be in the catalog.
+        """Yield the violations of a customer's subscription with these items, which must be in the catalog.
 
-        `customer` is `None` where it is not known, so that nothing private can be told from what is not.
+        `customer` is `None` if unknown; then private items are not checked.
         """
         bound, plans = self._bound, self._plans
         before: list[tuple[int, SubscriptionItem]] = []
@@ -86,7 +86,7 @@ class ItemCompatibility:
 def _several_plans(
     place: int, held: SubscriptionItem, before: Sequence[tuple[int, SubscriptionItem]]
 ) -> Iterator[ItemViolation]:
-    """The first plan that the subscription holds at an instant of this one; there is at most one plan at each."""
+    """Yield the first plan that overlaps with this one; there may be one plan at an instant."""
     for other_place, other in before:
         if _overlap(held, other):
             named = f"`{held.item}` twice" if held.item == other.item else f"`{held.item}` and `{other.item}`"

@@ -1,8 +1,8 @@
-"""Checks what items name: that it exists, that it is what it must be, and that the item can be held at all.
+"""Check references between items: they exist, have the right kind, and every item can be bought.
 
-An item can be held when there is one plan (the item itself, or one of its `available_for`) such that the item, the plan
-and everything that these depend on stand together: nothing among them excludes another, and every add-on or charge
-among them is available for a plan among them.
+An item can be bought if there is a plan (the item itself, or one of its `available_for`) such that the item, the plan
+and all their dependencies go together: none excludes another, and every add-on or charge among them is available for a
+plan among them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, complete: bool) -> None:
-    """Report to each item's own report; `unread` are ids of items that exist but could not be read."""
+    """Report to each item's report; `unread` are the ids of items that exist but could not be read."""
     sound = complete and not unread
     known = {id_: text.item for id_, text in items.items()}
     for text in items.values():
@@ -37,10 +37,10 @@ def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, c
 
 
 def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
-    """Report to the item's report what is wrong with its references among `others`, which are right by themselves.
+    """Report wrong references of an item among `others`, which are valid without it.
 
-    That covers items that could be held before and could not be beside this one. What the others name and is not among
-    them, as what is private to somebody else, counts as not there.
+    Includes items that could be bought before, but not with this one. References of the others to unknown items, such
+    as another customer's private items, are ignored.
     """
     known = others.keys() | {text.item.id}
     before = {id_: _among(item, known) for id_, item in others.items() if id_ != text.item.id}
@@ -62,7 +62,7 @@ def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
 
 
 def _among(item: Item, known: Collection[str]) -> Item:
-    """The item without the names of what is not known."""
+    """Return the item without references to unknown items."""
     named = {key: getattr(item, key) for key in ("available_for", "depends_on", "excludes")}
     if all(id_ in known for ids in named.values() for id_ in ids):
         return item
@@ -76,7 +76,7 @@ def _names_existing(
     *,
     complete: bool,
 ) -> bool:
-    """Check the names of one item by themselves; say whether all was well."""
+    """Check the references of one item; return whether all are valid."""
     before = text.report.count
     named: dict[str, str] = {}
     for key, id_, place in text.references:
@@ -97,7 +97,7 @@ def _names_existing(
 
 
 class Holdability:
-    """Says whether items can be held, for a catalog whose references all exist."""
+    """Computes whether items can be bought, for a catalog whose references all exist."""
 
     def __init__(self, items: Mapping[str, Item]) -> None:
         self._items = items
@@ -108,7 +108,7 @@ class Holdability:
                 self._excluded[other].add(id_)
 
     def needs(self, id_: str) -> frozenset[str]:
-        """The item and all that it depends on, directly or not."""
+        """Return the item and all its dependencies, direct or not."""
         if id_ not in self._closures:
             found: set[str] = set()
             waiting = [id_]
@@ -121,7 +121,7 @@ class Holdability:
         return self._closures[id_]
 
     def obstacle(self, item: Item) -> str:
-        """Why the item can never be held; empty where it can."""
+        """Return why nobody can ever have the item; empty if somebody can."""
         own = self._obstacle_in(self.needs(item.id), check_plans=False)
         if own:
             return f"`{item.id}` can never be held: {own}"
@@ -142,11 +142,11 @@ class Holdability:
         return f"`{item.id}` can never be held: {first}{more}"
 
     def goes_with(self, item: Item, plan: str) -> bool:
-        """Say whether the item can be held with one plan and what the two depend on."""
+        """Return whether the item can be bought with one plan and the dependencies of both."""
         return not self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
 
     def _plans_of_needs(self, item: Item) -> tuple[str, ...]:
-        """The plans for which something that the item needs is available."""
+        """Return the plans for which a dependency of the item is available."""
         found: set[str] = set()
         for id_ in self.needs(item.id):
             found.update(self._items[id_].available_for)

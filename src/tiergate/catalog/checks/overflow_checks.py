@@ -1,9 +1,8 @@
-"""How large a subject's totals could become, so that none passes 2^62 units (design, semantics 5).
+"""Bounds of a subject's totals, so that none exceeds 2^62 units (design, semantics 5).
 
-A bound counts everything that a subject holds as if all of it counted at once: every item, whatever its period, in the
-version (of those that it may get) that gives the most, and every override. The cheap bound looks at the largest number
-of each item and the sum of the overrides; the exact one, feature by feature, is only made where the cheap one is not
-enough.
+A bound counts all items and overrides as if they counted at the same time: every item in the version (of those that it
+may get) that gives the most, and every override. The cheap bound uses the largest number of each item and the sum of
+the overrides; the exact one, feature by feature, is only computed if the cheap one is not enough.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TotalBounds:
-    """What items can give at most; `definition` returns the entitlements of a version such as `plan/pro@7`."""
+    """The largest values of items; `definition` returns the entitlements of a version such as `plan/pro@7`."""
 
     def __init__(self, index: CatalogIndex, definition: Callable[[str], Mapping[str, Value]]) -> None:
         self._index = index
@@ -29,7 +28,7 @@ class TotalBounds:
 
     @classmethod
     def of(cls, catalog: Catalog) -> TotalBounds:
-        """The bounds of a catalog in memory."""
+        """Return the bounds of a catalog in memory."""
         definitions = {
             version_ref(item.kind, item.id, version.version): version.entitlements
             for item in catalog.items.values()
@@ -38,17 +37,17 @@ class TotalBounds:
         return cls(catalog.index(), definitions.__getitem__)
 
     def definitions(self, held: SubscriptionItem) -> Iterator[Mapping[str, Value]]:
-        """The entitlements that a held item may give: of its pin, else of every version."""
+        """Yield the entitlements that an item may give: of its pinned version, else of every version."""
         item = self._index.items[held.item]
         for version in item.versions if held.version is None else (held.version,):
             yield self._definition(version_ref(item.kind, item.id, version))
 
     def feature(self, id_: str) -> Feature:
-        """A feature of the catalog."""
+        """Return a feature of the catalog."""
         return self._index.features[id_]
 
     def cheap(self, subscription: Subscription) -> int:
-        """More units than any feature of the subscription can reach."""
+        """Return an upper bound in units for all features of the subscription."""
         total = 0
         most = self._most
         for held in subscription.items:
@@ -64,11 +63,11 @@ class TotalBounds:
 
     @staticmethod
     def cheap_customer(customer: Customer) -> int:
-        """At least as many units as the customer's own overrides raise any total that passes no edge number."""
+        """Return an upper bound in units for the raise by the customer's own overrides."""
         return sum(_units(it.value) for it in customer.overrides if it.mode is OverrideMode.ADD)
 
     def excess(self, subscriptions: Iterable[Subscription], customer: Customer | None = None) -> list[str]:
-        """What is too much in the total of these subscriptions together, as messages; by the exact bound."""
+        """Return messages on totals of these subscriptions together that are too large, by the exact bound."""
         totals = SubjectTotals(self)
         for subscription in subscriptions:
             totals.add(subscription)
@@ -92,7 +91,7 @@ class SubjectTotals:
         self._adds: dict[str, int] = {}
 
     def add(self, subscription: Subscription) -> None:
-        """Count one more subscription."""
+        """Add a subscription."""
         base: dict[str, int] = {}
         extra: dict[str, int] = {}
         floors: dict[str, int] = {}
@@ -118,7 +117,7 @@ class SubjectTotals:
                 self._extra[id_] = self._extra.get(id_, 0) + added
 
     def add_customer(self, customer: Customer) -> None:
-        """Count the customer's own overrides, once."""
+        """Add the customer's own overrides, once."""
         for override in customer.overrides:
             _add_override(override, self._floors, self._adds)
 
@@ -143,7 +142,7 @@ class SubjectTotals:
             extra[id_] = extra.get(id_, 0) + units
 
     def excess(self) -> list[str]:
-        """A message for each feature whose total could pass 2^62 units, sorted."""
+        """Return a message for each feature whose total could exceed 2^62 units, sorted."""
         found = []
         parts = (self._base, self._extra, self._free, self._floors, self._adds)
         for id_ in sorted({id_ for part in parts for id_ in part}):
@@ -157,7 +156,7 @@ class SubjectTotals:
 
 
 def _add_override(override: Override, floors: dict[str, int], adds: dict[str, int]) -> None:
-    """An override stands in place of what there is or raises it to a value, of which the largest counts, or adds."""
+    """Add an override: one that replaces or raises to a value counts as the largest such value; `add` is summed."""
     id_, units = override.feature, _units(override.value)
     if override.mode is OverrideMode.ADD:
         adds[id_] = adds.get(id_, 0) + units

@@ -1,4 +1,4 @@
-"""Reads one feature of a catalog file."""
+"""Read one feature of a catalog file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ TYPE_KEYS: dict[FeatureType, frozenset[str]] = {
     FeatureType.RANGE: _COMMON_KEYS | {"unit", "scale", "combine", "across", "min", "max"},
     FeatureType.CUSTOM: _COMMON_KEYS | {"levels"},
 }
-"""The keys that a feature of each type may have."""
+"""The allowed keys of a feature, by type."""
 
 FEATURE_KEYS = frozenset().union(*TYPE_KEYS.values())
-"""The keys that a feature of some type may have."""
+"""The keys that are allowed for at least one type."""
 
 NEVER = "never"
-"""How `metered: {reset: …}` says that usage never starts again."""
+"""The word in `metered: {reset: …}` for usage that never resets."""
 
 _SUSPENSION_KEYS = frozenset({"from", "until", "reason"})
 _BATCH_KEYS = frozenset({"minimum", "increment"})
@@ -50,23 +50,23 @@ _CALLED = {FeatureType.SWITCH: "a switch", FeatureType.CUSTOM: "a custom feature
 
 
 def default_combine(type_: FeatureType) -> Combine:
-    """How a file that leaves `combine` out has the numbers of a feature of this type combined.
+    """Return the value of `combine` for a file that omits it.
 
-    So in files alone: where a bundle or a database leaves it out, it is `sum` for every type.
+    For files only: in a bundle or a database, the default is `sum` for every type.
     """
     return Combine.MAX if type_ is FeatureType.RANGE else Combine.SUM
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureText:
-    """A feature as read, and whether enough of it is right to check entitlements against it."""
+    """A parsed feature, and whether it is valid enough to check entitlements against it."""
 
     feature: Feature
     is_checkable: bool
 
 
 def read_feature(node: Node, place: int, report: Report) -> FeatureText | None:
-    """Read a feature; `None` where its id or type is unknown."""
+    """Read a feature; `None` if its id or type is unknown."""
     fields = Fields.of(node, place, report, FEATURE_KEYS, ("id", "type"))
     if fields is None:
         return None
@@ -124,7 +124,7 @@ def _range(fields: Fields, scale: int) -> tuple[int | None, int | None]:
 
 
 def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
-    """The levels of a custom feature, lowest first."""
+    """Return the levels of a custom feature, lowest first."""
     found: dict[str, None] = {}
     for node, place in fields.entries_of("levels"):
         label = line_of(node, place, report)
@@ -137,7 +137,7 @@ def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
 
 
 def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...] | None, bool]:
-    """The levels of a quantity, rising, and whether `unlimited` is the top one; any without the key."""
+    """Return the levels of a quantity, ascending, and whether `unlimited` is the top one; without the key, any."""
     if "levels" not in fields:
         return None, True
     found: list[int] = []
@@ -190,7 +190,7 @@ def _caps(fields: Fields, scale: int, report: Report) -> Caps:
 
 
 def _inner(fields: Fields, key: str, known: frozenset[str], report: Report) -> Fields | None:
-    """The fields of an inner mapping that must have at least one of the known keys."""
+    """Return the fields of an inner mapping, which must have at least one of the known keys."""
     if key not in fields:
         return None
     inner = Fields.of(fields.entries[key], fields.at(key), report, known)
@@ -220,7 +220,7 @@ def _suspensions(fields: Fields, report: Report) -> tuple[Suspension, ...]:
 
 
 def read_period(fields: Fields, *, may_be_empty: bool = False) -> tuple[Instant, Instant]:
-    """`from` and `until` of a mapping; the beginning and the end of time where they are missing."""
+    """Read `from` and `until` of a mapping; the defaults are the beginning and the end of time."""
     start, until = fields.instant("from"), fields.instant("until")
     if start is not None and until is not None and (until < start or (until == start and not may_be_empty)):
         later = "not be earlier than" if may_be_empty else "be later than"

@@ -1,6 +1,6 @@
-"""Reads one item of a catalog file: its versions with their entitlements, and its rollouts.
+"""Read one item of a catalog file: its versions with their entitlements, and its rollouts.
 
-What it refers to is returned with places, to be checked when all items are known (`references`).
+Returns references with their places; `checks.item_references` checks them when all items are known.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PERCENT = re.compile(r"(0|[1-9][0-9]?|100)(\.[0-9]{1,2})?%")
 
 @dataclass(slots=True)
 class ItemText:
-    """An item as read, with the places that later checks report."""
+    """A parsed item, with the places for later checks."""
 
     item: Item
     place: int
@@ -62,9 +62,9 @@ class ItemText:
 
 
 class EntitlementReader:
-    """Reads entitlements against the features; equal ones become one value.
+    """Reads entitlements against the features; equal entitlements become one value.
 
-    `features` maps to `None` those that exist but could not be read; `complete` says that no feature can be missing
+    `features`: id → feature, `None` for one that exists but could not be read. `complete`: no feature can be missing
     because a file could not be read.
     """
 
@@ -74,7 +74,7 @@ class EntitlementReader:
         self._seen: dict[tuple[str, type, Node], Value] = {}
 
     def read(self, node: Node, place: int, report: TextReport) -> dict[str, Value]:
-        """The entitlements of one version by feature id, sorted; those with problems are left out."""
+        """Return the entitlements of one version by feature id, sorted, without those that have problems."""
         if not isinstance(node, Mapping):
             if node is not BROKEN:
                 report.add(place, "wrong-type", f"must be a mapping from features to values, not {describe(node)}")
@@ -118,7 +118,7 @@ class EntitlementReader:
 
 
 def read_item(node: Node, place: int, entitlements: EntitlementReader, report: TextReport) -> ItemText | None:
-    """Read an item; `None` where its id or kind is unknown."""
+    """Read an item; `None` if its id or kind is unknown."""
     fields = Fields.of(node, place, report, ITEM_KEYS, ("id", "kind"))
     if fields is None:
         return None
@@ -165,7 +165,7 @@ def _versions(
     places: dict[int, tuple[int, Mapping | None]],
     report: TextReport,
 ) -> tuple[Definition, ...]:
-    """The versions, lowest first, from `version` and `entitlements`, or from `versions`."""
+    """Return the versions, lowest first, from `version` and `entitlements`, or from `versions`."""
     if "versions" not in fields:
         if "entitlements" not in fields:
             message = "the key `entitlements` is missing: write `entitlements: {}` for an item that gives nothing"
@@ -210,7 +210,7 @@ def _definition(
 
 
 def _rollouts(fields: Fields, versions: tuple[Definition, ...], report: TextReport) -> tuple[Rollout, ...]:
-    """The rollouts in the order of the file; without the key, the highest version for everybody."""
+    """Return the rollouts in the order of the file; without the key, the highest version for all customers."""
     if "rollouts" not in fields:
         return (Rollout(versions[-1].version),) if versions else ()
     numbers = [definition.version for definition in versions]

@@ -1,4 +1,4 @@
-"""Reads what is written for people and programs outside: metadata, and ids in other systems. No policy reads it."""
+"""Read fields for people and other systems: metadata and external ids. No policy reads them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import Report
 
 MAX_METADATA = 50
-"""Most entries of the metadata of one thing."""
+"""Largest number of metadata entries of one object."""
 
 MAX_METADATA_KEY = 100
-"""Most characters of a key of metadata."""
+"""Largest number of characters of a metadata key."""
 
 MAX_METADATA_VALUE = 1_000
-"""Most characters of a value of metadata."""
+"""Largest number of characters of a metadata value."""
 
 MAX_EXTERNAL_IDS = 50
-"""Most systems in which one customer or subscription has an id."""
+"""Largest number of external ids of one customer or subscription."""
 
 MAX_EXTERNAL_ID = 256
-"""Most characters of an id in another system."""
+"""Largest number of characters of an external id."""
 
 
 def read_metadata(fields: Fields, report: Report) -> dict[str, str]:
-    """The key `metadata`: text by key, sorted by key; empty without it."""
+    """Read the key `metadata`: text by key, sorted by key; empty if it is missing."""
 
     def key(text: str, place: int) -> bool:
         return line_of(text, place, report, MAX_METADATA_KEY) is not None
@@ -44,7 +44,7 @@ def read_metadata(fields: Fields, report: Report) -> dict[str, str]:
 
 
 def read_external_ids(fields: Fields, report: Report) -> dict[str, str]:
-    """The key `external_ids`: system → id there, sorted by system; empty without it."""
+    """Read the key `external_ids`: system → id there, sorted by system; empty if it is missing."""
 
     def key(text: str, place: int) -> bool:
         return is_id(text) or id_of(text, place, report) is not None

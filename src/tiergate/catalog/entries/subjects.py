@@ -1,4 +1,4 @@
-"""Reads one customer or subscription of a subjects file, checked against the catalog."""
+"""Read one customer or subscription of a subjects file, checked against the catalog."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Instant
 
 MAX_QUANTITY = 10**15
-"""Most of one item in a subscription."""
+"""Largest quantity of one item in a subscription."""
 
 CUSTOMER_KEYS = frozenset({"id", "name", "tags", "attributes", "metadata", "external_ids", "overrides", "suspensions"})
 SUBSCRIPTION_KEYS = frozenset(
@@ -62,7 +62,7 @@ _DATES = ("start", "end", "trial_end", "grace_until", "resume_at")
 
 
 class SubjectReader:
-    """Reads customers and subscriptions of one catalog. `typed`: a key `type` stands in each, as in NDJSON."""
+    """Reads customers and subscriptions of one catalog. `typed`: each has a key `type`, as in NDJSON."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class SubjectReader:
         stood: Callable[[str], Sequence[SubscriptionItem]] | None = None,
         as_of_until: Instant | None = None,
     ) -> None:
-        """`holdings`: those of the index, if they are made already; `stood`, `as_of_until`: see `beside`."""
+        """`holdings`: the compatibility of the index's items, to reuse; `stood`, `as_of_until`: see `beside`."""
         self._index = index
         self._bounds = bounds
         self._holdings = ItemCompatibility(index) if holdings is None else holdings
@@ -84,10 +84,9 @@ class SubjectReader:
     def beside(
         self, stood: Callable[[str], Sequence[SubscriptionItem]], *, as_of_until: Instant | None = None
     ) -> SubjectReader:
-        """The same reader for changes of subscriptions that are there: `stood` gives the items of one, by its id.
+        """Return a reader for changes of existing subscriptions; `stood` returns a subscription's items by its id.
 
-        What was impossible about these is not a problem again. `as_of_until`: lines may say `as_of`, which only a
-        change has, up to this instant.
+        Its existing violations are not reported again. `as_of_until`: lines may have `as_of`, up to this instant.
         """
         return SubjectReader(self._index, self._bounds, holdings=self._holdings, stood=stood, as_of_until=as_of_until)
 
@@ -114,7 +113,7 @@ class SubjectReader:
         return customer if report.count == before else None
 
     def subscription(self, node: Node, place: int, report: Report, *, typed: bool = False) -> Subscription | None:
-        """Read a subscription; `None` after any problem. Whether its customer exists is for the caller to know."""
+        """Read a subscription; `None` after any problem. Does not check that its customer exists."""
         before = report.count
         known = self._typed(_TYPED_SUBSCRIPTION_KEYS) if typed else SUBSCRIPTION_KEYS
         fields = Fields.of(node, place, report, known, _REQUIRED)
@@ -171,7 +170,7 @@ class SubjectReader:
 
     @staticmethod
     def _resumes_as(fields: Fields, status: SubscriptionStatus | None, report: Report) -> SubscriptionStatus | None:
-        """The status to which a paused subscription returns."""
+        """Return the status to which a paused subscription returns."""
         resumed = fields.choice("resumes_as", SubscriptionStatus)
         if resumed is None or status is None:
             return None
@@ -192,7 +191,7 @@ class SubjectReader:
         return keys if self._as_of_until is None else keys | {"as_of"}
 
     def _check_as_of(self, fields: Fields) -> None:
-        """See that a line is so as of an instant that has come; whoever reads the lines reads it again."""
+        """Check that `as_of` is not in the future; the reader of the lines reads it again."""
         if self._as_of_until is None or "as_of" not in fields:
             return
         as_of = fields.instant("as_of")
@@ -217,7 +216,7 @@ class SubjectReader:
         return tuple(found)
 
     def subscription_item(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
-        """One held item; those of an item and a quantity alone, which are most, are made once and shared."""
+        """Read one item of a subscription; the common ones, with an item and a quantity only, are shared."""
         entries = node.entries if isinstance(node, Mapping) else {}
         item, quantity = entries.get("item"), entries.get("quantity")
         if len(entries) != 2 or not isinstance(item, str) or quantity.__class__ is not int:
@@ -281,7 +280,7 @@ class SubjectReader:
         return tuple(found)
 
     def override(self, node: Node, place: int, report: Report, counts: dict[str, int]) -> Override | None:
-        """Read an override; `counts`, of those before it by feature, gives one its number that has no id."""
+        """Read an override; `counts`, of earlier overrides by feature, numbers one without id."""
         fields = Fields.of(node, place, report, _OVERRIDE_KEYS, ("feature",))
         if fields is None:
             return None
@@ -319,7 +318,7 @@ class SubjectReader:
         return tuple(found)
 
     def suspension(self, node: Node, place: int, report: Report) -> Suspension | None:
-        """Read a suspension of one feature for the subject; `None` where no feature is named."""
+        """Read a suspension of one feature for the subject; `None` without a valid feature."""
         fields = Fields.of(node, place, report, _SUSPENSION_KEYS, ("feature",))
         if fields is None:
             return None

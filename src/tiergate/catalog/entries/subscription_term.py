@@ -1,4 +1,4 @@
-"""Reads the term of a subscription: how often it renews, and the instant from which its boundaries are counted."""
+"""Read the term of a subscription: how often it renews, and the instant from which its boundaries count."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
 
 MAX_PERIODS = 10_000
-"""Most units of time between two renewals."""
+"""Largest number of units between two renewals."""
 
 _TERM_KEYS = frozenset({"every", "anchor"})
 _EVERY_KEYS = frozenset({"every", "of"})
 
 
 def read_term(fields: Fields, start: Instant | None, report: Report) -> Term | None:
-    """The key `term` of a subscription that begins at `start`; `None` without it or after a problem.
+    """Read the key `term` of a subscription that begins at `start`; `None` if it is missing or wrong.
 
-    The anchor is the start unless it is written.
+    The default anchor is the start.
     """
     if "term" not in fields:
         return None
@@ -38,7 +38,7 @@ def read_term(fields: Fields, start: Instant | None, report: Report) -> Term | N
 
 
 def _every(fields: Fields, report: Report) -> tuple[CalendarUnit, int] | None:
-    """`month`, or `{every: 3, of: month}`."""
+    """Read `month`, or `{every: 3, of: month}`."""
     node = fields.entries["every"]
     if not isinstance(node, Mapping):
         unit = fields.choice("every", CalendarUnit)

@@ -1,7 +1,7 @@
-"""What a file writes for one feature: entitlements of items, and values of overrides.
+"""Read the value of one feature: entitlements of items, and values of overrides.
 
-An entitlement must fit its feature's type, levels, minimum, maximum and scale; an override's value only its type, its
-labels and its scale (design, words "level", semantics 4 and 5).
+An entitlement must match its feature's type, levels, minimum, maximum and scale; an override's value only its type,
+labels and scale (design, word "level", semantics 4 and 5).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _read_value(node: Node, place: int, feature: Feature, report: Report) -> Val
 
 
 def _added(node: Node, place: int, feature: Feature, report: Report) -> Amount | None:
-    """A positive number, by which an override raises a quantity or range."""
+    """Return the positive number by which an override raises a quantity or range."""
     if feature.type is FeatureType.SWITCH or feature.type is FeatureType.CUSTOM:
         called = "a switch" if feature.type is FeatureType.SWITCH else "a custom feature"
         message = f"`{feature.id}` is {called}: an override of mode `add` raises a quantity or a range"
@@ -154,7 +154,7 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
 
 
 def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
-    """Say whether a definition may give this value directly."""
+    """Return whether a definition may give this value directly."""
     if not isinstance(value, Amount):
         if feature.maximum is not None:
             most = format_units(feature.maximum, feature.scale)

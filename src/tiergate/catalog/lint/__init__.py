@@ -1,4 +1,4 @@
-"""Warnings about a catalog that loads: what its author probably did not mean. `CODES` names them all."""
+"""Warnings about a valid catalog that its author probably did not intend. `CODES` lists them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ __all__ = ["CODES", "lint"]
 
 
 def lint(loaded: LoadedCatalog) -> list[Problem]:
-    """All warnings about a catalog, sorted by position. What an item gives is what everybody gets in the end."""
+    """Return all warnings about a catalog, sorted by position.
+
+    Compares the versions of the last rollouts to everybody.
+    """
     catalog, positions = loaded.catalog, loaded.positions
 
     def place(item: str) -> Position:

@@ -1,4 +1,4 @@
-"""Findings about add-ons and charges: that nobody can buy, or that give their buyers nothing."""
+"""Findings about add-ons and charges that nobody can buy, or that add nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUSES = {ItemStatus.DRAFT: "a draft", ItemStatus.ARCHIVED: "archived"}
 
 
 def lint_addons(catalog: Catalog, granted: Granted) -> Iterator[Finding]:
-    """Add-ons and charges beside the plans that they can be bought with."""
+    """Check add-ons and charges against the plans that they can be bought with."""
     plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
     if not plans:
         return
@@ -53,7 +53,7 @@ def _effect(
     granted: Granted,
     catalog: Catalog,
 ) -> Iterator[Finding]:
-    """Whether the add-on gives more than each plan alone."""
+    """Check whether the add-on gives more than each plan alone."""
     own = granted[item.id]
     if not own:
         return
@@ -72,7 +72,7 @@ def _effect(
 
 
 def _counts(added: Grant, held: Grant | None, feature: Feature) -> bool:
-    """Say whether `added` changes what a holder of `held` has."""
+    """Return whether `added` changes the value of a customer with `held`."""
     if held is None:
         return True
     if held.is_unlimited or (feature.maximum is not None and held.size >= feature.maximum):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lint_features(catalog: Catalog) -> Iterator[Finding]:
-    """Features that nobody gives, and settings of a feature that work against each other."""
+    """Check features that no item gives, and settings of a feature that conflict."""
     granted = _granted(catalog)
     for feature in catalog.features.values():
         key = ("feature", feature.id)
@@ -30,7 +30,7 @@ def lint_features(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _not_enforced(feature: Feature) -> Iterator[Finding]:
-    """What needs usage that is counted, and nothing counts it yet."""
+    """Check settings that need counted usage, which does not exist yet."""
     named = [
         f"`{key}`" for key, is_there in (("metered", feature.metered), ("caps.total", feature.caps.total)) if is_there
     ]
@@ -41,7 +41,7 @@ def _not_enforced(feature: Feature) -> Iterator[Finding]:
 
 
 def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:
-    """Ranges that say `combine: sum` and that a plan gives: two plans, or two seats, then come to twice the value."""
+    """Check ranges with `combine: sum` in a plan: two plans, or two seats, give twice the value."""
     for feature in catalog.features.values():
         if feature.type is not FeatureType.RANGE or feature.combine is not Combine.SUM:
             continue
@@ -57,7 +57,7 @@ def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _granted(catalog: Catalog) -> set[str]:
-    """The features that some version of some item grants."""
+    """Return the features that some version of some item grants."""
     found: set[str] = set()
     for item in catalog.items.values():
         for definition in item.versions:

@@ -1,4 +1,4 @@
-"""What lint can find: the codes, stable for those who filter by them, and findings on their way to a problem."""
+"""The codes of lint, stable for filters, and findings before they become problems."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CODES: Final = {
     "share-of-nobody": "a rollout to a share of 0 percent",
     "version-not-rolled-out": "a highest version that nobody gets",
 }
-"""Each code with what it means; docs/reference/lint.md says more."""
+"""Code → meaning; docs/reference/lint.md explains more."""
 
 
 class Finding(NamedTuple):
-    """Something a product person wants to know; `key` says where it stands, as in `Positions`."""
+    """A warning for the catalog's author; `key` locates it, as in `CatalogPositions`."""
 
     key: tuple[str | int, ...]
     code: str

@@ -1,4 +1,4 @@
-"""How much an entitlement grants, so that two can be compared."""
+"""The amount that an entitlement grants, for comparisons."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Grant(NamedTuple):
 
     @property
     def is_unlimited(self) -> bool:
-        """Say whether there is no limit."""
+        """Whether there is no limit."""
         return self.size == _ENDLESS
 
 
 Granted = dict[str, dict[str, Grant]]
-"""Item → feature → what the item grants of it in the end."""
+"""Item → feature → what the item grants after all rollouts."""
 
 
 def grant(value: Value | None, feature: Feature) -> Grant | None:
-    """What a value grants, or nothing: a switch that is off and a number of 0 grant nothing."""
+    """Return what a value grants, or `None`: a switch that is off and a number of 0 grant nothing."""
     match value:
         case None | Switch(False) | Amount(0) | AddedAmount(0):
             return None
@@ -62,25 +62,25 @@ def grant(value: Value | None, feature: Feature) -> Grant | None:
 
 
 def grants(definition: Definition, features: Mapping[str, Feature]) -> dict[str, Grant]:
-    """What a definition grants, by feature."""
+    """Return what a definition grants, by feature."""
     found = {id_: grant(value, features[id_]) for id_, value in definition.entitlements.items()}
     return {id_: one for id_, one in found.items() if one is not None}
 
 
 def is_at_most(one: Grant, other: Grant | None) -> bool:
-    """Say whether `one` grants nothing that `other` does not, whatever the item's quantity."""
+    """Return whether `one` grants nothing that `other` does not, for every quantity of the item."""
     if other is None:
         return False
     return one.size <= other.size and (other.grows or not one.grows)
 
 
 def contained(one: Mapping[str, Grant], other: Mapping[str, Grant]) -> bool:
-    """Say whether all that `one` grants is granted by `other` too."""
+    """Return whether `other` grants all that `one` grants."""
     return all(is_at_most(found, other.get(id_)) for id_, found in one.items())
 
 
 def current(item: Item) -> Definition:
-    """The version that everybody gets in the end: of the last rollout to everybody, else the highest."""
+    """Return the version of the last rollout to everybody, else the highest."""
     versions = {definition.version: definition for definition in item.versions}
     for rollout in reversed(item.rollouts):
         if rollout.audience.type is AudienceType.EVERYBODY:

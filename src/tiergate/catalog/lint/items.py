@@ -1,4 +1,4 @@
-"""Findings about items: that give nothing, or the same; and ids that are easily taken for each other."""
+"""Findings about items that give nothing or the same, and about ids that are easy to confuse."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lint_items(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
-    """What single items give; `place` says where an item stands in the files."""
+    """Check single items; `place` returns the position of an item."""
     same: dict[tuple[ItemKind, frozenset[tuple[str, Grant]]], list[Item]] = {}
     for item in sorted(catalog.items.values(), key=lambda item: place(item.id)):
         own = granted[item.id]

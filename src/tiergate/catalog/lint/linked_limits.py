@@ -1,4 +1,4 @@
-"""Findings about switches and the limits that are linked to them."""
+"""Findings about switches and their linked limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lint_linked(catalog: Catalog) -> Iterator[Finding]:
-    """Limits of zero, or none at all, beside a switch that gives what they limit."""
+    """Check limits of zero, or missing limits, of features with a linked switch."""
     limits = _limits(catalog)
     if not limits:
         return
@@ -28,7 +28,7 @@ def lint_linked(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _limits(catalog: Catalog) -> dict[str, list[str]]:
-    """Switch → the limits linked to it, whichever of the two names the other."""
+    """Return switch → its linked limits; either of the two may name the other."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for feature in catalog.features.values():
         for other in feature.linked:

@@ -1,11 +1,11 @@
-"""Which plans are of one family, and which of two looks dearer: by the words in their ids, or by their order.
+"""Find families of plans, and their order by price, from the words in their ids or their order in the file.
 
-Plans are of one family if their ids differ only in words of one scale and in numbers (`crm-basic`, `crm-pro`; a year is
-no such number), or only in their last word (`crm-ant`, `crm-bee`). The first kind is ranked by these words, the second
-by the order in the file, unless that is the alphabet's, which says nothing.
+Plans are a family if their ids differ only in words of one scale and in numbers (`crm-basic`, `crm-pro`; except years),
+or only in their last word (`crm-ant`, `crm-bee`). The first kind is ranked by these words, the second by the order in
+the file, unless that is alphabetical, which has no meaning.
 
-The scales hold only words that mean the same everywhere. Real pricings contain a `team` above and below `pro`, a
-`growth` above and below `essential`, so these are no words of a scale.
+The scales contain only unambiguous words. Real pricings have a `team` above and below `pro`, a `growth` above and below
+`essential`, so these are not in a scale.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _Rank = tuple[int, int, int]
 
 
 class Family(NamedTuple):
-    """Plans in groups that look the same, from those that look cheapest to those that look dearest."""
+    """Plans in groups of the same rank, from the cheapest to the most expensive."""
 
     groups: tuple[tuple[str, ...], ...]
     is_by_order: bool
-    """Whether only their order in the file says so."""
+    """Whether the ranks come from the order in the file only."""
 
 
 def families(catalog: Catalog, place: Callable[[str], Position]) -> Iterator[Family]:
-    """Every family of two or more; `place` says where a plan stands in the files."""
+    """Yield every family of two or more plans; `place` returns the position of a plan."""
     by_words: defaultdict[tuple[str, ...], defaultdict[_Rank, list[str]]] = defaultdict(lambda: defaultdict(list))
     by_stem: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for id_, item in catalog.items.items():
@@ -74,7 +74,7 @@ def families(catalog: Catalog, place: Callable[[str], Position]) -> Iterator[Fam
 
 
 def _split(words: list[str]) -> tuple[tuple[str, ...], _Rank | None]:
-    """What the plans of a family share, the scale included, and the rank by the words of that scale and the numbers."""
+    """Return the words that a family shares, with the scale, and the rank by that scale's words and the numbers."""
     numbers = [int(word) for word in words if word.isdigit() and not _YEAR.fullmatch(word)]
     found = [_RANKS[word] for word in words if word in _RANKS]
     if not numbers and not found:

@@ -1,4 +1,4 @@
-"""Findings about plans beside each other: ladders that do not rise, dear plans that give no more than cheap ones."""
+"""Findings about plans in comparison: ladders that do not rise, expensive plans that give no more than cheap ones."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tiergate.model import Catalog, Item, Ladder
 
 _NEIGHBOURS: Final = 30
-"""With how many plans that look cheaper a plan is compared."""
+"""The number of cheaper plans that a plan is compared with."""
 
 
 class BrokenStep(NamedTuple):
-    """A feature of which a plan gives less than the one below it on a ladder."""
+    """A feature of which a plan gives less than the plan below it on a ladder."""
 
     ladder: str
     lower: str
@@ -32,7 +32,7 @@ class BrokenStep(NamedTuple):
 
 
 def lint_plans(catalog: Catalog, granted: Granted, place: Callable[[str], Position]) -> Iterator[Finding]:
-    """What plans give, compared; `place` says where a plan stands in the files."""
+    """Compare plans; `place` returns the position of a plan."""
     plans = [item for item in catalog.items.values() if item.kind is ItemKind.PLAN]
     for ladder in catalog.ladders:
         yield from (step.finding for step in broken_steps(ladder, catalog, granted))
@@ -50,7 +50,7 @@ def _pairs(plans: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[BrokenStep]:
-    """Where a plan of a ladder gives less than the plan below it; plans that nothing is known of are passed over."""
+    """Yield features of which a plan gives less than the plan below it; ignores plans that are not in `granted`."""
     plans = [plan for plan in ladder.plans if plan in granted]
     for lower, higher in pairwise(plans):
         for id_, grant in granted[lower].items():
@@ -93,7 +93,7 @@ def _is_less(one: dict[str, Grant], other: dict[str, Grant]) -> bool:
 
 
 def _falls(plans: list[str], granted: Granted) -> bool:
-    """Say whether the file seems to list the dearest plan first."""
+    """Return whether the file seems to list the most expensive plan first."""
     if len(plans) < 3:
         return False
     falling = sum(_is_less(granted[after], granted[before]) for before, after in pairwise(plans))
@@ -102,7 +102,7 @@ def _falls(plans: list[str], granted: Granted) -> bool:
 
 
 def _linked(plan: Item, catalog: Catalog, granted: dict[str, Grant]) -> Iterator[Finding]:
-    """Limits of a plan that cannot work as they stand."""
+    """Check limits of a plan that cannot be used."""
     definition = current(plan)
     for id_, grant in granted.items():
         feature = catalog.features[id_]

@@ -1,4 +1,4 @@
-"""Findings about who gets which version."""
+"""Findings about rollouts and versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lint_rollouts(catalog: Catalog) -> Iterator[Finding]:
-    """Versions and rollouts that do not reach whom they seem to be for."""
+    """Check versions and rollouts that do not reach their likely audience."""
     for item in catalog.items.values():
         yield from _rollouts(item)
         yield from _archived(item, catalog.features)
@@ -49,7 +49,7 @@ def _rollouts(item: Item) -> Iterator[Finding]:
 
 
 def _archived(item: Item, features: dict[str, Feature]) -> Iterator[Finding]:
-    """An archived feature gets no new entitlements; those that exist stay."""
+    """Check new entitlements of archived features; existing ones stay."""
     for older, newer in pairwise(item.versions):
         for id_, value in newer.entitlements.items():
             feature = features[id_]

@@ -1,7 +1,7 @@
-"""Imports pricings in the Pricing2Yaml format: plans, features, limits and add-ons become one catalog.
+"""Import pricings in the Pricing2Yaml format: plans, features, limits and add-ons become one catalog.
 
-What each part becomes stands in `conversion`, which ids it gets in `identifiers`, what the format's words mean in
-`scalars` and `syntax`; docs/how-to/import-pricings.md says it for users.
+`conversion` maps the parts, `identifiers` makes the ids, `scalars` and `syntax` define the format's words;
+docs/how-to/import-pricings.md explains it for users.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _SHOWN_IDS = 3
 def import_pricings(paths: Sequence[Path], *, prefix: bool = False) -> Catalog:
     """Import Pricing2Yaml files, versions 1.0 to 3.1 of the format, into one catalog.
 
-    With `prefix`, the service and the version of its pricing stand before every id, so that several pricings can stand
-    side by side. The same files give the same catalog, whatever their order.
+    With `prefix`, every id begins with the service and the version of its pricing, so that several pricings can
+    coexist. The result does not depend on the order of the files.
 
     Raises:
-        ImportSourceError: with all problems of all files, sorted by position: what is no pricing, what refers to
-            nothing, what the model cannot say, and ids of several files that are the same.
+        ImportSourceError: with all problems of all files, sorted by position: files that are not pricings, wrong
+            references, values that the model does not support, and ids that several files use.
     """
     log = ProblemLog(_MAX_PROBLEMS)
     pricings = [pricing for path in paths if (pricing := read_pricing(path, log)) is not None]
@@ -61,7 +61,7 @@ def _check_prefix(pricing: Pricing) -> None:
 
 
 def _check_holdable(pricing: Pricing, converted: Converted) -> None:
-    """Report add-ons that nobody can ever hold."""
+    """Report add-ons that nobody can ever buy."""
     holdability = Holdability(converted.items)
     for item in converted.items.values():
         obstacle = holdability.obstacle(item)
@@ -70,7 +70,7 @@ def _check_holdable(pricing: Pricing, converted: Converted) -> None:
 
 
 class _Merged:
-    """The features and items of the files so far, and which file each came from."""
+    """The features and items of the files so far, and the file of each."""
 
     def __init__(self) -> None:
         self.features: dict[str, Feature] = {}
@@ -78,7 +78,7 @@ class _Merged:
         self._pricings: dict[tuple[str, str], Pricing] = {}
 
     def add(self, pricing: Pricing, converted: Converted) -> None:
-        """Add what one file gives; report the ids that earlier files gave already, once for each of these files."""
+        """Add the content of one file; report ids that earlier files use, once per earlier file."""
         taken: dict[str, list[tuple[int, str, str]]] = {}
         for (what, id_), place in converted.places.items():
             first = self._pricings.setdefault((what, id_), pricing)

@@ -1,11 +1,10 @@
-"""Turns what a pricing says into features and items of the model.
+"""Convert a pricing into features and items of the model.
 
 - A BOOLEAN feature or limit becomes a switch.
 - A TEXT one becomes a custom feature, its levels in the order of their first appearance: default, plans, add-ons.
-- A NUMERIC one becomes a quantity, of which the largest value counts, with the smallest scale that its numbers need.
-- A plan gives every feature and limit its effective value: its own, else the default. A text that says nothing gives
-  nothing.
-- An add-on gives what it states; an extension is added, times its quantity; one without end is unlimited.
+- A NUMERIC one becomes a quantity with `combine: max`, with the smallest scale that its numbers need.
+- A plan gives every feature and limit its own value, else the default. An empty text gives nothing.
+- An add-on gives its own values; an extension is added, times its quantity; `.inf` is unlimited.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from tiergate.catalog.pricing2yaml.pricing import Pricing, SourceFeature, SourceItem, SourceValue, Stated
 
 NO_LEVEL = "unspecified"
-"""The level of a text that is empty everywhere: a custom feature has at least one, and nobody gives this one."""
+"""The level of a text that is always empty: a custom feature has at least one level, and no item gives this one."""
 
 _FEATURE, _LIMIT, _PLAN, _ADD_ON = "feature", "limit", "plan", "addon"
 
@@ -74,9 +73,9 @@ class _Ids:
 
 
 def convert(pricing: Pricing, *, prefix: bool) -> Converted:
-    """Convert a pricing of which everything was read; numbers that do not fit a quantity are reported to it.
+    """Convert a pricing without problems; reports numbers that do not fit a quantity.
 
-    With `prefix`, its service and version stand before every id; both must be known.
+    With `prefix`, its service and version begin every id; both must be known.
     """
     ids = _Ids(pricing, prefix=prefix)
     features: dict[str, Feature] = {}
@@ -120,7 +119,7 @@ def _feature(source: SourceFeature, kind: str, ids: _Ids, pricing: Pricing) -> F
 
 
 def _all_stated(source: SourceFeature, kind: str, pricing: Pricing) -> Iterator[Stated]:
-    """Every value that the pricing states for a feature or limit: default, plans, add-ons."""
+    """Yield every value of the pricing for a feature or limit: default, plans, add-ons."""
     yield source.default
     for sold in (pricing.plans, pricing.add_ons):
         for item in sold.values():
@@ -135,7 +134,7 @@ def _labels(source: SourceFeature, kind: str, pricing: Pricing) -> tuple[str, ..
 
 
 def _scale(source: SourceFeature, kind: str, pricing: Pricing) -> int:
-    """The most decimal digits that the numbers need; every number that no scale fits is reported."""
+    """Return the most decimal digits that the numbers need; report every number that no scale fits."""
     stated = _all_stated(source, kind, pricing)
     numbers = [(one.value, one.place) for one in stated if isinstance(one.value, Number)]
     scale = max((digits for number, _ in numbers if (digits := _decimal_digits(number)) <= MAX_SCALE), default=0)
@@ -148,7 +147,7 @@ def _scale(source: SourceFeature, kind: str, pricing: Pricing) -> int:
 
 
 def _decimal_digits(number: Number) -> int:
-    """How many decimal digits a number needs: two for 1.25, none for 4.00."""
+    """Return how many decimal digits a number needs: two for 1.25, none for 4.00."""
     _, digits, exponent = Decimal(number).as_tuple()
     written = "".join(map(str, digits))
     zeros = len(written) - len(written.rstrip("0"))

@@ -1,4 +1,4 @@
-"""Reads the features and usage limits of a pricing."""
+"""Read the features and usage limits of a pricing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_value(value_type: ValueType, node: Node) -> SourceValue:
     """Read a value of a feature or limit of this type.
 
     Raises:
-        ValueError: a message that says why it does not fit.
+        ValueError: if it does not fit; the message is for the author.
     """
     match value_type:
         case ValueType.BOOLEAN:
@@ -54,7 +54,7 @@ def read_value(value_type: ValueType, node: Node) -> SourceValue:
 def read_feature(
     key: str, place: int, node: Node, at: int, tags: Collection[str] | None, report: TextReport
 ) -> SourceFeature | None:
-    """Read a feature that stands at `at` under its key; nothing where its type or default is wrong."""
+    """Read a feature at the place `at`; `None` if its type or default is wrong."""
     fields = Fields.of(node, at, report, FEATURE_KEYS, ("valueType", "defaultValue"))
     if fields is None:
         return None
@@ -73,7 +73,7 @@ def read_feature(
 def read_limit(
     key: str, place: int, node: Node, at: int, features: Collection[str] | None, report: TextReport
 ) -> SourceFeature | None:
-    """Read a usage limit that stands at `at` under its key; nothing where its type or default is wrong."""
+    """Read a usage limit at the place `at`; `None` if its type or default is wrong."""
     fields = Fields.of(node, at, report, LIMIT_KEYS, ("type", "valueType", "defaultValue"))
     if fields is None:
         return None
@@ -110,7 +110,7 @@ def _is_trackable(node: Node) -> bool:
 
 
 def _reset(fields: Fields, unit: str, report: TextReport) -> CalendarUnit:
-    """When a renewable limit begins again: after its `period`, else as its unit says."""
+    """Return how often a renewable limit resets: its `period`, else the period in its unit."""
     node = fields.entries.get("period")
     if node is None or node is BROKEN:
         return read_reset(unit)

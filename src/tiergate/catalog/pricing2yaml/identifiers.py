@@ -1,8 +1,7 @@
-"""Ids for the keys of a pricing: the key itself where it can be one, else a readable, unique and stable one.
+"""Make ids from the keys of a pricing: the key itself if it is a valid id, else a readable, unique and stable one.
 
-Stable means that the id of a key follows from the key alone, as far as ids that must differ allow: neither the order of
-the keys nor a key that is added later changes it. That is why an id that is made always carries a hash of its key, even
-where the readable part alone would be free today.
+Stable: the id depends on the key alone, as far as uniqueness allows; neither the order of the keys nor a later key
+changes it. So a generated id always has a hash of its key, even if the readable part alone would be free today.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._]+")
 
 
 def assign_ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Give each (kind, key) an id; a key of several kinds is the id of the first kind, and the others get their own.
+    """Give each (kind, key) an id; a key of several kinds is the id of the first kind, the others get generated ids.
 
-    `24/7Support` becomes `24-7Support-29846f`; the add-on beside a plan `pro` becomes `pro-addon-4a0a37`.
+    `24/7Support` becomes `24-7Support-29846f`; the add-on next to a plan `pro` becomes `pro-addon-4a0a37`.
     """
     ids: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
@@ -47,12 +46,12 @@ def assign_ids(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
 
 
 def prefix_of(service: str, version: str) -> str:
-    """`box-2023-11-20`: what `--prefix` puts before every id of a pricing."""
+    """Return the prefix that `--prefix` adds to every id of a pricing, such as `box-2023-11-20`."""
     return f"{_part(service.lower(), _MAX_SERVICE)}-{_part(version, _MAX_VERSION)}"
 
 
 def prefixed(prefix: str, id_: str) -> str:
-    """Put a prefix before an id; what gets too long is cut, and told apart by a hash of the whole."""
+    """Add a prefix to an id; an id that is too long is cut, and ends with a hash of the whole."""
     whole = f"{prefix}-{id_}"
     if len(whole) <= _MAX_ID:
         return whole
@@ -60,13 +59,13 @@ def prefixed(prefix: str, id_: str) -> str:
 
 
 def slug(text: str) -> str:
-    """The letters and digits of a text that an id can hold, with `-` for what stands between them; may be empty."""
+    """Return the letters and digits of a text that an id allows, with `-` for the others; may be empty."""
     letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return _UNFIT.sub("-", "".join(letters)).strip("-._")
 
 
 def _part(text: str, most: int) -> str:
-    """A part of a prefix: a slug of at most `most` characters."""
+    """Return a part of a prefix: a slug of at most `most` characters."""
     readable = slug(text)
     if not readable:
         return _digest(text)[:8]

@@ -1,4 +1,4 @@
-"""Reads the plans and add-ons of a pricing."""
+"""Read the plans and add-ons of a pricing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import TextReport
 
 Declared = dict[str, SourceFeature | None]
-"""What a pricing declares, by its key; nothing for what could not be read."""
+"""The declarations of a pricing, by key; `None` for one that could not be read."""
 
 
 class ItemReader:
-    """Reads items against what the pricing declares.
+    """Reads items against the declarations of the pricing.
 
-    Anything that is nothing could not be read as a whole, so that nobody can say what it does not hold.
+    An argument that is `None` could not be read as a whole, so references to it are not checked.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ItemReader:
         self._report = report
 
     def plan(self, key: str, place: int, node: Node, at: int) -> SourceItem | None:
-        """Read a plan that stands at `at` under its key; one that is null states nothing of its own."""
+        """Read a plan at the place `at`; a null plan has no own values."""
         fields = Fields.of(_or_empty(node), at, self._report, PLAN_KEYS)
         if fields is None:
             return None
@@ -58,7 +58,7 @@ class ItemReader:
         )
 
     def add_on(self, key: str, place: int, node: Node, at: int) -> SourceItem | None:
-        """Read an add-on that stands at `at` under its key; one that names no plan is for all plans."""
+        """Read an add-on at the place `at`; one without plans is for all plans."""
         fields = Fields.of(_or_empty(node), at, self._report, ADD_ON_KEYS)
         if fields is None:
             return None
@@ -84,7 +84,7 @@ class ItemReader:
         return item
 
     def _stated(self, fields: Fields, section: str, kind: ItemKind) -> dict[str, Stated]:
-        """The values that a section of an item gives, by the keys of features or limits."""
+        """Return the values in a section of an item, by the keys of features or limits."""
         declared, others = self._features, self._limits
         what, other = "feature", "usage limit"
         if section != "features":
@@ -112,7 +112,7 @@ class ItemReader:
         return found
 
     def _value(self, feature: SourceFeature, node: Node, place: int, kind: ItemKind) -> Stated | None:
-        """The value under `value`; nothing where a plan leaves it to the default, and after a problem."""
+        """Return the value under `value`; `None` for a plan's default, and after a problem."""
         if isinstance(node, Mapping):
             fields = Fields(node, place, self._report)
             fields.expect(VALUE_KEYS)

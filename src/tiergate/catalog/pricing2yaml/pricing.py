@@ -1,4 +1,4 @@
-"""What one Pricing2Yaml file says, still by its own keys and with the place of everything that can be at fault."""
+"""The content of one Pricing2Yaml file, by its own keys, with the places for later problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import TextReport
 
 SourceValue = Switch | Level | Unlimited | Number | None
-"""A value as a pricing writes it; `None` where it is a text that says nothing."""
+"""A value of a pricing; `None` for an empty text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class SourceFeature:
-    """A feature or a usage limit; `metered` and `linked`, keys of features, are those of a limit."""
+    """A feature or a usage limit; only limits have `metered` and `linked` (keys of features)."""
 
     key: str
     place: int
@@ -39,7 +39,7 @@ class SourceFeature:
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """A plan or an add-on with the values that it states itself, by the keys of features and limits."""
+    """A plan or an add-on with its own values, by the keys of features and limits."""
 
     key: str
     place: int
@@ -55,9 +55,9 @@ class SourceItem:
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """A whole file; everything by its key, in the order of the file.
+    """A whole file; all parts by their keys, in the order of the file.
 
-    `service` and `version` are empty where the file names none. `report` takes further problems of the file.
+    `service` and `version` are empty if the file has none. `report` accepts further problems of the file.
     """
 
     report: TextReport

@@ -1,7 +1,7 @@
-"""Reads one Pricing2Yaml file: what it says, with every problem of its own and every reference to nothing reported.
+"""Read one Pricing2Yaml file, and report all its problems and wrong references.
 
-What Tiergate does not import (prices, pages, expressions) is not judged either, but its keys must be known: a misspelt
-`usageLimits` would otherwise give every plan the defaults.
+Parts that Tiergate does not import (prices, pages, expressions) are not checked, but their keys must be known: a
+misspelt `usageLimits` would otherwise give every plan the defaults.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def read_pricing(path: Path, log: ProblemLog) -> Pricing | None:
-    """Read a file as far as it goes; nothing where there is no pricing in it. Problems go to the log."""
+    """Read a file as far as possible; `None` if it has no pricing. Problems go to the log."""
     text = read_text(path, log)
     if text is None:
         return None
@@ -61,7 +61,7 @@ def read_pricing(path: Path, log: ProblemLog) -> Pricing | None:
 
 
 def _check_syntax_version(fields: Fields) -> None:
-    """Refuse a version of the syntax that this module was not written for; up to 2.0 `version` is where it stands."""
+    """Report an unsupported version of the syntax; up to 2.0, its key is `version`."""
     key = "syntaxVersion" if fields.entries.get("syntaxVersion") is not None else "version"
     version = fields.entries.get(key)
     if key == "version" and not (isinstance(version, str) and version.replace(".", "", 1).isdigit() and "." in version):
@@ -92,7 +92,7 @@ def _limits(fields: Fields, features: Declared | None, report: TextReport) -> De
 
 
 def _keys(fields: Fields, section: str) -> Collection[str] | None:
-    """The keys of a section; none of one that is missing or null, nothing where they cannot be read."""
+    """Return the keys of a section; empty if it is missing or null, `None` if it cannot be read."""
     node = fields.entries.get(section)
     if node is None:
         return ()
@@ -100,7 +100,7 @@ def _keys(fields: Fields, section: str) -> Collection[str] | None:
 
 
 def _tags(fields: Fields) -> frozenset[str] | None:
-    """The tags that features may have; nothing where they cannot be read."""
+    """Return the allowed tags of features; `None` if they cannot be read."""
     node = fields.entries.get("tags")
     if node is None:
         return frozenset()
@@ -110,7 +110,7 @@ def _tags(fields: Fields) -> frozenset[str] | None:
 
 
 def _version(fields: Fields) -> str:
-    """The version of the pricing: `version` from syntax 2.1 on, else the day on which it was made; empty if none."""
+    """Return the version of the pricing: `version` from syntax 2.1 on, else its date; empty without either."""
     version = _text(fields, "version")
     if version and (fields.entries.get("syntaxVersion") is not None or version not in SYNTAX_VERSIONS):
         return version

@@ -1,8 +1,8 @@
-"""What the words of a Pricing2Yaml file mean: switches, exact numbers, levels, the period in a unit.
+"""The meaning of words in a Pricing2Yaml file: switches, exact numbers, levels, the period in a unit.
 
-Pricings are written for tools that read YAML 1.1 as well as 1.2, so a word is read by the type of the feature that it
-is for, not by its looks: `24` is a level of a TEXT feature and a number of a NUMERIC one, `No` is a level of the former
-and `false` for a BOOLEAN one. Quotes make no difference, but to `null`.
+Pricings target tools that read YAML 1.1 and 1.2, so the type of the feature decides how a word is read, not its form:
+`24` is a level of a TEXT feature and a number of a NUMERIC one, `No` is a level of the former and `false` for a BOOLEAN
+one. Quotes make a difference for `null` only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_switch(node: Node) -> Switch:
     """Read the value of a BOOLEAN feature or limit.
 
     Raises:
-        ValueError: a message that says what it must be.
+        ValueError: if it is wrong; the message is for the author.
     """
     if isinstance(node, str) and node in _SWITCHES:
         return Switch(_SWITCHES[node])
@@ -51,7 +51,7 @@ def read_number(node: Node) -> Number | Unlimited:
     """Read the value of a NUMERIC feature or limit, exactly, from its text; `.inf` is unlimited.
 
     Raises:
-        ValueError: a message that says why it is no number.
+        ValueError: if it is not a number; the message is for the author.
     """
     if not isinstance(node, str):
         raise ValueError(f"must be a number or `.inf`, not {describe(node)}")
@@ -75,13 +75,13 @@ def read_number(node: Node) -> Number | Unlimited:
 
 
 def read_label(node: Node) -> Level | None:
-    """Read the value of a TEXT feature or limit as a level; `None` where it says nothing.
+    """Read the value of a TEXT feature or limit as a level; `None` if it is empty.
 
-    A list is joined with `, `. A level is one line of at most 200 characters: line breaks become spaces, what is longer
-    is cut and told apart by a hash.
+    A list is joined with `, `. A level is one line of at most 200 characters: line breaks become spaces, a longer text
+    is cut and ends with a hash.
 
     Raises:
-        ValueError: a message that says what it must be.
+        ValueError: if it is wrong; the message is for the author.
     """
     if isinstance(node, Listing):
         if not all(isinstance(entry, str) for entry in node.entries):
@@ -96,7 +96,7 @@ def read_label(node: Node) -> Level | None:
 
 
 def one_line(text: str) -> str:
-    """Make a text one line of at most 200 characters; the same text always the same line."""
+    """Return a text as one line of at most 200 characters; deterministic."""
     line = " ".join(CONTROL.sub(" ", text).split()) if CONTROL.search(text) else text
     if len(line) <= MAX_LINE:
         return line
@@ -105,10 +105,10 @@ def one_line(text: str) -> str:
 
 
 def read_prose(node: Node) -> str:
-    """Read a description; empty where there is none.
+    """Read a description; empty if it is missing.
 
     Raises:
-        ValueError: a message that says what it must be.
+        ValueError: if it is wrong; the message is for the author.
     """
     if node is None:
         return ""
@@ -119,18 +119,18 @@ def read_prose(node: Node) -> str:
 
 
 def read_unit(node: Node) -> str:
-    """Read the unit of a limit, one line; empty where there is none.
+    """Read the unit of a limit, one line; empty if it is missing.
 
     Raises:
-        ValueError: a message that says what it must be.
+        ValueError: if it is wrong; the message is for the author.
     """
     return one_line(read_prose(node)).strip()
 
 
 def read_reset(unit: str) -> CalendarUnit:
-    """Say when a renewable limit of this unit begins again: `credit/week` every week; where it names none, every month.
+    """Return how often a renewable limit with this unit resets: `credit/week` every week; without a period, monthly.
 
-    The last period counts that is named after a `/` or `per`. A minute and a second are too short to be one.
+    The last period after a `/` or `per` counts. A minute and a second are too short.
     """
     named = _PERIOD.findall(unit)
     return CalendarUnit(named[-1].lower()) if named else CalendarUnit.MONTH

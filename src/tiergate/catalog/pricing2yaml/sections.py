@@ -1,7 +1,6 @@
-"""Walks the parts of a Pricing2Yaml document: sections of named entries, single values, lists of names.
+"""Read the parts of a Pricing2Yaml document: sections of named entries, single values, lists of names.
 
-A part that is missing or null is empty, as the format says. `BROKEN` nodes, whose problem is already reported, are
-passed over in silence.
+A missing or null part is empty, as in the format's specification. Skips `BROKEN` nodes: their problems are reported.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _Read = TypeVar("_Read")
 
 
 def named_entries(fields: Fields, section: str, report: TextReport) -> Iterator[tuple[str, int, Node, int]]:
-    """The entries of a section: key, its place, value, its place. A key that cannot be a name is reported."""
+    """Yield the entries of a section: key, its place, value, its place. Reports a key that cannot be a name."""
     node = fields.entries.get(section)
     if not isinstance(node, Mapping):
         if node is not None and node is not BROKEN:
@@ -33,7 +32,7 @@ def named_entries(fields: Fields, section: str, report: TextReport) -> Iterator[
 
 
 def read(fields: Fields, key: str, reader: Callable[[Node], _Read], default: _Read) -> _Read:
-    """Read the value of `key`; the default where it is missing, broken or, after a report, wrong."""
+    """Read the value of `key`; the default if it is missing, broken or, after a report, wrong."""
     node = fields.entries.get(key, BROKEN)
     if node is BROKEN:
         return default
@@ -47,9 +46,9 @@ def read(fields: Fields, key: str, reader: Callable[[Node], _Read], default: _Re
 def names(
     fields: Fields, key: str, known: Collection[str] | None, what: str, report: TextReport, own: str | None = None
 ) -> tuple[str, ...]:
-    """The names of a list, each once, that are all `known`; unknown ones are reported as no `what`, and so is `own`.
+    """Return the names of a list, each once, that are all `known`; report unknown names, and `own`.
 
-    `known` is nothing where it could not be read, so that nobody can say what is unknown.
+    `known` is `None` if it could not be read; then names are not checked. `what` names the kind in messages.
     """
     node = fields.entries.get(key)
     if not isinstance(node, Listing):

@@ -1,9 +1,9 @@
-"""The words of the Pricing2Yaml format, versions 1.0 to 3.1: its keys, its value types, its periods.
+"""The words of the Pricing2Yaml format, versions 1.0 to 3.1: keys, value types, periods.
 
-Source: the specification of the format, https://github.com/isa-group/sphere-docs, `Pricing2Yaml/versions`. The versions
-differ only in what they add, and in what `version` means: the version of the syntax up to 2.0, of the pricing from 2.1
-on, where `syntaxVersion` says the former. So one set of keys serves all of them. Many are about prices and pages; they
-are known here so that a misspelt key is told from one that says nothing about entitlements.
+Source: the specification of the format, https://github.com/isa-group/sphere-docs, `Pricing2Yaml/versions`. Later
+versions only add keys, except for `version`: up to 2.0 it is the version of the syntax, from 2.1 on that of the
+pricing, and `syntaxVersion` is that of the syntax. So one set of keys serves all versions. Many keys are about prices
+and pages; they are listed so that a misspelt key can be reported.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ ADD_ON_KEYS = PLAN_KEYS | {
 """The keys of an add-on."""
 
 VALUE_KEYS = frozenset({"value"})
-"""The keys of what a plan or add-on says about one feature or limit."""
+"""The keys of a plan's or add-on's value of one feature or limit."""
 
 PERIOD_KEYS = frozenset({"value", "unit"})
 """The keys of the period of a renewable limit."""
 
 
 class ValueType(StrEnum):
-    """What kind of value a feature or limit takes."""
+    """The type of a feature's or limit's value."""
 
     BOOLEAN = "BOOLEAN"
     NUMERIC = "NUMERIC"
@@ -71,7 +71,7 @@ class ValueType(StrEnum):
 
 
 class LimitType(StrEnum):
-    """How a limit is used up."""
+    """The type of a limit."""
 
     NON_RENEWABLE = "NON_RENEWABLE"
     RENEWABLE = "RENEWABLE"
@@ -83,7 +83,7 @@ _MONTH = 30 * 86_400
 _YEAR = 365 * 86_400
 
 PERIOD_LENGTHS = {"SEC": 1, "MIN": 60, "HOUR": 3_600, "DAY": 86_400, "WEEK": 604_800, "MONTH": _MONTH, "YEAR": _YEAR}
-"""The units of a period, in seconds, as the specification defines them."""
+"""The units of a period, in seconds, as in the specification."""
 
 RESETS = {
     3_600: CalendarUnit.HOUR,
@@ -92,4 +92,4 @@ RESETS = {
     _MONTH: CalendarUnit.MONTH,
     _YEAR: CalendarUnit.YEAR,
 }
-"""The lengths, in seconds, after which metered usage can begin again."""
+"""The lengths, in seconds, after which metered usage can reset."""

@@ -1,11 +1,10 @@
-"""What a YAML or JSON text says, with the place of everything in it.
+"""A parsed YAML or JSON text, with the place of every part.
 
-A document is made of mappings, lists and scalars. A place is the offset of a character in the text: one small integer,
-kept in packed arrays, so that 400,000 entitlements cost a few megabytes. Lines and columns are found from it only for
-what is reported.
+A document consists of mappings, lists and scalars. A place is the offset of a character in the text: one small integer
+in a packed array, so that 400,000 entitlements take a few megabytes. Lines and columns are computed only for problems.
 
 Scalars are `str`, `bool`, `int`, `Decimal` (read from the text, never through a binary float) and `None` for null.
-`BROKEN` stands for a value about which a problem was already reported.
+`BROKEN` stands for a value whose problem is already reported.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tiergate.model import Number
 
 Position = tuple[str, int, int]
-"""File, line and column; both count from 1."""
+"""File, line and column; lines and columns count from 1."""
 
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _SHOWN = 60
@@ -39,10 +38,9 @@ BROKEN: Final = Broken()
 
 
 class Mapping:
-    """Keys, which are always text, and values in the order of the text.
+    """Keys, always text, and values in the order of the text.
 
-    `places` holds, for each entry in turn, the place of its key and the place of its value; it is empty for a document
-    that was read without places.
+    `places` has two entries per key, the place of the key and of the value; it is empty in a document without places.
     """
 
     __slots__ = ("_indexes", "entries", "places")
@@ -53,15 +51,15 @@ class Mapping:
         self._indexes: dict[str, int] | None = None
 
     def key_place(self, key: str) -> int:
-        """Where the key stands; `key` must be one of the mapping's."""
+        """Return the place of the key, which must exist."""
         return self._place(key, 0)
 
     def value_place(self, key: str) -> int:
-        """Where the value of the key stands; `key` must be one of the mapping's."""
+        """Return the place of the key's value; the key must exist."""
         return self._place(key, 1)
 
     def only(self, keys: Collection[str]) -> Mapping:
-        """The mapping without any other keys, at their places."""
+        """Return the mapping with these keys only, at their places."""
         places = array(
             "q", (at for key in self.entries if key in keys for at in (self._place(key, 0), self._place(key, 1)))
         )
@@ -76,7 +74,7 @@ class Mapping:
 
 
 class Listing:
-    """The entries of a list, each with its place."""
+    """The entries of a list with their places."""
 
     __slots__ = ("entries", "places")
 
@@ -85,18 +83,18 @@ class Listing:
         self.places = places
 
     def placed(self) -> Iterator[tuple[Node, int]]:
-        """Each entry with its place."""
+        """Yield each entry with its place."""
         return zip(self.entries, self.places or [0] * len(self.entries), strict=True)
 
 
 Node = Mapping | Listing | list["Node"] | Broken | str | bool | int | Decimal | None
-"""Anything that a document holds; a bare `list` in one that was read without places."""
+"""Any part of a document; a plain `list` in a document without places."""
 
 
 class SourceText:
-    """A text with its file's name: turns places into positions.
+    """A text with its file's name: converts places into positions.
 
-    `line` is the line on which the text begins, for a text that is one line of a larger file.
+    `line`: the line on which the text begins, for a text that is one line of a larger file.
     """
 
     __slots__ = ("_breaks", "_line", "file")
@@ -107,19 +105,19 @@ class SourceText:
         self._breaks = array("q", (match.end() for match in _LINE_BREAK.finditer(text)))
 
     def position(self, place: int) -> Position:
-        """File, line and column of a place; columns count characters."""
+        """Return the file, line and column of a place; columns count characters."""
         before = bisect_right(self._breaks, place)
         start = self._breaks[before - 1] if before else 0
         return self.file, self._line + before, place - start + 1
 
     def place(self, line: int, column: int) -> int:
-        """The place of a line and column, as `position` gives them."""
+        """Return the place of a line and column, the inverse of `position`."""
         before = line - self._line
         return (self._breaks[before - 1] if before else 0) + column - 1
 
 
 def describe(node: Node) -> str:
-    """Say what a node is, for a message: `the number `5``, `a list`."""
+    """Describe a node for a message: `the number `5``, `a list`."""
     match node:
         case None:
             return "nothing (null)"
@@ -138,12 +136,12 @@ def describe(node: Node) -> str:
 
 
 def written(number: Number) -> str:
-    """Write a number as a message shows it."""
+    """Return a number as a message shows it."""
     return str(number)
 
 
 def shorten(text: str) -> str:
-    """Make an author's text fit for a message: one line, no control characters, not too long."""
+    """Return an author's text fit for a message: one line, no control characters, not too long."""
     shown = text[:_SHOWN]
     if not shown.isprintable():
         shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)

@@ -1,7 +1,7 @@
-"""Typed reading of one mapping: each accessor returns a good value, or reports a problem and returns the default.
+"""Read one mapping by types: each accessor returns a valid value, or reports a problem and returns the default.
 
-A value that is missing and a value that is wrong both come back as the default; that is safe because any problem makes
-the whole load fail. Nothing that was written is dropped silently: unknown keys are problems.
+A missing and a wrong value both give the default; this is safe because any problem makes the whole load fail. Nothing
+is dropped silently: unknown keys are problems.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import Report
 
 MAX_LINE = 200
-"""Most characters of a name, unit, level, tag or author."""
+"""Largest number of characters of a name, unit, level, tag or author."""
 
 MAX_PROSE = 10_000
-"""Most characters of a description or reason."""
+"""Largest number of characters of a description or reason."""
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 CONTROL_IN_PROSE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -63,7 +63,7 @@ def subject_id_of(node: Node, place: int, report: Report) -> str | None:
 
 
 def line_of(node: Node, place: int, report: Report, most: int = MAX_LINE, *, prose: bool = False) -> str | None:
-    """Read a text that is not empty: one line, or with `prose` several."""
+    """Read a text that is not empty: one line, or several with `prose`."""
     if not isinstance(node, str):
         if node is not BROKEN:
             hint = ": put it in quotes" if isinstance(node, bool | int) or _is_number(node) else ""
@@ -85,7 +85,7 @@ def _is_number(node: Node) -> bool:
 
 
 def number_of(node: Node, place: int, report: Report) -> Number | None:
-    """Read a number, whatever its size."""
+    """Read a number of any size."""
     if isinstance(node, Number) and not isinstance(node, bool):
         return node
     if node is not BROKEN:
@@ -153,7 +153,7 @@ class Fields:
         known: frozenset[str],
         required: Sequence[str] = (),
     ) -> Fields | None:
-        """The fields of `node`, with problems for keys that are unknown or missing; none where it is no mapping."""
+        """Return the fields of `node`, reporting unknown and missing keys; `None` if it is not a mapping."""
         if not isinstance(node, Mapping):
             if node is not BROKEN:
                 report.add(place, "wrong-type", f"must be a mapping, not {describe(node)}")
@@ -163,7 +163,7 @@ class Fields:
         return fields
 
     def expect(self, known: frozenset[str], required: Sequence[str] = ()) -> None:
-        """Report keys that are not `known`, and `required` ones that are missing."""
+        """Report keys that are not `known`, and `required` keys that are missing."""
         entries = self.entries
         if not entries.keys() <= known:
             for key in entries:
@@ -178,11 +178,11 @@ class Fields:
         return key in self.entries
 
     def key_place(self, key: str) -> int:
-        """Where a key stands."""
+        """Return the place of a key."""
         return self._mapping.key_place(key)
 
     def at(self, key: str) -> int:
-        """Where the value of a key stands."""
+        """Return the place of a key's value."""
         return self._mapping.value_place(key)
 
     def problem(self, key: str, code: str, message: str, suggestion: str | None = None) -> None:
@@ -190,33 +190,33 @@ class Fields:
         self._report.add(self.at(key), code, message, suggestion)
 
     def id(self, key: str) -> str | None:
-        """An id of the catalog."""
+        """Read an id of the catalog."""
         node = self.entries.get(key, BROKEN)
         if isinstance(node, str) and ID.fullmatch(node):
             return node
         return id_of(node, self.at(key), self._report) if node is not BROKEN else None
 
     def subject_id(self, key: str) -> str | None:
-        """The id of a customer, subscription or user."""
+        """Read the id of a customer, subscription or user."""
         node = self.entries.get(key, BROKEN)
         if isinstance(node, str) and ID.fullmatch(node):
             return node
         return subject_id_of(node, self.at(key), self._report) if node is not BROKEN else None
 
     def line(self, key: str) -> str:
-        """One line of text; empty where the key is missing."""
+        """Read one line of text; empty if the key is missing."""
         if key not in self.entries:
             return ""
         return line_of(self.entries[key], self.at(key), self._report) or ""
 
     def prose(self, key: str) -> str:
-        """Text of several lines; empty where the key is missing."""
+        """Read text of several lines; empty if the key is missing."""
         if key not in self.entries:
             return ""
         return line_of(self.entries[key], self.at(key), self._report, MAX_PROSE, prose=True) or ""
 
     def flag(self, key: str) -> bool | None:
-        """`true` or `false`."""
+        """Read `true` or `false`."""
         node = self.entries.get(key, BROKEN)
         if isinstance(node, bool):
             return node
@@ -225,7 +225,7 @@ class Fields:
         return None
 
     def integer(self, key: str, least: int, most: int) -> int | None:
-        """A whole number from `least` to `most`."""
+        """Read a whole number from `least` to `most`."""
         if key not in self.entries:
             return None
         node = self.entries[key]
@@ -240,19 +240,19 @@ class Fields:
         return int(node)
 
     def units(self, key: str, scale: int, least: int = 0) -> int | None:
-        """A number in units of 10^-scale."""
+        """Read a number in units of 10^-scale."""
         if key not in self.entries:
             return None
         return units_of(self.entries[key], self.at(key), scale, self._report, least)
 
     def instant(self, key: str) -> Instant | None:
-        """An instant."""
+        """Read an instant."""
         if key not in self.entries:
             return None
         return instant_of(self.entries[key], self.at(key), self._report)
 
     def choice(self, key: str, choices: type[_Choice], also: str = "") -> _Choice | None:
-        """One of the words of an enumeration; `also` is a word beside them that the caller has read already."""
+        """Read a word of an enumeration; `also` is a further word, which the caller has handled already."""
         if key not in self.entries:
             return None
         node = self.entries[key]
@@ -269,7 +269,7 @@ class Fields:
         return None
 
     def mapping(self, key: str) -> Fields | None:
-        """The fields of a mapping whose keys are free; none where the key is missing or has something else."""
+        """Return the fields of a mapping with free keys; `None` if the key is missing or has another type."""
         node = self.entries.get(key, BROKEN)
         if isinstance(node, Mapping):
             return Fields(node, self.at(key), self._report)
@@ -278,13 +278,13 @@ class Fields:
         return None
 
     def entries_of(self, key: str) -> Sequence[tuple[Node, int]]:
-        """The entries of a list with their places; none where the key is missing."""
+        """Return the entries of a list with their places; none if the key is missing."""
         if key not in self.entries:
             return ()
         return listing_of(self.entries[key], self.at(key), self._report)
 
     def is_empty_list(self, key: str) -> bool:
-        """Say whether the key has a list without entries."""
+        """Return whether the key has an empty list."""
         node = self.entries.get(key)
         return isinstance(node, Listing) and not node.entries
 
@@ -300,5 +300,5 @@ class Fields:
                 yield id_, place
 
     def tags(self, key: str) -> tuple[str, ...]:
-        """Ids whose order says nothing, sorted."""
+        """Return ids whose order has no meaning, sorted."""
         return tuple(sorted(found for found, _ in self.ids(key)))

@@ -1,4 +1,4 @@
-"""Finds and reads catalog and subjects files: which files a path means, their text, and the document in it."""
+"""Find and read catalog and subjects files: the files of a path, their text, and its document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.fields import Fields
 
 API_VERSION = "tiergate/v1"
-"""What `apiVersion` says."""
+"""The value of `apiVersion`."""
 
 MAX_FILE_BYTES = 256 * 2**20
 """Largest file that is read as a whole."""
@@ -26,9 +26,9 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 def expand_paths(paths: Sequence[Path], endings: frozenset[str], log: ProblemLog) -> list[Path]:
-    """The files that `paths` mean, each once: files as they are, folders as what they hold with one of `endings`.
+    """Return the files of `paths`, each once: a file itself, a folder's files with one of `endings`.
 
-    Hidden files and tests (`*_test.yaml`) of a folder are left out; a folder without any file is a problem.
+    Ignores hidden files and tests (`*_test.yaml`) of a folder; reports a folder without files.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -53,7 +53,7 @@ def _is_meant(file: Path) -> bool:
 
 
 def read_text(path: Path, log: ProblemLog) -> str | None:
-    """The text of a file, or nothing after a problem."""
+    """Return the text of a file, or `None` after a problem."""
     file = str(path)
     try:
         with path.open("rb") as opened:
@@ -68,12 +68,12 @@ def read_text(path: Path, log: ProblemLog) -> str | None:
 
 
 def explain_os_error(error: OSError) -> str:
-    """Say in a message why a file cannot be read."""
+    """Return why a file cannot be read."""
     return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 def decode(content: bytes, file: str, log: ProblemLog, line: int = 1) -> str | None:
-    """UTF-8 text without a byte order mark, or nothing after a problem."""
+    """Return UTF-8 text without a byte order mark, or `None` after a problem."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -88,20 +88,20 @@ def decode(content: bytes, file: str, log: ProblemLog, line: int = 1) -> str | N
 
 
 def read_document(path: Path, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
-    """The document of a `.json` file or, with any other ending, a YAML one: root, its place, and its report."""
+    """Return root, place and report of a `.json` file's document or, with any other suffix, a YAML file's."""
     text = read_text(path, log)
     return None if text is None else parse_document(str(path), text, log)
 
 
 def parse_document(file: str, text: str, log: ProblemLog) -> tuple[Node, int, TextReport] | None:
-    """As `read_document`, of a file whose text is known."""
+    """Do the same as `read_document` with a given text."""
     report = TextReport(log, SourceText(file, text))
     root, place = read_json(text, report) if file.lower().endswith(".json") else read_yaml(text, report)
     return None if root is BROKEN else (root, place, report)
 
 
 def check_api_version(fields: Fields) -> None:
-    """Report an `apiVersion` other than ours; a missing one is reported with the other missing keys."""
+    """Report an unsupported `apiVersion`; a missing one is reported with the other missing keys."""
     version = fields.entries.get("apiVersion", BROKEN)
     if version is not BROKEN and version != API_VERSION:
         message = f"`apiVersion` must be `{API_VERSION}`, not {describe(version)}"

@@ -1,6 +1,6 @@
-"""From places in a JSON text to JSON Pointers (RFC 6901), for the problems of a body.
+"""Convert places in a JSON text into JSON Pointers (RFC 6901), for the problems of a body.
 
-Works on any text up to where it stops being JSON, by its marks alone: a pointer is wanted of what cannot be read, too.
+Works by the marks alone, up to where the text stops being JSON: invalid parts need a pointer, too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def escape_pointer(part: str) -> str:
-    """One key as it stands in a pointer."""
+    """Return one key as it appears in a pointer."""
     return part.replace("~", "~0").replace("/", "~1")
 
 
 def pointers(text: str, places: Iterable[int]) -> dict[int, str]:
-    """For each place, the pointer of the value or key that stands there; at a mark, of what it belongs to."""
+    """Return for each place the pointer of its value or key; for a mark, of the enclosing value."""
     waiting = sorted(set(places), reverse=True)
     found: dict[int, str] = {}
     last: tuple[str | int, ...] = ()
@@ -40,7 +40,7 @@ def _pointer(path: tuple[str | int, ...]) -> str:
 
 
 def _tokens(text: str) -> Iterator[tuple[int, tuple[str | int, ...]]]:
-    """Each token's end and path. The last part of a path is `None` between the entries of an object."""
+    """Yield each token's end and path. The last part of a path is `None` between the entries of an object."""
     path: list[str | int | None] = []
     for match in _TOKEN.finditer(text):
         mark = match[0]

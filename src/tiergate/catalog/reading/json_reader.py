@@ -1,4 +1,4 @@
-"""Reads JSON text (RFC 8259) into a document with places.
+"""Parse JSON text (RFC 8259) into a document with places.
 
 Numbers are exact, every text is in the normal form C, duplicate keys and depth are problems.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import TextReport
 
 MAX_DEPTH = 24
-"""Most objects and arrays inside each other."""
+"""Largest nesting depth of objects and arrays."""
 
 _TOKEN = re.compile(
     r"""[ \t\n\r]*(?:
@@ -36,7 +36,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Unreadable(Exception):  # noqa: N818 - reported where it is caught, never seen outside
-    """The text is no JSON from `place` on."""
+    """The text is not JSON from `place` on."""
 
     def __init__(self, place: int, message: str, code: str = "bad-json") -> None:
         self.place = place
@@ -46,7 +46,7 @@ class _Unreadable(Exception):  # noqa: N818 - reported where it is caught, never
 
 
 def read_json(text: str, report: TextReport) -> tuple[Node, int]:
-    """Read the one value of `text`: it and its place; `BROKEN` where it cannot be read as a whole."""
+    """Read the only value of `text`: it and its place; `BROKEN` if it cannot be read as a whole."""
     reader = _Reader(text, report)
     try:
         reader.advance()
@@ -99,7 +99,7 @@ class _Reader:
         return f"`{character}`" if character.isprintable() else f"the character U+{ord(character):04X}"
 
     def found(self) -> str:
-        """Say what the current token is."""
+        """Describe the current token."""
         return f"`{shorten(self.lexeme)}`" if self.kind else "the end of the text"
 
     def value(self, depth: int) -> Node:
@@ -192,7 +192,7 @@ class _Reader:
                 return Listing(entries, places)
 
     def _closes(self, end: str) -> bool:
-        """Go past `,` or the end of the object or array; say whether it was the end."""
+        """Go past `,` or the end of the object or array; return whether it was the end."""
         mark = self.lexeme if self.kind == "mark" else ""
         if mark not in (end, ","):
             raise _Unreadable(self.start, f"expected `,` or `{end}`, not {self.found()}")

@@ -1,4 +1,4 @@
-"""Where problems go while files are read: a bounded list, and the report that places problems of one text in it."""
+"""Collect problems while files are read: a bounded list, and reports that locate the problems of one text."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from tiergate.errors import AuthorError
 
 MORE_PROBLEMS = "more-problems"
-"""The code of the last problem where more were found than are kept."""
+"""The code of the last problem if there are more than the limit."""
 
 
 _MAX_LOOKED_UP = 1000
-"""After how many problems of a text the first of two keys is no longer looked up, which is slow."""
+"""After this number of problems of a text, the first of two equal keys is no longer searched, which is slow."""
 
 
 class ProblemLog:
-    """The problems found so far; keeps the first `limit` and counts the others, so that it stays small."""
+    """The problems so far; keeps the first `limit` and counts the others, so that it stays small."""
 
     def __init__(self, limit: int = 1000) -> None:
         self._limit = limit
@@ -37,7 +37,7 @@ class ProblemLog:
             self._problems.append(Problem(file, line, column, code, message, suggestion=suggestion or ""))
 
     def sorted(self) -> list[Problem]:
-        """The problems kept, by position, each once; a last one says how many more there are."""
+        """Return the kept problems, by position, each once; the last one counts those that are not shown."""
         problems = sorted(set(self._problems))
         more = self.count - self._limit
         if more > 0:
@@ -48,7 +48,7 @@ class ProblemLog:
         """Raise `error` with all problems, if there are any.
 
         Raises:
-            AuthorError: of the type given.
+            AuthorError: of the given type.
         """
         if self.count:
             raise error(self.sorted())
@@ -59,13 +59,13 @@ class PlacesNeeded(Exception):  # noqa: N818 - not an error: the reader's cue to
 
 
 class PlacelessReport:
-    """Stands in for a report while a text is read without places: the first problem ends the reading."""
+    """The report of a text without places: the first problem stops reading."""
 
     __slots__ = ()
     count = 0
 
     def add(self, place: int, code: str, message: str, suggestion: str | None = None) -> NoReturn:  # noqa: ARG002
-        """End the reading.
+        """Stop reading.
 
         Raises:
             PlacesNeeded: always.
@@ -73,7 +73,7 @@ class PlacelessReport:
         raise PlacesNeeded
 
     def position(self, place: int) -> Position:
-        """Say nowhere; nothing that has a position outlives a reading without places."""
+        """Return no position; nothing with a position is kept from a text without places."""
         return "", 0, place
 
 
@@ -94,14 +94,14 @@ class TextReport:
         self._log.add(self.source.position(place), code, message, suggestion)
 
     def position(self, place: int) -> Position:
-        """File, line and column of a place."""
+        """Return the file, line and column of a place."""
         return self.source.position(place)
 
 
 def report_twice(
     key: str, place: int, entries: Mapping[str, object], places: Sequence[int], report: TextReport
 ) -> None:
-    """Report a key that stands in `entries` already; `places` is of keys and values in turn, as in a document."""
+    """Report a key that is already in `entries`; `places` are those of a mapping."""
     message = f"the key `{shorten(key)}` stands here twice"
     if report.count < _MAX_LOOKED_UP:
         first = places[2 * list(entries).index(key)]
@@ -110,4 +110,4 @@ def report_twice(
 
 
 Report = TextReport | PlacelessReport
-"""Takes problems of one text."""
+"""Accepts the problems of one text."""

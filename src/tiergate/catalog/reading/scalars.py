@@ -1,9 +1,9 @@
-"""Scalars of the files: how a number is read exactly, and which unquoted YAML words mean what.
+"""Scalars of the files: exact numbers, and the meaning of unquoted YAML words.
 
-YAML's readers disagree about unquoted words: `no` is false to some, `0x10` sixteen, `1_000` a thousand, `010` eight.
-Here an unquoted word is `true`, `false`, `null` (also `~` and nothing), a number as JSON writes it, or text. What YAML
-1.2 takes for another boolean, null or number is refused instead of guessed; `yes`, `no`, `on`, `off` and timestamps
-are text, as YAML 1.2 says.
+YAML parsers disagree about unquoted words: `no` is false to some, `0x10` sixteen, `1_000` a thousand, `010` eight. Here
+an unquoted word is `true`, `false`, `null` (also `~` and nothing), a number as in JSON, or text. Other words that YAML
+1.2 reads as a boolean, null or number are rejected instead of guessed; `yes`, `no`, `on`, `off` and timestamps are
+text, as in YAML 1.2.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from tiergate.model import Number
 
 MAX_NUMBER_TEXT = 100
-"""Most characters of a written number."""
+"""Largest number of characters of a number."""
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""A number as JSON writes it."""
+"""A number as in JSON."""
 
 _CONSTANTS: dict[str, Node] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _UNCLEAR = re.compile(
@@ -37,7 +37,7 @@ def read_number(text: str) -> Number:
     """Read a number that matches `NUMBER`, exactly.
 
     Raises:
-        ValueError: a message that says why it cannot be read.
+        ValueError: if it cannot be read; the message is for the author.
     """
     if len(text) > MAX_NUMBER_TEXT:
         raise ValueError(f"the number has more than {MAX_NUMBER_TEXT} characters")
@@ -51,7 +51,7 @@ def read_plain(text: str) -> Node:
     """Read an unquoted word of YAML.
 
     Raises:
-        ValueError: a message that says why it cannot be read.
+        ValueError: if it is unclear; the message is for the author.
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]

@@ -1,7 +1,7 @@
-"""Reads YAML text into a document with places, by the events of libyaml's parser.
+"""Parse YAML text into a document with places, from the events of libyaml's parser.
 
-A strict, small YAML: one document, unique text keys, no anchors, aliases, tags or merge keys, bounded depth. All else
-is a problem, not a surprise; see `scalars` for what unquoted words mean. Every text is in the normal form C.
+A strict subset of YAML: one document, unique text keys, no anchors, aliases, tags or merge keys, bounded depth; anything
+else is a problem. `scalars` defines unquoted words. Every text is in the normal form C.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.problem_report import TextReport
 
 MAX_DEPTH = 24
-"""Most mappings and lists inside each other."""
+"""Largest nesting depth of mappings and lists."""
 
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MERGE = "<<"
 
 
 class _Unreadable(Exception):  # noqa: N818 - reported where it is caught, never seen outside
-    """The text ends here; the problem is reported."""
+    """Reading stops here; the problem is reported."""
 
 
 def read_yaml(text: str, report: TextReport, read_word: Callable[[str], Node] = read_plain) -> tuple[Node, int]:
-    """Read the one document of `text`: its root and the root's place; `BROKEN` where it cannot be read as a whole.
+    """Read the only document of `text`: its root and the root's place; `BROKEN` if it cannot be read as a whole.
 
-    `read_word` says what an unquoted word means; it raises `ValueError` with a message where it means nothing.
+    `read_word` interprets an unquoted word; it raises `ValueError` with a message if the word is invalid.
     """
     hit = _UNPRINTABLE.search(text)
     if hit:
@@ -59,7 +59,7 @@ def read_yaml(text: str, report: TextReport, read_word: Callable[[str], Node] = 
 
 
 def _place(error: yaml.MarkedYAMLError, text: str) -> int:
-    """Where to look: what the end of the text cuts short, where it begins."""
+    """Return the place of an error; if the end of the text cuts something short, where that begins."""
     mark = error.problem_mark or error.context_mark
     if mark is not None and error.context_mark is not None and not text[mark.index :].strip():
         mark = error.context_mark
@@ -75,7 +75,7 @@ def _explain(error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 def _feed(builder: _Builder, parser: CParser) -> None:
-    """Hand the parser's events to the builder until the end of the stream."""
+    """Pass the parser's events to the builder until the end of the stream."""
     documents = 0
     get_event = parser.get_event
     while True:
@@ -104,7 +104,7 @@ def _feed(builder: _Builder, parser: CParser) -> None:
 
 
 class _Open:
-    """A mapping or list that has begun: its entries so far, and the key that waits for its value."""
+    """An open mapping or list: its entries so far, and the key that waits for its value."""
 
     __slots__ = ("entries", "key", "key_place", "listed", "place", "places")
 
@@ -118,14 +118,14 @@ class _Open:
 
 
 class _NoKey:
-    """Stands for a key about which a problem was reported: its value is read and dropped."""
+    """Stands for a key with a reported problem: its value is read and dropped."""
 
 
 _NO_KEY = _NoKey()
 
 
 class _Builder:
-    """Puts events together into nodes."""
+    """Builds nodes from events."""
 
     def __init__(self, report: TextReport, read_word: Callable[[str], Node]) -> None:
         self.root: Node = None
@@ -168,12 +168,12 @@ class _Builder:
             self._add(Mapping(closed.entries, closed.places), closed.place)
 
     def alias(self, anchor: str, place: int) -> None:
-        """Refuse an alias, and go on as if a value stood there."""
+        """Reject an alias, and continue as if it were a value."""
         self._report.add(place, "alias", f"the alias `*{shorten(anchor)}` is not supported: write the value out")
         self._add(BROKEN, place)
 
     def refuse(self, anchor: str | None, tag: str | None, place: int) -> None:
-        """Refuse an anchor, a tag or both."""
+        """Reject an anchor, a tag or both."""
         if anchor is not None:
             self._report.add(place, "anchor", f"the anchor `&{shorten(anchor)}` is not supported")
         if tag is not None:
@@ -181,12 +181,12 @@ class _Builder:
             self._report.add(place, "tag", message)
 
     def refuse_document(self, place: int) -> None:
-        """Refuse a second document, and end the reading."""
+        """Reject a second document, and stop reading."""
         self._report.add(place, "second-document", "a file holds one YAML document")
         raise _Unreadable
 
     def _add(self, node: Node, place: int) -> None:
-        """Put a finished node where it belongs."""
+        """Add a finished node to its parent."""
         if not self._stack:
             self.root, self.root_place = node, place
             return

@@ -40,7 +40,7 @@ _PERCENT: Final = r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,2})?%$"
 
 
 def catalog_schema() -> Schema:
-    """The schema of a catalog file."""
+    """Return the schema of a catalog file."""
     return {
         "$schema": DIALECT,
         "$id": "urn:tiergate:v1:catalog",
@@ -143,7 +143,7 @@ def _feature() -> Schema:
 
 
 def _of_type(type_: FeatureType) -> Schema:
-    """What the keys of a feature of one type may be."""
+    """Return the rules on the keys of a feature of one type."""
     then: Schema = {"properties": dict.fromkeys(sorted(FEATURE_KEYS - TYPE_KEYS[type_]), False)}
     if type_ is FeatureType.CUSTOM:
         then["required"] = ["levels"]

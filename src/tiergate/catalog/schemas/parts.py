@@ -1,4 +1,4 @@
-"""The pieces of which both schemas are made."""
+"""The parts of the schemas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-"""The dialect that the schemas are written in."""
+"""The JSON Schema dialect."""
 
 _INSTANT: Final = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$"
@@ -24,7 +24,7 @@ _INSTANT: Final = (
 
 
 def closed(properties: Schema, required: Iterable[str] = (), description: str = "") -> Schema:
-    """An object of these properties and no others."""
+    """Return an object schema with these properties and no others."""
     found: Schema = {"type": "object"}
     if description:
         found["description"] = description
@@ -36,7 +36,7 @@ def closed(properties: Schema, required: Iterable[str] = (), description: str = 
 
 
 def ref(name: str, description: str = "") -> Schema:
-    """A reference to a shared definition."""
+    """Return a reference to a shared definition."""
     found: Schema = {"$ref": f"#/$defs/{name}"}
     if description:
         found["description"] = description
@@ -44,12 +44,12 @@ def ref(name: str, description: str = "") -> Schema:
 
 
 def listing(ref: str, description: str) -> Schema:
-    """A list of what `ref` points at."""
+    """Return a list schema with the items of `ref`."""
     return {"type": "array", "description": description, "items": {"$ref": ref}}
 
 
 def ids(description: str, least: int = 0) -> Schema:
-    """A list of ids, each once."""
+    """Return a list of unique ids."""
     found: Schema = {"type": "array", "description": description, "items": ref("id"), "uniqueItems": True}
     if least:
         found["minItems"] = least
@@ -57,7 +57,7 @@ def ids(description: str, least: int = 0) -> Schema:
 
 
 def words(choices: type[StrEnum], description: str, *more: str, default: StrEnum | None = None) -> Schema:
-    """One of the words of an enumeration, or of `more`."""
+    """Return the words of an enumeration, and `more`."""
     found: Schema = {"enum": [*(choice.value for choice in choices), *more], "description": description}
     if default is not None:
         found["default"] = default.value
@@ -65,17 +65,17 @@ def words(choices: type[StrEnum], description: str, *more: str, default: StrEnum
 
 
 def line(description: str) -> Schema:
-    """One line of text."""
+    """Return one line of text."""
     return {"type": "string", "description": description, "minLength": 1, "maxLength": MAX_LINE}
 
 
 def prose(description: str) -> Schema:
-    """Text of several lines."""
+    """Return text of several lines."""
     return {"type": "string", "description": description, "minLength": 1, "maxLength": MAX_PROSE}
 
 
 def metadata() -> Schema:
-    """Text by key, for people and programs outside."""
+    """Return text by key, for people and other systems."""
     return {
         "type": "object",
         "maxProperties": MAX_METADATA,
@@ -86,23 +86,23 @@ def metadata() -> Schema:
 
 
 def api_version() -> Schema:
-    """The version of the formats."""
+    """Return the version of the format."""
     return {"const": API_VERSION, "description": "The version of this format."}
 
 
 def number(description: str, *, positive: bool = False) -> Schema:
-    """A number that is not negative."""
+    """Return a number that is not negative."""
     bound = "exclusiveMinimum" if positive else "minimum"
     return {"type": "number", bound: 0, "description": description}
 
 
 def whole(least: int, most: int, description: str) -> Schema:
-    """A whole number."""
+    """Return a whole number."""
     return {"type": "integer", "minimum": least, "maximum": most, "description": description}
 
 
 def shared() -> Schema:
-    """Definitions that every schema refers to."""
+    """Return the definitions that every schema uses."""
     return {
         "id": {
             "type": "string",
@@ -118,7 +118,7 @@ def shared() -> Schema:
 
 
 def subject_id() -> Schema:
-    """The definition of ids of customers, subscriptions and users."""
+    """Return the definition of ids of customers, subscriptions and users."""
     return {
         "type": "string",
         "minLength": 1,
@@ -133,7 +133,7 @@ def subject_id() -> Schema:
 
 
 def suspension(*, in_feature: bool) -> Schema:
-    """A suspension, of a feature for everybody or of a subject."""
+    """Return a suspension, of a feature for all subjects or of one subject."""
     properties: Schema = {} if in_feature else {"feature": ref("id", "The feature that is switched off.")}
     properties |= {
         "from": ref("instant", "When it begins; left out: it has always been so."),

@@ -1,4 +1,4 @@
-"""The schemas of subjects files: whole ones, and lines of NDJSON."""
+"""The schemas of subjects files, and of lines of NDJSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tiergate.model import CalendarUnit, OverrideMode, SubscriptionStatus
 
 
 def subjects_schema() -> Schema:
-    """The schema of a subjects file in YAML or JSON."""
+    """Return the schema of a subjects file in YAML or JSON."""
     return {
         "$schema": DIALECT,
         "$id": "urn:tiergate:v1:subjects",
@@ -47,7 +47,7 @@ def subjects_schema() -> Schema:
 
 
 def subjects_line_schema() -> Schema:
-    """The schema of one line of a subjects file in NDJSON."""
+    """Return the schema of one line of a subjects file in NDJSON."""
     return {
         "$schema": DIALECT,
         "$id": "urn:tiergate:v1:subjects-line",

@@ -1,4 +1,4 @@
-"""The order in which a catalog keeps what has no order of its own, so that equal catalogs are equal values."""
+"""Sort the parts of a catalog that have no order of their own, so that equal catalogs are equal values."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _Entry = TypeVar("_Entry")
 
 
 def sort_catalog(catalog: Catalog) -> Catalog:
-    """The same catalog as the loader would make it.
+    """Return the catalog in the loader's order.
 
-    Features, items, versions, entitlements and ladders stand by id or number; tags, suspensions and what items and
-    features name are sorted. Levels, rollouts and the plans of a ladder keep their order, which says something.
+    Sorts features, items, versions, entitlements and ladders by id or number, and tags, suspensions and references.
+    Levels, rollouts and the plans of a ladder keep their order, which has a meaning.
     """
     return Catalog(
         _by_id({id_: _feature(feature) for id_, feature in catalog.features.items()}),

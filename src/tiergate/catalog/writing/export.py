@@ -1,6 +1,6 @@
-"""Writes catalogs and subjects as their files: the inverse of the loaders, which read back equal values.
+"""Write catalogs and subjects as files: the inverse of the loaders, which read back equal values.
 
-The functions that end in `_data` give the plain data of one entry, as it stands in a file and in a body of the API.
+The functions that end in `_data` return the plain data of one entry, as in a file and in a body of the API.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _SHARE_DIGITS: Final = 2
 
 
 def dump_catalog(catalog: Catalog, form: Literal["yaml", "json"] = "yaml") -> str:
-    """The file that `load_catalog` reads back as an equal catalog."""
+    """Return the file that `load_catalog` reads back as an equal catalog."""
     data: _Data = {"apiVersion": API_VERSION}
     if catalog.plans is not PlansPerSubscription.ONE:
         data["plans"] = catalog.plans.value
@@ -76,7 +76,7 @@ def dump_subjects(
     index: CatalogIndex,
     form: Literal["yaml", "json"] = "yaml",
 ) -> str:
-    """The file that `load_subjects` reads back as equal records; `index` is of the catalog that they refer to."""
+    """Return the file that `load_subjects` reads back as equal records; `index` is that of their catalog."""
     customers: list[PlainData] = []
     subscriptions: list[PlainData] = []
     for record in records:
@@ -87,7 +87,7 @@ def dump_subjects(
 
 
 def dump_subject_lines(records: Iterable[SubjectRecord], index: CatalogIndex) -> Iterator[str]:
-    """The lines of the NDJSON file of these records, each with its line break."""
+    """Yield the lines of the NDJSON file of these records, each with its line break."""
     yield to_json_line({"apiVersion": API_VERSION}) + "\n"
     for record in records:
         customer = customer_data(record.customer, index.features)
@@ -98,7 +98,7 @@ def dump_subject_lines(records: Iterable[SubjectRecord], index: CatalogIndex) ->
 
 
 def feature_data(feature: Feature) -> _Data:
-    """A feature."""
+    """Return a feature as plain data."""
     scale = feature.scale
     data: _Data = {"id": feature.id}
     _put_texts(data, feature.name, feature.description)
@@ -156,7 +156,7 @@ def _put_lists(data: _Data, **lists: tuple[str, ...]) -> None:
 
 
 def item_data(item: Item, features: Mapping[str, Feature]) -> _Data:
-    """An item with all its versions and rollouts."""
+    """Return an item with all its versions and rollouts as plain data."""
     data = item_head_data(item)
     if len(item.versions) == 1:
         data |= definition_data(item.versions[0], features)
@@ -168,7 +168,7 @@ def item_data(item: Item, features: Mapping[str, Feature]) -> _Data:
 
 
 def item_head_data(item: Item | IndexedItem) -> _Data:
-    """What is said of an item beside its versions and rollouts."""
+    """Return an item without its versions and rollouts as plain data."""
     data: _Data = {"id": item.id, "kind": item.kind.value}
     _put_texts(data, item.name, item.description)
     if item.status is not ItemStatus.ACTIVE:
@@ -188,17 +188,17 @@ def item_head_data(item: Item | IndexedItem) -> _Data:
 
 
 def definition_data(definition: Definition, features: Mapping[str, Feature]) -> _Data:
-    """One version of an item."""
+    """Return one version of an item as plain data."""
     return {"version": definition.version, "entitlements": entitlements_data(definition.entitlements, features)}
 
 
 def entitlements_data(entitlements: Mapping[str, Value], features: Mapping[str, Feature]) -> _Data:
-    """What a version gives: feature → value."""
+    """Return the entitlements of a version as plain data: feature → value."""
     return {id_: value_data(value, features[id_]) for id_, value in entitlements.items()}
 
 
 def value_data(value: Value, feature: Feature) -> PlainData:
-    """What is said of one feature."""
+    """Return the value of one feature as plain data."""
     scale = feature.scale
     match value:
         case Switch(on):
@@ -220,7 +220,7 @@ def value_data(value: Value, feature: Feature) -> PlainData:
 
 
 def rollout_data(rollout: Rollout) -> _Data:
-    """One rollout of an item."""
+    """Return one rollout of an item as plain data."""
     data: _Data = {"version": rollout.version} | _period(rollout.start, FOREVER)
     if rollout.audience.type is not AudienceType.EVERYBODY:
         data["audience"] = audience_data(rollout.audience)
@@ -228,7 +228,7 @@ def rollout_data(rollout: Rollout) -> _Data:
 
 
 def audience_data(audience: Audience) -> PlainData:
-    """Whom a rollout is for."""
+    """Return the audience of a rollout as plain data."""
     match audience.type:
         case AudienceType.EVERYBODY | AudienceType.NEW:
             return audience.type.value
@@ -252,14 +252,14 @@ def _instant(instant: Instant) -> str:
 
 
 def suspension_data(suspension: Suspension) -> _Data:
-    """A suspension, of a feature for everybody or for one subject."""
+    """Return a suspension as plain data."""
     data: _Data = {"feature": suspension.feature} if suspension.feature else {}
     data |= _period(suspension.start, suspension.until)
     return data | ({"reason": suspension.reason} if suspension.reason else {})
 
 
 def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
-    """A customer; with `every_id`, also the overrides say theirs that it goes without saying."""
+    """Return a customer as plain data; with `every_id`, default ids of overrides are included."""
     data: _Data = {"id": customer.id}
     if customer.name:
         data["name"] = customer.name
@@ -271,7 +271,7 @@ def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_
 
 
 def subscription_data(subscription: Subscription, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
-    """A subscription; with `every_id`, also the overrides say theirs that it goes without saying."""
+    """Return a subscription as plain data; with `every_id`, default ids of overrides are included."""
     data: _Data = {"id": subscription.id, "customer": subscription.customer, "status": subscription.status.value}
     for key in ("start", "end", "trial_end", "grace_until", "resume_at"):
         instant: Instant | None = getattr(subscription, key)
@@ -288,7 +288,7 @@ def subscription_data(subscription: Subscription, features: Mapping[str, Feature
 
 
 def _put_outside(data: _Data, subject: Customer | Subscription) -> None:
-    """What is written down for people and programs outside."""
+    """Add the fields for people and other systems."""
     if subject.metadata:
         data["metadata"] = dict(subject.metadata)
     if subject.external_ids:
@@ -296,13 +296,13 @@ def _put_outside(data: _Data, subject: Customer | Subscription) -> None:
 
 
 def term_data(term: Term) -> _Data:
-    """The term of a subscription."""
+    """Return the term of a subscription as plain data."""
     every: PlainData = term.unit.value if term.count == 1 else {"every": term.count, "of": term.unit.value}
     return {"every": every, "anchor": _instant(term.anchor)}
 
 
 def subscription_item_data(held: SubscriptionItem) -> _Data:
-    """An item in a subscription."""
+    """Return an item of a subscription as plain data."""
     data: _Data = {"item": held.item, "quantity": held.quantity}
     if held.version is not None:
         data["version"] = held.version
@@ -329,7 +329,7 @@ def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature
 
 
 def override_data(override: Override, features: Mapping[str, Feature]) -> _Data:
-    """An override, with its id."""
+    """Return an override with its id as plain data."""
     data: _Data = {"id": override.id, "feature": override.feature}
     if override.mode is not OverrideMode.REPLACE:
         data["mode"] = override.mode.value

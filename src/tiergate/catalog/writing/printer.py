@@ -1,7 +1,6 @@
-"""Prints plain data as YAML that reads well and changes line by line, or as JSON.
+"""Print plain data as readable, line-oriented YAML, or as JSON.
 
-What is printed reads back as the same data, here and in any YAML 1.1 or 1.2 reader: text that some reader could take
-for something else is quoted.
+The output parses to the same data, here and in any YAML 1.1 or 1.2 parser: ambiguous text is quoted.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import msgspec
 from tiergate.catalog.reading.scalars import read_plain
 
 PlainData = dict[str, "PlainData"] | list["PlainData"] | str | bool | int | Decimal
-"""Data without nulls: what the files are made of."""
+"""Data without nulls, the content of the files."""
 
 _WIDTH: Final = 120
 _LONG_LISTS: Final = frozenset({"items", "subscriptions"})
-"""Lists at the top whose entries are always written key by key."""
+"""Top-level lists whose entries are always written key by key."""
 
 _VERSIONS: Final = "versions"
-"""A list inside an item whose entries are."""
+"""A list inside an item, likewise."""
 
 _BARE = re.compile(r"[A-Za-z][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+-]+)*")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{3})?Z", re.ASCII)
@@ -33,17 +32,17 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 def to_json_line(data: PlainData) -> str:
-    """JSON on one line, numbers exactly as they are."""
+    """Return JSON on one line, with exact numbers."""
     return _ESCAPED.sub(_escape, _JSON.encode(data).decode())
 
 
 def to_json(data: PlainData) -> str:
-    """JSON with two spaces of indentation and a line break at the end."""
+    """Return JSON with an indentation of two spaces and a final line break."""
     return _ESCAPED.sub(_escape, msgspec.json.format(_JSON.encode(data), indent=2).decode()) + "\n"
 
 
 def to_yaml(data: dict[str, PlainData]) -> str:
-    """YAML: short mappings and lists on one line, long ones in blocks."""
+    """Return YAML: short mappings and lists on one line, long ones in blocks."""
     lines: list[str] = []
     _mapping(data, "", lines)
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What differs between two entries in the form of the files, value by value."""
+"""Compare two entries in the form of the files, value by value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ValueChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value that changes: `path` inside the thing, parted by `/`; before and after are JSON, or not there."""
+    """One changed value: `path` inside the object, separated by `/`; `before` and `after` are JSON, or unset."""
 
     path: str
     before: msgspec.Raw | None = None
@@ -23,7 +23,7 @@ class ValueChange(msgspec.Struct, frozen=True, omit_defaults=True):
 def compare_values(
     before: Mapping[str, PlainData], after: Mapping[str, PlainData], path: str = ""
 ) -> Iterator[ValueChange]:
-    """Every value that differs but the `id`, in the order of the paths; `path`: what stands before them."""
+    """Yield every changed value except `id`, sorted by path; `path`: the prefix."""
     for key in sorted(before.keys() | after.keys()):
         if key == "id" and not path:
             continue
@@ -39,5 +39,5 @@ def compare_values(
 
 
 def raw_json(value: PlainData | None) -> msgspec.Raw | None:
-    """JSON as it is, so that exact numbers stay what they are."""
+    """Return raw JSON, so that exact numbers stay exact."""
     return None if value is None else msgspec.Raw(to_json_line(value).encode())
