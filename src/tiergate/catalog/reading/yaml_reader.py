@@ -1,6 +1,6 @@
 """Parse YAML text into a document with places, from the events of libyaml's parser.
 
-A strict subset of YAML: one document, unique text keys, no anchors, aliases, tags or merge keys, bounded depth; anything
+A strict subset of YAML: one document, unique text keys, no anchors, aliases, tags or merge keys, bounded depth; all
 else is a problem. `scalars` defines unquoted words. Every text is in the normal form C.
 """
 
