@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.docs.pages import ROOT
-from tiergate.admin.subscription_steps import STEPS
+from tiergate.admin.subscription_lifecycle import STEPS
 
 PAGE = ROOT / "docs" / "reference" / "audit-log.md"
 CONTROL = ROOT / "src" / "tiergate" / "control"

@@ -16,7 +16,7 @@ INVARIANT (errors close): a role policy that fails to evaluate denies.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tiergate.permissions import Action, Caller, Permission, Resource
+    from tiergate.store import Store, WriteUnit
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +55,10 @@ class Actor:
     def author(self) -> Author:
         """The caller, as the store's audit log names it."""
         return Author(self.caller.id, self.caller.kind)
+
+    def change(self, store: Store, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
+        """Run `work` in one transaction of this actor. `brief`: it takes milliseconds, and publishes nothing."""
+        return store.change(work, self.author, request_id=self.request_id, reason=self.reason, brief=brief)
 
     def require(self, action: Action, resource: Resource) -> None:
         """Require a permission.

@@ -1,7 +1,7 @@
-"""What one publication allows of what one customer holds: the readers of bodies, and the checks that no body shows.
+"""Validate what one customer may have under one publication: readers of JSON text, and checks across entries.
 
-A customer sees the items that are for everybody, and its own. What is private to another one is to it as if it were not
-there, and so is what cannot be held without that: nobody can tell such an item from one that does not exist.
+A customer sees the items for everybody and its own. An item private to another customer, and an item that needs it,
+behaves like one that does not exist, so that nobody can find out about it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tiergate.model import Customer, IndexedItem, Override, SubjectRecord, Subscription, SubscriptionItem
     from tiergate.store import PublishedCatalog
 
-_KEPT: Final = 64
+_CACHED: Final = 64
 
 
-class Terms:
-    """What a publication allows of what a customer holds. Safe to use from several threads."""
+class CustomerValidator:
+    """Validates what one customer may have under one publication. Safe to use from several threads."""
 
     def __init__(self, published: PublishedCatalog, customer: str) -> None:
-        """Use `terms_for`, which keeps them."""
+        """Use `validator_for`, which caches validators."""
         self.published = published
         self.index = _visible(published.index, customer)
         self._all = published.index
@@ -38,88 +38,88 @@ class Terms:
         self.reader = SubjectReader(self.index, self._bounds, holdings=self.holdings)
 
     def check_holdings(
-        self, items: Sequence[SubscriptionItem], stood: Sequence[SubscriptionItem], *, pointer: str
+        self, items: Sequence[SubscriptionItem], before: Sequence[SubscriptionItem], *, pointer: str
     ) -> None:
-        """See that a customer may hold these items together; what was impossible already about what `stood` is let be.
-
-        `pointer`: where in the body it is said that they are.
+        """Check that a customer may have these items together. Problems that `before` has already are accepted.
 
         Raises:
-            BodyError: it may not.
+            BodyError: it may not; `pointer` is the place of the items in the body.
         """
         known = self.index.items
         items = [held for held in items if held.item in known]
-        found = list(new_violations(self.holdings, known, items, lambda: stood, None))
-        if found:
-            raise BodyError([BodyProblem(pointer, one.code, one.message) for one in found])
+        problems = list(new_violations(self.holdings, known, items, lambda: before, None))
+        if problems:
+            raise BodyError([BodyProblem(pointer, problem.code, problem.message) for problem in problems])
 
     def check_totals(self, record: SubjectRecord) -> None:
-        """See that no total of a customer can overflow, whatever of it counts at once.
+        """Check that no total of a customer can overflow, whichever of its subscriptions count at once.
 
         Raises:
-            BodyError: one could.
+            BodyError: one can.
         """
-        held = [self._known(subscription) for subscription in record.subscriptions]
-        own = sum(_units(override) for override in record.customer.overrides)
-        if sum(self._bounds.cheap(subscription) for subscription in held) + own <= MAX_TOTAL_UNITS:
+        subscriptions = [self._known_part(subscription) for subscription in record.subscriptions]
+        own = sum(getattr(override.value, "units", 0) for override in record.customer.overrides)
+        if sum(self._bounds.cheap(subscription) for subscription in subscriptions) + own <= MAX_TOTAL_UNITS:
             return
-        excess = self._bounds.excess(held, self._known_customer(record.customer))
+        features = self._all.features
+        overrides = tuple(it for it in record.customer.overrides if it.feature in features)
+        excess = self._bounds.excess(subscriptions, replace(record.customer, overrides=overrides))
         if excess:
             raise BodyError([BodyProblem("", "total-too-large", f"with all subscriptions, {it}") for it in excess])
 
-    def check_new_overrides(
-        self, holder: Customer | Subscription, before: Customer | Subscription | None, pointer: str = "/overrides"
-    ) -> None:
-        """See that no override is new or changed that names an archived feature, or says no reason.
-
-        `pointer`: where the overrides stand in the body.
+    def check_new_overrides(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
+        """Check that no new or changed override names an archived feature, or lacks a reason.
 
         Raises:
-            BodyError: with all that are.
+            BodyError: with all problems.
         """
-        stood = () if before is None else before.overrides
+        old = () if before is None else before.overrides
         problems: list[BodyProblem] = []
         for place, override in enumerate(holder.overrides):
-            if override not in stood:
-                problems += self.problems_of(override, f"{pointer}/{place}")
+            if override not in old:
+                problems += self._override_problems(override, f"/overrides/{place}")
         if problems:
             raise BodyError(problems)
 
-    def problems_of(self, override: Override, pointer: str) -> list[BodyProblem]:
-        """What is wrong with an override that is new."""
+    def check_new_override(self, override: Override) -> None:
+        """Check one override that is the whole body.
+
+        Raises:
+            BodyError: with all problems.
+        """
+        problems = self._override_problems(override, "")
+        if problems:
+            raise BodyError(problems)
+
+    def _override_problems(self, override: Override, pointer: str) -> list[BodyProblem]:
         problems = []
         if self._is_archived(override):
-            message = f"`{override.feature}` is archived, and takes no new overrides"
-            problems.append(BodyProblem(f"{pointer}/feature", "feature-archived", message))
+            detail = f"`{override.feature}` is archived: it cannot get new overrides"
+            problems.append(BodyProblem(f"{pointer}/feature", "feature-archived", detail))
         if not override.reason:
-            message = "an override says why it is given: the key `reason` is missing"
-            problems.append(BodyProblem(pointer, "missing-key", message))
+            problems.append(BodyProblem(pointer, "missing-key", "the key `reason` is missing: an override needs one"))
         return problems
 
     def check_archived(self, holder: Customer | Subscription, before: Customer | Subscription | None) -> None:
-        """See that no override is new or changed that names an archived feature; reasons are for others to ask.
+        """Check that no new or changed override names an archived feature.
 
         Raises:
-            ConflictError: one is.
+            ConflictError: one does.
         """
-        stood = () if before is None else before.overrides
+        old = () if before is None else before.overrides
         for override in holder.overrides:
-            if self._is_archived(override) and override not in stood:
-                said = (
-                    f"`{override.feature}` is archived, and takes no new overrides: `{holder.id}` has `{override.id}`"
+            if self._is_archived(override) and override not in old:
+                detail = (
+                    f"the override `{override.id}` of `{holder.id}` names the archived feature `{override.feature}`"
                 )
-                raise ConflictError("feature-archived", said)
+                raise ConflictError("feature-archived", detail)
 
     def _is_archived(self, override: Override) -> bool:
         feature = self._all.features.get(override.feature)
         return feature is not None and feature.status is FeatureStatus.ARCHIVED
 
-    def _known_customer(self, customer: Customer) -> Customer:
-        features = self._all.features
-        return replace(customer, overrides=tuple(it for it in customer.overrides if it.feature in features))
-
-    def _known(self, subscription: Subscription) -> Subscription:
-        """What of a subscription is in the catalog: what is not gives nothing."""
+    def _known_part(self, subscription: Subscription) -> Subscription:
+        """Return the part of a subscription that is in the catalog: the rest has no effect."""
         items, features = self._all.items, self._all.features
         return replace(
             subscription,
@@ -133,29 +133,29 @@ class Terms:
 
 
 _lock = threading.Lock()
-_terms: cachetools.LRUCache[tuple[int, str], Terms] = cachetools.LRUCache(_KEPT)
-_private: cachetools.LRUCache[int, tuple[PublishedCatalog, frozenset[str]]] = cachetools.LRUCache(_KEPT)
+_validators: cachetools.LRUCache[tuple[int, str], CustomerValidator] = cachetools.LRUCache(_CACHED)
+_owners: cachetools.LRUCache[int, tuple[PublishedCatalog, frozenset[str]]] = cachetools.LRUCache(_CACHED)
 
 
-def terms_for(published: PublishedCatalog, customer: str) -> Terms:
-    """The terms of a publication for a customer; those who have nothing private share theirs."""
+def validator_for(published: PublishedCatalog, customer: str) -> CustomerValidator:
+    """Return the validator of a publication for a customer. Customers without private items share one."""
     with _lock:
-        known = _private.get(id(published))  # which holds on to it, so that no other gets its identity
-        if known is None:
+        entry = _owners.get(id(published))  # the entry keeps the state alive, so that no other gets its id
+        if entry is None:
             owners = frozenset(item.private_to for item in published.index.items.values() if item.private_to)
-            known = _private[id(published)] = (published, owners)
-        key = (id(published), customer if customer in known[1] else "")
-        terms = _terms.get(key)
-        if terms is None or terms.published is not published:
-            terms = _terms[key] = Terms(published, key[1])
-    return terms
+            entry = _owners[id(published)] = (published, owners)
+        key = (id(published), customer if customer in entry[1] else "")
+        validator = _validators.get(key)
+        if validator is None or validator.published is not published:
+            validator = _validators[key] = CustomerValidator(published, key[1])
+    return validator
 
 
 def _visible(index: CatalogIndex, customer: str) -> CatalogIndex:
     hidden = {id_ for id_, item in index.items.items() if item.private_to not in ("", customer)}
     if not hidden:
         return index
-    while True:  # what needs something hidden is hidden too
+    while True:  # an item that needs a hidden one is hidden too
         more = {id_ for id_, item in index.items.items() if id_ not in hidden and _needs(item, hidden)}
         if not more:
             break
@@ -180,27 +180,12 @@ def _rest(ids: Iterable[str], hidden: set[str]) -> tuple[str, ...]:
     return tuple(id_ for id_ in ids if id_ not in hidden)
 
 
-def _units(override: Override) -> int:
-    units: int = getattr(override.value, "units", 0)
-    return units
-
-
-class _Printable(dict[str, Feature]):
-    """Features by id, and a stand-in for each that the catalog no longer has, so that what stands can be shown."""
-
-    def __init__(self, features: Mapping[str, Feature], records: Iterable[Customer | Subscription]) -> None:
-        super().__init__(features)
-        for holder in records:
-            for override in holder.overrides:
-                if override.feature not in self:
-                    self[override.feature] = Feature(id=override.feature, type=_type_of(override))
-
-
 def printable_features(features: Mapping[str, Feature], *holders: Customer | Subscription) -> Mapping[str, Feature]:
-    """The features to print some subjects with, of which one may have overrides for what is no longer there."""
-    if all(override.feature in features for holder in holders for override in holder.overrides):
+    """Return the features, and placeholders for unknown ones that overrides of `holders` name."""
+    missing = [it for holder in holders for it in holder.overrides if it.feature not in features]
+    if not missing:
         return features
-    return _Printable(features, holders)
+    return {**{it.feature: Feature(id=it.feature, type=_type_of(it)) for it in reversed(missing)}, **features}
 
 
 def _type_of(override: Override) -> FeatureType:

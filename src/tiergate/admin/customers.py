@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tiergate.admin.customer_validation import terms_for
+from tiergate.admin.customer_validation import validator_for
 from tiergate.admin.field_ownership import kept_customer
 from tiergate.admin.json_members import member_names, merge_parts, subject_id_at
 from tiergate.admin.results import Page, SubjectResult, View
@@ -78,7 +78,7 @@ def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: Writ
         ConflictError: it exists already.
         ForbiddenError, BodyError: as `save_customer`.
     """
-    reader = terms_for(unit.published, subject_id_at(text, "id")).reader
+    reader = validator_for(unit.published, subject_id_at(text, "id")).reader
     customer = read_subject_body(text, reader.customer)
     order = read_order(unit, _KIND, customer.id, conditions.as_of)
     if order.undoes_deletion():
@@ -107,7 +107,7 @@ def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, condition
         if order.is_outdated(_SIDES):
             return _result(unit, account, order, applied=False)
         conditions.expected.check("customer", id_, account.stamp.etag)
-    customer = read_subject_body(text, terms_for(unit.published, id_).reader.customer, {"id": id_})
+    customer = read_subject_body(text, validator_for(unit.published, id_).reader.customer, {"id": id_})
     customer = kept_customer(customer, None if account is None else account.customer, member_names(text))
     saved = save_customer(actor, unit, customer, account, conditions.accept_loss)
     return _saved(unit, saved, order, created=account is None)
@@ -128,7 +128,7 @@ def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, condit
     conditions.expected.check("customer", id_, account.stamp.etag)
     before = account.customer
     text, kept = merge_parts(patch, file_data(before, unit.published.index), _PARTS)
-    customer = read_subject_body(text, terms_for(unit.published, id_).reader.customer, {"id": id_})
+    customer = read_subject_body(text, validator_for(unit.published, id_).reader.customer, {"id": id_})
     customer = replace(customer, **{part: getattr(before, part) for part in kept})
     return _saved(unit, save_customer(actor, unit, customer, account, conditions.accept_loss), order)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from tiergate.admin.customer_validation import terms_for
+from tiergate.admin.customer_validation import validator_for
 from tiergate.admin.loss_gate import reject_loss
 from tiergate.admin.sellable_items import refuse_unsellable
 from tiergate.admin.subject_views import file_data
@@ -121,8 +121,8 @@ def save_customer(
     before = None if account is None else account.customer
     customer = with_authors(customer, before, actor.id)
     require_change(actor, before, customer)
-    validation = terms_for(unit.published, customer.id)
-    validation.check_new_overrides(customer, before)
+    validator = validator_for(unit.published, customer.id)
+    validator.check_new_overrides(customer, before)
     if account is not None:
         after = replace(account.record, customer=customer)
         reject_ineffective_overrides(unit.published, after, None, _changed_overrides(before, customer), unit.now)
@@ -132,7 +132,7 @@ def save_customer(
         revive(unit.session, SubjectType.CUSTOMER, [customer.id])
     elif not account.write_customer(customer):
         return account
-    validation.check_totals(account.record)
+    validator.check_totals(account.record)
     record_change(unit, before, customer)
     return account
 
@@ -178,8 +178,8 @@ def save_subscription(
         with_authors(subscription, before, actor.id), items=_with_added_at(subscription, before, unit.now)
     )
     require_change(actor, before, subscription, granted)
-    validation = terms_for(unit.published, account.customer.id)
-    validation.check_new_overrides(subscription, before)
+    validator = validator_for(unit.published, account.customer.id)
+    validator.check_new_overrides(subscription, before)
     refuse_unsellable(unit, before, subscription)
     after = _with_subscription(account.record, subscription)
     changed = _changed_overrides(before, subscription)
@@ -189,7 +189,7 @@ def save_subscription(
     if is_new:
         revive(unit.session, SubjectType.SUBSCRIPTION, [subscription.id])
     if account.write_subscription(subscription):
-        validation.check_totals(account.record)
+        validator.check_totals(account.record)
         record_change(unit, before, subscription, verb)
     return account.subscription(subscription.id)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.admin import Admin, serving
 from tests.stores import put_in_force
-from tiergate.control.api import billing, customers, overrides, subscription_steps, subscriptions
+from tiergate.control.api import customers, overrides, subscriptions
 from tiergate.store import Store
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ items:
 ENDPOINTS = [
     *customers.endpoints(),
     *subscriptions.endpoints(),
-    *billing.endpoints(),
-    *subscription_steps.endpoints(),
     *overrides.endpoints(),
 ]
 

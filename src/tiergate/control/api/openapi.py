@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate import __version__
-from tiergate.admin.subscription_steps import STEPS
+from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.control.api.problems import PROBLEM_TYPE
 from tiergate.control.api.request import MAX_LIMIT, Answer
 from tiergate.control.api.route_schemas import SHAPES, Shape

@@ -275,7 +275,7 @@ class AdminRequest:
 
     def write(self, work: Callable[[WriteUnit], T], *, brief: bool = False) -> T:
         """Run `work` in one transaction, whatever it returns, without regard to idempotency keys."""
-        return self.store.change(work, self.actor.author, request_id=self.request_id, reason=self.reason, brief=brief)
+        return self.actor.change(self.store, work, brief=brief)
 
     def check_etag(self, kind: str, id_: str, etag: int) -> None:
         """Compare a stored version with `If-Match`, in the transaction that changes the resource.

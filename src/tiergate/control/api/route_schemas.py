@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tiergate.admin.subscription_steps import STEPS
+from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.control.api.schemas.subscribing import step_schema_name
 
 NDJSON: Final = "application/x-ndjson"

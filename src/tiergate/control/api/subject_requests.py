@@ -30,6 +30,8 @@ ACCEPT_LOSS: Final = "accept_loss"
 AS_OF: Final = "as_of"
 """The member of a body, and the query parameter of `DELETE`, with the instant at which a write is true."""
 
+_NO_INSTANT: Final = "must be an instant such as 2026-11-01T00:00:00Z, with its offset"
+
 P = ParamSpec("P")
 
 _read_text = msgspec.json.Decoder(str).decode
@@ -44,7 +46,7 @@ def write_conditions(request: AdminRequest) -> WriteConditions:
     """
     latest = request.store.clock() + MAX_AHEAD
     as_of = _as_of_parameter(request, latest) if request.method == "DELETE" else _as_of_member(request.body, latest)
-    return WriteConditions(request.precondition, as_of, _accept_loss(request))
+    return WriteConditions(request.precondition, as_of, accept_loss_parameter(request))
 
 
 def _as_of_parameter(request: AdminRequest, latest: Instant) -> Instant | None:
@@ -59,10 +61,9 @@ def _as_of_member(body: bytes, latest: Instant) -> Instant | None:
     if part is None:
         return None
     try:
-        as_of = parse_instant(_read_text(part))
+        as_of = read_instant(_read_text(part), "/as_of")
     except (ValueError, msgspec.DecodeError):
-        detail = "must be an instant such as 2026-11-01T00:00:00Z, with its offset"
-        raise BodyError([BodyProblem("/as_of", "bad-instant", detail)]) from None
+        raise BodyError([BodyProblem("/as_of", "bad-instant", _NO_INSTANT)]) from None
     if as_of > latest:
         raise BodyError([BodyProblem("/as_of", "as-of-ahead", _too_far_ahead(latest))])
     return as_of
@@ -72,7 +73,12 @@ def _too_far_ahead(latest: Instant) -> str:
     return f"must not be ahead of the store's clock, which is at {format_instant(latest - MAX_AHEAD)}"
 
 
-def _accept_loss(request: AdminRequest) -> str:
+def accept_loss_parameter(request: AdminRequest) -> str:
+    """Return the token of the loss that the caller accepts, or ''.
+
+    Raises:
+        ParameterError: it is not a token.
+    """
     text = request.query.get(ACCEPT_LOSS)
     if text is None:
         return ""
@@ -80,6 +86,18 @@ def _accept_loss(request: AdminRequest) -> str:
         return accepted_loss(text)
     except BodyError as error:
         raise ParameterError(ACCEPT_LOSS, error.problems[0].detail) from None
+
+
+def read_instant(text: str, pointer: str) -> Instant:
+    """Read an instant at a place of a body.
+
+    Raises:
+        BodyError: the text is not an instant.
+    """
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise BodyError([BodyProblem(pointer, "bad-instant", _NO_INSTANT)]) from None
 
 
 def instant_parameter(request: AdminRequest, name: str) -> Instant | None:

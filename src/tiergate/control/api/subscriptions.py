@@ -1,115 +1,96 @@
-"""The endpoints for subscriptions as wholes: listed, created, read, replaced, patched, deleted.
-
-Their items and the steps of their lives (trial, pause, cancel…) are `subscription_steps`'.
-"""
+"""The endpoints of subscriptions, their items, the steps of their life cycle, billing and changes of plan."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from msgspec.structs import replace
+import msgspec
 
-from tiergate.admin.customer_validation import printable_features, terms_for
-from tiergate.admin.customers import expect_known
-from tiergate.admin.field_ownership import kept_subscription, resuming_as, sides_named, with_pins
-from tiergate.catalog import read_subject_body, subscription_data
-from tiergate.control.api.bodies import MERGE_PATCH, form_of, named_in, patch_form, peek, tags_of
+from tiergate.admin import billing, subscription_items, subscriptions
+from tiergate.admin.json_members import subject_id_at
+from tiergate.admin.subscription_lifecycle import STEPS
+from tiergate.catalog import MAX_QUANTITY, escape_pointer
+from tiergate.control.api.answers import page_answer, view_answer
+from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members, strip_as_of
 from tiergate.control.api.customers import the_customer
 from tiergate.control.api.external_ids import external_id_asked
 from tiergate.control.api.parameters import enum_list_parameter
-from tiergate.control.api.request import AdminRequest, Answer, etag_text
 from tiergate.control.api.router import Endpoint
-from tiergate.control.api.subject_changes import (
-    delete_subscription,
-    present_data,
-    save_subscription,
-    subscription_answer,
-    subscription_answers,
+from tiergate.control.api.subject_requests import (
+    ACCEPT_LOSS,
+    AS_OF,
+    change_subject,
+    read_instant,
+    tags_parameter,
+    write_conditions,
 )
-from tiergate.control.api.subject_loss_gate import ACCEPT_LOSS
-from tiergate.control.api.write_order import AS_OF, ordered
-from tiergate.errors import NotFoundError, PreconditionError
-from tiergate.model import SubjectType, SubscriptionStatus
+from tiergate.errors import BodyError, BodyProblem
+from tiergate.model import SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState
-from tiergate.naming import path_segment
 from tiergate.permissions import Action, Resource
-from tiergate.store.customers import Account, open_account
-from tiergate.store.subscriptions import (
-    SubscriptionFilter,
-    customer_of,
-    get_subscription,
-    search_subscriptions,
-)
-from tiergate.store.write_order import EVERY_SIDE, known_as_of
+from tiergate.store.subscriptions import SubscriptionFilter, customer_of
 
 if TYPE_CHECKING:
-    from tiergate.admin.results import Data
-    from tiergate.catalog import SubjectReader
-    from tiergate.control.api.write_order import Ordered
-    from tiergate.model import Subscription
-    from tiergate.store import ReadUnit, WriteUnit
-    from tiergate.store.subjects import StoredSubscription
+    from collections.abc import Callable
 
-_PATH = "/v1/subscriptions/{subscription}"
-_OF_CUSTOMER = "/v1/customers/{customer}/subscriptions"
-_PARTS = ("items", "overrides", "suspensions")
-_SEARCHED = ("text", "status", "state", "item", "version", "feature", "external_id")
-_CUSTOMER = ("customer",)
-_MOST_VERSIONS = 10**9
+    from tiergate.admin.subscription_lifecycle import Step
+    from tiergate.control.api.request import AdminRequest, Answer
+    from tiergate.publish.publisher import Publisher
+
+_ALL: Final = "/v1/subscriptions"
+_PATH: Final = f"{_ALL}/{{subscription}}"
+_ITEM: Final = f"{_PATH}/items/{{item}}"
+_OF_CUSTOMER: Final = "/v1/customers/{customer}/subscriptions"
+_FILTERS: Final = ("text", "status", "state", "item", "version", "feature", "external_id")
+_CUSTOMER: Final = ("customer",)
+_LOSS: Final = (ACCEPT_LOSS,)
+_MOST_VERSIONS: Final = 10**9
 
 
-def endpoints() -> list[Endpoint]:
-    """The routes."""
-    view, edit = Action.VIEW, Action.EDIT_SUBSCRIPTION
-    searched = ("customer", "tag", *_SEARCHED)
+def endpoints(publisher: Publisher | None = None) -> list[Endpoint]:
+    """Return the routes. With a `publisher`, an item can be pinned to versions that are no longer published."""
+    view, edit, items, pin = Action.VIEW, Action.EDIT_SUBSCRIPTION, Action.EDIT_ENTITLEMENT, Action.PIN_VERSION
+    listed = ("customer", "tag", *_FILTERS)
+    store, one, named = Resource.store(), the_subscription, named_subscription
+    pin_version = partial(pin_item, publisher)
+    pin_version.__doc__ = pin_item.__doc__
     return [
-        Endpoint(
-            "GET",
-            "/v1/subscriptions",
-            view,
-            list_subscriptions,
-            Resource.store(),
-            query=searched,
-            paged=True,
-            subjects=_CUSTOMER,
-        ),
-        Endpoint("POST", "/v1/subscriptions", edit, create_subscription, named_subscription, subjects=_CUSTOMER),
-        Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_SEARCHED, paged=True),
-        Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, named_subscription),
-        Endpoint("GET", _PATH, view, read_subscription, the_subscription),
-        Endpoint("PUT", _PATH, edit, put_subscription, named_subscription, query=(ACCEPT_LOSS,), subjects=_CUSTOMER),
-        Endpoint(
-            "PATCH", _PATH, edit, patch_subscription, the_subscription, query=(ACCEPT_LOSS,), media_types=MERGE_PATCH
-        ),
-        Endpoint("DELETE", _PATH, edit, remove_subscription, the_subscription, query=(AS_OF,)),
+        Endpoint("GET", _ALL, view, list_subscriptions, store, query=listed, paged=True, subjects=_CUSTOMER),
+        Endpoint("POST", _ALL, edit, create_subscription, named, subjects=_CUSTOMER),
+        Endpoint("GET", _OF_CUSTOMER, view, list_subscriptions, the_customer, query=_FILTERS, paged=True),
+        Endpoint("POST", _OF_CUSTOMER, edit, create_subscription, named),
+        Endpoint("GET", _PATH, view, read_subscription, one),
+        Endpoint("PUT", _PATH, edit, put_subscription, named, query=_LOSS, subjects=_CUSTOMER),
+        Endpoint("PATCH", _PATH, edit, patch_subscription, one, query=_LOSS, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _PATH, edit, remove_subscription, one, query=(AS_OF,)),
+        Endpoint("POST", f"{_PATH}/items", items, add_item, one, query=_LOSS),
+        Endpoint("PATCH", _ITEM, items, patch_item, one, query=_LOSS, media_types=MERGE_PATCH),
+        Endpoint("DELETE", _ITEM, items, remove_item, one, query=(ACCEPT_LOSS, AS_OF)),
+        Endpoint("PUT", f"{_ITEM}/pin", pin, pin_version, one, query=_LOSS),
+        Endpoint("DELETE", f"{_ITEM}/pin", pin, unpin_item, one, query=(ACCEPT_LOSS, AS_OF)),
+        *(Endpoint("POST", f"{_PATH}/{name}", edit, _step_handler(name, step), one) for name, step in STEPS.items()),
+        Endpoint("PUT", f"{_PATH}/billing", edit, put_billing, named, subjects=_CUSTOMER),
+        Endpoint("POST", f"{_PATH}/change", items, change_plan, one),
+        Endpoint("DELETE", f"{_PATH}/change", items, withdraw_change, one, query=(AS_OF,)),
     ]
 
 
 def the_subscription(request: AdminRequest) -> Resource:
-    """The subscription of the path."""
+    """Return the subscription of the path."""
     id_ = request.params["subscription"]
     return Resource.subscription(id_, request.read(lambda unit: customer_of(unit.session, id_)))
 
 
 def named_subscription(request: AdminRequest) -> Resource:
-    """The subscription of the path or the body, of the customer whose it is or will be."""
-    id_ = request.params.get("subscription") or peek(request.body, "id")
-    holder = request.read(lambda unit: customer_of(unit.session, id_)) if "subscription" in request.params else None
-    return Resource.subscription(id_, holder or request.params.get("customer") or peek(request.body, "customer"))
+    """Return the subscription of the path or the body, of the customer that has or will have it."""
+    id_ = request.params.get("subscription") or subject_id_at(request.body, "id")
+    customer = request.read(lambda unit: customer_of(unit.session, id_)) if "subscription" in request.params else None
+    customer = customer or request.params.get("customer") or subject_id_at(request.body, "customer")
+    return Resource.subscription(id_, customer)
 
 
-def open_holder(unit: WriteUnit, subscription: str) -> Account:
-    """Lock the customer who has a subscription.
-
-    Raises:
-        NotFoundError: there is no such subscription.
-    """
-    customer = customer_of(unit.session, subscription)
-    if customer is None:
-        raise NotFoundError("subscription", subscription)
-    account = open_account(unit, customer)
-    account.subscription(subscription)  # it may have gone while we waited
-    return account
+# ── As wholes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def list_subscriptions(request: AdminRequest) -> Answer:
@@ -117,7 +98,7 @@ def list_subscriptions(request: AdminRequest) -> Answer:
     query = request.query
     wanted = SubscriptionFilter(
         customer=request.params.get("customer", query.get("customer")),
-        tags=tags_of(request),
+        tags=tags_parameter(request),
         text=query.get("text", ""),
         statuses=enum_list_parameter(request, "status", SubscriptionStatus),
         states=enum_list_parameter(request, "state", SubscriptionState),
@@ -126,170 +107,141 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         feature=query.get("feature"),
         external_id=external_id_asked(request),
     )
-
-    def work(unit: ReadUnit) -> Answer:
-        found = search_subscriptions(
-            unit.session, wanted._replace(now=unit.now), request.cursor or "", request.limit + 1
-        )
-        page = found[: request.limit]
-        if not page:
-            expect_known(
-                terms_for(unit.published, wanted.customer or "").index,
-                item=request.query.get("item"),
-                feature=request.query.get("feature"),
-            )
-        last = page[-1].subscription.id if len(found) > len(page) else None
-        return Answer.page(subscription_answers(page, unit), last)
-
-    return request.read(work)
+    after, limit = request.cursor or "", request.limit
+    return page_answer(request.read(lambda unit: subscriptions.list_subscriptions(unit, wanted, after, limit)))
 
 
 def create_subscription(request: AdminRequest) -> Answer:
     """Create a subscription of a customer that exists."""
-    fixed = {"customer": request.params["customer"]} if "customer" in request.params else {}
-
-    def work(unit: WriteUnit) -> Answer:
-        customer = fixed.get("customer") or peek(request.body, "customer")
-        reader = terms_for(unit.published, customer).reader
-        subscription = read_subject_body(form_of(request.body), reader.subscription, fixed)
-        account = open_account(unit, subscription.customer)
-        order = ordered(unit, request, SubjectType.SUBSCRIPTION, subscription.id)
-        if order.makes_again():
-            return Answer.json(order.passed_over())
-        stored = save_subscription(request, unit, subscription, account, is_new=True)
-        order.applied(EVERY_SIDE)
-        return answer(unit, stored, 201, order)
-
-    return request.change(work, brief=True)
+    customer, text = request.params.get("customer"), strip_answer_members(request.body)
+    return change_subject(request, _ALL, subscriptions.create_subscription, customer, text, write_conditions(request))
 
 
 def read_subscription(request: AdminRequest) -> Answer:
     """Read a subscription."""
-
-    def work(unit: ReadUnit) -> Answer:
-        found = get_subscription(unit.session, request.params["subscription"])
-        held, stamp = found
-        # Time, and the order of writes that change nothing, change an answer without a new entity tag.
-        known = known_as_of(unit.session, SubjectType.SUBSCRIPTION, [held.id]).get(held.id, {})
-        index = unit.published.index
-        same = present_data(held, index, stamp.updated_at) == present_data(held, index, unit.now)
-        same = same and all(one.written_at <= stamp.updated_at for one in known.values())
-        if same and request.is_fresh(stamp.etag):
-            return Answer(304, headers={"etag": etag_text(stamp.etag)})
-        return Answer.json(subscription_answer(found, unit), etag=stamp.etag)
-
-    return request.read(work)
+    id_ = request.params["subscription"]
+    return view_answer(request, request.read(lambda unit: subscriptions.read_subscription(unit, id_)))
 
 
 def put_subscription(request: AdminRequest) -> Answer:
-    """Make a subscription what the body says, or create it. What people own and it leaves out, pins too, stays."""
-    id_ = request.params["subscription"]
-
-    def work(unit: WriteUnit) -> Answer:
-        known = customer_of(unit.session, id_)
-        if known is None and "if-match" in request.headers:
-            raise NotFoundError("subscription", id_)
-        account = None if known is None else open_holder(unit, id_)
-        order = ordered(unit, request, SubjectType.SUBSCRIPTION, id_)
-        if account is None:
-            if order.makes_again():
-                return Answer.json(order.passed_over())
-            reader = terms_for(unit.published, peek(request.body, "customer")).reader
-            subscription = read_subject_body(form_of(request.body), reader.subscription, {"id": id_})
-            account = open_account(unit, subscription.customer)
-            stored = save_subscription(request, unit, subscription, account, is_new=True)
-            order.applied(EVERY_SIDE)
-            return answer(unit, stored, 201, order)
-        before, stamp = account.subscription(id_)
-        if order.passes_over(EVERY_SIDE):
-            return answer(unit, account.subscription(id_), 200, order, applied=False)
-        if request.headers.get("if-none-match", "").strip() == "*":
-            raise PreconditionError("subscription", id_, stamp.etag)
-        request.check_etag("subscription", id_, stamp.etag)
-        fixed = {"id": id_, "customer": account.customer.id}
-        subscription = read_subject_body(form_of(request.body), reader_beside(unit, account).subscription, fixed)
-        subscription = kept_subscription(subscription, before, named_in(request.body), unit.now)
-        stored = save_subscription(request, unit, subscription, account, is_new=False)
-        order.applied(EVERY_SIDE)
-        return answer(unit, stored, 200, order)
-
-    return request.change(work, brief=True)
+    """Replace a subscription, or create it. What people own and the body leaves out stays, pins too."""
+    id_, text = request.params["subscription"], strip_answer_members(request.body)
+    return change_subject(request, _ALL, subscriptions.put_subscription, id_, text, write_conditions(request))
 
 
 def patch_subscription(request: AdminRequest) -> Answer:
     """Change some of a subscription, by a JSON merge patch (RFC 7396)."""
-    id_ = request.params["subscription"]
-
-    def work(unit: WriteUnit) -> Answer:
-        account = open_holder(unit, id_)
-        order, sides = ordered(unit, request, SubjectType.SUBSCRIPTION, id_), sides_named(named_in(request.body))
-        before, stamp = account.subscription(id_)
-        if order.passes_over(sides):
-            return answer(unit, account.subscription(id_), 200, order, applied=False)
-        request.check_etag("subscription", id_, stamp.etag)
-        subscription = patched_subscription(unit, account, id_, request.body)
-        subscription = replace(subscription, items=with_pins(subscription.items, before.items, unit.now))
-        stored = save_subscription(request, unit, subscription, account, is_new=False)
-        order.applied(sides)
-        return answer(unit, stored, 200, order)
-
-    return request.change(work, brief=True)
-
-
-def patched_subscription(unit: WriteUnit, account: Account, id_: str, patch: bytes) -> Subscription:
-    """A subscription of an account with a merge patch applied. Parts that the patch does not name stay as they are.
-
-    Raises:
-        BodyError: the result is no subscription by the published catalog.
-    """
-    before = account.subscription(id_).subscription
-    features = printable_features(unit.published.index.features, before)
-    onto = {"items": [], **subscription_data(before, features, every_id=True)}
-    named = named_in(patch)
-    if "status" in named and "resumes_as" not in named:
-        onto.pop("resumes_as", None)
-    text, kept = patch_form(patch, onto, _PARTS)
-    if "items" in kept:  # which every subscription must have
-        text = f'{{"items":[],{text[1:]}'
-    fixed = {"id": id_, "customer": account.customer.id}
-    subscription = read_subject_body(text, reader_beside(unit, account).subscription, fixed)
-    subscription = replace(subscription, **{part: getattr(before, part) for part in kept})
-    return subscription if "resumes_as" in named else resuming_as(subscription, before, unit.now)
-
-
-def reader_beside(unit: WriteUnit, account: Account) -> SubjectReader:
-    """The reader of what changes subscriptions of an account: it does not refuse again what they hold already."""
-    return terms_for(unit.published, account.customer.id).reader.beside(
-        lambda id_: account.subscription(id_).subscription.items if account.holds(id_) else ()
-    )
+    id_, patch = request.params["subscription"], strip_answer_members(request.body)
+    return change_subject(request, "", subscriptions.patch_subscription, id_, patch, write_conditions(request))
 
 
 def remove_subscription(request: AdminRequest) -> Answer:
-    """Delete a subscription. To let it end, and keep it, there is `end`."""
+    """Delete a subscription. `end` ends it and keeps it."""
     id_ = request.params["subscription"]
-
-    def work(unit: WriteUnit) -> Answer:
-        account = open_holder(unit, id_)
-        order, stored = ordered(unit, request, SubjectType.SUBSCRIPTION, id_), account.subscription(id_)
-        if order.passes_over(EVERY_SIDE):
-            return Answer.json(order.passed_over(), etag=stored.stamp.etag)
-        request.check_etag("subscription", id_, stored.stamp.etag)
-        delete_subscription(request, unit, account, id_, order.deleted_at())
-        return Answer.empty()
-
-    return request.change(work, brief=True)
+    return change_subject(request, "", subscriptions.remove_subscription, id_, write_conditions(request))
 
 
-def answer(
-    unit: WriteUnit,
-    stored: StoredSubscription,
-    status: int,
-    order: Ordered | None = None,
-    *,
-    applied: bool = True,
-    more: Data | None = None,
-) -> Answer:
-    """Answer with a subscription as it now is, and whether what was asked was applied, where that had an order."""
-    location = f"/v1/subscriptions/{path_segment(stored.subscription.id)}" if status == 201 else None
-    data = subscription_answer(stored, unit) | ({} if order is None else order.data(applied=applied)) | (more or {})
-    return Answer.json(data, status, etag=stored.stamp.etag, location=location)
+# ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def add_item(request: AdminRequest) -> Answer:
+    """Add an item to a subscription."""
+    id_, text = request.params["subscription"], strip_as_of(request.body)
+    return change_subject(request, _ALL, subscription_items.add_item, id_, text, write_conditions(request))
+
+
+def patch_item(request: AdminRequest) -> Answer:
+    """Change an item of a subscription by a JSON merge patch: its quantity, its pin, its dates."""
+    (id_, item), patch = _item(request), strip_as_of(request.body)
+    return change_subject(request, "", subscription_items.patch_item, id_, item, patch, write_conditions(request))
+
+
+def remove_item(request: AdminRequest) -> Answer:
+    """Remove an item from a subscription, at once."""
+    return change_subject(request, "", subscription_items.remove_item, *_item(request), write_conditions(request))
+
+
+class _Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    as_of: str | None = None  # read by `write_conditions`
+
+
+def pin_item(publisher: Publisher | None, request: AdminRequest) -> Answer:
+    """Keep an item of a subscription at a version, whatever is rolled out."""
+    version = request.decode(_Pin).version
+    (id_, item), conditions = _item(request), write_conditions(request)
+    if publisher is not None:
+        subscription_items.publish_pinned_version(request.actor, publisher, id_, item, version, conditions)
+    return change_subject(request, "", subscription_items.pin_item, id_, item, version, conditions)
+
+
+def unpin_item(request: AdminRequest) -> Answer:
+    """Let an item of a subscription follow the rollouts again."""
+    return change_subject(request, "", subscription_items.pin_item, *_item(request), None, write_conditions(request))
+
+
+def _item(request: AdminRequest) -> tuple[str, str]:
+    return request.params["subscription"], request.params["item"]
+
+
+# ── Steps of the life cycle ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _step_handler(name: str, step: Step) -> Callable[[AdminRequest], Answer]:
+    handler = partial(_take_step, name, step)
+    handler.__doc__ = step.summary
+    handler.__name__ = name.replace("-", "_")  # type: ignore[attr-defined]
+    return handler
+
+
+def _take_step(name: str, step: Step, request: AdminRequest) -> Answer:
+    body = request.decode(dict[str, str]) if request.body else {}
+    body.pop(AS_OF, None)
+    allowed = f"only `{step.date}` is allowed" if step.date else "none is allowed"
+    problems = [
+        BodyProblem(f"/{escape_pointer(key)}", "unknown-key", f"no key `{key[:100]}` here: {allowed}")
+        for key in body
+        if key != step.date
+    ]
+    if step.required and not body:
+        problems.append(BodyProblem("", "missing-key", f"the key `{step.date}` is missing"))
+    if problems:
+        raise BodyError(problems)
+    date = read_instant(body[step.date], f"/{step.date}") if step.date in body else None
+    id_ = request.params["subscription"]
+    return change_subject(request, "", subscriptions.take_step, id_, name, date, write_conditions(request))
+
+
+# ── Billing and changes of plan ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def put_billing(request: AdminRequest) -> Answer:
+    """Replace the part of a subscription that billing owns, and nothing that people own; create it for a `customer`."""
+    id_, text = request.params["subscription"], strip_answer_members(request.body)
+    return change_subject(request, _ALL, billing.put_billing, id_, text, write_conditions(request))
+
+
+class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    to: str
+    at: str = "now"
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY)] | None = None
+    from_item: str | None = None
+    addons: Literal["keep", "end"] = "keep"
+    as_of: str | None = None  # read by `write_conditions`
+
+
+def change_plan(request: AdminRequest) -> Answer:
+    """Change the plan: `at` now, an instant, or the `term_end`, in place of a change that was scheduled before.
+
+    `addons`: whether items that the new plan does not allow end with the old one, or block the change.
+    """
+    id_, body = request.params["subscription"], request.decode(_Change)
+    at = body.at if body.at in {"now", "term_end"} else read_instant(body.at, "/at")
+    wanted = billing.PlanChangeRequest(body.to, at, body.quantity, body.from_item, body.addons == "end")
+    return change_subject(request, "", billing.change_plan, id_, wanted, write_conditions(request))
+
+
+def withdraw_change(request: AdminRequest) -> Answer:
+    """Withdraw the scheduled change of plan: the present plan stays, and the items that would end with it."""
+    id_ = request.params["subscription"]
+    return change_subject(request, "", billing.withdraw_change, id_, write_conditions(request))

@@ -14,8 +14,6 @@ from tiergate.control.api import (
     entitlements,
     items,
     overrides,
-    own_plans,
-    subscription_steps,
     subscriptions,
 )
 from tiergate.model import Amount, format_instant
@@ -50,9 +48,9 @@ def api(url: str) -> Iterator[tuple[Admin, Press, Ticking]]:
     store = Store.open(url, clock=clock)
     press = Press(store)
     press.apply(CATALOG)
-    endpoints = [*customers.endpoints(), *subscriptions.endpoints(), *overrides.endpoints()]
-    endpoints += [*subscription_steps.endpoints(press.publisher), *custom_plans.endpoints(press.publisher)]
-    endpoints += [*own_plans.endpoints(press.publisher), *items.endpoints()]
+    endpoints = [*customers.endpoints(), *subscriptions.endpoints(press.publisher), *overrides.endpoints()]
+    endpoints += [*custom_plans.endpoints(press.publisher)]
+    endpoints += items.endpoints()
     try:
         with serving(store, [*endpoints, *entitlements.endpoints()]) as admin:
             client = admin.as_("admin")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, NOW, made, served
-from tiergate.control.api import entitlements, erasure, explanations
+from tiergate.control.api import entitlements, erasure, replays
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MOVIES = {"subject": "acme", "feature": "movies", "used": 55}
 @pytest.fixture
 def api(sqlite_url: str) -> Iterator[tuple[Admin, Store, Ticking]]:
     """An API on SQLite, with a customer and its subscription to `gold`."""
-    endpoints = [*ENDPOINTS, *explanations.endpoints(), *entitlements.endpoints(), *erasure.endpoints()]
+    endpoints = [*ENDPOINTS, *replays.endpoints(), *entitlements.endpoints(), *erasure.endpoints()]
     with served(sqlite_url, endpoints) as found:
         client = found[0].as_("admin")
         made(client.post("/v1/customers", json={"id": "acme", "attributes": {"region": "eu"}}))

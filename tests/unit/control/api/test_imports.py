@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from tests.ids import OPAQUE, SPELLINGS
 from tests.stores import put_in_force
 from tests.unit.control.subjects import CATALOG, ENDPOINTS, made, served
+from tiergate.admin import imports as admin_imports
 from tiergate.control.api import imports
 from tiergate.store import SYSTEM, Store, read_after
 from tiergate.store.tables import AuditRow
@@ -175,7 +176,7 @@ def test_only_an_admin_says_who_else_wrote_something(sqlite_url: str) -> None:
 
 def test_a_large_file_is_written_in_parts(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of ids, a customer never in two parts, each change written down."""
-    monkeypatch.setattr(imports, "AT_ONCE", 7)
+    monkeypatch.setattr(admin_imports, "MAX_PART", 7)
     with api(store_url) as (admin, store, _):
         content = lines(
             *(subscription(f"s{number}", f"c{number % 20:02}") for number in range(60)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tiergate.admin.subscription_steps import STEPS
+from tiergate.admin.subscription_lifecycle import STEPS
 from tiergate.catalog import MAX_QUANTITY
 from tiergate.control.api.schemas.parts import FLAG, Schema, closed, ref, with_more, without
 from tiergate.model.subscription_state import SubscriptionState

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tiergate.admin.subscription_steps import STEPS, Standing, described, standing_of, taken
+from tiergate.admin.subscription_lifecycle import STEPS, Standing, apply_step, described, standing_of
 from tiergate.errors import BodyError, ConflictError
 from tiergate.model import Subscription, SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState, apply_due_resume, derive_state
@@ -210,7 +210,7 @@ def test_a_state_says_what_is_so(now: int) -> None:
 def outcome(name: str, one: Subscription, date: int | None) -> Subscription | ConflictError | BodyError:
     """What a step comes to."""
     try:
-        return taken(name, one, date, NOW)
+        return apply_step(name, one, date, NOW)
     except (ConflictError, BodyError) as error:
         return error
 
@@ -261,7 +261,7 @@ def test_no_way_through_four_steps_makes_what_is_owed_disappear() -> None:
             if (date is None and STEPS[name].required) or (date is not None and STEPS[name].date is None):
                 continue
             with suppress(ConflictError, BodyError):
-                after = taken(name, one, date, now)
+                after = apply_step(name, one, date, now)
                 limit = (now if date is None else date) if name == "past-due" else owed
                 limit = None if name == "activate" else limit
                 late = [at for at in INSTANTS if limit is not None and at >= max(limit, now) and counts(after, at)]
@@ -287,11 +287,11 @@ def test_a_pause_leads_back_to_what_was_there_before(
 ) -> None:
     """With its dates, whether it is resumed by hand, at its date, or paused twice in between."""
     one = Subscription("s", "c", status, (), None, *dates)
-    paused = taken("pause", one, None, NOW)
+    paused = apply_step("pause", one, None, NOW)
     assert paused.status is S.PAUSED
-    assert taken("resume", paused, None, 5) == one
-    assert taken("resume", taken("pause", paused, 20, 2), None, 5) == one
-    assert apply_due_resume(taken("resume", paused, 12, 5), 12) == one
+    assert apply_step("resume", paused, None, 5) == one
+    assert apply_step("resume", apply_step("pause", paused, 20, 2), None, 5) == one
+    assert apply_due_resume(apply_step("resume", paused, 12, 5), 12) == one
 
 
 @pytest.mark.parametrize(

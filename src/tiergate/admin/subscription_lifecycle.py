@@ -78,7 +78,7 @@ def standing_of(subscription: Subscription, now: Instant) -> Standing:
     return _OF_STATUS[inner.status][present.status is _PAUSED]
 
 
-def taken(name: str, subscription: Subscription, date: Instant | None, now: Instant) -> Subscription:
+def apply_step(name: str, subscription: Subscription, date: Instant | None, now: Instant) -> Subscription:
     """What a step makes of a subscription; `date`: the one that the step takes, where it was said.
 
     Raises:

@@ -1,0 +1,118 @@
+"""List what a subject is or was entitled to: at any instant, under the revision published then or any other.
+
+The engine of the sidecars decides here too, on the record that the feed had at that instant, so that the answer is the
+one that a sidecar gave, or would give. Usage is not considered.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import cachetools
+
+from tiergate.engine import Evaluator, decide_all_features
+from tiergate.engine.fixed_sources import FixedSubject
+from tiergate.errors import NotFoundError
+from tiergate.model import Decision, Subject, SubjectRecord, SubjectType
+from tiergate.publish.bundle_cache import BundleCache
+from tiergate.store.history import PastPublication, holder_of, publication_at, record_at
+from tiergate.store.publications import publication
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.bundle import Bundle
+    from tiergate.model import Instant
+    from tiergate.store import ReadUnit, Store
+
+_CACHED_ENGINES: Final = 8
+
+
+class PastEntitlements(NamedTuple):
+    """The least check of every feature of a subject, and the instant, publication and position it was decided at.
+
+    The publication's sequence is 0 if the caller chose a revision.
+    """
+
+    at: Instant
+    publication: PastPublication
+    position: int
+    decisions: Sequence[Decision]
+
+
+class _Basis(NamedTuple):
+    at: Instant
+    record: SubjectRecord
+    position: int
+    publication: PastPublication
+
+
+class EntitlementReader:
+    """Lists entitlements, and caches the engines of the revisions used last. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._bundles = BundleCache()
+        self._lock = threading.Lock()
+        self._engines: cachetools.LRUCache[tuple[str, str], _RevisionEngine] = cachetools.LRUCache(_CACHED_ENGINES)
+
+    def read(
+        self, store: Store, subject: Subject, at: Instant | None, revision: str | None, sequence: int | None
+    ) -> PastEntitlements:
+        """List the entitlements of a subject at an instant (`None`: now), under a revision, publication, or neither.
+
+        Raises:
+            NotFoundError: the subject did not exist then, or the store has no such revision or publication.
+        """
+        basis = store.read(lambda unit: _read_basis(unit, subject, at, revision, sequence))
+        engine = self._engine(store, basis.publication.revision)
+        decisions = engine.decide(basis.record, subject, basis.at)
+        return PastEntitlements(basis.at, basis.publication, basis.position, decisions)
+
+    def _engine(self, store: Store, revision: str) -> _RevisionEngine:
+        key = (store.id, revision)
+        with self._lock:
+            engine = self._engines.get(key)
+        if engine is None:
+            engine = _RevisionEngine(self._bundles.open(store, revision))
+            with self._lock:
+                self._engines[key] = engine
+        return engine
+
+
+def _read_basis(
+    unit: ReadUnit, subject: Subject, at: Instant | None, revision: str | None, sequence: int | None
+) -> _Basis:
+    at = unit.now if at is None else at
+    is_customer = subject.type is SubjectType.CUSTOMER
+    customer = subject.id if is_customer else holder_of(unit.session, subject.id)
+    past = None if customer is None else record_at(unit.session, customer, at)
+    if past is None or past.record is None:
+        raise NotFoundError(subject.type.value, subject.id)
+    if not is_customer and all(it.id != subject.id for it in past.record.subscriptions):
+        raise NotFoundError(subject.type.value, subject.id)
+    if revision is not None:
+        published = PastPublication(0, revision)
+    elif sequence is not None:
+        published = PastPublication(sequence, publication(unit.session, sequence).revision)
+    else:
+        published = publication_at(unit.session, at)
+    return _Basis(at, past.record, past.position, published)
+
+
+class _RevisionEngine:
+    """An engine on the bundle of a revision, for one subject at a time."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._subjects = FixedSubject()
+        self._evaluator = Evaluator(bundle, self._subjects)
+        self._lock = threading.Lock()
+
+    def decide(self, record: SubjectRecord, subject: Subject, at: Instant) -> list[Decision]:
+        with self._lock:
+            self._subjects.record = record
+            self._evaluator.forget(subject)
+            try:
+                return list(decide_all_features(self._evaluator, subject, at))
+            finally:
+                self._evaluator.forget(subject)

@@ -1,0 +1,253 @@
+"""Subscriptions: list, read, create, replace, patch and delete them, and move them along their life cycle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tiergate.admin.customer_validation import validator_for
+from tiergate.admin.customers import expect_known
+from tiergate.admin.field_ownership import kept_subscription, resuming_as, sides_named, with_pins
+from tiergate.admin.json_members import member_names, merge_parts, subject_id_at
+from tiergate.admin.results import Page, SubjectResult, View
+from tiergate.admin.subject_changes import delete_subscription, save_subscription
+from tiergate.admin.subject_views import file_data, state_data, subscription_views
+from tiergate.admin.subscription_lifecycle import STEPS, apply_step
+from tiergate.admin.write_order import WriteConditions, WriteOrder, read_order
+from tiergate.catalog import read_subject_body
+from tiergate.errors import NotFoundError
+from tiergate.model import SubjectType
+from tiergate.store.customers import Account, open_account
+from tiergate.store.subscriptions import SubscriptionFilter, customer_of, get_subscription, search_subscriptions
+from tiergate.store.write_order import EVERY_SIDE, Side, known_as_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from tiergate.admin.actor import Actor
+    from tiergate.catalog import SubjectReader
+    from tiergate.model import Instant, Subscription
+    from tiergate.store import ReadUnit, WriteUnit
+    from tiergate.store.subjects import StoredSubscription
+
+_KIND = SubjectType.SUBSCRIPTION
+_PARTS = ("items", "overrides", "suspensions")
+_BILLING = (Side.BILLING,)
+
+
+def open_account_of(unit: WriteUnit, subscription: str) -> Account:
+    """Lock the customer that has a subscription.
+
+    Raises:
+        NotFoundError: the subscription does not exist.
+    """
+    customer = customer_of(unit.session, subscription)
+    if customer is None:
+        raise NotFoundError("subscription", subscription)
+    account = open_account(unit, customer)
+    account.subscription(subscription)  # another transaction may have deleted it meanwhile
+    return account
+
+
+def list_subscriptions(unit: ReadUnit, wanted: SubscriptionFilter, after: str, limit: int) -> Page:
+    """List subscriptions in the order of their ids, from the one after `after` on.
+
+    Raises:
+        ParameterError: there are none, and the catalog does not have the item or feature.
+    """
+    found = search_subscriptions(unit.session, wanted._replace(now=unit.now), after, limit + 1)
+    page = found[:limit]
+    if not page:
+        index = validator_for(unit.published, wanted.customer or "").index
+        expect_known(index, item=wanted.item, feature=wanted.feature)
+    return Page(subscription_views(page, unit), page[-1].subscription.id if len(found) > limit else None)
+
+
+def read_subscription(unit: ReadUnit, id_: str) -> View:
+    """Read a subscription.
+
+    Raises:
+        NotFoundError: it does not exist.
+    """
+    stored = get_subscription(unit.session, id_)
+    subscription, stamp = stored
+    writes = known_as_of(unit.session, _KIND, [id_]).get(id_, {}).values()
+    index = unit.published.index
+    changed = state_data(subscription, index, stamp.updated_at) != state_data(subscription, index, unit.now)
+    changed = changed or any(write.written_at > stamp.updated_at for write in writes)
+    return View(subscription_views([stored], unit)[0].data, stamp, changed)
+
+
+def create_subscription(
+    actor: Actor, unit: WriteUnit, customer: str | None, text: bytes, conditions: WriteConditions
+) -> SubjectResult:
+    """Create a subscription from its JSON text; `customer`: `None` if the text names it.
+
+    Raises:
+        NotFoundError: the customer does not exist.
+        ConflictError: the subscription exists already.
+        ForbiddenError, BodyError: as `save_subscription`.
+    """
+    reader = validator_for(unit.published, customer or subject_id_at(text, "customer")).reader
+    fixed = {} if customer is None else {"customer": customer}
+    subscription = read_subject_body(text, reader.subscription, fixed)
+    account = open_account(unit, subscription.customer)
+    order = read_order(unit, _KIND, subscription.id, conditions.as_of)
+    if order.undoes_deletion():
+        return order.outdated_result()
+    return add_subscription(actor, unit, account, subscription, order)
+
+
+def add_subscription(
+    actor: Actor,
+    unit: WriteUnit,
+    account: Account,
+    subscription: Subscription,
+    order: WriteOrder,
+    sides: Collection[Side] = EVERY_SIDE,
+) -> SubjectResult:
+    """Add a subscription to an account. Raises as `save_subscription`."""
+    stored = save_subscription(actor, unit, subscription, account, is_new=True)
+    order.record(sides)
+    return subscription_result(unit, stored, order, created=True)
+
+
+def put_subscription(
+    actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions
+) -> SubjectResult:
+    """Replace a subscription, or create it. What people own stays as it is unless the text names it; so do pins.
+
+    Raises:
+        NotFoundError: it does not exist and is expected to, or its customer does not exist.
+        PreconditionError: it has another version.
+        ForbiddenError, BodyError, ConflictError, LossError: as `save_subscription`.
+    """
+    if customer_of(unit.session, id_) is None:
+        if conditions.expected.must_exist:
+            raise NotFoundError("subscription", id_)
+        order = read_order(unit, _KIND, id_, conditions.as_of)
+        if order.undoes_deletion():
+            return order.outdated_result()
+        reader = validator_for(unit.published, subject_id_at(text, "customer")).reader
+        subscription = read_subject_body(text, reader.subscription, {"id": id_})
+        return add_subscription(actor, unit, open_account(unit, subscription.customer), subscription, order)
+
+    def edit(account: Account, before: Subscription) -> Subscription:
+        fixed = {"id": id_, "customer": account.customer.id}
+        subscription = read_subject_body(text, subscription_reader(unit, account).subscription, fixed)
+        return kept_subscription(subscription, before, member_names(text), unit.now)
+
+    return change_subscription(actor, unit, id_, edit, conditions, sides=EVERY_SIDE)
+
+
+def change_subscription(
+    actor: Actor,
+    unit: WriteUnit,
+    id_: str,
+    edit: Callable[[Account, Subscription], Subscription],
+    conditions: WriteConditions,
+    *,
+    sides: Collection[Side] = _BILLING,
+    verb: str | None = None,
+    checks_loss: bool = True,
+) -> SubjectResult:
+    """Save what `edit` returns for a subscription, unless a newer write of these `sides` was applied.
+
+    `verb`, `checks_loss`: as `verb` and `accept_loss` of `save_subscription`.
+
+    Raises:
+        NotFoundError: it does not exist.
+        PreconditionError: it has another version.
+        ForbiddenError, BodyError, ConflictError, LossError: as `save_subscription`.
+    """
+    account = open_account_of(unit, id_)
+    order, stored = read_order(unit, _KIND, id_, conditions.as_of), account.subscription(id_)
+    if order.is_outdated(sides):
+        return subscription_result(unit, stored, order, applied=False)
+    conditions.expected.check("subscription", id_, stored.stamp.etag)
+    after = edit(account, stored.subscription)
+    accept_loss = conditions.accept_loss if checks_loss else None
+    stored = save_subscription(actor, unit, after, account, verb=verb, accept_loss=accept_loss)
+    order.record(sides)
+    return subscription_result(unit, stored, order)
+
+
+def patch_subscription(
+    actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions
+) -> SubjectResult:
+    """Change some members of a subscription by a JSON merge patch (RFC 7396). Raises as `change_subscription`."""
+
+    def edit(account: Account, before: Subscription) -> Subscription:
+        subscription = apply_patch(unit, account, before, patch)
+        return replace(subscription, items=with_pins(subscription.items, before.items, unit.now))
+
+    return change_subscription(actor, unit, id_, edit, conditions, sides=sides_named(member_names(patch)))
+
+
+def apply_patch(unit: WriteUnit, account: Account, before: Subscription, patch: bytes) -> Subscription:
+    """Return a subscription of an account with a merge patch applied. Parts that it does not name stay as they are.
+
+    Raises:
+        BodyError: the published catalog does not allow the result.
+    """
+    onto = {"items": [], **file_data(before, unit.published.index)}
+    named = member_names(patch)
+    if "status" in named and "resumes_as" not in named:
+        onto.pop("resumes_as", None)
+    text, kept = merge_parts(patch, onto, _PARTS)
+    if "items" in kept:  # which every subscription must have
+        text = f'{{"items":[],{text[1:]}'
+    fixed = {"id": before.id, "customer": account.customer.id}
+    subscription = read_subject_body(text, subscription_reader(unit, account).subscription, fixed)
+    subscription = replace(subscription, **{part: getattr(before, part) for part in kept})
+    return subscription if "resumes_as" in named else resuming_as(subscription, before, unit.now)
+
+
+def subscription_reader(unit: WriteUnit, account: Account) -> SubjectReader:
+    """Return the reader of changed subscriptions of an account. It accepts invalid items that they have already."""
+    return validator_for(unit.published, account.customer.id).reader.beside(
+        lambda id_: account.subscription(id_).subscription.items if account.holds(id_) else ()
+    )
+
+
+def take_step(
+    actor: Actor, unit: WriteUnit, id_: str, step: str, date: Instant | None, conditions: WriteConditions
+) -> SubjectResult:
+    """Take a step of the life cycle, one of `STEPS`. Raises as `change_subscription` and `apply_step`."""
+    return change_subscription(
+        actor,
+        unit,
+        id_,
+        lambda _, before: apply_step(step, before, date, unit.now),
+        conditions,
+        verb=STEPS[step].action,
+    )
+
+
+def remove_subscription(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
+    """Delete a subscription.
+
+    Raises:
+        NotFoundError: it does not exist.
+        PreconditionError: it has another version.
+        ForbiddenError: as `delete_subscription`.
+    """
+    account = open_account_of(unit, id_)
+    order, etag = (
+        read_order(unit, _KIND, id_, conditions.as_of, deletes=True),
+        account.subscription(id_).stamp.etag,
+    )
+    if order.is_outdated(EVERY_SIDE):
+        return order.outdated_result(etag)
+    conditions.expected.check("subscription", id_, etag)
+    delete_subscription(actor, unit, account, id_, order.deletion_instant())
+    return SubjectResult()
+
+
+def subscription_result(
+    unit: WriteUnit, stored: StoredSubscription, order: WriteOrder, *, applied: bool = True, created: bool = False
+) -> SubjectResult:
+    """Return the result of a write of a subscription."""
+    view = subscription_views([stored], unit)[0]
+    return SubjectResult(view.data, view.stamp.etag, view.stamp, created, order.applied(applied=applied))
