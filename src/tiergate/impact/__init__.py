@@ -1,5 +1,4 @@
-"""What a change of the catalog or of the rules means, whom it touches, and what recorded checks would come to be.
+"""Compare two bundles: semantic diff, effects on real customers, and replay of recorded decisions.
 
-`meaning` compares two bundles by deciding, `touched` says by looking alone which features and items can be concerned.
-Leaves to others: reading files (`publish`), asking a control plane (`cli`), refusing (`publish`, `control`).
+Leaves to others: reading files and rejecting losses (`publish`), calling a control plane (`cli`).
 """

@@ -1,7 +1,6 @@
-"""Whether an item counts: by its own life, and by the plans and items that must count with it.
+"""Whether an item counts: by its status and rollouts, and by the plans and items that it requires.
 
-An item that needs others counts only while these do. So a change of one plan concerns the holders of every add-on that
-is sold with it.
+An item that requires others counts only while they do, so a change of a plan affects the holders of its add-ons.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def requirements(item: IndexedItem) -> tuple[frozenset[str], frozenset[str]]:
-    """The plans of which one, and the items of which all, must count with an item."""
+    """Return the plans of which one, and the items of which all, must count with an item."""
     return frozenset(item.available_for), frozenset(item.depends_on)
 
 
 def always_counts(item: IndexedItem | None, now: Instant) -> bool:
-    """Say whether whoever holds an item has some version of it from `now` on, but for what it needs."""
+    """Return whether every holder of an item has some version of it from `now` on, requirements aside."""
     return (
         item is not None
         and not _is_draft(item)
@@ -29,26 +28,26 @@ def always_counts(item: IndexedItem | None, now: Instant) -> bool:
 
 
 def availability_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
-    """The items of which it may differ by themselves whether they count, for the same holder."""
+    """Return the items that may count on one side only, requirements aside."""
     ids = old.items.keys() | new.items.keys()
     return {id_ for id_ in ids if _differs(old.items.get(id_), new.items.get(id_), now)}
 
 
 def requirement_changes(old: CatalogIndex, new: CatalogIndex, now: Instant) -> set[str]:
-    """The items of which it may differ whether they count because of what they need."""
+    """Return the items that may count on one side only because of what they require."""
     both = old.items.keys() & new.items.keys()
     result = {id_ for id_ in both if requirements(old.items[id_]) != requirements(new.items[id_])}
     return result | _dependents(old, new, result | availability_changes(old, new, now))
 
 
 def draft_changes(old: CatalogIndex, new: CatalogIndex) -> set[str]:
-    """The items that are a draft on one side only."""
+    """Return the items that are a draft on one side only."""
     both = old.items.keys() & new.items.keys()
     return {id_ for id_ in both if _is_draft(old.items[id_]) is not _is_draft(new.items[id_])}
 
 
 def may_stop_counting(old: CatalogIndex, new: CatalogIndex, now: Instant) -> bool:
-    """Say whether some item may count for a holder on the old side and not on the new one; in doubt, yes."""
+    """Return whether an item may count before and not after; true if in doubt."""
     ceasing = {
         id_
         for id_, item in old.items.items()
@@ -78,7 +77,7 @@ def _is_draft(item: IndexedItem) -> bool:
 
 
 def _dependents(old: CatalogIndex, new: CatalogIndex, items: set[str]) -> set[str]:
-    """All that needs one of some items, itself or by others."""
+    """Return all that requires one of some items, directly or indirectly."""
     found: set[str] = set()
     while True:
         more = {

@@ -1,7 +1,7 @@
-"""The Cedar of a bundle that no item stands for, compared by meaning: ids, files, order and layout do not count.
+"""The user-defined rules, entities and schema of a bundle, compared by meaning.
 
-Two policies mean the same here if Cedar reads the same effect, scope and conditions. That is less than all that mean
-the same: what is not seen to be equal counts as changed, never the other way round.
+Ids, files, order and layout do not count. Two policies are equal if Cedar parses the same effect, scope and conditions.
+Rules that are equivalent but parse differently count as changed, never the other way round.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ _LAYOUT: Final = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|\s+', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of the users' own. `meaning`: equal for rules of which Cedar reads the same."""
+    """A user-defined rule. `meaning`: equal for rules that Cedar parses alike."""
 
     id: str
     policy: Policy
     meaning: str
 
     def concerns(self, feature: Feature) -> bool:
-        """Say whether its scope can match a check of a feature, whoever asks."""
+        """Return whether its scope can match a check of a feature, whoever the principal is."""
         return self.policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
             self.policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
         )
 
     def named(self, kind: str) -> set[str]:
-        """The ids of the entities of a type that it names, such as `plan/pro` and `plan/pro@7` of `Item`."""
+        """Return the ids of the entities of a type that it names, such as `plan/pro` and `plan/pro@7` of `Item`."""
         return {reference.uid.id for reference in self.policy.references() if reference.uid.type == kind}
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules of a bundle, what they rest on, and the policies written by hand."""
+    """The rules of a bundle, their entities and schema, and the built-in policies."""
 
     rules: tuple[Rule, ...]
     own: tuple[str, ...]
-    """The users' entities, each in one written form, sorted."""
+    """The user-defined entities, each in canonical form, sorted."""
     schema: str
     builtin: tuple[str, ...]
 
     @classmethod
     def of(cls, bundle: BundleSource) -> RuleSet:
-        """Read a bundle's Cedar, but for the permits of items.
+        """Read the Cedar of a bundle, without the permits of items.
 
         Raises:
-            BundleError: a file is missing, torn, or does not parse.
+            BundleError: if a file is missing, damaged, or does not parse.
         """
         rules = tuple(
             Rule(rule_id(path.removeprefix(_RULES).removesuffix(".cedar"), policy.id), policy, _meaning(policy))
@@ -84,17 +84,17 @@ class RuleSet:
         )
 
     def names(self, kind: str, ids: Collection[str]) -> bool:
-        """Say whether one of the users' entities may name an entity of a type, if there are any such ids."""
+        """Return whether a user-defined entity may refer to an entity of a type, if there are any such ids."""
         return bool(ids) and any(f'"{kind}"' in entity for entity in self.own)
 
 
 def fields_read_by_rules(feature: Feature | None) -> object:
-    """What rules can read of a feature, in a form that is equal where that is."""
+    """Return the fields of a feature that rules can read, in comparable form."""
     return None if feature is None else (feature.type, feature.unit, feature.scale, sorted(feature.tags))
 
 
 def changed_rules(old: RuleSet, new: RuleSet) -> tuple[list[Rule], list[Rule]]:
-    """The rules that only the old and only the new side has, by meaning, in the order of their bundles."""
+    """Return the rules that only the old and only the new side has, in the order of their bundles."""
     had, has = (Counter(rule.meaning for rule in side.rules) for side in (old, new))
     gone, come = had - has, has - had
     return _picked(old, gone), _picked(new, come)
@@ -118,7 +118,7 @@ def _meaning(policy: Policy) -> str:
 
 
 def _schema(text: str) -> str:
-    """A schema without comments and layout, its declarations in order where they stand in no namespace."""
+    """Return a schema without comments and layout, its declarations sorted unless there are namespaces."""
     plain = _LAYOUT.sub(lambda match: match[1] or " ", text)
     if "namespace" in plain:
         return " ".join(plain.split())

@@ -1,7 +1,7 @@
-"""One side of a comparison: a bundle whose engine decides about subjects that are made up for the purpose.
+"""An engine on one bundle that decides about one made-up subject at a time.
 
-The part of a decision that counts is `ComparedDecision`: allowed or not, why, and the value granted. Which
-versions and policies a decision names does not count, so that what is only called otherwise is no difference.
+`ComparedDecision` is the part of a decision that counts in a comparison: allowed or not, why, and the value granted.
+The versions and policies that a decision names do not count, so a mere renaming is no difference.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _RULES = ("policies/rules/", "entities/rules/")
 
 
 class EntitlementValue(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a subject holds of a feature, as a decision says it.
+    """The value of a feature that a decision grants.
 
-    `value`: switch true or false; custom the level, `None` for none; else the exact number, `None` where `unlimited`.
+    `value`: true or false for a switch; the level, or `None`, for a custom feature; else the exact number, `None` if
+    `unlimited`.
     """
 
     value: bool | int | Number | str | None = None
@@ -37,16 +38,16 @@ class EntitlementValue(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_nothing(self) -> bool:
-        """Say whether it grants nothing."""
+        """Whether it grants nothing."""
         return not self.unlimited and not self.value
 
 
 NO_ENTITLEMENT = EntitlementValue()
-"""What is held of a feature that there is not."""
+"""The value of a feature that does not exist."""
 
 
 class CheckParameters(NamedTuple):
-    """What a check asks beside its subject and feature; `metered`: the usage that is known of itself, in units."""
+    """The fields of a check beside its subject and feature; `metered`: metered usage, in units."""
 
     amount: Number | None = None
     used: Number | None = None
@@ -57,10 +58,9 @@ class CheckParameters(NamedTuple):
 
 
 class ComparedDecision(NamedTuple):
-    """What counts of a decision. `mistake`: the field that does not fit the feature, or that there is no feature.
+    """The part of a decision that counts. `mistake`: the field that does not fit the feature, or `feature`.
 
-    `facts`: all that rules can read of it in Cedar's context, empty where no rule can come to it. `rules`: those of the
-    users' own that decided.
+    `facts`: the Cedar context, empty if no rule applies. `rules`: the user-defined rules that decided.
     """
 
     allowed: bool
@@ -72,14 +72,14 @@ class ComparedDecision(NamedTuple):
 
     @property
     def decided(self) -> tuple[bool, str, EntitlementValue, str]:
-        """What counts: all but the facts and the rules."""
+        """All that counts: without the facts and the rules."""
         return self[:4]
 
 
 class BundleWithoutRules:
-    """A bundle without the users' rules: what its catalog alone comes to.
+    """A bundle without user-defined rules.
 
-    `alone`: every item counts, whatever it is available for or depends on, so that it shows what it gives itself.
+    `alone`: ignore `available_for` and `depends_on`, so that every item counts and shows what it grants by itself.
     """
 
     def __init__(self, bundle: BundleSource, *, alone: bool = False) -> None:
@@ -91,18 +91,18 @@ class BundleWithoutRules:
         self._bundle = bundle
 
     def paths(self, prefix: str) -> Sequence[str]:
-        """The files whose path begins so, but for those of rules."""
+        """Return the files with this prefix, without those of rules."""
         return [path for path in self._bundle.paths(prefix) if not path.startswith(_RULES)]
 
 
 class SingleSubjectEngine:
-    """A bundle that is asked."""
+    """An engine that knows one subject at a time."""
 
     def __init__(self, bundle: BundleSource) -> None:
         """Prepare to decide.
 
         Raises:
-            BundleError: the bundle cannot be read.
+            BundleError: if the bundle cannot be read.
         """
         self.bundle = bundle
         self.index = bundle.index
@@ -111,7 +111,7 @@ class SingleSubjectEngine:
         self._engine = Evaluator(bundle, self._stage, usage=self._meter)
 
     def receive(self, record: SubjectRecord) -> None:
-        """Let this be the one subject there is from now on."""
+        """Make this the only subject from now on."""
         self._stage.record = record
         self._engine.forget(Subject(record.customer.id))
         for subscription in record.subscriptions:
@@ -120,10 +120,10 @@ class SingleSubjectEngine:
     def decide(
         self, subject: Subject, feature: str, ask: CheckParameters, now: Instant, *, ruled: bool
     ) -> ComparedDecision:
-        """Decide a check without any cached decision; `ruled`: rules can come to it, and what they read counts.
+        """Decide a check without cached decisions; `ruled`: rules may apply, so the facts they read count.
 
         Raises:
-            BundleError: the bundle cannot be read.
+            BundleError: if the bundle cannot be read.
         """
         if feature not in self.index.features:
             return ComparedDecision(allowed=False, reason="", held=NO_ENTITLEMENT, mistake="feature")

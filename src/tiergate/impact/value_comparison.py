@@ -1,4 +1,4 @@
-"""How two holdings of one feature compare: which is more."""
+"""Compare two entitlement values of one feature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def is_equal_value(before: EntitlementValue, after: EntitlementValue) -> bool:
-    """Say whether as much is held, in whatever unit it is said; nothing is as much as nothing."""
+    """Return whether both values are as much, in whatever unit; nothing equals nothing."""
     if before.is_nothing or after.is_nothing:
         return before.is_nothing and after.is_nothing
     return (before.value, before.unlimited) == (after.value, after.unlimited)
@@ -23,7 +23,7 @@ def is_equal_value(before: EntitlementValue, after: EntitlementValue) -> bool:
 def classify_change(
     before: EntitlementValue, after: EntitlementValue, old: Feature | None, new: Feature | None
 ) -> ChangeDirection:
-    """Say what becomes of a holding that is not as much as it was; the feature as each side has it."""
+    """Return how an unequal value changes; `old`, `new`: the feature on each side."""
     if before.is_nothing:
         return ChangeDirection.GAINS
     if after.is_nothing:
@@ -37,7 +37,7 @@ def classify_change(
 
 
 def _reached(held: EntitlementValue, feature: Feature) -> set[str]:
-    """The levels that a holder may ask for; each side has its own order of them."""
+    """Return the levels that a check may request; each side has its own order of levels."""
     return {*feature.labels[: feature.rank(str(held.value))]}
 
 

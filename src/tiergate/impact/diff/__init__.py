@@ -1,1 +1,1 @@
-"""Semantic differences between two bundles, with evidence that can be replayed."""
+"""Semantic diff of two bundles, with counterexamples."""

@@ -1,8 +1,8 @@
-"""The checks at the boundaries of a feature: between them, nothing can begin or cease to be allowed.
+"""The checks at the boundaries of a feature: between them, no decision can change.
 
-For a limit: a check that just reaches it and one that passes it by the smallest step; for a level, each; for a batch,
-the amounts that tell its minimum and increment from others; for a cap, as for a limit. Both sides' boundaries
-are asked of both. What rules compare with is for `rulings`.
+For a limit: the check that just reaches it and the one that exceeds it by the smallest step; for a level: each one; for
+a batch: the amounts that distinguish its minimum and increment; for a cap: as for a limit. The boundaries of both sides
+are checked on both. Boundaries in rules are left to `rule_equivalence`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Number
 
 LEAST_CHECK: Final = CheckParameters()
-"""The check that names nothing: the least there is to ask for."""
+"""The check without parameters: the least that can be requested."""
 
 
 def boundary_checks(features: Iterable[Feature], held: Iterable[EntitlementValue]) -> list[CheckParameters]:
-    """The checks, without the least one, for a subject that holds this on the one or the other side.
+    """Return the checks, without the least one, for a subject that holds these values on either side.
 
-    `features`: the feature as each side has it.
+    `features`: the feature on each side.
     """
     limits = {entry.value for entry in held if not isinstance(entry.value, bool | str | None) and entry.value}
     found: dict[CheckParameters, None] = {}
@@ -47,7 +47,7 @@ def boundary_checks(features: Iterable[Feature], held: Iterable[EntitlementValue
 
 
 def _units(limits: Iterable[Number], scale: int) -> list[int]:
-    """Limits in units of this scale, those of another side rounded down; what no check could name is left out."""
+    """Return limits in units of this scale, rounded down; those beyond the range of checks are left out."""
     result = set()
     for limit in limits:
         units = int(limit * 10**scale)
@@ -86,7 +86,7 @@ def _quantity(feature: Feature, limits: list[int]) -> Iterator[CheckParameters]:
 
 
 def _batched(feature: Feature) -> Iterator[int]:
-    """Amounts that tell a batch from every other: two of its multiples in a row, and those around its minimum."""
+    """Yield the amounts that distinguish a batch: two successive multiples, and those around its minimum."""
     batch = feature.batch
     if batch.minimum is None and batch.increment is None:
         return

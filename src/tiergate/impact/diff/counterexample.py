@@ -1,7 +1,4 @@
-"""Evidence: a check that shows a difference, with all that is needed to ask it again.
-
-Values and their making only; whether it shows anything is for whoever decided it.
-"""
+"""A counterexample: a check that the two sides decide differently, with all that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -27,14 +24,12 @@ if TYPE_CHECKING:
 
 
 class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A check, asked of both sides at `at`, which they answer differently.
+    """A check that the two sides answer differently at `at`.
 
-    `subject` is made up, unless a rule names it; it is a customer, or of this `type`, and asks for itself or as `user`.
-    `customer`: whose it is, where it is not a customer itself: rules may name that customer.
-    Reasons are those of decisions; empty where the check is a mistake. `items`: what the subject holds, written
-    `gold`, `2 gold` or `gold@3` (pinned), or `override replace 5`, one list for each of its subscriptions. `overrides`
-    and `suspended`: what else is said of the customer. `metered` and `total_used`: usage that is known of itself.
-    `timed`: something concerns the check that goes by time, so that at another instant it may be answered otherwise.
+    `subject`: made up unless a rule names it; a customer or of this `type`, perhaps with a `user`. `customer`: the
+    owner of a subscription. Reasons are those of decisions, empty if the check is invalid. `items`: per subscription,
+    written `gold`, `2 gold`, `gold@3` (pinned) or `override replace 5`. `overrides`, `suspended`: of the customer.
+    `metered`, `total_used`: metered usage. `timed`: the answer depends on the instant.
     """
 
     subject: str
@@ -69,7 +64,7 @@ def make_counterexample(
     *,
     timed: bool,
 ) -> Counterexample:
-    """A check of a made-up subject as a value that says all of it; `scale`: the feature's."""
+    """Return a check of a made-up subject as a counterexample; `scale`: the feature's."""
     customer = record.customer
     is_part = subject.type is SubjectType.SUBSCRIPTION
     return Counterexample(

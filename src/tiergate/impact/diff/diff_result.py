@@ -1,6 +1,6 @@
-"""What a comparison of two bundles comes to, as values: what changes in meaning, what does not, what is not proved.
+"""The result of a semantic diff: what changes in meaning, what does not, and what is not proven.
 
-Values only; `meaning` finds them. Each difference carries a check that shows it, so that nobody needs to believe it.
+Values only; `semantic_diff` makes them. Each difference has a counterexample.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tiergate.model import Instant
 
 
 class ChangeDirection(StrEnum):
-    """What becomes of what is held. `OTHER`: neither is more, as of two ranges of levels that cannot be compared."""
+    """How an entitlement changes. `OTHER`: neither is more, as with levels that cannot be ordered."""
 
     GAINS = "gains"
     LOSES = "loses"
@@ -27,11 +27,11 @@ class ChangeDirection(StrEnum):
 
 
 class EntitlementDifference(msgspec.Struct, frozen=True):
-    """What a holder of one item alone comes to get of one feature.
+    """The change of one feature for a subject with one item.
 
-    `beside`: what is held with it because it needs that to count, on one side at least; its values count too.
-    `bearing`: whether it holds one of it, two, or one in each of two subscriptions. `audience`: which holders, `None`
-    for all that are pinned to no version. `[since, until)`: when; `None` for from now on, and for ever.
+    `beside`: the items held with it because it requires them; their values count too. `bearing`: one of it, two, or one
+    in each of two subscriptions. `audience`: which holders, `None` for all without a pin. `[since, until)`: when;
+    `None` for from now on, and for ever.
     """
 
     item: str
@@ -56,10 +56,10 @@ class ItemChange(msgspec.Struct, frozen=True):
 
 
 class FeatureChange(msgspec.Struct, frozen=True):
-    """A feature that is decided otherwise whoever holds it: `change` is `added`, `removed` or `changed`.
+    """A feature that is decided differently for everybody: `change` is `added`, `removed` or `changed`.
 
-    `details`: what is said otherwise of it, of all that decides. `cases`: how many decided cases differ by it alone.
-    `shown_by`: a check that it denies, if there is one; `also_by`: one that it allows.
+    `details`: the changed fields that decide. `cases`: how many decided cases differ by it alone. `shown_by`: a check
+    that becomes denied, if there is one; `also_by`: one that becomes allowed.
     """
 
     id: str
@@ -71,9 +71,9 @@ class FeatureChange(msgspec.Struct, frozen=True):
 
 
 class DecisionChange(msgspec.Struct, frozen=True):
-    """Checks of a feature that turn out otherwise although as much is held: rules do that.
+    """Checks of a feature that rules decide differently although the values are equal.
 
-    `items`: holders of which, empty where it takes none. `rules`: those that decided the check that shows it.
+    `items`: the items that holders need for it, if any. `rules`: those that decided the counterexample.
     """
 
     feature: str
@@ -88,14 +88,14 @@ class DecisionChange(msgspec.Struct, frozen=True):
 
 
 class UnprovenChange(msgspec.Struct, frozen=True):
-    """What may differ although no decided case does: `what` is a rule or a feature, `why` begins in lower case."""
+    """What may differ although no decided case does. `what`: a rule or a feature; `why` starts in lower case."""
 
     what: str
     why: str
 
 
 class CosmeticChange(msgspec.Struct, frozen=True):
-    """What is said otherwise and decides nothing: of a feature, an item or a ladder."""
+    """Changed fields of a feature, an item or a ladder that decide nothing."""
 
     kind: str
     id: str
@@ -103,10 +103,10 @@ class CosmeticChange(msgspec.Struct, frozen=True):
 
 
 class SemanticDiff(msgspec.Struct, frozen=True):
-    """All that a comparison found.
+    """The result of a comparison.
 
-    `cases`: how many checks were decided on both sides. `ruled`: of how many features the rules were compared. `now`:
-    from which instant on.
+    `cases`: how many checks were decided on both sides. `ruled`: for how many features rules were compared. `now`: from
+    which instant on.
     """
 
     cases: int
@@ -121,10 +121,10 @@ class SemanticDiff(msgspec.Struct, frozen=True):
 
     @property
     def differs(self) -> bool:
-        """Say whether some decision differs."""
+        """Whether some decision differs."""
         return bool(self.items or self.differences or self.features or self.turns)
 
     @property
     def is_same(self) -> bool:
-        """Say whether it is proved that no decision differs."""
+        """Whether it is proven that no decision differs."""
         return not self.differs and not self.unproved

@@ -1,8 +1,8 @@
-"""Deciding every case on both sides: all bearers of items and of none, all features, all boundaries, all instants.
+"""Decide every case on both sides: all representative subjects, features, boundaries and instants.
 
-What catalogs give is decided without any rule, so that none can hide it; what rules make of it is compared over all
-checks there are (`rulings`). What is the same on both sides in all that decides is left out. Keeps what the sides
-decide otherwise; what that means is `meaning`'s to say.
+Catalog values are decided without rules, so that no rule can hide a change; rules are compared over all possible checks
+(`rule_equivalence`). Parts that are equal on both sides are skipped. Keeps the cases that the sides decide differently;
+`semantic_diff` groups them.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
 
 _UNHEARD = frozenset({"name", "description", "linked", "min"})
-"""What is said of a feature and decides nothing: it is for people, or binds those who write definitions."""
+"""Fields of a feature that decide nothing: they are for people, or restrict definitions."""
 
 _HELD = frozenset({HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE})
 _TIMES = frozenset({"now", "weekday"})
 
 
 class DifferingCase(NamedTuple):
-    """A case that the sides decide otherwise."""
+    """A case that the sides decide differently."""
 
     bearer: RepresentativeSubject
     subject: Subject
@@ -60,17 +60,17 @@ class DifferingCase(NamedTuple):
 
     @property
     def turns(self) -> bool:
-        """Say whether it is allowed on one side only: what shows a difference best."""
+        """Whether only one side allows it: the best counterexample."""
         return self.before.allowed is not self.after.allowed
 
     def evidence(self, scale: int, *, timed: bool) -> Counterexample:
-        """The case as a check that anybody can repeat; `scale`: the feature's; `timed`: it goes by time."""
+        """Return the case as a counterexample; `scale`: the feature's; `timed`: it depends on the instant."""
         reasons = self.before.reason, self.after.reason
         return make_counterexample(self.bearer.record, self.subject, self.ask, self.at, scale, reasons, timed=timed)
 
 
 class FeaturePair:
-    """A feature as both sides have it, and what rules make of it."""
+    """A feature on both sides, and its rules."""
 
     def __init__(self, id_: str, old: Feature | None, new: Feature | None, rules: list[Rule]) -> None:
         self.id = id_
@@ -88,7 +88,7 @@ class FeaturePair:
             )
 
     def _changed(self) -> Iterator[ValueChange]:
-        """What is said otherwise of it, of all that may decide."""
+        """Yield the changed fields that may decide."""
         if self.old is None or self.new is None:
             return
         for detail in compare_values(feature_data(self.old), feature_data(self.new)):
@@ -100,7 +100,7 @@ class FeaturePair:
             yield detail
 
     def instants(self) -> set[Instant]:
-        """When something of it begins or ends by itself."""
+        """Return the instants at which a suspension starts or ends."""
         return {
             end
             for side in self.sides
@@ -110,7 +110,7 @@ class FeaturePair:
 
 
 class ExhaustiveDiff:
-    """Both sides, and what was seen of them so far."""
+    """Both sides, and the differing cases so far."""
 
     def __init__(
         self, old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None
@@ -147,12 +147,12 @@ class ExhaustiveDiff:
         }
 
     def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
-        """An item as each side has it that has it, with the side."""
+        """Return an item on each side that has it, with the side."""
         found = ((side, side.index.items.get(id_)) for side in (self.old, self.new))
         return [(side, item) for side, item in found if item is not None]
 
     def _moved_items(self, ids: Iterable[str]) -> set[str]:
-        """Items that somebody may be in on one side only, or in another version of."""
+        """Return the items that a subject may hold on one side only, or in another version."""
         return {id_ for id_ in ids if self._counts_otherwise(id_)} | self.rebased
 
     def _counts_otherwise(self, id_: str) -> bool:
@@ -160,11 +160,11 @@ class ExhaustiveDiff:
         return len(items) == 1 or _membership(items[0]) != _membership(items[1])
 
     def beside(self, id_: str) -> tuple[CatalogIndex, ...]:
-        """The sides by which an item must be held with others; none where it shows alone what it gives."""
+        """Return the sides on which an item needs others; none if it shows alone what it grants."""
         return (self.old.index, self.new.index) if id_ in self.rebased else ()
 
     def _changed_items(self, ids: Iterable[str]) -> dict[str, set[str] | None]:
-        """Items of which something differs that decides: of which features, or of all that they give (`None`)."""
+        """Return the changed items: the features whose values change, or `None` for all."""
         found: dict[str, set[str] | None] = dict.fromkeys(self._moved_items(ids))
         for id_ in ids:
             if id_ in found:
@@ -181,7 +181,7 @@ class ExhaustiveDiff:
         return found
 
     def evidence(self, topic: FeaturePair, seen: DifferingCase) -> Counterexample:
-        """A case as a check that anybody can repeat."""
+        """Return a case as a counterexample."""
         held = {item.item for subscription in seen.bearer.record.subscriptions for item in subscription.items}
         items = [item for id_ in sorted(held) for _, item in self.items(id_)]
         timed = len(self.instants(topic, items)) > 1 or any(rule.policy.reads_context(_TIMES) for rule in topic.rules)
@@ -190,7 +190,7 @@ class ExhaustiveDiff:
     # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def decide(self) -> None:
-        """Decide every case on both sides that can differ."""
+        """Decide every case that can differ on both sides."""
         for topic in self.topics.values():
             if topic.old != topic.new:
                 self._beside_items(topic)
@@ -218,7 +218,7 @@ class ExhaustiveDiff:
                 self.held[key] = [self._with_rules(topic, it) for it in listed]
 
     def _with_rules(self, topic: FeaturePair, seen: DifferingCase) -> DifferingCase:
-        """A case as it is decided with rules."""
+        """Decide a case again, with rules."""
         for side in self.rulings.sides:
             side.receive(seen.bearer.record)
         before, after = (
@@ -263,13 +263,13 @@ class ExhaustiveDiff:
                 self._cases(bearer, topic, self.instants(topic, listed, bearer.audience.added))
 
     def instants(self, topic: FeaturePair, items: Iterable[IndexedItem], added: Instant | None = None) -> list[Instant]:
-        """When to decide: `now`, and whatever comes after; not before an item was added."""
+        """Return when to decide: `now` and each later change, but not before an item was added."""
         result = topic.instants() | {rollout.start for item in self._all(items) for rollout in item.rollouts}
         first = self.now if added is None else max(self.now, added)
         return sorted({first, *(entry for entry in result if first < entry < LAST_INSTANT)})
 
     def _all(self, items: Iterable[IndexedItem]) -> Iterator[IndexedItem]:
-        """Items as given, and those without which they do not count."""
+        """Yield the given items, and those that they require."""
         for item in items:
             yield item
             sides = self.beside(item.id)
@@ -283,7 +283,7 @@ class ExhaustiveDiff:
     def _cases(
         self, bearer: RepresentativeSubject, topic: FeaturePair, instants: list[Instant], *, bare: bool = False
     ) -> None:
-        """Decide all cases of a bearer and a feature. `bare`: only the least check."""
+        """Decide all cases of a subject and a feature. `bare`: only the least check."""
         for at in instants:
             least = self._case(bearer, topic, LEAST_CHECK, at)
             for ask in () if bare else boundary_checks(topic.sides, (it.held for it in least)):
@@ -319,12 +319,12 @@ class ExhaustiveDiff:
 
 
 def _membership(item: IndexedItem) -> tuple[object, ...]:
-    """All that says who is in an item, and in which version."""
+    """Return the fields that decide who has an item, and in which version."""
     return item.kind, item.versions, item.rollouts, requirements(item), item.status is ItemStatus.DRAFT
 
 
 def _reads_difference(rules: Iterable[Rule], before: str, after: str) -> bool:
-    """Say whether a rule reads one of the facts that differ."""
+    """Return whether a rule reads one of the facts that differ."""
     had, has = json.loads(before or "{}"), json.loads(after or "{}")
     names = {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
     return any(rule.policy.reads_context(names) for rule in rules)

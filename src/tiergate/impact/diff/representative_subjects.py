@@ -1,9 +1,8 @@
-"""Bearers: made-up subjects such that every real one is decided as some of them are, on both sides.
+"""Made-up subjects such that every real one is decided like one of them, on both sides.
 
-What a holder gets of an item depends on how many it holds and whether it holds it twice, which tell multiplied from
-not and on top from not; and on the rollout, which goes by when it was added, a share, a tag or a pin. So there is one
-bearer for each way in which the rollouts of both sides tell holders apart. A set of more than two tags is decided by
-the last rollout that fits on either side, and so like some pair of them.
+The value that an item grants depends on the quantity, on whether two subscriptions have it, and on its rollouts, which
+go by the instant it was added, a share, a tag or a pin. There is one subject for each way in which the rollouts of both
+sides distinguish holders. With more than two tags the last matching rollout decides, as for some pair of them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class HoldingPattern(StrEnum):
-    """How an item is held, or what there is in its place."""
+    """How a subject holds an item, or what it has instead."""
 
     ONE = "one"
     TWO = "two"
@@ -52,9 +51,9 @@ class HoldingPattern(StrEnum):
 
 
 class HolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which holders of an item: by version pinned to, instant added at, tags, and place in the item's shares.
+    """Which holders of an item: by pinned version, instant added at, tags, and position in the item's shares.
 
-    `share`: from and below which place, of 10,000.
+    `share`: from and below which position, of 10,000.
     """
 
     pin: int | None = None
@@ -64,11 +63,11 @@ class HolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 ALL_HOLDERS = HolderGroup()
-"""Holders without anything that a rollout could go by."""
+"""Holders that no rollout distinguishes."""
 
 
 class RepresentativeSubject(NamedTuple):
-    """A made-up subject. `beside`: what it holds with the item because this needs it."""
+    """A made-up subject. `beside`: the items that the item requires."""
 
     record: SubjectRecord
     bearing: HoldingPattern
@@ -83,7 +82,7 @@ class RepresentativeSubject(NamedTuple):
 
 
 MAX_COMBINATIONS: Final = 64
-"""In how many ways an item is held with those that it needs."""
+"""How many combinations with required items are compared."""
 
 _CUSTOMER = "bearer"
 _ACTIVE = SubscriptionStatus.ACTIVE
@@ -92,10 +91,9 @@ _ACTIVE = SubscriptionStatus.ACTIVE
 def subjects_with_item(
     items: list[IndexedItem], *, values_differ: bool, sides: Iterable[CatalogIndex] = ()
 ) -> Iterator[RepresentativeSubject]:
-    """Bearers of an item as one or both sides have it, with what they must hold for it to count on these `sides`.
+    """Yield subjects for an item on one or both sides, with the items it requires on these `sides`.
 
-    `values_differ`: whether a version that both sides have gives different things on them. If not, those who are
-    pinned are held to one way of holding it.
+    `values_differ`: whether a version of both sides grants different values. If not, pins need only one pattern.
     """
     item = items[0].id
     sides = list(sides)
@@ -109,7 +107,7 @@ def subjects_with_item(
 
 
 def item_combinations(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[str, ...]]:
-    """What is held with an item so that it counts on one of some sides, in every way there is; up to a few too many."""
+    """Return each set of items that makes an item count on some side; up to one more than compared."""
     result: dict[tuple[str, ...], None] = {}
     for side in sides:
         if item in side.items:
@@ -119,7 +117,7 @@ def item_combinations(item: str, sides: Iterable[CatalogIndex]) -> list[tuple[st
 
 
 def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The least sets of items that hold these and in which all of them count."""
+    """Yield the least sets of items that contain these and in which all of them count."""
     for id_ in held:
         item = side.items[id_]
         missing = [it for it in item.depends_on if it not in held]
@@ -136,7 +134,7 @@ def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def required_items(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:
-    """What must be held beside some items for these to count: of the plans the first that is not `avoided`."""
+    """Return the items that some items need to count: the first plan that is not `avoided`."""
     held = dict.fromkeys(items)
     found: list[str] = []
     waiting = list(held)
@@ -169,7 +167,7 @@ def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> 
 
 
 def _shares(rollouts: list[Rollout]) -> list[tuple[int, int] | None]:
-    """The places in an item's shares, parted where some rollout parts them; nothing where none does."""
+    """Return the ranges of an item's shares that its rollouts distinguish; `None` for the whole."""
     ends = {it.audience.share for it in rollouts if it.audience.type is AudienceType.SHARE}
     if not ends:
         return [None]
@@ -193,15 +191,15 @@ def _record(item: str, others: tuple[str, ...], audience: HolderGroup, bearing: 
 
 @lru_cache(maxsize=4096)
 def _in_share(item: str, start: int, until: int) -> str:
-    """A customer who stands at such a place in an item's shares."""
+    """Return a customer id at such a position in an item's shares."""
     return next(name for name in (f"bearer-{it}" for it in count()) if start <= share_bucket(name, item) < until)
 
 
 def subjects_without_items(features: list[Feature]) -> Iterator[RepresentativeSubject]:
-    """Bearers of no item, who tell what is said of a feature itself: as one or both sides have it.
+    """Yield subjects that show the fields of a feature itself, on one or both sides.
 
-    Nobody who has a subscription; one who has, without items; who has an override to the most there is, or to each
-    level; and two subscriptions overridden to the least, and two to which that is added, whose numbers are combined.
+    Without a subscription; with an empty one; with an override to the most, or to each level; and with two overridden
+    subscriptions, whose numbers are combined.
     """
     yield RepresentativeSubject(SubjectRecord(Customer(_CUSTOMER)), HoldingPattern.NOBODY)
     yield RepresentativeSubject(
@@ -222,7 +220,7 @@ def subjects_without_items(features: list[Feature]) -> Iterator[RepresentativeSu
 
 
 def _tops(features: list[Feature]) -> list[Value]:
-    """The values to override with: those that mean something on every side."""
+    """Return the override values that mean the same on every side."""
     if len({it.type for it in features}) > 1:
         return []
     match features[0].type:

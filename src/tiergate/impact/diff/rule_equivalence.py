@@ -1,10 +1,9 @@
-"""What rules make of a feature on two sides: compared over every check that can be made, not over examples.
+"""Compare the rules of a feature on two sides, over every possible check instead of examples.
 
-The policies of both sides become formulas over the same facts, numbers, tags, attributes and people; a diagram of all
-cases in which they decide otherwise is either empty, which proves that they do not, or shown by witnesses. INVARIANT
-(never silently the same): a case of which neither is so makes the feature `unproved`.
-
-Facts are the same on both sides here. Where a catalog makes them others, `deciding` finds it without any rule.
+The policies of both sides become formulas over the same facts, numbers, tags, attributes and requesters. The decision
+diagram of all cases that they decide differently is either empty, which proves equivalence, or gives counterexamples.
+INVARIANT (never silently the same): if neither holds, the feature is `unproved`. Facts are equal on both sides here;
+`exhaustive_diff` finds changed facts.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _GRANTED: Final = Reason.GRANTED.value
 
 @dataclass(slots=True)
 class RuleComparison:
-    """What came of one feature: witnesses of what turns, and why it is not proved that nothing else does."""
+    """The result for one feature: counterexamples, and why equivalence is not proven beyond them."""
 
     witnesses: list[Witness] = field(default_factory=list)
     unproved: str = ""
@@ -47,12 +46,12 @@ class RuleComparison:
 
     @property
     def is_compared(self) -> bool:
-        """Say whether there was anything to compare."""
+        """Whether there were rules to compare."""
         return bool(self.rules)
 
 
 class RuleComparer:
-    """Two bundles whose rules are compared. `moved`: items that holders have in another version, or not at all."""
+    """Compares the rules of two bundles. `moved`: items that holders have in another version, or on one side only."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class RuleComparer:
         """Prepare both sides.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         self.sides = SingleSubjectEngine(old), SingleSubjectEngine(new)
         self.decided = 0
@@ -88,14 +87,14 @@ class RuleComparer:
         )
 
     def concerns(self, sides: Collection[Feature]) -> bool:
-        """Say whether a rule of either side can come to the checks of a feature."""
+        """Return whether a rule of either side can apply to the checks of a feature."""
         return any(rule.concerns(side) for book in self._books for rule in book.rules for side in sides)
 
     def compare(self, old: Feature, new: Feature) -> RuleComparison:
-        """Compare what rules make of the checks of a feature, as each side has it.
+        """Compare the rules for the checks of a feature.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         rules = [
             [rule for rule in book.rules if rule.concerns(it)] for book, it in zip(self._books, (old, new), strict=True)
@@ -114,7 +113,7 @@ class RuleComparer:
         return ruling
 
     def _is_untouched(self, rules: list[list[Rule]], old: Feature, new: Feature) -> bool:
-        """Say whether nothing that rules read of a feature is different: then equal facts come to the same."""
+        """Return whether all that rules read of a feature is equal: then equal facts give equal decisions."""
         if Counter(it.meaning for it in rules[0]) != Counter(value.meaning for value in rules[1]):
             return False
         if not self._same_data or _deciding(old) != _deciding(new):
@@ -122,7 +121,7 @@ class RuleComparer:
         return not self._named(rules) or (not self._moved and self._gives_the_same(rules))
 
     def _named(self, rules: list[list[Rule]]) -> set[str]:
-        """The items and versions that rules can name."""
+        """Return the items and versions that rules can name."""
         result = {ref for side_rules in rules for rule in side_rules for ref in rule.named("Item")}
         if any(
             uid.type == "Item" for side in self._data for entity in side.own.values() for uid in referenced_uids(entity)
@@ -131,12 +130,12 @@ class RuleComparer:
         return result
 
     def _gives_the_same(self, rules: list[list[Rule]]) -> bool:
-        """Say whether all that rules can name gives the same on both sides."""
+        """Return whether the items that rules can name grant the same on both sides."""
         old, new = self._data
         return all(old.item_tags(ref) == new.item_tags(ref) for ref in self._named(rules))
 
     def _decide(self, ruling: RuleComparison, old: Feature, new: Feature, marks: tuple[str, str]) -> None:
-        """Compare both sides; `marks` are the same where what is not read reads the same on both."""
+        """Compare both sides; `marks` are equal if unsupported conditions read equal data on both."""
         scenes = [
             SymbolicContext(data, feature, label, self._moved, fingerprint=mark)
             for data, feature, label, mark in zip(self._data, (old, new), ("old", "new"), marks, strict=True)
@@ -168,7 +167,7 @@ class RuleComparer:
 
     @staticmethod
     def _doubt(ruling: RuleComparison, outcomes: list[ReasonFormulas]) -> None:
-        """Say why it is not proved that nothing turns."""
+        """Set why equivalence is not proven."""
         ruling.unproved = "its rules may decide otherwise, though no check is found that shows it"
         unread: dict[str, str] = {}
         for side in outcomes:
@@ -183,7 +182,7 @@ class RuleComparer:
 
 
 def _turns(space: CaseSpace, outcomes: list[ReasonFormulas], within: int) -> Iterator[tuple[tuple[str, str], int]]:
-    """Every way in which a check can turn: from one reason to another. Those that allow or deny it come first."""
+    """Yield each change from one reason to another; those from or to `granted` come first."""
     created = [{reason: space.diagram(it) for reason, it in side.reasons.items()} for side in outcomes]
     turns = [(was, becomes) for was in created[0] for becomes in created[1] if was != becomes]
     for was, becomes in sorted(turns, key=lambda it: _GRANTED not in it):
@@ -193,7 +192,7 @@ def _turns(space: CaseSpace, outcomes: list[ReasonFormulas], within: int) -> Ite
 
 
 def _memberships(outcomes: list[ReasonFormulas]) -> Formula:
-    """That whoever is in a version of an item is in the item."""
+    """Return the formula that members of an item version are members of the item."""
     found: Formula = True
     listed = {
         atom for side in outcomes for formula in side.formulas() for atom in atoms(formula) if atom.about[0] == "item"
@@ -208,7 +207,7 @@ def _memberships(outcomes: list[ReasonFormulas]) -> Formula:
 
 
 def _moved_rules(rules: list[list[Rule]]) -> list[Rule]:
-    """The rules that only one side has, by meaning."""
+    """Return the rules that only one side has, by meaning."""
     had, has = ({rule.meaning for rule in side} for side in rules)
     return [rule for rule in rules[0] if rule.meaning not in has] + [
         entry for entry in rules[1] if entry.meaning not in had
@@ -220,5 +219,5 @@ def _read_of(feature: Feature) -> tuple[Any, ...]:
 
 
 def _deciding(feature: Feature) -> tuple[Any, ...]:
-    """What policies read of a feature beside the facts."""
+    """Return the fields of a feature that policies read beside the facts."""
     return (*_read_of(feature), feature.status, feature.batch, feature.caps, feature.labels)

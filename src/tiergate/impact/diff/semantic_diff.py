@@ -1,12 +1,9 @@
-"""What a change means: two bundles compared by deciding every case at its boundaries on both, not by their text.
+"""Compare two bundles by meaning: every boundary case is decided on both sides, whatever their text.
 
-For every item of either side, what a holder of it alone gets of every feature; for every feature, what holds without
-any item; at every instant from `now` on at which something of either side begins or ends. What holds of one item holds
-of several: values combine in the same way on both sides unless the feature says otherwise, and that is decided with
-items held twice. What rules make of it is compared over every check that there is. INVARIANT (never silently the same):
-what is neither shown to differ nor proved to be the same is `unproved`.
-
-Leaves to others: who holds what (`preview`), and how it is told.
+For every item: what it grants of every feature; for every feature: what holds without items; at every instant from
+`now` on at which something starts or ends. Several items combine alike on both sides unless the feature changes, which
+subjects with an item twice show. Rules are compared over every possible check. INVARIANT (never silently the same):
+what is neither shown to differ nor proven equal is an `UnprovenChange`.
 """
 
 from __future__ import annotations
@@ -43,10 +40,10 @@ if TYPE_CHECKING:
 def compare_bundles(
     old: BundleSource, new: BundleSource, now: Instant, progress: Callable[[int], None] | None = None
 ) -> SemanticDiff:
-    """Compare two bundles from `now` on, in UTC milliseconds; `progress` is told now and then how much was decided.
+    """Compare two bundles from `now` on, in UTC milliseconds; `progress` receives the number of cases.
 
     Raises:
-        BundleError: a bundle cannot be read.
+        BundleError: if a bundle cannot be read.
     """
     comparison = ExhaustiveDiff(old, new, now, progress)
     comparison.decide()
@@ -54,7 +51,7 @@ def compare_bundles(
 
 
 class _Span(NamedTuple):
-    """What differs over `[since, until)`."""
+    """A difference over `[since, until)`."""
 
     since: Instant | None
     until: Instant | None
@@ -64,13 +61,12 @@ class _Span(NamedTuple):
 
 
 class _Findings:
-    """What a comparison that has decided everything comes to."""
+    """Turns differing cases into a `SemanticDiff`."""
 
     def __init__(self, comparison: ExhaustiveDiff) -> None:
         self.decided = comparison
 
     def meaning(self) -> SemanticDiff:
-        """Put together what was seen."""
         return SemanticDiff(
             self.decided.cases,
             sum(topic.ruling.is_compared for topic in self.decided.topics.values()),
@@ -105,7 +101,7 @@ class _Findings:
                 )  # fmt: skip
 
     def _spans(self, item: str, feature: str, audience: HolderGroup, seen: list[DifferingCase]) -> list[_Span]:
-        """The differences in time: one for as long as both sides give the same."""
+        """Return the differences over time: one while both sides grant the same."""
         items = [it for _, it in self.decided.items(item)]
         instants = self.decided.instants(self.decided.topics[feature], items, audience.added)
         by_instant: dict[Instant, DifferingCase] = {}
@@ -126,7 +122,7 @@ class _Findings:
         return found
 
     def _merged(self, item: str, spans: dict[HolderGroup, list[_Span]]) -> Iterator[tuple[HolderGroup | None, _Span]]:
-        """The spans of all audiences as those of everybody, where they are the same; pins are not everybody's."""
+        """Yield equal spans of all groups as one for everybody; pinned groups stay apart."""
         listed = [it for _, it in self.decided.items(item)]
         every = {it.audience for it in subjects_with_item(listed, values_differ=False, sides=self.decided.beside(item))}
         unpinned = {it for it in every if it.pin is None}
@@ -190,7 +186,7 @@ class _Findings:
                 )
 
     def _is_hidden(self, topic: FeaturePair) -> bool:
-        """Say whether a change of a feature is decided otherwise without rules, and is not shown with them."""
+        """Return whether a changed feature differs without rules, and no case shows it with them."""
         if topic.id not in self.decided.hidden or self.decided.turned.get(topic.id):
             return False
         return any(entry.path.partition("/")[0] not in _COMPARED for entry in topic.changed)
@@ -220,7 +216,7 @@ class _Findings:
 
 
 def _examples(seen: list[DifferingCase]) -> Iterator[DifferingCase]:
-    """One that is denied and one that is allowed, if there are such; else one whose reason is another."""
+    """Yield one case that is denied and one that is allowed, if any; else one with another reason."""
     ways: dict[bool, DifferingCase] = {}
     for entry in seen:
         if entry.turns:
@@ -232,9 +228,9 @@ def _examples(seen: list[DifferingCase]) -> Iterator[DifferingCase]:
 
 
 _COMPARED: Final = frozenset({"batch", "caps", "tags", "unit"})
-"""What is said of a feature that is compared with its rules over every check, so that nothing of it can hide."""
+"""Fields of a feature that are compared with its rules over every check, so that nothing can hide."""
 _COUNTING: Final = frozenset({"available_for", "depends_on", "status"})
-"""What is said of an item and decides whether it counts."""
+"""Fields of an item that decide whether it counts."""
 _MOST_NAMED: Final = 5
 
 
@@ -244,7 +240,7 @@ def _listed(rules: tuple[str, ...]) -> str:
 
 
 def _head(item: IndexedItem) -> dict[str, PlainData]:
-    """What is said of an item beside what it gives; which versions there are decides only for those with a pin."""
+    """Return the fields of an item beside its grants; the list of versions decides only for pinned holders."""
     return item_head_data(item) | {"versions": list(item.versions)}
 
 

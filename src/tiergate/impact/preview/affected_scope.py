@@ -1,11 +1,9 @@
-"""Whom a change can touch, by looking alone: which features, whose holders, and from which instants on.
+"""What a change can affect, without deciding anything: features, the items whose holders may be affected, and instants.
 
-Nothing is decided here, so that a million subjects need not be asked who cannot be concerned. INVARIANT (touched is
-never too little): whoever holds none of the items, has no override on one of the features, and could be stored on both
-sides, is allowed the same and holds as much on both, from `now` on. It may be too much.
-
-Why somebody who holds nothing of a feature is denied it may differ for anybody, and does not count; nor does what item
-versions and policies are called.
+INVARIANT (touched is never too little): a subject that both sides could store, without any of the items and without an
+override on one of the features, is allowed the same and has the same values on both sides, from `now` on. The scope may
+be too large. The reason of a denial may differ for anybody, and does not count; nor do the names of item versions and
+policies.
 """
 
 from __future__ import annotations
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
 
 
 class AffectedScope(NamedTuple):
-    """What a change can touch.
+    """What a change can affect.
 
-    `features`: about which some decision may differ. `items`: whose holders may be touched; `None`: anybody may be,
-    and holds nothing for it. Whoever has an override on one of the features may be touched too. `by_cedar`: a rule of
-    either side can come to a check of one of the features, or the policies written by hand changed, so that tags,
-    attributes and ids of subjects may matter. `instants`: those after `now`, sorted, at which something begins or ends
-    that concerns one of the features on either side: a rollout or a suspension of everybody.
+    `features`: whose decisions may differ. `items`: whose holders may be affected; `None`: anybody. Subjects with an
+    override on one of the features may be affected too. `by_cedar`: a rule of either side can apply to one of the
+    features, or the built-in policies changed, so tags, attributes and ids of subjects may matter. `instants`: those
+    after `now`, sorted, at which a rollout or suspension of one of the features starts or ends.
     """
 
     features: frozenset[str]
@@ -44,12 +41,12 @@ class AffectedScope(NamedTuple):
 
 
 def find_affected_scope(old: BundleSource, new: BundleSource, now: Instant) -> AffectedScope:
-    """Find what putting `new` in the place of `old` can touch from `now` on, in UTC milliseconds.
+    """Find what replacing `old` by `new` can affect from `now` on, in UTC milliseconds.
 
-    A version that only the new side has is reached by its rollouts: no subject that the old side knows is pinned to it.
+    Rollouts alone reach a version that only the new side has: no subject is pinned to it yet.
 
     Raises:
-        BundleError: a bundle cannot be read.
+        BundleError: if a bundle cannot be read.
     """
     search = _Search(old, new, now)
     search.look_at_features()
@@ -59,7 +56,7 @@ def find_affected_scope(old: BundleSource, new: BundleSource, now: Instant) -> A
 
 
 class _Search:
-    """Both sides, and what was found so far."""
+    """Both sides, and the results so far."""
 
     def __init__(self, old: BundleSource, new: BundleSource, now: Instant) -> None:
         self.old, self.new, self.now = old, new, now
@@ -72,17 +69,17 @@ class _Search:
         self.changed_features: set[str] = set()
 
     def sides(self, feature: str) -> list[Feature]:
-        """A feature as each side has it that has it."""
+        """Return a feature on each side that has it."""
         found = (side.index.features.get(feature) for side in (self.old, self.new))
         return [value for value in found if value is not None]
 
     def concerned(self, feature: str, rules: Iterable[Rule]) -> bool:
-        """Say whether one of some rules can come to a check of a feature on either side."""
+        """Return whether one of some rules can apply to a feature on either side."""
         sides = self.sides(feature)
         return any(rule.concerns(side) for rule in rules for side in sides)
 
     def look_at_features(self) -> None:
-        """Features of which something is different that decides, with all who can have it of an item or by a rule."""
+        """Add the features with a deciding change, and the items or rules that grant them."""
         ids = self.old.index.features.keys() | self.new.index.features.keys()
         for id_ in ids:
             before, after = self.old.index.features.get(id_), self.new.index.features.get(id_)
@@ -108,7 +105,7 @@ class _Search:
                     self.items.add(item.id)
 
     def look_at_items(self) -> None:
-        """Items that come to give something else, by version or by rollout."""
+        """Add the items whose versions or rollouts grant something else."""
         for id_ in self.old.index.items.keys() | self.new.index.items.keys():
             before, after = _ItemSide.of(self.old, id_), _ItemSide.of(self.new, id_)
             if before == after:
@@ -122,7 +119,7 @@ class _Search:
         self._look_at_dependents()
 
     def _look_at_dependents(self) -> None:
-        """Items that may count on one side only: by their status, or because of those that they need."""
+        """Add the items that may count on one side only: by status, or by what they require."""
         sides = self.old.index, self.new.index
         for id_ in sorted(requirement_changes(*sides, self.now) | draft_changes(*sides)):
             self.changed_items.add(id_)
@@ -133,7 +130,7 @@ class _Search:
                 self.anybody = True
 
     def _differs(self, feature: str, before: _ItemSide, after: _ItemSide) -> bool:
-        """Say whether some holder of an item may have something else of a feature from it."""
+        """Return whether some holder of an item may get something else of a feature from it."""
         exact = self.concerned(feature, self.rules)
         sides = [
             _Given(side.index.features.get(feature), exact=exact) for side in (self.old, self.new)
@@ -147,7 +144,7 @@ class _Search:
         return courses[0] != courses[1]
 
     def look_at_rules(self) -> None:
-        """Rules that change, or that name an item which changes, and what else Cedar reads."""
+        """Add what changed rules, rules that name changed items, and other changes to Cedar affect."""
         old, new = self.books
         ids = self.old.index.features.keys() | self.new.index.features.keys()
         if old.builtin != new.builtin:
@@ -169,7 +166,7 @@ class _Search:
             self._look_at_named(rule, ids)
 
     def _look_at_named(self, rule: Rule, ids: Iterable[str]) -> None:
-        """A rule on who holds an item or what it gives, or on another feature, whatever the feature asked about."""
+        """Add the features that a rule affects because it names a changed item or feature."""
         features = self.changed_features & rule.named("Feature")
         items = self.changed_items & {_item_of(ref) for ref in rule.named("Item")}
         if not features and not items:
@@ -181,7 +178,6 @@ class _Search:
             self.anybody = self.anybody or bool(features) or rule.policy.reads_tags()
 
     def found(self) -> AffectedScope:
-        """All of it."""
         by_cedar = self.books[0].builtin != self.books[1].builtin
         return AffectedScope(
             frozenset(self.features),
@@ -203,9 +199,9 @@ class _Search:
 
 
 def _deciding(feature: Feature, *, ruled: bool, now: Instant) -> Feature:
-    """A feature without what decides nothing from `now` on: names, and what binds only those who write definitions.
+    """Return a feature without the fields that decide nothing from `now` on.
 
-    `ruled`: rules can come to its checks, and may read its tags.
+    `ruled`: rules can apply to its checks, and may read its tags.
     """
     intervals = {
         (suspension.start, suspension.until)
@@ -230,12 +226,12 @@ def _deciding(feature: Feature, *, ruled: bool, now: Instant) -> Feature:
 
 
 def _item_of(ref: str) -> str:
-    """The id of the item that `plan/pro` or `plan/pro@7` names."""
+    """Return the item id in `plan/pro` or `plan/pro@7`."""
     return ref.partition("/")[2].partition("@")[0]
 
 
 class _ItemSide(NamedTuple):
-    """An item as one side has it: what it is called to Cedar, what its versions give, and its rollouts."""
+    """An item on one side: its Cedar id, what its versions grant, and its rollouts."""
 
     ref: str
     definitions: Mapping[int, Mapping[str, Value]]
@@ -243,7 +239,7 @@ class _ItemSide(NamedTuple):
 
     @classmethod
     def of(cls, side: BundleSource, id_: str) -> _ItemSide:
-        """Read an item; one that the side does not have gives nothing."""
+        """Read an item; an item that the side does not have grants nothing."""
         item: IndexedItem | None = side.index.items.get(id_)
         if item is None:
             return cls("", {}, ())
@@ -254,18 +250,18 @@ class _ItemSide(NamedTuple):
         )
 
     def features(self) -> set[str]:
-        """All features of which some version says something."""
+        """Return all features with a value in some version."""
         return {name for definition in self.definitions.values() for name in definition}
 
 
 class _Given(NamedTuple):
-    """Reads what definitions say of one feature, as one side has it."""
+    """Reads the values of one feature in definitions."""
 
     feature: Feature | None
     exact: bool
 
     def grant(self, value: Value | None) -> Grant | bool | None:
-        """What a value comes to; `exact`: a value that grants nothing is told from none, as rules can tell them."""
+        """Return what a value grants; `exact`: distinguish a value that grants nothing from none, as rules can."""
         if self.feature is None or value is None:
             return None
         result = grant(value, self.feature)
@@ -273,9 +269,9 @@ class _Given(NamedTuple):
 
 
 def _course(item: _ItemSide, feature: str, given: _Given, now: Instant) -> list[tuple[object, Instant, Audience]]:
-    """What an item gives of a feature to those without a pin, from `now` on, in a form that is equal for equal courses.
+    """Return what an item grants of a feature to holders without a pin from `now` on, in canonical form.
 
-    Rollouts in force for everybody overrule all before them; one that says what is given anyway says nothing.
+    A rollout in effect for everybody overrules all before it; one that grants what is granted anyway is left out.
     """
     course: list[tuple[object, Instant, Audience]] = [(None, BEGINNING, Audience())]
     for version, start, audience in item.rollouts:

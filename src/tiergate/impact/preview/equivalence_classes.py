@@ -1,10 +1,10 @@
-"""Subjects of the same shape: those whom a change touches alike, whoever they are, so that only one must be looked at.
+"""Equivalence classes of subjects: all in one class are affected alike, so only one of them must be decided.
 
-A shape is all of a record that can matter to the features that are touched: what is held and for how long, in terms of
-the instants at which anything begins or ends, not of the clock; overrides and suspensions; tags and attributes where
-something reads them. Two records of one shape have the same effects, at their own instants.
+A class consists of all that can matter to the affected features: items and their lifetimes, relative to the instants at
+which anything starts or ends; overrides and suspensions; tags and attributes if something reads them. Records of one
+class have the same effects, each at its own instants.
 
-INVARIANT (shapes are fine enough): what is left out of a shape changes no decision about a touched feature.
+INVARIANT (shapes are fine enough): a part of a record that is left out changes no decision about an affected feature.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class EquivalenceClass(NamedTuple):
-    """What is the same for all whom a change touches alike, and the record's own instants, `now` first.
+    """The class of a record, and the record's own instants, `now` first.
 
     `subscriptions`: those that can come to count.
     """
@@ -34,10 +34,9 @@ class EquivalenceClass(NamedTuple):
 
 
 class SubjectClassifier:
-    """Tells the shapes of records under two catalogs from `now` on, or at `now` alone (`only_now`).
+    """Finds the classes of records under two catalogs from `now` on, or at `now` alone (`only_now`).
 
-    `reads_subjects`: rules may read tags and attributes, and count whoever is there; `reads_ids`: and who somebody is;
-    `reads_time`: and what time it is.
+    `reads_subjects`: rules may read tags and attributes; `reads_ids`: also ids; `reads_time`: also the time.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class SubjectClassifier:
         found[item] = tuple(sorted({*found.get(item, ()), number}))
 
     def concerns(self, record: SubjectRecord) -> bool:
-        """Say whether a record can be touched at all."""
+        """Return whether a record can be affected at all."""
         if self._items is None:
             return True
         items, features = self._items, self._features
@@ -97,7 +96,7 @@ class SubjectClassifier:
         return any(override.feature in features for override in record.customer.overrides)
 
     def of(self, record: SubjectRecord) -> EquivalenceClass:
-        """The shape of a record that can be touched."""
+        """Return the class of a record that can be affected."""
         now, customer = self._now, record.customer
         living = []
         for subscription in record.subscriptions:
@@ -181,7 +180,7 @@ class SubjectClassifier:
         return tuple(reported), tuple(suspensions)
 
     def _instants(self, customer: Customer, living: list[tuple[Subscription, Instant, Instant]]) -> tuple[Instant, ...]:
-        """All instants from `now` on at which anything that concerns the record begins or ends."""
+        """Return all instants from `now` on at which anything of the record starts or ends."""
         now = self._now
         if self._only_now:
             return (now,)

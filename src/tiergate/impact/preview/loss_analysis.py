@@ -1,7 +1,7 @@
-"""Whether a change can take anything from anybody, by looking alone: so that nobody need be asked where it cannot.
+"""Whether a change can reduce any entitlement, without deciding: if not, no subject must be decided.
 
-INVARIANT (takings are never overlooked): where the answer is no, no check that was allowed is denied, of any subject
-that both sides could store and at any time. The answer may be yes where nothing is taken.
+INVARIANT (takings are never overlooked): if the result is no, no check that was allowed is denied, of any subject that
+both sides could store and at any time. The result may be yes although nothing is reduced.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def can_reduce(old: BundleSource, new: BundleSource, found: AffectedScope, now: Instant) -> bool:
-    """Say whether putting `new` in the place of `old`, of which `found` is touched, can take something from anybody.
+    """Return whether replacing `old` by `new` can reduce an entitlement in the scope `found`.
 
     Raises:
-        BundleError: a bundle cannot be read.
+        BundleError: if a bundle cannot be read.
     """
     if not found.features:
         return False
@@ -66,13 +66,13 @@ def _lessens(old: BundleSource, new: BundleSource, found: AffectedScope, id_: st
 
 
 def _rewritten(old: BundleSource, new: BundleSource, before: IndexedItem, after: IndexedItem, id_: str) -> bool:
-    """Say whether a version gives something else under the same number, to whoever is pinned to it. No store does."""
+    """Return whether a version grants something else under the same number. No store does that."""
     refs = [version_ref(before.kind, before.id, version) for version in sorted({*before.versions} & {*after.versions})]
     return any(old.definition(ref).get(id_) != new.definition(ref).get(id_) for ref in refs)
 
 
 def _plain(feature: Feature) -> Feature:
-    """A feature without what allows and denies nothing."""
+    """Return a feature without the fields that allow and deny nothing."""
     return replace(
         feature,
         name="",
@@ -89,13 +89,13 @@ def _plain(feature: Feature) -> Feature:
 
 
 def _unreached(before: IndexedItem, after: IndexedItem) -> set[int]:
-    """The versions that went because no rollout reaches them: whoever publishes has seen that nobody is pinned."""
+    """Return the versions removed because no rollout reaches them: nobody is pinned to these."""
     reached = {rollout.version for rollout in after.rollouts}
     return set(before.versions) - reached
 
 
 def _given(side: BundleSource, item: IndexedItem, id_: str, feature: Feature, now: Instant) -> Iterator[Grant | None]:
-    """What the rollouts of an item can come to give of a feature, from `now` on; `None`: nothing."""
+    """Yield what the rollouts of an item can grant of a feature from `now` on; `None`: nothing."""
     begin = 0
     for place, rollout in enumerate(item.rollouts):
         if rollout.start <= now and rollout.audience.type is AudienceType.EVERYBODY:

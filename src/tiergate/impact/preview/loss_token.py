@@ -1,12 +1,10 @@
-"""The token of a loss: it names exactly who loses what, so that whoever accepts it accepts that and nothing else.
+"""The token of a loss: it identifies exactly which subjects lose what, so that accepting it accepts nothing else.
 
-A refusal and a dry run give the token; the request that is meant gives it back as `accept_loss`. Pure: the same losses
-have the same token in every process, on every database and in whatever order they are found. Nothing can be read from
-a token but the number of customers.
+A rejection and a dry run return the token; the request passes it as `accept_loss`. Pure: the same losses have the same
+token in every process, database and order. A token reveals only the number of customers.
 
-A token holds while the loss is the same. One customer more or less, another feature, another value, another instant:
-each of them is another loss, with another token. What holds already, or holds at once, has no instant, so that a token
-does not change while somebody reads what it stands for.
+One customer more or less, another feature, value or instant is another loss with another token. A loss that already
+applies, or applies at once, has no instant, so its token stays the same over time.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ _DIGITS: Final = 32
 _MODULUS: Final = 2**256
 
 LossValue = bool | Number | str | None
-"""What a subject holds of a feature, as `Answered.value` has it."""
+"""A value of a feature, as in `LeastCheckResult.value`."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,8 +37,7 @@ _encode = msgspec.json.Encoder().encode
 class Loss(NamedTuple):
     """What one subject loses of one feature.
 
-    `effect`: one that takes. `since`: the first instant of it, in UTC milliseconds; none where it holds at once.
-    `before` and `after`: what the subject holds.
+    `effect`: one that reduces. `since`: the first instant, in UTC milliseconds; `None` if at once.
     """
 
     subject: Subject
@@ -52,7 +49,7 @@ class Loss(NamedTuple):
 
 
 class LossAccumulator:
-    """Adds up losses, customer by customer, in constant memory; `features`: those of which something is lost."""
+    """Sums losses, customer by customer, in constant memory; `features`: those with a loss."""
 
     def __init__(self) -> None:
         self._sum = 0
@@ -60,7 +57,7 @@ class LossAccumulator:
         self.features: set[str] = set()
 
     def add(self, customer: str, losses: Iterable[Loss]) -> None:
-        """Add all that one customer loses, itself or by its subscriptions; nothing of it: it does not count."""
+        """Add all losses of one customer and its subscriptions; without any, the customer is not counted."""
         digests = []
         for loss in losses:
             digests.append(int.from_bytes(_digest([customer, *_plain(loss)])))
@@ -70,9 +67,9 @@ class LossAccumulator:
             self._sum = (self._sum + sum(digests)) % _MODULUS
 
     def token(self, basis: Iterable[str] = ()) -> str:
-        """The token of all of it; empty where nothing is lost.
+        """Return the token; empty if nothing is lost.
 
-        `basis`: texts that say how much is lost where values do not, such as rules; in their order.
+        `basis`: texts that define the loss if values do not, such as rules; in their order.
         """
         if not self.customers:
             return ""
@@ -81,14 +78,14 @@ class LossAccumulator:
 
 
 def loss_token(customer: str, losses: Iterable[Loss], basis: Iterable[str] = ()) -> str:
-    """The token of what one customer loses; empty where it loses nothing."""
+    """Return the token of one customer's losses; empty if there are none."""
     result = LossAccumulator()
     result.add(customer, losses)
     return result.token(basis)
 
 
 def losses_of(effects: Iterable[SubjectEffect], now: Instant) -> list[Loss]:
-    """Those of some effects that take something; `now`: the instant from which on they were looked for."""
+    """Return the effects that reduce something as losses; `now`: the instant that the search started at."""
     return [
         Loss(
             effect.subject,
@@ -104,12 +101,12 @@ def losses_of(effects: Iterable[SubjectEffect], now: Instant) -> list[Loss]:
 
 
 def is_loss_token(text: str) -> bool:
-    """Say whether a text has the form of a token."""
+    """Return whether a text has the form of a token."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def customer_count(token: str) -> int:
-    """How many customers lose something by what a token names; 0 for none, and for what is no token."""
+    """Return the number of customers in a token; 0 if the text is no token."""
     match = _TOKEN.fullmatch(token)
     return 0 if match is None else int(match[1])
 
@@ -121,7 +118,7 @@ def _plain(loss: Loss) -> list[object]:
 
 
 def _value(value: LossValue) -> object:
-    """A value in one form, whatever number it came as."""
+    """Return a value in one form, whatever type its number has."""
     if value is None or isinstance(value, bool | str):
         return value
     return [format(Decimal(value).normalize(), "f")]

@@ -1,8 +1,8 @@
-"""Whom a change touches, and how: subjects are asked about on both sides, at every instant at which anything changes.
+"""Preview the effects of a change on subjects, at every instant at which anything changes.
 
-Subjects come as a stream and are gone after they were counted; what is kept is bounded. Customers are asked about as
-such, and each subscription of those who have several. Where records come from is for others to say (`records`, the
-store); so is where usage is known.
+Each subject is decided on both sides. Records come as a stream; memory is bounded. Customers are decided as such, and
+so is each subscription of those with several. Records and usage come from others (`subject_spool`, the store,
+`usage_data`).
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _PROGRESS_EVERY: Final = 1_000
 
 
 class UsageLookup(Protocol):
-    """What subjects have used."""
+    """The usage of subjects."""
 
     def used(self, subject: Subject, feature: str) -> Number | None:
-        """What a subject has used of a quantity; none where that is not known."""
+        """Return what a subject has used of a quantity; `None` if unknown."""
         ...
 
 
 class _Found(NamedTuple):
-    """An effect on those of one shape: on the customer (-1) or a subscription by its place, at an instant by its."""
+    """An effect on a class: on the customer (-1) or the subscription at a position, at the instant at a position."""
 
     subscription: int
     feature: str
@@ -68,14 +68,13 @@ def preview_impact(
     progress: Callable[[int], None] | None = None,
     each: Callable[[SubjectEffect], None] | None = None,
 ) -> Impact:
-    """Tell what putting `new` in the place of `old` does to subjects that the old side could store.
+    """Compute the effects of replacing `old` by `new` on subjects that the old side could store.
 
-    `now` in UTC milliseconds; with `at`, that instant alone is looked at, else all from `now` on. `each` gets every
-    effect as it is found, by customer in the order of the records; `progress` how many customers were looked at, now
-    and then.
+    `now` in UTC milliseconds; with `at`, only that instant counts, else all from `now` on. `each` receives every
+    effect, in the order of the records; `progress` the number of customers so far, now and then.
 
     Raises:
-        BundleError: a bundle cannot be read. What `records` raises passes through.
+        BundleError: if a bundle cannot be read. Errors of `records` pass through.
     """
     result = ImpactPreview(old, new, now=now, at=at, usage=usage)
     impact = Impact()
@@ -93,7 +92,7 @@ def preview_impact(
 
 
 class ImpactPreview:
-    """Two bundles, ready to tell the effects of the change on one subject after the other."""
+    """Two bundles, ready to compute the effects on one subject after the other."""
 
     def __init__(
         self,
@@ -104,10 +103,10 @@ class ImpactPreview:
         at: Instant | None = None,
         usage: UsageLookup | None = None,
     ) -> None:
-        """Find what is touched, and prepare to decide.
+        """Find the affected scope, and prepare to decide.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         self.sides = (old, new)
         self.touched: AffectedScope = find_affected_scope(old, new, now if at is None else min(now, at))
@@ -133,10 +132,10 @@ class ImpactPreview:
         return self._comparison.decided
 
     def effects(self, record: SubjectRecord) -> list[SubjectEffect]:
-        """All effects on a customer and its subscriptions, each effect on a feature once, at its first instant.
+        """Return the effects on a customer and its subscriptions, each once, at its first instant.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         if not self.touched.features or not self._shapes.concerns(record):
             return []
@@ -162,7 +161,7 @@ class ImpactPreview:
         yield from self._kept(record, shape, taken)
 
     def _found(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_Found, ...]:
-        """What is found of those of a shape, of whom a record is one."""
+        """Return the effects on the class of a record."""
         found = self._known.get(shape.key)
         if found is None:
             if len(self._known) >= _MOST_SHAPES:
@@ -173,7 +172,7 @@ class ImpactPreview:
     def _differences(
         self, record: SubjectRecord, subject: Subject, place: int, shape: EquivalenceClass, features: Iterable[str]
     ) -> Iterator[_Found]:
-        """What differs for a subject at every instant of its own, in their order."""
+        """Yield what differs for a subject at each of its instants, in order."""
         engines = self._comparison.engines
         for index, now in enumerate(shape.instants):
             until = now + 1 if self._only_now else next(iter(shape.instants[index + 1 :]), FOREVER)
@@ -187,7 +186,7 @@ class ImpactPreview:
                     yield _found(place, feature, index, difference)
 
     def _kept(self, record: SubjectRecord, shape: EquivalenceClass, taken: set[tuple[int, str]]) -> Iterator[_Found]:
-        """What a customer or a subscription would lose if it had no overrides; `taken`: what it loses anyway."""
+        """Yield what would be lost without overrides; `taken`: what is lost anyway."""
         if not _has_overrides(record, self.touched.features):
             return
         bare = _without_overrides(record, self.touched.features)
@@ -202,7 +201,7 @@ class ImpactPreview:
                 yield entry._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
 
     def _features_of(self, record: SubjectRecord) -> list[str]:
-        """The touched features of which a record can have anything; where rules may permit, all of them."""
+        """Return the affected features that a record can have; if rules may permit, all."""
         if self.touched.by_cedar:
             return sorted(self.touched.features)
         found: set[str] = set()
@@ -252,13 +251,11 @@ def _found(subscription: int, feature: str, instant: int, difference: SubjectDif
 
 
 def _has_overrides(record: SubjectRecord, features: frozenset[str]) -> bool:
-    """Say whether a record has an override on one of some features."""
     holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
     return any(it.feature in features for holder in holders for it in holder.overrides)
 
 
 def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> SubjectRecord:
-    """A record without the overrides on some features."""
     customer = replace(record.customer, overrides=_others(record.customer.overrides, features))
     subscriptions = [
         replace(subscription, overrides=_others(subscription.overrides, features))
@@ -268,7 +265,7 @@ def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> Subje
 
 
 def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
-    """Say whether an override that gives something, and none that takes it away, is in force."""
+    """Return whether an override is active that grants something, and none that disables it."""
     holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
     its = (it for holder in holders for it in holder.overrides if it.feature == feature)
     found = {it.mode for it in its if it.start <= now < it.until}
@@ -280,7 +277,7 @@ def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[
 
 
 def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:
-    """Of each item, those of some features of which a version of either side says something."""
+    """Map each item to those of some features that a version of either side grants."""
     found: dict[str, frozenset[str]] = {}
     for side in (old, new):
         for item in side.index.items.values():

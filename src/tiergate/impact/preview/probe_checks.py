@@ -1,7 +1,7 @@
-"""The checks by which two sides of one feature are told apart: at the limits, steps and levels of both.
+"""The checks that distinguish two sides of one feature: at the limits, steps and levels of both.
 
-For features whose numbers no rule reads, these are enough: whatever check one side allows and the other denies, one of
-these is decided likewise. Numbers are exact edge numbers, so that a check means the same to both sides.
+They suffice for features whose numbers no rule reads: for every check that one side allows and the other denies, one of
+these is decided likewise. Numbers are exact, so a check means the same on both sides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Number
 
 _ABOVE_ALL = 10**12
-"""What fits into an unlimited entitlement alone: more than any step or minimum, and askable at every scale."""
+"""An amount that only an unlimited entitlement holds: above any step or minimum, valid at every scale."""
 
 
 class ProbeParameters(NamedTuple):
@@ -34,7 +34,7 @@ class ProbeParameters(NamedTuple):
 
 
 class ComparedLimit(NamedTuple):
-    """What one side holds of a feature, as an exact number (a rank, 0 or 1 of what has no numbers)."""
+    """What one side grants of a feature, as an exact number (a rank, or 0 or 1 for a switch)."""
 
     feature: Feature
     total: Fraction
@@ -45,14 +45,14 @@ _LEAST = ProbeParameters()
 
 
 def compared_limit(feature: Feature | None, facts: Facts | None) -> ComparedLimit | None:
-    """What one side holds; none where it has no such feature, or its facts cannot be told."""
+    """Return what one side grants; `None` if it has no such feature, or its total overflows."""
     if feature is None or facts is None:
         return None
     return ComparedLimit(feature, Fraction(facts.total, 10**feature.scale), facts.unlimited)
 
 
 def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> list[ProbeParameters]:
-    """The checks to compare two sides by, the least one first, each once."""
+    """Return the checks that compare two sides, the least one first, each once."""
     result = [_LEAST]
     known = [side for side in sides if side is not None]
     for side in known:
@@ -107,13 +107,13 @@ def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iter
 
 
 def least_amount(feature: Feature) -> int:
-    """The least amount, in units, that a check may ask for: the first step that reaches the minimum."""
+    """Return the least amount, in units, that a check may request: the first step at or above the minimum."""
     step = feature.batch.increment or 1
     return -(-max(feature.batch.minimum or 1, 1) // step) * step
 
 
 def _edge(number: Fraction) -> Number | None:
-    """An exact number as a check says it; none where it has more digits than any feature."""
+    """Return an exact number as a check writes it; `None` if it has more digits than any feature."""
     scaled = number * 10**6
     if scaled.denominator != 1:
         return None

@@ -1,8 +1,8 @@
-"""What rules take from one subject and give it, over every check that it can make: whatever numbers they compare with.
+"""What rules allow and deny one subject on two sides, over every check that it can make.
 
-Of a subject everything is known but what is asked, by which user, and when. So conditions become formulas of these
-alone, and each difference is shown by a check that both engines have decided. INVARIANT (never silently nothing): where
-it is neither shown nor proved that nothing is taken, it is `doubtful`.
+All of a subject is known but the request, its user and its time. So conditions become formulas over these alone, and
+both engines decide a check that shows each difference. INVARIANT (never silently nothing): if a loss is neither shown
+nor excluded, the result is `doubtful`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Shown(NamedTuple):
 
 
 class RuleEffect(NamedTuple):
-    """A check that is denied and was allowed, one the other way round, one that is allowed on both sides.
+    """A check that becomes denied, one that becomes allowed, and one that stays allowed, if any.
 
-    `doubtful`: it is not proved that none is denied that was allowed.
+    `doubtful`: it is not proven that none becomes denied.
     """
 
     taken: Shown | None
@@ -71,7 +71,7 @@ class RuleEffect(NamedTuple):
 
 
 class RuleInputs(NamedTuple):
-    """What one side knows of a subject and a feature: facts, rules that can match the subject, and what it is in."""
+    """What one side knows of a subject and a feature: facts, rules that can match, and item versions."""
 
     feature: Feature
     facts: Facts
@@ -80,13 +80,13 @@ class RuleInputs(NamedTuple):
 
 
 class RuleEffectSearch:
-    """Compares what rules make of subjects on two sides, one subject, feature and stretch of time after the other."""
+    """Compares the rules of two sides for one subject, feature and time range after the other."""
 
     def __init__(self, engines: tuple[Evaluator, Evaluator], metered: FixedUsage) -> None:
         """Prepare both sides.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         self._engines = engines
         self._metered = metered
@@ -99,7 +99,7 @@ class RuleEffectSearch:
         self.decided = 0
 
     def _is_same_data(self) -> bool:
-        """Say whether conditions read the same on both sides beside the facts."""
+        """Return whether conditions read the same on both sides beside the facts."""
         old, new = self._data
         if old.schema != new.schema or old.own != new.own:
             return False
@@ -123,7 +123,7 @@ class RuleEffectSearch:
         return before == after and all(old.item_tags(ref) == new.item_tags(ref) for ref in refs)
 
     def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
-        """The rules of a side whose scope only users of a subject can match."""
+        """Return the rules of a side whose scope only users of a subject can match."""
         key = (side, feature.id)
         found = self._of_users.get(key)
         if found is None:
@@ -135,7 +135,7 @@ class RuleEffectSearch:
         return found
 
     def reads_requests(self, rules: tuple[StaticPolicy, ...]) -> bool:
-        """Say whether rules can tell one check of a subject from another: by numbers, time, or who asks for it."""
+        """Return whether rules can distinguish checks of a subject: by numbers, time, or user."""
         return any(self._reads(rule) for rule in rules)
 
     def _reads(self, rule: StaticPolicy) -> bool:
@@ -157,12 +157,12 @@ class RuleEffectSearch:
         now: Instant,
         until: Instant,
     ) -> RuleEffect:
-        """Find what is taken and given in `[now, until)`, in which no fact changes. The record must be in hand.
+        """Find what becomes denied and allowed in `[now, until)`, in which no fact changes.
 
-        `sides`: none for one that does not have the feature, so that it denies everything.
+        The engines must know the record. `sides`: `None` for a side without the feature, which denies everything.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         try:
             return self._looked(customer, subject, sides, now, until)
@@ -195,7 +195,7 @@ class RuleEffectSearch:
         )
 
     def _allowed(self, which: int, customer: Customer, side: RuleInputs | None) -> Formula:
-        """When a side allows a check."""
+        """Return when a side allows a check."""
         if side is None:
             return False
         label = ("old", "new")[which]
@@ -207,7 +207,7 @@ class RuleEffectSearch:
         return read_reason_formulas(statics, template, scene).reasons[_GRANTED]
 
     def decide(self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED) -> Shown:
-        """Have both engines decide a check of the record in hand."""
+        """Decide a check on both sides; the engines must know the record."""
         self._metered.usage = usage
         found: list[tuple[bool, Reason | None]] = []
         for engine in self._engines:
@@ -223,7 +223,7 @@ class RuleEffectSearch:
 
 
 class _Asked:
-    """Looks for checks of one subject."""
+    """Searches checks of one subject."""
 
     def __init__(
         self, effects: RuleEffectSearch, subject: Subject, feature: Feature, now: Instant, until: Instant
@@ -235,7 +235,7 @@ class _Asked:
         self._last = min(until - 1, LAST_INSTANT)
 
     def shown(self, space: CaseSpace, diagram: int, wanted: tuple[bool, bool]) -> Shown | Unsolved:
-        """A check of a diagram that both sides decide as wanted; `NONE` where it is proved that there is none."""
+        """Return a check in a diagram that both sides decide as wanted; `NONE` if there is provably none."""
         if diagram == FALSE:
             return NONE
         proved = True

@@ -1,8 +1,7 @@
-"""What a subject is allowed on two sides of a change, compared: each group of those who stand alike is decided once.
+"""Compare what a subject is allowed on two sides; subjects that are decided alike are decided once.
 
-Facts come from the engine's own resolution, allow and deny from both engines. Without a rule that reads numbers, all
-whose limits stand to each other in the same way are decided alike; where rules can tell subjects apart, whatever they
-read of a subject is part of its group.
+Facts come from the engine, decisions from both engines. Without a rule that reads numbers, all subjects whose limits
+compare alike form one group; else the group includes whatever rules read of a subject.
 """
 
 from __future__ import annotations
@@ -47,11 +46,11 @@ _NUMBERS: Final = frozenset(
         "value",
     }
 )
-"""What of the context tells limits and requests apart."""
+"""The context attributes that distinguish limits and requests."""
 
 
 class SubjectDifference(NamedTuple):
-    """What changes for a subject at an instant: the effect, and the answers to the least check before and after."""
+    """What changes for a subject at an instant: the effect, and the least check before and after."""
 
     effect: Effect
     before: LeastCheckResult
@@ -60,7 +59,7 @@ class SubjectDifference(NamedTuple):
 
 
 class _Decided(NamedTuple):
-    """What both engines said about a group."""
+    """The result of both engines for a group."""
 
     effect: Effect | None
     before: tuple[bool, Reason | None]
@@ -69,7 +68,7 @@ class _Decided(NamedTuple):
 
 
 class _Excerpt:
-    """A bundle of which definitions say some features only, kept at hand: facts read them a million times."""
+    """A bundle whose definitions are reduced to some features and cached: they are read a million times."""
 
     def __init__(self, bundle: BundleSource, features: frozenset[str]) -> None:
         self._bundle = bundle
@@ -79,7 +78,7 @@ class _Excerpt:
         self.text, self.paths = bundle.text, bundle.paths
 
     def definition(self, ref: str) -> Mapping[str, Value]:
-        """The entitlements of a version for these features."""
+        """Return the entitlements of a version for these features."""
         result = self._definitions.get(ref)
         if result is None:
             whole = self._bundle.definition(ref)
@@ -88,13 +87,13 @@ class _Excerpt:
 
 
 class SubjectComparison:
-    """Compares two bundles, a subject and one of some features at a time. Not for several threads at once."""
+    """Compares two bundles, one subject and feature at a time. Not thread-safe."""
 
     def __init__(self, old: BundleSource, new: BundleSource, features: frozenset[str]) -> None:
         """Prepare both engines.
 
         Raises:
-            BundleError: a bundle's policies or schema are missing or torn.
+            BundleError: if a bundle's policies or schema are missing or damaged.
         """
         self._source = FixedSubject()
         metered = FixedUsage()
@@ -118,12 +117,12 @@ class SubjectComparison:
         now: Instant,
         until: Instant,
     ) -> SubjectDifference | None:
-        """What differs for a subject about a feature in `[now, until)`; none where the same checks are allowed.
+        """Return what differs for a subject and a feature in `[now, until)`; `None` if nothing does.
 
-        `holdings`: what the subject holds then, on both sides. Nothing of it changes before `until`.
+        `holdings`: the subject's active items on both sides, unchanged until `until`.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         before = self._side(0, subject, feature, holdings[0], now)
         after = self._side(1, subject, feature, holdings[1], now)
@@ -143,10 +142,10 @@ class SubjectComparison:
         )
 
     def is_denied(self, record: SubjectRecord, check: Check, at: Instant) -> bool:
-        """Say whether a check that is allowed before is denied after.
+        """Return whether a check that is allowed before is denied after.
 
         Raises:
-            BundleError: a bundle cannot be read.
+            BundleError: if a bundle cannot be read.
         """
         if self.rule_effects is None:
             return False
@@ -181,7 +180,7 @@ class SubjectComparison:
         after: _Side,
         stretch: tuple[Instant, Instant],
     ) -> Hashable:
-        """What is the same for all who are decided alike."""
+        """Return the group of a subject: all in it are decided alike."""
         rules = before.rules + after.rules
         alike = _is_alike(before.feature, after.feature) and not any(
             rule.policy.reads_context(_NUMBERS) for rule in rules
@@ -226,7 +225,7 @@ class SubjectComparison:
         return decided
 
     def _asked(self, subject: Subject, feature: str, both: tuple[_Side, _Side], now: Instant) -> _Decided:
-        """What comes of the checks at the limits, steps and levels of both sides."""
+        """Decide the checks at the limits, steps and levels of both sides."""
         before, after = both
         sides = compared_limit(before.feature, before.facts), compared_limit(after.feature, after.facts)
         asked = probe_checks(sides)
@@ -252,7 +251,7 @@ class SubjectComparison:
         return _Decided(Effect.of(was, becomes), one, other)
 
     def _is_looked_into(self, before: _Side, after: _Side) -> bool:
-        """Say whether rules tell checks apart by more than limits, and something of it differs."""
+        """Return whether rules distinguish checks beyond limits, and some input differs."""
         if self.rule_effects is None or not self.rule_effects.reads_requests(before.rules + after.rules):
             return False
         return not (self.rule_effects.same_data and _is_as_it_was(before, after))
@@ -265,7 +264,7 @@ class SubjectComparison:
         both: tuple[_Side, _Side],
         stretch: tuple[Instant, Instant],
     ) -> _Decided | None:
-        """What comes of every check that rules tell apart; none where nothing does, and limits alone may say more."""
+        """Compare every check that rules distinguish; `None` if equal, but limits may still differ."""
         effects = self.rule_effects
         if effects is None:
             return None
@@ -288,7 +287,7 @@ class SubjectComparison:
 
 
 class _Side(NamedTuple):
-    """What one side knows of a subject and a feature; no facts where its total cannot be told."""
+    """What one side knows of a subject and a feature; no facts if its total overflows."""
 
     feature: Feature | None
     facts: Facts | None
@@ -296,7 +295,7 @@ class _Side(NamedTuple):
     holdings: ActiveItems
 
     def known(self) -> RuleInputs | None:
-        """What rules can be told of it; none where the side has no such feature."""
+        """Return the inputs of rules; `None` if the side has no such feature."""
         if self.feature is None or self.facts is None:
             return None
         return RuleInputs(self.feature, self.facts, self.rules, self.holdings.refs)
@@ -323,7 +322,7 @@ def _check_asked(shown: Shown) -> ComparedCheck:
 
 
 def _are_comparable(before: _Side, after: _Side) -> bool:
-    """Say whether a check means the same to both sides, where they know the subject."""
+    """Return whether a check means the same on both sides."""
     if any(side.feature is not None and side.facts is None for side in (before, after)):
         return False
     one, other = before.feature, after.feature
@@ -333,7 +332,7 @@ def _are_comparable(before: _Side, after: _Side) -> bool:
 
 
 def _is_as_it_was(before: _Side, after: _Side) -> bool:
-    """Say whether rules are the same on both sides, and read the same facts."""
+    """Return whether rules and the facts they read are equal on both sides."""
     if before.feature is None or after.feature is None or not _is_alike(before.feature, after.feature):
         return False
     if (before.feature.tags, before.feature.unit) != (after.feature.tags, after.feature.unit):
@@ -347,7 +346,7 @@ def _is_as_it_was(before: _Side, after: _Side) -> bool:
 
 
 def _flags(side: _Side) -> Hashable:
-    """The facts but for the numbers."""
+    """Return the facts without the numbers."""
     facts = side.facts
     if facts is None or side.feature is None:
         return side.feature is None
@@ -369,7 +368,7 @@ def _flags(side: _Side) -> Hashable:
 
 
 def _is_alike(one: Feature | None, other: Feature | None) -> bool:
-    """Say whether both sides read requests and numbers in the same way."""
+    """Return whether both sides read requests and numbers alike."""
     if one is None or other is None:
         return False
     return (one.type, one.scale, one.labels, one.batch, one.caps) == (
@@ -382,19 +381,19 @@ def _is_alike(one: Feature | None, other: Feature | None) -> bool:
 
 
 def _order(before: _Side, after: _Side) -> Hashable:
-    """How the limits of two sides that are alike stand to each other."""
+    """Return how the limits of two alike sides compare."""
     was, becomes = _total(before), _total(after)
     return (was > becomes) - (was < becomes)
 
 
 def _counts_alike(one: Feature | None, other: Feature | None) -> bool:
-    """Say whether both sides hold numbers that can be compared."""
+    """Return whether the numbers of both sides can be compared."""
     numbers = {FeatureType.QUANTITY, FeatureType.RANGE}
     return one is not None and other is not None and one.type is other.type and one.type in numbers
 
 
 def _total(side: _Side) -> float:
-    """The total in units of 10^-6, infinite where it is unlimited, below every other where it cannot be told."""
+    """Return the total in units of 10^-6: infinite if unlimited, -1 on overflow."""
     facts = side.facts
     if facts is None:
         return -1
@@ -405,7 +404,7 @@ def _total(side: _Side) -> float:
 
 
 def _value(side: _Side) -> bool | Number | str | None:
-    """The value that is held, as an entitlement says it."""
+    """Return the granted value."""
     facts, feature = side.facts, side.feature
     if facts is None or feature is None:
         return None
@@ -419,14 +418,14 @@ def _value(side: _Side) -> bool | Number | str | None:
 
 
 def _names_subjects(rule: StaticPolicy) -> bool:
-    """Say whether a rule can tell one subject from another by who it is; in doubt, yes."""
+    """Return whether a rule can distinguish subjects by their ids; true if in doubt."""
     if any(reference.uid.type in {"Customer", "Subscription", "User"} for reference in rule.policy.references()):
         return True
     return _reads_principal(rule.policy.json["conditions"])
 
 
 def _reads_principal(tree: object) -> bool:
-    """Say whether conditions read more of the principal than its tags, its attributes, and in which items it is."""
+    """Return whether conditions read more of the principal than tags, attributes and items."""
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -440,7 +439,7 @@ def _reads_principal(tree: object) -> bool:
 
 
 def _is_harmless(name: str, value: object) -> bool:
-    """Say whether an expression reads of the principal what is known to be the same in a group."""
+    """Return whether an expression reads what is equal within a group."""
     if not isinstance(value, dict):
         return False
     if value.get("left") != {"Var": "principal"}:

@@ -1,6 +1,6 @@
-"""What a change does to subjects, as values: one effect on one subject and feature, and the tally of all of them.
+"""The effects of a change on subjects, as values: one effect on one subject and feature, and the totals.
 
-What is allowed is compared as sets of checks. Pure; who is asked and how is `preview`'s and `comparison`'s to know.
+Allowed checks are compared as sets. `preview` and `subject_comparison` find the effects.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from tiergate.model import Instant, Reason, Subject
 
 UNLIMITED: Final = "unlimited"
-"""The value of what has no limit, as catalogs write it."""
+"""The value of an unlimited entitlement, as in catalogs."""
 
 _EXAMPLES: Final = 10
 
 
 class Effect(StrEnum):
-    """What becomes of the checks about a feature that a subject is allowed.
+    """How the allowed checks of a subject and a feature change.
 
-    `gains`: nothing was, something is. `loses`: something was, nothing is. `less` and `more`: some of them remain, or
-    all of them and others. `other`: some are denied now that were allowed, and the other way round. `unproved`: none of
-    them is known to be denied, nor proved to be still allowed. `kept`: as much as before, by an override alone.
+    `gains`: none were, some are. `loses`: some were, none are. `less`, `more`: a part of them, or all and others.
+    `other`: some become denied, others allowed. `unproved`: no loss is known, nor excluded. `kept`: unchanged, but only
+    by an override.
     """
 
     LOSES = "loses"
@@ -39,17 +39,17 @@ class Effect(StrEnum):
 
     @property
     def takes(self) -> bool:
-        """Say whether something that was allowed is denied, or may be."""
+        """Whether something that was allowed is denied, or may be."""
         return self in {Effect.LOSES, Effect.LESS, Effect.OTHER, Effect.UNPROVED}
 
     @property
     def touches(self) -> bool:
-        """Say whether something is decided otherwise, or may be."""
+        """Whether some decision differs, or may."""
         return self is not Effect.KEPT
 
     @classmethod
     def of(cls, before: frozenset[object], after: frozenset[object]) -> Effect | None:
-        """The effect of having other things allowed; none where they are the same."""
+        """Return the effect of another set of allowed checks; `None` if it is the same."""
         if before == after:
             return None
         if not before:
@@ -62,10 +62,10 @@ class Effect(StrEnum):
 
 
 class LeastCheckResult(NamedTuple):
-    """What the least check is answered: whether it is allowed and why, and the value that the subject holds.
+    """The result of the least check: whether it is allowed and why, and the granted value.
 
-    `value`: true or false of a switch, the label of a custom feature, the number of a quantity or a range, or
-    `UNLIMITED`; none where nothing is held or the feature is not there.
+    `value`: true or false for a switch, the label of a custom feature, the number of a quantity or a range, or
+    `UNLIMITED`; `None` if nothing is granted or there is no such feature.
     """
 
     allowed: bool
@@ -74,10 +74,9 @@ class LeastCheckResult(NamedTuple):
 
 
 class ComparedCheck(NamedTuple):
-    """A check that shows an effect: what it asks beside its subject and feature, when, and what both sides answer.
+    """A check that shows an effect, and its result on both sides.
 
-    A reason is none where a side has no such feature. `total_used`: what everybody together has used then,
-    where that is counted by itself.
+    A reason is `None` if a side has no such feature. `total_used`: the metered usage of everybody together.
     """
 
     at: Instant
@@ -93,11 +92,10 @@ class ComparedCheck(NamedTuple):
 
 
 class SubjectEffect(NamedTuple):
-    """One effect on one subject and feature. `since`: the first instant at which it holds.
+    """One effect on one subject and feature. `since`: its first instant.
 
-    `before`, `after`: with all overrides in force; of what is `kept`, as it would be without those on the feature.
-    `used`: what the subject has used, where that is known; `above`: it is more than the subject may have then.
-    `shown_by`: a check that shows it, where a rule decides and the least check does not show it.
+    `before`, `after`: with all overrides; of what is `kept`, without those on the feature. `used`: the subject's usage,
+    if known; `above`: it exceeds the new limit. `shown_by`: a check that shows the effect, if the least check does not.
     """
 
     customer: str
@@ -113,13 +111,13 @@ class SubjectEffect(NamedTuple):
 
     @property
     def is_customer(self) -> bool:
-        """Say whether the subject is the customer itself."""
+        """Whether the subject is the customer itself."""
         return self.subject.type is SubjectType.CUSTOMER
 
 
 @dataclass(slots=True)
 class FeatureImpact:
-    """How many customers and single subscriptions have each effect of one feature, and a few of them each."""
+    """The number of customers and single subscriptions with each effect on one feature, and examples."""
 
     customers: Counter[Effect] = field(default_factory=Counter)
     subscriptions: Counter[Effect] = field(default_factory=Counter)
@@ -129,10 +127,10 @@ class FeatureImpact:
 
 @dataclass(slots=True)
 class Impact:
-    """The tally of a change. Of subscriptions, only those of customers who have several are asked about by themselves.
+    """The totals of a change. Subscriptions are counted only if their customer has several.
 
-    `examined`: customers that were looked at. `customers`: how many have each effect of some feature, themselves or by
-    one of their subscriptions; `touched`: any effect; `above`: customers who have used more than they may have then.
+    `examined`: customers looked at. `customers`: how many have each effect on some feature, themselves or by a
+    subscription; `touched`: any effect; `above`: customers whose usage exceeds a new limit.
     """
 
     examined: int = 0
@@ -143,13 +141,13 @@ class Impact:
 
     @property
     def takes(self) -> int:
-        """How many customers lose something or get less of it: at least one of their checks is denied then."""
+        """How many customers lose something or get less: at least one of their checks becomes denied."""
         return self._takes
 
     _takes: int = 0
 
     def count(self, effects: list[SubjectEffect]) -> None:
-        """Count the effects on one customer and its subscriptions; none of them: it was looked at."""
+        """Count the effects on one customer and its subscriptions, if any."""
         self.examined += 1
         if not effects:
             return
@@ -168,7 +166,7 @@ class Impact:
             _show(tally.examples.setdefault(effect.effect, []), effect)
 
     def add(self, other: Impact) -> None:
-        """Add the tally of other customers."""
+        """Add the totals of other customers."""
         self.examined += other.examined
         self.touched += other.touched
         self.above += other.above
@@ -185,7 +183,7 @@ class Impact:
 
 
 def _show(examples: list[SubjectEffect], one: SubjectEffect) -> None:
-    """Keep an effect as an example while there are few, and rather those who have used more than they may then."""
+    """Keep an effect as an example while there are few; prefer those whose usage exceeds the new limit."""
     if len(examples) < _EXAMPLES:
         examples.append(one)
     elif one.above:
@@ -195,7 +193,7 @@ def _show(examples: list[SubjectEffect], one: SubjectEffect) -> None:
 
 
 def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:
-    """A tally as members of JSON; `named`: with the examples, which name customers."""
+    """Return the totals as JSON members; `named`: with the examples, which name customers."""
     said: dict[str, object] = {
         "examined": impact.examined,
         "customers": {"touched": impact.touched, "take": impact.takes, "above": impact.above}
@@ -222,7 +220,7 @@ def _counts(counter: Counter[Effect]) -> dict[str, int]:
 
 
 def effect_data(one: SubjectEffect) -> dict[str, object]:
-    """An effect as members of JSON: a line of the full list."""
+    """Return an effect as JSON members: a line of the full list."""
     said: dict[str, object] = {"customer": one.customer}
     if not one.is_customer:
         said["subscription"] = one.subject.id

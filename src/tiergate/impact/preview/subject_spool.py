@@ -1,8 +1,7 @@
-"""Subjects of files as records, one customer with all subscriptions at a time, whatever the files' order and size.
+"""Groups the customers and subscriptions of files into records, whatever the files' order and size.
 
-The subjects go through parts on disk, by a digest of the customer's id, and come back part by part: in memory is never
-more than one of these. The order of the records is the same for the same subjects, but no order of ids.
-What must be looked up by id is kept in a table on disk.
+Subjects are written to parts on disk, by a hash of the customer's id, and read back part by part: memory holds one part
+at most. The order of the records depends only on the subjects, but is not sorted. A table on disk finds records by id.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from tiergate.model import Subject
 
 PARTS: Final = 64
-"""How many parts a spool has."""
+"""The number of parts of a spool."""
 
 _CUSTOMER: Final = ord("c")
 _FLUSH: Final = 256
@@ -32,10 +31,10 @@ _LENGTH: Final = 4
 
 
 class Spool:
-    """Subjects on their way to records. Use it as a context: its files are gone afterwards."""
+    """Temporary files of subjects. Use it as a context manager, which deletes them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Prepare to write to temporary files, in `folder` or where the system keeps such."""
+        """Prepare to write to temporary files, in `folder` or the system's place."""
         self._folder = tempfile.TemporaryDirectory(prefix="tiergate-preview-", dir=folder)
         self.folder = Path(self._folder.name)
         self.customers = 0
@@ -47,7 +46,7 @@ class Spool:
         self._folder.cleanup()
 
     def take(self, subjects: Iterable[Customer | Subscription], progress: Callable[[int], None] | None = None) -> None:
-        """Write all subjects away; what `subjects` raises passes through. `progress` hears of customers, as counted."""
+        """Write all subjects; errors of `subjects` pass through. `progress` receives the number of customers."""
         waiting: list[list[bytes]] = [[] for _ in range(PARTS)]
         encode = msgspec.msgpack.Encoder().encode
         with ExitStack() as opened:
@@ -70,13 +69,13 @@ class Spool:
                 file.write(b"".join(entries))
 
     def records(self) -> Iterator[SubjectRecord]:
-        """Read everything back, one customer after the other; their subscriptions sorted by id."""
+        """Read the records back, one customer after the other; their subscriptions sorted by id."""
         for part in range(PARTS):
             yield from part_records(self.folder, part)
 
 
 def part_records(folder: Path, part: int) -> Iterator[SubjectRecord]:
-    """Read one part of a spool's folder back."""
+    """Read one part of a spool's folder."""
     customer = msgspec.msgpack.Decoder(Customer).decode
     subscription = msgspec.msgpack.Decoder(Subscription).decode
     content = memoryview(_part(folder, part).read_bytes())
@@ -107,10 +106,9 @@ def _id(subscription: Subscription) -> str:
 
 
 class RecordTable:
-    """Records to be looked up by customer or subscription, in a temporary database. Use it as a context."""
+    """Records by customer or subscription, in a temporary database. Use it as a context manager."""
 
     def __init__(self) -> None:
-        """Make an empty one."""
         self._database = sqlite3.connect("")  # on disk, and gone with the connection
         self._database.execute("CREATE TABLE record (customer TEXT PRIMARY KEY, content BLOB) WITHOUT ROWID")
         self._database.execute("CREATE TABLE holder (subscription TEXT PRIMARY KEY, customer TEXT) WITHOUT ROWID")
@@ -122,7 +120,7 @@ class RecordTable:
         self._database.close()
 
     def kept(self, records: Iterable[SubjectRecord]) -> Iterator[SubjectRecord]:
-        """Keep every record as it passes."""
+        """Store every record as it passes."""
         encode = msgspec.msgpack.Encoder().encode
         for record in records:
             id_ = record.customer.id
@@ -132,7 +130,7 @@ class RecordTable:
             yield record
 
     def find(self, subject: Subject) -> SubjectRecord | None:
-        """The record of a customer, or of the customer who holds a subscription."""
+        """Return the record of a customer, or of the customer of a subscription."""
         query = "SELECT content FROM record WHERE customer = ?"
         if subject.type is SubjectType.SUBSCRIPTION:
             query = "SELECT content FROM record JOIN holder USING (customer) WHERE subscription = ?"

@@ -1,7 +1,7 @@
-"""Usage that is known of subjects: read from files or a decision log, and kept on disk, whatever there is of it.
+"""The usage of subjects, read from files or a decision log, and kept on disk.
 
 A usage file is NDJSON (`{"subject": "acme", "feature": "movies", "used": 12}`), or CSV with a header of these names. A
-subscription is told by `{"type": "subscription", "id": "s1"}`, in CSV by a column `type`. What is said last counts.
+subscription is written `{"type": "subscription", "id": "s1"}`, in CSV with a column `type`. The last entry counts.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _Row = tuple[str, str, str, str]
 
 
 class UsageTable:
-    """What subjects have used, by subject and feature, in a temporary database. Use it as a context."""
+    """The usage by subject and feature, in a temporary database. Use it as a context manager."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Make an empty one, or open the one that another process has at `path`, to read it."""
+        """Create an empty table, or open that of another process at `path`, read-only."""
         self._folder = None if path is not None else tempfile.TemporaryDirectory(prefix="tiergate-usage-")
         if self._folder is None:
             self._path = Path() if path is None else path
@@ -57,16 +57,16 @@ class UsageTable:
             self._folder.cleanup()
 
     def flushed(self) -> Path:
-        """Have everything in its file, for other processes to open, and say where that is."""
+        """Write everything to the file, for other processes to open, and return its path."""
         self._database.commit()
         return self._path
 
     def put(self, subject: Subject, feature: str, used: Number) -> None:
-        """Say what a subject has used."""
+        """Set what a subject has used."""
         self._put([(subject.type.value, subject.id, feature, str(used))])
 
     def used(self, subject: Subject, feature: str) -> Number | None:
-        """What a subject has used of a feature; none where that is not known."""
+        """Return what a subject has used of a feature; `None` if unknown."""
         query = "SELECT used FROM figure WHERE kind = ? AND subject = ? AND feature = ?"
         row = self._database.execute(query, (subject.type.value, subject.id, feature)).fetchone()
         if row is None:
@@ -75,11 +75,11 @@ class UsageTable:
         return int(text) if text.isdecimal() else Decimal(text)
 
     def read(self, path: Path, features: Collection[str]) -> None:
-        """Read a usage file; `features` are those that there are.
+        """Read a usage file; `features`: those of the catalog.
 
         Raises:
-            SubjectsError: with all problems, up to 1,000, at their lines.
-            OSError: it cannot be read.
+            SubjectsError: with all problems, up to 1,000, and their lines.
+            OSError: if it cannot be read.
         """
         problems: list[Problem] = []
         rows = _csv_rows if path.suffix.lower() == ".csv" else _json_rows

@@ -1,7 +1,7 @@
-"""Many subjects asked about by several processes, each with its own parts of the spool; the result is the same.
+"""Preview many subjects in several processes, each with its own parts of the spool; the result is the same.
 
-The processes open both bundles from disk, and find usage there. Single effects are written to files, a part each, and
-put together in the order of the parts.
+The processes open both bundles and the usage from disk. Effects are written to a file per part, and joined in the order
+of the parts.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from tiergate.model import Instant
 
 MOST_HERE: Final = 50_000
-"""Customers for whom no other process is started: it would take as long to begin."""
+"""Up to this many customers no other process is started: starting would take as long."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class _Job(NamedTuple):
-    """What every process needs: folders of bundles and parts, the file of usage, from when on, where effects go."""
+    """The input of every process: folders of bundles and parts, the usage file, the instants, the folder of effects."""
 
     old: str
     new: str
@@ -59,12 +59,12 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
     listing: IO[bytes] | None = None,
     processes: int | None = None,
 ) -> Impact:
-    """Preview a change for all subjects of a spool, by as many processes as there are processors.
+    """Preview a change for all subjects of a spool, with one process per processor.
 
-    As `preview_impact`; `listing` gets every effect as a line of JSON.
+    As `preview_impact`; `listing` receives every effect as a line of JSON.
 
     Raises:
-        BundleError: a bundle cannot be read.
+        BundleError: if a bundle cannot be read.
     """
     count = (os.cpu_count() or 1) if processes is None else processes
     if count < 2 or (processes is None and spool.customers <= MOST_HERE):
@@ -89,7 +89,7 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
 
 
 def _tallied(job: _Job, count: int, progress: Callable[[int], None] | None) -> Impact:
-    """Have all parts looked at; tallies are put together in the order of the parts."""
+    """Run all parts, and add their totals in the order of the parts."""
     tallies: dict[int, Impact] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(job,)) as pool:
@@ -113,7 +113,7 @@ class _Worker(NamedTuple):
 
 
 _workers: list[_Worker] = []
-"""The one of this process, once it has begun."""
+"""The worker of this process."""
 
 
 def _begin(job: _Job) -> None:

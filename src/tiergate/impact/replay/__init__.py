@@ -1,1 +1,1 @@
-"""Past decisions read back from decision logs."""
+"""Read past decisions from decision logs, and decide them again."""

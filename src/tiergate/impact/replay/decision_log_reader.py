@@ -1,7 +1,7 @@
-"""Recorded decisions: the lines of a decision log read back, and which of them would come out otherwise now.
+"""Read the lines of a decision log, and find recorded checks that would be denied now.
 
-A log is read as a stream, never as a whole. A line that cannot be read is told by its place and passed over: logs are
-cut off by crashes and by full disks. Whom a masked line is about is not to be had from the log.
+A log is read as a stream. An unreadable line is reported with its position and skipped: crashes and full disks cut logs
+off. The subject of a masked line is unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tiergate.model import Decision, Feature, SubjectRecord
 
 STDIN = Path("-")
-"""The log that is read from standard input."""
+"""The log from standard input."""
 
 _LONGEST_LINE = 16 * 2**20
 _MOST_KNOWN = 50_000
@@ -39,7 +39,7 @@ _NO_USAGE = LoggedUsage()
 
 
 class RecordedVerdict(msgspec.Struct, frozen=True):
-    """What a recorded decision says that it is known by; its whole text is beside it."""
+    """The fields of a recorded decision that are read; its whole text is beside it."""
 
     allowed: bool
     reason: str
@@ -52,9 +52,8 @@ class RecordedVerdict(msgspec.Struct, frozen=True):
 class RecordedDecision(NamedTuple):
     """One line of a log.
 
-    `check` is none where the subject, or its user, is masked. `request` and `decision` are JSON as they stand in the
-    line; the decision's is, unless it is masked, what the caller was given, byte by byte. `basis` is none in the logs
-    of releases that wrote none.
+    `check`: `None` if the subject, or its user, is masked. `request`, `decision`: JSON as in the line; unless masked,
+    the decision is what the caller received, byte for byte. `basis`: `None` in logs of older releases.
     """
 
     file: str
@@ -92,10 +91,10 @@ _decode_request = msgspec.json.Decoder(_Request).decode
 
 @contextmanager
 def open_log(path: Path) -> Iterator[Iterator[bytes]]:
-    """Open a log: `-` is standard input, a name in `.gz` is unpacked on the way.
+    """Open a log: `-` is standard input, a name in `.gz` is decompressed.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: if it cannot be read.
     """
     if path == STDIN:
         yield _lines(sys.stdin.buffer.readline)
@@ -112,10 +111,10 @@ def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes]:
 def read_log(
     lines: Iterable[bytes], file: str, tell: Callable[[Problem], None], *, holding: bytes = b""
 ) -> Iterator[RecordedDecision]:
-    """Read the lines of a log one by one; `file` is its name in problems.
+    """Yield the lines of a log; `file`: its name in problems.
 
-    Each line that cannot be read is told as a problem, with its place, and passed over. `holding`: bytes that a line
-    must hold to be looked at, such as an id.
+    Unreadable lines are reported as problems and skipped. `holding`: only lines with these bytes are read, such as an
+    id.
     """
     for number, line in enumerate(lines, 1):
         if holding and holding not in line:
@@ -138,7 +137,7 @@ def _read(line: bytes, file: str, number: int) -> RecordedDecision:
 
 
 def _is_masked(request: bytes) -> bool:
-    """Whether a line leaves out or hides whom it is about."""
+    """Return whether a line omits or masks its subject."""
     subject = _decode_request(request).subject
     if isinstance(subject, str):
         return False
@@ -156,11 +155,10 @@ def _why(line: bytes, error: Exception) -> str:
 
 
 class NewDenial(NamedTuple):
-    """A recorded check that was allowed, and would be denied by `now`'s decision.
+    """A recorded check that was allowed, and is denied by decision `now`.
 
-    `before` is today's decision by what is in force without the change, where that was asked: where it is a denial
-    too, the change is not why. `times` is how often this very check stands in the log, up to and with this line: 1 on
-    its first.
+    `before`: today's decision without the change, if made: if it is a denial too, the change is not the cause. `times`:
+    how often this check occurs in the log up to this line: 1 on its first.
     """
 
     recorded: RecordedDecision
@@ -170,12 +168,12 @@ class NewDenial(NamedTuple):
 
     @property
     def by_change(self) -> bool:
-        """Whether the check is allowed as long as the change is not made."""
+        """Whether the check is allowed without the change."""
         return self.before is None or self.before.allowed
 
 
 class _Found:
-    """Subjects, each looked for once while it is among those that were last asked about."""
+    """Subjects, with a cache of recent ones."""
 
     def __init__(self, find: Callable[[Subject], SubjectRecord | None]) -> None:
         self._find = find
@@ -190,7 +188,7 @@ class _Found:
 
 
 class _Metered:
-    """The usage of the line that is being decided."""
+    """The usage of the current line."""
 
     def __init__(self) -> None:
         self.given = _NO_USAGE
@@ -200,7 +198,7 @@ class _Metered:
 
 
 class _Asked:
-    """What came of one check, and how often it was met."""
+    """The decisions about one check, and how often it occurred."""
 
     __slots__ = ("before", "now", "times")
 
@@ -219,13 +217,12 @@ def find_new_denials(
     old: BundleSource | None = None,
     tell: Callable[[Problem], None] = lambda _: None,
 ) -> Iterator[NewDenial]:
-    """Decide every recorded check that was allowed by another bundle, at `now`, on today's records.
+    """Decide every recorded check that was allowed with another bundle, at `now`, on today's records.
 
-    Usage is as it was: what the caller said, else what was metered then. A check that was allowed and that the bundle
-    does not know any more, because its feature is gone or of another type, is told as a problem; so is a masked line.
-    What a sidecar allowed before it had any data is passed over.
-    Where `old` is given, features that the change does not touch are passed over. The same check is decided once while
-    it is among the last ones. Memory is bounded.
+    Usage is that of the record: the caller's, else the metered one. A check that the bundle rejects, because its
+    feature is gone or of another type, is reported as a problem; so is a masked line. What a sidecar allowed before it
+    had data is skipped. With `old`, features that the change cannot affect are skipped. Equal checks among recent ones
+    are decided once. Memory is bounded.
 
     Yields each line that would be denied, in the order of the log.
     """

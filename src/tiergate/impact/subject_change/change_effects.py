@@ -1,15 +1,14 @@
-"""What a change of one customer's record gives and takes: its overrides, its items, their pins.
+"""The effects of a change of one customer's record: its overrides, items and pins.
 
-The catalog is the same on both sides, so no policy need be asked: what a subject holds of a feature decides, and facts
-come from the engine's own resolution. Every instant from `now` on is looked at, window by window, for the customer and
-for each of its subscriptions. Suspensions and the statuses of features are left out on both sides: what is lost while a
-feature is suspended is lost.
+The catalog is the same on both sides, so no policy is evaluated: the granted values decide, which come from the
+engine's facts. Every instant from `now` on counts, for the customer and for each subscription. Suspensions and feature
+statuses are ignored: a loss during a suspension is a loss.
 
-A subscription that does not count now may count again, and one that counts may end. So a record is looked at several
-times: as it is; as if its subscriptions counted at all times; and, where every life matters, as if none did. INVARIANT
-(no loss is overlooked): what a subscription gives only ever raises the customer's total, and what the customer's
-overrides take from it is the most at the greatest total, or at none. Where none of the three looks finds a loss, there
-is none under any lives of the same subscriptions.
+A subscription that does not count now may count again, and one that counts may end. So a record is compared several
+times: as it is; as if its subscriptions always counted; and, if every life matters, as if none did. INVARIANT (no loss
+is overlooked): a subscription only ever raises the customer's total, and the customer's overrides reduce it most at the
+greatest total, or at none. If none of the three comparisons finds a loss, there is none for any lifetimes of the same
+subscriptions.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ if TYPE_CHECKING:
 _AS_IT_IS, _COUNTING, _WITHOUT = "as it is", "counting", "without subscriptions"
 
 _MOST_VISITS: Final = 100_000
-"""Subscriptions that are resolved for one look at one customer; windows after that are not looked at."""
+"""The most subscriptions resolved for one comparison of one customer; later windows are ignored."""
 
 
 class CatalogDefinitions:
-    """A catalog in memory, as a bundle that gives definitions alone."""
+    """A catalog in memory, as a bundle with definitions only."""
 
     revision = ""
 
@@ -71,19 +70,19 @@ class CatalogDefinitions:
             )
 
     def definition(self, ref: str) -> Mapping[str, Value]:
-        """What a version gives."""
+        """Return what a version grants."""
         return self._definitions[ref]
 
     def features_of(self, item: str) -> frozenset[str]:
-        """The features of which some version of an item says something."""
+        """Return the features with a value in some version of an item."""
         return self._features.get(item, frozenset())
 
     def text(self, path: str) -> str:
-        """Nothing: nobody decides here."""
+        """Raise: definitions alone decide nothing."""
         raise NotImplementedError(path)
 
     def paths(self, prefix: str) -> list[str]:
-        """No files."""
+        """Raise: there are no files."""
         raise NotImplementedError(prefix)
 
 
@@ -92,7 +91,7 @@ _definitions: cachetools.LRUCache[int, tuple[Catalog, CatalogDefinitions]] = cac
 
 
 def catalog_definitions(catalog: Catalog, index: CatalogIndex) -> CatalogDefinitions:
-    """The definitions of a catalog, kept for the next time. Safe to call from several threads."""
+    """Return the definitions of a catalog, cached. Thread-safe."""
     with _lock:
         known = _definitions.get(id(catalog))  # which holds on to it, so that no other gets its identity
         if known is None or known[0] is not catalog:
@@ -101,7 +100,7 @@ def catalog_definitions(catalog: Catalog, index: CatalogIndex) -> CatalogDefinit
 
 
 class RecordChange(NamedTuple):
-    """A record before and after a change, and the features that it may concern."""
+    """A record before and after a change, and the features that it may affect."""
 
     before: SubjectRecord
     after: SubjectRecord
@@ -109,7 +108,7 @@ class RecordChange(NamedTuple):
 
 
 def affected_features(before: SubjectRecord, after: SubjectRecord, source: CatalogDefinitions) -> frozenset[str]:
-    """The features whose value a change of a record can change: all that the parts that differ can say something of."""
+    """Return the features whose value a change of a record can change."""
     found: set[str] = set()
     found.update(it.feature for it in {*before.customer.overrides} ^ {*after.customer.overrides})
     audience = before.customer.tags != after.customer.tags  # rollouts go by tags
@@ -131,11 +130,11 @@ def affected_features(before: SubjectRecord, after: SubjectRecord, source: Catal
 def subject_effects(
     change: RecordChange, source: CatalogDefinitions, now: Instant, *, revived: bool = False
 ) -> list[SubjectEffect]:
-    """All effects of a change on a customer and its subscriptions, each once, at its first instant from `now` on.
+    """Return the effects of a change on a customer and its subscriptions, each once, at its first instant.
 
-    Effects as things are come first; then those that there would be if all subscriptions counted, where a subject has
-    no such effect on the feature already. `revived`: whatever becomes of its subscriptions: those that have ended for
-    good count too, and the customer is looked at without any.
+    Effects of the record as it is come first, then those if all subscriptions counted, unless a subject has that effect
+    already. `revived`: whatever becomes of its subscriptions: ended ones count too, and the customer is compared
+    without any.
     """
     features = [_effective(source.index.features[id_]) for id_ in sorted(change.features)]
     result: dict[tuple[object, ...], SubjectEffect] = {}
@@ -155,7 +154,7 @@ def subject_effects(
 def ever_differs(
     before: SubjectRecord, after: SubjectRecord, feature: str, source: CatalogDefinitions, now: Instant
 ) -> bool:
-    """Say whether two records of one customer ever differ in what they give of a feature, whatever its suspensions."""
+    """Return whether two records of a customer ever differ in a feature's value, ignoring suspensions."""
     its = _effective(source.index.features[feature])
     for alive in (False, True):
         one, other = (_alive(record, None) if alive else _unsuspended(record) for record in (before, after))
@@ -172,7 +171,7 @@ def ever_differs(
 def facts_at(
     record: SubjectRecord, subject: Subject, feature: str, source: CatalogDefinitions, at: Instant
 ) -> Facts | None:
-    """The facts about a feature at an instant, whatever its suspensions; none where its total cannot be told."""
+    """Return the facts about a feature at an instant, ignoring suspensions; `None` if its total overflows."""
     try:
         holdings = resolve_active_items(_unsuspended(record), subject, source.index, at)
         return resolve_facts(_effective(source.index.features[feature]), holdings, subject, source, at)
@@ -189,7 +188,7 @@ def _told(facts: Facts) -> tuple[float, bool]:
 
 
 def has_ended(subscription: Subscription, now: Instant) -> bool:
-    """Say whether a subscription has ended for good: it expired, or its `end` has passed."""
+    """Return whether a subscription has ended for good: it expired, or its `end` has passed."""
     ended = subscription.end is not None and subscription.end <= now
     return subscription.status is SubscriptionStatus.EXPIRED or ended
 
@@ -208,7 +207,7 @@ def _looked_at(record: SubjectRecord, look: str, now: Instant | None) -> Subject
 
 
 def _alive(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
-    """The record as if its subscriptions counted at all times, but for those that are over at `now`; none: all."""
+    """Return the record as if its subscriptions always counted, except those that ended by `now`, if given."""
     return SubjectRecord(
         replace(record.customer, suspensions=()),
         tuple(
@@ -219,7 +218,7 @@ def _alive(record: SubjectRecord, now: Instant | None) -> SubjectRecord:
 
 
 def _counting(subscription: Subscription) -> Subscription:
-    """The subscription without beginning and end; its items stay as old as they are, for rollouts go by that."""
+    """Return the subscription without start and end; its items keep their age, which rollouts read."""
     start = subscription.start
     items = (held if held.added_at is not None else replace(held, added_at=start) for held in subscription.items)
     return replace(
@@ -234,7 +233,7 @@ def _look(
     source: CatalogDefinitions,
     now: Instant,
 ) -> Iterator[SubjectEffect]:
-    """The effects on the customer, then on each of its subscriptions that can have changed."""
+    """Yield the effects on the customer, then on each of its subscriptions that can have changed."""
     for subject, records in _subjects(before, after):
         yield from _compared(subject, records, features, source, now)
 
@@ -242,7 +241,7 @@ def _look(
 def _subjects(
     before: SubjectRecord, after: SubjectRecord
 ) -> Iterator[tuple[Subject, tuple[SubjectRecord, SubjectRecord]]]:
-    """Whom checks can be about: the customer with all that it has, and each of several subscriptions by itself."""
+    """Yield the subjects of checks: the customer as a whole, and each of several subscriptions."""
     yield Subject(before.customer.id), (before, after)
     if len(before.subscriptions) < 2 and len(after.subscriptions) < 2:
         return  # where it counts, it is all that the customer has
@@ -281,7 +280,7 @@ def _compared(
 def _windows(
     record: SubjectRecord, subject: Subject, source: CatalogDefinitions, now: Instant
 ) -> list[tuple[Instant, ActiveItems]]:
-    """What a subject holds, from `now` on: each state with the instant at which it begins."""
+    """Return a subject's active items from `now` on, each with its first instant."""
     found: list[tuple[Instant, ActiveItems]] = []
     at, visits = now, 0
     while at < FOREVER and visits <= _MOST_VISITS:
@@ -295,7 +294,7 @@ def _windows(
 def _timeline(
     feature: Feature, windows: list[tuple[Instant, ActiveItems]], subject: Subject, source: CatalogDefinitions
 ) -> list[tuple[Instant, Facts | None]]:
-    """The facts about a feature, each with the instant from which they hold; none where the total cannot be told."""
+    """Return the facts about a feature, each with its first instant; `None` if the total overflows."""
     found: list[tuple[Instant, Facts | None]] = []
     for start, holdings in windows:
         at = start
@@ -313,7 +312,7 @@ def _timeline(
 def _merged(
     one: list[tuple[Instant, Facts | None]], other: list[tuple[Instant, Facts | None]]
 ) -> Iterator[tuple[Instant, Facts | None, Facts | None]]:
-    """Two timelines, instant by instant at which either changes."""
+    """Merge two timelines: yield each instant at which either changes."""
     places = [0, 0]
     sides = (one, other)
     while True:
@@ -330,7 +329,7 @@ def _merged(
 
 
 def comparable_size(facts: Facts) -> float:
-    """What is held as one number: units, a rank, 0 or 1; infinite where it is unlimited."""
+    """Return the granted value as one number: units, a rank, 0 or 1; infinite if unlimited."""
     return float("inf") if facts.unlimited else facts.total
 
 
@@ -346,7 +345,7 @@ def _effect(was: Facts, becomes: Facts) -> Effect | None:
 
 
 def _answered(facts: Facts) -> LeastCheckResult:
-    """What the least check is answered, as far as what is held decides."""
+    """Return the result of the least check, as far as the granted value decides it."""
     feature = facts.feature
     if facts.disabled:
         return LeastCheckResult(allowed=False, reason=Reason.OVERRIDE_DENIED, value=granted_value(facts))
@@ -363,7 +362,7 @@ def _answered(facts: Facts) -> LeastCheckResult:
 
 
 def granted_value(facts: Facts) -> bool | Number | str | None:
-    """The value that is held, as an entitlement has it."""
+    """Return the granted value, as an entitlement has it."""
     feature = facts.feature
     match feature.type:
         case FeatureType.SWITCH:

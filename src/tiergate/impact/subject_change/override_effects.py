@@ -1,6 +1,6 @@
-"""What one override does: now, for the lists; and whether it can ever do anything, for the refusals.
+"""The effect of one override: now, for lists; and whether it can ever have one, for rejections.
 
-An override does something where the customer, or one of its subscriptions, holds another value with it than without.
+An override has an effect if the customer, or one of its subscriptions, has another value with it than without.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _WITHOUT_IT: Final = "without it the value is"
 
 
 class _Place(NamedTuple):
-    """An override of a customer, or of its subscription of this id."""
+    """An override of a customer, or of its subscription with this id."""
 
     subscription: str | None
     override: Override
 
     def words(self, asked: str | None) -> str:
-        """How it is named beside an override of `asked`."""
+        """Return its name beside an override of `asked`."""
         if self.subscription == asked:
             return f"the override `{self.override.id}`"
         return f"the customer's override `{self.override.id}`"
@@ -51,13 +51,13 @@ class _Place(NamedTuple):
 def reject_ineffective_overrides(
     state: PublishedCatalog, record: SubjectRecord, subscription: str | None, new: tuple[Override, ...], now: Instant
 ) -> None:
-    """See that each of some new overrides can do something, at some instant from `now` on.
+    """Check that each new override can have an effect, at some instant from `now` on.
 
-    `record`: the customer with them. `subscription`: the one that has them, none for the customer itself. A customer
-    without subscriptions may have any.
+    `record`: the customer with them. `subscription`: the one that has them, `None` for the customer. A customer without
+    subscriptions may have any.
 
     Raises:
-        ConflictError: one cannot; the error names what stands in its way.
+        ConflictError: if one cannot; the error names what prevents it.
     """
     source = catalog_definitions(state.catalog, state.index)
     problems = []
@@ -72,7 +72,7 @@ def reject_ineffective_overrides(
 
 
 def _idle(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant) -> str:
-    """Why an override can do nothing; empty where it can."""
+    """Return why an override can have no effect; empty if it can."""
     override = place.override
     whose = f"the override `{override.id}` has no effect"
     if override.until <= now:
@@ -83,7 +83,7 @@ def _idle(source: CatalogDefinitions, record: SubjectRecord, place: _Place, now:
 
 
 def _hindrance(source: CatalogDefinitions, record: SubjectRecord, place: _Place, at: Instant) -> str:
-    """What stands in the way of an override that changes nothing from an instant on."""
+    """Return what prevents an override from having an effect from an instant on."""
     other = _in_its_way(source, record, place, at)
     if other is not None:
         return f"{other.words(place.subscription)} ({_sentence(other.override, source)}) decides instead"
@@ -93,7 +93,7 @@ def _hindrance(source: CatalogDefinitions, record: SubjectRecord, place: _Place,
 
 
 def _in_its_way(source: CatalogDefinitions, record: SubjectRecord, place: _Place, at: Instant) -> _Place | None:
-    """The override without which this one would do something from an instant on."""
+    """Return the override without which this one would have an effect from an instant on."""
     for other in _places(record, place):
         rest = _without(record, other)
         if ever_differs(_without(rest, place), rest, place.override.feature, source, at):
@@ -102,7 +102,7 @@ def _in_its_way(source: CatalogDefinitions, record: SubjectRecord, place: _Place
 
 
 def _places(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
-    """The other overrides of the feature that can stand in the way: of the same subject, then of its customer."""
+    """Yield the other overrides of the feature that can prevent it: of the same subject, then of its customer."""
     feature = place.override.feature
     if place.subscription is not None:
         held = next(value for value in record.subscriptions if value.id == place.subscription)
@@ -115,7 +115,7 @@ def _places(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
 
 
 def _without(record: SubjectRecord, place: _Place) -> SubjectRecord:
-    """The record without an override."""
+    """Return the record without an override."""
 
     def rest(holder: Customer | Subscription) -> tuple[Override, ...]:
         return tuple(override for override in holder.overrides if override.id != place.override.id)
@@ -155,10 +155,10 @@ def _shown(value: object) -> str:
 def override_effect(
     state: PublishedCatalog, record: SubjectRecord, subscription: str | None, override: Override, now: Instant
 ) -> dict[str, object]:
-    """What an override does to the value of its subject at `now`, as members of JSON.
+    """Return the effect of an override on its subject's value at `now`, as JSON members.
 
-    `state`: `raises` or `lowers` it, `acts` where the value is the same but is refused because of it, `none`,
-    `scheduled` or `ended`. `from`, `to`: the value without it and with it. `because`: why it does nothing.
+    `state`: `raises` or `lowers` it; `acts` if only the decision changes; `none`, `scheduled` or `ended`. `from`, `to`:
+    the value without it and with it. `because`: why there is no effect.
     """
     if override.until <= now:
         return {"state": "ended"}
@@ -180,7 +180,7 @@ def override_effect(
 def _values(
     source: CatalogDefinitions, record: SubjectRecord, place: _Place, now: Instant
 ) -> tuple[Facts, Facts] | None:
-    """The facts without an override and with it, of the first subject for which they differ at `now`."""
+    """Return the facts without an override and with it, of the first subject for which they differ at `now`."""
     rest = _without(record, place)
     subjects = [_subject(record, place), Subject(record.customer.id)]
     if place.subscription is None:

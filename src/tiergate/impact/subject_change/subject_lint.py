@@ -1,8 +1,7 @@
 """Findings about subjects: overrides that lower, repeat or never act, and items that never count.
 
-What a file says of a customer is so, whatever it does; these are for its author to look at again. An override is
-compared with the record without it, from `now` on, at every instant at which something begins or ends, and as if all
-subscriptions counted. What has ended is history, and not looked at.
+They are warnings for the author of a file. An override is compared with the record without it, at every instant from
+`now` on at which something starts or ends, and as if all subscriptions counted. What has ended is ignored.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ SUBJECT_CODES = {
     "override-without-effect": "an override that can do nothing",
     "redundant-override": "an override without which its customer or subscription has as much",
 }
-"""Each code with what it means; docs/reference/lint.md says more."""
+"""Each code with its meaning; see docs/reference/lint.md."""
 
 _MOST_WINDOWS = 1_000
 
 
 class SubjectFinding(NamedTuple):
-    """What is found about the override or item that stands as entry `number` in a list of `owner`.
+    """A finding about entry `number` in a list of `owner`.
 
     `part`: `overrides` or `items`. `owner`: the id of a subscription, empty for the customer.
     """
@@ -60,7 +59,7 @@ class SubjectFinding(NamedTuple):
 
 
 def can_have_findings(subject: Customer | Subscription, index: CatalogIndex) -> bool:
-    """Say whether something can be found about a customer because of this subject."""
+    """Return whether there can be a finding about a customer because of this subject."""
     if subject.overrides:
         return True
     if isinstance(subject, Customer):
@@ -70,7 +69,7 @@ def can_have_findings(subject: Customer | Subscription, index: CatalogIndex) -> 
 
 
 def lint_record(record: SubjectRecord, source: CatalogDefinitions, now: Instant) -> Iterator[SubjectFinding]:
-    """All findings about one customer and its subscriptions, in their order."""
+    """Yield the findings about one customer and its subscriptions, in order."""
     for number, override in enumerate(record.customer.overrides):
         yield from _of_override(record, source, _Place("", number, override), now)
     for subscription in record.subscriptions:
@@ -81,7 +80,7 @@ def lint_record(record: SubjectRecord, source: CatalogDefinitions, now: Instant)
 
 
 class _Place(NamedTuple):
-    """An override, the subscription that has it (empty for the customer), and which of its overrides it is."""
+    """An override, the subscription that has it (empty for the customer), and its position there."""
 
     owner: str
     number: int
@@ -128,7 +127,7 @@ def _shown(value: object) -> str:
 
 
 def _in_its_way(record: SubjectRecord, source: CatalogDefinitions, place: _Place, now: Instant) -> _Place | None:
-    """The other override without which this one would do something: of the same subject, or of its customer."""
+    """Return the other override without which this one would act: of the same subject, or of its customer."""
     for other in _others(record, place):
         rest = _without(record, other)
         if ever_differs(_without(rest, place), rest, place.override.feature, source, now):
@@ -153,18 +152,18 @@ def _others(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
 
 
 def _without(record: SubjectRecord, place: _Place) -> SubjectRecord:
-    """The record without an override, whichever place it has there by now."""
+    """Return the record without an override."""
     return _kept(record, place, lambda it: it.id != place.override.id)
 
 
 def _bare(record: SubjectRecord, place: _Place, *, with_it: bool = False) -> SubjectRecord:
-    """The record without the overrides that its holder has for the feature, or with this one alone."""
+    """Return the record without its holder's overrides on the feature, or with this one alone."""
     feature, own = place.override.feature, place.override.id
     return _kept(record, place, lambda it: it.feature != feature or (with_it and it.id == own))
 
 
 def _kept(record: SubjectRecord, place: _Place, is_kept: Callable[[Override], bool]) -> SubjectRecord:
-    """The record with some of the overrides of the holder of one."""
+    """Return the record with some of the overrides of the holder of one."""
 
     def rest(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
         return tuple(override for override in overrides if is_kept(override))
@@ -186,7 +185,7 @@ def _kept(record: SubjectRecord, place: _Place, is_kept: Callable[[Override], bo
 def _of_items(
     record: SubjectRecord, subscription: Subscription, source: CatalogDefinitions, now: Instant
 ) -> Iterator[SubjectFinding]:
-    """Items of a subscription that never count from `now` on, whatever its status comes to be."""
+    """Yield the items of a subscription that never count from `now` on, whatever its status becomes."""
     suspects = [(number, held) for number, held in enumerate(subscription.items) if _may_be_idle(held, source, now)]
     if not suspects:
         return
@@ -216,7 +215,7 @@ def _base(held: SubscriptionItem, source: CatalogDefinitions) -> str:
 
 
 def _counting(customer: Customer, subscription: Subscription, source: CatalogDefinitions, now: Instant) -> set[str]:
-    """The items that count at some instant from `now` on, if the subscription did between its start and its end."""
+    """Return the items that count at some instant from `now` on, if the subscription is active."""
     alive = replace(subscription, status=SubscriptionStatus.ACTIVE)
     record = SubjectRecord(customer, (alive,))
     subject = Subject(subscription.id, SubjectType.SUBSCRIPTION)

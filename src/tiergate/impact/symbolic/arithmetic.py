@@ -1,6 +1,6 @@
-"""Numbers, instants and durations in conditions of rules: arithmetic on linear forms, and how they compare.
+"""Arithmetic and comparison of numbers, instants and durations in conditions, on linear forms.
 
-An instant is a number of milliseconds since 1970, a duration a number of milliseconds.
+An instant is in milliseconds since 1970, a duration in milliseconds.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _DURATION: Final = re.compile(r"-?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)
 _OFFSET: Final = re.compile(r"([+-]\d\d)(\d\d)\Z")
 
 PARTS: Final = ("toDate", "toTime", *_WHOLE)
-"""The functions that take a part of an instant or a duration."""
+"""The functions that return a part of an instant or a duration."""
 
 
 def arithmetic(op: str, one: TermResult, other: TermResult) -> TermResult:
-    """A sum, difference or product; it fails where it is beyond what Cedar can hold."""
+    """Return a sum, difference or product; it fails beyond Cedar's range of numbers."""
     left, right = one.term, other.term
     if not isinstance(left, Linear) or not isinstance(right, Linear):
         raise UnsupportedExpressionError
@@ -56,7 +56,7 @@ def arithmetic(op: str, one: TermResult, other: TermResult) -> TermResult:
 
 
 def instant(text: str) -> Linear:
-    """An instant as Cedar writes it."""
+    """Parse an instant in Cedar's form."""
     try:
         return Linear((), parse_instant(_OFFSET.sub(r"\1:\2", text)))
     except ValueError:
@@ -64,7 +64,7 @@ def instant(text: str) -> Linear:
 
 
 def duration(text: str) -> Linear:
-    """A duration as Cedar writes it: `1d12h`."""
+    """Parse a duration in Cedar's form: `1d12h`."""
     match = _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
         raise UnsupportedExpressionError
@@ -73,7 +73,7 @@ def duration(text: str) -> Linear:
 
 
 def part_of(name: str, whole: TermResult, scene: SymbolicContext) -> TermResult:
-    """The day, the time of day, or the whole units of an instant or a duration."""
+    """Return the day, the time of day, or the whole units of an instant or a duration."""
     form, errs = whole
     if not isinstance(form, Linear):
         raise UnsupportedExpressionError
@@ -98,7 +98,7 @@ def part_of(name: str, whole: TermResult, scene: SymbolicContext) -> TermResult:
 
 
 def ordered(one: Term, other: Term, *, strict: bool) -> Formula:
-    """Whether one number is at most, or less than, another."""
+    """Return when one number is at most, or less than, another."""
     match one, other:
         case (Linear(), Linear()):
             return at_most(one.plus(other, -1), -1 if strict else 0)

@@ -1,9 +1,9 @@
-"""Spaces: every case that some formulas can tell apart, and the diagrams of these formulas over it.
+"""The space of all cases that some formulas distinguish, and their decision diagrams over it.
 
-What an atom is about becomes a variable with one value for each class of cases that the atoms about it tell apart: the
-stretches between the numbers that a form is compared with, the texts that an attribute is compared with and all
-others, the kinds of people who may ask. INVARIANT (cases are complete): every check that can be made falls into one
-value of each variable. Values of several variables may exclude each other; `witnesses` finds that out.
+The subject of an atom becomes a variable, with one value for each class of cases that its tests distinguish: the ranges
+between the numbers a form is compared with, the texts an attribute is compared with and all others, the kinds of
+requesters. INVARIANT (cases are complete): every possible check falls into one value of each variable. Values of
+several variables may exclude each other; the search for counterexamples finds out.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _MOST_VARIABLES: Final = 250
 _MOST_PATTERNS: Final = 6
 _MOST_VALUES: Final = 2_000
 _RATHER_TRUE: Final = frozenset({"live", "held", "given"})
-"""Facts whose examples are looked for where they are true first, because most subjects are so."""
+"""Facts that are tried as true first, because they are for most subjects."""
 
 About = tuple["Hashable", ...]
 Pattern = tuple[str | None, ...]
 
 
 class TextClass(NamedTuple):
-    """A text that may be missing (`value` is none and `other` false), one text, or any other that fits patterns."""
+    """A missing text (`value` is none and `other` false), one text, or all others that match patterns."""
 
     value: str | None = None
     other: bool = False
     fits: frozenset[Pattern] = frozenset()
 
     def passes(self, test: tuple[str, object]) -> bool:
-        """Say whether it passes a test."""
+        """Return whether it passes a test."""
         if not self.other:
             return test_text(self.value, test)
         kind, what = test
@@ -47,7 +47,7 @@ class TextClass(NamedTuple):
 
 
 class Requester(NamedTuple):
-    """Who asks: a customer or subscription, of which customer, and perhaps a user inside; an empty id: any other."""
+    """A customer or subscription of a customer, perhaps with a user; an empty id: any other."""
 
     kind: str
     id: str
@@ -55,7 +55,7 @@ class Requester(NamedTuple):
     user: str | None = None
 
     def passes(self, test: tuple[str, object]) -> bool:
-        """Say whether a person passes a test."""
+        """Return whether a requester passes a test."""
         kind, what = test
         match kind:
             case "is":
@@ -77,10 +77,10 @@ class Requester(NamedTuple):
 class CaseSpace:
     """The variables of some formulas, and diagrams over them.
 
-    `holders`: the customers and subscriptions that may ask, where they are known, with users inside or not.
+    `holders`: the customers and subscriptions that may make the check, if known, with or without users.
 
     Raises:
-        TooLargeError: there are too many cases.
+        TooLargeError: if there are too many cases.
     """
 
     def __init__(self, formulas: Iterable[Formula], holders: Sequence[Requester] | None = None) -> None:
@@ -131,7 +131,7 @@ class CaseSpace:
                 return (False, True)
 
     def diagram(self, formula: Formula) -> int:
-        """The diagram of a formula."""
+        """Return the diagram of a formula."""
         if isinstance(formula, bool):
             return TRUE if formula else FALSE
         found = self._made.get(id(formula))
@@ -163,7 +163,7 @@ class CaseSpace:
                 return self.diagrams.test(place, lambda it: values[it] == test)
 
     def _within(self, names: frozenset[str]) -> int:
-        """The function that is true where the customer has no other tags than these."""
+        """Return the diagram that is true if the customer has no other tags than these."""
         diagrams = self.diagrams
         result = diagrams.test(self._place[("other tags",)], lambda it: not it)
         for name in self.named_tags:
@@ -173,7 +173,7 @@ class CaseSpace:
 
 
 def _texts(tests: Iterable[tuple[str, object]]) -> list[TextClass]:
-    """The texts that tests tell apart: those that they name, and all others by the patterns that they fit."""
+    """Return the classes of texts that tests distinguish: the texts they name, and all others by pattern."""
     listed = list(tests)
     patterns: list[Pattern] = [what for kind, what in listed if kind == "like"]  # type: ignore[misc]
     if len(patterns) > _MOST_PATTERNS:
@@ -194,7 +194,7 @@ def _texts(tests: Iterable[tuple[str, object]]) -> list[TextClass]:
 
 
 def _can_fit(one: Pattern, other: Pattern) -> bool:
-    """Say whether a text may fit both patterns, by how these begin and end; in doubt, yes."""
+    """Return whether a text may match both patterns, by their starts and ends; true if in doubt."""
     for first, second in ((one, other), (one[::-1], other[::-1])):
         for left, right in zip(first, second, strict=False):
             if left is None or right is None:
@@ -205,7 +205,7 @@ def _can_fit(one: Pattern, other: Pattern) -> bool:
 
 
 def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Requester] | None) -> list[Requester]:
-    """Everybody whom tests tell apart."""
+    """Return all requesters that tests distinguish."""
     listed = list(tests)
     ids: dict[str, list[str]] = {"Customer": [], "Subscription": [], "User": []}
     texts: list[tuple[str, object]] = []
@@ -231,7 +231,7 @@ def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Requester] | 
 
 
 def example_text(text: TextClass, tests: Iterable[Pattern], taken: Iterable[str]) -> str | None:
-    """A text as one that is wanted; none where none is found."""
+    """Return a text of a class; `None` if none is found."""
     if not text.other:
         return text.value
     patterns, known = list(tests), set(taken)

@@ -1,8 +1,8 @@
-"""Conditions of rules read as formulas: Cedar's JSON in, truth and failure out, as one scene has it.
+"""Read Cedar conditions as formulas: JSON in, truth and failure out, in one symbolic context.
 
-INVARIANT (what is not understood is not proved): an expression that is not read is an atom of its own, which may be
-true, false or fail whatever else is so. It is the same atom on both sides only where it is the same expression on the
-same data.
+INVARIANT (what is not understood is not proved): an unsupported expression is an atom of its own, which may be true,
+false or fail whatever the rest is. It is the same atom on both sides only if it is the same expression on the same
+data.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SUBJECTS: Final = frozenset({"Customer", "Subscription", "User"})
 
 
 def read_policy(policy: Policy, scene: SymbolicContext) -> Truth:
-    """Read the scope and the conditions of a policy: when it applies to a check of the scene's feature, and fails."""
+    """Read the scope and conditions of a policy: when it applies to a check of the feature, and when it fails."""
     reader = _Reader(scene)
     whole = Truth(true=True)
     for part in ("action", "resource", "principal"):
@@ -47,7 +47,7 @@ def read_policy(policy: Policy, scene: SymbolicContext) -> Truth:
 
 
 def read_conditions(policy: Policy, scene: SymbolicContext) -> Truth:
-    """Read the conditions of a policy alone."""
+    """Read only the conditions of a policy."""
     reader = _Reader(scene)
     whole = Truth(true=True)
     for condition in policy.json["conditions"]:
@@ -94,7 +94,7 @@ class _Reader:
     # ── Boolean expressions ──────────────────────────────────────────────────────────────────────────────────────────
 
     def truth(self, node: dict[str, Any]) -> Truth:
-        """Read an expression that is true or false; one that is not understood is an atom of its own."""
+        """Read a Boolean expression; an unsupported one is an atom of its own."""
         try:
             term, errs = self._value(node)
         except UnsupportedExpressionError:

@@ -1,4 +1,4 @@
-"""Terms: what expressions in conditions of rules come to, as far as it is known before anybody asks."""
+"""Terms: the values of expressions in conditions, as far as they are known before a check."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class UnsupportedExpressionError(Exception):
-    """An expression that is not read."""
+    """An expression that is not supported."""
 
 
 class TextTerm(NamedTuple):
-    """A text that is known."""
+    """A known text."""
 
     value: str
 
@@ -36,7 +36,7 @@ class TagsTerm(NamedTuple):
 
 
 class PrincipalTerm(NamedTuple):
-    """Whoever asks."""
+    """The requester."""
 
 
 class ContextTerm(NamedTuple):
@@ -58,7 +58,7 @@ class RecordTerm(NamedTuple):
 
 
 class StepTerm(NamedTuple):
-    """A number that only grows with a form: `bound` says how large the form is where this is at most a number."""
+    """A number that grows with a form: `bound` returns the greatest form for which it is at most a number."""
 
     of: Linear
     bound: Callable[[int], int]
@@ -71,7 +71,7 @@ Term = (
 
 
 class TermResult(NamedTuple):
-    """What an expression comes to, and when it fails."""
+    """The value of an expression, and when it fails."""
 
     term: Term
     errs: Formula = False

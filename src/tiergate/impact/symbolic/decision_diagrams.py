@@ -1,7 +1,7 @@
-"""Decision diagrams: Boolean functions of variables that each take one of a few values, compared exactly.
+"""Decision diagrams: Boolean functions of variables with a few values each, compared exactly.
 
-A function is a node. Equal functions are the same node, so two functions are equal where their numbers are. Variables
-are tested in one fixed order. What cannot be held within a bound raises `TooLargeError`: nothing is cut off silently.
+A function is a node, and equal functions are the same node. Variables are tested in one fixed order. A function beyond
+the bounds raises `TooLargeError`: nothing is cut off silently.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _MOST_STEPS: Final = 600_000
 
 
 class TooLargeError(Exception):
-    """A function has more cases than can be told apart within the bound."""
+    """A function has more cases than the bounds allow."""
 
 
 class DecisionDiagrams:
-    """Functions of variables 0, 1, …; `sizes` says how many values each variable takes."""
+    """Functions of variables 0, 1, …; `sizes`: the number of values of each variable."""
 
     def __init__(self, sizes: list[int]) -> None:
         self.sizes = sizes
@@ -47,11 +47,11 @@ class DecisionDiagrams:
         return found
 
     def test(self, variable: int, accepts: Callable[[int], bool]) -> int:
-        """The function that is true where a variable has one of some values."""
+        """Return the function that is true if a variable has an accepted value."""
         return self._node(variable, tuple(TRUE if accepts(entry) else FALSE for entry in range(self.sizes[variable])))
 
     def negated(self, one: int) -> int:
-        """The function that is true where another is not."""
+        """Return the negation of a function."""
         result = self._negated.get(one)
         if result is None:
             variable, children = self._nodes[one]
@@ -60,7 +60,7 @@ class DecisionDiagrams:
         return result
 
     def both(self, one: int, other: int) -> int:
-        """The function that is true where two others are."""
+        """Return the conjunction of two functions."""
         if other in {one, TRUE}:
             return one
         if one == TRUE:
@@ -84,11 +84,11 @@ class DecisionDiagrams:
         return found
 
     def either(self, one: int, other: int) -> int:
-        """The function that is true where one of two others is."""
+        """Return the disjunction of two functions."""
         return self.negated(self.both(self.negated(one), self.negated(other)))
 
     def paths(self, one: int) -> Iterator[dict[int, list[int]]]:
-        """Ways to make a function true: the values that variables may have; those left out may have any."""
+        """Yield ways to make a function true: the values allowed for each variable; others may have any."""
         if one == TRUE:
             yield {}
         if one in {FALSE, TRUE}:

@@ -1,4 +1,4 @@
-"""Entities that conditions of rules name, as one side has them: their attributes and tags as terms."""
+"""Read the entities that conditions name: their attributes and tags as terms."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OF_FEATURE: Final = frozenset({"type", "unit", "scale"})
 
 
 def entity_attribute(uid: Uid, name: str, data: BundleEntities) -> Term:
-    """An attribute of an entity that is no subject.
+    """Return an attribute of an entity that is no subject.
 
     Raises:
-        UnreadError: it is not there, or is not read.
+        UnsupportedExpressionError: if it does not exist, or is not supported.
     """
     if uid.type == "Feature":
         feature = data.index.features.get(uid.id)
@@ -36,10 +36,10 @@ def entity_attribute(uid: Uid, name: str, data: BundleEntities) -> Term:
 
 
 def has_attribute(uid: Uid, name: str, data: BundleEntities) -> bool:
-    """Say whether an entity has an attribute.
+    """Return whether an entity has an attribute.
 
     Raises:
-        UnreadError: it is a subject, of which no data is known.
+        UnsupportedExpressionError: if it is a subject, whose data is unknown.
     """
     if uid.type in _SUBJECTS:
         raise UnsupportedExpressionError
@@ -49,7 +49,7 @@ def has_attribute(uid: Uid, name: str, data: BundleEntities) -> bool:
 
 
 def entity_tags(uid: Uid, data: BundleEntities) -> dict[str, Any]:
-    """The tags of an entity: what a version of an item gives, as text, or what the users say."""
+    """Return the tags of an entity: what an item version grants, as text, or user-defined ones."""
     if uid.type == "Item":
         return dict(data.item_tags(uid.id) or {})
     tags: dict[str, Any] = data.own.get(uid, {}).get("tags", {})
@@ -57,10 +57,10 @@ def entity_tags(uid: Uid, data: BundleEntities) -> dict[str, Any]:
 
 
 def parse_term(value: object, data: BundleEntities) -> Term:
-    """What stands in an entity file, as a term.
+    """Parse a value of an entity file.
 
     Raises:
-        UnreadError: it is a value of an extension of Cedar.
+        UnsupportedExpressionError: if it is a value of a Cedar extension.
     """
     match value:
         case bool():
@@ -84,7 +84,7 @@ def parse_term(value: object, data: BundleEntities) -> Term:
 
 
 def parse_uid(entity: object) -> Uid:
-    """An entity as Cedar's JSON names it."""
+    """Parse an entity UID in Cedar's JSON."""
     match entity:
         case {"__entity": inner}:
             return parse_uid(inner)

@@ -1,7 +1,7 @@
-"""Formulas: what a condition of a rule comes to, as a Boolean combination of atoms that are each about one thing.
+"""Formulas: conditions as Boolean combinations of atoms, each a test of one thing.
 
-An atom is about a fact of the context, a tag, an attribute, an item, who asks, or a linear form of numbers; `spaces`
-says which values there are. Numbers are whole, as Cedar's are.
+An atom is about a fact, a tag, an attribute, an item, the requester, or a linear form of numbers; `case_space` defines
+the values. Numbers are integers, as in Cedar.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 SMALLEST: Final = -(2**63)
 BIGGEST: Final = 2**63 - 1
-"""The numbers that Cedar can hold."""
+"""The range of Cedar's numbers."""
 
 
 class Atom(NamedTuple):
-    """A test of one thing: `about` says of which, `test` what is asked of it."""
+    """A test: `about` identifies its subject, `test` is the test."""
 
     about: tuple[Hashable, ...]
     test: Hashable
 
 
 class Not(NamedTuple):
-    """True where another formula is not."""
+    """The negation of a formula."""
 
     of: Formula
 
 
 class And(NamedTuple):
-    """True where two formulas are."""
+    """The conjunction of two formulas."""
 
     one: Formula
     other: Formula
@@ -44,14 +44,14 @@ Formula = bool | Atom | Not | And
 
 
 def negated(one: Formula) -> Formula:
-    """True where a formula is not."""
+    """Return the negation of a formula."""
     if isinstance(one, bool):
         return not one
     return one.of if isinstance(one, Not) else Not(one)
 
 
 def both(one: Formula, other: Formula) -> Formula:
-    """True where two formulas are."""
+    """Return the conjunction of two formulas."""
     if isinstance(one, bool):
         return other if one else False
     if isinstance(other, bool):
@@ -60,12 +60,12 @@ def both(one: Formula, other: Formula) -> Formula:
 
 
 def either(one: Formula, other: Formula) -> Formula:
-    """True where one of two formulas is."""
+    """Return the disjunction of two formulas."""
     return negated(both(negated(one), negated(other)))
 
 
 def atoms(one: Formula) -> list[Atom]:
-    """Every atom of a formula, in order of appearance."""
+    """Return every atom of a formula, in order of appearance."""
     found: dict[Atom, None] = {}
     seen: set[int] = set()
     stack = [one]
@@ -87,11 +87,11 @@ class Truth(NamedTuple):
 
     @property
     def false(self) -> Formula:
-        """When it is false, and not failing."""
+        """When it is false without failing."""
         return both(negated(self.true), negated(self.errs))
 
     def but(self, errs: Formula) -> Truth:
-        """The same where something else does not fail before it."""
+        """Return the same, unless something else fails before it."""
         return self if errs is False else Truth(both(self.true, negated(errs)), either(errs, self.errs))
 
 
@@ -99,29 +99,29 @@ NOTHING_ERRS: Final = False
 
 
 class Linear(NamedTuple):
-    """A sum of multiples of variables, and a number: sorted by variable, none of them zero times."""
+    """A sum of multiples of variables, and a constant: sorted by variable, no factor is zero."""
 
     terms: tuple[tuple[str, int], ...]
     constant: int = 0
 
     @property
     def is_constant(self) -> bool:
-        """Say whether it is a number alone."""
+        """Whether it has no variables."""
         return not self.terms
 
     def plus(self, other: Linear, times: int = 1) -> Linear:
-        """The sum with so many times another."""
+        """Return the sum with a multiple of another."""
         result = dict(self.terms)
         for name, factor in other.terms:
             result[name] = result.get(name, 0) + times * factor
         return linear(result, self.constant + times * other.constant)
 
     def times(self, factor: int) -> Linear:
-        """A multiple."""
+        """Return a multiple."""
         return linear({name: it * factor for name, it in self.terms}, self.constant * factor)
 
     def span(self, limits: Callable[[str], tuple[int, int]]) -> tuple[int, int]:
-        """The least and the greatest that it can be."""
+        """Return the least and the greatest value."""
         least = most = self.constant
         for name, factor in self.terms:
             low, high = limits(name)
@@ -131,7 +131,7 @@ class Linear(NamedTuple):
 
 
 def linear(terms: dict[str, int], constant: int = 0) -> Linear:
-    """A linear form in its one written form."""
+    """Return a linear form in canonical form."""
     return Linear(tuple(sorted((name, factor) for name, factor in terms.items() if factor)), constant)
 
 
@@ -151,14 +151,14 @@ _RANGES: Final = {
 
 
 def variable_range(name: str) -> tuple[int, int]:
-    """The least and the greatest that a variable of the context can be."""
+    """Return the least and the greatest value of a variable of the context."""
     if name.startswith("remainder/"):
         return 0, int(name.partition("/")[2]) - 1
     return _RANGES[name]
 
 
 def at_most(form: Linear, bound: int) -> Formula:
-    """True where a form is no more than a number."""
+    """Return when a form is no more than a number."""
     least, most = form.span(variable_range)
     if most <= bound:
         return True
@@ -173,11 +173,11 @@ def at_most(form: Linear, bound: int) -> Formula:
 
 
 def equals(one: Linear, other: Linear) -> Formula:
-    """True where two forms are the same number."""
+    """Return when two forms are equal."""
     rest = one.plus(other, -1)
     return both(at_most(rest, 0), negated(at_most(rest, -1)))
 
 
 def overflows(form: Linear) -> Formula:
-    """True where a form is beyond what Cedar can hold."""
+    """Return when a form exceeds the range of Cedar's numbers."""
     return either(at_most(form, SMALLEST - 1), negated(at_most(form, BIGGEST)))

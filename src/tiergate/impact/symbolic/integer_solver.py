@@ -1,7 +1,7 @@
-"""Numbers and instants that satisfy what a case asks of them; or the proof that there are none.
+"""Find numbers and instants that satisfy the bounds of a case, or prove that there are none.
 
-Small systems of linear inequalities over whole numbers: bounds are propagated, then values are tried. An answer is one
-of three: a solution, `NONE` (proved), or `UNKNOWN`.
+Small systems of linear inequalities over integers: bounds are propagated, then values are tried. The result is a
+solution, `NONE` (proven), or `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ROUNDS: Final = 40
 
 
 class Unsolved(Enum):
-    """Why there is no solution at hand: there is none, or none was found."""
+    """Why there is no solution: there is none, or none was found."""
 
     NONE = "none"
     UNKNOWN = "unknown"
@@ -32,7 +32,7 @@ UNKNOWN: Final = Unsolved.UNKNOWN
 
 
 class LinearBound(NamedTuple):
-    """A form lies from `least` to `most`."""
+    """A linear form is from `least` to `most`."""
 
     terms: tuple[tuple[str, int], ...]
     least: int
@@ -40,7 +40,7 @@ class LinearBound(NamedTuple):
 
 
 def solve(rows: Sequence[LinearBound], fixed: Mapping[str, int] | None = None) -> dict[str, int] | Unsolved:
-    """Find whole numbers for all variables of some rows; those in `fixed` have their number already."""
+    """Find integers for all variables; those in `fixed` have their number already."""
     bounds = {name: variable_range(name) for row in rows for name, _ in row.terms}
     listed = list(rows)
     listed += [_multiple(name, bounds) for name in list(bounds) if name.startswith("remainder/")]
@@ -54,7 +54,7 @@ def solve(rows: Sequence[LinearBound], fixed: Mapping[str, int] | None = None) -
 
 
 def _multiple(name: str, bounds: dict[str, tuple[int, int]]) -> LinearBound:
-    """What an amount and its remainder have to do with each other."""
+    """Return the relation of an amount and its remainder."""
     step = int(name.partition("/")[2])
     bounds.setdefault("amount", variable_range("amount"))
     bounds[f"times/{step}"] = (0, variable_range("amount")[1])
@@ -89,7 +89,7 @@ class _Search:
         return NONE if whole else UNKNOWN
 
     def _narrowed(self, bounds: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]] | None:
-        """Narrower bounds that hold in every solution; none where there is none."""
+        """Return tighter bounds that hold in every solution; `None` if there is none."""
         found = dict(bounds)
         for _ in range(_ROUNDS):
             moved = False
@@ -121,7 +121,7 @@ class _Search:
 def first_instant_within(
     between: tuple[int, int], times: tuple[int, int] = (0, _DAY - 1), weekdays: tuple[int, int] = (1, 7)
 ) -> int | None:
-    """The first instant of an interval (both ends in it) at such a time of day, on such a day of the week, in UTC."""
+    """Return the first instant of a closed interval at such a time of day and weekday, in UTC."""
     first, last = between
     if first > last or times[0] > times[1]:
         return None

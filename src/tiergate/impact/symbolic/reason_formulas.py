@@ -1,7 +1,6 @@
-"""What the policies of one side make of the checks of a feature, as formulas: each reason with when it is given.
+"""The policies of one side for the checks of a feature, as formulas: when each reason is given.
 
-Facts are free here: two sides are compared as they decide on the same facts. Whether the facts themselves differ is
-for `deciding` to find.
+Facts are free: both sides are compared on the same facts. `exhaustive_diff` finds changed facts.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from tiergate.impact.symbolic.symbolic_context import SymbolicContext
 
 _DENIED = ""
-"""Denied where nothing forbade it: the reason is then the facts' to say, and the same on both sides."""
+"""Denied although nothing forbids: the facts define the reason, alike on both sides."""
 
 
 class ReasonFormulas(NamedTuple):
-    """When each reason is given: `evaluation_error`, the guards' and rules' reasons, `granted`, or none of these.
+    """When each reason is given: `evaluation_error`, those of guards and rules, `granted`, or none of these.
 
     `of_rules`: the rules that were read, each with when it applies and fails.
     """
@@ -34,16 +33,16 @@ class ReasonFormulas(NamedTuple):
     of_rules: dict[str, Truth]
 
     def formulas(self) -> Iterable[Formula]:
-        """All of them."""
+        """Return all formulas."""
         return self.reasons.values()
 
 
 def read_reason_formulas(
     statics: Iterable[StaticPolicy], template: StaticPolicy, scene: SymbolicContext
 ) -> ReasonFormulas:
-    """Read the policies that can matter to the checks of a scene's feature.
+    """Read the policies that can apply to the checks of a feature.
 
-    `statics`: guards, permits of overrides, and rules. `template`: of what items give of it.
+    `statics`: guards, permits of overrides, and rules. `template`: of the permits of items.
     """
     errs: Formula = False
     forbidden: dict[str, Formula] = {}
@@ -76,7 +75,7 @@ def read_reason_formulas(
 
 
 def possible_facts(scene: SymbolicContext) -> Formula:
-    """What holds of all facts: without it, cases would count that no subject can be in."""
+    """Return what holds for all facts: it excludes cases that no subject can be in."""
     facts = {name: scene.fact(name) for name in ("live", "held", "given", "overridden", "unlimited")}
     live, held, given, overridden, unlimited = facts.values()
     whole: Formula = True

@@ -1,7 +1,7 @@
-"""The scene of a condition: all that is known before anybody asks, as one side of a comparison has it.
+"""What is known of a check before it is made, on one side of a comparison.
 
-A side knows the feature that is asked about, the users' entities, and what item versions give; what is known is put in
-the place of what a condition reads. A scene may know more: who asks, what they hold, or what time it is.
+A side knows the feature, the user-defined entities, and what item versions grant; known values replace what a condition
+reads. More may be known: the requester, its items, or the time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
 
 
 class KnownSubject(NamedTuple):
-    """What is known of whoever asks: facts, numbers, tags, attributes, and the items and versions they are in."""
+    """What is known of the requester: facts, numbers, tags, attributes, and the items and versions it is in."""
 
     facts: Mapping[str, bool]
     numbers: Mapping[str, int]
@@ -45,10 +45,10 @@ class BundleEntities:
     """What conditions can read of a bundle beside the facts of a check."""
 
     def __init__(self, bundle: BundleSource) -> None:
-        """Read the users' entities.
+        """Read the user-defined entities.
 
         Raises:
-            BundleError: a file is missing or torn.
+            BundleError: if a file is missing or damaged.
         """
         self.bundle = bundle
         self.index = bundle.index
@@ -59,7 +59,7 @@ class BundleEntities:
         self.schema = bundle.text("schema.cedarschema")
 
     def item_tags(self, ref: str) -> dict[str, str] | None:
-        """What an item version gives, as text; none where there is no such version."""
+        """Return what an item version grants, as text; `None` if there is no such version."""
         item = self.index.items.get(ref.partition("/")[2].rpartition("@")[0])
         if item is None or ref not in {version_ref(item.kind, item.id, version) for version in item.versions}:
             return None
@@ -67,7 +67,7 @@ class BundleEntities:
         return {name: format_value(value, features[name].scale) for name, value in self.bundle.definition(ref).items()}
 
     def parents(self, uid: Uid) -> frozenset[Uid]:
-        """All that an entity is in."""
+        """Return all ancestors of an entity."""
         if uid.type == "Feature":
             feature = self.index.features.get(uid.id)
             return frozenset(Uid("Tag", tag) for tag in feature.tags) if feature else frozenset()
@@ -96,7 +96,7 @@ def _uid(data: dict[str, Any]) -> Uid:
 
 
 def referenced_uids(tree: object) -> Iterator[Uid]:
-    """Everything in users' entities that may name an entity."""
+    """Yield all that may be an entity UID in user-defined entities."""
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -109,16 +109,16 @@ def referenced_uids(tree: object) -> Iterator[Uid]:
 
 
 def all_version_refs(index: CatalogIndex) -> set[str]:
-    """All versions of all items."""
+    """Return all versions of all items."""
     return {version_ref(item.kind, item.id, version) for item in index.items.values() for version in item.versions}
 
 
 @dataclass(frozen=True)
 class SymbolicContext:
-    """A side, a feature of it, and what is known of whoever asks.
+    """A side, a feature, and what is known of the requester.
 
-    `label`: tells the items in `moved`, whose holders are in other versions of it on the other side, from the other
-    side's. `fingerprint`: equal where what cannot be read as a formula reads the same data on both sides.
+    `label`: separates membership in `moved` items, which holders have in another version on the other side.
+    `fingerprint`: equal if unsupported conditions read the same data on both sides.
     """
 
     data: BundleEntities
@@ -130,11 +130,11 @@ class SymbolicContext:
 
     @property
     def action(self) -> str:
-        """The id of the action that is asked for."""
+        """The id of the requested action."""
         return ACTIONS[self.feature.type]
 
     def has(self, name: str) -> bool:
-        """Say whether the context has an attribute."""
+        """Return whether the context has an attribute."""
         if name == "userCap":
             return self.feature.caps.per_user is not None and self.feature.type is FeatureType.QUANTITY
         if name == "totalCap":
@@ -142,7 +142,7 @@ class SymbolicContext:
         return name in {"now", "weekday", *BOOLEANS, *_OF_ACTION[self.feature.type]}
 
     def fact(self, name: str) -> Formula | None:
-        """A Boolean attribute of the context; none where there is no such."""
+        """Return a Boolean attribute of the context; `None` if there is none."""
         if name == "active":
             return self.feature.status is not FeatureStatus.DRAFT
         if name not in BOOLEANS and not (name == "unlimited" and self.has(name)):
@@ -152,7 +152,7 @@ class SymbolicContext:
         return Atom(("fact", name), test=True)
 
     def number(self, name: str) -> Linear | None:
-        """A number of the context, or of a record in it; none where there is no such."""
+        """Return a number of the context, or of a record in it; `None` if there is none."""
         feature, batch = self.feature, self.feature.batch
         known: dict[str, int | None] = {
             "minimum": batch.minimum or 1 if self.has("minimum") else None,
@@ -176,26 +176,26 @@ class SymbolicContext:
         return linear({name: 1})
 
     def tag(self, name: str) -> Formula:
-        """Whether the customer has a tag."""
+        """Return when the customer has a tag."""
         if self.fixed is not None:
             return name in self.fixed.tags
         return Atom(("tag", name), test=True)
 
     def tags_within(self, names: frozenset[str]) -> Formula:
-        """Whether the customer has no other tags than these."""
+        """Return when the customer has no other tags than these."""
         if self.fixed is not None:
             return self.fixed.tags <= names
         return Atom(("tags",), names)
 
     def attribute(self, key: str, test: tuple[str, object]) -> Formula:
-        """A test of an attribute of the customer: `present`, `is` a text, `like` a pattern."""
+        """Return a test of an attribute of the customer: `present`, `is` a text, `like` a pattern."""
         if self.fixed is not None:
             value = self.fixed.attributes.get(key)
             return test_text(value, test)
         return Atom(("text", key), test)
 
     def member(self, ref: str) -> Formula:
-        """Whether whoever asks is in an item or a version of it."""
+        """Return when the requester is in an item or a version of it."""
         if self.fixed is not None:
             return ref in self.fixed.items
         item = ref.partition("/")[2].partition("@")[0]
@@ -203,7 +203,7 @@ class SymbolicContext:
 
     @staticmethod
     def who(test: tuple[str, object]) -> Formula:
-        """A test of who asks: `is` of a type, `equal` to or `in` an entity, `customer`, `like` a pattern."""
+        """Return a test of the requester: `is` of a type, `equal` or `in` an entity, `customer`, `like` a pattern."""
         return Atom(("who",), test)
 
 
@@ -218,7 +218,7 @@ def test_text(value: str | None, test: tuple[str, object]) -> bool:
 
 
 def matches_pattern(text: str, pattern: tuple[str | None, ...]) -> bool:
-    """Say whether a text is like a pattern: characters, and `None` for any number of any."""
+    """Return whether a text matches a pattern: characters, and `None` for any number of any."""
     places = {0}
     for part in pattern:
         if part is None:

@@ -1,4 +1,4 @@
-"""What a condition reads that is not compared, in words for its author."""
+"""Describe why a condition cannot be compared, for its author."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _OF_SUBJECT: Final = {"tags": "reads the tags of the subject", "customer": "read
 
 
 def describe_unsupported(text: str) -> str:
-    """Say what a condition, in Cedar's JSON, reads."""
+    """Return what a condition, in Cedar's JSON, reads that is not compared."""
     stack = [json.loads(text)]
     result = []
     while stack:
