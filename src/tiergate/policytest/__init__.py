@@ -1,5 +1,5 @@
-"""Entitlement tests: `*_test.yaml` files, decided by the real engine, reported, and measured for what they cover.
+"""Entitlement tests: `*_test.yaml` files, decided by the real engine, reported, and measured for coverage.
 
-`reader` reads files into `suites`, `runner` decides their cases, `results` says what came of it. Reporters, coverage
-and the pytest plugin only look at results. Leaves to the command line: arguments, streams and exit codes.
+`suite_reader` reads files into `suites`, `runner` runs them in `environments`, `results` has the results. Reporters,
+coverage and the pytest plugin only read results. Leaves to the command line: arguments, streams, exit codes.
 """

@@ -1,7 +1,7 @@
-"""`assert_decision`: ask an engine or a sidecar in one line, and say what differs from what was expected.
+"""`assert_decision`: check a decision of an engine or a sidecar in one line, and report what differs.
 
-The words are those of a test file: a request says `amount`, `used`, `user_used`, `value`, `level`; an expectation
-`allowed`, `reason`, `value`, `remaining`, `sources`, `policies`, `valid_until`. Compares as test files are compared.
+The names are those of a test file: a request has `amount`, `used`, `user_used`, `value`, `level`; an expectation has
+`allowed`, `reason`, `value`, `remaining`, `sources`, `policies`, `valid_until`. They are compared as test files are.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _MILLISECONDS: Final = 1000
 
 
 class ExpectedFields(TypedDict, total=False):
-    """What is expected of a decision; what is left out may be anything.
+    """The expected fields of a decision; those left out may be anything.
 
     `value`: a number, a label, true, false, the text `unlimited`, or `None` for nothing. `sources` and `policies` are
-    compared as sets. `valid_until`: `None` is that the answer never changes by itself.
+    compared as sets. `valid_until`: `None` means that the answer never changes by itself.
     """
 
     allowed: bool
@@ -91,18 +91,18 @@ def assert_decision(
     now: str | datetime | Instant | None = None,
     **stated: Unpack[ExpectedFields],
 ) -> Decision:
-    """Ask whether a subject may use a feature, and fail unless the decision is as stated. Gives the decision.
+    """Decide whether a subject may use a feature, fail unless the decision is as expected, and return it.
 
-    `decider`: an engine, or a sidecar's client. `subject`: a customer's id will do. `request`: the fields of the check.
-    `now`: an engine decides as of it (an instant as text or as UTC milliseconds, or a `datetime` with a time zone);
-    without it, and always on a sidecar, the clock's. `stated`: see `ExpectedFields`; it needs `allowed` or `reason`.
+    `decider`: an engine, or a sidecar's client. `subject`: a customer's id is enough. `request`: the fields of the
+    check. `now`: the instant for an engine (text, UTC milliseconds, or a `datetime` with a time zone); by default, and
+    always on a sidecar, the clock's. `stated`: see `ExpectedFields`; it needs `allowed` or `reason`.
 
     Raises:
-        AssertionError: the decision is not as stated; the message says what was expected, what came, and why.
-        TypeError: an expectation has no such name.
-        ValueError: the call states nothing, contradicts itself, or names a field that no check has.
-        UnknownFeatureError, CheckError: the check is wrong.
-        SidecarUnreachableError, RequestError: the sidecar did not decide.
+        AssertionError: if the decision differs; the message has both sides and the reason.
+        TypeError: if an expectation has an unknown name.
+        ValueError: if the call expects nothing, contradicts itself, or names an unknown field.
+        UnknownFeatureError, CheckError: if the check is invalid.
+        SidecarUnreachableError, RequestError: if the sidecar did not decide.
     """
     __tracebackhide__ = True
     expected = _expectation(stated)
@@ -173,7 +173,7 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _exact(value: object) -> object:
-    """A number as it was written: a `float` by the digits that it is shown with."""
+    """Return a number as written: a `float` by its shortest digits."""
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
@@ -191,7 +191,7 @@ def _instant(moment: str | datetime | Instant | None) -> Instant:
 
 
 def _read(body: bytes) -> Decision:
-    """A sidecar's answer as the decision that it was. How long it may be repeated, and errors, it does not say."""
+    """Return a sidecar's answer as a decision. It lacks the start of validity and evaluation errors."""
     answer = read_answer(read_json(body))
     held = answer.entitlement
     return Decision(
@@ -223,7 +223,7 @@ def _why(engine: Evaluator, check: Check, now: Instant) -> tuple[str, ...]:
 
 
 def _told(sidecar: DecisionClient, check: Check, decision: Decision) -> tuple[str, ...]:
-    """What a sidecar says of a decision; its policies alone, where it cannot explain it or decides otherwise by now."""
+    """Return a sidecar's explanation; its policies alone if it cannot explain, or decides differently by now."""
     policies = ", ".join(decision.policies) or "no policy"
     plain = (f"decided by {policies}, at publication {decision.publication}",)
     try:

@@ -1,11 +1,11 @@
-"""Writes suites in the form of Cedar's own command line, so that `cedar run-tests` holds the same tests.
+"""Export suites for Cedar's command line, so that `cedar run-tests` runs the same tests.
 
-Each suite becomes a folder: the whole set of its policies, the schema, and the tests with the facts as context. What
-Cedar is not asked, such as the value that is held or a subject that nobody knows, is not in that form. Reasons for
-denials that nothing forbade are asked of a second set, as Tiergate does it. What is exported is what a suite expects,
-not what came of it: a test that fails here fails there. Suites in Cedar's form already are left out.
+Each suite becomes a folder: all its policies, the schema, and the tests with the facts as context. What Cedar does not
+decide, such as the granted value or an unknown subject, is left out. The reason of a denial that nothing forbids is a
+test of a second policy set, as in Tiergate. The export has the expectations, not the results: a test that fails here
+fails there. Suites in Cedar's form are left out.
 
-INVARIANT (nothing lost in silence): how many cases of a suite are not in its files is part of the result.
+INVARIANT (nothing lost in silence): the result has the number of cases of a suite that are not in its files.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _COMMAND: Final = """cedar run-tests \\
 
 
 class _Entry(NamedTuple):
-    """A case as a test of Cedar's, and, where its reason is asked of the second set, as a test of that."""
+    """A case as a Cedar test, and, if its reason needs the second policy set, as a test of that."""
 
     test: dict[str, Any]
     reason: dict[str, Any] | None = None
@@ -65,7 +65,7 @@ class _Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CedarSuite:
-    """A suite in Cedar's form: its files by name, how many tests they hold, and how many cases are not among them."""
+    """A suite in Cedar's form: its files by name, and how many cases they contain and leave out."""
 
     name: str
     folder: str
@@ -76,11 +76,11 @@ class CedarSuite:
 
 
 def export_cedar(loaded: LoadedSuites, folder: Path, selection: Selection = EVERYTHING) -> tuple[CedarSuite, ...]:
-    """Write suites in Cedar's form, each into a folder of its own below `folder`, which is made; and a README.
+    """Write suites in Cedar's form, each into a new folder below `folder`, and a README.
 
     Raises:
-        OSError: the file system refuses.
-        BundleError: the text of a policy cannot be read.
+        OSError: if the file system fails.
+        BundleError: if the text of a policy cannot be read.
     """
     found = tuple(cedar_suites(loaded, selection))
     for suite in found:
@@ -93,10 +93,10 @@ def export_cedar(loaded: LoadedSuites, folder: Path, selection: Selection = EVER
 
 
 def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Iterator[CedarSuite]:
-    """Make the files of each suite of which cases are selected.
+    """Yield the files of each suite with selected cases.
 
     Raises:
-        BundleError: the text of a policy cannot be read.
+        BundleError: if the text of a policy cannot be read.
     """
     taken: set[str] = set()
     for suite in loaded.suites:
@@ -150,7 +150,7 @@ def _entry(environment: EntitlementEnvironment | RoleEnvironment, case: Case) ->
 
 
 def _check(environment: EntitlementEnvironment, expected: Expectation, evaluation: Evaluation) -> _Entry | None:
-    """A check in Cedar's form; none where Cedar is not asked."""
+    """Return a check in Cedar's form; `None` if Cedar does not decide it."""
     files = explain_evaluation(environment.engine, evaluation, export=True).export.files
     if not files:
         return None
@@ -168,7 +168,7 @@ def _check(environment: EntitlementEnvironment, expected: Expectation, evaluatio
 
 
 def _deciding(environment: EntitlementEnvironment, expected: Expectation) -> tuple[str, ...]:
-    """The policies that an expectation names, or whose reason it states, where only one tells that reason."""
+    """Return the policies that an expectation names, or the only one that gives its reason."""
     if expected.policies is not None:
         return expected.policies
     if expected.reason is None or expected.reason is Reason.GRANTED:
@@ -213,7 +213,7 @@ def _permission(expected: Expectation, query: PermissionQuery) -> _Entry:
 
 
 def _whole_policies(bundle: Bundle) -> str:
-    """Every policy that may permit or forbid, the users' rules under their full ids."""
+    """Return every policy that may permit or forbid, user-defined rules with their full ids."""
     texts = [bundle.text("policies/guards.cedar"), bundle.text("policies/overrides.cedar")]
     texts += [bundle.text(path) for path in bundle.paths("policies/items/")]
     for path in bundle.paths("policies/rules/"):
@@ -231,7 +231,7 @@ def _named(entry: _Entry, name: str) -> _Entry:
 
 
 def _folder(name: str, taken: set[str]) -> str:
-    """A folder's name for a suite, in small letters, digits and hyphens; no two alike."""
+    """Return a unique folder name for a suite: lower-case letters, digits and hyphens."""
     plain = _UNFIT.sub("-", name.lower()).strip("-")[:80] or "suite"
     result, count = plain, 1
     while result in taken:

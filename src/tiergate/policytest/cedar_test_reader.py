@@ -1,8 +1,8 @@
-"""Reads tests in the form of Cedar's own command line, `cedar run-tests`, as cases beside all others.
+"""Read tests in the form of Cedar's command line, `cedar run-tests`, as test cases.
 
 Each entry of the JSON list is a test with one case: its principal, action and resource. Paths are relative to the
-suite. As there, `reason` names policies that must be among the deciding ones, and policies go by their `@id`, or by
-their place in the text (`policy0`) where they have none.
+suite. As in Cedar, `reason` lists policies that must be among the deciding ones, by their `@id` or their position
+(`policy0`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tiergate.catalog.reading.document import Node
 
 CEDAR_KEYS: Final = frozenset({"tests", "policies", "schema"})
-"""What the key `cedar` of a suite holds."""
+"""The keys of `cedar` in a suite."""
 
 _TEST_KEYS: Final = frozenset({"name", "request", "entities", "decision", "reason", "num_errors"})
 _REQUIRED: Final = ("request", "entities", "decision", "reason", "num_errors")
@@ -44,7 +44,7 @@ class CedarFiles(NamedTuple):
 
 
 def read_cedar_environment(key: str, files: CedarFiles, log: ProblemLog) -> CedarEnvironment | None:
-    """Parse the policies and the schema, and hold one against the other; `None` after any problem."""
+    """Parse the policies and the schema, and validate the policies; return `None` after any problem."""
     before = log.count
     schema = _schema(files.schema, log)
     named: dict[str, str] = {}
@@ -75,7 +75,7 @@ def read_cedar_environment(key: str, files: CedarFiles, log: ProblemLog) -> Ceda
 
 
 def read_cedar_tests(paths: Sequence[Path], log: ProblemLog) -> tuple[Test, ...]:
-    """Read the tests of JSON files."""
+    """Read the tests in JSON files."""
     result: list[Test] = []
     names: dict[str, str] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""Reads what a row of a test about entitlements states, held against the catalog: values, sources, policies."""
+"""Read what a row of an entitlement test expects, and check it against the catalog: values, sources, policies."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from tiergate.policytest.test_matrix import Cell
 
 ROW_KEYS: Final = OUTCOME_KEYS | {"value", "remaining", "sources", "policies", "valid_until", "errors"}
-"""What a row may state."""
+"""The keys of a row."""
 
 OVERRIDE_PREFIX: Final = "override/"
-"""Before the id of an override among sources."""
+"""The prefix of override ids among sources."""
 
 
 class CheckRows:
-    """Reads rows of one suite."""
+    """Reads the rows of one suite."""
 
     def __init__(self, environment: EntitlementEnvironment, report: TextReport) -> None:
         self._environment = environment
@@ -36,7 +36,7 @@ class CheckRows:
         self._report = report
 
     def read(self, row: Fields, cells: Sequence[Cell]) -> StatedFields:
-        """Read what a row states of these cells."""
+        """Read what a row expects of these cells."""
         stated = read_allowed(row)
         features = [self._features[id_] for id_ in dict.fromkeys(cell[1] for cell in cells)]
         if "value" in row and all(self._is_value(row, feature) for feature in features):
@@ -55,7 +55,7 @@ class CheckRows:
         return stated
 
     def _is_value(self, row: Fields, feature: Feature) -> bool:
-        """Say whether a feature can have this value; `null` is a custom feature's of which no level is held."""
+        """Return whether a feature can have this value; only a custom feature can be `null`, without a level."""
         node: Node = row.entries["value"]
         if node is None:
             if feature.type is FeatureType.CUSTOM:
@@ -73,7 +73,7 @@ class CheckRows:
         return units_of(node, place, feature.scale, self._report) is not None
 
     def _names(self, row: Fields, key: str, known: Collection[str]) -> tuple[str, ...]:
-        """The names of a list, each `known`, sorted."""
+        """Return the names in a list, each `known`, sorted."""
         result = set()
         for node, place in row.entries_of(key):
             name = line_of(node, place, self._report)
@@ -90,7 +90,7 @@ class CheckRows:
 
     @cached_property
     def _refs(self) -> dict[str, frozenset[str]]:
-        """The features that each version of an item says something of."""
+        """The features of each item version."""
         return {
             version_ref(item.kind, item.id, definition.version): frozenset(definition.entitlements)
             for item in self._environment.compiled.loaded.catalog.items.values()
@@ -99,7 +99,7 @@ class CheckRows:
 
     @cached_property
     def _sources(self) -> frozenset[str]:
-        """All sources that there can be."""
+        """All possible sources."""
         records = self._environment.subjects.records.values()
         overrides = [override for record in records for override in record.customer.overrides]
         overrides += [override for record in records for held in record.subscriptions for override in held.overrides]
@@ -107,7 +107,7 @@ class CheckRows:
 
     @cached_property
     def _policies(self) -> frozenset[str]:
-        """All policies that there are."""
+        """All policies."""
         items = (policy_id(ref, feature) for ref, features in self._refs.items() for feature in features)
         return frozenset({*items, *self._environment.engine.slices.by_id})
 

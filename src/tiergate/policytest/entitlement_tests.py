@@ -1,6 +1,6 @@
-"""Reads the tests of a suite about entitlements: subjects × features × requests, each cell a check.
+"""Read the tests of a suite about entitlements: subjects × features × requests, each cell a check.
 
-Everything that a check could be refused for is found here, so that the cases which are run are all well formed.
+Everything that makes a check invalid is found here, so that every case is well formed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from tiergate.policytest.environments import EntitlementEnvironment
 
 CHECK_TEST_KEYS: Final = frozenset({"now", "usage", "subjects", "features", "requests"})
-"""The keys of a test about entitlements beside those of every test."""
+"""The keys of an entitlement test beside those of every test."""
 
 SUBJECT_KEYS: Final = frozenset({"name", "type", "id", "user"})
-"""What a subject may say that is more than a customer's id."""
+"""The keys of a subject that is more than a customer's id."""
 
 _NUMBERS: Final = ("amount", "used", "user_used", "value")
 REQUEST_KEYS: Final = frozenset({"feature", "now", "level", *_NUMBERS})
-"""What a request may say."""
+"""The keys of a request."""
 
 _AXES: Final = ("subject", "feature", "request")
 _ANYBODY: Final = Subject("anybody")
@@ -43,7 +43,7 @@ _LEAST = ""
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request: the fields of its check, its own feature, and its own instant, where it has one."""
+    """A request: the fields of its check, and its own feature and instant, if any."""
 
     name: str
     place: int
@@ -57,7 +57,6 @@ class _Request:
     level: str | None = None
 
     def check(self, subject: Subject, feature: str) -> Check:
-        """The check of a subject and a feature."""
         return Check(subject, feature, self.amount, self.used, self.user_used, self.value, self.level)
 
 
@@ -65,7 +64,7 @@ class CheckTests:
     """Reads the tests of one suite."""
 
     def __init__(self, environment: EntitlementEnvironment, suite: Fields, report: TextReport) -> None:
-        """Take what the suite says for all of its tests."""
+        """Read the suite's defaults for all of its tests."""
         self._environment = environment
         self._features = environment.index.features
         self._now = suite.instant("now")
@@ -113,7 +112,7 @@ class CheckTests:
         return found
 
     def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
-        """The subjects of a test by their names, and where they stand."""
+        """Return the subjects of a test by their names, and their places."""
         result: dict[str, Subject] = {}
         places: dict[str, int] = {}
         if "subjects" not in test:
@@ -141,9 +140,9 @@ class CheckTests:
         return name, Subject(id_ or "", type_, user)
 
     def _check_strangers(self, subjects: dict[str, Subject], places: dict[str, int], meant: set[str]) -> None:
-        """Report a subject that nobody knows and whose id is nearly a known one, unless a row says that it is unknown.
+        """Report an unknown subject whose id resembles a known one, unless a row expects it.
 
-        Otherwise a slip of the pen would be denied, as expected, and test nothing.
+        Otherwise a typing error would be denied, as expected, and test nothing.
         """
         known = self._environment.subjects
         for name, subject in subjects.items():
@@ -169,7 +168,7 @@ class CheckTests:
         self._report.add(place, "unknown-feature", f"no feature `{shorten(id_)}`", near)
 
     def _requests(self, test: Fields) -> list[_Request]:
-        """The requests of a test that are in order."""
+        """Return the valid requests of a test."""
         requests = test.mapping("requests")
         if requests is None:
             return []
@@ -195,7 +194,7 @@ class CheckTests:
         return _Request(name, place, fields, feature, now, amount, used, user_used, value, level)
 
     def _requested(self, test: Fields, features: list[str], requests: list[_Request]) -> list[tuple[str, _Request]]:
-        """Which request is asked of which feature: those that name none, else the least one, of all features."""
+        """Pair features and requests: requests without a feature, else the least one, go with every feature."""
         crossed: list[_Request] = [
             value for value in requests if value.fields is not None and "feature" not in value.fields
         ]
@@ -215,9 +214,9 @@ class CheckTests:
         return query
 
     def _check_request(self, feature: str, request: _Request) -> None:
-        """Report what a request says and a feature's type does not know.
+        """Report a request that does not fit a feature's type.
 
-        Rows may speak of it all the same, so that they are not told that there is no such case.
+        Rows may still name it, so that it causes no second problem.
         """
         try:
             normalize_check(request.check(_ANYBODY, feature), self._features)
@@ -236,7 +235,7 @@ class CheckTests:
 
 
 def _subject_names(suite: Fields) -> Iterator[str]:
-    """The names of the subjects of all tests, however wrong these are otherwise."""
+    """Yield the names of the subjects of all tests, even of invalid ones."""
     tests = suite.entries.get("tests")
     for test in tests.entries if isinstance(tests, Listing) else ():
         subjects = test.entries.get("subjects") if isinstance(test, Mapping) else None

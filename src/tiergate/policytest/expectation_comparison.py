@@ -1,4 +1,4 @@
-"""Compares what was decided with what is expected. Says each difference as the file would write it."""
+"""Compare a decision with its expectation, and write each difference as in a test file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNLIMITED = "unlimited"
 
 
 def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch, ...]:
-    """The fields in which a decision is not as expected, in the order of the reference page."""
+    """Return the fields in which a decision differs, in the order of the reference page."""
     found: list[Mismatch] = []
     if expected.allowed is not actual.allowed:
         found.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
@@ -49,7 +49,7 @@ def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch,
 
 
 def compare_permission(expected: Expectation, actual: Permission) -> tuple[Mismatch, ...]:
-    """The fields in which the answer of a table of roles is not as expected."""
+    """Return the fields in which the result of a role table differs."""
     result: list[Mismatch] = []
     if expected.allowed is not actual.allowed:
         result.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
@@ -59,9 +59,9 @@ def compare_permission(expected: Expectation, actual: Permission) -> tuple[Misma
 
 
 def compare_outcome(expected: Expectation, actual: CedarResult) -> tuple[Mismatch, ...]:
-    """The fields in which Cedar's own answer is not as expected.
+    """Return the fields in which Cedar's own result differs.
 
-    As `cedar run-tests` does it: the policies expected must be among the deciding ones, which may be more.
+    As in `cedar run-tests`, the expected policies must be among the deciding ones, which may be more.
     """
     found: list[Mismatch] = []
     if expected.allowed is not actual.allowed:
@@ -74,14 +74,14 @@ def compare_outcome(expected: Expectation, actual: CedarResult) -> tuple[Mismatc
 
 
 def entitlement_value(entitlement: Entitlement) -> bool | Number | str | None:
-    """What is held, as a row of a test states it: `unlimited` in place of a number."""
+    """Return the granted value as a row writes it: `unlimited` in place of a number."""
     if entitlement.unlimited is True:
         return _UNLIMITED
     return None if entitlement.value is msgspec.UNSET else entitlement.value
 
 
 def source_name(source: Source) -> str:
-    """A source as a row of a test names it: `plan/gold@3`, or `override/` and the override's id."""
+    """Return a source as a row names it: `plan/gold@3`, or `override/` and the override's id."""
     if source.override is not None:
         return f"{OVERRIDE_PREFIX}{source.override}"
     return f"{source.item}@{source.version}"

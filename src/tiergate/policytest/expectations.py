@@ -1,7 +1,7 @@
-"""The rows of `expected`: which cells of the matrix each speaks of, and what all of them together say of a cell.
+"""Read the rows of `expected`: the cells that each selects, and what all rows together expect of a cell.
 
-Rows add to each other, and must not contradict each other. INVARIANT (unstated is denied): a cell of which no row
-speaks is expected to be denied.
+Rows add to each other, and must not contradict. INVARIANT (unstated is denied): a cell that no row selects is expected
+to be denied.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from tiergate.policytest.test_matrix import Cell
 
 OUTCOME_KEYS: Final = frozenset({"allowed", "reason"})
-"""The keys of a row of which every case that rows speak of needs at least one."""
+"""Every case that rows select needs one of these keys."""
 
 MOST_ERRORS: Final = 1_000_000
-"""Most errors that a row may state."""
+"""The most errors that a row may expect."""
 
 StatedFields = dict[str, Any]
-"""What a row states, by the fields of `Expectation`."""
+"""The fields of `Expectation` that a row sets."""
 
 
 class _Row(NamedTuple):
@@ -36,7 +36,7 @@ class _Row(NamedTuple):
     line: int
 
     def at(self, key: str) -> int:
-        """Where a field is stated: `allowed` may follow from the reason, `has_value` from the value."""
+        """Return the place of a field: `allowed` may follow from the reason, `has_value` from the value."""
         return next(
             (self.fields.at(entry) for entry in (key, "reason", "value") if entry in self.fields), self.fields.place
         )
@@ -50,9 +50,9 @@ def read_expected(
     read_row: Callable[[Fields, Sequence[Cell]], StatedFields],
     report: TextReport,
 ) -> dict[Cell, tuple[Expectation, int]]:
-    """Read the rows of a test: what is expected of each cell that rows speak of, and the place of the first such row.
+    """Read the rows of a test: the expectation of each selected cell, and the place of its first row.
 
-    `axes` name what the cells are made of; `read_row` reads the other `keys` of a row, given the cells it speaks of.
+    `axes`: the names of the matrix's axes; `read_row` reads the other `keys` of a row, for the cells it selects.
     """
     selection = _Selection(axes, cells, report)
     rows: list[_Row] = []
@@ -88,7 +88,7 @@ def read_allowed(row: Fields) -> StatedFields:
 
 
 class _Selection:
-    """Finds the cells that a row names."""
+    """Finds the cells that a row selects."""
 
     def __init__(self, axes: tuple[str, str, str], cells: Sequence[Cell], report: TextReport) -> None:
         self._axes = axes
@@ -101,7 +101,7 @@ class _Selection:
                     named.setdefault(name, []).append(cell)
 
     def cells_of(self, row: Fields) -> Sequence[Cell]:
-        """The cells of which a row speaks; none is a problem."""
+        """Return the cells that a row selects; none is a problem."""
         before = self._report.count
         wanted: list[frozenset[str] | None] = []
         narrowest: Iterable[Cell] = self._cells
@@ -130,7 +130,7 @@ class _Selection:
 
 
 def _merge(rows: Sequence[_Row], cell: Cell, report: TextReport) -> Expectation:
-    """What rows say together; `cell` is one of which all of them speak."""
+    """Merge rows; `cell` is one that all of them select."""
     stated: StatedFields = {}
     said_by: dict[str, _Row] = {}
     for row in rows:

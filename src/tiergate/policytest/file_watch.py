@@ -1,10 +1,7 @@
-"""Waiting until something changes that a run of tests was made of: its test files and all that these name.
+"""Wait until an input of a test run changes: its test files and all files that these name.
 
-Reports of the system make it quick. They are not relied upon for files that were read: those are looked at now and
-then as well, since network file systems report nothing. New files are looked for once, when reports have begun to come;
-from then on they are noticed by reports alone.
-
-Leaves to others: reading and running (`runner`), telling (`reporters`).
+The system's notifications make it fast. Files that were read are also polled, since network file systems send no
+notifications. New files are searched once, when notifications have started; then only notifications find them.
 """
 
 from __future__ import annotations
@@ -19,26 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 INPUT_SUFFIXES: Final = (".yaml", ".yml", ".json", ".ndjson", ".cedar", ".cedarschema")
-"""The endings of files that a run can be made of."""
+"""The suffixes of files that a run can read."""
 
 _LOOK_MS: Final = 1000
 _STEP_MS: Final = 50
 _DEBOUNCE_MS: Final = 400
 
 FileStamp = tuple[int, int, int]
-"""A file as `stat` sees it: its time of change in nanoseconds, its size, its inode."""
+"""A file's `stat`: modification time in nanoseconds, size, inode."""
 
 
 def file_stamps(paths: Iterable[Path]) -> dict[str, FileStamp | None]:
-    """The stamps of files, and of all inputs in folders and below them that are not hidden; none: it is not there."""
+    """Return the stamps of files, and of all inputs below folders that are not hidden; `None`: no such file."""
     return {file: _stamp(file) for path in paths for file in _files(Path(os.path.realpath(path)))}
 
 
 class FileWatch:
-    """What is watched, and how it was before the run: made before the files are read, so that nothing is missed."""
+    """The watched files, with their state before the run: create it before reading, so that nothing is missed."""
 
     def __init__(self, paths: Iterable[Path], outputs: Iterable[Path] = ()) -> None:
-        """Look at everything below `paths`, files and folders; `outputs` are written by the run, and do not count."""
+        """Read the state of everything below `paths`; `outputs`, which the run writes, are ignored."""
         self._outputs = frozenset(os.path.realpath(path) for path in outputs)
         self._paths: list[Path] = []
         self._roots: set[str] = set()
@@ -46,11 +43,11 @@ class FileWatch:
         self._add(paths)
 
     def include(self, paths: Iterable[Path]) -> None:
-        """Look at these files and folders too, which the run has turned out to read."""
+        """Also watch these files and folders, which the run has read."""
         self._add(paths)
 
     def wait(self) -> frozenset[str]:
-        """Wait for a change, and give the files that it was in. An interrupt ends it, and is raised."""
+        """Wait for a change, and return the changed files. An interrupt ends it, and is raised."""
         changed = self._look() | self._new()
         if changed:
             return changed
@@ -82,11 +79,11 @@ class FileWatch:
         self._stamps = {file: stamp for file, stamp in found.items() if file not in self._outputs} | self._stamps
 
     def _look(self) -> frozenset[str]:
-        """The files that were there before the run and are others now."""
+        """Return the files that have changed since before the run."""
         return frozenset(file for file, stamp in self._stamps.items() if _stamp(file) != stamp)
 
     def _new(self) -> frozenset[str]:
-        """The files that have come since the run began."""
+        """Return the files created since the run started."""
         return frozenset(file_stamps(self._paths).keys() - self._stamps.keys() - self._outputs)
 
     def _matters(self, _: watchfiles.Change, path: str) -> bool:
@@ -96,7 +93,7 @@ class FileWatch:
 
 
 def _files(root: Path) -> Iterable[str]:
-    """The files that count in a folder and below it, hidden ones left out; a file is itself."""
+    """Return the inputs below a folder, without hidden ones; a file is itself."""
     if not root.is_dir():
         return [str(root)]
     found = []

@@ -1,8 +1,8 @@
-"""The pytest plugin: files of entitlement tests collected as items, and fixtures for what they are decided with.
+"""The pytest plugin: collects files of entitlement tests, and provides fixtures.
 
-Every run of pytest in an installation with Tiergate loads this module, so it imports nothing of Tiergate by itself:
-what a hook or a fixture needs, it imports when it is used. Leaves to others: the items (`collection`), what fixtures
-give (`workbench`), the comparison of a decision with what was expected (`assertions`).
+Every pytest run in an installation with Tiergate loads this module, so it imports nothing of Tiergate by itself: hooks
+and fixtures import what they need when used. Leaves to others: the items (`pytest_collection`), the values of fixtures
+(`pytest_fixtures`), comparing a decision (`assertions`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what the marker is for."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
         "tiergate(catalog, subjects, rules): the files that Tiergate's fixtures use, relative to the test's file; "
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
-    """Collect a file of entitlement tests: one by its name that names our `apiVersion`, or that was asked for."""
+    """Collect a file of entitlement tests: by its name and our `apiVersion`, or if named explicitly."""
     patterns = parent.config.getini("tiergate_test_files")
     if not any(file_path.match(pattern) for pattern in patterns):
         return None
@@ -59,7 +59,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the sidecars that were started."""
+    """Stop the sidecars."""
     workbench = config.stash.get(_WORKBENCH, None)
     if workbench is not None:
         workbench.close()
@@ -70,7 +70,7 @@ def tiergate_files(request: pytest.FixtureRequest) -> Files:
     """The files that the other fixtures use.
 
     From an indirect parameter (a mapping of `catalog`, `subjects`, `rules`), else from the marker `tiergate`, else from
-    pytest's configuration; each for itself. Override this fixture where tests write files of their own.
+    pytest's configuration; each by itself. Override this fixture if tests write files of their own.
     """
     from tiergate.policytest.pytest_fixtures import Files
 
@@ -90,7 +90,7 @@ def tiergate_files(request: pytest.FixtureRequest) -> Files:
 
 @pytest.fixture
 def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Catalog:
-    """The catalog, which compiles together with the rules."""
+    """The catalog, compiled with the rules."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
     with fail_on_error():
@@ -99,7 +99,7 @@ def tiergate_catalog(tiergate_files: Files, _tiergate_workbench: FixtureFactory)
 
 @pytest.fixture
 def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Bundle:
-    """What the catalog and the rules compile to."""
+    """The bundle of the catalog and the rules."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
     with fail_on_error():
@@ -108,7 +108,7 @@ def tiergate_bundle(tiergate_files: Files, _tiergate_workbench: FixtureFactory) 
 
 @pytest.fixture
 def tiergate_engine(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> Evaluator:
-    """An engine that decides about the subjects, in this process, at any instant that it is asked for."""
+    """An engine on the subjects, in this process, for any instant."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
     with fail_on_error():
@@ -117,7 +117,7 @@ def tiergate_engine(tiergate_files: Files, _tiergate_workbench: FixtureFactory) 
 
 @pytest.fixture
 def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: FixtureFactory) -> LiveSidecar:
-    """A running sidecar, in a process of its own on a free port, which follows the files."""
+    """A running sidecar, in its own process on a free port, which follows the files."""
     from tiergate.policytest.pytest_fixtures import fail_on_error
 
     with fail_on_error():
@@ -126,14 +126,14 @@ def tiergate_sidecar(tiergate_files: Files, _tiergate_workbench: FixtureFactory)
 
 @pytest.fixture
 def _tiergate_workbench(request: pytest.FixtureRequest) -> FixtureFactory:
-    """What all tests of this run share."""
+    """The factory that all tests of this run share."""
     from tiergate.policytest.pytest_fixtures import FixtureFactory
 
     return request.config.stash.setdefault(_WORKBENCH, FixtureFactory())
 
 
 def _paths(given: Mapping[str, object], folder: Path, where: str) -> dict[str, tuple[Path, ...]]:
-    """The paths of a marker or a parameter, relative to the folder of the test."""
+    """Return the paths of a marker or a parameter, relative to the folder of the test."""
     result: dict[str, tuple[Path, ...]] = {}
     for part, value in given.items():
         if part not in _PARTS:

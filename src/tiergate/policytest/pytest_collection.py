@@ -1,4 +1,4 @@
-"""Files of entitlement tests as pytest sees them: a file, its tests, and each of their cases as an item.
+"""Collect files of entitlement tests in pytest: a file, its tests, and each of their cases as an item.
 
 Leaves to others: which files (`plugin`), reading and deciding (`runner`).
 """
@@ -29,7 +29,7 @@ _RUNNER: pytest.StashKey[Runner] = pytest.StashKey()
 
 
 def is_ours(path: Path) -> bool:
-    """Say whether a file names our `apiVersion`; one that cannot be read is collected, so as to say so."""
+    """Return whether a file names our `apiVersion`; an unreadable one is collected, to report it."""
     try:
         return _OURS.search(path.read_bytes()) is not None
     except OSError:
@@ -37,10 +37,10 @@ def is_ours(path: Path) -> bool:
 
 
 class SuiteFile(pytest.File):
-    """A test file. What is wrong with it, or with what it names, is an error of collection."""
+    """A test file. Problems in it, or in the files it names, are collection errors."""
 
     def collect(self) -> Iterator[TestNode]:
-        """Read the file and compile what it is about; other files about the same share that."""
+        """Read and compile the file; files with the same content share the result."""
         runner = self.config.stash.setdefault(_RUNNER, Runner())
         try:
             loaded = runner.read_suites([_shown(self.path, self.config)])
@@ -64,7 +64,7 @@ class TestNode(pytest.Collector):
         self._test = test
 
     def collect(self) -> Iterator[CaseItem]:
-        """Give each case of the test; those of one that is skipped are skipped with its reason."""
+        """Yield each case of the test; those of a skipped test are skipped with its reason."""
         skip = self.suite.skip or self._test.skip
         for case in self._test.cases:
             item: CaseItem = CaseItem.from_parent(self, name=case.name, case=case)
@@ -74,7 +74,7 @@ class TestNode(pytest.Collector):
 
 
 class CaseItem(pytest.Item):
-    """A case."""
+    """A test case."""
 
     def __init__(self, *, parent: TestNode, case: Case, **named: Any) -> None:  # noqa: ANN401 - pytest's
         super().__init__(parent=parent, **named)
@@ -85,7 +85,7 @@ class CaseItem(pytest.Item):
         """Decide the case.
 
         Raises:
-            _CaseFailedError: something else came of it than was expected.
+            _CaseFailedError: if the result differs from the expectation.
         """
         runner = self.config.stash[_RUNNER]
         result = runner.run_case(self._node.loaded, self._node.suite, self._case)
@@ -93,13 +93,13 @@ class CaseItem(pytest.Item):
             raise _CaseFailedError(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
-        """Tell what was expected, what came of it, why, and where it stands; no traceback through this package."""
+        """Return the expectation, the result, the reason and the place, without a traceback."""
         if isinstance(excinfo.value, _CaseFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the case stands: file, line from 0, and name."""
+        """Return the place of the case: file, line from 0, and name."""
         return self.path, self._case.place[1] - 1, f"{self._node.name}: {self.name}"
 
 
@@ -111,7 +111,7 @@ class _CaseFailedError(Exception):
 
 
 def _shown(path: Path, config: pytest.Config) -> Path:
-    """The path as it reads best in problems and failures: from where pytest was started, where that is still here."""
+    """Return the path relative to the folder where pytest was started, if it is still the current one."""
     started = config.invocation_params.dir
     if started == path.cwd():
         return type(path)(os.path.relpath(path, started))

@@ -1,7 +1,7 @@
-"""What the pytest plugin's fixtures give: catalogs compiled once, engines on them, and live sidecars.
+"""The values of the pytest plugin's fixtures: catalogs compiled once, engines on them, and live sidecars.
 
-A sidecar is a process of its own on free ports. It is kept for the whole run, and shared by all tests that name the
-same files, unchanged; it follows them as any sidecar does. Leaves to others: which files (`plugin`), and what is asked.
+A sidecar is its own process on free ports. It runs until the end of the run, is shared by all tests with the same
+unchanged files, and follows them as any sidecar does. Leaves to others: which files (`plugin`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ATTEMPTS = 3
 
 
 class Files(NamedTuple):
-    """What decides: files or folders of a catalog and of subjects, and a folder of rules."""
+    """The input files: files or folders of a catalog and of subjects, and a folder of rules."""
 
     catalog: tuple[Path, ...] = ()
     subjects: tuple[Path, ...] = ()
@@ -51,19 +51,19 @@ class Files(NamedTuple):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All of them."""
+        """All paths."""
         return (*self.catalog, *self.subjects, *((self.rules,) if self.rules else ()))
 
 
 class CompiledFixture(NamedTuple):
-    """A catalog, and what it compiles to together with the rules."""
+    """A catalog, and its bundle together with the rules."""
 
     catalog: Catalog
     bundle: Bundle
 
 
 class LiveSidecar(NamedTuple):
-    """A running sidecar: where it answers, where its probes are, and a client of it."""
+    """A running sidecar: its URL, the URL of its probes, and a client."""
 
     url: str
     probe_url: str
@@ -72,12 +72,12 @@ class LiveSidecar(NamedTuple):
 
     @property
     def ask(self) -> Callable[[Check], bytes]:
-        """Ask a check: the client's own, so that `assert_decision` takes this as it takes a client."""
+        """Request a check: the client's method, so that `assert_decision` accepts this like a client."""
         return self.client.ask
 
     @property
     def explain(self) -> Callable[..., Explanation]:
-        """Ask why: the client's own."""
+        """Request an explanation: the client's method."""
         return self.client.explain
 
 
@@ -85,7 +85,7 @@ _Key = tuple[Files, tuple[tuple[str, "FileStamp | None"], ...]]
 
 
 class FixtureFactory:
-    """Makes what tests decide with, each once. Not for several threads at once."""
+    """Creates the values of fixtures, each once. Not thread-safe."""
 
     def __init__(self) -> None:
         self._made: dict[_Key, CompiledFixture] = {}
@@ -97,8 +97,8 @@ class FixtureFactory:
         """Compile a catalog and rules.
 
         Raises:
-            SettingsError: no catalog is named.
-            AuthorError: the files have problems.
+            SettingsError: if no catalog is named.
+            AuthorError: if the files have problems.
         """
         key = _key(files._replace(subjects=()))
         if key not in self._made:
@@ -108,11 +108,11 @@ class FixtureFactory:
         return self._made[key]
 
     def engine(self, files: Files) -> Evaluator:
-        """Make an engine on the files.
+        """Create an engine on the files.
 
         Raises:
-            SettingsError: no catalog or no subjects are named.
-            AuthorError: the files have problems.
+            SettingsError: if no catalog or no subjects are named.
+            AuthorError: if the files have problems.
         """
         key = _key(files)
         if key not in self._engines:
@@ -125,12 +125,12 @@ class FixtureFactory:
         return self._engines[key]
 
     def sidecar(self, files: Files) -> LiveSidecar:
-        """Start a sidecar on the files, and wait until it decides.
+        """Start a sidecar on the files, and wait until it is ready.
 
         Raises:
-            SettingsError: no catalog or no subjects are named.
-            AuthorError: the files have problems.
-            ReplicaError: it ended, or did not get ready; with what it logged.
+            SettingsError: if no catalog or no subjects are named.
+            AuthorError: if the files have problems.
+            ReplicaError: if it ended or did not become ready; with its log.
         """
         key = _key(files)
         live = self._sidecars.get(key)
@@ -140,7 +140,7 @@ class FixtureFactory:
         return live
 
     def close(self) -> None:
-        """End the sidecars."""
+        """Stop the sidecars."""
         self._ends.close()
 
     def _start(self, files: Files) -> LiveSidecar:
@@ -170,7 +170,7 @@ class FixtureFactory:
 
 @contextmanager
 def fail_on_error() -> Iterator[None]:
-    """Fail the test with what is wrong with its files, in place of a traceback through this package."""
+    """Fail the test with the problems of its files, in place of a traceback through this package."""
     try:
         yield
     except AuthorError as error:
@@ -193,7 +193,7 @@ def _require(setting: str, paths: tuple[Path, ...]) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the run in order, where nobody else handles them: no sidecar is left behind."""
+    """Let unhandled SIGTERM and SIGHUP end the run in order, so that no sidecar is left running."""
     ending: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         ending = {

@@ -1,4 +1,4 @@
-"""What came of running suites: results of cases, tests and suites, and what an observer is told of each decision."""
+"""The results of cases, tests and suites, and the interface of observers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """How a case ended. An error is a case that could not be decided at all, such as one with a wrong field."""
+    """The status of a case. `error`: it could not be decided, for example because of an invalid field."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class Mismatch(NamedTuple):
-    """A field of the expectation that is not met; both sides as the file would write them."""
+    """A field that differs from the expectation; both sides as in a test file."""
 
     field: str
     expected: str
@@ -36,10 +36,10 @@ class Mismatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What came of a case.
+    """The result of a case.
 
-    `why`: sentences on what decided, for a case that failed (which policy, which number); for one that could not be
-    decided, what is wrong with it. `nanoseconds`: how long deciding and comparing took.
+    `why`: sentences that explain a failed case (policies, numbers), or the error of a case that could not be decided.
+    `nanoseconds`: the time to decide and compare.
     """
 
     case: Case
@@ -52,7 +52,7 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What came of a test: its cases that were selected, in their order."""
+    """The results of a test's selected cases, in order."""
 
     __test__ = False  # no class for pytest to collect
 
@@ -62,7 +62,7 @@ class TestResult:
 
     @property
     def status(self) -> Status:
-        """The worst of its cases."""
+        """The worst status of its cases."""
         if self.skip:
             return Status.SKIPPED
         found = {result.status for result in self.cases}
@@ -71,7 +71,7 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class SuiteResult:
-    """What came of a suite."""
+    """The results of a suite."""
 
     suite: Suite
     tests: tuple[TestResult, ...]
@@ -79,32 +79,32 @@ class SuiteResult:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What came of a run. `nanoseconds`: of deciding and comparing all cases, without reading and compiling."""
+    """The results of a run. `nanoseconds`: to decide and compare all cases, without reading and compiling."""
 
     suites: tuple[SuiteResult, ...]
     nanoseconds: int = 0
 
     def cases(self) -> Iterator[CaseResult]:
-        """Every case that was selected."""
+        """Iterate over all selected cases."""
         return (case for suite in self.suites for test in suite.tests for case in test.cases)
 
     def count(self, status: Status) -> int:
-        """How many cases ended so; a skipped test counts each of its cases."""
+        """Return how many cases have a status; a skipped test counts each of its cases."""
         return sum(case.status is status for case in self.cases())
 
     @property
     def has_passed(self) -> bool:
-        """Say whether nothing failed and nothing could not be decided."""
+        """Whether no case failed or could not be decided."""
         return not any(case.status in (Status.FAILED, Status.ERROR) for case in self.cases())
 
 
 class Observer(Protocol):
-    """Is told of every case that was decided, as it was decided: coverage is one."""
+    """Is notified of every decided case, before the next one is decided. Coverage is one."""
 
     def entitlement(self, environment: EntitlementEnvironment, case: Case, evaluation: Evaluation) -> None:
         """A check was decided."""
         ...
 
     def permission(self, environment: RoleEnvironment, case: Case, permission: Permission) -> None:
-        """The table of roles was asked."""
+        """A role table was evaluated."""
         ...

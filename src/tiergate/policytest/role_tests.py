@@ -1,6 +1,6 @@
-"""Reads the tests of a suite about roles: callers × actions × resources, each cell a question to the table of roles.
+"""Read the tests of a suite about roles: callers × actions × resources, each cell a query to the role table.
 
-Pairs of an action and a type of resource that the roles' schema does not have are no cells: nobody can ask them.
+Pairs of an action and a resource type that the roles' schema does not have are no cells.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class ResourceType(StrEnum):
-    """What an action can be on; the entities of `policies/roles.cedarschema`."""
+    """The types of resources; the entities of `policies/roles.cedarschema`."""
 
     FEATURE = "Feature"
     ITEM = "Item"
@@ -41,16 +41,16 @@ class ResourceType(StrEnum):
 
 
 ROLE_TEST_KEYS: Final = frozenset({"callers", "actions", "resources"})
-"""The keys of a test about roles beside those of every test; the first and the last are of its suite too."""
+"""The keys of a role test beside those of every test; the first and the last are keys of its suite too."""
 
 CALLER_KEYS: Final = frozenset({"id", "roles", "kind", "actions", "customers"})
-"""What may be said of a caller."""
+"""The keys of a caller."""
 
 RESOURCE_KEYS: Final = frozenset({"type", "id", "customer"})
-"""What may be said of a resource."""
+"""The keys of a resource."""
 
 ROLE_ROW_KEYS: Final = frozenset({"allowed", "policies", "errors"})
-"""What a row may state."""
+"""The keys of a row."""
 
 _AXES: Final = ("caller", "action", "resource")
 _ACTIONS: Final = frozenset(action.value for action in Action)
@@ -60,7 +60,7 @@ _OF_SOMEBODY: Final = frozenset({ResourceType.ITEM, ResourceType.CUSTOMER, Resou
 
 @cache
 def applies(action: Action, type_: ResourceType) -> bool:
-    """Say whether the roles' schema has an action on a type of resource."""
+    """Return whether the roles' schema has an action on a type of resource."""
     schema = roles_schema()
     attrs = {"customer": "x"} if type_ is ResourceType.CUSTOMER else {}
     entities = [
@@ -132,7 +132,7 @@ class RoleTests:
         }
 
     def _named(self, suite: Fields, key: str, known: frozenset[str], required: str) -> Iterator[tuple[str, Fields]]:
-        """The mappings inside a mapping, by their names."""
+        """Yield the mappings inside a mapping, by their names."""
         mapping = suite.mapping(key)
         if mapping is None:
             return
@@ -179,7 +179,7 @@ class RoleTests:
         return Resource(type_.value, id_, customer)
 
     def _resource_id(self, fields: Fields, type_: ResourceType) -> str:
-        """The id of a resource; features and items as such go by `*`."""
+        """Return the id of a resource; `*` stands for features and items as such."""
         if "id" not in fields:
             if type_ in (ResourceType.CUSTOMER, ResourceType.SUBSCRIPTION):
                 self._report.add(fields.place, "missing-key", "the key `id` is missing")

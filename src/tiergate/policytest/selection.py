@@ -1,4 +1,4 @@
-"""Which cases of what was read are run: those whose suite, test, subject and feature fit the patterns given."""
+"""Select the cases to run: those whose suite, test, subject and feature match patterns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MARKS: Final = frozenset("*?[")
 
 @dataclass(frozen=True)
 class Selection:
-    """Patterns for each part of a case's name; a part fits where it fits any of them, or where there are none.
+    """Patterns for each part of a case's name; a part matches any of them, or everything if there are none.
 
-    A pattern with `*`, `?` or `[…]` is a glob for the whole name, any other one a part of it; upper and lower case are
-    the same. In a suite about roles the subject is the caller and the feature the action.
+    A pattern with `*`, `?` or `[…]` is a glob for the whole name, any other a part of it; case is ignored. In a suite
+    about roles the subject is the caller and the feature the action.
     """
 
     suites: tuple[str, ...] = ()
@@ -27,11 +27,11 @@ class Selection:
     _kept: dict[tuple[tuple[str, ...], str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def takes_suite(self, suite: Suite) -> bool:
-        """Say whether a suite can have cases to run."""
+        """Return whether a suite can have cases to run."""
         return self._fits(self.suites, suite.name)
 
     def cases(self, test: Test) -> tuple[Case, ...]:
-        """The cases of a test to run, in their order."""
+        """Return the cases of a test to run, in order."""
         if not self._fits(self.tests, test.name):
             return ()
         if not self.subjects and not self.features:
@@ -52,7 +52,7 @@ class Selection:
 
 
 EVERYTHING: Final = Selection()
-"""All cases."""
+"""Selects all cases."""
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -1,7 +1,7 @@
-"""The fixtures of a suite: its customers and subscriptions, from files, inline, or in the short form `holders`.
+"""The subjects of a suite: from files, inline, or in the short form `holders`.
 
-All go through the readers of subjects files, and are held to what these hold whole files to: ids are unique, customers
-exist, totals cannot overflow. A suite keeps its subjects in memory.
+All are read and checked like subjects files: ids are unique, customers exist, totals cannot overflow. A suite keeps its
+subjects in memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tiergate.model import CatalogIndex
 
 FIXTURE_KEYS: Final = frozenset({"subjects", "customers", "subscriptions", "holders"})
-"""The keys of a suite under which its subjects stand."""
+"""The keys of a suite that hold its subjects."""
 
 
 class SubjectFixtures:
@@ -45,7 +45,7 @@ class SubjectFixtures:
         }
 
     def find(self, subject: Subject) -> SubjectRecord | None:
-        """The record of the customer, or of the customer who holds the subscription; `None` where there is none."""
+        """Return the record of the customer, or of the subscription's customer; `None` if there is none."""
         customer = subject.id if subject.type is SubjectType.CUSTOMER else self.holders.get(subject.id)
         return None if customer is None else self.records.get(customer)
 
@@ -53,7 +53,7 @@ class SubjectFixtures:
 def read_subject_fixtures(
     suite: Fields, files: Sequence[Path], index: CatalogIndex, bounds: TotalBounds, report: TextReport, log: ProblemLog
 ) -> SubjectFixtures:
-    """Read the subjects of a suite: those of `files`, and those written in it. Problems go to the log."""
+    """Read the subjects of a suite: those of `files`, and inline ones. Problems go to the log."""
     reader = SubjectReader(index, bounds)
     records = SubjectFileReader(reader, log)
     paths = expand_paths(files, SUBJECTS_ENDINGS, log)
@@ -91,7 +91,7 @@ def _inline(suite: Fields, reader: SubjectReader, report: TextReport) -> Iterato
 def _holder(
     id_: str, items: Node, holders: Fields, reader: SubjectReader, report: TextReport
 ) -> Iterator[SubjectEntry]:
-    """A customer with one active subscription, written as its items: read as if both stood there in full."""
+    """Yield a customer with one active subscription, written as its items, as if both were written in full."""
     place, at = holders.key_place(id_), holders.at(id_)
     if subject_id_of(id_, place, report) is None:
         return
@@ -109,5 +109,5 @@ def _holder(
 
 
 def _mapping(entries: dict[str, Node], place: int) -> Mapping:
-    """A mapping that the file does not write, all of it at one place."""
+    """Return a mapping that is not in the file, with all its parts at one place."""
     return Mapping(entries, array("q", [place] * (2 * len(entries))))

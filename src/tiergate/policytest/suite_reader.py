@@ -1,7 +1,7 @@
-"""Reads test files into suites, each with the environment that its cases are decided against.
+"""Read test files into suites, each with its environment.
 
-Strict: unknown keys, near misses and contradictions are problems, and all of them are found at once, those of the
-files that a suite names included. What could only be found by deciding is left to the runner.
+Strict: unknown keys, near misses and contradictions are problems, and all are found at once, including those of the
+files that a suite names. What only a decision can show is left to the runner.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from tiergate.policytest.suites import Test
 
 ENDINGS: Final = ("_test.yaml", "_test.yml")
-"""How the name of a test file ends."""
+"""The endings of test files."""
 
 SHIPPED: Final = "shipped"
-"""In place of a path: the table of roles as shipped."""
+"""Stands for the shipped role table in place of a path."""
 
 INLINE_KEYS: Final = frozenset({"features", "items", "ladders"})
 _HEAD_KEYS: Final = frozenset({"apiVersion", "suite", "description", "skip"})
@@ -44,15 +44,15 @@ KINDS: Final = {
     SuiteKind.ROLES: _HEAD_KEYS | {"roles", "callers", "resources", "tests"},
     SuiteKind.CEDAR: _HEAD_KEYS | {"cedar"},
 }
-"""The keys of a suite of each kind."""
+"""The keys of each kind of suite."""
 
 _MOST_PATH: Final = 4096
 
 
 def suite_files(paths: Sequence[Path], log: ProblemLog) -> list[Path]:
-    """The test files that `paths` mean, each once: files as they are, folders as all test files below them, sorted.
+    """Return the test files of `paths`, each once: files as given, folders as all test files below them, sorted.
 
-    Hidden files and folders are left out. A folder without a test file is a problem, as is a path that does not exist.
+    Hidden files and folders are left out. A folder without a test file is a problem, as is a missing path.
     """
     result: dict[str, Path] = {}
     for path in paths:
@@ -68,7 +68,7 @@ def suite_files(paths: Sequence[Path], log: ProblemLog) -> list[Path]:
 
 
 def _below(folder: Path, log: ProblemLog) -> Iterator[Path]:
-    """The test files below a folder, in the order of their paths."""
+    """Yield the test files below a folder, in the order of their paths."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -97,19 +97,19 @@ class _Head(NamedTuple):
 
 
 class SuiteReader:
-    """Reads test files. What they name is compiled and parsed by the `library`, which may serve several readings.
+    """Reads test files. The `cache` compiles what they name, and may serve several readings.
 
-    `named`: every file and folder that the suites read so far rest on, for whoever watches them.
+    `inputs`: every file and folder that the suites use, to watch them.
     """
 
-    def __init__(self, library: CompilationCache, log: ProblemLog) -> None:
-        self._library = library
+    def __init__(self, cache: CompilationCache, log: ProblemLog) -> None:
+        self._cache = cache
         self._log = log
         self.environments: dict[str, Environment] = {}
         self.inputs: set[Path] = set()
 
     def read(self, path: Path) -> Suite | None:
-        """Read a file; `None` where it cannot be read so far that it is a suite. All problems go to the log."""
+        """Read a file; return `None` if it is no suite. All problems go to the log."""
         self.inputs.add(path)
         text = read_text(path, self._log)
         document = None if text is None else parse_document(str(path), text, self._log)
@@ -140,10 +140,7 @@ class SuiteReader:
                 return self._cedar(head)
 
     def _entitlements(self, head: _Head) -> tuple[Test, ...]:
-        """Without a catalog nothing that names its parts can be read: its problems come first, alone.
-
-        So do those of files that are not there.
-        """
+        """Read a suite about entitlements. Problems of its catalog, or missing files, are reported alone."""
         environment = self._entitlement_environment(head)
         if environment is None:
             return ()
@@ -164,10 +161,10 @@ class SuiteReader:
                     suite.key_place(key), "key-conflict", f"`{key}` stands beside `catalog`: write one or the other"
                 )
             paths = self._paths(head, suite, "catalog")
-            compiled = self._library.catalog(paths, rules, head.log) if paths and report.count == before else None
+            compiled = self._cache.catalog(paths, rules, head.log) if paths and report.count == before else None
         elif inline:
             document = (head.root.only(INLINE_KEYS | {"apiVersion"}), suite.place, report)
-            compiled = self._library.inline(document, head.text, rules, head.log)
+            compiled = self._cache.inline(document, head.text, rules, head.log)
         else:
             message = "says nothing to test: write `catalog`, or `features` and `items`, or `roles`, or `cedar`"
             report.add(suite.place, "missing-key", message)
@@ -186,7 +183,7 @@ class SuiteReader:
             if read is None:
                 return ()
             file, text = str(path), read
-        roles = self._library.roles(file, text, head.log)
+        roles = self._cache.roles(file, text, head.log)
         if roles is None:
             return ()
         environment = RoleEnvironment(str(head.path), roles, "" if head.fields.entries["roles"] == SHIPPED else file)
@@ -218,7 +215,7 @@ class SuiteReader:
     def _path(
         self, head: _Head, fields: Fields, key: str, *, is_folder: bool = False, words: Collection[str] = ()
     ) -> Path | None:
-        """The path that a key names: of a folder, if so; `words` may stand in its place."""
+        """Return the path of a key: of a folder, if so; `words` may stand in its place."""
         text, place = line_of(fields.entries[key], fields.at(key), head.report, _MOST_PATH), fields.at(key)
         path = None if text is None else self._resolved(head, text, place, words)
         if path is not None and is_folder and not path.is_dir():
@@ -227,7 +224,7 @@ class SuiteReader:
         return path
 
     def _paths(self, head: _Head, fields: Fields, key: str) -> list[Path]:
-        """The path or the paths that a key names."""
+        """Return the path or paths of a key."""
         node, place = fields.entries.get(key, BROKEN), fields.at(key)
         entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, head.report)
         texts = [(line_of(entry, at, head.report, _MOST_PATH), at) for entry, at in entries]
@@ -235,9 +232,9 @@ class SuiteReader:
         return [path for path in paths if path is not None]
 
     def _resolved(self, head: _Head, text: str, place: int, words: Collection[str] = ()) -> Path | None:
-        """A path relative to the file that names it, as short as it can be written; it must be there.
+        """Return a path relative to the file that names it, in its shortest form; it must exist.
 
-        `words`: what might be meant where it is not.
+        `words`: suggestions if it does not.
         """
         joined = head.path.parent / text
         short = Path(os.path.normpath(joined))
@@ -260,6 +257,6 @@ def _kind(root: object) -> SuiteKind:
 
 
 def _default_name(path: Path) -> str:
-    """The file's name without its ending."""
+    """Return the file's name without its ending."""
     ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), path.suffix)
     return path.name.removesuffix(ending) or path.name

@@ -1,8 +1,8 @@
-"""What a test file says: a suite of tests, and the cases that they stand for. Values only; nothing is decided here.
+"""Suites, tests and cases, as values.
 
 A test is a matrix: of subjects, features and requests, or, in a suite about roles, of callers, actions and resources.
-Each cell is a case. INVARIANT (unstated is denied): a case of which no row of `expected` speaks is expected to be
-denied, whatever the reason.
+Each cell is a case. INVARIANT (unstated is denied): a case that no row of `expected` selects is expected to be denied,
+for whatever reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Place = tuple[str, int, int]
 
 
 class SuiteKind(StrEnum):
-    """What a suite is about: decisions on checks, the table of roles, or policies by themselves in Cedar's form."""
+    """What a suite tests: decisions on checks, a role table, or policies by themselves in Cedar's form."""
 
     ENTITLEMENTS = "entitlements"
     ROLES = "roles"
@@ -30,7 +30,7 @@ class SuiteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntitlementQuery:
-    """A check, at an instant, with the metered usage that is known (none: nothing is metered)."""
+    """A check, at an instant, with metered usage (`None`: nothing is metered)."""
 
     check: Check
     now: Instant
@@ -39,7 +39,7 @@ class EntitlementQuery:
 
 @dataclass(frozen=True, slots=True)
 class PermissionQuery:
-    """Whether a caller may do something to something."""
+    """Whether a caller may perform an action on a resource."""
 
     caller: Caller
     action: Action
@@ -59,12 +59,12 @@ class CedarQuery:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must come of a case; what is `None` may be anything.
+    """The expected result of a case; what is `None` may be anything.
 
-    `value`: the number, label, true or false, or the text `unlimited`; `has_value` says whether it is stated, since
-    nothing held (`null`) is a value too. `sources`: `plan/gold@3`, or `override/` and the override's id. `policies`:
-    the deciding ones. Both are compared as sets, but in Cedar's own form, where those stated must be among the deciding
-    ones. `valid_until`: `FOREVER` where nothing changes by itself. `errors`: how many policies erred.
+    `value`: the number, label, true or false, or the text `unlimited`; `has_value`: whether it is expected, since
+    `null` (nothing) is a value too. `sources`: `plan/gold@3`, or `override/` and the override's id. `policies`: the
+    deciding ones. Both are compared as sets; in Cedar's form those expected must be among the deciding ones.
+    `valid_until`: `FOREVER` if nothing changes by itself. `errors`: the number of policies that fail.
     """
 
     allowed: bool = False
@@ -79,16 +79,16 @@ class Expectation:
 
 
 UNSTATED = Expectation()
-"""A denial, whatever its reason."""
+"""A denial, for whatever reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One cell of a test's matrix.
 
-    `subject`, `feature`, `request` are the names by which the file knows them; in a suite about roles they name the
-    caller, the action and the resource. `request` is empty where the test has no requests of its own. `place` is the
-    row of `expected` that speaks of it, else the test's.
+    `subject`, `feature`, `request`: their names in the file; in a suite about roles the caller, the action and the
+    resource. `request` is empty if the test has no requests. `place`: the row of `expected` that selects it, else the
+    test.
     """
 
     subject: str
@@ -101,13 +101,13 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The case among those of its test: `ada · movies · one too many`."""
+        """The name within its test: `ada · movies · one too many`."""
         return " · ".join(part for part in (self.subject, self.feature, self.request) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A named matrix. `skip` says why it is not run, and is empty where it is."""
+    """A named matrix. `skip`: why it is not run, empty if it is."""
 
     __test__ = False  # no class for pytest to collect
 
@@ -120,7 +120,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A test file. `environment` is the key under which the runner finds what its cases are decided against."""
+    """A test file. `environment`: the key of its environment."""
 
     name: str
     file: str

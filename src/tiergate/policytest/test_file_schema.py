@@ -1,7 +1,7 @@
 """The JSON Schema (draft 2020-12) of test files, for editors and other tools.
 
-It is closed, and accepts whatever the reader accepts; what only the reader can see (names, the catalog, contradictions)
-it leaves to it. Which of the three kinds of suite a file is, its keys say, as they do to the reader.
+It is closed, and accepts all that the reader accepts; names, the catalog and contradictions are left to the reader. As
+in the reader, the keys of a file decide its kind.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RENAMED: Final = "featureSuspension"
 
 
 def suite_schema() -> Schema:
-    """The schema of a test file."""
+    """Return the schema of a test file."""
     return {
         "$schema": DIALECT,
         "$id": "urn:tiergate:v1:test",
@@ -74,7 +74,7 @@ def suite_schema() -> Schema:
 
 
 def _of_other_files() -> Schema:
-    """What stands in catalog and subjects files, and may stand here too."""
+    """Return the definitions of catalog and subjects files, which are valid here too."""
     catalog = _with_renamed(catalog_schema()["$defs"])
     catalog[_RENAMED] = catalog.pop(_TAKEN)
     found: Schema = catalog | subjects_schema()["$defs"]
@@ -82,7 +82,7 @@ def _of_other_files() -> Schema:
 
 
 def _with_renamed(schema: Schema) -> Schema:
-    """The schema with its references to the suspension of a feature under the other name."""
+    """Return the schema with its references to the suspension of a feature renamed."""
     result: Schema = {}
     for key, inner in schema.items():
         if key == "$ref" and inner == f"#/$defs/{_TAKEN}":

@@ -1,4 +1,4 @@
-"""What the tests of every kind of suite have in common: a heading, names, and a matrix with rows of expectations."""
+"""The common parts of all tests: a heading, names, and a matrix with rows of expectations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from tiergate.policytest.suites import Case
 
 Cell = tuple[str, str, str]
-"""One cell of a matrix: the names of the subject, the feature and the request, or of the caller, the action and the
-resource."""
+"""A cell of a matrix: the names of subject, feature and request, or of caller, action and resource."""
 
 TEST_KEYS: Final = frozenset({"name", "description", "skip", "expected"})
-"""The keys that tests of every kind have."""
+"""The keys of every test."""
 
 
 def read_tests(
     suite: Fields, keys: frozenset[str], report: TextReport, read_cases: Callable[[Fields], Sequence[Case]]
 ) -> tuple[Test, ...]:
-    """Read the tests of a suite; `keys` are those of its kind, and `read_cases` makes the cases of one test of them."""
+    """Read the tests of a suite; `keys`: those of its kind; `read_cases` returns the cases of one test."""
     if suite.is_empty_list("tests"):
         suite.problem("tests", "no-tests", "a suite needs at least one test")
     result: list[Test] = []
@@ -51,7 +50,7 @@ def read_tests(
 
 
 def names_of(node: Node, place: int, known: Collection[str], what: str, report: TextReport) -> list[str]:
-    """Read one name or a list of names, each `known` and there once; `what` they are names of, for problems."""
+    """Read one name or a list of names, each `known` and unique; `what`: the kind of name, for problems."""
     entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, report)
     found: list[str] = []
     for entry, at in entries:

@@ -1,4 +1,4 @@
-"""Metered usage as a test file writes it: by subject, then by feature."""
+"""Read metered usage in a test file: by subject, then by feature."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from tiergate.model import Feature, Subject
 
 USAGE_KEYS: Final = frozenset({"used", "user_used", "total_used"})
-"""What may be known of the usage of one feature."""
+"""The keys of the usage of one feature."""
 
 
 class UsageFixtures:
-    """What is written of subjects' usage, in units; what a test writes goes before what its suite does."""
+    """The usage of subjects, in units; that of a test takes precedence over its suite's."""
 
     def __init__(self, written: ReadOnly[tuple[str, str], MeteredUsage]) -> None:
         self._written = written
 
     def within(self, suite: UsageFixtures) -> UsageFixtures:
-        """This of a test with that of its suite."""
+        """Return this usage of a test merged with that of its suite."""
         return UsageFixtures({**suite._written, **self._written})
 
     def of(self, name: str, subject: Subject, feature: str) -> MeteredUsage | None:
-        """What is known of a subject: under its name in the test, else under its id; `None` where nothing is."""
+        """Return the usage of a subject: by its name in the test, else by its id; `None` if unknown."""
         return self._written.get((name, feature)) or self._written.get((subject.id, feature))
 
 
 NO_USAGE: Final = UsageFixtures({})
-"""Of a suite or test that writes none."""
+"""The usage of a suite or test without any."""
 
 
 def read_usage(
     parent: Fields, features: ReadOnly[str, Feature], known: Collection[str], report: TextReport
 ) -> UsageFixtures:
-    """Read the key `usage`, where there is one; the subjects must be `known` by these names or ids."""
+    """Read the key `usage`, if there is one; the subjects must be `known` names or ids."""
     subjects = parent.mapping("usage")
     if subjects is None:
         return NO_USAGE

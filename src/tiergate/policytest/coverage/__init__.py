@@ -1,13 +1,13 @@
-"""Coverage: what the cases of a run would notice, of all that catalogs, rules and tables of roles say.
+"""Coverage: which changes of catalogs, rules and role tables the cases of a run would notice.
 
     recorder = Recorder(loaded.environments.values())     # all environments, before the run
     runner.run(loaded, selection, [recorder])
     coverage = recorder.coverage()
-    coverage.reaches(100)                           # --fail-under 100
+    coverage.reaches(100)                                 # --fail-under 100
     coverage_text(coverage), coverage_json(coverage), coverage_html(coverage)
 
-`units` says what there is to cover, `grounds` finds it, `recorder` tries it, `measure` sums it up, `reports` and `html`
-tell it.
+`targets` defines what to cover, `target_sets` finds it, `recorder` tries it, `coverage_result` sums it up, `reports`
+and `html` print it.
 """
 
 from tiergate.policytest.coverage.coverage_result import Coverage, Mark, MeasuredTarget

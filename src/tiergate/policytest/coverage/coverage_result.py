@@ -1,4 +1,4 @@
-"""What was covered: every unit with its mark, and the percentage of all. Values only."""
+"""The result of coverage: every target with its mark, and percentages. Values only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACE = {kind: place for place, kind in enumerate(TargetKind)}
 
 
 class Mark(StrEnum):
-    """Whether a case would have failed without it; whether one at least had to do with it."""
+    """Whether a case would fail without the target; whether one at least uses it."""
 
     COVERED = "covered"
     REACHED = "reached"
@@ -28,7 +28,7 @@ class Mark(StrEnum):
 
 
 class MeasuredTarget(NamedTuple):
-    """A unit and what came of it. `case`: the first that covered it, else the first that reached it."""
+    """A target and its mark. `case`: the first that covered it, else the first that reached it."""
 
     target: Target
     subject: TargetSource
@@ -38,9 +38,9 @@ class MeasuredTarget(NamedTuple):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Every unit there is, in order: by kind, then by file and as the file has them.
+    """Every target, in order: by kind, then by file and position.
 
-    `uncounted`: units of what is shipped where that is not to count. They are in none of the numbers but `shipped`.
+    `uncounted`: shipped targets that do not count. They are in none of the numbers but `shipped`.
     """
 
     measured: tuple[MeasuredTarget, ...]
@@ -48,38 +48,38 @@ class Coverage:
 
     @property
     def total(self) -> int:
-        """How many units there are."""
+        """The number of targets."""
         return len(self.measured)
 
     @property
     def covered(self) -> int:
-        """How many are covered."""
+        """The number of covered targets."""
         return sum(entry.mark is Mark.COVERED for entry in self.measured)
 
     @property
     def percent(self) -> Decimal:
-        """What part is covered, of 100, rounded down to two digits: 100.00 is all. Of nothing, nothing is covered."""
+        """The covered part in percent, rounded down to two digits. Of no targets, none are covered."""
         return _percent(self.covered, self.total)
 
     def reaches(self, percent: Decimal | float) -> bool:
-        """Say whether at least this part, of 100, is covered: what `--fail-under` asks."""
+        """Return whether at least this percentage is covered, for `--fail-under`."""
         wanted = Decimal(str(percent))
         return self.total > 0 and self.covered * 100 >= wanted * self.total
 
     @property
     def by_kind(self) -> Mapping[TargetKind, Coverage]:
-        """The same by kinds, of those that there are."""
+        """The coverage of each kind that there is."""
         kinds = dict.fromkeys(value.target.kind for value in self.measured)
         return {kind: Coverage(tuple(it for it in self.measured if it.target.kind is kind)) for kind in kinds}
 
     @property
     def shipped(self) -> Coverage:
-        """The same of what is shipped with Tiergate, whether or not it counts."""
+        """The coverage of what is shipped with Tiergate, counted or not."""
         return Coverage(tuple(it for it in self.measured + self.uncounted if it.subject.is_shipped))
 
     @property
     def missing(self) -> Sequence[MeasuredTarget]:
-        """What is not covered."""
+        """The targets that are not covered."""
         return [it for it in self.measured if it.mark is not Mark.COVERED]
 
 
@@ -90,9 +90,9 @@ def measure_coverage(
     *,
     shipped: bool,
 ) -> Coverage:
-    """Put together what there is to cover and what was covered. A level is covered by whatever gives it.
+    """Combine all targets with the covered ones. A level is covered by whatever grants it.
 
-    `shipped`: count what comes with Tiergate, too.
+    `shipped`: also count what comes with Tiergate.
     """
     result: dict[Target, MeasuredTarget] = {}
     for target_set in target_sets:

@@ -1,6 +1,6 @@
-"""Coverage as one page of HTML that needs nothing else: items and features as a grid, and everything that is missing.
+"""Coverage as one self-contained HTML page: items and features as a grid, and everything that is missing.
 
-Whatever authors wrote is escaped. The page works without scripts, and in dark surroundings.
+All text of authors is escaped. The page needs no scripts, and adapts to dark mode.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LEGEND: Final = {
 
 
 def coverage_html(coverage: Coverage) -> str:
-    """Write the page, a whole document in UTF-8."""
+    """Return the page, a whole document in UTF-8."""
     parts = [
         "<!DOCTYPE html>\n",
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n',
@@ -87,7 +87,7 @@ def _missing(coverage: Coverage) -> Iterator[str]:
 
 
 def _grids(coverage: Coverage) -> Iterator[str]:
-    """A grid for each file of a catalog: an item version in each row, a feature in each column."""
+    """Yield a grid for each file of a catalog: item versions in rows, features in columns."""
     files: dict[str, list[MeasuredTarget]] = {}
     for it in coverage.measured:
         files.setdefault(it.subject.file, []).append(it)

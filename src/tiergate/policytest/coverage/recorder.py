@@ -1,10 +1,10 @@
-"""The recorder: for each case that passed, which units it would have failed without.
+"""Records, for each case that passed, the targets without which it would have failed.
 
-It decides the case again as it would be if a unit were otherwise, and holds the answer against what the case expects:
-only what a case states or tells apart is covered. What is covered once is not tried again, so that well tested
-catalogs cost little. Leaves to others: which targets there are (`target_sets`), what the marks amount to (`measure`).
+It decides the case again with a target mutated, and compares the result with the expectation: only what a case expects
+is covered. A covered target is not tried again, so well tested catalogs cost little. Leaves to others: which targets
+there are (`target_sets`), what the marks amount to (`coverage_result`).
 
-INVARIANT (honest): a unit is marked only where a case was decided with it otherwise, and came out wrong.
+INVARIANT (honest): a target is marked only if a case was decided with it mutated, and came out wrong.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _UNFORBIDDEN = frozenset({Reason.NOT_ENTITLED, Reason.LIMIT_REACHED, Reason.OUT_
 
 
 class Recorder:
-    """Observes a run, and knows afterwards what it covered. A case is told before the next one is decided."""
+    """Observes a run, and returns its coverage. A case is observed before the next one is decided."""
 
     def __init__(self, environments: Iterable[Environment]) -> None:
-        """Find what there is to cover: in all the environments of the suites, whether or not their tests are run."""
+        """Find the targets in all environments of the suites, even if their tests are not run."""
         self._catalogs: dict[CompiledCatalog, CatalogTargets] = {}
         self._tables: dict[tuple[str, str], RoleTargets] = {}
         self._covered: dict[Target, Case] = {}
@@ -53,12 +53,12 @@ class Recorder:
                     pass
 
     def coverage(self, *, shipped: bool = False) -> Coverage:
-        """What was covered until now; with `shipped`, what comes with Tiergate counts, too."""
+        """Return the coverage so far; with `shipped`, what comes with Tiergate counts too."""
         target_sets: list[CatalogTargets | RoleTargets] = [*self._catalogs.values(), *self._tables.values()]
         return measure_coverage(target_sets, self._covered, self._reached, shipped=shipped)
 
     def entitlement(self, environment: Environment, case: Case, evaluation: Evaluation) -> None:
-        """Try what the decision of a check rested on."""
+        """Try the targets that a decision used."""
         if not isinstance(environment, EntitlementEnvironment) or evaluation.facts is None or evaluation.slice is None:
             return
         if compare_decision(case.expected, evaluation.decision):
@@ -80,7 +80,7 @@ class Recorder:
                 self._mark(target_set, target, case, compare_decision(case.expected, other.decision))
 
     def permission(self, environment: Environment, case: Case, permission: Permission) -> None:
-        """Try what the answer of a table of roles rested on."""
+        """Try the targets that the result of a role table used."""
         if not isinstance(environment, RoleEnvironment) or not isinstance(case.query, PermissionQuery):
             return
         if permission.errors or compare_permission(case.expected, permission):
@@ -97,7 +97,7 @@ class Recorder:
     def _mark(
         self, target_set: CatalogTargets | RoleTargets, target: Target, case: Case, mismatches: tuple[Mismatch, ...]
     ) -> None:
-        """Mark a unit that a case tried, and would have failed without in these ways."""
+        """Mark a target that a case tried, with the mismatches when it is mutated."""
         if mismatches:
             self._covered[target] = case
             target_set.close(target)
@@ -117,10 +117,10 @@ class Recorder:
 
 
 def _tried_targets(target_set: CatalogTargets, case: Case, evaluation: Evaluation) -> Iterator[Target]:
-    """The units of policies that could have to do with a decision.
+    """Yield the policy targets that could affect a decision.
 
-    A policy that did not decide changes nothing by not being there, nor one that decided by a condition less; and what
-    permits, or tells a reason, changes nothing where something forbids. Where one cannot be evaluated, none decided.
+    Removing a policy that did not decide changes nothing, nor does removing a condition of one that decided; permits
+    and reasons change nothing if something forbids. If a policy fails, none decides.
     """
     decision, expected = evaluation.decision, case.expected
     if decision.errors:

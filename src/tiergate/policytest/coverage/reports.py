@@ -1,4 +1,4 @@
-"""Coverage in words and as data: how much, and of all that is not covered, where it stands and what test it wants."""
+"""Coverage as text and as data: how much, and for each missing target its place and the test it needs."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ KINDS: Final[dict[TargetKind, str]] = {
     TargetKind.ROLE: "roles",
     TargetKind.SCOPE: "scopes of keys",
 }
-"""The kinds of units, as headings."""
+"""The headings of the kinds of targets."""
 UNCOUNTED: Final = "shipped, not counted"
-"""The heading of what comes with Tiergate, where it does not count."""
+"""The heading of what comes with Tiergate, if it does not count."""
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """Tell how much is covered, kind by kind, and what is not, a line each, with its place.
+    """Return the coverage by kind, and a line for each missing target, with its place.
 
-    Of what is shipped and does not count it is only told how much.
+    Of what is shipped and does not count, only the percentage is given.
     """
     return "\n".join(_lines(coverage)) + "\n"
 
 
 def coverage_json(coverage: Coverage) -> dict[str, object]:
-    """The same as data, with every unit that counts."""
+    """Return the same as data, with every counted target."""
     return {
         **_numbers(coverage),
         "kinds": {kind.value: _numbers(part) for kind, part in coverage.by_kind.items()},
@@ -54,7 +54,7 @@ def _numbers(coverage: Coverage) -> dict[str, object]:
 
 
 def advice(target: Target, subject: TargetSource) -> str:
-    """What no case shows of a unit that is not covered, and what would show it."""
+    """Return what no case shows of a missing target, and what would show it."""
     match target.kind, target.aspect:
         case TargetKind.LEVEL, _:
             return "no case would fail if nothing gave this level: state it as a `value`, or ask for what it gives"
@@ -99,17 +99,17 @@ def _which(target: Target) -> str:
 
 
 def aspect_name(target: Target) -> str:
-    """The aspect of a unit, short: `limit`, `condition 2`."""
+    """Return the aspect of a target in short: `limit`, `condition 2`."""
     return f"{target.aspect} {target.clause + 1}" if target.clause else target.aspect
 
 
 def place_name(place: Place | None, file: str) -> str:
-    """`catalog.yaml:12:5`; the file alone where no more is known, `shipped` where there is none."""
+    """Return `catalog.yaml:12:5`; the file alone if no more is known, `shipped` without one."""
     return ":".join(map(str, place)) if place else file or "shipped"
 
 
 def case_name(measured: MeasuredTarget) -> str:
-    """The case that covered a unit, or that came nearest: `catalog_test.yaml:31: ada · movies`."""
+    """Return the case that covered a target, or came nearest: `catalog_test.yaml:31: ada · movies`."""
     case = measured.case
     return "" if case is None else f"{case.place[0]}:{case.place[1]}: {case.name}"
 

@@ -1,7 +1,7 @@
-"""Grounds: the units of one catalog with its rules, or of one table of roles, and each as it would be otherwise.
+"""The targets of one catalog with its rules, or of one role table, and each as it is mutated.
 
-Suites that share a catalog share its ground. What is written in a test file itself is there for the tests, and none of
-it is a unit: coverage is of the catalogs, rules and tables that live elsewhere, and of the policies that are shipped.
+Suites that share a catalog share its targets. A catalog inside a test file has none: coverage is of catalogs, rules and
+role tables in files of their own, and of the shipped policies.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _SHIPPED = {"guard": TargetKind.GUARD, "override": TargetKind.OVERRIDE, "reason"
 
 
 class TargetSource(NamedTuple):
-    """What a unit is about, for reports.
+    """The source of a target, for reports.
 
-    `file`: where it stands, empty for what is shipped; `place`: exactly, where that is known. `says`: an entitlement's
-    value as a person reads it, a rule's description. `item`: the version that gives an entitlement. `feature`: of an
-    entitlement or a level. `is_shipped`: it is Tiergate's own, and none of the author's.
+    `file`: empty for what is shipped; `place`: the exact position, if known. `says`: an entitlement's value as text, a
+    rule's description. `item`: the version that grants an entitlement. `feature`: of an entitlement or a level.
+    `is_shipped`: it is part of Tiergate.
     """
 
     file: str = ""
@@ -57,7 +57,7 @@ class TargetSource(NamedTuple):
 
 
 class CatalogTargets:
-    """The units of a compiled catalog, of its rules, and of the shipped policies as far as it can make them decide."""
+    """The targets of a compiled catalog, its rules, and the shipped policies that it can make decide."""
 
     def __init__(self, environment: EntitlementEnvironment) -> None:
         bundle = environment.bundle
@@ -126,7 +126,7 @@ class CatalogTargets:
         return TargetSource(path, (path, line, 1), static.policy.annotations.get("description", ""))
 
     def entitlement_targets(self, ref: str, feature: Feature) -> Iterator[tuple[Target, Value | None]]:
-        """The units of one entitlement, each with the value that it would have otherwise."""
+        """Yield the targets of one entitlement, each with its mutated value."""
         value = self._bundle.definition(ref)[feature.id]
         for aspect in value_aspects(value, feature):
             target = Target(self._key, TargetKind.ENTITLEMENT, policy_id(ref, feature.id), aspect)
@@ -134,32 +134,32 @@ class CatalogTargets:
                 yield target, mutate_value(aspect, value, feature, self._most.get(feature.id, 0))
 
     def policy_targets(self, name: str) -> list[Target]:
-        """The units of a guard, an override's permit, a reason or a rule."""
+        """Return the targets of a guard, an override's permit, a reason or a rule."""
         return self._policies.get(name, [])
 
     def effect(self, name: str) -> str:
-        """`permit` or `forbid`."""
+        """Return `permit` or `forbid`."""
         return self._slices.by_id[name].policy.effect
 
     @property
     def reasons(self) -> list[str]:
-        """The policies that are asked for the reason after a denial that nothing forbade."""
+        """The policies that give the reason after a denial that nothing forbade."""
         return [name for name in self._policies if name.startswith("reason/")]
 
     def slices(self, target: Target) -> PolicySlices:
-        """The policies as they would be otherwise."""
+        """Return the policies with a target mutated."""
         if target not in self._variants:
             policy = self._slices.by_id[target.id].policy
             self._variants[target] = self._slices.otherwise({target.id: mutate_policy(target, policy)})
         return self._variants[target]
 
     def close(self, target: Target) -> None:
-        """Forget how a unit would be otherwise: it is covered."""
+        """Drop the mutation of a covered target."""
         self._variants.pop(target, None)
 
 
 class RoleTargets:
-    """The units of a table of roles: its rows, and the guards of what keys are narrowed to."""
+    """The targets of a role table: its rows, and the guards of narrowed keys."""
 
     def __init__(self, environment: RoleEnvironment) -> None:
         self._text = environment.roles.text
@@ -179,7 +179,7 @@ class RoleTargets:
                 self.targets[target] = TargetSource(is_shipped=True)
 
     def otherwise(self, target: Target) -> RolePolicies:
-        """The table as it would be otherwise."""
+        """Return the table with a target mutated."""
         if target not in self._variants:
             policies = self._rows | self._scopes
             changed = mutate_policy(target, policies[target.id])
@@ -189,12 +189,12 @@ class RoleTargets:
         return self._variants[target]
 
     def close(self, target: Target) -> None:
-        """Forget how a unit would be otherwise: it is covered."""
+        """Drop the mutation of a covered target."""
         self._variants.pop(target, None)
 
 
 def _line(text: str, policy: Policy) -> int:
-    """The line in which a policy begins."""
+    """Return the line in which a policy starts."""
     return split_policies(text)[policy.place][0]
 
 

@@ -1,10 +1,10 @@
-"""Units: what there is to cover, and how each would be otherwise.
+"""Coverage targets, and their mutations.
 
-A unit is something that a catalog, a rule or a table of roles says, together with one way in which it could be wrong:
-not there at all, one step less, one step more, not held back by its condition. It is covered when some case would fail
-if it were so. Leaves to others: finding that out (`recorder`), and telling it (`reports`, `html`).
+A target is a part of a catalog, a rule or a role table, with one way in which it could be wrong: missing, one step
+less, one step more, not limited by its condition. It is covered if some case would fail with that mutation. Leaves to
+others: trying it (`recorder`), and reporting (`reports`, `html`).
 
-INVARIANT (no unit without effect): a change that no check could ever show is no unit, so that 100 % can be reached.
+INVARIANT (no unit without effect): a mutation that no check could ever show is no target, so that 100 % can be reached.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class TargetKind(StrEnum):
-    """What a unit is about."""
+    """What a target is about."""
 
     ENTITLEMENT = "entitlement"
     LEVEL = "level"
@@ -50,11 +50,10 @@ class TargetKind(StrEnum):
 
 
 class Aspect(StrEnum):
-    """How it could be wrong, told as what a test shows.
+    """The property that a test shows.
 
-    `decides`: it is there. `limit`: it is not one unit, or one level, less. `beyond`: it is not one more.
-    `unlimited`: it is no number. `held`: a level that somebody holds. `condition`: it is held back by what stands in
-    this `when` or `unless`.
+    `decides`: it exists. `limit`: it is not one unit, or one level, less. `beyond`: it is not one more. `unlimited`: it
+    is no number. `held`: a level that some subject has. `condition`: this `when` or `unless` limits it.
     """
 
     DECIDES = "decides"
@@ -68,8 +67,8 @@ class Aspect(StrEnum):
 class Target(NamedTuple):
     """One thing to cover.
 
-    `ground`: what tells it from its like in another catalog or file. `id`: the policy's, such as `plan/gold@3/movies`
-    or `rule/sanctions/sanctioned`; of a level `support=phone`. `clause`: which of the policy's conditions, from 0.
+    `target_set`: identifies its catalog or file. `id`: the policy's, such as `plan/gold@3/movies` or
+    `rule/sanctions/sanctioned`; of a level `support=phone`. `clause`: which of the policy's conditions, from 0.
     """
 
     target_set: str
@@ -80,7 +79,7 @@ class Target(NamedTuple):
 
 
 class Entitlement(NamedTuple):
-    """What an item version says of one feature."""
+    """The value of one feature in an item version."""
 
     ref: str
     feature: Feature
@@ -93,7 +92,7 @@ class Entitlement(NamedTuple):
 
 
 def list_entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Entitlement]:
-    """Every entitlement of every version, in the order of the ids."""
+    """Yield every entitlement of every version, in the order of the ids."""
     for item in index.items.values():
         for version in item.versions:
             ref = version_ref(item.kind, item.id, version)
@@ -102,9 +101,9 @@ def list_entitlements(index: CatalogIndex, bundle: BundleSource) -> Iterator[Ent
 
 
 def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
-    """How an entitlement could be wrong.
+    """Yield how an entitlement could be wrong.
 
-    One that gives nothing could only give something: without it, the same is decided. One to a draft feature is not in
+    One that grants nothing could only grant something: removing it changes no decision. One to a draft feature has no
     effect.
     """
     if feature.status is FeatureStatus.DRAFT:
@@ -130,14 +129,14 @@ def value_aspects(value: Value, feature: Feature) -> Iterator[Aspect]:
 
 
 def _is_highest(targets: int, feature: Feature) -> bool:
-    """Say whether the feature's maximum, at which every total of a range ends, leaves room for no more."""
+    """Return whether the maximum of a range feature leaves no room for more."""
     return feature.type is FeatureType.RANGE and feature.maximum is not None and targets >= feature.maximum
 
 
 def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> Value | None:
-    """The value that an entitlement would have otherwise; `None` where it would not be there.
+    """Return the mutated value of an entitlement; `None` if it is removed.
 
-    `most`: the largest number that anything in the catalog gives for the feature, which is what `unlimited` becomes.
+    `most`: the largest number that the catalog grants of the feature, which replaces `unlimited`.
     """
     match value:
         case Switch(on):
@@ -154,7 +153,7 @@ def mutate_value(aspect: Aspect, value: Value, feature: Feature, most: int) -> V
 
 
 def level_target(target_set: str, feature: Feature, value: Value) -> Target | None:
-    """The level that an entitlement gives: a label of a custom feature, or a number of a quantity that lists them."""
+    """Return the level that an entitlement grants: a label, or a number of a quantity that lists its numbers."""
     if feature.status is FeatureStatus.DRAFT:
         return None
     match value:
@@ -175,16 +174,16 @@ _NEEDS: dict[str, Callable[[Feature], bool]] = {
     "guard/user-cap-reached": lambda feature: feature.caps.per_user is not None,
     "guard/total-cap-reached": lambda feature: feature.caps.total is not None,
 }
-"""The shipped policies that can decide only where a catalog has a feature of this sort."""
+"""The shipped policies that can decide only if a catalog has a feature of this sort."""
 
 _ALONE = "reason/not-entitled"
-"""For a switch it is the only reason where nothing forbids, so that its condition always holds."""
+"""For a switch this is the only reason if nothing forbids, so its condition always holds."""
 
 
 def shipped_policy_targets(
     kind: TargetKind, policy: Policy, name: str, features: Collection[Feature]
 ) -> Iterator[Target]:
-    """The units of a guard, an override's permit or a reason, as far as checks of these features can show them."""
+    """Yield the targets of a guard, an override's permit or a reason that checks of these features can show."""
     acting = [
         feature for feature in features if policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,))
     ]
@@ -199,14 +198,14 @@ def shipped_policy_targets(
 
 
 def policy_targets(target_set: str, kind: TargetKind, policy: Policy, name: str) -> Iterator[Target]:
-    """The units of a policy: that it decides, and that each of its conditions holds it back."""
+    """Yield the targets of a policy: that it decides, and that each of its conditions limits it."""
     yield Target(target_set, kind, name, Aspect.DECIDES)
     for clause in range(len(policy.json["conditions"])):
         yield Target(target_set, kind, name, Aspect.CONDITION, clause)
 
 
 def mutate_policy(target: Target, policy: Policy) -> Policy | None:
-    """The policy as it would be otherwise: without one of its conditions, or `None` where it would not be there."""
+    """Return the policy without one of its conditions, or `None` if it is removed."""
     if target.aspect is Aspect.DECIDES:
         return None
     conditions = policy.json["conditions"]

@@ -1,7 +1,6 @@
-"""What came of a run, told: as a tree for people, as JSON for programs, as JUnit's XML for build servers.
+"""Reporters: a tree for people, JSON for programs, JUnit XML for build servers.
 
-Each takes a report and gives text or lines; nothing is written and nothing is decided here. `failures` says in all of
-them alike what was expected of a case, what came of it, and why.
+Each takes a report and returns text or lines. All describe failures alike, with `failures`.
 """
 
 from tiergate.policytest.reporters.failures import Line, failure_lines

@@ -1,4 +1,4 @@
-"""A case that failed, in lines: where it is stated, what was expected, what came of it, and why."""
+"""The lines that describe a failed case: its place, the expectation, the result and the reason."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ UNSTATED_NOTE = "no row of `expected` speaks of this case, so it is expected to 
 
 
 class Line(NamedTuple):
-    """A line of text, and the style that a terminal shows it in; none is the ordinary one."""
+    """A line of text, and its style in a terminal; `None` is the default."""
 
     text: str
     style: str | None = None
 
 
 def failure_lines(result: CaseResult) -> Iterator[Line]:
-    """What to know of a case that failed or could not be decided; nothing of another one.
+    """Yield what to know of a case that failed or could not be decided; nothing for others.
 
     `expected  reason limit_reached, remaining 0`, then `actual`, `why` and `stated`, each at most once with its word.
     """
@@ -40,9 +40,9 @@ def failure_lines(result: CaseResult) -> Iterator[Line]:
 def difference_lines(
     mismatches: Sequence[Mismatch], why: Sequence[str], actual: object, word: str = "why"
 ) -> Iterator[Line]:
-    """What was expected, what came of it, and why: sentences that follow `word`.
+    """Yield the expectation, the result, and the reason: sentences that follow `word`.
 
-    Of a decision, `actual` says its reason too, where that is none of the mismatches.
+    For a decision, the result includes its reason, unless that is a mismatch.
     """
     if mismatches:
         yield Line(
@@ -58,10 +58,10 @@ def difference_lines(
 
 
 def place_text(place: Place) -> str:
-    """`policies/guards_test.yaml:14:9`."""
+    """Return `policies/guards_test.yaml:14:9`."""
     return ":".join(map(str, place))
 
 
 def singular_or_plural(number: int, what: str) -> str:
-    """`1 case`, `12 cases`."""
+    """Return `1 case`, `12 cases`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

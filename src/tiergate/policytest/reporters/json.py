@@ -22,14 +22,14 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def json_text(document: Mapping[str, object]) -> str:
-    """Write members as JSON, indented; numbers are exact."""
+    """Return members as indented JSON; numbers are exact."""
     return msgspec.json.format(_encode(document), indent=2).decode()
 
 
 def report_json(report: RunReport, *, verbose: bool = False) -> dict[str, object]:
-    """Put a run in members: `passed`, `summary`, `suites`, `tests` and `cases`, in the order of the files.
+    """Return a run as members: `passed`, `summary`, `suites`, `tests` and `cases`, in the order of the files.
 
-    What was decided, `actual`, stands with the cases that did not pass; `verbose`: with every case.
+    `actual`, the decision, is part of cases that did not pass; with `verbose`, of every case.
     """
     counts: dict[str, object] = {status.value: report.count(status) for status in Status}
     counts["cases"] = sum(1 for _ in report.cases())
@@ -76,7 +76,7 @@ def _case(result: CaseResult, *, verbose: bool) -> dict[str, object]:
 
 
 def _actual(actual: Decision | Permission | CedarResult) -> dict[str, object]:
-    """What was decided: as the sidecar answers a check, with the errors that policies met."""
+    """Return the decision: as the sidecar answers a check, with the errors of policies."""
     members: dict[str, object]
     if isinstance(actual, Decision):
         members = msgspec.to_builtins(answer(actual), builtin_types=(Decimal,))

@@ -1,7 +1,7 @@
-"""A report as JUnit's XML, for build servers: a suite is a `testsuite`, a case is a `testcase` of its test's class.
+"""A report as JUnit XML, for build servers: a suite is a `testsuite`, a case is a `testcase` of its test's class.
 
-The elements and attributes are those of the schema that Jenkins validates by (junit-10.xsd): it knows no file and line
-of a case, so these stand in the text of a failure. Characters that XML 1.0 cannot hold are replaced.
+The elements and attributes are those of Jenkins' schema (junit-10.xsd): it has no file and line of a case, so these are
+part of the failure's text. Characters that XML 1.0 cannot represent are replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = "tiergate test"
 
 
 def junit_xml(report: RunReport) -> str:
-    """Write a run as one XML document."""
+    """Return a run as one XML document."""
     cases = list(report.cases())
     root = _element(None, "testsuites", {"name": _NAME} | _counts(cases, with_skipped=False))
     for result in report.suites:

@@ -1,4 +1,4 @@
-"""A report as a tree of lines, for people: suites, their tests, and the cases that failed."""
+"""A report as a tree of lines, for people: suites, their tests, and the failed cases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "bold red
 
 
 def tree(report: RunReport, *, verbose: bool = False) -> Iterator[Line]:
-    """Tell a run; `verbose`: with the cases that passed. The last line is the summary."""
+    """Yield the lines of a run; `verbose`: with the passed cases. The last line is the summary."""
     for suite in report.suites:
         yield Line(f"{suite.suite.name}  ({suite.suite.file})", "bold")
         for test in suite.tests:
