@@ -97,9 +97,9 @@ class Press:
         """Publish what is planned."""
         return self.publisher.publish(planner, lambda work: self.store.change(work, SYSTEM))
 
-    def publish(self, choice: EditSelection = ALL_EDITS, **launches: RolloutTarget) -> PublishResult:
+    def publish(self, choice: EditSelection = ALL_EDITS, **targets: RolloutTarget) -> PublishResult:
         """Publish what is pending, or what is chosen of it."""
-        return self.publish_plan(plan_pending_edits(choice, launches=launches))
+        return self.publish_plan(plan_pending_edits(choice, targets=targets))
 
     def apply(self, text: str = CATALOG, rules: Rules | None = None, *, prune: bool = False) -> PublishResult:
         """Apply a catalog file."""

@@ -32,7 +32,7 @@ class RolloutTargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     audience: AudienceBody | Literal["everybody", "new"] = "everybody"
     start: str | None = msgspec.field(default=None, name="from")
 
-    def launch(self, at: str) -> RolloutTarget:
+    def target(self, at: str) -> RolloutTarget:
         """What it says; `at`: where in the body it stands."""
         return RolloutTarget(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
 
@@ -44,7 +44,7 @@ class RolloutBody(RolloutTargetBody, frozen=True, forbid_unknown_fields=True, kw
 
     def rollout(self, at: str, now: Instant) -> Rollout:
         """What it says."""
-        return self.launch(at).rollout(self.version, now)
+        return self.target(at).rollout(self.version, now)
 
 
 def _audience(body: AudienceBody | str, at: str) -> Audience:

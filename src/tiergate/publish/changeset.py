@@ -84,10 +84,10 @@ def build_changeset(
     pending: PendingEdits,
     choice: EditSelection,
     parts: Mapping[str, ItemHistory],
-    launches: Mapping[str, RolloutTarget],
+    targets: Mapping[str, RolloutTarget],
     now: Instant,
 ) -> Changeset:
-    """What the chosen edits come to. `launches`: whom the new version of an item is for, if not everybody at once."""
+    """What the chosen edits come to. `targets`: whom the new version of an item is for, if not everybody at once."""
     problems = _unknown(pending, choice)
     features = dict(current.catalog.features)
     meant_features = {id_: pending.features[id_] for id_ in _meant(pending.features, choice.features)}
@@ -102,8 +102,8 @@ def build_changeset(
         if working is None:
             items.pop(id_, None)
             continue
-        launch = launches.get(id_, _AT_ONCE)
-        item, new = _next_item(current.catalog.items.get(id_), working, parts.get(id_, _NO_PARTS), launch, now)
+        target = targets.get(id_, _AT_ONCE)
+        item, new = _next_item(current.catalog.items.get(id_), working, parts.get(id_, _NO_PARTS), target, now)
         if not item.versions:
             message = f"`{id_}` has nothing that could be published: it has no version and no draft"
             problems.append(Problem(f"items/{id_}", 0, 0, "no-version", message))
@@ -132,7 +132,7 @@ def build_changeset(
 
 
 def _next_item(
-    old: Item | None, working: WorkingItem, parts: ItemHistory, launch: RolloutTarget, now: Instant
+    old: Item | None, working: WorkingItem, parts: ItemHistory, target: RolloutTarget, now: Instant
 ) -> tuple[Item, Definition | None]:
     """An item as it is published next, and its new version, if it has a draft that no version of it is like.
 
@@ -148,9 +148,9 @@ def _next_item(
         if not version:
             new = Definition(working.newest + 1, sort_by_id(working.draft))
             version, known[new.version] = new.version, new
-        rollouts = prune_rollouts((*rollouts, launch.rollout(version, now)), now)
+        rollouts = prune_rollouts((*rollouts, target.rollout(version, now)), now)
     elif old is None and working.newest in known:
-        rollouts = (launch.rollout(working.newest, now),)
+        rollouts = (target.rollout(working.newest, now),)
     published = replace(working.item, versions=() if old is None else old.versions)
     return set_rollouts(published, rollouts, known, parts.pins), new
 

@@ -40,18 +40,18 @@ def read_pending_edits(unit: ReadUnit, current: PublishedState) -> PendingEdits:
 def plan_pending_edits(
     choice: EditSelection = ALL_EDITS,
     *,
-    launch: RolloutTarget | None = None,
-    launches: Mapping[str, RolloutTarget] | None = None,
+    target: RolloutTarget | None = None,
+    targets: Mapping[str, RolloutTarget] | None = None,
     note: str = "",
 ) -> Planner:
-    """Publish the chosen edits. `launch`: whom new versions are for; `launches`: the same of single items, by id."""
+    """Publish the chosen edits. `target`: whom new versions are for; `targets`: the same of single items, by id."""
 
     def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
         pending = read_pending_edits(unit, current)
         meant = pending.items.keys() if choice.items is None else choice.items
         ids = [id_ for id_ in meant if id_ in pending.items or id_ in pending.idle]
-        whom = dict.fromkeys(ids, launch) if launch is not None else {}
-        whom.update(launches or {})
+        whom = dict.fromkeys(ids, target) if target is not None else {}
+        whom.update(targets or {})
         changeset = build_changeset(current, pending, choice, read_item_history(unit, ids), whom, unit.now)
         return PublicationPlan(changeset, note=note)
 

@@ -95,7 +95,7 @@ def test_a_publication_is_signed_and_in_the_feed(press: Press) -> None:
     outcome = press.publish()
     last = press.store.read(lambda unit: read_after(unit.session, 1, 10))[-1]
     envelope = bytes(msgspec.json.decode(last.line, type=dict[str, msgspec.Raw])["publication"])
-    found = TrustedFeed([key().verify_key], store=press.store.id).publication(envelope)
+    found = TrustedFeed([key().verify_key], store=press.store.id).verify_publication(envelope)
     assert (found.sequence, found.revision, found.position) == (2, outcome.revision, last.position)
     row = press.store.read(lambda unit: publication(unit.session, 2))
     assert (row.revision, row.position, row.author) == (found.revision, found.position, "system")

@@ -1,55 +1,37 @@
-"""Bundles over HTTP, for people: of any revision that the store keeps, and the one that publishing would make.
+"""The endpoints of bundles for people: of a published revision, and the one that publishing would make.
 
-So that whoever may see the rules can compare what was, is and would be in force, as `tiergate diff` does. What sidecars
-follow is `sync`'s.
+Callers who may see the rules can compare them, as `tiergate diff` does. Sidecars use `feed_api` instead.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tiergate.admin.pending_publications import compile_pending
 from tiergate.bundle import manifest_of, write_archive
-from tiergate.compiler import compile_catalog
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
-from tiergate.errors import AuthorError, PublishError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.changeset import ALL_EDITS
-from tiergate.publish.publish_plans import plan_pending_edits
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
     from tiergate.control.feed_api.bundle_archives import BundleArchives
-    from tiergate.publish.publication_plan import PublicationPlan
     from tiergate.publish.publisher import Publisher
-    from tiergate.store import ReadUnit
 
 _ZIP: Final = {"content-type": "application/zip"}
 
 
-def endpoints(publisher: Publisher, packs: BundleArchives) -> list[Endpoint]:
-    """What there is about bundles."""
+def endpoints(publisher: Publisher, archives: BundleArchives) -> list[Endpoint]:
+    """Return the routes."""
 
     def bundle(request: AdminRequest) -> Answer:
         """Get the bundle of a revision as a zip."""
         revision = request.params["revision"]
-        return Answer(200, packs.get(revision), {**_ZIP, "etag": f'"{revision}"'})
+        return Answer(200, archives.get(revision), {**_ZIP, "etag": f'"{revision}"'})
 
-    def pending(request: AdminRequest) -> Answer:
+    def pending(request: AdminRequest) -> Answer:  # noqa: ARG001
         """Get the bundle that publishing everything would make, as a zip; its revision is the `ETag`."""
-
-        def work(unit: ReadUnit) -> PublicationPlan:
-            return planner(unit, publisher.published_state(unit))
-
-        planner = plan_pending_edits(ALL_EDITS)
-        plan = request.read(work)
-        changeset = plan.changeset
-        if changeset.problems:
-            raise PublishError(sorted(changeset.problems))
-        try:
-            files = compile_catalog(changeset.catalog, changeset.rules, positions=plan.positions)
-        except AuthorError as error:
-            raise PublishError(error.problems) from None
+        files = compile_pending(publisher)
         manifest = manifest_of(files)
         return Answer(200, write_archive(manifest, files), {**_ZIP, "etag": f'"{manifest.revision}"'})
 

@@ -9,7 +9,16 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import CATALOG, Press, opened
-from tiergate.control.api import apply_export, bundles, customers, drafts, imports, previews, publishing
+from tiergate.control.api import (
+    apply_export,
+    bundles,
+    customers,
+    drafts,
+    immediate_changes,
+    imports,
+    previews,
+    publishing,
+)
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.impact.preview.loss_token import Loss, loss_token
 from tiergate.impact.preview.subject_effects import Effect
@@ -57,6 +66,7 @@ def plane(sqlite_url: str, files: Path) -> Iterator[tuple[Press, list[str | Path
             *imports.endpoints(),
             *previews.endpoints(press.publisher),
             *publishing.endpoints(press.publisher),
+            *immediate_changes.endpoints(press.publisher),
         ]
         key = files / "admin.key"
         key.write_text("admin", encoding="utf-8")

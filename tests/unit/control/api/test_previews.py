@@ -10,7 +10,7 @@ import pytest
 
 from tests.admin import serving
 from tests.publishing import Press, opened
-from tiergate.control.api import apply_export, drafts, previews, publishing
+from tiergate.control.api import apply_export, drafts, immediate_changes, previews, publishing
 from tiergate.model import SubscriptionItem
 from tiergate.publish import loss_estimate
 
@@ -72,6 +72,7 @@ def api(sqlite_url: str) -> Iterator[Api]:
         endpoints = [
             *drafts.endpoints(),
             *publishing.endpoints(press.publisher),
+            *immediate_changes.endpoints(press.publisher),
             *apply_export.endpoints(press.publisher),
             *previews.endpoints(press.publisher),
         ]
@@ -126,7 +127,12 @@ def test_a_rollout_by_which_somebody_loses_is_refused(sqlite_url: str) -> None:
     with opened(sqlite_url) as press:
         press.apply()
         press.hold("acme", "gold")
-        with serving(press.store, [*drafts.endpoints(), *publishing.endpoints(press.publisher)]) as admin:
+        routes = [
+            *drafts.endpoints(),
+            *publishing.endpoints(press.publisher),
+            *immediate_changes.endpoints(press.publisher),
+        ]
+        with serving(press.store, routes) as admin:
             api = Api(press, admin)
             api.draft(60)
             assert api.ask("POST", "/v1/publish", {}).status_code == 201

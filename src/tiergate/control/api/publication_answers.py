@@ -1,0 +1,70 @@
+"""Publish for a request, or preview for a dry run, and answer with the result.
+
+`If-Match` can require what was reviewed: the entity tag of a dry run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.admin import publishing
+from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
+from tiergate.admin.publication_views import Members, result_data
+from tiergate.control.api.request import Answer
+from tiergate.publish.review_tag import ReviewTags, is_review_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiergate.admin.publishing import PublicationRequest
+    from tiergate.control.api.request import AdminRequest
+    from tiergate.publish.publish_result import PublishResult
+    from tiergate.publish.publisher import Publisher
+    from tiergate.store import WriteUnit
+
+
+def publication_answer(
+    publisher: Publisher,
+    request: AdminRequest,
+    wanted: PublicationRequest,
+    reviewed: ReviewTags | None,
+    *,
+    accept_loss: AcceptLoss = False,
+    dry_run: bool = False,
+) -> Answer:
+    """Publish once for an idempotency key, or preview; raises as `publishing.publish`, and BodyError for the token."""
+    actor, accepted = request.actor, accepted_loss(accept_loss)
+    if dry_run:
+        return preview_answer(publishing.preview(actor, publisher, wanted))
+
+    def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:
+        return request.change(lambda unit: _result_answer(request, work(unit)))
+
+    return publishing.publish(
+        actor, publisher, wanted, run, accepted_loss=accepted, reviewed=reviewed, replay=request.replayed
+    )
+
+
+def preview_answer(data: Members) -> Answer:
+    """Answer with a preview; its entity tag is the review tag."""
+    answer = Answer.json(data)
+    return Answer(200, answer.body, {**answer.headers, "etag": str(data["etag"])})
+
+
+def reviewed_by(request: AdminRequest) -> ReviewTags | None:
+    """Return what the caller reviewed (`If-Match`), or `None`."""
+    tags = request.entity_tags
+    return None if tags is None else ReviewTags(tags)
+
+
+def dry_run_reviewed_by(request: AdminRequest) -> ReviewTags | None:
+    """Return what the caller reviewed if `If-Match` has the tag of a dry run, not that of an item or a feature."""
+    tags = request.entity_tags or ()
+    return ReviewTags(tags) if any(is_review_tag(tag) for tag in tags) else None
+
+
+def _result_answer(request: AdminRequest, result: PublishResult) -> Answer:
+    data = result_data(request.actor, result)
+    if result.is_new:
+        return Answer.json(data, 201, location=f"/v1/publications/{result.sequence}")
+    return Answer.json(data)
