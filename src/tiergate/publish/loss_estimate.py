@@ -7,10 +7,7 @@ tally with the loss token. `loss_check` decides whether the loss is accepted.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +23,7 @@ from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.impact.preview.subject_effects import Impact, effect_data, impact_data
 from tiergate.model.canonical_json import canonical_json
 from tiergate.naming import version_ref
+from tiergate.process.worker import Worker, worker_command
 from tiergate.store.affected_records import changed_records, count_holders, holders
 
 if TYPE_CHECKING:
@@ -44,8 +42,7 @@ MAX_IN_PROCESS: Final = 2_000
 
 _MOST_CHANGED: Final = 2_000
 _PROGRESS_EVERY: Final = 2_000
-_WORKER: Final = (sys.executable, "-P", "-m", "tiergate.publish.loss_worker")
-_MAX_OUTPUT: Final = 2_000
+_WORKER: Final = worker_command("tiergate.publish.loss_worker")
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(ImpactLine, float_hook=Decimal).decode
@@ -141,16 +138,26 @@ class LossEstimate:
                 bundle.write_bundle({path: side.content(path) for path in side.paths()}, place)
             url = store.database.engine.url.render_as_string(hide_password=False)
             job = LossJob(url, str(old), str(new), self._now, self._at, listing)
-            with _worker_lines(job) as lines:
-                done = False
-                for line in lines:
-                    message = _decode(line)
-                    if "error" in message:
-                        raise StoreError(f"cannot estimate what customers lose: {message['error']}")
-                    done = "impact" in message
-                    yield message
-            if not done:
-                raise StoreError("cannot estimate what customers lose: the worker process ended early")
+            yield from _run_worker_job(job)
+
+
+def _run_worker_job(job: LossJob) -> Iterator[ImpactLine]:
+    worker, done = Worker(_WORKER), False
+    try:
+        for line in worker.run(job):
+            message = _decode(line)
+            if "error" in message:
+                raise StoreError(f"cannot estimate what customers lose: {message['error']}")
+            done = "impact" in message
+            yield message
+        worker.wait()
+        failure = worker.failure()
+    finally:
+        worker.kill()
+        worker.wait()
+        worker.close()
+    if failure is not None or not done:
+        raise StoreError(f"cannot estimate what customers lose: {failure or 'the worker ended early'}")
 
 
 def stream_impact(store: Store, preview: ImpactPreview, now: Instant, *, listing: bool) -> Iterator[ImpactLine]:
@@ -193,28 +200,3 @@ def _basis(preview: ImpactPreview, features: Iterable[str]) -> Iterator[str]:
 def _rules(side: BundleSource) -> dict[str, str]:
     paths = (*side.paths("policies/rules/"), *side.paths("entities/rules/"))
     return {path: side.text(path) for path in paths}
-
-
-@contextmanager
-def _worker_lines(job: LossJob) -> Iterator[Iterator[bytes]]:
-    """Start the worker and read its lines; it ends with the context."""
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603 - the command is our own
-            _WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-        )
-        with process:
-            if process.stdin is None or process.stdout is None:
-                raise StoreError("the worker process has no pipes")
-            try:
-                with suppress(BrokenPipeError):  # it ended before it read the job: its last output says why
-                    process.stdin.write(msgspec.json.encode(job) + b"\n")
-                    process.stdin.flush()  # stays open: the worker ends with this process
-                yield iter(process.stdout)
-            finally:
-                process.kill()
-                with suppress(BrokenPipeError):  # the rest of the buffer
-                    process.stdin.close()
-        if process.returncode not in {0, -9}:
-            errors.seek(0)
-            output = errors.read()[-_MAX_OUTPUT:].decode(errors="replace").strip()
-            raise StoreError(f"cannot estimate what customers lose: {output}")

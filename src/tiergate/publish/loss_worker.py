@@ -6,8 +6,6 @@ low priority, and ends when its standard input ends: when the process that start
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import msgspec
@@ -15,36 +13,27 @@ import msgspec
 from tiergate.bundle import Bundle
 from tiergate.errors import TiergateError
 from tiergate.impact.preview.preview import ImpactPreview
-from tiergate.process.parent_watch import exit_with_parent
-from tiergate.publish.loss_estimate import ImpactLine, LossJob, stream_impact
+from tiergate.process.worker import read_job, write_line
+from tiergate.publish.loss_estimate import LossJob, stream_impact
 from tiergate.store import Store
-
-_NICENESS = 10
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def main() -> None:
     """Run the job on standard input."""
-    os.nice(_NICENESS)
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LossJob)
-    exit_with_parent()
+    job = read_job(LossJob)
     try:
         old, new = (Bundle.open(Path(side)) for side in (job.old, job.new))
         preview = ImpactPreview(old, new, now=job.now, at=job.at)
         store = Store.open(job.database)
         try:
             for line in stream_impact(store, preview, job.now, listing=job.listing):
-                _write(line)
+                write_line(_encode(line))
         finally:
             store.close()
     except TiergateError as error:
-        _write({"error": str(error)})
-
-
-def _write(line: ImpactLine) -> None:
-    sys.stdout.buffer.write(_encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+        write_line(_encode({"error": str(error)}))
 
 
 if __name__ == "__main__":

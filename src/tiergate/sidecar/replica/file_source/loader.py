@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from tiergate.catalog import Quarantine, TotalBounds, read_subjects
 from tiergate.cedar import BUILTIN_POLICIES, builtin_schema, builtin_text
 from tiergate.errors import AuthorError, BundleError, CatalogError, OperatorError, SubjectsError, UnreadableError
 from tiergate.model import MAX_TOTAL_UNITS, AddedAmount, Amount, Catalog, CatalogIndex
-from tiergate.process.parent_watch import exit_with_parent
+from tiergate.process.worker import read_job, write_line
 from tiergate.sidecar.replica import reader
 from tiergate.sidecar.replica.builder import ReplicaFile, build_replica, content_digest
 from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, LoadedState
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiergate.model import Problem
-
-_NICENESS = 10
 
 
 def load(job: LoadJob) -> LoadResult:
@@ -235,13 +232,9 @@ def _largest_number(catalog: Catalog) -> int:
 
 def main() -> None:
     """Do the job on standard input."""
-    os.nice(_NICENESS)
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadJob)
-    exit_with_parent()
+    job = read_job(LoadJob)
     os.environ["SQLITE_TMPDIR"] = str(DataDirectory(Path(job.data)).scratch)
-    outcome = load(job)
-    sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
-    sys.stdout.buffer.flush()
+    write_line(msgspec.json.encode(load(job)))
 
 
 if __name__ == "__main__":

@@ -271,10 +271,10 @@ def test_subjects_are_followed_while_the_catalog_is_broken(files: Files) -> None
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL"),
-        ("raise SystemExit('no memory')", "failed with status 1: no memory"),
-        ("print('nonsense')", "failed with status 0: nonsense"),
-        ("", "failed with status 0"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("raise SystemExit('no memory')", "exit status 1: no memory"),
+        ("print('nonsense')", "invalid result"),
+        ("", "invalid result"),
     ],
 )
 def test_a_loader_that_fails_is_tried_again(files: Files, code: str, told: str) -> None:
@@ -296,7 +296,7 @@ def test_a_loader_that_cannot_be_started_is_a_failure_too(files: Files) -> None:
     async def scenario() -> None:
         async with following(files, ["/no/such/program"]) as now:
             report = await now.failure()
-            assert report.error == "the loader cannot be started: No such file or directory"
+            assert report.error == "cannot start the loader: No such file or directory"
 
     asyncio.run(scenario())
 
@@ -686,7 +686,7 @@ def test_a_load_that_hangs_has_failed(files: Files) -> None:
     async def scenario() -> None:
         async with following(files, stand_in(code), load_timeout=0.3) as now:
             report = await now.failure()
-            assert report.error == "the files were not loaded within 0.3 seconds"
+            assert report.error == "the loader did not finish within 0.3 seconds"
             await now.failure(2)
 
     asyncio.run(scenario())
