@@ -56,7 +56,7 @@ def explanation_sentences(
 
 def reasoning_sentences(reasoning: Reasoning) -> tuple[str, ...]:
     """Say a reasoning, each sentence a text of its own."""
-    return tuple(_Telling(reasoning).explanation_sentences())
+    return tuple(_Telling(reasoning).sentences())
 
 
 class _Telling:
