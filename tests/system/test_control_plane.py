@@ -83,7 +83,7 @@ def test_it_begins_on_an_empty_folder_with_a_key_of_its_own(tmp_path: Path) -> N
             assert process.end() == 0
         keys = sorted(path.name for path in tmp_path.glob("*.pem"))
         assert keys == ["new.signing-key.pem", "new.signing-key.public.pem"]
-    assert process.events("made a key to sign with") == []
+    assert process.events("signing key created") == []
     for name in ("new.signing-key.pem", "new.sqlite"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
@@ -138,7 +138,7 @@ def test_https_is_spoken_with_a_certificate(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/livez", verify=trusting(tmp_path / "cert.pem")).status_code == 200
         certify(tmp_path)
         plane.process.process.send_signal(signal.SIGHUP)
-        plane.process.event("the certificate was read again")
+        plane.process.event("certificate reloaded")
         assert httpx.get(f"{url}/livez", verify=trusting(tmp_path / "cert.pem")).status_code == 200
 
 

@@ -175,7 +175,7 @@ def test_a_database_that_only_reads_serves_reads_and_sync(tmp_path: Path) -> Non
         ready = httpx.get(f"{plane.url}/readyz")
         assert (ready.status_code, ready.json()["read_only"]) == (200, True)
         assert metric(plane, "tiergate_cp_store_read_only") == 1
-        plane.process.event("the database takes no changes; reads and sync go on")
+        plane.process.event("database is read-only; reads and sync continue")
         set_read_only(server, on=False)
         until(lambda: add(admin, "after").status_code == 201)
         until(lambda: httpx.get(f"{plane.url}/readyz").json()["read_only"] is False)

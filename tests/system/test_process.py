@@ -54,7 +54,7 @@ def test_everything_can_be_said_in_the_environment_or_a_file(files: Files) -> No
     with Process(environ=environ, ports=False) as process:
         process.event("ready")
         assert [source["kind"] for source in process.status()["sources"]] == ["catalog", "rules", "subjects"]
-        assert process.event("a variable is no setting, and ignored")["variable"] == "TIERGATE_UNHEARD_OF"
+        assert process.event("unknown variable ignored")["variable"] == "TIERGATE_UNHEARD_OF"
 
 
 def test_a_setting_that_makes_no_sense_ends_the_start(files: Files) -> None:

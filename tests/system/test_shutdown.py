@@ -117,7 +117,7 @@ def test_a_request_under_way_is_answered(files: Files) -> None:
     with sidecar(*given(files)) as process, process.connect() as connection:
         connection.send(BODY[:-5])
         process.process.send_signal(signal.SIGTERM)
-        process.event("ending")
+        process.event("shutting down")
         assert process.probe("/readyz")[0] == 503
         connection.send(BODY[-5:])
         answer = connection.read()
@@ -144,7 +144,7 @@ def test_readiness_turns_first(files: Files) -> None:
         address = process.api
         connection.send(BODY[:-5])
         process.process.send_signal(signal.SIGTERM)
-        process.event("ending")
+        process.event("shutting down")
         assert process.probe("/readyz")[0] == 503
         assert process.probe("/livez")[0] == 200
         assert process.status()["draining"] is True
@@ -175,7 +175,7 @@ def test_a_second_signal_ends_it_at_once(files: Files) -> None:
     with sidecar(*given(files), "--shutdown-timeout", "600") as process, process.connect() as connection:
         connection.send(BODY[:-5])
         process.process.send_signal(signal.SIGINT)
-        process.event("ending")
+        process.event("shutting down")
         assert process.end(signal.SIGINT) == 0
 
 

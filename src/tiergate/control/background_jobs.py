@@ -1,6 +1,6 @@
-"""What the control plane does beside its requests: snapshots, the object store, the ends of what is kept.
+"""Background jobs of the control plane: snapshots, the object store, retention, read-only databases.
 
-Every task goes on whatever happens: what fails is logged, and done again at its next turn.
+Every job runs forever. A failure is logged, and the job starts again.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _log = structlog.get_logger(__name__)
 
 
 async def run_forever(name: str, work: Callable[[], Awaitable[object]]) -> None:
-    """Do what should never end; where it fails, begin it again."""
+    """Run a job that never ends; start it again after a failure."""
     while True:
         try:
             await work()
         except OperatorError as error:
-            _log.warning("a task failed, and begins again", task=name, error=str(error))
+            _log.warning("background job failed; restarting it", task=name, error=str(error))
         except Exception:  # noqa: BLE001 - the edge of a task
-            _log.error("a task failed, and begins again", task=name, exc_info=True)
+            _log.error("background job failed; restarting it", task=name, exc_info=True)
         await asyncio.sleep(_AGAIN)
 
 
 async def refresh_snapshots(sync: FeedApi, *, every: float = _SNAPSHOTS_EVERY) -> None:
-    """See from time to time that the newest snapshot is recent enough."""
+    """Make a new snapshot whenever the newest one is too old."""
     while True:
         await sync.refresh_snapshot()
         await asyncio.sleep(every)
@@ -58,9 +58,9 @@ async def refresh_snapshots(sync: FeedApi, *, every: float = _SNAPSHOTS_EVERY) -
 async def update_object_store(
     depot: ObjectStoreWriter, sync: FeedApi, tail: FeedWatcher, store: Store, *, every: float, snapshots_every: float
 ) -> None:
-    """Bring the object store up to date with every publication and snapshot, and every so many seconds.
+    """Update the object store after every publication, and every `every` seconds.
 
-    `snapshots_every`: of how many seconds ago its snapshot may be at most, if anything has changed since.
+    `snapshots_every`: the maximum age of its snapshot in seconds, if data has changed.
     """
     while True:
         offer = await sync.refresh_snapshot(snapshots_every)
@@ -75,31 +75,31 @@ async def update_object_store(
 async def enforce_retention(
     store: Store, *, feed_days: int, history_days: int | None, every: float = _TIDY_EVERY
 ) -> None:
-    """Move the beginning of the feed, and forget what is kept long enough."""
+    """Delete feed lines, history and idempotency keys after their retention."""
     while True:
         await run_in_threadpool(apply_retention, store, store.clock(), feed_days=feed_days, history_days=history_days)
         await asyncio.sleep(every)
 
 
 async def watch_read_only(store: Store, *, every: float = _WRITES_EVERY) -> None:
-    """Say once that the database takes no changes, and find out when it does again."""
+    """Log when the database becomes read-only, and probe it until it is writable again."""
     database = store.database
-    is_told = False
+    is_logged = False
     while True:
         if database.refusal is not None:
-            if not is_told:
-                _log.error("the database takes no changes; reads and sync go on", error=str(database.refusal))
-            is_told = True
+            if not is_logged:
+                _log.error("database is read-only; reads and sync continue", error=str(database.refusal))
+            is_logged = True
             with contextlib.suppress(StoreError):
                 await run_in_threadpool(database.probe)
-        if is_told and database.refusal is None:
-            _log.info("the database takes changes again")
-            is_told = False
+        if is_logged and database.refusal is None:
+            _log.info("database is writable again")
+            is_logged = False
         await asyncio.sleep(every)
 
 
 def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days: int | None) -> None:
-    """Do it once.
+    """Delete once what is older than its retention.
 
     Raises:
         StoreError: the database cannot be used.
@@ -115,7 +115,7 @@ def apply_retention(store: Store, now: Instant, *, feed_days: int, history_days:
 
 
 def _revision(store: Store) -> str:
-    """The revision in force; empty before the first publication."""
+    """Return the active revision; empty before the first publication."""
     sequence = store.read(lambda unit: unit.head().publication)
     try:
         return store.read(lambda unit: publication(unit.session, sequence)).revision if sequence else ""

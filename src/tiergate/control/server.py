@@ -1,8 +1,8 @@
-"""The control plane's process: its parts put together, from settings to the last answer.
+"""The process of the control plane: composes its parts, serves, and shuts down.
 
-What fails here fails before anything is served: settings, keys, the database's schema, the socket. It ends on SIGTERM
-or SIGINT: first `/readyz` turns, then those who wait for news are answered and requests under way are finished. A
-second signal ends it at once. The certificate is read again when its files change, and on SIGHUP.
+Invalid settings, keys, schemas and addresses fail before anything is served. SIGTERM or SIGINT start the shutdown:
+`/readyz` fails, waiting requests are answered, and requests in progress finish. A second signal ends it at once. The
+certificate is read again when its files change, and on SIGHUP.
 """
 
 from __future__ import annotations
@@ -65,14 +65,13 @@ if TYPE_CHECKING:
     from tiergate.control.settings import Settings
 
 _SWITCH_INTERVAL: Final = 0.001
-"""Seconds after which a thread that compiles must give way to the event loop's, on which everybody waits."""
+"""Seconds after which a busy thread yields to the event loop, which all requests need."""
 
 _KEPT_BACK: Final = 256
-"""Descriptors for what is no connection to this process: the database (SQLite takes three a connection), webhooks,
-files, and connections that are refused."""
+"""Descriptors for the database (three for each connection to SQLite), webhooks, files and rejected connections."""
 
 _NOT_WAITING: Final = 100
-"""Connections that are left for who does not wait for news."""
+"""Connections that are reserved for requests that do not wait for news."""
 
 _COLLECT_AFTER: Final = (10_000, 20, 50)
 
@@ -81,7 +80,7 @@ _PUBLIC_MODE: Final = 0o644
 _PRIVATE: Final = 0o077
 
 _END_AT_LAST: Final = 5.0
-"""Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
+"""Seconds after the shutdown timeout at which the process exits anyway."""
 
 _log = structlog.get_logger(__name__)
 
@@ -90,25 +89,25 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: a setting names what cannot be used.
-        ListenError: the address cannot be listened on.
-        StoreError: the database cannot be used, or its schema is not this release's.
+        SettingsError: a setting names something unusable.
+        ListenError: it cannot listen on the address.
+        StoreError: the database is unusable, or has the schema of another release.
     """
     open_files = raise_open_files_limit()
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(os.environ):
-        _log.warning("a variable is no setting, and ignored", variable=name)
-    os.umask(_PRIVATE)  # a database on SQLite holds what customers have, and secrets of webhooks
+        _log.warning("unknown variable ignored", variable=name)
+    os.umask(_PRIVATE)  # a SQLite database has data of customers and secrets of webhooks
     with ExitStack() as opened:
         plane = _ControlPlane(settings, opened, open_files)
         uvloop.run(plane.serve())
 
 
 class _ControlPlane:
-    """Everything that one process consists of."""
+    """The parts of one process."""
 
     def __init__(self, settings: Settings, opened: ExitStack, open_files: int) -> None:
-        """Open what can fail: the store, keys, sockets. `opened` closes it."""
+        """Open the store, keys and sockets; `opened` closes them."""
         self._settings = settings
         self._connections, self._shortage = ConnectionTally(), DescriptorShortage()
         room = connection_limit(open_files, _KEPT_BACK)
@@ -166,19 +165,19 @@ class _ControlPlane:
         self._end = asyncio.Event()
 
     async def serve(self) -> None:
-        """Serve until a signal, then end."""
+        """Serve until a signal, then shut down."""
         loop = asyncio.get_running_loop()
         sys.setswitchinterval(_SWITCH_INTERVAL)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
-        loop.add_signal_handler(signal.SIGHUP, self._read_certificate_again)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_certificate)
         anyio.to_thread.current_default_thread_limiter().total_tokens = self._settings.threads
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(work) for work in self._background()]
             serving = tasks.create_task(self._listener.run_until_end())
             await self._listener.listening.wait()
             _log.info("listening", version=__version__, api=self._address(), store=self._store.id)
-            waiting = tasks.create_task(self._say_ready())
+            waiting = tasks.create_task(self._log_ready())
             await self._end.wait()
             self._probes.draining = True
             self._tail.end()
@@ -208,18 +207,16 @@ class _ControlPlane:
             )
         certificate = _certificate(settings)
         if certificate is not None:
-            works.append(
-                run_forever("certificate", lambda: watch_certificate(certificate, self._read_certificate_again))
-            )
+            works.append(run_forever("certificate", lambda: watch_certificate(certificate, self._reload_certificate)))
         return works
 
-    async def _say_ready(self) -> None:
-        """Say once that the database answers."""
+    async def _log_ready(self) -> None:
+        """Log once that the database answers."""
         await self._tail.wait(lambda _: True, float("inf"))
         state = self._tail.state
         if state is not None:
-            # What lives from here on to the end is not looked at again by the garbage collector, and a full collection,
-            # which looks at every request that waits, is rare: what is over is freed by its reference count.
+            # Objects that live until the end are excluded from garbage collection, and full collections, which visit
+            # every waiting request, are rare: reference counts free almost everything.
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECT_AFTER)
@@ -259,28 +256,28 @@ class _ControlPlane:
         return found
 
     def _on_signal(self, number: signal.Signals) -> None:
-        _log.info("ending", signal=number.name)
+        _log.info("shutting down", signal=number.name)
         if not self._end.is_set():
             exit_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():
             self._listener.force_exit = True
         self._end.set()
 
-    def _read_certificate_again(self) -> bool:
+    def _reload_certificate(self) -> bool:
         try:
             self._listener.renew_certificate()
         except OSError as error:
-            _log.error("the certificate cannot be read again, and stays", error=str(error))
+            _log.error("cannot read the certificate again; keeping the previous one", error=str(error))
             return False
-        _log.info("the certificate was read again")
+        _log.info("certificate reloaded")
         return True
 
 
 def signer_of(settings: Settings, store: Store) -> Signer:
-    """The keys that the settings name; on loopback with SQLite, one beside the database, made for a new store.
+    """Return the signing keys of the settings; on loopback with SQLite, one beside the database, made for a new store.
 
     Raises:
-        SettingsError: there is none, or it cannot be read or written.
+        SettingsError: there is no key, or it cannot be read or written.
     """
     beside = store.database.engine.url.database if store.database.is_sqlite else None
     if settings.signing_key_file or beside is None or not is_loopback(settings.host):
@@ -288,7 +285,9 @@ def signer_of(settings: Settings, store: Store) -> Signer:
     path = Path(beside).with_suffix(".signing-key.pem")
     if not path.exists():
         if store.read(lambda unit: unit.head().position):
-            raise SettingsError("signing-key-file", f"is required: the store has been signed for, and `{path}` is gone")
+            raise SettingsError(
+                "signing-key-file", f"is required: the store already has signed data, and `{path}` is missing"
+            )
         key = SigningKey.generate()
         try:
             write_new_file(path, key.to_pem().encode(), _SECRET_MODE)
@@ -296,7 +295,7 @@ def signer_of(settings: Settings, store: Store) -> Signer:
             path.with_suffix(".public.pem").chmod(_PUBLIC_MODE)
         except OSError as error:
             raise SettingsError("signing-key-file", f"`{path}` cannot be written: {error.strerror}") from None
-        _log.info("made a key to sign with", file=str(path), sidecars_trust=str(path.with_suffix(".public.pem")))
+        _log.info("signing key created", file=str(path), sidecars_trust=str(path.with_suffix(".public.pem")))
     return Signer.read([path])
 
 

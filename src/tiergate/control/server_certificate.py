@@ -1,6 +1,6 @@
-"""The control plane's certificate, followed: whoever renews it need not tell.
+"""Watch the files of a server certificate, so that a renewed one is served.
 
-Files are looked at, not waited for: what a volume of Kubernetes shows changes by a link behind a link.
+Files are polled: in a Kubernetes volume they change by a link behind a link.
 """
 
 from __future__ import annotations
@@ -13,31 +13,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EVERY: Final = 30.0
-"""Seconds between two looks: certificates are renewed days before their end."""
+"""Seconds between two polls: certificates are renewed days before they expire."""
 
 
 async def watch_certificate(files: Sequence[Path], renew: Callable[[], bool], *, every: float = _EVERY) -> None:
-    """Call `renew` whenever one of the files has changed, and again until it says that it was good; never return.
+    """Call `renew` whenever a file has changed, and again until it returns true; never return.
 
-    A certificate and its key are two files: between the exchange of one and of the other they do not fit. `every` is in
-    seconds.
+    A certificate and its key are two files, which do not fit until both are replaced. `every` is in seconds.
     """
     seen = _states(files)
     while True:
         await asyncio.sleep(every)
-        found = _states(files)
-        if found != seen and renew():
-            seen = found
+        current = _states(files)
+        if current != seen and renew():
+            seen = current
 
 
 def _states(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
-    """What tells a changed file from the one before; none where there is no file."""
+    """Return what differs if a file changes; `None` for a missing file."""
     return [_state(file) for file in files]
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -91,7 +91,7 @@ def run(settings: Settings) -> None:
     open_files = raise_open_files_limit()
     configure_logs(settings.log_format, settings.log_level)
     for name in unknown_variables(os.environ):
-        _log.warning("a variable is no setting, and ignored", variable=name)
+        _log.warning("unknown variable ignored", variable=name)
     with ExitStack() as opened:
         sidecar = _Sidecar(settings, opened, open_files)
         uvloop.run(sidecar.serve())
@@ -223,7 +223,7 @@ class _Sidecar:
     # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_signal(self, number: signal.Signals) -> None:
-        _log.info("ending", signal=number.name)
+        _log.info("shutting down", signal=number.name)
         if not self._end.is_set():
             exit_within(self._settings.shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():

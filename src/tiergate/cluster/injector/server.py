@@ -74,7 +74,7 @@ def run(
     disable_created_metrics()  # type: ignore[no-untyped-call]
     configure_logs(settings.log_format, settings.log_level)
     for name in TABLE.unknown_variables(environ):
-        _log.warning("a variable is no setting, and ignored", variable=name)
+        _log.warning("unknown variable ignored", variable=name)
     os.umask(_PRIVATE)
     with ExitStack() as opened:
         words = Words(settings, sidecar_settings, check)
@@ -176,7 +176,7 @@ class _Injector:
         return self._end.is_set()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        _log.info("ending", signal=number.name)
+        _log.info("shutting down", signal=number.name)
         if not self._end.is_set():
             exit_within(self._shutdown_timeout + _END_AT_LAST)
         if self._end.is_set():

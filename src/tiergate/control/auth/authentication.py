@@ -1,11 +1,11 @@
-"""Who asks: a bearer's API key, or a token of an issuer that the operator trusts, made into a `Caller`.
+"""Authentication: an API key or a token of a trusted issuer becomes a `Caller`.
 
-People's tokens (OpenID Connect) and workloads' (projected Kubernetes service account tokens) are read by the same
-code, by settings: which issuer, for which audience, and what its claims say of roles. A token that is not good is
-never taken for something less: it is refused, whatever else the request carries.
+Tokens of people (OpenID Connect) and of workloads (projected Kubernetes service account tokens) are verified by the
+same code; settings say which issuer, for which audience, and which claims give roles. An invalid token is rejected,
+whatever else the request has.
 
 INVARIANT (public keys alone): only signatures of asymmetric algorithms count, each verified with a key of the issuer
-that the token names, so that neither `none` nor a secret made of a public key opens anything.
+that the token names. Neither `none` nor a secret made of a public key is accepted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tiergate.store.keys import ApiKey
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""The algorithms that an issuer may sign with."""
+"""Algorithms that an issuer may sign with."""
 
 _MAX_TOKEN: Final = 16_384
 _MAX_LEEWAY: Final = 300
@@ -46,12 +46,12 @@ _log = structlog.get_logger(__name__)
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One issuer of tokens that is trusted.
+    """A trusted issuer of tokens.
 
-    `name` stands before the subject in the ids of its callers: `okta/00u1`. `jwks`: its public keys, a URL or a file.
-    People: the texts in `roles_claim` (a path with dots, such as `realm_access.roles`) are looked up in `roles`, each
-    standing for roles here; what is not listed counts for nothing. Workloads: `subjects` lists whole subjects, such as
-    `system:serviceaccount:shop:tiergate-sidecar`, with their roles. `leeway`: seconds by which clocks may differ.
+    `name`: prefix of the ids of its callers, as in `okta/00u1`. `jwks`: its public keys, a URL or a file. People:
+    `roles` maps the texts in `roles_claim` (a path with dots, such as `realm_access.roles`) to roles; other texts count
+    for nothing. Workloads: `subjects` maps whole subjects, such as `system:serviceaccount:shop:tiergate-sidecar`, to
+    roles. `leeway`: seconds by which clocks may differ.
     """
 
     name: str
@@ -67,10 +67,10 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     leeway: int = 30
 
     def __post_init__(self) -> None:
-        """See that the settings make sense.
+        """Validate the settings.
 
         Raises:
-            ValueError: they do not.
+            ValueError: they are invalid.
         """
         unknown = [name for name in self.algorithms if name not in ALGORITHMS]
         if unknown or not self.algorithms:
@@ -78,30 +78,30 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if not self.name or "/" in self.name or self.name in _RESERVED:
             raise ValueError(f"`name` must be a word, and none of {', '.join(sorted(_RESERVED))}")
         if not self.issuer or not self.audience:
-            raise ValueError("`issuer` and `audience` must say something: a token for others is none for us")
+            raise ValueError("`issuer` and `audience` must not be empty: a token for others is not for us")
         if not 0 <= self.leeway <= _MAX_LEEWAY:
             raise ValueError(f"`leeway` must be 0 to {_MAX_LEEWAY} seconds")
         if bool(self.roles) == bool(self.subjects):
-            raise ValueError("either `roles` or `subjects` must say who has which roles")
+            raise ValueError("exactly one of `roles` and `subjects` must give roles")
         for subject in self.subjects:
             if not {*subject.split(":")} - {_ANY}:
-                raise ValueError(f"`subjects` has `{subject}`, which is anybody")
+                raise ValueError(f"`subjects` has `{subject}`, which matches anybody")
 
 
 def read_issuers(text: str) -> list[IssuerSettings]:
     """Read the settings of issuers: YAML or JSON, `{"issuers": [ … ]}`.
 
     Raises:
-        SettingsError: they do not make sense.
+        SettingsError: they are invalid.
     """
     try:
         document = yaml.safe_load(text)
-        found = msgspec.convert(document, dict[str, list[IssuerSettings]])
+        settings = msgspec.convert(document, dict[str, list[IssuerSettings]])
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise SettingsError("issuers", str(error)) from None
-    if {*found} != {"issuers"}:
-        raise SettingsError("issuers", "the file must have the key `issuers` alone")
-    issuers = found["issuers"]
+    if {*settings} != {"issuers"}:
+        raise SettingsError("issuers", "the file must have only the key `issuers`")
+    issuers = settings["issuers"]
     for what in ("name", "issuer"):
         if len({getattr(issuer, what) for issuer in issuers}) < len(issuers):
             raise SettingsError("issuers", f"two issuers have the same `{what}`")
@@ -110,9 +110,9 @@ def read_issuers(text: str) -> list[IssuerSettings]:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedCaller:
-    """A caller, and for how long it is known to be one: until an instant, in UTC milliseconds.
+    """A caller, and until when its credentials are valid, in UTC milliseconds.
 
-    `key`: its API key, which may be revoked; `source`: the issuer's keys that its token was verified by.
+    `key`: its API key, which may be revoked; `source`: the issuer's keys that verified its token.
     """
 
     caller: Caller
@@ -120,75 +120,71 @@ class AuthenticatedCaller:
     key: ApiKey | None = None
     source: CandidateKeys | None = None
 
-    def counts(self, now: Instant) -> bool:
-        """Say whether nothing that is known here has changed."""
+    def is_valid(self, now: Instant) -> bool:
+        """Return whether the credentials are valid, as far as is known without the store."""
         return now < self.until and (self.source is None or self.source.is_current)
 
 
 class TokenVerifier:
-    """Reads the tokens of some issuers."""
+    """Verifies tokens of some issuers."""
 
     def __init__(
         self, issuers: Iterable[IssuerSettings], key_set: Callable[[IssuerSettings], IssuerKeys] | None = None
     ) -> None:
-        """Prepare.
+        """Fetch nothing yet.
 
         Raises:
-            SettingsError: an issuer's keys would come over a connection that is not secure.
+            SettingsError: the keys of an issuer have a URL that is not https.
         """
         make = _key_set if key_set is None else key_set
         self._issuers = {it.issuer: (it, make(it)) for it in issuers}
 
     def read(self, token: str) -> Caller:
-        """Verify a token and say whose it is.
-
-        Raises:
-            RequestError, JwksError: as `admit`.
-        """
+        """Verify a token and return its caller; raises as `admit`."""
         return self.admit(token).caller
 
     def refresh(self) -> None:
-        """Have keys that are in use, and old, fetched anew."""
+        """Fetch keys again that are in use and old."""
         for _, keys in self._issuers.values():
             keys.refresh()
 
     def admit(self, token: str) -> AuthenticatedCaller:
-        """Verify a token, and say whose it is and for how long.
+        """Verify a token; return its caller and until when it is valid.
 
         Raises:
-            RequestError: 401, the token is not good.
-            JwksError: the issuer's keys cannot be had.
+            RequestError: 401, the token is invalid.
+            JwksError: the issuer's keys are not available.
         """
         if len(token) > _MAX_TOKEN:
-            raise _refused("the token is too long")
+            raise _rejected("the token is too long")
         try:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise _refused("the token is neither a key nor a JSON Web Token") from None
+            raise _rejected("the token is neither a key nor a JSON Web Token") from None
         named = unverified["payload"].get("iss")
         issuer, keys = self._issuers.get(named, (None, None)) if isinstance(named, str) else (None, None)
         if issuer is None or keys is None:
-            raise _refused("the token is of an issuer that is not trusted here")
+            raise _rejected("the issuer of the token is not trusted")
         header = unverified["header"]
         if header.get("alg") not in issuer.algorithms:
-            raise _refused("the token is signed by an algorithm that is not taken here")
+            raise _rejected("the algorithm of the token's signature is not allowed")
         kid = header.get("kid")
         found = keys.find(kid if isinstance(kid, str) else None, header["alg"])
         if not found.keys:
-            raise _refused("the token names a key that its issuer does not have")
-        claims = _proven(token, found.keys, issuer)
+            raise _rejected("the issuer does not have the key that the token names")
+        claims = _verify_with_any(token, found.keys, issuer)
         if claims is None:
-            # Perhaps another key has come in the place of one, under the same name.
-            found = keys.find_anew(kid if isinstance(kid, str) else None, header["alg"], found)
-            claims = _proven(token, found.keys, issuer)
+            # The issuer may have replaced a key under the same name.
+            found = keys.find_others(kid if isinstance(kid, str) else None, header["alg"], found)
+            claims = _verify_with_any(token, found.keys, issuer)
         if claims is None:
-            raise _refused("the token is not good: Signature verification failed")
+            raise _rejected("the token is invalid: signature verification failed")
         until = (int(claims["exp"]) + issuer.leeway) * 1000
         return AuthenticatedCaller(_caller(issuer, claims), until, source=found)
 
 
 class Authenticator:
-    """Names the caller of a bearer's token: keys of the store, and tokens of issuers."""
+    """Authenticates bearer tokens: API keys of the store, and tokens of issuers."""
 
     def __init__(self, store: Store, tokens: TokenVerifier) -> None:
         self._store = store
@@ -196,41 +192,37 @@ class Authenticator:
         self.uses = KeyUses(store)
 
     def identify(self, token: str) -> Caller:
-        """Say whose a token is.
-
-        Raises:
-            RequestError: 401, the key or token is not good.
-            JwksError: the issuer's keys cannot be had.
-            StoreError: the store cannot be read.
-        """
+        """Return the caller of a token; raises as `admit`."""
         return self.admit(token).caller
 
     def admit(self, token: str) -> AuthenticatedCaller:
-        """Say whose a token is, and for how long that stays so.
+        """Return the caller of a token, and until when it is valid.
 
         Raises:
-            RequestError, JwksError, StoreError: as `identify`.
+            RequestError: 401, the key or token is invalid.
+            JwksError: the issuer's keys are not available.
+            StoreError: the store cannot be read.
         """
         if token.startswith("tg_"):
             return self._by_key(token)
         return self._tokens.admit(token)
 
     def refresh(self) -> None:
-        """Have keys of issuers that are in use, and old, fetched anew."""
+        """Fetch keys of issuers again that are in use and old."""
         self._tokens.refresh()
 
     def _by_key(self, token: str) -> AuthenticatedCaller:
         key = self._store.read(lambda unit: proven_key(unit, token)) if is_key(token) else None
         if key is None:
-            raise _refused("there is no such key", key=named_id(token))
+            raise _rejected("no such key", key=named_id(token))
         if not key.counts(self._store.clock()):
-            raise _refused("the key was revoked" if key.revoked_at is not None else "the key has expired", key=key.id)
+            raise _rejected("the key was revoked" if key.revoked_at is not None else "the key has expired", key=key.id)
         self.uses.note(key)
         return AuthenticatedCaller(key_caller(key), FOREVER if key.expires_at is None else key.expires_at, key=key)
 
 
 def key_caller(key: ApiKey) -> Caller:
-    """The caller that a key stands for."""
+    """Return the caller of a key."""
     scope = Scope(
         None if key.actions is None else frozenset(key.actions),
         None if key.customers is None else frozenset(key.customers),
@@ -242,17 +234,17 @@ def _key_set(issuer: IssuerSettings) -> IssuerKeys:
     return IssuerKeys(issuer.jwks, ca_file=issuer.ca_file, token_file=issuer.token_file)
 
 
-def _proven(token: str, keys: Sequence[jwt.PyJWK], issuer: IssuerSettings) -> dict[str, Any] | None:
-    """The claims of a token that one of the keys has signed, if one has."""
+def _verify_with_any(token: str, keys: Sequence[jwt.PyJWK], issuer: IssuerSettings) -> dict[str, Any] | None:
+    """Return the claims of a token that one of the keys has signed; `None` if no key has."""
     for key in keys:
-        claims = _verified(token, key, issuer)
+        claims = _verify(token, key, issuer)
         if claims is not None:
             return claims
     return None
 
 
-def _verified(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, Any] | None:
-    """The claims of a token whose signature, issuer, audience and times are right; none where the signature is not."""
+def _verify(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, Any] | None:
+    """Return the claims of a valid token; `None` if the signature is not by this key."""
     try:
         return jwt.decode(
             token,
@@ -266,28 +258,30 @@ def _verified(token: str, key: jwt.PyJWK, issuer: IssuerSettings) -> dict[str, A
     except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
         return None
     except jwt.ExpiredSignatureError:
-        raise _refused("the token has expired") from None
+        raise _rejected("the token has expired") from None
     except jwt.InvalidAudienceError:
-        raise _refused("the token is for another audience") from None
+        raise _rejected("the token is for another audience") from None
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise _refused(f"the token is not good: {error}") from None
+        raise _rejected(f"the token is invalid: {error}") from None
 
 
 def _caller(issuer: IssuerSettings, claims: Mapping[str, Any]) -> Caller:
     subject = claims["sub"]
     if not isinstance(subject, str) or not subject:
-        raise _refused("the token names nobody")
+        raise _rejected("the token has no subject")
     id_ = f"{issuer.name}/{subject}"
     if issuer.subjects:
         name = subject.removeprefix(_SERVICE_ACCOUNT)
         return Caller(id_, CallerKind.WORKLOAD, _workload_roles(issuer.subjects, subject), name)
-    held = [role for text in _texts(claims, issuer.roles_claim) for role in issuer.roles.get(text, ())]
-    said = [claims.get(claim) for claim in ("name", "email", "preferred_username")]
-    return Caller(id_, CallerKind.PERSON, frozenset(held), next((it for it in said if isinstance(it, str) and it), ""))
+    roles = [role for text in _texts(claims, issuer.roles_claim) for role in issuer.roles.get(text, ())]
+    names = [claims.get(claim) for claim in ("name", "email", "preferred_username")]
+    return Caller(
+        id_, CallerKind.PERSON, frozenset(roles), next((it for it in names if isinstance(it, str) and it), "")
+    )
 
 
 def _workload_roles(subjects: Mapping[str, Sequence[str]], subject: str) -> frozenset[str]:
-    """The roles of every entry that the subject is, part by part. What an entry leaves open is never an empty part."""
+    """Return the roles of all entries that match the subject, part by part; `*` matches no empty part."""
     parts = subject.split(":")
     roles = set[str]()
     for entry, entry_roles in subjects.items():
@@ -300,7 +294,7 @@ def _workload_roles(subjects: Mapping[str, Sequence[str]], subject: str) -> froz
 
 
 def _texts(claims: Mapping[str, Any], path: str) -> Sequence[str]:
-    """The texts of a claim: a list of them, or one. A claim whose name has dots is found by its name."""
+    """Return the texts of a claim: a list, or one. A claim name that has dots itself takes precedence over the path."""
     value: object = claims.get(path)
     if value is None:
         value = claims
@@ -311,6 +305,6 @@ def _texts(claims: Mapping[str, Any], path: str) -> Sequence[str]:
     return [it for it in value if isinstance(it, str)] if isinstance(value, list) else []
 
 
-def _refused(detail: str, **about: str | None) -> RequestError:
-    _log.info("credentials refused", why=detail, **{name: value for name, value in about.items() if value is not None})
+def _rejected(detail: str, **about: str | None) -> RequestError:
+    _log.info("credentials rejected", why=detail, **{name: value for name, value in about.items() if value is not None})
     return RequestError(401, "unauthorized", detail)

@@ -1,7 +1,7 @@
-"""The first admin's key, where an operator made it up and hands it over in a file, as a Secret of a cluster is mounted.
+"""The key of the first admin, if an operator chooses it and passes it in a file, such as a mounted Secret.
 
-A store takes it once in its life, whoever starts it first of several replicas. From then on the file means nothing: a
-key that was revoked does not come back, and whoever can write the file later on gains nothing.
+It is registered once in the life of a store, by the first replica that starts. Afterwards the file has no effect: a
+revoked key does not come back, and write access to the file gives nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BootstrapAdmin:
-    """The key that a file holds, or none."""
+    """The key from a file, if there is one."""
 
     __slots__ = ("_text",)
 
@@ -39,7 +39,7 @@ class BootstrapAdmin:
         """Read the file that the setting names.
 
         Raises:
-            SettingsError: it cannot be read, or holds no key. The message holds nothing of what it holds.
+            SettingsError: it cannot be read, or has no key. The message shows nothing of its content.
         """
         if path is None:
             return cls(None)
@@ -51,24 +51,24 @@ class BootstrapAdmin:
             text = ""
         if not is_key(text):
             made = "`tg_`, 12 letters and digits, `_`, and a secret of 43 characters"
-            raise SettingsError(_SETTING, f"`{path}` must hold one API key: {made}")
+            raise SettingsError(_SETTING, f"`{path}` must contain one API key: {made}")
         return cls(text)
 
     def register(self, store: Store) -> None:
-        """Make it the key of the store's first admin, if that one has none yet."""
+        """Register the key of the store's first admin, if the store has none yet."""
         if self._text is None:
             return
         text = self._text
         try:
             made = store.change(lambda unit: bootstrap(unit, "first admin", text=text), _OPERATOR)
         except ReadOnlyStoreError:
-            _log.warning("the database takes no changes; the first admin's key is not registered", setting=_SETTING)
+            _log.warning("database is read-only; cannot register the first admin's key", setting=_SETTING)
         except ConflictError:
             if store.read(lambda unit: proven_key(unit, text)) is None:
                 _log.warning(
-                    "the store does not know this first admin's key, and does not take it: it has taken one before",
+                    "first admin's key ignored: the store has registered another one before",
                     setting=_SETTING,
-                    mend="`tiergate keys bootstrap-admin --force` makes another one",
+                    mend="create another one with `tiergate keys bootstrap-admin --force`",
                 )
         else:
-            _log.info("registered the first admin's key", key=made.key.id)
+            _log.info("first admin's key registered", key=made.key.id)

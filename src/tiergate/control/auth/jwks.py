@@ -1,8 +1,8 @@
-"""The public keys of those who issue tokens: a JWKS (RFC 7517) from a file or a URL, kept for a while.
+"""The public keys of a token issuer: a JWKS (RFC 7517) from a URL or a file, cached.
 
-Keys are fetched anew when they are an hour old, and at once where a token names one that is not known, or is signed by
-none that is, for a key may be replaced under its name; but that at most once a minute, since anybody can name anything.
-Where fetching fails the keys of before serve on, for a day at most: what an issuer withdraws does not count for ever.
+Keys are fetched again when they are an hour old, and at once if a token names an unknown key or no key verifies it,
+because a key may be replaced under its name; but at most once a minute, because anybody can send such tokens. While the
+issuer is unreachable, the previous keys stay valid, for at most a day: a withdrawn key must not count forever.
 """
 
 from __future__ import annotations
@@ -25,48 +25,50 @@ from tiergate.process.request_deadline import enforce_deadlines, request_deadlin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FRESH_FOR: Final = 3600.0
-"""Seconds after which keys are fetched anew."""
-KEPT_FOR: Final = 86_400.0
-"""Seconds for which keys serve without being fetched anew."""
-ASK_AGAIN_AFTER: Final = 60.0
+REFRESH_AFTER: Final = 3600.0
+"""Seconds after which keys are fetched again."""
+MAX_AGE: Final = 86_400.0
+"""Seconds after which keys that could not be fetched again are invalid."""
+RETRY_AFTER: Final = 60.0
 """Seconds between two attempts to fetch."""
 
-_TIMEOUT: Final = 5.0
-_WHOLE: Final = 10.0
+_STEP_TIMEOUT: Final = 5.0
+_TOTAL_TIMEOUT: Final = 10.0
 _MAX_BYTES: Final = 2**20
 _MAX_KEYS: Final = 100
-_MOST_TRIED: Final = 10
-"""Keys that one token is tried with: whoever sends any token has so many signatures verified."""
+_MAX_CANDIDATES: Final = 10
+"""Keys that one token is verified with: anybody can make us verify so many signatures."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_KEY_TYPES: Final = {"RSA": ("RS", "PS"), "EC": ("ES",), "OKP": ("Ed",)}
+"""The beginnings of the algorithms that keys of a type sign with."""
 
 _log = structlog.get_logger(__name__)
 
 
 class JwksError(OperatorError):
-    """The keys of an issuer cannot be had."""
+    """The keys of an issuer are not available."""
 
 
 class CandidateKeys(NamedTuple):
-    """Keys that may have signed a token, and of which generation of which set they are."""
+    """Keys that may have signed a token, and the generation of the issuer's keys that they belong to."""
 
     keys: tuple[jwt.PyJWK, ...]
-    of: IssuerKeys
+    issuer: IssuerKeys
     generation: int
 
     @property
     def is_current(self) -> bool:
-        """Whether the issuer's keys are still these."""
-        return self.of.serves(self.generation)
+        """Whether the issuer still has these keys."""
+        return self.issuer.is_current(self.generation)
 
 
 class IssuerKeys:
-    """One issuer's keys. Safe to ask from several threads; one of them fetches, the others wait for it.
+    """The keys of one issuer. Safe to use from several threads; one of them fetches while the others wait.
 
-    `source`: an https URL (http on loopback), or a file's path. `ca_file`: whom to trust for the URL, `token_file`: a
-    bearer token to fetch with, read every time, both as a Kubernetes API server wants it. `clock`: seconds that only
-    go forward.
+    `source`: an https URL (http on loopback) or the path of a file. `ca_file`: CA certificates that verify the server;
+    `token_file`: a bearer token for the request, read every time; both as a Kubernetes API server needs them. `clock`:
+    monotonic seconds.
     """
 
     def __init__(
@@ -77,142 +79,123 @@ class IssuerKeys:
         token_file: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; nothing is fetched yet.
+        """Fetch nothing yet.
 
         Raises:
             SettingsError: the source is a URL that is not https.
         """
         parts = urlsplit(source)
-        self._is_url = parts.scheme in {"http", "https"}
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise SettingsError("issuers", f"`{source}` must be https: whoever can change the keys can be anybody")
-        self._source = source
-        self._ca_file = ca_file
-        self._token_file = token_file
-        self._clock = clock
+        self._is_url = parts.scheme in {"http", "https"}
+        self._source, self._ca_file, self._token_file, self._clock = source, ca_file, token_file, clock
         self._lock = threading.Lock()
         self._keys: list[jwt.PyJWK] = []
         self._content = b""
         self.generation = 0
-        """How often the issuer's keys were others than before."""
+        """How often the keys have changed."""
         self._fetched_at: float | None = None
-        self._asked_at: float | None = None
+        self._tried_at: float | None = None
 
     def find(self, kid: str | None, algorithm: str) -> CandidateKeys:
-        """The keys that may have signed a token of this algorithm, by the id that it names.
+        """Return the keys that may have signed a token of this algorithm with this key id.
 
-        Those of the id, else those without any; all that fit where the token names none. None where no key fits.
+        Those with the id, otherwise those without an id; all that fit if the token names no id.
 
         Raises:
-            JwksError: the keys cannot be fetched, and there are none from before that still count.
+            JwksError: the keys cannot be fetched, and no previous ones are valid.
         """
         with self._lock:
-            if not self._is_fresh() or not self._pick(kid, algorithm):
-                self._refresh()
-            return self._found(kid, algorithm)
+            if not self._is_fresh() or not self._select(kid, algorithm):
+                self._fetch_if_due()
+            return self._candidates(kid, algorithm)
 
-    def find_anew(self, kid: str | None, algorithm: str, tried: CandidateKeys) -> CandidateKeys:
-        """As `find`, where none of the keys that were `tried` had signed: the issuer may have others by now.
-
-        It is asked at most once a minute, since anybody can sign with anything. What was tried is left out.
+    def find_others(self, kid: str | None, algorithm: str, tried: CandidateKeys) -> CandidateKeys:
+        """Fetch the keys again if none of `tried` verified a token, and return the ones that were not tried.
 
         Raises:
             JwksError: as `find`.
         """
         with self._lock:
             if tried.generation == self.generation:
-                self._refresh()
-            found = self._found(kid, algorithm)
+                self._fetch_if_due()
+            candidates = self._candidates(kid, algorithm)
         known = [key.key for key in tried.keys]
-        return found._replace(keys=tuple(it for it in found.keys if it.key not in known))
+        return candidates._replace(keys=tuple(key for key in candidates.keys if key.key not in known))
 
     def refresh(self) -> None:
-        """Fetch the keys anew, if they are in use and old."""
+        """Fetch the keys again if they are in use and old."""
         if self._fetched_at is not None and not self._is_fresh():
             with self._lock:
-                self._refresh()
+                self._fetch_if_due()
 
-    def serves(self, generation: int) -> bool:
-        """Say whether the keys of a generation are still those in use, and were fetched not too long ago."""
-        fetched_at = self._fetched_at
-        return generation == self.generation and fetched_at is not None and self._clock() - fetched_at <= KEPT_FOR
+    def is_current(self, generation: int) -> bool:
+        """Return whether the keys of a generation are still in use and valid."""
+        return generation == self.generation and self._age() <= MAX_AGE
 
-    def _found(self, kid: str | None, algorithm: str) -> CandidateKeys:
-        if self._fetched_at is None or self._clock() - self._fetched_at > KEPT_FOR:
-            raise JwksError(f"the keys at `{self._source}` cannot be fetched")
-        return CandidateKeys(tuple(self._pick(kid, algorithm)), self, self.generation)
+    def _candidates(self, kid: str | None, algorithm: str) -> CandidateKeys:
+        if self._age() > MAX_AGE:
+            raise JwksError(f"cannot fetch the keys at `{self._source}`")
+        return CandidateKeys(tuple(self._select(kid, algorithm)), self, self.generation)
 
-    def _pick(self, kid: str | None, algorithm: str) -> list[jwt.PyJWK]:
+    def _select(self, kid: str | None, algorithm: str) -> list[jwt.PyJWK]:
         named = [key for key in self._keys if key.key_id == kid] if kid is not None else []
         others = self._keys if kid is None else [key for key in self._keys if key.key_id is None]
-        return [key for key in named or others if _fits(key, algorithm)][:_MOST_TRIED]
+        fitting = [key for key in named or others if algorithm.startswith(_KEY_TYPES.get(str(key.key_type), ()))]
+        return fitting[:_MAX_CANDIDATES]
+
+    def _age(self) -> float:
+        fetched_at = self._fetched_at
+        return float("inf") if fetched_at is None else self._clock() - fetched_at
 
     def _is_fresh(self) -> bool:
-        return self._fetched_at is not None and self._clock() - self._fetched_at < FRESH_FOR
+        return self._age() < REFRESH_AFTER
 
-    def _refresh(self) -> None:
+    def _fetch_if_due(self) -> None:
         now = self._clock()
-        if self._asked_at is not None and now - self._asked_at < ASK_AGAIN_AFTER:
+        if self._tried_at is not None and now - self._tried_at < RETRY_AFTER:
             return
-        self._asked_at = now
+        self._tried_at = now
         try:
-            content = self._fetch()
-            keys = _read(content)
+            content = self._download() if self._is_url else _limited(Path(self._source).read_bytes())
+            keys = _parse(content)
         except (OSError, ValueError, httpx.HTTPError, jwt.PyJWTError) as error:
-            _log.warning("the keys of an issuer cannot be fetched", source=self._source, error=str(error))
+            _log.warning("cannot fetch the keys of an issuer", source=self._source, error=str(error))
             return
         if content != self._content:
             self._keys, self._content = keys, content
             self.generation += 1
         self._fetched_at = now
 
-    def _fetch(self) -> bytes:
-        if not self._is_url:
-            content = Path(self._source).read_bytes()
-            if len(content) > _MAX_BYTES:
-                raise ValueError("the file is too large")
-            return content
-        headers = {"accept": "application/jwk-set+json, application/json"}  # Kubernetes gives the first alone
+    def _download(self) -> bytes:
+        headers = {"accept": "application/jwk-set+json, application/json"}  # Kubernetes accepts only the first
         if self._token_file is not None:
             headers["authorization"] = f"Bearer {Path(self._token_file).read_text('ascii').strip()}"
         verify = ssl.create_default_context(cafile=self._ca_file)
+        client = httpx.Client(verify=verify, timeout=_STEP_TIMEOUT, follow_redirects=False, trust_env=False)
         with (
-            request_deadline(_WHOLE),
-            enforce_deadlines(
-                httpx.Client(verify=verify, timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
-            ) as client,
-            client.stream("GET", self._source, headers=headers) as answer,
+            request_deadline(_TOTAL_TIMEOUT),
+            enforce_deadlines(client),
+            client.stream("GET", self._source, headers=headers) as response,
         ):
-            answer.raise_for_status()
+            response.raise_for_status()
             content = b""
-            for part in answer.iter_bytes():
-                content += part
-                if len(content) > _MAX_BYTES:
-                    raise ValueError("the answer is too large")
+            for part in response.iter_bytes():
+                content = _limited(content + part)
         return content
 
 
-def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
-    """Say whether a key of this kind signs by this algorithm."""
-    kinds = {"RSA": ("RS", "PS"), "EC": ("ES",), "OKP": ("Ed",)}
-    return algorithm.startswith(kinds.get(str(key.key_type), ()))
+def _limited(content: bytes) -> bytes:
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"the JWKS has more than {_MAX_BYTES} bytes")
+    return content
 
 
-def _read(content: bytes) -> list[jwt.PyJWK]:
-    """The keys for verifying signatures; those of kinds that nobody here knows are left out."""
+def _parse(content: bytes) -> list[jwt.PyJWK]:
+    """Read the keys that verify signatures. Keys of unknown types are ignored, as are shared secrets (`oct`)."""
     document = json.loads(content)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
-        raise ValueError("is no JWKS")
-    found: list[jwt.PyJWK] = []
-    for entry in entries:
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
-            continue  # a secret that both sides know is none: whoever could read this could sign
-        try:
-            key = jwt.PyJWK(entry)
-        except jwt.PyJWTError:
-            continue
-        found.append(key)
-    if not found:
-        raise ValueError("has no key that can be used")
-    return found
+        raise ValueError("is not a JWKS")
+    usable = [it for it in entries if isinstance(it, dict) and it.get("use", "sig") == "sig" and it.get("kty") != "oct"]
+    return list(jwt.PyJWKSet(usable).keys)

@@ -1,12 +1,12 @@
-"""Sidecars that asked a moment ago: let in without a thread and a database, because all of them come back at once.
+"""Recent callers: sidecars that were authenticated a moment ago are let in without a thread and without the database.
 
-After every change each sidecar asks again. Were each looked up, a wave of thousands would hold up whoever writes next.
-So what was proved once stays so, until it could be otherwise: the store's revoked keys, and its publication in force,
-are read twice a second; an API key counts until it expires or is revoked, a token until it expires, or its issuer's
-keys change. Nobody is remembered who has another role than a sidecar's: others are looked up each time.
+After every change each sidecar asks again. If each was looked up, a wave of thousands would delay the next write. So an
+authentication is remembered: an API key is valid until it expires or is revoked, a token until it expires or the keys
+of its issuer change. Revoked keys and the active publication are read twice a second. Only callers with no role but the
+sidecar's are remembered.
 
-INVARIANT (a second): whoever is let in from memory was let in by a state of the store of less than a second ago. Where
-that cannot be read, nobody is.
+INVARIANT (a second): a remembered caller is let in by a state of the store that is less than a second old. If the store
+cannot be read, nobody is let in from memory.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from tiergate.permissions import Caller, RolePolicies
     from tiergate.store import ReadUnit, Store
 
-_REMEMBERED: Final = 50_000
+_CAPACITY: Final = 50_000
 _FRESH: Final = 1.0
 _EVERY: Final = 0.4
-_LAST_LOOK: Final = 1.0
+_LAST_READ_SECONDS: Final = 1.0
 _SIDECAR: Final = frozenset({"sidecar"})
 
 _log = structlog.get_logger(__name__)
 
 
-class _Standing(NamedTuple):
-    """What the store said, and when, by a clock that only goes forward: the table in force, and what counts no more."""
+class _StoreState(NamedTuple):
+    """The state of the store at `at` (monotonic seconds): active role policies, version and ids of revoked keys."""
 
     at: float
     roles: RolePolicies
@@ -48,7 +48,7 @@ class _Standing(NamedTuple):
 
 
 class RecentCallers:
-    """Names callers and the table of roles in force, for one store. Belongs to one event loop."""
+    """The recent callers of one store, and the active role policies. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -59,71 +59,71 @@ class RecentCallers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._authenticator, self._roles, self._clock = store, authenticator, roles, clock
-        self._known: cachetools.LRUCache[str, AuthenticatedCaller] = cachetools.LRUCache(_REMEMBERED)
-        self._standing: _Standing | None = None
+        self._known: cachetools.LRUCache[str, AuthenticatedCaller] = cachetools.LRUCache(_CAPACITY)
+        self._state: _StoreState | None = None
 
     def recall(self, token: str) -> tuple[Caller, RolePolicies] | None:
-        """Name the caller of a token, if that is known without asking anybody. In the loop's thread."""
-        standing, known = self._standing, self._known.get(token)
-        if known is None or standing is None or not self._is_fresh(standing):
+        """Return the remembered caller of a token and the active role policies. In the loop's thread."""
+        state, known = self._state, self._known.get(token)
+        if known is None or state is None or not self._is_fresh(state):
             return None
         key = known.key
-        if not known.counts(self._store.clock()) or (key is not None and key.id in standing.revoked):
+        if not known.is_valid(self._store.clock()) or (key is not None and key.id in state.revoked):
             del self._known[token]
             return None
         if key is not None:
             self._authenticator.uses.note(key)
-        return known.caller, standing.roles
+        return known.caller, state.roles
 
     def admit(self, token: str) -> tuple[AuthenticatedCaller, RolePolicies]:
-        """Look the caller of a token up. In a thread that may wait.
+        """Authenticate the caller of a token. In a thread that may wait.
 
         Raises:
-            RequestError: 401, the key or token is not good.
-            StoreError, JwksError: it cannot be looked up now.
+            RequestError: 401, the key or token is invalid.
+            StoreError, JwksError: the store or the issuer's keys are not available.
         """
-        found = self._authenticator.admit(token)
-        standing = self._standing
-        if standing is not None and found.caller.roles == _SIDECAR and self._is_fresh(standing):
-            return found, standing.roles
-        return found, self._roles()
+        authenticated = self._authenticator.admit(token)
+        state = self._state
+        if state is not None and authenticated.caller.roles == _SIDECAR and self._is_fresh(state):
+            return authenticated, state.roles
+        return authenticated, self._roles()
 
-    def _is_fresh(self, standing: _Standing) -> bool:
-        return 0 <= self._clock() - standing.at < _FRESH
+    def _is_fresh(self, state: _StoreState) -> bool:
+        return 0 <= self._clock() - state.at < _FRESH
 
-    def remember(self, token: str, found: AuthenticatedCaller) -> None:
-        """Remember a sidecar. In the loop's thread."""
-        if found.caller.roles == _SIDECAR:
-            self._known[token] = found
+    def remember(self, token: str, authenticated: AuthenticatedCaller) -> None:
+        """Remember a caller, if it is a sidecar. In the loop's thread."""
+        if authenticated.caller.roles == _SIDECAR:
+            self._known[token] = authenticated
 
     async def run(self) -> None:
-        """Read the store's state twice a second, and have keys of issuers fetched before they are too old."""
+        """Read the state of the store twice a second, and refresh the keys of issuers before they are too old."""
         loop = asyncio.get_running_loop()
         threads = ThreadPoolExecutor(2, "callers")
-        fetching = looking = None
+        fetching = reading = None
         try:
             while True:
                 if fetching is None or fetching.done():
                     fetching = loop.run_in_executor(threads, self._authenticator.refresh)
-                looking = loop.run_in_executor(threads, self._look)
+                reading = loop.run_in_executor(threads, self._read_state)
                 try:
-                    self._standing = await asyncio.shield(looking)
-                except Exception as error:  # noqa: BLE001 - whatever it is, callers are looked up one by one
-                    _log.debug("the state of keys cannot be read", error=str(error))
+                    self._state = await asyncio.shield(reading)
+                except Exception as error:  # noqa: BLE001 - callers are then authenticated one by one
+                    _log.debug("cannot read the state of API keys", error=str(error))
                 await asyncio.sleep(_EVERY)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-            if looking is not None:
-                await asyncio.wait([looking], timeout=_LAST_LOOK)
+            if reading is not None:
+                await asyncio.wait([reading], timeout=_LAST_READ_SECONDS)
 
-    def _look(self) -> _Standing:
-        at = self._clock()  # before it is asked: nothing that is learnt is older than that
+    def _read_state(self) -> _StoreState:
+        at = self._clock()  # before the read: nothing in the result is older
 
-        def read(unit: ReadUnit) -> _Standing:
-            before = self._standing
+        def read(unit: ReadUnit) -> _StoreState:
+            before = self._state
             keys = revocations(unit)
             unchanged = before is not None and before.keys == keys
             revoked = before.revoked if before is not None and unchanged else revoked_ids(unit)
-            return _Standing(at, self._roles.read(unit), keys, revoked)
+            return _StoreState(at, self._roles.read(unit), keys, revoked)
 
         return self._store.read(read)

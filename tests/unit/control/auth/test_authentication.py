@@ -11,7 +11,7 @@ import yaml
 
 from tests.issuer import AUDIENCE, ISSUER, Issuer, JwksServer, write_jwks
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier, read_issuers
-from tiergate.control.auth.jwks import ASK_AGAIN_AFTER, FRESH_FOR, KEPT_FOR, IssuerKeys, JwksError
+from tiergate.control.auth.jwks import MAX_AGE, REFRESH_AFTER, RETRY_AFTER, IssuerKeys, JwksError
 from tiergate.errors import RequestError, SettingsError
 from tiergate.permissions import Caller, CallerKind, Scope
 from tiergate.store import SYSTEM, Store
@@ -248,7 +248,7 @@ def test_keys_are_fetched_once_and_kept(server: JwksServer, issuer: Issuer) -> N
     clock = Clock()
     server.serve_keys(issuer)
     keys = IssuerKeys(server.url, clock=clock)
-    for step in (0, 10, FRESH_FOR - 11):
+    for step in (0, 10, REFRESH_AFTER - 11):
         clock.now += step
         assert keys.find("k1", "RS256").keys
     assert server.asked == 1
@@ -267,7 +267,7 @@ def test_a_key_that_is_new_is_fetched_but_not_for_everybody_who_names_one(server
     for name in ("k2", "x", "y", "z"):
         assert not keys.find(name, "RS256").keys
     assert server.asked == 1
-    clock.now += ASK_AGAIN_AFTER
+    clock.now += RETRY_AFTER
     assert keys.find("k2", "ES256").keys
     assert not keys.find("x", "RS256").keys
     assert server.asked == 2
@@ -280,7 +280,7 @@ def test_a_key_that_was_withdrawn_counts_no_more(server: JwksServer, issuer: Iss
     keys = IssuerKeys(server.url, clock=clock)
     assert keys.find("k1", "RS256").keys
     server.serve_keys(Issuer("k2", kind="ES256"))
-    clock.now += FRESH_FOR
+    clock.now += REFRESH_AFTER
     assert not keys.find("k1", "RS256").keys
 
 
@@ -294,7 +294,7 @@ def test_keys_of_before_serve_on_for_a_day(server: JwksServer, issuer: Issuer, s
     keys = IssuerKeys(server.url, clock=clock)
     assert keys.find("k1", "RS256").keys
     server.status, server.content = status, content
-    clock.now += KEPT_FOR
+    clock.now += MAX_AGE
     assert keys.find("k1", "RS256").keys
     assert server.asked == 2
     clock.now += 1
@@ -474,7 +474,7 @@ def test_a_key_that_was_replaced_under_its_name_is_fetched(server: JwksServer, i
     with pytest.raises(RequestError, match="not good"):
         reader.read(replaced.token())
     assert server.asked == 1
-    clock.now += ASK_AGAIN_AFTER
+    clock.now += RETRY_AFTER
     assert reader.read(replaced.token()).id == f"{settings.name}/ann"
     assert server.asked == 2
     with pytest.raises(RequestError, match="not good"):

@@ -53,7 +53,7 @@ async def watching(known: RecentCallers) -> AsyncIterator[None]:
     """Have the store's state read, and wait for the first time."""
     task = asyncio.create_task(known.run())
     try:
-        while known._standing is None:  # noqa: ASYNC110 - has no event
+        while known._state is None:  # noqa: ASYNC110 - has no event
             await asyncio.sleep(0.005)
         yield
     finally:
