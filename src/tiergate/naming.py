@@ -79,9 +79,9 @@ def parse_subject_id(text: str) -> str:
         raise ValueError("must not begin or end with white space")
     found = _INVISIBLE.search(id_)
     if found:
-        raise ValueError(f"must not have the character U+{ord(found[0]):04X}, which cannot be seen")
+        raise ValueError(f"must not contain the invisible character U+{ord(found[0]):04X}")
     if id_.startswith(EXTERNAL_PREFIX):
-        raise ValueError(f"must not begin with `{EXTERNAL_PREFIX}`, which stands for external ids")
+        raise ValueError(f"must not begin with `{EXTERNAL_PREFIX}`, which marks external ids")
     return id_
 
 

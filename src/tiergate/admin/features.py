@@ -179,7 +179,7 @@ become active again: choose another id, or keep the scale {published.scale}"
 
 def _reject_suspensions(feature: Feature, current: tuple[Suspension, ...]) -> None:
     if feature.suspensions != current:
-        detail = "`suspensions` is not edited here: a suspension takes effect immediately, by a request of its own"
+        detail = "`suspensions` cannot be edited here: a suspension takes effect immediately, by its own request"
         raise BodyError([BodyProblem("/suspensions", "not-edited-here", detail)])
 
 

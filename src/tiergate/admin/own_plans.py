@@ -186,7 +186,7 @@ def _check_swap(unit: ReadUnit, customer: str, subscription: str, plan: PrivateI
     after = replace(before, items=_swapped_items(catalog, before, item.id, unit.now))
     problems = [
         BodyProblem("", code, f"the subscription `{subscription}`: {message}")
-        for _, code, message in ItemCompatibility(after_catalog.index()).violations(after.items, customer)
+        for _, code, message, _ in ItemCompatibility(after_catalog.index()).violations(after.items, customer)
     ]
     if problems:
         raise BodyError(problems)

@@ -61,7 +61,7 @@ def load_catalog(paths: Sequence[Path]) -> LoadedCatalog:
     loader = _Loader(log)
     files = expand_paths(paths, CATALOG_ENDINGS, log)
     if not files and not log.count:
-        log.add(("catalog", 0, 0), "no-files", "no file was named")
+        log.add(("catalog", 0, 0), "no-files", "no file given")
     for path in files:
         loader.read(read_document(path, log))
     return loader.finish()
@@ -76,7 +76,7 @@ def load_catalog_texts(texts: ReadOnly[str, str]) -> LoadedCatalog:
     log = ProblemLog(MAX_PROBLEMS)
     loader = _Loader(log)
     if not texts:
-        log.add(("catalog", 0, 0), "no-files", "no file was named")
+        log.add(("catalog", 0, 0), "no-files", "no file given")
     for name, text in texts.items():
         loader.read(parse_document(name, text, log))
     return loader.finish()
@@ -262,7 +262,7 @@ class _Loader:
                 elif plan not in unread and self._complete:
                     report.add(at, "unknown-item", f"no item `{plan}`", suggestion(plan, items, report))
             if len(plans) < 2 and "plans" in fields:
-                fields.problem("plans", "short-ladder", "a ladder has at least two plans")
+                fields.problem("plans", "short-ladder", "a ladder needs at least two plans")
             if id_ is not None and seen.is_new(id_, node, place, report):
                 found[id_] = Ladder(id_, tuple(plan for plan, _ in plans))
                 self.positions.put(("ladder", id_), report.source, place)

@@ -87,13 +87,13 @@ def read_item_body(
     text = _Body(body, fixed)
     has_draft = isinstance(text.node, Mapping) and "entitlements" in text.node.entries
     if isinstance(text.node, Mapping):
-        elsewhere = dict.fromkeys(_PUBLISHED_KEYS, "versions and rollouts come about by publishing")
+        elsewhere = dict.fromkeys(_PUBLISHED_KEYS, "publishing makes versions and rollouts")
         if not with_draft:
             has_draft = False
-            elsewhere["entitlements"] = "the draft has an address of its own"
+            elsewhere["entitlements"] = "the draft has its own address"
         for key, why in elsewhere.items():
             if key in text.node.entries:
-                text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` is not edited here: {why}")
+                text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` cannot be edited here: {why}")
         # What was refused is taken out, so that no second problem follows.
         text.node = _changed(text.node, text.place, without=elsewhere, put={})
         if not has_draft:
@@ -185,7 +185,7 @@ def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
     """
     text = _Body(patch)
     if not isinstance(text.node, Mapping) and text.node is not BROKEN:
-        text.report.add(text.place, "wrong-type", f"a patch is an object, not {describe(text.node)}")
+        text.report.add(text.place, "wrong-type", f"a patch must be an object, not {describe(text.node)}")
     if not text.is_right():
         text.refuse()
     return to_json_line(_merged(onto, text.node))
@@ -240,7 +240,7 @@ class _Body:
         if isinstance(self.node, Mapping):
             for key, value in fixed.items():
                 if self.node.entries.get(key, value) != value:
-                    message = f"must be `{value}` here, or be left out: it does not change"
+                    message = f"must be `{value}` here, or be left out: it cannot change"
                     self.report.add(self.node.value_place(key), "fixed-value", message)
             if fixed:
                 self.node = _changed(self.node, self.place, put=fixed)

@@ -59,7 +59,7 @@ def _read(file: Path, found: dict[str, dict[str, str]], log: ProblemLog) -> None
     position = (str(file), 0, 0)
     ending = next((ending for ending in _KINDS if file.name.endswith(ending)), None)
     if file.is_dir():
-        log.add(position, "unexpected-folder", "a folder of rules holds no folders: put its files beside the others")
+        log.add(position, "unexpected-folder", "a folder of rules must not contain folders: move the files up")
     elif ending is None:
         listed = ", ".join(f"`*{kind}`" for kind in _KINDS)
         log.add(position, "unknown-kind", f"is not a rule file: rules are {listed}")

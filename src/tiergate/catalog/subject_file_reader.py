@@ -122,7 +122,7 @@ class SubjectFileReader:
                 yield record
         if is_first:
             self.is_complete = False
-            message = 'is empty, as a file is that is being written; one without subjects has a head: {"apiVersion": …}'
+            message = 'is empty, perhaps still being written; a file without subjects needs the line {"apiVersion": …}'
             self._log.add((name, 0, 0), "empty-file", message)
 
     def _fast(self, content: bytes) -> SubjectEntry | None:
@@ -156,7 +156,7 @@ class SubjectFileReader:
         if not isinstance(node, Mapping):
             self.is_complete = False
             if node is not BROKEN:
-                report.add(place, "wrong-type", f"a line holds one JSON object, not {describe(node)}")
+                report.add(place, "wrong-type", f"a line must be one JSON object, not {describe(node)}")
             return None
         if is_first and "apiVersion" in node.entries:
             fields = Fields.of(node, place, report, _HEAD_KEYS)
@@ -169,7 +169,7 @@ class SubjectFileReader:
             if type_ is BROKEN:
                 message = 'the key `type` is missing: a line is of type "customer" or "subscription"'
                 if "apiVersion" in node.entries:
-                    message = "only the first line may be a head with `apiVersion`"
+                    message = "only the first line may have `apiVersion`"
                 report.add(place, "missing-key", message)
             else:
                 message = f"must be `customer` or `subscription`, not {describe(type_)}"

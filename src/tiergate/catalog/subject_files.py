@@ -59,7 +59,7 @@ def read_subject_records(
     log = ProblemLog(MAX_PROBLEMS)
     files = expand_paths(paths, SUBJECTS_ENDINGS, log)
     if not files and not log.count:
-        log.add(("subjects", 0, 0), "no-files", "no file was named")
+        log.add(("subjects", 0, 0), "no-files", "no file given")
     records = SubjectFileReader(reader, log)
     consistency = CrossRecordChecks(bounds)
     for path in files:

@@ -60,16 +60,16 @@ def _feature_faults(key: str, feature: Feature) -> Iterator[str]:
     if not is_id(key) or feature.id != key:
         yield f"has an id that {ID_RULE}" if feature.id == key else f"is called `{feature.id}` in itself"
     if not 0 <= feature.scale <= MAX_SCALE:
-        yield f"has a scale that is not one of 0 to {MAX_SCALE}"
+        yield f"has a scale outside 0 to {MAX_SCALE}"
     if not all(_is_text(text) for text in (feature.name, feature.description, feature.unit)):
-        yield "has text that cannot be written as UTF-8"
+        yield "has text that is not valid UTF-8"
     yield from (f"has a tag `{tag}` that {ID_RULE}" for tag in feature.tags if not is_id(tag))
     if (
         len(set(feature.labels)) < len(feature.labels)
         or not all(feature.labels)
         or not all(map(_is_text, feature.labels))
     ):
-        yield "has a level that is empty, stands twice or cannot be written as UTF-8"
+        yield "has a level that is empty, duplicate or not valid UTF-8"
 
 
 def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
@@ -80,7 +80,7 @@ def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
             yield problem_at(positions, ("item", key), "invalid-item", f"item `{key}` {message}")
         versions = [definition.version for definition in item.versions]
         for version in {it for it in versions if it < 1 or versions.count(it) > 1}:
-            message = f"item `{key}` has a version `{version}` that stands twice or is not at least 1"
+            message = f"item `{key}` has a version `{version}` that is duplicate or less than 1"
             yield problem_at(positions, ("item", key, version), "invalid-version", message)
         ref = item_ref(item.kind, key)
         for rollout in item.rollouts:

@@ -78,7 +78,7 @@ def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
     guards = parse_policies(builtin_text("scopes"))
     policies = PolicyGroup.of((policy.id, policy) for policy in [*(row[0] for row in rows), *guards])
     if not any(_governs(policies, kind) for kind in CALLER_KINDS):
-        source.report(0, "lock-out", "the role `admin` could not edit the roles any more, and nobody could mend this")
+        source.report(0, "lock-out", "the role `admin` could no longer edit the roles, and nobody could repair this")
         raise RulesError(source.problems)
     roles = {it.uid.id for policy, _, _ in rows for it in policy.references() if it.uid.type == "Role"}
     return RoleTable(text, policies, frozenset(roles), tuple(policy.id for policy, _, _ in rows))
@@ -90,7 +90,7 @@ def _check_row(policy: Policy, start: int, seen: set[str], source: AuthorText) -
     elif not is_id(policy.id):
         source.report(start, "bad-id", f"the id `{policy.id}` {ID_RULE}")
     elif policy.id in seen:
-        source.report(start, "duplicate-id", f"another row of this table is called `{policy.id}` too")
+        source.report(start, "duplicate-id", f"another row of this table has the id `{policy.id}`")
     seen.add(policy.id)
     if policy.template:
         source.report(start, "rule-template", "a row cannot be a template: write its principal and resource")

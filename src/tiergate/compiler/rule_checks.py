@@ -91,7 +91,7 @@ def _check_annotations(policy: Policy, seen: set[str], source: AuthorText, start
     elif not is_id(policy.id):
         source.report(start, "bad-id", f"the id `{policy.id}` {ID_RULE}")
     elif policy.id in seen:
-        source.report(start, "duplicate-id", f"another rule of this file is called `{policy.id}` too")
+        source.report(start, "duplicate-id", f"another rule of this file has the id `{policy.id}`")
     seen.add(policy.id)
     if "reason" in policy.annotations:
         message = "`@reason` is Tiergate's own: the reason of a rule's denial is `rule_denied`; use `@description`"
@@ -113,7 +113,7 @@ def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable,
             source.report(start + place, *fault)
     for uid in _subjects_read(policy.json["conditions"]):
         place = next((place for place, found in written if found == uid), 0)
-        message = f"the data of `{uid}` is not known here, only that of the check's own `principal`"
+        message = f"a rule cannot read the data of `{uid}`, only that of `principal`"
         source.report(start + place, "unknown-subject", message)
 
 

@@ -51,7 +51,7 @@ def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[O
             message = "must be an entity: `uid` with `type` and `id`, `attrs`, `parents` and perhaps `tags`"
             source.report(place, "bad-entity", message)
         elif uid.type not in own_types:
-            message = f"`{uid}` is of no type that a schema file of the rules declares"
+            message = f"no schema file of the rules declares the type of `{uid}`"
             source.report(place, "foreign-entity", message)
         else:
             found.append(OwnEntity(uid, data | {"uid": uid._asdict()}, place))
@@ -66,7 +66,7 @@ def check_entities(
     for source, entities in files:
         for entity in entities:
             if entity.uid in seen:
-                source.report(entity.place, "duplicate-entity", f"`{entity.uid}` stands in these files already")
+                source.report(entity.place, "duplicate-entity", f"duplicate entity `{entity.uid}`")
             seen.add(entity.uid)
             for uid in dict.fromkeys(_references(entity.data, vocabulary.types())):
                 fault = vocabulary.fault(uid)
@@ -123,7 +123,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _RefusedError(f"the key `{twice}` stands twice in one object")
+        raise _RefusedError(f"duplicate key `{twice}`")
     return found
 
 
@@ -133,7 +133,7 @@ def _not_whole(text: str) -> object:
 
 def _whole(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
-        raise _RefusedError(f"`{text[:40]}` is too large a number")
+        raise _RefusedError(f"`{text[:40]}` is too large")
     return int(text)
 
 

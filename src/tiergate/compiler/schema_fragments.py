@@ -63,7 +63,7 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
     names: set[str] = set()
     for source in fragments:
         if nesting(source.text, "({[<") > _MOST_NESTING:  # Cedar's parser would exhaust the stack, and end the process
-            source.report(0, "too-complex", f"brackets stand more than {_MOST_NESTING} deep in one another")
+            source.report(0, "too-complex", f"brackets are nested more than {_MOST_NESTING} deep")
         for declared in declarations(source.text):
             fault = _fault(declared, own, names)
             if fault is not None:
@@ -83,11 +83,11 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
 def _fault(declared: Declaration, own: set[str], names: set[str]) -> tuple[str, str] | None:
     name = declared.name
     if declared.kind == "action":
-        return "schema-action", f"rules cannot declare an action, as `{name}`: nothing asks for it"
+        return "schema-action", f"rules cannot declare an action (`{name}`): no check uses it"
     if name in own:
-        return "reserved-name", f"`{name}` is Tiergate's own and cannot be declared again"
+        return "reserved-name", f"`{name}` is a name of Tiergate and cannot be declared"
     if name in _CEDAR_NAMES:
-        return "reserved-name", f"`{name}` is Cedar's own and cannot be declared again"
+        return "reserved-name", f"`{name}` is a name of Cedar and cannot be declared"
     if name in names:
         return "duplicate-name", f"`{name}` is declared already"
     return None

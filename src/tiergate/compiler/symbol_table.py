@@ -74,7 +74,7 @@ class SymbolTable:
                 return _subject_fault(uid)
             case kind if kind in self.own:
                 return self._absent(
-                    uid.id, self.own[kind], "unknown-entity", f"the rules' entities hold no `{kind}` called"
+                    uid.id, self.own[kind], "unknown-entity", f"the rules' entities contain no `{kind}` with the id"
                 )
             case kind:
                 return self._absent(kind, self.types(), "unknown-type", "there is no entity type")
@@ -105,7 +105,7 @@ def _subject_fault(uid: Uid) -> Fault | None:
     try:
         id_ = parse_subject_id(uid.id)
     except ValueError as error:
-        return Fault("bad-id", f"`{uid}` names nobody: the id {error}")
+        return Fault("bad-id", f"`{uid}` cannot be a subject: the id {error}")
     if id_ != uid.id:
-        return Fault("bad-id", f"`{uid}` names nobody: write the id without escapes, as `{id_}`")
+        return Fault("bad-id", f"`{uid}` cannot be a subject: write the id without escapes, as `{id_}`")
     return None

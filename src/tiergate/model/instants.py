@@ -58,12 +58,12 @@ def parse_instant(text: str) -> Instant:
         moment = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{(offset or 'Z').upper()}")
         since = moment - _EPOCH
     except (ValueError, OverflowError) as error:
-        msg = f"is no instant that exists: {error}"
+        msg = f"is not a valid instant: {error}"
         raise ValueError(msg) from None
     millis = int(((fraction or ".0")[1:] + "00")[:3])
     instant = since // _MILLISECOND + millis
     if not FIRST_INSTANT <= instant <= LAST_INSTANT:
-        msg = "lies outside the years 1 to 9999 in UTC"
+        msg = "is outside the years 1 to 9999 in UTC"
         raise ValueError(msg)
     return instant
 

@@ -37,7 +37,7 @@ def parse_value(text: str, feature: Feature) -> Value:
     """
     if feature.type is FeatureType.SWITCH:
         if text not in {"true", "false"}:
-            msg = f"`{text}` is not a switch's value"
+            msg = f"`{text}` is not a value of a switch"
             raise ValueError(msg)
         return Switch(text == "true")
     if feature.type is FeatureType.CUSTOM:

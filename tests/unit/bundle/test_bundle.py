@@ -131,7 +131,7 @@ def test_an_unknown_version_is_refused(opened: OpenFiles) -> None:
         (b"[]", "does not say once what `plan/pro@7` gives"),
         (entities({}, "plan/pro@8"), "does not say once what `plan/pro@7` gives"),
         (entities({"nothing": "3"}), "gives `nothing`, which the catalog does not have"),
-        (entities({"analytics": "3"}), "gives `analytics` what cannot be read: `3` is not a switch's value"),
+        (entities({"analytics": "3"}), "gives `analytics` what cannot be read: `3` is not a value of a switch"),
         (entities({"movies": "1.5"}), "gives `movies` what cannot be read: must be a whole number"),
         (entities({"movies": "many"}), "gives `movies` what cannot be read: `many` is not a number"),
         (entities({"movies": "NaN"}), "gives `movies` what cannot be read: must be a finite number"),

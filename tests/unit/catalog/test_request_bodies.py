@@ -271,7 +271,7 @@ def test_what_an_item_names_must_exist_and_fit(catalog: Catalog) -> None:
 def test_an_edit_of_one_item_may_not_make_another_impossible(catalog: Catalog) -> None:
     """The plan of an add-on cannot begin to exclude it."""
     body = '{"id": "gold", "kind": "plan", "excludes": ["extra-movies"]}'
-    with pytest.raises(BodyError, match="beside this `gold`, `extra-movies` can never be held"):
+    with pytest.raises(BodyError, match="with this `gold`, nobody can have `extra-movies`"):
         read_item_body(body, catalog.features, catalog.items)
 
 

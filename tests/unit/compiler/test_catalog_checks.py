@@ -76,12 +76,12 @@ def test_a_value_that_its_feature_cannot_have_is_refused(entitlements: dict[str,
     ("feature", "message"),
     [
         (Feature(id='a" || true', type=FeatureType.SWITCH), "has an id that must be 1 to 100 letters"),
-        (Feature(id="seats", type=FeatureType.QUANTITY, scale=7), "has a scale that is not one of 0 to 6"),
-        (Feature(id="seats", type=FeatureType.QUANTITY, unit="\ud800"), "has text that cannot be written as UTF-8"),
+        (Feature(id="seats", type=FeatureType.QUANTITY, scale=7), "has a scale outside 0 to 6"),
+        (Feature(id="seats", type=FeatureType.QUANTITY, unit="\ud800"), "has text that is not valid UTF-8"),
         (Feature(id="seats", type=FeatureType.SWITCH, tags=("a b",)), "has a tag `a b` that must be"),
-        (Feature(id="seats", type=FeatureType.CUSTOM, labels=("a", "a")), "has a level that is empty, stands twice"),
-        (Feature(id="seats", type=FeatureType.CUSTOM, labels=("",)), "has a level that is empty, stands twice"),
-        (Feature(id="seats", type=FeatureType.CUSTOM, labels=("\udfff",)), "has a level that is empty, stands twice"),
+        (Feature(id="seats", type=FeatureType.CUSTOM, labels=("a", "a")), "has a level that is empty, duplicate"),
+        (Feature(id="seats", type=FeatureType.CUSTOM, labels=("",)), "has a level that is empty, duplicate"),
+        (Feature(id="seats", type=FeatureType.CUSTOM, labels=("\udfff",)), "has a level that is empty, duplicate"),
     ],
 )
 def test_a_feature_that_cannot_be_written_is_refused(feature: Feature, message: str) -> None:
@@ -104,8 +104,8 @@ def test_versions_are_numbered_and_exist() -> None:
     versions = (Definition(0, {}), Definition(2, {}), Definition(2, {}))
     pro = Item(id="pro", kind=ItemKind.PLAN, versions=versions, rollouts=(Rollout(3),))
     assert messages(Catalog({}, {"pro": pro})) == [
-        "item `pro` has a version `0` that stands twice or is not at least 1",
-        "item `pro` has a version `2` that stands twice or is not at least 1",
+        "item `pro` has a version `0` that is duplicate or less than 1",
+        "item `pro` has a version `2` that is duplicate or less than 1",
         "a rollout of `plan/pro` names version `3`, which does not exist",
     ]
 

@@ -117,7 +117,7 @@ def test_a_rule_in_the_language_is_accepted(scope: str, condition: str) -> None:
             'Customer::"acme".tags.contains("x")',
             "Customer",
             "unknown-subject",
-            'the data of `Customer::"acme"` is not known here, only that of the check\'s own `principal`',
+            'a rule cannot read the data of `Customer::"acme"`, only that of `principal`',
         ),
     ],
 )
@@ -155,7 +155,7 @@ def test_every_place_of_a_misspelt_name_is_named() -> None:
             5,
             1,
             "duplicate-id",
-            "another rule of this file is called `a`",
+            "another rule of this file has the id `a`",
         ),
         (rule("principal in ?principal, action, resource"), 1, 1, "rule-template", "a rule cannot be a template"),
         ('@reason("x")\n' + rule(), 1, 1, "reserved-annotation", "`@reason` is Tiergate's own"),

@@ -63,8 +63,8 @@ def test_a_rule_may_name_them() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ('Region::"ue" has limit', "the rules' entities hold no `Region` called `ue`, did you mean `eu`?"),
-        ('Color::"green" == Color::"red"', "the rules' entities hold no `Color` called `green`"),
+        ('Region::"ue" has limit', "the rules' entities contain no `Region` with the id `ue`, did you mean `eu`?"),
+        ('Color::"green" == Color::"red"', "the rules' entities contain no `Color` with the id `green`"),
     ],
 )
 def test_a_rule_that_names_an_entity_which_is_not_there_is_refused(rule: str, message: str) -> None:
@@ -89,7 +89,7 @@ def test_a_rule_that_names_an_entity_which_is_not_there_is_refused(rule: str, me
         ("[9223372036854775808]", 1, 1, "bad-json", "is not a JSON list of entities: `9223372036854775808` is too"),
         ("[" + "9" * 5000 + "]", 1, 1, "bad-json", "is not a JSON list of entities: `9999"),
         ("[" * 100_000, 1, 1, "bad-json", "is not a JSON list of entities: maximum recursion depth"),
-        ('[{"uid": 1, "uid": 2}]', 1, 1, "bad-json", "is not a JSON list of entities: the key `uid` stands twice"),
+        ('[{"uid": 1, "uid": 2}]', 1, 1, "bad-json", "is not a JSON list of entities: duplicate key `uid`"),
         ("[\n3]", 2, 1, "bad-entity", "must be an entity"),
         ('[{"id": "eu"}]', 1, 2, "bad-entity", "must be an entity"),
         (f"[{entity(extra=1)}]", 1, 2, "bad-entity", "must be an entity"),
@@ -99,13 +99,25 @@ def test_a_rule_that_names_an_entity_which_is_not_there_is_refused(rule: str, me
             1,
             2,
             "foreign-entity",
-            '`Feature::"x"` is of no type that',
+            'no schema file of the rules declares the type of `Feature::"x"`',
         ),
-        (f"[{entity(uid={'type': 'Customer', 'id': 'x'})}]", 1, 2, "foreign-entity", '`Customer::"x"` is of no type'),
-        (f"[{entity()},\n{entity()}]", 2, 1, "duplicate-entity", '`Region::"eu"` stands in these files already'),
+        (
+            f"[{entity(uid={'type': 'Customer', 'id': 'x'})}]",
+            1,
+            2,
+            "foreign-entity",
+            "no schema file of the rules declares",
+        ),
+        (f"[{entity()},\n{entity()}]", 2, 1, "duplicate-entity", 'duplicate entity `Region::"eu"`'),
         (f"[\n {entity(attrs={})}]", 2, 2, "invalid-entity", '`Region::"eu"` does not fit the schema'),
         (f"[\n {entity(id_=chr(0xD800))}]", 2, 2, "invalid-entity", "`Region::"),
-        (f"[{entity(parents=[{'type': 'Region', 'id': 'x'}])}]", 1, 2, "unknown-entity", "the rules' entities hold no"),
+        (
+            f"[{entity(parents=[{'type': 'Region', 'id': 'x'}])}]",
+            1,
+            2,
+            "unknown-entity",
+            "the rules' entities contain no",
+        ),
         (
             f"[{entity(attrs={'countries': [], 'only': [{'type': 'Feature', 'id': 'movie'}]})}]",
             1,

@@ -64,8 +64,8 @@ def test_every_number_reads_back(value: Amount | AddedAmount, scale: int) -> Non
 @pytest.mark.parametrize(
     ("feature", "text", "message"),
     [
-        (SWITCH, "yes", "`yes` is not a switch's value"),
-        (SWITCH, "True", "`True` is not a switch's value"),
+        (SWITCH, "yes", "`yes` is not a value of a switch"),
+        (SWITCH, "True", "`True` is not a value of a switch"),
         (CUSTOM, "fax", "`fax` is not a level of `c`"),
         (CUSTOM, "", "`` is not a level of `c`"),
         (QUANTITY, "", "`` is not a number"),

@@ -153,7 +153,7 @@ class SuspectIds:
     def finish(self, file: str, log: ProblemLog, quarantine: Quarantine | None = None) -> None:
         """Report totals, and records that are missing in the second reading."""
         if self._left:
-            message = "has problems that cannot be placed: it changed while it was read, or is a pipe"
+            message = "has problems without a position: it changed while it was read, or is a pipe"
             log.add((file, 0, 0), "changed-file", message)
         for customer, (position, totals, _) in self._totals.items():
             for message in totals.excess():

@@ -55,7 +55,7 @@ def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -
     found = check_status_change(old, new.status)
     mapped = [use for use in uses if use.value is not None]
     if new.scale != old.scale and mapped:
-        detail = f"the scale of `{old.id}` cannot change while it is mapped: it is, by {_holders(mapped)}"
+        detail = f"the scale of `{old.id}` cannot change while it is in use, by {_holders(mapped)}"
         return [*found, BodyProblem("/scale", "scale-mapped", detail)]
     match old.type:
         case FeatureType.CUSTOM:
@@ -97,7 +97,7 @@ def check_draft(
         BodyProblem(
             f"/entitlements/{escape_pointer(id_)}",
             "feature-archived",
-            f"`{id_}` is archived: it takes no new entitlements",
+            f"`{id_}` is archived: it gets no new entitlements",
         )
         for id_ in draft
         if id_ not in given and features[id_].status is FeatureStatus.ARCHIVED
@@ -115,12 +115,12 @@ def _labels(old: Feature, new: Feature, mapped: Iterable[ValueUse]) -> Iterator[
         if label in new.labels:
             kept.append(label)
         else:
-            detail = f"the level `{shorten(label)}` cannot be removed while it is mapped: it is, by {held[label]}"
+            detail = f"the level `{shorten(label)}` cannot be removed while it is in use, by {held[label]}"
             yield BodyProblem("/levels", "level-mapped", detail)
     for low, high in pairwise(kept):
         if new.rank(low) > new.rank(high):
             detail = (
-                f"`{shorten(high)}` stands above `{shorten(low)}`, and the order of mapped levels cannot change: "
+                f"`{shorten(high)}` is above `{shorten(low)}`, and the order of levels in use cannot change: "
                 f"`{shorten(high)}` is given by {held[high]}, `{shorten(low)}` by {held[low]}"
             )
             yield BodyProblem("/levels", "level-order", detail)
@@ -137,7 +137,7 @@ def _numbers(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
         else:
             continue
         if missing:
-            detail = f"the level `{shown}` cannot be removed while it is mapped: it is, by {use}"
+            detail = f"the level `{shown}` cannot be removed while it is in use, by {use}"
             yield BodyProblem("/levels", "level-mapped", detail)
 
 
@@ -153,10 +153,10 @@ def _bounds(new: Feature, mapped: Iterable[ValueUse]) -> Iterator[BodyProblem]:
         else:
             continue
         if too_small:
-            detail = f"the minimum cannot exclude `{shown}` while it is mapped: it is, by {use}"
+            detail = f"the minimum cannot exclude `{shown}` while it is in use, by {use}"
             yield BodyProblem("/min", "value-excluded", detail)
         if too_large:
-            detail = f"the maximum cannot exclude `{shown}` while it is mapped: it is, by {use}"
+            detail = f"the maximum cannot exclude `{shown}` while it is in use, by {use}"
             yield BodyProblem("/max", "value-excluded", detail)
 
 

@@ -6,10 +6,9 @@ allowed, and must not block other changes: a late payment, another quantity, an 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,62 +16,56 @@ if TYPE_CHECKING:
     from tiergate.catalog.checks.item_compatibility import ItemCompatibility, ItemViolation
     from tiergate.model import SubscriptionItem
 
-_ENTRY: Final = re.compile(r"entry \d+")
-_QUOTED: Final = re.compile(r"`([^`]*)`")
-_OF_PAIRS: Final = frozenset({"excluded", "several-plans"})
-
 
 def new_violations(
-    holdings: ItemCompatibility,
+    compatibility: ItemCompatibility,
     known: Collection[str],
     items: Sequence[SubscriptionItem],
-    stood: Callable[[], Sequence[SubscriptionItem]] | None,
+    previous_items: Callable[[], Sequence[SubscriptionItem]] | None,
     customer: str | None,
 ) -> Iterator[ItemViolation]:
-    """Yield the violations of `items` that the items of `stood` did not have before.
+    """Yield the violations of `items` that the previous items did not have.
 
-    `known`: the item ids of the catalog, which must include all `items`. `stood` is called only if there are
+    `known`: the item ids of the catalog, which must include all `items`. `previous_items` is called only if there are
     violations.
     """
-    found = list(holdings.violations(items, customer))
-    if not found or stood is None:
+    found = list(compatibility.violations(items, customer))
+    if not found or previous_items is None:
         yield from found
         return
-    kept = [held for held in stood() if held.item in known]
-    pairs = _Pairs(kept, items)
-    excused = Counter(_said(one, kept) for one in holdings.violations(kept, customer))
-    for one in found:
-        if one.code in _OF_PAIRS:
-            if not pairs.stood(one, items):
-                yield one
+    previous = [entry for entry in previous_items() if entry.item in known]
+    pairs = _Pairs(previous, items)
+    allowed = Counter(_key(violation, previous) for violation in compatibility.violations(previous, customer))
+    for violation in found:
+        if violation.other is not None:
+            if not pairs.are_unchanged({items[violation.place].item, items[violation.other].item}):
+                yield violation
             continue
-        said = _said(one, items)
-        if excused[said]:
-            excused[said] -= 1
+        key = _key(violation, items)
+        if allowed[key]:
+            allowed[key] -= 1
         else:
-            yield one
+            yield violation
 
 
-def _said(one: ItemViolation, items: Sequence[SubscriptionItem]) -> tuple[str, str, str]:
-    """Return the violation, independent of its index in the list."""
-    return items[one.place].item, one.code, _ENTRY.sub("", one.message)
+def _key(violation: ItemViolation, items: Sequence[SubscriptionItem]) -> tuple[str, str, str]:
+    return items[violation.place].item, violation.code, violation.message
 
 
 class _Pairs:
     """The pairs of items that a subscription had together, in any order."""
 
-    def __init__(self, stood: Sequence[SubscriptionItem], items: Sequence[SubscriptionItem]) -> None:
-        self._were = Counter(held.item for held in stood)
-        self._are = Counter(held.item for held in items)
+    def __init__(self, previous: Sequence[SubscriptionItem], items: Sequence[SubscriptionItem]) -> None:
+        self._before = Counter(entry.item for entry in previous)
+        self._now = Counter(entry.item for entry in items)
         self._together = {
-            frozenset((one.item, other.item)) for one, other in combinations(stood, 2) if _meet(one, other)
+            frozenset((one.item, other.item)) for one, other in combinations(previous, 2) if _overlap(one, other)
         }
 
-    def stood(self, one: ItemViolation, items: Sequence[SubscriptionItem]) -> bool:
-        """Return whether the subscription had the two excluded items before, and has no more of them now."""
-        pair = {items[one.place].item, *(id_ for id_ in _QUOTED.findall(one.message) if id_ in self._are)}
-        return frozenset(pair) in self._together and all(self._are[id_] <= self._were[id_] for id_ in pair)
+    def are_unchanged(self, pair: set[str]) -> bool:
+        """Return whether the subscription had both items together before, and has no more of them now."""
+        return frozenset(pair) in self._together and all(self._now[id_] <= self._before[id_] for id_ in pair)
 
 
-def _meet(one: SubscriptionItem, other: SubscriptionItem) -> bool:
+def _overlap(one: SubscriptionItem, other: SubscriptionItem) -> bool:
     return max(one.start, other.start) < min(one.until, other.until)

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class ItemViolation(NamedTuple):
-    """Why a subscription cannot have an item; `place` is the item's index."""
+    """Why a subscription cannot have an item: its index `place`, and `other`, that of an item it conflicts with."""
 
     place: int
     code: str
     message: str
+    other: int | None = None
 
 
 class ItemCompatibility:
@@ -45,53 +46,50 @@ class ItemCompatibility:
 
         `customer` is `None` if unknown; then private items are not checked.
         """
-        bound, plans = self._bound, self._plans
         before: list[tuple[int, SubscriptionItem]] = []
-        for place, held in enumerate(items):
-            if held.item in plans:
-                yield from _several_plans(place, held, before)
-                before.append((place, held))
-            if held.version is not None and held.version not in self._index.items[held.item].versions:
-                listed = ", ".join(str(version) for version in self._index.items[held.item].versions[-12:])
-                message = f"no version {held.version} of `{held.item}`: it has {listed}"
+        for place, entry in enumerate(items):
+            indexed = self._index.items[entry.item]
+            if entry.item in self._plans:
+                yield from _several_plans(place, entry, before)
+                before.append((place, entry))
+            if entry.version is not None and entry.version not in indexed.versions:
+                listed = ", ".join(str(version) for version in indexed.versions[-12:])
+                message = f"no version {entry.version} of `{entry.item}`: it has {listed}"
                 yield ItemViolation(place, "unknown-version", message)
-            if held.item in bound:
-                if customer is not None and self._index.items[held.item].private_to not in ("", customer):
-                    yield ItemViolation(place, "private-item", f"`{held.item}` is private to another customer")
-                yield from self._together(place, held, items)
+            if entry.item in self._bound:
+                if customer is not None and indexed.private_to not in ("", customer):
+                    yield ItemViolation(place, "private-item", f"`{entry.item}` is private to another customer")
+                yield from self._together(place, entry, items)
 
     def _together(
-        self, place: int, held: SubscriptionItem, items: Sequence[SubscriptionItem]
+        self, place: int, entry: SubscriptionItem, items: Sequence[SubscriptionItem]
     ) -> Iterator[ItemViolation]:
-        indexed = self._index.items[held.item]
-        beside = {other.item for other in items if other is not held and _overlap(held, other)}
+        indexed = self._index.items[entry.item]
+        beside = {other.item for other in items if other is not entry and _overlap(entry, other)}
         if indexed.available_for and beside.isdisjoint(indexed.available_for):
             listed = _listed(indexed.available_for)
-            message = f"`{held.item}` is available with {listed} only, and the subscription does not hold that with it"
+            message = f"`{entry.item}` is available with {listed} only, which the subscription does not have with it"
             yield ItemViolation(place, "not-available", message)
         for needed in indexed.depends_on:
             if needed not in beside:
-                message = f"`{held.item}` depends on `{needed}`, and the subscription does not hold that with it"
+                message = f"`{entry.item}` depends on `{needed}`, which the subscription does not have with it"
                 yield ItemViolation(place, "missing-dependency", message)
-        excluded = self._excluded.get(held.item)
-        if excluded:
-            for other_place, other in enumerate(items[:place]):
-                if other.item in excluded and _overlap(held, other):
-                    message = (
-                        f"`{held.item}` and `{other.item}` exclude each other, and entry {other_place + 1} holds that"
-                    )
-                    yield ItemViolation(place, "excluded", message)
+        excluded = self._excluded.get(entry.item, ())
+        for index, other in enumerate(items[:place]):
+            if other.item in excluded and _overlap(entry, other):
+                message = f"`{entry.item}` and `{other.item}` (entry {index + 1}) exclude each other"
+                yield ItemViolation(place, "excluded", message, index)
 
 
 def _several_plans(
-    place: int, held: SubscriptionItem, before: Sequence[tuple[int, SubscriptionItem]]
+    place: int, entry: SubscriptionItem, before: Sequence[tuple[int, SubscriptionItem]]
 ) -> Iterator[ItemViolation]:
     """Yield the first plan that overlaps with this one; there may be one plan at an instant."""
-    for other_place, other in before:
-        if _overlap(held, other):
-            named = f"`{held.item}` twice" if held.item == other.item else f"`{held.item}` and `{other.item}`"
-            message = f"a subscription has one plan at an instant, not {named}, which entry {other_place + 1} is"
-            yield ItemViolation(place, "several-plans", message)
+    for index, other in before:
+        if _overlap(entry, other):
+            named = f"`{entry.item}` twice" if entry.item == other.item else f"`{entry.item}` and `{other.item}`"
+            message = f"a subscription has one plan at a time, not {named} (entry {index + 1})"
+            yield ItemViolation(place, "several-plans", message, index)
             return
 
 

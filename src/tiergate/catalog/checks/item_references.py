@@ -57,7 +57,7 @@ def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
     for item in (text.item, *before.values()):
         why = holdability.obstacle(item)
         if why:
-            because = "" if item is text.item else f"beside this `{text.item.id}`, "
+            because = "" if item is text.item else f"with this `{text.item.id}`, "
             text.report.add(text.place, "unsatisfiable", because + why)
 
 
@@ -91,7 +91,7 @@ def _names_existing(
             near = suggestion(id_, items, text.report)
             text.report.add(place, "unknown-item", f"no item `{id_}`", near)
         if key == "excludes" and id_ in named:
-            text.report.add(place, "contradiction", f"`{id_}` stands in `excludes` and in `{named[id_]}`")
+            text.report.add(place, "contradiction", f"`{id_}` is in both `excludes` and `{named[id_]}`")
         named[id_] = key
     return text.report.count == before
 
@@ -124,22 +124,22 @@ class Holdability:
         """Return why nobody can ever have the item; empty if somebody can."""
         own = self._obstacle_in(self.needs(item.id), check_plans=False)
         if own:
-            return f"`{item.id}` can never be held: {own}"
+            return f"nobody can have `{item.id}`: {own}"
         if item.kind is ItemKind.PLAN:
             why = self._obstacle_in(self.needs(item.id), check_plans=True)
-            return f"`{item.id}` can never be held: {why}" if why else ""
+            return f"nobody can have `{item.id}`: {why}" if why else ""
         plans = item.available_for or self._plans_of_needs(item)
         if not plans:
             why = self._obstacle_in(self.needs(item.id), check_plans=True)
-            return f"`{item.id}` can never be held: {why}" if why else ""
+            return f"nobody can have `{item.id}`: {why}" if why else ""
         first = ""
         for plan in plans:
             why = self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
             if not why:
                 return ""
             first = first or f"with the plan `{plan}`, {why}"
-        more = f", nor is it better with another of its {len(plans)} plans" if len(plans) > 1 else ""
-        return f"`{item.id}` can never be held: {first}{more}"
+        more = f", and none of its {len(plans)} plans fits" if len(plans) > 1 else ""
+        return f"nobody can have `{item.id}`: {first}{more}"
 
     def goes_with(self, item: Item, plan: str) -> bool:
         """Return whether the item can be bought with one plan and the dependencies of both."""
@@ -156,8 +156,8 @@ class Holdability:
         for id_ in sorted(held):
             clash = self._excluded[id_] & held
             if clash:
-                return f"`{id_}` and `{min(clash)}` are needed and exclude each other"
+                return f"it needs `{id_}` and `{min(clash)}`, which exclude each other"
             available_for = self._items[id_].available_for
             if check_plans and available_for and held.isdisjoint(available_for):
-                return f"`{id_}` is needed and not available"
+                return f"it needs `{id_}`, which is not available"
         return ""

@@ -129,7 +129,7 @@ def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
     for node, place in fields.entries_of("levels"):
         label = line_of(node, place, report)
         if label in found:
-            report.add(place, "duplicate-entry", f"the level `{shorten(label)}` stands here twice")
+            report.add(place, "duplicate-entry", f"duplicate level `{shorten(label)}`")
         elif label is not None:
             found[label] = None
     _refuse_empty_levels(fields)
@@ -144,7 +144,9 @@ def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...
     unlimited = False
     for node, place in fields.entries_of("levels"):
         if unlimited:
-            report.add(place, "levels-order", "nothing is above `unlimited`: levels go from the lowest to the highest")
+            report.add(
+                place, "levels-order", "`unlimited` must be the last level: levels go from the lowest to the highest"
+            )
         elif node == "unlimited":
             unlimited = True
         elif isinstance(node, str):
@@ -183,9 +185,7 @@ def _caps(fields: Fields, scale: int, report: Report) -> Caps:
     if inner is None:
         return Caps()
     if "total" in inner and "metered" not in fields:
-        inner.problem(
-            "total", "cap-not-metered", "a cap for everybody together needs usage that is counted: add `metered`"
-        )
+        inner.problem("total", "cap-not-metered", "a total cap needs counted usage: add `metered`")
     return Caps(inner.units("total", scale, least=1), inner.units("per_user", scale, least=1))
 
 

@@ -174,7 +174,7 @@ def _versions(
         return (_definition(fields, version, entitlements, places, report),)
     for key in ("version", "entitlements"):
         if key in fields:
-            message = f"`{key}` stands beside `versions`: write one or the other"
+            message = f"`{key}` cannot be combined with `versions`: use one of them"
             report.add(fields.key_place(key), "key-conflict", message)
     found: dict[int, Definition] = {}
     for node, place in fields.entries_of("versions"):
@@ -183,7 +183,7 @@ def _versions(
             continue
         number = inner.integer("version", 1, MAX_VERSION)
         if number in found:
-            inner.problem("version", "duplicate-version", f"the version {number} stands here twice")
+            inner.problem("version", "duplicate-version", f"duplicate version {number}")
             number = None
         if number is None:
             entitlements.read(inner.entries.get("entitlements", BROKEN), inner.place, report)
@@ -241,7 +241,9 @@ def _audience(fields: Fields, report: TextReport) -> Audience:
         return everybody
     if node == "new":
         if "from" not in fields:
-            report.add(place, "missing-key", "an audience of `new` needs the key `from`: it is those added since then")
+            report.add(
+                place, "missing-key", "an audience of `new` needs the key `from`: it selects those added since then"
+            )
         return Audience(AudienceType.NEW)
     if not isinstance(node, Mapping):
         if node is not BROKEN:

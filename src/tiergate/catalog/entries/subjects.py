@@ -211,7 +211,7 @@ class SubjectReader:
                 found.append(held)
         if report.count == before:
             stood = None if self._stood is None or id_ is None else partial(self._stood, id_)
-            for at, code, message in new_violations(self._holdings, self._index.items, found, stood, customer):
+            for at, code, message, _ in new_violations(self._holdings, self._index.items, found, stood, customer):
                 report.add(entries[at][1], code, message)
         return tuple(found)
 

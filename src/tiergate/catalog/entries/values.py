@@ -73,13 +73,13 @@ def _added(node: Node, place: int, feature: Feature, report: Report) -> Amount |
         report.add(place, "mode-not-for-type", message)
         return None
     if isinstance(node, Mapping) or (isinstance(node, str) and node == "unlimited"):
-        message = f"an override of mode `add` takes a positive number, not {describe(node)}"
+        message = f"an override of mode `add` needs a positive number, not {describe(node)}"
         hint = ": give `unlimited` with mode `at_least`" if isinstance(node, str) else ""
         report.add(place, "unfit-value", message + hint)
         return None
     value = _number(node, place, feature, report)
     if isinstance(value, Amount) and value.units == 0:
-        report.add(place, "unfit-value", "an override of mode `add` takes a positive number: 0 raises nothing")
+        report.add(place, "unfit-value", "an override of mode `add` needs a positive number: 0 raises nothing")
         return None
     return value if isinstance(value, Amount) else None
 
@@ -88,7 +88,7 @@ def _switch(node: Node, place: int, feature: Feature, report: Report) -> Switch 
     if isinstance(node, bool):
         return Switch(node)
     if not isinstance(node, Broken):
-        message = f"`{feature.id}` is a switch: it takes `true` or `false`, not {describe(node)}"
+        message = f"`{feature.id}` is a switch: it must be `true` or `false`, not {describe(node)}"
         report.add(place, "unfit-value", message)
     return None
 
@@ -98,7 +98,7 @@ def _level(node: Node, place: int, feature: Feature, report: Report) -> Level | 
         return None
     if not isinstance(node, str):
         hint = ": put it in quotes" if isinstance(node, bool | int | Decimal) else ""
-        message = f"`{feature.id}` takes one of its levels, which are text, not {describe(node)}{hint}"
+        message = f"`{feature.id}` must be one of its levels, which are text, not {describe(node)}{hint}"
         report.add(place, "unfit-value", message)
         return None
     label = feature.label_of(node)
@@ -115,7 +115,7 @@ def _number(node: Node, place: int, feature: Feature, report: Report) -> Value |
         return UNLIMITED
     if isinstance(node, bool | str | None) or not isinstance(node, int | Decimal):
         if not isinstance(node, Broken):
-            message = f"`{feature.id}` takes a number or `unlimited`, not {describe(node)}"
+            message = f"`{feature.id}` must be a number or `unlimited`, not {describe(node)}"
             report.add(place, "unfit-value", message)
         return None
     units = units_of(node, place, feature.scale, report)
@@ -124,7 +124,7 @@ def _number(node: Node, place: int, feature: Feature, report: Report) -> Value |
 
 def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report) -> Value | None:
     if "add" in node.entries and "value" in node.entries:
-        report.add(node.key_place("add"), "key-conflict", "`add` stands beside `value`: write one or the other")
+        report.add(node.key_place("add"), "key-conflict", "`add` cannot be combined with `value`: use one of them")
         return None
     key = "add" if "add" in node.entries else "value"
     fields = Fields.of(node, place, report, frozenset({key, "per"}), [key])
@@ -141,7 +141,7 @@ def _number_mapping(node: Mapping, place: int, feature: Feature, report: Report)
             fields.problem("per", "unfit-value", message)
             return None
     if isinstance(inner, Mapping):
-        fields.problem(key, "unfit-value", f"`{feature.id}` takes a number here, not a mapping")
+        fields.problem(key, "unfit-value", f"`{feature.id}` must be a number here, not a mapping")
         return None
     value = _number(inner, fields.at(key), feature, report)
     if value is None:
@@ -158,7 +158,7 @@ def _fits(value: Value, place: int, feature: Feature, report: Report) -> bool:
     if not isinstance(value, Amount):
         if feature.maximum is not None:
             most = format_units(feature.maximum, feature.scale)
-            report.add(place, "unfit-value", f"`unlimited` passes the maximum of `{feature.id}`, which is {most}")
+            report.add(place, "unfit-value", f"`unlimited` is above the maximum of `{feature.id}`, which is {most}")
             return False
         if not feature.unlimited_level:
             _refuse_level("unlimited", place, feature, report)

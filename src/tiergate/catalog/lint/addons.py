@@ -41,7 +41,7 @@ def lint_addons(catalog: Catalog, granted: Granted) -> Iterator[Finding]:
         candidates = item.available_for or tuple(plan.id for plan in plans)
         buyers = [plan for plan in candidates if holdability.needs(plan) <= sold and holdability.goes_with(item, plan)]
         if not buyers:
-            message = f"nobody can buy `{item.id}`: no plan that it goes with is sold and rolled out"
+            message = f"nobody can buy `{item.id}`: none of its plans is active and rolled out"
             yield Finding(("item", item.id), "add-on-not-sellable", message)
         elif item.kind is ItemKind.ADDON:
             yield from _effect(item, buyers, granted, catalog)
@@ -63,11 +63,11 @@ def _effect(
         if not any(_counts(found, granted[plan].get(id_), catalog.features[id_]) for id_, found in own.items())
     ]
     if len(idle) == len(buyers):
-        message = f"`{item.id}` gives its buyers nothing: every plan that it goes with gives all of it already"
+        message = f"`{item.id}` adds nothing: each of its plans already gives all of it"
         yield Finding(("item", item.id), "add-on-without-effect", message)
     elif idle and item.available_for:
         listed = ", ".join(f"`{plan}`" for plan in idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
-        message = f"`{item.id}` is available for {listed}, where it gives nothing that the plan does not"
+        message = f"`{item.id}` is available for {listed}, but adds nothing to these plans"
         yield Finding(("item", item.id), "add-on-without-effect", message)
 
 

@@ -24,7 +24,7 @@ def lint_features(catalog: Catalog) -> Iterator[Finding]:
         yield from _batch(feature)
         caps = feature.caps
         if caps.total is not None and caps.per_user is not None and caps.per_user > caps.total:
-            yield Finding(key, "cap-without-effect", "the cap for each user is above the cap for everybody together")
+            yield Finding(key, "cap-without-effect", "the cap per user is above the total cap")
         yield from _not_enforced(feature)
     yield from _summed_ranges(catalog)
 
@@ -36,7 +36,7 @@ def _not_enforced(feature: Feature) -> Iterator[Finding]:
     ]
     if named:
         verb = "is" if len(named) == 1 else "are"
-        message = f"{' and '.join(named)} {verb} not enforced yet: usage is not counted, and a check says what is used"
+        message = f"{' and '.join(named)} {verb} not enforced yet: usage is not counted; each check states it"
         yield Finding(("feature", feature.id), "not-enforced", message)
 
 
@@ -49,7 +49,7 @@ def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:
             value = current(item).entitlements.get(feature.id) if item.kind is ItemKind.PLAN and item.versions else None
             if isinstance(value, Amount) and value.per is not Per.SUBSCRIPTION and value.units:
                 message = (
-                    f"values of `{feature.id}` are added and multiplied: `{item.id}` held twice gives twice "
+                    f"values of `{feature.id}` are added and multiplied: a quantity of 2 of `{item.id}` gives twice "
                     f"{format_units(value.units, feature.scale)}"
                 )
                 yield Finding(("feature", feature.id), "range-summed", message)
@@ -72,7 +72,5 @@ def _batch(feature: Feature) -> Iterator[Finding]:
     if minimum is not None and increment is not None and minimum % increment:
         shown = format_units(minimum, feature.scale), format_units(increment, feature.scale)
         next_up = format_units(-(-minimum // increment) * increment, feature.scale)
-        message = (
-            f"the minimum amount {shown[0]} is not a multiple of {shown[1]}: the least that can be taken is {next_up}"
-        )
+        message = f"the minimum amount {shown[0]} is not a multiple of {shown[1]}: the smallest amount is {next_up}"
         yield Finding(("feature", feature.id), "batch-below-increment", message)

@@ -43,11 +43,11 @@ def _beside(switch: str, linked: list[str], item: Item, definition: Definition, 
     for id_ in linked:
         value = definition.entitlements.get(id_)
         if isinstance(value, Amount | AddedAmount) and not value.units:
-            message = f"`{item.id}` gives `{switch}`, and a limit of 0 on `{id_}`, which is linked to it"
+            message = f"`{item.id}` gives `{switch}`, but its linked limit `{id_}` is 0"
             yield Finding(("item", item.id, definition.version, id_), "linked-limit-zero", message)
     nothing = all(grant(definition.entitlements.get(id_), catalog.features[id_]) is None for id_ in linked)
     named = any(id_ in definition.entitlements for id_ in linked)
     if item.kind is ItemKind.PLAN and nothing and not named:
         listed = ", ".join(f"`{id_}`" for id_ in linked)
-        message = f"`{item.id}` gives `{switch}`, and nothing of {listed}, which is linked to it"
+        message = f"`{item.id}` gives `{switch}`, but no linked limit: {listed}"
         yield Finding(("item", item.id, definition.version, switch), "linked-limit-missing", message)

@@ -76,14 +76,14 @@ def _family(
     ranked = [(rank, id_) for rank, group in enumerate(family.groups) for id_ in group]
     if family.is_by_order and _falls([id_ for _, id_ in ranked], granted):
         return
-    because = "comes after it in the file" if family.is_by_order else "looks dearer by its name"
+    because = "comes later in the file" if family.is_by_order else "looks more expensive by its name"
     for place, (rank, id_) in enumerate(ranked):
         if not granted[id_]:
             continue
         for other_rank, other in reversed(ranked[max(0, place - _NEIGHBOURS) : place]):
             is_candidate = other_rank < rank and frozenset((id_, other)) not in on_one_ladder
             if is_candidate and _is_less(granted[id_], granted[other]):
-                message = f"all that `{id_}` gives, `{other}` gives too, and more, but `{id_}` {because}"
+                message = f"`{other}` gives all that `{id_}` gives, and more, but `{id_}` {because}"
                 yield Finding(("item", id_), "plan-contained", message)
                 break
 
@@ -110,5 +110,5 @@ def _linked(plan: Item, catalog: Catalog, granted: dict[str, Grant]) -> Iterator
         if minimum is not None and grant.size < minimum and not grant.adds:
             shown = show(definition.entitlements[id_], feature)
             least = format_units(minimum, feature.scale)
-            message = f"`{plan.id}` gives {shown} of `{id_}`, of which {least} at least must be taken at once"
+            message = f"`{plan.id}` gives {shown} of `{id_}`, but the smallest amount is {least}"
             yield Finding(("item", plan.id, definition.version, id_), "limit-below-minimum", message)

@@ -25,14 +25,18 @@ def lint_rollouts(catalog: Catalog) -> Iterator[Finding]:
 def _rollouts(item: Item) -> Iterator[Finding]:
     key = ("item", item.id)
     if not item.rollouts:
-        yield Finding(key, "no-rollout-for-everybody", f"no version of `{item.id}` is rolled out: only pins get one")
+        yield Finding(
+            key,
+            "no-rollout-for-everybody",
+            f"no version of `{item.id}` is rolled out: only pinned subscriptions get one",
+        )
         return
     if all(rollout.audience.type is not AudienceType.EVERYBODY for rollout in item.rollouts):
-        message = f"no rollout of `{item.id}` is for everybody: customers in none of its audiences get nothing of it"
+        message = f"no rollout of `{item.id}` is for everybody: customers outside its audiences get nothing"
         yield Finding(key, "no-rollout-for-everybody", message)
     highest = item.versions[-1].version
     if all(rollout.version != highest for rollout in item.rollouts):
-        message = f"version {highest} of `{item.id}` is its highest, and no rollout names it"
+        message = f"no rollout names version {highest} of `{item.id}`, its highest"
         yield Finding(("item", item.id, highest), "version-not-rolled-out", message)
     for place, rollout in enumerate(item.rollouts):
         if rollout.audience.type is AudienceType.SHARE and not rollout.audience.share:
@@ -55,5 +59,5 @@ def _archived(item: Item, features: dict[str, Feature]) -> Iterator[Finding]:
             feature = features[id_]
             is_new = feature.status is FeatureStatus.ARCHIVED and grant(value, feature) is not None
             if is_new and grant(older.entitlements.get(id_), feature) is None:
-                message = f"`{id_}` is archived, and version {newer.version} of `{item.id}` begins to give it"
+                message = f"`{id_}` is archived, but version {newer.version} of `{item.id}` newly gives it"
                 yield Finding(("item", item.id, newer.version, id_), "archived-feature-given", message)

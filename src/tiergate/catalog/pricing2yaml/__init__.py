@@ -53,11 +53,9 @@ def import_pricings(paths: Sequence[Path], *, prefix: bool = False) -> Catalog:
 
 def _check_prefix(pricing: Pricing) -> None:
     if not pricing.service:
-        pricing.report.add(0, "missing-key", "the key `saasName` is missing, of which the prefix is made")
+        pricing.report.add(0, "missing-key", "the prefix needs the key `saasName`")
     if not pricing.version:
-        pricing.report.add(
-            0, "missing-key", "the keys `version` and `createdAt` are missing, of which the prefix is made"
-        )
+        pricing.report.add(0, "missing-key", "the prefix needs the key `version` or `createdAt`")
 
 
 def _check_holdable(pricing: Pricing, converted: Converted) -> None:

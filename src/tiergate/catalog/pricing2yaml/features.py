@@ -123,7 +123,7 @@ def _reset(fields: Fields, unit: str, report: TextReport) -> CalendarUnit:
         return CalendarUnit.YEAR
     reset = RESETS.get(count * length)
     if reset is None and length:
-        message = "usage can begin again every hour, day, week, month or year, not after any other time"
+        message = "usage can reset every hour, day, week, month or year only"
         fields.problem("period", "unfit-period", message)
     return reset or CalendarUnit.MONTH
 

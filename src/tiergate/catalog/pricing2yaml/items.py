@@ -76,10 +76,10 @@ class ItemReader:
             names(fields, "excludes", self._add_ons, "add-on", report, own=key),
         )
         for limit in item.extensions.keys() & item.limits.keys():
-            message = f"`{shorten(limit)}` is given and extended by one add-on, which could mean either: give it to two"
+            message = f"`{shorten(limit)}` is both set and extended by this add-on, which is ambiguous: use two add-ons"
             report.add(item.extensions[limit].place, "contradiction", message)
         for other in sorted({*item.depends_on} & {*item.excludes}):
-            message = f"`{shorten(other)}` stands in `excludes` and in `dependsOn`"
+            message = f"`{shorten(other)}` is in both `excludes` and `dependsOn`"
             fields.problem("excludes", "contradiction", message)
         return item
 
@@ -124,7 +124,7 @@ class ItemReader:
         if node is BROKEN or (node is None and kind is ItemKind.PLAN):
             return None
         if node is None:
-            message = "the `value` is missing: an add-on gives what it states, it takes no defaults"
+            message = "the key `value` is missing: an add-on has no defaults"
             self._report.add(place, "missing-key", message)
             return None
         try:

@@ -58,7 +58,7 @@ def read_number(node: Node) -> Number | Unlimited:
     if _INFINITY.fullmatch(node):
         return UNLIMITED
     if _NO_NUMBER.fullmatch(node):
-        raise ValueError(f"`{node}` is no limit: it must be a number that is not negative, or `.inf`")
+        raise ValueError(f"`{node}` is not a limit: it must be a number that is not negative, or `.inf`")
     if len(node) > MAX_NUMBER_TEXT:
         raise ValueError(f"the number has more than {MAX_NUMBER_TEXT} characters")
     if _HEXADECIMAL.fullmatch(node):

@@ -74,7 +74,7 @@ def line_of(node: Node, place: int, report: Report, most: int = MAX_LINE, *, pro
     elif len(node) > most:
         report.add(place, "too-long", f"must have at most {most:,} characters, not {len(node):,}")
     elif (CONTROL_IN_PROSE if prose else CONTROL).search(node):
-        report.add(place, "bad-character", "must not hold control characters" + ("" if prose else " or line breaks"))
+        report.add(place, "bad-character", "must not contain control characters" + ("" if prose else " or line breaks"))
     else:
         return node
     return None

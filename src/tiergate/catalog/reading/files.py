@@ -44,7 +44,7 @@ def _inside(folder: Path, endings: frozenset[str], log: ProblemLog) -> list[Path
         log.add((str(folder), 0, 0), "unreadable-folder", explain_os_error(error))
         return []
     if not files:
-        log.add((str(folder), 0, 0), "empty-folder", f"the folder holds no {', '.join(sorted(endings))} file")
+        log.add((str(folder), 0, 0), "empty-folder", f"the folder contains no {', '.join(sorted(endings))} file")
     return files
 
 

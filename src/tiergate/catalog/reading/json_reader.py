@@ -53,7 +53,7 @@ def read_json(text: str, report: TextReport) -> tuple[Node, int]:
         place = reader.start
         node = reader.value(0)
         if reader.kind:
-            raise _Unreadable(reader.start, f"nothing may follow the value, but {reader.found()} does")
+            raise _Unreadable(reader.start, f"unexpected {reader.found()} after the value")
     except _Unreadable as error:
         report.add(error.place, error.code, error.message)
         return BROKEN, 0
@@ -87,7 +87,7 @@ class _Reader:
             self.lexeme = ""
             self.start = self._end
             if self._end < len(self._text):
-                raise _Unreadable(self._end, f"{self._stray()} cannot stand here")
+                raise _Unreadable(self._end, f"{self._stray()} is not allowed here")
             return
         self.lexeme = match[kind]
         self.start = match.start(kind) - (kind == "text")
@@ -139,7 +139,7 @@ class _Reader:
         if word in self._numbers:
             return self._numbers[word]
         if not NUMBER.fullmatch(word):
-            raise _Unreadable(self.start, f"`{shorten(word)}` is no JSON value")
+            raise _Unreadable(self.start, f"`{shorten(word)}` is not a JSON value")
         try:
             number = read_number(word)
         except ValueError as error:

@@ -102,7 +102,7 @@ def report_twice(
     key: str, place: int, entries: Mapping[str, object], places: Sequence[int], report: TextReport
 ) -> None:
     """Report a key that is already in `entries`; `places` are those of a mapping."""
-    message = f"the key `{shorten(key)}` stands here twice"
+    message = f"duplicate key `{shorten(key)}`"
     if report.count < _MAX_LOOKED_UP:
         first = places[2 * list(entries).index(key)]
         message += f", first in line {report.position(first)[1]}"

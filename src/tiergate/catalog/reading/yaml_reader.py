@@ -42,7 +42,7 @@ def read_yaml(text: str, report: TextReport, read_word: Callable[[str], Node] = 
     """
     hit = _UNPRINTABLE.search(text)
     if hit:
-        report.add(hit.start(), "bad-character", f"the character U+{ord(hit[0]):04X} cannot stand in YAML")
+        report.add(hit.start(), "bad-character", f"the character U+{ord(hit[0]):04X} is not allowed in YAML")
         return BROKEN, 0
     builder = _Builder(report, read_word)
     try:
@@ -182,7 +182,7 @@ class _Builder:
 
     def refuse_document(self, place: int) -> None:
         """Reject a second document, and stop reading."""
-        self._report.add(place, "second-document", "a file holds one YAML document")
+        self._report.add(place, "second-document", "a file must contain one YAML document")
         raise _Unreadable
 
     def _add(self, node: Node, place: int) -> None:

@@ -49,7 +49,7 @@ def test_a_wrong_reference_is_reported_at_its_place(entries: list[str], codes: s
     [
         (
             ["^id: a, kind: addon, depends_on: [b]", "id: b, kind: addon, excludes: [a]"],
-            "`a` can never be held: `a` and `b` are needed and exclude each other",
+            "nobody can have `a`: it needs `a` and `b`, which exclude each other",
         ),
         (
             [
@@ -57,7 +57,7 @@ def test_a_wrong_reference_is_reported_at_its_place(entries: list[str], codes: s
                 "^id: b, kind: addon, depends_on: [c]",
                 "id: c, kind: addon, excludes: [b]",
             ],
-            "`a` can never be held: `b` and `c` are needed and exclude each other",
+            "nobody can have `a`: it needs `b` and `c`, which exclude each other",
         ),
         (
             [
@@ -65,14 +65,14 @@ def test_a_wrong_reference_is_reported_at_its_place(entries: list[str], codes: s
                 "id: b, kind: addon",
                 "id: c, kind: addon, excludes: [b]",
             ],
-            "`a` can never be held: `b` and `c` are needed and exclude each other",
+            "nobody can have `a`: it needs `b` and `c`, which exclude each other",
         ),
         (
             [
                 "^id: a, kind: addon, available_for: [gold], depends_on: [b]",
                 "id: b, kind: addon, available_for: [silver]",
             ],
-            "`a` can never be held: with the plan `gold`, `b` is needed and not available",
+            "nobody can have `a`: with the plan `gold`, it needs `b`, which is not available",
         ),
         (
             [
@@ -81,13 +81,13 @@ def test_a_wrong_reference_is_reported_at_its_place(entries: list[str], codes: s
                 "id: bronze, kind: plan",
             ],
             (
-                "`a` can never be held: with the plan `gold`, `b` is needed and not available, "
-                "nor is it better with another of its 2 plans"
+                "nobody can have `a`: with the plan `gold`, it needs `b`, which is not available, "
+                "and none of its 2 plans fits"
             ),
         ),
         (
             ["^id: p, kind: plan, depends_on: [b]", "id: b, kind: addon, available_for: [gold]"],
-            "`p` can never be held: `b` is needed and not available",
+            "nobody can have `p`: it needs `b`, which is not available",
         ),
         (
             [
@@ -95,7 +95,7 @@ def test_a_wrong_reference_is_reported_at_its_place(entries: list[str], codes: s
                 "id: c, kind: charge, available_for: [bronze]",
                 "id: bronze, kind: plan, excludes: [gold]",
             ],
-            "`a` can never be held: with the plan `bronze`, `bronze` and `gold` are needed and exclude each other",
+            "nobody can have `a`: with the plan `bronze`, it needs `bronze` and `gold`, which exclude each other",
         ),
     ],
 )

@@ -166,7 +166,7 @@ def test_what_an_author_wrote_is_shown_on_one_line(tmp_path: Path) -> None:
     problems = catalog_problems(tmp_path, given('{custom: "a\\nb", switch: ' + "x" * 200 + "}"))
     assert [problem.message for problem in problems] == [
         "`custom` has no level `a\N{REPLACEMENT CHARACTER}b`: it has `email`, `unlimited`, `no`, `10`",
-        f"`switch` is a switch: it takes `true` or `false`, not the text `{'x' * 60}…`",
+        f"`switch` is a switch: it must be `true` or `false`, not the text `{'x' * 60}…`",
     ]
 
 
