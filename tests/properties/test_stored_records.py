@@ -21,10 +21,11 @@ from tests.properties.documents import CUSTOMER_IDS, Document, subjects, worlds
 from tests.properties.engines import World
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.feed.lines import encode_record
+from tiergate.model.redaction import redact_record
 from tiergate.store import SYSTEM, Store
 from tiergate.store.bulk_subjects import lock_customers, write_subjects
 from tiergate.store.customers import Account, open_account
-from tiergate.store.subjects import read_record, without_reasons
+from tiergate.store.subjects import read_record
 from tiergate.store.tables import FeedRow, RecordRow
 
 if TYPE_CHECKING:
@@ -118,5 +119,5 @@ def test_what_is_remembered_is_what_stands(store: Store, drawn: tuple[Document, 
         if expected is None:
             assert (record, said) == (None, None)
         else:
-            assert record == encode_record(without_reasons(expected))
+            assert record == encode_record(redact_record(expected))
             assert said == json.loads(record)

@@ -45,7 +45,7 @@ def test_files_are_followed_from_a_read_only_folder(tmp_path: Path) -> None:
         assert allowed(process, 50)
     with Process(*arguments, before=read_only(data)) as process:
         process.event("ready")
-        assert process.event("the data folder cannot be written; going on in a temporary one, which is lost at the end")
+        assert process.event("cannot write the data folder; using a temporary one, which is deleted at the end")
         assert allowed(process, 50)
         made.write(made.catalog, catalog_text(60))
         process.until(lambda status: status["publication"] == 2)

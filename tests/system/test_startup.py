@@ -116,7 +116,7 @@ def test_a_new_sidecar_without_any_source_is_ready_after_the_deadline(away: Away
 def test_a_deadline_that_nobody_set_never_passes(away: Away) -> None:
     """The sidecar waits, not ready, as it always did; and a signal ends it all the same."""
     with Process(*away.arguments()) as process:
-        process.event("the store is not followed")
+        process.event("cannot follow the store")
         assert process.probe("/readyz")[0] == 503
         began = time.monotonic()
         assert process.end() == 0

@@ -1,6 +1,6 @@
-"""Remove from subjects the fields that are for people only, as the feed, snapshots and sidecars carry them.
+"""Redaction: subjects without the fields that only people read, as the feed, snapshots and sidecars carry them.
 
-These are reasons and authors, names, metadata and external ids. No decision reads them, so a change of them alone
+It removes reasons and authors, names, metadata and external ids: no decision reads them. A change of such a field alone
 reaches no sidecar.
 """
 
@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from tiergate.model.subjects import SubjectRecord
+
 if TYPE_CHECKING:
     from tiergate.model.subjects import Customer, Override, Subscription, Suspension
 
 
+def redact_record(record: SubjectRecord) -> SubjectRecord:
+    """Return a record without the fields that only people read."""
+    return SubjectRecord(redact_customer(record.customer), tuple(map(redact_subscription, record.subscriptions)))
+
+
 def redact_customer(customer: Customer) -> Customer:
-    """Return the customer without the fields for people; the same object if it has none."""
+    """Return the customer without the fields that only people read; the same object if it has none."""
     if not (customer.overrides or customer.suspensions or customer.name or customer.metadata or customer.external_ids):
         return customer
     return replace(
@@ -29,7 +36,7 @@ def redact_customer(customer: Customer) -> Customer:
 
 
 def redact_subscription(subscription: Subscription) -> Subscription:
-    """Return the subscription without the fields for people; the same object if it has none."""
+    """Return the subscription without the fields that only people read; the same object if it has none."""
     if not (subscription.overrides or subscription.suspensions or subscription.metadata or subscription.external_ids):
         return subscription
     return replace(

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from tiergate.errors import ConflictError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
+from tiergate.model.redaction import redact_record
 from tiergate.store import tombstones
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.subjects import (
@@ -23,7 +24,6 @@ from tiergate.store.subjects import (
     read_stored,
     subscription_columns,
     suspension_rows,
-    without_reasons,
 )
 from tiergate.store.tables import (
     CustomerRow,
@@ -144,7 +144,7 @@ class _Batch:
                 self._add(_HELD, held_rows(one))
             self._exceptions(SubjectType.SUBSCRIPTION, old, one)
         if before is None or customer != known or changed:
-            self._unit.replace_record(customer.id, without_reasons(upsert.record()))
+            self._unit.replace_record(customer.id, redact_record(upsert.record()))
 
     def _put(
         self, table: Table, id_: str, stamp: Stamp | None, row: dict[str, object], once: dict[str, object]

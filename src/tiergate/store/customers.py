@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from tiergate.errors import ConflictError, NotFoundError
 from tiergate.model import Customer, SubjectRecord, SubjectType, Subscription
+from tiergate.model.redaction import redact_record
 from tiergate.store import tombstones
 from tiergate.store.external_ids import has_external_id
 from tiergate.store.scheduled_endings import drop_ending
@@ -26,7 +27,6 @@ from tiergate.store.subjects import (
     partless,
     read_stored,
     subscription_columns,
-    without_reasons,
     write_customer_parts,
     write_subscription_parts,
 )
@@ -196,7 +196,7 @@ class Account:
         return Stamp(stamp.etag + 1, stamp.created_at, self._unit.now)
 
     def _tell(self) -> None:
-        self._unit.replace_record(self.customer.id, without_reasons(self.record))
+        self._unit.replace_record(self.customer.id, redact_record(self.record))
 
 
 class CustomerFilter(NamedTuple):

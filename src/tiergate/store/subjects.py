@@ -26,7 +26,7 @@ from tiergate.model import (
     Term,
     Value,
 )
-from tiergate.model.redaction import redact_customer, redact_subscription
+from tiergate.model.redaction import redact_record
 from tiergate.store.external_ids import Relabel, write_external_ids
 from tiergate.store.tables import (
     CustomerRow,
@@ -120,13 +120,6 @@ def same_record(content: bytes, record: SubjectRecord | None) -> bool:
     return bool(_record(content) == record)
 
 
-def without_reasons(record: SubjectRecord) -> SubjectRecord:
-    """A record as the feed carries it: without what is for people alone."""
-    return SubjectRecord(
-        redact_customer(record.customer), tuple(redact_subscription(held) for held in record.subscriptions)
-    )
-
-
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -138,7 +131,7 @@ def read_record(session: Session, customer: str, *, public: bool) -> SubjectReco
     stored = read_stored(session, [customer]).get(customer)
     if stored is None:
         return None
-    return without_reasons(stored.record) if public else stored.record
+    return redact_record(stored.record) if public else stored.record
 
 
 def read_stored(

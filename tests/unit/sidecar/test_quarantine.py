@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.unit.sidecar.catalogs import Files, catalog_text
 from tiergate.errors import QuarantinedError
 from tiergate.model import Problem, Subject, SubjectRecord, SubjectType
-from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
+from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.loader import load
 from tiergate.sidecar.replica.reader import Replica
@@ -19,6 +19,8 @@ from tiergate.sidecar.replica.reader import Replica
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tiergate.sidecar.replica.loaded_state import LoadedState
 
 Line = dict[str, Any] | str
 
@@ -63,7 +65,7 @@ class Work:
         self.files.subjects.unlink()
         self.files.subjects = self.files.folder / "subjects.ndjson"
         self.data = DataDirectory.open(folder / "data")
-        self.standing: LoadedState | None = None
+        self.state: LoadedState | None = None
 
     def write(self, *lines: Line) -> None:
         """Put lines in the place of the subjects."""
@@ -73,16 +75,16 @@ class Work:
 
     def load(self, *, strict: bool = False) -> LoadResult:
         """Load; what comes of it stands."""
-        outcome = load(LoadJob(self.files.sources, str(self.data.root), self.standing, strict=strict))
+        outcome = load(LoadJob(self.files.sources, str(self.data.root), self.state, strict=strict))
         assert outcome.error is None
-        self.standing = outcome.standing
+        self.state = outcome.state
         return outcome
 
     def quantity(self, subject: Subject) -> int | str | None:
         """How many of gold a subject holds; `quarantined`, or nothing for one who is unknown."""
-        assert self.standing is not None
+        assert self.state is not None
         try:
-            record = Replica(self.data.replica(self.standing.replica)).find(subject)
+            record = Replica(self.data.replica(self.state.replica)).find(subject)
         except QuarantinedError:
             return "quarantined"
         return None if record is None else _quantity(record)
@@ -139,9 +141,9 @@ def test_one_bad_record_keeps_its_customer_as_it_was_and_nobody_else(work: Work,
     work.write(*BAD[bad], *GOOD[2:4], *CHANGED)
     outcome = work.load()
     assert outcome.problems == ()
-    assert outcome.standing is not None
-    assert outcome.standing.replica.quarantined == 1
-    problem = outcome.standing.replica.problems[0]
+    assert outcome.state is not None
+    assert outcome.state.replica.quarantined == 1
+    problem = outcome.state.replica.problems[0]
     assert problem.file == str(work.files.subjects)
     assert problem.line > 1
     assert work.of("acme", "beta", "corp", "nobody") == [2 if earlier == "earlier" else "quarantined", 2, 3, None]
@@ -157,7 +159,7 @@ def test_strict_takes_all_or_nothing(work: Work, bad: str) -> None:
     work.write(*BAD[bad], *GOOD[2:4], *CHANGED)
     outcome = work.load(strict=True)
     assert outcome.problems
-    assert outcome.standing == before.standing
+    assert outcome.state == before.state
     assert work.of("acme", "corp") == [2, 2]
 
 
@@ -215,13 +217,13 @@ def test_a_record_that_is_mended_is_followed(work: Work) -> None:
         lines = (customer("acme", colour="red"), customer("new", colour="red"), *GOOD[2:4], customer("corp"))
         work.write(*lines, subscription("s-corp", "corp", quantity))
         outcome = work.load()
-        assert outcome.standing is not None
-        assert outcome.standing.replica.quarantined == 2
+        assert outcome.state is not None
+        assert outcome.state.replica.quarantined == 2
         assert work.of("acme", "new", "corp") == [2, "quarantined", quantity]
     work.write(customer("acme"), customer("new"), subscription("s-new", "new", 9), *GOOD[2:])
     outcome = work.load()
-    assert outcome.standing is not None
-    assert (outcome.standing.replica.quarantined, outcome.standing.replica.problems) == (0, ())
+    assert outcome.state is not None
+    assert (outcome.state.replica.quarantined, outcome.state.replica.problems) == (0, ())
     assert work.of("acme", "new", "corp") == [0, 9, 2]
 
 
@@ -236,9 +238,9 @@ def test_a_catalog_that_does_not_fit_an_earlier_record_is_not_taken(work: Work) 
     work.files.write(work.files.catalog, catalog_text())
     outcome = work.load()
     assert outcome.problems
-    assert outcome.standing is not None
-    assert before.standing is not None
-    assert replace(outcome.standing, subjects=before.standing.subjects) == before.standing
+    assert outcome.state is not None
+    assert before.state is not None
+    assert replace(outcome.state, subjects=before.state.subjects) == before.state
 
 
 def test_an_earlier_record_is_read_by_the_scale_that_it_was_written_by(work: Work) -> None:
@@ -250,8 +252,8 @@ def test_an_earlier_record_is_read_by_the_scale_that_it_was_written_by(work: Wor
     work.files.write(work.files.catalog, scaled)
     work.write(customer("acme", colour="red"), *GOOD[1:])
     work.load()
-    assert work.standing is not None
-    record = Replica(work.data.replica(work.standing.replica)).find(Subject("acme"))
+    assert work.state is not None
+    record = Replica(work.data.replica(work.state.replica)).find(Subject("acme"))
     assert record is not None
     value = record.customer.overrides[0].value
     assert getattr(value, "units", None) == 700
@@ -276,7 +278,7 @@ def test_what_names_nobody_refuses_the_file(work: Work, line: str) -> None:
     work.write(*GOOD[:4], *CHANGED, NOBODYS[line])
     outcome = work.load()
     assert outcome.problems
-    assert outcome.standing == before.standing
+    assert outcome.state == before.state
 
 
 def test_too_much_at_once_refuses_the_file(work: Work) -> None:
@@ -284,7 +286,7 @@ def test_too_much_at_once_refuses_the_file(work: Work) -> None:
     work.write(customer("acme", colour="red"), customer("beta", colour="red"))
     outcome = work.load()
     assert len(outcome.problems) == 2
-    assert outcome.standing is None
+    assert outcome.state is None
 
 
 def test_records_of_other_files_are_set_aside_too(work: Work) -> None:
@@ -294,8 +296,8 @@ def test_records_of_other_files_are_set_aside_too(work: Work) -> None:
     text = f"apiVersion: tiergate/v1\ncustomers: [{{id: acme}}, {{id: beta}}]\nsubscriptions:\n  {bad}\n"
     work.files.write(work.files.subjects, text)
     outcome = work.load()
-    assert outcome.standing is not None
-    assert [(it.line, it.column) for it in outcome.standing.replica.problems] == [(4, 42)]
+    assert outcome.state is not None
+    assert [(it.line, it.column) for it in outcome.state.replica.problems] == [(4, 42)]
     assert work.of("acme", "beta") == ["quarantined", 0]
 
 
@@ -303,11 +305,11 @@ def test_problems_survive_a_restart(work: Work) -> None:
     """They are on record with what they are of, and files that did not change are not read again for them."""
     work.write(*BAD["a status"], *GOOD[2:])
     outcome = work.load()
-    assert outcome.standing is not None
-    work.data.write(outcome.standing)
+    assert outcome.state is not None
+    work.data.write(outcome.state)
     again = work.data.read()
     assert again is not None
-    assert again.replica == outcome.standing.replica
+    assert again.replica == outcome.state.replica
     assert isinstance(again.replica.problems[0], Problem)
-    work.standing = again
-    assert work.load().standing == again
+    work.state = again
+    assert work.load().state == again

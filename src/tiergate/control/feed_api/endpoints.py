@@ -290,6 +290,6 @@ def _seconds(request: AdminRequest) -> float:
 def _log_failure(task: asyncio.Task[StoredSnapshot]) -> None:
     error = None if task.cancelled() else task.exception()
     if isinstance(error, OperatorError):
-        _log.warning("a snapshot could not be made", error=str(error))
+        _log.warning("cannot create a snapshot", error=str(error))
     elif error is not None:
-        _log.error("a snapshot could not be made", exc_info=error)
+        _log.error("cannot create a snapshot", exc_info=error)

@@ -157,11 +157,11 @@ class FeedWatcher:
             except Exception as error:  # noqa: BLE001 - following goes on, whatever happens
                 self.failures += 1
                 if not self.failing:
-                    _log.warning("the feed cannot be followed", error=str(error))
+                    _log.warning("cannot read the feed", error=str(error))
                 self.failing = True
                 return
             if self.failing:
-                _log.info("the feed is followed again")
+                _log.info("reading the feed again")
             self.failing = False
 
     def _read(self) -> tuple[FeedPage, Instant]:

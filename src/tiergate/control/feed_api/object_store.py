@@ -96,11 +96,11 @@ class ObjectStoreWriter:
         except Exception as error:  # noqa: BLE001 - as above; it is tried again
             self.failures += 1
             if not self.failing:
-                _log.error("the object store cannot be written", error=str(error)[:500])
+                _log.error("cannot write the object store", error=str(error)[:500])
             self.failing = True
             return False
         if self.failing:
-            _log.info("the object store can be written again")
+            _log.info("object store is writable again")
         self.failing = False
         self.put_at = self._clock()
         return True

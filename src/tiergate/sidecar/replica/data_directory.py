@@ -1,15 +1,18 @@
-"""The folder in which a sidecar keeps what it decides by, and the record of what was last in force.
+"""The data directory of a sidecar, and its layout.
 
-    state.json              what is in force: publication, revision, replica, and the sources that they were made of
-    bundles/<revision>/     a bundle, named by the hex digits of its revision
-    subjects/<n>.sqlite     a replica, numbered in the order of their making
-    lock                    held by the sidecar that uses the folder
+    lock                    locked by the sidecar that uses the directory
+    state.json              file mode: the active publication (`loaded_state`)
+    bundles/<revision>/     file mode: a bundle, named by the hex digits of its revision
+    subjects/<n>.sqlite     file mode: a replica
+    sync/<n>.sqlite         sync: a replica, with its bundle
+    sync/floor.json         sync: the rollback floor
+    scratch/                file mode: temporary files of a load
 
-A folder that cannot be written is read all the same: a temporary one stands in for it, with the same good state
-(`aside`), from the start on or from when that turns out.
+A directory that cannot be written is still read: a temporary directory with the same state replaces it, from the start
+or from the moment when a write fails.
 
-`state.json` is replaced by a rename once what it names is on disk, so that it always names something whole. Whatever
-else lies here belongs to nobody: to a load that failed, or to a past publication.
+`state.json` is replaced by a rename after everything that it names is on disk. Everything else belongs to a failed load
+or to a past publication, and is swept.
 """
 
 from __future__ import annotations
@@ -26,56 +29,26 @@ import msgspec
 import structlog
 
 from tiergate.errors import SettingsError
-from tiergate.model import Instant
 from tiergate.model.canonical_json import canonical_json
 from tiergate.process.atomic_files import replace_file
-from tiergate.sidecar.replica.builder import ReplicaFile
-from tiergate.sidecar.replica.file_source.source_files import FileStamp
+from tiergate.sidecar.replica.loaded_state import FORMAT, LoadedState
 from tiergate.sidecar.replica.read_only_fallback import copy_to_temporary, write_error
+from tiergate.sidecar.replica.replica_folder import ReplicaFolder
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-
-FORMAT: Final = 1
-"""The layout of `state.json`; another one is not read."""
+    from tiergate.sidecar.replica.loaded_state import ReplicaFile
 
 _STATE: Final = "state.json"
 
 _log = structlog.get_logger(__name__)
 
 
-class LoadedFiles(msgspec.Struct, frozen=True):
-    """Files that were loaded: their stamps when reading began, the digest of what was read, and who made of it what.
-
-    `maker` is the digest of what Tiergate itself brings; `digest` depends on it too.
-    """
-
-    stamps: tuple[FileStamp, ...]
-    digest: str
-    maker: str
-
-
-class LoadedState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in force, or is to be: a bundle and the replica that was validated against its index.
-
-    `index_digest` is of that index. `published_at`: when this publication came into force.
-    """
-
-    format: int = FORMAT
-    publication: int
-    published_at: Instant
-    revision: str
-    index_digest: str
-    replica: ReplicaFile
-    catalog: LoadedFiles
-    subjects: LoadedFiles
-
-
 class DataDirectory:
     """An open data directory. Close it to let another sidecar use it; a temporary one is then removed.
 
-    `named` is the folder that was asked for, `root` the one that is used: another one where that cannot be written.
+    `named` is the configured directory, `root` the one in use: another one if that cannot be written.
     """
 
     def __init__(self, root: Path, *, temporary: bool = False) -> None:
@@ -86,21 +59,20 @@ class DataDirectory:
 
     @classmethod
     def open(cls, root: Path | None) -> Self:
-        """Make and lock `root`, or a private temporary folder where none is given.
+        """Create and lock `root`, or a private temporary directory if there is none.
 
-        One that is there and cannot be written is read; what is new goes to a temporary folder.
+        An existing directory that cannot be written is read, and a temporary one takes new data.
 
         Raises:
-            SettingsError: the folder cannot be made, or another sidecar uses it.
+            SettingsError: if the directory cannot be created, or another sidecar uses it.
         """
-        temporary = root is None
         if root is not None and root.is_dir() and (refusal := write_error(root)) is not None:
             return cls._open_read_only(root.absolute(), refusal)
         try:
             path = Path(tempfile.mkdtemp(prefix="tiergate-")) if root is None else root.absolute()
-            directory = cls(path, temporary=temporary)
-            for folder in (path, directory.bundles, directory.subjects, directory.scratch):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory = cls(path, temporary=root is None)
+            directory._make_folders()
             directory._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SettingsError("data", f"folder `{root}` cannot be used: {error.strerror}") from error
@@ -113,10 +85,10 @@ class DataDirectory:
 
     @classmethod
     def _open_read_only(cls, root: Path, refusal: OSError) -> Self:
-        """Lock a folder as far as that can be done, and stand in for it.
+        """Lock a directory as far as possible, and continue in a temporary one.
 
         Raises:
-            SettingsError: another sidecar uses it, or nothing else can be written either.
+            SettingsError: if another sidecar uses it, or there is no place for a temporary one.
         """
         directory = cls(root)
         try:
@@ -127,108 +99,107 @@ class DataDirectory:
             os.close(directory._lock)
             raise SettingsError("data", f"folder `{root}` is in use by another sidecar") from error
         try:
-            directory.stand_aside(refusal)
+            directory._use_temporary(refusal)
         except OSError as error:
             directory.close()
             raise SettingsError("data", f"folder `{root}` cannot be used: {refusal.strerror}") from error
         return directory
 
-    def stand_aside_if_refused(self) -> bool:
-        """Go on in a temporary folder where the present one cannot be written any more; say whether that is so."""
+    def use_temporary_if_read_only(self) -> bool:
+        """Continue in a temporary directory if this one cannot be written any more; return whether that is so."""
         refusal = write_error(self.root)
         if refusal is None:
             return False
         try:
-            self.stand_aside(refusal)
+            self._use_temporary(refusal)
         except OSError as error:
-            _log.error("there is no place for a temporary folder", error=str(error))
+            _log.error("cannot create a temporary data folder", error=str(error))
             return False
         return True
 
-    def stand_aside(self, refusal: OSError) -> None:
-        """Go on in a temporary folder that has the same good state.
-
-        Raises:
-            OSError: there is no place for one.
-        """
+    def _use_temporary(self, refusal: OSError) -> None:
         before, self.root = self.root, copy_to_temporary(self.root)
-        for folder in (self.bundles, self.subjects, self.scratch):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        self._make_folders()
         self._temporary = True
         _log.error(
-            "the data folder cannot be written; going on in a temporary one, which is lost at the end",
+            "cannot write the data folder; using a temporary one, which is deleted at the end",
             folder=str(before),
             error=refusal.strerror,
             temporary=str(self.root),
         )
 
+    def _make_folders(self) -> None:
+        for folder in (self.bundles, self.subjects, self.scratch):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
     @property
     def bundles(self) -> Path:
-        """The folder of the bundles."""
+        """The folder of the bundles of file mode."""
         return self.root / "bundles"
 
     @property
     def subjects(self) -> Path:
-        """The folder of the replicas."""
+        """The folder of the replicas of file mode."""
         return self.root / "subjects"
 
     @property
+    def sync(self) -> Path:
+        """The folder of the replicas of sync."""
+        return self.root / "sync"
+
+    @property
     def scratch(self) -> Path:
-        """A folder for what SQLite sorts on disk."""
+        """The folder of temporary files, such as those that SQLite sorts in."""
         return self.root / "scratch"
 
     def bundle(self, revision: str) -> Path:
-        """Where the bundle of a revision stands."""
+        """Return the path of a bundle."""
         return self.bundles / revision.removeprefix("sha256:")
 
     def replica(self, file: ReplicaFile) -> Path:
-        """Where a replica stands."""
+        """Return the path of a replica of file mode."""
         return self.subjects / file.name
 
-    def paths(self, standing: LoadedState) -> tuple[Path, Path]:
-        """Where the bundle and the replica of a publication stand."""
-        return self.bundle(standing.revision), self.replica(standing.replica)
-
-    def next_replica(self) -> Path:
-        """A name that no replica has had as far as can be seen."""
-        numbers = (int(path.stem) for path in self.subjects.glob("*.sqlite") if path.stem.isdigit())
-        return self.subjects / f"{max(numbers, default=0) + 1}.sqlite"
+    def paths(self, state: LoadedState) -> tuple[Path, Path]:
+        """Return the paths of the bundle and the replica of a publication of file mode."""
+        return self.bundle(state.revision), self.replica(state.replica)
 
     def read(self) -> LoadedState | None:
-        """What was last in force, if that is on record and readable."""
+        """Return the last active publication of file mode, if it is recorded and readable."""
         try:
-            standing = msgspec.json.decode((self.root / _STATE).read_bytes(), type=LoadedState)
+            state = msgspec.json.decode((self.root / _STATE).read_bytes(), type=LoadedState)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return standing if standing.format == FORMAT else None
+        return state if state.format == FORMAT else None
 
-    def write(self, standing: LoadedState) -> None:
-        """Put on record what is in force, so that it survives a loss of power.
+    def write(self, state: LoadedState) -> None:
+        """Record the active publication of file mode, so that it survives a loss of power.
 
         Raises:
-            OSError: the disk is full or otherwise refuses; the former record stays.
+            OSError: if the disk refuses; the former record stays.
         """
-        replace_file(self.root / _STATE, canonical_json(standing))
+        replace_file(self.root / _STATE, canonical_json(state))
 
     def sweep(self, kept: Collection[Path]) -> None:
-        """Remove all bundles and replicas, finished or not, but these. Not while a load writes here.
+        """Delete all bundles, replicas and temporary files of file mode except these. Not while a load is running.
 
-        What cannot be removed is left for the next time.
+        Files that cannot be deleted stay until the next time.
         """
-        for folder in (self.bundles, self.subjects, self.scratch):
+        ReplicaFolder(self.subjects).sweep(kept)
+        for folder in (self.bundles, self.scratch):
             with contextlib.suppress(OSError):
                 for path in folder.iterdir():
                     if path not in kept:
                         _remove(path)
 
-    def told(self, error: Exception) -> str:
-        """An error in words. One of the system's that names no file names this folder: everything is written here."""
+    def describe(self, error: Exception) -> str:
+        """Return the text of an error. A system error without a file gets this directory: all writes go here."""
         if isinstance(error, OSError) and error.strerror:
             return f"`{error.filename or self.root}`: {error.strerror.lower()}"
         return str(error)
 
     def close(self) -> None:
-        """Let go of the folder; remove it if it was a temporary one."""
+        """Release the directory; remove it if it is temporary."""
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
         if self._lock >= 0:

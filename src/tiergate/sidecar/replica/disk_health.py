@@ -48,9 +48,9 @@ class DiskMonitor:
         while True:
             report = await run_detached(self._look, "data")
             if not report.writable and (self.report is None or self.report.writable):
-                _log.error("the data folder cannot be written", folder=str(report.folder))
+                _log.error("cannot write the data folder", folder=str(report.folder))
             elif report.writable and self.report is not None and not self.report.writable:
-                _log.info("the data folder can be written again", folder=str(report.folder))
+                _log.info("data folder is writable again", folder=str(report.folder))
             self.report = report
             await asyncio.sleep(_LOOK_EVERY)
 

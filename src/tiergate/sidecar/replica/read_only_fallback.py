@@ -75,7 +75,7 @@ def _copy_replica(source: Path, target: Path) -> None:
                 shutil.copyfile(source / name, target / name)
                 (target / name).chmod(0o600)
     except OSError as error:
-        _log.error("the replica cannot be copied to a temporary folder", error=f"{error.filename}: {error.strerror}")
+        _log.error("cannot copy the replica to the temporary data folder", error=f"{error.filename}: {error.strerror}")
         for copy in copies:
             copy.unlink(missing_ok=True)
 

@@ -1,110 +1,177 @@
-"""The replica of all subjects: one SQLite file, read a record at a time.
+"""Reading a replica: one SQLite file with all subjects, one record at a time, for the engine.
 
-The file is built whole by `replica_builder`, never changed afterwards, and opened read-only, so that it needs no locks
-and no journal. Memory stays bounded however many subjects there are: SQLite keeps a few megabytes of pages, everything
-else is the operating system's to keep or drop. Decoded records are kept, bounded, by the engine.
+A file of file mode never changes once it is built, and is opened as immutable: without locks and journal. A followed
+file has one writer (`writer`); a reader sees what was committed before its last `renew`. Memory is bounded: SQLite
+keeps a few megabytes of pages, the operating system caches the rest. The engine caches decoded records.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import msgspec
 
-from tiergate.errors import QuarantinedError, ReplicaError, UnreadableError
+from tiergate.bundle import check_content
+from tiergate.errors import BundleError, QuarantinedError, ReplicaError, UnreadableBundleError, UnreadableError
 from tiergate.model import Subject, SubjectRecord, SubjectType
 from tiergate.sidecar.replica.absence_proof import prove_absent
-from tiergate.sidecar.replica.sqlite_errors import replica_error
+from tiergate.sidecar.replica.record_encoding import decode_row
+from tiergate.sidecar.replica.schema import check_format
+from tiergate.sidecar.replica.sqlite_errors import replica_error, unreadable_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-FORMAT: Final = 1
-"""The layout of the file; another one is not read."""
-
-QUARANTINED: Final = b""
-"""What stands in place of the record of a subject whose own could never be used."""
+    from tiergate.bundle import FileEntry
 
 _PAGE_CACHE_KIB: Final = 16 * 1024
-_BY_CUSTOMER: Final = "SELECT record FROM customers WHERE id = ?"
-_BY_SUBSCRIPTION: Final = "SELECT record FROM customers WHERE id = (SELECT customer FROM subscriptions WHERE id = ?)"
+_HAS_CHECKSUMS: Final = "SELECT 1 FROM pragma_table_info('customers') WHERE name = 'crc'"
+_BY_CUSTOMER: Final = "SELECT {columns} FROM customers WHERE id = ?"
+_BY_SUBSCRIPTION: Final = "SELECT {columns} FROM customers WHERE id = (SELECT customer FROM subscriptions WHERE id = ?)"
 
 
 class Replica:
-    """All subjects of one file. To be used by one thread at a time.
+    """All subjects of one file, and in sync the files of bundles. For one thread at a time, except `read_file`.
 
-    `damaged` turns true when a read fails: the file must then be built anew. `size` is in bytes.
+    `damaged` becomes true when a read fails because the file is damaged; it must then be built again. `on_damage` is
+    called at that moment.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file that `replica_builder` made.
+    def __init__(self, path: Path, *, followed: bool = False, on_damage: Callable[[], None] = lambda: None) -> None:
+        """Open a file. `followed`: a `ReplicaWriter` has it open; else nobody may change it.
 
         Raises:
-            ReplicaError: it is missing, unreadable, or no replica of this format.
+            ReplicaError: if it is missing, unreadable, or not a replica of this format.
         """
         self.path = path
         self.damaged = False
-        self._decode = msgspec.msgpack.Decoder(SubjectRecord).decode
-        # `immutable`: nobody writes it, so neither locks nor a journal are looked for.
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+        self._followed = followed
+        self._on_damage = on_damage
+        self._lock = threading.Lock()
+        self._connections: list[sqlite3.Connection] = []
         try:
-            self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise ReplicaError(f"replica `{path}` cannot be opened: {error}") from None
-        try:
-            self.size = path.stat().st_size
+            self._connection = self._open()
             self._connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
-            self._connection.execute("PRAGMA mmap_size = 0")
-            meta = dict(self._connection.execute("SELECT key, value FROM meta"))
-            if meta.get("format") != FORMAT:
-                raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
-            self.customers: int = meta["customers"]
-            self.subscriptions: int = meta["subscriptions"]
+            self._files = self._open() if followed else self._connection
             self._find = self._connection.cursor().execute
-            self._find(_BY_CUSTOMER, ("",)).fetchone()
-        except (sqlite3.Error, OSError, KeyError, TypeError) as error:
-            self._connection.close()
+            check_format(self._connection, path)
+            columns = "record, crc" if self._find(_HAS_CHECKSUMS).fetchone() else "record, NULL"
+            self._columns = columns
+            self._by_customer = _BY_CUSTOMER.format(columns=columns)
+            self._by_subscription = _BY_SUBSCRIPTION.format(columns=columns)
+            self._find(self._by_customer, ("",)).fetchone()
+            self.renew()
+        except sqlite3.Error as error:
+            self.close()
             raise ReplicaError(f"replica `{path}` cannot be read: {error}") from None
         except ReplicaError:
-            self._connection.close()
+            self.close()
             raise
 
+    def _open(self) -> sqlite3.Connection:
+        mode = "mode=rw" if self._followed else "mode=ro&immutable=1"
+        uri = f"file:{quote(str(self.path.absolute()))}?{mode}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        self._connections.append(connection)
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA mmap_size = 0")
+        return connection
+
     def find(self, subject: Subject) -> SubjectRecord | None:
-        """The record of the customer, or of the customer who holds the subscription; `None` where there is none.
+        """Return the record of the customer, or of the subscription's customer; `None` if there is none.
 
         Raises:
-            QuarantinedError: the subject has no record that could be used.
-            ReplicaError: the file is torn.
-            UnreadableReplicaError: the system cannot read it now.
+            QuarantinedError: if the subject has no usable record.
+            ReplicaError: if the file is damaged.
+            UnreadableReplicaError: if the system cannot read it now.
         """
         by_customer = subject.type is SubjectType.CUSTOMER
         try:
-            row = self._find(_BY_CUSTOMER if by_customer else _BY_SUBSCRIPTION, (subject.id,)).fetchone()
+            row = self._find(self._by_customer if by_customer else self._by_subscription, (subject.id,)).fetchone()
             if row is None:
-                prove_absent(self._find, subject, "record", self._read)
+                prove_absent(self._find, subject, self._columns, decode_row)
                 return None
-            if row[0] == QUARANTINED:
-                raise QuarantinedError(f"the record of {subject.type} `{subject.id}` has problems: it is in quarantine")
-            record = self._decode(row[0])
-            if by_customer and record.customer.id != subject.id:
-                raise ReplicaError("a record is of another subject")
+            record = decode_row(*row)
+            if record is None:
+                raise QuarantinedError(f"the record of {subject.type} `{subject.id}` is in quarantine")
+            if not (
+                record.customer.id == subject.id
+                if by_customer
+                else any(subscription.id == subject.id for subscription in record.subscriptions)
+            ):
+                raise ReplicaError("a record belongs to another subject")
         except QuarantinedError:
             raise
         except (sqlite3.Error, msgspec.MsgspecError, UnicodeDecodeError, ReplicaError) as error:
-            fault = replica_error(self.path, error)
-            self.damaged = self.damaged or not (isinstance(fault, UnreadableError) and fault.transient)
-            raise fault from None
+            raise self._note_damage(error) from None
         return record
 
-    def _read(self, content: bytes) -> SubjectRecord | None:
-        return None if content == QUARANTINED else self._decode(content)
+    def renew(self) -> None:
+        """See everything that is committed by now, and nothing later until the next call.
+
+        Raises:
+            ReplicaError: if the file can no longer be read.
+        """
+        if not self._followed:
+            return
+        try:
+            self.release()
+            self._connection.execute("BEGIN")
+            self._find("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        except sqlite3.Error as error:
+            raise self._note_damage(error) from None
+
+    def release(self) -> None:
+        """End the read transaction, so that the log can be folded into the file."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def read_file(self, path: str, entry: FileEntry) -> bytes:
+        """Read and verify a file of a bundle. From any thread.
+
+        Raises:
+            BundleError: if it is missing or damaged.
+            UnreadableBundleError: if the system cannot read it now.
+        """
+        try:
+            with self._lock:
+                row = self._files.execute("SELECT content FROM blobs WHERE sha256 = ?", (entry.sha256,)).fetchone()
+            if row is None:
+                raise BundleError(path, "is missing from the replica")
+            check_content(path, row[0], entry)
+        except sqlite3.Error as error:
+            reason = unreadable_reason(error)
+            if reason is None or not reason[1]:
+                self._set_damaged()
+            if reason is None:
+                raise BundleError(path, f"cannot be read: {error}") from None
+            raise UnreadableBundleError(path, reason[0], transient=reason[1]) from None
+        except BundleError:
+            self._set_damaged()
+            raise
+        return bytes(row[0])
 
     def close(self) -> None:
-        """Close the file. Nothing can be found any more."""
-        self._connection.close()
+        """Close the file."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+
+    def _note_damage(self, error: Exception) -> ReplicaError:
+        """Return the error to raise; the file is damaged unless the cause passes by itself."""
+        fault = replica_error(self.path, error)
+        if not (isinstance(fault, UnreadableError) and fault.transient):
+            self._set_damaged()
+        return fault
+
+    def _set_damaged(self) -> None:
+        self.damaged = True
+        self._on_damage()
 
     def __del__(self) -> None:
-        if hasattr(self, "_connection"):
-            self._connection.close()
+        for connection in getattr(self, "_connections", ()):
+            connection.close()

@@ -1,4 +1,15 @@
-"""The layout of a replica that follows a feed: its tables, and what stands in `meta`."""
+"""The layout of a replica's SQLite file, in file mode and in sync: its tables, and the rows of `meta`.
+
+    customers      id -> its record (`record_encoding`), and the CRC-32 of that
+    subscriptions  id -> the id of its customer
+    blobs          SHA-256 -> a file of a bundle; sync only
+    manifests      revision -> the manifest of a bundle; sync only
+    quarantined    customer -> why its newest record cannot be used; an earlier one is stored, or none
+    meta           the format and counts; in sync also the `ReplicaState`, and the rollback floor
+
+Files of earlier versions are read as they are: those of file mode have no checksums, blobs and manifests, those of sync
+perhaps no `quarantined`.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = 1
-"""The layout of the file; another one is not read."""
+"""The format of the file; files of other formats are rejected."""
 
-FLOOR_KEY: Final = "floor"
-"""The key in `meta` of the cursor that the file must pass before it is put in force; not all files have it."""
+QUARANTINED_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS quarantined (customer TEXT PRIMARY KEY, detail TEXT NOT NULL) WITHOUT ROWID"
+)
 
-QUARANTINED_TABLE: Final = "CREATE TABLE quarantined (customer TEXT PRIMARY KEY, detail TEXT NOT NULL) WITHOUT ROWID"
-"""The table that files of earlier versions do not have."""
-
+_FLOOR: Final = "floor"
 _SCHEMA: Final = (
     "CREATE TABLE customers (id TEXT PRIMARY KEY, record BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE subscriptions (id TEXT PRIMARY KEY, customer TEXT NOT NULL) WITHOUT ROWID",
@@ -35,7 +45,10 @@ _decode_cursor = msgspec.msgpack.Decoder(Cursor).decode
 
 
 class ReplicaState(msgspec.Struct, frozen=True):
-    """What stands in `meta`: `publication` and `head` are envelopes, empty for none. `whole`: all subjects are held."""
+    """The state of a followed replica.
+
+    `publication` and `head` are envelopes, empty for none. `whole`: it has all subjects, not only those on demand.
+    """
 
     store: str
     whole: bool
@@ -47,56 +60,72 @@ class ReplicaState(msgspec.Struct, frozen=True):
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty file."""
+    """Create the tables in an empty file."""
     for statement in _SCHEMA:
         connection.execute(statement)
 
 
-def write_state(connection: sqlite3.Connection, kept: ReplicaState, before: ReplicaState | None = None) -> None:
-    """Write what differs from what stands there."""
+def check_format(connection: sqlite3.Connection, path: Path) -> dict[str, object]:
+    """Return the rows of `meta`.
+
+    Raises:
+        ReplicaError: if the file is not finished, or of another format.
+        sqlite3.Error: if it cannot be read.
+    """
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    if meta.get("format") != FORMAT:
+        raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
+    return meta
+
+
+def write_counts(connection: sqlite3.Connection, customers: int, subscriptions: int) -> None:
+    """Write the format and the counts."""
+    rows = (("format", FORMAT), ("customers", customers), ("subscriptions", subscriptions))
+    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+
+def write_state(connection: sqlite3.Connection, state: ReplicaState, before: ReplicaState | None = None) -> None:
+    """Write the parts of a state that differ from the state `before`."""
     rows: list[tuple[str, object]] = (
-        [] if before is not None else [("format", FORMAT), ("store", kept.store), ("whole", kept.whole)]
+        [] if before is not None else [("format", FORMAT), ("store", state.store), ("whole", state.whole)]
     )
-    if before is None or kept.cursor != before.cursor:
-        rows.append(("cursor", msgspec.msgpack.encode(kept.cursor)))
+    if before is None or state.cursor != before.cursor:
+        rows.append(("cursor", msgspec.msgpack.encode(state.cursor)))
     for key in ("publication", "head", "customers", "subscriptions"):
-        value = getattr(kept, key)
+        value = getattr(state, key)
         if before is None or value != getattr(before, key):
             rows.append((key, value))
     connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
 
 def read_state(connection: sqlite3.Connection, path: Path) -> ReplicaState:
-    """Read it.
+    """Read the state of a followed replica.
 
     Raises:
-        ReplicaError: the file is not finished, or of another layout.
-        sqlite3.Error: it cannot be read.
+        ReplicaError: if the file is not finished, of another format, or not one of sync.
+        sqlite3.Error: if it cannot be read.
     """
-    meta = dict(connection.execute("SELECT key, value FROM meta"))
-    if meta.get("format") != FORMAT:
-        raise ReplicaError(f"replica `{path}` has format `{meta.get('format')}`, not `{FORMAT}`")
+    meta = check_format(connection, path)
     try:
-        return ReplicaState(
-            store=meta["store"],
-            whole=bool(meta["whole"]),
-            cursor=_decode_cursor(meta["cursor"]),
-            publication=meta["publication"],
-            head=meta["head"],
-            customers=meta["customers"],
-            subscriptions=meta["subscriptions"],
-        )
+        fields = {name: meta[name] for name in ReplicaState.__struct_fields__}
+        fields |= {"whole": bool(fields["whole"]), "cursor": _decode_cursor(fields["cursor"])}  # type: ignore[arg-type]
+        return msgspec.convert(fields, ReplicaState)
     except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise ReplicaError(f"replica `{path}` is torn: {error!r}") from None
+        raise ReplicaError(f"replica `{path}` is damaged: {error!r}") from None
+
+
+def write_floor(connection: sqlite3.Connection, floor: Cursor) -> None:
+    """Write the cursor that the file must reach before it becomes active."""
+    connection.execute("INSERT INTO meta VALUES (?, ?)", (_FLOOR, msgspec.msgpack.encode(floor)))
 
 
 def read_floor(connection: sqlite3.Connection) -> Cursor | None:
-    """The cursor that the file had to pass, or still has to, before it is put in force; none where none is known.
+    """Return the cursor that the file must, or had to, reach before it becomes active; none if none is recorded.
 
     Raises:
-        sqlite3.Error: it cannot be read.
+        sqlite3.Error: if it cannot be read.
     """
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (FLOOR_KEY,)).fetchone()
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (_FLOOR,)).fetchone()
     try:
         return None if row is None else _decode_cursor(row[0])
     except (TypeError, msgspec.MsgspecError, UnicodeDecodeError):

@@ -12,9 +12,9 @@ from tests.signing import record
 from tests.unit.sidecar.replica.test_writer import build
 from tiergate.errors import ReplicaError
 from tiergate.model import Customer, Subject, SubjectType, Subscription
-from tiergate.sidecar.replica.builder import build_replica
+from tiergate.sidecar.replica.file_source.subject_staging import build_replica
 from tiergate.sidecar.replica.reader import Replica
-from tiergate.sidecar.replica.writer import ReplicaWriter, SyncReplica
+from tiergate.sidecar.replica.writer import ReplicaWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def _from_a_store(path: Path) -> Callable[[], Finds]:
     build(path, *(record(f"c{number:05}") for number in range(_COUNT)))
 
     def look() -> Finds:
-        with closing(ReplicaWriter(path)), closing(SyncReplica(path)) as replica:
+        with closing(ReplicaWriter(path)), closing(Replica(path, followed=True)) as replica:
             return _all_of(replica.find)
 
     return look
@@ -87,6 +87,6 @@ def test_who_is_not_there_is_unknown(tmp_path: Path, make: Callable[[Path], Call
     if make is _from_files:
         assert [Replica(path).find(subject) for subject in subjects] == [None] * 6
     else:
-        with closing(ReplicaWriter(path)), closing(SyncReplica(path)) as replica:
+        with closing(ReplicaWriter(path)), closing(Replica(path, followed=True)) as replica:
             assert [replica.find(subject) for subject in subjects] == [None] * 6
             assert not replica.damaged

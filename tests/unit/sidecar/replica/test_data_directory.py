@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from tiergate.errors import SettingsError
-from tiergate.sidecar.replica.builder import ReplicaFile
-from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedFiles, LoadedState
+from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.disk_health import DiskMonitor
-from tiergate.sidecar.replica.file_source.source_files import FileStamp
+from tiergate.sidecar.replica.loaded_state import FileStamp, LoadedFiles, LoadedState, ReplicaFile
+from tiergate.sidecar.replica.replica_folder import ReplicaFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,10 +104,10 @@ def test_bundles_are_named_by_revision_and_replicas_by_number(directory: DataDir
 
 def test_replicas_are_numbered_on(directory: DataDirectory) -> None:
     """A new one never takes the place of one that may be open."""
-    assert directory.next_replica().name == "1.sqlite"
+    assert ReplicaFolder(directory.subjects).next().name == "1.sqlite"
     for name in ("2.sqlite", "10.sqlite", "other.sqlite"):
         (directory.subjects / name).touch()
-    assert directory.next_replica().name == "11.sqlite"
+    assert ReplicaFolder(directory.subjects).next().name == "11.sqlite"
 
 
 def test_sweeping_removes_everything_else(directory: DataDirectory) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.unit.sidecar.subjects import customer, override, subscription, suspension
 from tiergate.errors import ReplicaError
 from tiergate.model import Customer, Subject, SubjectRecord, SubjectType, Subscription
-from tiergate.sidecar.replica.builder import build_replica, content_digest
+from tiergate.sidecar.replica.file_source.subject_staging import build_replica, content_digest
 from tiergate.sidecar.replica.reader import Replica
 
 if TYPE_CHECKING:
@@ -233,3 +233,40 @@ def test_what_goes_in_comes_out(
     build_replica(path, subjects)
     replica = Replica(path)
     assert {holder: replica.find(Subject(holder)) for holder in holders} == expected
+
+
+EARLIER = """
+ALTER TABLE customers RENAME TO now;
+CREATE TABLE customers (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO customers SELECT id, record FROM now;
+DROP TABLE now;
+DROP TABLE blobs;
+DROP TABLE manifests;
+DROP TABLE quarantined;
+"""
+"""Makes of a replica what file mode wrote before it had checksums."""
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """So that an upgrade answers at once, also where the source files are broken meanwhile."""
+    acme, one = customer("acme"), subscription("s1", "acme")
+    build_replica(tmp_path / "r", [acme, one])
+    with sqlite3.connect(tmp_path / "r") as connection:
+        connection.executescript(EARLIER)
+    connection.close()
+    replica = Replica(tmp_path / "r")
+    assert replica.find(by_subscription("s1")) == replica.find(Subject("acme")) == SubjectRecord(acme, (one,))
+    assert replica.find(Subject("nobody")) is None
+
+
+def test_a_changed_byte_of_a_record_shows(tmp_path: Path) -> None:
+    """Also one that still reads as a record."""
+    build_replica(tmp_path / "r", [customer("acme"), subscription("s1", "acme")])
+    with sqlite3.connect(tmp_path / "r") as connection:
+        (record,) = connection.execute("SELECT record FROM customers").fetchone()
+        connection.execute("UPDATE customers SET record = ?", (record.replace(b"active", b"paused"),))
+    connection.close()
+    replica = Replica(tmp_path / "r")
+    with pytest.raises(ReplicaError, match="checksum"):
+        replica.find(Subject("acme"))
+    assert replica.damaged

@@ -19,9 +19,10 @@ from tiergate.model import (
     SubscriptionItem,
     SubscriptionStatus,
 )
+from tiergate.sidecar.replica.reader import Replica
 from tiergate.sidecar.replica.schema import ReplicaState
-from tiergate.sidecar.replica.sync.snapshot_builder import BulkReplica
-from tiergate.sidecar.replica.writer import ChangedSubjects, ReplicaWriter, SyncReplica
+from tiergate.sidecar.replica.sync.bootstrap import SnapshotBuilder
+from tiergate.sidecar.replica.writer import ChangedSubjects, ReplicaWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +40,12 @@ def kept(position: int = 1, manifest: Manifest | None = None) -> ReplicaState:
     return ReplicaState("shop", whole=True, cursor=cursor, publication=b"p", head=b"h", customers=0, subscriptions=0)
 
 
-def build(path: Path, *records: SubjectRecord, pack: ArchiveContent | None = None) -> None:
+def build(path: Path, *records: SubjectRecord, bundle: ArchiveContent | None = None) -> None:
     """A replica of these records."""
-    building = BulkReplica(path)
+    building = SnapshotBuilder(path)
     if records:
         building.add_page(*write_snapshot_page(records))
-    building.finish(kept(), pack)
+    building.finish(kept(), bundle)
 
 
 def change(position: int, customer: str, *subscriptions: str) -> SubjectChange:
@@ -58,7 +59,7 @@ def change(position: int, customer: str, *subscriptions: str) -> SubjectChange:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A replica of two customers and a bundle."""
-    build(tmp_path / "1.sqlite", record("acme"), record("beta"), pack=ArchiveContent(manifest_of(FILES), FILES))
+    build(tmp_path / "1.sqlite", record("acme"), record("beta"), bundle=ArchiveContent(manifest_of(FILES), FILES))
     return tmp_path / "1.sqlite"
 
 
@@ -70,26 +71,26 @@ def writer(path: Path) -> Iterator[ReplicaWriter]:
 
 
 @pytest.fixture
-def replica(writer: ReplicaWriter) -> Iterator[SyncReplica]:
+def replica(writer: ReplicaWriter) -> Iterator[Replica]:
     """Its reader."""
-    with closing(SyncReplica(writer.path)) as replica:
+    with closing(Replica(writer.path, followed=True)) as replica:
         yield replica
 
 
-def holder(replica: SyncReplica, subscription: str) -> str | None:
+def holder(replica: Replica, subscription: str) -> str | None:
     """Who holds a subscription."""
     found = replica.find(Subject(subscription, SubjectType.SUBSCRIPTION))
     return None if found is None else found.customer.id
 
 
-def test_what_was_built_is_found(replica: SyncReplica) -> None:
+def test_what_was_built_is_found(replica: Replica) -> None:
     """By customer and by subscription."""
     assert replica.find(Subject("acme")) == record("acme")
     assert holder(replica, "sub-beta") == "beta"
     assert replica.find(Subject("nobody")) is None
 
 
-def test_what_is_committed_is_seen_from_the_next_renewal_on(writer: ReplicaWriter, replica: SyncReplica) -> None:
+def test_what_is_committed_is_seen_from_the_next_renewal_on(writer: ReplicaWriter, replica: Replica) -> None:
     """So that remembered answers can be forgotten in the same moment."""
     writer.apply([change(2, "acme")], Cursor(2, CHAIN), b"h2")
     assert replica.find(Subject("acme")) == record("acme")
@@ -106,48 +107,48 @@ def test_a_change_says_which_subscriptions_it_concerns(writer: ReplicaWriter) ->
 
 
 @pytest.mark.parametrize("order", [("acme", "beta"), ("beta", "acme")])
-def test_a_subscription_can_move(writer: ReplicaWriter, replica: SyncReplica, order: tuple[str, str]) -> None:
+def test_a_subscription_can_move(writer: ReplicaWriter, replica: Replica, order: tuple[str, str]) -> None:
     """Whichever of the two customers the feed names first."""
     changes = {"acme": change(2, "acme"), "beta": change(3, "beta", "sub-beta", "sub-acme")}
     writer.apply([changes[name] for name in order], Cursor(3, CHAIN), b"h")
     replica.renew()
     assert holder(replica, "sub-acme") == "beta"
-    assert (writer.kept.customers, writer.kept.subscriptions) == (2, 2)
+    assert (writer.state.customers, writer.state.subscriptions) == (2, 2)
 
 
 def test_counts_follow(writer: ReplicaWriter) -> None:
     """Through arrivals, changes and deletions, also of who is not there."""
     gone = [SubjectChange(3, NOW, "beta", None), SubjectChange(4, NOW, "nobody", None)]
     writer.apply([change(2, "corp", "a", "b"), *gone], Cursor(4, CHAIN), b"h")
-    assert (writer.kept.customers, writer.kept.subscriptions) == (2, 3)
+    assert (writer.state.customers, writer.state.subscriptions) == (2, 3)
 
 
-def test_a_step_that_fails_leaves_everything_as_it_was(writer: ReplicaWriter, replica: SyncReplica) -> None:
+def test_a_step_that_fails_leaves_everything_as_it_was(writer: ReplicaWriter, replica: Replica) -> None:
     """Neither a change nor the cursor nor a count of it stays, and the next one succeeds."""
-    before = writer.kept
+    before = writer.state
     writer._connection.execute("PRAGMA max_page_count = 1")  # as a full disk
     large = SubjectRecord(Customer("large", attributes={str(place): "x" * 100 for place in range(1000)}))
     with pytest.raises(ReplicaError, match="cannot be written"):
         writer.apply([change(2, "acme"), SubjectChange(3, NOW, "large", large)], Cursor(3, CHAIN), b"h")
     writer._connection.execute("PRAGMA max_page_count = 1000000")
     replica.renew()
-    assert writer.kept == before
+    assert writer.state == before
     assert replica.find(Subject("acme")) == record("acme")
     writer.apply([change(2, "acme")], Cursor(2, CHAIN), b"h")
-    assert writer.kept.cursor.position == 2
+    assert writer.state.cursor.position == 2
 
 
 def test_what_was_committed_is_there_after_a_restart(path: Path) -> None:
     """Cursor, publication and head with the records."""
     with closing(ReplicaWriter(path)) as writer:
         writer.apply([change(2, "acme")], Cursor(2, CHAIN), b"h2")
-        expected = writer.kept
+        expected = writer.state
     with closing(ReplicaWriter(path)) as writer:
-        assert writer.kept == expected
-        assert (writer.kept.head, writer.kept.publication) == (b"h2", b"p")
+        assert writer.state == expected
+        assert (writer.state.head, writer.state.publication) == (b"h2", b"p")
 
 
-def test_bundles_that_nobody_needs_go_one_publication_later(writer: ReplicaWriter, replica: SyncReplica) -> None:
+def test_bundles_that_nobody_needs_go_one_publication_later(writer: ReplicaWriter, replica: Replica) -> None:
     """The one before stays: an answer that is under way may still read it."""
     manifests = []
     for number in range(3):
@@ -179,7 +180,7 @@ def test_bundles_in_use_stay(writer: ReplicaWriter) -> None:
         "UPDATE subscriptions SET customer = 'beta' WHERE id = 'sub-acme'",
     ],
 )
-def test_a_torn_record_is_never_served(writer: ReplicaWriter, replica: SyncReplica, statement: str) -> None:
+def test_a_torn_record_is_never_served(writer: ReplicaWriter, replica: Replica, statement: str) -> None:
     """It is an error, which denies, and the replica says that it is damaged."""
     writer._connection.execute(statement)
     replica.renew()
@@ -188,7 +189,7 @@ def test_a_torn_record_is_never_served(writer: ReplicaWriter, replica: SyncRepli
     assert replica.damaged
 
 
-def test_the_log_is_folded_into_the_file(writer: ReplicaWriter, replica: SyncReplica) -> None:
+def test_the_log_is_folded_into_the_file(writer: ReplicaWriter, replica: Replica) -> None:
     """So that it does not grow without end."""
     log = writer.path.with_name("1.sqlite-wal")
     writer.apply([change(2, "acme")], Cursor(2, CHAIN), b"h")
@@ -202,7 +203,7 @@ def test_the_log_is_folded_into_the_file(writer: ReplicaWriter, replica: SyncRep
 
 def test_an_unfinished_file_has_no_name(tmp_path: Path) -> None:
     """A crash in the middle leaves nothing that would be opened."""
-    building = BulkReplica(tmp_path / "1.sqlite")
+    building = SnapshotBuilder(tmp_path / "1.sqlite")
     building.add_page(*write_snapshot_page([record("acme")]))
     assert not (tmp_path / "1.sqlite").exists()
     building.abandon()
@@ -219,7 +220,7 @@ def test_an_unfinished_file_has_no_name(tmp_path: Path) -> None:
 )
 def test_customers_out_of_order_are_refused(tmp_path: Path, pages: list[list[str]]) -> None:
     """Within a page or across pages: a store does not write them so."""
-    building = BulkReplica(tmp_path / "1.sqlite")
+    building = SnapshotBuilder(tmp_path / "1.sqlite")
     *before, last = [write_snapshot_page([record(name) for name in page]) for page in pages]
     for page in before:
         building.add_page(*page)
@@ -238,8 +239,8 @@ def test_what_another_file_of_the_name_left_is_not_read(path: Path) -> None:
     path.unlink()
     log.write_bytes(left)
     build(path, record("acme"))
-    with closing(ReplicaWriter(path)) as writer, closing(SyncReplica(path)) as replica:
-        assert writer.kept.cursor.position == 1
+    with closing(ReplicaWriter(path)) as writer, closing(Replica(path, followed=True)) as replica:
+        assert writer.state.cursor.position == 1
         assert replica.find(Subject("acme")) == record("acme")
 
 

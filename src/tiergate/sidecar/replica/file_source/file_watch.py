@@ -1,8 +1,8 @@
-"""Says when to look at some files again: soon after the kernel reports a change near them.
+"""Waking the follower soon after the kernel reports a change near the watched files.
 
-Reports of changes make a reload quick. They are not relied upon: network file systems send none, and a machine may have
-run out of watches. So this only ever wakes somebody up, who compares stamps, and who looks now and then anyway. All of
-it happens in a thread that nobody waits for, because a file system that does not answer would hold it.
+Notifications make a reload fast, but are not relied on: network file systems send none, and the machine may have no
+watches left. So this only wakes the follower, which compares stamps, and which also polls. It runs in a thread that
+nobody waits for, because a file system that does not answer would block it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CHECK_INTERVAL: Final = 1.0
-"""Seconds after which one should look, reports or none."""
+"""Seconds between polls."""
 
 _GROUP_MS: Final = 50
 _LONGEST_GROUP_MS: Final = 400
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def watch(paths: Sequence[Path], wake: asyncio.Event, end: asyncio.Event) -> None:
-    """Set `wake` whenever one should look at `paths` again, until `end` is set or this is cancelled."""
+    """Set `wake` when `paths` may have changed, until `end` is set or this is cancelled."""
     loop = asyncio.get_running_loop()
     stop = threading.Event()
 
@@ -57,7 +57,7 @@ def _watch(paths: Sequence[Path], wake: Callable[[], None], stop: threading.Even
         except (OSError, RuntimeError) as error:  # no watches left, a folder has just gone, no file system events
             if str(error) != trouble:
                 trouble = str(error)
-                _log.warning("changes of files are noticed by looking only", error=trouble)
+                _log.warning("file notifications do not work; polling for changes", error=trouble)
             wake()
             stop.wait(CHECK_INTERVAL)
 
@@ -65,7 +65,7 @@ def _watch(paths: Sequence[Path], wake: Callable[[], None], stop: threading.Even
 def _watch_entries(
     entries: frozenset[Watched], paths: Sequence[Path], wake: Callable[[], None], stop: threading.Event
 ) -> None:
-    """Watch until the entries that matter are others."""
+    """Watch until the entries to watch are different ones."""
 
     def matters(_: watchfiles.Change, path: str) -> bool:
         folder, name = os.path.split(path)

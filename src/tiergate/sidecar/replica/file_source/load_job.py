@@ -1,4 +1,4 @@
-"""What is asked of the loader's process, and what it answers. Both cross as one line of JSON."""
+"""The job of the loader's process, and its result. Both are one line of JSON."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from typing import Final
 import msgspec
 
 from tiergate.model import Problem
-from tiergate.sidecar.replica.data_directory import LoadedState
-from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources
+from tiergate.sidecar.replica.file_source.source_files import Sources
+from tiergate.sidecar.replica.loaded_state import FileStamp, LoadedState
 
 MAX_PROBLEMS: Final = 200
-"""How many problems an outcome names; it counts them all."""
+"""Most problems in a result; it counts all of them."""
 
 
 class LoadJob(msgspec.Struct, frozen=True):
-    """What to load, where to put it, and what stands there. `verify`: prove first that what stands is undamaged.
+    """The files to load, the data directory, and the state in it. `verify`: verify first that its data is undamaged.
 
-    `strict`: one problem in the subjects refuses all of them.
+    `strict`: one problem in the subjects rejects all of them.
     """
 
     sources: Sources
     data: str
-    standing: LoadedState | None = None
+    state: LoadedState | None = None
     verify: bool = False
     strict: bool = False
 
 
 class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a load came to.
+    """The result of a load.
 
-    `standing`: what shall be in force; it equals the job's, stamps of files apart, where nothing is to be replaced, and
-    is none where nothing can be. `problems`: what authors must mend, `problem_count` in all. `error`: what the operator
-    must mend; the load is worth another try. `changed`: the files were rewritten under the reading, which must be
-    repeated. `stamps`: the files as they were read.
+    `state`: the state to activate. It equals the job's, apart from stamps, if nothing changed, and is none if there is
+    nothing usable. `problems`: for the authors of the files, `problem_count` in all. `error`: for the operator; the
+    load is tried again. `changed`: files were rewritten during every read; the load must be repeated. `stamps`: of the
+    files as they were read.
     """
 
-    standing: LoadedState | None = None
+    state: LoadedState | None = None
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
     error: str | None = None

@@ -31,12 +31,12 @@ async def run_loader(job: LoadJob, command: Sequence[str] = LOADER, *, timeout: 
     try:
         worker = Worker(command)
     except OSError as error:
-        return LoadResult(standing=job.standing, error=f"cannot start the loader: {error.strerror}")
+        return LoadResult(state=job.state, error=f"cannot start the loader: {error.strerror}")
     try:
         async with asyncio.timeout(timeout):
             lines = await run_detached(lambda: _run(worker, job), "loader")
     except TimeoutError:
-        return LoadResult(standing=job.standing, error=f"the loader did not finish within {timeout:g} seconds")
+        return LoadResult(state=job.state, error=f"the loader did not finish within {timeout:g} seconds")
     finally:
         worker.kill()
         with suppress(TimeoutError):  # a file system that hangs may delay its end
@@ -48,7 +48,7 @@ async def run_loader(job: LoadJob, command: Sequence[str] = LOADER, *, timeout: 
             return msgspec.json.decode(lines[-1] if lines else b"", type=LoadResult)
         except msgspec.DecodeError:
             failure = "invalid result"
-    return LoadResult(standing=job.standing, error=f"the loader failed: {failure}")
+    return LoadResult(state=job.state, error=f"the loader failed: {failure}")
 
 
 def _run(worker: Worker, job: LoadJob) -> list[bytes]:

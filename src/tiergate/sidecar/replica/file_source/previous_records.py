@@ -1,10 +1,9 @@
-"""The earlier records of customers whose own have problems now: found in the replica that stands, and read again.
+"""The previous records of customers whose new records have problems: taken from the existing replica, and read again.
 
-Who held a subscription with problems is concerned too, whomever it names by now: it must not lose what it has by a slip
-in a line that is not its own. A customer of whom nothing earlier is known has no record: its checks are errors.
+The previous customer of a subscription with problems is affected too, whichever customer it names now: an error in
+another line must not take away what the customer has. A customer without a previous record gets none: its checks fail.
 
-A record that was good is not thrown away for a catalog that does not fit it: then nothing is taken, neither the
-subjects nor what they were read with.
+A previous record that does not fit the new catalog is not dropped: then neither the subjects nor the catalog change.
 """
 
 from __future__ import annotations
@@ -23,75 +22,78 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import Quarantine, TotalBounds
     from tiergate.model import CatalogIndex
-    from tiergate.sidecar.replica.builder import Staged
-    from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
+    from tiergate.sidecar.replica.data_directory import DataDirectory
+    from tiergate.sidecar.replica.file_source.subject_staging import StagedSubjects
+    from tiergate.sidecar.replica.loaded_state import LoadedState
 
 
 class PreviousRecords:
-    """The records of what stands; `standing` is none where nothing does."""
+    """The records of the existing replica; `state` is none if there is none."""
 
-    def __init__(self, data: DataDirectory, standing: LoadedState | None) -> None:
+    def __init__(self, data: DataDirectory, state: LoadedState | None) -> None:
         self._data = data
-        self._standing = standing
+        self._state = state
 
-    def put_in_place(self, staged: Staged, quarantine: Quarantine, index: CatalogIndex, bounds: TotalBounds) -> None:
-        """Exchange what was staged of those who are set aside for their earlier records, as `index` reads them.
+    def exchange(
+        self, staged: StagedSubjects, quarantine: Quarantine, index: CatalogIndex, bounds: TotalBounds
+    ) -> None:
+        """Replace the staged records of quarantined customers by their previous records, read with `index`.
 
         Raises:
-            SubjectsError: an earlier record does not fit the catalog: with all that is wrong with the new ones.
+            SubjectsError: if a previous record does not fit the catalog; with all problems of the new records.
         """
         if not quarantine:
             return
-        earlier = self._earlier(staged, quarantine)
-        good = [record for record in earlier.values() if record is not None]
+        previous = self._find_previous(staged, quarantine)
+        good = [record for record in previous.values() if record is not None]
         try:
-            again = self._read_again(good, index, bounds)
+            read = self._read_again(good, index, bounds)
         except (SubjectsError, BundleError):
             raise SubjectsError(quarantine.problems) from None
-        records = {customer: None if record is None else again[customer] for customer, record in earlier.items()}
+        records = {customer: None if record is None else read[customer] for customer, record in previous.items()}
         staged.exchange(records, quarantine.customers, quarantine.subscriptions)
 
-    def _earlier(self, staged: Staged, quarantine: Quarantine) -> dict[str, SubjectRecord | None]:
-        """The earlier record of everybody who is set aside; more are where they held what is."""
-        found: dict[str, SubjectRecord | None] = dict.fromkeys(quarantine.customers)
-        if self._standing is None:
-            return found
+    def _find_previous(self, staged: StagedSubjects, quarantine: Quarantine) -> dict[str, SubjectRecord | None]:
+        """Return the previous record of each quarantined customer, and of those who had a quarantined subscription."""
+        previous: dict[str, SubjectRecord | None] = dict.fromkeys(quarantine.customers)
+        if self._state is None:
+            return previous
         try:
-            replica = Replica(self._data.replica(self._standing.replica))
+            replica = Replica(self._data.replica(self._state.replica))
         except ReplicaError:
-            return found
+            return previous
         with closing(replica):
-            concerned = set().union(quarantine.subscriptions, *quarantine.customers.values())
-            holders = [_find(replica, Subject(id_, SubjectType.SUBSCRIPTION)) for id_ in sorted(concerned)]
-            by_id = {record.customer.id: record for record in holders if record is not None}
-            for customer in staged.customers(by_id.keys() - found.keys()):
+            affected = set().union(quarantine.subscriptions, *quarantine.customers.values())
+            customers = [_find(replica, Subject(id_, SubjectType.SUBSCRIPTION)) for id_ in sorted(affected)]
+            by_id = {record.customer.id: record for record in customers if record is not None}
+            for customer in staged.existing_customers(by_id.keys() - previous.keys()):
                 quarantine.blame(customer)
-                found[customer] = None
-            for customer in found:
-                found[customer] = by_id.get(customer) or _find(replica, Subject(customer))
-        return found
+                previous[customer] = None
+            for customer in previous:
+                previous[customer] = by_id.get(customer) or _find(replica, Subject(customer))
+        return previous
 
     def _read_again(
         self, records: Iterable[SubjectRecord], index: CatalogIndex, bounds: TotalBounds
     ) -> dict[str, SubjectRecord]:
-        """The same records, read as those of a file are."""
-        if self._standing is None:
+        """Return the same records, read like those of a file."""
+        if self._state is None:
             return {}
-        path = self._data.scratch / "earlier.ndjson"
-        before = Bundle.open(self._data.bundle(self._standing.revision)).index
+        path = self._data.scratch / "previous.ndjson"
+        before = Bundle.open(self._data.bundle(self._state.revision)).index
         try:
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(dump_subject_lines(records, before))
             customers: dict[str, Customer] = {}
-            held: dict[str, list[Subscription]] = {}
-            for one in read_subjects([path], index, bounds):
-                if isinstance(one, Customer):
-                    customers[one.id] = one
+            subscriptions: dict[str, list[Subscription]] = {}
+            for subject in read_subjects([path], index, bounds):
+                if isinstance(subject, Customer):
+                    customers[subject.id] = subject
                 else:
-                    held.setdefault(one.customer, []).append(one)
+                    subscriptions.setdefault(subject.customer, []).append(subject)
         finally:
             path.unlink(missing_ok=True)
-        return {id_: SubjectRecord(customer, tuple(held.get(id_, ()))) for id_, customer in customers.items()}
+        return {id_: SubjectRecord(customer, tuple(subscriptions.get(id_, ()))) for id_, customer in customers.items()}
 
 
 def _find(replica: Replica, subject: Subject) -> SubjectRecord | None:

@@ -1,16 +1,15 @@
-"""What the files of file mode say at one moment: copied before anything is made of them.
+"""Copying the files of file mode, as they are at one moment, before they are loaded.
 
-A load takes long, and somebody may write the files all the while; it must not wait until they stop. So every file is
-opened, read once and copied, which takes milliseconds; everything else is made of the copies. What happens to the files
-meanwhile is for the next load.
+A load takes long, and the files may be written all the time. So every file is opened, read once and copied, which takes
+milliseconds, and the load works on the copies. Later changes are for the next load.
 
 Promises:
 
-- A copy is whole: what was read through one open file, whose size, time of change and inode were the same before and
-  after, for long enough that a clock's tick shows a change. A file that is exchanged by a rename is the old one or the
-  new one. One that is rewritten in place while it is copied is copied again; after some tries, nothing is taken.
-- The copies belong together: at one instant each file was as it was copied. Where files are exchanged so fast that
-  there is no such instant in some tries, each is whole, and no more is known.
+- A copy is complete: it was read through one open file whose size, time of change and inode were the same before and
+  after, for long enough that the clock's resolution shows a change. A file that is replaced by a rename is copied as
+  the old or the new one. One that is rewritten in place during the copy is copied again; after some tries, none is.
+- The copies belong together: at one instant each file was as it was copied. If files are replaced so fast that some
+  tries find no such instant, each copy is complete, and no more is guaranteed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from msgspec.structs import replace
 
 from tiergate.model import Problem
 from tiergate.process.regular_files import open_regular
-from tiergate.sidecar.replica.file_source.source_files import FileStamp, Sources, files_of, stamp_of
+from tiergate.sidecar.replica.file_source.source_files import Sources, files_of, stamp_of
+from tiergate.sidecar.replica.loaded_state import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 8
 _SETTLED_NS: Final = 100_000_000
-"""How old a file's last change must be for the next one to have another time."""
+"""The least age of a file's last change for the next change to have another time."""
 
 _CHUNK: Final = 1024 * 1024
 
 
 class ChangedError(Exception):
-    """A file was rewritten in place whenever it was read."""
+    """A file was rewritten in place during every read."""
 
 
 class _Copy(NamedTuple):
-    """One file as it was read; `digest` of its bytes in hex, or the problem that kept it from being read."""
+    """One copied file: the digest of its bytes in hex, or the problem that prevented reading it."""
 
     name: str
     stamp: FileStamp
@@ -55,7 +55,7 @@ class _Copy(NamedTuple):
 
 
 class CopiedFiles(NamedTuple):
-    """The files of one kind: where their copies stand, how they were stamped, and their names and digests."""
+    """The files of one kind: the paths of their copies, their stamps, and their names and digests."""
 
     paths: tuple[Path, ...]
     stamps: tuple[FileStamp, ...]
@@ -63,10 +63,10 @@ class CopiedFiles(NamedTuple):
     problems: tuple[Problem, ...]
 
     def digest(self, error_type: type[AuthorError], *, salt: bytes) -> str:
-        """The SHA-256, in hex, of the names and bytes of these files, and of `salt`.
+        """Return the SHA-256, in hex, of the names and bytes of these files, and of `salt`.
 
         Raises:
-            AuthorError: of the type given, where a file cannot be read.
+            AuthorError: of the given type, if a file cannot be read.
         """
         if self.problems:
             raise error_type(self.problems)
@@ -77,14 +77,14 @@ class CopiedFiles(NamedTuple):
 
 
 class SourceCopies:
-    """Copies of all files of some sources, in a folder that goes when this is closed."""
+    """Copies of all files of some sources, in a folder that closing removes."""
 
     def __init__(self, sources: Sources, folder: Path) -> None:
-        """Copy them into `folder`, which is made.
+        """Copy the files into `folder`, which is created.
 
         Raises:
-            ChangedError: a file was rewritten in place each time.
-            OSError: the disk is full or otherwise refuses.
+            ChangedError: if a file was rewritten in place during every try.
+            OSError: if the disk refuses.
         """
         self._folder = folder
         self._originals: dict[str, str] = {}
@@ -92,14 +92,14 @@ class SourceCopies:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         try:
-            self.catalog, self.subjects = self._take(sources)
+            self.catalog, self.subjects = self._copy_sources(sources)
         except BaseException:
             self.close()
             raise
         self.rules = None if sources.rules is None else self.catalog.paths[-1]
 
-    def named(self, problem: Problem) -> Problem:
-        """A problem of a copy, as one of the file that was copied."""
+    def map_problem(self, problem: Problem) -> Problem:
+        """Return a problem in a copy as a problem in the original file."""
         file, message = problem.file, problem.message
         for copy, original in self._originals.items():
             if file == copy or file.startswith(f"{copy}/"):
@@ -117,19 +117,19 @@ class SourceCopies:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self, sources: Sources) -> tuple[CopiedFiles, CopiedFiles]:
+    def _copy_sources(self, sources: Sources) -> tuple[CopiedFiles, CopiedFiles]:
         groups = (sources.catalog_paths, sources.subject_paths)
         for attempt in range(_TRIES):
-            taken = [self._copy_all(paths, str(place)) for place, paths in enumerate(groups)]
-            if None in taken:
+            copied = [self._copy_all(paths, str(place)) for place, paths in enumerate(groups)]
+            if None in copied:
                 continue
-            catalog, subjects = (found for found in taken if found is not None)
+            catalog, subjects = (files for files in copied if files is not None)
             if attempt == _TRIES - 1 or _stamps(groups) == catalog.stamps + subjects.stamps:
                 return catalog, subjects
         raise ChangedError
 
     def _copy_all(self, paths: Sequence[Path], group: str) -> CopiedFiles | None:
-        """Copy the files of one kind; none where one of them was written meanwhile."""
+        """Copy the files of one kind; return none if one of them was written during that."""
         copies: list[_Copy] = []
         places: list[Path] = []
         whole: dict[str, Path] = {}
@@ -158,13 +158,13 @@ class SourceCopies:
         )
 
     def _as(self, file: Path, same: Path) -> _Copy:
-        """A file that was copied under another name."""
+        """Return the copy of a file that was copied under another name."""
         stamp = stamp_of(file)
         found = next((digest for (_, place), digest in self._done.items() if place == same), "")
         return _Copy(file.name, stamp, found)
 
     def _copy(self, file: Path, to: Path) -> _Copy | None:
-        """Copy a file; none where it was written meanwhile."""
+        """Copy a file; return none if it was written during that."""
         try:
             descriptor = open_regular(file)
         except OSError as error:
@@ -215,9 +215,9 @@ def _unreadable(file: Path, error: OSError) -> _Copy:
 
 
 def _prepare(path: Path, place: Path, names: Collection[str], *, is_folder: bool) -> None:
-    """Make the folder that holds a copy, without what an earlier try left of files that are gone.
+    """Create the folder of a copy, without the copies from an earlier try of files that are gone.
 
-    Of a folder's own folders only the names are there, for whoever minds them.
+    Folders in a folder are created empty, because readers report them.
     """
     if place.is_dir() != is_folder:
         shutil.rmtree(place, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""The files that file mode reads: when they changed, and where a change would show.
+"""The files that file mode reads: their stamps, and the folder entries to watch for changes.
 
-A *stamp* is what `stat` says of a file; equal stamps mean that a file was not touched, as far as `stat` can tell.
-Folders count with the files in them that are not hidden.
+A *stamp* is the result of `stat`. Equal stamps mean that a file was not changed, as far as `stat` shows. A folder
+stands for the files in it that are not hidden.
 """
 
 from __future__ import annotations
@@ -12,26 +12,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from tiergate.sidecar.replica.loaded_state import FileStamp
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MISSING: Final = -1
-"""The size of a file that does not exist or cannot be looked at."""
+"""The size in the stamp of a file that does not exist or cannot be read."""
 
 _MOST_LINKS: Final = 40
 
 
-class FileStamp(msgspec.Struct, frozen=True, array_like=True):
-    """A file as `stat` sees it, links followed: its path as given, size, time of change in nanoseconds, and inode."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    inode: int
-
-
 class Sources(msgspec.Struct, frozen=True):
-    """Where a catalog, the users' rules and the subjects stand. Paths are absolute."""
+    """The paths of a catalog, the users' rules and the subjects. Paths are absolute."""
 
     catalog: tuple[str, ...]
     subjects: tuple[str, ...]
@@ -39,22 +32,22 @@ class Sources(msgspec.Struct, frozen=True):
 
     @property
     def catalog_paths(self) -> tuple[Path, ...]:
-        """Everything that a bundle is made of."""
+        """The files that a bundle is built of."""
         return tuple(Path(path) for path in (*self.catalog, *((self.rules,) if self.rules else ())))
 
     @property
     def subject_paths(self) -> tuple[Path, ...]:
-        """Everything that a replica is made of, beside the catalog's index."""
+        """The files that a replica is built of, besides the catalog's index."""
         return tuple(Path(path) for path in self.subjects)
 
 
 def stamp_files(paths: Iterable[Path]) -> tuple[FileStamp, ...]:
-    """Stamp every file that `paths` name or, where they are folders, hold. What cannot be read is `MISSING`."""
+    """Stamp every file in `paths` and in folders among them. A file that cannot be read is `MISSING`."""
     return tuple(stamp_of(file) for path in paths for file in files_of(path))
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file that a path names, be it there or not, or the files in a folder that are not hidden, sorted."""
+    """Return the file at a path, even if it does not exist, or the files in a folder that are not hidden, sorted."""
     try:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError:
@@ -72,24 +65,24 @@ def stamp_of(path: Path) -> FileStamp:
 
 
 class Watched(NamedTuple):
-    """An entry of a folder in which a change would show; without a name, all of its entries."""
+    """An entry of a folder to watch; without a name, all of its entries."""
 
     folder: Path
     name: str | None
 
 
 def entries_to_watch(paths: Iterable[Path]) -> frozenset[Watched]:
-    """The entries of existing folders in which a change of `paths`, or of a link on the way to them, shows.
+    """Return the entries of existing folders that change when one of `paths`, or a link on the way to it, changes.
 
-    A file is replaced by a rename in its folder, or by a link on its path being replaced in *its* folder: that is how
-    Kubernetes updates a mounted ConfigMap (`catalog.yaml` is a link to `..data/catalog.yaml`, `..data` a link that is
-    exchanged). Where something does not exist yet, its appearing in the nearest folder that does is awaited.
+    A file is replaced by a rename in its folder, or by a rename of a link on its path: Kubernetes updates a mounted
+    ConfigMap so (`catalog.yaml` is a link to `..data/catalog.yaml`, and `..data` is a link that is replaced). If a part
+    of a path does not exist, the entry is in the nearest folder that does.
     """
     return frozenset(entry for path in paths for entry in _entries(Path(os.path.abspath(path))))  # noqa: PTH100 - links are followed one by one
 
 
 def _entries(path: Path) -> Iterator[Watched]:
-    """Walk from the root to `path` as the kernel does, naming each entry that decides where the walk goes."""
+    """Walk from the root to `path` like the kernel, and yield each entry that decides about the way."""
     here = Path(path.anchor)
     left = list(path.parts[1:])
     links = 0

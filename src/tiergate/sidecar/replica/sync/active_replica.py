@@ -1,7 +1,7 @@
-"""One replica in use: its file, its one writer in a thread of its own, its reader, and what is believed of its store.
+"""A replica that follows a feed, opened: its file, its writer in a thread of its own, its reader, and its trust state.
 
-Everything that is committed goes through here, from the event loop's thread, one thing at a time. What can be read is
-renewed by the caller, in the turn in which it has remembered answers forgotten.
+All commits go through here, from the event loop's thread, one at a time. The caller renews the reader, in the same turn
+of the event loop in which it invalidates cached answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from tiergate.bundle import Bundle, Cursor, FileEntry, TrustedFeed, check_content
 from tiergate.engine import CachedEvaluator, Evaluator
 from tiergate.errors import BundleError, RejectionReason, ReplicaError, TrustError
-from tiergate.sidecar.replica.writer import ReplicaWriter, SyncReplica
+from tiergate.sidecar.replica.reader import Replica
+from tiergate.sidecar.replica.sync.rollback_floor import RollbackFloor
+from tiergate.sidecar.replica.writer import ReplicaWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -27,11 +29,11 @@ T = TypeVar("T")
 
 
 class ActiveBundle:
-    """A bundle and the engine that decides by it. `files` are those that are not in the replica yet: until `settle`."""
+    """A bundle and its engine. `files` are those that the replica does not have until `forget_files` is called."""
 
     def __init__(
         self,
-        holding: ActiveReplica,
+        active: ActiveReplica,
         manifest: Manifest,
         files: Mapping[str, bytes],
         publication: int,
@@ -40,17 +42,17 @@ class ActiveBundle:
         """Open it.
 
         Raises:
-            BundleError: it cannot be decided by.
+            BundleError: if it is not usable.
         """
         self._files = dict(files)
-        self._replica = holding.replica
+        self._replica = active.replica
         self.publication = publication
         self.bundle = Bundle(manifest, self._read)
-        evaluator = Evaluator(self.bundle, holding.replica, publication=publication, limits=limits)
+        evaluator = Evaluator(self.bundle, active.replica, publication=publication, limits=limits)
         self.engine = CachedEvaluator(evaluator, limits)
 
-    def settle(self) -> None:
-        """Read every file from the replica from now on."""
+    def forget_files(self) -> None:
+        """Read all files from the replica from now on."""
         self._files.clear()
 
     def _read(self, path: str, entry: FileEntry) -> bytes:
@@ -62,13 +64,13 @@ class ActiveBundle:
 
 
 class ActiveReplica:
-    """A replica that is followed. Belongs to the event loop's thread."""
+    """An open replica of sync. Belongs to the event loop's thread."""
 
     def __init__(self, path: Path, trust: TrustedFeed, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the file; blocks for a moment, so it is done from another thread than that of `loop`.
+        """Open the file; it blocks for a moment, so call it from another thread than that of `loop`.
 
         Raises:
-            ReplicaError: it cannot be used.
+            ReplicaError: if it is not usable.
         """
         self.path = path
         self.trust = trust
@@ -76,7 +78,7 @@ class ActiveReplica:
         self._loop = loop
         self._damage = asyncio.Event()
         try:
-            self.replica = SyncReplica(path, self._on_damage)
+            self.replica = Replica(path, followed=True, on_damage=self._on_damage)
         except BaseException:
             self.writer.close()
             raise
@@ -84,88 +86,89 @@ class ActiveReplica:
 
     @classmethod
     def resume(cls, path: Path, keys: Iterable[VerifyKey], store: str | None, loop: asyncio.AbstractEventLoop) -> Self:
-        """Open what an earlier process left, and prove that a key that is trusted now vouches for it.
+        """Open the file of an earlier process, and verify that a key that is trusted now has signed its head.
 
         Raises:
-            ReplicaError: it cannot be used.
-            TrustError: it is of another store than `store`, or signed by nobody who is trusted.
+            ReplicaError: if it is not usable.
+            TrustError: if it is of another store than `store`, or not signed by a trusted key.
         """
-        holding = cls(path, TrustedFeed(keys), loop)
-        kept = holding.writer.kept
+        active = cls(path, TrustedFeed(keys), loop)
+        state = active.writer.state
         try:
-            if store is not None and kept.store != store:
-                raise TrustError(
-                    RejectionReason.OTHER_STORE, f"what is on disk is of store `{kept.store}`, not of `{store}`"
-                )
-            holding.trust = TrustedFeed(keys, store=kept.store, cursor=kept.cursor)
-            holding.trust.verify_stored_head(kept.head)
+            if store is not None and state.store != store:
+                detail = f"the data on disk is of store `{state.store}`, not `{store}`"
+                raise TrustError(RejectionReason.OTHER_STORE, detail)
+            active.trust = TrustedFeed(keys, store=state.store, cursor=state.cursor)
+            active.trust.verify_stored_head(state.head)
         except BaseException:
-            holding.abandon()
+            active.abandon()
             raise
-        return holding
+        return active
 
     @property
     def cursor(self) -> Cursor:
-        """How far everything that is committed goes."""
-        return self.writer.kept.cursor
+        """The cursor that is committed."""
+        return self.writer.state.cursor
+
+    @property
+    def floor(self) -> RollbackFloor:
+        """The floor that this replica provides while it is active."""
+        return RollbackFloor(self.writer.state.store, self.cursor)
 
     def recover(self) -> None:
-        """After a failure: believe again only what is committed."""
+        """After a failure: return to the committed cursor."""
         self.trust = self.trust.with_cursor(self.cursor)
 
-    def open(
-        self, limits: CacheLimits | None, manifest: Manifest | None = None, files: Mapping[str, bytes] | None = None
-    ) -> ActiveBundle:
-        """Open the bundle in force, or another one of which some files are not kept yet; blocks for some milliseconds.
+    def open_bundle(self, limits: CacheLimits | None) -> ActiveBundle:
+        """Open the bundle of the committed publication; blocks for milliseconds.
 
         Raises:
-            BundleError: it cannot be decided by.
+            BundleError: if it is not usable.
         """
+        manifest = self.writer.manifest(self.cursor.revision)
         if manifest is None:
-            manifest = self.writer.manifest(self.cursor.revision)
-            if manifest is None:
-                raise BundleError("manifest.json", f"of `{self.cursor.revision}` is not in the replica")
-        return ActiveBundle(self, manifest, files or {}, self.cursor.publication, limits)
+            raise BundleError("manifest.json", f"of `{self.cursor.revision}` is not in the replica")
+        return ActiveBundle(self, manifest, {}, self.cursor.publication, limits)
 
-    async def work(self, do: Callable[[], T]) -> T:
-        """Do something in the writer's thread, after whatever was begun there before. It is never left half-way."""
-        doing = asyncio.get_running_loop().run_in_executor(self._thread, do)
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` in the writer's thread, after earlier work. Cancelling waits until it is done."""
+        task = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            return await asyncio.shield(doing)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
-                await doing
+                await task
             raise
 
-    async def unless_damaged(self, asking: Coroutine[object, object, T]) -> T:
-        """Wait for something, but no longer than until a part of the replica cannot be read.
+    async def unless_damaged(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Await a coroutine, but not beyond the moment when the replica turns out to be damaged.
 
         Raises:
-            ReplicaError: it cannot.
+            ReplicaError: if it is damaged.
         """
-        asked, harmed = asyncio.ensure_future(asking), asyncio.ensure_future(self._damage.wait())
+        task, damage = asyncio.ensure_future(coroutine), asyncio.ensure_future(self._damage.wait())
         try:
-            await asyncio.wait([asked, harmed], return_when=asyncio.FIRST_COMPLETED)
-            if asked.done():
-                return asked.result()
-            raise ReplicaError(f"a part of replica `{self.path}` cannot be read")
+            await asyncio.wait([task, damage], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise ReplicaError(f"replica `{self.path}` is damaged")
         finally:
-            harmed.cancel()
-            if not asked.done():
-                asked.cancel()
-                await asyncio.wait([asked])
+            damage.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
     async def fold(self) -> None:
-        """Fold the log into the file where it has grown long."""
-        if self.writer.is_long:
+        """Fold the log into the file if it has grown long."""
+        if self.writer.has_long_log:
             self.replica.release()
             try:
-                await self.work(self.writer.fold)
+                await self.run(self.writer.fold)
             finally:
                 self.replica.renew()
 
     def retire(self) -> None:
-        """Write no more. What reads goes on until nobody holds on to it."""
+        """End writing. Readers continue until nobody uses them."""
         self._thread.shutdown(wait=True)
         self.writer.close()
 
@@ -176,5 +179,5 @@ class ActiveReplica:
 
     def _on_damage(self) -> None:
         """From any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever would mend this
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._damage.set)

@@ -63,7 +63,7 @@ class BundleOrigins:
             if not _is_passing(error):
                 raise
             why = str(error)
-        _log.warning("the control plane cannot be reached: the object store's snapshot is taken", error=why)
+        _log.warning("cannot reach the control plane; using the snapshot in the object store", error=why)
         try:
             return await self._objects.snapshot()
         except SyncError as error:
@@ -115,11 +115,11 @@ class BundleOrigins:
                 except SyncError as error:
                     if is_last and (attempt == _TRIES or not _is_passing(error)):
                         raise
-                    _log.debug("asking elsewhere, or again", error=str(error))
+                    _log.debug("trying the next origin, or again", error=str(error))
                 except (TrustError, BundleError) as error:
                     if is_last:
                         raise
-                    _log.warning("the object store has something else than was signed", error=str(error))
+                    _log.warning("object store content does not match its signed hash", error=str(error))
             await asyncio.sleep(_BETWEEN_TRIES * attempt)
         raise AssertionError  # the last attempt has returned or raised
 

@@ -1,4 +1,4 @@
-"""What of a page of the feed is committed at once."""
+"""Dividing a page of the feed into commits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class FeedCommit(NamedTuple):
-    """What is committed at once: changes, and then a publication, if there is one."""
+    """One commit: changes, then a publication, if there is one."""
 
     changes: Sequence[RecordChange]
     publication: Publication | None
@@ -21,11 +21,11 @@ class FeedCommit(NamedTuple):
 
 
 def plan_commits(steps: Sequence[FeedStep]) -> list[FeedCommit]:
-    """What is committed one after the other: of several publications only the last one, with what goes before it."""
+    """Return the commits in order. Of several publications only the last one is committed, with the changes before."""
     places = [place for place, step in enumerate(steps) if step.publication is not None]
-    advances = [FeedCommit(*step) for step in steps]
+    commits = [FeedCommit(*step) for step in steps]
     if len(places) < 2:
-        return advances
+        return commits
     first, last = places[0], places[-1]
     between = [change for step in steps[first:last] for change in step.changes]
-    return [*advances[:first], advances[last]._replace(changes=between), *advances[last + 1 :]]
+    return [*commits[:first], commits[last]._replace(changes=between), *commits[last + 1 :]]

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from tiergate.feed.unreadable_records import UnreadableRecord
     from tiergate.model import SubjectRecord
 
-_MOST_ABSENT: Final = 100_000
-_MOST_FLIGHTS: Final = 1_000
-_WHOLE_SECONDS: Final = 30.0
+_MAX_ABSENT: Final = 100_000
+_MAX_FETCHES: Final = 1_000
+_FETCH_SECONDS: Final = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class OnDemandReplica(Protocol):
         """How far everything that is committed goes."""
         ...
 
-    async def state_of(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
+    async def fetch_statement(self, subject: Subject) -> SubjectStatement | UnreadableStatement:
         """What the store says of a subject, believed, and of no earlier position than was committed at the call.
 
         Raises:
@@ -58,11 +58,11 @@ class OnDemandReplica(Protocol):
         """
         ...
 
-    async def reach(self, position: int) -> None:
+    async def wait_for_position(self, position: int) -> None:
         """Wait until everything up to a position is committed."""
         ...
 
-    async def keep(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
+    async def store_record(self, record: SubjectRecord | UnreadableRecord, dropped: Sequence[str]) -> None:
         """Commit a record, or that it cannot be read, and that some customers are not held any more.
 
         Answers about all of them are forgotten.
@@ -72,7 +72,7 @@ class OnDemandReplica(Protocol):
         """
         ...
 
-    def forget(self, changed: Iterable[ChangedSubjects]) -> None:
+    def invalidate(self, changed: Iterable[ChangedSubjects]) -> None:
         """Have answers forgotten."""
         ...
 
@@ -80,25 +80,25 @@ class OnDemandReplica(Protocol):
 class OnDemand:
     """The subjects that are held. Belongs to the event loop's thread."""
 
-    def __init__(self, keeper: OnDemandReplica, *, timeout: float, keep: int) -> None:
+    def __init__(self, replica: OnDemandReplica, *, timeout: float, keep: int) -> None:
         """`timeout`: seconds that a check waits for its subject; `keep`: how many customers are held at most."""
         self.failures = 0
-        self._keeper = keeper
+        self._replica = replica
         self._timeout = timeout
         self._keep = keep
-        self._held: OrderedDict[str, frozenset[str]] = OrderedDict()
-        self._holders: dict[str, str] = {}
+        self._stored: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._customers: dict[str, str] = {}
         self._absent: OrderedDict[Subject, None] = OrderedDict()
-        self._flights: dict[Subject, asyncio.Task[bool]] = {}
-        self._passing: dict[str, SubjectChange] = {}
+        self._fetches: dict[Subject, asyncio.Task[bool]] = {}
+        self._recent: dict[str, SubjectChange] = {}
 
     # ── what the decider asks ────────────────────────────────────────────────────────────────────────────────────────
 
     def is_known(self, subject: Subject) -> bool:
         """Whether what is held says all about a subject, be it that there is none."""
-        customer = subject.id if subject.type is SubjectType.CUSTOMER else self._holders.get(subject.id, "")
-        if customer in self._held:
-            self._held.move_to_end(customer)
+        customer = subject.id if subject.type is SubjectType.CUSTOMER else self._customers.get(subject.id, "")
+        if customer in self._stored:
+            self._stored.move_to_end(customer)
             return True
         if subject in self._absent:
             self._absent.move_to_end(subject)
@@ -109,114 +109,114 @@ class OnDemand:
         """Have a subject fetched, once for all who wait for it, and say whether it is known in time."""
         if self.is_known(subject):
             return True
-        flight = self._flights.get(subject)
-        if flight is None:
-            if len(self._flights) >= _MOST_FLIGHTS:
+        fetch = self._fetches.get(subject)
+        if fetch is None:
+            if len(self._fetches) >= _MAX_FETCHES:
                 self.failures += 1
                 return False
-            flight = self._flights[subject] = asyncio.create_task(self._fetch(subject))
-            flight.add_done_callback(lambda _: self._land(subject))
-        done, _ = await asyncio.wait([flight], timeout=self._timeout)
+            fetch = self._fetches[subject] = asyncio.create_task(self._fetch(subject))
+            fetch.add_done_callback(lambda _: self._end_fetch(subject))
+        done, _ = await asyncio.wait([fetch], timeout=self._timeout)
         if not done:
             self.failures += 1
             return False
-        return not flight.cancelled() and flight.result()
+        return not fetch.cancelled() and fetch.result()
 
     # ── what the follower says ───────────────────────────────────────────────────────────────────────────────────────
 
-    def begin(self, holders: Iterable[tuple[str, Iterable[str]]]) -> None:
+    def reset(self, stored: Iterable[tuple[str, Iterable[str]]]) -> None:
         """Begin with the customers and their subscriptions that a replica holds, and with nothing else."""
-        self._held.clear()
-        self._holders.clear()
+        self._stored.clear()
+        self._customers.clear()
         self._absent.clear()
-        for customer, subscriptions in holders:
-            self._hold(customer, frozenset(subscriptions))
+        for customer, subscriptions in stored:
+            self._add(customer, frozenset(subscriptions))
 
-    def follow(self, changes: Iterable[RecordChange]) -> list[RecordChange]:
+    def filter_changes(self, changes: Iterable[RecordChange]) -> list[RecordChange]:
         """Take note of changes that are about to be committed, and say which of them concern what is held."""
         concerned: list[RecordChange] = []
         for change in changes:
-            if self._flights and isinstance(change, SubjectChange):
-                self._passing[change.customer] = change
-            if change.customer in self._held:
+            if self._fetches and isinstance(change, SubjectChange):
+                self._recent[change.customer] = change
+            if change.customer in self._stored:
                 concerned.append(change)
         return concerned
 
-    def followed(self, changes: Iterable[RecordChange]) -> None:
+    def note_committed(self, changes: Iterable[RecordChange]) -> None:
         """These changes were committed: what is held is what they say, as far as that can be read."""
         for change in changes:
             if not isinstance(change, SubjectChange):
                 continue
             customer, record = change.customer, change.record
-            if customer in self._held:
+            if customer in self._stored:
                 if record is None:
-                    self._let_go(customer)
-                    self._be_absent(Subject(customer))
+                    self._remove(customer)
+                    self._add_absent(Subject(customer))
                 else:
-                    self._hold(customer, frozenset(it.id for it in record.subscriptions))
+                    self._add(customer, frozenset(it.id for it in record.subscriptions))
             if record is not None:
-                self._appear(customer, (it.id for it in record.subscriptions))
+                self._remove_absent(customer, (it.id for it in record.subscriptions))
 
     async def end(self) -> None:
         """Give up what is under way."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        fetchs = list(self._fetches.values())
+        for fetch in fetchs:
+            fetch.cancel()
+        await asyncio.gather(*fetchs, return_exceptions=True)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _fetch(self, subject: Subject) -> bool:
         try:
-            async with asyncio.timeout(_WHOLE_SECONDS):
-                statement = await self._keeper.state_of(subject)
-                await self._keeper.reach(statement.position)
-                async with self._keeper.committing:
-                    await self._take(subject, statement)
+            async with asyncio.timeout(_FETCH_SECONDS):
+                statement = await self._replica.fetch_statement(subject)
+                await self._replica.wait_for_position(statement.position)
+                async with self._replica.committing:
+                    await self._store_statement(subject, statement)
         except (TiergateError, OSError, TimeoutError) as error:
             self.failures += 1
             log = _log.error if isinstance(error, OperatorError) else _log.warning
-            log("a subject cannot be fetched", subject=subject.id, error=str(error) or "it takes too long")
+            log("cannot fetch a subject", subject=subject.id, error=str(error) or "it takes too long")
             return False
         return True
 
-    def _land(self, subject: Subject) -> None:
-        del self._flights[subject]
-        if not self._flights:
-            self._passing.clear()
+    def _end_fetch(self, subject: Subject) -> None:
+        del self._fetches[subject]
+        if not self._fetches:
+            self._recent.clear()
 
-    async def _take(self, subject: Subject, statement: SubjectStatement | UnreadableStatement) -> None:
+    async def _store_statement(self, subject: Subject, statement: SubjectStatement | UnreadableStatement) -> None:
         """Keep what a statement says, or what the feed has said since."""
         if isinstance(statement, SubjectStatement):
             record = self._newest(subject, statement)
         else:
             unread = statement.record
-            newer = self._passing.get(unread.customer)
+            newer = self._recent.get(unread.customer)
             if newer is None or newer.position <= statement.position:
-                await self._keep_one(unread, unread.customer, frozenset(unread.subscriptions))
+                await self._store(unread, unread.customer, frozenset(unread.subscriptions))
                 return
             record = newer.record
         if record is None:
-            self._be_absent(subject)
+            self._add_absent(subject)
         else:
-            await self._keep_one(record, record.customer.id, frozenset(it.id for it in record.subscriptions))
+            await self._store(record, record.customer.id, frozenset(it.id for it in record.subscriptions))
 
-    async def _keep_one(
+    async def _store(
         self, record: SubjectRecord | UnreadableRecord, customer: str, subscriptions: frozenset[str]
     ) -> None:
         """Hold a customer from now on, unless that is so; those longest unused make room."""
-        if customer in self._held:
+        if customer in self._stored:
             return
-        beyond = max(0, len(self._held) + 1 - self._keep)
-        dropped = list(islice(self._held, beyond))
-        await self._keeper.keep(record, dropped)
+        beyond = max(0, len(self._stored) + 1 - self._keep)
+        dropped = list(islice(self._stored, beyond))
+        await self._replica.store_record(record, dropped)
         for one in dropped:
-            self._let_go(one)
-        self._hold(customer, subscriptions)
-        self._appear(customer, subscriptions)
+            self._remove(one)
+        self._add(customer, subscriptions)
+        self._remove_absent(customer, subscriptions)
 
     def _newest(self, subject: Subject, statement: SubjectStatement) -> SubjectRecord | None:
-        passed = {customer: it for customer, it in self._passing.items() if it.position > statement.position}
+        passed = {customer: it for customer, it in self._recent.items() if it.position > statement.position}
         record = statement.record
         if subject.type is SubjectType.CUSTOMER:
             return passed[subject.id].record if subject.id in passed else record
@@ -227,34 +227,34 @@ class OnDemand:
                 return change.record
         return None
 
-    def _hold(self, customer: str, subscriptions: frozenset[str]) -> None:
-        for gone in self._held.get(customer, frozenset()) - subscriptions:
-            if self._holders.get(gone) == customer:
-                del self._holders[gone]
-        self._held[customer] = subscriptions
+    def _add(self, customer: str, subscriptions: frozenset[str]) -> None:
+        for gone in self._stored.get(customer, frozenset()) - subscriptions:
+            if self._customers.get(gone) == customer:
+                del self._customers[gone]
+        self._stored[customer] = subscriptions
         for subscription in subscriptions:
-            self._holders[subscription] = customer
+            self._customers[subscription] = customer
 
-    def _let_go(self, customer: str) -> None:
-        self._hold(customer, frozenset())
-        del self._held[customer]
+    def _remove(self, customer: str) -> None:
+        self._add(customer, frozenset())
+        del self._stored[customer]
 
-    def _be_absent(self, subject: Subject) -> None:
+    def _add_absent(self, subject: Subject) -> None:
         self._absent[subject] = None
-        if len(self._absent) > _MOST_ABSENT:
-            self._forget(self._absent.popitem(last=False)[0])
+        if len(self._absent) > _MAX_ABSENT:
+            self._invalidate(self._absent.popitem(last=False)[0])
 
-    def _appear(self, customer: str, subscriptions: Iterable[str]) -> None:
+    def _remove_absent(self, customer: str, subscriptions: Iterable[str]) -> None:
         """What a record shows to exist is not absent."""
         subjects = [Subject(customer)]
         subjects += [Subject(id_, SubjectType.SUBSCRIPTION) for id_ in subscriptions]
         for subject in subjects:
             if subject in self._absent:
                 del self._absent[subject]
-                self._forget(subject)
+                self._invalidate(subject)
 
-    def _forget(self, subject: Subject) -> None:
+    def _invalidate(self, subject: Subject) -> None:
         if subject.type is SubjectType.CUSTOMER:
-            self._keeper.forget([ChangedSubjects(subject.id, frozenset())])
+            self._replica.invalidate([ChangedSubjects(subject.id, frozenset())])
         else:
-            self._keeper.forget([ChangedSubjects("", frozenset({subject.id}))])
+            self._replica.invalidate([ChangedSubjects("", frozenset({subject.id}))])

@@ -1,4 +1,4 @@
-"""What sync says of itself: to `/status` and the metrics, and to the log."""
+"""Reporting on sync: for `/status`, the metrics and the log."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 _LOGGED_RECORDS = 20
 _SIGNED_BEFORE = 1_000
-_MOST_SKEW = 30_000
-"""Milliseconds by which clocks may differ before it is said."""
+_MAX_SKEW = 30_000
+"""Milliseconds by which clocks may differ without a log line."""
 
 _log = structlog.get_logger(__name__)
 
 
 class SyncReport:
-    """The newest report, kept up to date by whoever follows."""
+    """The report of sync, kept up to date by the follower."""
 
     def __init__(self, control_plane: str, object_store: str | None = None, *, max_staleness: float) -> None:
         self._clocks_differ = False
@@ -40,79 +40,79 @@ class SyncReport:
         )
 
     def begin(self) -> None:
-        """Everything is fetched anew."""
+        """Note that everything is being fetched."""
         self.status = replace(self.status, loading=True)
 
-    def hold(self, kept: ReplicaState, latest: int | None, quarantined: int = 0) -> None:
-        """This much is in force now, with so many in quarantine; the feed was seen to reach to `latest`."""
-        position = kept.cursor.position
+    def set_active(self, state: ReplicaState, latest: int | None, quarantined: int = 0) -> None:
+        """Set the active state, and the number of quarantined customers. `latest`: the last known position."""
+        position = state.cursor.position
         self.status = replace(
             self.status,
             position=str(position),
             latest=latest,
             lag=None if latest is None else max(0, latest - position),
-            customers=kept.customers,
-            subscriptions=kept.subscriptions,
+            customers=state.customers,
+            subscriptions=state.subscriptions,
             quarantined=quarantined,
         )
 
-    def compare_clocks(self, issued_at: Instant, asked_at: Instant, now: Instant) -> None:
-        """See whether `issued_at`, by the store's clock, is between asking and hearing, by this machine's.
+    def compare_clocks(self, issued_at: Instant, requested_at: Instant, now: Instant) -> None:
+        """Compare the store's clock at `issued_at` with this machine's from the request to the response.
 
-        A store keeps what it signed for up to a second.
+        A store reuses a signature for up to a second.
         """
-        skew = max(0, issued_at - now) + min(0, issued_at + _SIGNED_BEFORE - asked_at)
-        differ = abs(skew) > _MOST_SKEW
+        skew = max(0, issued_at - now) + min(0, issued_at + _SIGNED_BEFORE - requested_at)
+        differ = abs(skew) > _MAX_SKEW
         if differ and not self._clocks_differ:
             _log.error(
-                "this machine's clock and the store's differ",
+                "clock differs from the store's clock",
                 seconds=round(skew / 1000, 1),
-                meaning="the store's is ahead" if skew > 0 else "this machine's is ahead",
-                remedy="set the clock that is wrong: dates and the age of data are decided by this machine's",
+                meaning="the store's clock is ahead" if skew > 0 else "this machine's clock is ahead",
+                remedy="set the wrong clock: this machine's clock decides about dates and the age of data",
             )
         elif self._clocks_differ and not differ:
-            _log.info("this machine's clock and the store's agree again")
+            _log.info("clock agrees with the store's clock again")
         self._clocks_differ = differ
         self.status = replace(self.status, clock_skew=round(skew / 1000, 3))
 
-    def set_aside(self, records: Iterable[UnreadableRecord]) -> None:
-        """These records cannot be read: the newest of their customers."""
+    def quarantine(self, records: Iterable[UnreadableRecord]) -> None:
+        """Log the newest records of customers that cannot be read."""
         for place, record in enumerate(records):
             if place == _LOGGED_RECORDS:
-                _log.warning("more records cannot be read: their customers are in quarantine")
+                _log.warning("cannot read more records; their customers are in quarantine")
                 return
             _log.warning(
-                "a record cannot be read: its customer is in quarantine",
+                "cannot read a record; its customer is in quarantine",
                 customer=record.customer,
                 error=record.detail,
-                in_force="the earlier record; where there is none, its checks are evaluation_error",
+                in_force="the earlier record; without one, checks of the customer are evaluation_error",
             )
 
-    def install(self, kept: ReplicaState, now: Instant, seconds: float | None = None) -> None:
-        """A publication is in force; `seconds`: how long it took to fetch everything, where that was done."""
+    def install(self, state: ReplicaState, now: Instant, seconds: float | None = None) -> None:
+        """Note a new active publication. `seconds`: how long fetching everything took, if that was done."""
         status = replace(self.status, loading=False, loaded_at=now, loads=self.status.loads + 1)
         self.status = status if seconds is None else replace(status, load_seconds=round(seconds, 3))
         _log.info(
-            "in force",
-            publication=kept.cursor.publication,
-            revision=kept.cursor.revision,
-            position=kept.cursor.position,
-            customers=kept.customers,
-            subscriptions=kept.subscriptions,
+            "publication active",
+            publication=state.cursor.publication,
+            revision=state.cursor.revision,
+            position=state.cursor.position,
+            customers=state.customers,
+            subscriptions=state.subscriptions,
         )
 
     def succeed(self, now: Instant) -> None:
-        """The store was heard and believed."""
+        """Note a verified response of the store."""
         if self.status.error is not None:
-            _log.info("the store is followed again")
+            _log.info("following the store again")
         self.status = replace(self.status, loading=False, last_sync_at=now, error=None)
 
     def fail(self, error: Exception, now: Instant, *, serving: bool, again_in: float) -> None:
-        """It was not."""
-        said = str(error)
-        if said != self.status.error:  # the same over and over is logged once
+        """Note a failure. The same failure is logged once, however often it repeats."""
+        detail = str(error)
+        if detail != self.status.error:
             log = _log.error if isinstance(error, TrustError) else _log.warning
-            in_force = "the last good state" if serving else "nothing: no check can be decided until this is mended"
-            log("the store is not followed", error=said, in_force=in_force, again_in=round(again_in, 1))
-        status = replace(self.status, loading=False, error=said, failed_at=now)
+            in_force = "the last good state" if serving else "nothing: checks cannot be decided until this is fixed"
+            log("cannot follow the store", error=detail, in_force=in_force, again_in=round(again_in, 1))
+        status = replace(self.status, loading=False, error=detail, failed_at=now)
         self.status = replace(status, failures=status.failures + 1, sync_errors=status.sync_errors + 1)

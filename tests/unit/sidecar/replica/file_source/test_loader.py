@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from tests.unit.sidecar.catalogs import RULE, Files, catalog_text, subjects_text
 from tiergate.bundle import Bundle
 from tiergate.model import Subject
-from tiergate.sidecar.replica.builder import build_replica
-from tiergate.sidecar.replica.data_directory import DataDirectory, LoadedState
+from tiergate.sidecar.replica.data_directory import DataDirectory
 from tiergate.sidecar.replica.file_source import loader
 from tiergate.sidecar.replica.file_source.load_job import LoadJob, LoadResult
 from tiergate.sidecar.replica.file_source.loader import load
 from tiergate.sidecar.replica.file_source.source_copies import ChangedError, SourceCopies
 from tiergate.sidecar.replica.file_source.source_files import stamp_files
+from tiergate.sidecar.replica.file_source.subject_staging import build_replica
 from tiergate.sidecar.replica.reader import Replica
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiergate.model import Customer, Subscription
-    from tiergate.sidecar.replica.builder import ReplicaFile, Staged
+    from tiergate.sidecar.replica.file_source.subject_staging import StagedSubjects
+    from tiergate.sidecar.replica.loaded_state import LoadedState, ReplicaFile
 
 
 class Work:
@@ -37,20 +38,20 @@ class Work:
     def __init__(self, folder: Path) -> None:
         self.files = Files(folder / "files")
         self.data = DataDirectory.open(folder / "data")
-        self.standing: LoadedState | None = None
+        self.state: LoadedState | None = None
 
     def load(self, *, verify: bool = False) -> LoadResult:
         """Load, without putting anything in force."""
-        return load(LoadJob(self.files.sources, str(self.data.root), self.standing, verify))
+        return load(LoadJob(self.files.sources, str(self.data.root), self.state, verify))
 
     def publish(self) -> LoadedState:
         """Load, and let it stand."""
         outcome = self.load()
         assert outcome.problems == ()
         assert outcome.error is None
-        assert outcome.standing is not None
-        self.standing = replace(outcome.standing, publication=1)
-        return self.standing
+        assert outcome.state is not None
+        self.state = replace(outcome.state, publication=1)
+        return self.state
 
     def replica(self, standing: LoadedState) -> Replica:
         """The replica of what stands."""
@@ -77,9 +78,9 @@ def test_a_load_of_unchanged_files_makes_nothing(work: Work) -> None:
     before = work.publish()
     work.files.write(work.files.catalog, work.files.catalog.read_text())
     outcome = work.load()
-    assert outcome.standing is not None
-    assert replace(outcome.standing, catalog=before.catalog) == before
-    assert outcome.standing.catalog.stamps != before.catalog.stamps
+    assert outcome.state is not None
+    assert replace(outcome.state, catalog=before.catalog) == before
+    assert outcome.state.catalog.stamps != before.catalog.stamps
     assert len(list(work.data.bundles.iterdir())) == 1
     assert len(list(work.data.subjects.iterdir())) == 1
 
@@ -142,7 +143,7 @@ def test_a_broken_catalog_keeps_the_bundle_and_names_its_problems(work: Work) ->
     before = work.publish()
     work.files.write(work.files.catalog, catalog_text() + "oops: 1\n")
     outcome = work.load()
-    assert outcome.standing == before
+    assert outcome.state == before
     assert [(problem.file, problem.line) for problem in outcome.problems] == [(str(work.files.catalog), 6)]
 
 
@@ -153,9 +154,9 @@ def test_subjects_are_followed_while_the_catalog_is_broken(work: Work) -> None:
     work.files.write(work.files.subjects, subjects_text("beta"))
     outcome = work.load()
     assert outcome.problems
-    assert outcome.standing is not None
-    assert (outcome.standing.revision, outcome.standing.catalog) == (before.revision, before.catalog)
-    assert work.replica(outcome.standing).find(Subject("beta")) is not None
+    assert outcome.state is not None
+    assert (outcome.state.revision, outcome.state.catalog) == (before.revision, before.catalog)
+    assert work.replica(outcome.state).find(Subject("beta")) is not None
 
 
 def test_problems_of_catalog_rules_and_subjects_are_named_together(work: Work) -> None:
@@ -175,9 +176,9 @@ def test_broken_subjects_keep_the_replica_under_a_new_bundle(work: Work) -> None
     work.files.write(work.files.subjects, "oops")
     outcome = work.load()
     assert outcome.problems
-    assert outcome.standing is not None
-    assert outcome.standing.revision != before.revision
-    assert (outcome.standing.replica, outcome.standing.subjects) == (before.replica, before.subjects)
+    assert outcome.state is not None
+    assert outcome.state.revision != before.revision
+    assert (outcome.state.replica, outcome.state.subjects) == (before.replica, before.subjects)
 
 
 def test_a_catalog_without_what_subjects_hold_is_not_taken(work: Work) -> None:
@@ -185,7 +186,7 @@ def test_a_catalog_without_what_subjects_hold_is_not_taken(work: Work) -> None:
     before = work.publish()
     work.files.write(work.files.catalog, catalog_text().replace("gold", "silver"))
     outcome = work.load()
-    assert outcome.standing == before
+    assert outcome.state == before
     assert "no item `gold`" in outcome.problems[0].message
 
 
@@ -195,7 +196,7 @@ def test_subjects_are_validated_again_where_larger_numbers_could_overflow(work: 
     before = work.publish()
     work.files.write(work.files.catalog, catalog_text(10**17))
     outcome = work.load()
-    assert outcome.standing == before
+    assert outcome.state == before
     assert outcome.problems[0].code == "total-too-large"
 
 
@@ -203,7 +204,7 @@ def test_a_missing_file_is_a_problem_of_its_author(work: Work) -> None:
     """It names the file."""
     work.files.subjects.unlink()
     outcome = work.load()
-    assert outcome.standing is None
+    assert outcome.state is None
     assert [problem.file for problem in outcome.problems] == [str(work.files.subjects)]
 
 
@@ -219,7 +220,7 @@ def test_a_change_during_a_load_is_for_the_next_one(work: Work, monkeypatch: pyt
     before = stamp_files([work.files.catalog, work.files.rules, work.files.subjects])
 
     def meanwhile(
-        path: Path, subjects: Iterable[Customer | Subscription], mend: Callable[[Staged], None]
+        path: Path, subjects: Iterable[Customer | Subscription], mend: Callable[[StagedSubjects], None]
     ) -> ReplicaFile:
         work.files.write(work.files.subjects, subjects_text("beta"))
         return build_replica(path, subjects, mend)
@@ -228,8 +229,8 @@ def test_a_change_during_a_load_is_for_the_next_one(work: Work, monkeypatch: pyt
     outcome = work.load()
     assert not outcome.changed
     assert outcome.stamps == before
-    assert outcome.standing is not None
-    assert work.replica(outcome.standing).find(Subject("acme")) is not None
+    assert outcome.state is not None
+    assert work.replica(outcome.state).find(Subject("acme")) is not None
 
 
 def test_a_file_that_is_rewritten_all_the_time_is_not_taken(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,9 +239,9 @@ def test_a_file_that_is_rewritten_all_the_time_is_not_taken(work: Work, monkeypa
     def give_up(*_: object) -> None:
         raise ChangedError
 
-    monkeypatch.setattr(SourceCopies, "_take", give_up)
+    monkeypatch.setattr(SourceCopies, "_copy_sources", give_up)
     outcome = work.load()
-    assert (outcome.changed, outcome.standing, outcome.error) == (True, None, None)
+    assert (outcome.changed, outcome.state, outcome.error) == (True, None, None)
     assert list(work.data.scratch.iterdir()) == []
 
 
@@ -256,7 +257,7 @@ def test_what_the_disk_refuses_is_an_error_worth_another_try(work: Work) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, before_limit)
     assert outcome.error is not None
     assert "cannot be written" in outcome.error
-    assert outcome.standing == before
+    assert outcome.state == before
 
 
 def test_a_damaged_replica_is_made_anew(work: Work) -> None:
@@ -266,9 +267,9 @@ def test_a_damaged_replica_is_made_anew(work: Work) -> None:
         file.seek(-1, 2)
         file.write(b"x")
     outcome = work.load(verify=True)
-    assert outcome.standing is not None
-    assert outcome.standing.replica.name != before.replica.name
-    assert outcome.standing.revision == before.revision
+    assert outcome.state is not None
+    assert outcome.state.replica.name != before.replica.name
+    assert outcome.state.revision == before.revision
 
 
 def test_a_damaged_bundle_is_made_anew(work: Work) -> None:
@@ -276,7 +277,7 @@ def test_a_damaged_bundle_is_made_anew(work: Work) -> None:
     before = work.publish()
     (work.data.bundle(before.revision) / "policies/guards.cedar").write_text("permit (principal, action, resource);")
     outcome = work.load(verify=True)
-    assert outcome.standing == before
+    assert outcome.state == before
     assert "forbid" in Bundle.open(work.data.bundle(before.revision)).text("policies/guards.cedar")
 
 
@@ -285,7 +286,7 @@ def test_nothing_stands_where_damage_cannot_be_mended(work: Work) -> None:
     before = work.publish()
     work.data.replica(before.replica).unlink()
     work.files.write(work.files.subjects, "oops")
-    assert work.load(verify=True).standing is None
+    assert work.load(verify=True).state is None
 
 
 def test_another_version_of_tiergate_makes_everything_anew(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,13 +309,13 @@ def test_the_process_speaks_json_lines(work: Work) -> None:
         process.stdin.flush()
         outcome = msgspec.json.decode(process.stdout.readline(), type=LoadResult)
         assert process.wait() == 0
-    assert outcome.standing is not None
-    assert outcome.standing.replica.customers == 1
+    assert outcome.state is not None
+    assert outcome.state.replica.customers == 1
 
 
 def test_the_process_ends_with_the_sidecar(work: Work) -> None:
     """A sidecar that was killed leaves no loader that works on."""
-    assert work.standing is None
+    assert work.state is None
     fifo = work.files.folder / "endless.ndjson"
     os.mkfifo(fifo)
     sources = replace(work.files.sources, subjects=(str(fifo),))

@@ -214,10 +214,10 @@ def test_problems_of_copies_name_the_files(files: Files) -> None:
     """In their messages too."""
     with copies_of(files) as copies:
         copy = copies.subjects.paths[0]
-        problem = copies.named(Problem(str(copy), 3, 1, "duplicate-id", f"exists already, in {copy}, line 2"))
+        problem = copies.map_problem(Problem(str(copy), 3, 1, "duplicate-id", f"exists already, in {copy}, line 2"))
         assert problem == Problem(
             str(files.subjects), 3, 1, "duplicate-id", f"exists already, in {files.subjects}, line 2"
         )
-        inside = copies.named(Problem(str(copies.catalog.paths[1] / "a.cedar"), 1, 1, "x", ""))
+        inside = copies.map_problem(Problem(str(copies.catalog.paths[1] / "a.cedar"), 1, 1, "x", ""))
         assert inside.file == str(files.rules / "a.cedar")
-        assert copies.named(Problem("", 0, 0, "x", "y")) == Problem("", 0, 0, "x", "y")
+        assert copies.map_problem(Problem("", 0, 0, "x", "y")) == Problem("", 0, 0, "x", "y")

@@ -391,7 +391,7 @@ def test_an_older_snapshot_is_not_put_in_force_before_it_has_caught_up(follow: F
 
         simulator.tamper = replay
         async with follow() as sidecar:
-            await sidecar.failed("6 was in force")
+            await sidecar.failed("rejected (rollback)")
             assert not sidecar.state.ready
             del bodies["changes"]
             await sidecar.at(6)
@@ -523,7 +523,7 @@ def test_a_clock_that_is_not_the_stores_shows(follow: Follow, simulator: Simulat
 
     with capture_logs() as logs:
         run(scenario)
-    said = [entry["seconds"] for entry in logs if entry["event"] == "this machine's clock and the store's differ"]
+    said = [entry["seconds"] for entry in logs if entry["event"] == "clock differs from the store's clock"]
     assert said == ([skew] if abs(skew) > 30 else [])
 
 
@@ -561,12 +561,12 @@ def test_a_folder_that_turns_read_only_is_left_for_another(
         async with follow() as sidecar:
             await sidecar.at(4)
             broken.append(follow.folder)
-            held = sidecar.sync._held
+            held = sidecar.sync._active
             assert held is not None
             held.writer._connection.execute("PRAGMA query_only = ON")
             await sidecar.at(simulator.put("beta"))
             assert sidecar.limit("beta") == 50
             assert simulator.asked.count("snapshot") == 2
-            assert sidecar.sync._held is not held
+            assert sidecar.sync._active is not held
 
     run(scenario)

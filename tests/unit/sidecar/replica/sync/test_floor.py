@@ -13,7 +13,7 @@ from tests.following import BETTER, files
 from tests.signing import revision
 from tiergate.bundle import Cursor
 from tiergate.errors import ReplicaError
-from tiergate.sidecar.replica.replica_folder import ReplicaFolder, RollbackFloor
+from tiergate.sidecar.replica.sync.rollback_floor import RollbackFloor, read_floor, write_floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,25 +27,25 @@ FLOOR = RollbackFloor("shop", Cursor(8, "0" * 64, 2, revision(2), 1_700_000_000_
 
 def test_a_floor_is_its_owners_alone_and_comes_back(tmp_path: Path) -> None:
     """None where there was none."""
-    folder = ReplicaFolder(tmp_path)
-    assert folder.read_floor() is None
-    folder.write_floor(FLOOR)
-    assert folder.read_floor() == FLOOR
-    path = tmp_path / "sync" / "floor.json"
+    folder = tmp_path
+    assert read_floor(folder) is None
+    write_floor(folder, FLOOR)
+    assert read_floor(folder) == FLOOR
+    path = tmp_path / "floor.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [it.name for it in path.parent.iterdir()] == ["floor.json"]
 
 
 def test_every_digit_that_is_another_one_shows(tmp_path: Path) -> None:
     """Wherever it stands."""
-    folder = ReplicaFolder(tmp_path)
-    folder.write_floor(FLOOR)
-    path = tmp_path / "sync" / "floor.json"
+    folder = tmp_path
+    write_floor(folder, FLOOR)
+    path = tmp_path / "floor.json"
     whole = path.read_bytes()
     for place, byte in enumerate(whole):
         path.write_bytes(whole[:place] + bytes((byte ^ 1,)) + whole[place + 1 :])
         try:
-            found = folder.read_floor()
+            found = read_floor(folder)
         except ReplicaError:
             continue
         # A name that nobody knows: the file is then one of an earlier version, and says what it said.
@@ -53,18 +53,18 @@ def test_every_digit_that_is_another_one_shows(tmp_path: Path) -> None:
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(ReplicaError):
-            folder.read_floor()
+            read_floor(folder)
 
 
 def test_a_floor_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     """It had no checksum."""
-    folder = ReplicaFolder(tmp_path)
-    folder.write_floor(FLOOR)
-    path = tmp_path / "sync" / "floor.json"
+    folder = tmp_path
+    write_floor(folder, FLOOR)
+    path = tmp_path / "floor.json"
     written = json.loads(path.read_bytes())
     del written["sha256"]
     path.write_text(json.dumps(written))
-    assert folder.read_floor() == FLOOR
+    assert read_floor(folder) == FLOOR
 
 
 def _other_revision(content: bytes) -> bytes:

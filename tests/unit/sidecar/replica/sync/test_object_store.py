@@ -146,8 +146,8 @@ def test_a_folder_needs_no_library(bucket: Path) -> None:
     """So that a plain installation can begin with what its node keeps."""
     script = (
         "import asyncio, sys; sys.modules['obstore'] = None\n"
-        "from tiergate.sidecar.replica.sync.object_store import Objects\n"
-        f"print(len(asyncio.run(Objects({bucket.as_uri()!r}).snapshot())))"
+        "from tiergate.sidecar.replica.sync.object_store import ObjectStoreOrigin\n"
+        f"print(len(asyncio.run(ObjectStoreOrigin({bucket.as_uri()!r}).snapshot())))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("2\n", "")
