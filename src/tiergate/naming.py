@@ -27,6 +27,9 @@ ID_RULE = "must be 1 to 100 letters, digits, `.`, `_` or `-`, the first a letter
 MAX_SUBJECT_ID = 256
 """Largest number of characters of the id of a customer, subscription or user, in the normal form C."""
 
+PROBLEM_TYPE_PREFIX = "urn:tiergate:problem:"
+"""The start of every problem type; the slug of the problem follows."""
+
 EXTERNAL_PREFIX = "ext:"
 """The prefix of an external id in place of an id: `ext:stripe:cus_123`."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = ROOT / "docs" / "reference" / "errors.md"
-MODULES = [*(ROOT / "src/tiergate/sidecar").glob("*.py"), ROOT / "src/tiergate/wire/check_reader.py"]
+MODULES = [*(ROOT / "src/tiergate/sidecar").rglob("*.py"), ROOT / "src/tiergate/wire/check_reader.py"]
 
 _ROW = re.compile(r"^\| `([a-z-]+)` \| (\d{3}) \|", re.MULTILINE)
 
@@ -49,7 +49,7 @@ def made() -> Iterator[tuple[str, int]]:
                 assert path.name == "problems.py", f"{path.name}:{node.lineno} makes a problem that cannot be read here"
 
 
-_MAKERS = {"RequestError": (0, 1), "_problem": (2, 0)}
+_MAKERS = {"RequestError": (0, 1), "problem": (1, 0)}
 """What makes problems: the places of the status and of the name, or title, among its constants."""
 
 ROUTED = {"not-found": 404, "method-not-allowed": 405}

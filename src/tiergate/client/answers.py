@@ -1,80 +1,72 @@
-"""The sidecar's answers as values (design, section 5).
+"""The sidecar's answers as values: the structs of the wire, with `None` or an empty text for what is absent.
 
-Numbers are exact: an `int` where the answer has no decimal digits, else a :class:`~decimal.Decimal`. Members that this
-version does not know are left out, so that a newer sidecar can say more.
+Numbers are exact: an `int` if the answer has no decimal digits, else a :class:`~decimal.Decimal`. Members that this
+version does not know are ignored, so that a newer sidecar can send more.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from tiergate import model
+from tiergate.model import Number, ShownValue  # noqa: TC001 - as above
+from tiergate.wire import json
+from tiergate.wire.decision import DecisionDocument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
 
-Number = int | Decimal
-"""An exact number."""
 
+class Entitlement(model.Entitlement, frozen=True):
+    """What the subject has, whatever was decided.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entitlement:
-    """What the subject holds, whatever was decided.
-
-    `value`: true or false for a switch, the level's label or `None` for a custom feature, a number else; `None` where
-    `unlimited`. `used` and `remaining`: of a quantity; `remaining` is `None` where `unlimited`.
+    `value`: true or false for a switch, the level's label or `None` for a custom feature, else a number; `None` if
+    `unlimited`. `used` and `remaining`: of a quantity; `remaining` is `None` if `unlimited`.
     """
 
-    value: bool | Number | str | None = None
+    value: ShownValue = None
     unlimited: bool = False
     unit: str = ""
-    used: Number | None = None
-    remaining: Number | None = None
+    used: Number | None = None  # type: ignore[assignment] # absent on the wire
+    remaining: Number | None = None  # type: ignore[assignment] # absent on the wire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(model.Source, frozen=True):
     """An item (`item`, `version`, `quantity`) or an override (`override`, `mode`) that contributed, and its value.
 
-    `subscription`: through which one; empty for an override on the customer. `add`: the value came on top of the
-    others. `per`: `unit` or `subscription` where the author said so.
+    `subscription`: which one it belongs to; empty for an override on the customer. `add`: the value was added to the
+    others. `per`: `unit` or `subscription` if the author wrote so.
     """
 
     item: str = ""
-    version: int | None = None
-    quantity: int | None = None
     override: str = ""
     mode: str = ""
     subscription: str = ""
-    value: bool | Number | str | None = None
-    unlimited: bool = False
-    add: bool = False
     per: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A decision: whether, why, and by what. `valid_until`: the next instant at which it may change by itself.
+class Answer(DecisionDocument, frozen=True, kw_only=True):
+    """A decision. `valid_until`: the next instant at which it may change by itself.
 
-    `decision_id` names it in the decision log, for `tiergate replay`; empty where the sidecar gave none, as in a list.
-    `scale`: how many decimal digits the feature's numbers may have, in a list, of quantities and ranges.
-    Of a sidecar that was told to answer before it had anything to decide by, `type` is empty and `publication` 0.
+    `decision_id` names it in the decision log, for `tiergate replay`; empty in a list. `scale`: the most decimal digits
+    of the feature's numbers; only in a list, for quantities and ranges. Before a sidecar has a catalog, `type` is empty
+    and `publication` 0.
     """
 
-    allowed: bool
-    reason: str
-    feature: str
-    type: str
+    type: str = ""
     entitlement: Entitlement
     sources: tuple[Source, ...] = ()
     policies: tuple[str, ...] = ()
     publication: int = 0
     revision: str = ""
-    valid_until: datetime | None = None
+    valid_until: datetime | None = None  # type: ignore[assignment] # RFC 3339 on the wire
     stale: bool = False
     decision_id: str = ""
     scale: int | None = None
@@ -95,111 +87,49 @@ class Explanation:
     reasoning: Mapping[str, object]
 
 
+class _Explained(msgspec.Struct):
+    decision: Answer
+    sentences: tuple[str, ...]
+
+
 def read_json(body: bytes | str) -> object:
     """Read JSON with exact numbers.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: if it is not JSON.
     """
     try:
-        parsed: object = json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError, InvalidOperation) as error:
-        raise ValueError(f"what it says is no JSON: {error}") from None
-    return parsed
+        return json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"the body is not JSON: {error}") from None
 
 
 def read_answer(decision: object, decision_id: str = "") -> Answer:
-    """Make an answer of what `read_json` read; `decision_id` came beside it.
+    """Convert the result of `read_json` to an answer; `decision_id` came beside it.
 
     Raises:
-        ValueError: it is no decision.
+        ValueError: if it is not a decision.
     """
-    members = _mapping(decision)
-    entitlement = _mapping(members.get("entitlement"))
-    sources = members.get("sources", [])
-    policies = members.get("policies", [])
-    if not isinstance(sources, list) or not isinstance(policies, list):
-        raise ValueError("what it says has no lists of sources and policies")
-    until = members.get("valid_until")
-    return Answer(
-        allowed=_take(members, "allowed", bool),
-        reason=_take(members, "reason", str),
-        feature=_take(members, "feature", str),
-        type=_take(members, "type", str, default=""),
-        entitlement=Entitlement(
-            value=_value(entitlement),
-            unlimited=_take(entitlement, "unlimited", bool, default=False),
-            unit=_take(entitlement, "unit", str, default=""),
-            used=_number(entitlement, "used"),
-            remaining=_number(entitlement, "remaining"),
-        ),
-        sources=tuple(_source(_mapping(source)) for source in sources),
-        policies=tuple(str(policy) for policy in policies),
-        publication=_take(members, "publication", int, default=0),
-        revision=_take(members, "revision", str, default=""),
-        valid_until=datetime.fromisoformat(until) if isinstance(until, str) else None,
-        stale=_take(members, "stale", bool, default=False),
-        decision_id=decision_id,
-        scale=_integer(members, "scale"),
-    )
+    answer = _convert(decision, Answer)
+    value = answer.entitlement.value
+    if value is not None and not isinstance(value, bool | int | Decimal | str):
+        raise ValueError("the body is not as documented: `value` must be a boolean, a number or a text")
+    return msgspec.structs.replace(answer, decision_id=decision_id)
 
 
 def read_explanation(explained: object) -> Explanation:
-    """Make an explanation of what `read_json` read.
+    """Convert the result of `read_json` to an explanation.
 
     Raises:
-        ValueError: it is none.
+        ValueError: if it is not an explanation.
     """
-    members = _mapping(explained)
-    sentences = members.get("sentences")
-    if not isinstance(sentences, list):
-        raise ValueError("what it says has no list of sentences")
-    return Explanation(
-        answer=read_answer(members.get("decision")), sentences=tuple(map(str, sentences)), reasoning=members
-    )
+    known = _convert(explained, _Explained)
+    members = _convert(explained, dict[str, object])
+    return Explanation(answer=read_answer(members["decision"]), sentences=known.sentences, reasoning=members)
 
 
-def _source(members: Mapping[str, object]) -> Source:
-    return Source(
-        item=_take(members, "item", str, default=""),
-        version=_integer(members, "version"),
-        quantity=_integer(members, "quantity"),
-        override=_take(members, "override", str, default=""),
-        mode=_take(members, "mode", str, default=""),
-        subscription=_take(members, "subscription", str, default=""),
-        value=_value(members),
-        unlimited=_take(members, "unlimited", bool, default=False),
-        add=_take(members, "add", bool, default=False),
-        per=_take(members, "per", str, default=""),
-    )
-
-
-def _take(members: Mapping[str, object], name: str, kind: type[T], *, default: T | None = None) -> T:
-    value = members.get(name, default)
-    if not isinstance(value, kind):
-        raise ValueError(f"its `{name}` is not as documented")
-    return value
-
-
-def _value(members: Mapping[str, object]) -> bool | Number | str | None:
-    value = members.get("value")
-    if value is None or isinstance(value, bool | int | Decimal | str):
-        return value
-    raise ValueError("its `value` is not as documented")
-
-
-def _number(members: Mapping[str, object], name: str) -> Number | None:
-    value = members.get(name)
-    if value is None or (isinstance(value, int | Decimal) and not isinstance(value, bool)):
-        return value
-    raise ValueError(f"its `{name}` is not as documented")
-
-
-def _integer(members: Mapping[str, object], name: str) -> int | None:
-    return _take(members, name, int) if name in members else None
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError("what it says is no decision")
+def _convert(value: object, form: type[T]) -> T:
+    try:
+        return msgspec.convert(value, form)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ValueError(f"the body is not as documented: {error}") from None

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlencode
 
-import msgspec
-
 from tiergate.client.answers import Answer, Explanation, read_answer, read_explanation, read_json
 from tiergate.client.connections import Connections
 from tiergate.client.questions import check_json, checked, make_check, make_subject
@@ -30,7 +28,8 @@ from tiergate.errors import (
     UnknownFeatureError,
     did_you_mean,
 )
-from tiergate.naming import normalize_subject_id
+from tiergate.naming import PROBLEM_TYPE_PREFIX, normalize_subject_id
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -302,7 +301,7 @@ class Sidecar:
         self, path: str, body: Mapping[str, object], feature: str = "", trace: Mapping[str, str] | None = None
     ) -> Response:
         headers = self._headers() | {"content-type": "application/json"} | dict(trace or {})
-        return self._read(self._connections.request("POST", path, _encode(body), headers), feature)
+        return self._read(self._connections.request("POST", path, encode(body), headers), feature)
 
     def _read(self, response: Response, feature: str) -> Response:
         if response.status == _OK:
@@ -311,9 +310,6 @@ class Sidecar:
         if response.status >= _SERVER_ERROR:
             raise SidecarUnreachableError(self._connections.url, str(problem.get("detail", "it cannot decide")))
         raise _caller_error(problem, feature)
-
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def _trace(request_id: str | None, traceparent: str | None) -> dict[str, str]:
@@ -355,9 +351,9 @@ def _listed(content: object, name: str) -> list[object]:
 def _caller_error(problem: Mapping[str, object], feature: str) -> CallerError:
     """Say a problem document (RFC 9457) as the error that it was in the sidecar."""
     detail, field, suggestion = (str(problem.get(name, "")) for name in ("detail", "field", "suggestion"))
-    if problem.get("type") == "urn:tiergate:problem:unknown-feature":
+    if problem.get("type") == f"{PROBLEM_TYPE_PREFIX}unknown-feature":
         return UnknownFeatureError(feature, suggestion or None)
-    if problem.get("type") == "urn:tiergate:problem:invalid-request":
+    if problem.get("type") == f"{PROBLEM_TYPE_PREFIX}invalid-request":
         detail = detail.removesuffix(did_you_mean(suggestion)).removeprefix(f"`{field}`").lstrip(": ")
         return CheckError(field, detail, suggestion or None)
     status = problem.get("status")

@@ -8,18 +8,18 @@ from tiergate.engine.explanation.sentences import explanation_sentences, reasoni
 from tiergate.engine.explanation.trace import build_reasoning
 from tiergate.engine.normalized_check import normalize_check
 from tiergate.engine.sources import NO_USAGE, BundleSource, MeteredUsage, NoUsage, SubjectSource, UsageSource
-from tiergate.wire.decision import Answer, answer, decision_json
+from tiergate.wire.decision import DecisionDocument, decision_document, decision_json
 from tiergate.wire.explanation import Applicability, PolicyText, Reasoning, reasoning_json
 
 __all__ = [
     "NO_USAGE",
-    "Answer",
     "Applicability",
     "BoundedCache",
     "BundleSource",
     "CacheLimits",
     "CachedEvaluator",
     "CheckDecider",
+    "DecisionDocument",
     "Evaluation",
     "Evaluator",
     "Explanation",
@@ -30,9 +30,9 @@ __all__ = [
     "Reasoning",
     "SubjectSource",
     "UsageSource",
-    "answer",
     "build_reasoning",
     "decide_all_features",
+    "decision_document",
     "decision_json",
     "explain",
     "explain_evaluation",

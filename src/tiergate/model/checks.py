@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from tiergate.model.amounts import Number
 from tiergate.model.features import FeatureType
 from tiergate.model.instants import FOREVER, Instant
+from tiergate.model.subjects import OverrideMode
+from tiergate.model.values import Per
 
 
 class Reason(StrEnum):
@@ -62,14 +65,20 @@ class Check(msgspec.Struct, frozen=True):
     level: str | None = None
 
 
+if TYPE_CHECKING:
+    ShownValue = bool | Number | str | None
+else:  # a union that msgspec can decode: with `float_hook=Decimal`, numbers stay exact
+    ShownValue = Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["boolean", "number", "string", "null"]})]
+
+
 class Entitlement(msgspec.Struct, frozen=True):
     """What the subject has, independent of the decision.
 
     `value`: true or false for a switch; the level's label or `None` for custom; the exact number for quantity and
-    range, unset (`msgspec.UNSET`) if unlimited. `used` and `remaining` (never negative) are for quantities.
+    range, absent (`msgspec.UNSET`) if unlimited. `used` and `remaining` (never negative) are for quantities.
     """
 
-    value: bool | int | Number | str | msgspec.UnsetType | None = msgspec.UNSET
+    value: ShownValue | msgspec.UnsetType = msgspec.UNSET
     unlimited: bool | msgspec.UnsetType = msgspec.UNSET
     unit: str | msgspec.UnsetType = msgspec.UNSET
     used: Number | msgspec.UnsetType = msgspec.UNSET
@@ -86,12 +95,12 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int | None = None
     quantity: int | None = None
     override: str | None = None
-    mode: str | None = None
+    mode: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*OverrideMode]})] | None = None
     subscription: str | None = None
-    value: bool | int | Number | str | None = None
+    value: ShownValue = None
     unlimited: bool = False
     add: bool = False
-    per: str | None = None
+    per: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*Per]})] | None = None
 
 
 class Decision(msgspec.Struct, frozen=True):

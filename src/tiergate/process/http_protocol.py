@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tiergate.naming import PROBLEM_TYPE_PREFIX
 from tiergate.process.open_files import ExcessConnections
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 _SPREAD: Final = 0.1
-_TYPE: Final = "urn:tiergate:problem:too-many-connections"
+_TYPE: Final = f"{PROBLEM_TYPE_PREFIX}too-many-connections"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

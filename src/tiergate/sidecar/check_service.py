@@ -47,7 +47,7 @@ from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.staleness import NONE_CHOSEN, select_features
 from tiergate.sidecar.startup_deadline import UnloadedDecisions
 from tiergate.wire.check_reader import locate, read_check
-from tiergate.wire.decision import answer_json
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -298,7 +298,7 @@ class CheckService:
         if self.log is not None and self.log.rules.want(given):
             basis = basis_json(DecisionBasis(version=__version__, loaded=False))
         edition, tally = self.state.subject_versions.of(check.subject), self.metrics.reasons[Reason(given.reason)]
-        return Answer(body, answer_json(given), (now, now), edition, tally, basis)
+        return Answer(body, encode(given), (now, now), edition, tally, basis)
 
     def expect_feature(self, generation: Generation, check: Check) -> None:
         """See that a check is about a feature of the catalog.

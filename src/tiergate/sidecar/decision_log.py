@@ -31,7 +31,7 @@ from tiergate.model import Instant, Reason, format_instant
 from tiergate.sidecar.api.responses import Context
 
 if TYPE_CHECKING:
-    from tiergate.engine import Answer
+    from tiergate.engine import DecisionDocument
     from tiergate.model import Decision
 
 Record = tuple[bytes, Instant, bytes, bytes, Context, int, bytes]
@@ -83,7 +83,7 @@ class LogRules:
         """Whether any name is not written as it is."""
         return (self.subject, self.user) != (Mask.KEEP, Mask.KEEP)
 
-    def want(self, decision: Decision | Answer) -> bool:
+    def want(self, decision: Decision | DecisionDocument) -> bool:
         """Say whether decisions like this are logged, sampling apart."""
         return (
             self.sample > 0

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from tiergate.engine import Answer
 from tiergate.engine.normalized_check import expect_valid_check
 from tiergate.model import Check, Entitlement, Reason, format_instant
 from tiergate.sidecar.staleness import EVERY
+from tiergate.wire.decision import DecisionDocument
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +31,6 @@ NO_REVISION: Final = ""
 
 _NUMBERS = ("amount", "used", "value", "level")
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-
 
 class UnloadedDecisions:
     """The answers of a sidecar without data. `allow`: ids of features, or `*` for all; everything else is denied."""
@@ -43,7 +40,7 @@ class UnloadedDecisions:
         self._features = frozenset(allow) - {EVERY}
         self._every = EVERY in allow
 
-    def answer(self, check: Check) -> Answer:
+    def answer(self, check: Check) -> DecisionDocument:
         """Answer a check.
 
         Raises:
@@ -52,21 +49,19 @@ class UnloadedDecisions:
         """
         expect_valid_check(check)
         allowed = self._every or check.feature in self._features
-        return Answer(
+        return DecisionDocument(
             allowed=allowed,
             reason=(Reason.GRANTED if allowed else Reason.STALE_DATA).value,
             feature=check.feature,
-            type=msgspec.UNSET,
             entitlement=Entitlement(),
             sources=(),
             policies=(),
             publication=NO_PUBLICATION,
             revision=NO_REVISION,
-            valid_until=msgspec.UNSET,
             stale=True,
         )
 
-    def answers(self, subject: Subject) -> list[Answer]:
+    def answers(self, subject: Subject) -> list[DecisionDocument]:
         """The answers about all features that are known: those that are allowed by their ids, in their order."""
         return [self.answer(Check(subject, feature)) for feature in sorted(self._features)]
 
@@ -83,7 +78,7 @@ class UnloadedDecisions:
             whom["user"] = subject.user
         asked = {"subject": whom, "feature": check.feature, "at": format_instant(at)}
         asked |= {name: getattr(check, name) for name in _NUMBERS if getattr(check, name) is not None}
-        return _encode(
+        return encode(
             {
                 "decision": given,
                 "sentences": _sentences(check, allowed=given.allowed),

@@ -1,39 +1,110 @@
-"""Decisions as the JSON of the sidecar's own API (design, section 5)."""
+"""Decisions and entitlement lists as the JSON of the sidecar's own API (design, section 5).
+
+The structs are the only declaration of these bodies: the sidecar writes them, the client reads them, and the OpenAPI
+documents describe them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tiergate.model import LAST_INSTANT, Entitlement, Source, format_instant
+from tiergate.model import (
+    FOREVER,
+    MAX_SCALE,
+    Entitlement,
+    FeatureType,
+    Reason,
+    Source,
+    SubjectType,
+    format_instant,
+)
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from tiergate.model import Decision
 
+UNSET = msgspec.UNSET
+Absent = msgspec.UnsetType
 
-class Answer(msgspec.Struct, frozen=True):
-    """A decision in the order and the words of the API. `type` is absent where there is no catalog to know it from."""
+InstantText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""An instant as RFC 3339."""
+
+FeatureTypeText = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*FeatureType]})]
+SubjectTypeText = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*SubjectType]})]
+ReasonText = Annotated[
+    str, msgspec.Meta(description="If you do not know a reason, use `allowed`.", extra_json_schema={"enum": [*Reason]})
+]
+Scale = Annotated[
+    int,
+    msgspec.Meta(
+        ge=0,
+        le=MAX_SCALE,
+        description="The most decimal digits that numbers may have; of quantities and ranges.",
+    ),
+]
+ValidUntil = Annotated[
+    str,
+    msgspec.Meta(
+        description="The next instant at which this may change by itself.", extra_json_schema={"format": "date-time"}
+    ),
+]
+
+_LAST_INSTANT = 253_402_300_799_999
+
+
+class DecisionDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision on a check. `type` is absent as long as the sidecar has no catalog."""
 
     allowed: bool
-    reason: str
+    reason: ReasonText
     feature: str
-    type: str | msgspec.UnsetType
+    type: FeatureTypeText | Absent = UNSET
     entitlement: Entitlement
     sources: tuple[Source, ...]
     policies: tuple[str, ...]
     publication: int
     revision: str
-    valid_until: str | msgspec.UnsetType
+    valid_until: ValidUntil | Absent = UNSET
     stale: bool
 
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+class ListedSubject(msgspec.Struct, frozen=True):
+    """The subject of an entitlement list."""
+
+    type: SubjectTypeText
+    id: str
+    user: str | Absent = UNSET
 
 
-def answer(decision: Decision, *, stale: bool = False) -> Answer:
-    """Put a decision in the API's form. `valid_until` is absent where nothing ever changes by itself."""
-    return Answer(
+class ListedEntitlement(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature of an entitlement list, with the decision on the smallest check of it."""
+
+    feature: str
+    type: FeatureTypeText | Absent = UNSET
+    scale: Scale | Absent = UNSET
+    allowed: bool
+    reason: ReasonText
+    entitlement: Entitlement
+    sources: tuple[Source, ...]
+    valid_until: ValidUntil | Absent = UNSET
+
+
+class EntitlementList(msgspec.Struct, frozen=True, kw_only=True):
+    """All features of the catalog for one subject, ordered by id."""
+
+    subject: ListedSubject
+    entitlements: list[ListedEntitlement]
+    publication: int
+    revision: str
+    valid_until: ValidUntil | Absent = UNSET
+    stale: bool
+
+
+def decision_document(decision: Decision, *, stale: bool = False) -> DecisionDocument:
+    """Convert a decision to the API's form. `valid_until` is absent if the decision never changes by itself."""
+    return DecisionDocument(
         allowed=decision.allowed,
         reason=decision.reason.value,
         feature=decision.feature,
@@ -43,16 +114,11 @@ def answer(decision: Decision, *, stale: bool = False) -> Answer:
         policies=decision.policies,
         publication=decision.publication,
         revision=decision.revision,
-        valid_until=msgspec.UNSET if decision.until >= LAST_INSTANT else format_instant(decision.until),
+        valid_until=UNSET if decision.until >= min(FOREVER, _LAST_INSTANT) else format_instant(decision.until),
         stale=stale or decision.stale,
     )
 
 
 def decision_json(decision: Decision, *, stale: bool = False) -> bytes:
-    """Encode a decision as JSON; numbers are exact."""
-    return _ENCODER.encode(answer(decision, stale=stale))
-
-
-def answer_json(given: Answer) -> bytes:
-    """Encode an answer as JSON; numbers are exact."""
-    return _ENCODER.encode(given)
+    """Encode a decision as JSON."""
+    return encode(decision_document(decision, stale=stale))

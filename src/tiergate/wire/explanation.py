@@ -8,19 +8,19 @@ ended on 31 January 2026 at 00:00 UTC`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from tiergate.model import (
-    Number,
-    Source,
-)
+from tiergate.model import Number, OverrideMode, ShownValue, Source, SubjectType
+from tiergate.model.features import ACTIONS
 from tiergate.model.subjects import SubscriptionStatus
-from tiergate.wire.decision import Answer
+from tiergate.wire.decision import UNSET, Absent, DecisionDocument, FeatureTypeText, InstantText
+from tiergate.wire.json import encode
 
-UNSET = msgspec.UNSET
-Absent = msgspec.UnsetType
+_ModeText = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*OverrideMode]})]
+_UsedFrom = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["check", "metered", "nothing"]})]
+_Why = Annotated[str, msgspec.Meta(description="The end of a sentence, such as `it is paused`.")]
 
 
 class Applicability(StrEnum):
@@ -36,7 +36,7 @@ class Applicability(StrEnum):
 class SubjectReference(msgspec.Struct, frozen=True):
     """A customer or a subscription, and perhaps a user in it; `everybody` without an id for what concerns all."""
 
-    type: str
+    type: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*SubjectType, "everybody"]})]
     id: str | Absent = UNSET
     user: str | Absent = UNSET
 
@@ -49,13 +49,15 @@ class ExplainedCheck(msgspec.Struct, frozen=True):
 
     subject: SubjectReference
     feature: str
-    type: str
-    at: str
+    type: FeatureTypeText
+    at: InstantText
     name: str | Absent = UNSET
     unit: str | Absent = UNSET
     amount: Number | Absent = UNSET
     used: Number | Absent = UNSET
-    used_from: str | Absent = UNSET
+    used_from: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["check", "metered", "nothing"]})] | Absent = (
+        UNSET
+    )
     value: Number | Absent = UNSET
     level: str | Absent = UNSET
 
@@ -63,8 +65,8 @@ class ExplainedCheck(msgspec.Struct, frozen=True):
 class _Period(msgspec.Struct, frozen=True, kw_only=True):
     """`from` and `until` are RFC 3339, absent where there is no such end."""
 
-    start: str | Absent = msgspec.field(default=UNSET, name="from")
-    until: str | Absent = UNSET
+    start: InstantText | Absent = msgspec.field(default=UNSET, name="from")
+    until: InstantText | Absent = UNSET
 
 
 class ItemApplicability(_Period, frozen=True, kw_only=True):
@@ -76,7 +78,7 @@ class ItemApplicability(_Period, frozen=True, kw_only=True):
     pinned: bool
     quantity: int
     standing: Applicability
-    why: str | Absent = UNSET
+    why: _Why | Absent = UNSET
     gives: str | Absent = UNSET
 
 
@@ -86,7 +88,7 @@ class SubscriptionApplicability(_Period, frozen=True, kw_only=True):
     id: str
     status: SubscriptionStatus
     standing: Applicability
-    why: str
+    why: _Why
     items: tuple[ItemApplicability, ...]
 
 
@@ -95,11 +97,11 @@ class OverrideApplicability(_Period, frozen=True, kw_only=True):
 
     id: str
     on: SubjectReference
-    mode: str
-    value: bool | Number | str | Absent = UNSET
+    mode: _ModeText
+    value: ShownValue | Absent = UNSET
     unlimited: bool
     standing: Applicability
-    why: str | Absent = UNSET
+    why: _Why | Absent = UNSET
     author: str | Absent = UNSET
     reason: str | Absent = UNSET
 
@@ -109,7 +111,7 @@ class SuspensionApplicability(_Period, frozen=True, kw_only=True):
 
     on: SubjectReference
     standing: Applicability
-    why: str | Absent = UNSET
+    why: _Why | Absent = UNSET
     reason: str | Absent = UNSET
 
 
@@ -136,20 +138,20 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     more is held. `minimum`, `increment`: what amounts can be taken. `levels`: of a custom feature, lowest first.
     """
 
-    combine: str
+    combine: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["sum", "max", "any", "highest"]})]
     maximum: Number | Absent = UNSET
     minimum: Number | Absent = UNSET
     increment: Number | Absent = UNSET
     levels: tuple[str, ...] | Absent = UNSET
     user_cap: Cap | Absent = UNSET
     total_cap: Cap | Absent = UNSET
-    across: str | Absent = UNSET
+    across: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["max"]})] | Absent = UNSET
 
 
 class Change(msgspec.Struct, frozen=True):
     """What begins or ends at `valid_until`, when the answer may change by itself."""
 
-    at: str
+    at: InstantText
     what: str
 
 
@@ -167,33 +169,36 @@ class PolicyText(msgspec.Struct, frozen=True):
 
 
 class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a decision rested on. `known` says whether there is a record of the subject.
+    """A decision and everything that it rested on."""
 
-    `values`: what contributed. `held`: item version → quantity. `context`: the facts as Cedar saw them. `policies`:
-    all that could matter, the deciding ones first. `errors`: what could not be evaluated.
-    """
-
+    decision: DecisionDocument
+    sentences: Annotated[
+        tuple[str, ...], msgspec.Meta(description="The same for people, the answer first. Words may change.")
+    ] = ()
     asked: ExplainedCheck
-    decision: Answer
-    known: bool
+    known: Annotated[bool, msgspec.Meta(description="Whether there is a record of the subject.")]
     subscriptions: tuple[SubscriptionApplicability, ...]
-    held: dict[str, int]
+    held: Annotated[dict[str, int], msgspec.Meta(description="The quantity of each active item version.")]
     values: tuple[Contribution, ...]
     counting: Counting
-    overrides: tuple[OverrideApplicability, ...]
-    suspensions: tuple[SuspensionApplicability, ...]
-    changes: tuple[Change, ...]
-    principal: str
-    action: str
-    context: dict[str, Any]
-    policies: tuple[PolicyText, ...]
-    errors: tuple[str, ...]
-
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+    overrides: Annotated[
+        tuple[OverrideApplicability, ...], msgspec.Meta(description="All of the feature, whether they count or not.")
+    ]
+    suspensions: Annotated[
+        tuple[SuspensionApplicability, ...], msgspec.Meta(description="All of the feature, whether they count or not.")
+    ]
+    changes: Annotated[
+        tuple[Change, ...], msgspec.Meta(description="What begins or ends at the decision's `valid_until`.")
+    ]
+    principal: Annotated[str, msgspec.Meta(description="Cedar's; empty for an unknown subject.")]
+    action: Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*ACTIONS.values()]})]
+    context: Annotated[dict[str, Any], msgspec.Meta(description="The facts that Cedar evaluated.")]
+    policies: Annotated[
+        tuple[PolicyText, ...], msgspec.Meta(description="Every policy that could matter, the deciding ones first.")
+    ]
+    errors: Annotated[tuple[str, ...], msgspec.Meta(description="What could not be evaluated.")]
 
 
 def reasoning_json(reasoning: Reasoning, sentences: tuple[str, ...]) -> bytes:
-    """Encode a reasoning with its sentences as JSON: the decision first, in the very form of a check's answer."""
-    members = msgspec.structs.asdict(reasoning)
-    return _ENCODER.encode({"decision": members.pop("decision"), "sentences": sentences, **members})
+    """Encode a reasoning with its sentences as JSON."""
+    return encode(msgspec.structs.replace(reasoning, sentences=sentences))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.unit.engine.small import NOW, check, engine, override, record, subscription
-from tiergate.engine import Evaluator, answer, decision_json
+from tiergate.engine import Evaluator, decision_document, decision_json
 from tiergate.model import FOREVER, UNLIMITED, Amount, Check, SubscriptionItem, parse_instant
 
 
@@ -103,6 +103,6 @@ def test_numbers_beyond_what_doubles_carry_are_exact() -> None:
 def test_stale_is_told_for_the_decision_or_by_the_caller() -> None:
     """Either is enough."""
     decision = engine(subscription("gold")).decide(check("movies"), NOW)
-    assert not answer(decision).stale
-    assert answer(decision, stale=True).stale
-    assert answer(msgspec.structs.replace(decision, stale=True)).stale
+    assert not decision_document(decision).stale
+    assert decision_document(decision, stale=True).stale
+    assert decision_document(msgspec.structs.replace(decision, stale=True)).stale

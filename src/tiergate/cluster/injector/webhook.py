@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 from prometheus_client import (
     CollectorRegistry,
@@ -31,6 +30,7 @@ from starlette.routing import Route
 
 from tiergate import __version__
 from tiergate.cluster.injector.mutation import ReviewError, review
+from tiergate.wire.problem import MEDIA_TYPE, problem, problem_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,6 @@ PATH: Final = "/inject"
 _MOST_BYTES: Final = 8 * 1024**2
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-_URN: Final = "urn:tiergate:problem:"
 
 _log = structlog.get_logger(__name__)
 
@@ -144,5 +143,4 @@ async def _body(request: Request) -> bytes:
 
 
 def _problem(status: int, slug: str, title: str, detail: str) -> Response:
-    content = msgspec.json.encode({"type": _URN + slug, "title": title, "status": status, "detail": detail})
-    return Response(content, status, media_type="application/problem+json")
+    return Response(problem_json(problem(title, status, detail, slug=slug)), status, media_type=MEDIA_TYPE)

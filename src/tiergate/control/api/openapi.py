@@ -13,12 +13,12 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.admin.subscription_lifecycle import STEPS
-from tiergate.control.api.problems import PROBLEM_TYPE
 from tiergate.control.api.request import MAX_LIMIT, Answer
 from tiergate.control.api.route_schemas import SHAPES, Shape
 from tiergate.control.api.router import OPAQUE, Endpoint, Open
 from tiergate.control.api.schemas import Schema, component_schemas, ref
 from tiergate.control.api.schemas.subscribing import step_schema_name
+from tiergate.wire.problem import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ def description(endpoints: Sequence[Endpoint]) -> Schema:
             "parameters": _shared_parameters(),
             "headers": {"ETag": {"description": "Names this state.", "schema": {"type": "string"}}},
             "responses": {
-                status: {"description": text, "content": {PROBLEM_TYPE: {"schema": ref("Problem")}}}
+                status: {"description": text, "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
                 for status, text in {**_REFUSALS, "default": "Any other problem."}.items()
             },
             "securitySchemes": {

@@ -55,7 +55,6 @@ from urllib.parse import quote, unquote_to_bytes
 
 import anyio
 import anyio.to_thread
-import msgspec
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -64,12 +63,13 @@ from starlette.responses import Response, StreamingResponse
 
 from tiergate.admin.actor import enforce
 from tiergate.control.api.external_ids import resolve_external_ids
-from tiergate.control.api.problems import PROBLEM_TYPE, problem_document, problem_headers
+from tiergate.control.api.problems import problem_document
 from tiergate.control.api.request import AdminRequest, Answer
 from tiergate.errors import BodyError, BodyProblem, OperatorError, RequestError
 from tiergate.naming import nearest, normalize_subject_id
 from tiergate.permissions import Action, Caller, CallerKind, Permission, Resource, RolePolicies
 from tiergate.text_normalization import to_nfc
+from tiergate.wire.problem import MEDIA_TYPE, problem_headers, problem_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,7 +104,6 @@ _PLAIN_ESCAPES: Final = {"%3A": ":", "%3a": ":", "%40": "@"}
 _ESCAPES: Final = re.compile("|".join(_PLAIN_ESCAPES))
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _NOBODY: Final = Caller("anonymous", CallerKind.PERSON, frozenset())
 _NOTHING: Final = Permission(allowed=False, policies=())
 _PAGING: Final = ("limit", "cursor")
@@ -460,4 +459,4 @@ def _problem_response(error: Exception, request_id: str) -> Response:
     headers = problem_headers(problem)
     if isinstance(error, HTTPException) and error.headers:
         headers |= dict(error.headers)
-    return Response(_encode(problem), problem.status, headers, PROBLEM_TYPE)
+    return Response(problem_json(problem), problem.status, headers, MEDIA_TYPE)

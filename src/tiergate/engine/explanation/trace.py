@@ -11,7 +11,7 @@ from tiergate.engine.explanation.applicability import EVERYBODY, ApplicabilityRe
 from tiergate.engine.explanation.phrases import plain
 from tiergate.engine.facts import counted, source_of
 from tiergate.model import AddedAmount, Amount, Combine, FeatureType, Override, format_instant, from_units
-from tiergate.wire.decision import answer
+from tiergate.wire.decision import decision_document
 from tiergate.wire.explanation import (
     Cap,
     Change,
@@ -80,7 +80,7 @@ class ReasoningBuilder:
         explanation, feature = self._explanation, self._feature
         return Reasoning(
             asked=_asked(explanation, feature, self._subject),
-            decision=answer(explanation.decision),
+            decision=decision_document(explanation.decision),
             known=self._record is not None,
             subscriptions=tuple(self._subscriptions),
             held=explanation.held,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tiergate.engine import answer
+from tiergate.engine import decision_document
 from tiergate.model import Decision
 from tiergate.policytest.results import Status
 
@@ -79,7 +79,7 @@ def _actual(actual: Decision | Permission | CedarResult) -> dict[str, object]:
     """Return the decision: as the sidecar answers a check, with the errors of policies."""
     members: dict[str, object]
     if isinstance(actual, Decision):
-        members = msgspec.to_builtins(answer(actual), builtin_types=(Decimal,))
+        members = msgspec.to_builtins(decision_document(actual), builtin_types=(Decimal,))
     else:
         members = {"allowed": actual.allowed, "policies": list(actual.policies)}
     return members | ({"errors": list(actual.errors)} if actual.errors else {})

@@ -11,10 +11,11 @@ import time
 from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
-from tiergate.sidecar.api.problems import document, render
+from tiergate.sidecar.api.problems import problem_document
 from tiergate.sidecar.api.responses import HttpResponse
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
 from tiergate.wire.check_reader import split_checks
+from tiergate.wire.problem import problem_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,10 +131,10 @@ class _Batch:
                 answer.tally.checks_engine += 1
         except TiergateError as error:
             decider.tell(error)
-            problem = document(decider.located(error, check, at), at)
+            problem = problem_document(decider.located(error, check, at), at)
             decider.metrics.count_problem(problem.slug)
             decider.metrics.mistakes.note("checks", problem.status, problem.slug, problem.detail)
-            self._results.append(render(problem))
+            self._results.append(problem_json(problem))
             self._answers.append(None)
         else:
             self._results.append(answer.body)

@@ -16,11 +16,13 @@ import msgspec
 
 from tiergate.engine.normalized_check import expect_valid_subject
 from tiergate.errors import CheckError, TiergateError
-from tiergate.model import FOREVER, Entitlement, FeatureType, Instant, Source, format_instant
+from tiergate.model import FOREVER, FeatureType, Instant, format_instant
 from tiergate.sidecar.api.responses import HttpResponse
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 from tiergate.sidecar.startup_deadline import NO_PUBLICATION, NO_REVISION
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
+from tiergate.wire.decision import EntitlementList, ListedEntitlement, ListedSubject
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,35 +36,6 @@ _TRIES = 3
 _OF_NUMBERS = (FeatureType.QUANTITY, FeatureType.RANGE)
 _CACHE = (b"cache-control", b"private, no-cache")
 _QUERY_NAMES = {"subject.id": "subject", "subject.user": "user"}
-
-
-class _SubjectJson(msgspec.Struct, frozen=True):
-    type: str
-    id: str
-    user: str | msgspec.UnsetType
-
-
-class _EntryJson(msgspec.Struct, frozen=True):
-    feature: str
-    type: str | msgspec.UnsetType
-    scale: int | msgspec.UnsetType
-    allowed: bool
-    reason: str
-    entitlement: Entitlement
-    sources: tuple[Source, ...]
-    valid_until: str | msgspec.UnsetType
-
-
-class _ListingJson(msgspec.Struct, frozen=True):
-    subject: _SubjectJson
-    entitlements: list[_EntryJson]
-    publication: int
-    revision: str
-    valid_until: str | msgspec.UnsetType
-    stale: bool
-
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class _Listing:
@@ -89,7 +62,7 @@ class Listings:
         """Answer with the list, or with 304 where `known_tags`, an `If-None-Match`, names its present state."""
         begun = time.perf_counter_ns()
         metrics = self._decider.metrics
-        key = _encode(subject)
+        key = encode(subject)
         now = self._decider.clock()
         listing = self.memo.get(key)
         if listing is None or not listing.start <= now < listing.until or listing.edition.is_outdated:
@@ -145,15 +118,15 @@ class Listings:
         else:
             until = min(until, stale_at)
         features = {} if generation is None else generation.engine.evaluator.index.features
-        shown = _ListingJson(
-            _subject(subject),
-            [_entry(decision, features.get(decision.feature)) for decision in found],
-            NO_PUBLICATION if generation is None else generation.publication,
-            NO_REVISION if generation is None else generation.revision,
-            _instant(until),
-            now >= stale_at or any(decision.stale for decision in found),
+        shown = EntitlementList(
+            subject=_subject(subject),
+            entitlements=[_entry(decision, features.get(decision.feature)) for decision in found],
+            publication=NO_PUBLICATION if generation is None else generation.publication,
+            revision=NO_REVISION if generation is None else generation.revision,
+            valid_until=_instant(until),
+            stale=now >= stale_at or any(decision.stale for decision in found),
         )
-        listing = _Listing(_encode(shown), (start, until), edition)
+        listing = _Listing(encode(shown), (start, until), edition)
         if len(steady) == len(found) and epoch == self._decider.state.epoch:
             self.memo.put(key, listing)
         return listing
@@ -163,18 +136,28 @@ class Listings:
         expect_valid_subject(subject)
         answers = self._decider.startup.answers(subject)
         entries = [
-            _EntryJson(
-                it.feature, it.type, msgspec.UNSET, it.allowed, it.reason, it.entitlement, it.sources, msgspec.UNSET
+            ListedEntitlement(
+                feature=decision.feature,
+                allowed=decision.allowed,
+                reason=decision.reason,
+                entitlement=decision.entitlement,
+                sources=decision.sources,
             )
-            for it in answers
+            for decision in answers
         ]
-        shown = _ListingJson(_subject(subject), entries, NO_PUBLICATION, NO_REVISION, msgspec.UNSET, stale=True)
+        shown = EntitlementList(
+            subject=_subject(subject),
+            entitlements=entries,
+            publication=NO_PUBLICATION,
+            revision=NO_REVISION,
+            stale=True,
+        )
         now = self._decider.clock()
-        return _Listing(_encode(shown), (now, now), self._decider.state.subject_versions.of(subject))
+        return _Listing(encode(shown), (now, now), self._decider.state.subject_versions.of(subject))
 
 
-def _subject(subject: Subject) -> _SubjectJson:
-    return _SubjectJson(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user)
+def _subject(subject: Subject) -> ListedSubject:
+    return ListedSubject(subject.type.value, subject.id, msgspec.UNSET if subject.user is None else subject.user)
 
 
 def _collect(decisions: Iterator[Decision], found: list[Decision]) -> Iterator[None]:
@@ -183,16 +166,16 @@ def _collect(decisions: Iterator[Decision], found: list[Decision]) -> Iterator[N
         yield
 
 
-def _entry(decision: Decision, feature: Feature | None) -> _EntryJson:
-    return _EntryJson(
-        decision.feature,
-        decision.type.value,
-        msgspec.UNSET if feature is None or feature.type not in _OF_NUMBERS else feature.scale,
-        decision.allowed,
-        decision.reason.value,
-        decision.entitlement,
-        decision.sources,
-        msgspec.UNSET if decision.volatile else _instant(decision.until),
+def _entry(decision: Decision, feature: Feature | None) -> ListedEntitlement:
+    return ListedEntitlement(
+        feature=decision.feature,
+        type=decision.type.value,
+        scale=msgspec.UNSET if feature is None or feature.type not in _OF_NUMBERS else feature.scale,
+        allowed=decision.allowed,
+        reason=decision.reason.value,
+        entitlement=decision.entitlement,
+        sources=decision.sources,
+        valid_until=msgspec.UNSET if decision.volatile else _instant(decision.until),
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import msgspec
 
 from tiergate import __version__
-from tiergate.model import MAX_SCALE, FeatureType, Reason, SubjectType
+from tiergate.model import SubjectType
 from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
 from tiergate.wire.check_reader import MAX_CHECKS
-from tiergate.wire.schemas import Json, answer_schemas, object_of
+from tiergate.wire.decision import EntitlementList
+from tiergate.wire.problem import MEDIA_TYPE
+from tiergate.wire.schemas import Json, decision_schemas, object_of, problem_schemas, struct_schemas
 
 _ID: Json = {
     "type": "string",
@@ -204,7 +206,7 @@ def _headers() -> Json:
 
 
 def _responses() -> Json:
-    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
     return {
         "Problem": {
             "description": "A problem (RFC 9457).",
@@ -259,56 +261,10 @@ def _schemas() -> Json:
         "CheckAt": object_of(
             {**asked, "at": {**_INSTANT, "description": "When; now, where absent."}}, required=("subject", "feature")
         ),
-        **answer_schemas(unloaded=True),
+        **decision_schemas(unloaded=True),
+        **struct_schemas([EntitlementList]),
+        **problem_schemas(without=("errors", "etag", "impact", "accept_loss")),
         "Results": object_of({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
-        "Entitlements": object_of(
-            {
-                "subject": object_of(
-                    {"type": {"enum": [*SubjectType]}, "id": {"type": "string"}, "user": {"type": "string"}},
-                    optional=("user",),
-                ),
-                "entitlements": {
-                    "type": "array",
-                    "items": object_of(
-                        {
-                            "feature": {"type": "string"},
-                            "type": {
-                                "enum": [*FeatureType],
-                                "description": "Absent where nothing was loaded yet.",
-                            },
-                            "scale": {
-                                "type": "integer",
-                                "minimum": 0,
-                                "maximum": MAX_SCALE,
-                                "description": "How many decimal digits numbers may have: of quantities and ranges.",
-                            },
-                            "allowed": {"type": "boolean"},
-                            "reason": {"enum": [*Reason]},
-                            "entitlement": _ref("Entitlement"),
-                            "sources": {"type": "array", "items": _ref("Source")},
-                            "valid_until": _INSTANT,
-                        },
-                        optional=("type", "scale", "valid_until"),
-                    ),
-                },
-                "publication": {"type": "integer"},
-                "revision": {"type": "string"},
-                "valid_until": _INSTANT,
-                "stale": {"type": "boolean"},
-            },
-            optional=("valid_until",),
-        ),
-        "Problem": object_of(
-            {
-                "type": {"type": "string", "format": "uri"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "field": {"type": "string", "description": "A JSON Pointer into the body, or a query parameter."},
-                "suggestion": {"type": "string", "description": "What was probably meant."},
-            },
-            optional=("field", "suggestion"),
-        ),
     }
 
 

@@ -52,7 +52,7 @@ class _LastLoad(msgspec.Struct, frozen=True):
     failed_at: str | msgspec.UnsetType
     seconds: float | msgspec.UnsetType
     error: str | msgspec.UnsetType
-    problems: tuple[Problem, ...]
+    problems: list[dict[str, object]]
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -172,7 +172,7 @@ def _status(state: State, data: DiskReport | None) -> _Status:
             failed_at=_instant(report.failed_at),
             seconds=_known(report.load_seconds),
             error=_known(report.error),
-            problems=report.problems,
+            problems=[_problem(problem) for problem in report.problems],
         ),
         data=_UNSET
         if data is None
@@ -203,3 +203,10 @@ def _instant(instant: Instant | None) -> str | msgspec.UnsetType:
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _problem(problem: Problem) -> dict[str, object]:
+    """Convert a problem to JSON with the suggestion in its message."""
+    members = msgspec.structs.asdict(problem) | {"message": problem.sentence}
+    del members["suggestion"]
+    return members

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tiergate.sidecar.api.problems import MEDIA_TYPE, ProblemDocument, document, problem_headers, render
+from tiergate.sidecar.api.problems import problem_document
+from tiergate.wire.problem import MEDIA_TYPE, ProblemDocument, problem_headers, problem_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,7 +92,7 @@ def refused(
     error: Exception, metrics: Metrics, endpoint: str = "other", extra: tuple[tuple[bytes, bytes], ...] = ()
 ) -> HttpResponse:
     """Answer with a problem, counted, and noted where it is a caller's mistake."""
-    problem = document(error)
+    problem = problem_document(error)
     metrics.count_request(endpoint, problem.status)
     metrics.count_problem(problem.slug)
     metrics.mistakes.note(endpoint, problem.status, problem.slug, problem.detail)
@@ -100,15 +101,19 @@ def refused(
 
 def problem_response(error: Exception, extra: tuple[tuple[bytes, bytes], ...] = ()) -> HttpResponse:
     """Answer with a problem."""
-    return _reply(document(error), extra)
+    return _reply(problem_document(error), extra)
+
+
+def _problem_headers(problem: ProblemDocument) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode(), value.encode()) for name, value in problem_headers(problem).items())
 
 
 def _reply(problem: ProblemDocument, extra: tuple[tuple[bytes, bytes], ...]) -> HttpResponse:
     return HttpResponse(
         problem.status,
-        render(problem),
-        media_type=MEDIA_TYPE,
-        extra=problem_headers(problem.status) + extra,
+        problem_json(problem),
+        media_type=MEDIA_TYPE.encode(),
+        extra=_problem_headers(problem) + extra,
         slug=problem.slug,
     )
 

@@ -4,13 +4,14 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from tiergate.errors import BundleError, CheckError, RequestError, TiergateError, UnknownFeatureError
-from tiergate.sidecar.api.problems import ProblemDocument, document, problem_headers
+from tiergate.sidecar.api.problems import problem_document
+from tiergate.wire.problem import ProblemDocument, problem, problem_headers
 
 URN = "urn:tiergate:problem:"
 
 
 @pytest.mark.parametrize(
-    ("error", "problem"),
+    ("error", "expected"),
     [
         (
             CheckError("/amount", "must be positive"),
@@ -57,42 +58,42 @@ URN = "urn:tiergate:problem:"
         (
             HTTPException(405),
             ProblemDocument(
-                URN + "method-not-allowed", "method not allowed", 405, "this path does not know the method"
+                URN + "method-not-allowed", "method not allowed", 405, "this path does not have this method"
             ),
         ),
         (
             BundleError("items/secret.cedar", "is torn"),
-            ProblemDocument(URN + "cannot-decide", "cannot decide", 503, "the data to decide by cannot be read"),
+            ProblemDocument(URN + "cannot-decide", "cannot decide", 503, "cannot read the data to decide by"),
         ),
         (
             ZeroDivisionError("secret"),
-            ProblemDocument(URN + "internal-error", "internal error", 500, "the sidecar's log says more"),
+            ProblemDocument(URN + "internal-error", "internal error", 500, "see the sidecar's log"),
         ),
     ],
 )
-def test_each_exception_is_one_problem(error: Exception, problem: ProblemDocument) -> None:
+def test_each_exception_is_one_problem(error: Exception, expected: ProblemDocument) -> None:
     """The table. What is nobody's mistake outside says nothing of the inside."""
-    assert document(error) == problem
+    assert problem_document(error) == expected
 
 
 def test_a_problem_of_a_batch_points_into_it() -> None:
     """From the top of its body."""
-    assert document(UnknownFeatureError("moves"), "/checks/7").field == "/checks/7/feature"
+    assert problem_document(UnknownFeatureError("moves"), "/checks/7").field == "/checks/7/feature"
 
 
 @pytest.mark.parametrize("kind", list(TiergateError.__subclasses__()))
 def test_every_branch_of_our_errors_is_some_problem(kind: type[TiergateError]) -> None:
     """None of them can slip through as something else."""
-    assert document(kind.__new__(kind)).status in range(400, 600)
+    assert problem_document(kind.__new__(kind)).status in range(400, 600)
 
 
 @pytest.mark.parametrize("status", [408, 413, 431])
 def test_what_was_not_read_closes_the_connection(status: int) -> None:
     """The rest of it would be taken for a request."""
-    assert (b"connection", b"close") in problem_headers(status)
+    assert problem_headers(problem("t", status, "d"))["connection"] == "close"
 
 
 def test_who_may_try_again_is_told_when() -> None:
     """And who needs a token, that he does."""
-    assert problem_headers(503) == ((b"retry-after", b"1"),)
-    assert problem_headers(401) == ((b"www-authenticate", b'Bearer realm="tiergate"'),)
+    assert problem_headers(problem("t", 503, "d")) == {"retry-after": "1"}
+    assert problem_headers(problem("t", 401, "d")) == {"www-authenticate": 'Bearer realm="tiergate"'}

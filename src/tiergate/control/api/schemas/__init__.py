@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tiergate.catalog import catalog_schema, subjects_schema
-from tiergate.control.api.schemas.access import access_schemas, problem_schema, sync_schemas, webhook_schemas
+from tiergate.control.api.schemas.access import access_schemas, sync_schemas, webhook_schemas
 from tiergate.control.api.schemas.parts import (
     COUNT,
     ETAG,
@@ -32,7 +32,7 @@ from tiergate.control.api.schemas.subscribing import (
     subscribing_schemas,
 )
 from tiergate.model import Reason
-from tiergate.wire.schemas import answer_schemas
+from tiergate.wire.schemas import decision_schemas, problem_schemas
 
 __all__ = ["Schema", "component_schemas", "ref"]
 
@@ -160,7 +160,7 @@ def component_schemas() -> dict[str, Schema]:
         "SubjectEntitlements": _subject_entitlements(),
         **replay_schemas(),
         **_answers(),
-        "Problem": problem_schema(),
+        **_problems(),
         "Identified": {
             "type": "object",
             "description": "As the thing itself; what the address says can be left out.",
@@ -183,9 +183,16 @@ def component_schemas() -> dict[str, Schema]:
     return found
 
 
+def _problems() -> dict[str, Schema]:
+    """Problem documents, without what only the sidecar's have."""
+    schemas = problem_schemas(without=["field"])
+    schemas["Problem"]["properties"]["impact"] = ref("Impact")
+    return schemas
+
+
 def _answers() -> dict[str, Schema]:
     """Decisions and explanations as sidecars give them; an explanation says on which record it rests, too."""
-    found = answer_schemas("Check")
+    found = decision_schemas("Check")
     found["CheckExplanation"] = with_more(
         found["CheckExplanation"],
         {

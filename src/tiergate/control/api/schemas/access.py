@@ -109,34 +109,3 @@ def sync_schemas() -> dict[str, Schema]:
             description="A signed statement (DSSE).",
         )
     }
-
-
-def problem_schema() -> Schema:
-    """A problem document."""
-    detail = {
-        "detail": TEXT,
-        "code": TEXT,
-        "pointer": TEXT | {"description": "A JSON Pointer (RFC 6901) into the body."},
-        "file": TEXT,
-        "line": COUNT,
-        "column": COUNT,
-        "suggestion": TEXT,
-    }
-    return closed(
-        {
-            "type": {"type": "string", "format": "uri", "pattern": "^urn:tiergate:problem:[a-z0-9-]+$"},
-            "title": TEXT,
-            "status": {"type": "integer"},
-            "detail": TEXT,
-            "suggestion": TEXT | {"description": "What was probably meant."},
-            "errors": {
-                "type": "array",
-                "items": closed(detail, optional=("pointer", "file", "line", "column", "suggestion")),
-            },
-            "etag": {"type": "string", "pattern": '^"[0-9]+(-[0-9a-f]{32})?"$', "description": "The present one."},
-            "impact": ref("Impact"),
-            "accept_loss": TEXT | {"description": "The token of the loss, to be given back where it is meant."},
-        },
-        optional=("suggestion", "errors", "etag", "impact", "accept_loss"),
-        description="What went wrong (RFC 9457).",
-    )

@@ -19,7 +19,7 @@ import msgspec
 from tiergate import __version__
 from tiergate.bundle import MAX_ARCHIVE_BYTES
 from tiergate.errors import SettingsError, SyncError
-from tiergate.naming import path_segment
+from tiergate.naming import PROBLEM_TYPE_PREFIX, path_segment
 from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.sync.trust_config import read_credential
 
@@ -45,7 +45,6 @@ _SLOWEST: Final = 16 * 1024
 
 _KEY_SECONDS: Final = 10.0
 _GZIP: Final = 31
-_URN: Final = "urn:tiergate:problem:"
 
 
 class BundleOrigin(Protocol):
@@ -196,7 +195,7 @@ class ControlPlaneClient:
             problem = msgspec.json.decode(await _read(response, url, _MAX_PROBLEM_BYTES), type=_Problem)
         except (SyncError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             problem = _Problem()
-        code = problem.type.removeprefix(_URN) if problem.type.startswith(_URN) else ""
+        code = problem.type.removeprefix(PROBLEM_TYPE_PREFIX) if problem.type.startswith(PROBLEM_TYPE_PREFIX) else ""
         said = problem.detail or problem.title
         return SyncError(url, f"it answers {status}" + (f": {said[:300]}" if said else ""), status, code)
 
