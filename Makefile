@@ -66,7 +66,7 @@ test: $(VENV)/.dev ## run the tests (a few minutes)
 ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
-	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow" $(WITHOUT_CLUSTER)
+	@$(PYTEST) --numprocesses auto --dist worksteal -m "not serial and not slow and not walkthrough" $(WITHOUT_CLUSTER)
 	@$(PYTEST) -m "serial and not slow" $(WITHOUT_CLUSTER) || test $$? -eq 5
 endif
 

@@ -21,7 +21,7 @@ pytest_plugins = ["tests.databases"]
 
 # Time says nothing about correctness on a machine that runs several tests at once.
 settings.register_profile(
-    "ci", max_examples=45, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci", max_examples=25, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("long", parent=settings.get_profile("ci"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

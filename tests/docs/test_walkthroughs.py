@@ -36,6 +36,7 @@ NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="no `curl` 
 OTHER_LANGUAGES = ("go", "node")
 
 
+@pytest.mark.walkthrough
 @NEEDS_CURL
 @pytest.mark.parametrize("page", PAGES)
 def test_a_reader_sees_what_the_page_says(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,8 @@ FIRST: Final = next(
 )
 """How a process becomes the first of a namespace of its own. Where nothing may do that, it is an ordinary one."""
 
-DELAYS: Final = (0.0, 0.05, 0.15, 0.3, 0.6, 1.0, 1.6, 3.0)
+DELAYS: Final = (0.0, 0.3, 1.0)
+MORE_DELAYS: Final = (0.05, 0.15, 0.6, 1.6, 3.0)
 PROMISED: Final = 12.0
 """Seconds in which a process must end, on a machine that has much else to do."""
 
@@ -146,7 +147,9 @@ class Told:
         return self.process.returncode, time.monotonic() - begun, said
 
 
-def ends(command: str, folder: Path, number: signal.Signals, *, first: bool) -> dict[float, tuple[int | None, str]]:
+def ends(
+    command: str, folder: Path, number: signal.Signals, delays: tuple[float, ...] = DELAYS, *, first: bool
+) -> dict[float, tuple[int | None, str]]:
     """Tell one process after each delay, several at once; give the exit codes and what they said."""
 
     def one(delay: float) -> tuple[int | None, str]:
@@ -157,7 +160,7 @@ def ends(command: str, folder: Path, number: signal.Signals, *, first: bool) -> 
         return code, said
 
     with silent() as port, ThreadPoolExecutor(3) as pool:
-        return dict(zip(DELAYS, pool.map(one, DELAYS), strict=True))
+        return dict(zip(delays, pool.map(one, delays), strict=True))
 
 
 def _alone(command: str) -> object:
@@ -172,6 +175,15 @@ def test_sigterm_ends_process_1_whenever_it_comes(command: str, tmp_path: Path) 
     wanted = 0 if command in SERVING else 143
     assert {delay: it for delay, it in found.items() if it[0] != wanted} == {}
     assert not [said for _, said in found.values() if "Traceback" in said]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*SERVING, *FINISHING])
+def test_sigterm_ends_process_1_at_more_instants(command: str, tmp_path: Path) -> None:
+    """The start of each process has many steps, and a signal may come between any two of them."""
+    found = ends(command, tmp_path, signal.SIGTERM, MORE_DELAYS, first=True)
+    expected = 0 if command in SERVING else 143
+    assert {delay: result for delay, result in found.items() if result[0] != expected} == {}
 
 
 @pytest.mark.parametrize("command", ["sidecar", "control-plane", "migrate"])
