@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.properties.documents import Document, worlds
 from tests.properties.engines import Subjects, World
 from tests.properties.inquiries import Inquirer
-from tiergate.admin.custom_plan_items import given_by
+from tiergate.admin.custom_plan_items import entitlements_of
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
 from tiergate.engine import Evaluator
@@ -70,7 +70,7 @@ def test_a_plan_gives_what_its_subscription_gave(drawn: tuple[Document, Document
     compared = 0
     for one in found[:3]:
         try:
-            entitlements = given_by(one.customer, one.subscription, state, one.now)
+            entitlements = entitlements_of(one.customer, one.subscription, state, one.now)
         except ConflictError:
             continue
         compared += 1

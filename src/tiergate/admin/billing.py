@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import validator_for
-from tiergate.admin.field_ownership import kept_subscription, merged, resuming_as
+from tiergate.admin.field_ownership import merge_subscription, with_resume_status
 from tiergate.admin.json_members import member_names, subject_id_at
 from tiergate.admin.plan_changes import (
     Items,
     PlanChange,
-    change_instant,
-    changed_plan,
-    ended_with_plan,
-    from_then_on,
-    kept_schedule,
-    scheduled_change,
-    unfit,
-    without_scheduled,
+    end_with_plan,
+    find_incompatible,
+    find_scheduled_change,
+    items_from,
+    keep_schedule,
+    remove_scheduled_change,
+    replace_plan,
+    resolve_change_instant,
 )
 from tiergate.admin.subscriptions import add_subscription, change_subscription, subscription_reader
 from tiergate.admin.write_order import WriteConditions, read_order
@@ -106,14 +106,15 @@ def _read(unit: WriteUnit, account: Account, id_: str, text: bytes) -> Subscript
 
 def _merge(unit: WriteUnit, before: Subscription, written: Subscription, named: frozenset[str]) -> Subscription:
     """Return a subscription with what billing wrote, and the rest as it was."""
-    merged_ = kept_subscription(written, before, (), unit.now)
-    merged_ = replace(merged_, **{key: merged(getattr(written, key), getattr(before, key)) for key in _MERGED})
+    merged = merge_subscription(written, before, (), unit.now)
+    texts = {key: dict(sorted({**getattr(before, key), **getattr(written, key)}.items())) for key in _MERGED}
+    merged = replace(merged, **texts)
     if "term" not in named:
-        merged_ = replace(merged_, term=before.term)
+        merged = replace(merged, term=before.term)
     index = validator_for(unit.published, before.customer).index
     ending = find_ending(unit.session, before.id)
-    merged_ = replace(merged_, items=kept_schedule(merged_.items, before.items, index, unit.now, ending))
-    return merged_ if "resumes_as" in named else resuming_as(merged_, before, unit.now)
+    merged = replace(merged, items=keep_schedule(merged.items, before.items, index, unit.now, ending))
+    return merged if "resumes_as" in named else with_resume_status(merged, before, unit.now)
 
 
 # ── Changes of plan ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -147,17 +148,17 @@ def change_plan(
 
     def edit(account: Account, before: Subscription) -> Subscription:
         validator = validator_for(unit.published, account.customer.id)
-        at = change_instant(wanted.at, before, unit.now)
+        at = resolve_change_instant(wanted.at, before, unit.now)
         change = PlanChange(wanted.to, at, wanted.quantity, wanted.from_item)
         scheduled = find_ending(unit.session, id_)
-        items = changed_plan(before.items, validator.index, change, unit.now, scheduled)
-        unchanged = from_then_on(without_scheduled(before.items, validator.index, unit.now, scheduled), at)
-        places = unfit(items, unchanged, validator.holdings, validator.index, change)
+        items = replace_plan(before.items, validator.index, change, unit.now, scheduled)
+        unchanged = items_from(remove_scheduled_change(before.items, validator.index, unit.now, scheduled), at)
+        places = find_incompatible(items, unchanged, validator.holdings, validator.index, change)
         ends[:] = dict.fromkeys(items[place].item for place in places)
         if places and not wanted.ends_addons:
-            _reject_unfit(validator, from_then_on(items, at), unchanged, ends)
-        items, ending = ended_with_plan(items, places, at, unit.now)
-        validator.check_holdings(from_then_on(items, at), unchanged, pointer="/to")
+            _reject_unfit(validator, items_from(items, at), unchanged, ends)
+        items, ending = end_with_plan(items, places, at, unit.now)
+        validator.check_holdings(items_from(items, at), unchanged, pointer="/to")
         keep_ending(unit.session, id_, ending)
         return replace(before, items=items)
 
@@ -184,9 +185,9 @@ def withdraw_change(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteCo
 
     def edit(account: Account, before: Subscription) -> Subscription:
         index = validator_for(unit.published, account.customer.id).index
-        if scheduled_change(before.items, index, unit.now) is None:
+        if find_scheduled_change(before.items, index, unit.now) is None:
             raise NotFoundError("scheduled change", id_)
-        items = without_scheduled(before.items, index, unit.now, find_ending(unit.session, id_))
+        items = remove_scheduled_change(before.items, index, unit.now, find_ending(unit.session, id_))
         keep_ending(unit.session, id_, None)
         return replace(before, items=items)
 

@@ -55,7 +55,9 @@ OWN_PREFIX: Final = "own-"
 """How the ids of the items begin that hold the plans of buyers."""
 
 
-def given_by(customer: Customer, subscription: Subscription, state: PublishedCatalog, now: Instant) -> dict[str, Value]:
+def entitlements_of(
+    customer: Customer, subscription: Subscription, state: PublishedCatalog, now: Instant
+) -> dict[str, Value]:
     """What a subscription gives at a moment, by feature: entitlements of one definition that gives the same.
 
     Raises:
@@ -97,7 +99,7 @@ def _value(facts: Facts, feature: Feature) -> Value:
     return AddedAmount(facts.total) if binds or below else Amount(facts.total)
 
 
-def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
+def plan_private_item(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
     """Publish an item for one customer, with its first version, beside what is in force; `data` is for the log.
 
     Where there is an item of its id, nothing is published: the request may be one that is sent again.
@@ -130,7 +132,7 @@ def private_item_plan(item: Item, entitlements: dict[str, Value], data: dict[str
     return plan
 
 
-def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
+def plan_own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainData]) -> Planner:
     """Publish the own plan of a customer: its item with a first version, or with the next one; `data` is for the log.
 
     Where it gives that already, nothing is published; neither where another item has its id.
@@ -144,7 +146,7 @@ def own_plan(item: Item, entitlements: dict[str, Value], data: dict[str, PlainDa
         if is_foreign or (known is None and working is not None):
             return nothing
         if known is None or working is None:
-            return private_item_plan(item, entitlements, data)(unit, current)
+            return plan_private_item(item, entitlements, data)(unit, current)
         parts = read_item_history(unit, [item.id])[item.id]
         versions_ = {**parts.versions, **{it.version: it for it in known.versions}}
         published = current_entitlements(known, unit.now)

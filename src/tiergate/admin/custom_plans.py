@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tiergate.admin.conflicts import reject_conflicts
-from tiergate.admin.custom_plan_items import given_by
+from tiergate.admin.custom_plan_items import entitlements_of
 from tiergate.admin.items import item_view
 from tiergate.admin.results import Data, View
 from tiergate.admin.subject_changes import save_subscription
@@ -48,7 +48,7 @@ class PrivateItem(NamedTuple):
 def prepare_private_item(
     actor: Actor, unit: ReadUnit, customer: str, text: bytes, subscription: str | None
 ) -> PrivateItem:
-    """Read and check an item for one customer, which `private_item_plan` publishes.
+    """Read and check an item for one customer, which `plan_private_item` publishes.
 
     `subscription`: the one of the customer's that will get the item.
 
@@ -148,7 +148,7 @@ def draft_plan(actor: Actor, unit: WriteUnit, subscription: str, text: bytes) ->
     account = open_account_of(unit, subscription)
     lock_catalog(unit)  # after the customer, as where an item is sold
     source = account.subscription(subscription).subscription
-    entitlements = given_by(account.customer, source, unit.published, unit.now)
+    entitlements = entitlements_of(account.customer, source, unit.published, unit.now)
     features = read_features(unit)
     heads = {id_: stored.item for id_, stored in read_items(unit).items()}
     item = read_item_body(text, features, heads, {"kind": "plan"}, with_draft=False).item

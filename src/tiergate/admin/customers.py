@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import validator_for
-from tiergate.admin.field_ownership import kept_customer
+from tiergate.admin.field_ownership import merge_customer
 from tiergate.admin.json_members import member_names, merge_parts, subject_id_at
 from tiergate.admin.results import Page, SubjectResult, View
 from tiergate.admin.subject_changes import delete_customer, save_customer
@@ -108,7 +108,7 @@ def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, condition
             return _result(unit, account, order, applied=False)
         conditions.expected.check("customer", id_, account.stamp.etag)
     customer = read_subject_body(text, validator_for(unit.published, id_).reader.customer, {"id": id_})
-    customer = kept_customer(customer, None if account is None else account.customer, member_names(text))
+    customer = merge_customer(customer, None if account is None else account.customer, member_names(text))
     saved = save_customer(actor, unit, customer, account, conditions.accept_loss)
     return _saved(unit, saved, order, created=account is None)
 

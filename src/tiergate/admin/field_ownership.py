@@ -1,10 +1,10 @@
-"""What people own of a subject, and what another system's write leaves to them.
+"""Merge a write of another system with what people own of a customer or subscription.
 
-Billing owns of a subscription that it is: status, dates, items and quantities, term. People own what they gave or took
-by hand: overrides, suspensions, pins; names, tags and what is written down beside.
+Billing owns the existence of a subscription: status, dates, items and quantities, term. People own what they granted or
+revoked by hand: overrides, suspensions, pins; and names, tags and metadata.
 
-INVARIANT (nothing is wiped): a write that does not name what people own leaves it as it is. Only an empty value that is
-written out takes it away.
+INVARIANT (nothing is wiped): a write that does not name what people own leaves it as it is. Only an explicit empty
+value removes it.
 """
 
 from __future__ import annotations
@@ -19,81 +19,75 @@ from tiergate.model.subscription_state import apply_due_resume
 from tiergate.store.write_order import EVERY_SIDE, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from tiergate.model import Customer, Instant, Subscription
 
-BILLINGS: Final = frozenset(
+BILLING_KEYS: Final = frozenset(
     {"status", "items", "start", "end", "trial_end", "grace_until", "resume_at", "resumes_as", "term"}
 )
 """The keys of a subscription that billing owns."""
 
-PEOPLES: Final = frozenset({"overrides", "suspensions", "metadata", "external_ids"})
-"""The keys of a subscription that people own; the pins in its items are theirs too."""
+PEOPLE_KEYS: Final = frozenset({"overrides", "suspensions", "metadata", "external_ids"})
+"""The keys of a subscription that people own, besides the pins of its items."""
 
-_OF_CUSTOMER: Final = ("name", "tags", "attributes", "metadata", "external_ids", "overrides", "suspensions")
-_NEEDS: Final = {SubscriptionStatus.TRIALING: "trial_end", SubscriptionStatus.CANCELED: "end"}
-
-
-def sides_named(named: Collection[str]) -> frozenset[Side]:
-    """Whose parts a patch of a subscription names; both where it names none."""
-    sides = {side for side, keys in ((Side.BILLING, BILLINGS), (Side.PEOPLE, PEOPLES)) if not keys.isdisjoint(named)}
-    return frozenset(sides) or EVERY_SIDE
+_CUSTOMER_KEYS: Final = ("name", "tags", "attributes", "metadata", "external_ids", "overrides", "suspensions")
+_REQUIRED_DATES: Final = {SubscriptionStatus.TRIALING: "trial_end", SubscriptionStatus.CANCELED: "end"}
 
 
-def kept_customer(customer: Customer, before: Customer | None, named: Collection[str]) -> Customer:
-    """A customer as a body says it, with everything as it was that the body does not name."""
+def named_sides(named: Collection[str]) -> frozenset[Side]:
+    """Return the owners of the keys of a patch of a subscription; both if it has none."""
+    owned = {Side.BILLING: BILLING_KEYS, Side.PEOPLE: PEOPLE_KEYS}
+    return frozenset(side for side, keys in owned.items() if not keys.isdisjoint(named)) or EVERY_SIDE
+
+
+def merge_customer(customer: Customer, before: Customer | None, named: Collection[str]) -> Customer:
+    """Return a written customer with everything that the write does not name as it was."""
     if before is None:
         return customer
-    return replace(customer, **{key: getattr(before, key) for key in _OF_CUSTOMER if key not in named})
+    return replace(customer, **{key: getattr(before, key) for key in _CUSTOMER_KEYS if key not in named})
 
 
-def kept_subscription(
+def merge_subscription(
     subscription: Subscription, before: Subscription | None, named: Collection[str], now: Instant
 ) -> Subscription:
-    """A subscription as a body says it, with what people own as it was where the body does not name it."""
+    """Return a written subscription with what people own as it was, unless the write names it."""
     if before is None:
         return subscription
-    kept = {key: getattr(before, key) for key in PEOPLES if key not in named}
-    return replace(subscription, items=with_pins(subscription.items, before.items, now), **kept)
+    kept = {key: getattr(before, key) for key in PEOPLE_KEYS if key not in named}
+    return replace(subscription, items=keep_pins(subscription.items, before.items, now), **kept)
 
 
-def with_pins(
+def keep_pins(
     items: Sequence[SubscriptionItem], before: Sequence[SubscriptionItem], now: Instant
 ) -> tuple[SubscriptionItem, ...]:
-    """Items with the pins of those that stay: of an item in several entries, in their order.
+    """Return items with the pins of earlier entries of the same item, in their order.
 
-    Where there are fewer entries of an item than before, those that are over at `now` are the ones that went.
+    If an item has fewer entries than before, those that ended before `now` are taken as the removed ones.
     """
-    counts = Counter(held.item for held in items)
-    were = Counter(held.item for held in before)
+    counts, counts_before = Counter(it.item for it in items), Counter(it.item for it in before)
     pins: dict[str, list[int | None]] = {}
-    for held in before:
-        if counts[held.item] >= were[held.item] or held.until > now:
-            pins.setdefault(held.item, []).append(held.version)
-    found = []
-    for held in items:
-        old = pins.get(held.item)
-        pin = old.pop(0) if old else None
-        found.append(replace(held, version=pin) if held.version is None and pin is not None else held)
-    return tuple(found)
+    for it in before:
+        if counts[it.item] >= counts_before[it.item] or it.until > now:
+            pins.setdefault(it.item, []).append(it.version)
+    result = []
+    for it in items:
+        earlier = pins.get(it.item)
+        pin = earlier.pop(0) if earlier else None
+        result.append(replace(it, version=pin) if it.version is None and pin is not None else it)
+    return tuple(result)
 
 
-def merged(texts: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
-    """What two sides write into one mapping: each entry as it was last written."""
-    return dict(sorted({**before, **texts}.items()))
+def with_resume_status(after: Subscription, before: Subscription | None, now: Instant) -> Subscription:
+    """Return a subscription that was paused without `resumes_as` with the status from before, if it has its dates.
 
-
-def resuming_as(after: Subscription, before: Subscription | None, now: Instant) -> Subscription:
-    """A subscription that somebody paused without saying as what it resumes: as what it was, where its dates are there.
-
-    So a pause does not make a trial, or what is owed, disappear.
+    So a pause does not remove a trial or a late payment.
     """
     if before is None or after.status is not SubscriptionStatus.PAUSED or after.resumes_as is not None:
         return after
     present = apply_due_resume(before, now)
-    was = present.resumes_as if present.status is SubscriptionStatus.PAUSED else present.status
-    if was not in {SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE, SubscriptionStatus.CANCELED}:
+    status = present.resumes_as if present.status is SubscriptionStatus.PAUSED else present.status
+    if status not in {SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE, SubscriptionStatus.CANCELED}:
         return after
-    needed = _NEEDS.get(was)
-    return after if needed is not None and getattr(after, needed) is None else replace(after, resumes_as=was)
+    date = _REQUIRED_DATES.get(status)
+    return after if date is not None and getattr(after, date) is None else replace(after, resumes_as=status)

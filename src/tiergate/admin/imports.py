@@ -19,9 +19,9 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import printable_features, validator_for
-from tiergate.admin.field_ownership import kept_customer, kept_subscription
+from tiergate.admin.field_ownership import merge_customer, merge_subscription
 from tiergate.admin.loss_gate import reject_loss
-from tiergate.admin.sellable_items import refuse_unsellable
+from tiergate.admin.sellable_items import reject_unsellable_items
 from tiergate.admin.subject_changes import record_change, require_change, resource_of, with_authors
 from tiergate.admin.write_order import MAX_AHEAD
 from tiergate.catalog import SubjectReader, TotalBounds, dump_subject_lines, read_subject_records
@@ -212,7 +212,7 @@ def _check_and_record(actor: Actor, unit: WriteUnit, upsert: Upsert, *, is_resto
     for subscription in changed:
         old = upsert.held(subscription.id)
         if not is_restore:
-            refuse_unsellable(unit, old, subscription, f"/{subscription.id}/items")
+            reject_unsellable_items(unit, old, subscription, f"/{subscription.id}/items")
         require_change(actor, old, subscription)
         validator.check_archived(subscription, old)
         record_change(unit, old, subscription)
@@ -246,13 +246,13 @@ class _Merger:
         if before is None and not kept and self._is_deleted(own):
             self.outdated += 1
             return None
-        customer = kept_customer(own.subject, before, own.keys)
+        customer = merge_customer(own.subject, before, own.keys)
         if self._is_outdated(SubjectType.CUSTOMER, own, (Side.PEOPLE,)) and before is not None:
             customer = before
         subscriptions = []
         for line in kept:
             old = upsert.held(line.subject.id)
-            new = kept_subscription(line.subject, old, line.keys, self._unit.now)
+            new = merge_subscription(line.subject, old, line.keys, self._unit.now)
             is_outdated = self._is_outdated(SubjectType.SUBSCRIPTION, line, EVERY_SIDE)
             subscriptions.append(old if old is not None and is_outdated else new)
         return upsert._replace(customer=customer, subscriptions=subscriptions)

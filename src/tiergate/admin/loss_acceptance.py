@@ -1,4 +1,4 @@
-"""How a request accepts a loss: by the token of the loss that was shown, never by a plain yes."""
+"""Read how a request accepts a loss: by the token of the loss that was shown, never by `true`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from tiergate.errors import BodyError, BodyProblem
 from tiergate.impact.preview.loss_token import is_loss_token
 
 AcceptLoss = str | bool
-"""The type of a body's member `accept_loss`: a token; `false`, its default, accepts nothing."""
+"""The type of the member `accept_loss` of a body: a token; `false`, its default, accepts nothing."""
 
 
-def accepted_loss(value: AcceptLoss, at: str = "/accept_loss") -> str:
-    """The token that a body gives, or nothing; `at`: where it stands.
+def parse_loss_token(value: AcceptLoss, pointer: str = "/accept_loss") -> str:
+    """Return the token of a body, or ''.
 
     Raises:
-        BodyError: it is `true`, which would accept any loss, or no token.
+        BodyError: the value is not a token, or `true`, which would accept any loss.
     """
     if value is False:
         return ""
     if isinstance(value, str) and is_loss_token(value):
         return value
     detail = (
-        "must be the token of the loss that is accepted, such as `loss-3-6d1f…`: "
-        "a dry run and the refusal `customers-would-lose` give it as `accept_loss`"
+        "must be the token of the accepted loss, such as `loss-3-6d1f…`: "
+        "a dry run and the error `customers-would-lose` return it as `accept_loss`"
     )
-    raise BodyError([BodyProblem(at, "wrong-value", detail)])
+    raise BodyError([BodyProblem(pointer, "wrong-value", detail)])

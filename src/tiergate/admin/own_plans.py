@@ -63,7 +63,7 @@ class OwnPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def prepare_own_plan(
     actor: Actor, unit: ReadUnit, customer: str, wanted: OwnPlan, subscription: str | None, accept_loss: str
 ) -> PrivateItem:
-    """Read and check the own plan of a customer, which `own_plan` publishes.
+    """Read and check the own plan of a customer, which `plan_own_plan` publishes.
 
     `subscription`: the one of the customer's that will get the plan, in place of the plan that it has.
 

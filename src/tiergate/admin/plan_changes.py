@@ -1,11 +1,11 @@
-"""The change of a plan: at an instant, with neither gap nor overlap, in place of what was to follow. Pure.
+"""Change the plan of a subscription at an instant, without a gap or an overlap. Pure.
 
-A subscription's plans follow one another as entries of its items: one holds until the instant from which the next one
-does. A change takes the plan that holds at its instant, and lets the new one stand from then on until whenever the old
-one would have ended. What was scheduled after the plan that holds now is replaced. Where that is asked for, what
-cannot be held with the new plan ends with the old one; how it was is kept for whoever takes the change back.
+The plans of a subscription follow one another as entries of its items: each lasts until the next one starts. A change
+replaces the plan that is active at its instant by the new one, until the old one would have ended, and everything that
+was scheduled after the present plan. On request, items that the new plan does not allow end with the old one; they are
+kept as they were, so that the change can be withdrawn.
 
-Leaves to others: whether the items can be held together, who may do it, and how it is written down.
+Leaves to others: whether the items are possible together, permissions, and the audit log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Items = tuple[SubscriptionItem, ...]
 
 
 class PlanChange(NamedTuple):
-    """What is wanted: the plan, from when on, how many of it (none: as many), and in place of which (none: the one)."""
+    """The new plan, its start, its quantity (`None`: unchanged), and the plan it replaces (`None`: the only one)."""
 
     to: str
     at: Instant
@@ -42,96 +42,97 @@ class PlanChange(NamedTuple):
     from_item: str | None = None
 
 
-class Scheduled(NamedTuple):
-    """A change that is to come: the places of the plan that ends and of the one that then begins."""
+class ScheduledChange(NamedTuple):
+    """A change in the future: the indexes of the plan that ends and of the plan that starts then."""
 
     leaving: int
     coming: int
 
 
-def scheduled_change(items: Sequence[SubscriptionItem], index: CatalogIndex, now: Instant) -> Scheduled | None:
-    """The next change of a plan that holds now; none where nothing follows it."""
+def find_scheduled_change(
+    items: Sequence[SubscriptionItem], index: CatalogIndex, now: Instant
+) -> ScheduledChange | None:
+    """Return the next change of a plan that is active now."""
     plans = _plans(items, index)
-    found = [
-        Scheduled(leaving, coming)
+    changes = [
+        ScheduledChange(leaving, coming)
         for leaving in plans
         if items[leaving].start <= now < items[leaving].until
         for coming in plans
         if items[coming].start == items[leaving].until
     ]
-    return min(found, key=lambda one: items[one.coming].start, default=None)
+    return min(changes, key=lambda change: items[change.coming].start, default=None)
 
 
-def without_scheduled(items: Items, index: CatalogIndex, now: Instant, ending: PlanEnding | None = None) -> Items:
-    """The items without what is to follow the plans that hold now: these stay until the last that follows would.
+def remove_scheduled_change(items: Items, index: CatalogIndex, now: Instant, ending: PlanEnding | None = None) -> Items:
+    """Return the items without scheduled changes: the present plans last until the last scheduled one would end.
 
-    `ending`: what ends with one of them, which it then does not.
+    `ending`: the items that end with a present plan, which they then do not.
     """
-    while (next_one := scheduled_change(items, index, now)) is not None:
-        leaving, coming = next_one
+    while (change := find_scheduled_change(items, index, now)) is not None:
+        leaving, coming = change
         at = items[leaving].until
-        stays = replace(items[leaving], until=items[coming].until)
-        items = tuple(stays if place == leaving else held for place, held in enumerate(items) if place != coming)
+        extended = replace(items[leaving], until=items[coming].until)
+        items = tuple(extended if place == leaving else held for place, held in enumerate(items) if place != coming)
         if ending is not None and ending.at == at:
-            items = _restored(items, ending)
+            items = _restore(items, ending)
     return items
 
 
-def _restored(items: Items, ending: PlanEnding) -> Items:
-    """The items with those as they were that ended with a plan. What somebody has changed since stays as it is."""
-    found = list(items)
+def _restore(items: Items, ending: PlanEnding) -> Items:
+    """Return the items with those restored that ended with a plan, unless they were changed since."""
+    restored = list(items)
     for was in ending.items:
-        same = [place for place, held in enumerate(found) if (held.item, held.start) == (was.item, was.start)]
+        same = [place for place, held in enumerate(restored) if (held.item, held.start) == (was.item, was.start)]
         for place in same:
-            if found[place].until == ending.at:
-                found[place] = replace(found[place], until=was.until)
+            if restored[place].until == ending.at:
+                restored[place] = replace(restored[place], until=was.until)
         if not same and was.start >= ending.at:
-            found.append(was)
-    return tuple(found)
+            restored.append(was)
+    return tuple(restored)
 
 
-def change_instant(at: str | Instant, subscription: Subscription, now: Instant) -> Instant:
-    """The instant of a change: now, the end of the term that runs now, or the one that was said.
+def resolve_change_instant(at: str | Instant, subscription: Subscription, now: Instant) -> Instant:
+    """Return the instant of a change: now, the end of the present term, or the given one.
 
     Raises:
         ConflictError: the subscription has no term, or has ended.
-        BodyError: the instant lies in the past, or where the subscription has ended.
+        BodyError: the instant is in the past, or after the end of the subscription.
     """
     if derive_state(subscription, now) is SubscriptionState.ENDED:
-        raise ConflictError("step-not-possible", f"`{subscription.id}` has ended, so that its plan does not change")
+        raise ConflictError("step-not-possible", f"`{subscription.id}` has ended: its plan cannot change")
     if at == NOW:
         return now
     if at == TERM_END:
         if subscription.term is None:
-            message = f"`{subscription.id}` has no `term`: give it one, or say at which instant"
-            raise ConflictError("no-term", message)
-        found = CalendarWindows.of(subscription.term).at(now).until
+            raise ConflictError("no-term", f"`{subscription.id}` has no `term`: set one, or give an instant")
+        instant = CalendarWindows.of(subscription.term).at(now).until
     elif isinstance(at, str):
         _refuse("/at", "bad-instant", "must be `now`, `term_end` or an instant")
     else:
-        found = at
-    if found <= now:
-        _refuse("/at", "impossible-date", f"must lie in the future, and it is {format_instant(now)}: or say `now`")
-    if subscription.end is not None and found >= subscription.end:
+        instant = at
+    if instant <= now:
+        _refuse("/at", "impossible-date", f"must be in the future (it is {format_instant(now)}), or `now`")
+    if subscription.end is not None and instant >= subscription.end:
         _refuse("/at", "impossible-date", f"must be before its end, {format_instant(subscription.end)}")
-    if found >= FOREVER:
-        _refuse("/at", "impossible-date", "its term has no end before the year 10000")
-    return found
+    if instant >= FOREVER:
+        _refuse("/at", "impossible-date", "the term has no end before the year 10000")
+    return instant
 
 
-def changed_plan(
+def replace_plan(
     items: Items, index: CatalogIndex, change: PlanChange, now: Instant, ending: PlanEnding | None = None
 ) -> Items:
-    """The items after a change of plan. `ending`: what ends at the change that was scheduled before.
+    """Return the items after a change of plan. `ending`: the items that end at the change that was scheduled before.
 
     Raises:
-        BodyError: the new plan is none of the catalog's.
-        ConflictError: no plan holds then, or several do and it is not said which one is meant.
+        BodyError: the catalog has no such plan.
+        ConflictError: no plan is active then, or several are and `from_item` names none.
     """
     _expect_plan(index, change.to)
-    over = {place for place in _plans(items, index) if items[place].until <= now}
-    items = tuple(held for place, held in enumerate(items) if place not in over)
-    items = without_scheduled(items, index, now, ending)
+    ended = {place for place in _plans(items, index) if items[place].until <= now}
+    items = tuple(held for place, held in enumerate(items) if place not in ended)
+    items = remove_scheduled_change(items, index, now, ending)
     place = _leaving(items, index, change)
     old = items[place]
     quantity = old.quantity if change.quantity is None else change.quantity
@@ -144,7 +145,7 @@ def changed_plan(
         quantity,
         old.version if same else None,
         old.added_at if same else change.at,
-        # At once it stands where the old one stood, for clocks that are a little behind.
+        # An immediate change keeps the start of the old plan, for clocks that are a little behind.
         old.start if at_once else change.at,
         old.until,
     )
@@ -153,15 +154,15 @@ def changed_plan(
     return (*items[:place], replace(old, until=change.at), new, *items[place + 1 :])
 
 
-def unfit(
-    items: Items, stood: Items, holdings: ItemCompatibility, index: CatalogIndex, change: PlanChange
+def find_incompatible(
+    items: Items, unchanged: Items, holdings: ItemCompatibility, index: CatalogIndex, change: PlanChange
 ) -> list[int]:
-    """The places of what cannot be held from the change on, of add-ons and charges, and could be if nothing changed.
+    """Return the indexes of add-ons and charges that the change makes impossible, and of those that need them.
 
-    `items`: after the change; `stood`: without it. What needs something that goes goes too.
+    `items`: after the change; `unchanged`: without it.
     """
     known = index.items
-    before = [held for held in from_then_on(stood, change.at) if held.item in known]
+    before = [held for held in items_from(unchanged, change.at) if held.item in known]
     excused = {before[one.place] for one in holdings.violations(before, None)}
     gone: set[int] = set()
     while True:
@@ -188,12 +189,10 @@ def _excludes(held: SubscriptionItem, items: Sequence[SubscriptionItem], index: 
     return any(max(one.start, held.start) < min(one.until, held.until) for one in items if one.item == plan)
 
 
-def ended_with_plan(
-    items: Items, places: Collection[int], at: Instant, now: Instant
-) -> tuple[Items, PlanEnding | None]:
-    """The items of which those at some places end with the plan at an instant, and how these were if that is to come.
+def end_with_plan(items: Items, places: Collection[int], at: Instant, now: Instant) -> tuple[Items, PlanEnding | None]:
+    """Return the items of which those at `places` end with the plan at an instant, and how they were, if it is later.
 
-    At once they go, as the plan does; and so does what would begin only later.
+    An immediate change removes them, as it removes the plan; so does a later one if they start after it.
     """
     found = []
     for place, held in enumerate(items):
@@ -205,18 +204,18 @@ def ended_with_plan(
     return tuple(found), ending
 
 
-def kept_schedule(
+def keep_schedule(
     items: Items, before: Items, index: CatalogIndex, now: Instant, ending: PlanEnding | None = None
 ) -> Items:
-    """The items as another system lists them, with the change that is scheduled of a plan that it lists as it is.
+    """Return the items as another system lists them, with the scheduled change of a plan that it lists as unchanged.
 
-    Where it names the plan that is to come, or when the present one ends, it knows of the change, and its word stands.
-    `ending`: what ends with the plan that is left, and does so where it is listed without dates.
+    If it names the plan that starts then, or an end of the present one, it knows of the change, and its list counts.
+    `ending`: the items that end with the present plan; they still do if they are listed without dates.
     """
-    next_one = scheduled_change(before, index, now)
-    if next_one is None:
+    change = find_scheduled_change(before, index, now)
+    if change is None:
         return items
-    leaving, coming = before[next_one.leaving], before[next_one.coming]
+    leaving, coming = before[change.leaving], before[change.coming]
     if any(held.item == coming.item != leaving.item for held in items):
         return items
     for place, held in enumerate(items):
@@ -225,13 +224,13 @@ def kept_schedule(
             if ending is not None and ending.at == leaving.until:
                 named = {one.item for one in ending.items}
                 ends = [at for at, one in enumerate(found) if one.item in named and one.until == FOREVER]
-                found, _ = ended_with_plan(found, ends, ending.at, now)
+                found, _ = end_with_plan(found, ends, ending.at, now)
             return (*found, coming)
     return items
 
 
-def from_then_on(items: Sequence[SubscriptionItem], at: Instant) -> Items:
-    """The items that are held from an instant on, as if nothing had been before."""
+def items_from(items: Sequence[SubscriptionItem], at: Instant) -> Items:
+    """Return the items that last beyond an instant, as if they started then at the earliest."""
     return tuple(replace(held, start=max(held.start, at)) for held in items if held.until > at)
 
 
@@ -249,12 +248,14 @@ def _leaving(items: Items, index: CatalogIndex, change: PlanChange) -> int:
     wanted = [place for place in found if change.from_item in {None, items[place].item}]
     when = format_instant(change.at)
     if not wanted:
-        held = ", ".join(f"`{items[place].item}`" for place in found) or "none"
-        what = "no plan" if change.from_item is None else f"no plan `{change.from_item}`"
-        raise ConflictError("no-plan", f"it holds {what} at {when}, which could change: it holds {held}")
+        active = ", ".join(f"`{items[place].item}`" for place in found) or "none"
+        plan = "plan" if change.from_item is None else f"plan `{change.from_item}`"
+        raise ConflictError("no-plan", f"the subscription has no {plan} at {when}: it has {active}")
     if len(wanted) > 1:
-        held = ", ".join(f"`{items[place].item}`" for place in wanted)
-        raise ConflictError("ambiguous-plan", f"it holds several plans at {when}: say which in `from_item`: {held}")
+        active = ", ".join(f"`{items[place].item}`" for place in wanted)
+        raise ConflictError(
+            "ambiguous-plan", f"the subscription has several plans at {when}: set `from_item`: {active}"
+        )
     return wanted[0]
 
 
@@ -264,7 +265,7 @@ def _expect_plan(index: CatalogIndex, to: str) -> None:
         plans = [id_ for id_, item in index.items.items() if item.kind is ItemKind.PLAN]
         _refuse("/to", "unknown-item", f"no item `{to[:100]}`", nearest(to, plans))
     if known.kind is not ItemKind.PLAN:
-        _refuse("/to", "not-a-plan", f"`{to}` is no plan, but of kind `{known.kind.value}`")
+        _refuse("/to", "not-a-plan", f"`{to}` is not a plan, but of kind `{known.kind.value}`")
 
 
 def _refuse(pointer: str, code: str, message: str, suggestion: str | None = None) -> NoReturn:

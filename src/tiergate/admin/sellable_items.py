@@ -1,8 +1,8 @@
-"""Which items a subscription may get: those that are sold.
+"""Reject items that a subscription cannot get, because they are drafts or archived.
 
-An item's status is read as it is edited now, so archiving it acts at once. A draft is given to nobody, and an archived
-item is kept by the subscriptions that have it; a subscription that has it not is refused, whatever the way: a list of
-items, a change of plan, billing, an import.
+The status is that of the working catalog, so that archiving an item takes effect immediately. Nobody gets a draft.
+Subscriptions keep an archived item that they have; others cannot get it by any route: a list of items, a change of
+plan, billing, an import.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ if TYPE_CHECKING:
     from tiergate.store import ReadUnit
 
 
-def refuse_unsellable(unit: ReadUnit, before: Subscription | None, after: Subscription, at: str = "/items") -> None:
-    """See that a subscription gets no item that is a draft or archived. `at`: where its items stand in the body.
+def reject_unsellable_items(
+    unit: ReadUnit, before: Subscription | None, after: Subscription, pointer: str = "/items"
+) -> None:
+    """Reject a subscription that gets a draft or an archived item.
 
     Raises:
-        ConflictError: it gets one; with the place of each.
+        ConflictError: it does; with the place of each below `pointer`.
     """
-    known = {held.item for held in before.items} if before is not None else set()
-    new = {place: held.item for place, held in enumerate(after.items) if held.item not in known}
+    present = {held.item for held in before.items} if before is not None else set()
+    new = {place: held.item for place, held in enumerate(after.items) if held.item not in present}
     if not new:
         return
-    published = unit.published.index.items
-    statuses = item_statuses(unit, set(new.values()))
+    published, statuses = unit.published.index.items, item_statuses(unit, set(new.values()))
     problems = []
     for place, id_ in new.items():
         listed = published[id_].status if id_ in published else ItemStatus.ACTIVE
         status = ItemStatus.DRAFT if listed is ItemStatus.DRAFT else statuses.get(id_, listed)
         if status is ItemStatus.ARCHIVED:
-            said = f"`{id_}` is archived: those who have it keep it, and nobody new gets it"
-            problems.append(BodyProblem(f"{at}/{place}", "item-archived", said))
+            detail = f"`{id_}` is archived: only subscriptions that have it keep it"
+            problems.append(BodyProblem(f"{pointer}/{place}", "item-archived", detail))
         elif status is ItemStatus.DRAFT:
-            said = f"`{id_}` is a draft, and is given to nobody"
-            problems.append(BodyProblem(f"{at}/{place}", "item-draft", said))
+            detail = f"`{id_}` is a draft: nobody can get it"
+            problems.append(BodyProblem(f"{pointer}/{place}", "item-draft", detail))
     if problems:
         raise ConflictError(problems[0].code, "; ".join(dict.fromkeys(it.sentence for it in problems)), problems)

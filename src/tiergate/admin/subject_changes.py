@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import validator_for
 from tiergate.admin.loss_gate import reject_loss
-from tiergate.admin.sellable_items import refuse_unsellable
+from tiergate.admin.sellable_items import reject_unsellable_items
 from tiergate.admin.subject_views import file_data
 from tiergate.errors import ConflictError
 from tiergate.impact.subject_change.override_effects import reject_ineffective_overrides
@@ -180,7 +180,7 @@ def save_subscription(
     require_change(actor, before, subscription, granted)
     validator = validator_for(unit.published, account.customer.id)
     validator.check_new_overrides(subscription, before)
-    refuse_unsellable(unit, before, subscription)
+    reject_unsellable_items(unit, before, subscription)
     after = _with_subscription(account.record, subscription)
     changed = _changed_overrides(before, subscription)
     reject_ineffective_overrides(unit.published, after, subscription.id, changed, unit.now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.admin.customer_validation import printable_features
-from tiergate.admin.plan_changes import scheduled_change
+from tiergate.admin.plan_changes import find_scheduled_change
 from tiergate.admin.results import Data, View
 from tiergate.admin.write_order import as_of_data
 from tiergate.catalog import customer_data, subscription_data
@@ -56,7 +56,7 @@ def subscription_views(stored: Sequence[StoredSubscription], unit: ReadUnit) -> 
 def state_data(subscription: Subscription, index: CatalogIndex, now: Instant) -> Data:
     """Return the state of a subscription at an instant, and the change of plan that is scheduled then."""
     data: Data = {"state": derive_state(subscription, now).value}
-    change = scheduled_change(subscription.items, index, now)
+    change = find_scheduled_change(subscription.items, index, now)
     if change is not None:
         leaving, coming = subscription.items[change.leaving], subscription.items[change.coming]
         ends: list[PlainData] = [

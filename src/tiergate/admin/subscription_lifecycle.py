@@ -1,10 +1,10 @@
-"""The life of a subscription: which step is possible from where, and what each makes of status and dates. Pure.
+"""The life cycle of a subscription: the allowed steps of each stage, and their effect on status and dates. Pure.
 
-Where a subscription stands (:class:`Standing`) follows from its status, its dates and `now`. The table says from where
-each step is possible. No step gives more than it says: a pause and its end lead back to what was there before, with
-its dates; a late payment is settled by `activate` alone; and no date is taken that lies in the past.
+The stage follows from status, dates and `now`. A table lists the stages in which each step is allowed. No step has
+hidden effects: a pause and its end restore the status and dates from before; only `activate` settles a late payment;
+and no date may be in the past.
 
-Leaves to others: items, who may take a step, and how it is written down.
+Leaves to others: items, permissions, and the audit log.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _ACTIVE, _TRIALING = SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING
 _PAST_DUE, _CANCELED, _PAUSED = SubscriptionStatus.PAST_DUE, SubscriptionStatus.CANCELED, SubscriptionStatus.PAUSED
 
 
-class Standing(Enum):
-    """Where a subscription stands in its life."""
+class LifecycleStage(Enum):
+    """A stage of the life cycle of a subscription."""
 
     ACTIVE = "active"
     TRIALING = "trialing"
@@ -41,7 +41,7 @@ class Standing(Enum):
     ENDED = "ended"
 
 
-_S = Standing
+_S = LifecycleStage
 _PAUSES: Final = frozenset({_S.PAUSED, _S.PAUSED_LATE, _S.PAUSED_CANCELED})
 _GOING: Final = frozenset({_S.ACTIVE, _S.TRIALING, _S.PAST_DUE, _S.CANCELED})
 _OVER: Final = frozenset({_S.TRIAL_OVER, _S.ENDED})
@@ -54,22 +54,21 @@ _OF_STATUS: Final = {
 
 
 class Step(NamedTuple):
-    """A step: from where it is possible, which date it takes, and what it makes of a subscription.
+    """A step of the life cycle. `action`: its name in the audit log. `date`: the key of the date that it accepts.
 
-    `required`: it needs its date. `action`: what the audit log calls it. `apply` gets the subscription, settled, its
-    date or none, and now.
+    `apply` gets the subscription with a due resume applied, the date, and now. `required`: it needs the date.
     """
 
     summary: str
     action: str
-    possible: frozenset[Standing]
+    allowed_in: frozenset[LifecycleStage]
     date: str | None
     apply: Callable[[Subscription, Instant | None, Instant], Subscription]
     required: bool = False
 
 
-def standing_of(subscription: Subscription, now: Instant) -> Standing:
-    """Where a subscription stands at `now`."""
+def stage_of(subscription: Subscription, now: Instant) -> LifecycleStage:
+    """Return the stage of a subscription at `now`."""
     present = apply_due_resume(subscription, now)
     inner = resume_subscription(present)
     if derive_state(present, now) is SubscriptionState.ENDED:
@@ -79,26 +78,26 @@ def standing_of(subscription: Subscription, now: Instant) -> Standing:
 
 
 def apply_step(name: str, subscription: Subscription, date: Instant | None, now: Instant) -> Subscription:
-    """What a step makes of a subscription; `date`: the one that the step takes, where it was said.
+    """Return a subscription after a step; `date`: the one of the step.
 
     Raises:
-        ConflictError: `step-not-possible`, with what the subscription is, and which steps are possible.
-        BodyError: the date cannot mean anything here.
+        ConflictError: `step-not-possible`, with the stage and the allowed steps.
+        BodyError: the date is not possible here.
     """
-    step, standing = STEPS[name], standing_of(subscription, now)
-    revives = standing in _OVER and name in {"cancel", "end"} and date is not None and date > now
-    if standing not in step.possible or revives:
-        possible = ", ".join(f"`{other}`" for other, one in STEPS.items() if standing in one.possible)
-        said = f"`{subscription.id}` {described(subscription, now)}, so that `{name}` is not possible"
-        raise ConflictError("step-not-possible", f"{said}: it takes {possible}")
+    step, stage = STEPS[name], stage_of(subscription, now)
+    revives = stage in _OVER and name in {"cancel", "end"} and date is not None and date > now
+    if stage not in step.allowed_in or revives:
+        allowed = ", ".join(f"`{other}`" for other, one in STEPS.items() if stage in one.allowed_in)
+        reason = f"`{subscription.id}` {describe_stage(subscription, now)}"
+        raise ConflictError("step-not-possible", f"{reason}: `{name}` is not possible; possible are {allowed}")
     return step.apply(apply_due_resume(subscription, now), date, now)
 
 
-def described(subscription: Subscription, now: Instant) -> str:
-    """What a subscription is at `now`, as the predicate of a sentence."""
+def describe_stage(subscription: Subscription, now: Instant) -> str:
+    """Describe the stage of a subscription at `now`, as the predicate of a sentence."""
     present = apply_due_resume(subscription, now)
-    standing = standing_of(present, now)
-    match standing:
+    stage = stage_of(present, now)
+    match stage:
         case _S.ACTIVE | _S.CANCELED:
             text = f"is {present.status.value}" + _at(", and ends at", present.end)
         case _S.TRIALING:
@@ -107,7 +106,7 @@ def described(subscription: Subscription, now: Instant) -> str:
             grace = present.grace_until is not None and present.grace_until > now
             text = "is past due" + (_at(", with grace until", present.grace_until) if grace else ", without grace")
         case _S.PAUSED | _S.PAUSED_LATE | _S.PAUSED_CANCELED:
-            text = f"is {standing.value}" + _at(", until", present.resume_at)
+            text = f"is {stage.value}" + _at(", until", present.resume_at)
         case _S.TRIAL_OVER:
             text = "has ended with its trial" + _at(", at", resume_subscription(present).trial_end)
         case _S.ENDED:
@@ -153,17 +152,17 @@ def _past_due(present: Subscription, date: Instant | None, now: Instant) -> Subs
 def _cancel(present: Subscription, date: Instant | None, now: Instant) -> Subscription:
     inner = resume_subscription(present)
     end = _end(present, date, now)
-    if standing_of(present, now) in _OVER:
+    if stage_of(present, now) in _OVER:
         over = [it for it in (inner.end, inner.trial_end) if it is not None and it <= now]
         return replace(_plain(present), status=_CANCELED, end=_begun(present, min(over, default=now)))
     if date is not None and date > now:
         if inner.status is _TRIALING and inner.trial_end is not None and date > inner.trial_end:
-            _refuse("end", f"must not be later than the end of its trial, {format_instant(inner.trial_end)}")
+            _refuse("end", f"must not be after the end of the trial, {format_instant(inner.trial_end)}")
         if inner.status is _PAST_DUE:
             if inner.grace_until is None or inner.grace_until <= now:
-                _refuse("end", "must be left out: its payment is late, so that it can only be canceled now")
+                _refuse("end", "must be left out: the payment is late, so the subscription can only be canceled now")
             if date > inner.grace_until:
-                _refuse("end", f"must not be later than its grace, {format_instant(inner.grace_until)}")
+                _refuse("end", f"must not be after the grace period, {format_instant(inner.grace_until)}")
         if present.status is _PAUSED:
             again = present.resume_at if present.resume_at is not None and present.resume_at < end else None
             plain = replace(_plain(present), status=_PAUSED, end=end)
@@ -171,9 +170,9 @@ def _cancel(present: Subscription, date: Instant | None, now: Instant) -> Subscr
     return replace(_plain(present), status=_CANCELED, end=end)
 
 
-def _let_end(present: Subscription, date: Instant | None, now: Instant) -> Subscription:
+def _end_at(present: Subscription, date: Instant | None, now: Instant) -> Subscription:
     end = _end(present, date, now)
-    if standing_of(present, now) in _OVER:
+    if stage_of(present, now) in _OVER:
         return present
     again = present.resume_at if present.resume_at is not None and present.resume_at < end else None
     return replace(present, end=end, resume_at=again)
@@ -185,15 +184,15 @@ def _plain(present: Subscription) -> Subscription:
 
 def _end(present: Subscription, date: Instant | None, now: Instant) -> Instant:
     if date is not None and date < now:
-        _refuse("end", f"must not lie in the past, and it is {format_instant(now)}: left out, it is now")
+        _refuse("end", f"must not be in the past (it is {format_instant(now)}); it may be left out")
     is_canceled = resume_subscription(present).status is _CANCELED  # for what was owed, perhaps
     if date is not None and is_canceled and present.end is not None and now < present.end < date:
-        _refuse("end", f"must not be later than its end, {format_instant(present.end)}: `activate` takes that back")
+        _refuse("end", f"must not be after the end, {format_instant(present.end)}: `activate` removes the end")
     return _begun(present, now if date is None else date)
 
 
 def _begun(present: Subscription, end: Instant) -> Instant:
-    """An end that is not before the start: what has not begun never does."""
+    """Return an end that is not before the start."""
     return end if present.start is None else max(end, present.start)
 
 
@@ -201,23 +200,23 @@ def _expect_later(key: str, date: Instant | None, present: Subscription, now: In
     if date is None:
         return
     if date <= now:
-        _refuse(key, f"must lie in the future, and it is {format_instant(now)}")
+        _refuse(key, f"must be in the future (it is {format_instant(now)})")
     if date <= (BEGINNING if present.start is None else present.start):
-        _refuse(key, f"must be later than its start{_at(',', present.start)}")
+        _refuse(key, f"must be after the start of the subscription{_at(',', present.start)}")
     if present.end is not None and date > present.end:
-        _refuse(key, f"must not be later than its end, {format_instant(present.end)}")
+        _refuse(key, f"must not be after the end of the subscription, {format_instant(present.end)}")
 
 
 def _expect_resumption(date: Instant | None, present: Subscription, now: Instant) -> None:
     if date is None:
         return
     if date <= now:
-        _refuse("resume_at", f"must lie in the future, and it is {format_instant(now)}")
+        _refuse("resume_at", f"must be in the future (it is {format_instant(now)})")
     inner = resume_subscription(present)
     if inner.end is not None and date >= inner.end:
-        _refuse("resume_at", f"must be before its end, {format_instant(inner.end)}")
+        _refuse("resume_at", f"must be before the end of the subscription, {format_instant(inner.end)}")
     if inner.status is _TRIALING and inner.trial_end is not None and date >= inner.trial_end:
-        _refuse("resume_at", f"must be before the end of its trial, {format_instant(inner.trial_end)}")
+        _refuse("resume_at", f"must be before the end of the trial, {format_instant(inner.trial_end)}")
 
 
 def _refuse(key: str, message: str) -> NoReturn:
@@ -236,7 +235,7 @@ STEPS: Final[dict[str, Step]] = {
     "activate": Step(
         "Make a subscription active, without an end: after a trial, a pause, a late payment, a cancellation, its end.",
         "activated",
-        frozenset(Standing),
+        frozenset(LifecycleStage),
         None,
         _activate,
     ),
@@ -249,17 +248,25 @@ STEPS: Final[dict[str, Step]] = {
     ),
     "resume": Step("Resume a paused subscription, now or at `resume_at`.", "resumed", _PAUSES, "resume_at", _resume),
     "past-due": Step(
-        "Say that a payment is late; what is held counts until `grace_until`, or no more.",
+        "Mark a payment as late; the subscription counts until `grace_until`, or not at all.",
         "past_due",
         _GOING | {_S.TRIAL_OVER},
         "grace_until",
         _past_due,
     ),
     "cancel": Step(
-        "Cancel a subscription: it counts until `end`, or ends now.", "canceled", frozenset(Standing), "end", _cancel
+        "Cancel a subscription: it counts until `end`, or ends now.",
+        "canceled",
+        frozenset(LifecycleStage),
+        "end",
+        _cancel,
     ),
     "end": Step(
-        "Let a subscription end at `end`, or now, whatever its status.", "ended", frozenset(Standing), "end", _let_end
+        "Let a subscription end at `end`, or now, whatever its status.",
+        "ended",
+        frozenset(LifecycleStage),
+        "end",
+        _end_at,
     ),
 }
-"""The steps by their names."""
+"""The steps by name."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tiergate.admin.customer_validation import validator_for
 from tiergate.admin.customers import expect_known
-from tiergate.admin.field_ownership import kept_subscription, resuming_as, sides_named, with_pins
+from tiergate.admin.field_ownership import keep_pins, merge_subscription, named_sides, with_resume_status
 from tiergate.admin.json_members import member_names, merge_parts, subject_id_at
 from tiergate.admin.results import Page, SubjectResult, View
 from tiergate.admin.subject_changes import delete_subscription, save_subscription
@@ -136,7 +136,7 @@ def put_subscription(
     def edit(account: Account, before: Subscription) -> Subscription:
         fixed = {"id": id_, "customer": account.customer.id}
         subscription = read_subject_body(text, subscription_reader(unit, account).subscription, fixed)
-        return kept_subscription(subscription, before, member_names(text), unit.now)
+        return merge_subscription(subscription, before, member_names(text), unit.now)
 
     return change_subscription(actor, unit, id_, edit, conditions, sides=EVERY_SIDE)
 
@@ -180,9 +180,9 @@ def patch_subscription(
 
     def edit(account: Account, before: Subscription) -> Subscription:
         subscription = apply_patch(unit, account, before, patch)
-        return replace(subscription, items=with_pins(subscription.items, before.items, unit.now))
+        return replace(subscription, items=keep_pins(subscription.items, before.items, unit.now))
 
-    return change_subscription(actor, unit, id_, edit, conditions, sides=sides_named(member_names(patch)))
+    return change_subscription(actor, unit, id_, edit, conditions, sides=named_sides(member_names(patch)))
 
 
 def apply_patch(unit: WriteUnit, account: Account, before: Subscription, patch: bytes) -> Subscription:
@@ -201,7 +201,7 @@ def apply_patch(unit: WriteUnit, account: Account, before: Subscription, patch: 
     fixed = {"id": before.id, "customer": account.customer.id}
     subscription = read_subject_body(text, subscription_reader(unit, account).subscription, fixed)
     subscription = replace(subscription, **{part: getattr(before, part) for part in kept})
-    return subscription if "resumes_as" in named else resuming_as(subscription, before, unit.now)
+    return subscription if "resumes_as" in named else with_resume_status(subscription, before, unit.now)
 
 
 def subscription_reader(unit: WriteUnit, account: Account) -> SubjectReader:

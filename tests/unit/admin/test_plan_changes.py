@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from tiergate.admin.plan_changes import (
     PlanChange,
-    changed_plan,
-    ended_with_plan,
-    from_then_on,
-    kept_schedule,
-    scheduled_change,
-    unfit,
-    without_scheduled,
+    end_with_plan,
+    find_incompatible,
+    find_scheduled_change,
+    items_from,
+    keep_schedule,
+    remove_scheduled_change,
+    replace_plan,
 )
 from tiergate.catalog import load_catalog_texts
 from tiergate.catalog.checks.item_compatibility import ItemCompatibility
@@ -53,22 +53,22 @@ def test_there_is_one_plan_at_every_instant_and_the_last_word_stands(
         now += passed
         ((before, held),) = plan_at(items, now)
         at = now + ahead
-        items = changed_plan(items, INDEX, PlanChange(to, at, quantity), now)
+        items = replace_plan(items, INDEX, PlanChange(to, at, quantity), now)
         wanted = (to, held if quantity is None else quantity)
         for instant in (now, at - 1, at, at + 1, now + 100, FOREVER - 1):
             if instant >= now:
                 assert plan_at(items, instant) == [wanted if instant >= at else (before, held)]
         assert sum(one.item == "extra" for one in items) == 1
         assert len(items) <= 3, "a plan that is over stays"
-        assert (scheduled_change(items, INDEX, now) is not None) == (at > now and wanted != (before, held))
-        assert plan_at(without_scheduled(items, INDEX, now), FOREVER - 1) == plan_at(items, now)
+        assert (find_scheduled_change(items, INDEX, now) is not None) == (at > now and wanted != (before, held))
+        assert plan_at(remove_scheduled_change(items, INDEX, now), FOREVER - 1) == plan_at(items, now)
 
 
 def test_a_change_there_and_back_is_as_if_it_had_not_been() -> None:
     """The pin and the age of what stays are kept."""
-    later = changed_plan(START, INDEX, PlanChange("silver", 9), 0)
-    assert without_scheduled(later, INDEX, 0) == START
-    assert changed_plan(later, INDEX, PlanChange("gold", 0), 0) == START
+    later = replace_plan(START, INDEX, PlanChange("silver", 9), 0)
+    assert remove_scheduled_change(later, INDEX, 0) == START
+    assert replace_plan(later, INDEX, PlanChange("gold", 0), 0) == START
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_a_change_there_and_back_is_as_if_it_had_not_been() -> None:
 )
 def test_a_list_that_names_the_present_plan_alone_keeps_what_is_scheduled(listed: tuple[str, ...], kept: bool) -> None:
     """Any other knows better."""
-    before = changed_plan(START, INDEX, PlanChange("silver", 9), 0)
-    items = kept_schedule(tuple(SubscriptionItem(item) for item in listed), before, INDEX, 0)
-    assert (scheduled_change(items, INDEX, 0) is not None) == kept
+    before = replace_plan(START, INDEX, PlanChange("silver", 9), 0)
+    items = keep_schedule(tuple(SubscriptionItem(item) for item in listed), before, INDEX, 0)
+    assert (find_scheduled_change(items, INDEX, 0) is not None) == kept
     if not kept:
         assert [one.item for one in items] == list(listed)
 
@@ -153,24 +153,24 @@ def test_what_cannot_count_with_the_new_plan_ends_with_the_old_one(
     """Until the change everything counts as it did, from then on the new plan and what fits; and back as it was."""
     now = 10
     change = PlanChange("silver", at)
-    changed = changed_plan(items, BOUND, change, now)
-    places = unfit(changed, items, HOLDINGS, BOUND, change)
-    after, ending = ended_with_plan(changed, places, at, now)
+    changed = replace_plan(items, BOUND, change, now)
+    places = find_incompatible(changed, items, HOLDINGS, BOUND, change)
+    after, ending = end_with_plan(changed, places, at, now)
     for instant in (now, at - 1, at, at + 1, 11, 12, 15, 25, 29, 30, FOREVER - 1):
         if now <= instant < at:
             assert counting(after, instant) == counting(items, instant)
         elif instant >= at:
             assert counting(after, instant) == counting(changed, instant)
             assert counting(after, instant) == counting(after, instant, excluding=False)
-    begun = from_then_on(after, at)
+    begun = items_from(after, at)
     excused = {items[one.place].item for one in HOLDINGS.violations(items, None)}
-    excused |= {one.item for one in from_then_on(items, at) if one.item == "on-top"}
+    excused |= {one.item for one in items_from(items, at) if one.item == "on-top"}
     assert {begun[one.place].item for one in HOLDINGS.violations(begun, None)} <= excused
     fitting = {one for one in items if one.item in {"for-both", "free"}}
     assert fitting <= set(after), "what fits is touched"
     assert (ending is not None) == (at > now and bool(places))
     if at > now:
-        assert set(without_scheduled(after, BOUND, now, ending)) == set(items)
+        assert set(remove_scheduled_change(after, BOUND, now, ending)) == set(items)
 
 
 def test_what_ends_with_a_plan_is_as_it_was_when_another_change_replaces_the_first() -> None:
@@ -182,18 +182,18 @@ def test_what_ends_with_a_plan_is_as_it_was_when_another_change_replaces_the_fir
         SubscriptionItem("on-top", start=50),
     )
     change = PlanChange("silver", 20)
-    changed = changed_plan(items, BOUND, change, 10)
-    after, ending = ended_with_plan(changed, unfit(changed, items, HOLDINGS, BOUND, change), 20, 10)
+    changed = replace_plan(items, BOUND, change, 10)
+    after, ending = end_with_plan(changed, find_incompatible(changed, items, HOLDINGS, BOUND, change), 20, 10)
     ends = {one.item: one.until for one in after}
     assert ends == {"gold": 20, "for-gold": 20, "on-gold": 20, "silver": FOREVER}
-    again = changed_plan(after, BOUND, PlanChange("gold", 30, 5), 10, ending)
+    again = replace_plan(after, BOUND, PlanChange("gold", 30, 5), 10, ending)
     assert {one.item: one.until for one in again if one.item != "gold"} == {
         "for-gold": 90,
         "on-gold": FOREVER,
         "on-top": FOREVER,
     }
     edited = tuple(SubscriptionItem("for-gold", until=15) if one.item == "for-gold" else one for one in after)
-    back = without_scheduled(edited, BOUND, 10, ending)
+    back = remove_scheduled_change(edited, BOUND, 10, ending)
     assert {one.item: one.until for one in back} == {
         "gold": FOREVER,
         "for-gold": 15,
@@ -206,6 +206,6 @@ def test_a_list_without_dates_keeps_what_ends_with_the_plan() -> None:
     """Billing that lists the present state knows nothing of what is to come."""
     items = (SubscriptionItem("gold"), SubscriptionItem("for-gold"), SubscriptionItem("free"))
     change = PlanChange("silver", 20)
-    changed = changed_plan(items, BOUND, change, 10)
-    after, ending = ended_with_plan(changed, unfit(changed, items, HOLDINGS, BOUND, change), 20, 10)
-    assert set(kept_schedule(items, after, BOUND, 10, ending)) == set(after)
+    changed = replace_plan(items, BOUND, change, 10)
+    after, ending = end_with_plan(changed, find_incompatible(changed, items, HOLDINGS, BOUND, change), 20, 10)
+    assert set(keep_schedule(items, after, BOUND, 10, ending)) == set(after)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tiergate.admin.subscription_lifecycle import STEPS, Standing, apply_step, described, standing_of
+from tiergate.admin.subscription_lifecycle import STEPS, LifecycleStage, apply_step, describe_stage, stage_of
 from tiergate.errors import BodyError, ConflictError
 from tiergate.model import Subscription, SubscriptionStatus
 from tiergate.model.subscription_state import SubscriptionState, apply_due_resume, derive_state
@@ -231,7 +231,7 @@ def test_every_step_from_everywhere_is_possible_or_refused_as_the_model_says(nam
             if date not in {None, 11}:
                 continue  # what is possible without a date does not go by this one
             possible = [other for other in STEPS if may(other, one, None, NOW)]
-            assert after.detail.endswith("it takes " + ", ".join(f"`{other}`" for other in possible)), case
+            assert after.detail.endswith("possible are " + ", ".join(f"`{other}`" for other in possible)), case
             continue
         assert may(name, one, date, NOW), case
         if isinstance(after, BodyError):
@@ -314,9 +314,9 @@ def test_a_pause_leads_back_to_what_was_there_before(
 )
 def test_a_refusal_says_what_a_subscription_is(one: Subscription, said: str) -> None:
     """In the words of whoever reads it."""
-    assert described(one, NOW) == said
+    assert describe_stage(one, NOW) == said
 
 
 def test_every_standing_is_one_of_somebody() -> None:
     """No row of the table is dead."""
-    assert {standing_of(one, NOW) for one in EVERY} == set(Standing)
+    assert {stage_of(one, NOW) for one in EVERY} == set(LifecycleStage)

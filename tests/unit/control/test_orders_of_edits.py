@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 CUSTOMER, PATH = "/v1/customers/acme", "/v1/subscriptions/s1"
 EARLY, LATE = "2027-01-01T00:00:00Z", "2027-01-10T00:00:00Z"
 OVERRIDE = {"feature": "movies", "value": 5, "mode": "add", "reason": "a deal"}
-BILLINGS = [
+BILLING_KEYS = [
     ("POST", f"{PATH}/items", {"item": "huge"}),
     ("PATCH", f"{PATH}/items/extra-movies", {"quantity": 3}),
     ("DELETE", f"{PATH}/items/extra-movies", None),
     ("POST", f"{PATH}/change", {"to": "silver", "addons": "end"}),
     ("DELETE", f"{PATH}/change", None),
 ]
-PEOPLES = [
+PEOPLE_KEYS = [
     ("PUT", f"{PATH}/items/gold/pin", {"version": 1}),
     ("DELETE", f"{PATH}/items/gold/pin", None),
     *(
@@ -103,7 +103,7 @@ def said(client: httpx.Client, side: str, path: str, as_of: str) -> None:
 
 @pytest.mark.parametrize(
     ("side", "method", "path", "body"),
-    [*(("billing", *one) for one in BILLINGS), *(("people", *one) for one in PEOPLES)],
+    [*(("billing", *one) for one in BILLING_KEYS), *(("people", *one) for one in PEOPLE_KEYS)],
 )
 def test_an_elder_edit_is_acknowledged_and_changes_nothing(
     api: tuple[Admin, Store, Ticking],
@@ -131,7 +131,7 @@ def test_an_elder_edit_is_acknowledged_and_changes_nothing(
     assert made(sent(admin, method, path, body, LATE), 200)["applied"] is False
 
 
-@pytest.mark.parametrize(("method", "path", "body"), [*BILLINGS, *PEOPLES])
+@pytest.mark.parametrize(("method", "path", "body"), [*BILLING_KEYS, *PEOPLE_KEYS])
 def test_an_order_that_is_none_is_refused(
     api: tuple[Admin, Store, Ticking], admin: httpx.Client, method: str, path: str, body: dict[str, object] | None
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
+from tiergate.admin.loss_acceptance import AcceptLoss, parse_loss_token
 from tiergate.admin.plan_retirement import RetirementRequest, retire_plan
 from tiergate.control.api.items import the_item
 from tiergate.control.api.request import Answer
@@ -39,7 +39,7 @@ def retire(request: AdminRequest) -> Answer:
     body = request.decode(_Retirement)
     at = None if body.at == "now" else read_instant(body.at, "/at")
     wanted = RetirementRequest(request.params["id"], body.to, at)
-    result = retire_plan(request.actor, request.store, wanted, accepted_loss(body.accept_loss), dry_run=body.dry_run)
+    result = retire_plan(request.actor, request.store, wanted, parse_loss_token(body.accept_loss), dry_run=body.dry_run)
     data = {
         "item": wanted.item,
         "to": wanted.to,

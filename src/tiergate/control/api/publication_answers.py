@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiergate.admin import publishing
-from tiergate.admin.loss_acceptance import AcceptLoss, accepted_loss
+from tiergate.admin.loss_acceptance import AcceptLoss, parse_loss_token
 from tiergate.admin.publication_views import Members, result_data
 from tiergate.control.api.request import Answer
 from tiergate.publish.review_tag import ReviewTags, is_review_tag
@@ -33,7 +33,7 @@ def publication_answer(
     dry_run: bool = False,
 ) -> Answer:
     """Publish once for an idempotency key, or preview; raises as `publishing.publish`, and BodyError for the token."""
-    actor, accepted = request.actor, accepted_loss(accept_loss)
+    actor, accepted = request.actor, parse_loss_token(accept_loss)
     if dry_run:
         return preview_answer(publishing.preview(actor, publisher, wanted))
 

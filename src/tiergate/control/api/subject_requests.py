@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec
 import msgspec
 
 from tiergate.admin.json_members import members
-from tiergate.admin.loss_acceptance import accepted_loss
+from tiergate.admin.loss_acceptance import parse_loss_token
 from tiergate.admin.write_order import MAX_AHEAD, WriteConditions
 from tiergate.control.api.answers import stamp_data
 from tiergate.control.api.request import Answer
@@ -83,7 +83,7 @@ def accept_loss_parameter(request: AdminRequest) -> str:
     if text is None:
         return ""
     try:
-        return accepted_loss(text)
+        return parse_loss_token(text)
     except BodyError as error:
         raise ParameterError(ACCEPT_LOSS, error.problems[0].detail) from None
 

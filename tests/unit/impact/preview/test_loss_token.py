@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tiergate.admin.loss_acceptance import accepted_loss
+from tiergate.admin.loss_acceptance import parse_loss_token
 from tiergate.errors import BodyError
 from tiergate.impact.preview.loss_token import (
     Loss,
@@ -100,12 +100,12 @@ def test_what_begins_at_once_has_no_instant() -> None:
 def test_a_plain_yes_accepts_nothing(value: str | bool) -> None:
     """The refusal says where the token is."""
     with pytest.raises(BodyError) as caught:
-        accepted_loss(value)
+        parse_loss_token(value)
     assert [(it.pointer, it.code) for it in caught.value.problems] == [("/accept_loss", "wrong-value")]
     assert "customers-would-lose" in caught.value.problems[0].detail
 
 
 def test_a_token_is_taken_as_it_is_and_false_as_none() -> None:
     """Programs may say that they accept nothing."""
-    assert accepted_loss(loss_token("acme", [LOSS])) == loss_token("acme", [LOSS])
-    assert accepted_loss(False) == ""
+    assert parse_loss_token(loss_token("acme", [LOSS])) == loss_token("acme", [LOSS])
+    assert parse_loss_token(False) == ""
