@@ -16,7 +16,7 @@ def test_every_name_of_what_is_done_to_a_subscription_is_on_the_page() -> None:
     verbs = {step.action for step in STEPS.values()}
     for path in USE_CASES.glob("*.py"):
         for line in re.findall(r"\bverb ?=[^\n]*", path.read_text(encoding="utf-8")):
-            verbs |= set(re.findall(r"\"([a-z_]+)\"", line))
+            verbs |= set(re.findall(r"(?<!== )\"([a-z_]+)\"", line))
     assert {"trial_set", "pinned", "billed"} <= verbs
     page = PAGE.read_text(encoding="utf-8")
     assert {verb for verb in verbs if f".{verb}`" not in page} == set()
