@@ -168,7 +168,7 @@ class PolicyText(msgspec.Struct, frozen=True):
     description: str = ""
 
 
-class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A decision and everything that it rested on."""
 
     decision: DecisionDocument

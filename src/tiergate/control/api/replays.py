@@ -64,9 +64,8 @@ def endpoints() -> list[Endpoint]:
         members = msgspec.structs.asdict(result.reasoning)
         return Answer.json(
             {
-                "decision": members.pop("decision"),
-                "sentences": reasoning_sentences(result.reasoning),
                 **members,
+                "sentences": reasoning_sentences(result.reasoning),
                 "position": result.past.found.position,
                 "redacted": result.past.found.redacted,
             }

@@ -85,7 +85,7 @@ def accept_loss_parameter(request: AdminRequest) -> str:
     try:
         return parse_loss_token(text)
     except BodyError as error:
-        raise ParameterError(ACCEPT_LOSS, error.problems[0].detail) from None
+        raise ParameterError(ACCEPT_LOSS, error.problems[0].sentence) from None
 
 
 def read_instant(text: str, pointer: str) -> Instant:
