@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -46,6 +47,17 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the one flag that updates expected outputs."""
     parser.addoption("--update-goldens", action="store_true", help="write expected outputs instead of comparing")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line with everything that was skipped, so that nothing is skipped silently."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+    if reasons:
+        parts = (f"{reason} ({count} test{'s' * (count > 1)})" for reason, count in sorted(reasons.items()))
+        terminalreporter.write_line("omitted: " + "; ".join(parts), yellow=True)
 
 
 @pytest.fixture
