@@ -12,9 +12,9 @@ from sqlmodel import SQLModel
 from tests.signing import key
 from tiergate.catalog import load_catalog_texts
 from tiergate.model import Customer, Feature, Rules, Subscription, SubscriptionItem, SubscriptionStatus, Value
-from tiergate.publish.apply import ApplyRequest, plan_apply
+from tiergate.publish.apply_planner import ApplyRequest, plan_apply
 from tiergate.publish.changeset import ALL_EDITS, EditSelection
-from tiergate.publish.publish_plans import plan_pending_edits
+from tiergate.publish.pending_planner import plan_pending_edits
 from tiergate.publish.publisher import Publisher
 from tiergate.publish.signer import Signer
 from tiergate.store import SYSTEM, Store

@@ -17,7 +17,8 @@ from tiergate.catalog.reading.document import SourceText
 from tiergate.catalog.reading.json_pointers import pointers
 from tiergate.errors import BodyError, BodyProblem, CatalogError
 from tiergate.permissions import Action, Resource
-from tiergate.publish.apply import ApplyRequest, export_catalog, plan_apply
+from tiergate.publish.apply_planner import ApplyRequest, plan_apply
+from tiergate.publish.catalog_export import export_catalog
 from tiergate.publish.published_state import rule_texts
 from tiergate.store.items import read_items
 

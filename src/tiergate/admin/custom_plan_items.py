@@ -31,9 +31,9 @@ from tiergate.model import (
     to_units,
 )
 from tiergate.model.amounts import from_units
-from tiergate.publish.changeset import Changeset
+from tiergate.publish.changeset import Changeset, replace_catalog
+from tiergate.publish.item_history import read_item_history
 from tiergate.publish.publication_plan import PublicationPlan
-from tiergate.publish.publish_plans import read_item_history, replace_catalog
 from tiergate.publish.published_state import current_entitlements
 from tiergate.publish.rollouts import set_rollouts
 from tiergate.store.items import add_item, read_items

@@ -34,7 +34,7 @@ from tiergate.catalog.checks.item_compatibility import ItemCompatibility
 from tiergate.errors import BodyError, BodyProblem, ConflictError
 from tiergate.model import Definition, ItemKind, PlansPerSubscription, Rollout, SubscriptionItem
 from tiergate.permissions import Action, Resource
-from tiergate.publish.publish_plans import replace_catalog
+from tiergate.publish.changeset import replace_catalog
 from tiergate.store.customers import open_account
 from tiergate.store.items import find_item
 

@@ -10,7 +10,7 @@ from tiergate.compiler import compile_catalog
 from tiergate.errors import AuthorError, PublishError
 from tiergate.permissions import Action, Resource
 from tiergate.publish.changeset import ALL_EDITS, EditSelection
-from tiergate.publish.publish_plans import plan_pending_edits
+from tiergate.publish.pending_planner import plan_pending_edits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

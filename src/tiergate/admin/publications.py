@@ -9,7 +9,7 @@ from tiergate.admin.publishing import PublicationRequest
 from tiergate.permissions import Action, Resource
 from tiergate.publish.change_list import list_changes
 from tiergate.publish.published_state import PublishedState
-from tiergate.publish.rollback import plan_rollback
+from tiergate.publish.rollback_planner import plan_rollback
 from tiergate.store.publications import publication, publications, published_policies
 
 if TYPE_CHECKING:

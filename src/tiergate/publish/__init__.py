@@ -1,7 +1,7 @@
-"""Publishing: the use cases in which `catalog`, `compiler` and `bundle` meet.
+"""Publishing: from a catalog to a bundle, and from the store to a publication.
 
-`files` makes bundles from files, and is all that a sidecar needs. The other modules publish from the store, for the
-control plane; they are imported by their own names, so that a sidecar's installation does without the store.
+`file_compilation` compiles bundles from files, and is all that a sidecar needs. The other modules publish from the
+store; import them by their own names, so that a sidecar does not need the store.
 """
 
 from tiergate.publish.file_compilation import BundleFiles, compile_bundle, compile_files, compile_loaded

@@ -1,4 +1,4 @@
-"""Bundles of any revision that was ever in force, as the store keeps them: those that were asked for last stay open."""
+"""Open bundles of any published revision from the store, and keep the last ones open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT_ENTITLEMENTS: Final = 50_000
 
 
 class BundleCache:
-    """The bundles of stores, by revision. Safe to use from several threads."""
+    """Bundles of stores by revision. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class BundleCache:
         """Open the bundle of a revision.
 
         Raises:
-            NotFoundError: the store has no such revision.
+            NotFoundError: the store does not have the revision.
             BundleError: it is torn.
         """
         key = (store.id, revision)

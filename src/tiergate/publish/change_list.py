@@ -1,6 +1,6 @@
-"""What changes from one catalog, with its rules and roles, to another: for people to read, and for programs.
+"""List what changes from one catalog, with its rules and roles, to another: for people and for programs.
 
-Pure. Both sides are compared in the form of the files, so that what is shown could be looked up there.
+Pure. Both sides are compared in the form of the files, so that a change can be found there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Data = dict[str, PlainData]
 
 
 class ChangeKind(StrEnum):
-    """What happens to a thing."""
+    """Whether something is added, changed or removed."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -41,7 +41,7 @@ class ChangeKind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A thing that changes; `kind`: `feature`, `item`, `ladder`, `plans`, `rule` (as `policies/eu`) or `roles`."""
+    """Something that changes; `kind`: `feature`, `item`, `ladder`, `plans`, `rule` (as `policies/eu`) or `roles`."""
 
     kind: str
     id: str
@@ -50,7 +50,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def list_changes(old: PublishedState | Changeset, new: PublishedState | Changeset) -> list[Change]:
-    """Everything that changes, by kind, and in the order of their ids."""
+    """Return all changes, by kind, in the order of the ids."""
     return [
         *_features(old.catalog, new.catalog),
         *_items(old.catalog, new.catalog),
@@ -65,23 +65,18 @@ def _features(old: Catalog, new: Catalog) -> Iterator[Change]:
     for id_ in sorted(old.features.keys() | new.features.keys()):
         before, after = old.features.get(id_), new.features.get(id_)
         if before is not after and before != after:
-            one = {} if before is None else feature_data(before)
-            other = {} if after is None else feature_data(after)
-            yield _change("feature", id_, one, other)
+            data = ({} if it is None else feature_data(it) for it in (before, after))
+            yield _change("feature", id_, *data)
 
 
 def _items(old: Catalog, new: Catalog) -> Iterator[Change]:
     for id_ in sorted(old.items.keys() | new.items.keys()):
         before, after = old.items.get(id_), new.items.get(id_)
         if before is not after and before != after:
-            found = _change(
-                "item",
-                id_,
-                {} if before is None else item_head_data(before) | _rollouts(before),
-                {} if after is None else item_head_data(after) | _rollouts(after),
-            )
+            data = ({} if it is None else item_head_data(it) | _rollouts(it) for it in (before, after))
+            head = _change("item", id_, *data)
             versions = tuple(_versions(before, old, after, new))
-            yield Change(found.kind, found.id, found.change, found.details + versions)
+            yield Change(head.kind, head.id, head.change, head.details + versions)
 
 
 def _rollouts(item: Item) -> _Data:
@@ -89,7 +84,7 @@ def _rollouts(item: Item) -> _Data:
 
 
 def _versions(before: Item | None, old: Catalog, after: Item | None, new: Catalog) -> Iterator[ValueChange]:
-    """Versions that come and go; one that comes is compared with the one before it, feature by feature."""
+    """Yield added and removed versions; an added one is compared with the one before it, feature by feature."""
     was = {} if before is None else {it.version: it for it in before.versions}
     now = {} if after is None else {it.version: it for it in after.versions}
     for number in sorted(was.keys() | now.keys()):

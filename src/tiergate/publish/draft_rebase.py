@@ -1,9 +1,8 @@
-"""The working state when another publication comes in force: what is edited and not published stays, on new ground.
+"""Rebase the working state on another publication: unpublished edits stay, on top of what is published now.
 
-Each thing is compared three ways: as it is edited, as it was published, as it is published now. Where an edit did not
-touch a field of a feature or an item, an entitlement of a draft, or a file of the rules, that becomes what is published
-now; where it did, the edit stays. What was published once and is not published now stays in the working state, so that
-nothing is lost. Pure.
+A three-way merge of the edited, the old published and the new published state. A field of a feature or an item, an
+entitlement of a draft, or a file of the rules keeps its edit if it has one; else it becomes what is published now. What
+is no longer published stays in the working state, so that nothing is lost. Pure.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 ROLES_KEY = "roles/roles"
 """The key of the roles among the files."""
 
-_S = TypeVar("_S", bound=msgspec.Struct)
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
 class RebasedState:
-    """The working state afterwards: features, items, and files by key; what is no longer there is left out."""
+    """The rebased working state: features, items, and files by key."""
 
     features: Mapping[str, Feature]
     items: Mapping[str, WorkingItem]
     files: Mapping[str, str]
 
     def state(self, before: WorkingState) -> WorkingState:
-        """The same as a working state, with the entity tags of the one before."""
+        """Return the features and items with the entity tags of the state before."""
         features = {
             id_: WorkingFeature(feature, before.features[id_].etag if id_ in before.features else 0)
             for id_, feature in self.features.items()
@@ -47,7 +46,7 @@ class RebasedState:
         return WorkingState(features, self.items)
 
     def policy_files(self) -> list[PolicyFile]:
-        """The files as rows."""
+        """Return the files as rows."""
         keys = ((key.partition("/"), text) for key, text in self.files.items())
         return [PolicyFile(kind, name, text, 0, 0) for (kind, _, name), text in keys]
 
@@ -62,15 +61,15 @@ def rebase_working_state(
     newest: Mapping[str, int],
     reset: Collection[str] = (),
 ) -> RebasedState:
-    """The working state after `new` has come in the place of `old`.
+    """Return the working state after `new` replaced `old`.
 
     `newest`: the highest version ever published of items that are not in the working state. `reset`: what loses its
-    edits, as `features/seats`, `items/gold`, `rules/policies/eu`.
+    edits, such as `features/seats`, `items/gold`, `rules/policies/eu`.
     """
     features: dict[str, Feature] = {}
     for id_ in working.features.keys() | new.catalog.features.keys():
         edited = working.features.get(id_)
-        feature = _picked(
+        feature = _merge(
             None if edited is None else edited.feature,
             old.catalog.features.get(id_),
             new.catalog.features.get(id_),
@@ -93,7 +92,7 @@ def rebase_working_state(
     return RebasedState(features, items, _files(files, old, new, reset))
 
 
-def _picked(edited: _S | None, old: _S | None, new: _S | None, *, is_reset: bool) -> _S | None:
+def _merge(edited: S | None, old: S | None, new: S | None, *, is_reset: bool) -> S | None:
     if new is None:
         return edited
     if is_reset or (edited is None and old is None):
@@ -109,11 +108,11 @@ def _item(
     edited: WorkingItem | None, old: Item | None, new: Item | None, now: Instant, newest: int, *, is_reset: bool
 ) -> WorkingItem | None:
     heads = tuple(None if it is None else item_head(it) for it in (old, new))
-    head = _picked(None if edited is None else edited.item, *heads, is_reset=is_reset)
+    head = _merge(None if edited is None else edited.item, *heads, is_reset=is_reset)
     if head is None:
         return None
     if edited is not None and not is_reset:
-        head = msgspec.structs.replace(head, metadata=edited.item.metadata)  # which no publication decides
+        head = msgspec.structs.replace(head, metadata=edited.item.metadata)  # publications do not change it
     rollouts = () if new is None else new.rollouts
     if edited is None:
         return WorkingItem(head, rollouts, None, newest, 0)
@@ -124,12 +123,12 @@ def _item(
 def rebase_draft(
     draft: dict[str, Value] | None, old: Item | None, new: Item | None, now: Instant
 ) -> dict[str, Value] | None:
-    """The draft of an item that comes to be published otherwise: its edits on what is given now; none without any."""
+    """Return the edits of an item's draft on top of what it gives now; `None` if there are none."""
     before, after = current_entitlements(old, now), current_entitlements(new, now)
     if draft is None or before is None or after is None:
         return draft
-    found = rebase_entitlements(draft, before, after)
-    return None if found == after else found
+    rebased = rebase_entitlements(draft, before, after)
+    return None if rebased == after else rebased
 
 
 def _files(
@@ -137,13 +136,13 @@ def _files(
 ) -> dict[str, str]:
     edited = {file.key: file.text for file in files}
     before, after = _texts(old), _texts(new)
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     for key in edited.keys() | after.keys():
         stays = edited.get(key) != before.get(key) and f"rules/{key}" not in reset
         text = edited.get(key) if stays else after.get(key)
         if text is not None:
-            found[key] = text
-    return found
+            merged[key] = text
+    return merged
 
 
 def _texts(current: PublishedState) -> dict[str, str]:

@@ -1,7 +1,4 @@
-"""Publishing from files: a catalog and the users' rules are loaded, compiled and validated into a bundle's files.
-
-The one place where `catalog` and `compiler` meet; it does no more than put them in order.
-"""
+"""Compile a bundle from files: load a catalog and the users' rules, compile and validate them."""
 
 from __future__ import annotations
 
@@ -20,35 +17,35 @@ if TYPE_CHECKING:
 
 
 class BundleFiles(NamedTuple):
-    """All files of a bundle but its manifest, path → content, and the catalog that they were made from."""
+    """All files of a bundle but its manifest, path → content, and the catalog they were compiled from."""
 
     files: dict[str, bytes]
     catalog: Catalog
 
 
 def compile_bundle(catalog: Sequence[Path], rules: Path | None = None) -> dict[str, bytes]:
-    """Make the files of a bundle; see `compile_files`."""
+    """Return the files of a bundle; see `compile_files`."""
     return compile_files(catalog, rules).files
 
 
 def compile_files(
     catalog: Sequence[Path], rules: Path | None = None, *, previous: Mapping[str, str] | None = None
 ) -> BundleFiles:
-    """Make a bundle from catalog files or folders and a folder of rules.
+    """Compile a bundle from catalog files or folders and a folder of rules.
 
-    `previous`: the hashes, by path, of the files of a bundle that this version of Tiergate validated; what comes out
-    the same is not validated again.
+    `previous`: the hashes, by path, of the files of a bundle that this version of Tiergate validated; equal files are
+    not validated again.
 
     Raises:
-        CatalogError: the catalog's files have problems; those of the rules' files are named with them.
+        CatalogError: the catalog's files have problems; it also has those of the rules' files.
         RulesError: the rules have problems.
-        CompileError: what loads cannot be compiled.
+        CompileError: the catalog cannot be compiled.
     """
     loaded, problems = _load(catalog)
-    found = Rules()
+    rules_read = Rules()
     if rules is not None:
         try:
-            found = read_rules(rules)
+            rules_read = read_rules(rules)
         except RulesError as error:
             if loaded is not None:
                 raise
@@ -56,13 +53,13 @@ def compile_files(
     if loaded is None:
         raise CatalogError(problems)
     folder = "" if rules is None else str(rules)
-    return compile_loaded(loaded, found, folder, previous=previous)
+    return compile_loaded(loaded, rules_read, folder, previous=previous)
 
 
 def compile_loaded(
     loaded: LoadedCatalog, rules: Rules, rules_folder: str = "", *, previous: Mapping[str, str] | None = None
 ) -> BundleFiles:
-    """Make a bundle from a catalog and rules that are loaded; `rules_folder` is where these stand, for problems.
+    """Compile a bundle from a loaded catalog and rules; `rules_folder`: where problems of rules are reported.
 
     Raises:
         RulesError, CompileError: as `compile_files`.

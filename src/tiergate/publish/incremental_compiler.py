@@ -1,7 +1,7 @@
-"""Compiling again only what changed: the last compilation of this process is kept, and what did not change is reused.
+"""Compile only what changed since the last compilation of this process, and reuse the rest.
 
-An item version is written again where it, or a feature that it gives, is another one than last time; and validated
-again where its text or the schema is. What comes out is the same as without any of this.
+An item version is compiled again if it, or a feature it gives, changed; and validated again if its text or the schema
+changed. The result is the same as that of a full compilation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Compilation(NamedTuple):
-    """All files of a bundle but its manifest, path → content; the manifest; and what they were made from."""
+    """All files of a bundle but its manifest, path → content; the manifest; and the source they were compiled from."""
 
     catalog: Catalog
     rules: Rules
@@ -29,12 +29,12 @@ class Compilation(NamedTuple):
     manifest: Manifest
 
     def hashes(self) -> dict[str, str]:
-        """The SHA-256 of every file, in hex, by path."""
+        """Return the SHA-256 of every file, in hex, by path."""
         return {path: entry.sha256 for path, entry in self.manifest.files.items()}
 
 
 class IncrementalCompiler:
-    """Compiles catalogs that are mostly like the one before. Safe to use from several threads."""
+    """Compiles catalogs that differ little from the one before. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class IncrementalCompiler:
 
     @property
     def is_warm(self) -> bool:
-        """Say whether something was compiled here already."""
+        """Return whether there is a last compilation."""
         return self._last is not None
 
     def compile(
@@ -54,13 +54,13 @@ class IncrementalCompiler:
         rules_folder: str = "",
         validated: Mapping[str, str] | None = None,
     ) -> Compilation:
-        """Compile.
+        """Compile a catalog and rules.
 
-        `validated`: the hashes by path of a bundle that was validated before, for when nothing was compiled here yet.
+        `validated`: the hashes by path of a bundle that was validated before; used if there is no last compilation.
 
         Raises:
             CompileError: the catalog cannot be compiled.
-            RulesError: the rules cannot.
+            RulesError: the rules have problems.
         """
         with self._lock:
             last = self._last
@@ -74,17 +74,17 @@ class IncrementalCompiler:
             previous=validated if last is None else last.hashes(),
             known=None if last is None else _unchanged(last, catalog),
         )
-        made = Compilation(catalog, rules, files, manifest_of(files))
+        compilation = Compilation(catalog, rules, files, manifest_of(files))
         with self._lock:
-            self._last = made
-        return made
+            self._last = compilation
+        return compilation
 
 
 def _unchanged(last: Compilation, catalog: Catalog) -> dict[str, bytes]:
-    """The files of the last compilation that come out the same."""
+    """Return the files of the last compilation that do not change."""
     before = last.catalog
     changed = {id_ for id_, feature in catalog.features.items() if before.features.get(id_) != feature}
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     for item in catalog.items.values():
         old = before.items.get(item.id)
         if old is None or old.kind is not item.kind:
@@ -95,8 +95,8 @@ def _unchanged(last: Compilation, catalog: Catalog) -> dict[str, bytes]:
                 continue
             ref = version_ref(item.kind, item.id, definition.version)
             for path in (item_policies_path(ref), item_entities_path(ref)):
-                found[path] = last.files[path]
-    return found
+                files[path] = last.files[path]
+    return files
 
 
 def _is_same(old: Definition | None, new: Definition, changed: set[str]) -> bool:

@@ -1,7 +1,7 @@
-"""What a publication makes impossible to hold together and customers hold: how many of them, and who.
+"""Find items that customers have together and that a publication makes incompatible: how many customers, and who.
 
-What they hold stays theirs (`catalog.worsening`), and counts for nothing only where the item misses what it needs: then
-that is a loss like any other. But nobody can come to hold it so, and whoever publishes should know whom that leaves.
+They keep what they have (`catalog.checks.incompatible_changes`); an item stops counting only if it misses what it
+needs, and that is a loss like any other. But nobody else can get these items together, and the publisher should know.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class ConflictExample(msgspec.Struct, frozen=True):
-    """One who holds it."""
+    """A customer who has the items."""
 
     customer: str
     subscription: str
 
 
 class ItemConflict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that is held and cannot be held any more.
+    """Items that customers have together, and that nobody can get together any more.
 
     `code`: `not-available`, `missing-dependency`, `excluded`, of an `item`; or `several-plans`. `subscriptions`: how
     many hold it; `examples`: the first of them.
@@ -42,7 +42,7 @@ class ItemConflict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def find_item_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> tuple[ItemConflict, ...]:
-    """All that is held, was possible by `old` and is not by `new`."""
+    """Return the conflicts that `new` has and `old` does not."""
     return tuple(_find_conflicts(unit, old, new))
 
 
@@ -54,20 +54,20 @@ def _find_conflicts(unit: ReadUnit, old: Catalog, new: Catalog) -> Iterator[Item
             continue
         was, becomes = before.available_for, after.available_for
         if becomes and (not was or not set(was) <= set(becomes)):
-            yield from _told("not-available", id_, held_without(session, id_, becomes, was or None, now))
+            yield from _conflict("not-available", id_, held_without(session, id_, becomes, was or None, now))
         for needed in sorted(set(after.depends_on) - set(before.depends_on)):
-            yield from _told("missing-dependency", id_, held_without(session, id_, [needed], None, now))
+            yield from _conflict("missing-dependency", id_, held_without(session, id_, [needed], None, now))
     exclusions = _exclusions(new) - _exclusions(old)
     for id_ in sorted({one for one, _ in exclusions}):
         others = {other for one, other in exclusions if one == id_}
-        yield from _told("excluded", id_, held_beside(session, id_, others, now))
+        yield from _conflict("excluded", id_, held_beside(session, id_, others, now))
     if old.plans is PlansPerSubscription.MANY and new.plans is PlansPerSubscription.ONE:
         plans = [id_ for id_, item in new.items.items() if item.kind is ItemKind.PLAN]
-        yield from _told("several-plans", "", several_held(session, plans, now))
+        yield from _conflict("several-plans", "", several_held(session, plans, now))
 
 
 def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
-    """The pairs of items that exclude each other, each pair in the order of its ids."""
+    """Return the pairs of items that exclude each other, each in the order of its ids."""
     return {
         (min(id_, other), max(id_, other))
         for id_, item in catalog.items.items()
@@ -76,7 +76,7 @@ def _exclusions(catalog: Catalog) -> set[tuple[str, str]]:
     }
 
 
-def _told(code: str, item: str, holders: Holders) -> Iterator[ItemConflict]:
+def _conflict(code: str, item: str, holders: Holders) -> Iterator[ItemConflict]:
     if holders.total:
         examples = tuple(ConflictExample(customer, subscription) for customer, subscription in holders.named)
         yield ItemConflict(code, holders.total, item, examples)

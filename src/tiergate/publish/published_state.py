@@ -1,4 +1,4 @@
-"""What is published, and what of the working state is not yet. Pure: both states come in."""
+"""The published state, and the pending edits: what in the working state is not published yet. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PublishedState(NamedTuple):
-    """What a publication fixed: all of it. The roles are empty where they are those that are shipped."""
+    """The whole content of a publication. `roles`: empty if they are the shipped ones."""
 
     sequence: int
     revision: str
@@ -29,14 +29,14 @@ class PublishedState(NamedTuple):
 
 
 class FeatureEdit(NamedTuple):
-    """A feature that is another one than is published; none where it is not there any more."""
+    """A feature that differs from the published one; `None`: it was deleted."""
 
     new: Feature | None
     etag: int | None
 
 
 class FileEdit(NamedTuple):
-    """A file of the rules, or the roles, that is another one than is published; none where it is not there any more."""
+    """A file of the rules, or the roles, that differs from the published one; `None`: it was deleted."""
 
     text: str | None
     etag: int | None
@@ -46,9 +46,8 @@ class FileEdit(NamedTuple):
 class PendingEdits:
     """All that is not published yet, by id; rules by kind and name (`policies/eu`).
 
-    `items`: as edited, none where it is not there any more. `idle`: items that are not in the published catalog and
-    have no draft, or the status of one; they are published only when they are named. `known`: everything that there
-    is, as `feature/seats`.
+    `items`: as edited; `None`: it was deleted. `idle`: unpublished items that have no draft, or the status of a draft;
+    they are published only if they are selected. `known`: everything that exists, as `features/seats`.
     """
 
     features: Mapping[str, FeatureEdit]
@@ -60,7 +59,7 @@ class PendingEdits:
 
 
 def current_entitlements(item: Item | None, now: Instant) -> Mapping[str, Value] | None:
-    """What a published item gives to whoever comes now (`current_version`); none where nobody gets anything of it."""
+    """Return what a published item gives new customers now (`current_version`); `None` if it gives nothing."""
     if item is None:
         return None
     version = current_version(item.rollouts, now)
@@ -68,7 +67,7 @@ def current_entitlements(item: Item | None, now: Instant) -> Mapping[str, Value]
 
 
 def is_pending_draft(draft: Mapping[str, Value] | None, published: Item | None, now: Instant) -> bool:
-    """Say whether publishing an item would change what it gives: whether its draft is other than what is given now."""
+    """Return whether an item's draft differs from what it gives now: whether publishing it would change that."""
     return draft is not None and draft != current_entitlements(published, now)
 
 
@@ -78,7 +77,7 @@ def find_pending_edits(
     files: Iterable[PolicyFile],
     now: Instant,
 ) -> PendingEdits:
-    """Compare the working state with what is published, and drafts with what is given at `now`."""
+    """Compare the working state with what is published, and drafts with what items give at `now`."""
     catalog = current.catalog
     features = {
         id_: FeatureEdit(known.feature, known.etag)
@@ -121,16 +120,16 @@ def find_pending_edits(
 
 
 def item_head(item: Item) -> Item:
-    """An item without its versions and rollouts: what is edited as metadata."""
+    """Return an item without its versions and rollouts: the part that is edited directly."""
     return replace(item, versions=(), rollouts=())
 
 
 def _published_part(item: Item) -> Item:
-    """What of an item only a publication changes: its metadata is said at once."""
+    """Return the part of an item that only a publication changes: metadata changes immediately."""
     return replace(item_head(item), metadata={})
 
 
 def rule_texts(rules: Rules) -> dict[str, str]:
-    """All files of the rules, by kind and name."""
+    """Return the text of each file of the rules, by kind and name."""
     kinds = (("policies", rules.policies), ("schemas", rules.schemas), ("entities", rules.entities))
     return {f"{kind}/{name}": text for kind, texts in kinds for name, text in texts.items()}

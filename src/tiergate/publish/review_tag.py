@@ -1,8 +1,8 @@
-"""The entity tag of what would be published: whoever reviewed a dry run publishes that, or is told that it changed.
+"""Review tags: a caller who reviewed a dry run publishes exactly that, or is rejected because it changed.
 
-A tag names the publication in force and the difference that a changeset makes to it, whatever a bundle does not show
-included: names, roles, ladders. A number names the publication that must be in force alone, and a revision what must be
-in force afterwards. A tag of another form is the tag of nothing.
+A tag identifies the active publication and the changes to it, including what a bundle does not show: names, roles,
+ladders. A number only identifies the publication that must be active, and a revision the one that must result. A tag of
+another form matches nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 _TAG: Final = re.compile(r"([0-9]{1,18})-[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _DIGITS: Final = 32
-_AT_ONCE: Final = -(2**53)
+_IMMEDIATELY: Final = -(2**53)
+
+V = TypeVar("V")
 
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
 def review_tag(current: PublishedState, changeset: Changeset, now: Instant) -> str:
-    """The tag of a changeset, such as `17-0f3a…`; `now`: the instant at which it was made, which is no part of it."""
+    """Return the tag of a changeset, such as `17-0f3a…`; `now`: when it was made, which the tag does not depend on."""
     catalog, published = changeset.catalog, current.catalog
     items = {id_: _timeless(item, now) for id_, item in _changed(published.items, catalog.items).items()}
     difference = (
@@ -49,45 +51,40 @@ def review_tag(current: PublishedState, changeset: Changeset, now: Instant) -> s
 
 
 def is_review_tag(text: str) -> bool:
-    """Say whether a text has the form of such a tag."""
+    """Return whether a text has the form of a review tag."""
     return _TAG.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewTags:
-    """What a caller has seen: some tags, one of which must hold."""
+    """The tags that a caller gives; one of them must match."""
 
     tags: tuple[str, ...]
 
     def check(self, current: PublishedState, tag: str, revision: str) -> None:
-        """See that what would be published, as `tag` and `revision`, is what was seen.
+        """Check that what would be published, with `tag` and `revision`, was reviewed.
 
         Raises:
-            OutdatedReviewError: it is not.
+            OutdatedReviewError: it was not.
         """
-        if any(self._holds(one, current, tag, revision) for one in self.tags):
+        if not {"*", tag, revision, str(current.sequence)}.isdisjoint(self.tags):
             return
-        sequences = {match[1] for one in self.tags if (match := _TAG.fullmatch(one))}
-        sequences |= {one for one in self.tags if _NUMBER.fullmatch(one)}
+        sequences = {match[1] for it in self.tags if (match := _TAG.fullmatch(it))}
+        sequences |= {it for it in self.tags if _NUMBER.fullmatch(it)}
         if sequences and str(current.sequence) not in sequences:
-            why = f"publication {current.sequence} is in force now"
-        elif any(_TAG.fullmatch(one) or one.startswith("sha256:") for one in self.tags):
-            why = "it would publish something else by now"
+            reason = f"publication {current.sequence} is active now"
+        elif any(_TAG.fullmatch(it) or it.startswith("sha256:") for it in self.tags):
+            reason = "the changes are other ones now"
         else:
-            why = "no dry run gave this entity tag"
-        raise OutdatedReviewError(f"what was reviewed is not what this would do: {why}; review it again", tag)
-
-    @staticmethod
-    def _holds(one: str, current: PublishedState, tag: str, revision: str) -> bool:
-        return one in {"*", tag, revision, str(current.sequence)}
+            reason = "no dry run returned this entity tag"
+        raise OutdatedReviewError(f"this would not publish what was reviewed: {reason}; review it again", tag)
 
 
-def _changed(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
+def _changed(old: Mapping[str, V], new: Mapping[str, V]) -> dict[str, V]:
     return {id_: it for id_, it in new.items() if old.get(id_) is not it and old.get(id_) != it}
 
 
-def _timeless(item: object, now: Instant) -> object:
-    """An item of which rollouts that begin with the publication begin at no particular instant."""
-    its: Item = item  # type: ignore[assignment]
-    rollouts = (replace(it, start=_AT_ONCE) if it.start == now else it for it in its.rollouts)
-    return replace(its, rollouts=tuple(rollouts))
+def _timeless(item: Item, now: Instant) -> Item:
+    """Return an item whose rollouts that begin with the publication have no particular start."""
+    rollouts = (replace(it, start=_IMMEDIATELY) if it.start == now else it for it in item.rollouts)
+    return replace(item, rollouts=tuple(rollouts))

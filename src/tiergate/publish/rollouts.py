@@ -1,6 +1,6 @@
-"""Rollouts as data: whom one covers, which can still decide, what a draft is compared with, who loses a version.
+"""Compare and prune rollouts: which audiences one covers, which can still decide, which customers get less.
 
-Pure; who is in which audience is the engine's to say (`engine.active_items`).
+Pure. The engine decides which customers are in an audience (`engine.active_items`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tiergate.model import Definition, Item, Value
 
 CLOCK_MARGIN: Final = 3_600_000
-"""Milliseconds for which an entry stays that later ones have replaced: no sidecar's clock is that far behind."""
+"""Milliseconds for which a replaced rollout is kept: no sidecar's clock is that far behind."""
 
 
 class RolloutTarget(NamedTuple):
-    """Whom a new version is for, and from when on; `start` is `None` for at once."""
+    """The customers who get a new version, and from when on; `start`: `None` for now."""
 
     audience: Audience = Audience()
     start: Instant | None = None
 
     def rollout(self, version: int, now: Instant) -> Rollout:
-        """The entry that says so of a version. Those added from now on are those added since `now`."""
+        """Return the rollout of a version. New customers are those since `now`."""
         start = self.start
         if start is None:
             start = now if self.audience.type is AudienceType.NEW else BEGINNING
@@ -36,10 +36,10 @@ class RolloutTarget(NamedTuple):
 
 
 def current_version(rollouts: Sequence[Rollout], now: Instant) -> int:
-    """The version that an item gives to whoever comes now, shares and tags apart; 0 where nobody gets anything of it.
+    """Return the version that an item gives new customers, apart from shares and tags; 0 if it gives nothing.
 
-    A draft is compared with this one, and begins with it. Where no rollout in force is for everybody, nor for those who
-    are new, it is the version of the last one in force; where none is in force yet, of the last one.
+    A draft begins with this version and is compared with it. If no active rollout is for everybody or for new
+    customers, it is the version of the last active one; if none is active yet, of the last one.
     """
     begun = [rollout for rollout in rollouts if rollout.start <= now]
     for entry in reversed(begun):
@@ -52,14 +52,14 @@ def current_version(rollouts: Sequence[Rollout], now: Instant) -> int:
 def rebase_entitlements(
     draft: Mapping[str, Value], old: Mapping[str, Value], new: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """The edits that make `draft` of what was given before, made of what is given now: feature by feature."""
+    """Apply the edits from `old` to `draft` to `new`, feature by feature."""
     features = sorted(draft.keys() | new.keys())
     picked = {id_: (new if draft.get(id_) == old.get(id_) else draft).get(id_) for id_ in features}
     return {id_: value for id_, value in picked.items() if value is not None}
 
 
 def covers(wide: Rollout, narrow: Rollout) -> bool:
-    """Say whether everybody who can be in the audience of `narrow` is in that of `wide`."""
+    """Return whether all who can be in the audience of `narrow` are in that of `wide`."""
     one, other = wide.audience, narrow.audience
     if other.type is AudienceType.SHARE and not other.share:
         return True
@@ -75,7 +75,7 @@ def covers(wide: Rollout, narrow: Rollout) -> bool:
 
 
 def prune_rollouts(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, ...]:
-    """The rollouts without those that can never decide any more: a later one holds for all of theirs."""
+    """Return the rollouts without those that can no longer decide, because a later one covers them."""
     settled = now - CLOCK_MARGIN
     return tuple(
         rollout
@@ -87,7 +87,7 @@ def prune_rollouts(rollouts: Sequence[Rollout], now: Instant) -> tuple[Rollout, 
 
 
 def find_redundant_rollout(old: Sequence[Rollout], new: Sequence[Rollout]) -> Rollout | None:
-    """A new rollout that gives nobody anything: whoever is in its audience has the version by an entry before it."""
+    """Return a new rollout whose audience already has its version by an earlier one, or `None`."""
     for place, entry in enumerate(new):
         if entry in old:
             continue
@@ -100,14 +100,14 @@ def find_redundant_rollout(old: Sequence[Rollout], new: Sequence[Rollout]) -> Ro
 
 
 def reachable_versions(rollouts: Iterable[Rollout], pins: Iterable[int]) -> frozenset[int]:
-    """The versions that a rollout, now or in the future, or a pin can reach."""
+    """Return the versions that a rollout, now or in the future, or a pin can reach."""
     return frozenset(rollout.version for rollout in rollouts) | frozenset(pins)
 
 
 def set_rollouts(item: Item, rollouts: Sequence[Rollout], known: Mapping[int, Definition], pins: Iterable[int]) -> Item:
-    """An item with these rollouts, and with those of its `known` versions that can be reached then.
+    """Return an item with these rollouts, and with those of its `known` versions that can be reached then.
 
-    Where nobody gets anything of it, it keeps the versions that it has, which can be given again.
+    Without rollouts it keeps its versions, which can be rolled out again.
     """
     numbers = reachable_versions(rollouts, pins) | (frozenset() if rollouts else {it.version for it in item.versions})
     versions = tuple(known[number] for number in sorted(numbers & known.keys()))
@@ -115,11 +115,11 @@ def set_rollouts(item: Item, rollouts: Sequence[Rollout], known: Mapping[int, De
 
 
 def find_narrowed(old: Sequence[Rollout], new: Sequence[Rollout], now: Instant) -> list[Rollout]:
-    """Those of the old rollouts of which some member may now get a lower version, or later, than it said."""
-    return [rollout for rollout in prune_rollouts(old, now) if not _kept(rollout, new, now)]
+    """Return the old rollouts of which a member may get a lower version, or get it later."""
+    return [rollout for rollout in prune_rollouts(old, now) if not _is_kept(rollout, new, now)]
 
 
-def _kept(rollout: Rollout, new: Sequence[Rollout], now: Instant) -> bool:
+def _is_kept(rollout: Rollout, new: Sequence[Rollout], now: Instant) -> bool:
     for place, entry in enumerate(new):
         if entry.version < rollout.version or not covers(entry, rollout) or entry.start > max(rollout.start, now):
             continue

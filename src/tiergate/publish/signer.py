@@ -1,6 +1,6 @@
-"""The keys with which a store signs what it says. The first one signs; all of them are known, so that they can rotate.
+"""The signing keys of a store. The first one signs; the others are known, so that keys can rotate.
 
-Exchanging a key: the new one is added behind the old one, sidecars are told its public half, then it is put first.
+To rotate a key: add the new one behind the old one, configure its public half in the sidecars, then put it first.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Signer:
     """Signs statements."""
 
     def __init__(self, keys: Sequence[SigningKey]) -> None:
-        """Take the keys, at least one.
+        """Sign with the first of these keys.
 
         Raises:
             ValueError: there is none.
         """
         if not keys:
-            raise ValueError("a store needs a key to sign with")
+            raise ValueError("a store needs a signing key")
         self._keys = tuple(keys)
 
     @classmethod
@@ -35,7 +35,7 @@ class Signer:
         """Read the keys from files in PEM, each with one private key.
 
         Raises:
-            SettingsError: a file cannot be read or holds no such key, or there is no file.
+            SettingsError: a file cannot be read or has no key, or there is no file.
         """
         keys = []
         for file in files:
@@ -46,14 +46,14 @@ class Signer:
             except ValueError as error:
                 raise SettingsError("signing-key-file", f"`{file}` {error}") from None
         if not keys:
-            raise SettingsError("signing-key-file", "is required: a store signs what it publishes")
+            raise SettingsError("signing-key-file", "is required: a store signs its publications")
         return cls(keys)
 
     @property
     def verify_keys(self) -> tuple[VerifyKey, ...]:
-        """The public halves of all keys, that of the signing one first."""
+        """Return the public halves of all keys, that of the signing one first."""
         return tuple(key.verify_key for key in self._keys)
 
     def sign(self, statement: Publication | Head | SubjectStatement) -> bytes:
-        """The envelope of a statement, as JSON without a newline."""
+        """Return the envelope of a statement, as JSON without a newline."""
         return sign_statement(statement, self._keys[:1])

@@ -1,4 +1,4 @@
-"""Where the parts of a catalog are said to stand, for problems: in files, else by their place in a store."""
+"""Where problems of a catalog are reported: at positions in files, or else at paths in the store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _Position = tuple[str, int, int]
 
 
 class SourcePositions(Mapping[_Key, _Position]):
-    """A mapping to (file, line, column) of whatever is asked for; keys as in `compiler.Positions`.
+    """A mapping from keys, as in `compiler.Positions`, to (file, line, column). It has every key.
 
-    What stands in no file has a path in place of the file's name, such as `items/gold/versions/3/movies`, and no line.
+    A part that is in no file has a path such as `items/gold/versions/3/movies` in place of the file, and no line.
     """
 
     def __init__(self, files: Mapping[_Key, _Position] | None = None) -> None:
@@ -37,5 +37,5 @@ class SourcePositions(Mapping[_Key, _Position]):
         return isinstance(key, tuple) and len(key) > 1
 
     def problem(self, key: _Key, code: str, message: str) -> Problem:
-        """A problem where `key` stands."""
+        """Return a problem at the position of `key`."""
         return Problem(*self[key], code, message)

@@ -9,7 +9,7 @@ import pytest
 from tests.publishing import CATALOG, Press, opened
 from tiergate.catalog import load_catalog_texts
 from tiergate.model import SubscriptionItem
-from tiergate.publish.apply import ApplyRequest, plan_apply
+from tiergate.publish.apply_planner import ApplyRequest, plan_apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from tiergate.errors import LossError
 from tiergate.impact.preview.loss_token import customer_count
 from tiergate.model import Customer, Override, OverrideMode, Rules, Unlimited
 from tiergate.publish import loss_check, loss_estimate
-from tiergate.publish.apply import ApplyRequest, plan_apply
+from tiergate.publish.apply_planner import ApplyRequest, plan_apply
 from tiergate.publish.prepared_publication import PublishConditions
 from tiergate.store import SYSTEM
 from tiergate.store.subjects import write_customer_parts

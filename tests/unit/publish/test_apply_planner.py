@@ -21,9 +21,9 @@ from tiergate.model import (
     SubscriptionItem,
     Suspension,
 )
-from tiergate.publish.apply import export_catalog, omit_private_items
-from tiergate.publish.publish_plans import plan_suspension
-from tiergate.publish.rollback import plan_rollback
+from tiergate.publish.catalog_export import export_catalog, omit_private_items
+from tiergate.publish.rollback_planner import plan_rollback
+from tiergate.publish.suspension_planner import plan_suspension
 from tiergate.store.publications import versions
 
 if TYPE_CHECKING:

@@ -1,0 +1,112 @@
+"""Plan to change the rollouts of an item, or to publish versions for pins, whatever else is pending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.errors import ConflictError, NotFoundError
+from tiergate.naming import nearest
+from tiergate.publish.changeset import Changeset, etags_of, replace_catalog
+from tiergate.publish.draft_rebase import rebase_draft
+from tiergate.publish.item_history import read_item_history
+from tiergate.publish.publication_plan import PublicationPlan
+from tiergate.publish.rollouts import find_narrowed, find_redundant_rollout, prune_rollouts, set_rollouts
+from tiergate.store.working_catalog import read_working, write_items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from tiergate.model import Instant, Item, Rollout
+    from tiergate.publish.publication_plan import Planner
+    from tiergate.publish.published_state import PublishedState
+    from tiergate.store import ReadUnit, WriteUnit
+
+
+def plan_rollouts(
+    item: str,
+    change: Callable[[tuple[Rollout, ...], Instant], Sequence[Rollout]],
+    *,
+    may_narrow: bool = False,
+    note: str = "",
+) -> Planner:
+    """Plan to change the rollouts of a published item: `change` makes the new ones, in order, from the current ones.
+
+    Unless it `may_narrow`, the plan is rejected if a customer would get a lower version.
+    """
+
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        published = _published_item(unit, current, item)
+        history = read_item_history(unit, [item])[item]
+        versions = history.versions_with(published)
+        wanted = tuple(change(published.rollouts, unit.now))
+        for rollout in wanted:
+            if rollout.version not in versions:
+                raise NotFoundError("version", f"{item}@{rollout.version}")
+        narrowed = find_narrowed(published.rollouts, wanted, unit.now)
+        if narrowed and not may_narrow:
+            listed = ", ".join(str(version) for version in sorted({rollout.version for rollout in narrowed}))
+            detail = f"some who get version {listed} of `{item}` would get a lower one, or later"
+            raise ConflictError("rollout-narrowed", f"{detail}: give `narrow` to confirm")
+        rollouts = prune_rollouts(wanted, unit.now)
+        redundant = find_redundant_rollout(published.rollouts, rollouts)
+        if redundant is not None:
+            detail = f"everybody in this audience already gets version {redundant.version} of `{item}`"
+            raise ConflictError("rollout-without-effect", f"{detail}, by an earlier rollout")
+        after = set_rollouts(published, rollouts, versions, history.pins)
+        return _plan(unit, current, published, after, note)
+
+    return plan
+
+
+def plan_pins(pins: Mapping[str, Collection[int]], note: str = "") -> Planner:
+    """Plan to publish past versions of items again, so that subscriptions can be pinned to them."""
+
+    def plan(unit: ReadUnit, current: PublishedState) -> PublicationPlan:
+        items = dict(current.catalog.items)
+        for id_, wanted in sorted(pins.items()):
+            published = _published_item(unit, current, id_)
+            missing = set(wanted) - {it.version for it in published.versions}
+            if not missing:
+                continue
+            history = read_item_history(unit, [id_])[id_]
+            for version in sorted(missing - history.versions.keys()):
+                raise NotFoundError("version", f"{id_}@{version}")
+            versions = history.versions_with(published)
+            items[id_] = set_rollouts(published, published.rollouts, versions, history.pins | set(wanted))
+        catalog = replace_catalog(current.catalog, items=items)
+        return PublicationPlan(Changeset(catalog, current.rules, current.roles), note=note)
+
+    return plan
+
+
+def _plan(unit: ReadUnit, current: PublishedState, before: Item, after: Item, note: str) -> PublicationPlan:
+    working = read_working(unit.session, (), [after.id]).items
+
+    def also(unit: WriteUnit, sequence: int) -> None:
+        rebased = [
+            it._replace(rollouts=after.rollouts, draft=rebase_draft(it.draft, before, after, unit.now))
+            for it in working.values()
+        ]
+        write_items(unit, rebased)
+        unit.audit(
+            "item.rollouts_changed",
+            "item",
+            after.id,
+            before={"rollouts": before.rollouts},
+            after={"rollouts": after.rollouts, "publication": sequence},
+            customer=after.private_to or None,
+        )
+
+    catalog = replace_catalog(current.catalog, items={**current.catalog.items, after.id: after})
+    changeset = Changeset(catalog, current.rules, current.roles, items_read=etags_of(working, working))
+    return PublicationPlan(changeset, note=note, also=also)
+
+
+def _published_item(unit: ReadUnit, current: PublishedState, id_: str) -> Item:
+    item = current.catalog.items.get(id_)
+    if item is not None:
+        return item
+    if id_ in read_working(unit.session, (), [id_]).items:
+        raise ConflictError("not-published", f"the item `{id_}` is not published yet")
+    public = (it.id for it in current.catalog.items.values() if not it.private_to)
+    raise NotFoundError("item", id_, nearest(id_, public))
