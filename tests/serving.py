@@ -36,18 +36,21 @@ from tiergate.model import (
     SubscriptionStatus,
     Suspension,
 )
-from tiergate.sidecar.api.app import api
+from tiergate.sidecar.api.app import DEFAULT_CACHE_BYTES, NativeApi, app
 from tiergate.sidecar.api.request_limits import Access
-from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES, CheckService
+from tiergate.sidecar.check_service import CheckService
+from tiergate.sidecar.fast_path import DEFAULT_MEMO_BYTES as DEFAULT_FAST_PATH_BYTES
 from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.http_protocol import SidecarProtocol, WireLimits, protocol_class
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tiergate.model import Instant, Subject
+    from tiergate.sidecar.api.responses import HttpResponse
     from tiergate.sidecar.check_service import SubjectFetcher
     from tiergate.sidecar.decision_log import DecisionLog
 
@@ -179,19 +182,18 @@ class Service:
         self.state = State(self.clock)
         self.metrics = Metrics()
         self.log = log
-        size = DEFAULT_MEMO_BYTES if memo else 0
-        self.decider = CheckService(
+        self.service = CheckService(
             self.state,
             self.metrics,
             log=log,
-            memo_bytes=size,
             stale_deny=stale_deny,
             startup_allow=startup_allow,
             subjects=ensures,
         )
-        self.quick = FastPath(self.decider, "tcp", memo_bytes=size, max_body=max_body)
-        self.app = api(
-            self.decider, access if access is not None else Access(), max_body=max_body, body_timeout=body_timeout
+        self.native = NativeApi(self.service, DEFAULT_CACHE_BYTES if memo else 0)
+        self.quick = FastPath(self.service, "tcp", memo_bytes=DEFAULT_FAST_PATH_BYTES if memo else 0, max_body=max_body)
+        self.app = app(
+            self.native, access if access is not None else Access(), max_body=max_body, body_timeout=body_timeout
         )
         self.protocol = protocol_class(self.metrics, self.quick if memo else None, limits)
         self.keep_alive = keep_alive
@@ -221,6 +223,11 @@ class Service:
 
         self.run(forget)
         self.publish(*records)
+
+    def check(self, body: bytes) -> HttpResponse:
+        """Respond to one check."""
+        response = self.native.checks.respond_now(body, NO_CONTEXT)
+        return response if response is not None else asyncio.run(self.native.checks.respond(body, NO_CONTEXT))
 
     def publish(self, *records: SubjectRecord, catalog: str = CATALOG) -> None:
         """Put a new generation in force."""

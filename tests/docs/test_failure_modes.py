@@ -13,7 +13,8 @@ from tiergate.catalog.reading.files import MAX_FILE_BYTES
 from tiergate.catalog.subject_file_reader import MAX_LINE_BYTES
 from tiergate.engine.bounded_cache import CacheLimits
 from tiergate.model import BEGINNING
-from tiergate.sidecar import check_service, fast_path
+from tiergate.sidecar import fast_path
+from tiergate.sidecar.api import app
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.http_protocol import WireLimits
 from tiergate.sidecar.metrics import Metrics, exposition, registry
@@ -39,7 +40,7 @@ def test_the_bounds_on_the_page_are_in_force() -> None:
         "slices kept": f"{kept.slices:,} and {kept.slice_bytes // mib} MiB",
         "decisions kept": f"{kept.decisions:,} and {kept.decision_bytes // mib} MiB",
         "entitlements of item versions kept": f"{DEFAULT_KEPT_ENTITLEMENTS:,}",
-        "remembered answers, and lists of entitlements": f"{check_service.DEFAULT_MEMO_BYTES // mib} MiB together",
+        "remembered answers, and lists of entitlements": f"{app.DEFAULT_CACHE_BYTES // mib} MiB together",
         "remembered requests of each listener": f"{fast_path.DEFAULT_MEMO_BYTES // mib} MiB",
         "decision log, waiting to be written": f"{queue:,} records",
         "checks of one `POST /v1/checks`": f"{MAX_CHECKS:,}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -18,10 +19,11 @@ from tests.properties.rules import rule_files
 from tests.serving import Clock, post
 from tiergate.engine import CachedEvaluator, CacheLimits, Evaluator, decide_all_features, decision_json
 from tiergate.model import FOREVER, Decision, Subject, SubjectRecord
-from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.api.app import NativeApi
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.fast_path import FastPath
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import Generation, State
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ class Sidecar:
         self.state = State(self.clock)
         self.limits = limits
         self.denied = denied
-        self.decider = CheckService(self.state, Metrics(), memo_bytes=memo_bytes, stale_deny=[denied])
-        self.quick = FastPath(self.decider, "test", memo_bytes=memo_bytes)
-        self.quick.learn(post("/v1/check", b""), self.decider.check)
+        service = CheckService(self.state, Metrics(), stale_deny=[denied])
+        self.native = NativeApi(service, memo_bytes)
+        self.quick = FastPath(service, "test", memo_bytes=memo_bytes)
+        self.quick.learn(post("/v1/check", b""), self.native.checks.respond_now)
         self.subjects = Subjects(world.records)
         self.number = 0
         self.publish(world)
@@ -95,12 +98,13 @@ class Sidecar:
     async def batch(self, checks: list[Document]) -> list[Document]:
         """Ask a batch: at once where little needs deciding, else in turns."""
         body = text_of({"checks": checks})
-        reply = self.decider.batches.at_once(body, NO_CONTEXT) or await self.decider.batches.in_turns(body, NO_CONTEXT)
+        reply = self.native.batches.respond_now(body, NO_CONTEXT) or await self.native.batches.respond(body, NO_CONTEXT)
         return [without_end(result) for result in json.loads(reply.body)["results"]]
 
     async def listing(self, subject: Subject) -> dict[str, Any]:
         """List a subject's entitlements: allowed, reason and what is held, by feature."""
-        reply = await self.decider.listings.reply(subject)
+        query = {"subject": subject.id, "type": subject.type} | ({} if subject.user is None else {"user": subject.user})
+        reply = await self.native.entitlements.respond(urlencode(query).encode())
         return {it["feature"]: judged(it) for it in json.loads(reply.body)["entitlements"]}
 
     def fresh_listing(self, subject: Subject) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Decision(msgspec.Struct, frozen=True):
     allowed: bool
     reason: Reason
     feature: str
-    type: FeatureType
+    type: FeatureType | None
     entitlement: Entitlement
     sources: tuple[Source, ...]
     policies: tuple[str, ...]

@@ -28,13 +28,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.model import Instant, Reason, format_instant
-from tiergate.sidecar.api.responses import Context
+from tiergate.sidecar.request_context import RequestContext
 
 if TYPE_CHECKING:
-    from tiergate.engine import DecisionDocument
     from tiergate.model import Decision
 
-Record = tuple[bytes, Instant, bytes, bytes, Context, int, bytes]
+Record = tuple[bytes, Instant, bytes, bytes, RequestContext, int, bytes]
 """Decision id, instant, the JSON of check and decision, the request's context, how long it took in ns, the basis."""
 
 _logger = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class LogRules:
         """Whether any name is not written as it is."""
         return (self.subject, self.user) != (Mask.KEEP, Mask.KEEP)
 
-    def want(self, decision: Decision | DecisionDocument) -> bool:
+    def want(self, decision: Decision) -> bool:
         """Say whether decisions like this are logged, sampling apart."""
         return (
             self.sample > 0
@@ -292,7 +291,7 @@ class _Lines:
             b'{"id":"%s","time":"%s","request":%s,"decision":%s,"basis":%s,"duration_us":%d.%d'
             % (decision_id, self._time(now), check, decision, basis, nanoseconds // 1000, nanoseconds // 100 % 10)
         ]
-        for name, value in zip(Context._fields, context, strict=True):
+        for name, value in zip(RequestContext._fields, context, strict=True):
             if value is not None:
                 parts.append(b',"%s":%s' % (name.encode(), msgspec.json.encode(value.decode("latin-1"))))
         parts.append(b"}\n")

@@ -24,7 +24,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tiergate.sidecar.api.responses import NO_CONTEXT, Context, encode_response, make_context
+from tiergate.sidecar.api.responses import encode_response
+from tiergate.sidecar.request_context import NO_CONTEXT, RequestContext, make_context
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from tiergate.sidecar.api.responses import HttpResponse
-    from tiergate.sidecar.check_service import Answer, CheckService
+    from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.native_decisions import NativeDecision
 
 EXTENSION = "tiergate.segment"
 """The ASGI extension by which the protocol hands an endpoint the segment that a request came in."""
@@ -61,7 +63,7 @@ class _Head:
 
     __slots__ = ("endpoint", "weight")
 
-    def __init__(self, endpoint: Callable[[bytes, Context], HttpResponse | None], weight: int) -> None:
+    def __init__(self, endpoint: Callable[[bytes, RequestContext], HttpResponse | None], weight: int) -> None:
         self.endpoint = endpoint
         self.weight = weight
 
@@ -69,32 +71,32 @@ class _Head:
 class _Repeat:
     """A request that is answered without being read: the head of its answer up to the decision id, and the rest."""
 
-    __slots__ = ("answer", "head", "weight")
+    __slots__ = ("decision", "head", "weight")
 
-    def __init__(self, segment: bytes, head: bytes, answer: Answer) -> None:
+    def __init__(self, segment: bytes, head: bytes, decision: NativeDecision) -> None:
         self.head = head
-        self.answer = answer
-        self.weight = SLOT + len(segment) + answer.weight
+        self.decision = decision
+        self.weight = SLOT + len(segment) + decision.weight
 
 
 class FastPath:
     """What one listener remembers of requests as they came. `memo_bytes` bounds it; `max_body` as for the long way."""
 
     def __init__(
-        self, decider: CheckService, name: str, *, memo_bytes: int = DEFAULT_MEMO_BYTES, max_body: int = 2**20
+        self, service: CheckService, name: str, *, memo_bytes: int = DEFAULT_MEMO_BYTES, max_body: int = 2**20
     ) -> None:
-        self._decider = decider
-        self._clock = decider.clock
-        self._log = decider.log
-        self._durations = decider.metrics.durations["check"]
+        self._service = service
+        self._clock = service.clock
+        self._log = service.log
+        self._durations = service.metrics.durations["check"]
         self._max_body = max_body
         self.repeats: ResponseCache[_Repeat] = ResponseCache(memo_bytes)
         self._heads: ResponseCache[_Head] = ResponseCache(min(memo_bytes, _HEADS_BYTES))
         self._answer_heads: dict[int, bytes] = {}
         self._defaults: list[tuple[bytes, bytes]] | None = None
         self._preamble = b""
-        decider.state.subscribe(self.repeats.clear)
-        decider.metrics.sizes[name] = lambda: (len(self.repeats), self.repeats.size)
+        service.state.subscribe(self.repeats.clear)
+        service.metrics.sizes[name] = lambda: (len(self.repeats), self.repeats.size)
 
     def answer(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
         """Answer a segment that came at rest; none where it must take the long way.
@@ -107,20 +109,20 @@ class FastPath:
             repeat = self.repeats.get(segment)
             if repeat is None:
                 return self._by_head(segment, defaults)
-        answer = repeat.answer
+        decision = repeat.decision
         now = self._clock()
-        if not answer.start <= now < answer.until or answer.edition.is_outdated:
+        if not decision.start <= now < decision.until or decision.version.is_outdated:
             self.repeats.drop(segment)
             return self._by_head(segment, defaults)
         if defaults is not self._defaults:
             self._set_defaults(defaults)
-        decision_id = self._decider.next_id()
-        answer.tally.check_repeat += 1
+        decision_id = self._service.next_id()
+        decision.counts.check_repeat += 1
         elapsed = time.perf_counter_ns() - begun
         self._durations.add(elapsed)
-        if answer.logged and self._log is not None:
-            self._log.offer((decision_id, now, answer.check, answer.body, NO_CONTEXT, elapsed, answer.basis))
-        return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", answer.body))
+        if decision.basis and self._log is not None:
+            self._log.offer((decision_id, now, decision.check, decision.body, NO_CONTEXT, elapsed, decision.basis))
+        return b"".join((self._preamble, repeat.head, decision_id, b"\r\n\r\n", decision.body))
 
     def _by_head(self, segment: bytes, defaults: list[tuple[bytes, bytes]]) -> bytes | None:
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
@@ -143,11 +145,11 @@ class FastPath:
         reply = head.endpoint(segment[end:], context)
         if reply is None:
             return None
-        if reply.answer is not None and context is NO_CONTEXT:
-            self.repeats.put(segment, _Repeat(segment, self._answer_head(len(reply.body)), reply.answer))
+        if reply.decision is not None and context is NO_CONTEXT:
+            self.repeats.put(segment, _Repeat(segment, self._answer_head(len(reply.body)), reply.decision))
         return encode_response(reply, context, defaults)
 
-    def learn(self, segment: bytes, endpoint: Callable[[bytes, Context], HttpResponse | None]) -> None:
+    def learn(self, segment: bytes, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
         """Learn the head of a request that took the long way and was admitted to an endpoint."""
         end = segment.find(b"\r\n\r\n", 0, _MAX_HEAD) + 4
         parts = _VARYING.split(segment[:end])
@@ -179,7 +181,7 @@ class FastPath:
         self._preamble = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in defaults)
 
 
-def learn(scope: Scope, endpoint: Callable[[bytes, Context], HttpResponse | None]) -> None:
+def learn(scope: Scope, endpoint: Callable[[bytes, RequestContext], HttpResponse | None]) -> None:
     """Have the quick path, if the protocol has one, learn from a request that an endpoint is about to answer."""
     found = scope.get("extensions", {}).get(EXTENSION)
     if found is not None:

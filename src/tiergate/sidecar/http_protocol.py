@@ -28,8 +28,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from tiergate.errors import RequestError
 from tiergate.process.open_files import ExcessConnections
-from tiergate.sidecar.api.responses import NO_CONTEXT, HttpResponse, encode_response, problem_response, refused
+from tiergate.sidecar.api.responses import HttpResponse, encode_response, problem_response, refused
 from tiergate.sidecar.fast_path import EXTENSION
+from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.transports import GuardedFlow, Wire, refusal
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from tiergate import __version__
 from tiergate.model import FOREVER, Reason
 from tiergate.process.open_files import DescriptorShortage
-from tiergate.sidecar.api.caller_errors import CallerErrorLog
+from tiergate.sidecar.caller_errors import CallerErrorLog
 from tiergate.sidecar.state import SYNC
 
 if TYPE_CHECKING:

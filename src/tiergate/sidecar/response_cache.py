@@ -12,7 +12,10 @@ It knows nothing of what its values mean: whoever looks one up sees whether it s
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SLOT = 150
 """About what an entry costs beside its key and value: two headers, and a place in a dictionary that is half empty."""
@@ -60,13 +63,24 @@ class ResponseCache(Generic[V]):
         return 2 * (self.limit // _PARTS) - self._room - self._old_room
 
     def get(self, key: bytes) -> V | None:
-        """The value of a key, or none."""
+        """Return the value of a key, or `None`."""
         value = self.young.get(key)
-        if value is None and self._old:
-            value = self._old.pop(key, None)
-            if value is not None:
-                self._old_room += value.weight
-                self.put(key, value)
+        return self._revive(key) if value is None and self._old else value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[V | None]:
+        """Return the value of each key, or `None`."""
+        values = list(map(self.young.get, keys))
+        if self._old:
+            for place, value in enumerate(values):
+                if value is None:
+                    values[place] = self._revive(keys[place])
+        return values
+
+    def _revive(self, key: bytes) -> V | None:
+        value = self._old.pop(key, None)
+        if value is not None:
+            self._old_room += value.weight
+            self.put(key, value)
         return value
 
     def put(self, key: bytes, value: V) -> None:

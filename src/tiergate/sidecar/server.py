@@ -33,11 +33,10 @@ from tiergate.process.regular_files import read_regular
 from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.process.termination import exit_within
-from tiergate.sidecar.api.app import api
+from tiergate.sidecar.api.app import DEFAULT_CACHE_BYTES, NativeApi, app
 from tiergate.sidecar.api.probes import probes
 from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.api.tokens import TokenFile
-from tiergate.sidecar.check_service import DEFAULT_MEMO_BYTES as DECIDER_BYTES
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.fast_path import DEFAULT_MEMO_BYTES as QUICK_PATH_BYTES
@@ -120,15 +119,15 @@ class _Sidecar:
         self._metrics = Metrics()
         self._data = DiskMonitor(directory)
         self._metrics.data = lambda: self._data.report
-        self._decider = CheckService(
+        self._service = CheckService(
             self._state,
             self._metrics,
             log=self._decisions,
-            memo_bytes=int(DECIDER_BYTES * _share(settings.cache_size)),
             stale_deny=settings.stale_deny,
             startup_allow=settings.startup_allow,
             subjects=None if isinstance(self._source, FileFollower) else self._source.on_demand,
         )
+        self._native = NativeApi(self._service, int(DEFAULT_CACHE_BYTES * _share(settings.cache_size)))
         self._listeners = [self._api_on_tcp(), *([] if self._unix is None else [self._api_on_unix(self._unix)])]
         self._probes = self._probe_listener()
         self._end = asyncio.Event()
@@ -187,12 +186,12 @@ class _Sidecar:
     ) -> Listener:
         settings = self._settings
         memo_bytes = int(QUICK_PATH_BYTES * _share(settings.cache_size))
-        quick = FastPath(self._decider, name, memo_bytes=memo_bytes, max_body=settings.max_body)
+        quick = FastPath(self._service, name, memo_bytes=memo_bytes, max_body=settings.max_body)
         if self._tokens is not None:
             self._tokens.changed.append(quick.forget)
         limits = WireLimits(head_timeout=settings.request_timeout, connections=self._most_connections)
         return Listener(
-            api(self._decider, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
+            app(self._native, access, max_body=settings.max_body, body_timeout=settings.request_timeout),
             sockets,
             protocol=protocol_class(self._metrics, quick, limits),
             keep_alive=settings.keep_alive,

@@ -1,77 +1,84 @@
-"""What is answered while nothing was ever loaded, where the operator does not let checks wait for that any longer.
+"""Decisions without any data, if the operator does not let checks wait for the first load any longer.
 
-Nothing is decided here, because there is nothing to decide by: neither a catalog nor subjects. A well-formed check is
-denied with `stale_data`, but for the features that the operator chose to allow then, by their ids or all of them. Every
-such answer says `stale`, names no policy, and has neither a publication nor a revision.
+A well-formed check is denied with `stale_data`, except for the features that the operator chose to allow: by their ids,
+or all of them. Every such decision is marked stale, names no policy, and has neither a publication nor a revision.
 
-A question that no catalog could answer is a mistake now as at any other time. One that only this catalog would refuse,
-because it does not have the feature or the level, is not known to be one.
+A check that no catalog could decide is an error as at any other time. A check that only this catalog would reject,
+because it does not have the feature or the level, is decided.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tiergate.engine.normalized_check import expect_valid_check
-from tiergate.model import Check, Entitlement, Reason, format_instant
+from tiergate.engine.normalized_check import expect_valid_check, expect_valid_subject
+from tiergate.model import Check, Decision, Entitlement, Reason, format_instant
 from tiergate.sidecar.staleness import EVERY
-from tiergate.wire.decision import DecisionDocument
+from tiergate.wire.decision import decision_document
 from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tiergate.model import Instant, Subject
 
 NO_PUBLICATION: Final = 0
-"""The publication of an answer that no publication decided: before the first one."""
+"""The publication of a decision before the first load."""
 
 NO_REVISION: Final = ""
-"""The revision of such an answer."""
+"""The revision of such a decision."""
 
 _NUMBERS = ("amount", "used", "value", "level")
 
 
 class UnloadedDecisions:
-    """The answers of a sidecar without data. `allow`: ids of features, or `*` for all; everything else is denied."""
+    """The decisions of a sidecar without data. `allow`: ids of features, or `*` for all; everything else is denied."""
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
         self.allow = tuple(allow)
         self._features = frozenset(allow) - {EVERY}
         self._every = EVERY in allow
 
-    def answer(self, check: Check) -> DecisionDocument:
-        """Answer a check.
+    def decide(self, check: Check, now: Instant) -> Decision:
+        """Decide a check; the type of its feature is unknown.
 
         Raises:
-            UnknownFeatureError: no catalog can have the feature.
-            CheckError: no feature takes such a check.
+            UnknownFeatureError: if no catalog can have the feature.
+            CheckError: if no feature accepts such a check.
         """
         expect_valid_check(check)
-        allowed = self._every or check.feature in self._features
-        return DecisionDocument(
-            allowed=allowed,
-            reason=(Reason.GRANTED if allowed else Reason.STALE_DATA).value,
+        is_allowed = self._every or check.feature in self._features
+        return Decision(
+            allowed=is_allowed,
+            reason=Reason.GRANTED if is_allowed else Reason.STALE_DATA,
             feature=check.feature,
+            type=None,
             entitlement=Entitlement(),
             sources=(),
             policies=(),
             publication=NO_PUBLICATION,
             revision=NO_REVISION,
+            start=now,
+            volatile=True,
             stale=True,
         )
 
-    def answers(self, subject: Subject) -> list[DecisionDocument]:
-        """The answers about all features that are known: those that are allowed by their ids, in their order."""
-        return [self.answer(Check(subject, feature)) for feature in sorted(self._features)]
+    def decide_all(self, subject: Subject, now: Instant) -> Iterator[Decision]:
+        """Decide all features that are known: those that are allowed by their ids, in their order.
+
+        Raises:
+            CheckError: if the subject's id is invalid.
+        """
+        expect_valid_subject(subject)
+        return (self.decide(Check(subject, feature), now) for feature in sorted(self._features))
 
     def explain(self, check: Check, at: Instant) -> bytes:
         """Explain a check as of an instant, in the form of any explanation, without what only a catalog says.
 
         Raises:
-            UnknownFeatureError, CheckError: as `answer`.
+            UnknownFeatureError, CheckError: as `decide`.
         """
-        given = self.answer(check)
+        decision = self.decide(check, at)
         subject = check.subject
         whom = {"type": subject.type.value, "id": subject.id}
         if subject.user is not None:
@@ -80,8 +87,8 @@ class UnloadedDecisions:
         asked |= {name: getattr(check, name) for name in _NUMBERS if getattr(check, name) is not None}
         return encode(
             {
-                "decision": given,
-                "sentences": _sentences(check, allowed=given.allowed),
+                "decision": decision_document(decision),
+                "sentences": _sentences(check, allowed=decision.allowed),
                 "asked": asked,
                 "known": False,
                 "subscriptions": (),

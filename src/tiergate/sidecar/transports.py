@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from tiergate.sidecar.api.responses import NO_CONTEXT, HttpResponse, send_response
+from tiergate.sidecar.api.responses import HttpResponse, send_response
+from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
     import asyncio

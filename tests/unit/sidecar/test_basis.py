@@ -13,7 +13,6 @@ from tiergate.engine.decision_inputs import DecisionBasis, basis_json, read_basi
 from tiergate.impact.replay.decision_log_reader import read_log
 from tiergate.model import FOREVER, Override, OverrideMode, Subject, format_instant
 from tiergate.model.values import Amount
-from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
 from tiergate.sidecar.state import FeedPosition, Generation
 
@@ -37,7 +36,7 @@ class Logged:
 
     def ask(self, check: bytes = CHECK) -> bytes:
         """Ask, and give the answer's bytes."""
-        return self.service.decider.check(check, NO_CONTEXT).body
+        return self.service.check(check).body
 
     def lines(self) -> list[RecordedDecision]:
         """Everything that is in the log by now."""
@@ -76,7 +75,7 @@ def test_a_line_says_what_its_decision_rested_on(path: Path) -> None:
     logged.ask()
     logged.service.state.feed_position = FeedPosition("s1", 42)
     logged.service.state.set_stale_at(NOW + 60_000)
-    logged.service.decider.forget()
+    logged.service.native.decisions.cache.clear()
     logged.ask()
 
     assert logged.bases() == [{}, {"store": "s1", "position": 42, "stale_at": format_instant(NOW + 60_000)}]

@@ -8,13 +8,13 @@ import pytest
 
 from tests.serving import CATALOG, NOW, Service, customer, disabled
 from tiergate.errors import BundleError
-from tiergate.model import Check, Decision, Subject
 from tiergate.sidecar import time_slicing
-from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tiergate.model import Check, Decision
     from tiergate.sidecar.api.responses import HttpResponse
 
 CHECK = b'{"subject": "acme", "feature": "movies"}'
@@ -49,8 +49,8 @@ def counted(service: Service) -> list[Check]:
 def test_a_check_is_decided_once(service: Service) -> None:
     """Then it is remembered, for both endpoints."""
     decided = counted(service)
-    replies = [service.decider.check(CHECK, NO_CONTEXT) for _ in range(3)]
-    service.decider.batches.at_once(b'{"checks": [%b]}' % CHECK, NO_CONTEXT)
+    replies = [service.check(CHECK) for _ in range(3)]
+    service.native.batches.respond_now(b'{"checks": [%b]}' % CHECK, NO_CONTEXT)
 
     assert len(decided) == 1
     assert len({reply.body for reply in replies}) == 1
@@ -60,19 +60,19 @@ def test_a_check_is_decided_once(service: Service) -> None:
 def test_only_the_same_json_is_the_same_check(service: Service) -> None:
     """Nobody has to read it to know; the engine has a memory of its own for what means the same."""
     decided = counted(service)
-    service.decider.check(CHECK, NO_CONTEXT)
-    service.decider.check(CHECK.replace(b" ", b""), NO_CONTEXT)
+    service.check(CHECK)
+    service.check(CHECK.replace(b" ", b""))
 
     assert len(decided) == 2
 
 
 def test_what_is_not_ready_says_so() -> None:
     """Every endpoint, with a problem."""
-    decider = Service(ready=False).decider
+    service = Service(ready=False)
 
-    assert decider.check(CHECK, NO_CONTEXT).status == 503
-    assert asyncio.run(decider.batches.in_turns(b'{"checks": []}', NO_CONTEXT)).status == 503
-    assert asyncio.run(decider.listings.reply(Subject("acme"))).status == 503
+    assert service.check(CHECK).status == 503
+    assert asyncio.run(service.native.batches.respond(b'{"checks": []}', NO_CONTEXT)).status == 503
+    assert asyncio.run(service.native.entitlements.respond(b"subject=acme")).status == 503
 
 
 def test_data_that_cannot_be_read_is_a_problem(service: Service) -> None:
@@ -82,7 +82,7 @@ def test_data_that_cannot_be_read_is_a_problem(service: Service) -> None:
         raise BundleError("catalog.json", "is torn")
 
     spy(service, fail)
-    replies = [service.decider.check(CHECK, NO_CONTEXT) for _ in range(2)]
+    replies = [service.check(CHECK) for _ in range(2)]
 
     assert [(reply.status, json.loads(reply.body)["title"]) for reply in replies] == [(503, "cannot decide")] * 2
     assert b"torn" not in replies[0].body
@@ -99,10 +99,10 @@ def test_an_error_in_deciding_is_logged_once_a_minute(caplog: pytest.LogCaptureF
     reasons = []
     for passed in (0, 1, 59_999, 60_000):
         service.clock.now = NOW + passed
-        reasons.append(json.loads(service.decider.check(body, NO_CONTEXT).body)["reason"])
+        reasons.append(json.loads(service.check(body).body)["reason"])
 
     assert reasons == ["evaluation_error"] * 4
-    assert sum("cannot be evaluated" in message for message in caplog.messages) == 2
+    assert sum("cannot evaluate a check" in message for message in caplog.messages) == 2
 
 
 BATCH = b'{"checks": [%b]}' % b",".join(
@@ -114,15 +114,15 @@ def test_a_batch_that_needs_much_deciding_is_not_answered_at_once(service: Servi
     """It would hold up the others; nothing was done then."""
     decided = counted(service)
 
-    assert service.decider.batches.at_once(BATCH, NO_CONTEXT) is None
+    assert service.native.batches.respond_now(BATCH, NO_CONTEXT) is None
     assert decided == []
 
 
 def test_a_batch_that_was_asked_before_is_answered_at_once(service: Service) -> None:
     """It takes microseconds."""
-    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))
     decided = counted(service)
-    reply = service.decider.batches.at_once(BATCH, NO_CONTEXT)
+    reply = service.native.batches.respond_now(BATCH, NO_CONTEXT)
 
     assert reply is not None
     assert len(json.loads(reply.body)["results"]) == 50
@@ -154,7 +154,7 @@ LIMITS = ("movies: 20", "movies: 50")
 def test_a_batch_rests_on_one_publication(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Also where new ones come while it is decided, as often as they like."""
     published_meanwhile(service, monkeypatch, times)
-    reply = asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    reply = asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))
     results = json.loads(reply.body)["results"]
 
     assert len(results) == 50
@@ -168,7 +168,7 @@ def test_a_batch_rests_on_one_publication(service: Service, monkeypatch: pytest.
 def test_a_list_rests_on_one_publication(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """As a batch does."""
     published_meanwhile(service, monkeypatch, times)
-    listing = json.loads(asyncio.run(service.decider.listings.reply(Subject("acme"))).body)
+    listing = json.loads(asyncio.run(service.native.entitlements.respond(b"subject=acme")).body)
 
     assert listing["publication"] == min(times, 3) + 1
     assert len(listing["entitlements"]) == 5
@@ -187,7 +187,7 @@ def test_others_have_their_turn_while_a_batch_is_decided(service: Service, monke
 
     async def main() -> None:
         task = asyncio.create_task(other())
-        await service.decider.batches.in_turns(BATCH, NO_CONTEXT)
+        await service.native.batches.respond(BATCH, NO_CONTEXT)
         task.cancel()
 
     asyncio.run(main())
@@ -202,7 +202,7 @@ def test_a_list_is_decided_once_until_something_in_it_changes() -> None:
     seen = []
     for now in (NOW, NOW + 9, NOW + 10, NOW + 19, NOW + 20):
         service.clock.now = now
-        reply = asyncio.run(service.decider.listings.reply(Subject("acme")))
+        reply = asyncio.run(service.native.entitlements.respond(b"subject=acme"))
         seen.append((len(decided), dict(reply.extra)[b"etag"]))
 
     assert [count for count, _ in seen] == [5, 5, 10, 10, 15]
@@ -217,7 +217,7 @@ def test_a_list_with_something_volatile_has_a_steady_tag() -> None:
     tags = set()
     for now in (NOW, NOW + 1, NOW + 100_000):
         service.clock.now = now
-        tags.add(dict(asyncio.run(service.decider.listings.reply(Subject("acme"))).extra)[b"etag"])
+        tags.add(dict(asyncio.run(service.native.entitlements.respond(b"subject=acme")).extra)[b"etag"])
 
     assert len(decided) == 15
     assert len(tags) == 1
@@ -240,9 +240,9 @@ def test_a_change_of_one_subject_forgets_only_what_is_remembered_of_it() -> None
     decided = counted(service)
     bodies = [CHECK, CHECK.replace(b'"acme"', b'{"type": "subscription", "id": "sub-acme", "user": "ann"}'), BOB]
     for body in bodies:
-        service.decider.check(body, NO_CONTEXT)
+        service.check(body)
     change(service, "acme", "silver")
-    replies = [service.decider.check(body, NO_CONTEXT) for body in bodies]
+    replies = [service.check(body) for body in bodies]
 
     assert len(decided) == 5
     assert [json.loads(reply.body)["entitlement"]["value"] for reply in replies] == [30, 30, 50]
@@ -254,9 +254,9 @@ BOB = CHECK.replace(b"acme", b"bob")
 def test_a_subject_that_is_created_is_no_longer_unknown() -> None:
     """That nobody knew it was remembered."""
     service = Service()
-    reasons = [json.loads(service.decider.check(CHECK, NO_CONTEXT).body)["reason"] for _ in range(2)]
+    reasons = [json.loads(service.check(CHECK).body)["reason"] for _ in range(2)]
     change(service, "acme", "gold")
-    reasons.append(json.loads(service.decider.check(CHECK, NO_CONTEXT).body)["reason"])
+    reasons.append(json.loads(service.check(CHECK).body)["reason"])
 
     assert reasons == ["unknown_subject", "unknown_subject", "granted"]
 
@@ -266,9 +266,9 @@ def test_a_list_is_forgotten_when_its_subject_changes() -> None:
     service = Service(customer("acme"), customer("bob"))
     decided = counted(service)
     for name in ("acme", "bob", "acme", "bob"):
-        asyncio.run(service.decider.listings.reply(Subject(name)))
+        asyncio.run(service.native.entitlements.respond(b"subject=" + name.encode()))
     change(service, "acme", "silver")
-    listed = [asyncio.run(service.decider.listings.reply(Subject(name))) for name in ("acme", "bob")]
+    listed = [asyncio.run(service.native.entitlements.respond(b"subject=" + name.encode())) for name in ("acme", "bob")]
 
     assert len(decided) == 15
     assert [json.loads(reply.body)["entitlements"][2]["entitlement"]["value"] for reply in listed] == [30, 50]
@@ -276,11 +276,11 @@ def test_a_list_is_forgotten_when_its_subject_changes() -> None:
 
 def test_a_batch_of_what_changed_is_not_answered_at_once(service: Service) -> None:
     """To decide all of it again would hold up the others, as the first time."""
-    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))
     change(service, "acme", "silver")
 
-    assert service.decider.batches.at_once(BATCH, NO_CONTEXT) is None
-    assert limits(asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))) == {30}
+    assert service.native.batches.respond_now(BATCH, NO_CONTEXT) is None
+    assert limits(asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))) == {30}
 
 
 def changed_meanwhile(service: Service, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> list[Check]:
@@ -307,7 +307,7 @@ def test_a_batch_rests_on_one_edition_of_a_subject(
     """Also where changes come while it is decided, as often as they like."""
     changed_meanwhile(service, monkeypatch, "acme", times)
 
-    assert len(limits(asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT)))) == 1
+    assert len(limits(asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT)))) == 1
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 10])
@@ -316,7 +316,7 @@ def test_a_list_rests_on_one_edition_of_its_subject(
 ) -> None:
     """What is remembered in the end is right."""
     changed_meanwhile(service, monkeypatch, "acme", times)
-    lists = [json.loads(asyncio.run(service.decider.listings.reply(Subject("acme"))).body) for _ in range(5)]
+    lists = [json.loads(asyncio.run(service.native.entitlements.respond(b"subject=acme")).body) for _ in range(5)]
     held = [{entry["feature"]: entry["entitlement"].get("value") for entry in it["entitlements"]} for it in lists]
 
     assert all(found in (GOLD, SILVER) for found in held)
@@ -330,6 +330,6 @@ SILVER = {"analytics": False, "api-limit": 0, "movies": 30, "storage": 0, "suppo
 def test_a_batch_does_not_mind_that_others_change(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds do every second; it would never end."""
     decided = changed_meanwhile(service, monkeypatch, "bob", 1_000)
-    asyncio.run(service.decider.batches.in_turns(BATCH, NO_CONTEXT))
+    asyncio.run(service.native.batches.respond(BATCH, NO_CONTEXT))
 
     assert len(decided) == 50

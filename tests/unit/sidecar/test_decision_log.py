@@ -11,8 +11,8 @@ import pytest
 from tests.serving import NOW, Service, customer, post
 from tests.wire import Connection
 from tiergate.model import Reason, format_instant
-from tiergate.sidecar.api.responses import NO_CONTEXT, Context
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
+from tiergate.sidecar.request_context import NO_CONTEXT, RequestContext
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def logged(path: Path, log: DecisionLog) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def record(check: bytes = CHECK, decision: bytes = b'{"allowed":true}', context: Context = NO_CONTEXT) -> Any:  # noqa: ANN401
+def record(check: bytes = CHECK, decision: bytes = b'{"allowed":true}', context: RequestContext = NO_CONTEXT) -> Any:  # noqa: ANN401
     """A record as a decider offers it."""
     return b"d1", NOW + 7, check, decision, context, 123_456, b'{"position":7}'
 
@@ -43,7 +43,10 @@ def test_a_record_tells_the_check_the_decision_and_where_in_a_trace_it_was(path:
     log = DecisionLog(str(path))
     log.start()
     log.offer(
-        record(b'{"subject": "acme",\n "feature": "movies",\r\n "amount": 1.0}', context=Context(b"r1", TRACE, b"a=b"))
+        record(
+            b'{"subject": "acme",\n "feature": "movies",\r\n "amount": 1.0}',
+            context=RequestContext(b"r1", TRACE, b"a=b"),
+        )
     )
     log.close()
 
@@ -107,11 +110,11 @@ def test_only_what_is_wanted_is_logged(path: Path, rules: LogRules, wanted: list
     """By outcome, reason, feature and share."""
     log = DecisionLog(str(path), rules)
     log.start()
-    decider = Service(customer("acme"), log=log).decider
-    decider.check(b'{"subject": "acme", "feature": "movies"}', NO_CONTEXT)
-    decider.check(b'{"subject": "acme", "feature": "analytics"}', NO_CONTEXT)
-    decider.check(b'{"subject": "acme", "feature": "movies", "used": 50}', NO_CONTEXT)
-    decider.check(b'{"subject": "nobody", "feature": "analytics"}', NO_CONTEXT)
+    service = Service(customer("acme"), log=log)
+    service.check(b'{"subject": "acme", "feature": "movies"}')
+    service.check(b'{"subject": "acme", "feature": "analytics"}')
+    service.check(b'{"subject": "acme", "feature": "movies", "used": 50}')
+    service.check(b'{"subject": "nobody", "feature": "analytics"}')
     records = logged(path, log)
     log.close()
 
@@ -136,10 +139,10 @@ def test_names_can_be_masked(path: Path, subject: Mask, user: Mask) -> None:
     """Left out, or replaced so that equal ones stay equal; also a subscription among the sources."""
     log = DecisionLog(str(path), LogRules(subject=subject, user=user, key=b"k" * 32))
     log.start()
-    decider = Service(customer("acme"), log=log).decider
+    service = Service(customer("acme"), log=log)
     for _ in range(2):
-        decider.check(CHECK, NO_CONTEXT)
-    decider.check(b'{"subject": "acme", "feature": "movies"}', NO_CONTEXT)
+        service.check(CHECK)
+    service.check(b'{"subject": "acme", "feature": "movies"}')
     records = logged(path, log)
     log.close()
 
@@ -293,11 +296,11 @@ def test_a_fifo_without_a_reader_holds_up_nobody(tmp_path: Path, caplog: pytest.
     log.start()
     assert "cannot be written" in caplog.text
     service = Service(customer("acme"), log=log)
-    assert service.decider.check(CHECK, NO_CONTEXT).status == 200
+    assert service.check(CHECK).status == 200
     assert log.flush(10)
     assert (log.written, log.dropped) == (0, 1)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    service.decider.check(CHECK, NO_CONTEXT)
+    service.check(CHECK)
     assert log.flush(10)
     assert (log.written, log.dropped) == (1, 1)
     assert os.read(reading, 10_000).endswith(b"}\n")
@@ -314,7 +317,7 @@ def test_a_full_pipe_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFi
     log.start()
     service = Service(customer("acme"), log=log)
     for _ in range(3_000):
-        assert service.decider.check(CHECK, NO_CONTEXT).status == 200
+        assert service.check(CHECK).status == 200
     assert not log.flush(1.5)
     assert "nobody reads it" in caplog.text
     began = time.monotonic()
@@ -337,7 +340,7 @@ def test_a_slow_reader_gets_everything(tmp_path: Path) -> None:
     log.start()
     service = Service(customer("acme"), log=log)
     for _ in range(2_000):
-        service.decider.check(CHECK, NO_CONTEXT)
+        service.check(CHECK)
     content = b""
     while not log.flush(0.01):
         content += _drain(reading)

@@ -4,8 +4,9 @@ import pytest
 
 from tests.serving import NOW, Service, customer, disabled, post
 from tiergate.errors import RequestError
-from tiergate.sidecar.api.responses import NO_CONTEXT, Context, HttpResponse, encode_response, headers, problem_response
+from tiergate.sidecar.api.responses import HttpResponse, encode_response, headers, problem_response
 from tiergate.sidecar.fast_path import FastPath
+from tiergate.sidecar.request_context import NO_CONTEXT, RequestContext
 
 CHECK = {"subject": "acme", "feature": "movies"}
 DATE = [(b"date", b"Sat, 21 Nov 2026 05:53:42 GMT")]
@@ -16,9 +17,9 @@ class Endpoint:
     """Remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[bytes, Context]] = []
+        self.asked: list[tuple[bytes, RequestContext]] = []
 
-    def __call__(self, body: bytes, context: Context) -> HttpResponse | None:
+    def __call__(self, body: bytes, context: RequestContext) -> HttpResponse | None:
         """Answer."""
         self.asked.append((body, context))
         return HttpResponse(200, b"{}", b"d1")
@@ -33,7 +34,7 @@ def endpoint() -> Endpoint:
 @pytest.fixture
 def path(endpoint: Endpoint) -> FastPath:
     """A quick path that has learnt the head of a plain check."""
-    quick = FastPath(Service(customer("acme")).decider, "test")
+    quick = FastPath(Service(customer("acme")).service, "test")
     quick.learn(post("/v1/check", CHECK), endpoint)
     return quick
 
@@ -48,18 +49,18 @@ def test_a_known_head_leads_to_its_endpoint(path: FastPath, endpoint: Endpoint) 
 @pytest.mark.parametrize(
     ("sent", "context"),
     [
-        ({"traceparent": TRACE}, Context(None, TRACE.encode())),
-        ({"X-Request-ID": "r1"}, Context(b"r1")),
+        ({"traceparent": TRACE}, RequestContext(None, TRACE.encode())),
+        ({"X-Request-ID": "r1"}, RequestContext(b"r1")),
         (
             {"x-REQUEST-id": "r1", "TraceParent": TRACE, "tracestate": "a=b, c=d"},
-            Context(b"r1", TRACE.encode(), b"a=b, c=d"),
+            RequestContext(b"r1", TRACE.encode(), b"a=b, c=d"),
         ),
-        ({"X-Request-ID": "an unsafe one"}, Context()),
-        ({"X-Request-ID": "  r1\t"}, Context(b"r1")),
+        ({"X-Request-ID": "an unsafe one"}, RequestContext()),
+        ({"X-Request-ID": "  r1\t"}, RequestContext(b"r1")),
     ],
 )
 def test_headers_that_differ_in_every_request_are_known(
-    path: FastPath, endpoint: Endpoint, sent: dict[str, str], context: Context
+    path: FastPath, endpoint: Endpoint, sent: dict[str, str], context: RequestContext
 ) -> None:
     """They say where the request stands in a trace."""
     assert path.answer(post("/v1/check", b"{}", headers=sent), DATE) is not None
@@ -126,7 +127,7 @@ def test_whatever_differs_takes_the_long_way(path: FastPath, endpoint: Endpoint,
 )
 def test_unusual_heads_are_not_learnt(endpoint: Endpoint, extra: dict[str, str]) -> None:
     """They change how a message is framed, or how the connection goes on, or cannot be told apart with certainty."""
-    quick = FastPath(Service(customer("acme")).decider, "test")
+    quick = FastPath(Service(customer("acme")).service, "test")
     segment = post("/v1/check", CHECK, headers=extra)
     quick.learn(segment, endpoint)
 
@@ -135,7 +136,7 @@ def test_unusual_heads_are_not_learnt(endpoint: Endpoint, extra: dict[str, str])
 
 def test_a_connection_that_is_to_be_kept_is_ordinary(endpoint: Endpoint) -> None:
     """Many clients say so, though they need not."""
-    quick = FastPath(Service(customer("acme")).decider, "test")
+    quick = FastPath(Service(customer("acme")).service, "test")
     segment = post("/v1/check", CHECK, headers={"Connection": "keep-alive"})
     quick.learn(segment, endpoint)
 
@@ -144,7 +145,7 @@ def test_a_connection_that_is_to_be_kept_is_ordinary(endpoint: Endpoint) -> None
 
 def test_a_body_above_the_bound_takes_the_long_way(endpoint: Endpoint) -> None:
     """Which refuses it."""
-    quick = FastPath(Service(customer("acme")).decider, "test", max_body=40)
+    quick = FastPath(Service(customer("acme")).service, "test", max_body=40)
     quick.learn(SOUND, endpoint)
 
     assert quick.answer(post("/v1/check", b"x" * 40), DATE) is not None
@@ -162,7 +163,7 @@ def repeated(service: Service, segment: bytes = SOUND) -> int:
 def test_a_request_that_was_answered_from_memory_is_a_repeat_from_then_on() -> None:
     """The first time it is decided, the second time it is known, the third it repeats."""
     service = Service(customer("acme"))
-    service.quick.learn(SOUND, service.decider.check)
+    service.quick.learn(SOUND, service.native.checks.respond_now)
 
     assert [repeated(service), repeated(service)] == [1, 3]
 
@@ -170,7 +171,7 @@ def test_a_request_that_was_answered_from_memory_is_a_repeat_from_then_on() -> N
 def test_a_repeat_is_forgotten_with_its_generation() -> None:
     """And the head, which no data changes, is not."""
     service = Service(customer("acme"))
-    service.quick.learn(SOUND, service.decider.check)
+    service.quick.learn(SOUND, service.native.checks.respond_now)
     repeated(service)
     service.publish(customer("acme", "silver"))
     answer = service.quick.answer(SOUND, DATE)
@@ -182,7 +183,7 @@ def test_a_repeat_is_forgotten_with_its_generation() -> None:
 def test_a_repeat_ends_when_its_answer_does() -> None:
     """At the very millisecond."""
     service = Service(customer("acme", overrides=(disabled("movies", NOW + 1, NOW + 2),)))
-    service.quick.learn(SOUND, service.decider.check)
+    service.quick.learn(SOUND, service.native.checks.respond_now)
     repeated(service)
     answers = []
     for now in (NOW, NOW + 1, NOW + 2):
@@ -197,7 +198,7 @@ def test_a_repeat_ends_when_its_answer_does() -> None:
 def test_requests_with_headers_of_their_own_are_no_repeats() -> None:
     """They would fill the memory, each for nothing."""
     service = Service(customer("acme"))
-    service.quick.learn(SOUND, service.decider.check)
+    service.quick.learn(SOUND, service.native.checks.respond_now)
     traced = post("/v1/check", CHECK, headers={"traceparent": TRACE})
 
     assert [repeated(service, traced), repeated(service, traced)] == [0, 0]
@@ -208,7 +209,7 @@ def test_volatile_decisions_and_problems_are_no_repeats() -> None:
     """What may differ the next time is decided each time."""
     rule = '@id("hours") forbid(principal, action, resource) when { context.now > datetime("2020-01-01") };'
     service = Service(customer("acme"), rules=(("hours.cedar", rule),))
-    service.quick.learn(SOUND, service.decider.check)
+    service.quick.learn(SOUND, service.native.checks.respond_now)
     wrong = post("/v1/check", {"subject": "acme", "feature": "moves"})
 
     assert [repeated(service), repeated(service), repeated(service, wrong), repeated(service, wrong)] == [0, 0, 0, 0]
@@ -218,7 +219,7 @@ def test_volatile_decisions_and_problems_are_no_repeats() -> None:
 def test_a_repeat_says_what_the_time_is_now() -> None:
     """The headers of every answer change under it."""
     service = Service(customer("acme"))
-    service.quick.learn(SOUND, service.decider.check)
+    service.quick.learn(SOUND, service.native.checks.respond_now)
     repeated(service)
     later = [(b"date", b"Sun, 22 Nov 2026 00:00:00 GMT")]
 
@@ -235,7 +236,7 @@ def test_a_repeat_says_what_the_time_is_now() -> None:
 )
 def test_a_reply_on_the_wire_has_the_headers_of_its_messages(reply: HttpResponse) -> None:
     """In their order, after those of every answer."""
-    context = Context(b"r1")
+    context = RequestContext(b"r1")
     top, _, body = encode_response(reply, context, DATE).partition(b"\r\n\r\n")
     first, *lines = top.split(b"\r\n")
 

@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serving import NOW, Service, customer
 from tiergate.errors import RequestError
 from tiergate.model import Reason
-from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.api.responses import refuse
 from tiergate.sidecar.decision_log import DecisionLog
 from tiergate.sidecar.metrics import Durations, exposition, registry
 from tiergate.sidecar.replica.disk_health import DiskReport
+from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import StatusReport
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
     """Each as it was given."""
     service = Service(customer("acme"))
     for _ in range(3):
-        service.decider.check(CHECK, NO_CONTEXT)
-    service.decider.batches.at_once(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)
+        service.check(CHECK)
+    service.native.batches.respond_now(b'{"checks": [%b, %b]}' % (CHECK, CHECK.replace(b"acme", b"nobody")), NO_CONTEXT)
 
     assert counted(told(service)["tiergate_decisions"]) == {
         ("check", "granted", "engine"): 1,
@@ -65,8 +66,8 @@ def test_decisions_are_counted_by_endpoint_reason_and_source() -> None:
 def test_requests_are_counted_by_endpoint_and_status() -> None:
     """Repeats, which are counted by their reason alone, among them."""
     service = Service(customer("acme"))
-    service.decider.check(CHECK, NO_CONTEXT)
-    service.decider.check(b"{", NO_CONTEXT)
+    service.check(CHECK)
+    service.check(b"{")
     next(iter(service.metrics.reasons.values())).check_repeat += 5
 
     assert values(told(service)["tiergate_requests"]) == {("check", "200"): 6, ("check", "400"): 1}
@@ -75,8 +76,8 @@ def test_requests_are_counted_by_endpoint_and_status() -> None:
 def test_problems_are_counted_by_type() -> None:
     """Wherever they come up."""
     service = Service(customer("acme"))
-    service.decider.refuse("check", RequestError(413, "content too large", "x"))
-    service.decider.batches.at_once(b'{"checks": [1, 2]}', NO_CONTEXT)
+    refuse(service.service, "check", RequestError(413, "content too large", "x"))
+    service.native.batches.respond_now(b'{"checks": [1, 2]}', NO_CONTEXT)
 
     assert values(told(service)["tiergate_problems"]) == {("content-too-large",): 1, ("invalid-request",): 2}
 
@@ -85,7 +86,7 @@ def test_explanations_are_counted_as_requests_not_as_decisions() -> None:
     """They decide nothing that anybody acts on."""
     service = Service(customer("acme"))
     for body in (CHECK, CHECK, b"{}"):
-        asyncio.run(service.decider.explanations.reply(body))
+        asyncio.run(service.native.explanations.respond(body, NO_CONTEXT))
     families = told(service)
 
     assert values(families["tiergate_requests"]) == {("explain", "200"): 2, ("explain", "400"): 1}

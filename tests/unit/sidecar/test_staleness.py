@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.serving import CATALOG, NOW, Service, customer, disabled
-from tiergate.model import FOREVER, Feature, FeatureType, Subject
-from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.model import FOREVER, Feature, FeatureType
+from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.staleness import FeatureSelection, select_features
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def stale_service(*words: str, rules: tuple[tuple[str, str], ...] = ()) -> Servi
 
 def answer(service: Service, check: bytes) -> dict[str, Any]:
     """The answer to a check."""
-    found: dict[str, Any] = json.loads(service.decider.check(check, NO_CONTEXT).body)
+    found: dict[str, Any] = json.loads(service.check(check).body)
     return found
 
 
@@ -121,8 +121,8 @@ def test_a_denial_for_stale_data_does_not_say_until_when() -> None:
 def test_batches_and_lists_deny_the_same() -> None:
     """Each entry by its own feature."""
     service = stale_service("movies")
-    batch = asyncio.run(service.decider.batches.in_turns(b'{"checks": [%b]}' % GRANTED, NO_CONTEXT))
-    listing = json.loads(asyncio.run(service.decider.listings.reply(Subject("acme"))).body)
+    batch = asyncio.run(service.native.batches.respond(b'{"checks": [%b]}' % GRANTED, NO_CONTEXT))
+    listing = json.loads(asyncio.run(service.native.entitlements.respond(b"subject=acme")).body)
     entries = {entry["feature"]: entry for entry in listing["entitlements"]}
 
     assert json.loads(batch.body)["results"][0]["reason"] == "stale_data"

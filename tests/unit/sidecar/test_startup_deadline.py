@@ -241,7 +241,11 @@ def test_nothing_of_it_is_remembered() -> None:
             get("/v1/entitlements?subject=acme"),
         ]
         before = [opened.ask(request).json() for request in requests for _ in range(3)]
-        assert (len(service.decider.answers), len(service.quick.repeats), len(service.decider.listings.memo)) == (
+        assert (
+            len(service.native.decisions.cache),
+            len(service.quick.repeats),
+            len(service.native.entitlements.cache),
+        ) == (
             0,
             0,
             0,
@@ -298,5 +302,5 @@ def test_a_choice_that_the_catalog_does_not_have_is_said(caplog: pytest.LogCaptu
     service.publish(customer("acme"))
 
     assert [record.getMessage() for record in caplog.records] == [
-        "`startup-allow` names `moves`, which no feature of the catalog is"
+        "`startup-allow` names `moves`, which matches no feature of the catalog"
     ]

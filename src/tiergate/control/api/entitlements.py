@@ -68,7 +68,7 @@ def _list_entitlements(reader: EntitlementReader, kind: SubjectType, request: Ad
 def _decision_data(decision: Decision) -> dict[str, object]:
     data: dict[str, object] = {
         "feature": decision.feature,
-        "type": decision.type.value,
+        "type": decision.type,
         "allowed": decision.allowed,
         "reason": decision.reason.value,
         "entitlement": decision.entitlement,

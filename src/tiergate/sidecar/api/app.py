@@ -1,7 +1,7 @@
-"""The sidecar's own API (design, section 5) as an ASGI application.
+"""The sidecar's own API (design, section 5): its adapters, and the ASGI application that routes to them.
 
-Endpoints only translate: a request's body, headers and query come in as bytes, a `CheckService` replies, the reply goes
-out. What stands before them is `protections`, what passes them by is `quickpath`.
+Endpoints pass a request's body, headers and query as bytes to an adapter, and send its response. `request_limits` runs
+before them; `fast_path` responds without them.
 """
 
 from __future__ import annotations
@@ -13,107 +13,102 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tiergate.errors import TiergateError
+from tiergate.sidecar.api.batches import BatchAdapter
+from tiergate.sidecar.api.checks import CheckAdapter
+from tiergate.sidecar.api.entitlement_lists import EntitlementListAdapter
+from tiergate.sidecar.api.explanations import ExplanationAdapter
 from tiergate.sidecar.api.openapi import document as openapi_document
 from tiergate.sidecar.api.request_limits import RequestLimits, require_json
-from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, context_of, send_response
+from tiergate.sidecar.api.responses import HttpResponse, ProblemHandler, send_response
 from tiergate.sidecar.fast_path import learn
-from tiergate.wire.check_reader import read_query
+from tiergate.sidecar.native_decisions import NativeDecisions
+from tiergate.sidecar.request_context import RequestContext, context_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from tiergate.sidecar.api.request_limits import Access
     from tiergate.sidecar.check_service import CheckService
     from tiergate.sidecar.metrics import Metrics
 
+DEFAULT_CACHE_BYTES = 24 * 2**20
+"""The default memory of cached decisions and entitlement lists, together."""
 
-def api(decider: CheckService, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
+_SHARE_OF_DECISIONS = 0.75
+
+
+class NativeApi:
+    """The adapters of the sidecar's own API. They cache at most `cache_bytes`; 0 caches nothing."""
+
+    def __init__(self, service: CheckService, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self.service = service
+        self.decisions = NativeDecisions(service, int(cache_bytes * _SHARE_OF_DECISIONS))
+        self.checks = CheckAdapter(service, self.decisions)
+        self.batches = BatchAdapter(service, self.decisions)
+        self.entitlements = EntitlementListAdapter(service, cache_bytes - self.decisions.cache.limit)
+        self.explanations = ExplanationAdapter(service)
+
+
+def app(api: NativeApi, access: Access, *, max_body: int = 2**20, body_timeout: float = 10.0) -> ASGIApp:
     """Build the application of one listener. `max_body` in bytes, `body_timeout` in seconds."""
-    problems = ProblemHandler(decider.metrics)
-    app = Starlette(
-        routes=routes(decider),
-        exception_handlers={HTTPException: problems, TiergateError: problems, Exception: problems},
+    metrics = api.service.metrics
+    problems = ProblemHandler(metrics)
+    router = Starlette(
+        routes=routes(api), exception_handlers={HTTPException: problems, TiergateError: problems, Exception: problems}
     )
-    app.router.redirect_slashes = False
-    return RequestLimits(app, access, decider.metrics, max_body=max_body, body_timeout=body_timeout)
+    router.router.redirect_slashes = False
+    return RequestLimits(router, access, metrics, max_body=max_body, body_timeout=body_timeout)
 
 
-def routes(decider: CheckService) -> list[Route]:
-    """Every path of the API, and what answers it. The OpenAPI document has the same."""
+def routes(api: NativeApi) -> list[Route]:
+    """Return every path of the API with its endpoint. The OpenAPI document has the same paths."""
     return [
-        Route("/v1/check", _Check(decider), methods=["POST"]),
-        Route("/v1/checks", _Checks(decider), methods=["POST"]),
-        Route("/v1/explain", _Explain(decider), methods=["POST"]),
-        Route("/v1/entitlements", _Entitlements(decider), methods=["GET"]),
-        Route("/openapi.json", _OpenApi(decider.metrics), methods=["GET"]),
+        Route("/v1/check", _JsonEndpoint(api.checks.respond, api.checks.respond_now), methods=["POST"]),
+        Route("/v1/checks", _JsonEndpoint(api.batches.respond, api.batches.respond_now), methods=["POST"]),
+        Route("/v1/explain", _JsonEndpoint(api.explanations.respond), methods=["POST"]),
+        Route("/v1/entitlements", _EntitlementsEndpoint(api.entitlements), methods=["GET"]),
+        Route("/openapi.json", _OpenApiEndpoint(api.service.metrics), methods=["GET"]),
     ]
 
 
-class _Check:
-    """`POST /v1/check`."""
+class _JsonEndpoint:
+    """Passes a JSON body to an adapter; the fast path learns `respond_now`, if there is one, from the request."""
 
-    def __init__(self, decider: CheckService) -> None:
-        self._decider = decider
-        self._at_once = decider.check if decider.subjects is None else decider.check_at_once
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        require_json(scope["headers"])
-        context = context_of(scope["headers"])
-        body = (await receive())["body"]
-        learn(scope, self._at_once)
-        await send_response(await self._decider.check_in_time(body, context), context, send)
-
-
-class _Checks:
-    """`POST /v1/checks`."""
-
-    def __init__(self, decider: CheckService) -> None:
-        self._batches = decider.batches
+    def __init__(
+        self,
+        respond: Callable[[bytes, RequestContext], Awaitable[HttpResponse]],
+        respond_now: Callable[[bytes, RequestContext], HttpResponse | None] | None = None,
+    ) -> None:
+        self._respond = respond
+        self._respond_now = respond_now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_json(scope["headers"])
         context = context_of(scope["headers"])
         body = (await receive())["body"]
-        learn(scope, self._batches.at_once)
-        await send_response(await self._batches.in_turns(body, context), context, send)
+        if self._respond_now is not None:
+            learn(scope, self._respond_now)
+        await send_response(await self._respond(body, context), context, send)
 
 
-class _Explain:
-    """`POST /v1/explain`."""
-
-    def __init__(self, decider: CheckService) -> None:
-        self._explanations = decider.explanations
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        require_json(scope["headers"])
-        body = (await receive())["body"]
-        await send_response(await self._explanations.reply(body), context_of(scope["headers"]), send)
-
-
-class _Entitlements:
-    """`GET /v1/entitlements`."""
-
-    def __init__(self, decider: CheckService) -> None:
-        self._decider = decider
+class _EntitlementsEndpoint:
+    def __init__(self, entitlements: EntitlementListAdapter) -> None:
+        self._entitlements = entitlements
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        sent = scope["headers"]
-        tags = [value for name, value in sent if name == b"if-none-match"]
-        try:
-            subject = read_query(scope["query_string"])
-            reply = await self._decider.listings.reply(subject, b", ".join(tags) if tags else None)
-        except TiergateError as error:
-            reply = self._decider.refuse("entitlements", error)
-        await send_response(reply, context_of(sent), send)
+        headers = scope["headers"]
+        tags = [value for name, value in headers if name == b"if-none-match"]
+        response = await self._entitlements.respond(scope["query_string"], b", ".join(tags) if tags else None)
+        await send_response(response, context_of(headers), send)
 
 
-class _OpenApi:
-    """`GET /openapi.json`."""
-
+class _OpenApiEndpoint:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._reply = HttpResponse(200, openapi_document())
+        self._response = HttpResponse(200, openapi_document())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         self._metrics.count_request("other", 200)
-        await send_response(self._reply, context_of(scope["headers"]), send)
+        await send_response(self._response, context_of(scope["headers"]), send)

@@ -1,158 +1,180 @@
 """Many checks in one request: `POST /v1/checks`.
 
-All results of a batch rest on one view of the state (one generation, fresh or stale), one edition of each subject and
-one instant. A batch whose checks are mostly remembered is answered at once; another is decided in turns, and begun
-again where another view, or a change of one of its subjects, comes in between.
+All results of a batch are decided by one view of the state (one generation, fresh or stale), one version of each
+subject, and at one instant. A batch with few checks to decide is answered at once; another is decided in time slices,
+and starts again if the view or one of its subjects changes in between.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from tiergate.errors import TiergateError
 from tiergate.sidecar.api.problems import problem_document
-from tiergate.sidecar.api.responses import HttpResponse
+from tiergate.sidecar.api.responses import HttpResponse, refuse
+from tiergate.sidecar.native_decisions import locate_error
 from tiergate.sidecar.time_slicing import run_in_slices_for_view
-from tiergate.wire.check_reader import split_checks
+from tiergate.wire.check_reader import read_check, split_checks
 from tiergate.wire.problem import problem_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tiergate.sidecar.api.responses import Context
-    from tiergate.sidecar.check_service import Answer, CheckService
+    from tiergate.model import Check, Subject
+    from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.native_decisions import NativeDecision, NativeDecisions
+    from tiergate.sidecar.request_context import RequestContext
     from tiergate.sidecar.state import StateView
 
-_AT_ONCE = 8
-"""How many checks may be decided without giving way to others."""
+_MAX_DECIDED_AT_ONCE = 8
+_MAX_TRIES = 3
+"""How often a batch is decided in time slices before it is decided without any pause."""
 
-_TRIES = 3
-"""How often a batch is begun in turns before it is decided without any pause."""
+_READ_PER_SLICE = 100
 
 
-class Batches:
-    """Answers batches of checks by asking a decider for each check."""
+class BatchAdapter:
+    """Responds to batches of checks."""
 
-    def __init__(self, decider: CheckService) -> None:
-        self._decider = decider
+    def __init__(self, service: CheckService, decisions: NativeDecisions) -> None:
+        self._service = service
+        self._decisions = decisions
 
-    def at_once(self, body: bytes, context: Context) -> HttpResponse | None:
-        """Answer a batch that needs little deciding; none, with nothing done, where it needs more."""
+    def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
+        """Respond if there is little to decide; else `None`, with nothing done."""
         try:
-            checks = split_checks(body)
-            view = self._decider.view()
+            batch = _Batch(self._service, self._decisions, split_checks(body))
+            missing = batch.begin(self._service.view())
         except TiergateError as error:
-            return self._decider.refuse("checks", error)
-        batch = _Batch(self._decider, view, checks, time.perf_counter_ns())
-        if batch.missing > _AT_ONCE or batch.must_wait():
+            return refuse(self._service, "checks", error)
+        if missing > _MAX_DECIDED_AT_ONCE or any(batch.unfetched_subjects()):
             return None
-        return _finish(batch, context)
+        return batch.finish(context)
 
-    async def in_turns(self, body: bytes, context: Context) -> HttpResponse:
-        """Answer any batch."""
-        begun = time.perf_counter_ns()
+    async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
+        """Respond, in time slices, and fetch subjects first if that is necessary."""
+        service = self._service
         try:
-            checks = split_checks(body)
-            await self._decider.fetch(checks)
-            for _ in range(_TRIES):
-                view = self._decider.view()
-                batch = _Batch(self._decider, view, checks, begun)
-                if await run_in_slices_for_view(batch.work(), self._decider.state, view) and batch.consistent:
-                    return batch.reply(context)
-            return _finish(_Batch(self._decider, self._decider.view(), checks, begun), context)
+            batch = _Batch(service, self._decisions, split_checks(body))
+            if service.subjects is not None:
+                await self._fetch(batch)
+            for _ in range(_MAX_TRIES):
+                view = service.view()
+                batch.begin(view)
+                if await run_in_slices_for_view(batch.decide(), service.state, view) and batch.is_consistent:
+                    return batch.response(context)
+            batch.begin(service.view())
+            return batch.finish(context)
         except TiergateError as error:
-            return self._decider.refuse("checks", error)
+            return refuse(service, "checks", error)
 
-
-def _finish(batch: _Batch, context: Context) -> HttpResponse:
-    for _ in batch.work():
-        pass
-    return batch.reply(context)
+    async def _fetch(self, batch: _Batch) -> None:
+        batch.begin(self._service.view())
+        missing: set[Subject] = set()
+        for place, subject in enumerate(batch.unfetched_subjects(), 1):
+            if subject is not None:
+                missing.add(subject)
+            if place % _READ_PER_SLICE == 0:
+                await asyncio.sleep(0)
+        await self._service.fetch(missing)
 
 
 class _Batch:
-    """One batch on its way: each result is the JSON of a decision or of a problem.
+    """One batch in progress: each result is the JSON of a decision or of a problem. A check is read at most once."""
 
-    It begins with what is remembered; `missing` is how many checks that leaves. `begun`: when the request came, in
-    nanoseconds.
-    """
-
-    def __init__(self, decider: CheckService, view: StateView, checks: Sequence[bytes], begun: int) -> None:
-        self._decider = decider
-        self._view = view
+    def __init__(self, service: CheckService, decisions: NativeDecisions, checks: Sequence[bytes]) -> None:
+        self._service = service
+        self._native = decisions
         self._checks = checks
-        self._begun = begun
-        self._now = now = decider.clock()
-        self._remembered = [
-            answer
-            if answer is not None and answer.start <= now < answer.until and not answer.edition.is_outdated
-            else None
-            for answer in map(decider.answers.young.get, checks)
-        ]
-        self.missing = self._remembered.count(None)
-        self._results: list[bytes] = []
-        self._answers: list[Answer | None] = []
+        self._read: dict[int, Check | TiergateError] = {}
+        self._begun = time.perf_counter_ns()
 
-    def must_wait(self) -> bool:
-        """Whether a subject must be fetched before all can be answered."""
-        decider = self._decider
-        if decider.subjects is None:
-            return False
-        pairs = zip(self._checks, self._remembered, strict=True)
-        return any(answer is None and decider.absent(check) is not None for check, answer in pairs)
+    def begin(self, view: StateView) -> int:
+        """Start, or start again, with what is cached; return how many checks that leaves to decide."""
+        self._view = view
+        self._now = self._service.clock()
+        self._cached = self._native.recall_many(self._checks, self._now)
+        self._results: list[bytes] = []
+        self._decisions: list[NativeDecision | None] = []
+        return self._cached.count(None)
+
+    def unfetched_subjects(self) -> Iterator[Subject | None]:
+        """Yield, for each check that is not cached, its subject if it must be fetched first."""
+        if self._service.subjects is None:
+            return
+        for place, cached in enumerate(self._cached):
+            if cached is None:
+                check = self._read_check(place)
+                if not isinstance(check, TiergateError) and self._service.must_fetch(self._view, check.subject):
+                    yield check.subject
+                else:
+                    yield None
 
     @property
-    def consistent(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether no subject has changed since its first result."""
-        return not any(answer is not None and answer.edition.is_outdated for answer in self._answers)
+        return not any(decision is not None and decision.version.is_outdated for decision in self._decisions)
 
-    def work(self) -> Iterator[None]:
-        """Answer the checks in order, pausing after each that had to be decided."""
-        add_result, add_answer = self._results.append, self._answers.append
-        for check, answer in zip(self._checks, self._remembered, strict=True):
-            if answer is not None:
-                answer.tally.checks_memo += 1
-                add_result(answer.body)
-                add_answer(answer)
+    def decide(self) -> Iterator[None]:
+        """Add the results in order, pausing after each that had to be decided."""
+        for place, decision in enumerate(self._cached):
+            if decision is not None:
+                decision.counts.checks_memo += 1
+                self._results.append(decision.body)
+                self._decisions.append(decision)
             else:
-                self._add_decided(check)
+                self._decide_one(place)
                 yield
 
-    def _add_decided(self, check: bytes) -> None:
-        decider = self._decider
-        at = f"/checks/{len(self._results)}"
-        try:
-            answer = decider.recall(check, self._now)
-            if answer is not None:
-                answer.tally.checks_memo += 1
-            else:
-                answer = decider.decide(self._view, check, self._now, at)
-                answer.tally.checks_engine += 1
-        except TiergateError as error:
-            decider.tell(error)
-            problem = problem_document(decider.located(error, check, at), at)
-            decider.metrics.count_problem(problem.slug)
-            decider.metrics.mistakes.note("checks", problem.status, problem.slug, problem.detail)
-            self._results.append(problem_json(problem))
-            self._answers.append(None)
-        else:
-            self._results.append(answer.body)
-            self._answers.append(answer)
+    def finish(self, context: RequestContext) -> HttpResponse:
+        """Decide all without any pause, and respond."""
+        for _ in self.decide():
+            pass
+        return self.response(context)
 
-    def reply(self, context: Context) -> HttpResponse:
-        """Put the results together. The decision id of the n-th result, from 0, is the reply's with `.n`."""
-        decider = self._decider
-        decision_id = decider.next_id()
+    def _read_check(self, place: int) -> Check | TiergateError:
+        check = self._read.get(place)
+        if check is None:
+            try:
+                check = read_check(self._checks[place], f"/checks/{place}")
+            except TiergateError as error:
+                check = error
+            self._read[place] = check
+        return check
+
+    def _decide_one(self, place: int) -> None:
+        body = self._checks[place]
+        check = self._read_check(place)
+        try:
+            if isinstance(check, TiergateError):
+                raise check
+            decision = self._native.decide(self._view, check, body, self._now)
+        except TiergateError as error:
+            service, at = self._service, f"/checks/{place}"
+            service.log_failure(error)
+            problem = problem_document(locate_error(error, body, at), at)
+            service.metrics.count_problem(problem.slug)
+            service.metrics.mistakes.note("checks", problem.status, problem.slug, problem.detail)
+            self._results.append(problem_json(problem))
+            self._decisions.append(None)
+        else:
+            decision.counts.checks_engine += 1
+            self._results.append(decision.body)
+            self._decisions.append(decision)
+
+    def response(self, context: RequestContext) -> HttpResponse:
+        """Put the results together. The decision id of the n-th result, from 0, is the response's with `.n`."""
+        service = self._service
+        decision_id = service.next_id()
         body = b'{"results":[%b]}' % b",".join(self._results)
-        elapsed = time.perf_counter_ns() - self._begun
-        decider.metrics.durations["checks"].add(elapsed)
-        decider.metrics.count_request("checks", 200)
-        log = decider.log
+        elapsed = service.count_success("checks", self._begun)
+        log = service.log
         if log is not None:
             share = elapsed // max(1, len(self._results))
-            for place, answer in enumerate(self._answers):
-                if answer is not None and answer.logged:
+            for place, decision in enumerate(self._decisions):
+                if decision is not None and decision.basis:
                     identity = b"%b.%d" % (decision_id, place)
-                    log.offer((identity, self._now, answer.check, answer.body, context, share, answer.basis))
+                    log.offer((identity, self._now, decision.check, decision.body, context, share, decision.basis))
         return HttpResponse(200, body, decision_id)

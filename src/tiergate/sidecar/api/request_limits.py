@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.errors import RequestError
-from tiergate.sidecar.api.responses import context_of, refused, send_response
+from tiergate.sidecar.api.responses import refused, send_response
+from tiergate.sidecar.request_context import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

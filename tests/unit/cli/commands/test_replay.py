@@ -15,8 +15,8 @@ from tiergate.control.api import replays
 from tiergate.engine import Evaluator
 from tiergate.model import Subject, SubjectRecord, format_instant
 from tiergate.publish.bundle_cache import BundleCache
-from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.decision_log import DecisionLog, LogRules, Mask
+from tiergate.sidecar.request_context import NO_CONTEXT
 from tiergate.sidecar.state import FeedPosition, Generation
 from tiergate.store.publications import publication
 
@@ -45,11 +45,11 @@ def log_of(path: Path, *checks: bytes, rules: LogRules | None = None, batch: boo
     ).engine
     service.state.install(Generation(2, engine, engine.publication, engine.revision, CLOCK))
     if batch:
-        reply = service.decider.batches.at_once(b'{"checks": [%b]}' % b",".join(checks), NO_CONTEXT)
+        reply = service.native.batches.respond_now(b'{"checks": [%b]}' % b",".join(checks), NO_CONTEXT)
         assert reply is not None
         replies = [reply]
     else:
-        replies = [service.decider.check(check, NO_CONTEXT) for check in checks]
+        replies = [service.check(check) for check in checks]
     log.close()
     return [(reply.decision_id or b"").decode() for reply in replies]
 
@@ -283,7 +283,7 @@ def followed(remote: Remote, path: Path, check: bytes) -> str:
     service.state.install(Generation(2, engine, head.publication, revision, CLOCK))
     service.state.feed_position = FeedPosition(remote.store.id, head.position)
     service.state.set_stale_at(service.clock.now + 60_000)
-    reply = service.decider.check(check, NO_CONTEXT)
+    reply = service.check(check)
     log.close()
     return (reply.decision_id or b"").decode()
 
@@ -377,7 +377,7 @@ def test_an_answer_from_before_there_was_data_says_so(cli: Cli, log: Path) -> No
     written.start()
     service = Service(ready=False, log=written)
     service.state.serve_unloaded()
-    reply = service.decider.check(ADA, NO_CONTEXT)
+    reply = service.check(ADA)
     written.close()
     ran = cli("replay", (reply.decision_id or b"").decode(), "--log", log, *FILES)
 

@@ -14,8 +14,8 @@ from tiergate.bundle import Bundle
 from tiergate.errors import BundleError
 from tiergate.model import Customer, SubjectRecord, Subscription, SubscriptionItem, SubscriptionStatus, format_instant
 from tiergate.sidecar.api.request_limits import Access
-from tiergate.sidecar.api.responses import NO_CONTEXT
 from tiergate.sidecar.api.tokens import Tokens
+from tiergate.sidecar.request_context import NO_CONTEXT
 
 if TYPE_CHECKING:
     from tests.unit.sidecar.conftest import Ask
@@ -164,10 +164,10 @@ def test_what_checks_remember_is_left_alone(ask: Ask) -> None:
     """However many moments are asked about."""
     engine = ask.service.state.current.engine.evaluator  # type: ignore[union-attr]
     ask(post("/v1/check", MOVIES))
-    known = engine.subjects.cache.hits + engine.subjects.cache.misses, len(ask.service.decider.answers)
+    known = engine.subjects.cache.hits + engine.subjects.cache.misses, len(ask.service.native.decisions.cache)
     ask(post("/v1/explain", MOVIES | {"at": format_instant(NOW + 5)}))
 
-    assert (engine.subjects.cache.hits + engine.subjects.cache.misses, len(ask.service.decider.answers)) == known
+    assert (engine.subjects.cache.hits + engine.subjects.cache.misses, len(ask.service.native.decisions.cache)) == known
 
 
 def test_a_generation_that_is_put_away_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_a_generation_that_is_put_away_is_not_missed(monkeypatch: pytest.MonkeyP
         return read(self, path)
 
     monkeypatch.setattr(Bundle, "text", text)
-    reply = asyncio.run(service.decider.explanations.reply(json.dumps(MOVIES).encode()))
+    reply = asyncio.run(service.native.explanations.respond(json.dumps(MOVIES).encode(), NO_CONTEXT))
 
     assert (reply.status, json.loads(reply.body)["decision"]["publication"]) == (200, 2)
 
@@ -195,7 +195,7 @@ def test_a_bundle_that_cannot_be_read_is_a_problem_of_the_operator(monkeypatch: 
         raise BundleError(path, "is missing")
 
     monkeypatch.setattr(Bundle, "text", text)
-    assert asyncio.run(service.decider.explanations.reply(json.dumps(MOVIES).encode())).status == 503
+    assert asyncio.run(service.native.explanations.respond(json.dumps(MOVIES).encode(), NO_CONTEXT)).status == 503
 
 
 def test_an_explanation_gives_way_to_what_waits() -> None:
@@ -209,10 +209,10 @@ def test_an_explanation_gives_way_to_what_waits() -> None:
 
     async def main() -> int:
         nonlocal others
-        explaining = asyncio.create_task(service.decider.explanations.reply(json.dumps(MOVIES).encode()))
+        explaining = asyncio.create_task(service.native.explanations.respond(json.dumps(MOVIES).encode(), NO_CONTEXT))
         while not explaining.done():
             await asyncio.sleep(0)
-            others += service.decider.check(bob, NO_CONTEXT).status == 200
+            others += service.check(bob).status == 200
         return explaining.result().status
 
     assert asyncio.run(main()) == 200

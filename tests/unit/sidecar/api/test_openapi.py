@@ -44,7 +44,7 @@ def test_the_document_has_the_routes_and_no_others() -> None:
     """Each path with its methods."""
     served = {
         route.path: {method.lower() for method in route.methods or () if method != "HEAD"}
-        for route in routes(Service(ready=False).decider)
+        for route in routes(Service(ready=False).native)
     }
 
     assert {path: set(operations) for path, operations in DOCUMENT["paths"].items()} == served

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.signing import NOW
-from tiergate.model import Subject
-from tiergate.sidecar.api.responses import NO_CONTEXT
+from tiergate.sidecar.api.app import NativeApi
 from tiergate.sidecar.check_service import CheckService
 from tiergate.sidecar.metrics import Metrics
+from tiergate.sidecar.request_context import NO_CONTEXT
+from tiergate.wire.check_reader import read_check
 
 if TYPE_CHECKING:
     from tests.following import Follow, Sidecar
@@ -42,14 +43,14 @@ def test_a_batch_is_stale_as_a_whole_or_not_at_all(
         nonlocal now
         async with follow() as sidecar:
             await sidecar.at(4)
-            decider = CheckService(sidecar.state, Metrics(), stale_deny=stale_deny)
+            native = NativeApi(CheckService(sidecar.state, Metrics(), stale_deny=stale_deny))
             now = LATER
             assert sidecar.state.stale
-            batch = asyncio.create_task(decider.batches.in_turns(json.dumps({"checks": checks}).encode(), NO_CONTEXT))
+            batch = asyncio.create_task(native.batches.respond(json.dumps({"checks": checks}).encode(), NO_CONTEXT))
             await heard_in_between(sidecar, simulator)
             assert not batch.done()
             for check in reversed(checks[-50:]):
-                decider.check(json.dumps(check).encode(), NO_CONTEXT)
+                native.checks.respond_now(json.dumps(check).encode(), NO_CONTEXT)
             found = json.loads((await batch).body)["results"]
             assert {(one["stale"], one["reason"]) for one in found} == {(False, "limit_reached")}
 
@@ -65,14 +66,15 @@ def test_nothing_made_while_stale_is_remembered_once_fresh(follow: Follow, simul
         nonlocal now
         async with follow() as sidecar:
             await sidecar.at(4)
-            decider = CheckService(sidecar.state, Metrics(), stale_deny=("*",))
+            service = CheckService(sidecar.state, Metrics(), stale_deny=("*",))
+            native = NativeApi(service)
             now = LATER
-            view = decider.view()
+            view = service.view()
             body = b'{"subject":"acme","feature":"movies"}'
             await heard_in_between(sidecar, simulator)
-            assert b'"stale":true' in decider.decide(view, body, now).body
-            assert b'"stale":false' in decider.check(body, NO_CONTEXT).body
-            listed = json.loads((await decider.listings.reply(Subject("acme"))).body)
+            assert b'"stale":true' in native.decisions.decide(view, read_check(body), body, now).body
+            assert b'"stale":false' in (await native.checks.respond(body, NO_CONTEXT)).body
+            listed = json.loads((await native.entitlements.respond(b"subject=acme")).body)
             assert listed["stale"] is False
 
     asyncio.run(scenario())

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from tests.serving import Service, customer, get, post
 from tests.wire import Connection
-from tiergate.sidecar.api.caller_errors import CallerErrorLog
 from tiergate.sidecar.api.request_limits import Access
 from tiergate.sidecar.api.tokens import Tokens
+from tiergate.sidecar.caller_errors import CallerErrorLog
 
 if TYPE_CHECKING:
     import pytest
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was logged of mistakes."""
-    return [record.message for record in caplog.records if record.name == "tiergate.sidecar.api.caller_errors"]
+    return [record.message for record in caplog.records if record.name == "tiergate.sidecar.caller_errors"]
 
 
 def test_the_same_mistake_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

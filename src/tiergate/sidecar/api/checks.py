@@ -1,0 +1,84 @@
+"""Single checks: `POST /v1/check`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tiergate.errors import TiergateError
+from tiergate.model import Check
+from tiergate.sidecar.api.responses import HttpResponse, refuse
+from tiergate.sidecar.native_decisions import locate_error
+from tiergate.wire.check_reader import read_check
+
+if TYPE_CHECKING:
+    from tiergate.model import Instant
+    from tiergate.sidecar.check_service import CheckService
+    from tiergate.sidecar.native_decisions import NativeDecision, NativeDecisions
+    from tiergate.sidecar.request_context import RequestContext
+    from tiergate.sidecar.state import StateView
+
+
+class CheckAdapter:
+    """Responds to single checks. A body is looked up once, and read once if it is not cached."""
+
+    def __init__(self, service: CheckService, decisions: NativeDecisions) -> None:
+        self._service = service
+        self._decisions = decisions
+
+    def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
+        """Respond; `None`, with nothing done, if the subject must be fetched first."""
+        result = self._respond_or_read(body, context, time.perf_counter_ns())
+        return None if isinstance(result, Check) else result
+
+    async def respond(self, body: bytes, context: RequestContext) -> HttpResponse:
+        """Respond, and fetch the subject first if that is necessary."""
+        begun = time.perf_counter_ns()
+        result = self._respond_or_read(body, context, begun)
+        if not isinstance(result, Check):
+            return result
+        service = self._service
+        await service.fetch([result.subject])
+        try:
+            return self._decide(service.view(), result, body, context, service.clock(), begun)
+        except TiergateError as error:
+            return refuse(service, "check", locate_error(error, body))
+
+    def _respond_or_read(self, body: bytes, context: RequestContext, begun: int) -> HttpResponse | Check:
+        """Respond, or return the check if its subject must be fetched first."""
+        service = self._service
+        now = service.clock()
+        decision = self._decisions.recall(body, now)
+        if decision is not None:
+            decision.counts.check_memo += 1
+            return self._response(decision, context, now, begun, repeatable=decision)
+        try:
+            view = service.view()
+            check = read_check(body)
+            if service.must_fetch(view, check.subject):
+                return check
+            return self._decide(view, check, body, context, now, begun)
+        except TiergateError as error:
+            return refuse(service, "check", locate_error(error, body))
+
+    def _decide(
+        self, view: StateView, check: Check, body: bytes, context: RequestContext, now: Instant, begun: int
+    ) -> HttpResponse:
+        decision = self._decisions.decide(view, check, body, now)
+        decision.counts.check_engine += 1
+        return self._response(decision, context, now, begun)
+
+    def _response(
+        self,
+        decision: NativeDecision,
+        context: RequestContext,
+        now: Instant,
+        begun: int,
+        repeatable: NativeDecision | None = None,
+    ) -> HttpResponse:
+        service = self._service
+        decision_id = service.next_id()
+        elapsed = service.count_success("check", begun)
+        if decision.basis and service.log is not None:
+            service.log.offer((decision_id, now, decision.check, decision.body, context, elapsed, decision.basis))
+        return HttpResponse(200, decision.body, decision_id, decision=repeatable)

@@ -1,0 +1,85 @@
+"""Decisions in the JSON of the sidecar's own API, cached by the JSON of their checks.
+
+Shared by the adapters for single checks and for batches: a check that one of them decided, the other repeats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiergate.errors import CheckError, TiergateError
+from tiergate.sidecar.response_cache import SLOT, ResponseCache
+from tiergate.wire.check_reader import locate
+from tiergate.wire.decision import decision_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiergate.model import Check, Instant
+    from tiergate.sidecar.check_service import CheckService, ServedDecision
+    from tiergate.sidecar.state import StateView
+
+
+class NativeDecision:
+    """A decision as JSON, that may be repeated within `[start, until)` unless its subject's version is outdated.
+
+    `check`: the JSON of the check. `counts`, `basis`: as in `ServedDecision`.
+    """
+
+    __slots__ = ("basis", "body", "check", "counts", "start", "until", "version", "weight")
+
+    def __init__(self, check: bytes, served: ServedDecision) -> None:
+        self.check = check
+        self.body = decision_json(served.decision)
+        self.start, self.until = served.start, served.until
+        self.version = served.version
+        self.counts = served.counts
+        self.basis = served.basis
+        self.weight = SLOT + len(check) + len(self.body) + len(self.basis) + 200 + self.version.claim_weight()
+
+    def is_valid(self, now: Instant) -> bool:
+        """Return whether this may be repeated at `now`."""
+        return self.start <= now < self.until and not self.version.is_outdated
+
+
+class NativeDecisions:
+    """Decides checks and caches the decisions' JSON in at most `cache_bytes`; 0 caches nothing."""
+
+    def __init__(self, service: CheckService, cache_bytes: int) -> None:
+        self.cache: ResponseCache[NativeDecision] = ResponseCache(cache_bytes)
+        self._service = service
+        service.state.subscribe(self.cache.clear)
+        service.metrics.sizes["answers"] = lambda: (len(self.cache), self.cache.size)
+
+    def recall(self, check: bytes, now: Instant) -> NativeDecision | None:
+        """Return the cached decision of the JSON of a check, if it is valid at `now`."""
+        cached = self.cache.get(check)
+        return cached if cached is not None and cached.is_valid(now) else None
+
+    def recall_many(self, checks: Sequence[bytes], now: Instant) -> list[NativeDecision | None]:
+        """Return as `recall` for each of many."""
+        return [
+            cached
+            if cached is not None and cached.start <= now < cached.until and not cached.version.is_outdated
+            else None
+            for cached in self.cache.get_many(checks)
+        ]
+
+    def decide(self, view: StateView, check: Check, body: bytes, now: Instant) -> NativeDecision:
+        """Decide a check that was read from `body`, and cache the decision if that is allowed.
+
+        Raises:
+            UnknownFeatureError, CheckError: as `CheckService.decide`.
+        """
+        served = self._service.decide(view, check, now)
+        decision = NativeDecision(body, served)
+        if served.is_cacheable:
+            self.cache.put(body, decision)
+        return decision
+
+
+def locate_error(error: TiergateError, check: bytes, at: str = "") -> TiergateError:
+    """Return an error that points to its field in the JSON of a check, which `at` points to in its request."""
+    if isinstance(error, CheckError) and error.field and not error.field.startswith("/"):
+        return CheckError(locate(error.field, check, at), error.detail, error.suggestion)
+    return error
