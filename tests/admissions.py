@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tiergate.bundle import SigningKey
-from tiergate.cluster.injector.annotations import USUAL
-from tiergate.cluster.injector.mutation import Injection, Outcome, review
+from tiergate.cluster.injector.annotations import DEFAULT_ANNOTATIONS
+from tiergate.cluster.injector.mutation import InjectionConfig, ReviewResult, review_pod
 from tiergate.cluster.injector.pod_template import Sidecar
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import SETTINGS
@@ -45,7 +45,7 @@ def asked(name: str = "least", *, annotations: dict[str, str] | None = None, **s
     return document
 
 
-def injection(*, allowed: tuple[str, ...] = USUAL, **sidecar: Any) -> Injection:  # noqa: ANN401 - fields of `Sidecar`
+def injection(*, allowed: tuple[str, ...] = DEFAULT_ANNOTATIONS, **sidecar: Any) -> InjectionConfig:  # noqa: ANN401 - fields of `Sidecar`
     """What an operator says."""
     said = {
         "image": "tiergate-sidecar:1.2.3",
@@ -53,21 +53,21 @@ def injection(*, allowed: tuple[str, ...] = USUAL, **sidecar: Any) -> Injection:
         "public_keys": (PUBLIC_KEY,),
     }
     known = {one.name: one for one in SETTINGS}
-    return Injection(Sidecar(**(said | sidecar)), allowed, known, lambda env: resolve({}, env), "1.2.3")
+    return InjectionConfig(Sidecar(**(said | sidecar)), allowed, known, lambda env: resolve({}, env), "1.2.3")
 
 
-def inject(document: dict[str, Any], given: Injection | None = None) -> Outcome:
+def inject(document: dict[str, Any], given: InjectionConfig | None = None) -> ReviewResult:
     """What the injector answers."""
-    return review(json.dumps(document).encode(), given or injection())
+    return review_pod(json.dumps(document).encode(), given or injection())
 
 
-def answer(outcome: Outcome | bytes) -> dict[str, Any]:
+def answer(outcome: ReviewResult | bytes) -> dict[str, Any]:
     """The response in an answer."""
     found: dict[str, Any] = json.loads(outcome if isinstance(outcome, bytes) else outcome.body)["response"]
     return found
 
 
-def patched(document: dict[str, Any], outcome: Outcome | bytes) -> dict[str, Any]:
+def patched(document: dict[str, Any], outcome: ReviewResult | bytes) -> dict[str, Any]:
     """The pod after an answer that lets it in."""
     pod: dict[str, Any] = copy.deepcopy(document["request"]["object"])
     response = answer(outcome)

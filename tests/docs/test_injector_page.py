@@ -15,7 +15,7 @@ from tests.docs.injector_page import injector_page
 from tests.docs.pages import ROOT, examples
 from tiergate.cluster.injector.pod_template import read_sidecar
 from tiergate.cluster.injector.settings import SETTINGS, resolve
-from tiergate.cluster.injector.webhook import Counts
+from tiergate.cluster.injector.webhook import InjectorMetrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def test_every_metric_is_in_the_reference() -> None:
     """All that are told, and none that is not."""
     told = {
         sample.name
-        for family in text_string_to_metric_families(generate_latest(Counts().registry).decode())
+        for family in text_string_to_metric_families(generate_latest(InjectorMetrics().registry).decode())
         for sample in family.samples
         if sample.name.startswith("tiergate_")
     }

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.control_planes import control_plane
 from tests.docs.pages import ROOT
 from tests.system.processes import check_request, sidecar
-from tiergate.cluster.injector.webhook import Counts
+from tiergate.cluster.injector.webhook import InjectorMetrics
 from tiergate.model import Reason
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             texts = [follower.probe("/metrics")[1], httpx.get(f"{plane.url}/metrics").text]
     with sidecar("--catalog", SAMPLE, "--subjects", SAMPLE.with_name("subjects.yaml")) as reader:
         texts.append(reader.probe("/metrics")[1])
-    texts.append(generate_latest(Counts().registry).decode())
+    texts.append(generate_latest(InjectorMetrics().registry).decode())
     found: dict[str, set[str]] = {}
     for text in texts:
         for family in text_string_to_metric_families(text):

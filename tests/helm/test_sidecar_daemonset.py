@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.helm.charts import CHART, find, needs_helm, objects, refusal
-from tiergate.cluster.injector.pod_template import container, read_sidecar
+from tiergate.cluster.injector.pod_template import read_sidecar, sidecar_container
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import TABLE
 
@@ -78,7 +78,7 @@ def test_its_container_is_that_of_a_pod(scenario: Path) -> None:
     """But for what it is given of its node, and for not being an init container."""
     found = objects(scenario, values={"injector": {"enabled": True}})
     said = read_sidecar(find(found, "ConfigMap", "shop-tiergate-injector")["data"]["sidecar.yaml"].encode())
-    expected = container(said)
+    expected = sidecar_container(said)
     (one,) = pod(found)["containers"]
     for part in expected.keys() - {"restartPolicy", "env", "resources", "volumeMounts"}:
         assert one[part] == expected[part], part

@@ -14,8 +14,8 @@ from tests.helm.charts import CHART, NEWEST, OLDEST, find, helm, needs_helm, obj
 from tests.helm.example_chart import assembled, deployment
 from tiergate.cluster.injector import settings as injector_settings
 from tiergate.cluster.injector.annotations import LABEL
-from tiergate.cluster.injector.operator_config import Words
-from tiergate.cluster.injector.pod_template import app_env, app_mounts, container, read_sidecar, volumes
+from tiergate.cluster.injector.operator_config import OperatorConfig
+from tiergate.cluster.injector.pod_template import app_env, app_mounts, read_sidecar, sidecar_container, sidecar_volumes
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import TABLE
 
@@ -86,8 +86,8 @@ def test_the_named_templates_make_what_the_injector_makes(shop: Path, sidecar: d
     made, said = pod(shop, sidecar), words(sidecar)
     (init,) = made["initContainers"]
     (app,) = made["containers"]
-    assert init == msgspec.to_builtins(container(said))
-    assert made["volumes"] == volumes(said)
+    assert init == msgspec.to_builtins(sidecar_container(said))
+    assert made["volumes"] == sidecar_volumes(said)
     assert app["env"] == app_env(said)
     assert app["volumeMounts"] == app_mounts(said)
 
@@ -111,7 +111,7 @@ def test_a_pod_that_the_injector_changed_is_the_one_of_the_templates(shop: Path,
     for name, text in configuration(EVERYTHING).items():
         (tmp_path / name).write_text(text.replace("/etc/tiergate/config", os.fspath(tmp_path)), encoding="utf-8")
     settings = injector_settings.resolve({"settings": tmp_path / "injector.toml"}, {})
-    said = Words(settings, TABLE, lambda environ: resolve({}, environ))
+    said = OperatorConfig(settings, TABLE, lambda environ: resolve({}, environ))
     document = asked("least")
     changed = patched(document, inject(document, said.injection))["spec"]
     expected = pod(shop, EVERYTHING)

@@ -13,7 +13,7 @@ import pytest
 from tests.helm.charts import CHART, ROOT, find, needs_helm, objects, refusal
 from tests.system.processes import sidecar
 from tiergate.cluster.injector import settings as injector_settings
-from tiergate.cluster.injector.annotations import LABEL, USUAL
+from tiergate.cluster.injector.annotations import DEFAULT_ANNOTATIONS, LABEL
 from tiergate.cluster.injector.webhook import PATH
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_its_settings_are_settings_of_it(scenario: Path, tmp_path: Path) -> None
     assert str(settings.sidecar_file) == "/etc/tiergate/config/sidecar.yaml"
     assert (settings.tls_cert is None) == (scenario == OWN)
     assert settings.log_format == ("console" if scenario == ELSEWHERE else "json")
-    assert settings.allow_annotation == (("containers", "log-level") if scenario == ELSEWHERE else USUAL)
+    assert settings.allow_annotation == (("containers", "log-level") if scenario == ELSEWHERE else DEFAULT_ANNOTATIONS)
 
 
 @each_scenario

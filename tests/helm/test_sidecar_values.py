@@ -10,8 +10,8 @@ import yaml
 
 from tests.helm.charts import CHART, needs_helm, refusal
 from tiergate.cluster.injector import settings as injector
-from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
-from tiergate.cluster.injector.pod_template import Sidecar, container
+from tiergate.cluster.injector.annotations import ANNOTATIONS, DEFAULT_ANNOTATIONS
+from tiergate.cluster.injector.pod_template import Sidecar, sidecar_container
 from tiergate.sidecar.settings import REASONS, SETTINGS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def own_settings() -> set[str]:
 def accepts(name: str) -> bool:
     """Say whether the fragment takes a setting among `settings`."""
     try:
-        container(Sidecar(image="tiergate", control_plane="https://plane", settings={name: "1"}))
+        sidecar_container(Sidecar(image="tiergate", control_plane="https://plane", settings={name: "1"}))
     except ValueError:
         return False
     return True
@@ -82,7 +82,7 @@ def test_the_schema_has_the_settings_of_the_injector_that_are_the_operators() ->
 
 def test_the_annotations_that_are_allowed_are_the_usual_ones() -> None:
     """And the schema knows all that there are."""
-    assert VALUES["injector"]["allowedAnnotations"] == list(USUAL)
+    assert VALUES["injector"]["allowedAnnotations"] == list(DEFAULT_ANNOTATIONS)
     names = SCHEMA["injector"]["properties"]["allowedAnnotations"]["items"]["enum"]
     assert names == [one.name for one in ANNOTATIONS]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tiergate.cluster.injector.webhook_registration import Registration
-from tiergate.cluster.kubernetes_api import Api, Secret, secret_path, webhook_path
+from tiergate.cluster.injector.webhook_registration import WebhookRegistration
+from tiergate.cluster.kubernetes_api import KubernetesApi, Secret, secret_path, webhook_path
 from tiergate.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def folder(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> 
     return tmp_path
 
 
-def replica(cluster: Cluster, folder: Path, opened: ExitStack) -> Registration:
+def replica(cluster: Cluster, folder: Path, opened: ExitStack) -> WebhookRegistration:
     """One of several."""
-    api = opened.enter_context(Api(cluster.url, folder))
-    return Registration(api, secret="tls", webhook=api.namespace, names=[f"injector.{api.namespace}.svc"])
+    api = opened.enter_context(KubernetesApi(cluster.url, folder))
+    return WebhookRegistration(api, secret="tls", webhook=api.namespace, names=[f"injector.{api.namespace}.svc"])
 
 
 def test_replicas_that_start_at_once_agree(cluster: Cluster, folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_replicas_that_start_at_once_agree(cluster: Cluster, folder: Path) -> No
         with ThreadPoolExecutor(6) as threads:
             (brought,) = set(threads.map(lambda one: one.bring(), replicas))
         name = (folder / "namespace").read_text()
-        api = opened.enter_context(Api(cluster.url, folder))
+        api = opened.enter_context(KubernetesApi(cluster.url, folder))
         kept = api.read(secret_path(name, "tls"), Secret)
         assert kept is not None
         assert kept.data == brought.to_secret()
@@ -102,6 +102,6 @@ def test_what_was_taken_away_is_put_back(cluster: Cluster, folder: Path) -> None
 
 def test_what_the_chart_does_not_allow_is_refused(cluster: Cluster, folder: Path) -> None:
     """Another Secret of the namespace cannot be read, and that is said with the server's words."""
-    with Api(cluster.url, folder) as api, pytest.raises(ClusterError, match="forbidden") as refused:
+    with KubernetesApi(cluster.url, folder) as api, pytest.raises(ClusterError, match="forbidden") as refused:
         api.read(secret_path(api.namespace, "other"), Secret)
     assert refused.value.status == 403

@@ -1,10 +1,8 @@
-"""Secrets that an installation needs, made once: a namespace's Secrets are created where they are missing.
+"""Create the Secrets that an installation needs, if they are missing.
 
-They are only ever created, never read or changed: a Secret that is there already stays, whatever it holds, and of
-several who make one at a time the API server takes the first. So everything that belongs together is in one Secret, and
-whoever runs this needs no further right than to create Secrets.
-
-How keys are made, others say.
+Secrets are only created, never read or changed: an existing Secret stays as it is, and of concurrent creations the API
+server accepts the first. So everything that belongs together is in one Secret, and this needs no permission but to
+create Secrets.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from tiergate.cluster.kubernetes_api import secret_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from tiergate.cluster.kubernetes_api import Api
+    from tiergate.cluster.kubernetes_api import KubernetesApi
 
 SIGNING_KEY: Final = "signing-key.pem"
 PUBLIC_KEY: Final = "public-key.pem"
@@ -26,23 +24,23 @@ ADMIN_KEY: Final = "admin.key"
 _LABELS: Final = {"app.kubernetes.io/managed-by": "tiergate", "app.kubernetes.io/part-of": "tiergate"}
 
 
-class Wanted(NamedTuple):
-    """A Secret that there should be; `make` makes up its values, by key."""
+class SecretTemplate(NamedTuple):
+    """A Secret to create; `make` generates its values, by key."""
 
     name: str
     make: Callable[[], Mapping[str, str]]
 
 
-def create_missing(api: Api, wanted: Iterable[Wanted]) -> dict[str, bool]:
-    """Create Secrets in the namespace of `api`; say of each, by name, whether it was created, or was there already.
+def create_missing_secrets(api: KubernetesApi, wanted: Iterable[SecretTemplate]) -> dict[str, bool]:
+    """Create Secrets in the namespace of `api`; return for each name whether it was created, or existed already.
 
     Raises:
-        ClusterError: the API server does not let it. What was created before stays; another run goes on from there.
+        ClusterError: the API server rejects a request. Secrets that were created stay; another run continues.
     """
-    return {one.name: _create(api, one) for one in wanted}
+    return {it.name: _create(api, it) for it in wanted}
 
 
-def _create(api: Api, wanted: Wanted) -> bool:
+def _create(api: KubernetesApi, wanted: SecretTemplate) -> bool:
     values = {key: base64.b64encode(value.encode()).decode() for key, value in wanted.make().items()}
     body = {
         "apiVersion": "v1",

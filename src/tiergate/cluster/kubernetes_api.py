@@ -1,11 +1,11 @@
-"""The Kubernetes API, as a pod may use it: objects read, created, replaced and patched under the pod's own identity.
+"""A client of the Kubernetes API with the identity of this pod: read, create, replace and patch objects.
 
-It knows no kinds of objects: a path names one, JSON is one. The token is read again at every request, for the kubelet
-replaces it. Nothing but HTTPS is spoken, to a server that the cluster's own authority vouches for; redirects are not
-followed, the environment's proxies not used, answers and times bounded.
+Objects are paths and JSON. The token is read for every request, because the kubelet replaces it. Requests use HTTPS,
+verified by the CA of the cluster; they follow no redirects and use no proxies of the environment; the size and time of
+responses are limited.
 
-What others decide at the same time shows in answers that are no errors: `create` says false where the object is there
-already, `replace` none where it has changed since it was read.
+Conflicts with other clients are results, not errors: `create` returns false if the object exists already, `replace`
+returns `None` if it has changed since it was read.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where the kubelet puts a pod's token, namespace and the cluster's authority."""
+"""Where the kubelet puts the token and namespace of a pod, and the CA certificate of the cluster."""
 
 _TIMEOUT: Final = 10.0
-_MOST_BYTES: Final = 4 * 1024**2
-_MOST_FAILURE: Final = 64 * 1024
+_MAX_BYTES: Final = 4 * 1024**2
+_MAX_FAILURE: Final = 64 * 1024
 _JSON: Final = "application/json"
 
 T = TypeVar("T")
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of an object's metadata."""
+    """The metadata of an object, as far as it is used."""
 
     name: str
     namespace: str = ""
@@ -46,7 +46,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Secret(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of a Secret: its values, decoded."""
+    """A Secret with decoded values."""
 
     metadata: ObjectMeta
     data: dict[str, bytes] | None = None
@@ -58,13 +58,11 @@ class _Status(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Api:
-    """One API server, asked as one service account. Safe to use from several threads; close it at the end."""
+class KubernetesApi:
+    """A client of one API server, as one service account. Safe to use from several threads; close it at the end."""
 
     def __init__(self, url: str, folder: Path, *, timeout: float = _TIMEOUT) -> None:
-        """Prepare; nothing is sent yet. `folder` holds `token`, `ca.crt` and `namespace`.
-
-        `timeout`: seconds for a request as a whole.
+        """Send nothing yet. `folder` has `token`, `ca.crt` and `namespace`; `timeout`: seconds for a whole request.
 
         Raises:
             SettingsError: the folder cannot be read, or the URL is not https; of `service-account`.
@@ -91,60 +89,62 @@ class Api:
 
     @classmethod
     def of_this_pod(cls, environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Self:
-        """The API server of the cluster that this process runs in, as Kubernetes tells every pod.
+        """Return a client of the cluster that this process runs in, from the variables of every pod.
 
         Raises:
-            SettingsError: this is no pod, or it has no token.
+            SettingsError: this is not a pod, or it has no token.
         """
         host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host:
-            raise SettingsError("service-account", "this is no pod: the variable `KUBERNETES_SERVICE_HOST` is not set")
+            raise SettingsError(
+                "service-account", "this is not a pod: the variable `KUBERNETES_SERVICE_HOST` is not set"
+            )
         return cls(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}", folder)
 
     def read(self, path: str, kind: type[T]) -> T | None:
-        """Read an object as far as `kind`, a struct, names its fields; none where there is no such object.
+        """Read the fields of an object that the struct `kind` names; `None` if it does not exist.
 
         Raises:
-            ClusterError: there is no answer, or not this one.
+            ClusterError: the request fails, is rejected, or has an unexpected response.
         """
-        answer = self._ask("GET", path)
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        response = self._request("GET", path)
+        if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        return self._decode(path, self._accepted(path, answer), kind)
+        return self._decode(path, self._successful_content(path, response), kind)
 
     def create(self, collection: str, body: Mapping[str, object]) -> bool:
-        """Create an object; false where there is one of its name already, which then stays as it is.
+        """Create an object; return false if one with its name exists already, which stays as it is.
 
         Raises:
             ClusterError: as `read`.
         """
-        answer = self._ask("POST", collection, body)
-        if answer.status_code == httpx.codes.CONFLICT and _status(answer).reason == "AlreadyExists":
+        response = self._request("POST", collection, body)
+        if response.status_code == httpx.codes.CONFLICT and _status(response).reason == "AlreadyExists":
             return False
-        self._accepted(collection, answer)
+        self._successful_content(collection, response)
         return True
 
     def replace(self, path: str, body: Mapping[str, object], kind: type[T]) -> T | None:
-        """Put an object in the place of the one whose `resourceVersion` it has; none where that one is no more.
+        """Replace the object that has the same `resourceVersion`; return `None` if it has changed or is gone.
 
         Raises:
             ClusterError: as `read`.
         """
-        answer = self._ask("PUT", path, body)
-        if answer.status_code in {httpx.codes.CONFLICT, httpx.codes.NOT_FOUND}:
+        response = self._request("PUT", path, body)
+        if response.status_code in {httpx.codes.CONFLICT, httpx.codes.NOT_FOUND}:
             return None
-        return self._decode(path, self._accepted(path, answer), kind)
+        return self._decode(path, self._successful_content(path, response), kind)
 
     def patch(self, path: str, operations: list[dict[str, object]]) -> bool:
-        """Change an object by a JSON Patch (RFC 6902); false where a `test` in it fails, or there is no such object.
+        """Apply a JSON Patch (RFC 6902); return false if a `test` in it fails or the object does not exist.
 
         Raises:
             ClusterError: as `read`.
         """
-        answer = self._ask("PATCH", path, operations, "application/json-patch+json")
-        if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}:
+        response = self._request("PATCH", path, operations, "application/json-patch+json")
+        if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}:
             return False
-        self._accepted(path, answer)
+        self._successful_content(path, response)
         return True
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class Api:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, body: object = None, media: str = _JSON) -> httpx.Response:
+    def _request(self, method: str, path: str, body: object = None, media: str = _JSON) -> httpx.Response:
         headers = {"authorization": f"Bearer {self._read('token')}"}
         content = None
         if body is not None:
@@ -168,30 +168,30 @@ class Api:
         try:
             with (
                 request_deadline(self._timeout),
-                self._client.stream(method, path, headers=headers, content=content) as answer,
+                self._client.stream(method, path, headers=headers, content=content) as response,
             ):
                 read = b""
-                for piece in answer.iter_bytes():
+                for piece in response.iter_bytes():
                     read += piece
-                    if len(read) > _MOST_BYTES:
-                        raise ClusterError(self._url(path), f"answered more than {_MOST_BYTES} bytes")
+                    if len(read) > _MAX_BYTES:
+                        raise ClusterError(self._url(path), f"the response has more than {_MAX_BYTES} bytes")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             detail = str(error) or type(error).__name__
-            raise ClusterError(self._url(path), f"the API server does not answer: {detail}") from None
-        return httpx.Response(answer.status_code, content=read)
+            raise ClusterError(self._url(path), f"cannot reach the API server: {detail}") from None
+        return httpx.Response(response.status_code, content=read)
 
-    def _accepted(self, path: str, answer: httpx.Response) -> bytes:
-        if answer.is_success:
-            return answer.content
-        said = _status(answer).message or "no reason given"
-        status = answer.status_code
-        raise ClusterError(self._url(path), f"the API server says {status}: {said}", status)
+    def _successful_content(self, path: str, response: httpx.Response) -> bytes:
+        if response.is_success:
+            return response.content
+        message = _status(response).message or "no reason given"
+        status = response.status_code
+        raise ClusterError(self._url(path), f"the API server returned {status}: {message}", status)
 
     def _decode(self, path: str, content: bytes, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(content, type=kind)
         except msgspec.DecodeError as error:
-            raise ClusterError(self._url(path), f"the API server's answer is not understood: {error}") from None
+            raise ClusterError(self._url(path), f"unexpected response of the API server: {error}") from None
 
     def _url(self, path: str) -> str:
         return str(self._client.base_url).rstrip("/") + path
@@ -203,27 +203,27 @@ class Api:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError("service-account", f"`{path}` cannot be read: {error}") from None
         if not text or not text.isascii() or not text.isprintable():
-            raise SettingsError("service-account", f"`{path}` must hold one line of visible characters")
+            raise SettingsError("service-account", f"`{path}` must have one line of visible characters")
         return text
 
 
 def secret_path(namespace: str, name: str = "") -> str:
-    """The path of a Secret; without a name, that of all Secrets of the namespace, to create one in."""
+    """Return the path of a Secret; without a name, of the collection of the namespace."""
     return f"/api/v1/namespaces/{namespace}/secrets" + (f"/{name}" if name else "")
 
 
 def configmap_path(namespace: str, name: str = "") -> str:
-    """The path of a ConfigMap, or of all of a namespace."""
+    """Return the path of a ConfigMap; without a name, of the collection of the namespace."""
     return f"/api/v1/namespaces/{namespace}/configmaps" + (f"/{name}" if name else "")
 
 
 def webhook_path(name: str) -> str:
-    """The path of a configuration of mutating webhooks."""
+    """Return the path of a MutatingWebhookConfiguration."""
     return f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}"
 
 
-def _status(answer: httpx.Response) -> _Status:
+def _status(response: httpx.Response) -> _Status:
     try:
-        return msgspec.json.decode(answer.content[:_MOST_FAILURE], type=_Status)
+        return msgspec.json.decode(response.content[:_MAX_FAILURE], type=_Status)
     except msgspec.DecodeError:
         return _Status()

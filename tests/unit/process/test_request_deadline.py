@@ -14,7 +14,7 @@ from tests.certificates import certify
 from tests.trickling import trickling
 from tiergate.cli.control_plane_client import ControlPlane
 from tiergate.cli.health import ask
-from tiergate.cluster.kubernetes_api import Api, ObjectMeta
+from tiergate.cluster.kubernetes_api import KubernetesApi, ObjectMeta
 from tiergate.control.auth.jwks import IssuerKeys, JwksError
 from tiergate.errors import ClusterError, SyncError
 from tiergate.process.request_deadline import enforce_deadlines, request_deadline
@@ -90,7 +90,7 @@ def test_the_api_of_a_cluster(tmp_path: Path, *, in_head: bool) -> None:
         (tmp_path / name).write_text(text)
     with (
         trickling(in_head=in_head, certificate=(certificate, key)) as port,
-        Api(f"https://127.0.0.1:{port}", tmp_path, timeout=0.5) as api,
+        KubernetesApi(f"https://127.0.0.1:{port}", tmp_path, timeout=0.5) as api,
         in_time(),
         pytest.raises(ClusterError),
     ):

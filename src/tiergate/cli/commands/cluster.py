@@ -68,22 +68,22 @@ def create_secrets(
     need_control_plane()
     from tiergate.cli.output.console import say
     from tiergate.cli.output.errors import say_json
-    from tiergate.cluster.installation_secrets import Wanted, create_missing
-    from tiergate.cluster.kubernetes_api import Api
+    from tiergate.cluster.installation_secrets import SecretTemplate, create_missing_secrets
+    from tiergate.cluster.kubernetes_api import KubernetesApi
 
-    wanted: list[Wanted] = []
+    wanted: list[SecretTemplate] = []
     for option, name, make in (
         ("--signing-key", signing_key, _signing_key),
         ("--admin-key", admin_key, _admin_key),
     ):
         if name is not None:
-            wanted.append(Wanted(_checked(option, name), make))
+            wanted.append(SecretTemplate(_checked(option, name), make))
     if not wanted:
         raise SettingsError("--signing-key", "is required, or `--admin-key`: there is nothing to create")
     if len({one.name for one in wanted}) < len(wanted):
         raise SettingsError("--admin-key", f"`{admin_key}` is the Secret of `--signing-key` already")
-    with Api.of_this_pod(os.environ, service_account) as api:
-        created = create_missing(api, wanted)
+    with KubernetesApi.of_this_pod(os.environ, service_account) as api:
+        created = create_missing_secrets(api, wanted)
         namespace = api.namespace
     if as_json:
         secrets = [{"name": name, "created": is_new} for name, is_new in created.items()]

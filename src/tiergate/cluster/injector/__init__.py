@@ -1,6 +1,6 @@
-"""The injector: an admission webhook that puts a sidecar into the pods that ask for one by a label.
+"""The injector: a mutating admission webhook that adds sidecars to pods.
 
-What a pod gets is `template`; what it may say about that, `annotations`, which `wishes` reads; what changes in a pod,
-`mutation`. They are pure, and so is what `certificates` says of those that replicas share by way of `registration`. The
-process is `server`, with `words`, `serving` and `webhook`.
+`pod_template` has the parts that a pod gets; `annotations` and `annotation_parser` what a pod can configure;
+`mutation` changes a pod; `operator_config` reads the operator's files; `certificates`, `serving_certificate` and
+`webhook_registration` manage TLS; `webhook` and `server` serve.
 """

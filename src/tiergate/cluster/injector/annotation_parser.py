@@ -1,7 +1,6 @@
-"""What a pod wishes of its sidecar: its annotations, read; all that is wrong with them is told at once.
+"""Parse the annotations of a pod into the sidecar that it gets, and report all problems at once. Pure.
 
-Pure: from annotations to the sidecar that the pod gets. What a value must be, the setting of the sidecar says that it
-becomes.
+The sidecar's settings validate the values of the annotations that set them.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CPU: Final = re.compile(r"\d{1,4}(\.\d{1,3})?|\d{1,7}m", re.ASCII)
 _BYTES: Final = re.compile(r"(\d{1,15})(k|M|G|T|Ki|Mi|Gi|Ti)?", re.ASCII)
-# Below `/run` alone: mounted elsewhere, the folder would hide what the sidecar is made of, and a pod could put its own
-# there. Secrets are mounted in `/run/secrets`.
+# Only below `/run`: mounted elsewhere, the folder would hide files of the sidecar, and a pod could replace them.
+# Secrets are mounted in `/run/secrets`.
 _PATH: Final = re.compile(r"/run/(?!secrets/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", re.ASCII)
-_MOST_IN_A_PATH: Final = 100
+_MAX_PATH: Final = 100
 _PORT: Final = re.compile(r"\d{4,5}", re.ASCII)
 _SCALE: Final[Mapping[str, Decimal]] = {
     "": Decimal(1),
@@ -44,51 +43,51 @@ _SCALE: Final[Mapping[str, Decimal]] = {
 }
 
 
-class Wishes(NamedTuple):
-    """What came of a pod's annotations.
+class ParsedAnnotations(NamedTuple):
+    """The result of parsing.
 
-    `sidecar` as adjusted; `containers` that get the socket, none for all; `last`: the sidecar starts after the other
-    init containers; `said`: the annotations, sorted; `problems`: what is wrong, one sentence each.
+    `sidecar`: adjusted by the annotations; `containers`: those that get the socket, `None` for all; `last`: the sidecar
+    starts after the other init containers; `names`: the annotations, sorted; `problems`: one sentence each.
     """
 
     sidecar: Sidecar
     containers: tuple[str, ...] | None
     last: bool
-    said: tuple[str, ...]
+    names: tuple[str, ...]
     problems: tuple[str, ...]
 
 
-def read_wishes(
+def parse_annotations(
     annotations: Mapping[str, str], sidecar: Sidecar, allowed: Collection[str], settings: Mapping[str, Setting]
-) -> Wishes:
-    """Read a pod's annotations; `sidecar` is what the operator says, `settings` are the sidecar's, by name.
+) -> ParsedAnnotations:
+    """Parse the annotations of a pod. `sidecar`: the operator's; `settings`: those of the sidecar, by name.
 
-    Where there are problems, the rest means nothing.
+    If there are problems, the rest of the result is meaningless.
     """
-    said = {
+    values = {
         name.removeprefix(DOMAIN): value.strip()
         for name, value in sorted(annotations.items())
         if name.startswith(DOMAIN) and name not in {STATUS, LABEL}
     }
-    reading = _Reading(sidecar, settings)
-    for name, value in said.items():
-        problem = _refusal(name, allowed) or reading.take(name, value)
+    reading = _AnnotationReader(sidecar, settings)
+    for name, value in values.items():
+        problem = _rejection(name, allowed) or reading.apply(name, value)
         if problem:
             reading.problems.append(f"annotation `{DOMAIN}{name}` {problem}")
     adjusted = reading.finish()
-    return Wishes(adjusted, reading.containers, reading.last, tuple(said), tuple(reading.problems))
+    return ParsedAnnotations(adjusted, reading.containers, reading.last, tuple(values), tuple(reading.problems))
 
 
-def _refusal(name: str, allowed: Collection[str]) -> str:
-    known = [one.name for one in ANNOTATIONS]
+def _rejection(name: str, allowed: Collection[str]) -> str:
+    known = [it.name for it in ANNOTATIONS]
     if name not in known:
         near = nearest(name, known)
-        return "is none that there is" + did_you_mean(near and f"{DOMAIN}{near}")
+        return "does not exist" + did_you_mean(near and f"{DOMAIN}{near}")
     return "" if name in allowed else "is not allowed in this cluster: the operator of Tiergate decides that"
 
 
-class _Reading:
-    """A sidecar on its way through a pod's annotations."""
+class _AnnotationReader:
+    """A sidecar while annotations are applied to it."""
 
     def __init__(self, sidecar: Sidecar, settings: Mapping[str, Setting]) -> None:
         self._sidecar = sidecar
@@ -101,24 +100,24 @@ class _Reading:
         self.last = False
         self.problems: list[str] = []
 
-    def take(self, name: str, value: str) -> str:
-        """Take one annotation; say what is wrong with it, if anything is."""
-        takers: dict[str, Callable[[str, str], str]] = {
-            "containers": self._take_containers,
-            "order": self._take_order,
-            "port": self._take_port,
-            "probe-port": self._take_port,
-            "socket-path": self._take_path,
-            "cpu-request": self._take_quantity,
-            "cpu-limit": self._take_quantity,
-            "memory-request": self._take_quantity,
-            "memory-limit": self._take_quantity,
-            "data-size": self._take_size,
+    def apply(self, name: str, value: str) -> str:
+        """Apply one annotation; return its problem, or an empty text."""
+        parsers: dict[str, Callable[[str, str], str]] = {
+            "containers": self._apply_containers,
+            "order": self._apply_order,
+            "port": self._apply_port,
+            "probe-port": self._apply_port,
+            "socket-path": self._apply_path,
+            "cpu-request": self._apply_quantity,
+            "cpu-limit": self._apply_quantity,
+            "memory-request": self._apply_quantity,
+            "memory-limit": self._apply_quantity,
+            "data-size": self._apply_size,
         }
-        return takers.get(name, self._take_setting)(name, value)
+        return parsers.get(name, self._apply_setting)(name, value)
 
     def finish(self) -> Sidecar:
-        """The sidecar as adjusted."""
+        """Return the adjusted sidecar."""
         for resource in ("cpu", "memory"):
             request, limit = self._requests.get(resource, ""), self._limits.get(resource, "")
             reserved, most = _amount(request), _amount(limit)
@@ -134,42 +133,42 @@ class _Reading:
             self.problems.append(f"the annotations do not fit together: {error}")
             return self._sidecar
 
-    def _take_containers(self, _: str, value: str) -> str:
+    def _apply_containers(self, _: str, value: str) -> str:
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
         wrong = next((name for name in names if _NAME.fullmatch(name) is None), None)
         if wrong is not None:
-            return f"must be names of containers, with commas between them: `{_short(wrong)}` is none"
+            return f"must be names of containers, separated by commas: `{_short(wrong)}` is invalid"
         self.containers = names
         return ""
 
-    def _take_order(self, _: str, value: str) -> str:
+    def _apply_order(self, _: str, value: str) -> str:
         self.last = value == "last"
         return "" if value in {"first", "last"} else "must be `first` or `last`"
 
-    def _take_port(self, name: str, value: str) -> str:
+    def _apply_port(self, name: str, value: str) -> str:
         if _PORT.fullmatch(value) is None or not 1024 <= int(value) <= 65535:
             return "must be a port, 1024 to 65535"
         self._fields[name.replace("-", "_")] = int(value)
         return ""
 
-    def _take_path(self, _: str, value: str) -> str:
-        if len(value) > _MOST_IN_A_PATH or _PATH.fullmatch(value) is None:
+    def _apply_path(self, _: str, value: str) -> str:
+        if len(value) > _MAX_PATH or _PATH.fullmatch(value) is None:
             return "must be the path of a file in a folder below `/run`, such as `/run/plans/sidecar.sock`"
         self._fields["socket_path"] = value
         return ""
 
-    def _take_quantity(self, name: str, value: str) -> str:
+    def _apply_quantity(self, name: str, value: str) -> str:
         resource, _, which = name.partition("-")
         if resource == "cpu" and _CPU.fullmatch(value) is None:
             return "must be an amount of CPU, such as `100m` or `0.5`"
         if resource == "memory" and _BYTES.fullmatch(value) is None:
             return "must be an amount of memory, such as `256Mi`"
         if not _amount(value):
-            return "must be more than nothing"
+            return "must be more than 0"
         (self._requests if which == "request" else self._limits)[resource] = value
         return ""
 
-    def _take_size(self, _: str, value: str) -> str:
+    def _apply_size(self, _: str, value: str) -> str:
         if _BYTES.fullmatch(value) is None or not _amount(value):
             return "must be a size, such as `4Gi`"
         kind, source = next(iter(self._sidecar.data.items()), ("", None))
@@ -178,7 +177,7 @@ class _Reading:
             return ""
         return "is for data in an `emptyDir`, and the operator chose another volume"
 
-    def _take_setting(self, name: str, value: str) -> str:
+    def _apply_setting(self, name: str, value: str) -> str:
         setting = self._settings[name]
         try:
             for one in value.split(",") if setting.many else [value]:
@@ -193,7 +192,7 @@ class _Reading:
 
 
 def _amount(quantity: str) -> Decimal | None:
-    """A Kubernetes quantity as a number; none where it is written in another way than those read here."""
+    """Return a Kubernetes quantity as a number; `None` for a notation that is not supported here."""
     number = quantity.rstrip("mkKMGTi")
     try:
         return Decimal(number) * _SCALE[quantity[len(number) :]]

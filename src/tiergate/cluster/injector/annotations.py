@@ -1,7 +1,7 @@
-"""What a pod may say about its sidecar: a closed list of annotations, of which the operator allows some.
+"""The annotations by which a pod can configure its sidecar: a closed list, of which the operator allows some.
 
-Image, control plane, keys, token and the socket's mode are on no list: whoever may make pods must not decide whom a
-sidecar believes. How they are read, `wishes` says.
+The list has no image, control plane, keys, token or socket mode: who may create pods must not decide what a sidecar
+trusts.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Final
 
 DOMAIN: Final = "tiergate.dev/"
-"""What the name of every annotation begins with."""
+"""Prefix of every annotation."""
 
 LABEL: Final = DOMAIN + "inject"
-"""The label that asks for a sidecar, with the value `true`."""
+"""The label that requests a sidecar, with the value `true`."""
 
 STATUS: Final = DOMAIN + "status"
-"""The annotation by which the injector says what it did."""
+"""The annotation with the injector's result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One of the list. `setting`: it is the sidecar's setting of this name; `usual`: allowed unless the operator says.
+    """An annotation. `setting`: it is the sidecar's setting of this name; `usual`: allowed by default.
 
     `name` is without the domain; `kind` and `help` are for the reference page.
     """
@@ -74,7 +74,7 @@ ANNOTATIONS: Final = (
         "startup-deadline", "seconds", "As the setting; the startup probe waits accordingly.", usual=False, setting=True
     ),
 )
-"""All that there are, in the order of the reference page."""
+"""All annotations, in the order of the reference page."""
 
-USUAL: Final = tuple(one.name for one in ANNOTATIONS if one.usual)
-"""Those that are allowed unless the operator says otherwise: what concerns the pod, not what is decided."""
+DEFAULT_ANNOTATIONS: Final = tuple(it.name for it in ANNOTATIONS if it.usual)
+"""Those that are allowed by default: they concern the pod, not the decisions."""

@@ -1,7 +1,6 @@
-"""What the operator says of sidecars, in files: read at the start, and again when they change.
+"""The operator's configuration of sidecars, in files: read at the start, and again when they change.
 
-A file that cannot be read, or does not say a sidecar, ends the start. Later on it changes nothing: what was said before
-holds on, and the injector says so.
+An invalid file makes the start fail. Later, the previous configuration stays active, and the error is logged.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import structlog
 
 from tiergate import __version__
 from tiergate.bundle import VerifyKey
-from tiergate.cluster.injector.mutation import Injection
-from tiergate.cluster.injector.pod_template import read_sidecar, variables
+from tiergate.cluster.injector.mutation import InjectionConfig
+from tiergate.cluster.injector.pod_template import read_sidecar, sidecar_variables
 from tiergate.errors import SettingsError
 from tiergate.process.certificates import read_certificates
 
@@ -29,37 +28,37 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-class Words:
-    """The operator's files, and what they come to: `injection`. `failing` where they cannot be used at present."""
+class OperatorConfig:
+    """The operator's files and their current content, `injection`. `failing`: the files are invalid now."""
 
     def __init__(
         self, settings: Settings, sidecar_settings: SettingsTable, check: Callable[[Mapping[str, str]], object]
     ) -> None:
-        """Read them. `sidecar_settings`: the table by which the sidecar's settings are checked; `check`: as a whole.
+        """Read the files. `sidecar_settings` validates single settings of the sidecar, `check` all together.
 
         Raises:
-            SettingsError: a file cannot be read or used.
+            SettingsError: a file cannot be read or is invalid.
         """
         self._settings = settings
         self._check_all = check
-        self._known = {one.name: one for one in sidecar_settings.settings}
+        self._known = {it.name: it for it in sidecar_settings.settings}
         self.failing = False
         self.injection = self._read()
 
     def refresh(self) -> None:
-        """Read them again."""
+        """Read the files again."""
         try:
-            found = self._read()
+            injection = self._read()
         except SettingsError as error:
             if not self.failing:
-                _log.error("what sidecars are cannot be read, and stays as it was", error=str(error))
+                _log.error("cannot read the sidecar template; keeping the previous one", error=str(error))
             self.failing = True
             return
-        if found != self.injection:
-            _log.info("what sidecars are has changed", image=found.sidecar.image)
-        self.injection, self.failing = found, False
+        if injection != self.injection:
+            _log.info("sidecar template changed", image=injection.sidecar.image)
+        self.injection, self.failing = injection, False
 
-    def _read(self) -> Injection:
+    def _read(self) -> InjectionConfig:
         settings = self._settings
         if settings.sidecar_file is None:
             raise SettingsError("sidecar-file", "is required")
@@ -69,23 +68,23 @@ class Words:
         given += [("the `sidecar-file`", pem) for pem in sidecar.public_keys]
         keys = dict.fromkeys(_public_key(place, pem) for place, pem in given)
         if not keys:
-            raise SettingsError("public-key", "is required, for sidecars accept nothing that is unsigned")
+            raise SettingsError("public-key", "is required: sidecars accept only signed data")
         authorities = sidecar.control_plane_ca
         if settings.control_plane_ca is not None:
             authorities = _text("control-plane-ca", settings.control_plane_ca)
         sidecar = msgspec.structs.replace(sidecar, public_keys=tuple(keys), control_plane_ca=_authorities(authorities))
         try:
-            self._check_all(variables(sidecar))
+            self._check_all(sidecar_variables(sidecar))
         except SettingsError as error:
             raise SettingsError("sidecar-file", f"no sidecar would start with it: {error}") from None
-        return Injection(sidecar, frozenset(settings.allow_annotation), self._known, self._check_all, __version__)
+        return InjectionConfig(sidecar, frozenset(settings.allow_annotation), self._known, self._check_all, __version__)
 
     def _check(self, sidecar: Sidecar) -> None:
-        """Have the sidecar's own table check its settings, so that no pod gets a sidecar that cannot start."""
+        """Validate the settings of the sidecar, so that no pod gets a sidecar that cannot start."""
         for name, value in sidecar.settings.items():
             setting = self._known.get(name)
             if setting is None:
-                raise SettingsError("sidecar-file", f"`settings` has `{name}`, and the sidecar has no such setting")
+                raise SettingsError("sidecar-file", f"`settings` has `{name}`, which is not a setting of the sidecar")
             try:
                 for one in value.split(",") if setting.many else [value]:
                     setting.kind.read(one)
@@ -108,7 +107,7 @@ def _public_key(place: str, pem: str) -> str:
     try:
         return VerifyKey.from_pem(pem).to_pem()
     except ValueError as error:
-        raise SettingsError("public-key", f"what {place} holds {error}") from None
+        raise SettingsError("public-key", f"the key in {place} {error}") from None
 
 
 def _authorities(pem: str | None) -> str | None:
@@ -119,5 +118,5 @@ def _authorities(pem: str | None) -> str | None:
     except ValueError as error:
         raise SettingsError("control-plane-ca", str(error)) from None
     if not found:
-        raise SettingsError("control-plane-ca", "holds no certificate in PEM")
-    return "".join(one.to_pem() for one in found)
+        raise SettingsError("control-plane-ca", "has no certificate in PEM")
+    return "".join(it.to_pem() for it in found)

@@ -1,8 +1,6 @@
-"""The sidecar as it stands in a pod: its container, its volumes, and what the pod's other containers get of it.
+"""The parts of a pod with a sidecar: its container and volumes, the variables and mounts of other containers. Pure.
 
-Pure: from what the operator says to the parts of a pod. Which pods get them, and where, `mutation` says.
-
-INVARIANT (one fragment): the chart's named templates render the same parts from the same words; a test compares.
+INVARIANT (one fragment): the named templates of the chart render the same parts from the same values; a test compares.
 """
 
 from __future__ import annotations
@@ -27,24 +25,24 @@ SOCKET_VOLUME: Final = "tiergate-socket"
 TOKEN_VOLUME: Final = "tiergate-token"  # noqa: S105 - where it is, not what it is
 
 URL_VARIABLE: Final = "TIERGATE_SIDECAR_URL"
-"""Tells a container of the pod the sidecar's URL."""
+"""The variable with the sidecar's URL, in other containers of the pod."""
 SOCKET_VARIABLE: Final = "TIERGATE_SIDECAR_SOCKET"
-"""Tells a container of the pod the path of the sidecar's Unix socket."""
+"""The variable with the path of the sidecar's Unix socket, in other containers of the pod."""
 
 _DATA_FOLDER: Final = "/var/lib/tiergate"
 _OBJECT_STORE_FOLDER: Final = "/var/cache/tiergate"
-# Where the API server mounts a token for itself into every container that has nothing there: so it has this one alone.
+# The API server mounts its own token here into every container without a mount here: so the sidecar has only this one.
 _TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where it is, not what it is
 _TOKEN_FILE: Final = "token"  # noqa: S105 - where it is, not what it is
 _USER: Final = 65532
 
-# Whoever reaches the socket has it mounted: the other containers' users are not known here, and may be any.
+# Only containers that mount the socket reach it; their users are unknown.
 _SOCKET_MODE: Final = "666"
 
-_PATIENCE: Final = 60
+_STARTUP_MARGIN: Final = 60
 """Seconds that the startup probe waits beyond the startup deadline."""
 _WITHOUT_DEADLINE: Final = 600
-_MOST_DEADLINE: Final = 86_400
+_MAX_DEADLINE: Final = 86_400
 
 _OWN: Final = frozenset(
     {
@@ -62,9 +60,9 @@ _OWN: Final = frozenset(
         "uds-mode",
     }
 )
-"""Settings that have a place of their own below, or belong to the way in which a sidecar stands in a pod."""
+"""Settings that other fields of `Sidecar` or the pod itself determine."""
 
-_MOST_BYTES: Final = 256 * 1024
+_MAX_BYTES: Final = 256 * 1024
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,12 +73,11 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """What the operator says of every sidecar. `read_sidecar` reads it; keys are written as in Kubernetes, `storeId`.
+    """The operator's configuration of every sidecar; keys are written as in Kubernetes, such as `storeId`.
 
-    `settings`: further settings of the sidecar, by name, as one would write them in a variable. `data`: the source of
-    the volume that holds its data; `object_store_volume`: that of one with a folder of an object store, which a sidecar
-    without data begins with. `startup_deadline`, `token_seconds` in seconds; `public_keys`,
-    `control_plane_ca` in PEM.
+    `settings`: further settings of the sidecar, by name, as in a variable. `data`: the source of the volume with its
+    data; `object_store_volume`: of a volume with the folder of an object store, from which a sidecar without data
+    starts. `startup_deadline`, `token_seconds` in seconds; `public_keys`, `control_plane_ca` in PEM.
     """
 
     image: str
@@ -101,18 +98,18 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     object_store_volume: dict[str, object] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no pod could be made of.
+        """Validate the fields.
 
         Raises:
-            ValueError: says what.
+            ValueError: one is invalid.
         """
         if not self.image or not self.control_plane:
             raise ValueError("`image` and `controlPlane` must not be empty")
         for name, port in (("port", self.port), ("probePort", self.probe_port)):
             if not 1024 <= port <= 65535:
                 raise ValueError(f"`{name}` must be from 1024 to 65535")
-        if self.startup_deadline is not None and not 0 < self.startup_deadline <= _MOST_DEADLINE:
-            raise ValueError(f"`startupDeadline` must be more than 0 and at most {_MOST_DEADLINE} seconds, or null")
+        if self.startup_deadline is not None and not 0 < self.startup_deadline <= _MAX_DEADLINE:
+            raise ValueError(f"`startupDeadline` must be more than 0 and at most {_MAX_DEADLINE} seconds, or null")
         if self.port == self.probe_port:
             raise ValueError("`port` and `probePort` must differ")
         path = PurePosixPath(self.socket_path)
@@ -120,31 +117,31 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
             raise ValueError("`socketPath` must be absolute, and in a folder of its own")
         if len(self.socket_path) > 100:
             raise ValueError("`socketPath` must have at most 100 characters")
-        taken = sorted(_OWN & self.settings.keys())
-        if taken:
-            raise ValueError(f"`settings` must not have `{taken[0]}`, which is said elsewhere")
+        reserved = sorted(_OWN & self.settings.keys())
+        if reserved:
+            raise ValueError(f"`settings` must not have `{reserved[0]}`, which is set elsewhere")
         if self.object_store_volume and "object-store" in self.settings:
             raise ValueError("`settings` must not have `object-store` beside `objectStoreVolume`")
 
 
 def read_sidecar(content: bytes) -> Sidecar:
-    """Read what the operator says of every sidecar, from JSON or YAML.
+    """Read the operator's configuration of sidecars, JSON or YAML.
 
     Raises:
-        SettingsError: it does not say a sidecar; of `sidecar-file`.
+        SettingsError: it is invalid.
     """
     import yaml  # noqa: PLC0415 - the parts of a pod can be made without it
 
-    if len(content) > _MOST_BYTES:
-        raise SettingsError("sidecar-file", f"has more than {_MOST_BYTES} bytes")
+    if len(content) > _MAX_BYTES:
+        raise SettingsError("sidecar-file", f"has more than {_MAX_BYTES} bytes")
     try:
         return msgspec.convert(yaml.safe_load(content), Sidecar)
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise SettingsError("sidecar-file", f"does not say a sidecar: {error}") from None
+        raise SettingsError("sidecar-file", f"is not a valid sidecar configuration: {error}") from None
 
 
-def container(sidecar: Sidecar) -> dict[str, object]:
-    """The sidecar's container: an init container that is restarted, which is what Kubernetes calls a sidecar."""
+def sidecar_container(sidecar: Sidecar) -> dict[str, object]:
+    """Return the sidecar's container: an init container that is restarted, as Kubernetes defines sidecars."""
     probe = {"port": sidecar.probe_port, "scheme": "HTTP"}
     return {
         "name": CONTAINER,
@@ -152,7 +149,7 @@ def container(sidecar: Sidecar) -> dict[str, object]:
         "imagePullPolicy": sidecar.image_pull_policy,
         "restartPolicy": "Always",
         "args": ["sidecar"],
-        "env": [{"name": name, "value": value} for name, value in variables(sidecar).items()],
+        "env": [{"name": name, "value": value} for name, value in sidecar_variables(sidecar).items()],
         "ports": [{"name": "tiergate-probes", "containerPort": sidecar.probe_port, "protocol": "TCP"}],
         "resources": msgspec.to_builtins(sidecar.resources),
         "startupProbe": {
@@ -193,8 +190,8 @@ def container(sidecar: Sidecar) -> dict[str, object]:
     }
 
 
-def volumes(sidecar: Sidecar) -> list[dict[str, object]]:
-    """The pod's volumes: the sidecar's data, the folder of its socket, its token, a folder of an object store."""
+def sidecar_volumes(sidecar: Sidecar) -> list[dict[str, object]]:
+    """Return the pod's volumes: data, the folder of the socket, the token, and the folder of an object store."""
     token = {
         "audience": sidecar.token_audience,
         "expirationSeconds": sidecar.token_seconds,
@@ -211,7 +208,7 @@ def volumes(sidecar: Sidecar) -> list[dict[str, object]]:
 
 
 def app_env(sidecar: Sidecar) -> list[dict[str, object]]:
-    """The variables by which another container of the pod finds the sidecar."""
+    """Return the variables by which other containers of the pod find the sidecar."""
     return [
         {"name": URL_VARIABLE, "value": f"http://127.0.0.1:{sidecar.port}"},
         {"name": SOCKET_VARIABLE, "value": sidecar.socket_path},
@@ -219,18 +216,18 @@ def app_env(sidecar: Sidecar) -> list[dict[str, object]]:
 
 
 def app_mounts(sidecar: Sidecar) -> list[dict[str, object]]:
-    """What another container mounts to reach the Unix socket. One can connect through a mount that is read-only."""
+    """Return the mounts of other containers for the Unix socket; read-only, which still allows to connect."""
     return [{"name": SOCKET_VOLUME, "mountPath": _socket_folder(sidecar), "readOnly": True}]
 
 
 def startup_seconds(sidecar: Sidecar) -> int:
-    """For how long the startup probe waits, in seconds: beyond the startup deadline, where there is one."""
+    """Return how many seconds the startup probe waits: longer than the startup deadline, if there is one."""
     deadline = sidecar.startup_deadline
-    return _WITHOUT_DEADLINE if deadline is None else math.ceil(deadline) + _PATIENCE
+    return _WITHOUT_DEADLINE if deadline is None else math.ceil(deadline) + _STARTUP_MARGIN
 
 
-def variables(sidecar: Sidecar) -> Mapping[str, str]:
-    """The sidecar's settings as variables; those that are always there first, then the operator's by name."""
+def sidecar_variables(sidecar: Sidecar) -> Mapping[str, str]:
+    """Return the sidecar's settings as variables: fixed ones first, then the operator's by name."""
     store = {"object-store": f"file://{_OBJECT_STORE_FOLDER}"} if sidecar.object_store_volume else {}
     settings = sidecar.settings | store
     said = {
@@ -247,11 +244,11 @@ def variables(sidecar: Sidecar) -> Mapping[str, str]:
         "startup-deadline": None if sidecar.startup_deadline is None else f"{sidecar.startup_deadline:g}",
         **dict(sorted(settings.items())),
     }
-    return {variable(name): value for name, value in said.items() if value}
+    return {variable_name(name): value for name, value in said.items() if value}
 
 
-def variable(setting: str) -> str:
-    """The variable of a setting of the sidecar."""
+def variable_name(setting: str) -> str:
+    """Return the variable of a setting of the sidecar."""
     return "TIERGATE_" + setting.replace("-", "_").upper()
 
 

@@ -1,8 +1,8 @@
-"""The injector's process: its parts put together, from settings to the last answer.
+"""The process of the injector: composes its parts, serves, and shuts down.
 
-What fails here fails before anything is served: settings, files, sockets. Then the probes answer, and as soon as there
-is a certificate that the API server trusts, the webhook does. It ends on SIGTERM or SIGINT: first `/readyz` turns, then
-requests under way are finished. A second signal ends it at once. On SIGHUP it looks at its files and at the cluster.
+Invalid settings, files and addresses fail before anything is served. Then the probes answer, and the webhook once it
+has a certificate that the API server trusts. SIGTERM or SIGINT start the shutdown: `/readyz` fails, and requests in
+progress finish. A second signal ends it at once. On SIGHUP it checks its files and the cluster.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import uvloop
 from prometheus_client import disable_created_metrics
 
 from tiergate import __version__
-from tiergate.cluster.injector.operator_config import Words
-from tiergate.cluster.injector.serving_certificate import GivenFiles, OwnFiles
+from tiergate.cluster.injector.operator_config import OperatorConfig
+from tiergate.cluster.injector.serving_certificate import ManagedCertificate, MountedCertificate
 from tiergate.cluster.injector.settings import TABLE
-from tiergate.cluster.injector.webhook import Counts, probes, webhook
-from tiergate.cluster.injector.webhook_registration import Registration
-from tiergate.cluster.kubernetes_api import Api
+from tiergate.cluster.injector.webhook import InjectorMetrics, probe_app, webhook_app
+from tiergate.cluster.injector.webhook_registration import WebhookRegistration
+from tiergate.cluster.kubernetes_api import KubernetesApi
 from tiergate.errors import OperatorError, SettingsError
 from tiergate.process.http_protocol import ConnectionLimits, bounded
 from tiergate.process.listener import Listener
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
     from tiergate.cluster.injector.settings import Settings
     from tiergate.process.settings import SettingsTable
 
-_LOOK: Final = 10.0
-"""Seconds between two looks at files, at the Secret and at the webhook's configuration."""
-_AGAIN: Final = 1.0
-"""Seconds between two attempts to have a first certificate."""
+_CHECK_EVERY: Final = 10.0
+"""Seconds between two checks of the files, the Secret and the webhook configuration."""
+_RETRY_AFTER: Final = 1.0
+"""Seconds between two attempts to get the first certificate."""
 _PRIVATE: Final = 0o077
-_KEPT_BACK: Final = 64
-"""Descriptors for what is neither a review's connection nor a probe's."""
+_RESERVED: Final = 64
+"""Descriptors for everything but connections of reviews and probes."""
 
 _PROBE_CONNECTIONS: Final = 64
 
-_END_AT_LAST: Final = 5.0
-"""Seconds beyond the shutdown timeout after which the process ends whatever it still waits for."""
+_EXIT_AFTER: Final = 5.0
+"""Seconds after the shutdown timeout at which the process exits anyway."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,12 +63,12 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    `sidecar_settings`: the table of the sidecar's settings, which pods are given; `check`: raises `SettingsError` where
-    a sidecar would not start with these variables.
+    `sidecar_settings`: the table of the sidecar's settings; `check`: raises `SettingsError` if a sidecar would not
+    start with these variables.
 
     Raises:
-        SettingsError: a setting names what cannot be used.
-        ListenError: an address cannot be listened on.
+        SettingsError: a setting names something unusable.
+        ListenError: it cannot listen on an address.
     """
     open_files = raise_open_files_limit()
     disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -77,28 +77,28 @@ def run(
         _log.warning("unknown variable ignored", variable=name)
     os.umask(_PRIVATE)
     with ExitStack() as opened:
-        words = Words(settings, sidecar_settings, check)
-        injector = _Injector(settings, words, environ, opened, open_files)
+        config = OperatorConfig(settings, sidecar_settings, check)
+        injector = _Injector(settings, config, environ, opened, open_files)
         uvloop.run(injector.serve())
 
 
 class _Injector:
-    """Everything that one process consists of."""
+    """The parts of one process."""
 
     def __init__(
-        self, settings: Settings, words: Words, environ: Mapping[str, str], opened: ExitStack, open_files: int
+        self, settings: Settings, config: OperatorConfig, environ: Mapping[str, str], opened: ExitStack, open_files: int
     ) -> None:
-        """Open what can fail: files, sockets. `opened` closes them."""
-        self._words = words
-        self._counts = Counts()
+        """Open files and sockets; `opened` closes them."""
+        self._config = config
+        self._counts = InjectorMetrics()
         probe_connections = min(_PROBE_CONNECTIONS, max(1, open_files // 8))
-        self._most = connection_limit(open_files, _KEPT_BACK + probe_connections)
+        self._most = connection_limit(open_files, _RESERVED + probe_connections)
         self._files = _files(settings, environ, opened)
         self._sockets = _bind(settings.host, settings.port, opened)
         probe_sockets = _bind(settings.probe_host, settings.probe_port, opened)
         self._probe_address = " ".join(map(url_of, probe_sockets))
         self._probes = Listener(
-            probes(lambda: self._serving and not self._end.is_set(), self._counts),
+            probe_app(lambda: self._serving and not self._end.is_set(), self._counts),
             probe_sockets,
             protocol=bounded(ConnectionLimits(most=probe_connections)),
             each_second=DescriptorShortage().look,
@@ -111,7 +111,7 @@ class _Injector:
         self._webhook: Listener | None = None
 
     async def serve(self) -> None:
-        """Serve until a signal, then end."""
+        """Serve until a signal, then shut down."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
@@ -128,12 +128,12 @@ class _Injector:
         _log.info("ended")
 
     async def _serve_webhook(self) -> None:
-        """Wait for a certificate, then serve with it, and look after it."""
-        while not await self._look():
-            if await self._is_ending(_AGAIN):
+        """Wait for a certificate, serve with it, and keep it up to date."""
+        while not await self._update():
+            if await self._is_ending(_RETRY_AFTER):
                 return
         self._webhook = Listener(
-            webhook(lambda: self._words.injection, self._counts),
+            webhook_app(lambda: self._config.injection, self._counts),
             self._sockets,
             protocol=bounded(ConnectionLimits(most=self._most)),
             shutdown_timeout=self._shutdown_timeout,
@@ -144,31 +144,31 @@ class _Injector:
             await self._webhook.listening.wait()
             self._serving = True
             _log.info("ready", webhook=" ".join(map(url_of, self._sockets)).replace("http://", "https://"))
-            while not await self._is_ending(_LOOK):
-                await self._look()
+            while not await self._is_ending(_CHECK_EVERY):
+                await self._update()
             self._webhook.end()
             await serving
 
-    async def _look(self) -> bool:
-        """Read what the operator says, and see to the certificate; say whether there is one that can be used."""
-        self._words.refresh()
-        self._counts.words_failing.set(self._words.failing)
+    async def _update(self) -> bool:
+        """Update the configuration and the certificate; return whether there is a usable certificate."""
+        self._config.refresh()
+        self._counts.config_failing.set(self._config.failing)
         try:
-            is_new = await asyncio.to_thread(self._files.bring)
+            is_new = await asyncio.to_thread(self._files.update)
             if is_new and self._webhook is not None:
                 self._webhook.renew_certificate()
         except (OperatorError, OSError) as error:
             self._counts.certificate_failing.set(1)
-            _log.warning("there is no certificate yet, or it stays as it was", error=str(error))
+            _log.warning("cannot update the certificate; keeping the previous one, if any", error=str(error))
             return False
         self._counts.certificate_failing.set(0)
-        if is_new and self._files.ends is not None:
-            self._counts.certificate_end.set(self._files.ends.timestamp())
-            _log.info("a certificate is in use", until=self._files.ends.isoformat())
+        if is_new and self._files.expires_at is not None:
+            self._counts.certificate_end.set(self._files.expires_at.timestamp())
+            _log.info("certificate loaded", until=self._files.expires_at.isoformat())
         return True
 
     async def _is_ending(self, seconds: float) -> bool:
-        """Wait so long, or until a signal; say whether it is one that ends."""
+        """Wait for some seconds or a signal; return whether the shutdown has started."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -178,7 +178,7 @@ class _Injector:
     def _on_signal(self, number: signal.Signals) -> None:
         _log.info("shutting down", signal=number.name)
         if not self._end.is_set():
-            exit_within(self._shutdown_timeout + _END_AT_LAST)
+            exit_within(self._shutdown_timeout + _EXIT_AFTER)
         if self._end.is_set():
             for one in (self._webhook, self._probes):
                 if one is not None:
@@ -187,20 +187,24 @@ class _Injector:
         self._wake.set()
 
 
-def _files(settings: Settings, environ: Mapping[str, str], opened: ExitStack) -> GivenFiles | OwnFiles:
+def _files(
+    settings: Settings, environ: Mapping[str, str], opened: ExitStack
+) -> MountedCertificate | ManagedCertificate:
     if settings.tls_cert is not None and settings.tls_key is not None:
-        return GivenFiles(settings.tls_cert, settings.tls_key)
+        return MountedCertificate(settings.tls_cert, settings.tls_key)
     if settings.service is None or settings.webhook is None or settings.certificate_secret is None:
-        raise SettingsError("tls-cert", "is required, or what the injector needs to make its certificate itself")
-    api = opened.enter_context(Api.of_this_pod(environ, settings.service_account))
+        raise SettingsError(
+            "tls-cert", "is required, or the settings for a certificate that the injector creates itself"
+        )
+    api = opened.enter_context(KubernetesApi.of_this_pod(environ, settings.service_account))
     name = f"{settings.service}.{api.namespace}"
-    registration = Registration(
+    registration = WebhookRegistration(
         api,
         secret=settings.certificate_secret,
         webhook=settings.webhook,
         names=(f"{name}.svc", name, *settings.certificate_name),
     )
-    return OwnFiles(registration, opened)
+    return ManagedCertificate(registration, opened)
 
 
 def _bind(host: str, port: int, opened: ExitStack) -> list[socket.socket]:

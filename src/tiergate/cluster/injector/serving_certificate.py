@@ -1,7 +1,7 @@
-"""The certificate that the webhook is served with: where its two files are, and whether they are others than before.
+"""The certificate that the webhook serves with: its two files, and whether they have changed.
 
-Either somebody else writes the files, such as cert-manager by way of a mounted Secret; or they are made here, and then
-exist in memory alone, so that a private key is on no disk.
+Either another program writes the files, such as cert-manager through a mounted Secret; or the injector creates the
+certificate, and the files exist in memory only, so that no disk has the private key.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from tiergate.process.certificates import read_certificates
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from tiergate.cluster.injector.webhook_registration import Registration
+    from tiergate.cluster.injector.webhook_registration import WebhookRegistration
 
 
-class GivenFiles:
-    """Two files that somebody else writes."""
+class MountedCertificate:
+    """Two files that another program writes."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        """Take note of them; nothing is read yet."""
+        """Read nothing yet."""
         self.paths = (certificate, key)
-        self.ends: datetime | None = None
+        self.expires_at: datetime | None = None
         self._known: tuple[bytes, bytes] | None = None
 
-    def bring(self) -> bool:
-        """Look at them; say whether they are others than before.
+    def update(self) -> bool:
+        """Read the files; return whether they have changed.
 
         Raises:
-            SettingsError: they cannot be read, or do not belong together.
+            SettingsError: they cannot be read, or the key belongs to another certificate.
         """
         try:
             found = self.paths[0].read_bytes(), self.paths[1].read_bytes()
@@ -43,48 +43,48 @@ class GivenFiles:
             raise SettingsError("tls-cert", f"`{error.filename}` cannot be read: {error.strerror}") from None
         if found == self._known:
             return False
-        # Tried out first: a context that has failed to load a pair is of no use any more.
+        # A separate context: one that failed to load a pair is unusable.
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*self.paths)
         except OSError as error:
             detail = f"`{self.paths[0]}` with `{self.paths[1]}` cannot be used: {error}"
             raise SettingsError("tls-cert", detail) from None
-        self.ends = _end_of(found[0].decode("ascii", "replace"))
+        self.expires_at = _expiry(found[0].decode("ascii", "replace"))
         self._known = found
         return True
 
 
-class OwnFiles:
-    """Two files in memory, with what a registration brings. `opened` closes them."""
+class ManagedCertificate:
+    """Two files in memory with the certificate of a registration."""
 
-    def __init__(self, registration: Registration, opened: ExitStack) -> None:
-        """Make them, empty."""
+    def __init__(self, registration: WebhookRegistration, opened: ExitStack) -> None:
+        """Create empty files, which `opened` closes."""
         self._registration = registration
         self._files = [_in_memory(opened, name) for name in ("certificate", "key")]
         self.paths = (self._files[0][1], self._files[1][1])
-        self.ends: datetime | None = None
+        self.expires_at: datetime | None = None
         self._known: tuple[str, str] | None = None
 
-    def bring(self) -> bool:
-        """Make or renew what has to be, and write it; say whether it is another one than before.
+    def update(self) -> bool:
+        """Create or renew the certificate if necessary; return whether it has changed.
 
         Raises:
-            ClusterError: the API server does not let it.
+            ClusterError: as `WebhookRegistration.update`.
         """
-        kept = self._registration.bring()
-        found = kept.certificate, kept.key
+        stored = self._registration.update()
+        found = stored.certificate, stored.key
         if found == self._known:
             return False
         for (descriptor, _), text in zip(self._files, found, strict=True):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, text.encode(), 0)
-        self.ends = _end_of(kept.certificate)
+        self.expires_at = _expiry(stored.certificate)
         self._known = found
         return True
 
 
 def _in_memory(opened: ExitStack, name: str) -> tuple[int, Path]:
-    """A file that no path of a file system names; on systems that have no such thing, a private temporary one."""
+    """Create a file in memory; on systems without memory files, a private temporary file."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create(f"tiergate-{name}")
         opened.callback(os.close, descriptor)
@@ -93,11 +93,11 @@ def _in_memory(opened: ExitStack, name: str) -> tuple[int, Path]:
     return file.fileno(), Path(file.name)
 
 
-def _end_of(pem: str) -> datetime:
+def _expiry(pem: str) -> datetime:
     try:
         found = read_certificates(pem)
     except ValueError:
         found = ()
     if not found:
-        raise SettingsError("tls-cert", "holds no certificate in PEM")
+        raise SettingsError("tls-cert", "has no certificate in PEM")
     return found[0].not_after.astimezone(UTC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
+from tiergate.cluster.injector.annotations import ANNOTATIONS, DEFAULT_ANNOTATIONS
 from tiergate.errors import SettingsError
 from tiergate.process.server_settings import (
     LISTENING,
@@ -59,7 +59,7 @@ class Settings:
     allow_annotation: tuple[str, ...] = setting(
         _INJECTED,
         choice(*(it.name for it in ANNOTATIONS), word="annotation"),
-        USUAL,
+        DEFAULT_ANNOTATIONS,
         "Annotation that pods may have, without `tiergate.dev/`; by default those that are marked as usual.",
     )
     host: str = every_address_setting("the webhook, which serves HTTPS only")

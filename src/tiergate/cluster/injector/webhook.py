@@ -1,10 +1,9 @@
-"""The webhook and its probes as applications: admission reviews in, answers out; and what is counted of them.
+"""The applications of the webhook and its probes, and their metrics.
 
-The API server is the one that asks, and says who it is to nobody: whoever reaches the port can ask, and learns what any
-pod's author could read in a pod. What is no review is answered with a status of 400, so that the API server does what
-the webhook's `failurePolicy` says.
+The API server does not authenticate itself: anybody who reaches the port can send a review, and learns what the author
+of a pod can read in the pod. A malformed review gets status 400, so that the API server applies the `failurePolicy`.
 
-INVARIANT (metrics are documented): every name here stands in docs/reference/injector.md; a test compares.
+INVARIANT (metrics are documented): docs/reference/injector.md has every name; a test compares.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tiergate import __version__
-from tiergate.cluster.injector.mutation import ReviewError, review
+from tiergate.cluster.injector.mutation import ReviewError, review_pod
 from tiergate.wire.problem import MEDIA_TYPE, problem, problem_json
 
 if TYPE_CHECKING:
@@ -38,26 +37,28 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from tiergate.cluster.injector.mutation import Injection
+    from tiergate.cluster.injector.mutation import InjectionConfig
 
 PATH: Final = "/inject"
-"""Where reviews are sent."""
+"""Path for reviews."""
 
-_MOST_BYTES: Final = 8 * 1024**2
+_MAX_BYTES: Final = 8 * 1024**2
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _log = structlog.get_logger(__name__)
 
 
-class Counts:
-    """What this process tells Prometheus."""
+class InjectorMetrics:
+    """The metrics of this process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        Info("tiergate_injector_build", "The version that runs.", registry=self.registry).info({"version": __version__})
+        Info("tiergate_injector_build", "Version of this process.", registry=self.registry).info(
+            {"version": __version__}
+        )
         self.reviews = Counter("tiergate_injector_reviews", "Reviews answered.", ["result"], registry=self.registry)
         for result in ("injected", "unchanged", "refused", "malformed"):
             self.reviews.labels(result)
@@ -69,39 +70,39 @@ class Counts:
         )
         self.certificate_end = Gauge(
             "tiergate_injector_certificate_end_timestamp_seconds",
-            "When the certificate that is served with ends.",
+            "When the serving certificate expires.",
             registry=self.registry,
         )
         self.certificate_failing = Gauge(
             "tiergate_injector_certificate_failing",
-            "1 where the certificate cannot be read, renewed, or told to the webhook.",
+            "1 if the certificate cannot be read, renewed or registered.",
             registry=self.registry,
         )
-        self.words_failing = Gauge(
+        self.config_failing = Gauge(
             "tiergate_injector_sidecar_file_failing",
-            "1 where what the operator says of sidecars cannot be read.",
+            "1 if the configuration of sidecars cannot be read.",
             registry=self.registry,
         )
 
 
-def webhook(injection: Callable[[], Injection], counts: Counts) -> ASGIApp:
-    """Build the webhook's application. `injection`: what the operator says at present."""
+def webhook_app(injection: Callable[[], InjectionConfig], counts: InjectorMetrics) -> ASGIApp:
+    """Return the application of the webhook. `injection` returns the current configuration."""
 
     async def inject(request: Request) -> Response:
         begun = time.perf_counter()
         try:
-            outcome = review(await _body(request), injection())
+            outcome = review_pod(await _body(request), injection())
         except ReviewError as error:
             counts.reviews.labels("malformed").inc()
-            _log.warning("was sent what is no review of a pod", error=str(error))
+            _log.warning("malformed review rejected", error=str(error))
             return _problem(400, "malformed-review", "malformed review", f"the body {error}")
         counts.seconds.observe(time.perf_counter() - begun)
         counts.reviews.labels(outcome.result).inc()
-        told = {"namespace": outcome.namespace, "pod": outcome.pod}
+        fields = {"namespace": outcome.namespace, "pod": outcome.pod}
         if outcome.result == "refused":
-            _log.warning("refused a pod", **told, detail=outcome.detail)
+            _log.warning("pod rejected", **fields, detail=outcome.detail)
         elif outcome.result == "injected":
-            _log.info("injected a pod", **told)
+            _log.info("sidecar injected", **fields)
         return Response(outcome.body, media_type=_JSON)
 
     app = Starlette(routes=[Route(PATH, inject, methods=["POST"])])
@@ -109,8 +110,8 @@ def webhook(injection: Callable[[], Injection], counts: Counts) -> ASGIApp:
     return app
 
 
-def probes(is_ready: Callable[[], bool], counts: Counts) -> ASGIApp:
-    """Build the application of the probe port."""
+def probe_app(is_ready: Callable[[], bool], counts: InjectorMetrics) -> ASGIApp:
+    """Return the application of the probe port."""
 
     async def live(_: Request) -> Response:
         return Response(b'{"status":"live"}', media_type=_JSON)
@@ -118,7 +119,7 @@ def probes(is_ready: Callable[[], bool], counts: Counts) -> ASGIApp:
     async def ready(_: Request) -> Response:
         if is_ready():
             return Response(b'{"status":"ready"}', media_type=_JSON)
-        return _problem(503, "not-ready", "not ready", "there is no certificate yet, or a shutdown has begun")
+        return _problem(503, "not-ready", "not ready", "no certificate yet, or shutting down")
 
     async def metrics(_: Request) -> Response:
         response = Response(generate_latest(counts.registry))
@@ -137,8 +138,8 @@ async def _body(request: Request) -> bytes:
     read = bytearray()
     async for piece in request.stream():
         read += piece
-        if len(read) > _MOST_BYTES:
-            raise ReviewError(f"has more than {_MOST_BYTES} bytes")
+        if len(read) > _MAX_BYTES:
+            raise ReviewError(f"has more than {_MAX_BYTES} bytes")
     return bytes(read)
 
 

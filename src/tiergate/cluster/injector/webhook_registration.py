@@ -1,7 +1,7 @@
-"""The injector's certificate in the cluster: one Secret that all replicas share, and the webhook that is told of it.
+"""The injector's certificate in the cluster: a Secret that all replicas share, and the CA certificates of the webhook.
 
-What should be in the Secret, `certificates` says. Here it is read, written and told by the API server, which decides
-where several replicas do that at once: who comes second reads what the first one wrote.
+`certificates` decides what the Secret should have. If several replicas write at once, the API server accepts the first,
+and the others read its result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tiergate.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tiergate.cluster.kubernetes_api import Api
+    from tiergate.cluster.kubernetes_api import KubernetesApi
 
 _ATTEMPTS: Final = 10
 _VERSION: Final = "/metadata/resourceVersion"
@@ -42,18 +42,18 @@ class _Configuration(msgspec.Struct, frozen=True):
     webhooks: tuple[_Webhook, ...] = ()
 
     @property
-    def told(self) -> str:
-        """The authorities that all of its webhooks trust, in PEM; nothing where they do not agree."""
-        bundles = {one.client_config.ca_bundle for one in self.webhooks}
+    def trusted(self) -> str:
+        """The CA certificates that all of its webhooks trust, in PEM; empty if they differ."""
+        bundles = {hook.client_config.ca_bundle for hook in self.webhooks}
         return bundles.pop().decode("ascii", "replace") if len(bundles) == 1 else ""
 
 
-class Registration:
-    """One Secret and one webhook's configuration. `clock` gives the present in UTC."""
+class WebhookRegistration:
+    """A Secret and a webhook configuration. `clock` returns the present in UTC."""
 
     def __init__(
         self,
-        api: Api,
+        api: KubernetesApi,
         *,
         secret: str,
         webhook: str,
@@ -66,31 +66,31 @@ class Registration:
         self._names = tuple(names)
         self._clock = clock
 
-    def bring(self) -> StoredCertificates:
-        """See to it that there is a certificate that can be used and is trusted; return it.
+    def update(self) -> StoredCertificates:
+        """Create or renew the certificate if necessary, and make the webhook trust it; return it.
 
         Raises:
-            ClusterError: the API server does not let it, there is no such webhook, or others keep changing things.
+            ClusterError: a request fails, the webhook does not exist, or other clients keep changing it.
         """
         for _ in range(_ATTEMPTS):
             configuration = self._read_webhook()
             secret = self._api.read(secret_path(self._api.namespace, self._secret), Secret)
-            kept = None if secret is None else StoredCertificates.from_secret(secret.data or {})
-            wanted = renew_certificates(kept, self._names, self._clock(), trusted=configuration.told)
-            if wanted != kept:
+            stored = None if secret is None else StoredCertificates.from_secret(secret.data or {})
+            wanted = renew_certificates(stored, self._names, self._clock(), trusted=configuration.trusted)
+            if wanted != stored:
                 if self._write(secret, wanted):
-                    _log.info("made a certificate", secret=self._secret, names=self._names)
-                continue  # and look again, at what now stands there
-            if self._tell(configuration, wanted):
+                    _log.info("certificate created", secret=self._secret, names=self._names)
+                continue  # and read again
+            if self._register(configuration, wanted):
                 return wanted
-        raise ClusterError(webhook_path(self._webhook), "others keep changing it, or the Secret of the certificate")
+        raise ClusterError(webhook_path(self._webhook), "other clients keep changing it or the Secret")
 
     def _read_webhook(self) -> _Configuration:
         path = webhook_path(self._webhook)
-        found = self._api.read(path, _Configuration)
-        if found is None:
+        configuration = self._api.read(path, _Configuration)
+        if configuration is None:
             raise ClusterError(path, "there is no such webhook configuration")
-        return found
+        return configuration
 
     def _write(self, secret: Secret | None, wanted: StoredCertificates) -> bool:
         values = {name: base64.b64encode(value).decode() for name, value in wanted.to_secret().items()}
@@ -105,11 +105,11 @@ class Registration:
             change += [{"op": "add", "path": f"/data/{name}", "value": value} for name, value in values.items()]
         return self._api.patch(secret_path(self._api.namespace, self._secret), change)
 
-    def _tell(self, configuration: _Configuration, kept: StoredCertificates) -> bool:
-        """Say whether all webhooks trust what is kept; where not, tell them. Then all must be looked at again."""
-        authorities = kept.authorities.encode()
+    def _register(self, configuration: _Configuration, stored: StoredCertificates) -> bool:
+        """Return whether all webhooks trust the CA; if not, set their `caBundle`, to be read again."""
+        authorities = stored.authorities.encode()
         wrong = [
-            number for number, one in enumerate(configuration.webhooks) if one.client_config.ca_bundle != authorities
+            index for index, hook in enumerate(configuration.webhooks) if hook.client_config.ca_bundle != authorities
         ]
         if not wrong:
             return True
@@ -117,9 +117,7 @@ class Registration:
         change: list[dict[str, object]] = [
             {"op": "test", "path": _VERSION, "value": configuration.metadata.resource_version}
         ]
-        change += [
-            {"op": "add", "path": f"/webhooks/{number}/clientConfig/caBundle", "value": value} for number in wrong
-        ]
+        change += [{"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": value} for index in wrong]
         if self._api.patch(webhook_path(self._webhook), change):
-            _log.info("told the webhook whom to trust", webhook=self._webhook)
+            _log.info("CA certificate registered", webhook=self._webhook)
         return False

@@ -4,9 +4,9 @@ import pytest
 
 from tests.admissions import injection
 from tests.docs.pages import ROOT
-from tiergate.cluster.injector.annotation_parser import Wishes, read_wishes
-from tiergate.cluster.injector.annotations import ANNOTATIONS, USUAL
-from tiergate.cluster.injector.pod_template import container
+from tiergate.cluster.injector.annotation_parser import ParsedAnnotations, parse_annotations
+from tiergate.cluster.injector.annotations import ANNOTATIONS, DEFAULT_ANNOTATIONS
+from tiergate.cluster.injector.pod_template import sidecar_container
 from tiergate.cluster.injector.settings import SETTINGS as INJECTOR_SETTINGS
 from tiergate.sidecar.settings import SETTINGS
 
@@ -14,22 +14,22 @@ ALL = tuple(one.name for one in ANNOTATIONS)
 KNOWN = {one.name: one for one in SETTINGS}
 
 
-def read(annotations: dict[str, str], allowed: tuple[str, ...] = ALL) -> Wishes:
+def read(annotations: dict[str, str], allowed: tuple[str, ...] = ALL) -> ParsedAnnotations:
     """What comes of annotations, which are given without the domain."""
     named = {f"tiergate.dev/{name}": value for name, value in annotations.items()}
-    return read_wishes(named, injection().sidecar, allowed, KNOWN)
+    return parse_annotations(named, injection().sidecar, allowed, KNOWN)
 
 
-def variables(wishes: Wishes) -> dict[str, str]:
+def variables(wishes: ParsedAnnotations) -> dict[str, str]:
     """The variables of the sidecar's container."""
-    env = container(wishes.sidecar)["env"]
+    env = sidecar_container(wishes.sidecar)["env"]
     assert isinstance(env, list)
     return {one["name"]: one["value"] for one in env}
 
 
 def test_without_annotations_the_operator_s_words_hold() -> None:
     """Those of others say nothing to us."""
-    wishes = read_wishes({"example.com/port": "x"}, injection().sidecar, ALL, KNOWN)
+    wishes = parse_annotations({"example.com/port": "x"}, injection().sidecar, ALL, KNOWN)
     assert wishes == (injection().sidecar, None, False, (), ())
 
 
@@ -88,20 +88,20 @@ def test_resources_are_set(name: str, where: str, resource: str) -> None:
 def test_the_size_of_the_data_is_set() -> None:
     """The rest of the volume is the operator's."""
     given = injection(data={"emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}})
-    wishes = read_wishes({"tiergate.dev/data-size": "4Gi"}, given.sidecar, ALL, KNOWN)
+    wishes = parse_annotations({"tiergate.dev/data-size": "4Gi"}, given.sidecar, ALL, KNOWN)
     assert wishes.sidecar.data == {"emptyDir": {"medium": "Memory", "sizeLimit": "4Gi"}}
 
 
 def test_a_claim_has_the_size_that_the_operator_said() -> None:
     """Storage costs, and is the operator's."""
     given = injection(data={"ephemeral": {"volumeClaimTemplate": {}}})
-    (problem,) = read_wishes({"tiergate.dev/data-size": "4Gi"}, given.sidecar, ALL, KNOWN).problems
+    (problem,) = parse_annotations({"tiergate.dev/data-size": "4Gi"}, given.sidecar, ALL, KNOWN).problems
     assert "the operator chose another volume" in problem
 
 
 def test_the_startup_probe_waits_beyond_the_deadline() -> None:
     """Or the sidecar would be killed before it says that it denies."""
-    probe = container(read({"startup-deadline": "240"}).sidecar)["startupProbe"]
+    probe = sidecar_container(read({"startup-deadline": "240"}).sidecar)["startupProbe"]
     assert isinstance(probe, dict)
     assert probe["periodSeconds"] * probe["failureThreshold"] > 240
 
@@ -204,14 +204,14 @@ FORBIDDEN = (
 def test_what_decides_whom_a_sidecar_believes_is_on_no_list(name: str) -> None:
     """Nor where it listens, nor what it runs: not even an operator can allow it."""
     (problem,) = read({name: "x"}, (*ALL, name)).problems
-    assert problem.startswith(f"annotation `tiergate.dev/{name}` is none that there is")
+    assert problem.startswith(f"annotation `tiergate.dev/{name}` does not exist")
     assert name not in next(one for one in INJECTOR_SETTINGS if one.name == "allow-annotation").default
 
 
-@pytest.mark.parametrize("name", sorted({*ALL} - {*USUAL}))
+@pytest.mark.parametrize("name", sorted({*ALL} - {*DEFAULT_ANNOTATIONS}))
 def test_what_concerns_decisions_is_allowed_by_the_operator_alone(name: str) -> None:
     """A pod cannot make its sidecar accept older data by itself."""
-    (problem,) = read({name: GOOD[name][0]}, USUAL).problems
+    (problem,) = read({name: GOOD[name][0]}, DEFAULT_ANNOTATIONS).problems
     assert problem.endswith("is not allowed in this cluster: the operator of Tiergate decides that")
 
 

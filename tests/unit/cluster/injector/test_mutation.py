@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.admissions import answer, asked, inject, injection, patched, read_review
-from tiergate.cluster.injector.mutation import ReviewError, review
-from tiergate.cluster.injector.pod_template import app_env, app_mounts, container, volumes
+from tiergate.cluster.injector.mutation import ReviewError, review_pod
+from tiergate.cluster.injector.pod_template import app_env, app_mounts, sidecar_container, sidecar_volumes
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -42,8 +42,8 @@ def test_what_is_injected_is_the_template() -> None:
     document = read_review("least")
     before = document["request"]["object"]["spec"]
     spec = patched(document, inject(document))["spec"]
-    assert spec["initContainers"] == [container(SIDECAR)]
-    assert spec["volumes"] == volumes(SIDECAR)
+    assert spec["initContainers"] == [sidecar_container(SIDECAR)]
+    assert spec["volumes"] == sidecar_volumes(SIDECAR)
     assert spec["containers"] == [
         {**one, "env": app_env(SIDECAR), "volumeMounts": app_mounts(SIDECAR)} for one in before["containers"]
     ]
@@ -224,7 +224,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     )
     assert said.startswith("tiergate cannot be injected: ")
     for expected in (
-        "annotation `tiergate.dev/image` is none that there is",
+        "annotation `tiergate.dev/image` does not exist",
         "did you mean `tiergate.dev/log-level`?",
         "annotation `tiergate.dev/containers` names `shp`, and the pod has no such container",
         "a volume is named `tiergate-data` already",
@@ -278,4 +278,4 @@ def malformed() -> dict[str, bytes]:
 def test_what_is_no_review_of_a_pod_gets_no_answer(name: str) -> None:
     """An error, which is for the API server to judge by its failure policy."""
     with pytest.raises(ReviewError):
-        review(malformed()[name], injection())
+        review_pod(malformed()[name], injection())

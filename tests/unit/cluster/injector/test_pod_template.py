@@ -6,7 +6,14 @@ import pytest
 
 from tests.admissions import PUBLIC_KEY, injection
 from tiergate.bundle import SigningKey
-from tiergate.cluster.injector.pod_template import app_env, app_mounts, container, read_sidecar, variable, volumes
+from tiergate.cluster.injector.pod_template import (
+    app_env,
+    app_mounts,
+    read_sidecar,
+    sidecar_container,
+    sidecar_volumes,
+    variable_name,
+)
 from tiergate.errors import SettingsError
 from tiergate.sidecar.setting_sources import resolve
 from tiergate.sidecar.settings import SETTINGS
@@ -16,7 +23,7 @@ SIDECAR = injection().sidecar
 
 def env(**said: Any) -> dict[str, str]:  # noqa: ANN401 - fields of `Sidecar`
     """The variables of the sidecar's container."""
-    found = container(injection(**said).sidecar)["env"]
+    found = sidecar_container(injection(**said).sidecar)["env"]
     assert isinstance(found, list)
     return {one["name"]: one["value"] for one in found}
 
@@ -43,26 +50,28 @@ def test_every_variable_is_a_setting() -> None:
     """None is a word of the template's own."""
     known = {one.variable for one in SETTINGS}
     assert env(store_id="st_1", control_plane_ca="-").keys() <= known
-    assert all(variable(one.name) == one.variable for one in SETTINGS)
+    assert all(variable_name(one.name) == one.variable for one in SETTINGS)
 
 
 def test_everything_that_is_written_is_mounted() -> None:
     """The root of its file system is read-only."""
-    mounted = {one["mountPath"] for one in list_of(container(SIDECAR)["volumeMounts"])}
+    mounted = {one["mountPath"] for one in list_of(sidecar_container(SIDECAR)["volumeMounts"])}
     said = env()
     assert said["TIERGATE_DATA"] in mounted
     assert said["TIERGATE_UDS"].rpartition("/")[0] in mounted
     assert said["TIERGATE_KEY_FILE"].rpartition("/")[0] in mounted
-    names = {one["name"] for one in volumes(SIDECAR)}
-    assert {one["name"] for one in list_of(container(SIDECAR)["volumeMounts"])} == names
+    names = {one["name"] for one in sidecar_volumes(SIDECAR)}
+    assert {one["name"] for one in list_of(sidecar_container(SIDECAR)["volumeMounts"])} == names
 
 
 def test_a_folder_of_an_object_store_is_mounted_and_begun_with() -> None:
     """Read-only, and in place of an address of one."""
     source = {"nfs": {"server": "files.example", "path": "/plans"}}
     sidecar = injection(object_store_volume=source).sidecar
-    assert {"name": "tiergate-object-store", **source} in volumes(sidecar)
-    (mount,) = (it for it in list_of(container(sidecar)["volumeMounts"]) if it["name"] == "tiergate-object-store")
+    assert {"name": "tiergate-object-store", **source} in sidecar_volumes(sidecar)
+    (mount,) = (
+        it for it in list_of(sidecar_container(sidecar)["volumeMounts"]) if it["name"] == "tiergate-object-store"
+    )
     assert mount["readOnly"] is True
     said = env(object_store_volume=source)
     assert said["TIERGATE_OBJECT_STORE"] == f"file://{mount['mountPath']}"
@@ -79,7 +88,7 @@ def list_of(value: object) -> list[dict[str, Any]]:
 
 def test_a_container_is_restricted_as_pod_security_wants_it() -> None:
     """The level `restricted`; and it has limits and all three probes."""
-    made = container(SIDECAR)
+    made = sidecar_container(SIDECAR)
     security = made["securityContext"]
     assert isinstance(security, dict)
     assert security["allowPrivilegeEscalation"] is False
@@ -93,7 +102,7 @@ def test_a_container_is_restricted_as_pod_security_wants_it() -> None:
 
 def test_the_token_is_for_the_control_plane_alone() -> None:
     """Its audience is no API server's, and no other container mounts it."""
-    (token,) = (one for one in volumes(SIDECAR) if one["name"] == "tiergate-token")
+    (token,) = (one for one in sidecar_volumes(SIDECAR) if one["name"] == "tiergate-token")
     assert token["projected"] == {
         "sources": [{"serviceAccountToken": {"audience": "tiergate", "expirationSeconds": 3600, "path": "token"}}]
     }
@@ -112,7 +121,7 @@ def test_other_containers_learn_where_the_sidecar_is() -> None:
 
 def test_without_a_deadline_the_startup_probe_waits_long() -> None:
     """Ten minutes, for a first start with millions of subjects."""
-    probe = container(injection(startup_deadline=None).sidecar)["startupProbe"]
+    probe = sidecar_container(injection(startup_deadline=None).sidecar)["startupProbe"]
     assert isinstance(probe, dict)
     assert probe["failureThreshold"] == 600
     assert "TIERGATE_STARTUP_DEADLINE" not in env(startup_deadline=None)
@@ -144,10 +153,10 @@ data: {emptyDir: {}}
         ("{image: x, controlPlane: y, port: 8438}", "must differ"),
         ("{image: x, controlPlane: y, socketPath: s.sock}", "must be absolute"),
         ("{image: x, controlPlane: y, socketPath: /s.sock}", "in a folder of its own"),
-        ("{image: x, controlPlane: y, settings: {uds: /x}}", "must not have `uds`, which is said elsewhere"),
+        ("{image: x, controlPlane: y, settings: {uds: /x}}", "must not have `uds`, which is set elsewhere"),
         ("{image: x, controlPlane: y, settings: {insecure: true}}", "Expected `str`"),
-        ("[", "does not say a sidecar"),
-        ("", "does not say a sidecar"),
+        ("[", "is not a valid sidecar"),
+        ("", "is not a valid sidecar"),
         ("x" * 300_000, "more than"),
     ],
 )

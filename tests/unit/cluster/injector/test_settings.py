@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tiergate.cluster.injector.annotations import USUAL
+from tiergate.cluster.injector.annotations import DEFAULT_ANNOTATIONS
 from tiergate.cluster.injector.settings import resolve
 from tiergate.errors import SettingsError
 
@@ -16,7 +16,7 @@ def test_the_least_is_enough() -> None:
     """Everything else has a default."""
     settings = resolve(LEAST, {})
     assert (settings.host, settings.port, settings.probe_port) == ("0.0.0.0", 8443, 8444)
-    assert settings.allow_annotation == USUAL
+    assert settings.allow_annotation == DEFAULT_ANNOTATIONS
 
 
 def test_settings_come_from_the_environment() -> None:

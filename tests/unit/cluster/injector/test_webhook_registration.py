@@ -9,8 +9,8 @@ import pytest
 
 from tests.api_server import ApiServer
 from tiergate.cluster.injector.certificates import AUTHORITY_LIFETIME, StoredCertificates
-from tiergate.cluster.injector.webhook_registration import Registration
-from tiergate.cluster.kubernetes_api import Api, secret_path, webhook_path
+from tiergate.cluster.injector.webhook_registration import WebhookRegistration
+from tiergate.cluster.kubernetes_api import KubernetesApi, secret_path, webhook_path
 from tiergate.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ class Clock:
         return self.now
 
 
-def registered(server: ApiServer, clock: Clock | None = None) -> Registration:
+def registered(server: ApiServer, clock: Clock | None = None) -> WebhookRegistration:
     """One replica's."""
-    api = Api.of_this_pod(server.environ, server.folder)
-    return Registration(api, secret="injector-tls", webhook="injector", names=NAMES, clock=clock or Clock())
+    api = KubernetesApi.of_this_pod(server.environ, server.folder)
+    return WebhookRegistration(api, secret="injector-tls", webhook="injector", names=NAMES, clock=clock or Clock())
 
 
 def kept(server: ApiServer) -> StoredCertificates:
@@ -64,7 +64,7 @@ def told(server: ApiServer) -> set[str]:
 
 def test_a_first_certificate_is_made_and_told(server: ApiServer) -> None:
     """It stands in the Secret, and all webhooks trust its authority."""
-    brought = registered(server).bring()
+    brought = registered(server).update()
     assert kept(server) == brought
     assert told(server) == {brought.authorities}
 
@@ -72,9 +72,9 @@ def test_a_first_certificate_is_made_and_told(server: ApiServer) -> None:
 def test_where_all_is_well_nothing_is_written(server: ApiServer) -> None:
     """Looking again costs two reads."""
     registration = registered(server)
-    brought = registration.bring()
+    brought = registration.update()
     server.requests.clear()
-    assert registration.bring() == brought
+    assert registration.update() == brought
     assert server.requests == [("GET", WEBHOOK), ("GET", SECRET)]
 
 
@@ -82,7 +82,7 @@ def test_replicas_that_start_at_once_have_one_certificate(server: ApiServer) -> 
     """Whoever comes second takes what the first one made."""
     replicas = [registered(server) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        brought = set(threads.map(lambda one: one.bring(), replicas))
+        brought = set(threads.map(lambda one: one.update(), replicas))
     assert brought == {kept(server)}
     assert told(server) == {kept(server).authorities}
 
@@ -90,9 +90,9 @@ def test_replicas_that_start_at_once_have_one_certificate(server: ApiServer) -> 
 def test_what_somebody_took_away_is_told_again(server: ApiServer) -> None:
     """As where the webhook's configuration was made anew."""
     registration = registered(server)
-    brought = registration.bring()
+    brought = registration.update()
     del server.objects[WEBHOOK]["webhooks"][1]["clientConfig"]["caBundle"]
-    assert registration.bring() == brought
+    assert registration.update() == brought
     assert told(server) == {brought.authorities}
 
 
@@ -102,7 +102,7 @@ def test_a_secret_that_holds_nothing_of_use_is_filled(server: ApiServer, data: d
     labels = {"owner": "somebody"}
     body = {"metadata": {"name": "injector-tls", "labels": labels}} | ({} if data is None else {"data": data})
     server.put(SECRET, body)
-    assert registered(server).bring() == kept(server)
+    assert registered(server).update() == kept(server)
     assert server.objects[SECRET]["metadata"]["labels"] == labels
 
 
@@ -110,11 +110,11 @@ def test_a_new_authority_is_told_before_anything_is_served_by_it(server: ApiServ
     """At every moment, what replicas serve with is trusted."""
     clock = Clock()
     registration = registered(server, clock)
-    registration.bring()
+    registration.update()
     clock.now = NOW + AUTHORITY_LIFETIME * 2 / 3 - timedelta(days=10)
-    before = registration.bring()
+    before = registration.update()
     clock.now += timedelta(days=11)
-    after = registration.bring()
+    after = registration.update()
     assert after.authorities.endswith(before.authorities)
     assert told(server) == {after.authorities}
     assert after.certificate != before.certificate
@@ -124,7 +124,7 @@ def test_without_its_webhook_it_says_so(server: ApiServer) -> None:
     """The chart makes it, perhaps a moment later."""
     del server.objects[WEBHOOK]
     with pytest.raises(ClusterError, match="there is no such webhook configuration"):
-        registered(server).bring()
+        registered(server).update()
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_without_a_right_it_says_so(server: ApiServer, refused: tuple[str, str])
     """With the server's words."""
     server.refused[refused] = 403
     with pytest.raises(ClusterError, match="403"):
-        registered(server).bring()
+        registered(server).update()

@@ -107,7 +107,7 @@ def test_it_says_that_a_key_is_not_taken(store: Store, file: Path) -> None:
 def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
     """By the setting's name, and without telling what it holds."""
     (tmp_path / "admin.key").write_bytes(content)
-    with pytest.raises(SettingsError, match="must hold one API key") as refused:
+    with pytest.raises(SettingsError, match="must contain one API key") as refused:
         BootstrapAdmin.read(tmp_path / "admin.key")
     assert refused.value.setting == "bootstrap-admin-key-file"
     assert "short" not in str(refused.value)
