@@ -77,7 +77,7 @@ def test_a_pod_is_injected_over_https(words: list[str | Path], given: tuple[Path
         assert process.probe("/readyz")[0] == 200
         assert process.probe("/livez")[0] == 200
         assert 'tiergate_injector_reviews_total{result="injected"} 1.0' in process.probe("/metrics")[1]
-        assert process.event("injected a pod")["namespace"] == "default"
+        assert process.event("sidecar injected")["namespace"] == "default"
         assert process.end() == 0
 
 
@@ -114,11 +114,11 @@ def test_a_certificate_that_somebody_renewed_is_served(
         old = certificate.read_text()
         certificate.write_bytes(new.read_bytes())
         process.process.send_signal(signal.SIGHUP)
-        process.event("there is no certificate yet, or it stays as it was")
+        process.event("cannot update the certificate; keeping the previous one, if any")
         assert ask(process, read_review("least"), old).status_code == 200
         key.write_bytes(new_key.read_bytes())
         process.process.send_signal(signal.SIGHUP)
-        process.event("a certificate is in use", 2)
+        process.event("certificate loaded", 2)
         assert ask(process, read_review("least"), new.read_text()).status_code == 200
         with pytest.raises(httpx.ConnectError):
             ask(process, read_review("least"), old)
@@ -132,12 +132,12 @@ def test_what_the_operator_changes_holds_for_the_next_pods(
     with running(*words, "--tls-cert", certificate, "--tls-key", key) as process:
         (tmp_path / "sidecar.yaml").write_text("{image: x, imge: y}")
         process.process.send_signal(signal.SIGHUP)
-        process.event("what sidecars are cannot be read, and stays as it was")
+        process.event("cannot read the sidecar template; keeping the previous one")
         assert "sidecar_file_failing 1.0" in process.probe("/metrics")[1]
         assert image_of(ask(process, read_review("least"), certificate.read_text())) == "tiergate-sidecar:1.2.3"
         (tmp_path / "sidecar.yaml").write_text(SIDECAR.replace("1.2.3", "1.2.4"))
         process.process.send_signal(signal.SIGHUP)
-        process.event("what sidecars are has changed")
+        process.event("sidecar template changed")
         assert image_of(ask(process, read_review("least"), certificate.read_text())) == "tiergate-sidecar:1.2.4"
 
 
@@ -182,7 +182,7 @@ def test_replicas_make_their_certificate_themselves(words: list[str | Path], clu
         cluster.objects.pop(secret_path("tiergate", "injector-tls"))
         for process in (one, other):
             process.process.send_signal(signal.SIGHUP)
-            process.event("a certificate is in use", 2)
+            process.event("certificate loaded", 2)
         for process in (one, other):
             assert ask(process, read_review("least"), told(cluster)).status_code == 200
 
@@ -191,7 +191,7 @@ def test_without_a_certificate_it_is_not_ready(words: list[str | Path], cluster:
     """It waits for its rights and its webhook, and says what is missing."""
     cluster.refused["GET", WEBHOOK] = 403
     with Process(*words, *own(cluster), environ=cluster.environ, command="injector") as process:
-        said = process.event("there is no certificate yet, or it stays as it was")
+        said = process.event("cannot update the certificate; keeping the previous one, if any")
         assert "403" in said["error"]
         assert process.probe("/readyz")[0] == 503
         assert "certificate_failing 1.0" in process.probe("/metrics")[1]
