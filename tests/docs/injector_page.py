@@ -192,6 +192,6 @@ AFTER_SETTINGS = """\
 | `tiergate_injector_review_duration_seconds` | how long they took |
 | `tiergate_injector_certificate_end_timestamp_seconds` | when the certificate that is served with ends |
 | `tiergate_injector_certificate_failing` | 1 where it cannot be read, renewed, or told to the webhook |
-| `tiergate_injector_sidecar_file_failing` | 1 if the configuration of sidecars cannot be read; the previous one stays active |
+| `tiergate_injector_sidecar_file_failing` | 1 if the configuration of sidecars cannot be read; the previous one stays |
 | `tiergate_injector_build_info` | the version that runs |
 """
