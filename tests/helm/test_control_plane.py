@@ -10,7 +10,7 @@ import yaml
 from tests.helm.charts import CHART, find, needs_helm, objects, pod_of
 from tiergate.control.auth.authentication import read_issuers
 from tiergate.control.settings import SETTINGS, Settings, resolve
-from tiergate.process.settings import is_loopback
+from tiergate.http.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

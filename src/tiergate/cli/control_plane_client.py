@@ -17,6 +17,7 @@ from tiergate.errors import (
     SettingsError,
     SyncError,
 )
+from tiergate.http.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -48,7 +49,6 @@ OptionalKeyFile = Annotated[
 
 DEFAULT_URL = "http://127.0.0.1:8440"
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT = 60.0
 _RATE = 4096.0  # bytes per second that go on for as long as they have to
 _PATIENCE = 900.0  # where customers are asked about before there is an answer
@@ -67,13 +67,13 @@ class ControlPlane:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise SettingsError("control-plane", f"`{url}` must be a URL such as `https://tiergate.example.com`")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise SettingsError("control-plane", f"`{url}` must be https: the key would go out in the clear")
         key = key_file.read_text(encoding="utf-8").strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise SettingsError("key-file", f"`{key_file}` must hold one key or token, and nothing else")
         self._url = url.rstrip("/")
-        self._is_here = parts.hostname in _LOOPBACK
+        self._is_here = is_loopback(parts.hostname or "")
         self._key = key
 
     def ask(self, method: str, path: str, *, body: object = None, **query: str) -> Any:  # noqa: ANN401 - JSON

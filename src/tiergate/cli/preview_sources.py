@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tiergate.errors import PublishError, SettingsError, SyncError
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,6 @@ _SHOWN = 10
 _EVERY = 5.0
 """Seconds between two lines about how far it is, where nobody watches at a terminal."""
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
@@ -229,7 +229,7 @@ def tell(found: Found, *, as_json: bool) -> None:
     if as_json:
         said = found.outcome | ({} if found.impact is None else {"impact": found.impact})
         said |= {} if found.denied is None else {"denied": found.denied}
-        say(msgspec.json.format(_encode(said), indent=2).decode())
+        say(msgspec.json.format(encode(said), indent=2).decode())
         return
     tell_changes(found.outcome.get("changes", ()))
     if found.impact is None:
@@ -243,7 +243,7 @@ def tell(found: Found, *, as_json: bool) -> None:
         what = "check that is" if checks == 1 else "checks that are"
         say(f"{checks:,} recorded {what} allowed would be denied, {times:,} times in the log")
         for one in found.denied["examples"]:
-            say(f"    {one['at']}: {_encode(one['request']).decode()}: {one['reason']}")
+            say(f"    {one['at']}: {encode(one['request']).decode()}: {one['reason']}")
 
 
 @contextmanager
@@ -283,4 +283,4 @@ def _written(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _write(file: IO[bytes], entry: dict[str, Any]) -> None:
-    file.write(_encode(entry) + b"\n")
+    file.write(encode(entry) + b"\n")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tiergate.errors import SettingsError
+from tiergate.http.loopback import is_loopback
 from tiergate.process.server_settings import (
     ACCESS,
     LIMITS,
@@ -20,7 +21,7 @@ from tiergate.process.server_settings import (
     shutdown_timeout_setting,
 )
 from tiergate.process.setting_types import BOOLEAN, COUNT, HOST, PATH, SECONDS, TEXT, choice
-from tiergate.process.settings import build_table, is_loopback, setting
+from tiergate.process.settings import build_table, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -34,6 +34,7 @@ from tiergate.model import (
 )
 from tiergate.model.checks import REASON_PRECEDENCE, Reason
 from tiergate.naming import ID_RULE, SUBJECT_ID_RULE, is_id, is_subject_id
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from tiergate.engine.sources import BundleSource
@@ -108,13 +109,12 @@ class DecisionBasis(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         return None if stale_at >= LAST_INSTANT else format_instant(stale_at)
 
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(DecisionBasis).decode
 
 
 def basis_json(basis: DecisionBasis) -> bytes:
     """Encode a basis as one line of JSON; numbers are exact."""
-    return _encode(basis)
+    return encode(basis)
 
 
 def read_basis(content: bytes | msgspec.Raw) -> DecisionBasis:

@@ -1,1 +1,1 @@
-"""HTTP building blocks that the sidecar, the control plane and the injector share."""
+"""Parts of HTTP that the sidecar, the control plane and the injector share."""

@@ -8,7 +8,6 @@ declares its settings, and checks whether they fit together.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import re
 import tomllib
 from dataclasses import dataclass
@@ -169,14 +168,6 @@ def build_table(cls: type, prefix: str, foreign: tuple[str, ...] = ()) -> Settin
         name, many = field.name.replace("_", "-"), isinstance(field.default, tuple)
         settings.append(Setting(name, kind, group, help_, many, field.default, prefix))
     return SettingsTable(tuple(settings), prefix, foreign)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address. No name but `localhost` counts."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _from_key(setting: Setting, value: object, path: Path) -> object:

@@ -44,7 +44,6 @@ _MOST_CHANGED: Final = 2_000
 _PROGRESS_EVERY: Final = 2_000
 _WORKER: Final = worker_command("tiergate.publish.loss_worker")
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(ImpactLine, float_hook=Decimal).decode
 
 

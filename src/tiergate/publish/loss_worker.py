@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from tiergate.bundle import Bundle
 from tiergate.errors import TiergateError
 from tiergate.impact.preview.preview import ImpactPreview
 from tiergate.process.worker import read_job, write_line
 from tiergate.publish.loss_estimate import LossJob, stream_impact
 from tiergate.store import Store
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+from tiergate.wire.json import encode
 
 
 def main() -> None:
@@ -29,11 +26,11 @@ def main() -> None:
         store = Store.open(job.database)
         try:
             for line in stream_impact(store, preview, job.now, listing=job.listing):
-                write_line(_encode(line))
+                write_line(encode(line))
         finally:
             store.close()
     except TiergateError as error:
-        write_line(_encode({"error": str(error)}))
+        write_line(encode({"error": str(error)}))
 
 
 if __name__ == "__main__":

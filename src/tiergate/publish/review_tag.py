@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from tiergate.errors import OutdatedReviewError
+from tiergate.wire.json import encode_sorted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,6 @@ _IMMEDIATELY: Final = -(2**53)
 
 V = TypeVar("V")
 
-_encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
-
 
 def review_tag(current: PublishedState, changeset: Changeset, now: Instant) -> str:
     """Return the tag of a changeset, such as `17-0f3a…`; `now`: when it was made, which the tag does not depend on."""
@@ -47,7 +45,7 @@ def review_tag(current: PublishedState, changeset: Changeset, now: Instant) -> s
         changeset.rules if changeset.rules != current.rules else None,
         changeset.roles if changeset.roles != current.roles else None,
     )
-    return f"{current.sequence}-{hashlib.sha256(_encode(difference)).hexdigest()[:_DIGITS]}"
+    return f"{current.sequence}-{hashlib.sha256(encode_sorted(difference)).hexdigest()[:_DIGITS]}"
 
 
 def is_review_tag(text: str) -> bool:

@@ -24,13 +24,13 @@ import uvloop
 from tiergate import __version__
 from tiergate.engine import CacheLimits
 from tiergate.errors import SettingsError
+from tiergate.http.loopback import is_loopback
 from tiergate.model import Reason
 from tiergate.process.import_guard import block_imports
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.open_files import connection_limit, fit_to_limit, raise_open_files_limit
 from tiergate.process.regular_files import read_regular
-from tiergate.process.settings import is_loopback
 from tiergate.process.sockets import UnixListener, bind_tcp, url_of
 from tiergate.process.termination import exit_within
 from tiergate.sidecar.api.app import DEFAULT_CACHE_BYTES, NativeApi, app

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.errors import SettingsError
+from tiergate.http.loopback import is_loopback
 from tiergate.naming import is_id
-from tiergate.process.settings import is_loopback
 from tiergate.sidecar.settings import PREFIX, TABLE, Settings
 from tiergate.sidecar.staleness import EVERY
 

@@ -38,6 +38,7 @@ from tiergate.store.tables import (
     RecordRow,
 )
 from tiergate.store.webhooks import Event, enqueue
+from tiergate.wire.json import encode_sorted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +64,6 @@ _ADD_AUDIT = insert(AuditRow.__table__)  # type: ignore[attr-defined]
 _PUBLICATIONS: Table = PublicationRow.__table__  # type: ignore[attr-defined]
 _BLOBS: Table = BlobRow.__table__  # type: ignore[attr-defined]
 
-_encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 T = TypeVar("T")
 
@@ -212,8 +212,8 @@ class WriteUnit(ReadUnit):
                 "kind": kind,
                 "resource": resource,
                 "customer": customer,
-                "before": None if before is None else _encode(before).decode(),
-                "after": None if after is None else _encode(after).decode(),
+                "before": None if before is None else encode_sorted(before).decode(),
+                "after": None if after is None else encode_sorted(after).decode(),
                 "reason": self.reason,
                 "request_id": self.request_id,
                 "redacted": False,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tiergate.errors import SettingsError
+from tiergate.http.loopback import is_loopback
 from tiergate.model import Reason
-from tiergate.process.settings import is_loopback
 from tiergate.sidecar.setting_sources import resolve, unknown_variables
 from tiergate.sidecar.settings import REASONS, SETTINGS, Settings
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from tiergate.catalog.reading.scalars import read_plain
+from tiergate.wire.json import encode
 
 PlainData = dict[str, "PlainData"] | list["PlainData"] | str | bool | int | Decimal
 """Data without nulls, the content of the files."""
@@ -28,17 +29,16 @@ _BARE = re.compile(r"[A-Za-z][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+-]+)*")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{3})?Z", re.ASCII)
 _OTHER_CONSTANTS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 def to_json_line(data: PlainData) -> str:
     """Return JSON on one line, with exact numbers."""
-    return _ESCAPED.sub(_escape, _JSON.encode(data).decode())
+    return _ESCAPED.sub(_escape, encode(data).decode())
 
 
 def to_json(data: PlainData) -> str:
     """Return JSON with an indentation of two spaces and a final line break."""
-    return _ESCAPED.sub(_escape, msgspec.json.format(_JSON.encode(data), indent=2).decode()) + "\n"
+    return _ESCAPED.sub(_escape, msgspec.json.format(encode(data), indent=2).decode()) + "\n"
 
 
 def to_yaml(data: dict[str, PlainData]) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from tiergate.cli.output.console import say
 from tiergate.impact.diff.counterexample import Counterexample
 from tiergate.impact.diff.diff_result import ChangeDirection
 from tiergate.impact.diff.representative_subjects import HoldingPattern
 from tiergate.model import format_instant
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import msgspec
 
     from tiergate.catalog.writing.value_changes import ValueChange
     from tiergate.impact.diff.diff_result import DecisionChange, EntitlementDifference, FeatureChange, SemanticDiff
@@ -42,7 +43,6 @@ _MOST = 100
 _LEAST = Counterexample("", 0, "", "")
 """What a check says of itself where nothing more is said."""
 _ALWAYS = frozenset({"subject", "reason_before", "reason_after", "type"})
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def tell_meaning(found: SemanticDiff) -> None:
@@ -209,7 +209,7 @@ def _raw(value: msgspec.Raw | None) -> str:
 
 def meaning_data(found: SemanticDiff) -> bytes:
     """All of it as one JSON document, numbers exact; instants as text, absent where there is none."""
-    return _ENCODER.encode(
+    return encode(
         {
             "same": found.is_same,
             "differs": found.differs,

@@ -19,6 +19,7 @@ from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
 from tiergate.errors import BodyError, BodyProblem
 from tiergate.permissions import Action, Resource
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from tiergate.admin.publishing import PublicationRequest
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 _MAX_BODY: Final = 64 * 2**20
 _LINES: Final = "application/x-ndjson"
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class _PreviewBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +44,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         body = decode_parts(request, _PreviewBody) if request.body else _PreviewBody()
         at = read_instant(body.at, "/at")
         lines = stream_preview(request.actor, publisher, _wanted(publisher, request, body), at)
-        return Answer.stream((_encode(line) + b"\n" for line in lines), _LINES)
+        return Answer.stream((encode(line) + b"\n" for line in lines), _LINES)
 
     return [Endpoint("POST", "/v1/preview", Action.PREVIEW, preview, Resource.catalog(), max_body=_MAX_BODY)]
 

@@ -19,7 +19,9 @@ import msgspec
 from tiergate.admin.actor import Actor, enforce
 from tiergate.admin.precondition import Precondition
 from tiergate.errors import BodyError, BodyProblem, RequestError
+from tiergate.http import entity_tags
 from tiergate.store.idempotency import IdempotencyKey, StoredAnswer, keep_answer, kept_answer
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -38,7 +40,6 @@ _KEY: Final = re.compile(r"[!-~]{1,255}")
 _JSON_PATH: Final = re.compile(r" - at `([^`]*)`\Z")
 _STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode  # exact numbers are numbers
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Answer:
             headers["etag"] = etag_text(etag)
         if location is not None:
             headers["location"] = location
-        return Answer(status, _encode(value), headers)
+        return Answer(status, encode(value), headers)
 
     @staticmethod
     def page(items: Sequence[object], cursor: str | None) -> Answer:
@@ -299,8 +300,7 @@ class AdminRequest:
 
     def is_fresh(self, etag: int) -> bool:
         """Say whether the caller has the present state already (`If-None-Match`), so that 304 is the answer."""
-        given = self.headers.get("if-none-match", "")
-        return etag_text(etag) in [part.strip().removeprefix("W/") for part in given.split(",")]
+        return entity_tags.matches(self.headers.get("if-none-match", "").encode(), etag_text(etag).encode())
 
     def _idempotency_key(self) -> IdempotencyKey | None:
         key = self.headers.get("idempotency-key")

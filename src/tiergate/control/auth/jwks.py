@@ -20,6 +20,7 @@ import jwt
 import structlog
 
 from tiergate.errors import OperatorError, SettingsError
+from tiergate.http.loopback import is_loopback
 from tiergate.process.request_deadline import enforce_deadlines, request_deadline
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _MAX_KEYS: Final = 100
 _MAX_CANDIDATES: Final = 10
 """Keys that one token is verified with: anybody can make us verify so many signatures."""
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _KEY_TYPES: Final = {"RSA": ("RS", "PS"), "EC": ("ES",), "OKP": ("Ed",)}
 """The beginnings of the algorithms that keys of a type sign with."""
 
@@ -85,7 +85,7 @@ class IssuerKeys:
             SettingsError: the source is a URL that is not https.
         """
         parts = urlsplit(source)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise SettingsError("issuers", f"`{source}` must be https: whoever can change the keys can be anybody")
         self._is_url = parts.scheme in {"http", "https"}
         self._source, self._ca_file, self._token_file, self._clock = source, ca_file, token_file, clock

@@ -13,14 +13,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from tiergate import bundle
 from tiergate.bundle import Bundle
 from tiergate.impact.preview.preview import ImpactPreview, preview_impact
 from tiergate.impact.preview.subject_effects import Impact, effect_data
 from tiergate.impact.preview.subject_spool import PARTS, part_records
 from tiergate.impact.preview.usage_data import UsageTable
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 MOST_HERE: Final = 50_000
 """Up to this many customers no other process is started: starting would take as long."""
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class _Job(NamedTuple):
@@ -71,7 +68,7 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
 
         def each(effect: SubjectEffect) -> None:
             if listing is not None:
-                listing.write(_encode(effect_data(effect)) + b"\n")
+                listing.write(encode(effect_data(effect)) + b"\n")
 
         return preview_impact(old, new, spool.records(), now=now, at=at, usage=usage, progress=progress, each=each)
     with tempfile.TemporaryDirectory(prefix="tiergate-preview-") as folder:
@@ -133,7 +130,7 @@ def _look(part: int) -> Impact:
         effects = worker.preview.effects(record)
         impact.count(effects)
         if path is not None and effects:
-            lines += [_encode(effect_data(effect)) + b"\n" for effect in effects]
+            lines += [encode(effect_data(effect)) + b"\n" for effect in effects]
     if path is not None:
         path.write_bytes(b"".join(lines))
     return impact

@@ -10,6 +10,7 @@ import msgspec
 from tiergate.engine import decision_document
 from tiergate.model import Decision
 from tiergate.policytest.results import Status
+from tiergate.wire.json import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +19,10 @@ if TYPE_CHECKING:
     from tiergate.permissions import Permission
     from tiergate.policytest.results import CaseResult, RunReport, SuiteResult, TestResult
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-
 
 def json_text(document: Mapping[str, object]) -> str:
     """Return members as indented JSON; numbers are exact."""
-    return msgspec.json.format(_encode(document), indent=2).decode()
+    return msgspec.json.format(encode(document), indent=2).decode()
 
 
 def report_json(report: RunReport, *, verbose: bool = False) -> dict[str, object]:

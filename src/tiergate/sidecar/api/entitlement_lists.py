@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.errors import CheckError, TiergateError
+from tiergate.http import entity_tags
 from tiergate.model import FOREVER, FeatureType, Instant, format_instant
 from tiergate.sidecar.api.responses import HttpResponse, refuse
 from tiergate.sidecar.response_cache import SLOT, ResponseCache
@@ -75,7 +76,7 @@ class EntitlementListAdapter:
         except TiergateError as error:
             return refuse(service, "entitlements", _name_parameter(error))
         extra = ((b"etag", cached.etag), _CACHE)
-        if known_tags is not None and _matches(known_tags, cached.etag):
+        if known_tags is not None and entity_tags.matches(known_tags, cached.etag):
             service.metrics.durations["entitlements"].add(time.perf_counter_ns() - begun)
             service.metrics.count_request("entitlements", 304)
             return HttpResponse(304, b"", extra=extra)
@@ -164,14 +165,8 @@ def _instant(until: Instant) -> str | msgspec.UnsetType:
         return msgspec.UNSET
 
 
-def _matches(known_tags: bytes, etag: bytes) -> bool:
-    """Return whether an `If-None-Match` names a tag (RFC 9110, section 13.1.2: weakly, a list, or `*`)."""
-    tags = [tag.strip().removeprefix(b"W/") for tag in known_tags.split(b",")]
-    return etag in tags or tags == [b"*"]
-
-
 def _name_parameter(error: TiergateError) -> TiergateError:
     """Name the parameter of the query instead of the field of a check."""
     if isinstance(error, CheckError):
-        return CheckError(_QUERY_NAMES.get(error.field, error.field), error.detail)
+        return CheckError(_QUERY_NAMES.get(error.field, error.field), error.detail, error.suggestion)
     return error

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiergate.errors import RequestError
+from tiergate.http.loopback import is_loopback
 from tiergate.sidecar.api.responses import refused, send_response
 from tiergate.sidecar.request_context import context_of
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-?8"?)?[ \t]*', re.IGNORECASE)
-_LOOPBACK_NAMES = frozenset({"localhost"})
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
 
@@ -78,13 +78,9 @@ class Access:
         return host
 
     def _knows(self, name: str) -> bool:
-        if name in _LOOPBACK_NAMES or name in self.names:
+        if is_loopback(name) or name in self.names:
             return True
-        try:
-            address = ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return self.addresses or address.is_loopback
+        return self.addresses and _is_address(name)
 
     def _admit_origin(self, found: dict[bytes, list[bytes]], host: str) -> None:
         own = f"http://{host}".lower()
@@ -94,6 +90,14 @@ class Access:
                 raise RequestError(403, "foreign origin", f"pages of `{origin[:100]}` may not ask")
         if b"origin" not in found and any(site in _FOREIGN_SITES for site in found.get(b"sec-fetch-site", [])):
             raise RequestError(403, "foreign origin", "pages of other sites may not ask")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _admit_token(tokens: Tokens, values: list[bytes]) -> None:

@@ -7,7 +7,6 @@ Redirects are not followed, nothing but HTTPS is spoken off loopback, bodies and
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
@@ -19,6 +18,7 @@ import msgspec
 from tiergate import __version__
 from tiergate.bundle import MAX_ARCHIVE_BYTES
 from tiergate.errors import SettingsError, SyncError
+from tiergate.http.loopback import is_loopback
 from tiergate.naming import PROBLEM_TYPE_PREFIX, path_segment
 from tiergate.process.detached_threads import run_detached
 from tiergate.sidecar.replica.sync.trust_config import read_credential
@@ -105,7 +105,7 @@ class ControlPlaneClient:
             verify=True if authorities is None else _trusting(authorities),
             follow_redirects=False,
             # Proxies and certificates as the environment says, but no proxy on the way to this machine itself.
-            trust_env=not _is_loopback(urlsplit(url).hostname or ""),
+            trust_env=not is_loopback(urlsplit(url).hostname or ""),
             timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=120.0),
             headers={"user-agent": f"tiergate-sidecar/{__version__}"},
@@ -244,13 +244,6 @@ def check_url(url: str, *, insecure: bool) -> None:
         parts, host = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
         raise SettingsError("control-plane", f"`{url}` is not an address such as `https://tiergate.example:8440`")
-    if parts.scheme == "http" and not insecure and not _is_loopback(host):
+    if parts.scheme == "http" and not insecure and not is_loopback(host):
         detail = f"`{url}` is beyond loopback, where the key would travel unprotected: use https, or `insecure`"
         raise SettingsError("control-plane", detail)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
