@@ -37,6 +37,7 @@ from tiergate.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from enum import StrEnum
     from typing import Literal
 
     from tiergate.model import (
@@ -100,59 +101,54 @@ def dump_subject_lines(records: Iterable[SubjectRecord], index: CatalogIndex) ->
 def feature_data(feature: Feature) -> _Data:
     """Return a feature as plain data."""
     scale = feature.scale
-    data: _Data = {"id": feature.id}
-    _put_texts(data, feature.name, feature.description)
-    data["type"] = feature.type.value
-    if feature.status is not FeatureStatus.ACTIVE:
-        data["status"] = feature.status.value
-    if feature.unit:
-        data["unit"] = feature.unit
-    if scale:
-        data["scale"] = scale
-    _put_levels(data, feature)
-    if feature.combine is not default_combine(feature.type):
-        data["combine"] = feature.combine.value
-    if feature.across is not Combine.SUM:
-        data["across"] = feature.across.value
-    data |= _units({"min": feature.minimum, "max": feature.maximum}, scale)
-    for key, units in (
-        ("batch", {"minimum": feature.batch.minimum, "increment": feature.batch.increment}),
-        ("caps", {"total": feature.caps.total, "per_user": feature.caps.per_user}),
-    ):
-        inner = _units(units, scale)
-        if inner:
-            data[key] = inner
-    if feature.metered is not None:
-        data["metered"] = {"reset": feature.metered.reset.value if feature.metered.reset else NEVER}
-    _put_lists(data, tags=feature.tags, linked=feature.linked)
-    if feature.suspensions:
-        data["suspensions"] = [suspension_data(suspension) for suspension in feature.suspensions]
-    return data
+    batch, caps = feature.batch, feature.caps
+    metered = feature.metered
+    return _without_empty(
+        {
+            "id": feature.id,
+            "name": feature.name,
+            "description": feature.description,
+            "type": feature.type.value,
+            "status": _unless(feature.status, FeatureStatus.ACTIVE),
+            "unit": feature.unit,
+            "scale": scale or None,
+            "levels": _levels(feature),
+            "combine": _unless(feature.combine, default_combine(feature.type)),
+            "across": _unless(feature.across, Combine.SUM),
+            "min": _number(feature.minimum, scale),
+            "max": _number(feature.maximum, scale),
+            "batch": _without_empty(
+                {"minimum": _number(batch.minimum, scale), "increment": _number(batch.increment, scale)}
+            ),
+            "caps": _without_empty({"total": _number(caps.total, scale), "per_user": _number(caps.per_user, scale)}),
+            "metered": None if metered is None else {"reset": metered.reset.value if metered.reset else NEVER},
+            "tags": list(feature.tags),
+            "linked": list(feature.linked),
+            "suspensions": [suspension_data(suspension) for suspension in feature.suspensions],
+        }
+    )
 
 
-def _put_levels(data: _Data, feature: Feature) -> None:
+def _without_empty(data: Mapping[str, PlainData | None]) -> _Data:
+    """Drop what files leave out: nothing, empty texts, lists and mappings."""
+    return {key: value for key, value in data.items() if value is not None and value not in ("", [], {})}
+
+
+def _unless(value: StrEnum, default: StrEnum) -> str | None:
+    return None if value is default else value.value
+
+
+def _number(units: int | None, scale: int) -> PlainData | None:
+    return None if units is None else from_units(units, scale)
+
+
+def _levels(feature: Feature) -> list[PlainData] | None:
     if feature.type is FeatureType.CUSTOM:
-        data["levels"] = list(feature.labels)
-    elif feature.numbers is not None:
-        levels: list[PlainData] = [from_units(units, feature.scale) for units in feature.numbers]
-        data["levels"] = [*levels, "unlimited"] if feature.unlimited_level else levels
-
-
-def _units(units: dict[str, int | None], scale: int) -> _Data:
-    return {key: from_units(value, scale) for key, value in units.items() if value is not None}
-
-
-def _put_texts(data: _Data, name: str, description: str) -> None:
-    if name:
-        data["name"] = name
-    if description:
-        data["description"] = description
-
-
-def _put_lists(data: _Data, **lists: tuple[str, ...]) -> None:
-    for key, entries in lists.items():
-        if entries:
-            data[key] = list(entries)
+        return list(feature.labels)
+    if feature.numbers is None:
+        return None
+    levels: list[PlainData] = [from_units(units, feature.scale) for units in feature.numbers]
+    return [*levels, "unlimited"] if feature.unlimited_level else levels
 
 
 def item_data(item: Item, features: Mapping[str, Feature]) -> _Data:
@@ -169,22 +165,21 @@ def item_data(item: Item, features: Mapping[str, Feature]) -> _Data:
 
 def item_head_data(item: Item | IndexedItem) -> _Data:
     """Return an item without its versions and rollouts as plain data."""
-    data: _Data = {"id": item.id, "kind": item.kind.value}
-    _put_texts(data, item.name, item.description)
-    if item.status is not ItemStatus.ACTIVE:
-        data["status"] = item.status.value
-    _put_lists(
-        data,
-        tags=item.tags,
-        available_for=item.available_for,
-        depends_on=item.depends_on,
-        excludes=item.excludes,
+    return _without_empty(
+        {
+            "id": item.id,
+            "kind": item.kind.value,
+            "name": item.name,
+            "description": item.description,
+            "status": _unless(item.status, ItemStatus.ACTIVE),
+            "tags": list(item.tags),
+            "available_for": list(item.available_for),
+            "depends_on": list(item.depends_on),
+            "excludes": list(item.excludes),
+            "private_to": item.private_to,
+            "metadata": dict(item.metadata) if isinstance(item, Item) else None,
+        }
     )
-    if item.private_to:
-        data["private_to"] = item.private_to
-    if isinstance(item, Item) and item.metadata:
-        data["metadata"] = dict(item.metadata)
-    return data
 
 
 def definition_data(definition: Definition, features: Mapping[str, Feature]) -> _Data:
@@ -221,10 +216,8 @@ def value_data(value: Value, feature: Feature) -> PlainData:
 
 def rollout_data(rollout: Rollout) -> _Data:
     """Return one rollout of an item as plain data."""
-    data: _Data = {"version": rollout.version} | _period(rollout.start, FOREVER)
-    if rollout.audience.type is not AudienceType.EVERYBODY:
-        data["audience"] = audience_data(rollout.audience)
-    return data
+    audience = None if rollout.audience.type is AudienceType.EVERYBODY else audience_data(rollout.audience)
+    return _without_empty({"version": rollout.version, **_period(rollout.start, FOREVER), "audience": audience})
 
 
 def audience_data(audience: Audience) -> PlainData:
@@ -238,102 +231,99 @@ def audience_data(audience: Audience) -> PlainData:
             return {"tag": audience.tag}
 
 
-def _period(start: Instant, until: Instant) -> _Data:
-    data: _Data = {}
-    if start != BEGINNING:
-        data["from"] = _instant(start)
-    if until != FOREVER:
-        data["until"] = _instant(until)
-    return data
+def _period(start: Instant, until: Instant) -> dict[str, str | None]:
+    return {
+        "from": None if start == BEGINNING else _instant(start),
+        "until": None if until == FOREVER else _instant(until),
+    }
 
 
-def _instant(instant: Instant) -> str:
-    return format_instant(instant).replace(".000Z", "Z")
+def _instant(instant: Instant | None) -> str | None:
+    return None if instant is None else format_instant(instant).replace(".000Z", "Z")
 
 
 def suspension_data(suspension: Suspension) -> _Data:
     """Return a suspension as plain data."""
-    data: _Data = {"feature": suspension.feature} if suspension.feature else {}
-    data |= _period(suspension.start, suspension.until)
-    return data | ({"reason": suspension.reason} if suspension.reason else {})
+    return _without_empty(
+        {"feature": suspension.feature, **_period(suspension.start, suspension.until), "reason": suspension.reason}
+    )
 
 
 def customer_data(customer: Customer, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
     """Return a customer as plain data; with `every_id`, default ids of overrides are included."""
-    data: _Data = {"id": customer.id}
-    if customer.name:
-        data["name"] = customer.name
-    _put_lists(data, tags=customer.tags)
-    if customer.attributes:
-        data["attributes"] = dict(customer.attributes)
-    _put_outside(data, customer)
-    return data | _exceptions(customer, features, every_id=every_id)
+    return _without_empty(
+        {
+            "id": customer.id,
+            "name": customer.name,
+            "tags": list(customer.tags),
+            "attributes": dict(customer.attributes),
+            "metadata": dict(customer.metadata),
+            "external_ids": dict(customer.external_ids),
+            **_exceptions(customer, features, every_id=every_id),
+        }
+    )
 
 
 def subscription_data(subscription: Subscription, features: Mapping[str, Feature], *, every_id: bool = False) -> _Data:
     """Return a subscription as plain data; with `every_id`, default ids of overrides are included."""
-    data: _Data = {"id": subscription.id, "customer": subscription.customer, "status": subscription.status.value}
-    for key in ("start", "end", "trial_end", "grace_until", "resume_at"):
-        instant: Instant | None = getattr(subscription, key)
-        if instant is not None:
-            data[key] = _instant(instant)
-    if subscription.resumes_as is not None:
-        data["resumes_as"] = subscription.resumes_as.value
-    if subscription.term is not None:
-        data["term"] = term_data(subscription.term)
-    _put_outside(data, subscription)
-    # `items` first among the lists: it is what one looks for.
-    data["items"] = [subscription_item_data(held) for held in subscription.items]
-    return data | _exceptions(subscription, features, every_id=every_id)
-
-
-def _put_outside(data: _Data, subject: Customer | Subscription) -> None:
-    """Add the fields for people and other systems."""
-    if subject.metadata:
-        data["metadata"] = dict(subject.metadata)
-    if subject.external_ids:
-        data["external_ids"] = dict(subject.external_ids)
+    dates = ("start", "end", "trial_end", "grace_until", "resume_at")
+    head: dict[str, PlainData | None] = {
+        "id": subscription.id,
+        "customer": subscription.customer,
+        "status": subscription.status.value,
+        **{key: _instant(getattr(subscription, key)) for key in dates},
+        "resumes_as": None if subscription.resumes_as is None else subscription.resumes_as.value,
+        "term": None if subscription.term is None else term_data(subscription.term),
+        "metadata": dict(subscription.metadata),
+        "external_ids": dict(subscription.external_ids),
+    }
+    # `items` may be empty, and comes first among the lists: readers look for it.
+    items: _Data = {"items": [subscription_item_data(entry) for entry in subscription.items]}
+    return _without_empty(head) | items | _without_empty(_exceptions(subscription, features, every_id=every_id))
 
 
 def term_data(term: Term) -> _Data:
     """Return the term of a subscription as plain data."""
     every: PlainData = term.unit.value if term.count == 1 else {"every": term.count, "of": term.unit.value}
-    return {"every": every, "anchor": _instant(term.anchor)}
+    return _without_empty({"every": every, "anchor": _instant(term.anchor)})
 
 
-def subscription_item_data(held: SubscriptionItem) -> _Data:
+def subscription_item_data(entry: SubscriptionItem) -> _Data:
     """Return an item of a subscription as plain data."""
-    data: _Data = {"item": held.item, "quantity": held.quantity}
-    if held.version is not None:
-        data["version"] = held.version
-    if held.added_at is not None:
-        data["added_at"] = _instant(held.added_at)
-    return data | _period(held.start, held.until)
+    return _without_empty(
+        {
+            "item": entry.item,
+            "quantity": entry.quantity,
+            "version": entry.version,
+            "added_at": _instant(entry.added_at),
+            **_period(entry.start, entry.until),
+        }
+    )
 
 
 def _exceptions(subject: Customer | Subscription, features: Mapping[str, Feature], *, every_id: bool) -> _Data:
-    data: _Data = {}
     counts: dict[str, int] = {}
     overrides: list[PlainData] = []
     for override in subject.overrides:
         counts[override.feature] = counts.get(override.feature, 0) + 1
-        written = override_data(override, features)
+        data = override_data(override, features)
         if not every_id and override.id == f"{override.feature}-{counts[override.feature]}":
-            del written["id"]
-        overrides.append(written)
-    if overrides:
-        data["overrides"] = overrides
-    if subject.suspensions:
-        data["suspensions"] = [suspension_data(suspension) for suspension in subject.suspensions]
-    return data
+            del data["id"]
+        overrides.append(data)
+    return {"overrides": overrides, "suspensions": [suspension_data(suspension) for suspension in subject.suspensions]}
 
 
 def override_data(override: Override, features: Mapping[str, Feature]) -> _Data:
     """Return an override with its id as plain data."""
-    data: _Data = {"id": override.id, "feature": override.feature}
-    if override.mode is not OverrideMode.REPLACE:
-        data["mode"] = override.mode.value
-    if override.value is not None:
-        data["value"] = value_data(override.value, features[override.feature])
-    data |= _period(override.start, override.until)
-    return data | {key: text for key, text in (("author", override.author), ("reason", override.reason)) if text}
+    value = override.value
+    return _without_empty(
+        {
+            "id": override.id,
+            "feature": override.feature,
+            "mode": _unless(override.mode, OverrideMode.REPLACE),
+            "value": None if value is None else value_data(value, features[override.feature]),
+            **_period(override.start, override.until),
+            "author": override.author,
+            "reason": override.reason,
+        }
+    )
