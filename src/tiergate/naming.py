@@ -80,9 +80,9 @@ def parse_subject_id(text: str) -> str:
         raise ValueError(f"must have at most {MAX_SUBJECT_ID} characters, not {len(id_)}")
     if id_[0].isspace() or id_[-1].isspace():
         raise ValueError("must not begin or end with white space")
-    found = _INVISIBLE.search(id_)
-    if found:
-        raise ValueError(f"must not contain the invisible character U+{ord(found[0]):04X}")
+    match = _INVISIBLE.search(id_)
+    if match:
+        raise ValueError(f"must not contain the invisible character U+{ord(match[0]):04X}")
     if id_.startswith(EXTERNAL_PREFIX):
         raise ValueError(f"must not begin with `{EXTERNAL_PREFIX}`, which marks external ids")
     return id_

@@ -11,7 +11,6 @@ from tiergate.catalog.checks.edit_rules import (
     check_draft,
     check_feature_change,
     check_feature_deletion,
-    check_status_change,
 )
 from tiergate.catalog.checks.incompatible_changes import new_violations
 from tiergate.catalog.checks.item_compatibility import ItemCompatibility
@@ -25,7 +24,6 @@ from tiergate.catalog.reading.fields import Fields
 from tiergate.catalog.reading.json_pointers import escape_pointer
 from tiergate.catalog.reading.problem_report import ProblemLog, TextReport
 from tiergate.catalog.request_bodies import (
-    ItemBody,
     apply_merge_patch,
     read_entitlement_body,
     read_entitlements_body,
@@ -38,10 +36,9 @@ from tiergate.catalog.rule_files import read_rules
 from tiergate.catalog.schemas import catalog_schema, subjects_line_schema, subjects_schema
 from tiergate.catalog.subject_file_reader import SubjectEntry, SubjectFileReader
 from tiergate.catalog.subject_files import load_subjects, read_subject_records, read_subjects
-from tiergate.catalog.subject_positions import PlacedRecord, read_placed_records
+from tiergate.catalog.subject_positions import read_placed_records
 from tiergate.catalog.writing.canonical_order import sort_catalog
 from tiergate.catalog.writing.export import (
-    audience_data,
     customer_data,
     definition_data,
     dump_catalog,
@@ -49,14 +46,12 @@ from tiergate.catalog.writing.export import (
     dump_subjects,
     entitlements_data,
     feature_data,
-    item_data,
     item_head_data,
     override_data,
     rollout_data,
     subscription_data,
     subscription_item_data,
     suspension_data,
-    term_data,
     value_data,
 )
 from tiergate.catalog.writing.printer import PlainData, to_json_line
@@ -66,10 +61,8 @@ __all__ = [
     "CatalogPositions",
     "CrossRecordChecks",
     "Fields",
-    "ItemBody",
     "ItemCompatibility",
     "LoadedCatalog",
-    "PlacedRecord",
     "PlainData",
     "ProblemLog",
     "Quarantine",
@@ -80,12 +73,10 @@ __all__ = [
     "TotalBounds",
     "ValueUse",
     "apply_merge_patch",
-    "audience_data",
     "catalog_schema",
     "check_draft",
     "check_feature_change",
     "check_feature_deletion",
-    "check_status_change",
     "customer_data",
     "definition_data",
     "dump_catalog",
@@ -94,7 +85,6 @@ __all__ = [
     "entitlements_data",
     "escape_pointer",
     "feature_data",
-    "item_data",
     "item_head_data",
     "lint",
     "load_catalog",
@@ -120,7 +110,6 @@ __all__ = [
     "subscription_data",
     "subscription_item_data",
     "suspension_data",
-    "term_data",
     "to_json_line",
     "value_data",
 ]

@@ -185,7 +185,6 @@ class _Loader:
             fields.problem("plans", "key-conflict", message)
 
     def build(self) -> Catalog:
-        """Read the collected entries."""
         for key in ("features", "items"):
             if key not in self._lists and self._complete and self._first is not None:
                 self._first.add(0, "missing-key", f"the key `{key}` is missing: write `{key}: []` if there are none")
@@ -203,7 +202,7 @@ class _Loader:
 
     def _features(self) -> dict[str, Feature | None]:
         """Return all features by id; `None` for one that exists but could not be read."""
-        found: dict[str, Feature | None] = {}
+        result: dict[str, Feature | None] = {}
         seen = _Seen("feature")
         texts: list[tuple[Feature, Node, TextReport]] = []
         for node, place, report in self._lists.get("features", []):
@@ -211,13 +210,13 @@ class _Loader:
             id_ = _written_id(node)
             if id_ is None or not seen.is_new(id_, node, place, report):
                 continue
-            found[id_] = text.feature if text is not None and text.is_checkable else None
+            result[id_] = text.feature if text is not None and text.is_checkable else None
             self.positions.put(("feature", id_), report.source, place)
             if text is not None:
                 texts.append((text.feature, node, report))
         for feature, node, report in texts:
-            self._check_linked(feature, node, found, report)
-        return found
+            self._check_linked(feature, node, result, report)
+        return result
 
     def _check_linked(self, feature: Feature, node: Node, found: dict[str, Feature | None], report: TextReport) -> None:
         if not feature.linked or not isinstance(node, Mapping):
@@ -230,7 +229,7 @@ class _Loader:
 
     def _items(self, reader: EntitlementReader) -> tuple[dict[str, ItemText], frozenset[str]]:
         """Return all items by id, and the ids of those that exist but could not be read."""
-        found: dict[str, ItemText] = {}
+        result: dict[str, ItemText] = {}
         unread: set[str] = set()
         seen = _Seen("item")
         for node, place, report in self._lists.get("items", []):
@@ -240,14 +239,14 @@ class _Loader:
                 if text is None:
                     unread.add(id_)
                 else:
-                    found[id_] = text
+                    result[id_] = text
                     self.positions.put_item(text)
                     if isinstance(node, Mapping) and _NUMBERED.isdisjoint(node.entries):
                         self._unnumbered.add(id_)
-        return found, frozenset(unread)
+        return result, frozenset(unread)
 
     def _ladders(self, items: dict[str, ItemText], unread: frozenset[str]) -> tuple[Ladder, ...]:
-        found: dict[str, Ladder] = {}
+        result: dict[str, Ladder] = {}
         seen = _Seen("ladder")
         for node, place, report in self._lists.get("ladders", []):
             fields = Fields.of(node, place, report, _LADDER_KEYS, ("id", "plans"))
@@ -264,6 +263,6 @@ class _Loader:
             if len(plans) < 2 and "plans" in fields:
                 fields.problem("plans", "short-ladder", "a ladder needs at least two plans")
             if id_ is not None and seen.is_new(id_, node, place, report):
-                found[id_] = Ladder(id_, tuple(plan for plan, _ in plans))
+                result[id_] = Ladder(id_, tuple(plan for plan, _ in plans))
                 self.positions.put(("ladder", id_), report.source, place)
-        return tuple(found[id_] for id_ in sorted(found))
+        return tuple(result[id_] for id_ in sorted(result))

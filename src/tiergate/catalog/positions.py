@@ -41,9 +41,9 @@ class CatalogPositions(ReadOnly[_Key, Position]):
     def find(self, *key: str | int) -> Position | None:
         """Return the position of `key`, or of the closest enclosing element that has one."""
         while key:
-            found = self.get(key)
-            if found is not None:
-                return found
+            result = self.get(key)
+            if result is not None:
+                return result
             key = key[:-1]
         return None
 

@@ -62,6 +62,6 @@ class Quarantine:
         If not, nothing is set aside: all problems stay.
         """
         self.problems, self.count = log.sorted(), log.count
-        found = len(self.customers) + len(self.subscriptions)
-        too_many = found > max(_ALWAYS, customers // _SHARE) or found >= customers
+        result = len(self.customers) + len(self.subscriptions)
+        too_many = result > max(_ALWAYS, customers // _SHARE) or result >= customers
         return is_complete and not self._nobodys and self._placed == log.count and not too_many

@@ -91,9 +91,9 @@ def read_item_body(
         if not with_draft:
             has_draft = False
             elsewhere["entitlements"] = "the draft has its own address"
-        for key, why in elsewhere.items():
+        for key, reason in elsewhere.items():
             if key in text.node.entries:
-                text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` cannot be edited here: {why}")
+                text.report.add(text.node.key_place(key), "not-edited-here", f"`{key}` cannot be edited here: {reason}")
         # What was refused is taken out, so that no second problem follows.
         text.node = _changed(text.node, text.place, without=elsewhere, put={})
         if not has_draft:
@@ -101,9 +101,9 @@ def read_item_body(
     read = read_item(text.node, text.place, EntitlementReader(features, complete=True), text.report)
     if read is not None and text.is_right():
         check_item(read, items)
-    found = text.result(read).item
-    draft = found.versions[0].entitlements if has_draft else None
-    return ItemBody(replace(found, versions=(), rollouts=()), draft)
+    result = text.result(read).item
+    draft = result.versions[0].entitlements if has_draft else None
+    return ItemBody(replace(result, versions=(), rollouts=()), draft)
 
 
 def read_entitlements_body(body: str | bytes, features: ReadOnly[str, Feature]) -> dict[str, Value]:
@@ -114,11 +114,11 @@ def read_entitlements_body(body: str | bytes, features: ReadOnly[str, Feature]) 
     """
     text = _Body(body)
     fields = Fields.of(text.node, text.place, text.report, _DRAFT_KEYS, ("entitlements",))
-    found: dict[str, Value] = {}
+    result: dict[str, Value] = {}
     if fields is not None and "entitlements" in fields:
         reader = EntitlementReader(features, complete=True)
-        found = reader.read(fields.entries["entitlements"], fields.at("entitlements"), text.report)
-    return text.result(found)
+        result = reader.read(fields.entries["entitlements"], fields.at("entitlements"), text.report)
+    return text.result(result)
 
 
 def read_entitlement_body(body: str | bytes, feature: Feature) -> Value:
@@ -194,13 +194,13 @@ def apply_merge_patch(patch: str | bytes, onto: dict[str, PlainData]) -> str:
 def _merged(onto: PlainData | None, patch: Node) -> PlainData:
     if not isinstance(patch, Mapping):
         return _plain(patch)
-    found: dict[str, PlainData] = dict(onto) if isinstance(onto, dict) else {}
+    result: dict[str, PlainData] = dict(onto) if isinstance(onto, dict) else {}
     for key, value in patch.entries.items():
         if value is None:
-            found.pop(key, None)
+            result.pop(key, None)
         else:
-            found[key] = _merged(found.get(key), value)
-    return found
+            result[key] = _merged(result.get(key), value)
+    return result
 
 
 def _plain(node: Node) -> PlainData:
@@ -246,7 +246,6 @@ class _Body:
                 self.node = _changed(self.node, self.place, put=fixed)
 
     def is_right(self) -> bool:
-        """Return whether there is no problem so far."""
         return not self._log.count
 
     def result(self, read: _Read | None) -> _Read:
@@ -267,8 +266,8 @@ class _Body:
         """
         problems = self._log.sorted()
         places = [self._source.place(problem.line, problem.column) if problem.line else 0 for problem in problems]
-        found = pointers(self._text, places)
-        raise BodyError([_problem(problem, found[place]) for problem, place in zip(problems, places, strict=True)])
+        result = pointers(self._text, places)
+        raise BodyError([_problem(problem, result[place]) for problem, place in zip(problems, places, strict=True)])
 
 
 def _problem(problem: Problem, pointer: str) -> BodyProblem:

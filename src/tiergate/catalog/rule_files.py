@@ -37,7 +37,7 @@ def read_rules(folder: Path) -> Rules:
         RulesError: with all problems, sorted by file.
     """
     log = ProblemLog()
-    found: dict[str, dict[str, str]] = {ending: {} for ending in _KINDS}
+    result: dict[str, dict[str, str]] = {ending: {} for ending in _KINDS}
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
@@ -45,9 +45,9 @@ def read_rules(folder: Path) -> Rules:
         files = []
     for file in files:
         if not _is_passed_over(file):
-            _read(file, found, log)
+            _read(file, result, log)
     log.raise_any(RulesError)
-    return Rules(found[POLICIES_ENDING], found[SCHEMA_ENDING], found[ENTITIES_ENDING])
+    return Rules(result[POLICIES_ENDING], result[SCHEMA_ENDING], result[ENTITIES_ENDING])
 
 
 def _is_passed_over(file: Path) -> bool:

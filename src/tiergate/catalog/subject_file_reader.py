@@ -180,7 +180,6 @@ class SubjectFileReader:
 
 
 def _skip_line(file: BufferedReader, content: bytes) -> None:
-    """Read the rest of a line in pieces."""
     while content and not content.endswith(b"\n"):
         content = file.readline(MAX_LINE_BYTES)
 

@@ -89,13 +89,13 @@ def load_subjects(paths: Sequence[Path], index: CatalogIndex, bounds: TotalBound
         SubjectsError: with the first 1,000 problems, sorted by position.
     """
     customers: dict[str, Customer] = {}
-    held: dict[str, list[Subscription]] = {}
+    entry: dict[str, list[Subscription]] = {}
     for subject in read_subjects(paths, index, bounds):
         if isinstance(subject, Customer):
             customers[subject.id] = subject
         else:
-            held.setdefault(subject.customer, []).append(subject)
+            entry.setdefault(subject.customer, []).append(subject)
     return {
-        id_: SubjectRecord(customers[id_], tuple(sorted(held.get(id_, ()), key=lambda subscription: subscription.id)))
+        id_: SubjectRecord(customers[id_], tuple(sorted(entry.get(id_, ()), key=lambda subscription: subscription.id)))
         for id_ in sorted(customers)
     }

@@ -73,7 +73,7 @@ def read_placed_records(
             owner = "" if isinstance(subject, Customer) else subject.id
             places.setdefault(customer, {}).update(_places(record, owner))
     for id_ in sorted(customers):
-        subscriptions = tuple(sorted(held.get(id_, ()), key=lambda one: one.id))
+        subscriptions = tuple(sorted(held.get(id_, ()), key=lambda entry: entry.id))
         yield PlacedRecord(SubjectRecord(customers[id_], subscriptions), places[id_])
 
 

@@ -46,8 +46,8 @@ def problem_at(
 
 def catalog_problems(catalog: Catalog, positions: Positions) -> list[Problem]:
     """Return all problems that prevent compiling this catalog, sorted by position."""
-    found = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions)]
-    return sorted(set(found))
+    result = [*_feature_problems(catalog, positions), *_item_problems(catalog, positions)]
+    return sorted(set(result))
 
 
 def _feature_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
@@ -79,7 +79,7 @@ def _item_problems(catalog: Catalog, positions: Positions) -> Iterator[Problem]:
             message = f"has an id that {ID_RULE}" if item.id == key else f"is called `{item.id}` in itself"
             yield problem_at(positions, ("item", key), "invalid-item", f"item `{key}` {message}")
         versions = [definition.version for definition in item.versions]
-        for version in {it for it in versions if it < 1 or versions.count(it) > 1}:
+        for version in {entry for entry in versions if entry < 1 or versions.count(entry) > 1}:
             message = f"item `{key}` has a version `{version}` that is duplicate or less than 1"
             yield problem_at(positions, ("item", key, version), "invalid-version", message)
         ref = item_ref(item.kind, key)

@@ -78,7 +78,6 @@ def compile_catalog(
 def _item_files(
     catalog: Catalog, files: dict[str, bytes], known: Mapping[str, bytes]
 ) -> dict[str, tuple[Item, Definition]]:
-    """Add the files of every item version; return the version of each policy file."""
     versions = VersionWriter(catalog.features)
     permits = PermitWriter(catalog.features, read_shapes(builtin_text("templates")))
     compiled: dict[str, tuple[Item, Definition]] = {}
@@ -101,9 +100,9 @@ def _rule_files(rules: Rules, catalog: Catalog, folder: str) -> tuple[dict[str, 
     written = _sources(rules.entities, folder, ".entities.json")
     policies = _sources(rules.policies, folder, ".cedar")
     text, schema, declared = read_fragments(list(fragments.values()))
-    own = {it.name: set(it.choices) for it in declared if it.kind == "entity"}
+    own = {entry.name: set(entry.choices) for entry in declared if entry.kind == "entity"}
     entities = {file: read_entities(source, own) for file, source in written.items()}
-    for entity in (it for listed in entities.values() for it in listed):
+    for entity in (entry for listed in entities.values() for entry in listed):
         own[entity.uid.type].add(entity.uid.id)
     if schema is not None:
         vocabulary = SymbolTable.of(catalog, own)

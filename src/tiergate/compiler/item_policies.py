@@ -46,15 +46,15 @@ def read_shapes(templates: str) -> dict[FeatureType, Shape]:
     Raises:
         ValueError: if the text does not have exactly one template per type, in the layout of Cedar's formatter.
     """
-    found: dict[str, Shape] = {}
+    result: dict[str, Shape] = {}
     for line, text in split_policies(templates):
         match = _TEMPLATE.fullmatch(text)
-        if match is None or match["id"] in found:
+        if match is None or match["id"] in result:
             raise ValueError(f"line {line}: not a template that permits can be made from")
-        found[match["id"]] = Shape(match["action"], match["conditions"])
-    if found.keys() != set(ACTIONS.values()):
+        result[match["id"]] = Shape(match["action"], match["conditions"])
+    if result.keys() != set(ACTIONS.values()):
         raise ValueError("not one template for each action")
-    return {kind: found[action] for kind, action in ACTIONS.items()}
+    return {kind: result[action] for kind, action in ACTIONS.items()}
 
 
 class PermitWriter:

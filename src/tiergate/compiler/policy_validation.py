@@ -26,10 +26,10 @@ def validate_files(files: Mapping[str, bytes], schema: Schema) -> dict[str, list
     """Validate policy files; return the findings of the invalid ones by path."""
 
     def check(path: str) -> tuple[str, list[ValidationError]]:
-        found: list[ValidationError] = []
+        result: list[ValidationError] = []
         for first, text in _parts(files[path].decode()):
-            found += [_shifted(finding, first) for finding in validate(text, schema)]
-        return path, found
+            result += [_shifted(finding, first) for finding in validate(text, schema)]
+        return path, result
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return {path: findings for path, findings in pool.map(check, files) if findings}
@@ -47,5 +47,4 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _shifted(finding: ValidationError, first: int) -> ValidationError:
-    """Return a finding in a part as one in the whole file."""
     return ValidationError(f"policy{finding.place + first}", finding.message) if finding.place >= 0 else finding

@@ -57,7 +57,7 @@ def roles_schema() -> Schema:
 @cache
 def role_words() -> frozenset[str]:
     """Return the actions, and groups of actions, that a table can name."""
-    return frozenset(it.name for it in declarations(builtin_schema("roles")) if it.kind == "action")
+    return frozenset(entry.name for entry in declarations(builtin_schema("roles")) if entry.kind == "action")
 
 
 def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
@@ -80,7 +80,7 @@ def read_roles(text: str, file: str = "roles.cedar") -> RoleTable:
     if not any(_governs(policies, kind) for kind in CALLER_KINDS):
         source.report(0, "lock-out", "the role `admin` could no longer edit the roles, and nobody could repair this")
         raise RulesError(source.problems)
-    roles = {it.uid.id for policy, _, _ in rows for it in policy.references() if it.uid.type == "Role"}
+    roles = {entry.uid.id for policy, _, _ in rows for entry in policy.references() if entry.uid.type == "Role"}
     return RoleTable(text, policies, frozenset(roles), tuple(policy.id for policy, _, _ in rows))
 
 

@@ -60,11 +60,11 @@ def parse_each(source: AuthorText) -> list[tuple[Policy, int, str]]:
     except RecursionError:
         source.report(0, "too-complex", _TOO_COMPLEX)
         return []
-    found = [(policy, start, text) for policy, (start, text) in zip(policies, pieces, strict=True)]
-    for policy, start, _ in found:
+    result = [(policy, start, text) for policy, (start, text) in zip(policies, pieces, strict=True)]
+    for policy, start, _ in result:
         if _depth(policy.json["conditions"]) > _MOST_DEPTH:
             source.report(start, "too-complex", _TOO_COMPLEX)
-    return found
+    return result
 
 
 def check_types(source: AuthorText, rules: Sequence[tuple[Policy, int, str]], schema: Schema) -> None:
@@ -103,7 +103,7 @@ def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable,
     for uid in dict.fromkeys(reference.uid for reference in policy.references()):
         fault = vocabulary.fault(uid)
         if fault is not None:
-            places = [place for place, found in written if found == uid] or [0]
+            places = [place for place, result in written if result == uid] or [0]
             for place in places:
                 source.report(start + place, *fault)
     for name in policy.entity_types():
@@ -112,23 +112,23 @@ def _check_names(policy: Policy, text: str, start: int, vocabulary: SymbolTable,
             place = next((place for place, word in identifiers(text) if word == name), 0)
             source.report(start + place, *fault)
     for uid in _subjects_read(policy.json["conditions"]):
-        place = next((place for place, found in written if found == uid), 0)
+        place = next((place for place, result in written if result == uid), 0)
         message = f"a rule cannot read the data of `{uid}`, only that of `principal`"
         source.report(start + place, "unknown-subject", message)
 
 
 def _subjects_read(tree: object) -> set[Uid]:
     """Return the subjects in literals whose attributes or tags a condition reads."""
-    found: set[Uid] = set()
+    result: set[Uid] = set()
     stack = [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, list):
             stack.extend(node)
         elif isinstance(node, dict):
-            found.update(uid for op in _READS if (uid := _literal_subject(node.get(op))) is not None)
+            result.update(uid for op in _READS if (uid := _literal_subject(node.get(op))) is not None)
             stack.extend(node.values())
-    return found
+    return result
 
 
 def _literal_subject(access: object) -> Uid | None:

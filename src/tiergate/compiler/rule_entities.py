@@ -37,7 +37,7 @@ class _RefusedError(ValueError):
 
 def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[OwnEntity]:
     """Read one file; report everything that is not an entity of one of the users' own types."""
-    found: list[OwnEntity] = []
+    result: list[OwnEntity] = []
     elements: list[tuple[int, object]] = []
     try:
         elements = list(_elements(source.text))
@@ -54,8 +54,8 @@ def read_entities(source: AuthorText, own_types: Mapping[str, object]) -> list[O
             message = f"no schema file of the rules declares the type of `{uid}`"
             source.report(place, "foreign-entity", message)
         else:
-            found.append(OwnEntity(uid, data | {"uid": uid._asdict()}, place))
-    return found
+            result.append(OwnEntity(uid, data | {"uid": uid._asdict()}, place))
+    return result
 
 
 def check_entities(
@@ -119,12 +119,12 @@ def _expect(text: str, at: int, marks: str) -> int:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise _RefusedError(f"duplicate key `{twice}`")
-    return found
+    return result
 
 
 def _not_whole(text: str) -> object:

@@ -59,7 +59,7 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
     Reports every problem to its fragment; the parsed schema is `None` if there are problems.
     """
     own = {declared.name for declared in declarations(builtin_schema())}
-    found: list[Declaration] = []
+    result: list[Declaration] = []
     names: set[str] = set()
     for source in fragments:
         if nesting(source.text, "({[<") > _MOST_NESTING:  # Cedar's parser would exhaust the stack, and end the process
@@ -69,15 +69,15 @@ def read_fragments(fragments: Sequence[AuthorText]) -> tuple[str, Schema | None,
             if fault is not None:
                 source.report(declared.place, *fault)
             names.add(declared.name)
-            found.append(declared)
+            result.append(declared)
     text = joined_schema(fragments)
     if any(source.problems for source in fragments):
-        return text, None, found
+        return text, None, result
     try:
-        return text, Schema(text), found
+        return text, Schema(text), result
     except PolicySyntaxError as error:
         _report(str(error), fragments)
-        return text, None, found
+        return text, None, result
 
 
 def _fault(declared: Declaration, own: set[str], names: set[str]) -> tuple[str, str] | None:
@@ -108,7 +108,6 @@ def _report(message: str, fragments: Sequence[AuthorText]) -> None:
 
 
 def _named(message: str, fragments: Sequence[AuthorText]) -> tuple[AuthorText, int] | None:
-    """Return the declaration whose name is in a message."""
     names = set(_NAMED.findall(message))
     for source in fragments:
         for declared in declarations(source.text):

@@ -89,7 +89,7 @@ class SymbolTable:
         item, at, version = ref.rpartition("@")
         if at and item in self.items:
             return Fault("unknown-item", f"the catalog has no version `{version}` of `{item}`")
-        qualified = sorted(it for it in self.items if it.partition("/")[2] == ref)
+        qualified = sorted(entry for entry in self.items if entry.partition("/")[2] == ref)
         if qualified:
             return Fault("unknown-item", f"an item is written with its kind: `{qualified[0]}`, not `{ref}`")
         return self._absent(ref, self.items, "unknown-item", "the catalog has no item")

@@ -19,22 +19,26 @@ def canonical_json(value: object) -> bytes:
 def _plain(value: object) -> object:
     """Convert structures into mappings. msgspec alone omits a default only if it is the identical object."""
     if isinstance(value, dict):
-        return {key: it if it.__class__ is str else _plain(it) for key, it in value.items()}  # texts by the thousand
+        return {
+            key: entry if entry.__class__ is str else _plain(entry) for key, entry in value.items()
+        }  # texts by the thousand
     if isinstance(value, list | tuple):
-        return [_plain(it) for it in value]
+        return [_plain(entry) for entry in value]
     if isinstance(value, msgspec.Struct) and not value.__struct_config__.array_like:
         fields = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
-        return {name: _plain(it) for name, it, default in fields if it is not msgspec.UNSET and it != default}
+        return {
+            name: _plain(entry) for name, entry, default in fields if entry is not msgspec.UNSET and entry != default
+        }
     return value
 
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, object]]:
     """Return the fields of a structure with the defaults to omit."""
-    found: list[tuple[str, object]] = []
+    result: list[tuple[str, object]] = []
     for field in msgspec.structs.fields(kind):
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
-        found.append((field.name, default if kind.__struct_config__.omit_defaults else msgspec.NODEFAULT))
-    return found
+        result.append((field.name, default if kind.__struct_config__.omit_defaults else msgspec.NODEFAULT))
+    return result

@@ -129,12 +129,12 @@ class SuspectIds:
 
     def _totals_of(self, customer: str, record: SubjectEntry, key: str) -> SubjectTotals:
         """Return the totals of a customer, reported at its first subscription, else at the customer."""
-        found = self._totals.get(customer)
-        if found is None or (key == "customer" and not found[2]):
+        result = self._totals.get(customer)
+        if result is None or (key == "customer" and not result[2]):
             position = _position(record, key)
-            totals = SubjectTotals(self._bounds) if found is None else found[1]
-            self._totals[customer] = found = (position, totals, key == "customer")
-        return found[1]
+            totals = SubjectTotals(self._bounds) if result is None else result[1]
+            self._totals[customer] = result = (position, totals, key == "customer")
+        return result[1]
 
     def _settle_twice(self, record: SubjectEntry, id_: str, log: ProblemLog, quarantine: Quarantine | None) -> None:
         position = _position(record, "id")
@@ -163,7 +163,7 @@ class SuspectIds:
 
 
 def _repeated(ordered: Iterable[int]) -> set[int]:
-    return {one for one, other in pairwise(ordered) if one == other}
+    return {entry for entry, other in pairwise(ordered) if entry == other}
 
 
 def _holds(ordered: array[int], wanted: int) -> bool:

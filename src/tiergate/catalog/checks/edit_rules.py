@@ -52,21 +52,21 @@ def check_feature_change(old: Feature, new: Feature, uses: Sequence[ValueUse]) -
     if new.type is not old.type:
         detail = f"`{old.id}` is a {old.type.value}: the type of a feature never changes"
         return [BodyProblem("/type", "type-changed", detail)]
-    found = check_status_change(old, new.status)
+    result = check_status_change(old, new.status)
     mapped = [use for use in uses if use.value is not None]
     if new.scale != old.scale and mapped:
         detail = f"the scale of `{old.id}` cannot change while it is in use, by {_holders(mapped)}"
-        return [*found, BodyProblem("/scale", "scale-mapped", detail)]
+        return [*result, BodyProblem("/scale", "scale-mapped", detail)]
     match old.type:
         case FeatureType.CUSTOM:
-            found += _labels(old, new, mapped)
+            result += _labels(old, new, mapped)
         case FeatureType.QUANTITY:
-            found += _numbers(new, mapped)
+            result += _numbers(new, mapped)
         case FeatureType.RANGE:
-            found += _bounds(new, mapped)
+            result += _bounds(new, mapped)
         case FeatureType.SWITCH:
             pass
-    return found
+    return result
 
 
 def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem]:
@@ -80,13 +80,13 @@ def check_status_change(old: Feature, status: FeatureStatus) -> list[BodyProblem
 
 def check_feature_deletion(feature: Feature, uses: Sequence[ValueUse]) -> list[BodyProblem]:
     """Return the problems of deleting a feature."""
-    found = []
+    result = []
     if feature.status is FeatureStatus.ACTIVE:
         detail = f"`{feature.id}` is active: archive it first"
-        found.append(BodyProblem("", "feature-active", detail))
+        result.append(BodyProblem("", "feature-active", detail))
     if uses:
-        found.append(BodyProblem("", "feature-mapped", f"`{feature.id}` is in use, by {_holders(uses)}"))
-    return found
+        result.append(BodyProblem("", "feature-mapped", f"`{feature.id}` is in use, by {_holders(uses)}"))
+    return result
 
 
 def check_draft(
@@ -109,19 +109,19 @@ def _labels(old: Feature, new: Feature, mapped: Iterable[ValueUse]) -> Iterator[
     for use in mapped:
         if isinstance(use.value, Level):
             uses.setdefault(use.value.label, []).append(use)
-    held = {label: _holders(its_uses) for label, its_uses in uses.items()}
+    users = {label: _holders(its_uses) for label, its_uses in uses.items()}
     kept = []
-    for label in sorted(held, key=old.rank):
+    for label in sorted(users, key=old.rank):
         if label in new.labels:
             kept.append(label)
         else:
-            detail = f"the level `{shorten(label)}` cannot be removed while it is in use, by {held[label]}"
+            detail = f"the level `{shorten(label)}` cannot be removed while it is in use, by {users[label]}"
             yield BodyProblem("/levels", "level-mapped", detail)
     for low, high in pairwise(kept):
         if new.rank(low) > new.rank(high):
             detail = (
                 f"`{shorten(high)}` is above `{shorten(low)}`, and the order of levels in use cannot change: "
-                f"`{shorten(high)}` is given by {held[high]}, `{shorten(low)}` by {held[low]}"
+                f"`{shorten(high)}` is given by {users[high]}, `{shorten(low)}` by {users[low]}"
             )
             yield BodyProblem("/levels", "level-order", detail)
 

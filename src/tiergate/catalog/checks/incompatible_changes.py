@@ -29,14 +29,14 @@ def new_violations(
     `known`: the item ids of the catalog, which must include all `items`. `previous_items` is called only if there are
     violations.
     """
-    found = list(compatibility.violations(items, customer))
-    if not found or previous_items is None:
-        yield from found
+    result = list(compatibility.violations(items, customer))
+    if not result or previous_items is None:
+        yield from result
         return
     previous = [entry for entry in previous_items() if entry.item in known]
     pairs = _Pairs(previous, items)
     allowed = Counter(_key(violation, previous) for violation in compatibility.violations(previous, customer))
-    for violation in found:
+    for violation in result:
         if violation.other is not None:
             if not pairs.are_unchanged({items[violation.place].item, items[violation.other].item}):
                 yield violation

@@ -31,9 +31,9 @@ def check_references(items: Mapping[str, ItemText], unread: frozenset[str], *, c
         return
     holdability = Holdability(known)
     for text in items.values():
-        why = holdability.obstacle(text.item)
-        if why:
-            text.report.add(text.place, "unsatisfiable", why)
+        reason = holdability.obstacle(text.item)
+        if reason:
+            text.report.add(text.place, "unsatisfiable", reason)
 
 
 def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
@@ -55,10 +55,10 @@ def check_item(text: ItemText, others: Mapping[str, Item]) -> None:
                 return
     holdability = Holdability(items)
     for item in (text.item, *before.values()):
-        why = holdability.obstacle(item)
-        if why:
+        reason = holdability.obstacle(item)
+        if reason:
             because = "" if item is text.item else f"with this `{text.item.id}`, "
-            text.report.add(text.place, "unsatisfiable", because + why)
+            text.report.add(text.place, "unsatisfiable", because + reason)
 
 
 def _among(item: Item, known: Collection[str]) -> Item:
@@ -110,14 +110,14 @@ class Holdability:
     def needs(self, id_: str) -> frozenset[str]:
         """Return the item and all its dependencies, direct or not."""
         if id_ not in self._closures:
-            found: set[str] = set()
+            result: set[str] = set()
             waiting = [id_]
             while waiting:
                 current = waiting.pop()
-                if current not in found:
-                    found.add(current)
+                if current not in result:
+                    result.add(current)
                     waiting.extend(self._items[current].depends_on)
-            self._closures[id_] = frozenset(found)
+            self._closures[id_] = frozenset(result)
         return self._closures[id_]
 
     def obstacle(self, item: Item) -> str:
@@ -126,18 +126,18 @@ class Holdability:
         if own:
             return f"nobody can have `{item.id}`: {own}"
         if item.kind is ItemKind.PLAN:
-            why = self._obstacle_in(self.needs(item.id), check_plans=True)
-            return f"nobody can have `{item.id}`: {why}" if why else ""
+            reason = self._obstacle_in(self.needs(item.id), check_plans=True)
+            return f"nobody can have `{item.id}`: {reason}" if reason else ""
         plans = item.available_for or self._plans_of_needs(item)
         if not plans:
-            why = self._obstacle_in(self.needs(item.id), check_plans=True)
-            return f"nobody can have `{item.id}`: {why}" if why else ""
+            reason = self._obstacle_in(self.needs(item.id), check_plans=True)
+            return f"nobody can have `{item.id}`: {reason}" if reason else ""
         first = ""
         for plan in plans:
-            why = self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
-            if not why:
+            reason = self._obstacle_in(self.needs(item.id) | self.needs(plan), check_plans=True)
+            if not reason:
                 return ""
-            first = first or f"with the plan `{plan}`, {why}"
+            first = first or f"with the plan `{plan}`, {reason}"
         more = f", and none of its {len(plans)} plans fits" if len(plans) > 1 else ""
         return f"nobody can have `{item.id}`: {first}{more}"
 
@@ -147,10 +147,10 @@ class Holdability:
 
     def _plans_of_needs(self, item: Item) -> tuple[str, ...]:
         """Return the plans for which a dependency of the item is available."""
-        found: set[str] = set()
+        result: set[str] = set()
         for id_ in self.needs(item.id):
-            found.update(self._items[id_].available_for)
-        return tuple(sorted(found))
+            result.update(self._items[id_].available_for)
+        return tuple(sorted(result))
 
     def _obstacle_in(self, held: frozenset[str], *, check_plans: bool) -> str:
         for id_ in sorted(held):

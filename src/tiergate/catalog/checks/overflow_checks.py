@@ -50,13 +50,13 @@ class TotalBounds:
         """Return an upper bound in units for all features of the subscription."""
         total = 0
         most = self._most
-        for held in subscription.items:
-            key = (held.item, held.version)
+        for entry in subscription.items:
+            key = (entry.item, entry.version)
             if key not in most:
                 most[key] = max(
-                    (_units(value) for given in self.definitions(held) for value in given.values()), default=0
+                    (_units(value) for given in self.definitions(entry) for value in given.values()), default=0
                 )
-            total += held.quantity * most[key]
+            total += entry.quantity * most[key]
         for override in subscription.overrides:
             total += _units(override.value)
         return total
@@ -64,7 +64,7 @@ class TotalBounds:
     @staticmethod
     def cheap_customer(customer: Customer) -> int:
         """Return an upper bound in units for the raise by the customer's own overrides."""
-        return sum(_units(it.value) for it in customer.overrides if it.mode is OverrideMode.ADD)
+        return sum(_units(entry.value) for entry in customer.overrides if entry.mode is OverrideMode.ADD)
 
     def excess(self, subscriptions: Iterable[Subscription], customer: Customer | None = None) -> list[str]:
         """Return messages on totals of these subscriptions together that are too large, by the exact bound."""
@@ -96,8 +96,8 @@ class SubjectTotals:
         extra: dict[str, int] = {}
         floors: dict[str, int] = {}
         adds: dict[str, int] = {}
-        for held in subscription.items:
-            self._add_item(held, base, extra)
+        for entry in subscription.items:
+            self._add_item(entry, base, extra)
         for override in subscription.overrides:
             _add_override(override, floors, adds)
         for id_ in base.keys() | extra.keys() | floors.keys() | adds.keys():
@@ -143,7 +143,7 @@ class SubjectTotals:
 
     def excess(self) -> list[str]:
         """Return a message for each feature whose total could exceed 2^62 units, sorted."""
-        found = []
+        result = []
         parts = (self._base, self._extra, self._free, self._floors, self._adds)
         for id_ in sorted({id_ for part in parts for id_ in part}):
             feature = self._bounds.feature(id_)
@@ -151,8 +151,8 @@ class SubjectTotals:
             units = max(_capped(feature, base + extra) + free, floor) + added
             if units > MAX_TOTAL_UNITS:
                 reached, most = format_units(units, feature.scale), format_units(MAX_TOTAL_UNITS, feature.scale)
-                found.append(f"the total of `{id_}` could reach {reached}, more than {most}")
-        return found
+                result.append(f"the total of `{id_}` could reach {reached}, more than {most}")
+        return result
 
 
 def _add_override(override: Override, floors: dict[str, int], adds: dict[str, int]) -> None:

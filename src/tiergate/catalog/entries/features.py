@@ -124,23 +124,22 @@ def _range(fields: Fields, scale: int) -> tuple[int | None, int | None]:
 
 
 def _labels(fields: Fields, report: Report) -> tuple[str, ...]:
-    """Return the levels of a custom feature, lowest first."""
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     for node, place in fields.entries_of("levels"):
         label = line_of(node, place, report)
-        if label in found:
+        if label in result:
             report.add(place, "duplicate-entry", f"duplicate level `{shorten(label)}`")
         elif label is not None:
-            found[label] = None
+            result[label] = None
     _refuse_empty_levels(fields)
-    return tuple(found)
+    return tuple(result)
 
 
 def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...] | None, bool]:
     """Return the levels of a quantity, ascending, and whether `unlimited` is the top one; without the key, any."""
     if "levels" not in fields:
         return None, True
-    found: list[int] = []
+    result: list[int] = []
     unlimited = False
     for node, place in fields.entries_of("levels"):
         if unlimited:
@@ -152,9 +151,9 @@ def _numbers(fields: Fields, scale: int, report: Report) -> tuple[tuple[int, ...
         elif isinstance(node, str):
             report.add(place, "wrong-type", f"a level is a number or `unlimited`, not {describe(node)}")
         else:
-            _add_level(node, place, scale, found, report)
+            _add_level(node, place, scale, result, report)
     _refuse_empty_levels(fields)
-    return tuple(found), unlimited
+    return tuple(result), unlimited
 
 
 def _add_level(node: Node, place: int, scale: int, found: list[int], report: Report) -> None:
@@ -210,13 +209,13 @@ def _metered(fields: Fields, report: Report) -> Metered | None:
 
 
 def _suspensions(fields: Fields, report: Report) -> tuple[Suspension, ...]:
-    found = []
+    result = []
     for node, place in fields.entries_of("suspensions"):
         inner = Fields.of(node, place, report, _SUSPENSION_KEYS)
         if inner is not None:
             start, until = read_period(inner)
-            found.append(Suspension("", start, until, inner.prose("reason")))
-    return tuple(sorted(found, key=lambda suspension: (suspension.start, suspension.until, suspension.reason)))
+            result.append(Suspension("", start, until, inner.prose("reason")))
+    return tuple(sorted(result, key=lambda suspension: (suspension.start, suspension.until, suspension.reason)))
 
 
 def read_period(fields: Fields, *, may_be_empty: bool = False) -> tuple[Instant, Instant]:

@@ -79,21 +79,21 @@ class EntitlementReader:
             if node is not BROKEN:
                 report.add(place, "wrong-type", f"must be a mapping from features to values, not {describe(node)}")
             return {}
-        found: dict[str, Value] = {}
+        result: dict[str, Value] = {}
         seen = self._seen
         places = iter(node.places)
         for (key, inner), key_place, value_place in zip(node.entries.items(), places, places, strict=True):
             if not isinstance(inner, Mapping | Listing | list):
                 known = seen.get((key, inner.__class__, inner))
                 if known is not None:
-                    found[key] = known
+                    result[key] = known
                     continue
             value = self._entitlement(key, inner, key_place, value_place, report)
             if value is not None:
-                found[key] = value
-        ids = list(found)
+                result[key] = value
+        ids = list(result)
         ordered = sorted(ids)
-        return found if ids == ordered else {id_: found[id_] for id_ in ordered}
+        return result if ids == ordered else {id_: result[id_] for id_ in ordered}
 
     def _entitlement(
         self,
@@ -127,7 +127,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     versions = _versions(fields, entitlements, places, report)
     rollouts = _rollouts(fields, versions, report)
     name, description, tags = fields.line("name"), fields.prose("description"), fields.tags("tags")
-    references = [(key, found, at) for key in _LISTS for found, at in fields.ids(key)]
+    references = [(key, result, at) for key in _LISTS for result, at in fields.ids(key)]
     if kind is ItemKind.PLAN and "available_for" in fields:
         message = "a plan has no `available_for`: it names the plans with which an add-on or a charge can be bought"
         report.add(fields.key_place("available_for"), "key-not-for-kind", message)
@@ -140,7 +140,7 @@ def read_item(node: Node, place: int, entitlements: EntitlementReader, report: T
     metadata = read_metadata(fields, report)
     if id_ is None or kind is None:
         return None
-    named = {key: tuple(sorted(found for its_key, found, _ in references if its_key == key)) for key in _LISTS}
+    named = {key: tuple(sorted(result for its_key, result, _ in references if its_key == key)) for key in _LISTS}
     item = Item(
         id=id_,
         kind=kind,
@@ -176,22 +176,22 @@ def _versions(
         if key in fields:
             message = f"`{key}` cannot be combined with `versions`: use one of them"
             report.add(fields.key_place(key), "key-conflict", message)
-    found: dict[int, Definition] = {}
+    result: dict[int, Definition] = {}
     for node, place in fields.entries_of("versions"):
         inner = Fields.of(node, place, report, _VERSION_KEYS, ("version", "entitlements"))
         if inner is None:
             continue
         number = inner.integer("version", 1, MAX_VERSION)
-        if number in found:
+        if number in result:
             inner.problem("version", "duplicate-version", f"duplicate version {number}")
             number = None
         if number is None:
             entitlements.read(inner.entries.get("entitlements", BROKEN), inner.place, report)
         else:
-            found[number] = _definition(inner, number, entitlements, places, report)
+            result[number] = _definition(inner, number, entitlements, places, report)
     if fields.is_empty_list("versions"):
         fields.problem("versions", "empty-list", "`versions` must not be empty")
-    return tuple(found[number] for number in sorted(found))
+    return tuple(result[number] for number in sorted(result))
 
 
 def _definition(
@@ -214,7 +214,7 @@ def _rollouts(fields: Fields, versions: tuple[Definition, ...], report: TextRepo
     if "rollouts" not in fields:
         return (Rollout(versions[-1].version),) if versions else ()
     numbers = [definition.version for definition in versions]
-    found: list[Rollout] = []
+    result: list[Rollout] = []
     for node, place in fields.entries_of("rollouts"):
         inner = Fields.of(node, place, report, _ROLLOUT_KEYS, ("version",))
         if inner is None:
@@ -228,8 +228,8 @@ def _rollouts(fields: Fields, versions: tuple[Definition, ...], report: TextRepo
             listed = ", ".join(str(number) for number in numbers[-12:])
             inner.problem("version", "unknown-version", f"no version {version} of this item: it has {listed or 'none'}")
             continue
-        found.append(Rollout(version, BEGINNING if start is None else start, audience))
-    return tuple(found)
+        result.append(Rollout(version, BEGINNING if start is None else start, audience))
+    return tuple(result)
 
 
 def _audience(fields: Fields, report: TextReport) -> Audience:

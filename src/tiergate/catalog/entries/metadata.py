@@ -72,10 +72,10 @@ def _texts(
     if len(inner.entries) > most:
         fields.problem(name, "too-many", f"must have at most {most} entries, not {len(inner.entries):,}")
         return {}
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for text, node in inner.entries.items():
         if key(text, inner.key_place(text)):
             read = None if node is BROKEN else value(node, inner.at(text))
             if read is not None:
-                found[text] = read
-    return dict(sorted(found.items()))
+                result[text] = read
+    return dict(sorted(result.items()))

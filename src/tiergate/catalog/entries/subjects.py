@@ -178,7 +178,7 @@ class SubjectReader:
             message = f"only a subscription that is `paused` has `resumes_as`, and this one is `{status.value}`"
             report.add(fields.key_place("resumes_as"), "key-conflict", message)
         elif resumed not in RESUMED:
-            listed = ", ".join(f"`{one.value}`" for one in RESUMED)
+            listed = ", ".join(f"`{entry.value}`" for entry in RESUMED)
             fields.problem("resumes_as", "unknown-word", f"must be one of {listed}, not `{resumed.value}`")
         elif RESUMED[resumed] and RESUMED[resumed] not in fields:
             message = f"a subscription that resumes as `{resumed.value}` needs `{RESUMED[resumed]}`"
@@ -204,16 +204,16 @@ class SubjectReader:
     ) -> tuple[SubscriptionItem, ...]:
         before = report.count
         entries = fields.entries_of("items")
-        found: list[SubscriptionItem] = []
+        result: list[SubscriptionItem] = []
         for node, place in entries:
-            held = self.subscription_item(node, place, report)
-            if held is not None:
-                found.append(held)
+            entry = self.subscription_item(node, place, report)
+            if entry is not None:
+                result.append(entry)
         if report.count == before:
             stood = None if self._stood is None or id_ is None else partial(self._stood, id_)
-            for at, code, message, _ in new_violations(self._holdings, self._index.items, found, stood, customer):
+            for at, code, message, _ in new_violations(self._holdings, self._index.items, result, stood, customer):
                 report.add(entries[at][1], code, message)
-        return tuple(found)
+        return tuple(result)
 
     def subscription_item(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
         """Read one item of a subscription; the common ones, with an item and a quantity only, are shared."""
@@ -222,12 +222,12 @@ class SubjectReader:
         if len(entries) != 2 or not isinstance(item, str) or quantity.__class__ is not int:
             return self._read_held(node, place, report)
         key = (item, quantity)
-        found = self._shared.get(key)
-        if found is None:
-            found = self._read_held(node, place, report)
-            if found is not None and len(self._shared) < _MOST_SHARED:
-                self._shared[key] = found
-        return found
+        result = self._shared.get(key)
+        if result is None:
+            result = self._read_held(node, place, report)
+            if result is not None and len(self._shared) < _MOST_SHARED:
+                self._shared[key] = result
+        return result
 
     def _read_held(self, node: Node, place: int, report: Report) -> SubscriptionItem | None:
         fields = Fields.of(node, place, report, _HELD_KEYS, ("item",))
@@ -253,18 +253,18 @@ class SubjectReader:
         if not isinstance(node, Mapping):
             Fields.of(node, place, report, frozenset())
             return {}
-        found: dict[str, str] = {}
+        result: dict[str, str] = {}
         for key, inner in node.entries.items():
             if not is_id(key):
                 id_of(key, node.key_place(key), report)
                 continue
             text = line_of(inner, node.value_place(key), report, MAX_LINE)
             if text is not None:
-                found[key] = text
-        return dict(sorted(found.items()))
+                result[key] = text
+        return dict(sorted(result.items()))
 
     def _overrides(self, fields: Fields, report: Report) -> tuple[Override, ...]:
-        found: list[Override] = []
+        result: list[Override] = []
         ids: dict[str, int] = {}
         counts: dict[str, int] = {}
         for node, place in fields.entries_of("overrides"):
@@ -276,8 +276,8 @@ class SubjectReader:
                     place, "duplicate-id", f"the override `{override.id}` exists already, as entry {ids[override.id]}"
                 )
             ids.setdefault(override.id, len(ids) + 1)
-            found.append(override)
-        return tuple(found)
+            result.append(override)
+        return tuple(result)
 
     def override(self, node: Node, place: int, report: Report, counts: dict[str, int]) -> Override | None:
         """Read an override; `counts`, of earlier overrides by feature, numbers one without id."""
@@ -310,12 +310,12 @@ class SubjectReader:
         return Override(id_ or f"{feature}-{counts[feature]}", feature, mode, value, start, until, author, reason)
 
     def _suspensions(self, fields: Fields, report: Report) -> tuple[Suspension, ...]:
-        found: list[Suspension] = []
+        result: list[Suspension] = []
         for node, place in fields.entries_of("suspensions"):
             suspension = self.suspension(node, place, report)
             if suspension is not None:
-                found.append(suspension)
-        return tuple(found)
+                result.append(suspension)
+        return tuple(result)
 
     def suspension(self, node: Node, place: int, report: Report) -> Suspension | None:
         """Read a suspension of one feature for the subject; `None` without a valid feature."""

@@ -31,8 +31,10 @@ def lint_addons(catalog: Catalog, granted: Granted) -> Iterator[Finding]:
         unsold = holdability.needs(item.id) - sold
         if unsold:
             needed = catalog.items[min(unsold)]
-            why = "is rolled out to nobody" if needed.status is ItemStatus.ACTIVE else f"is {_STATUSES[needed.status]}"
-            message = f"nobody can buy `{item.id}`: it depends on `{needed.id}`, which {why}"
+            reason = (
+                "is rolled out to nobody" if needed.status is ItemStatus.ACTIVE else f"is {_STATUSES[needed.status]}"
+            )
+            message = f"nobody can buy `{item.id}`: it depends on `{needed.id}`, which {reason}"
             code = "plan-not-sellable" if item.kind is ItemKind.PLAN else "add-on-not-sellable"
             yield Finding(("item", item.id), code, message)
             continue
@@ -60,7 +62,7 @@ def _effect(
     idle = [
         plan
         for plan in buyers
-        if not any(_counts(found, granted[plan].get(id_), catalog.features[id_]) for id_, found in own.items())
+        if not any(_counts(result, granted[plan].get(id_), catalog.features[id_]) for id_, result in own.items())
     ]
     if len(idle) == len(buyers):
         message = f"`{item.id}` adds nothing: each of its plans already gives all of it"

@@ -57,14 +57,13 @@ def _summed_ranges(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _granted(catalog: Catalog) -> set[str]:
-    """Return the features that some version of some item grants."""
-    found: set[str] = set()
+    result: set[str] = set()
     for item in catalog.items.values():
         for definition in item.versions:
             for id_, value in definition.entitlements.items():
-                if id_ not in found and grant(value, catalog.features[id_]) is not None:
-                    found.add(id_)
-    return found
+                if id_ not in result and grant(value, catalog.features[id_]) is not None:
+                    result.add(id_)
+    return result
 
 
 def _batch(feature: Feature) -> Iterator[Finding]:

@@ -63,8 +63,8 @@ def grant(value: Value | None, feature: Feature) -> Grant | None:
 
 def grants(definition: Definition, features: Mapping[str, Feature]) -> dict[str, Grant]:
     """Return what a definition grants, by feature."""
-    found = {id_: grant(value, features[id_]) for id_, value in definition.entitlements.items()}
-    return {id_: one for id_, one in found.items() if one is not None}
+    result = {id_: grant(value, features[id_]) for id_, value in definition.entitlements.items()}
+    return {id_: entry for id_, entry in result.items() if entry is not None}
 
 
 def is_at_most(one: Grant, other: Grant | None) -> bool:
@@ -76,7 +76,7 @@ def is_at_most(one: Grant, other: Grant | None) -> bool:
 
 def contained(one: Mapping[str, Grant], other: Mapping[str, Grant]) -> bool:
     """Return whether `other` grants all that `one` grants."""
-    return all(is_at_most(found, other.get(id_)) for id_, found in one.items())
+    return all(is_at_most(result, other.get(id_)) for id_, result in one.items())
 
 
 def current(item: Item) -> Definition:

@@ -29,7 +29,7 @@ def lint_items(catalog: Catalog, granted: Granted, place: Callable[[str], Positi
 
 
 def _same(item: Item, before: list[Item]) -> Iterator[Finding]:
-    """Compare with the items before it that give the same, and let it stand among them."""
+    """Report the first earlier item that gives the same."""
     for other in before:
         if _have_buyers_in_common(item, other):
             message = f"`{item.id}` gives the same as `{other.id}`"
@@ -39,7 +39,7 @@ def _same(item: Item, before: list[Item]) -> Iterator[Finding]:
 
 
 def _have_buyers_in_common(one: Item, other: Item) -> bool:
-    """One add-on for each of several plans is no copy."""
+    """Return whether both can be bought with one plan; an add-on per plan is not a duplicate."""
     return (
         not one.available_for or not other.available_for or not set(one.available_for).isdisjoint(other.available_for)
     )

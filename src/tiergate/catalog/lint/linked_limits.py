@@ -29,14 +29,14 @@ def lint_linked(catalog: Catalog) -> Iterator[Finding]:
 
 def _limits(catalog: Catalog) -> dict[str, list[str]]:
     """Return switch → its linked limits; either of the two may name the other."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    result: defaultdict[str, set[str]] = defaultdict(set)
     for feature in catalog.features.values():
         for other in feature.linked:
             for switch, limit in ((feature, catalog.features[other]), (catalog.features[other], feature)):
                 is_limit = limit.type in (FeatureType.QUANTITY, FeatureType.RANGE)
                 if switch.type is FeatureType.SWITCH and is_limit and limit.status is not FeatureStatus.DRAFT:
-                    found[switch.id].add(limit.id)
-    return {switch: sorted(found[switch]) for switch in sorted(found)}
+                    result[switch.id].add(limit.id)
+    return {switch: sorted(result[switch]) for switch in sorted(result)}
 
 
 def _beside(switch: str, linked: list[str], item: Item, definition: Definition, catalog: Catalog) -> Iterator[Finding]:

@@ -76,16 +76,16 @@ def families(catalog: Catalog, place: Callable[[str], Position]) -> Iterator[Fam
 def _split(words: list[str]) -> tuple[tuple[str, ...], _Rank | None]:
     """Return the words that a family shares, with the scale, and the rank by that scale's words and the numbers."""
     numbers = [int(word) for word in words if word.isdigit() and not _YEAR.fullmatch(word)]
-    found = [_RANKS[word] for word in words if word in _RANKS]
-    if not numbers and not found:
+    result = [_RANKS[word] for word in words if word in _RANKS]
+    if not numbers and not result:
         return (), None
-    scale = found[-1][0] if found else ""
-    rank = max((rank for its_scale, rank in found if its_scale == scale), default=0)
-    is_plus = bool(found) and _PLUS in words
+    scale = result[-1][0] if result else ""
+    rank = max((rank for its_scale, rank in result if its_scale == scale), default=0)
+    is_plus = bool(result) and _PLUS in words
     stem = [
         word
         for word in words
         if word not in _RANKS and not (is_plus and word == _PLUS) and (not word.isdigit() or _YEAR.fullmatch(word))
     ]
-    is_more = is_plus or len(found) > 1  # `enterprise-plus`, `enterprise-advanced`
+    is_more = is_plus or len(result) > 1  # `enterprise-plus`, `enterprise-advanced`
     return (scale, *stem), (rank, int(is_more), numbers[-1] if numbers else 0)

@@ -44,9 +44,9 @@ def lint_plans(catalog: Catalog, granted: Granted, place: Callable[[str], Positi
 
 
 def _pairs(plans: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for place, one in enumerate(plans):
+    for place, entry in enumerate(plans):
         for other in plans[place + 1 :]:
-            yield one, other
+            yield entry, other
 
 
 def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator[BrokenStep]:
@@ -59,7 +59,7 @@ def broken_steps(ladder: Ladder, catalog: Catalog, granted: Granted) -> Iterator
                 continue
             feature = catalog.features[id_]
             above, below = current(catalog.items[higher]), current(catalog.items[lower])
-            more, less = (show(one.entitlements.get(id_), feature) for one in (below, above))
+            more, less = (show(entry.entitlements.get(id_), feature) for entry in (below, above))
             message = (
                 f"`{higher}` gives {less} of `{id_}`, less than `{lower}` below it on the ladder `{ladder.id}`, "
                 f"which gives {more}"

@@ -59,7 +59,6 @@ def _check_prefix(pricing: Pricing) -> None:
 
 
 def _check_holdable(pricing: Pricing, converted: Converted) -> None:
-    """Report add-ons that nobody can ever buy."""
     holdability = Holdability(converted.items)
     for item in converted.items.values():
         obstacle = holdability.obstacle(item)

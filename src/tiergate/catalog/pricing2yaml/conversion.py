@@ -136,7 +136,7 @@ def _labels(source: SourceFeature, kind: str, pricing: Pricing) -> tuple[str, ..
 def _scale(source: SourceFeature, kind: str, pricing: Pricing) -> int:
     """Return the most decimal digits that the numbers need; report every number that no scale fits."""
     stated = _all_stated(source, kind, pricing)
-    numbers = [(one.value, one.place) for one in stated if isinstance(one.value, Number)]
+    numbers = [(entry.value, entry.place) for entry in stated if isinstance(entry.value, Number)]
     scale = max((digits for number, _ in numbers if (digits := _decimal_digits(number)) <= MAX_SCALE), default=0)
     for number, place in numbers:
         try:

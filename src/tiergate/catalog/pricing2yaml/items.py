@@ -89,7 +89,7 @@ class ItemReader:
         what, other = "feature", "usage limit"
         if section != "features":
             declared, others, what, other = others, declared, other, what
-        found: dict[str, Stated] = {}
+        result: dict[str, Stated] = {}
         for key, key_place, node, place in named_entries(fields, section, self._report):
             if declared is None:
                 continue
@@ -108,8 +108,8 @@ class ItemReader:
                 continue
             stated = self._value(feature, node, place, kind)
             if stated is not None:
-                found[key] = stated
-        return found
+                result[key] = stated
+        return result
 
     def _value(self, feature: SourceFeature, node: Node, place: int, kind: ItemKind) -> Stated | None:
         """Return the value under `value`; `None` for a plan's default, and after a problem."""

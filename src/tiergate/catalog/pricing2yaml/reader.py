@@ -76,19 +76,19 @@ def _features(fields: Fields, report: TextReport) -> Declared | None:
     if node is None:
         fields.problem("features", "wrong-type", "must be a mapping, not nothing (null): write `{}` if there are none")
     tags = _tags(fields)
-    found: Declared = {
+    result: Declared = {
         key: read_feature(key, place, inner, at, tags, report)
         for key, place, inner, at in named_entries(fields, "features", report)
     }
-    return found if isinstance(node, Mapping) else None
+    return result if isinstance(node, Mapping) else None
 
 
 def _limits(fields: Fields, features: Declared | None, report: TextReport) -> Declared | None:
-    found: Declared = {
+    result: Declared = {
         key: read_limit(key, place, inner, at, features, report)
         for key, place, inner, at in named_entries(fields, "usageLimits", report)
     }
-    return None if _keys(fields, "usageLimits") is None else found
+    return None if _keys(fields, "usageLimits") is None else result
 
 
 def _keys(fields: Fields, section: str) -> Collection[str] | None:

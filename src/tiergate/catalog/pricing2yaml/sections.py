@@ -55,7 +55,7 @@ def names(
         if node is not None and node is not BROKEN:
             fields.problem(key, "wrong-type", f"must be a list, not {describe(node)}")
         return ()
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     for entry, place in node.placed():
         if not isinstance(entry, str):
             if entry is not BROKEN:
@@ -66,5 +66,5 @@ def names(
         elif entry == own:
             report.add(place, "self-reference", f"`{shorten(entry)}` names itself in `{key}`")
         else:
-            found[entry] = None
-    return tuple(found)
+            result[entry] = None
+    return tuple(result)

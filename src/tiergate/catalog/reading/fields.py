@@ -301,4 +301,4 @@ class Fields:
 
     def tags(self, key: str) -> tuple[str, ...]:
         """Return ids whose order has no meaning, sorted."""
-        return tuple(sorted(found for found, _ in self.ids(key)))
+        return tuple(sorted(result for result, _ in self.ids(key)))

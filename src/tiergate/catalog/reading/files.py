@@ -30,11 +30,11 @@ def expand_paths(paths: Sequence[Path], endings: frozenset[str], log: ProblemLog
 
     Ignores hidden files and tests (`*_test.yaml`) of a folder; reports a folder without files.
     """
-    found: dict[str, Path] = {}
+    result: dict[str, Path] = {}
     for path in paths:
         for file in _inside(path, endings, log) if path.is_dir() else [path]:
-            found.setdefault(os.path.realpath(file), file)
-    return list(found.values())
+            result.setdefault(os.path.realpath(file), file)
+    return list(result.values())
 
 
 def _inside(folder: Path, endings: frozenset[str], log: ProblemLog) -> list[Path]:

@@ -23,16 +23,16 @@ def escape_pointer(part: str) -> str:
 def pointers(text: str, places: Iterable[int]) -> dict[int, str]:
     """Return for each place the pointer of its value or key; for a mark, of the enclosing value."""
     waiting = sorted(set(places), reverse=True)
-    found: dict[int, str] = {}
+    result: dict[int, str] = {}
     last: tuple[str | int, ...] = ()
     for end, path in _tokens(text):
         last = path
         while waiting and waiting[-1] < end:
-            found[waiting.pop()] = _pointer(path)
+            result[waiting.pop()] = _pointer(path)
         if not waiting:
             break
-    found.update(dict.fromkeys(waiting, _pointer(last)))
-    return found
+    result.update(dict.fromkeys(waiting, _pointer(last)))
+    return result
 
 
 def _pointer(path: tuple[str | int, ...]) -> str:

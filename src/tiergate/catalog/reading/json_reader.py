@@ -30,7 +30,6 @@ _TOKEN = re.compile(
     )?""",
     re.VERBOSE,
 )
-_SPACE = re.compile(r"[ \t\n\r]*")
 _WORDS: dict[str, Node] = {"true": True, "false": False, "null": None}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -76,7 +75,6 @@ class _Reader:
         self.start = 0
 
     def advance(self) -> None:
-        """Go to the next token."""
         match = self._scan(self._text, self._end)
         if match is None:  # pragma: no cover - the pattern matches the empty text
             raise _Unreadable(self._end, "cannot be read")
@@ -99,7 +97,6 @@ class _Reader:
         return f"`{character}`" if character.isprintable() else f"the character U+{ord(character):04X}"
 
     def found(self) -> str:
-        """Describe the current token."""
         return f"`{shorten(self.lexeme)}`" if self.kind else "the end of the text"
 
     def value(self, depth: int) -> Node:

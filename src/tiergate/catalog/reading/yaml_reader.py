@@ -137,7 +137,6 @@ class _Builder:
         self._stack: list[_Open] = []
 
     def scalar(self, text: str, place: int, *, is_plain: bool) -> None:
-        """Add a key or a value."""
         if not text.isascii():
             text = to_nfc(text)
         top = self._stack[-1] if self._stack else None
@@ -153,14 +152,12 @@ class _Builder:
             self._add(self._read(text, place), place)
 
     def start(self, place: int, *, is_mapping: bool) -> None:
-        """Open a mapping or list."""
         if len(self._stack) >= MAX_DEPTH:
             self._report.add(place, "too-deep", f"nested more than {MAX_DEPTH} deep")
             raise _Unreadable
         self._stack.append(_Open(place, is_mapping=is_mapping))
 
     def end(self) -> None:
-        """Close the mapping or list that was opened last."""
         closed = self._stack.pop()
         if closed.entries is None:
             self._add(Listing(closed.listed, closed.places), closed.place)
@@ -173,7 +170,6 @@ class _Builder:
         self._add(BROKEN, place)
 
     def refuse(self, anchor: str | None, tag: str | None, place: int) -> None:
-        """Reject an anchor, a tag or both."""
         if anchor is not None:
             self._report.add(place, "anchor", f"the anchor `&{shorten(anchor)}` is not supported")
         if tag is not None:

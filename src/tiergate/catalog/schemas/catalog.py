@@ -137,9 +137,9 @@ def _feature() -> Schema:
         "linked": ids("Features that belong to this one, such as the limit of a switch."),
         "suspensions": listing("#/$defs/suspension", "When the feature is switched off for everybody."),
     }
-    found = closed(properties, ["id", "type"], "Something that the product can offer.")
-    found["allOf"] = [_of_type(type_) for type_ in FeatureType]
-    return found
+    schema = closed(properties, ["id", "type"], "Something that the product can offer.")
+    schema["allOf"] = [_of_type(type_) for type_ in FeatureType]
+    return schema
 
 
 def _of_type(type_: FeatureType) -> Schema:
@@ -188,14 +188,14 @@ def _item() -> Schema:
         "excludes": ids("Items that cannot be held with it."),
         "private_to": ref("subjectId", "The one customer who may hold it; left out: any."),
     }
-    found = closed(properties, ["id", "kind"], "A plan, add-on or charge, and what it gives.")
-    found["oneOf"] = [
+    schema = closed(properties, ["id", "kind"], "A plan, add-on or charge, and what it gives.")
+    schema["oneOf"] = [
         {"required": ["entitlements"], "properties": {"versions": False}},
         {"required": ["versions"], "properties": {"entitlements": False, "version": False}},
     ]
-    found["if"] = {"properties": {"kind": {"const": ItemKind.PLAN.value}}, "required": ["kind"]}
-    found["then"] = {"properties": {"available_for": False}}
-    return found
+    schema["if"] = {"properties": {"kind": {"const": ItemKind.PLAN.value}}, "required": ["kind"]}
+    schema["then"] = {"properties": {"available_for": False}}
+    return schema
 
 
 def _version() -> Schema:

@@ -25,22 +25,22 @@ _INSTANT: Final = (
 
 def closed(properties: Schema, required: Iterable[str] = (), description: str = "") -> Schema:
     """Return an object schema with these properties and no others."""
-    found: Schema = {"type": "object"}
+    schema: Schema = {"type": "object"}
     if description:
-        found["description"] = description
-    found["properties"] = properties
+        schema["description"] = description
+    schema["properties"] = properties
     if required:
-        found["required"] = list(required)
-    found["additionalProperties"] = False
-    return found
+        schema["required"] = list(required)
+    schema["additionalProperties"] = False
+    return schema
 
 
 def ref(name: str, description: str = "") -> Schema:
     """Return a reference to a shared definition."""
-    found: Schema = {"$ref": f"#/$defs/{name}"}
+    schema: Schema = {"$ref": f"#/$defs/{name}"}
     if description:
-        found["description"] = description
-    return found
+        schema["description"] = description
+    return schema
 
 
 def listing(ref: str, description: str) -> Schema:
@@ -50,18 +50,18 @@ def listing(ref: str, description: str) -> Schema:
 
 def ids(description: str, least: int = 0) -> Schema:
     """Return a list of unique ids."""
-    found: Schema = {"type": "array", "description": description, "items": ref("id"), "uniqueItems": True}
+    schema: Schema = {"type": "array", "description": description, "items": ref("id"), "uniqueItems": True}
     if least:
-        found["minItems"] = least
-    return found
+        schema["minItems"] = least
+    return schema
 
 
 def words(choices: type[StrEnum], description: str, *more: str, default: StrEnum | None = None) -> Schema:
     """Return the words of an enumeration, and `more`."""
-    found: Schema = {"enum": [*(choice.value for choice in choices), *more], "description": description}
+    schema: Schema = {"enum": [*(choice.value for choice in choices), *more], "description": description}
     if default is not None:
-        found["default"] = default.value
-    return found
+        schema["default"] = default.value
+    return schema
 
 
 def line(description: str) -> Schema:

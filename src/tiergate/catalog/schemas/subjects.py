@@ -123,12 +123,12 @@ def _subscription(*, typed: bool = False) -> Schema:
         "external_ids": ref("externalIds"),
     } | _exceptions()
     required = ["id", "customer", "status", "items"]
-    found = closed(
+    schema = closed(
         _typed(properties, "subscription", typed=typed),
         ["type", *required] if typed else required,
         "What a customer holds.",
     )
-    found["allOf"] = [
+    schema["allOf"] = [
         {
             "if": {"properties": {key: {"const": status.value}}, "required": [key]},
             "then": {"required": [date]},
@@ -137,10 +137,10 @@ def _subscription(*, typed: bool = False) -> Schema:
         for status, date in ((SubscriptionStatus.TRIALING, "trial_end"), (SubscriptionStatus.CANCELED, "end"))
     ]
     paused: Schema = {"status": {"const": SubscriptionStatus.PAUSED.value}}
-    found["allOf"].append({"if": {"required": ["resumes_as"]}, "then": {"properties": paused}})
+    schema["allOf"].append({"if": {"required": ["resumes_as"]}, "then": {"properties": paused}})
     without_start: Schema = {"required": ["term"], "properties": {"start": False}}
-    found["allOf"].append({"if": without_start, "then": {"properties": {"term": {"required": ["anchor"]}}}})
-    return found
+    schema["allOf"].append({"if": without_start, "then": {"properties": {"term": {"required": ["anchor"]}}}})
+    return schema
 
 
 def _term() -> Schema:
@@ -185,7 +185,7 @@ def _held() -> Schema:
 
 
 def _override() -> Schema:
-    found = closed(
+    schema = closed(
         {
             "id": ref("id", "Its id, unique in its subject; left out: the feature's id and a number."),
             "feature": ref("id", "The feature that it is about."),
@@ -207,9 +207,9 @@ def _override() -> Schema:
         ["feature"],
         "A value for one feature, given to this subject alone, over an interval.",
     )
-    found["if"] = {"properties": {"mode": {"const": OverrideMode.DISABLED.value}}, "required": ["mode"]}
-    found["then"] = {"properties": {"value": False}}
-    found["else"] = {"required": ["value"]}
+    schema["if"] = {"properties": {"mode": {"const": OverrideMode.DISABLED.value}}, "required": ["mode"]}
+    schema["then"] = {"properties": {"value": False}}
+    schema["else"] = {"required": ["value"]}
     added: Schema = {"properties": {"mode": {"const": OverrideMode.ADD.value}}, "required": ["mode"]}
-    found["allOf"] = [{"if": added, "then": {"properties": {"value": number("By so much.", positive=True)}}}]
-    return found
+    schema["allOf"] = [{"if": added, "then": {"properties": {"value": number("By so much.", positive=True)}}}]
+    return schema

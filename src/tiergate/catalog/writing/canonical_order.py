@@ -33,7 +33,7 @@ def _by_id(entries: Mapping[str, _Entry]) -> dict[str, _Entry]:
 
 
 def _feature(feature: Feature) -> Feature:
-    suspensions = sorted(feature.suspensions, key=lambda one: (one.start, one.until, one.reason))
+    suspensions = sorted(feature.suspensions, key=lambda entry: (entry.start, entry.until, entry.reason))
     return replace(
         feature,
         tags=tuple(sorted(feature.tags)),

@@ -27,14 +27,16 @@ def compare_values(
     for key in sorted(before.keys() | after.keys()):
         if key == "id" and not path:
             continue
-        one, other = before.get(key), after.get(key)
-        if one == other and type(one) is type(other):
+        entry, other = before.get(key), after.get(key)
+        if entry == other and type(entry) is type(other):
             continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from compare_values(one, other, f"{path}{key}/")
+        if isinstance(entry, dict) and isinstance(other, dict):
+            yield from compare_values(entry, other, f"{path}{key}/")
         else:
             yield ValueChange(
-                path + key, None if key not in before else raw_json(one), None if key not in after else raw_json(other)
+                path + key,
+                None if key not in before else raw_json(entry),
+                None if key not in after else raw_json(other),
             )
 
 
