@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.properties.documents import Document, worlds
 from tests.properties.engines import Subjects, World
 from tests.properties.inquiries import Inquirer
-from tiergate.admin.custom_plan_items import entitlements_of
+from tiergate.admin.subscription_entitlements import entitlements_of
 from tiergate.bundle import Bundle
 from tiergate.compiler import compile_catalog
 from tiergate.engine import Evaluator

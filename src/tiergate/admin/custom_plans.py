@@ -5,21 +5,22 @@ An item for one customer is published immediately, by itself. A plan for everybo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from tiergate.admin.conflicts import reject_conflicts
-from tiergate.admin.custom_plan_items import entitlements_of
 from tiergate.admin.items import item_view
-from tiergate.admin.results import Data, View
+from tiergate.admin.private_item_publication import PrivateItem, private_item
+from tiergate.admin.results import View
 from tiergate.admin.subject_changes import save_subscription
 from tiergate.admin.subject_views import subscription_views
+from tiergate.admin.subscription_entitlements import entitlements_of
 from tiergate.admin.subscription_items import with_items
 from tiergate.admin.subscriptions import open_account_of
-from tiergate.catalog import check_draft, entitlements_data, item_head_data, read_item_body
+from tiergate.catalog import check_draft, read_item_body
 from tiergate.errors import BodyError, BodyProblem, ConflictError, NotFoundError
-from tiergate.model import Item, ItemStatus, SubscriptionItem, Value
+from tiergate.model import ItemStatus, SubscriptionItem
 from tiergate.permissions import Action, Resource
 from tiergate.store.customers import open_account
 from tiergate.store.features import lock_catalog, read_features
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
     from tiergate.admin.actor import Actor
     from tiergate.publish.publish_result import PublishResult
     from tiergate.store import ReadUnit, WriteUnit
-
-
-class PrivateItem(NamedTuple):
-    """An item for one customer with its entitlements; `data`: both as JSON data."""
-
-    item: Item
-    entitlements: dict[str, Value]
-    data: Data
 
 
 # ── For one customer ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -72,12 +65,6 @@ def prepare_private_item(
     if subscription is not None:
         require_subscription(unit, customer, subscription)
     return private_item(unit, body.item, body.draft)
-
-
-def private_item(unit: ReadUnit, item: Item, entitlements: dict[str, Value]) -> PrivateItem:
-    """Return an item with its entitlements and their JSON data."""
-    data = entitlements_data(entitlements, unit.published.index.features)
-    return PrivateItem(item, entitlements, {**item_head_data(item), "entitlements": data})
 
 
 def require_customer(unit: ReadUnit, customer: str) -> None:

@@ -16,9 +16,9 @@ import msgspec
 from msgspec.structs import replace
 
 from tiergate.admin.conflicts import reject_conflicts
-from tiergate.admin.custom_plan_items import OWN_PREFIX, SELF_SERVICE
-from tiergate.admin.custom_plans import PrivateItem, private_item, require_customer, require_subscription, sold_view
+from tiergate.admin.custom_plans import require_customer, require_subscription, sold_view
 from tiergate.admin.loss_gate import reject_swap_loss
+from tiergate.admin.private_item_publication import OWN_PREFIX, SELF_SERVICE, PrivateItem, private_item
 from tiergate.admin.subject_changes import save_subscription
 from tiergate.admin.subject_views import subscription_views
 from tiergate.admin.subscription_items import with_items

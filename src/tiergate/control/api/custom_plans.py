@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tiergate.admin import custom_plans, own_plans
-from tiergate.admin.custom_plan_items import plan_own_plan, plan_private_item
+from tiergate.admin.private_item_publication import plan_own_plan, plan_private_item
 from tiergate.control.api.answers import view_data
 from tiergate.control.api.bodies import decode_parts
 from tiergate.control.api.customers import the_customer
@@ -73,7 +73,7 @@ def _sell_item(publisher: Publisher, request: AdminRequest) -> Answer:
     def run(publish: Publish) -> Answer:
         return request.change(lambda unit: _answer(custom_plans.sell_item(unit, sold, publish), 201))
 
-    answer = publisher.publish(plan_private_item(*sold), run)
+    answer = publisher.publish(plan_private_item(sold), run)
     return _with_subscription(request, answer, custom_plans.add_to_subscription)
 
 
@@ -91,7 +91,7 @@ def _save_own_plan(publisher: Publisher, status: int, request: AdminRequest) -> 
     def run(publish: Publish) -> Answer:
         return request.change(lambda unit: _answer(own_plans.save_own_plan(unit, plan, publish), status))
 
-    return _with_subscription(request, publisher.publish(plan_own_plan(*plan), run), own_plans.swap_plan)
+    return _with_subscription(request, publisher.publish(plan_own_plan(plan), run), own_plans.swap_plan)
 
 
 def _answer(view: View, status: int) -> Answer:

@@ -8,7 +8,7 @@ from tiergate.admin import customers
 from tiergate.admin.json_members import subject_id_at
 from tiergate.control.api.answers import page_answer, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members
-from tiergate.control.api.external_ids import external_id_asked
+from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.parameters import enum_list_parameter
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
@@ -61,7 +61,7 @@ def list_customers(request: AdminRequest) -> Answer:
         query.get("feature"),
         query.get("item"),
         enum_list_parameter(request, "status", SubscriptionStatus),
-        external_id_asked(request),
+        external_id_parameter(request),
     )
     after, limit = request.cursor or "", request.limit
     return page_answer(request.read(lambda unit: customers.list_customers(unit, wanted, after, limit)))

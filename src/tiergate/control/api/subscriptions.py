@@ -14,7 +14,7 @@ from tiergate.catalog import MAX_QUANTITY, escape_pointer
 from tiergate.control.api.answers import page_answer, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH, strip_answer_members, strip_as_of
 from tiergate.control.api.customers import the_customer
-from tiergate.control.api.external_ids import external_id_asked
+from tiergate.control.api.external_ids import external_id_parameter
 from tiergate.control.api.parameters import enum_list_parameter
 from tiergate.control.api.router import Endpoint
 from tiergate.control.api.subject_requests import (
@@ -105,7 +105,7 @@ def list_subscriptions(request: AdminRequest) -> Answer:
         item=query.get("item"),
         version=request.number("version", 0, least=1, most=_MOST_VERSIONS) or None,
         feature=query.get("feature"),
-        external_id=external_id_asked(request),
+        external_id=external_id_parameter(request),
     )
     after, limit = request.cursor or "", request.limit
     return page_answer(request.read(lambda unit: subscriptions.list_subscriptions(unit, wanted, after, limit)))
