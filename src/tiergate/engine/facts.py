@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class TotalOverflowError(ArithmeticError):
-    """A subject's total passes 2^62 units: nothing can be decided on it."""
+    """A subject's total exceeds 2^62 units: nothing can be decided on it."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -306,7 +306,7 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
     """Resolve the facts about a feature for what a subject holds. `now` must lie within the window of `active`.
 
     Raises:
-        TotalOverflowError: the total passes 2^62 units.
+        TotalOverflowError: the total exceeds 2^62 units.
         BundleError: the bundle cannot be read.
     """
     window = ValidityWindow(now, active.start, active.until)
@@ -330,7 +330,7 @@ def resolve_facts(feature: Feature, active: ActiveItems, subject: Subject, bundl
     if total.unlimited:
         total.best = total.add = 0
     if total.total > MAX_TOTAL_UNITS:
-        msg = f"the total of `{feature.id}` passes 2^62 units"
+        msg = f"the total of `{feature.id}` exceeds 2^62 units"
         raise TotalOverflowError(msg)
     nothing = not total.unlimited and total.total == 0
     givers = tally.givers

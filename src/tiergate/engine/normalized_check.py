@@ -77,7 +77,7 @@ def expect_valid_check(check: Check) -> None:
     given = [name for name in _FIELDS if getattr(check, name) is not None]
     for name in given:
         if _TYPES[name] is not _TYPES[given[0]]:
-            raise CheckError(name, f"no feature knows both `{given[0]}` and `{name}`")
+            raise CheckError(name, f"no feature accepts both `{given[0]}` and `{name}`")
     for name, number in zip(_NUMBERS, (check.amount, check.used, check.user_used, check.value), strict=True):
         if number is not None:
             _expect_number(name, number)
@@ -160,4 +160,4 @@ def _refuse(feature: Feature, *fields: Number | str | None) -> None:
     """Refuse the fields, in the order of `_FIELDS`, that the feature's type does not know and the check gives."""
     for name, given in zip(_FIELDS, fields, strict=True):
         if given is not None:
-            raise CheckError(name, f"a {feature.type.value} such as `{feature.id}` knows no `{name}`")
+            raise CheckError(name, f"a {feature.type.value} such as `{feature.id}` does not accept `{name}`")

@@ -37,7 +37,7 @@ class CallerErrorLog:
         now = self._clock()
         if now >= self._until:
             if self._left_out:
-                _logger.warning("further requests refused in the last minute and not logged: %d", self._left_out)
+                _logger.warning("requests rejected in the last minute and not logged: %d", self._left_out)
             self._said.clear()
             self._left_out = 0
             self._until = now + _EVERY
@@ -48,7 +48,7 @@ class CallerErrorLog:
             self._left_out += 1
             return
         self._said.add(text)
-        _logger.warning("request refused: %s", text)
+        _logger.warning("request rejected: %s", text)
 
 
 def _printable(text: str) -> str:

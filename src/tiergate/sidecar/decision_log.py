@@ -226,7 +226,7 @@ class DecisionLog:
         while not waiting.poll(_PERIOD * 1000):
             now = time.monotonic()
             if now >= patience:
-                self._fail(OSError(errno.EAGAIN, "nobody reads it"))
+                self._fail(OSError(errno.EAGAIN, "no process reads it"))
             if self._reopening or now >= self._give_up_at:
                 raise error
 
@@ -267,7 +267,7 @@ class DecisionLog:
 
     def _fail(self, error: OSError) -> None:
         if not self._failing:
-            _logger.error("the decision log cannot be written: %s", error)
+            _logger.error("cannot write the decision log: %s", error)
         self._failing = True
 
 

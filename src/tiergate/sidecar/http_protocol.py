@@ -127,7 +127,7 @@ class SidecarProtocol(HttpToolsProtocol):
         if limit is not None and len(self.connections) > limit:
             self._surplus = True
             self.beyond.add(self)
-            busy = RequestError(503, "too many connections", f"there may be {limit} at once")
+            busy = RequestError(503, "too many connections", f"the limit is {limit} connections")
             self.app = refusal(problem_response(busy))
         self._settle()
         self._rearm()
@@ -156,7 +156,7 @@ class SidecarProtocol(HttpToolsProtocol):
                 try:
                     answer = quick.answer(data, self.server_state.default_headers)
                 except Exception:
-                    _logger.exception("the quick path failed; the request takes the long way")
+                    _logger.exception("the fast path failed; handling the request on the slow path")
                     answer = None
                 if answer is not None:
                     self._used = True
@@ -174,7 +174,9 @@ class SidecarProtocol(HttpToolsProtocol):
         if self._deaf:
             return self._waits()
         if not self._between:
-            self._refuse(RequestError(400, "malformed request", "the request ends before its end"))
+            self._refuse(
+                RequestError(400, "malformed request", "the connection closed before the request was complete")
+            )
             return not self.transport.is_closing()
         if not self._waits():
             return False
@@ -348,7 +350,7 @@ class SidecarProtocol(HttpToolsProtocol):
         if match is not None:
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"] + [(b"host", match[1])]
         elif self.url != b"*":
-            raise self._refused(RequestError(400, "malformed request", "the target is no path"))
+            raise self._refused(RequestError(400, "malformed request", "the request target is not a path"))
 
     def _ignore_upgrade(self) -> None:
         """Have the request parsed once more, without the wish for another protocol.
@@ -358,7 +360,7 @@ class SidecarProtocol(HttpToolsProtocol):
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
-            raise self._refused(RequestError(405, "method not allowed", "this is no proxy"))
+            raise self._refused(RequestError(405, "method not allowed", "this server is not a proxy"))
         kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
         if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
             kept.append((b"connection", b"close"))
@@ -402,7 +404,7 @@ class SidecarProtocol(HttpToolsProtocol):
     # ── refusals and ends ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _head_too_large(self) -> RequestError:
-        detail = f"a head may have {self.limits.head_bytes} bytes and {self.limits.head_fields} fields at most"
+        detail = f"the limit is {self.limits.head_bytes} bytes and {self.limits.head_fields} fields"
         return RequestError(431, "request header fields too large", detail)
 
     def _refuse(self, error: RequestError) -> None:

@@ -37,10 +37,6 @@ class NativeDecision:
         self.basis = served.basis
         self.weight = SLOT + len(check) + len(self.body) + len(self.basis) + 200 + self.version.claim_weight()
 
-    def is_valid(self, now: Instant) -> bool:
-        """Return whether this may be repeated at `now`."""
-        return self.start <= now < self.until and not self.version.is_outdated
-
 
 class NativeDecisions:
     """Decides checks and caches the decisions' JSON in at most `cache_bytes`; 0 caches nothing."""
@@ -54,7 +50,9 @@ class NativeDecisions:
     def recall(self, check: bytes, now: Instant) -> NativeDecision | None:
         """Return the cached decision of the JSON of a check, if it is valid at `now`."""
         cached = self.cache.get(check)
-        return cached if cached is not None and cached.is_valid(now) else None
+        if cached is None or not cached.start <= now < cached.until or cached.version.is_outdated:
+            return None
+        return cached
 
     def recall_many(self, checks: Sequence[bytes], now: Instant) -> list[NativeDecision | None]:
         """Return as `recall` for each of many."""

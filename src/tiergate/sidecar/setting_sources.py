@@ -50,7 +50,9 @@ def _fit(settings: Settings) -> None:
     if settings.port and settings.port == settings.probe_port:
         raise SettingsError("probe-port", f"{settings.probe_port} is the port of the API already")
     if settings.decision_log_record and settings.decision_log_subject != "keep":
-        raise SettingsError("decision-log-record", "a record says who it is of: it needs `decision-log-subject` `keep`")
+        raise SettingsError(
+            "decision-log-record", "a record identifies its subject: set `decision-log-subject` to `keep`"
+        )
 
 
 def _fit_startup(settings: Settings) -> None:
@@ -58,7 +60,7 @@ def _fit_startup(settings: Settings) -> None:
         raise SettingsError("startup-allow", "needs `startup-deadline`")
     for word in settings.startup_allow:
         if word != EVERY and not is_id(word):
-            detail = f"`{word[:100]}` must be `{EVERY}` or a feature's id: before there is a catalog, nobody knows tags"
+            detail = f"`{word[:100]}` must be `{EVERY}` or a feature's id: tags are unknown before a catalog is loaded"
             raise SettingsError("startup-allow", detail)
 
 

@@ -118,7 +118,7 @@ def test_two_policies_cannot_have_one_id() -> None:
         "permit (principal, action, resource); permit (principal in ?principal, action, resource);"
     )
     for pair in ([policy, policy], [policy, template], [template, template]):
-        with pytest.raises(PolicySyntaxError, match="two policies are called `a`"):
+        with pytest.raises(PolicySyntaxError, match="two policies have the id `a`"):
             PolicyGroup.of([("a", it) for it in pair])
 
 

@@ -26,7 +26,7 @@ def test_the_same_mistake_is_logged_once_a_minute(caplog: pytest.LogCaptureFixtu
     for at in (0.0, 1.0, 59.9, 60.0, 61.0):
         now[0] = at
         mistakes.note("check", 404, "unknown-feature", "no feature `moovies` in the catalog")
-    assert said(caplog) == ["request refused: check: 404 unknown-feature: no feature `moovies` in the catalog"] * 2
+    assert said(caplog) == ["request rejected: check: 404 unknown-feature: no feature `moovies` in the catalog"] * 2
 
 
 def test_of_many_mistakes_ten_are_logged_and_the_others_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -39,8 +39,8 @@ def test_of_many_mistakes_ten_are_logged_and_the_others_counted(caplog: pytest.L
     now[0] = 60.0
     mistakes.note("check", 401, "unauthorized", "a token is needed")
     assert said(caplog)[10:] == [
-        "further requests refused in the last minute and not logged: 990",
-        "request refused: check: 401 unauthorized: a token is needed",
+        "requests rejected in the last minute and not logged: 990",
+        "request rejected: check: 401 unauthorized: a token is needed",
     ]
 
 

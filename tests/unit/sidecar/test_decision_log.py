@@ -319,7 +319,7 @@ def test_a_full_pipe_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFi
     for _ in range(3_000):
         assert service.check(CHECK).status == 200
     assert not log.flush(1.5)
-    assert "nobody reads it" in caplog.text
+    assert "no process reads it" in caplog.text
     began = time.monotonic()
     log.close(0.5)
     assert time.monotonic() - began < 5

@@ -25,6 +25,7 @@ class CheckAdapter:
     def __init__(self, service: CheckService, decisions: NativeDecisions) -> None:
         self._service = service
         self._decisions = decisions
+        self._durations = service.metrics.durations["check"]
 
     def respond_now(self, body: bytes, context: RequestContext) -> HttpResponse | None:
         """Respond; `None`, with nothing done, if the subject must be fetched first."""
@@ -51,7 +52,7 @@ class CheckAdapter:
         decision = self._decisions.recall(body, now)
         if decision is not None:
             decision.counts.check_memo += 1
-            return self._response(decision, context, now, begun, repeatable=decision)
+            return self._response(decision, context, now, begun, decision)
         try:
             view = service.view()
             check = read_check(body)
@@ -78,7 +79,9 @@ class CheckAdapter:
     ) -> HttpResponse:
         service = self._service
         decision_id = service.next_id()
-        elapsed = service.count_success("check", begun)
+        elapsed = time.perf_counter_ns() - begun
+        self._durations.add(elapsed)
+        service.metrics.count_request("check", 200)
         if decision.basis and service.log is not None:
             service.log.offer((decision_id, now, decision.check, decision.body, context, elapsed, decision.basis))
         return HttpResponse(200, decision.body, decision_id, decision=repeatable)

@@ -122,9 +122,9 @@ class _Endpoints:
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - Starlette
         """Checks are answered."""
         if self._state.draining:
-            raise RequestError(503, "not ready", "a shutdown has begun")
+            raise RequestError(503, "not ready", "the sidecar is shutting down")
         if not self._state.ready:
-            raise RequestError(503, "not ready", "nothing has been loaded yet to decide by")
+            raise RequestError(503, "not ready", "no data is loaded yet")
         return _json({"status": "ready"})
 
     async def status(self, request: Request) -> Response:  # noqa: ARG002 - Starlette

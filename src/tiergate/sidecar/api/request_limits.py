@@ -74,7 +74,7 @@ class Access:
         host = hosts[0].decode("latin-1")
         match = _HOST.fullmatch(host)
         if match is None or not self._knows(match[1].lower()):
-            raise RequestError(421, "foreign host", f"`{host[:100]}` is no name of this sidecar")
+            raise RequestError(421, "foreign host", f"`{host[:100]}` is not a host name of this sidecar")
         return host
 
     def _knows(self, name: str) -> bool:
@@ -87,9 +87,9 @@ class Access:
         for value in found.get(b"origin", []):
             origin = value.decode("latin-1")
             if origin not in self.origins and origin.lower() != own:
-                raise RequestError(403, "foreign origin", f"pages of `{origin[:100]}` may not ask")
+                raise RequestError(403, "foreign origin", f"requests from pages of `{origin[:100]}` are not allowed")
         if b"origin" not in found and any(site in _FOREIGN_SITES for site in found.get(b"sec-fetch-site", [])):
-            raise RequestError(403, "foreign origin", "pages of other sites may not ask")
+            raise RequestError(403, "foreign origin", "requests from pages of other sites are not allowed")
 
 
 def _is_address(name: str) -> bool:
@@ -165,7 +165,7 @@ class RequestLimits:
         return b"".join(parts)
 
     def _too_large(self) -> RequestError:
-        return RequestError(413, "content too large", f"a body may have {self._max_body} bytes at most")
+        return RequestError(413, "content too large", f"the limit for a body is {self._max_body} bytes")
 
 
 def require_json(headers: Iterable[tuple[bytes, bytes]]) -> None:

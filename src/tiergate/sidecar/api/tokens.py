@@ -83,7 +83,7 @@ class TokenFile:
             return
         self._seen, self._failing = stamp, ""
         if self.tokens.replace(*tokens):
-            _logger.info("tokens read again from `%s`: %d", self._path, len(tokens))
+            _logger.info("reloaded tokens from `%s`: %d", self._path, len(tokens))
             for call in self.changed:
                 call()
 

@@ -78,7 +78,7 @@ def test_numbers_keep_their_digits(cli: Cli) -> None:
 
 MISTAKES = {
     "a feature that is not there": ("ada moovies", "no feature `moovies` in the catalog, did you mean `movies`?"),
-    "a field of another type": ("ada analytics --amount 1", "a switch such as `analytics` knows no `amount`"),
+    "a field of another type": ("ada analytics --amount 1", "a switch such as `analytics` does not accept `amount`"),
     "an amount of nothing": ("ada movies --amount 0", "field `amount`: must be positive"),
     "a number that is none": ("ada movies --amount many", "field `amount`: `many` is not a number"),
     "a number without an end": ("ada movies --used Infinity", "field `used`: must be a finite number"),

@@ -48,7 +48,7 @@ def test_a_process_without_data_is_live_but_not_ready() -> None:
     assert asked.get("/livez").status_code == 200
     answer = asked.get("/readyz")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert answer.json()["detail"] == "nothing has been loaded yet to decide by"
+    assert answer.json()["detail"] == "no data is loaded yet"
 
 
 def test_a_process_with_data_is_ready() -> None:
