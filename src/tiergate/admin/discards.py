@@ -2,6 +2,8 @@
 
 What was deleted and is still published comes back. An item's status and metadata stay: they do not wait for a
 publication.
+
+Use cases raise `NotFoundError` if there is no edit, and `PreconditionError` if the resource has another version.
 """
 
 from __future__ import annotations
@@ -40,8 +42,6 @@ def discard_feature(unit: WriteUnit, id_: str, expected: Precondition) -> int:
     """Discard the edits of a feature; restore it if it was deleted. Return its new version.
 
     Raises:
-        NotFoundError: it does not exist, or has no edit.
-        PreconditionError: it has another version.
         ConflictError: it is not published, or its uses do not allow the published state.
     """
     lock_catalog(unit)
@@ -71,8 +71,6 @@ def discard_item(actor: Actor, unit: WriteUnit, id_: str, expected: Precondition
     Returns its new version; `None` if it was restored.
 
     Raises:
-        NotFoundError: it does not exist, or has no edit.
-        PreconditionError: it has another version.
         ForbiddenError: more than the draft changes, and the actor may not edit the item.
         ConflictError: the published state names deleted items.
     """

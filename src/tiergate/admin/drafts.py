@@ -2,6 +2,9 @@
 
 A draft begins as what the item gives new customers now, apart from shares and tags: the version it is compared with.
 Its version, for optimistic locking, is that of its item.
+
+Use cases raise `NotFoundError` if the item, feature or version does not exist, `PreconditionError` if the item has
+another version, `BodyError` if the text is invalid, and `ConflictError` if the draft gives what it must not.
 """
 
 from __future__ import annotations
@@ -36,40 +39,24 @@ if TYPE_CHECKING:
 
 
 def get_draft(unit: ReadUnit, item: str) -> View:
-    """Read the draft of an item.
-
-    Raises:
-        NotFoundError: the item does not exist, or has no draft.
-    """
+    """Read the draft of an item."""
     stored = find_item(unit, item)
     return _view(stored, _draft_of(stored), read_features(unit))
 
 
 def put_draft(unit: WriteUnit, item: str, text: bytes, expected: Precondition) -> View:
-    """Replace the draft of an item, or create it.
-
-    Raises:
-        NotFoundError: the item does not exist.
-        PreconditionError: it has another version.
-        BodyError: the text does not have entitlements.
-        ConflictError: the draft gives a feature that it must not.
-    """
+    """Replace the draft of an item, or create it."""
     return _save(unit, lock_item(unit, item, expected), text)
 
 
 def patch_draft(unit: WriteUnit, item: str, patch: bytes, expected: Precondition) -> View:
-    """Change the draft of an item by a JSON merge patch (RFC 7396); raises as `put_draft`."""
+    """Change the draft of an item by a JSON merge patch (RFC 7396)."""
     stored = lock_item(unit, item, expected)
     return _save(unit, stored, apply_merge_patch(patch, {"entitlements": _current_entitlements(unit, stored)}))
 
 
 def put_entitlement(unit: WriteUnit, item: str, feature_id: str, text: bytes, expected: Precondition) -> View:
-    """Set what the draft of an item gives of one feature, from the JSON text of the value.
-
-    Raises:
-        NotFoundError: the item or the feature does not exist.
-        PreconditionError, BodyError, ConflictError: as `put_draft`.
-    """
+    """Set what the draft of an item gives of one feature, from the JSON text of the value."""
     stored = lock_item(unit, item, expected)
     feature = find_feature(unit, feature_id).feature
     value = value_data(read_entitlement_body(text, feature), feature)
@@ -79,12 +66,7 @@ def put_entitlement(unit: WriteUnit, item: str, feature_id: str, text: bytes, ex
 
 
 def delete_entitlement(unit: WriteUnit, item: str, feature: str, expected: Precondition) -> View:
-    """Remove one feature from the draft of an item.
-
-    Raises:
-        NotFoundError: the item does not exist, or its draft does not give the feature.
-        PreconditionError, ConflictError: as `put_draft`.
-    """
+    """Remove one feature from the draft of an item."""
     stored = lock_item(unit, item, expected)
     entitlements = _current_entitlements(unit, stored)
     if feature not in entitlements:
@@ -94,11 +76,7 @@ def delete_entitlement(unit: WriteUnit, item: str, feature: str, expected: Preco
 
 
 def compare_draft(unit: ReadUnit, item: str, version: int = 0) -> Data:
-    """Compare the draft of an item with a version; 0: the one that new customers get.
-
-    Raises:
-        NotFoundError: the item or the version does not exist, or there is no draft.
-    """
+    """Compare the draft of an item with a version; 0: the one that new customers get."""
     stored = find_item(unit, item)
     draft = entitlements_data(_draft_of(stored), read_features(unit))
     version = version or current_version(stored.item.rollouts, unit.now)

@@ -2,6 +2,8 @@
 
 A feature's JSON text is its entry in a catalog file. An edit takes effect when it is published. Suspensions take effect
 immediately, and have use cases of their own (`immediate_changes`).
+
+Use cases raise `NotFoundError` if the feature does not exist, and `PreconditionError` if it has another version.
 """
 
 from __future__ import annotations
@@ -45,11 +47,7 @@ def list_features(unit: ReadUnit, wanted: FeatureFilter, after: str | None, limi
 
 
 def get_feature(unit: ReadUnit, id_: str) -> View:
-    """Read a feature.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Read a feature."""
     return _view(find_feature(unit, id_))
 
 
@@ -73,8 +71,6 @@ def patch_feature(unit: WriteUnit, id_: str, patch: bytes, expected: Preconditio
     """Change a feature by a JSON merge patch (RFC 7396).
 
     Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
         BodyError: the result is not a feature, or has other suspensions.
         ConflictError: its uses do not allow the change.
     """
@@ -94,8 +90,6 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     """Delete a feature that is not active and that nothing uses.
 
     Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
         ConflictError: it is active, or in use.
     """
     feature = _lock_feature(unit, id_, expected).feature
@@ -107,12 +101,12 @@ def delete_feature(unit: WriteUnit, id_: str, expected: Precondition) -> None:
 
 
 def activate_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Activate a draft feature; raises as `reactivate_feature`."""
+    """Activate a draft feature."""
     return _move(unit, id_, expected, FeatureStatus.DRAFT, FeatureStatus.ACTIVE, "feature.activated")
 
 
 def archive_feature(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Archive an active feature: no new version can give it. Raises as `reactivate_feature`."""
+    """Archive an active feature: no new version can give it."""
     return _move(unit, id_, expected, FeatureStatus.ACTIVE, FeatureStatus.ARCHIVED, "feature.archived")
 
 
@@ -120,8 +114,6 @@ def reactivate_feature(unit: WriteUnit, id_: str, expected: Precondition) -> Vie
     """Make an archived feature active again.
 
     Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
         ConflictError: it has a status from which it cannot move.
     """
     return _move(unit, id_, expected, FeatureStatus.ARCHIVED, FeatureStatus.ACTIVE, "feature.reactivated")

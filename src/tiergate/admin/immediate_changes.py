@@ -1,6 +1,8 @@
 """Changes that take effect immediately, each by a publication of its own: rollouts, and suspensions for all customers.
 
 Rollouts check the loss. A suspension is there to remove something quickly: it checks the loss only if one is accepted.
+
+Planners raise `NotFoundError`; the check in the transaction raises `PreconditionError`.
 """
 
 from __future__ import annotations
@@ -27,11 +29,7 @@ if TYPE_CHECKING:
 
 
 def list_rollouts(unit: ReadUnit, id_: str) -> tuple[Members, int | None]:
-    """Read the rollouts and the versions of a published item, and the version of the item for optimistic locking.
-
-    Raises:
-        NotFoundError: the item is not published.
-    """
+    """Read the rollouts and the versions of a published item, and the version of the item for optimistic locking."""
     item = unit.published.index.items.get(id_)
     if item is None:
         raise NotFoundError("published item", id_)
@@ -59,7 +57,7 @@ def replace_rollouts(
 def append_rollout(
     item: str, entry: RolloutBody, expected: Precondition, *, may_narrow: bool, note: str
 ) -> PublicationRequest:
-    """Request to add a last rollout to a published item; raises as `replace_rollouts`."""
+    """Request to add a last rollout to a published item."""
     entry.rollout("", 0)
 
     def change(before: Sequence[Rollout], now: Instant) -> Sequence[Rollout]:
@@ -70,11 +68,7 @@ def append_rollout(
 
 
 def list_suspensions(unit: ReadUnit, feature: str) -> list[Data]:
-    """List the suspensions of a published feature for all customers, including past ones.
-
-    Raises:
-        NotFoundError: the feature is not published.
-    """
+    """List the suspensions of a published feature for all customers, including past ones."""
     features = unit.published.index.features
     if feature not in features:
         raise NotFoundError("published feature", feature, nearest(feature, features))

@@ -2,6 +2,8 @@
 
 An item's JSON text is its entry in a catalog file, without versions and rollouts, which publishing makes. What the next
 version gives is its draft (`drafts`).
+
+Use cases raise `NotFoundError` if the item does not exist, and `PreconditionError` if it has another version.
 """
 
 from __future__ import annotations
@@ -47,11 +49,7 @@ def list_items(unit: ReadUnit, wanted: ItemFilter, after: str | None, limit: int
 
 
 def get_item(unit: ReadUnit, id_: str) -> View:
-    """Read an item.
-
-    Raises:
-        NotFoundError: it does not exist.
-    """
+    """Read an item."""
     return item_view(unit, find_item(unit, id_))
 
 
@@ -84,8 +82,6 @@ def patch_item(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, expected: 
     """Change an item by a JSON merge patch (RFC 7396).
 
     Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
         BodyError: the result is not an item.
         ForbiddenError: the actor may not edit the result.
         ConflictError: what is published, or a subscription, does not allow the change.
@@ -99,17 +95,12 @@ def patch_item(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, expected: 
 
 
 def archive_item(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Archive an item immediately: its customers keep it, and nobody can get it. Raises as `activate_item`."""
+    """Archive an item immediately: its customers keep it, and nobody can get it."""
     return _move(unit, id_, expected, ItemStatus.ARCHIVED, "item.archived")
 
 
 def activate_item(unit: WriteUnit, id_: str, expected: Precondition) -> View:
-    """Activate an item that is a draft or archived.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-    """
+    """Activate an item that is a draft or archived."""
     return _move(unit, id_, expected, ItemStatus.ACTIVE, "item.activated")
 
 
@@ -117,8 +108,6 @@ def delete_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
     """Delete an item that no subscription has and no other item or ladder names. Its published versions stay.
 
     Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
         ConflictError: it is in use.
     """
     item = lock_item(unit, id_, expected).item
@@ -138,11 +127,7 @@ def delete_item(unit: WriteUnit, id_: str, expected: Precondition) -> None:
 
 
 def list_versions(unit: ReadUnit, id_: str, below: int | None, limit: int) -> tuple[list[Data], str | None]:
-    """List the published versions of an item without what they give, latest first, and what the next page is below.
-
-    Raises:
-        NotFoundError: the item does not exist.
-    """
+    """List the published versions of an item without what they give, latest first, and what the next page is below."""
     find_item(unit, id_)
     rows = stored_items.list_versions(unit, id_, below, limit + 1)
     page = rows[:limit]
@@ -151,11 +136,7 @@ def list_versions(unit: ReadUnit, id_: str, below: int | None, limit: int) -> tu
 
 
 def get_version(unit: ReadUnit, id_: str, version: str) -> Data:
-    """Read a published version of an item: what it gives, and when it was published.
-
-    Raises:
-        NotFoundError: the item or the version does not exist.
-    """
+    """Read a published version of an item: what it gives, and when it was published."""
     find_item(unit, id_)
     stored = find_version(unit, id_, version)
     features = unit.published_at(stored.publication).catalog.features
@@ -163,12 +144,7 @@ def get_version(unit: ReadUnit, id_: str, version: str) -> Data:
 
 
 def lock_item(unit: WriteUnit, id_: str, expected: Precondition) -> StoredItem:
-    """Lock the catalog, and return an item with the expected version.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-    """
+    """Lock the catalog, and return an item with the expected version."""
     lock_catalog(unit)
     stored = find_item(unit, id_)
     expected.check("item", id_, stored.stamp.etag)

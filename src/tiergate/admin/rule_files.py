@@ -2,6 +2,9 @@
 
 A file that contradicts the others is stored, because it can take several files to correct that. Rules with problems
 cannot be published.
+
+Use cases raise `NotFoundError` if the kind or the file does not exist, and `PreconditionError` if it has another
+version.
 """
 
 from __future__ import annotations
@@ -32,11 +35,7 @@ def list_rule_files(unit: ReadUnit) -> list[PolicyFile]:
 
 
 def get_rule_file(unit: ReadUnit, kind: str, name: str) -> PolicyFile:
-    """Read a drafted file.
-
-    Raises:
-        NotFoundError: the kind or the file does not exist.
-    """
+    """Read a drafted file."""
     _check_kind(kind)
     return find_policy_file(unit.session, kind, name)
 
@@ -45,9 +44,7 @@ def put_rule_file(unit: WriteUnit, kind: str, name: str, text: str, expected: Pr
     """Replace a drafted file, or create it. Return it, and whether it is new.
 
     Raises:
-        NotFoundError: the kind does not exist.
         BodyError: the name is not an id, or the text has an invalid character.
-        PreconditionError: the file has another version.
     """
     _check_kind(kind)
     if not is_id(name):
@@ -67,12 +64,7 @@ def put_rule_file(unit: WriteUnit, kind: str, name: str, text: str, expected: Pr
 
 
 def delete_rule_file(unit: WriteUnit, kind: str, name: str, expected: Precondition) -> None:
-    """Delete a drafted file.
-
-    Raises:
-        NotFoundError: the kind or the file does not exist.
-        PreconditionError: the file has another version.
-    """
+    """Delete a drafted file."""
     before = get_rule_file(unit, kind, name)
     expected.check(_KIND, before.key, before.etag)
     remove_files(unit.session, [(kind, name)])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from tiergate.control.api.request import Answer, etag_text
 from tiergate.model import format_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiergate.admin.precondition import Precondition
     from tiergate.admin.results import Data, Page, View
     from tiergate.control.api.request import AdminRequest
+    from tiergate.store import WriteUnit
     from tiergate.store.subjects import Stamp
+
+P = ParamSpec("P")
 
 
 def stamp_data(stamp: Stamp) -> Data:
@@ -41,6 +46,18 @@ def written_answer(view: View, collection: str = "") -> Answer:
     if collection:
         return Answer.json(view_data(view), 201, etag=view.stamp.etag, location=f"{collection}/{view.data['id']}")
     return Answer.json(view_data(view), etag=view.stamp.etag)
+
+
+def change_answer(
+    request: AdminRequest, use_case: Callable[Concatenate[WriteUnit, P], View | None], *args: P.args, **kwargs: P.kwargs
+) -> Answer:
+    """Run a use case in one transaction, and answer with the resource, or with nothing."""
+
+    def work(unit: WriteUnit) -> Answer:
+        view = use_case(unit, *args, **kwargs)
+        return Answer.empty() if view is None else written_answer(view)
+
+    return request.change(work)
 
 
 def page_answer(page: Page) -> Answer:

@@ -42,9 +42,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         """Publish what catalog files contain."""
         body = decode_parts(request, ApplyBody)
         wanted, reviewed = apply_publication(request, publisher, body), reviewed_by(request)
-        return publication_answer(
-            publisher, request, wanted, reviewed, accept_loss=body.accept_loss, dry_run=body.dry_run
-        )
+        return publication_answer(publisher, request, wanted, reviewed, body)
 
     def export(request: AdminRequest) -> Answer:
         """Export the published catalog as a file, and with `rules=true` the rules."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import discards, drafts
-from tiergate.control.api.answers import expected_version, view_answer, written_answer
+from tiergate.control.api.answers import change_answer, expected_version, view_answer
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.items import the_item
 from tiergate.control.api.request import Answer
@@ -41,14 +41,12 @@ def get_draft(request: AdminRequest) -> Answer:
 
 def put_draft(request: AdminRequest) -> Answer:
     """Replace the draft of an item."""
-    id_, text, expected = request.params["id"], request.body, expected_version(request)
-    return request.change(lambda unit: written_answer(drafts.put_draft(unit, id_, text, expected)))
+    return change_answer(request, drafts.put_draft, request.params["id"], request.body, expected_version(request))
 
 
 def patch_draft(request: AdminRequest) -> Answer:
     """Edit the draft of an item by a JSON merge patch."""
-    id_, patch, expected = request.params["id"], request.body, expected_version(request)
-    return request.change(lambda unit: written_answer(drafts.patch_draft(unit, id_, patch, expected)))
+    return change_answer(request, drafts.patch_draft, request.params["id"], request.body, expected_version(request))
 
 
 def discard_item(request: AdminRequest) -> Answer:
@@ -59,15 +57,21 @@ def discard_item(request: AdminRequest) -> Answer:
 
 def put_entitlement(request: AdminRequest) -> Answer:
     """Set what the draft of an item gives of one feature; the body is the value."""
-    id_, feature, text = request.params["id"], request.params["feature"], request.body
-    expected = expected_version(request)
-    return request.change(lambda unit: written_answer(drafts.put_entitlement(unit, id_, feature, text, expected)))
+    return change_answer(
+        request,
+        drafts.put_entitlement,
+        request.params["id"],
+        request.params["feature"],
+        request.body,
+        expected_version(request),
+    )
 
 
 def delete_entitlement(request: AdminRequest) -> Answer:
     """Remove one feature from the draft of an item."""
-    id_, feature, expected = request.params["id"], request.params["feature"], expected_version(request)
-    return request.change(lambda unit: written_answer(drafts.delete_entitlement(unit, id_, feature, expected)))
+    return change_answer(
+        request, drafts.delete_entitlement, request.params["id"], request.params["feature"], expected_version(request)
+    )
 
 
 def compare_draft(request: AdminRequest) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import discards, features
-from tiergate.control.api.answers import expected_version, page_answer, view_answer, written_answer
+from tiergate.control.api.answers import change_answer, expected_version, page_answer, view_answer, written_answer
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter
 from tiergate.control.api.request import Answer
@@ -15,12 +15,7 @@ from tiergate.permissions import Action, Resource
 from tiergate.store.features import FeatureFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tiergate.admin.precondition import Precondition
-    from tiergate.admin.results import View
     from tiergate.control.api.request import AdminRequest
-    from tiergate.store import WriteUnit
 
 _ALL: Final = "/v1/features"
 _PATH: Final = f"{_ALL}/{{id}}"
@@ -71,18 +66,12 @@ def create_feature(request: AdminRequest) -> Answer:
 
 def patch_feature(request: AdminRequest) -> Answer:
     """Edit a feature by a JSON merge patch."""
-    id_, patch, expected = request.params["id"], request.body, expected_version(request)
-    return request.change(lambda unit: written_answer(features.patch_feature(unit, id_, patch, expected)))
+    return change_answer(request, features.patch_feature, request.params["id"], request.body, expected_version(request))
 
 
 def delete_feature(request: AdminRequest) -> Answer:
     """Delete a feature that is not active and not in use."""
-
-    def work(unit: WriteUnit) -> Answer:
-        features.delete_feature(unit, request.params["id"], expected_version(request))
-        return Answer.empty()
-
-    return request.change(work)
+    return change_answer(request, features.delete_feature, request.params["id"], expected_version(request))
 
 
 def discard_feature(request: AdminRequest) -> Answer:
@@ -93,19 +82,14 @@ def discard_feature(request: AdminRequest) -> Answer:
 
 def activate_feature(request: AdminRequest) -> Answer:
     """Activate a draft feature; takes effect when it is published."""
-    return _move(request, features.activate_feature)
+    return change_answer(request, features.activate_feature, request.params["id"], expected_version(request))
 
 
 def archive_feature(request: AdminRequest) -> Answer:
     """Archive an active feature: it gets no new entitlements and keeps those it has."""
-    return _move(request, features.archive_feature)
+    return change_answer(request, features.archive_feature, request.params["id"], expected_version(request))
 
 
 def reactivate_feature(request: AdminRequest) -> Answer:
     """Make an archived feature active again."""
-    return _move(request, features.reactivate_feature)
-
-
-def _move(request: AdminRequest, use_case: Callable[[WriteUnit, str, Precondition], View]) -> Answer:
-    id_, expected = request.params["id"], expected_version(request)
-    return request.change(lambda unit: written_answer(use_case(unit, id_, expected)))
+    return change_answer(request, features.reactivate_feature, request.params["id"], expected_version(request))

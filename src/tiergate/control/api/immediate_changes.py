@@ -80,9 +80,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         wanted = immediate_changes.replace_rollouts(
             request.params["id"], body.rollouts, expected, may_narrow=body.narrow, note=body.note
         )
-        return publication_answer(
-            publisher, request, wanted, reviewed, accept_loss=body.accept_loss, dry_run=body.dry_run
-        )
+        return publication_answer(publisher, request, wanted, reviewed, body)
 
     def add_rollout(request: AdminRequest) -> Answer:
         """Add a last rollout to an item. Takes effect immediately."""
@@ -92,9 +90,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         wanted = immediate_changes.append_rollout(
             request.params["id"], body, expected, may_narrow=body.narrow, note=body.note
         )
-        return publication_answer(
-            publisher, request, wanted, reviewed, accept_loss=body.accept_loss, dry_run=body.dry_run
-        )
+        return publication_answer(publisher, request, wanted, reviewed, body)
 
     def suspend(request: AdminRequest) -> Answer:
         """Suspend a feature for all customers, now or from an instant on, forever or until one."""
@@ -102,9 +98,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         suspension = body.suspension()
         reviewed, expected = _review_and_version(request, dry_run=body.dry_run)
         wanted = immediate_changes.suspend_feature(request.params["id"], suspension, expected)
-        return publication_answer(
-            publisher, request, wanted, reviewed, accept_loss=body.accept_loss, dry_run=body.dry_run
-        )
+        return publication_answer(publisher, request, wanted, reviewed, body)
 
     def resume(request: AdminRequest) -> Answer:
         """Remove a suspension of a feature for all customers."""

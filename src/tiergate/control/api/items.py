@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tiergate.admin import items
-from tiergate.control.api.answers import expected_version, page_answer, view_answer, written_answer
+from tiergate.control.api.answers import change_answer, expected_version, page_answer, view_answer, written_answer
 from tiergate.control.api.bodies import MERGE_PATCH
 from tiergate.control.api.parameters import enum_parameter, flag_parameter
 from tiergate.control.api.request import Answer
@@ -17,7 +17,6 @@ from tiergate.store.items import ItemFilter, owner_of
 
 if TYPE_CHECKING:
     from tiergate.control.api.request import AdminRequest
-    from tiergate.store import WriteUnit
 
 _ALL: Final = "/v1/items"
 _PATH: Final = f"{_ALL}/{{id}}"
@@ -78,24 +77,17 @@ def patch_item(request: AdminRequest) -> Answer:
 
 def delete_item(request: AdminRequest) -> Answer:
     """Delete an item that no subscription has and no other item or ladder names; its versions stay."""
-
-    def work(unit: WriteUnit) -> Answer:
-        items.delete_item(unit, request.params["id"], expected_version(request))
-        return Answer.empty()
-
-    return request.change(work)
+    return change_answer(request, items.delete_item, request.params["id"], expected_version(request))
 
 
 def archive_item(request: AdminRequest) -> Answer:
     """Archive an item: its customers keep it, and nobody can get it. Takes effect immediately."""
-    id_, expected = request.params["id"], expected_version(request)
-    return request.change(lambda unit: written_answer(items.archive_item(unit, id_, expected)))
+    return change_answer(request, items.archive_item, request.params["id"], expected_version(request))
 
 
 def activate_item(request: AdminRequest) -> Answer:
     """Activate an item that is a draft or archived."""
-    id_, expected = request.params["id"], expected_version(request)
-    return request.change(lambda unit: written_answer(items.activate_item(unit, id_, expected)))
+    return change_answer(request, items.activate_item, request.params["id"], expected_version(request))
 
 
 def list_versions(request: AdminRequest) -> Answer:

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tiergate.admin import publishing
-from tiergate.admin.loss_acceptance import AcceptLoss, parse_loss_token
+from tiergate.admin.loss_acceptance import parse_loss_token
 from tiergate.admin.publication_views import Members, result_data
 from tiergate.control.api.request import Answer
 from tiergate.publish.review_tag import ReviewTags, is_review_tag
@@ -16,6 +16,7 @@ from tiergate.publish.review_tag import ReviewTags, is_review_tag
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tiergate.admin.loss_acceptance import AcceptLoss
     from tiergate.admin.publishing import PublicationRequest
     from tiergate.control.api.request import AdminRequest
     from tiergate.publish.publish_result import PublishResult
@@ -23,18 +24,28 @@ if TYPE_CHECKING:
     from tiergate.store import WriteUnit
 
 
+class PublicationBody(Protocol):
+    """The members that the bodies of publications share."""
+
+    @property
+    def accept_loss(self) -> AcceptLoss:
+        """The token of the accepted loss, or `False`."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether to preview only."""
+
+
 def publication_answer(
     publisher: Publisher,
     request: AdminRequest,
     wanted: PublicationRequest,
     reviewed: ReviewTags | None,
-    *,
-    accept_loss: AcceptLoss = False,
-    dry_run: bool = False,
+    body: PublicationBody | None = None,
 ) -> Answer:
     """Publish once for an idempotency key, or preview; raises as `publishing.publish`, and BodyError for the token."""
-    actor, accepted = request.actor, parse_loss_token(accept_loss)
-    if dry_run:
+    actor, accepted = request.actor, "" if body is None else parse_loss_token(body.accept_loss)
+    if body is not None and body.dry_run:
         return preview_answer(publishing.preview(actor, publisher, wanted))
 
     def run(work: Callable[[WriteUnit], PublishResult]) -> Answer:

@@ -57,9 +57,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         """Publish the pending edits, or some of them."""
         body = request.decode(PublishBody) if request.body else PublishBody()
         wanted, reviewed = pending_publication(request, body), reviewed_by(request)
-        return publication_answer(
-            publisher, request, wanted, reviewed, accept_loss=body.accept_loss, dry_run=body.dry_run
-        )
+        return publication_answer(publisher, request, wanted, reviewed, body)
 
     def roll_back(request: AdminRequest) -> Answer:
         """Publish the catalog and the rules of a past publication again."""
@@ -67,9 +65,7 @@ def endpoints(publisher: Publisher) -> list[Endpoint]:
         check_note(body.note)
         wanted = publications.roll_back(request.actor, _sequence(request), roles=body.roles, note=body.note)
         reviewed = reviewed_by(request)
-        return publication_answer(
-            publisher, request, wanted, reviewed, accept_loss=body.accept_loss, dry_run=body.dry_run
-        )
+        return publication_answer(publisher, request, wanted, reviewed, body)
 
     return [
         Endpoint("GET", "/v1/pending", Action.VIEW, pending, catalog),

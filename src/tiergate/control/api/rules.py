@@ -8,7 +8,7 @@ import msgspec
 
 from tiergate.admin import rule_files
 from tiergate.admin.pending_publications import check_pending_rules
-from tiergate.control.api.answers import expected_version
+from tiergate.control.api.answers import change_answer, expected_version
 from tiergate.control.api.request import Answer, etag_text
 from tiergate.control.api.router import Endpoint
 from tiergate.model import format_instant
@@ -70,12 +70,7 @@ def put_file(request: AdminRequest) -> Answer:
 
 def delete_file(request: AdminRequest) -> Answer:
     """Delete a drafted file of the rules."""
-
-    def work(unit: WriteUnit) -> Answer:
-        rule_files.delete_rule_file(unit, *_path(request), expected_version(request))
-        return Answer.empty()
-
-    return request.change(work)
+    return change_answer(request, rule_files.delete_rule_file, *_path(request), expected_version(request))
 
 
 def _path(request: AdminRequest) -> tuple[str, str]:
