@@ -2,5 +2,3 @@
 
 from tiergate.compiler.catalog_checks import Positions
 from tiergate.compiler.compilation import compile_catalog
-
-__all__ = ["Positions", "compile_catalog"]

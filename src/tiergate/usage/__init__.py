@@ -3,5 +3,3 @@
 from __future__ import annotations
 
 from tiergate.usage.calendar_windows import CalendarWindows
-
-__all__ = ["CalendarWindows"]

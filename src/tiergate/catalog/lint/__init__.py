@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tiergate.catalog.loader import LoadedCatalog
     from tiergate.catalog.reading.document import Position
 
-__all__ = ["CODES", "lint"]
-
 
 def lint(loaded: LoadedCatalog) -> list[Problem]:
     """Return all warnings about a catalog, sorted by position.

@@ -6,5 +6,3 @@ loaders can see (references, levels, scales, totals, ids that stand twice) they 
 
 from tiergate.catalog.schemas.catalog import catalog_schema
 from tiergate.catalog.schemas.subjects import subjects_line_schema, subjects_schema
-
-__all__ = ["catalog_schema", "subjects_line_schema", "subjects_schema"]
