@@ -1,4 +1,4 @@
-"""Whom a version is for, and from when on, as bodies say it; and the other small texts of requests to publish."""
+"""Read rollouts from JSON: which customers get which version, and from when on; and the notes of publications."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ class AudienceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RolloutTargetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom, and from when on."""
+    """The customers who get a version, and from when on."""
 
     audience: AudienceBody | Literal["everybody", "new"] = "everybody"
     start: str | None = msgspec.field(default=None, name="from")
 
     def target(self, at: str) -> RolloutTarget:
-        """What it says; `at`: where in the body it stands."""
+        """Return the target; `at`: its JSON pointer, for errors.
+
+        Raises:
+            BodyError: the audience or the instant is invalid.
+        """
         return RolloutTarget(_audience(self.audience, f"{at}/audience"), read_instant(self.start, f"{at}/from"))
 
 
 class RolloutBody(RolloutTargetBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which version, whom, and from when on."""
+    """A rollout of a version."""
 
     version: int
 
     def rollout(self, at: str, now: Instant) -> Rollout:
-        """What it says."""
+        """Return the rollout; raises as `target`."""
         return self.target(at).rollout(self.version, now)
 
 
@@ -65,10 +69,10 @@ def _audience(body: AudienceBody | str, at: str) -> Audience:
 
 
 def read_instant(text: str | None, at: str) -> Instant | None:
-    """An instant, if one is said; `at`: where in the body.
+    """Parse an instant, if there is one; `at`: its JSON pointer.
 
     Raises:
-        BodyError: the text is none.
+        BodyError: the text is not an instant.
     """
     if text is None:
         return None
@@ -79,10 +83,10 @@ def read_instant(text: str | None, at: str) -> Instant | None:
 
 
 def check_note(text: str, at: str = "/note") -> None:
-    """See that a note or a reason can be kept.
+    """Check a note or a reason.
 
     Raises:
-        BodyError: it is too long, or has a character that no text has.
+        BodyError: it is too long, or has an invalid character.
     """
     if len(text) > _MAX_NOTE or "\x00" in text:
         raise BodyError([BodyProblem(at, "bad-text", f"must be text of at most {_MAX_NOTE} characters")])

@@ -25,13 +25,16 @@ class CatalogChange(NamedTuple):
     @classmethod
     def between(cls, unit: ReadUnit, old: Catalog, new: Catalog, positions: SourcePositions) -> CatalogChange:
         """Compare two catalogs."""
-        return cls(unit, old, new, _differing(old.features, new.features), _differing(old.items, new.items), positions)
+        return cls(
+            unit, old, new, differing_ids(old.features, new.features), differing_ids(old.items, new.items), positions
+        )
 
     def problem(self, key: tuple[str | int, ...], code: str, message: str) -> Problem:
         """Return a problem at the position of `key`."""
         return self.positions.problem(key, code, message)
 
 
-def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
+def differing_ids(old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
+    """Return the ids of entries that differ, or exist on one side only."""
     ids = old.keys() | new.keys()
     return frozenset(id_ for id_ in ids if old.get(id_) is not new.get(id_) and old.get(id_) != new.get(id_))

@@ -19,6 +19,7 @@ from tiergate.catalog import (
     rollout_data,
 )
 from tiergate.catalog.writing.value_changes import ValueChange, compare_values, raw_json
+from tiergate.publish.catalog_change import differing_ids
 from tiergate.publish.published_state import rule_texts
 
 if TYPE_CHECKING:
@@ -62,21 +63,19 @@ def list_changes(old: PublishedState | Changeset, new: PublishedState | Changese
 
 
 def _features(old: Catalog, new: Catalog) -> Iterator[Change]:
-    for id_ in sorted(old.features.keys() | new.features.keys()):
-        before, after = old.features.get(id_), new.features.get(id_)
-        if before is not after and before != after:
-            data = ({} if it is None else feature_data(it) for it in (before, after))
-            yield _change("feature", id_, *data)
+    for id_ in sorted(differing_ids(old.features, new.features)):
+        both = (old.features.get(id_), new.features.get(id_))
+        yield _change("feature", id_, *({} if it is None else feature_data(it) for it in both))
 
 
 def _items(old: Catalog, new: Catalog) -> Iterator[Change]:
-    for id_ in sorted(old.items.keys() | new.items.keys()):
+    for id_ in sorted(differing_ids(old.items, new.items)):
         before, after = old.items.get(id_), new.items.get(id_)
-        if before is not after and before != after:
-            data = ({} if it is None else item_head_data(it) | _rollouts(it) for it in (before, after))
-            head = _change("item", id_, *data)
-            versions = tuple(_versions(before, old, after, new))
-            yield Change(head.kind, head.id, head.change, head.details + versions)
+        head = _change(
+            "item", id_, *({} if it is None else item_head_data(it) | _rollouts(it) for it in (before, after))
+        )
+        versions = tuple(_versions(before, old, after, new))
+        yield Change(head.kind, head.id, head.change, head.details + versions)
 
 
 def _rollouts(item: Item) -> _Data:
@@ -111,11 +110,9 @@ def _given(entitlements: Mapping[str, Value], catalog: Catalog) -> _Data:
 
 
 def _ladders(old: Catalog, new: Catalog) -> Iterator[Change]:
-    was = {ladder.id: ladder.plans for ladder in old.ladders}
-    now = {ladder.id: ladder.plans for ladder in new.ladders}
-    for id_ in sorted(was.keys() | now.keys()):
-        if was.get(id_) != now.get(id_):
-            yield _change("ladder", id_, _plans(was.get(id_)), _plans(now.get(id_)))
+    before, after = ({ladder.id: ladder.plans for ladder in it.ladders} for it in (old, new))
+    for id_ in sorted(differing_ids(before, after)):
+        yield _change("ladder", id_, _plans(before.get(id_)), _plans(after.get(id_)))
 
 
 def _plans(plans: tuple[str, ...] | None) -> _Data:
@@ -128,11 +125,10 @@ def _plan_rule(old: Catalog, new: Catalog) -> Iterator[Change]:
 
 
 def _rules(old: Rules, new: Rules) -> Iterator[Change]:
-    was, now = rule_texts(old), rule_texts(new)
-    for key in sorted(was.keys() | now.keys()):
-        if was.get(key) != now.get(key):
-            before: _Data = {"text": was[key]} if key in was else {}
-            yield _change("rule", key, before, {"text": now[key]} if key in now else {})
+    before, after = rule_texts(old), rule_texts(new)
+    for key in sorted(differing_ids(before, after)):
+        texts: list[_Data] = [{"text": it[key]} if key in it else {} for it in (before, after)]
+        yield _change("rule", key, *texts)
 
 
 def _change(kind: str, id_: str, before: _Data, after: _Data) -> Change:

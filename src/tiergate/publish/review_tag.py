@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec.structs import replace
 
 from tiergate.errors import OutdatedReviewError
+from tiergate.publish.catalog_change import differing_ids
 from tiergate.wire.json import encode_sorted
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class ReviewTags:
 
 
 def _changed(old: Mapping[str, V], new: Mapping[str, V]) -> dict[str, V]:
-    return {id_: it for id_, it in new.items() if old.get(id_) is not it and old.get(id_) != it}
+    return {id_: new[id_] for id_ in differing_ids(old, new) if id_ in new}
 
 
 def _timeless(item: Item, now: Instant) -> Item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiergate.publish.catalog_change import differing_ids
 from tiergate.store.policy_files import put_policy_file, remove_files
 
 if TYPE_CHECKING:
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 
 def find_file_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
     """Return the new text of each file that changes, in the order of the keys; `None`: it is removed."""
-    keys = sorted(before.keys() | after.keys())
-    return {key: after.get(key) for key in keys if before.get(key) != after.get(key)}
+    return {key: after.get(key) for key in sorted(differing_ids(before, after))}
 
 
 def write_file_changes(unit: WriteUnit, changes: Mapping[str, str | None]) -> None:
