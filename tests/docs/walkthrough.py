@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.docs.pages import ROOT
 from tiergate.errors import ListenError
-from tiergate.process.subprocesses import find_port, find_ports, start_server_for_command
+from tiergate.process.server_process import find_port, find_ports, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -23,7 +23,7 @@ import yaml
 from tests.docs.pages import ROOT
 from tests.system.processes import PATIENCE
 from tiergate.control.settings import SETTINGS as CONTROL_SETTINGS
-from tiergate.process.subprocesses import find_port
+from tiergate.process.server_process import find_port
 from tiergate.sidecar.settings import SETTINGS as SIDECAR_SETTINGS
 
 if TYPE_CHECKING:

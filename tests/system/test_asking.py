@@ -14,7 +14,7 @@ import pytest
 from tiergate.client import Answer, Sidecar
 from tiergate.errors import CheckError, RequestError, UnknownFeatureError
 from tiergate.model import Check, Subject
-from tiergate.process.subprocesses import find_ports, start_server_for_command
+from tiergate.process.server_process import find_ports, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

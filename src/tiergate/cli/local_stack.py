@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiergate.errors import OperatorError, SyncError
 from tiergate.process.atomic_files import replace_file
-from tiergate.process.subprocesses import ServerProcess, start_server_for_command
+from tiergate.process.server_process import ServerProcess, start_server_for_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from tiergate.errors import AuthorError, OperatorError, ReplicaError, SettingsEr
 from tiergate.model import Customer
 from tiergate.policytest.file_watch import file_stamps
 from tiergate.policytest.subject_fixtures import SubjectFixtures
-from tiergate.process.subprocesses import find_ports, start_server
+from tiergate.process.server_process import find_ports, start_server
 from tiergate.process.termination import has_default_handler
 from tiergate.publish import compile_files
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tiergate.client import Explanation
     from tiergate.model import Catalog, Check
     from tiergate.policytest.file_watch import FileStamp
-    from tiergate.process.subprocesses import ServerProcess
+    from tiergate.process.server_process import ServerProcess
 
 __all__ = ["CompiledFixture", "Files", "FixtureFactory", "LiveSidecar", "fail_on_error"]
 

@@ -63,7 +63,7 @@ def demo(
     from tiergate.cli.output.console import say
     from tiergate.cli.sample_catalog import copy_sample
     from tiergate.client import Sidecar
-    from tiergate.process.subprocesses import find_port, find_ports
+    from tiergate.process.server_process import find_port, find_ports
 
     ports = Ports(find_port(0), *find_ports(port))
     with _folder(folder) as place, ExitStack() as running:

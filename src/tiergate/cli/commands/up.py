@@ -14,7 +14,7 @@ from tiergate.errors import OperatorError
 
 if TYPE_CHECKING:
     from tiergate.cli.local_stack import Household, Ports
-    from tiergate.process.subprocesses import ServerProcess
+    from tiergate.process.server_process import ServerProcess
 
 app = typer.Typer()
 
@@ -49,7 +49,7 @@ def up(
     from tiergate.cli.local_stack import Household, Ports, asked, load_sample
     from tiergate.cli.output.console import say, working
     from tiergate.cli.sample_catalog import copy_sample
-    from tiergate.process.subprocesses import find_port, find_ports
+    from tiergate.process.server_process import find_port, find_ports
 
     ports = Ports(find_port(control_port, "--control-port"), *find_ports(port))
     household = Household(data)

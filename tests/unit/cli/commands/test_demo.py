@@ -14,7 +14,7 @@ from tiergate.cli.exit_codes import ExitCode
 from tiergate.cli.sample_catalog import SAMPLE_FILES, copy_sample
 from tiergate.errors import ListenError
 from tiergate.model import FeatureType
-from tiergate.process.subprocesses import find_ports
+from tiergate.process.server_process import find_ports
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _STARTS = """
 import os, signal, subprocess, sys
-from tiergate.process import subprocesses
+from tiergate.process import server_process
 from tiergate.process.termination import install_signal_handlers
 
 install_signal_handlers(serves=True)
@@ -27,7 +27,7 @@ def told_meanwhile(*arguments, **options):
     return process
 
 subprocess.Popen = told_meanwhile
-with subprocesses.start_server(["--catalog", sys.argv[1], "--port", "0", "--probe-port", "0"]):
+with server_process.start_server(["--catalog", sys.argv[1], "--port", "0", "--probe-port", "0"]):
     print("goes on", flush=True)
 """
 
