@@ -75,7 +75,7 @@ def test_replicas_that_start_at_once_agree(cluster: Cluster, folder: Path) -> No
     with ExitStack() as opened:
         replicas = [replica(cluster, folder, opened) for _ in range(6)]
         with ThreadPoolExecutor(6) as threads:
-            (brought,) = set(threads.map(lambda one: one.bring(), replicas))
+            (brought,) = set(threads.map(lambda one: one.update(), replicas))
         name = (folder / "namespace").read_text()
         api = opened.enter_context(KubernetesApi(cluster.url, folder))
         kept = api.read(secret_path(name, "tls"), Secret)
@@ -84,7 +84,7 @@ def test_replicas_that_start_at_once_agree(cluster: Cluster, folder: Path) -> No
         (hook,) = cluster.get(webhook_path(name))["webhooks"]
         assert base64.b64decode(hook["clientConfig"]["caBundle"]).decode() == brought.authorities
         before = cluster.get(webhook_path(name))["metadata"]["resourceVersion"]
-        assert replicas[0].bring() == brought
+        assert replicas[0].update() == brought
         assert cluster.get(webhook_path(name))["metadata"]["resourceVersion"] == before
 
 
@@ -92,12 +92,12 @@ def test_what_was_taken_away_is_put_back(cluster: Cluster, folder: Path) -> None
     """The Secret is made anew, and the webhook told."""
     with ExitStack() as opened:
         one = replica(cluster, folder, opened)
-        first = one.bring()
+        first = one.update()
         name = (folder / "namespace").read_text()
         cluster.delete(secret_path(name, "tls"))
-        second = one.bring()
+        second = one.update()
         assert second.authorities != first.authorities
-        assert one.bring() == second
+        assert one.update() == second
 
 
 def test_what_the_chart_does_not_allow_is_refused(cluster: Cluster, folder: Path) -> None:

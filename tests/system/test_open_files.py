@@ -86,7 +86,7 @@ def test_a_control_plane_raises_its_soft_limit_of_open_files(tmp_path: Path) -> 
             assert status == 200
             assert b"process_max_fds 1024.0" in body
             assert ask(address, "/v1/whoami")[0] == 401
-        assert not plane.process.events("the limit of open files is too low for a setting; the setting is lowered")
+        assert not plane.process.events("setting lowered: the limit of open files is too low")
 
 
 def test_a_control_plane_beyond_its_open_files_answers_probes_and_refuses_the_rest(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_control_plane_beyond_its_open_files_answers_probes_and_refuses_the_re
     with ControlPlane(prepare_store(tmp_path), before=limited(256, 256)) as plane:
         host, port = plane.url.removeprefix("http://").split(":")
         address = (host, int(port))
-        lowered = plane.process.event("the limit of open files is too low for a setting; the setting is lowered")
+        lowered = plane.process.event("setting lowered: the limit of open files is too low")
         assert (lowered["setting"], lowered["wanted"]) == ("max-waiting", 5000)
-        assert lowered["taken"] < 128
+        assert lowered["allowed"] < 128
         with crowd(address, 600) as connections:
             assert closed(connections, 600 - 128 - 40)
             for path in ("/livez", "/readyz", "/metrics"):
@@ -118,7 +118,7 @@ def test_a_sidecar_beyond_its_open_files_decides_and_answers_probes(tmp_path: Pa
     (tmp_path / "subjects.yaml").write_text(SUBJECTS)
     arguments = ("--catalog", tmp_path / "catalog.yaml", "--subjects", tmp_path / "subjects.yaml")
     with Process(*arguments, "--data", tmp_path / "data", before=limited(256, 256)) as sidecar:
-        lowered = sidecar.event("the limit of open files is too low for a setting; the setting is lowered")
+        lowered = sidecar.event("setting lowered: the limit of open files is too low")
         assert (lowered["setting"], lowered["wanted"]) == ("max-connections", 4096)
         sidecar.event("ready")
         with sidecar.connect() as first, crowd(sidecar.api, 600) as connections:

@@ -167,7 +167,7 @@ def test_a_request_that_never_ends_does_not_hold_up_the_end_for_ever(files: File
         began = time.monotonic()
         assert process.end() == 0
         assert 0.9 < time.monotonic() - began < 6
-        assert process.events("ending with connections open")
+        assert process.events("shutdown timeout passed with open connections")
 
 
 def test_a_second_signal_ends_it_at_once(files: Files) -> None:

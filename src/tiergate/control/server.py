@@ -157,7 +157,7 @@ class _ControlPlane:
             protocol=bounded(
                 ConnectionLimits(most=room, probes=PATHS, max_age=settings.max_connection_age), self._connections
             ),
-            each_second=self._shortage.look,
+            each_second=self._shortage.check,
             keep_alive=settings.keep_alive,
             shutdown_timeout=settings.shutdown_timeout,
             certificate=_certificate(settings),

@@ -158,7 +158,7 @@ class FixtureFactory:
                     process.wait_until_ready(probes)
                 except ReplicaError:
                     # Another process may have taken a port between the claim and the start.
-                    if attempt + 1 < _ATTEMPTS and "cannot listen" in process.logged():
+                    if attempt + 1 < _ATTEMPTS and "cannot listen" in process.hidden_log():
                         continue
                     raise
                 url = f"http://{_HOST}:{port}"

@@ -1,4 +1,1 @@
-"""What a process that serves is put together from: settings, logs, sockets, the server that ends in order.
-
-And, from outside, `children`: such a process started, waited for and ended.
-"""
+"""What server processes are made of: settings, logs, sockets, listeners, workers, files, certificates, signals."""

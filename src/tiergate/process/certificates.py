@@ -1,7 +1,6 @@
-"""Certificates for servers that are talked to inside a cluster: an authority of one's own, and what it vouches for.
+"""X.509 certificates: a certificate authority (CA) of our own, and server certificates that it issues.
 
-Keys are of the curve P-256, which every TLS library speaks. Where keys and certificates are kept, when they are renewed
-and who is told of them, others say; `now` comes in as an argument, in UTC.
+Keys use the curve P-256, which every TLS library supports. `now` is an argument, in UTC.
 """
 
 from __future__ import annotations
@@ -20,69 +19,69 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SKEW: Final = timedelta(minutes=5)
-"""How far clocks may be behind: certificates are valid since before they were made."""
+"""How far clocks may be behind: certificates are valid from before their creation."""
 
-_MOST_IN_A_NAME: Final = 64
+_MAX_NAME: Final = 64
 
 
 class Certificate:
-    """A certificate. Equal to every other one of the same bytes."""
+    """A certificate. Certificates with the same bytes are equal."""
 
-    __slots__ = ("_read",)
+    __slots__ = ("_x509",)
 
     def __init__(self, read: x509.Certificate) -> None:
         """Use `read_certificates` instead."""
-        self._read = read
+        self._x509 = read
 
     @property
     def not_after(self) -> datetime:
-        """The instant from which it counts no more."""
-        return self._read.not_valid_after_utc
+        """Return when it expires."""
+        return self._x509.not_valid_after_utc
 
     @property
     def names(self) -> frozenset[str]:
-        """The DNS names that it is for."""
+        """Return its DNS names."""
         try:
-            found = self._read.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            found = self._x509.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         except x509.ExtensionNotFound:
             return frozenset()
         return frozenset(found.value.get_values_for_type(x509.DNSName))
 
     def is_valid(self, now: datetime) -> bool:
-        """Say whether it counts at `now`."""
-        return self._read.not_valid_before_utc <= now < self._read.not_valid_after_utc
+        """Return whether it is valid at `now`."""
+        return self._x509.not_valid_before_utc <= now < self._x509.not_valid_after_utc
 
     def is_issued_by(self, other: Certificate) -> bool:
-        """Say whether the authority of this other certificate made it."""
+        """Return whether the CA with the certificate `other` issued it."""
         try:
-            self._read.verify_directly_issued_by(other._read)
+            self._x509.verify_directly_issued_by(other._x509)
         except (ValueError, TypeError, InvalidSignature):
             return False
         return True
 
     def belongs_to(self, key: str) -> bool:
-        """Say whether this is the certificate of a private key, in PEM."""
+        """Return whether it is the certificate of a private key, in PEM."""
         try:
-            return _read_key(key).public_key() == self._read.public_key()
+            return _parse_key(key).public_key() == self._x509.public_key()
         except ValueError:
             return False
 
     def to_pem(self) -> str:
-        """Write it as a `CERTIFICATE` block."""
-        return self._read.public_bytes(Encoding.PEM).decode()
+        """Return it as a `CERTIFICATE` block."""
+        return self._x509.public_bytes(Encoding.PEM).decode()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Certificate) and other._read == self._read
+        return isinstance(other, Certificate) and other._x509 == self._x509
 
     def __hash__(self) -> int:
-        return hash(self._read)
+        return hash(self._x509)
 
     def __repr__(self) -> str:
-        return f"Certificate({self._read.subject.rfc4514_string()})"
+        return f"Certificate({self._x509.subject.rfc4514_string()})"
 
 
 class CertificateAuthority:
-    """An authority: its certificate, and the private key by which it vouches. The key is never in its `repr`."""
+    """A CA: its certificate and private key. The `repr` does not show the key."""
 
     __slots__ = ("_key", "certificate")
 
@@ -93,7 +92,7 @@ class CertificateAuthority:
 
     @classmethod
     def new(cls, name: str, now: datetime, lifetime: timedelta) -> Self:
-        """Make one, with a new key, that vouches for servers' certificates and for no further authority."""
+        """Create a CA with a new key, which can issue server certificates but no further CAs."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         made = (
@@ -107,24 +106,24 @@ class CertificateAuthority:
 
     @classmethod
     def from_pem(cls, certificate: str, key: str) -> Self:
-        """Read one; of several certificates the first is its own.
+        """Read a CA; the first certificate is its own.
 
         Raises:
-            ValueError: it is none, or the key is another one's. The message holds nothing of the key.
+            ValueError: the PEM is invalid, or the key is another one's. The message shows nothing of the key.
         """
         found = read_certificates(certificate)
         if not found or not found[0].belongs_to(key):
-            raise ValueError("is no certificate with its private key, in PEM")
-        return cls(found[0], _read_key(key))
+            raise ValueError("is not a certificate with its private key, in PEM")
+        return cls(found[0], _parse_key(key))
 
     def issue(self, names: Sequence[str], now: datetime, lifetime: timedelta) -> tuple[str, str]:
-        """Make a certificate with a new key for a server of these DNS names; both in PEM, the key a secret.
+        """Issue a server certificate for DNS names with a new key; return both in PEM. The key is secret.
 
-        It ends with the authority's own certificate at the latest.
+        It expires not later than the CA.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         lifetime = min(lifetime, self.certificate.not_after - now)
-        issuer = self.certificate._read  # noqa: SLF001 - one module
+        issuer = self.certificate._x509  # noqa: SLF001 - one module
         made = (
             _builder(key.public_key(), _name(names[0]), issuer.subject, now, lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -138,7 +137,7 @@ class CertificateAuthority:
         return Certificate(made).to_pem(), _pem_of(key)
 
     def key_to_pem(self) -> str:
-        """Write its private key as a `PRIVATE KEY` block without a password: a secret."""
+        """Return its private key as a `PRIVATE KEY` block without a password: a secret."""
         return _pem_of(self._key)
 
     def __repr__(self) -> str:
@@ -149,14 +148,14 @@ def read_certificates(pem: str) -> tuple[Certificate, ...]:
     """Read the `CERTIFICATE` blocks of a text.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a block is invalid.
     """
     if "-----BEGIN CERTIFICATE-----" not in pem:
         return ()
     try:
-        return tuple(Certificate(one) for one in x509.load_pem_x509_certificates(pem.encode()))
+        return tuple(Certificate(it) for it in x509.load_pem_x509_certificates(pem.encode()))
     except ValueError:
-        raise ValueError("holds what is no certificate in PEM") from None
+        raise ValueError("has an invalid certificate") from None
 
 
 def _builder(
@@ -189,16 +188,16 @@ def _usage(*, certificates: bool) -> x509.KeyUsage:
 
 
 def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_MOST_IN_A_NAME])])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_MAX_NAME])])
 
 
-def _read_key(pem: str) -> ec.EllipticCurvePrivateKey:
+def _parse_key(pem: str) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("is no private key in PEM without a password") from None
+        raise ValueError("is not a private key in PEM without a password") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError("is a private key, but not of an elliptic curve")
+        raise ValueError("is not a private key of an elliptic curve")
     return key
 
 

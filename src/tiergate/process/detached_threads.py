@@ -1,6 +1,6 @@
-"""Work in threads that nobody waits for at the end: for what may never come back, such as a look at a dead file system.
+"""Run functions that may hang, such as reads of a dead file system, in threads that do not delay the exit.
 
-A thread of the event loop's own pool that hangs would hold up the end of the process; one of these does not.
+A thread of the event loop's pool that hangs delays the end of the process.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run_detached(do: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """Do something in a thread of its own, and return what becomes of it. From the event loop's thread.
+def run_detached(function: Callable[[], T], name: str) -> asyncio.Future[T]:
+    """Run a function in a daemon thread and return its future. Call it in the event loop's thread.
 
-    Cancelling the future stops nothing: its outcome is then thrown away.
+    Cancelling the future does not stop the function; its result is then ignored.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -30,15 +30,15 @@ def run_detached(do: Callable[[], T], name: str) -> asyncio.Future[T]:
         if error is not None:
             future.set_exception(error)
         else:
-            future.set_result(result)  # type: ignore[arg-type] # there is one where there is no error
+            future.set_result(result)  # type: ignore[arg-type] # set if there is no error
 
     def run() -> None:
         result, failure = None, None
         try:
-            result = do()
+            result = function()
         except BaseException as error:  # noqa: BLE001 - handed on
             failure = error
-        with suppress(RuntimeError):  # the loop has ended, and nobody asks any more
+        with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=run, name=name, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Keeping out of a process what packages would import for extras of their own, such as colours."""
+"""Block imports of optional packages, such as those for coloured output."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def block_imports(*packages: str) -> Iterator[None]:
-    """Import as if these packages were not there; those that are loaded already stay as they are.
+    """Make these packages unavailable for imports; loaded ones stay as they are.
 
-    For imports of packages that do without, and at a process's start alone: other threads would miss them too.
+    Use it only at the start of a process: it affects other threads too.
     """
     hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # how an import is made to fail
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # `None` makes an import fail
     try:
         yield
     finally:

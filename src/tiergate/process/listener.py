@@ -1,8 +1,8 @@
-"""One application on sockets that are bound already: uvicorn's server, with an end that loses no request.
+"""Serve an application on bound sockets: a uvicorn server whose shutdown loses no request.
 
-How it ends. First nobody new gets in, and whoever had got in by then is accepted: for a moment new TCP connections are
-dropped by a filter on the listening socket before they are made, so that closing it resets none; at a Unix socket its
-path is taken away. Then every connection is told (`shutdown` of the protocol), and the last ones are waited for.
+At the shutdown, a filter on the listening TCP socket first drops new connection attempts, and connections that were
+made are accepted, so that closing the socket resets none; a Unix socket is removed from its path. Then every connection
+is shut down (`shutdown` of the protocol), and the last requests finish.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
-_ACCEPT_THE_LAST: Final = 0.02
-"""Seconds in which those who are connected already are accepted."""
+_LAST_ACCEPTS: Final = 0.02
+"""Seconds in which connections that were made are still accepted."""
 
-_LOOK: Final = 0.01
+_POLL: Final = 0.01
 _DATE_EVERY: Final = 1.0
 
 _SO_ATTACH_FILTER: Final = 26
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Listener(uvicorn.Server):
-    """Serves one application until `end`. `listening` is set once connections are accepted."""
+    """Serves an application until `end`. `listening` is set once connections are accepted."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Listener(uvicorn.Server):
         certificate: tuple[Path, Path] | None = None,
         each_second: Callable[[], object] = lambda: None,
     ) -> None:
-        """Prepare. `leave` is called when nobody new shall connect. Durations in seconds.
+        """Do not serve yet. Durations in seconds.
 
-        `each_second` is called about once a second while it serves.
-        `certificate`: the files of a chain of certificates and of its key, both in PEM, to serve HTTPS.
+        `leave` is called when the shutdown starts, `each_second` about every second before it. `certificate`: the files
+        of a certificate chain and of its key, both in PEM, to serve HTTPS.
         """
         super().__init__(
             uvicorn.Config(
@@ -85,30 +85,30 @@ class Listener(uvicorn.Server):
         self._sockets = list(sockets)
         self.listening = asyncio.Event()
         self._end = asyncio.Event()
-        self._told: set[object] = set()
+        self._shut: set[object] = set()
         self._shutdown_timeout = shutdown_timeout
         self._leave = leave
         self._each_second = each_second
 
     async def run_until_end(self) -> None:
-        """Serve until `end` was called and the last answer is given, or the time for that is over."""
+        """Serve until `end` is called and the last response is sent, or the shutdown timeout has passed."""
         await self.serve(self._sockets)
 
     def end(self) -> None:
-        """Begin to end."""
+        """Start the shutdown."""
         self.should_exit = True
         self._end.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to whoever composes."""
+        """Do not handle signals."""
         yield
 
     def renew_certificate(self) -> None:
-        """Read the files of the certificate again, for the connections to come.
+        """Read the files of the certificate again, for new connections.
 
         Raises:
-            OSError: they cannot be read, or do not fit together (`ssl.SSLError`); the former ones stay.
+            OSError: they cannot be read, or do not fit together (`ssl.SSLError`); the previous ones stay.
         """
         if self.config.ssl is not None and self.config.ssl_certfile is not None:
             self.config.ssl.load_cert_chain(self.config.ssl_certfile, self.config.ssl_keyfile)
@@ -119,7 +119,7 @@ class Listener(uvicorn.Server):
         self.listening.set()
 
     async def main_loop(self) -> None:
-        """Keep the header `Date` right, until the end."""
+        """Update the header `Date` until the shutdown."""
         while not await self.on_tick(0):
             self._each_second()
             with contextlib.suppress(TimeoutError):
@@ -127,38 +127,38 @@ class Listener(uvicorn.Server):
                     await self._end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, as the module says."""
+        """Shut down; see the module."""
         deadline = time.monotonic() + self._shutdown_timeout
-        self._tell()
+        self._shut_connections()
         self._leave()
-        for one in sockets or ():
-            _refuse_new(one)
-        await asyncio.sleep(_ACCEPT_THE_LAST)
+        for listening in sockets or ():
+            _drop_new_connections(listening)
+        await asyncio.sleep(_LAST_ACCEPTS)
         for server in self.servers:
             server.close()
-        for one in sockets or ():
-            one.close()
+        for listening in sockets or ():
+            listening.close()
         while self.server_state.connections or self.server_state.tasks:
-            self._tell()
+            self._shut_connections()
             if time.monotonic() > deadline or self.force_exit:
                 _log.warning(
-                    "ending with connections open",
+                    "shutdown timeout passed with open connections",
                     connections=len(self.server_state.connections),
                     requests=len(self.server_state.tasks),
                 )
                 return
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
 
-    def _tell(self) -> None:
-        """Tell every connection that has not been told."""
+    def _shut_connections(self) -> None:
+        """Shut down every connection that has not been shut down yet."""
         for connection in list(self.server_state.connections):
-            if connection not in self._told:
-                self._told.add(connection)
+            if connection not in self._shut:
+                self._shut.add(connection)
                 connection.shutdown()
 
 
-def _refuse_new(listening: socket.socket) -> None:
-    """Have the kernel drop attempts to connect. Only a kernel that can; without it, few may be reset at the end."""
+def _drop_new_connections(listening: socket.socket) -> None:
+    """Make the kernel drop connection attempts. Linux only; without it, the shutdown may reset a few."""
     if sys.platform != "linux" or listening.family == socket.AF_UNIX:
         return
     program = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)

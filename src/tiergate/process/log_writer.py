@@ -1,7 +1,7 @@
-"""A handler of logs that holds up nobody: lines wait in a bounded queue for a thread that writes them.
+"""A log handler that never blocks: a thread writes lines from a bounded queue.
 
-A container's standard error is a pipe, and whoever reads it may stop. An event loop that logged into it directly would
-then stop too. What does not fit is dropped; how much that was is the next line that is written.
+The standard error of a container is a pipe, whose reader may stop; an event loop that writes to it would block. Lines
+that do not fit into the queue are dropped, and the next line has their number.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _LAST_SECONDS = 1.0
-"""How long the end of the process waits for what is left."""
+"""How long the exit of the process waits for remaining lines."""
 
 
 class LogWriter(logging.Handler):
-    """Writes records as lines to a stream, in a thread that the end of the process does not wait for."""
+    """Writes records as lines to a stream, in a daemon thread."""
 
     def __init__(self, stream: TextIO, capacity: int = 10_000) -> None:
-        """Keep at most `capacity` lines that wait."""
+        """Queue at most `capacity` lines."""
         super().__init__()
         self._descriptor = stream.fileno()
         self.dropped = 0
@@ -37,7 +37,7 @@ class LogWriter(logging.Handler):
         self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Leave a record to be written."""
+        """Queue a record."""
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
@@ -47,42 +47,42 @@ class LogWriter(logging.Handler):
             self.dropped += 1
             return
         self._lines.append(line)
-        if self._thread is None:  # not before: a process that forks first must have its own
+        if self._thread is None:  # not earlier, because a fork does not copy threads
             self._thread = threading.Thread(target=self._run, name="log", daemon=True)
             self._thread.start()
         self._some.set()
 
     def flush(self) -> None:
-        """Wait for a moment until everything is written."""
+        """Wait a moment until all lines are written."""
         until = time.monotonic() + _LAST_SECONDS
         with self._written:
             self._written.wait_for(lambda: not self._lines, max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
-        told = 0
+        reported = 0
         while True:
             self._some.wait()
             self._some.clear()
             while self._lines:
                 self._write(self._lines[0])
                 self._lines.popleft()
-                if self.dropped > told:
-                    more, told = self.dropped - told, self.dropped
+                if self.dropped > reported:
+                    more, reported = self.dropped - reported, self.dropped
                     self._lines.appendleft(self.format(_dropped(more)))
             with self._written:
                 self._written.notify_all()
 
     def _write(self, line: str) -> None:
-        """Write a line past the stream's own buffer, whose lock would hold up the end of the process."""
+        """Write a line without the buffer of the stream, whose lock would delay the exit of the process."""
         left = memoryview(f"{line}\n".encode(errors="backslashreplace"))
-        with suppress(OSError):  # its reader is gone
+        with suppress(OSError):  # no reader
             while left:
                 try:
                     left = left[os.write(self._descriptor, left) :]
-                except BlockingIOError:  # somebody else who has it open wants it so
+                except BlockingIOError:  # another process made it non-blocking
                     select.select([], [self._descriptor], [])
 
 
 def _dropped(lines: int) -> logging.LogRecord:
-    words = "%d lines of the log were dropped, because nobody read it"
-    return logging.LogRecord("tiergate.log", logging.WARNING, "", 0, words, (lines,), None)
+    message = "%d log lines dropped: standard error is not read"
+    return logging.LogRecord("tiergate.log", logging.WARNING, "", 0, message, (lines,), None)

@@ -1,7 +1,6 @@
-"""Structured logs, on standard error: one event a line, as JSON or for people.
+"""Structured logs on standard error: one event a line, as JSON or readable text.
 
-The libraries' logs, by way of :mod:`logging`, come out in the same form. Whoever logs never waits: a thread writes, and
-where nobody reads standard error, lines are dropped and counted.
+Logs of libraries, through :mod:`logging`, have the same form. Logging never blocks (`log_writer`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CHATTY = ("uvicorn", "uvicorn.error", "watchfiles", "asyncio", "alembic", "http
 
 
 def configure_logs(form: str, level: str) -> None:
-    """Log from `level` (`debug`, `info`, `warning`, `error`) on as `console` or `json`; `auto` asks the terminal."""
+    """Log from `level` (`debug`, `info`, `warning`, `error`) as `console` or `json`; `auto` checks the terminal."""
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -45,7 +44,7 @@ def configure_logs(form: str, level: str) -> None:
     if as_json:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=False)]
     else:
-        # A traceback that shows variables would show keys, secrets and what customers are.
+        # A traceback with variables would show keys, secrets and data of customers.
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = LogWriter(sys.stderr)

@@ -1,10 +1,10 @@
-"""Open files of this process: the limit raised as far as it goes, connections kept within it, a shortage noticed.
+"""The limit of open files: raise it, keep connections within it, detect when descriptors run out.
 
-Containers and services start with a soft limit of 1,024 and a hard one far above (containerd 2, systemd); a process may
-raise the first to the second by itself. What does not fit even then is lowered, so that descriptors are left for
-probes, the database and files: connections beyond the bound are answered with 503, or closed where many are silent.
+Containers and services start with a soft limit of 1,024 and a much higher hard limit (containerd 2, systemd); a process
+may raise its soft limit to the hard one. Settings that still do not fit are lowered, so that descriptors remain for
+probes, the database and files: further connections get 503, or are closed if many are silent.
 
-At the limit the event loop closes new connections unseen (libuv sheds them), so a shortage shows by looking alone.
+At the limit the event loop closes new connections silently (libuv), so that only polling shows a shortage.
 """
 
 from __future__ import annotations
@@ -17,103 +17,103 @@ from typing import Final, Protocol
 import structlog
 
 _SURPLUS: Final = 32
-_MOST: Final = 2**20  # where the hard limit has no end; Linux takes no more by default
-_TELLING: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_MAX_LIMIT: Final = 2**20  # if there is no hard limit; the default maximum of Linux
+_SHORTAGE_ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 _log = structlog.get_logger(__name__)
 
 
 def raise_open_files_limit() -> int:
-    """Raise the soft limit of open files to the hard one, and return the limit that holds then."""
+    """Raise the soft limit of open files to the hard limit, and return the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST if hard == resource.RLIM_INFINITY else hard
+    wanted = _MAX_LIMIT if hard == resource.RLIM_INFINITY else hard
     if soft not in (resource.RLIM_INFINITY, wanted):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (OSError, ValueError):  # a system that wants less than it says
+        except (OSError, ValueError):  # the system accepts less than its hard limit
             return soft
     return wanted
 
 
-def connection_limit(limit: int, kept_back: int) -> int:
-    """How many connections fit into `limit` open files.
+def connection_limit(limit: int, reserved: int) -> int:
+    """Return how many connections fit into `limit` open files.
 
-    `kept_back`: descriptors for everything else, such as probes, the database and files; at most half of the limit.
+    `reserved`: descriptors for everything else, such as probes, the database and files; at most half of the limit.
     """
-    return limit - min(kept_back, limit // 2)
+    return limit - min(reserved, limit // 2)
 
 
 def fit_to_limit(room: int, setting: str, wanted: int, *, times: int = 1) -> int:
-    """The value of a setting that bounds connections: what is wanted, or what fits, which is logged as a warning.
+    """Return a setting that limits connections, lowered to what fits, with a warning.
 
-    `times`: how many listeners take as many each.
+    `times`: the number of listeners with this limit.
     """
-    taken = max(1, min(wanted, room // times))
-    if taken < wanted:
+    allowed = max(1, min(wanted, room // times))
+    if allowed < wanted:
         _log.warning(
-            "the limit of open files is too low for a setting; the setting is lowered",
+            "setting lowered: the limit of open files is too low",
             setting=setting,
             wanted=wanted,
-            taken=taken,
+            allowed=allowed,
             open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         )
-    return taken
+    return allowed
 
 
 class Closable(Protocol):
-    """A connection that can be given up at once."""
+    """A connection that can be closed at once."""
 
     def give_up(self) -> None:
-        """Close it, whatever is under way."""
+        """Close it, whatever it does."""
         ...
 
 
 class ExcessConnections:
-    """The connections beyond the limit of one listener: some, for long enough to be told that there are too many.
+    """Connections beyond the limit of a listener, kept long enough to respond with an error.
 
-    Who asks is answered at once, and is gone. Who is silent is closed when others come.
+    A request is answered at once and its connection closed. Silent connections are closed when others come.
     """
 
-    def __init__(self, most: int = _SURPLUS) -> None:
-        """Keep `most` of them."""
-        self._most = most
+    def __init__(self, capacity: int = _SURPLUS) -> None:
+        """Keep at most `capacity` of them."""
+        self._capacity = capacity
         self._kept: dict[Closable, None] = {}
         self.closed = 0
 
     def add(self, connection: Closable) -> None:
-        """Take one more; the one that was there longest goes, where there are too many."""
+        """Add a connection; close the oldest one if there are too many."""
         self._kept[connection] = None
-        if len(self._kept) > self._most:
+        if len(self._kept) > self._capacity:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
             self.closed += 1
             oldest.give_up()
 
     def discard(self, connection: Closable) -> None:
-        """Forget one that is closed, or has been answered."""
+        """Remove a connection that is closed or answered."""
         self._kept.pop(connection, None)
 
 
 class DescriptorShortage:
-    """Whether this process, or the machine, has run out of descriptors. To be looked at every second or so."""
+    """Detects when this process or the machine has no descriptors left. Call `check` about every second."""
 
     def __init__(self) -> None:
         self.is_now = False
         self.count = 0
 
-    def look(self) -> bool:
-        """Say whether there is none left; the first time, and its end, are logged."""
+    def check(self) -> bool:
+        """Return whether no descriptor is left; log when that begins and ends."""
         try:
             os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
-            if error.errno not in _TELLING:
+            if error.errno not in _SHORTAGE_ERRORS:
                 return self.is_now
             if not self.is_now:
                 self.count += 1
                 self.is_now = True
-                _log.error("no file can be opened, and new connections are reset", error=error.strerror)
+                _log.error("no file descriptors left; new connections are reset", error=error.strerror)
             return True
         if self.is_now:
             self.is_now = False
-            _log.info("files can be opened again")
+            _log.info("file descriptors available again")
         return False

@@ -1,8 +1,7 @@
-"""Opening files that somebody else names, without ever waiting for them.
+"""Open files that users name, without blocking.
 
-A FIFO waits for a writer, and some devices for a hand; opening them would hold up whoever reads settings, keys and
-catalogs. What is no regular file is refused, by a name that says what it is. A file on a file system that does not
-answer can hold up whoever opens it all the same: that is for a thread that nobody waits for (`detached`).
+Opening a FIFO waits for a writer, and some devices wait too; so only regular files are opened. A file system that hangs
+still blocks: use `detached_threads` for it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def open_regular(path: Path) -> int:
     """Open a regular file for reading, links followed, and return its descriptor.
 
     Raises:
-        OSError: it cannot be opened, or is not a regular file; `strerror` says which, `filename` names it.
+        OSError: it cannot be opened, or is not a regular file (`strerror`); `filename` is its path.
     """
     _expect_regular(path, os.stat(path).st_mode)  # noqa: PTH116 - before it is opened, which may do something to a device
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -40,19 +39,19 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Read at most `most` bytes of a regular file.
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Read at most `max_bytes` of a regular file.
 
     Raises:
         OSError: as `open_regular`, or it cannot be read.
     """
     with open(open_regular(path), "rb") as file:
-        return file.read(most)
+        return file.read(max_bytes)
 
 
 def file_type_name(mode: int) -> str:
-    """What a file that is not regular is, in words: `a FIFO`."""
-    return next((kind for is_one, kind in _KINDS if is_one(mode)), "something else")
+    """Return the name of a type of file that is not regular, such as `a FIFO`."""
+    return next((kind for has_type, kind in _KINDS if has_type(mode)), "something else")
 
 
 def _expect_regular(path: Path, mode: int) -> None:

@@ -1,4 +1,4 @@
-"""A sidecar or a control plane as a process of its own: started, waited for, listened to, ended."""
+"""Start a sidecar or a control plane as a child process, wait for it, read its log, end it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLICE = 0.5
 
 
 def find_port(port: int, option: str = "--port") -> int:
-    """Find the port of a control plane: `port`, or any that is free for 0. `option` is how another one is named.
+    """Return the port of a control plane: `port`, or any free port for 0. `option`: the option for another port.
 
     Raises:
         ListenError: it is in use.
@@ -35,10 +35,10 @@ def find_port(port: int, option: str = "--port") -> int:
 
 
 def find_ports(port: int) -> tuple[int, int]:
-    """Find the ports of a sidecar's API and probes: `port` and the next one; any two that are free for 0.
+    """Return the ports of a sidecar's API and probes: `port` and the next one; any two free ports for 0.
 
     Raises:
-        ListenError: one of them is in use.
+        ListenError: one is in use.
     """
     if port:
         for wanted in (port, port + 1):
@@ -62,18 +62,18 @@ def _bind(port: int, option: str = "--port") -> socket.socket:
         listener.close()
         raise ListenError(
             f"port {port} is in use, perhaps by another {'sidecar' if option == '--port' else 'control plane'}: "
-            f"name another one with `{option}`, or `{option} 0` for any that is free"
+            f"select another one with `{option}`, or any free port with `{option} 0`"
         ) from None
     return listener
 
 
 class ServerProcess:
-    """A running `tiergate sidecar`, or another command that serves, and what it logs."""
+    """A running `tiergate sidecar`, or another server command, and its log."""
 
     def __init__(self, process: subprocess.Popen[str], command: str = "sidecar") -> None:
         self.process = process
         self._name = command.replace("-", " ")
-        self._held: list[str] | None = []
+        self._hidden: list[str] | None = []
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -83,49 +83,49 @@ class ServerProcess:
             return
         for line in self.process.stderr:
             with self._lock:
-                if self._held is not None:
-                    self._held.append(line)
+                if self._hidden is not None:
+                    self._hidden.append(line)
                     continue
-            with suppress(OSError):  # a terminal that is gone: the log is read on, so that the sidecar can end
+            with suppress(OSError):  # no terminal: continue to read, so that the server can end
                 sys.stderr.write(line)
 
-    def logged(self) -> str:
-        """What it has logged, while its log is held back."""
+    def hidden_log(self) -> str:
+        """Return its log so far, while the log is not shown."""
         with self._lock:
-            return "".join(self._held or ())
+            return "".join(self._hidden or ())
 
-    def let_log(self) -> None:
-        """From now on, show what it logs."""
+    def show_log(self) -> None:
+        """Show its log from now on."""
         with self._lock:
-            self._held = None
+            self._hidden = None
 
     def wait_until_ready(self, probe_port: int) -> None:
-        """Wait until it can decide.
+        """Wait until it is ready.
 
         Raises:
-            ReplicaError: it ended, or did not get ready in half a minute; with what it logged.
+            ReplicaError: it ended, or was not ready in half a minute; the message has its log.
         """
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 self._reader.join(1)
-                raise ReplicaError(f"the {self._name} ended at its start:\n{self.logged()}")
+                raise ReplicaError(f"the {self._name} ended during its start:\n{self.hidden_log()}")
             if _is_ready(probe_port):
                 return
             time.sleep(_POLL)
-        raise ReplicaError(f"the {self._name} did not get ready in {_START_TIMEOUT:.0f} seconds:\n{self.logged()}")
+        raise ReplicaError(f"the {self._name} was not ready after {_START_TIMEOUT:.0f} seconds:\n{self.hidden_log()}")
 
     def wait(self) -> None:
         """Wait until it ends by itself.
 
-        In slices: a signal that comes just before a wait without end would be noticed after it only.
+        In slices: a signal just before an endless wait would be handled only after it.
         """
         while self.process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(_SLICE)
 
     def end(self) -> None:
-        """End it, and wait until it has."""
+        """End it and wait."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -140,19 +140,19 @@ class ServerProcess:
 
 @contextmanager
 def start_server_for_command(arguments: list[str], command: str = "sidecar") -> Iterator[ServerProcess]:
-    """Do as `start_server`, and end it too when a signal ends this process, which is a command of ours."""
-    with _signals_raise(), start_server(arguments, command) as served:
-        yield served
+    """Do as `start_server`, and end the server also when a signal ends this process, which is one of our commands."""
+    with _exit_on_signals(), start_server(arguments, command) as server:
+        yield server
 
 
 @contextmanager
 def start_server(arguments: list[str], command: str = "sidecar") -> Iterator[ServerProcess]:
-    """Start a command that serves with these arguments, away from the environment's settings; end it at the end."""
+    """Start a server command with these arguments, without `TIERGATE_` variables; end it at the end of the context."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")}
-    served: ServerProcess | None = None
+    server: ServerProcess | None = None
     try:
-        with _signals_wait():
-            # A session of its own: a Ctrl-C at the terminal is for whoever started it, who then ends it in order.
+        with _delay_signals():
+            # A session of its own: a Ctrl-C in the terminal is for the parent, which then ends it in order.
             process = subprocess.Popen(  # noqa: S603 - our own command
                 [sys.executable, "-m", "tiergate", command, *arguments],
                 env=environment,
@@ -161,36 +161,36 @@ def start_server(arguments: list[str], command: str = "sidecar") -> Iterator[Ser
                 text=True,
                 start_new_session=True,
             )
-            served = ServerProcess(process, command)
-        yield served
+            server = ServerProcess(process, command)
+        yield server
     finally:
-        if served is not None:
-            served.end()
+        if server is not None:
+            server.end()
 
 
 @contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Have signals that end this process wait while another one is started, which nobody would end else."""
+def _delay_signals() -> Iterator[None]:
+    """Delay signals while a child is started, which nobody would end otherwise."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    pending: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     handled = {number: handler for number, handler in before.items() if callable(handler)}
     for number in handled:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: pending.append(number))
     try:
         yield
     finally:
         for number, handler in handled.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if pending:
+            signal.raise_signal(pending[0])
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Make the signals that end a process leave through `finally`, so that no sidecar is left behind."""
+def _exit_on_signals() -> Iterator[None]:
+    """Make signals that end this process run `finally` blocks, so that no child is left."""
 
     def leave(number: int, _: object) -> None:
         raise SystemExit(128 + number)

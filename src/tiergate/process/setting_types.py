@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how each is read from a flag, a variable or a settings file."""
+"""The types of settings: how a value is read from a flag, a variable or a settings file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class SettingType(Generic[T]):
-    """How the text of a value is read and shown.
+    """How a value is read from text and shown.
 
-    `read` raises `ValueError` with what the value must be. `types`: what may stand for it in a settings file, where
-    numbers and booleans have types of their own.
+    `read` raises `ValueError` with what the value must be. `types`: its types in a settings file, which has numbers and
+    booleans.
     """
 
     word: str
@@ -33,19 +33,19 @@ class SettingType(Generic[T]):
     types: tuple[type, ...] = (str,)
 
     def from_file(self, value: object) -> T:
-        """Read what a settings file says.
+        """Read a value of a settings file.
 
         Raises:
-            ValueError: what the value must be.
+            ValueError: the value is invalid.
         """
         if type(value) not in self.types:
-            raise ValueError(f"must be {_TYPE_WORDS[self.types[0]]}")
+            raise ValueError(f"must be {_TYPE_NAMES[self.types[0]]}")
         if isinstance(value, bool):
             return self.read(str(value).lower())
         return self.read(f"{value:.9f}" if isinstance(value, float) else str(value))
 
 
-_TYPE_WORDS = {str: "a string", int: "an integer", float: "a number", bool: "`true` or `false`"}
+_TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "`true` or `false`"}
 
 
 def _read_text(text: str) -> str:
@@ -55,22 +55,22 @@ def _read_text(text: str) -> str:
 
 
 def _read_pem(text: str) -> str:
-    r"""A key of a few lines; a tool on the way may have made one line of them, or written `\n` for each end."""
-    found = _PEM.fullmatch(text.replace("\\n", "\n").strip())
-    if found is None:
+    r"""Read a key whose line ends may be lost or written as `\n`."""
+    match = _PEM.fullmatch(text.replace("\\n", "\n").strip())
+    if match is None:
         raise ValueError("must be one key in PEM: `-----BEGIN PUBLIC KEY-----`, its text, `-----END PUBLIC KEY-----`")
-    head, content, end = found.groups()
+    head, content, end = match.groups()
     return "\n".join((head, *content.split(), end, ""))
 
 
 def _read_certificates(text: str) -> str:
-    r"""One certificate or several; as for a key, the ends of their lines may have been lost or written as `\n`."""
+    r"""Read certificates whose line ends may be lost or written as `\n`."""
     text = text.replace("\\n", "\n")
-    found = _CERTIFICATE.findall(text)
-    if not found or _CERTIFICATE.sub("", text).strip():
+    blocks = _CERTIFICATE.findall(text)
+    if not blocks or _CERTIFICATE.sub("", text).strip():
         raise ValueError("must be certificates in PEM: `-----BEGIN CERTIFICATE-----`, its text, and its end, for each")
     head, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    return "".join("\n".join((head, *content.split(), end, "")) for content in found)
+    return "".join("\n".join((head, *content.split(), end, "")) for content in blocks)
 
 
 def _read_path(text: str) -> Path:
@@ -144,11 +144,11 @@ def _show_decimal(value: float) -> str:
 
 
 def choice(*words: str, word: str = "") -> SettingType[str]:
-    """One of some words; `word` says what they are, where they are too many to list."""
+    """Return the type of one of some words; `word` names the type if they are too many to list."""
 
     def read(text: str) -> str:
         if text not in words:
-            raise ValueError("must be one of " + ", ".join(f"`{one}`" for one in words))
+            raise ValueError("must be one of " + ", ".join(f"`{it}`" for it in words))
         return text
 
     return SettingType(word or "|".join(words), read)

@@ -232,7 +232,7 @@ class _Sidecar:
 
     def _look_around(self) -> None:
         """See, once a second, what changes without saying so."""
-        self._metrics.descriptors.look()
+        self._metrics.descriptors.check()
         if self._tokens is not None:
             self._tokens.refresh()
 

@@ -70,7 +70,7 @@ def test_an_authority_is_read_as_it_was_written(authority: CertificateAuthority)
 def test_a_key_of_another_is_refused(authority: CertificateAuthority) -> None:
     """And said without the key."""
     key = CertificateAuthority.new("other", NOW, YEAR).key_to_pem()
-    with pytest.raises(ValueError, match="is no certificate with its private key") as refused:
+    with pytest.raises(ValueError, match="is not a certificate with its private key") as refused:
         CertificateAuthority.from_pem(authority.certificate.to_pem(), key)
     assert key not in str(refused.value)
 
@@ -79,7 +79,7 @@ def test_a_key_of_another_is_refused(authority: CertificateAuthority) -> None:
 def test_where_there_is_no_certificate_none_is_read(pem: str) -> None:
     """A text without any is no mistake here; a broken one is."""
     assert read_certificates(pem) == ()
-    with pytest.raises(ValueError, match="no certificate in PEM"):
+    with pytest.raises(ValueError, match="invalid certificate"):
         read_certificates("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 
 

@@ -47,7 +47,7 @@ def test_what_was_dropped_is_said_once_somebody_reads() -> None:
         lines = [json.loads(line) for line in process.stderr]
         assert process.wait(30) == 0
     events = [line["event"] for line in lines]
-    dropped = [event for event in events if "were dropped" in event]
+    dropped = [event for event in events if "log lines dropped" in event]
     assert events[0] == "line 0"
     assert sum(int(event.split()[0]) for event in dropped) == 20_001 - (len(events) - len(dropped))
     assert dropped

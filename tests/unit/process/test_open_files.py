@@ -46,7 +46,7 @@ def test_a_setting_that_does_not_fit_is_lowered_and_said() -> None:
     """Two listeners share the room; the warning names the setting, what was wanted, and what is taken."""
     with capture_logs() as logs:
         assert fit_to_limit(768, "max-connections", 4_096, times=2) == 384
-    assert [(log["setting"], log["wanted"], log["taken"]) for log in logs] == [("max-connections", 4_096, 384)]
+    assert [(log["setting"], log["wanted"], log["allowed"]) for log in logs] == [("max-connections", 4_096, 384)]
 
 
 def test_of_the_connections_beyond_the_limit_the_oldest_go_first() -> None:
@@ -72,13 +72,13 @@ def test_a_shortage_is_logged_once_and_counted() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     shortage = DescriptorShortage()
     with capture_logs() as logs, ExitStack() as stack:
-        assert not shortage.look()
+        assert not shortage.check()
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
-        found = [shortage.look(), shortage.look()]
+        found = [shortage.check(), shortage.check()]
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
         assert found == [True, True]
-        assert not shortage.look()
+        assert not shortage.check()
     assert shortage.count == 1
     assert [log["log_level"] for log in logs] == ["error", "info"]
 

@@ -86,7 +86,7 @@ def demo(
             return
         _invite(household, ports)
         for process in (control, sidecar):
-            process.let_log()
+            process.show_log()
         try:
             sidecar.wait()
         except KeyboardInterrupt:

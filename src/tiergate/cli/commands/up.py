@@ -69,7 +69,7 @@ def up(
             _invite(household, ports, sample=sample)
             sys.stdout.flush()
             for process in (control, sidecar):
-                process.let_log()
+                process.show_log()
             _wait(control, sidecar)
     except KeyboardInterrupt:
         return

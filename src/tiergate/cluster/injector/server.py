@@ -101,7 +101,7 @@ class _Injector:
             probe_app(lambda: self._serving and not self._end.is_set(), self._counts),
             probe_sockets,
             protocol=bounded(ConnectionLimits(most=probe_connections)),
-            each_second=DescriptorShortage().look,
+            each_second=DescriptorShortage().check,
             shutdown_timeout=settings.shutdown_timeout,
         )
         self._shutdown_timeout = settings.shutdown_timeout

@@ -73,7 +73,7 @@ def test_a_port_in_use_is_said_with_the_way_out(cli: Cli) -> None:
         ran = cli("demo", "--once", "--port", str(port))
     assert (ran.code, ran.out) == (ExitCode.OPERATOR, "")
     assert ran.err.startswith(
-        f"error: port {port} is in use, perhaps by another sidecar: name another one with `--port`"
+        f"error: port {port} is in use, perhaps by another sidecar: select another one with `--port`"
     )
 
 
