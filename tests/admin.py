@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 
 from tests.contract import Contract
-from tiergate.control.api.router import AdminApi
+from tiergate.control.api.admin_api import AdminApi
 from tiergate.errors import RequestError
 from tiergate.permissions import Caller, CallerKind, Scope, shipped_roles
 

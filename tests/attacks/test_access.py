@@ -20,9 +20,10 @@ from tests.admin import identify_by_roles, serving, serving_app
 from tests.issuer import AUDIENCE, ISSUER, Issuer, write_jwks
 from tiergate.admin.published_roles import PublishedRoles
 from tiergate.bundle import SigningKey
+from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.probes import Probes
 from tiergate.control.api.request import AdminRequest, Answer
-from tiergate.control.api.router import AdminApi, Endpoint, Open
+from tiergate.control.api.router import Endpoint, Open
 from tiergate.control.app import all_endpoints
 from tiergate.control.auth.authentication import Authenticator, IssuerSettings, TokenVerifier
 from tiergate.control.feed_api.bundle_archives import BundleArchives

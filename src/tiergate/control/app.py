@@ -28,7 +28,7 @@ from tiergate.control.api import (
     rules,
     subscriptions,
 )
-from tiergate.control.api.router import AdminApi
+from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.api.webhooks import WebhookEndpoints
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.publish.publisher import Publisher

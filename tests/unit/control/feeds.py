@@ -17,7 +17,7 @@ from sqlalchemy import delete, insert, select, update
 
 from tests.admin import Admin, identify_by_roles
 from tiergate.bundle import Cursor, Publication, SigningKey, TrustedFeed
-from tiergate.control.api.router import AdminApi
+from tiergate.control.api.admin_api import AdminApi
 from tiergate.control.feed_api.bundle_archives import BundleArchives
 from tiergate.control.feed_api.endpoints import FeedApi
 from tiergate.control.feed_api.feed_watcher import FeedWatcher

@@ -135,7 +135,7 @@ def test_an_endpoint_cannot_be_made_without_an_action() -> None:
         Endpoint("GET", "/v1/notes", handler=Notes().new)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="needs an action"):
         Endpoint("GET", "/v1/notes", "view", Notes().new, Resource.store())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="needs something that it is on"):
+    with pytest.raises(ValueError, match="needs a resource"):
         Endpoint("GET", "/v1/notes", Action.VIEW, Notes().new)
 
 

@@ -1,0 +1,125 @@
+"""Parts of an HTTP request that do not depend on the endpoint's meaning: id, credentials, query, headers, body."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+
+from tiergate.errors import BodyError, BodyProblem, RequestError
+from tiergate.naming import nearest
+from tiergate.text_normalization import to_nfc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from tiergate.control.api.router import Endpoint
+
+_BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})
+_BODY_TIMEOUT: Final = 30.0
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_PAGING: Final = ("limit", "cursor")
+
+
+def raw_path(http: Request) -> bytes:
+    """Return the path, still encoded."""
+    raw: bytes = http.scope.get("raw_path") or quote(http.scope["path"]).encode()
+    return raw.partition(b"?")[0]
+
+
+def request_id(http: Request) -> str:
+    """Return the caller's request id if it has one that can be logged, else a new one."""
+    given = http.headers.getlist("x-request-id")
+    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else str(uuid.uuid4())
+
+
+def bearer_token(http: Request) -> str:
+    """Return the token of `Authorization: Bearer`.
+
+    Raises:
+        RequestError: 400 or 401, if the header is missing, repeated or of another scheme.
+    """
+    values = http.headers.getlist("authorization")
+    if len(values) > 1:
+        raise RequestError(400, "malformed request", "the header `Authorization` must be given once")
+    scheme, _, token = values[0].partition(" ") if values else ("", "", "")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise RequestError(401, "unauthorized", "the header `Authorization: Bearer` with a key or token is needed")
+    return token.strip()
+
+
+def read_query(http: Request, endpoint: Endpoint) -> Mapping[str, str]:
+    """Return the query parameters of an endpoint, each once.
+
+    Raises:
+        RequestError: 400, if a parameter is unknown or repeated, or has the character U+0000.
+    """
+    known = (*endpoint.query, *(_PAGING if endpoint.paged else ()))
+    query: dict[str, str] = {}
+    for name, value in http.query_params.multi_items():
+        if name not in known:
+            raise RequestError(400, "invalid request", f"no parameter `{name[:100]}` here", nearest(name, known))
+        if name in query:
+            raise RequestError(400, "invalid request", f"the parameter `{name}` must be given once")
+        if "\x00" in value:
+            raise RequestError(400, "invalid request", f"the parameter `{name}` must not have the character U+0000")
+        query[name] = to_nfc(value)
+    return query
+
+
+def read_headers(http: Request) -> Mapping[str, str]:
+    """Return the headers by lower-case name, repeated ones joined, without the credentials."""
+    headers: dict[str, str] = {}
+    for name, value in http.headers.items():
+        if name != "authorization":
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def read_body(http: Request, endpoint: Endpoint, spool: IO[bytes] | None = None) -> bytes:
+    """Return the body; with `spool`, write it there and return nothing.
+
+    Raises:
+        RequestError: 408, 413 or 415, if the body is too slow, too large or of another media type.
+        BodyError: if it has the character U+0000, which PostgreSQL cannot store.
+    """
+    limit = 0 if endpoint.method in _BODILESS else endpoint.max_body
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT) as timeout:
+            async for part in http.stream():
+                size += len(part)
+                if size > limit:
+                    detail = f"a body may have {limit} bytes at most" if limit else "this request takes no body"
+                    raise RequestError(413, "content too large", detail)
+                if spool is None:
+                    parts.append(part)
+                else:
+                    await run_in_threadpool(spool.write, part)
+                    timeout.reschedule(asyncio.get_running_loop().time() + _BODY_TIMEOUT)
+    except TimeoutError:
+        detail = f"the body did not arrive within {_BODY_TIMEOUT:g} seconds"
+        raise RequestError(408, "request timeout", detail) from None
+    if size:
+        _expect_media_type(http, endpoint)
+    if spool is not None:
+        spool.flush()
+    body = b"".join(parts)
+    if b"\x00" in body or (b"\\u0000" in body and _NUL.search(body)):
+        raise BodyError([BodyProblem("", "bad-character", "must not have the character U+0000")])
+    return body
+
+
+def _expect_media_type(http: Request, endpoint: Endpoint) -> None:
+    types = http.headers.getlist("content-type")
+    if len(types) != 1 or types[0].partition(";")[0].strip().lower() not in endpoint.media_types:
+        expected = " or ".join(f"`{media_type}`" for media_type in endpoint.media_types)
+        raise RequestError(415, "unsupported media type", f"the header `Content-Type` must be {expected}")
