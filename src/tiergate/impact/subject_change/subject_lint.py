@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tiergate.catalog import override_data
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.impact.subject_change.change_effects import RecordChange, ever_differs, has_ended, subject_effects
+from tiergate.impact.subject_change.override_location import OverrideLocation
 from tiergate.model import (
     FOREVER,
     Customer,
@@ -28,10 +29,10 @@ from tiergate.model import (
 from tiergate.naming import item_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tiergate.impact.subject_change.change_effects import CatalogDefinitions
-    from tiergate.model import CatalogIndex, Override, Subscription, SubscriptionItem
+    from tiergate.model import CatalogIndex, Subscription, SubscriptionItem
 
 SUBJECT_CODES = {
     "draft-item-held": "a subscription that has a draft, which gives nothing",
@@ -71,112 +72,51 @@ def can_have_findings(subject: Customer | Subscription, index: CatalogIndex) -> 
 def lint_record(record: SubjectRecord, source: CatalogDefinitions, now: Instant) -> Iterator[SubjectFinding]:
     """Yield the findings about one customer and its subscriptions, in order."""
     for number, override in enumerate(record.customer.overrides):
-        yield from _of_override(record, source, _Place("", number, override), now)
+        yield from _of_override(record, source, OverrideLocation(None, override), number, now)
     for subscription in record.subscriptions:
         for number, override in enumerate(subscription.overrides):
-            yield from _of_override(record, source, _Place(subscription.id, number, override), now)
+            yield from _of_override(record, source, OverrideLocation(subscription.id, override), number, now)
         if not has_ended(subscription, now):
             yield from _of_items(record, subscription, source, now)
 
 
-class _Place(NamedTuple):
-    """An override, the subscription that has it (empty for the customer), and its position there."""
-
-    owner: str
-    number: int
-    override: Override
-
-    def finding(self, code: str, message: str) -> SubjectFinding:
-        return SubjectFinding(
-            "overrides", self.owner, self.number, code, f"the override `{self.override.id}` {message}"
-        )
-
-
 def _of_override(
-    record: SubjectRecord, source: CatalogDefinitions, place: _Place, now: Instant
+    record: SubjectRecord, source: CatalogDefinitions, location: OverrideLocation, number: int, now: Instant
 ) -> Iterator[SubjectFinding]:
-    override = place.override
+    override = location.override
     if override.until <= now or override.feature not in source.index.features:
         return
-    rest = _without(record, place)
-    if not ever_differs(rest, record, override.feature, source, now):
-        other = _in_its_way(record, source, place, now)
-        if other is not None:
-            whose = "the" if other.owner == place.owner else "the customer's"
-            message = f"has no effect: {whose} override `{other.override.id}` stands before it"
-            yield place.finding("override-without-effect", message)
+
+    def finding(code: str, message: str) -> SubjectFinding:
+        return SubjectFinding(
+            "overrides", location.owner or "", number, code, f"the override `{override.id}` {message}"
+        )
+
+    if not ever_differs(location.without(record), record, override.feature, source, now):
+        blocker = location.find_blocker(record, source, now)
+        if blocker is not None:
+            whose = "the" if blocker.owner == location.owner else "the customer's"
+            message = f"has no effect: {whose} override `{blocker.override.id}` takes precedence"
+            yield finding("override-without-effect", message)
         else:
-            yield place.finding("redundant-override", f"changes nothing: `{override.feature}` is the same without it")
+            yield finding("redundant-override", f"changes nothing: `{override.feature}` is the same without it")
     elif override.mode is not OverrideMode.DISABLED:
-        bare, alone = _bare(record, place), _bare(record, place, with_it=True)
+        bare = location.keep(record, lambda it: it.feature != override.feature)
+        alone = location.keep(record, lambda it: it.feature != override.feature or it.id == override.id)
         change = RecordChange(bare, alone, frozenset({override.feature}))
         lowered = next((effect for effect in subject_effects(change, source, now) if effect.effect.takes), None)
         if lowered is not None:
-            shown = override_data(override, source.index.features).get("value")
-            holder = "" if lowered.since <= now else f", from {format_instant(lowered.since)} on"
-            message = (
-                f"lowers `{override.feature}` to {_shown(shown)}: without it, it is {_shown(lowered.before.value)}"
-            )
-            yield place.finding("override-below-plan", message + holder)
+            value = override_data(override, source.index.features).get("value")
+            since = "" if lowered.since <= now else f", from {format_instant(lowered.since)} on"
+            before = _shown(lowered.before.value)
+            message = f"lowers `{override.feature}` to {_shown(value)}: without it, it is {before}{since}"
+            yield finding("override-below-plan", message)
 
 
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
     return "nothing" if value is None else f"`{value}`"
-
-
-def _in_its_way(record: SubjectRecord, source: CatalogDefinitions, place: _Place, now: Instant) -> _Place | None:
-    """Return the other override without which this one would act: of the same subject, or of its customer."""
-    for other in _others(record, place):
-        rest = _without(record, other)
-        if ever_differs(_without(rest, place), rest, place.override.feature, source, now):
-            return other
-    return None
-
-
-def _others(record: SubjectRecord, place: _Place) -> Iterator[_Place]:
-    holders: list[tuple[str, tuple[Override, ...]]] = [("", record.customer.overrides)]
-    if place.owner:
-        holders.insert(
-            0,
-            (
-                place.owner,
-                next(subscription.overrides for subscription in record.subscriptions if subscription.id == place.owner),
-            ),
-        )
-    for owner, overrides in holders:
-        for number, override in enumerate(overrides):
-            if override.feature == place.override.feature and (owner, number) != (place.owner, place.number):
-                yield _Place(owner, number, override)
-
-
-def _without(record: SubjectRecord, place: _Place) -> SubjectRecord:
-    """Return the record without an override."""
-    return _kept(record, place, lambda it: it.id != place.override.id)
-
-
-def _bare(record: SubjectRecord, place: _Place, *, with_it: bool = False) -> SubjectRecord:
-    """Return the record without its holder's overrides on the feature, or with this one alone."""
-    feature, own = place.override.feature, place.override.id
-    return _kept(record, place, lambda it: it.feature != feature or (with_it and it.id == own))
-
-
-def _kept(record: SubjectRecord, place: _Place, is_kept: Callable[[Override], bool]) -> SubjectRecord:
-    """Return the record with some of the overrides of the holder of one."""
-
-    def rest(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
-        return tuple(override for override in overrides if is_kept(override))
-
-    if not place.owner:
-        return replace(record, customer=replace(record.customer, overrides=rest(record.customer.overrides)))
-    return replace(
-        record,
-        subscriptions=tuple(
-            replace(entry, overrides=rest(entry.overrides)) if entry.id == place.owner else entry
-            for entry in record.subscriptions
-        ),
-    )
 
 
 # ── Items ────────────────────────────────────────────────────────────────────────────────────────────────────────────
