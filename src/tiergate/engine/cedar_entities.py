@@ -162,7 +162,7 @@ class EntityFactory:
         An item's tags are what a version gives: large, and there only where a condition can come to read them.
         """
         own = self._own_entities() if rules else []
-        read = set(_named(own))
+        read = set(referenced_uids(own))
         scoped: set[Uid] = set()
         for rule in rules:
             for reference in rule.policy.references():
@@ -181,7 +181,7 @@ class EntityFactory:
             listed.append({"uid": _uid(Uid("Feature", it.id)), "attrs": attrs, "parents": parents})
         listed += [{"uid": _uid(Uid("Tag", tag)), "attrs": {}, "parents": []} for tag in sorted(tags)]
         for ref in sorted({uid.id for uid in scoped | read if uid.type == "Item"}):
-            listed.append(_item_entity(ref, self._item_tags(ref) if Uid("Item", ref) in read else {}))
+            listed.append(_item_entity(ref, item_tags(self._bundle, ref) or {} if Uid("Item", ref) in read else {}))
         return listed + own
 
     def _own_entities(self) -> list[Entity]:
@@ -192,15 +192,14 @@ class EntityFactory:
             ]
         return self._own
 
-    def _item_tags(self, ref: str) -> dict[str, str]:
-        item = self._bundle.index.items.get(ref.partition("/")[2].rpartition("@")[0])
-        if item is None or ref not in {version_ref(item.kind, item.id, version) for version in item.versions}:
-            return {}
-        features = self._bundle.index.features
-        return {
-            feature: format_value(value, features[feature].scale)
-            for feature, value in self._bundle.definition(ref).items()
-        }
+
+def item_tags(bundle: BundleSource, ref: str) -> dict[str, str] | None:
+    """Return what an item version grants, as text; `None` if there is no such version."""
+    item = bundle.index.items.get(ref.partition("/")[2].rpartition("@")[0])
+    if item is None or ref not in {version_ref(item.kind, item.id, version) for version in item.versions}:
+        return None
+    features = bundle.index.features
+    return {name: format_value(value, features[name].scale) for name, value in bundle.definition(ref).items()}
 
 
 @lru_cache(maxsize=4)
@@ -213,7 +212,7 @@ def _is_feature(uid: Uid, features: Mapping[str, Feature]) -> bool:
     return uid.type == "Feature" and uid.id in features
 
 
-def _named(tree: object) -> Iterator[Uid]:
+def referenced_uids(tree: object) -> Iterator[Uid]:
     """Everything in users' entities that may name an entity. A record that only looks so does no harm."""
     stack = [tree]
     while stack:

@@ -39,9 +39,7 @@ class Rule:
 
     def concerns(self, feature: Feature) -> bool:
         """Return whether its scope can match a check of a feature, whoever the principal is."""
-        return self.policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
-            self.policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
-        )
+        return policy_concerns(self.policy, feature)
 
     def named(self, kind: str) -> set[str]:
         """Return the ids of the entities of a type that it names, such as `plan/pro` and `plan/pro@7` of `Item`."""
@@ -86,6 +84,18 @@ class RuleSet:
     def names(self, kind: str, ids: Collection[str]) -> bool:
         """Return whether a user-defined entity may refer to an entity of a type, if there are any such ids."""
         return bool(ids) and any(f'"{kind}"' in entity for entity in self.own)
+
+
+def policy_concerns(policy: Policy, feature: Feature) -> bool:
+    """Return whether the scope of a policy can match a check of a feature, whoever the principal is."""
+    return policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
+        policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
+    )
+
+
+def item_id(ref: str) -> str:
+    """Return the item's id in `plan/pro` or `plan/pro@7`."""
+    return ref.partition("/")[2].partition("@")[0]
 
 
 def fields_read_by_rules(feature: Feature | None) -> object:

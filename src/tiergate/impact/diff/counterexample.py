@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,9 @@ from tiergate.model import (
 )
 
 if TYPE_CHECKING:
-    from tiergate.impact.single_subject_engine import CheckParameters
-    from tiergate.model import Instant, Override, Subject, SubjectRecord, SubscriptionItem
+    from tiergate.impact.diff.representative_subjects import RepresentativeSubject
+    from tiergate.impact.single_subject_engine import CheckParameters, ComparedDecision
+    from tiergate.model import Instant, Override, Subject, SubscriptionItem
 
 
 class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,46 +55,50 @@ class Counterexample(msgspec.Struct, frozen=True, omit_defaults=True):
     timed: bool = False
 
 
-def make_counterexample(
-    record: SubjectRecord,
-    subject: Subject,
-    ask: CheckParameters,
-    at: Instant,
-    scale: int,
-    reasons: tuple[str, str],
-    *,
-    timed: bool,
-) -> Counterexample:
-    """Return a check of a made-up subject as a counterexample; `scale`: the feature's."""
-    customer = record.customer
-    is_part = subject.type is SubjectType.SUBSCRIPTION
-    return Counterexample(
-        subject.id,
-        at,
-        *reasons,
-        ask.amount,
-        ask.used,
-        ask.user_used,
-        ask.value,
-        ask.level,
-        customer.tags,
-        customer.attributes,
-        SubjectType.SUBSCRIPTION.value if is_part else SubjectType.CUSTOMER.value,
-        customer.id if is_part else None,
-        subject.user,
-        tuple(
-            (
-                *map(_item, subscription.items),
-                *(f"override {_override(override, scale)}" for override in subscription.overrides),
-            )
-            for subscription in record.subscriptions
-        ),
-        tuple(_override(entry, scale) for entry in customer.overrides),
-        bool(customer.suspensions),
-        from_units(ask.metered.used, scale),
-        from_units(ask.metered.total_used, scale),
-        timed,
-    )
+class DifferingCase(NamedTuple):
+    """A check of a made-up subject that the sides decide differently."""
+
+    bearer: RepresentativeSubject
+    subject: Subject
+    at: Instant
+    parameters: CheckParameters
+    before: ComparedDecision
+    after: ComparedDecision
+
+    @property
+    def turns(self) -> bool:
+        """Whether only one side allows it: the best counterexample."""
+        return self.before.allowed is not self.after.allowed
+
+    def counterexample(self, scale: int, *, timed: bool) -> Counterexample:
+        """Return the case as a counterexample; `scale`: the feature's; `timed`: it depends on the instant."""
+        record, parameters = self.bearer.record, self.parameters
+        customer = record.customer
+        is_subscription = self.subject.type is SubjectType.SUBSCRIPTION
+        return Counterexample(
+            self.subject.id,
+            self.at,
+            self.before.reason,
+            self.after.reason,
+            *parameters[:5],
+            tags=customer.tags,
+            attributes=customer.attributes,
+            type=self.subject.type.value,
+            customer=customer.id if is_subscription else None,
+            user=self.subject.user,
+            items=tuple(
+                (
+                    *map(_item, subscription.items),
+                    *(f"override {_override(it, scale)}" for it in subscription.overrides),
+                )
+                for subscription in record.subscriptions
+            ),
+            overrides=tuple(_override(override, scale) for override in customer.overrides),
+            suspended=bool(customer.suspensions),
+            metered=from_units(parameters.metered.used, scale),
+            total_used=from_units(parameters.metered.total_used, scale),
+            timed=timed,
+        )
 
 
 def _item(held: SubscriptionItem) -> str:

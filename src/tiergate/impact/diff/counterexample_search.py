@@ -1,26 +1,25 @@
-"""Witnesses: subjects, checks and instants that show a case of a diagram, made up and decided by both engines.
+"""Search for counterexamples: made-up subjects, checks and instants of a case in a decision diagram.
 
-A case says what the facts, the numbers, the tags and so on must be. A witness is a subject that can be stored and a
-check that can be asked, for which this is so. INVARIANT (witnesses are real): both engines have decided it, with all
-rules, and differ.
+A case defines what facts, numbers, tags and so on must be. A counterexample is a storable subject and a valid check for
+which this holds. INVARIANT (witnesses are real): both engines have decided it, with all rules, and differ.
 """
 
 from __future__ import annotations
 
 import json
-from itertools import islice, product
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.engine import MeteredUsage
 from tiergate.impact.diff.boundary_checks import LEAST_CHECK
+from tiergate.impact.diff.counterexample import DifferingCase
 from tiergate.impact.diff.representative_subjects import HoldingPattern, RepresentativeSubject, required_items
+from tiergate.impact.rule_set import item_id
 from tiergate.impact.single_subject_engine import CheckParameters
-from tiergate.impact.symbolic.case_space import Requester, TextClass, example_text
-from tiergate.impact.symbolic.formulas import variable_range
-from tiergate.impact.symbolic.integer_solver import NONE, LinearBound, Unsolved, first_instant_within, solve
+from tiergate.impact.symbolic.case_space import Requester, example_text
+from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
+from tiergate.impact.symbolic.symbolic_cases import SymbolicCase, symbolic_cases
 from tiergate.impact.value_comparison import is_equal_value
 from tiergate.model import (
-    LAST_INSTANT,
     UNLIMITED,
     Amount,
     Customer,
@@ -42,117 +41,17 @@ from tiergate.model import (
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
-    from tiergate.impact.single_subject_engine import ComparedDecision, SingleSubjectEngine
+    from tiergate.impact.single_subject_engine import SingleSubjectEngine
     from tiergate.impact.symbolic.case_space import CaseSpace
     from tiergate.model import IndexedItem, Instant, Value
 
 _MOST_PATHS: Final = 200
-_MOST_BOXES: Final = 12
 _MOST_GIVERS: Final = 8
 _CUSTOMER: Final = "bearer"
 _SOMEBODY: Final = "somebody"
-_OTHER_TAG: Final = "another-tag"
 _PLENTY: Final = 1_000_000
-_TIMES: Final = ("now", "time", "weekday")
-
-
-class Witness(NamedTuple):
-    """A check of a made-up subject that both sides decide otherwise; `items`: which it must hold for that."""
-
-    bearer: RepresentativeSubject
-    subject: Subject
-    at: Instant
-    ask: CheckParameters
-    before: ComparedDecision
-    after: ComparedDecision
-    items: tuple[str, ...]
-
-
-class SymbolicCase(NamedTuple):
-    """What must be so: facts, who asks, tags, attributes, items held or not, rows of numbers, and when."""
-
-    facts: dict[str, bool]
-    person: Requester | None
-    tags: tuple[str, ...]
-    texts: dict[str, TextClass]
-    items: dict[str, bool]
-    rows: tuple[LinearBound, ...]
-    between: tuple[Instant, Instant]
-    times: tuple[int, int]
-    weekdays: tuple[int, int]
-
-
-def symbolic_cases(
-    space: CaseSpace, diagram: int, now: Instant, until: Instant = LAST_INSTANT
-) -> Iterator[SymbolicCase | None]:
-    """The ways to make a diagram true within an interval of time; `None` for one that cannot be put as one case."""
-    for path in space.diagrams.paths(diagram):
-        yield from _boxes(space, path, (now, until))
-
-
-def _boxes(
-    space: CaseSpace, path: dict[int, list[int]], between: tuple[Instant, Instant]
-) -> Iterator[SymbolicCase | None]:
-    """The cases of one path: one for each choice of stretches of numbers."""
-    result = SymbolicCase({}, None, (), {}, {}, (), between, variable_range("time"), variable_range("weekday"))
-    numbers: list[list[LinearBound]] = []
-    for place, allowed in path.items():
-        about, values = space.abouts[place], space.values[place]
-        if about[0] == "number":
-            numbers.append(list(_stretches(about[1], values, allowed)))  # type: ignore[arg-type]
-        elif len(allowed) < len(values):
-            result = _narrowed(result, about, values[allowed[0]])
-    for place, rows in enumerate(islice(product(*numbers), _MOST_BOXES + 1)):
-        yield None if place == _MOST_BOXES else _timed(result, rows)
-
-
-def _narrowed(case: SymbolicCase, about: tuple[Hashable, ...], value: object) -> SymbolicCase:
-    """A case in which one thing more is known."""
-    match about[0]:
-        case "fact":
-            return case._replace(facts=case.facts | {str(about[1]): bool(value)})
-        case "tag" if value:
-            return case._replace(tags=(*case.tags, str(about[1])))
-        case "other tags" if value:
-            return case._replace(tags=(*case.tags, _OTHER_TAG))
-        case "item":
-            ref = str(about[1])
-            return case._replace(items=case.items | {ref: bool(value) or case.items.get(ref, False)})
-        case _:
-            if isinstance(value, TextClass):
-                return case._replace(texts=case.texts | {str(about[1]): value})
-            return case._replace(person=value) if isinstance(value, Requester) else case
-
-
-def _timed(case: SymbolicCase, rows: Iterable[LinearBound]) -> SymbolicCase | None:
-    """A case with its rows, those of time apart; none where time and numbers are mixed."""
-    spans = {"now": case.between, "time": case.times, "weekday": case.weekdays}
-    rest: list[LinearBound] = []
-    for row in rows:
-        names = [name for name, _ in row.terms]
-        if not set(names) & set(_TIMES):
-            rest.append(row)
-        elif len(names) == 1:
-            low, high = spans[names[0]]
-            spans[names[0]] = max(low, row.least), min(high, row.most)
-        else:
-            return None
-    return case._replace(rows=tuple(rest), between=spans["now"], times=spans["time"], weekdays=spans["weekday"])
-
-
-def _stretches(terms: tuple[tuple[str, int], ...], values: Sequence[Any], allowed: list[int]) -> Iterator[LinearBound]:
-    """The stretches of a form's numbers that some of its values make together."""
-    begin = end = allowed[0]
-    for value in [*allowed[1:], None]:
-        if value is not None and value == end + 1:
-            end = value
-            continue
-        least = -(2**70) if begin == 0 else values[begin - 1] + 1
-        yield LinearBound(terms, least, 2**70 if values[end] is None else values[end])
-        if value is not None:
-            begin = end = value
 
 
 class CounterexampleSearch:
@@ -174,7 +73,7 @@ class CounterexampleSearch:
         found = [entry for entry in both if all(_gives(side, side.index.items[entry], name) for side in self._sides)]
         return found[:_MOST_GIVERS]
 
-    def witness(self, space: CaseSpace, diagram: int) -> Witness | Unsolved:
+    def find(self, space: CaseSpace, diagram: int) -> DifferingCase | Unsolved:
         """A witness of a case of a diagram; `NONE` where it is proved that there is none."""
         proved = True
         for place, case in enumerate(symbolic_cases(space, diagram, self._now)):
@@ -192,10 +91,10 @@ class CounterexampleSearch:
             proved = False
         return NONE if proved else Unsolved.UNKNOWN
 
-    def _shown(self, space: CaseSpace, case: SymbolicCase, at: Instant) -> Witness | None:
+    def _shown(self, space: CaseSpace, case: SymbolicCase, at: Instant) -> DifferingCase | None:
         solution = solve(case.rows)
         free = solution if isinstance(solution, dict) else {}
-        for bearer in self._bearers(space, case, free):
+        for bearer in self._subjects(space, case, free):
             subject = _subject(bearer.record, case.person)
             for side in self._sides:
                 side.receive(bearer.record)
@@ -209,17 +108,21 @@ class CounterexampleSearch:
             numbers = solve(case.rows, known)
             if isinstance(numbers, Unsolved):
                 continue
-            ask = self._ask(numbers)
-            if ask is None:
+            parameters = self._parameters(numbers)
+            if parameters is None:
                 continue
-            before, after = (side.decide(subject, self._features[0].id, ask, at, ruled=True) for side in self._sides)
+            before, after = (
+                side.decide(subject, self._features[0].id, parameters, at, ruled=True) for side in self._sides
+            )
             self.decided += 1
             if before.decided != after.decided and is_equal_value(before.held, after.held):
-                needed = {_item_of(ref) for ref, is_held in case.items.items() if is_held}
-                return Witness(bearer, subject, at, ask, before, after, tuple(sorted(needed)))
+                needed = sorted(item_id(ref) for ref, is_held in case.items.items() if is_held)
+                return DifferingCase(
+                    bearer._replace(item=next(iter(needed), "")), subject, at, parameters, before, after
+                )
         return None
 
-    def _ask(self, numbers: dict[str, int]) -> CheckParameters | None:
+    def _parameters(self, numbers: dict[str, int]) -> CheckParameters | None:
         """The check that asks for some numbers; none where no check can."""
         feature = self._features[0]
 
@@ -236,7 +139,7 @@ class CounterexampleSearch:
 
     # ── made-up subjects ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _bearers(self, space: CaseSpace, case: SymbolicCase, free: dict[str, int]) -> Iterator[RepresentativeSubject]:
+    def _subjects(self, space: CaseSpace, case: SymbolicCase, free: dict[str, int]) -> Iterator[RepresentativeSubject]:
         """Subjects of whom a case may be so, those that are most like real ones first."""
         names = _names(space, case)
         if names is None:
@@ -244,7 +147,7 @@ class CounterexampleSearch:
         customer, subscription, attributes = names
         suspensions = (Suspension(self._features[0].id),) if case.facts.get("suspended") else ()
         refs = [ref for ref, is_held in case.items.items() if is_held]
-        avoided = {_item_of(ref) for ref, is_held in case.items.items() if not is_held} - set(map(_item_of, refs))
+        avoided = {item_id(ref) for ref, is_held in case.items.items() if not is_held} - set(map(item_id, refs))
         for held, bearing in self._holdings(case, refs, avoided, free):
             for overrides in self._overrides(case, free, has_items=bool(held)):
                 subscriptions: tuple[Subscription, ...] = ()
@@ -264,7 +167,7 @@ class CounterexampleSearch:
             yield None, HoldingPattern.NOBODY
             return
         own = [self._pinned(ref) for ref in refs]
-        loose = [SubscriptionItem(_item_of(ref)) for ref in refs]
+        loose = [SubscriptionItem(item_id(ref)) for ref in refs]
         bases = [tuple(dict.fromkeys(own))]
         if loose != own:
             bases.append(tuple(dict.fromkeys(loose)))
@@ -385,10 +288,6 @@ def _subject(record: SubjectRecord, person: Requester | None) -> Subject:
     if person is not None and person.kind == "Subscription" and record.subscriptions:
         return Subject(record.subscriptions[0].id, SubjectType.SUBSCRIPTION, user)
     return Subject(record.customer.id, SubjectType.CUSTOMER, user)
-
-
-def _item_of(ref: str) -> str:
-    return ref.partition("/")[2].partition("@")[0]
 
 
 def _gives(side: SingleSubjectEngine, item: IndexedItem, feature: str) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tiergate.catalog import feature_data
 from tiergate.catalog.writing.value_changes import compare_values
 from tiergate.impact.diff.boundary_checks import LEAST_CHECK, boundary_checks
-from tiergate.impact.diff.counterexample import make_counterexample
+from tiergate.impact.diff.counterexample import DifferingCase
 from tiergate.impact.diff.representative_subjects import (
     MAX_COMBINATIONS,
     HoldingPattern,
@@ -39,34 +39,13 @@ if TYPE_CHECKING:
     from tiergate.impact.diff.representative_subjects import HolderGroup, RepresentativeSubject
     from tiergate.impact.rule_set import Rule
     from tiergate.impact.single_subject_engine import CheckParameters, ComparedDecision
-    from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant, Subject
+    from tiergate.model import CatalogIndex, Feature, IndexedItem, Instant
 
 _UNHEARD = frozenset({"name", "description", "linked", "min"})
 """Fields of a feature that decide nothing: they are for people, or restrict definitions."""
 
 _HELD = frozenset({HoldingPattern.ONE, HoldingPattern.TWO, HoldingPattern.TWICE})
 _TIMES = frozenset({"now", "weekday"})
-
-
-class DifferingCase(NamedTuple):
-    """A case that the sides decide differently."""
-
-    bearer: RepresentativeSubject
-    subject: Subject
-    at: Instant
-    ask: CheckParameters
-    before: ComparedDecision
-    after: ComparedDecision
-
-    @property
-    def turns(self) -> bool:
-        """Whether only one side allows it: the best counterexample."""
-        return self.before.allowed is not self.after.allowed
-
-    def evidence(self, scale: int, *, timed: bool) -> Counterexample:
-        """Return the case as a counterexample; `scale`: the feature's; `timed`: it depends on the instant."""
-        reasons = self.before.reason, self.after.reason
-        return make_counterexample(self.bearer.record, self.subject, self.ask, self.at, scale, reasons, timed=timed)
 
 
 class FeaturePair:
@@ -185,7 +164,7 @@ class ExhaustiveDiff:
         held = {item.item for subscription in seen.bearer.record.subscriptions for item in subscription.items}
         items = [item for id_ in sorted(held) for _, item in self.items(id_)]
         timed = len(self.instants(topic, items)) > 1 or any(rule.policy.reads_context(_TIMES) for rule in topic.rules)
-        return seen.evidence(topic.scale, timed=timed)
+        return seen.counterexample(topic.scale, timed=timed)
 
     # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,11 +181,7 @@ class ExhaustiveDiff:
 
     def _rule(self, topic: FeaturePair, old: Feature, new: Feature) -> None:
         topic.ruling = self.rulings.compare(old, new)
-        for witness in topic.ruling.witnesses:
-            bearer = witness.bearer._replace(item=next(iter(witness.items), ""))
-            self.turned[topic.id].append(
-                DifferingCase(bearer, witness.subject, witness.at, witness.ask, witness.before, witness.after)
-            )
+        self.turned[topic.id] += topic.ruling.counterexamples
         self.cases += self.rulings.decided
         self.rulings.decided = 0
         shown = [it for it in self.besides.get(topic.id, ()) if self._is_shown(topic, it)]
@@ -222,7 +197,7 @@ class ExhaustiveDiff:
         for side in self.rulings.sides:
             side.receive(seen.bearer.record)
         before, after = (
-            side.decide(seen.subject, topic.id, seen.ask, seen.at, ruled=True) for side in self.rulings.sides
+            side.decide(seen.subject, topic.id, seen.parameters, seen.at, ruled=True) for side in self.rulings.sides
         )
         return seen._replace(before=before, after=after)
 
@@ -286,18 +261,20 @@ class ExhaustiveDiff:
         """Decide all cases of a subject and a feature. `bare`: only the least check."""
         for at in instants:
             least = self._case(bearer, topic, LEAST_CHECK, at)
-            for ask in () if bare else boundary_checks(topic.sides, (it.held for it in least)):
-                self._case(bearer, topic, ask, at)
+            for parameters in () if bare else boundary_checks(topic.sides, (it.held for it in least)):
+                self._case(bearer, topic, parameters, at)
         if self.progress is not None:
             self.progress(self.cases)
 
     def _case(
-        self, bearer: RepresentativeSubject, topic: FeaturePair, ask: CheckParameters, at: Instant
+        self, bearer: RepresentativeSubject, topic: FeaturePair, parameters: CheckParameters, at: Instant
     ) -> tuple[ComparedDecision, ComparedDecision]:
-        before, after = (side.decide(bearer.subject, topic.id, ask, at, ruled=bool(topic.rules)) for side in self.sides)
+        before, after = (
+            side.decide(bearer.subject, topic.id, parameters, at, ruled=bool(topic.rules)) for side in self.sides
+        )
         self.cases += 1
         if before.decided != after.decided:
-            self._differ(DifferingCase(bearer, bearer.subject, at, ask, before, after), topic)
+            self._differ(DifferingCase(bearer, bearer.subject, at, parameters, before, after), topic)
         elif before.facts != after.facts and _reads_difference(topic.rules, before.facts, after.facts):
             self.doubtful.add((topic.id, bearer.item))
         return before, after

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tiergate.engine.slices import PolicySlices
-from tiergate.impact.diff.counterexample_search import CounterexampleSearch, Witness
+from tiergate.impact.diff.counterexample import DifferingCase
+from tiergate.impact.diff.counterexample_search import CounterexampleSearch
 from tiergate.impact.single_subject_engine import SingleSubjectEngine
 from tiergate.impact.symbolic.case_space import CaseSpace
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.formulas import Atom, Formula, atoms, both, either, negated
 from tiergate.impact.symbolic.integer_solver import NONE
 from tiergate.impact.symbolic.reason_formulas import ReasonFormulas, possible_facts, read_reason_formulas
-from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, all_version_refs, referenced_uids
+from tiergate.impact.symbolic.symbolic_context import BundleEntities, SymbolicContext, item_refs_read
 from tiergate.impact.symbolic.unsupported_conditions import describe_unsupported
 from tiergate.model import Reason
 
@@ -40,7 +41,7 @@ _GRANTED: Final = Reason.GRANTED.value
 class RuleComparison:
     """The result for one feature: counterexamples, and why equivalence is not proven beyond them."""
 
-    witnesses: list[Witness] = field(default_factory=list)
+    counterexamples: list[DifferingCase] = field(default_factory=list)
     unproved: str = ""
     rules: tuple[str, ...] = ()
 
@@ -122,12 +123,7 @@ class RuleComparer:
 
     def _named(self, rules: list[list[Rule]]) -> set[str]:
         """Return the items and versions that rules can name."""
-        result = {ref for side_rules in rules for rule in side_rules for ref in rule.named("Item")}
-        if any(
-            uid.type == "Item" for side in self._data for entity in side.own.values() for uid in referenced_uids(entity)
-        ):
-            result |= all_version_refs(self._data[0].index) | all_version_refs(self._data[1].index)
-        return result
+        return item_refs_read({ref for side in rules for rule in side for ref in rule.named("Item")}, self._data)
 
     def _gives_the_same(self, rules: list[list[Rule]]) -> bool:
         """Return whether the items that rules can name grant the same on both sides."""
@@ -151,17 +147,17 @@ class RuleComparer:
         search = CounterexampleSearch(self.sides, (old, new), self._now)
         unshown: list[tuple[str, str]] = []
         for turn, diagram in _turns(space, outcomes, within):
-            if len(ruling.witnesses) >= _MOST_TURNS:
+            if len(ruling.counterexamples) >= _MOST_TURNS:
                 break
-            found = search.witness(space, diagram)
-            if isinstance(found, Witness):
-                ruling.witnesses.append(found)
+            found = search.find(space, diagram)
+            if isinstance(found, DifferingCase):
+                ruling.counterexamples.append(found)
             elif found is not NONE:
                 unshown.append(turn)
         self.decided += search.decided
-        shown = {(witness.before.allowed, witness.after.allowed) for witness in ruling.witnesses}
+        shown = {(find.before.allowed, find.after.allowed) for find in ruling.counterexamples}
         if any((was == _GRANTED, becomes == _GRANTED) not in shown for was, becomes in unshown) and (
-            not ruling.witnesses or any(_GRANTED in turn for turn in unshown)
+            not ruling.counterexamples or any(_GRANTED in turn for turn in unshown)
         ):
             self._doubt(ruling, outcomes)
 

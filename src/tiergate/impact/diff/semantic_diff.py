@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from tiergate.catalog import PlainData
     from tiergate.engine import BundleSource
-    from tiergate.impact.diff.exhaustive_diff import DifferingCase, FeaturePair
+    from tiergate.impact.diff.counterexample import DifferingCase
+    from tiergate.impact.diff.exhaustive_diff import FeaturePair
     from tiergate.impact.diff.representative_subjects import HolderGroup, HoldingPattern
     from tiergate.impact.single_subject_engine import EntitlementValue
     from tiergate.model import IndexedItem, Instant

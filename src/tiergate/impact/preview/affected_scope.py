@@ -14,7 +14,7 @@ import msgspec
 
 from tiergate.catalog.lint.granted_amounts import Grant, grant
 from tiergate.impact.item_availability import draft_changes, requirement_changes
-from tiergate.impact.rule_set import Rule, RuleSet, changed_rules, fields_read_by_rules
+from tiergate.impact.rule_set import Rule, RuleSet, changed_rules, fields_read_by_rules, item_id
 from tiergate.model import BEGINNING, FOREVER, Audience, AudienceType, Feature, Instant
 from tiergate.naming import item_ref, version_ref
 
@@ -168,7 +168,7 @@ class _Search:
     def _look_at_named(self, rule: Rule, ids: Iterable[str]) -> None:
         """Add the features that a rule affects because it names a changed item or feature."""
         features = self.changed_features & rule.named("Feature")
-        items = self.changed_items & {_item_of(ref) for ref in rule.named("Item")}
+        items = self.changed_items & {item_id(ref) for ref in rule.named("Item")}
         if not features and not items:
             return
         found = {id_ for id_ in ids if self.concerned(id_, [rule])}
@@ -223,11 +223,6 @@ def _deciding(feature: Feature, *, ruled: bool, now: Instant) -> Feature:
             for start, until in sorted(intervals)
         ),
     )
-
-
-def _item_of(ref: str) -> str:
-    """Return the item id in `plan/pro` or `plan/pro@7`."""
-    return ref.partition("/")[2].partition("@")[0]
 
 
 class _ItemSide(NamedTuple):

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.engine.normalized_check import default_amount
+from tiergate.impact.single_subject_engine import CheckParameters
 from tiergate.model import FeatureType, from_units
 
 if TYPE_CHECKING:
@@ -23,16 +24,6 @@ _ABOVE_ALL = 10**12
 """An amount that only an unlimited entitlement holds: above any step or minimum, valid at every scale."""
 
 
-class ProbeParameters(NamedTuple):
-    """What a check asks beside its feature; nothing at all is the least check."""
-
-    amount: Number | None = None
-    used: Number | None = None
-    user_used: Number | None = None
-    value: Number | None = None
-    level: str | None = None
-
-
 class ComparedLimit(NamedTuple):
     """What one side grants of a feature, as an exact number (a rank, or 0 or 1 for a switch)."""
 
@@ -41,7 +32,7 @@ class ComparedLimit(NamedTuple):
     unlimited: bool
 
 
-_LEAST = ProbeParameters()
+_LEAST = CheckParameters()
 
 
 def compared_limit(feature: Feature | None, facts: Facts | None) -> ComparedLimit | None:
@@ -51,7 +42,7 @@ def compared_limit(feature: Feature | None, facts: Facts | None) -> ComparedLimi
     return ComparedLimit(feature, Fraction(facts.total, 10**feature.scale), facts.unlimited)
 
 
-def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> list[ProbeParameters]:
+def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> list[CheckParameters]:
     """Return the checks that compare two sides, the least one first, each once."""
     result = [_LEAST]
     known = [side for side in sides if side is not None]
@@ -60,17 +51,17 @@ def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> li
             case FeatureType.SWITCH:
                 pass
             case FeatureType.CUSTOM:
-                result += [ProbeParameters(level=label) for label in side.feature.labels]
+                result += [CheckParameters(level=label) for label in side.feature.labels]
             case FeatureType.RANGE:
                 result += [
-                    ProbeParameters(value=entry) for entry in (_edge(side.total), _ABOVE_ALL) if entry is not None
+                    CheckParameters(value=entry) for entry in (_edge(side.total), _ABOVE_ALL) if entry is not None
                 ]
             case FeatureType.QUANTITY:
                 result += _quantity(side, known)
     return list(dict.fromkeys(result))
 
 
-def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[ProbeParameters]:
+def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[CheckParameters]:
     feature = side.feature
     one = 10**feature.scale
     least = Fraction(least_amount(feature), one)
@@ -98,12 +89,12 @@ def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[Probe
             yield from _asked(amount, Fraction(0), user_used)
 
 
-def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[ProbeParameters]:
+def _asked(amount: Fraction, used: Fraction, user_used: Fraction | None) -> Iterator[CheckParameters]:
     if used < 0 or (user_used is not None and user_used < 0):
         return
     data, on_top, own = _edge(amount), _edge(used), None if user_used is None else _edge(user_used)
     if data is not None and on_top is not None and (user_used is None) == (own is None):
-        yield ProbeParameters(amount=data, used=on_top, user_used=own)
+        yield CheckParameters(amount=data, used=on_top, user_used=own)
 
 
 def least_amount(feature: Feature) -> int:

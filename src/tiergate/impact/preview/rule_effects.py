@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.cedar import ScopeOp, Uid
+from tiergate.cedar import ScopeOp
 from tiergate.engine import MeteredUsage
-from tiergate.engine.slices import ACCESS, feature_ancestors
 from tiergate.errors import CheckError, UnknownFeatureError
-from tiergate.impact.diff.counterexample_search import symbolic_cases
+from tiergate.impact.preview.subject_effects import ComparedCheck
+from tiergate.impact.rule_set import policy_concerns
 from tiergate.impact.symbolic.case_space import CaseSpace, Requester, TextClass
 from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
 from tiergate.impact.symbolic.reason_formulas import read_reason_formulas
+from tiergate.impact.symbolic.symbolic_cases import symbolic_cases
 from tiergate.impact.symbolic.symbolic_context import (
     BundleEntities,
     KnownSubject,
     SymbolicContext,
-    all_version_refs,
-    referenced_uids,
+    item_refs_read,
 )
 from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, SubjectType, from_units
-from tiergate.model.features import ACTIONS
 
 if TYPE_CHECKING:
     from tiergate.engine import Evaluator
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from tiergate.engine.fixed_sources import FixedUsage
     from tiergate.engine.slices import StaticPolicy
     from tiergate.impact.symbolic.formulas import Formula
-    from tiergate.model import Customer, Feature, Instant, Number
+    from tiergate.model import Customer, Feature, Instant
 
 _REQUESTED: Final = frozenset({"amount", "used", "remainder", "userCap", "totalCap", "value", "rank", "now", "weekday"})
 _MOST_PATHS: Final = 60
@@ -44,29 +43,15 @@ _FIELDS: Final = (("amount", "amount"), ("used", "used"), ("user_used", "userCap
 _NOTHING_USED: Final = MeteredUsage()
 
 
-class Shown(NamedTuple):
-    """A check, when it was decided, and what both sides said: whether it is allowed and why.
-
-    No reason: the side has no such feature, or the check is a mistake there. `total_used`: what everybody together has
-    used then, where that is counted by itself.
-    """
-
-    check: Check
-    at: Instant
-    before: tuple[bool, Reason | None]
-    after: tuple[bool, Reason | None]
-    total_used: Number = 0
-
-
 class RuleEffect(NamedTuple):
     """A check that becomes denied, one that becomes allowed, and one that stays allowed, if any.
 
     `doubtful`: it is not proven that none becomes denied.
     """
 
-    taken: Shown | None
-    given: Shown | None
-    common: Shown | None
+    taken: ComparedCheck | None
+    given: ComparedCheck | None
+    common: ComparedCheck | None
     doubtful: bool
 
 
@@ -110,7 +95,7 @@ class RuleEffectSearch:
             ]
             for side in self._data
         )
-        refs = {
+        named = {
             reference.uid.id
             for engine in self._engines
             for static in engine.slices.static
@@ -118,8 +103,7 @@ class RuleEffectSearch:
             for reference in static.policy.references()
             if reference.uid.type == "Item"
         }
-        if any(uid.type == "Item" for entry in old.own.values() for uid in referenced_uids(entry)):
-            refs |= all_version_refs(old.index) | all_version_refs(new.index)
+        refs = item_refs_read(named, self._data)
         return before == after and all(old.item_tags(ref) == new.item_tags(ref) for ref in refs)
 
     def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
@@ -130,7 +114,7 @@ class RuleEffectSearch:
             found = self._of_users[key] = tuple(
                 value
                 for value in self._engines[side].slices.static
-                if value.rule and _is_of_users(value) and _concerns(value, feature)
+                if value.rule and _is_of_users(value) and policy_concerns(value.policy, feature)
             )
         return found
 
@@ -188,9 +172,9 @@ class RuleEffectSearch:
         given = asked.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
         common = asked.shown(space, diagrams.both(before, after), (True, True))
         return RuleEffect(
-            taken if isinstance(taken, Shown) else None,
-            given if isinstance(given, Shown) else None,
-            common if isinstance(common, Shown) else None,
+            taken if isinstance(taken, ComparedCheck) else None,
+            given if isinstance(given, ComparedCheck) else None,
+            common if isinstance(common, ComparedCheck) else None,
             doubtful=taken is Unsolved.UNKNOWN,
         )
 
@@ -206,7 +190,7 @@ class RuleEffectSearch:
         template = self._engines[which].slices.template(scene.action)
         return read_reason_formulas(statics, template, scene).reasons[_GRANTED]
 
-    def decide(self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED) -> Shown:
+    def decide(self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED) -> ComparedCheck:
         """Decide a check on both sides; the engines must know the record."""
         self._metered.usage = usage
         found: list[tuple[bool, Reason | None]] = []
@@ -219,7 +203,17 @@ class RuleEffectSearch:
                 found.append((False, None))
         self._metered.usage = MeteredUsage()
         before, after = found
-        return Shown(check, at, before, after)
+        return ComparedCheck(
+            at,
+            before,
+            after,
+            check.amount,
+            check.used,
+            check.user_used,
+            check.value,
+            check.level,
+            check.subject.user,
+        )
 
 
 class _Asked:
@@ -234,7 +228,7 @@ class _Asked:
         self._now = now
         self._last = min(until - 1, LAST_INSTANT)
 
-    def shown(self, space: CaseSpace, diagram: int, wanted: tuple[bool, bool]) -> Shown | Unsolved:
+    def shown(self, space: CaseSpace, diagram: int, wanted: tuple[bool, bool]) -> ComparedCheck | Unsolved:
         """Return a check in a diagram that both sides decide as wanted; `NONE` if there is provably none."""
         if diagram == FALSE:
             return NONE
@@ -295,10 +289,3 @@ def _is_of_users(static: StaticPolicy) -> bool:
     if scope.op is ScopeOp.IS:
         return scope.entity_type == "User"
     return scope.op in {ScopeOp.EQUAL, ScopeOp.IN} and any(entity.type == "User" for entity in scope.entities)
-
-
-def _concerns(static: StaticPolicy, feature: Feature) -> bool:
-    policy = static.policy
-    return policy.action.can_match(Uid("Action", ACTIONS[feature.type]), (ACCESS,)) and (
-        policy.resource.can_match(Uid("Feature", feature.id), feature_ancestors(feature))
-    )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tiergate.engine import BundleSource
     from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.slices import StaticPolicy
-    from tiergate.impact.preview.rule_effects import Shown
     from tiergate.model import Feature, Instant, Number, Reason, Subject, SubjectRecord, Value
 
 _MOST_GROUPS: Final = 100_000
@@ -235,7 +234,7 @@ class SubjectComparison:
             data: tuple[bool, Reason | None] = (False, None)
             for place, ask in enumerate(asked):
                 try:
-                    decision = engine.evaluate(Check(subject, feature, *ask), now).decision
+                    decision = engine.evaluate(Check(subject, feature, *ask[:5]), now).decision
                 except (CheckError, UnknownFeatureError):
                     continue
                 self.decided += 1
@@ -283,7 +282,7 @@ class SubjectComparison:
             return None
         least = effects.decide(Check(subject, feature), stretch[0])
         shown = found.taken if found.taken is not None else found.given
-        return _Decided(effect, least.before, least.after, None if shown is None else _check_asked(shown))
+        return _Decided(effect, least.before, least.after, shown)
 
 
 class _Side(NamedTuple):
@@ -303,22 +302,6 @@ class _Side(NamedTuple):
 
 def _doubted(decided: _Decided) -> _Decided:
     return decided._replace(effect=Effect.UNPROVED)
-
-
-def _check_asked(shown: Shown) -> ComparedCheck:
-    check = shown.check
-    return ComparedCheck(
-        shown.at,
-        shown.before,
-        shown.after,
-        check.amount,
-        check.used,
-        check.user_used,
-        check.value,
-        check.level,
-        check.subject.user,
-        shown.total_used,
-    )
 
 
 def _are_comparable(before: _Side, after: _Side) -> bool:

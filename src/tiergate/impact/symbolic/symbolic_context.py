@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiergate.cedar import Uid
+from tiergate.engine.cedar_entities import item_tags, referenced_uids
 from tiergate.impact.symbolic.formulas import Atom, Formula, Linear, linear
-from tiergate.model import FeatureStatus, FeatureType, format_value
+from tiergate.model import FeatureStatus, FeatureType
 from tiergate.model.features import ACTIONS
 from tiergate.naming import version_ref
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from tiergate.engine import BundleSource
-    from tiergate.model import CatalogIndex, Feature
+    from tiergate.model import Feature
 
 BOOLEANS = ("active", "suspended", "live", "held", "given", "overridden", "disabled")
 _OF_ACTION: dict[FeatureType, tuple[str, ...]] = {
@@ -60,11 +61,7 @@ class BundleEntities:
 
     def item_tags(self, ref: str) -> dict[str, str] | None:
         """Return what an item version grants, as text; `None` if there is no such version."""
-        item = self.index.items.get(ref.partition("/")[2].rpartition("@")[0])
-        if item is None or ref not in {version_ref(item.kind, item.id, version) for version in item.versions}:
-            return None
-        features = self.index.features
-        return {name: format_value(value, features[name].scale) for name, value in self.bundle.definition(ref).items()}
+        return item_tags(self.bundle, ref)
 
     def parents(self, uid: Uid) -> frozenset[Uid]:
         """Return all ancestors of an entity."""
@@ -95,22 +92,13 @@ def _uid(data: dict[str, Any]) -> Uid:
     return Uid(inner["type"], inner["id"])
 
 
-def referenced_uids(tree: object) -> Iterator[Uid]:
-    """Yield all that may be an entity UID in user-defined entities."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
-                yield Uid(node["type"], node["id"])
-            stack.extend(node.values())
-
-
-def all_version_refs(index: CatalogIndex) -> set[str]:
-    """Return all versions of all items."""
-    return {version_ref(item.kind, item.id, version) for item in index.items.values() for version in item.versions}
+def item_refs_read(named: set[str], sides: tuple[BundleEntities, BundleEntities]) -> set[str]:
+    """Return the item references that rules can read: those `named`, or all if user-defined entities refer to items."""
+    own = (entity for side in sides for entity in side.own.values())
+    if not any(uid.type == "Item" for entity in own for uid in referenced_uids(entity)):
+        return named
+    items = [item for side in sides for item in side.index.items.values()]
+    return named | {version_ref(item.kind, item.id, version) for item in items for version in item.versions}
 
 
 @dataclass(frozen=True)
