@@ -60,14 +60,14 @@ class CheckRows:
         if node is None:
             if feature.type is FeatureType.CUSTOM:
                 return True
-            row.problem("value", "unfit-value", f"`{feature.id}` has always a value: write `{_nothing(feature)}`")
+            row.problem("value", "unfit-value", f"`{feature.id}` always has a value: write `{_nothing(feature)}`")
             return False
         return read_override_value(node, row.at("value"), feature, self._report) is not None
 
     def _is_remaining(self, row: Fields, feature: Feature) -> bool:
         node, place = row.entries["remaining"], row.at("remaining")
         if feature.type is not FeatureType.QUANTITY:
-            message = f"`{feature.id}` is a {feature.type.value}: only of a quantity does something remain"
+            message = f"`{feature.id}` is a {feature.type.value}: only a quantity has `remaining`"
             self._report.add(place, "unfit-value", message)
             return False
         return units_of(node, place, feature.scale, self._report) is not None
@@ -84,7 +84,7 @@ class CheckRows:
                 near = suggestion(name, known, self._report)
                 self._report.add(place, f"unknown-{what}", f"no {what} `{shorten(name)}`", near)
             elif name in result:
-                self._report.add(place, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
+                self._report.add(place, "duplicate-entry", f"`{shorten(name)}` is in this list twice")
             result.add(name)
         return tuple(sorted(result))
 

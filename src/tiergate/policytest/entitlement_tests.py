@@ -124,7 +124,7 @@ class CheckTests:
                 name = subject_id_of(node, place, self._report) or ""
                 subject = Subject(name)
             if name in result:
-                self._report.add(place, "duplicate-name", f"the subject `{shorten(name)}` stands in this list twice")
+                self._report.add(place, "duplicate-name", f"the subject `{shorten(name)}` is in this list twice")
             elif name:
                 result[name] = subject
                 places[name] = place
@@ -230,7 +230,7 @@ class CheckTests:
     def _check_instants(self, test: Fields, query: list[_Request]) -> None:
         if all(request.fields is not None and "now" in request.fields for request in query):
             return
-        message = "says no `now`, and its suite says none either: a test has a fixed instant"
+        message = "has no `now`, and its suite has none either: a test needs a fixed instant"
         self._report.add(test.place, "missing-now", message)
 
 

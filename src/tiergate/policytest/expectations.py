@@ -125,7 +125,7 @@ class _Selection:
             and (third is None or cell[2] in third)
         ]
         if not result and self._report.count == before and self._cells:
-            self._report.add(row.place, "selects-nothing", "this row speaks of no case of the test")
+            self._report.add(row.place, "selects-nothing", "this row selects no case of the test")
         return result
 
 
@@ -139,11 +139,11 @@ def _merge(rows: Sequence[_Row], cell: Cell, report: TextReport) -> Expectation:
                 stated[key] = value
                 said_by[key] = row
             elif stated[key] != value or isinstance(stated[key], bool) is not isinstance(value, bool):
-                message = f"the row in line {said_by[key].line} says another `{key}` of `{_shown(cell)}`"
+                message = f"the row in line {said_by[key].line} states another `{key}` for `{_shown(cell)}`"
                 report.add(row.at(key), "contradiction", message)
                 break  # what follows from it, such as another reason, is no second problem
     if "allowed" not in stated and not any(OUTCOME_KEYS & row.fields.entries.keys() for row in rows):
-        message = f"no row says `allowed` or `reason` of `{_shown(cell)}`"
+        message = f"no row states `allowed` or `reason` for `{_shown(cell)}`"
         report.add(rows[0].fields.place, "missing-key", message)
     return Expectation(**stated)
 

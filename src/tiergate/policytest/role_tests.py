@@ -147,7 +147,7 @@ class RoleTests:
             roles.append(role)
             near = None if role in self._roles.roles else suggestion(role, self._roles.roles, self._report)
             if near:  # one that no row is about gives nothing, which may be the point
-                self._report.add(place, "unknown-role", f"no row is about the role `{role}`", near)
+                self._report.add(place, "unknown-role", f"no row names the role `{role}`", near)
         kind = fields.choice("kind", CallerKind) or CallerKind.PERSON
         actions = None
         if "actions" in fields:
@@ -175,7 +175,7 @@ class RoleTests:
                 fields.problem("customer", "contradiction", f"the customer of `{id_}` is itself")
             customer = id_
         elif "customer" in fields and type_ not in _OF_SOMEBODY:
-            fields.problem("customer", "key-conflict", f"a {type_.value} is nobody's in particular: leave it out")
+            fields.problem("customer", "key-conflict", f"a {type_.value} has no customer: leave it out")
         return Resource(type_.value, id_, customer)
 
     def _resource_id(self, fields: Fields, type_: ResourceType) -> str:

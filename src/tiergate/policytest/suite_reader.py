@@ -59,7 +59,7 @@ def suite_files(paths: Sequence[Path], log: ProblemLog) -> list[Path]:
         if path.is_dir():
             files = list(_below(path, log))
             if not files and not log.count:
-                log.add((str(path), 0, 0), "empty-folder", f"the folder holds no `*{ENDINGS[0]}`")
+                log.add((str(path), 0, 0), "empty-folder", f"the folder contains no `*{ENDINGS[0]}`")
         else:
             files = [path]
         for file in files:
@@ -158,7 +158,9 @@ class SuiteReader:
         if "catalog" in suite:
             for key in inline:
                 report.add(
-                    suite.key_place(key), "key-conflict", f"`{key}` stands beside `catalog`: write one or the other"
+                    suite.key_place(key),
+                    "key-conflict",
+                    f"`{key}` cannot stand beside `catalog`: write one or the other",
                 )
             paths = self._paths(head, suite, "catalog")
             compiled = self._cache.catalog(paths, rules, head.log) if paths and report.count == before else None
@@ -166,7 +168,7 @@ class SuiteReader:
             document = (head.root.only(INLINE_KEYS | {"apiVersion"}), suite.place, report)
             compiled = self._cache.inline(document, head.text, rules, head.log)
         else:
-            message = "says nothing to test: write `catalog`, or `features` and `items`, or `roles`, or `cedar`"
+            message = "there is nothing to test: write `catalog`, or `features` and `items`, or `roles`, or `cedar`"
             report.add(suite.place, "missing-key", message)
             return None
         if compiled is None or report.count > before:
@@ -209,7 +211,7 @@ class SuiteReader:
             return ()
         self.environments[environment.key] = environment
         if not tests and head.log.count == before:
-            fields.problem("tests", "no-tests", "the files hold no test")
+            fields.problem("tests", "no-tests", "the files contain no test")
         return tests
 
     def _path(

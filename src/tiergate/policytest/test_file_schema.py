@@ -170,11 +170,7 @@ def _check_test() -> Schema:
 
 
 def _holder() -> Schema:
-    return {
-        "type": "array",
-        "description": "The items that it holds.",
-        "items": {"anyOf": [ref("id"), ref("held")]},
-    }
+    return {"type": "array", "description": "The items that it holds.", "items": {"anyOf": [ref("id"), ref("held")]}}
 
 
 def _subject() -> Schema:

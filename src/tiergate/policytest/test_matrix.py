@@ -61,7 +61,7 @@ def names_of(node: Node, place: int, known: Collection[str], what: str, report: 
             near = suggestion(name, known, report)
             report.add(at, f"unknown-{what}", f"no {what} `{shorten(name)}` here", near)
         elif name in found:
-            report.add(at, "duplicate-entry", f"`{shorten(name)}` stands in this list twice")
+            report.add(at, "duplicate-entry", f"`{shorten(name)}` is in this list twice")
         else:
             found.append(name)
     return found

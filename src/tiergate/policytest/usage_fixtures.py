@@ -65,7 +65,7 @@ def _read(id_: str, used: Fields, features: ReadOnly[str, Feature], report: Text
         report.add(used.key_place(id_), "unknown-feature", f"no feature `{shorten(id_)}`", near)
         return None
     if feature.metered is None:
-        message = f"`{id_}` is not metered: what was used of it stands in a request, as `used`"
+        message = f"`{id_}` is not metered: write its usage in a request, as `used`"
         report.add(used.key_place(id_), "not-metered", message)
         return None
     node: Node = used.entries[id_]

@@ -55,12 +55,7 @@ class RuleComparer:
     """Compares the rules of two bundles. `moved`: items that holders have in another version, or on one side only."""
 
     def __init__(
-        self,
-        old: BundleSource,
-        new: BundleSource,
-        books: tuple[RuleSet, RuleSet],
-        moved: Collection[str],
-        now: Instant,
+        self, old: BundleSource, new: BundleSource, books: tuple[RuleSet, RuleSet], moved: Collection[str], now: Instant
     ) -> None:
         """Prepare both sides.
 
@@ -110,7 +105,7 @@ class RuleComparer:
         try:
             self._decide(ruling, old, new, ("", "") if same else ("old", "new"))
         except (TooLargeError, RecursionError):
-            ruling.unproved = "its rules tell more cases apart than can be compared"
+            ruling.unproved = "its rules distinguish more cases than can be compared"
         return ruling
 
     def _is_untouched(self, rules: list[list[Rule]], old: Feature, new: Feature) -> bool:
@@ -164,7 +159,7 @@ class RuleComparer:
     @staticmethod
     def _doubt(ruling: RuleComparison, outcomes: list[ReasonFormulas]) -> None:
         """Set why equivalence is not proven."""
-        ruling.unproved = "its rules may decide otherwise, though no check is found that shows it"
+        ruling.unproved = "its rules may decide differently, but no check shows it"
         unread: dict[str, str] = {}
         for side in outcomes:
             for id_, truth in side.of_rules.items():
@@ -173,7 +168,7 @@ class RuleComparer:
                         unread.setdefault(id_, str(atom.about[1]))
         if unread:
             id_, text = next(iter(unread.items()))
-            ruling.unproved = f"its rules have a condition that is not compared: it {describe_unsupported(text)}"
+            ruling.unproved = f"its rules have a condition that cannot be compared: it {describe_unsupported(text)}"
             ruling.rules = tuple(sorted(unread))
 
 

@@ -166,7 +166,7 @@ class _Findings:
 
     def _unproved(self) -> Iterator[UnprovenChange]:
         if self.decided.books[0].builtin != self.decided.books[1].builtin:
-            yield UnprovenChange("policies", "the policies written by hand are those of two versions of Tiergate")
+            yield UnprovenChange("policies", "the built-in policies are those of two versions of Tiergate")
         reported = {(difference.feature, difference.item) for difference in self._differences()} | {
             (value.id, "") for value in self._feature_changes()
         }
@@ -174,16 +174,14 @@ class _Findings:
             if topic.ruling.unproved:
                 yield UnprovenChange(id_, f"{topic.ruling.unproved} ({_listed(topic.ruling.rules)})")
             elif self._is_hidden(topic):
-                yield UnprovenChange(
-                    id_, "what changes of it may be hidden by its rules, and no check is found that shows it"
-                )
+                yield UnprovenChange(id_, "its rules may hide the change, and no check shows it")
         for item in sorted(self.decided.crowded):
-            yield UnprovenChange(item, "it counts with other items in more ways than are compared")
+            yield UnprovenChange(item, "it requires other items in more combinations than are compared")
         for feature, item in sorted(self.decided.doubtful):
             if (feature, item) not in reported and (feature, "") not in reported:
                 holder = f"of a holder of `{item}` " if item else ""
                 yield UnprovenChange(
-                    feature, f"rules can read something {holder}that differs, though no decision here does"
+                    feature, f"rules can read something {holder}that differs, although no decision differs"
                 )
 
     def _is_hidden(self, topic: FeaturePair) -> bool:

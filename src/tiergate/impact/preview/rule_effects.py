@@ -19,12 +19,7 @@ from tiergate.impact.symbolic.decision_diagrams import FALSE, TooLargeError
 from tiergate.impact.symbolic.integer_solver import NONE, Unsolved, first_instant_within, solve
 from tiergate.impact.symbolic.reason_formulas import read_reason_formulas
 from tiergate.impact.symbolic.symbolic_cases import symbolic_cases
-from tiergate.impact.symbolic.symbolic_context import (
-    BundleEntities,
-    KnownSubject,
-    SymbolicContext,
-    item_refs_read,
-)
+from tiergate.impact.symbolic.symbolic_context import BundleEntities, KnownSubject, SymbolicContext, item_refs_read
 from tiergate.model import LAST_INSTANT, Check, FeatureType, Reason, Subject, SubjectType, from_units
 
 if TYPE_CHECKING:
@@ -204,15 +199,7 @@ class RuleEffectSearch:
         self._metered.usage = MeteredUsage()
         before, after = found
         return ComparedCheck(
-            at,
-            before,
-            after,
-            check.amount,
-            check.used,
-            check.user_used,
-            check.value,
-            check.level,
-            check.subject.user,
+            at, before, after, check.amount, check.used, check.user_used, check.value, check.level, check.subject.user
         )
 
 

@@ -116,7 +116,7 @@ def _json_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[i
             try:
                 result = json.loads(line, parse_float=read_number, parse_constant=_constant)
             except (ValueError, RecursionError) as error:
-                tell(number, f"the line is no JSON: {error}")
+                tell(number, f"the line is not JSON: {error}")
                 continue
             if isinstance(result, dict):
                 yield number, result
@@ -125,7 +125,7 @@ def _json_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[i
 
 
 def _constant(word: str) -> NoReturn:
-    message = f"`{word}` is no number"
+    message = f"`{word}` is not a number"
     raise ValueError(message)
 
 
@@ -145,7 +145,7 @@ def _csv_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[in
                 entry["used"] = _number(row["used"] or "")
                 yield reader.line_num, entry
         except (csv.Error, UnicodeDecodeError) as error:
-            tell(reader.line_num, f"the file is no CSV in UTF-8: {error}")
+            tell(reader.line_num, f"the file is not CSV in UTF-8: {error}")
 
 
 def _number(text: str) -> object:

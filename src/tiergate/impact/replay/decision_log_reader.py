@@ -235,7 +235,7 @@ def find_new_denials(
         if not entry.verdict.allowed or entry.verdict.feature in untouched:
             continue
         if entry.check is None:
-            tell(Problem(entry.file, entry.line, 1, "masked", "whom this is about is masked, so it is not looked at"))
+            tell(Problem(entry.file, entry.line, 1, "masked", "the subject is masked, so the check is skipped"))
             continue
         if entry.basis is not None and not entry.basis.loaded:
             continue  # allowed because there was no data, not by what was published
@@ -261,7 +261,7 @@ def _ask(
     try:
         decision = engine.decide(check, now)
     except CallerError as error:
-        tell(Problem(one.file, one.line, 1, "not-a-check", f"this check would be a mistake: {error}"))
+        tell(Problem(one.file, one.line, 1, "not-a-check", f"the catalog rejects this check: {error}"))
         return _Asked(None, None)
     if decision.allowed or before is None:
         return _Asked(decision, None)

@@ -227,11 +227,7 @@ def _counting(subscription: Subscription) -> Subscription:
 
 
 def _look(
-    before: SubjectRecord,
-    after: SubjectRecord,
-    features: Collection[Feature],
-    source: CatalogDefinitions,
-    now: Instant,
+    before: SubjectRecord, after: SubjectRecord, features: Collection[Feature], source: CatalogDefinitions, now: Instant
 ) -> Iterator[SubjectEffect]:
     """Yield the effects on the customer, then on each of its subscriptions that can have changed."""
     for subject, records in _subjects(before, after):

@@ -18,7 +18,7 @@ def describe_unsupported(text: str) -> str:
             stack.extend(node)
         elif isinstance(node, dict):
             if "getTag" in node or "hasTag" in node:
-                result.append("reads attributes of the subject, or what an item gives")
+                result.append("reads attributes of the subject, or what an item grants")
             for op in (".", "has"):
                 access = node.get(op)
                 if isinstance(access, dict) and access.get("left") == {"Var": "context"}:

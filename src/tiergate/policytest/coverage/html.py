@@ -30,9 +30,9 @@ meter { width: 12rem; } code { font-size: .9em; } .place { opacity: .75; }
 """
 
 _LEGEND: Final = {
-    Mark.COVERED: "a case would fail if it were otherwise",
-    Mark.REACHED: "a case has to do with it, but would pass all the same",
-    Mark.MISSED: "no case has to do with it",
+    Mark.COVERED: "a case would fail if it changed",
+    Mark.REACHED: "a case uses it, but would pass if it changed",
+    Mark.MISSED: "no case uses it",
 }
 
 

@@ -57,7 +57,7 @@ def advice(target: Target, subject: TargetSource) -> str:
     """Return what no case shows of a missing target, and what would show it."""
     match target.kind, target.aspect:
         case TargetKind.LEVEL, _:
-            return "no case would fail if nothing gave this level: state it as a `value`, or ask for what it gives"
+            return "no case would fail if nothing granted this level: state it as a `value`, or request it"
         case TargetKind.ENTITLEMENT, aspect:
             return _entitlement_advice(aspect, subject)
         case TargetKind.ROLE, Aspect.DECIDES:
@@ -71,7 +71,7 @@ def advice(target: Target, subject: TargetSource) -> str:
         case TargetKind.REASON, _:
             return f"no case would fail without {_which(target)}: state another denial's `reason` and `policies`"
         case _:
-            return f"no case would fail without {_which(target)}: state a decision that it spares"
+            return f"no case would fail without {_which(target)}: state a decision that the condition exempts"
 
 
 def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
@@ -79,19 +79,19 @@ def _entitlement_advice(aspect: Aspect, subject: TargetSource) -> str:
     is_level = kind is FeatureType.CUSTOM
     match aspect:
         case Aspect.LIMIT if is_level:
-            return "no case would fail if the level were one lower: ask for this level, or state `value`"
+            return "no case would fail if the level were one lower: request this level, or state `value`"
         case Aspect.LIMIT:
-            return "no case would fail if it were one unit less: ask for exactly the limit, or state `value`"
+            return "no case would fail if it were one unit less: request exactly the limit, or state `value`"
         case Aspect.BEYOND if is_level:
-            return "no case would fail if the level were one higher: ask for the next level, or state `value`"
+            return "no case would fail if the level were one higher: request the next level, or state `value`"
         case Aspect.BEYOND if kind is FeatureType.SWITCH:
             return "no case would fail if it were on: state a denial"
         case Aspect.BEYOND:
-            return "no case would fail if it were one unit more: ask for one unit above the limit, or state `value`"
+            return "no case would fail if it were one unit more: request one unit above the limit, or state `value`"
         case Aspect.UNLIMITED:
-            return "no case would fail if it were a number: ask for more than anything else gives, or state `value`"
+            return "no case would fail if it were a number: request more than anything else grants, or state `value`"
         case _:
-            return "no case would fail if it were not there: allow something that it alone gives, or state `value`"
+            return "no case would fail if it were missing: allow something that it alone grants, or state `value`"
 
 
 def _which(target: Target) -> str:
@@ -148,11 +148,7 @@ def _unit_json(measured: MeasuredTarget) -> dict[str, object]:
         result["line"], result["column"] = subject.place[1:]
     result["mark"] = measured.mark.value
     if measured.case is not None:
-        result["case"] = {
-            "name": measured.case.name,
-            "file": measured.case.place[0],
-            "line": measured.case.place[1],
-        }
+        result["case"] = {"name": measured.case.name, "file": measured.case.place[0], "line": measured.case.place[1]}
     if measured.mark is not Mark.COVERED:
         result["advice"] = advice(target, subject)
     return result

@@ -15,16 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tiergate.cedar import Uid
 from tiergate.engine.slices import ACCESS
-from tiergate.model import (
-    AddedAmount,
-    Amount,
-    FeatureStatus,
-    FeatureType,
-    Level,
-    Switch,
-    Unlimited,
-    format_units,
-)
+from tiergate.model import AddedAmount, Amount, FeatureStatus, FeatureType, Level, Switch, Unlimited, format_units
 from tiergate.model.features import ACTIONS
 from tiergate.naming import policy_id, version_ref
 

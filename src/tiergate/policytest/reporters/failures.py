@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tiergate.policytest.results import CaseResult, Mismatch
     from tiergate.policytest.suites import Place
 
-UNSTATED_NOTE = "no row of `expected` speaks of this case, so it is expected to be denied"
+UNSTATED_NOTE = "no row of `expected` selects this case, so it is expected to be denied"
 
 
 class Line(NamedTuple):

@@ -81,12 +81,7 @@ def _counts(cases: Iterable[CaseResult], *, with_skipped: bool = True) -> dict[s
 
 
 def _totals(tests: int, *, failures: int = 0, errors: int = 0, nanoseconds: int = 0) -> dict[str, str]:
-    return {
-        "tests": str(tests),
-        "failures": str(failures),
-        "errors": str(errors),
-        "time": _seconds(nanoseconds),
-    }
+    return {"tests": str(tests), "failures": str(failures), "errors": str(errors), "time": _seconds(nanoseconds)}
 
 
 def _seconds(nanoseconds: int) -> str:

@@ -56,7 +56,7 @@ def test_a_table_with_a_header_says_the_same(tmp_path: Path) -> None:
         ("u.ndjson", "[]", 1, "must be a JSON object"),
         ("u.ndjson", '{"subject": "acme", "feature": "movies"}', 1, "`used` is missing"),
         ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": true}', 1, "`used` must be a number"),
-        ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": NaN}', 1, "`NaN` is no number"),
+        ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": NaN}', 1, "`NaN` is not a number"),
         ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": -1}', 1, "not negative"),
         ("u.ndjson", '{"subject": "acme", "feature": "movis", "used": 1}', 1, "did you mean `movies`?"),
         ("u.ndjson", '{"subject": " a", "feature": "movies", "used": 1}', 1, "`subject`"),

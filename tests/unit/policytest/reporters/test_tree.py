@@ -16,7 +16,7 @@ Gold  (plans/gold_test.yaml)
       ✗ bob · movies
           expected  allowed false, reason a denial
           actual    allowed true, reason granted
-          note      no row of `expected` speaks of this case, so it is expected to be denied
+          note      no row of `expected` selects this case, so it is expected to be denied
           at        plans/gold_test.yaml:6:5
   ! a slip  (2 of 2 cases failed)
       ! ada · moovies
