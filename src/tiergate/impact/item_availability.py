@@ -78,14 +78,14 @@ def _is_draft(item: IndexedItem) -> bool:
 
 def _dependents(old: CatalogIndex, new: CatalogIndex, items: set[str]) -> set[str]:
     """Return all that requires one of some items, directly or indirectly."""
-    found: set[str] = set()
+    dependents: set[str] = set()
     while True:
         more = {
             id_
             for side in (old, new)
             for id_, item in side.items.items()
-            if id_ not in found and not frozenset().union(*requirements(item)).isdisjoint(items | found)
+            if id_ not in dependents and not frozenset().union(*requirements(item)).isdisjoint(items | dependents)
         }
         if not more:
-            return found
-        found |= more
+            return dependents
+        dependents |= more

@@ -36,9 +36,9 @@ def classify_change(
     return ChangeDirection.MORE if _size(after) > _size(before) else ChangeDirection.LESS
 
 
-def _reached(held: EntitlementValue, feature: Feature) -> set[str]:
+def _reached(value: EntitlementValue, feature: Feature) -> set[str]:
     """Return the levels that a check may request; each side has its own order of levels."""
-    return {*feature.labels[: feature.rank(str(held.value))]}
+    return {*feature.labels[: feature.rank(str(value.value))]}
 
 
 def _size(held: EntitlementValue) -> Decimal:

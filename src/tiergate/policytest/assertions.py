@@ -193,16 +193,16 @@ def _instant(moment: str | datetime | Instant | None) -> Instant:
 def _read(body: bytes) -> Decision:
     """Return a sidecar's answer as a decision. It lacks the start of validity and evaluation errors."""
     answer = read_answer(read_json(body))
-    held = answer.entitlement
+    entitlement = answer.entitlement
     return Decision(
         allowed=answer.allowed,
         reason=Reason(answer.reason),
         feature=answer.feature,
         type=FeatureType(answer.type),
         entitlement=Entitlement(
-            value=msgspec.UNSET if held.unlimited else held.value,
-            unlimited=held.unlimited,
-            remaining=msgspec.UNSET if held.remaining is None else held.remaining,
+            value=msgspec.UNSET if entitlement.unlimited else entitlement.value,
+            unlimited=entitlement.unlimited,
+            remaining=msgspec.UNSET if entitlement.remaining is None else entitlement.remaining,
         ),
         sources=tuple(
             Source(item=source.item or None, version=source.version, override=source.override or None)
@@ -246,6 +246,6 @@ def _message(
     check: Check, request: Mapping[str, object], mismatches: Sequence[Mismatch], decision: Decision, why: Sequence[str]
 ) -> str:
     query = ", ".join(f"{name} {value}" for name, value in request.items())
-    whom = check.subject.id + (f" ({check.subject.user})" if check.subject.user else "")
-    head = " · ".join(part for part in (whom, check.feature, query) if part) + " is not decided as expected"
+    subject = check.subject.id + (f" ({check.subject.user})" if check.subject.user else "")
+    head = " · ".join(part for part in (subject, check.feature, query) if part) + " is not decided as expected"
     return "\n".join([head, *(line.text for line in difference_lines(mismatches, why, decision))])

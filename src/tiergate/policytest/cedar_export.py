@@ -82,14 +82,14 @@ def export_cedar(loaded: LoadedSuites, folder: Path, selection: Selection = EVER
         OSError: if the file system fails.
         BundleError: if the text of a policy cannot be read.
     """
-    found = tuple(cedar_suites(loaded, selection))
-    for suite in found:
+    suites = tuple(cedar_suites(loaded, selection))
+    for suite in suites:
         (folder / suite.folder).mkdir(parents=True, exist_ok=True)
         for name, content in suite.files.items():
             (folder / suite.folder / name).write_text(content, encoding="utf-8")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "README.md").write_text(_readme(found), encoding="utf-8")
-    return found
+    (folder / "README.md").write_text(_readme(suites), encoding="utf-8")
+    return suites
 
 
 def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Iterator[CedarSuite]:
@@ -98,7 +98,7 @@ def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Ite
     Raises:
         BundleError: if the text of a policy cannot be read.
     """
-    taken: set[str] = set()
+    used_folders: set[str] = set()
     for suite in loaded.suites:
         environment = loaded.environment(suite)
         if not selection.takes_suite(suite) or not isinstance(environment, EntitlementEnvironment | RoleEnvironment):
@@ -111,7 +111,7 @@ def cedar_suites(loaded: LoadedSuites, selection: Selection = EVERYTHING) -> Ite
             created = None if suite.skip or test.skip else _entry(environment, case)
             if created is not None:
                 entries.append(_named(created, f"{test.name}: {case.name}"))
-        yield _suite(suite, environment, entries, len(cases) - len(entries), _folder(suite.name, taken))
+        yield _suite(suite, environment, entries, len(cases) - len(entries), _folder(suite.name, used_folders))
 
 
 def _suite(
@@ -230,14 +230,14 @@ def _named(entry: _Entry, name: str) -> _Entry:
     )
 
 
-def _folder(name: str, taken: set[str]) -> str:
+def _folder(name: str, used_folders: set[str]) -> str:
     """Return a unique folder name for a suite: lower-case letters, digits and hyphens."""
     plain = _UNFIT.sub("-", name.lower()).strip("-")[:80] or "suite"
     result, count = plain, 1
-    while result in taken:
+    while result in used_folders:
         count += 1
         result = f"{plain}-{count}"
-    taken.add(result)
+    used_folders.add(result)
     return result
 
 

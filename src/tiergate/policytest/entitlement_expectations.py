@@ -102,7 +102,12 @@ class CheckRows:
         """All possible sources."""
         records = self._environment.subjects.records.values()
         overrides = [override for record in records for override in record.customer.overrides]
-        overrides += [override for record in records for held in record.subscriptions for override in held.overrides]
+        overrides += [
+            override
+            for record in records
+            for subscription in record.subscriptions
+            for override in subscription.overrides
+        ]
         return frozenset({*self._refs, *(f"{OVERRIDE_PREFIX}{override.id}" for override in overrides)})
 
     @cached_property

@@ -96,7 +96,7 @@ class CheckTests:
         self._check_strangers(subjects, places, strangers)
         place = self._report.position(test.place)
         positions: dict[int, tuple[str, int, int]] = {}
-        found: list[Case] = []
+        cases: list[Case] = []
         for cell, request in cells.items():
             name, feature, _ = cell
             subject = subjects[name]
@@ -106,10 +106,10 @@ class CheckTests:
                 expectation, at = expected[cell]
                 if at not in positions:
                     positions[at] = self._report.position(at)
-                found.append(Case(*cell, query, expectation, positions[at], stated=True))
+                cases.append(Case(*cell, query, expectation, positions[at], stated=True))
             else:
-                found.append(Case(*cell, query, UNSTATED, place, stated=False))
-        return found
+                cases.append(Case(*cell, query, UNSTATED, place, stated=False))
+        return cases
 
     def _subjects(self, test: Fields) -> tuple[dict[str, Subject], dict[str, int]]:
         """Return the subjects of a test by their names, and their places."""
@@ -155,13 +155,13 @@ class CheckTests:
                 self._report.add(places[name], "unknown-subject", message, near)
 
     def _feature_ids(self, test: Fields) -> list[str]:
-        found = []
+        ids = []
         for id_, place in test.ids("features"):
             if id_ in self._features:
-                found.append(id_)
+                ids.append(id_)
             else:
                 self._unknown_feature(id_, place)
-        return found
+        return ids
 
     def _unknown_feature(self, id_: str, place: int) -> None:
         near = suggestion(id_, self._features, self._report)
@@ -172,15 +172,15 @@ class CheckTests:
         requests = test.mapping("requests")
         if requests is None:
             return []
-        found = []
+        valid = []
         for name in requests.entries:
             place = requests.key_place(name)
             if line_of(name, place, self._report) is None:
                 continue
             fields = Fields.of(requests.entries[name], requests.at(name), self._report, REQUEST_KEYS)
             if fields is not None:
-                found.append(self._request(name, place, fields))
-        return found
+                valid.append(self._request(name, place, fields))
+        return valid
 
     def _request(self, name: str, place: int, fields: Fields) -> _Request:
         feature = fields.id("feature")

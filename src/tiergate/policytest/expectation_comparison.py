@@ -21,31 +21,31 @@ _UNLIMITED = "unlimited"
 
 def compare_decision(expected: Expectation, actual: Decision) -> tuple[Mismatch, ...]:
     """Return the fields in which a decision differs, in the order of the reference page."""
-    found: list[Mismatch] = []
+    mismatches: list[Mismatch] = []
     if expected.allowed is not actual.allowed:
-        found.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
+        mismatches.append(Mismatch("allowed", _word(expected.allowed), _word(actual.allowed)))
     if expected.reason is not None and expected.reason is not actual.reason:
-        found.append(Mismatch("reason", expected.reason, actual.reason))
+        mismatches.append(Mismatch("reason", expected.reason, actual.reason))
     if expected.has_value:
         value = entitlement_value(actual.entitlement)
         # `True` is equal to 1 in Python, but a switch that is on is no number
         if expected.value != value or isinstance(expected.value, bool) is not isinstance(value, bool):
-            found.append(Mismatch("value", _word(expected.value), _word(value)))
+            mismatches.append(Mismatch("value", _word(expected.value), _word(value)))
     if expected.remaining is not None:
         remaining = actual.entitlement.remaining
         if remaining is msgspec.UNSET:
-            found.append(Mismatch("remaining", str(expected.remaining), _UNLIMITED))
+            mismatches.append(Mismatch("remaining", str(expected.remaining), _UNLIMITED))
         elif remaining != expected.remaining:
-            found.append(Mismatch("remaining", str(expected.remaining), str(remaining)))
+            mismatches.append(Mismatch("remaining", str(expected.remaining), str(remaining)))
     if expected.sources is not None:
         sources = {source_name(source) for source in actual.sources}
         if sources != set(expected.sources):
-            found.append(Mismatch("sources", _listed(expected.sources), _listed(sources)))
-    _compare_policies(expected, actual.policies, found)
+            mismatches.append(Mismatch("sources", _listed(expected.sources), _listed(sources)))
+    _compare_policies(expected, actual.policies, mismatches)
     if expected.valid_until is not None and actual.until != expected.valid_until:
-        found.append(Mismatch("valid_until", _instant(expected.valid_until), _instant(actual.until)))
-    _compare_errors(expected, actual.errors, found)
-    return tuple(found)
+        mismatches.append(Mismatch("valid_until", _instant(expected.valid_until), _instant(actual.until)))
+    _compare_errors(expected, actual.errors, mismatches)
+    return tuple(mismatches)
 
 
 def compare_permission(expected: Expectation, actual: Permission) -> tuple[Mismatch, ...]:
@@ -63,14 +63,14 @@ def compare_outcome(expected: Expectation, actual: CedarResult) -> tuple[Mismatc
 
     As in `cedar run-tests`, the expected policies must be among the deciding ones, which may be more.
     """
-    found: list[Mismatch] = []
+    mismatches: list[Mismatch] = []
     if expected.allowed is not actual.allowed:
-        found.append(Mismatch("decision", _cedar(expected.allowed), _cedar(actual.allowed)))
+        mismatches.append(Mismatch("decision", _cedar(expected.allowed), _cedar(actual.allowed)))
     if expected.policies is not None and not set(expected.policies) <= set(actual.policies):
-        found.append(Mismatch("reason", _listed(expected.policies), _listed(actual.policies)))
+        mismatches.append(Mismatch("reason", _listed(expected.policies), _listed(actual.policies)))
     if expected.errors is not None and expected.errors != len(actual.errors):
-        found.append(Mismatch("num_errors", str(expected.errors), str(len(actual.errors))))
-    return tuple(found)
+        mismatches.append(Mismatch("num_errors", str(expected.errors), str(len(actual.errors))))
+    return tuple(mismatches)
 
 
 def entitlement_value(entitlement: Entitlement) -> bool | Number | str | None:
@@ -87,14 +87,14 @@ def source_name(source: Source) -> str:
     return f"{source.item}@{source.version}"
 
 
-def _compare_policies(expected: Expectation, actual: tuple[str, ...], found: list[Mismatch]) -> None:
+def _compare_policies(expected: Expectation, actual: tuple[str, ...], mismatches: list[Mismatch]) -> None:
     if expected.policies is not None and set(actual) != set(expected.policies):
-        found.append(Mismatch("policies", _listed(expected.policies), _listed(actual)))
+        mismatches.append(Mismatch("policies", _listed(expected.policies), _listed(actual)))
 
 
-def _compare_errors(expected: Expectation, actual: tuple[str, ...], found: list[Mismatch]) -> None:
+def _compare_errors(expected: Expectation, actual: tuple[str, ...], mismatches: list[Mismatch]) -> None:
     if expected.errors is not None and expected.errors != len(actual):
-        found.append(Mismatch("errors", str(expected.errors), str(len(actual))))
+        mismatches.append(Mismatch("errors", str(expected.errors), str(len(actual))))
 
 
 def _instant(until: Instant) -> str:

@@ -75,8 +75,8 @@ class FileWatch:
         named = list(paths)
         self._paths += named
         self._roots |= {os.path.realpath(path) for path in named}
-        found = file_stamps(named)
-        self._stamps = {file: stamp for file, stamp in found.items() if file not in self._outputs} | self._stamps
+        current = file_stamps(named)
+        self._stamps = {file: stamp for file, stamp in current.items() if file not in self._outputs} | self._stamps
 
     def _look(self) -> frozenset[str]:
         """Return the files that have changed since before the run."""
@@ -96,13 +96,13 @@ def _files(root: Path) -> Iterable[str]:
     """Return the inputs below a folder, without hidden ones; a file is itself."""
     if not root.is_dir():
         return [str(root)]
-    found = []
+    files = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
+        files += [
             str(Path(folder, name)) for name in names if name.endswith(INPUT_SUFFIXES) and not name.startswith(".")
         ]
-    return found
+    return files
 
 
 def _is_below(path: str, root: str) -> bool:

@@ -65,8 +65,8 @@ class TestResult:
         """The worst status of its cases."""
         if self.skip:
             return Status.SKIPPED
-        found = {result.status for result in self.cases}
-        return next((entry for entry in (Status.ERROR, Status.FAILED) if entry in found), Status.PASSED)
+        statuses = {result.status for result in self.cases}
+        return next((entry for entry in (Status.ERROR, Status.FAILED) if entry in statuses), Status.PASSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,15 +33,17 @@ class SubjectFixtures:
     """The subjects of a suite, by customer and by subscription."""
 
     def __init__(self, customers: Sequence[Customer], subscriptions: Sequence[Subscription]) -> None:
-        held: dict[str, list[Subscription]] = {}
+        by_customer: dict[str, list[Subscription]] = {}
         for subscription in sorted(subscriptions, key=lambda one: one.id):
-            held.setdefault(subscription.customer, []).append(subscription)
+            by_customer.setdefault(subscription.customer, []).append(subscription)
         self.records: dict[str, SubjectRecord] = {
-            customer.id: SubjectRecord(customer, tuple(held.get(customer.id, ())))
+            customer.id: SubjectRecord(customer, tuple(by_customer.get(customer.id, ())))
             for customer in sorted(customers, key=lambda one: one.id)
         }
         self.holders: dict[str, str] = {
-            subscription.id: subscription.customer for subscription in subscriptions if subscription.customer in held
+            subscription.id: subscription.customer
+            for subscription in subscriptions
+            if subscription.customer in by_customer
         }
 
     def find(self, subject: Subject) -> SubjectRecord | None:
@@ -103,8 +105,8 @@ def _holder(
         entries.append(_mapping({"item": item}, where) if isinstance(item, str) else item)
         places.append(where)
     sub = f"sub-{id_}" if is_subject_id(f"sub-{id_}") else id_  # one that is too long stands for itself
-    held: dict[str, Node] = {"id": sub, "customer": id_, "status": "active", "items": Listing(entries, places)}
-    subscription = _mapping(held, place)
+    entry: dict[str, Node] = {"id": sub, "customer": id_, "status": "active", "items": Listing(entries, places)}
+    subscription = _mapping(entry, place)
     yield SubjectEntry(reader.subscription(subscription, place, report), False, subscription, place, report)
 
 

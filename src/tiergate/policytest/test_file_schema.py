@@ -77,8 +77,8 @@ def _of_other_files() -> Schema:
     """Return the definitions of catalog and subjects files, which are valid here too."""
     catalog = _with_renamed(catalog_schema()["$defs"])
     catalog[_RENAMED] = catalog.pop(_TAKEN)
-    found: Schema = catalog | subjects_schema()["$defs"]
-    return found
+    definitions: Schema = catalog | subjects_schema()["$defs"]
+    return definitions
 
 
 def _with_renamed(schema: Schema) -> Schema:

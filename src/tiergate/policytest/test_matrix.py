@@ -52,7 +52,7 @@ def read_tests(
 def names_of(node: Node, place: int, known: Collection[str], what: str, report: TextReport) -> list[str]:
     """Read one name or a list of names, each `known` and unique; `what`: the kind of name, for problems."""
     entries = [(node, place)] if isinstance(node, str) else listing_of(node, place, report)
-    found: list[str] = []
+    names: list[str] = []
     for entry, at in entries:
         name = line_of(entry, at, report)
         if name is None:
@@ -60,8 +60,8 @@ def names_of(node: Node, place: int, known: Collection[str], what: str, report: 
         if name not in known:
             near = suggestion(name, known, report)
             report.add(at, f"unknown-{what}", f"no {what} `{shorten(name)}` here", near)
-        elif name in found:
+        elif name in names:
             report.add(at, "duplicate-entry", f"`{shorten(name)}` is in this list twice")
         else:
-            found.append(name)
-    return found
+            names.append(name)
+    return names

@@ -24,13 +24,13 @@ LEAST_CHECK: Final = CheckParameters()
 """The check without parameters: the least that can be requested."""
 
 
-def boundary_checks(features: Iterable[Feature], held: Iterable[EntitlementValue]) -> list[CheckParameters]:
+def boundary_checks(features: Iterable[Feature], values: Iterable[EntitlementValue]) -> list[CheckParameters]:
     """Return the checks, without the least one, for a subject that holds these values on either side.
 
     `features`: the feature on each side.
     """
-    limits = {entry.value for entry in held if not isinstance(entry.value, bool | str | None) and entry.value}
-    found: dict[CheckParameters, None] = {}
+    limits = {entry.value for entry in values if not isinstance(entry.value, bool | str | None) and entry.value}
+    checks: dict[CheckParameters, None] = {}
     for feature in features:
         match feature.type:
             case FeatureType.SWITCH:
@@ -41,9 +41,9 @@ def boundary_checks(features: Iterable[Feature], held: Iterable[EntitlementValue
                 created = _range(feature, _units(limits, feature.scale))
             case FeatureType.CUSTOM:
                 created = (CheckParameters(level=label) for label in feature.labels)
-        found.update(dict.fromkeys(created))
-    found.pop(LEAST_CHECK, None)
-    return list(found)
+        checks.update(dict.fromkeys(created))
+    checks.pop(LEAST_CHECK, None)
+    return list(checks)
 
 
 def _units(limits: Iterable[Number], scale: int) -> list[int]:

@@ -101,10 +101,10 @@ class DifferingCase(NamedTuple):
         )
 
 
-def _item(held: SubscriptionItem) -> str:
-    text = held.item if held.version is None else f"{held.item}@{held.version}"
-    text = text if held.quantity == 1 else f"{held.quantity} {text}"
-    return text if held.added_at is None else f"{text} added {format_instant(held.added_at)}"
+def _item(item: SubscriptionItem) -> str:
+    text = item.item if item.version is None else f"{item.item}@{item.version}"
+    text = text if item.quantity == 1 else f"{item.quantity} {text}"
+    return text if item.added_at is None else f"{text} added {format_instant(item.added_at)}"
 
 
 def _override(override: Override, scale: int) -> str:

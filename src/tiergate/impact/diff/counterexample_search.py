@@ -70,8 +70,8 @@ class CounterexampleSearch:
         """Items of both sides that give the feature on both."""
         both = sorted(self._sides[0].index.items.keys() & self._sides[1].index.items.keys())
         name = self._features[0].id
-        found = [entry for entry in both if all(_gives(side, side.index.items[entry], name) for side in self._sides)]
-        return found[:_MOST_GIVERS]
+        givers = [entry for entry in both if all(_gives(side, side.index.items[entry], name) for side in self._sides)]
+        return givers[:_MOST_GIVERS]
 
     def find(self, space: CaseSpace, diagram: int) -> DifferingCase | Unsolved:
         """A witness of a case of a diagram; `NONE` where it is proved that there is none."""
@@ -85,9 +85,9 @@ class CounterexampleSearch:
             at = first_instant_within(case.between, case.times, case.weekdays)
             if at is None or solve(case.rows) is NONE:
                 continue
-            found = self._shown(space, case, at)
-            if found is not None:
-                return found
+            counterexample = self._shown(space, case, at)
+            if counterexample is not None:
+                return counterexample
             proved = False
         return NONE if proved else Unsolved.UNKNOWN
 
@@ -192,12 +192,12 @@ class CounterexampleSearch:
 
     def _with_companions(self, items: tuple[SubscriptionItem, ...], avoided: set[str]) -> tuple[SubscriptionItem, ...]:
         """These items with those without which they do not count."""
-        found = list(items)
+        result = list(items)
         for side in self._sides:
-            for item in required_items(side.index, [it.item for it in found], avoided):
-                if all(value.item != item for value in found):
-                    found.append(SubscriptionItem(item))
-        return tuple(found)
+            for item in required_items(side.index, [it.item for it in result], avoided):
+                if all(value.item != item for value in result):
+                    result.append(SubscriptionItem(item))
+        return tuple(result)
 
     def _quantities(self, giver: str, free: dict[str, int]) -> Iterator[int]:
         yield 1
@@ -228,17 +228,17 @@ class CounterexampleSearch:
 
     def _values(self, case: SymbolicCase, free: dict[str, int]) -> Iterator[Value]:
         """What a customer may be given by an override, so that the case is so."""
-        held, feature = case.facts.get("held"), self._features[0]
+        is_held, feature = case.facts.get("held"), self._features[0]
         match feature.type:
             case FeatureType.SWITCH:
-                yield Switch(on=held is not False)
+                yield Switch(on=is_held is not False)
             case FeatureType.CUSTOM:
                 ranks = [free["heldRank"]] if free.get("heldRank") else [len(feature.labels), 1]
                 yield from (Level(feature.labels[rank - 1]) for rank in ranks if 1 <= rank <= len(feature.labels))
             case _:
                 if case.facts.get("unlimited"):
                     yield UNLIMITED
-                elif held is False:
+                elif is_held is False:
                     yield Amount(0)
                 else:
                     yield Amount(free.get("limit", _PLENTY))
@@ -252,8 +252,8 @@ def _names(space: CaseSpace, case: SymbolicCase) -> tuple[str, str, dict[str, st
     """Ids of customer and subscription, and attributes; none where no text is found that fits."""
     attributes: dict[str, str] = {}
     for key, text in case.texts.items():
-        patterns, taken = _tested(space, ("text", key))
-        value = example_text(text, patterns, taken)
+        patterns, excluded = _tested(space, ("text", key))
+        value = example_text(text, patterns, excluded)
         if value is not None:
             attributes[key] = value
         elif text.other:
@@ -261,12 +261,12 @@ def _names(space: CaseSpace, case: SymbolicCase) -> tuple[str, str, dict[str, st
     customer: str | None = _CUSTOMER
     person = case.person
     if person is not None:
-        patterns, taken = _tested(space, ("who",))
+        patterns, excluded = _tested(space, ("who",))
         text = person.customer
-        if text.other and not text.fits and _CUSTOMER not in taken and not patterns:
+        if text.other and not text.fits and _CUSTOMER not in excluded and not patterns:
             customer = _CUSTOMER
         else:
-            customer = example_text(text, patterns, taken)
+            customer = example_text(text, patterns, excluded)
     if customer is None:
         return None
     subscription = f"{customer}.one"
@@ -279,8 +279,8 @@ def _tested(space: CaseSpace, about: tuple[Any, ...]) -> tuple[list[Any], set[st
     """The patterns and the texts that a text is compared with."""
     tests: list[Any] = list(space.tests.get(about, ()))
     patterns = [what for kind, what in tests if kind == "like"]
-    taken = {str(what) for kind, what in tests if kind in {"is", "customer"}}
-    return patterns, taken | {what.id for kind, what in tests if kind in {"equal", "in"}}
+    excluded = {str(what) for kind, what in tests if kind in {"is", "customer"}}
+    return patterns, excluded | {what.id for kind, what in tests if kind in {"equal", "in"}}
 
 
 def _subject(record: SubjectRecord, person: Requester | None) -> Subject:

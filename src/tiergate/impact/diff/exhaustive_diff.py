@@ -127,8 +127,8 @@ class ExhaustiveDiff:
 
     def items(self, id_: str) -> list[tuple[BundleSource, IndexedItem]]:
         """Return an item on each side that has it, with the side."""
-        found = ((side, side.index.items.get(id_)) for side in (self.old, self.new))
-        return [(side, item) for side, item in found if item is not None]
+        pairs = ((side, side.index.items.get(id_)) for side in (self.old, self.new))
+        return [(side, item) for side, item in pairs if item is not None]
 
     def _moved_items(self, ids: Iterable[str]) -> set[str]:
         """Return the items that a subject may hold on one side only, or in another version."""
@@ -144,9 +144,9 @@ class ExhaustiveDiff:
 
     def _changed_items(self, ids: Iterable[str]) -> dict[str, set[str] | None]:
         """Return the changed items: the features whose values change, or `None` for all."""
-        found: dict[str, set[str] | None] = dict.fromkeys(self._moved_items(ids))
+        changed: dict[str, set[str] | None] = dict.fromkeys(self._moved_items(ids))
         for id_ in ids:
-            if id_ in found:
+            if id_ in changed:
                 continue
             (old, before), (new, _) = self.items(id_)
             features: set[str] = set()
@@ -156,15 +156,15 @@ class ExhaustiveDiff:
                 if had != has:
                     features |= {name for name in had.keys() | has.keys() if had.get(name) != has.get(name)}
             if features:
-                found[id_] = features
-        return found
+                changed[id_] = features
+        return changed
 
-    def evidence(self, topic: FeaturePair, seen: DifferingCase) -> Counterexample:
+    def evidence(self, topic: FeaturePair, case: DifferingCase) -> Counterexample:
         """Return a case as a counterexample."""
-        held = {item.item for subscription in seen.bearer.record.subscriptions for item in subscription.items}
-        items = [item for id_ in sorted(held) for _, item in self.items(id_)]
+        ids = {item.item for subscription in case.bearer.record.subscriptions for item in subscription.items}
+        items = [item for id_ in sorted(ids) for _, item in self.items(id_)]
         timed = len(self.instants(topic, items)) > 1 or any(rule.policy.reads_context(_TIMES) for rule in topic.rules)
-        return seen.counterexample(topic.scale, timed=timed)
+        return case.counterexample(topic.scale, timed=timed)
 
     # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,17 +192,17 @@ class ExhaustiveDiff:
             if key[1] == topic.id:
                 self.held[key] = [self._with_rules(topic, it) for it in listed]
 
-    def _with_rules(self, topic: FeaturePair, seen: DifferingCase) -> DifferingCase:
+    def _with_rules(self, topic: FeaturePair, case: DifferingCase) -> DifferingCase:
         """Decide a case again, with rules."""
         for side in self.rulings.sides:
-            side.receive(seen.bearer.record)
+            side.receive(case.bearer.record)
         before, after = (
-            side.decide(seen.subject, topic.id, seen.parameters, seen.at, ruled=True) for side in self.rulings.sides
+            side.decide(case.subject, topic.id, case.parameters, case.at, ruled=True) for side in self.rulings.sides
         )
-        return seen._replace(before=before, after=after)
+        return case._replace(before=before, after=after)
 
-    def _is_shown(self, topic: FeaturePair, seen: DifferingCase) -> bool:
-        decided = self._with_rules(topic, seen)
+    def _is_shown(self, topic: FeaturePair, case: DifferingCase) -> bool:
+        decided = self._with_rules(topic, case)
         return decided.before.decided != decided.after.decided
 
     def _beside_items(self, topic: FeaturePair) -> None:
@@ -279,20 +279,20 @@ class ExhaustiveDiff:
             self.doubtful.add((topic.id, bearer.item))
         return before, after
 
-    def _differ(self, seen: DifferingCase, topic: FeaturePair) -> None:
-        bearer = seen.bearer
-        says_held = {seen.before.mistake, seen.after.mistake} <= {"", "feature"}
+    def _differ(self, case: DifferingCase, topic: FeaturePair) -> None:
+        bearer = case.bearer
+        says_held = {case.before.mistake, case.after.mistake} <= {"", "feature"}
         if (
             says_held
-            and not is_equal_value(seen.before.held, seen.after.held)
+            and not is_equal_value(case.before.held, case.after.held)
             and bearer.item
             and bearer.bearing in _HELD
         ):
-            self.held[bearer.item, topic.id, bearer.bearing, bearer.beside, bearer.audience].append(seen)
+            self.held[bearer.item, topic.id, bearer.bearing, bearer.beside, bearer.audience].append(case)
         elif topic.changed or len(topic.sides) == 1:
-            self.besides[topic.id].append(seen)
+            self.besides[topic.id].append(case)
         else:
-            self.turned[topic.id].append(seen)
+            self.turned[topic.id].append(case)
 
 
 def _membership(item: IndexedItem) -> tuple[object, ...]:

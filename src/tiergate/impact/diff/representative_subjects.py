@@ -136,7 +136,7 @@ def _sufficient(side: CatalogIndex, held: tuple[str, ...]) -> Iterator[tuple[str
 def required_items(side: CatalogIndex, items: Iterable[str], avoided: Collection[str]) -> list[str]:
     """Return the items that some items need to count: the first plan that is not `avoided`."""
     held = dict.fromkeys(items)
-    found: list[str] = []
+    required: list[str] = []
     waiting = list(held)
     while waiting:
         item = side.items.get(waiting.pop())
@@ -148,9 +148,9 @@ def required_items(side: CatalogIndex, items: Iterable[str], avoided: Collection
         for entry in wanted:
             if entry not in held:
                 held[entry] = None
-                found.append(entry)
+                required.append(entry)
                 waiting.append(entry)
-    return found
+    return required
 
 
 def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> Iterator[HolderGroup]:
@@ -159,8 +159,8 @@ def _audiences(items: list[IndexedItem], needed: Iterable[IndexedItem] = ()) -> 
     tags = sorted({it.audience.tag for it in (*rollouts, *beside) if it.audience.type is AudienceType.TAG})
     sets = [(), *((tag,) for tag in tags), *combinations(tags, 2)]
     added = [None, *sorted({rollout.start for rollout in rollouts if rollout.audience.type is AudienceType.NEW})]
-    for one, share, tagged in product(added, _shares(rollouts), sets):
-        yield HolderGroup(None, one, tagged, share)
+    for start, share, tagged in product(added, _shares(rollouts), sets):
+        yield HolderGroup(None, start, tagged, share)
     pins = set(items[0].versions).intersection(*(item.versions for item in items[1:]))
     for pin in sorted(pins if len(items) > 1 else ()):
         yield HolderGroup(pin)
@@ -210,8 +210,8 @@ def subjects_without_items(features: list[Feature]) -> Iterator[RepresentativeSu
         yield RepresentativeSubject(SubjectRecord(Customer(_CUSTOMER, overrides=(override,))), HoldingPattern.OVERRIDE)
         if isinstance(value, Amount):
             added = msgspec.structs.replace(override, mode=OverrideMode.ADD)
-            for one in (override, added):
-                two = tuple(_overridden(name, (one,)) for name in ("one", "other"))
+            for mode_override in (override, added):
+                two = tuple(_overridden(name, (mode_override,)) for name in ("one", "other"))
                 yield RepresentativeSubject(SubjectRecord(Customer(_CUSTOMER), two), HoldingPattern.OVERRIDE)
         elif value is UNLIMITED:
             yield RepresentativeSubject(

@@ -144,10 +144,10 @@ class RuleComparer:
         for turn, diagram in _turns(space, outcomes, within):
             if len(ruling.counterexamples) >= _MOST_TURNS:
                 break
-            found = search.find(space, diagram)
-            if isinstance(found, DifferingCase):
-                ruling.counterexamples.append(found)
-            elif found is not NONE:
+            counterexample = search.find(space, diagram)
+            if isinstance(counterexample, DifferingCase):
+                ruling.counterexamples.append(counterexample)
+            elif counterexample is not NONE:
                 unshown.append(turn)
         self.decided += search.decided
         shown = {(find.before.allowed, find.after.allowed) for find in ruling.counterexamples}

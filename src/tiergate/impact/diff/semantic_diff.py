@@ -90,8 +90,8 @@ class _Findings:
         rows: defaultdict[tuple[str, str, HoldingPattern, tuple[str, ...]], dict[HolderGroup, list[_Span]]] = (
             defaultdict(dict)
         )
-        for (item, feature, bearing, beside, audience), seen in self.decided.held.items():
-            rows[item, feature, bearing, beside][audience] = self._spans(item, feature, audience, seen)
+        for (item, feature, bearing, beside, audience), cases in self.decided.held.items():
+            rows[item, feature, bearing, beside][audience] = self._spans(item, feature, audience, cases)
         for (item, feature, bearing, beside), spans in sorted(rows.items(), key=lambda row: row[0]):
             topic = self.decided.topics[feature]
             for whose, span in self._merged(item, spans):
@@ -101,26 +101,26 @@ class _Findings:
                     span.before, span.after, self.decided.evidence(topic, span.seen), beside,
                 )  # fmt: skip
 
-    def _spans(self, item: str, feature: str, audience: HolderGroup, seen: list[DifferingCase]) -> list[_Span]:
+    def _spans(self, item: str, feature: str, audience: HolderGroup, cases: list[DifferingCase]) -> list[_Span]:
         """Return the differences over time: one while both sides grant the same."""
         items = [it for _, it in self.decided.items(item)]
         instants = self.decided.instants(self.decided.topics[feature], items, audience.added)
         by_instant: dict[Instant, DifferingCase] = {}
-        for one in seen:
-            if one.at not in by_instant or (one.turns and not by_instant[one.at].turns):
-                by_instant[one.at] = one
-        found: list[_Span] = []
+        for case in cases:
+            if case.at not in by_instant or (case.turns and not by_instant[case.at].turns):
+                by_instant[case.at] = case
+        spans: list[_Span] = []
         for place, at in enumerate(instants):
             if at not in by_instant:
                 continue
-            one = by_instant[at]
+            case = by_instant[at]
             until = instants[place + 1] if place + 1 < len(instants) else None
-            what = one.before.held, one.after.held
-            if found and found[-1].until == at and (found[-1].before, found[-1].after) == what:
-                found[-1] = found[-1]._replace(until=until)
+            what = case.before.held, case.after.held
+            if spans and spans[-1].until == at and (spans[-1].before, spans[-1].after) == what:
+                spans[-1] = spans[-1]._replace(until=until)
             else:
-                found.append(_Span(None if at == self.decided.now else at, until, *what, one))
-        return found
+                spans.append(_Span(None if at == self.decided.now else at, until, *what, case))
+        return spans
 
     def _merged(self, item: str, spans: dict[HolderGroup, list[_Span]]) -> Iterator[tuple[HolderGroup | None, _Span]]:
         """Yield equal spans of all groups as one for everybody; pinned groups stay apart."""
@@ -138,31 +138,31 @@ class _Findings:
 
     def _feature_changes(self) -> Iterator[FeatureChange]:
         for id_, topic in self.decided.topics.items():
-            seen = self.decided.besides.get(id_, [])
+            cases = self.decided.besides.get(id_, [])
             if topic.changed:
-                seen = seen + self.decided.turned.get(id_, [])
+                cases = cases + self.decided.turned.get(id_, [])
             if len(topic.sides) == 1:
                 change = "added" if topic.old is None else "removed"
-            elif topic.changed and (seen or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
+            elif topic.changed and (cases or any(it.path.startswith(("metered", "max")) for it in topic.changed)):
                 change = "changed"
             else:
                 continue
-            shown = [self.decided.evidence(topic, example) for example in _examples(seen)]
-            yield FeatureChange(id_, change, topic.changed, len(seen), *shown)
+            shown = [self.decided.evidence(topic, example) for example in _examples(cases)]
+            yield FeatureChange(id_, change, topic.changed, len(cases), *shown)
 
     def _turns(self) -> Iterator[DecisionChange]:
-        for id_, seen in self.decided.turned.items():
+        for id_, cases in self.decided.turned.items():
             topic = self.decided.topics[id_]
             grouped: defaultdict[tuple[bool, str, bool, str], list[DifferingCase]] = defaultdict(list)
-            for value in seen:
+            for value in cases:
                 before, after = value.before, value.after
                 if topic.changed and not before.rules and not after.rules:
                     continue  # the feature's own change decides it, and tells it
                 grouped[before.allowed, before.reason, after.allowed, after.reason].append(value)
-            for key, found in sorted(grouped.items()):
-                items = tuple(sorted({it.bearer.item for it in found} - {""}))
-                rules = tuple(sorted({*found[0].before.rules, *found[0].after.rules})) or topic.ruling.rules
-                yield DecisionChange(id_, *key, items, rules, len(found), self.decided.evidence(topic, found[0]))
+            for key, group in sorted(grouped.items()):
+                items = tuple(sorted({it.bearer.item for it in group} - {""}))
+                rules = tuple(sorted({*group[0].before.rules, *group[0].after.rules})) or topic.ruling.rules
+                yield DecisionChange(id_, *key, items, rules, len(group), self.decided.evidence(topic, group[0]))
 
     def _unproved(self) -> Iterator[UnprovenChange]:
         if self.decided.books[0].builtin != self.decided.books[1].builtin:
@@ -198,32 +198,32 @@ class _Findings:
             if beside:
                 yield CosmeticChange("feature", id_, beside)
         old, new = self.decided.old.index, self.decided.new.index
-        told = {it.item for it in self._differences()}
+        reported = {it.item for it in self._differences()}
         for id_ in sorted(old.items.keys() & new.items.keys()):
-            found = tuple(
+            changes = tuple(
                 it
                 for it in compare_values(_head(old.items[id_]), _head(new.items[id_]))
-                if id_ not in told or it.path.partition("/")[0] not in _COUNTING
+                if id_ not in reported or it.path.partition("/")[0] not in _COUNTING
             )
-            if found:
-                yield CosmeticChange("item", id_, found)
+            if changes:
+                yield CosmeticChange("item", id_, changes)
         was, now = ({ladder.id: ladder.plans for ladder in side.ladders} for side in (old, new))
         for id_ in sorted(was.keys() | now.keys()):
-            found = tuple(compare_values(_plans(was.get(id_)), _plans(now.get(id_))))
-            if found:
-                yield CosmeticChange("ladder", id_, found)
+            changes = tuple(compare_values(_plans(was.get(id_)), _plans(now.get(id_))))
+            if changes:
+                yield CosmeticChange("ladder", id_, changes)
 
 
-def _examples(seen: list[DifferingCase]) -> Iterator[DifferingCase]:
+def _examples(cases: list[DifferingCase]) -> Iterator[DifferingCase]:
     """Yield one case that is denied and one that is allowed, if any; else one with another reason."""
     ways: dict[bool, DifferingCase] = {}
-    for entry in seen:
+    for entry in cases:
         if entry.turns:
             ways.setdefault(entry.after.allowed, entry)
     if ways:
         yield from (ways[allowed] for allowed in (False, True) if allowed in ways)
         return
-    yield from [it for it in seen if (it.before.reason, it.before.mistake) != (it.after.reason, it.after.mistake)][:1]
+    yield from [it for it in cases if (it.before.reason, it.before.mistake) != (it.after.reason, it.after.mistake)][:1]
 
 
 _COMPARED: Final = frozenset({"batch", "caps", "tags", "unit"})

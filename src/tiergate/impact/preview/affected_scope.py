@@ -70,8 +70,8 @@ class _Search:
 
     def sides(self, feature: str) -> list[Feature]:
         """Return a feature on each side that has it."""
-        found = (side.index.features.get(feature) for side in (self.old, self.new))
-        return [value for value in found if value is not None]
+        features = (side.index.features.get(feature) for side in (self.old, self.new))
+        return [value for value in features if value is not None]
 
     def concerned(self, feature: str, rules: Iterable[Rule]) -> bool:
         """Return whether one of some rules can apply to a feature on either side."""
@@ -158,9 +158,9 @@ class _Search:
             for book in self.books
         )
         rules = self.rules if reread or named else gone + come
-        found = {id_ for id_ in ids if self.concerned(id_, rules)} if rules else set()
-        if found:
-            self.features |= found
+        concerned = {id_ for id_ in ids if self.concerned(id_, rules)} if rules else set()
+        if concerned:
+            self.features |= concerned
             self.anybody = True
         for rule in self.rules:
             self._look_at_named(rule, ids)
@@ -171,9 +171,9 @@ class _Search:
         items = self.changed_items & {item_id(ref) for ref in rule.named("Item")}
         if not features and not items:
             return
-        found = {id_ for id_ in ids if self.concerned(id_, [rule])}
-        if found:
-            self.features |= found
+        concerned = {id_ for id_ in ids if self.concerned(id_, [rule])}
+        if concerned:
+            self.features |= concerned
             self.items |= items
             self.anybody = self.anybody or bool(features) or rule.policy.reads_tags()
 
@@ -187,15 +187,15 @@ class _Search:
         )
 
     def _instants(self) -> set[Instant]:
-        found: set[Instant] = set()
+        instants: set[Instant] = set()
         for side in (self.old, self.new):
             for id_ in self.features & side.index.features.keys():
                 for suspension in side.index.features[id_].suspensions:
-                    found |= {suspension.start, suspension.until}
+                    instants |= {suspension.start, suspension.until}
             for item in side.index.items.values():
                 if item.id in self.items or self.anybody:
-                    found |= {rollout.start for rollout in item.rollouts}
-        return {instant for instant in found if self.now < instant < FOREVER}
+                    instants |= {rollout.start for rollout in item.rollouts}
+        return {instant for instant in instants if self.now < instant < FOREVER}
 
 
 def _deciding(feature: Feature, *, ruled: bool, now: Instant) -> Feature:

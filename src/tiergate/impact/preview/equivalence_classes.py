@@ -78,8 +78,8 @@ class SubjectClassifier:
         self._tags = frozenset(tags)
 
     @staticmethod
-    def _put(found: dict[str, tuple[int, ...]], item: str, number: int) -> None:
-        found[item] = tuple(sorted({*found.get(item, ()), number}))
+    def _put(table: dict[str, tuple[int, ...]], item: str, number: int) -> None:
+        table[item] = tuple(sorted({*table.get(item, ()), number}))
 
     def concerns(self, record: SubjectRecord) -> bool:
         """Return whether a record can be affected at all."""

@@ -23,43 +23,43 @@ if TYPE_CHECKING:
     from tiergate.model import IndexedItem, Instant
 
 
-def can_reduce(old: BundleSource, new: BundleSource, found: AffectedScope, now: Instant) -> bool:
-    """Return whether replacing `old` by `new` can reduce an entitlement in the scope `found`.
+def can_reduce(old: BundleSource, new: BundleSource, scope: AffectedScope, now: Instant) -> bool:
+    """Return whether replacing `old` by `new` can reduce an entitlement in the scope `scope`.
 
     Raises:
         BundleError: if a bundle cannot be read.
     """
-    if not found.features:
+    if not scope.features:
         return False
-    if found.by_cedar or may_stop_counting(old.index, new.index, now):
+    if scope.by_cedar or may_stop_counting(old.index, new.index, now):
         return True
-    return any(_lessens(old, new, found, feature, now) for feature in sorted(found.features))
+    return any(_lessens(old, new, scope, feature, now) for feature in sorted(scope.features))
 
 
-def _lessens(old: BundleSource, new: BundleSource, found: AffectedScope, id_: str, now: Instant) -> bool:
+def _lessens(old: BundleSource, new: BundleSource, scope: AffectedScope, id_: str, now: Instant) -> bool:
     before, after = old.index.features.get(id_), new.index.features.get(id_)
     if before is None or before.status is FeatureStatus.DRAFT:
         return False  # nothing was allowed
     if after is None or after.status is FeatureStatus.DRAFT or _plain(before) != _plain(after):
         return True
     for item in old.index.items.values():
-        if found.items is not None and item.id not in found.items:
+        if scope.items is not None and item.id not in scope.items:
             continue
-        its = new.index.items.get(item.id)
+        new_item = new.index.items.get(item.id)
         if (
-            its is None
-            or its.kind is not item.kind
-            or not set(item.versions) <= set(its.versions) | _unreached(item, its)
+            new_item is None
+            or new_item.kind is not item.kind
+            or not set(item.versions) <= set(new_item.versions) | _unreached(item, new_item)
         ):
             return True
-        if _rewritten(old, new, item, its, id_):
+        if _rewritten(old, new, item, new_item, id_):
             return True
         given = [value for value in _given(old, item, id_, after, now) if value is not None]
-        becomes = list(_given(new, its, id_, after, now))
+        becomes = list(_given(new, new_item, id_, after, now))
         if any(
-            other is None or other.adds != entry.adds or not is_at_most(entry, other)
+            new_grant is None or new_grant.adds != entry.adds or not is_at_most(entry, new_grant)
             for entry in given
-            for other in becomes
+            for new_grant in becomes
         ):
             return True
     return False

@@ -140,34 +140,35 @@ class ImpactPreview:
         if not self.touched.features or not self._shapes.concerns(record):
             return []
         shape = self._shapes.of(record)
-        found = self._found(record, shape)
-        return [self._told(value, record, shape) for value in found]
+        class_effects = self._found(record, shape)
+        return [self._told(value, record, shape) for value in class_effects]
 
     def _look(self, record: SubjectRecord, shape: EquivalenceClass) -> Iterator[_Found]:
         subjects = [(-1, Subject(record.customer.id))]
         if len(record.subscriptions) > 1 or (self.touched.by_cedar and self._comparison.reads_kinds):
             subjects += [
-                (place, Subject(one.id, SubjectType.SUBSCRIPTION)) for place, one in enumerate(shape.subscriptions)
+                (place, Subject(effect_found.id, SubjectType.SUBSCRIPTION))
+                for place, effect_found in enumerate(shape.subscriptions)
             ]
         features = self._features_of(record)
-        taken: set[tuple[int, str]] = set()
+        losses: set[tuple[int, str]] = set()
         for place, subject in subjects:
             reported: set[tuple[str, Effect]] = set()
             for difference in self._differences(record, subject, place, shape, features):
                 if (difference.feature, difference.effect) not in reported:
                     reported.add((difference.feature, difference.effect))
                     yield difference
-            taken |= {(place, feature) for feature, effect in reported if effect.takes}
-        yield from self._kept(record, shape, taken)
+            losses |= {(place, feature) for feature, effect in reported if effect.takes}
+        yield from self._kept(record, shape, losses)
 
     def _found(self, record: SubjectRecord, shape: EquivalenceClass) -> tuple[_Found, ...]:
         """Return the effects on the class of a record."""
-        found = self._known.get(shape.key)
-        if found is None:
+        effects = self._known.get(shape.key)
+        if effects is None:
             if len(self._known) >= _MOST_SHAPES:
                 self._known.clear()
-            found = self._known[shape.key] = tuple(self._look(record, shape))
-        return found
+            effects = self._known[shape.key] = tuple(self._look(record, shape))
+        return effects
 
     def _differences(
         self, record: SubjectRecord, subject: Subject, place: int, shape: EquivalenceClass, features: Iterable[str]
@@ -185,62 +186,76 @@ class ImpactPreview:
                 if difference is not None:
                     yield _found(place, feature, index, difference)
 
-    def _kept(self, record: SubjectRecord, shape: EquivalenceClass, taken: set[tuple[int, str]]) -> Iterator[_Found]:
-        """Yield what would be lost without overrides; `taken`: what is lost anyway."""
+    def _kept(self, record: SubjectRecord, shape: EquivalenceClass, losses: set[tuple[int, str]]) -> Iterator[_Found]:
+        """Yield what would be lost without overrides; `losses`: what is lost anyway."""
         if not _has_overrides(record, self.touched.features):
             return
         bare = _without_overrides(record, self.touched.features)
-        other = self._shapes.of(bare)
-        told = set(taken)
-        for entry in self._found(bare, other):
-            key, now = (entry.subscription, entry.feature), other.instants[entry.instant]
-            if not entry.effect.takes or entry.effect is Effect.UNPROVED or key in told or now not in shape.instants:
+        bare_class = self._shapes.of(bare)
+        reported = set(losses)
+        for entry in self._found(bare, bare_class):
+            key, now = (entry.subscription, entry.feature), bare_class.instants[entry.instant]
+            if (
+                not entry.effect.takes
+                or entry.effect is Effect.UNPROVED
+                or key in reported
+                or now not in shape.instants
+            ):
                 continue
             if _has_override(record, entry.feature, now):
-                told.add(key)
+                reported.add(key)
                 yield entry._replace(effect=Effect.KEPT, shown_by=None, instant=shape.instants.index(now))
 
     def _features_of(self, record: SubjectRecord) -> list[str]:
         """Return the affected features that a record can have; if rules may permit, all."""
         if self.touched.by_cedar:
             return sorted(self.touched.features)
-        found: set[str] = set()
-        found.update(override.feature for override in record.customer.overrides)
+        features: set[str] = set()
+        features.update(override.feature for override in record.customer.overrides)
         for subscription in record.subscriptions:
-            found.update(entry.feature for entry in subscription.overrides)
+            features.update(entry.feature for entry in subscription.overrides)
             for held in subscription.items:
-                found |= self._by_item.get(held.item, frozenset())
-        return sorted(found & self.touched.features)
+                features |= self._by_item.get(held.item, frozenset())
+        return sorted(features & self.touched.features)
 
-    def _told(self, one: _Found, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
+    def _told(self, found: _Found, record: SubjectRecord, shape: EquivalenceClass) -> SubjectEffect:
         customer = record.customer.id
         subject = Subject(customer)
-        if one.subscription >= 0:
-            subject = Subject(shape.subscriptions[one.subscription].id, SubjectType.SUBSCRIPTION)
+        if found.subscription >= 0:
+            subject = Subject(shape.subscriptions[found.subscription].id, SubjectType.SUBSCRIPTION)
         used: Number | None = None
-        if self._usage is not None and one.effect.takes:
-            used = self._usage.used(subject, one.feature)
-        above = used is not None and self._is_above(one, used, record, subject, shape)
-        since = shape.instants[one.instant]
-        if one.shown_by is not None:
-            since = max(since, one.shown_by.at)
+        if self._usage is not None and found.effect.takes:
+            used = self._usage.used(subject, found.feature)
+        above = used is not None and self._is_above(found, used, record, subject, shape)
+        since = shape.instants[found.instant]
+        if found.shown_by is not None:
+            since = max(since, found.shown_by.at)
         return SubjectEffect(
-            customer, subject, one.feature, one.effect, since, one.before, one.after, used, above, one.shown_by
+            customer,
+            subject,
+            found.feature,
+            found.effect,
+            since,
+            found.before,
+            found.after,
+            used,
+            above,
+            found.shown_by,
         )
 
     def _is_above(
-        self, one: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: EquivalenceClass
+        self, found: _Found, used: Number, record: SubjectRecord, subject: Subject, shape: EquivalenceClass
     ) -> bool:
-        feature = self._comparison.engines[0].index.features.get(one.feature)
+        feature = self._comparison.engines[0].index.features.get(found.feature)
         if feature is None or feature.type is not FeatureType.QUANTITY or not used:
             return False
-        if one.effect is Effect.LOSES:
+        if found.effect is Effect.LOSES:
             return True
-        value = one.after.value
+        value = found.after.value
         if value != UNLIMITED and not isinstance(value, str | None) and used > value:
             return True
-        return one.shown_by is not None and self._comparison.is_denied(
-            record, Check(subject, one.feature, used=used), max(shape.instants[one.instant], one.shown_by.at)
+        return found.shown_by is not None and self._comparison.is_denied(
+            record, Check(subject, found.feature, used=used), max(shape.instants[found.instant], found.shown_by.at)
         )
 
 
@@ -267,9 +282,9 @@ def _without_overrides(record: SubjectRecord, features: frozenset[str]) -> Subje
 def _has_override(record: SubjectRecord, feature: str, now: Instant) -> bool:
     """Return whether an override is active that grants something, and none that disables it."""
     holders: list[Customer | Subscription] = [record.customer, *record.subscriptions]
-    its = (it for holder in holders for it in holder.overrides if it.feature == feature)
-    found = {it.mode for it in its if it.start <= now < it.until}
-    return bool(found) and OverrideMode.DISABLED not in found
+    overrides = (it for holder in holders for it in holder.overrides if it.feature == feature)
+    modes = {it.mode for it in overrides if it.start <= now < it.until}
+    return bool(modes) and OverrideMode.DISABLED not in modes
 
 
 def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[Override, ...]:
@@ -278,10 +293,10 @@ def _others(overrides: tuple[Override, ...], features: frozenset[str]) -> tuple[
 
 def _features_of_items(old: BundleSource, new: BundleSource, features: frozenset[str]) -> Mapping[str, frozenset[str]]:
     """Map each item to those of some features that a version of either side grants."""
-    found: dict[str, frozenset[str]] = {}
+    result: dict[str, frozenset[str]] = {}
     for side in (old, new):
         for item in side.index.items.values():
             for version in item.versions:
                 given = features & side.definition(version_ref(item.kind, item.id, version)).keys()
-                found[item.id] = found.get(item.id, frozenset()) | given
-    return found
+                result[item.id] = result.get(item.id, frozenset()) | given
+    return result

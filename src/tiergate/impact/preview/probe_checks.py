@@ -63,11 +63,11 @@ def probe_checks(sides: tuple[ComparedLimit | None, ComparedLimit | None]) -> li
 
 def _quantity(side: ComparedLimit, known: list[ComparedLimit]) -> Iterator[CheckParameters]:
     feature = side.feature
-    one = 10**feature.scale
-    least = Fraction(least_amount(feature), one)
-    step = Fraction(feature.batch.increment or 1, one)
+    unit = 10**feature.scale
+    least = Fraction(least_amount(feature), unit)
+    step = Fraction(feature.batch.increment or 1, unit)
     # Of two steps that follow each other, at least one is no step of the other side unless all of them are.
-    amounts = {least, least + step, Fraction(default_amount(feature), one)}
+    amounts = {least, least + step, Fraction(default_amount(feature), unit)}
     caps = [
         Fraction(cap, 10**value.feature.scale)
         for value in known
@@ -108,5 +108,5 @@ def _edge(number: Fraction) -> Number | None:
     scaled = number * 10**6
     if scaled.denominator != 1:
         return None
-    found = from_units(scaled.numerator, 6)
-    return found if isinstance(found, int) else Decimal(found)
+    edge = from_units(scaled.numerator, 6)
+    return edge if isinstance(edge, int) else Decimal(edge)

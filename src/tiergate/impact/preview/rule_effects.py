@@ -104,14 +104,14 @@ class RuleEffectSearch:
     def of_users(self, side: int, feature: Feature) -> tuple[StaticPolicy, ...]:
         """Return the rules of a side whose scope only users of a subject can match."""
         key = (side, feature.id)
-        found = self._of_users.get(key)
-        if found is None:
-            found = self._of_users[key] = tuple(
+        rules = self._of_users.get(key)
+        if rules is None:
+            rules = self._of_users[key] = tuple(
                 value
                 for value in self._engines[side].slices.static
                 if value.rule and _is_of_users(value) and policy_concerns(value.policy, feature)
             )
-        return found
+        return rules
 
     def reads_requests(self, rules: tuple[StaticPolicy, ...]) -> bool:
         """Return whether rules can distinguish checks of a subject: by numbers, time, or user."""
@@ -162,15 +162,15 @@ class RuleEffectSearch:
         space = CaseSpace([was, becomes], [Requester(kind, subject.id, TextClass(customer.id))])
         before, after = space.diagram(was), space.diagram(becomes)
         diagrams = space.diagrams
-        asked = _Asked(self, subject, feature, now, until)
-        taken = asked.shown(space, diagrams.both(before, diagrams.negated(after)), (True, False))
-        given = asked.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
-        common = asked.shown(space, diagrams.both(before, after), (True, True))
+        search = _Asked(self, subject, feature, now, until)
+        lost = search.shown(space, diagrams.both(before, diagrams.negated(after)), (True, False))
+        given = search.shown(space, diagrams.both(diagrams.negated(before), after), (False, True))
+        common = search.shown(space, diagrams.both(before, after), (True, True))
         return RuleEffect(
-            taken if isinstance(taken, ComparedCheck) else None,
+            lost if isinstance(lost, ComparedCheck) else None,
             given if isinstance(given, ComparedCheck) else None,
             common if isinstance(common, ComparedCheck) else None,
-            doubtful=taken is Unsolved.UNKNOWN,
+            doubtful=lost is Unsolved.UNKNOWN,
         )
 
     def _allowed(self, which: int, customer: Customer, side: RuleInputs | None) -> Formula:
@@ -188,16 +188,16 @@ class RuleEffectSearch:
     def decide(self, check: Check, at: Instant, usage: MeteredUsage = _NOTHING_USED) -> ComparedCheck:
         """Decide a check on both sides; the engines must know the record."""
         self._metered.usage = usage
-        found: list[tuple[bool, Reason | None]] = []
+        results: list[tuple[bool, Reason | None]] = []
         for engine in self._engines:
             self.decided += 1
             try:
                 decision = engine.evaluate(check, at).decision
-                found.append((decision.allowed, decision.reason))
+                results.append((decision.allowed, decision.reason))
             except (CheckError, UnknownFeatureError):
-                found.append((False, None))
+                results.append((False, None))
         self._metered.usage = MeteredUsage()
-        before, after = found
+        before, after = results
         return ComparedCheck(
             at, before, after, check.amount, check.used, check.user_used, check.value, check.level, check.subject.user
         )
@@ -237,9 +237,9 @@ class _Asked:
             if check is None:
                 continue
             usage = MeteredUsage(total_used=numbers.get("totalCap.used", 0))
-            found = self._effects.decide(check, at, usage)
-            if (found.before[0], found.after[0]) == wanted:
-                return found._replace(total_used=from_units(usage.total_used, self._feature.scale))
+            check_result = self._effects.decide(check, at, usage)
+            if (check_result.before[0], check_result.after[0]) == wanted:
+                return check_result._replace(total_used=from_units(usage.total_used, self._feature.scale))
         return NONE if proved else Unsolved.UNKNOWN
 
     def _check(self, person: Requester | None, numbers: dict[str, int]) -> Check | None:

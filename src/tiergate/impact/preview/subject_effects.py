@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tiergate.model import Number, SubjectType, format_instant
+from tiergate.model import FeatureType, Number, SubjectType, format_instant, from_units
 
 if TYPE_CHECKING:
+    from tiergate.engine.facts import Facts
     from tiergate.model import Instant, Reason, Subject
 
 UNLIMITED: Final = "unlimited"
@@ -71,6 +72,18 @@ class LeastCheckResult(NamedTuple):
     allowed: bool
     reason: Reason | None
     value: bool | Number | str | None
+
+
+def value_from_facts(facts: Facts) -> bool | Number | str | None:
+    """Return the value that facts grant, as an entitlement has it."""
+    feature = facts.feature
+    match feature.type:
+        case FeatureType.SWITCH:
+            return bool(facts.total)
+        case FeatureType.CUSTOM:
+            return feature.labels[facts.total - 1] if facts.total else None
+        case FeatureType.QUANTITY | FeatureType.RANGE:
+            return UNLIMITED if facts.unlimited else from_units(facts.total, feature.scale)
 
 
 class ComparedCheck(NamedTuple):
@@ -172,35 +185,35 @@ class Impact:
         self.above += other.above
         self._takes += other._takes
         self.customers.update(other.customers)
-        for id_, its in other.features.items():
+        for id_, other_feature in other.features.items():
             tally = self.features.setdefault(id_, FeatureImpact())
-            tally.customers.update(its.customers)
-            tally.subscriptions.update(its.subscriptions)
-            tally.above += its.above
-            for effect, examples in its.examples.items():
+            tally.customers.update(other_feature.customers)
+            tally.subscriptions.update(other_feature.subscriptions)
+            tally.above += other_feature.above
+            for effect, examples in other_feature.examples.items():
                 for example in examples:
                     _show(tally.examples.setdefault(effect, []), example)
 
 
-def _show(examples: list[SubjectEffect], one: SubjectEffect) -> None:
+def _show(examples: list[SubjectEffect], effect: SubjectEffect) -> None:
     """Keep an effect as an example while there are few; prefer those whose usage exceeds the new limit."""
     if len(examples) < _EXAMPLES:
-        examples.append(one)
-    elif one.above:
+        examples.append(effect)
+    elif effect.above:
         place = next((place for place, it in enumerate(examples) if not it.above), None)
         if place is not None:
-            examples[place] = one
+            examples[place] = effect
 
 
 def impact_data(impact: Impact, *, named: bool = True) -> dict[str, object]:
     """Return the totals as JSON members; `named`: with the examples, which name customers."""
-    said: dict[str, object] = {
+    data: dict[str, object] = {
         "examined": impact.examined,
         "customers": {"touched": impact.touched, "take": impact.takes, "above": impact.above}
         | _counts(impact.customers),
         "features": [_feature_data(id_, tally, named=named) for id_, tally in sorted(impact.features.items())],
     }
-    return said
+    return data
 
 
 def _feature_data(id_: str, tally: FeatureImpact, *, named: bool) -> dict[str, object]:
@@ -219,31 +232,31 @@ def _counts(counter: Counter[Effect]) -> dict[str, int]:
     return {effect.value: counter[effect] for effect in Effect}
 
 
-def effect_data(one: SubjectEffect) -> dict[str, object]:
+def effect_data(effect: SubjectEffect) -> dict[str, object]:
     """Return an effect as JSON members: a line of the full list."""
-    said: dict[str, object] = {"customer": one.customer}
-    if not one.is_customer:
-        said["subscription"] = one.subject.id
-    said |= {"feature": one.feature, "effect": one.effect.value, "since": format_instant(one.since)}
-    said |= {"before": _answered_data(one.before), "after": _answered_data(one.after)}
-    if one.used is not None:
-        said |= {"used": one.used, "above": one.above}
-    if one.shown_by is not None:
-        said["shown_by"] = _asked_data(one.shown_by)
-    return said
+    data: dict[str, object] = {"customer": effect.customer}
+    if not effect.is_customer:
+        data["subscription"] = effect.subject.id
+    data |= {"feature": effect.feature, "effect": effect.effect.value, "since": format_instant(effect.since)}
+    data |= {"before": _answered_data(effect.before), "after": _answered_data(effect.after)}
+    if effect.used is not None:
+        data |= {"used": effect.used, "above": effect.above}
+    if effect.shown_by is not None:
+        data["shown_by"] = _asked_data(effect.shown_by)
+    return data
 
 
-def _asked_data(asked: ComparedCheck) -> dict[str, object]:
-    said: dict[str, object] = {"at": format_instant(asked.at)}
+def _asked_data(check: ComparedCheck) -> dict[str, object]:
+    data: dict[str, object] = {"at": format_instant(check.at)}
     for name in ("user", "amount", "used", "user_used", "value", "level"):
-        found = getattr(asked, name)
-        if found is not None:
-            said[name] = found
-    if asked.total_used:
-        said["total_used"] = asked.total_used
-    for name, (allowed, reason) in (("before", asked.before), ("after", asked.after)):
-        said[name] = {"allowed": allowed, "reason": _reason(reason)}
-    return said
+        value = getattr(check, name)
+        if value is not None:
+            data[name] = value
+    if check.total_used:
+        data["total_used"] = check.total_used
+    for name, (allowed, reason) in (("before", check.before), ("after", check.after)):
+        data[name] = {"allowed": allowed, "reason": _reason(reason)}
+    return data
 
 
 def _reason(reason: Reason | None) -> str:

@@ -80,7 +80,7 @@ def part_records(folder: Path, part: int) -> Iterator[SubjectRecord]:
     subscription = msgspec.msgpack.Decoder(Subscription).decode
     content = memoryview(_part(folder, part).read_bytes())
     customers: dict[str, Customer] = {}
-    held: dict[str, list[Subscription]] = {}
+    subscriptions: dict[str, list[Subscription]] = {}
     at = 0
     while at < len(content):
         end = at + _LENGTH + int.from_bytes(content[at : at + _LENGTH], "big")
@@ -90,11 +90,11 @@ def part_records(folder: Path, part: int) -> Iterator[SubjectRecord]:
             result = customer(body)
             customers[result.id] = result
         else:
-            one = subscription(body)
-            held.setdefault(one.customer, []).append(one)
+            record = subscription(body)
+            subscriptions.setdefault(record.customer, []).append(record)
     for id_, result in customers.items():
-        its = held.pop(id_, ())
-        yield SubjectRecord(result, tuple(sorted(its, key=_id) if len(its) > 1 else its))
+        own = subscriptions.pop(id_, ())
+        yield SubjectRecord(result, tuple(sorted(own, key=_id) if len(own) > 1 else own))
 
 
 def _part(folder: Path, part: int) -> Path:
@@ -125,8 +125,8 @@ class RecordTable:
         for record in records:
             id_ = record.customer.id
             self._database.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (id_, encode(record)))
-            held = [(subscription.id, id_) for subscription in record.subscriptions]
-            self._database.executemany("INSERT OR REPLACE INTO holder VALUES (?, ?)", held)
+            holders = [(subscription.id, id_) for subscription in record.subscriptions]
+            self._database.executemany("INSERT OR REPLACE INTO holder VALUES (?, ?)", holders)
             yield record
 
     def find(self, subject: Subject) -> SubjectRecord | None:

@@ -150,10 +150,10 @@ def _csv_rows(path: Path, tell: Callable[[int, str], None]) -> Iterator[tuple[in
 
 def _number(text: str) -> object:
     try:
-        found = json.loads(text, parse_float=read_number, parse_constant=_constant)
+        number = json.loads(text, parse_float=read_number, parse_constant=_constant)
     except ValueError:
         return text
-    return found
+    return number
 
 
 def _row(entry: dict[str, Any], features: Collection[str]) -> _Row:

@@ -78,11 +78,11 @@ def preview_spool(  # noqa: PLR0913 - all of it has a use of its own
         effects = None if listing is None else folder
         where = None if usage is None else str(usage.flushed())
         job = _Job(str(sides[0]), str(sides[1]), str(spool.folder), where, now, at, effects)
-        found = _tallied(job, count, progress)
+        impact = _tallied(job, count, progress)
         if listing is not None:
             for part in range(PARTS):
                 listing.write(Path(folder, f"effects-{part}").read_bytes())
-    return found
+    return impact
 
 
 def _tallied(job: _Job, count: int, progress: Callable[[int], None] | None) -> Impact:

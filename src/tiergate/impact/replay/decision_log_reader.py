@@ -242,26 +242,30 @@ def find_new_denials(
         given = None if entry.basis is None else entry.basis.usage
         usage.given = _NO_USAGE if given is None else given
         key = (entry.request, usage.given)
-        asked = known.get(key)
-        if asked is None:
+        outcome = known.get(key)
+        if outcome is None:
             if len(known) >= _MOST_KNOWN:
                 known.clear()
-            asked = known[key] = _ask(entry, engine, before, now, tell)
-        asked.times += 1
-        if asked.now is not None and not asked.now.allowed:
-            yield NewDenial(entry, asked.now, asked.before, asked.times)
+            outcome = known[key] = _ask(entry, engine, before, now, tell)
+        outcome.times += 1
+        if outcome.now is not None and not outcome.now.allowed:
+            yield NewDenial(entry, outcome.now, outcome.before, outcome.times)
 
 
 def _ask(
-    one: RecordedDecision, engine: Evaluator, before: Evaluator | None, now: Instant, tell: Callable[[Problem], None]
+    recorded: RecordedDecision,
+    engine: Evaluator,
+    before: Evaluator | None,
+    now: Instant,
+    tell: Callable[[Problem], None],
 ) -> _Asked:
-    check = one.check
+    check = recorded.check
     if check is None:  # pragma: no cover - told above
         return _Asked(None, None)
     try:
         decision = engine.decide(check, now)
     except CallerError as error:
-        tell(Problem(one.file, one.line, 1, "not-a-check", f"the catalog rejects this check: {error}"))
+        tell(Problem(recorded.file, recorded.line, 1, "not-a-check", f"the catalog rejects this check: {error}"))
         return _Asked(None, None)
     if decision.allowed or before is None:
         return _Asked(decision, None)

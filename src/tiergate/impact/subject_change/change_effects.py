@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from tiergate.engine.active_items import resolve_active_items
 from tiergate.engine.facts import TotalOverflowError, resolve_facts
 from tiergate.engine.normalized_check import default_amount
-from tiergate.impact.preview.subject_effects import UNLIMITED, Effect, LeastCheckResult, SubjectEffect
+from tiergate.impact.preview.subject_effects import Effect, LeastCheckResult, SubjectEffect, value_from_facts
 from tiergate.model import (
     FOREVER,
     Feature,
@@ -34,7 +34,6 @@ from tiergate.model import (
     SubjectType,
     Subscription,
     SubscriptionStatus,
-    from_units,
 )
 from tiergate.naming import version_ref
 
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     from tiergate.engine.active_items import ActiveItems
     from tiergate.engine.facts import Facts
-    from tiergate.model import Catalog, CatalogIndex, Instant, Number, Value
+    from tiergate.model import Catalog, CatalogIndex, Instant, Value
 
 _AS_IT_IS, _COUNTING, _WITHOUT = "as it is", "counting", "without subscriptions"
 
@@ -109,8 +108,8 @@ class RecordChange(NamedTuple):
 
 def affected_features(before: SubjectRecord, after: SubjectRecord, source: CatalogDefinitions) -> frozenset[str]:
     """Return the features whose value a change of a record can change."""
-    found: set[str] = set()
-    found.update(it.feature for it in {*before.customer.overrides} ^ {*after.customer.overrides})
+    features: set[str] = set()
+    features.update(it.feature for it in {*before.customer.overrides} ^ {*after.customer.overrides})
     audience = before.customer.tags != after.customer.tags  # rollouts go by tags
     was = {it.id: it for it in before.subscriptions}
     becomes = {subscription.id: subscription for subscription in after.subscriptions}
@@ -118,13 +117,13 @@ def affected_features(before: SubjectRecord, after: SubjectRecord, source: Catal
         old, new = was.get(id_), becomes.get(id_)
         both = [it for it in (old, new) if it is not None]
         overrides = [{*value.overrides} for value in both]
-        found.update(
+        features.update(
             override.feature for override in (overrides[0] ^ overrides[-1] if len(both) == 2 else overrides[0])
         )
         if audience or old is None or new is None or (old.items, old.start) != (new.items, new.start):
             # An item that goes or comes decides whether others count that are based on it: all of them are concerned.
-            found.update(entry for value in both for held in value.items for entry in source.features_of(held.item))
-    return frozenset(found & source.index.features.keys())
+            features.update(entry for value in both for held in value.items for entry in source.features_of(held.item))
+    return frozenset(features & source.index.features.keys())
 
 
 def subject_effects(
@@ -155,11 +154,13 @@ def ever_differs(
     before: SubjectRecord, after: SubjectRecord, feature: str, source: CatalogDefinitions, now: Instant
 ) -> bool:
     """Return whether two records of a customer ever differ in a feature's value, ignoring suspensions."""
-    its = _effective(source.index.features[feature])
+    effective = _effective(source.index.features[feature])
     for alive in (False, True):
-        one, other = (_alive(record, None) if alive else _unsuspended(record) for record in (before, after))
-        for subject, records in _subjects(one, other):
-            sides = [_timeline(its, _windows(record, subject, source, now), subject, source) for record in records]
+        left, right = (_alive(record, None) if alive else _unsuspended(record) for record in (before, after))
+        for subject, records in _subjects(left, right):
+            sides = [
+                _timeline(effective, _windows(record, subject, source, now), subject, source) for record in records
+            ]
             if any(
                 was is not None and becomes is not None and _told(was) != _told(becomes)
                 for _, was, becomes in _merged(*sides)
@@ -267,52 +268,52 @@ def _compared(
             effect = _effect(was, becomes)
             if effect is None:
                 continue
-            one = (effect, _answered(was), _answered(becomes))
-            if one not in reported:
-                reported.add(one)
-                yield SubjectEffect(customer, subject, feature.id, effect, max(start, now), one[1], one[2])
+            key = (effect, _answered(was), _answered(becomes))
+            if key not in reported:
+                reported.add(key)
+                yield SubjectEffect(customer, subject, feature.id, effect, max(start, now), key[1], key[2])
 
 
 def _windows(
     record: SubjectRecord, subject: Subject, source: CatalogDefinitions, now: Instant
 ) -> list[tuple[Instant, ActiveItems]]:
     """Return a subject's active items from `now` on, each with its first instant."""
-    found: list[tuple[Instant, ActiveItems]] = []
+    windows: list[tuple[Instant, ActiveItems]] = []
     at, visits = now, 0
     while at < FOREVER and visits <= _MOST_VISITS:
         holdings = resolve_active_items(record, subject, source.index, at)
-        found.append((at, holdings))
+        windows.append((at, holdings))
         at = holdings.until
         visits += len(record.subscriptions)
-    return found
+    return windows
 
 
 def _timeline(
     feature: Feature, windows: list[tuple[Instant, ActiveItems]], subject: Subject, source: CatalogDefinitions
 ) -> list[tuple[Instant, Facts | None]]:
     """Return the facts about a feature, each with its first instant; `None` if the total overflows."""
-    found: list[tuple[Instant, Facts | None]] = []
+    timeline: list[tuple[Instant, Facts | None]] = []
     for start, holdings in windows:
         at = start
         while at < min(holdings.until, FOREVER):
             try:
                 facts = resolve_facts(feature, holdings, subject, source, at)
             except TotalOverflowError:
-                found.append((at, None))
+                timeline.append((at, None))
                 break
-            found.append((at, facts))
+            timeline.append((at, facts))
             at = facts.until
-    return found
+    return timeline
 
 
 def _merged(
-    one: list[tuple[Instant, Facts | None]], other: list[tuple[Instant, Facts | None]]
+    left: list[tuple[Instant, Facts | None]], right: list[tuple[Instant, Facts | None]]
 ) -> Iterator[tuple[Instant, Facts | None, Facts | None]]:
     """Merge two timelines: yield each instant at which either changes."""
     places = [0, 0]
-    sides = (one, other)
+    sides = (left, right)
     while True:
-        yield max(one[places[0]][0], other[places[1]][0]), one[places[0]][1], other[places[1]][1]
+        yield max(left[places[0]][0], right[places[1]][0]), left[places[0]][1], right[places[1]][1]
         following = [
             sides[which][places[which] + 1][0] if places[which] + 1 < len(sides[which]) else FOREVER for which in (0, 1)
         ]
@@ -344,26 +345,14 @@ def _answered(facts: Facts) -> LeastCheckResult:
     """Return the result of the least check, as far as the granted value decides it."""
     feature = facts.feature
     if facts.disabled:
-        return LeastCheckResult(allowed=False, reason=Reason.OVERRIDE_DENIED, value=granted_value(facts))
+        return LeastCheckResult(allowed=False, reason=Reason.OVERRIDE_DENIED, value=value_from_facts(facts))
     if not facts.held:
         idle = not facts.live and not facts.overridden
         return LeastCheckResult(
             allowed=False,
             reason=Reason.SUBSCRIPTION_INACTIVE if idle else Reason.NOT_ENTITLED,
-            value=granted_value(facts),
+            value=value_from_facts(facts),
         )
     if feature.type is FeatureType.QUANTITY and not facts.unlimited and facts.total < default_amount(feature):
-        return LeastCheckResult(allowed=False, reason=Reason.LIMIT_REACHED, value=granted_value(facts))
-    return LeastCheckResult(allowed=True, reason=Reason.GRANTED, value=granted_value(facts))
-
-
-def granted_value(facts: Facts) -> bool | Number | str | None:
-    """Return the granted value, as an entitlement has it."""
-    feature = facts.feature
-    match feature.type:
-        case FeatureType.SWITCH:
-            return bool(facts.total)
-        case FeatureType.CUSTOM:
-            return feature.labels[facts.total - 1] if facts.total else None
-        case FeatureType.QUANTITY | FeatureType.RANGE:
-            return UNLIMITED if facts.unlimited else from_units(facts.total, feature.scale)
+        return LeastCheckResult(allowed=False, reason=Reason.LIMIT_REACHED, value=value_from_facts(facts))
+    return LeastCheckResult(allowed=True, reason=Reason.GRANTED, value=value_from_facts(facts))

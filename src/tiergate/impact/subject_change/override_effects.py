@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from tiergate.catalog import override_data
 from tiergate.errors import BodyProblem, ConflictError
-from tiergate.impact.subject_change.change_effects import (
-    catalog_definitions,
-    comparable_size,
-    ever_differs,
-    facts_at,
-    granted_value,
-)
+from tiergate.impact.preview.subject_effects import value_from_facts
+from tiergate.impact.subject_change.change_effects import catalog_definitions, comparable_size, ever_differs, facts_at
 from tiergate.impact.subject_change.override_location import OverrideLocation
 from tiergate.model import Override, OverrideMode, Subject, SubjectRecord, SubjectType, format_instant
 
@@ -68,12 +63,12 @@ def _idle(source: CatalogDefinitions, record: SubjectRecord, location: OverrideL
 
 def _hindrance(source: CatalogDefinitions, record: SubjectRecord, location: OverrideLocation, at: Instant) -> str:
     """Return what prevents an override from having an effect from an instant on."""
-    other = location.find_blocker(record, source, at)
-    if other is not None:
-        whose = "the" if other.owner == location.owner else "the customer's"
-        return f"{whose} override `{other.override.id}` ({_sentence(other.override, source)}) decides instead"
+    blocker = location.find_blocker(record, source, at)
+    if blocker is not None:
+        whose = "the" if blocker.owner == location.owner else "the customer's"
+        return f"{whose} override `{blocker.override.id}` ({_sentence(blocker.override, source)}) decides instead"
     facts = facts_at(location.without(record), location.subject(record), location.override.feature, source, at)
-    value = None if facts is None else granted_value(facts)
+    value = None if facts is None else value_from_facts(facts)
     return f"{_WITHOUT_IT} {_shown(value)}"
 
 
@@ -108,12 +103,12 @@ def override_effect(
     if override.feature not in source.index.features:
         return {"state": "none", "because": f"no feature `{override.feature}` is published"}
     location = OverrideLocation(subscription, override)
-    found = _values(source, record, location, now)
-    if found is not None:
-        was, facts = found
+    facts_pair = _values(source, record, location, now)
+    if facts_pair is not None:
+        was, facts = facts_pair
         before, after = comparable_size(was), comparable_size(facts)
         data = "acts" if before == after else "raises" if after > before else "lowers"
-        return {"state": data, "from": granted_value(was), "to": granted_value(facts)}
+        return {"state": data, "from": value_from_facts(was), "to": value_from_facts(facts)}
     return {"state": "none", "because": _why(source, record, location, now)}
 
 
@@ -136,8 +131,8 @@ def _values(
 
 def _why(source: CatalogDefinitions, record: SubjectRecord, location: OverrideLocation, now: Instant) -> str:
     if location.owner is not None:
-        held = next(subscription for subscription in record.subscriptions if subscription.id == location.owner)
-        live = held.live_interval()
+        owner = next(subscription for subscription in record.subscriptions if subscription.id == location.owner)
+        live = owner.live_interval()
         if not live.start <= now < live.until:
-            return f"the subscription `{held.id}` does not count now ({held.status.value})"
+            return f"the subscription `{owner.id}` does not count now ({owner.status.value})"
     return _hindrance(source, record, location, now)

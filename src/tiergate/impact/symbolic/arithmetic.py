@@ -35,20 +35,20 @@ PARTS: Final = ("toDate", "toTime", *_WHOLE)
 """The functions that return a part of an instant or a duration."""
 
 
-def arithmetic(op: str, one: TermResult, other: TermResult) -> TermResult:
+def arithmetic(op: str, left: TermResult, right: TermResult) -> TermResult:
     """Return a sum, difference or product; it fails beyond Cedar's range of numbers."""
-    left, right = one.term, other.term
-    if not isinstance(left, Linear) or not isinstance(right, Linear):
+    first, second = left.term, right.term
+    if not isinstance(first, Linear) or not isinstance(second, Linear):
         raise UnsupportedExpressionError
     if op != "*":
-        result = left.plus(right, 1 if op == "+" else -1)
-    elif right.is_constant:
-        result = left.times(right.constant)
-    elif left.is_constant:
-        result = right.times(left.constant)
+        result = first.plus(second, 1 if op == "+" else -1)
+    elif second.is_constant:
+        result = first.times(second.constant)
+    elif first.is_constant:
+        result = second.times(first.constant)
     else:
         raise UnsupportedExpressionError
-    errs = either(one.errs, other.errs)
+    errs = either(left.errs, right.errs)
     least, most = result.span(variable_range)
     if least < SMALLEST or most > BIGGEST:
         errs = either(errs, overflows(result))
@@ -97,11 +97,11 @@ def part_of(name: str, whole: TermResult, scene: SymbolicContext) -> TermResult:
     return TermResult(StepTerm(form, lambda most: (most + 1) * unit - 1 if most >= 0 else most * unit), errs)
 
 
-def ordered(one: Term, other: Term, *, strict: bool) -> Formula:
+def ordered(left: Term, right: Term, *, strict: bool) -> Formula:
     """Return when one number is at most, or less than, another."""
-    match one, other:
+    match left, right:
         case (Linear(), Linear()):
-            return at_most(one.plus(other, -1), -1 if strict else 0)
+            return at_most(left.plus(right, -1), -1 if strict else 0)
         case (StepTerm(of=of, bound=bound), Linear(terms=(), constant=most)):
             return at_most(of, bound(most - 1 if strict else most))
         case (Linear(terms=(), constant=least), StepTerm(of=of, bound=bound)):

@@ -134,9 +134,9 @@ class CaseSpace:
         """Return the diagram of a formula."""
         if isinstance(formula, bool):
             return TRUE if formula else FALSE
-        found = self._made.get(id(formula))
-        if found is not None:
-            return found[1]
+        known = self._made.get(id(formula))
+        if known is not None:
+            return known[1]
         match formula:
             case Atom():
                 created = self._atom(formula)
@@ -222,19 +222,19 @@ def _people(tests: Iterable[tuple[str, object]], holders: Sequence[Requester] | 
     subscriptions = ["", *dict.fromkeys(ids["Subscription"])]
     if len(customers) * len(users) * (1 + len(subscriptions)) > _MOST_PEOPLE:
         raise TooLargeError
-    found = []
+    requesters = []
     for user in users:
         for customer in customers:
-            found.append(Requester("Customer", customer.value or "", customer, user))
-            found += [Requester("Subscription", subscription, customer, user) for subscription in subscriptions]
-    return found
+            requesters.append(Requester("Customer", customer.value or "", customer, user))
+            requesters += [Requester("Subscription", subscription, customer, user) for subscription in subscriptions]
+    return requesters
 
 
-def example_text(text: TextClass, tests: Iterable[Pattern], taken: Iterable[str]) -> str | None:
+def example_text(text: TextClass, tests: Iterable[Pattern], excluded: Iterable[str]) -> str | None:
     """Return a text of a class; `None` if none is found."""
     if not text.other:
         return text.value
-    patterns, known = list(tests), set(taken)
+    patterns, known = list(tests), set(excluded)
     tried = ["another", "other", "z", "bearer-1"]
     for pattern in text.fits:
         tried += ["".join(filler if it is None else it for it in pattern) for filler in ("", "q", "zz", "another")]

@@ -51,13 +51,13 @@ def read_conditions(policy: Policy, scene: SymbolicContext) -> Truth:
     reader = _Reader(scene)
     whole = Truth(true=True)
     for condition in policy.json["conditions"]:
-        found = reader.truth(condition["body"])
-        whole = _and(whole, found if condition["kind"] == "when" else Truth(found.false, found.errs))
+        truth = reader.truth(condition["body"])
+        whole = _and(whole, truth if condition["kind"] == "when" else Truth(truth.false, truth.errs))
     return whole
 
 
-def _and(one: Truth, other: Truth) -> Truth:
-    return Truth(both(one.true, other.true), either(one.errs, both(one.true, other.errs)))
+def _and(left: Truth, right: Truth) -> Truth:
+    return Truth(both(left.true, right.true), either(left.errs, both(left.true, right.errs)))
 
 
 class _Reader:
@@ -72,9 +72,9 @@ class _Reader:
         if op == "All":
             return Truth(true=True)
         if op == "is":
-            found = self._is(subject, scope["entity_type"])
+            is_type = self._is(subject, scope["entity_type"])
             inside = scope.get("in")
-            return Truth(both(found, self._in(subject, [parse_uid(inside["entity"])])) if inside else found)
+            return Truth(both(is_type, self._in(subject, [parse_uid(inside["entity"])])) if inside else is_type)
         entities = [parse_uid(entry) for entry in (scope["entities"] if "entities" in scope else [scope["entity"]])]
         if op == "==":
             return Truth(self._equal(subject, entities[0]))
@@ -109,8 +109,8 @@ class _Reader:
         ((op, body),) = node.items()
         read = getattr(self, f"_read_{_METHODS[op]}", None) if op in _METHODS else None
         if read is not None:
-            found: TermResult = read(op, body)
-            return found
+            result: TermResult = read(op, body)
+            return result
         raise UnsupportedExpressionError
 
     def _read_value(self, _: str, body: object) -> TermResult:
@@ -130,14 +130,14 @@ class _Reader:
         return self._variable(body)
 
     def _read_logic(self, op: str, body: dict[str, Any]) -> TermResult:
-        one, other = self.truth(body["left"]), self.truth(body["right"])
+        left, right = self.truth(body["left"]), self.truth(body["right"])
         if op == "&&":
-            return TermResult(_and(one, other))
-        return TermResult(Truth(either(one.true, both(one.false, other.true)), _failing(one, other)))
+            return TermResult(_and(left, right))
+        return TermResult(Truth(either(left.true, both(left.false, right.true)), _failing(left, right)))
 
     def _read_not(self, _: str, body: dict[str, Any]) -> TermResult:
-        one = self.truth(body["arg"])
-        return TermResult(Truth(one.false, one.errs))
+        operand = self.truth(body["arg"])
+        return TermResult(Truth(operand.false, operand.errs))
 
     def _read_if(self, _: str, body: dict[str, Any]) -> TermResult:
         test = self.truth(body["if"])
@@ -156,18 +156,18 @@ class _Reader:
         raise UnsupportedExpressionError
 
     def _read_equality(self, op: str, body: dict[str, Any]) -> TermResult:
-        one, other = self._value(body["left"]), self._value(body["right"])
-        same = self._equal(one.term, other.term)
-        return TermResult(Truth(same if op == "==" else negated(same)), either(one.errs, other.errs))
+        left, right = self._value(body["left"]), self._value(body["right"])
+        same = self._equal(left.term, right.term)
+        return TermResult(Truth(same if op == "==" else negated(same)), either(left.errs, right.errs))
 
     def _read_order(self, op: str, body: dict[str, Any]) -> TermResult:
-        one, other = self._value(body["left"]), self._value(body["right"])
-        errs = either(one.errs, other.errs)
-        left, right = one.term, other.term
+        left, right = self._value(body["left"]), self._value(body["right"])
+        errs = either(left.errs, right.errs)
+        smaller, larger = left.term, right.term
         if op in {">", ">="}:
-            left, right = right, left
+            smaller, larger = larger, smaller
         strict = op in {"<", ">"}
-        return TermResult(Truth(ordered(left, right, strict=strict)), errs)
+        return TermResult(Truth(ordered(smaller, larger, strict=strict)), errs)
 
     # ── numbers and time ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -249,12 +249,12 @@ class _Reader:
             return TermResult(AttributeTerm(name), either(errs, negated(present)))
         if not isinstance(of.term, Uid) or of.term.type in _SUBJECTS:
             raise UnsupportedExpressionError
-        found = entity_tags(of.term, self.scene.data)
+        tags = entity_tags(of.term, self.scene.data)
         if op == "hasTag":
-            return TermResult(Truth(true=name in found), errs)
-        if name not in found:
+            return TermResult(Truth(true=name in tags), errs)
+        if name not in tags:
             return TermResult(TextTerm(""), errs=True)
-        return TermResult(parse_term(found[name], self.scene.data), errs)
+        return TermResult(parse_term(tags[name], self.scene.data), errs)
 
     def _read_like(self, _: str, body: dict[str, Any]) -> TermResult:
         of = self._value(body["left"])
@@ -275,11 +275,11 @@ class _Reader:
 
     def _read_is(self, _: str, body: dict[str, Any]) -> TermResult:
         of = self._value(body["left"])
-        found, errs = self._is(of.term, body["entity_type"]), of.errs
+        formula, errs = self._is(of.term, body["entity_type"]), of.errs
         if "in" in body:
             group = self._value(body["in"])
-            found, errs = both(found, self._in(of.term, _entities(group.term))), either(errs, group.errs)
-        return TermResult(Truth(found), errs)
+            formula, errs = both(formula, self._in(of.term, _entities(group.term))), either(errs, group.errs)
+        return TermResult(Truth(formula), errs)
 
     def _is(self, term: Term, kind: str) -> Formula:
         match term:
@@ -300,32 +300,32 @@ class _Reader:
                 within = self.scene.data.parents(term)
                 return any(it == term or it in within for it in entities)
             case PrincipalTerm():
-                found: Formula = False
+                formula: Formula = False
                 for entity in entities:
                     if entity.type == "Item":
-                        found = either(found, self.scene.member(entity.id))
+                        formula = either(formula, self.scene.member(entity.id))
                     elif entity.type in _SUBJECTS:
-                        found = either(found, self.scene.who(("in", entity)))
-                return found
+                        formula = either(formula, self.scene.who(("in", entity)))
+                return formula
             case _:
                 raise UnsupportedExpressionError
 
-    def _equal(self, one: Term, other: Term) -> Formula:
-        match one, other:
-            case (Truth(), Truth()) if one.errs is False and other.errs is False:
-                return either(both(one.true, other.true), both(one.false, other.false))
+    def _equal(self, left: Term, right: Term) -> Formula:
+        match left, right:
+            case (Truth(), Truth()) if left.errs is False and right.errs is False:
+                return either(both(left.true, right.true), both(left.false, right.false))
             case (Linear(), Linear()):
-                return equals(one, other)
+                return equals(left, right)
             case (StepTerm(), Linear()) | (Linear(), StepTerm()):
-                return both(ordered(one, other, strict=False), ordered(other, one, strict=False))
+                return both(ordered(left, right, strict=False), ordered(right, left, strict=False))
             case (TextTerm(), TextTerm()) | (Uid(), Uid()):
-                return one == other
+                return left == right
             case (AttributeTerm(key=key), TextTerm(value=value)) | (TextTerm(value=value), AttributeTerm(key=key)):
                 return self.scene.attribute(key, ("is", value))
             case (CustomerTerm(), TextTerm(value=value)) | (TextTerm(value=value), CustomerTerm()):
                 return self.scene.who(("customer", value))
             case (PrincipalTerm(), Uid()) | (Uid(), PrincipalTerm()):
-                uid = other if isinstance(other, Uid) else one
+                uid = right if isinstance(right, Uid) else left
                 return self.scene.who(("equal", uid))
             case (TagsTerm(), SetTerm() as listed) | (SetTerm() as listed, TagsTerm()):
                 return both(self._all_tags(listed), self.scene.tags_within(_texts(listed)))
@@ -349,9 +349,9 @@ class _Reader:
         return TermResult(RecordTerm({name: it.term for name, it in fields.items()}), errs)
 
     def _read_membership(self, op: str, body: dict[str, Any]) -> TermResult:
-        one, other = self._value(body["left"]), self._value(body["right"])
-        errs = either(one.errs, other.errs)
-        match op, one.term, other.term:
+        left, right = self._value(body["left"]), self._value(body["right"])
+        errs = either(left.errs, right.errs)
+        match op, left.term, right.term:
             case "contains", TagsTerm(), TextTerm(value=name):
                 return TermResult(Truth(self.scene.tag(name)), errs)
             case "contains", SetTerm() as listed, term:
@@ -386,22 +386,22 @@ class _Reader:
                 raise UnsupportedExpressionError
 
     def _one_of(self, listed: SetTerm, term: Term) -> Formula:
-        found: Formula = False
+        formula: Formula = False
         for it in listed.members:
-            found = either(found, self._equal(it, term))
-        return found
+            formula = either(formula, self._equal(it, term))
+        return formula
 
     def _any_tag(self, listed: SetTerm) -> Formula:
-        found: Formula = False
+        formula: Formula = False
         for name in sorted(_texts(listed)):
-            found = either(found, self.scene.tag(name))
-        return found
+            formula = either(formula, self.scene.tag(name))
+        return formula
 
     def _all_tags(self, listed: SetTerm) -> Formula:
-        found: Formula = True
+        formula: Formula = True
         for name in sorted(_texts(listed)):
-            found = both(found, self.scene.tag(name))
-        return found
+            formula = both(formula, self.scene.tag(name))
+        return formula
 
 
 _METHODS: Final = {
@@ -435,20 +435,20 @@ _METHODS: Final = {
 }
 
 
-def _failing(one: Truth, other: Truth) -> Formula:
-    return either(one.errs, both(one.false, other.errs))
+def _failing(left: Truth, right: Truth) -> Formula:
+    return either(left.errs, both(left.false, right.errs))
 
 
 def _entities(term: Term) -> list[Uid]:
     members: tuple[Term, ...] = term.members if isinstance(term, SetTerm) else (term,)
-    found = [value for value in members if isinstance(value, Uid)]
-    if len(found) < len(members):
+    uids = [value for value in members if isinstance(value, Uid)]
+    if len(uids) < len(members):
         raise UnsupportedExpressionError
-    return found
+    return uids
 
 
 def _texts(listed: SetTerm) -> frozenset[str]:
-    found = frozenset(it.value for it in listed.members if isinstance(it, TextTerm))
+    texts = frozenset(it.value for it in listed.members if isinstance(it, TextTerm))
     if any(not isinstance(it, TextTerm) for it in listed.members):
         raise UnsupportedExpressionError
-    return found
+    return texts

@@ -38,13 +38,13 @@ class DecisionDiagrams:
         if all(it == first for it in children):
             return first
         key = (variable, children)
-        found = self._known.get(key)
-        if found is None:
+        node = self._known.get(key)
+        if node is None:
             if len(self._nodes) > _MOST_NODES:
                 raise TooLargeError
-            found = self._known[key] = len(self._nodes)
+            node = self._known[key] = len(self._nodes)
             self._nodes.append(key)
-        return found
+        return node
 
     def test(self, variable: int, accepts: Callable[[int], bool]) -> int:
         """Return the function that is true if a variable has an accepted value."""
@@ -59,41 +59,41 @@ class DecisionDiagrams:
             self._negated[result] = one
         return result
 
-    def both(self, one: int, other: int) -> int:
+    def both(self, left: int, right: int) -> int:
         """Return the conjunction of two functions."""
-        if other in {one, TRUE}:
-            return one
-        if one == TRUE:
-            return other
-        if FALSE in {one, other}:
+        if right in {left, TRUE}:
+            return left
+        if left == TRUE:
+            return right
+        if FALSE in {left, right}:
             return FALSE
-        key = (one, other) if one < other else (other, one)
-        found = self._both.get(key)
-        if found is None:
+        key = (left, right) if left < right else (right, left)
+        result = self._both.get(key)
+        if result is None:
             self._steps += 1
             if self._steps > _MOST_STEPS:
                 raise TooLargeError
-            (first, its), (second, others) = self._nodes[one], self._nodes[other]
+            (first, left_children), (second, right_children) = self._nodes[left], self._nodes[right]
             if first == second:
-                children = [self.both(a, b) for a, b in zip(its, others, strict=True)]
+                children = [self.both(a, b) for a, b in zip(left_children, right_children, strict=True)]
             elif first < second:
-                children = [self.both(a, other) for a in its]
+                children = [self.both(a, right) for a in left_children]
             else:
-                children = [self.both(one, b) for b in others]
-            found = self._both[key] = self._node(min(first, second), tuple(children))
-        return found
+                children = [self.both(left, b) for b in right_children]
+            result = self._both[key] = self._node(min(first, second), tuple(children))
+        return result
 
-    def either(self, one: int, other: int) -> int:
+    def either(self, left: int, right: int) -> int:
         """Return the disjunction of two functions."""
-        return self.negated(self.both(self.negated(one), self.negated(other)))
+        return self.negated(self.both(self.negated(left), self.negated(right)))
 
-    def paths(self, one: int) -> Iterator[dict[int, list[int]]]:
+    def paths(self, function: int) -> Iterator[dict[int, list[int]]]:
         """Yield ways to make a function true: the values allowed for each variable; others may have any."""
-        if one == TRUE:
+        if function == TRUE:
             yield {}
-        if one in {FALSE, TRUE}:
+        if function in {FALSE, TRUE}:
             return
-        variable, children = self._nodes[one]
+        variable, children = self._nodes[function]
         groups: dict[int, list[int]] = {}
         for value, child in enumerate(children):
             if child != FALSE:

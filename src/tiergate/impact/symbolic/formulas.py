@@ -43,40 +43,40 @@ class And(NamedTuple):
 Formula = bool | Atom | Not | And
 
 
-def negated(one: Formula) -> Formula:
+def negated(formula: Formula) -> Formula:
     """Return the negation of a formula."""
-    if isinstance(one, bool):
-        return not one
-    return one.of if isinstance(one, Not) else Not(one)
+    if isinstance(formula, bool):
+        return not formula
+    return formula.of if isinstance(formula, Not) else Not(formula)
 
 
-def both(one: Formula, other: Formula) -> Formula:
+def both(left: Formula, right: Formula) -> Formula:
     """Return the conjunction of two formulas."""
-    if isinstance(one, bool):
-        return other if one else False
-    if isinstance(other, bool):
-        return one if other else False
-    return one if one is other else And(one, other)
+    if isinstance(left, bool):
+        return right if left else False
+    if isinstance(right, bool):
+        return left if right else False
+    return left if left is right else And(left, right)
 
 
-def either(one: Formula, other: Formula) -> Formula:
+def either(left: Formula, right: Formula) -> Formula:
     """Return the disjunction of two formulas."""
-    return negated(both(negated(one), negated(other)))
+    return negated(both(negated(left), negated(right)))
 
 
-def atoms(one: Formula) -> list[Atom]:
+def atoms(formula: Formula) -> list[Atom]:
     """Return every atom of a formula, in order of appearance."""
-    found: dict[Atom, None] = {}
+    result: dict[Atom, None] = {}
     seen: set[int] = set()
-    stack = [one]
+    stack = [formula]
     while stack:
         node = stack.pop()
         if isinstance(node, Atom):
-            found.setdefault(node)
+            result.setdefault(node)
         elif not isinstance(node, bool) and id(node) not in seen:
             seen.add(id(node))
             stack.extend((node.of,) if isinstance(node, Not) else (node.other, node.one))
-    return list(found)
+    return list(result)
 
 
 class Truth(NamedTuple):
@@ -172,9 +172,9 @@ def at_most(form: Linear, bound: int) -> Formula:
     return Atom(("number", tuple((name, it // factor) for name, it in form.terms)), bound // factor)
 
 
-def equals(one: Linear, other: Linear) -> Formula:
+def equals(left: Linear, right: Linear) -> Formula:
     """Return when two forms are equal."""
-    rest = one.plus(other, -1)
+    rest = left.plus(right, -1)
     return both(at_most(rest, 0), negated(at_most(rest, -1)))
 
 

@@ -82,24 +82,24 @@ class _Search:
         ):
             if self._tried > _MOST_TRIED:
                 return UNKNOWN
-            found = self.solve(narrowed | {name: (number, number)})
-            if isinstance(found, dict):
-                return found
-            whole = whole and found is NONE
+            solution = self.solve(narrowed | {name: (number, number)})
+            if isinstance(solution, dict):
+                return solution
+            whole = whole and solution is NONE
         return NONE if whole else UNKNOWN
 
     def _narrowed(self, bounds: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]] | None:
         """Return tighter bounds that hold in every solution; `None` if there is none."""
-        found = dict(bounds)
+        result = dict(bounds)
         for _ in range(_ROUNDS):
             moved = False
             for terms, least, most in self._rows:
-                low = sum(factor * found[name][0 if factor > 0 else 1] for name, factor in terms)
-                high = sum(factor * found[name][1 if factor > 0 else 0] for name, factor in terms)
+                low = sum(factor * result[name][0 if factor > 0 else 1] for name, factor in terms)
+                high = sum(factor * result[name][1 if factor > 0 else 0] for name, factor in terms)
                 if low > most or high < least:
                     return None
                 for name, factor in terms:
-                    begin, end = found[name]
+                    begin, end = result[name]
                     rest_low = low - factor * (begin if factor > 0 else end)
                     rest_high = high - factor * (end if factor > 0 else begin)
                     small, large = least - rest_high, most - rest_low
@@ -110,12 +110,12 @@ class _Search:
                         return None
                     if new != (begin, end):
                         moved = True
-                        found[name] = new
-                        low = sum(its * found[it][0 if its > 0 else 1] for it, its in terms)
-                        high = sum(its * found[it][1 if its > 0 else 0] for it, its in terms)
+                        result[name] = new
+                        low = sum(coefficient * result[it][0 if coefficient > 0 else 1] for it, coefficient in terms)
+                        high = sum(coefficient * result[it][1 if coefficient > 0 else 0] for it, coefficient in terms)
             if not moved:
                 break
-        return found
+        return result
 
 
 def first_instant_within(

@@ -80,10 +80,10 @@ def possible_facts(scene: SymbolicContext) -> Formula:
     live, held, given, overridden, unlimited = facts.values()
     whole: Formula = True
 
-    def implies(one: Formula | None, other: Formula | None) -> None:
+    def implies(premise: Formula | None, conclusion: Formula | None) -> None:
         nonlocal whole
-        if one is not None and other is not None:
-            whole = both(whole, either(negated(one), other))
+        if premise is not None and conclusion is not None:
+            whole = both(whole, either(negated(premise), conclusion))
 
     if given is None or overridden is None or held is None:
         return whole

@@ -77,13 +77,13 @@ class BundleEntities:
         stack = [uid]
         while stack:
             for entry in self.own.get(stack.pop(), {}).get("parents", ()):
-                one = _uid(entry)
-                if one not in result:
-                    result.add(one)
-                    stack.append(one)
-        for one in list(result):
-            if one.type in {"Feature", "Item"}:
-                result |= self.parents(one)
+                parent = _uid(entry)
+                if parent not in result:
+                    result.add(parent)
+                    stack.append(parent)
+        for parent in list(result):
+            if parent.type in {"Feature", "Item"}:
+                result |= self.parents(parent)
         return frozenset(result)
 
 
@@ -148,8 +148,8 @@ class SymbolicContext:
             "totalCap.limit": feature.caps.total,
         }
         if name in known:
-            found = known[name]
-            return None if found is None else Linear((), found)
+            constant = known[name]
+            return None if constant is None else Linear((), constant)
         if name == "remainder" and self.has(name):
             if (batch.increment or 1) == 1:
                 return Linear((), 0)

@@ -68,16 +68,16 @@ class Recorder:
             for target, value in target_set.entitlement_targets(ref, feature):
                 if target not in self._covered:
                     bundle = MutatedBundle(environment.bundle, ref, feature.id, value)
-                    other = changed_evaluator(environment.engine, bundle=bundle).evaluate(
+                    mutated = changed_evaluator(environment.engine, bundle=bundle).evaluate(
                         evaluation.check, evaluation.now
                     )
-                    self._mark(target_set, target, case, compare_decision(case.expected, other.decision))
+                    self._mark(target_set, target, case, compare_decision(case.expected, mutated.decision))
         for target in _tried_targets(target_set, case, evaluation):
             if target not in self._covered:
-                other = changed_evaluator(environment.engine, slices=target_set.slices(target)).evaluate(
+                mutated = changed_evaluator(environment.engine, slices=target_set.slices(target)).evaluate(
                     evaluation.check, evaluation.now
                 )
-                self._mark(target_set, target, case, compare_decision(case.expected, other.decision))
+                self._mark(target_set, target, case, compare_decision(case.expected, mutated.decision))
 
     def permission(self, environment: Environment, case: Case, permission: Permission) -> None:
         """Try the targets that the result of a role table used."""
@@ -91,8 +91,8 @@ class Recorder:
             fits = (target.id in deciding) == (target.aspect is Aspect.DECIDES)
             if fits and target not in self._covered:
                 query = case.query
-                other = target_set.otherwise(target).allows(query.caller, query.action, query.resource)
-                self._mark(target_set, target, case, compare_permission(case.expected, other))
+                mutated = target_set.otherwise(target).allows(query.caller, query.action, query.resource)
+                self._mark(target_set, target, case, compare_permission(case.expected, mutated))
 
     def _mark(
         self, target_set: CatalogTargets | RoleTargets, target: Target, case: Case, mismatches: tuple[Mismatch, ...]

@@ -49,12 +49,12 @@ def _test(test: TestResult, *, verbose: bool) -> Iterator[Line]:
     status, cases = test.status, test.cases
     bad = [case for case in cases if case.status in {Status.FAILED, Status.ERROR}]
     if status is Status.SKIPPED:
-        said = f"skipped: {test.skip}"
+        text = f"skipped: {test.skip}"
     elif bad:
-        said = f"{len(bad)} of {singular_or_plural(len(cases), 'case')} failed"
+        text = f"{len(bad)} of {singular_or_plural(len(cases), 'case')} failed"
     else:
-        said = singular_or_plural(len(cases), "case")
-    yield Line(f"  {_MARKS[status]} {test.test.name}  ({said})", _STYLES[status])
+        text = singular_or_plural(len(cases), "case")
+    yield Line(f"  {_MARKS[status]} {test.test.name}  ({text})", _STYLES[status])
     if status is not Status.SKIPPED:
         for case in cases if verbose else bad:
             yield from _case(case)

@@ -1,0 +1,119 @@
+"""The entitlement of a subject to one feature on one side of a change, and how two sides compare."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from tiergate.engine.normalized_check import default_amount
+from tiergate.impact.preview.probe_checks import least_amount
+from tiergate.impact.preview.rule_effects import RuleInputs
+from tiergate.impact.preview.subject_effects import value_from_facts
+from tiergate.model import FeatureType
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from tiergate.engine.active_items import ActiveItems
+    from tiergate.engine.facts import Facts
+    from tiergate.engine.slices import StaticPolicy
+    from tiergate.model import Feature, Number
+
+
+class SideEntitlement(NamedTuple):
+    """What one side knows of a subject and a feature; no facts if its total overflows."""
+
+    feature: Feature | None
+    facts: Facts | None
+    rules: tuple[StaticPolicy, ...]
+    active: ActiveItems
+
+    @property
+    def rule_inputs(self) -> RuleInputs | None:
+        """The inputs of rules; `None` if the side has no such feature."""
+        if self.feature is None or self.facts is None:
+            return None
+        return RuleInputs(self.feature, self.facts, self.rules, self.active.refs)
+
+    @property
+    def total(self) -> float:
+        """The total in units of 10^-6: infinite if unlimited, -1 on overflow."""
+        if self.facts is None:
+            return -1
+        if self.facts.unlimited:
+            return math.inf
+        total: int = self.facts.total * 10 ** (6 - self.facts.feature.scale)
+        return total
+
+    @property
+    def value(self) -> bool | Number | str | None:
+        """The granted value."""
+        return None if self.facts is None else value_from_facts(self.facts)
+
+    @property
+    def flags(self) -> Hashable:
+        """The facts without the numbers."""
+        facts = self.facts
+        if facts is None or self.feature is None:
+            return self.feature is None
+        is_quantity = self.feature.type is FeatureType.QUANTITY
+        least, default = (least_amount(self.feature), default_amount(self.feature)) if is_quantity else (1, 1)
+        return (
+            facts.active,
+            facts.suspended,
+            facts.live,
+            facts.unlimited,
+            facts.given,
+            facts.overridden,
+            facts.disabled,
+            bool(facts.givers),
+            facts.held,
+            facts.unlimited or facts.total >= least,
+            facts.unlimited or facts.total >= default,
+        )
+
+
+def are_comparable(before: SideEntitlement, after: SideEntitlement) -> bool:
+    """Return whether a check means the same on both sides."""
+    if any(side.feature is not None and side.facts is None for side in (before, after)):
+        return False
+    old, new = before.feature, after.feature
+    return old is None or new is None or (old.type, old.scale, old.labels) == (new.type, new.scale, new.labels)
+
+
+def read_numbers_alike(before: SideEntitlement, after: SideEntitlement) -> bool:
+    """Return whether both sides read the numbers of requests alike."""
+    old, new = before.feature, after.feature
+    if old is None or new is None:
+        return False
+    return (old.type, old.scale, old.labels, old.batch, old.caps) == (
+        new.type,
+        new.scale,
+        new.labels,
+        new.batch,
+        new.caps,
+    )
+
+
+def have_numbers(before: SideEntitlement, after: SideEntitlement) -> bool:
+    """Return whether both sides have numbers that can be compared."""
+    old, new = before.feature, after.feature
+    numeric = {FeatureType.QUANTITY, FeatureType.RANGE}
+    return old is not None and new is not None and old.type is new.type and old.type in numeric
+
+
+def are_equal(before: SideEntitlement, after: SideEntitlement) -> bool:
+    """Return whether rules and the facts they read are equal on both sides."""
+    old, new = before.feature, after.feature
+    if (
+        old is None
+        or new is None
+        or not read_numbers_alike(before, after)
+        or (old.tags, old.unit) != (new.tags, new.unit)
+    ):
+        return False
+    if [rule.policy.json for rule in before.rules] != [rule.policy.json for rule in after.rules]:
+        return False
+    if before.facts is None or after.facts is None or before.facts.total != after.facts.total:
+        return False
+    return before.active.refs == after.active.refs and before.flags == after.flags
