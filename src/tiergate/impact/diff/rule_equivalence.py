@@ -168,7 +168,7 @@ class RuleComparer:
                         unread.setdefault(id_, str(atom.about[1]))
         if unread:
             id_, text = next(iter(unread.items()))
-            ruling.unproved = f"its rules have a condition that cannot be compared: it {describe_unsupported(text)}"
+            ruling.unproved = f"its rules have an unsupported condition: it {describe_unsupported(text)}"
             ruling.rules = tuple(sorted(unread))
 
 

@@ -129,7 +129,7 @@ def test_a_rule_that_is_not_proved_is_said(cli: Cli, write: Callable[[str, str],
     ran = cli("diff", file, file, "--rules-old", law, "--rules-new", other, "--exit-code")
     assert ran.code == 1
     assert ran.out.splitlines()[:-1] == [
-        "? movies: its rules have a condition that cannot be compared: it reads `context.used` (rule/house/eu): not proved"
+        "? movies: its rules have an unsupported condition: it reads `context.used` (rule/house/eu): not proved"
     ]
     assert ran.out.splitlines()[-1].startswith("no difference found, and not proved to be none: ")
 

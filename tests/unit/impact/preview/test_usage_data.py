@@ -52,7 +52,7 @@ def test_a_table_with_a_header_says_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "line", "said"),
     [
-        ("u.ndjson", "\n{", 2, "is no JSON"),
+        ("u.ndjson", "\n{", 2, "is not JSON"),
         ("u.ndjson", "[]", 1, "must be a JSON object"),
         ("u.ndjson", '{"subject": "acme", "feature": "movies"}', 1, "`used` is missing"),
         ("u.ndjson", '{"subject": "acme", "feature": "movies", "used": true}', 1, "`used` must be a number"),
