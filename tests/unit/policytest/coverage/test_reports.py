@@ -33,7 +33,7 @@ def test_the_text_says_how_much_and_what_is_missing(tmp_path: Path) -> None:
     )
     assert (
         f"  {tmp_path / 'catalog.yaml'}:{line}:{column}: plan/basic@1/seats (5), beyond: no case would fail if it were "
-        "one unit more: ask for one unit above the limit, or state `value`"
+        "one unit more: request one unit above the limit, or state `value`"
     ) in lines
     assert "plan/basic@1/seats (5), limit" not in text
 
