@@ -1,7 +1,8 @@
 """What billing decides: the part of a subscription that it owns, and changes of plan.
 
 Billing writes its part as a whole, in the order in which things happened, and changes nothing that people own
-(`field_ownership`). A change of plan is one operation, for sales as for billing (`plan_changes`).
+(`field_ownership`). A change of plan is one operation, for sales as for billing (`plan_changes`). All functions raise
+the errors of `change_subscription`.
 """
 
 from __future__ import annotations
@@ -59,9 +60,7 @@ def put_billing(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions
 
     Raises:
         NotFoundError: neither the subscription nor the customer exists.
-        PreconditionError: the subscription has another version.
         BodyError: the text names what people own, or the published catalog does not allow it.
-        ForbiddenError, ConflictError: as `save_subscription`.
     """
     if customer_of(unit.session, id_) is None:
         order = read_order(unit, SubjectType.SUBSCRIPTION, id_, conditions.as_of)
@@ -142,7 +141,6 @@ def change_plan(
     Raises:
         BodyError: the plan or the instant is not possible, or items block the change.
         ConflictError: the subscription has ended, has no term, or not exactly one plan.
-        NotFoundError, ForbiddenError, PreconditionError: as `change_subscription`.
     """
     ends: list[PlainData] = []
 
@@ -180,7 +178,6 @@ def withdraw_change(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteCo
 
     Raises:
         NotFoundError: no change is scheduled, or the subscription does not exist.
-        ForbiddenError, PreconditionError: as `change_subscription`.
     """
 
     def edit(account: Account, before: Subscription) -> Subscription:

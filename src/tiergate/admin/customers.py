@@ -1,4 +1,8 @@
-"""Customers: list, read, create, replace, patch and delete them."""
+"""Customers: list, read, create, replace, patch and delete them.
+
+Functions that write raise `NotFoundError` if the customer does not exist, `PreconditionError` if it has another
+version, and the errors of `save_customer` and `delete_customer`.
+"""
 
 from __future__ import annotations
 
@@ -72,12 +76,7 @@ def get_customer(unit: ReadUnit, id_: str) -> View:
 
 
 def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Create a customer from its JSON text.
-
-    Raises:
-        ConflictError: it exists already.
-        ForbiddenError, BodyError: as `save_customer`.
-    """
+    """Create a customer from its JSON text."""
     reader = validator_for(unit.published, subject_id_at(text, "id")).reader
     customer = read_subject_body(text, reader.customer)
     order = read_order(unit, _KIND, customer.id, conditions.as_of)
@@ -87,13 +86,7 @@ def create_customer(actor: Actor, unit: WriteUnit, text: bytes, conditions: Writ
 
 
 def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Replace a customer, or create it. Members that the text does not name stay as they are.
-
-    Raises:
-        NotFoundError: it does not exist, and is expected to.
-        PreconditionError: it has another version.
-        ForbiddenError, BodyError, ConflictError, LossError: as `save_customer`.
-    """
+    """Replace a customer, or create it. Members that the text does not name stay as they are."""
     try:
         account = open_account(unit, id_)
     except NotFoundError:
@@ -114,13 +107,7 @@ def put_customer(actor: Actor, unit: WriteUnit, id_: str, text: bytes, condition
 
 
 def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions) -> SubjectResult:
-    """Change some members of a customer by a JSON merge patch (RFC 7396).
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-        ForbiddenError, BodyError, ConflictError, LossError: as `save_customer`.
-    """
+    """Change some members of a customer by a JSON merge patch (RFC 7396)."""
     account = open_account(unit, id_)
     order = read_order(unit, _KIND, id_, conditions.as_of)
     if order.is_outdated(_SIDES):
@@ -134,13 +121,7 @@ def patch_customer(actor: Actor, unit: WriteUnit, id_: str, patch: bytes, condit
 
 
 def remove_customer(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
-    """Delete a customer that has no subscriptions.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-        ForbiddenError, ConflictError: as `delete_customer`.
-    """
+    """Delete a customer that has no subscriptions."""
     account = open_account(unit, id_)
     order = read_order(unit, _KIND, id_, conditions.as_of, deletes=True)
     if order.is_outdated(_SIDES):

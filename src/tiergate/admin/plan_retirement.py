@@ -39,7 +39,7 @@ from tiergate.store.items import find_item, item_statuses, replace_item
 from tiergate.store.subjects import StoredRecord, read_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tiergate.admin.actor import Actor
     from tiergate.impact.preview.loss_token import Loss
@@ -54,12 +54,12 @@ _EVERYBODY: Final = Resource.subscription("*", None)  # of no customer: a key fo
 Items = tuple[SubscriptionItem, ...]
 
 
-class RetirementRequest(NamedTuple):
-    """A wanted retirement: the plan, its replacement, and the instant from which it counts (`None`: now)."""
+class PlanMove(NamedTuple):
+    """The retired plan, its replacement, and the instant from which it counts; 0 is now."""
 
     item: str
     to: str
-    at: Instant | None = None
+    at: Instant = 0
 
 
 class KeptSubscription(NamedTuple):
@@ -84,14 +84,6 @@ class RetirementResult(NamedTuple):
     kept: Sequence[KeptSubscription]
 
 
-class _Move(NamedTuple):
-    """The retired plan, its replacement, and the instant of the move."""
-
-    item: str
-    to: str
-    at: Instant
-
-
 class _MovedRecord(NamedTuple):
     """A customer's record after the move, its changed subscriptions, and those that keep the plan."""
 
@@ -101,7 +93,7 @@ class _MovedRecord(NamedTuple):
 
 
 def retire_plan(
-    actor: Actor, store: Store, wanted: RetirementRequest, accept_loss: str, *, dry_run: bool = False
+    actor: Actor, store: Store, wanted: PlanMove, accept_loss: str, *, dry_run: bool = False
 ) -> RetirementResult:
     """Archive a plan, and move its subscriptions to another plan; with `dry_run`, only return what that would do.
 
@@ -127,14 +119,15 @@ def retire_plan(
     actor.change(store, lambda unit: _archive(unit, move))
     movable = set(losses.customers)
     moved, kept = 0, [it for it in losses.kept if it.customer not in movable]
-    for customers in _batches(losses.customers):
+    for begin in range(0, len(losses.customers), _BATCH):
+        customers = losses.customers[begin : begin + _BATCH]
         batch = actor.change(store, lambda unit, customers=customers: _write(unit, move, customers, losses, now))  # type: ignore[misc]
         moved += batch[0]
         kept += batch[1]
     return RetirementResult(move.at, losses.subscriptions, losses.impact, token, moved, kept)
 
 
-def _read_move(unit: ReadUnit, wanted: RetirementRequest) -> _Move:
+def _read_move(unit: ReadUnit, wanted: PlanMove) -> PlanMove:
     """Check the two plans.
 
     Raises:
@@ -156,10 +149,10 @@ def _read_move(unit: ReadUnit, wanted: RetirementRequest) -> _Move:
     if new.kind is not ItemKind.PLAN or wanted.to == wanted.item or status is not ItemStatus.ACTIVE:
         detail = f"`{wanted.to}` is not another plan that is sold ({new.kind.value}, {status.value})"
         raise BodyError([BodyProblem("/to", "not-a-plan", detail)])
-    return _Move(wanted.item, wanted.to, unit.now if wanted.at is None else max(wanted.at, unit.now))
+    return wanted._replace(at=max(wanted.at, unit.now))
 
 
-def _archive(unit: WriteUnit, move: _Move) -> None:
+def _archive(unit: WriteUnit, move: PlanMove) -> None:
     lock_catalog(unit)
     before = find_item(unit, move.item)
     item = replace(before.item, status=ItemStatus.ARCHIVED)
@@ -173,28 +166,19 @@ def _archive(unit: WriteUnit, move: _Move) -> None:
 
 def _records_with(store: Store, item: str) -> Iterator[list[SubjectRecord]]:
     """Yield the records of the customers that have an item in batches, in the order of their ids."""
+
+    def read(unit: ReadUnit) -> list[SubjectRecord]:
+        ids = customers_holding(unit.session, item, after, _BATCH)
+        stored = read_stored(unit.session, ids)
+        return [stored[id_].record for id_ in ids]
+
     after = ""
-    while True:
-
-        def work(unit: ReadUnit, after: str = after) -> list[SubjectRecord]:
-            ids = customers_holding(unit.session, item, after, _BATCH)
-            stored = read_stored(unit.session, ids)
-            return [stored[id_].record for id_ in ids]
-
-        records = store.read(work)
-        if records:
-            yield records
-        if len(records) < _BATCH:
-            return
+    while records := store.read(read):
+        yield records
         after = records[-1].customer.id
 
 
-def _batches(customers: Sequence[str]) -> Iterable[Sequence[str]]:
-    for begin in range(0, len(customers), _BATCH):
-        yield customers[begin : begin + _BATCH]
-
-
-def _move_record(published: PublishedCatalog, record: SubjectRecord, move: _Move, now: Instant) -> _MovedRecord:
+def _move_record(published: PublishedCatalog, record: SubjectRecord, move: PlanMove, now: Instant) -> _MovedRecord:
     """Return a customer's record after the move. Ended subscriptions stay as they are."""
     validator = validator_for(published, record.customer.id)
     changed: list[Subscription] = []
@@ -217,7 +201,7 @@ def _move_record(published: PublishedCatalog, record: SubjectRecord, move: _Move
     return _MovedRecord(after, changed, kept)
 
 
-def _replace_plan(items: Items, move: _Move, now: Instant) -> Items:
+def _replace_plan(items: Items, move: PlanMove, now: Instant) -> Items:
     """Return the items with the plan replaced from an instant on. Entries that start later are replaced as wholes."""
     after: list[SubscriptionItem] = []
     for held in items:
@@ -236,7 +220,7 @@ def _replace_plan(items: Items, move: _Move, now: Instant) -> Items:
 class _LossAnalysis:
     """What customers lose by a move. Customers with equal records, but for their ids, are computed once."""
 
-    def __init__(self, move: _Move) -> None:
+    def __init__(self, move: PlanMove) -> None:
         self._move = move
         self._sum = LossAccumulator()
         self._cache: dict[bytes, list[SubjectEffect]] = {}
@@ -303,7 +287,7 @@ class _LossAnalysis:
         )
 
 
-def _depends_on_customer(index: CatalogIndex, record: SubjectRecord, move: _Move) -> bool:
+def _depends_on_customer(index: CatalogIndex, record: SubjectRecord, move: PlanMove) -> bool:
     """Return whether a rollout of an item is for a share of customers, or for new ones."""
     ids = {held.item for it in record.subscriptions for held in it.items} | {move.to}
     types = {AudienceType.SHARE, AudienceType.NEW}
@@ -320,7 +304,7 @@ def _with_customer(effect: SubjectEffect, record: SubjectRecord) -> SubjectEffec
 
 
 def _write(
-    unit: WriteUnit, move: _Move, customers: Sequence[str], losses: _LossAnalysis, now: Instant
+    unit: WriteUnit, move: PlanMove, customers: Sequence[str], losses: _LossAnalysis, now: Instant
 ) -> tuple[int, list[KeptSubscription]]:
     """Move some customers as they are now; return the number of moved subscriptions, and those that keep the plan."""
     published = unit.published

@@ -1,4 +1,8 @@
-"""The items of a subscription: add, change and remove them, and pin them to a version."""
+"""The items of a subscription: add, change and remove them, and pin them to a version.
+
+All functions raise `NotFoundError` or `ConflictError` if the subscription does not have the item in exactly one entry,
+and the errors of `change_subscription`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ _MOST_LISTED: Final = 12
 def add_item(
     actor: Actor, unit: WriteUnit, subscription: str, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Add an item from its JSON text. Raises as `change_subscription`."""
+    """Add an item from its JSON text."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         held = read_subject_body(text, validator_for(unit.published, account.customer.id).reader.subscription_item)
@@ -48,12 +52,7 @@ def add_item(
 def patch_item(
     actor: Actor, unit: WriteUnit, subscription: str, item: str, patch: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Change quantity, pin and dates of an item by a JSON merge patch (RFC 7396).
-
-    Raises:
-        NotFoundError, ConflictError: the subscription does not have the item in exactly one entry.
-        ForbiddenError, BodyError, LossError, PreconditionError: as `change_subscription`.
-    """
+    """Change quantity, pin and dates of an item by a JSON merge patch (RFC 7396)."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         place = _find(before, item, unit.now)
@@ -68,7 +67,7 @@ def patch_item(
 def remove_item(
     actor: Actor, unit: WriteUnit, subscription: str, item: str, conditions: WriteConditions
 ) -> SubjectResult:
-    """Remove an item. Raises as `patch_item`."""
+    """Remove an item."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         place = _find(before, item, unit.now)
@@ -84,7 +83,6 @@ def pin_item(
 
     Raises:
         BodyError: the item has no such version that is published.
-        Others: as `patch_item`.
     """
 
     def edit(_: Account, before: Subscription) -> Subscription:
@@ -103,11 +101,7 @@ def pin_item(
 def publish_pinned_version(
     actor: Actor, publisher: Publisher, subscription: str, item: str, version: int, conditions: WriteConditions
 ) -> None:
-    """Publish an earlier version of an item again, so that it can be pinned, unless it is published.
-
-    Raises:
-        NotFoundError, ConflictError: the subscription does not have the item in exactly one entry.
-    """
+    """Publish an earlier version of an item again, so that it can be pinned, unless it is published."""
 
     def is_missing(unit: ReadUnit) -> bool:
         if read_order(unit, SubjectType.SUBSCRIPTION, subscription, conditions.as_of).is_outdated(_PEOPLE):

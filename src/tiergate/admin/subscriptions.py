@@ -1,4 +1,8 @@
-"""Subscriptions: list, read, create, replace, patch and delete them, and move them along their life cycle."""
+"""Subscriptions: list, read, create, replace, patch and delete them, and move them along their life cycle.
+
+Functions that write raise `NotFoundError` if the subscription or its customer does not exist, `PreconditionError` if it
+has another version, and the errors of `save_subscription`.
+"""
 
 from __future__ import annotations
 
@@ -82,13 +86,7 @@ def read_subscription(unit: ReadUnit, id_: str) -> View:
 def create_subscription(
     actor: Actor, unit: WriteUnit, customer: str | None, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Create a subscription from its JSON text; `customer`: `None` if the text names it.
-
-    Raises:
-        NotFoundError: the customer does not exist.
-        ConflictError: the subscription exists already.
-        ForbiddenError, BodyError: as `save_subscription`.
-    """
+    """Create a subscription from its JSON text; `customer`: `None` if the text names it."""
     reader = validator_for(unit.published, customer or subject_id_at(text, "customer")).reader
     fixed = {} if customer is None else {"customer": customer}
     subscription = read_subject_body(text, reader.subscription, fixed)
@@ -107,7 +105,7 @@ def add_subscription(
     order: WriteOrder,
     sides: Collection[Side] = EVERY_SIDE,
 ) -> SubjectResult:
-    """Add a subscription to an account. Raises as `save_subscription`."""
+    """Add a subscription to an account."""
     stored = save_subscription(actor, unit, subscription, account, is_new=True)
     order.record(sides)
     return subscription_result(unit, stored, order, created=True)
@@ -116,13 +114,7 @@ def add_subscription(
 def put_subscription(
     actor: Actor, unit: WriteUnit, id_: str, text: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Replace a subscription, or create it. What people own stays as it is unless the text names it; so do pins.
-
-    Raises:
-        NotFoundError: it does not exist and is expected to, or its customer does not exist.
-        PreconditionError: it has another version.
-        ForbiddenError, BodyError, ConflictError, LossError: as `save_subscription`.
-    """
+    """Replace a subscription, or create it. What people own stays as it is unless the text names it; so do pins."""
     if customer_of(unit.session, id_) is None:
         if conditions.expected.must_exist:
             raise NotFoundError("subscription", id_)
@@ -155,11 +147,6 @@ def change_subscription(
     """Save what `edit` returns for a subscription, unless a newer write of these `sides` was applied.
 
     `verb`, `checks_loss`: as `verb` and `accept_loss` of `save_subscription`.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-        ForbiddenError, BodyError, ConflictError, LossError: as `save_subscription`.
     """
     account = open_account_of(unit, id_)
     order, stored = read_order(unit, _KIND, id_, conditions.as_of), account.subscription(id_)
@@ -176,7 +163,7 @@ def change_subscription(
 def patch_subscription(
     actor: Actor, unit: WriteUnit, id_: str, patch: bytes, conditions: WriteConditions
 ) -> SubjectResult:
-    """Change some members of a subscription by a JSON merge patch (RFC 7396). Raises as `change_subscription`."""
+    """Change some members of a subscription by a JSON merge patch (RFC 7396)."""
 
     def edit(account: Account, before: Subscription) -> Subscription:
         subscription = apply_patch(unit, account, before, patch)
@@ -214,30 +201,19 @@ def subscription_reader(unit: WriteUnit, account: Account) -> SubjectReader:
 def take_step(
     actor: Actor, unit: WriteUnit, id_: str, step: str, date: Instant | None, conditions: WriteConditions
 ) -> SubjectResult:
-    """Take a step of the life cycle, one of `STEPS`. Raises as `change_subscription` and `apply_step`."""
-    return change_subscription(
-        actor,
-        unit,
-        id_,
-        lambda _, before: apply_step(step, before, date, unit.now),
-        conditions,
-        verb=STEPS[step].action,
-    )
+    """Take a step of the life cycle, one of `STEPS`. Raises as `apply_step`."""
+
+    def edit(_: Account, before: Subscription) -> Subscription:
+        return apply_step(step, before, date, unit.now)
+
+    return change_subscription(actor, unit, id_, edit, conditions, verb=STEPS[step].action)
 
 
 def remove_subscription(actor: Actor, unit: WriteUnit, id_: str, conditions: WriteConditions) -> SubjectResult:
-    """Delete a subscription.
-
-    Raises:
-        NotFoundError: it does not exist.
-        PreconditionError: it has another version.
-        ForbiddenError: as `delete_subscription`.
-    """
+    """Delete a subscription."""
     account = open_account_of(unit, id_)
-    order, etag = (
-        read_order(unit, _KIND, id_, conditions.as_of, deletes=True),
-        account.subscription(id_).stamp.etag,
-    )
+    order = read_order(unit, _KIND, id_, conditions.as_of, deletes=True)
+    etag = account.subscription(id_).stamp.etag
     if order.is_outdated(EVERY_SIDE):
         return order.outdated_result(etag)
     conditions.expected.check("subscription", id_, etag)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tiergate.admin.entitlements import EntitlementReader
 from tiergate.control.api.customers import the_customer
@@ -14,9 +14,6 @@ from tiergate.errors import ParameterError
 from tiergate.model import FOREVER, LAST_INSTANT, Decision, Subject, SubjectType, format_instant
 from tiergate.permissions import Action, Resource
 from tiergate.store.history import holder_of
-
-if TYPE_CHECKING:
-    from tiergate.model import Instant
 
 _MOST_PUBLICATIONS: Final = 10**15
 
@@ -76,12 +73,5 @@ def _decision_data(decision: Decision) -> dict[str, object]:
         "policies": decision.policies,
     }
     if decision.until < FOREVER:
-        data["valid_until"] = _format_until(decision.until)
+        data["valid_until"] = format_instant(min(decision.until, LAST_INSTANT))
     return data
-
-
-def _format_until(instant: Instant) -> str:
-    try:
-        return format_instant(instant)
-    except OverflowError:
-        return format_instant(LAST_INSTANT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tiergate.admin.loss_acceptance import AcceptLoss, parse_loss_token
-from tiergate.admin.plan_retirement import RetirementRequest, retire_plan
+from tiergate.admin.plan_retirement import PlanMove, retire_plan
 from tiergate.control.api.items import the_item
 from tiergate.control.api.request import Answer
 from tiergate.control.api.router import Endpoint
@@ -37,8 +37,8 @@ class _Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def retire(request: AdminRequest) -> Answer:
     """Retire a plan: archive it, and move its subscriptions to another plan, now or at an instant; or `dry_run`."""
     body = request.decode(_Retirement)
-    at = None if body.at == "now" else read_instant(body.at, "/at")
-    wanted = RetirementRequest(request.params["id"], body.to, at)
+    at = 0 if body.at == "now" else read_instant(body.at, "/at")
+    wanted = PlanMove(request.params["id"], body.to, at)
     result = retire_plan(request.actor, request.store, wanted, parse_loss_token(body.accept_loss), dry_run=body.dry_run)
     data = {
         "item": wanted.item,
