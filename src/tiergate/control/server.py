@@ -48,9 +48,9 @@ from tiergate.control.webhooks.delivery import WebhookSender
 from tiergate.control.webhooks.dispatcher import Dispatcher
 from tiergate.control.webhooks.webhook_targets import WebhookTargets
 from tiergate.errors import SettingsError
+from tiergate.http.bounded_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.http.loopback import is_loopback
 from tiergate.process.atomic_files import write_new_file
-from tiergate.process.http_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.open_files import DescriptorShortage, connection_limit, fit_to_limit, raise_open_files_limit

@@ -12,11 +12,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-_SURPLUS: Final = 32
 _MAX_LIMIT: Final = 2**20  # if there is no hard limit; the default maximum of Linux
 _SHORTAGE_ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
@@ -58,40 +57,6 @@ def fit_to_limit(room: int, setting: str, wanted: int, *, times: int = 1) -> int
             open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         )
     return allowed
-
-
-class Closable(Protocol):
-    """A connection that can be closed at once."""
-
-    def give_up(self) -> None:
-        """Close it, whatever it does."""
-        ...
-
-
-class ExcessConnections:
-    """Connections beyond the limit of a listener, kept long enough to respond with an error.
-
-    A request is answered at once and its connection closed. Silent connections are closed when others come.
-    """
-
-    def __init__(self, capacity: int = _SURPLUS) -> None:
-        """Keep at most `capacity` of them."""
-        self._capacity = capacity
-        self._kept: dict[Closable, None] = {}
-        self.closed = 0
-
-    def add(self, connection: Closable) -> None:
-        """Add a connection; close the oldest one if there are too many."""
-        self._kept[connection] = None
-        if len(self._kept) > self._capacity:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
-            self.closed += 1
-            oldest.give_up()
-
-    def discard(self, connection: Closable) -> None:
-        """Remove a connection that is closed or answered."""
-        self._kept.pop(connection, None)
 
 
 class DescriptorShortage:

@@ -24,18 +24,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tiergate.errors import RequestError
-from tiergate.process.open_files import ExcessConnections
+from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections
 from tiergate.sidecar.api.responses import HttpResponse, encode_response, problem_response, refused
 from tiergate.sidecar.fast_path import EXTENSION
 from tiergate.sidecar.request_context import NO_CONTEXT
-from tiergate.sidecar.transports import GuardedFlow, Wire, refusal
+from tiergate.sidecar.transports import GuardedFlow, refusal
 
 if TYPE_CHECKING:
-    from asyncio.events import TimerHandle
-
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -75,18 +73,17 @@ def protocol_class(metrics: Metrics, quick: FastPath | None, limits: WireLimits 
             "metrics": metrics,
             "quick": quick,
             "limits": limits if limits is not None else WireLimits(),
-            "beyond": ExcessConnections(),
+            "excess": ExcessConnections(),
         },
     )
 
 
-class SidecarProtocol(HttpToolsProtocol):
+class SidecarProtocol(ConnectionProtocol):
     """One connection. Its class attributes are what `protocol_class` gives it."""
 
     metrics: ClassVar[Metrics]
     quick: ClassVar[FastPath | None] = None
     limits: ClassVar[WireLimits] = WireLimits()
-    beyond: ClassVar[ExcessConnections] = ExcessConnections()
 
     def __init__(
         self,
@@ -108,11 +105,9 @@ class SidecarProtocol(HttpToolsProtocol):
         self._lingering = False
         self._ended = False  # the client has closed its direction
         self._unread = False  # something may have come that nobody will read
-        self._surplus = False  # one connection more than there may be
         self._refusal: RequestError | None = None
         self._backlog = b""  # what is parsed when the pipeline is empty
         self._plain_head = b""  # in place of one that wishes for another protocol
-        self._head_timer: TimerHandle | None = None
         self._write: Any = None
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,9 +119,8 @@ class SidecarProtocol(HttpToolsProtocol):
         self._write = transport.write
         self.metrics.connections += 1
         limit = self.limits.connections
-        if limit is not None and len(self.connections) > limit:
-            self._surplus = True
-            self.beyond.add(self)
+        self._limit_connections(limit)
+        if self._is_excess:
             busy = RequestError(503, "too many connections", f"the limit is {limit} connections")
             self.app = refusal(problem_response(busy))
         self._settle()
@@ -135,18 +129,15 @@ class SidecarProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self.metrics.connections -= 1
-        if self._surplus:
-            self.beyond.discard(self)
         self._ending = self._deaf = True
         self._at_rest = False
         self._unset_keepalive_if_required()
-        self._end_head()
         super().connection_lost(exc)
 
     def give_up(self) -> None:
         """Close it, whatever is under way: there are too many connections, and this one asks nothing."""
         self.metrics.count_problem("too-many-connections")
-        self.transport.abort()
+        super().give_up()
 
     def data_received(self, data: bytes) -> None:
         """Answer a segment the quick way, or have it parsed."""
@@ -223,7 +214,7 @@ class SidecarProtocol(HttpToolsProtocol):
             and not self._backlog
             and not self.flow.write_paused
             and not self._ending
-            and not self._surplus
+            and not self._is_excess
             and not self.access_log
         )
 
@@ -240,15 +231,6 @@ class SidecarProtocol(HttpToolsProtocol):
             self._rearm()
         elif not self.transport.is_closing():
             self.transport.close()
-
-    def _begin_head(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.limits.head_timeout, self._head_timed_out)
-
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
     def _head_timed_out(self) -> None:
         self._head_timer = None
@@ -274,8 +256,8 @@ class SidecarProtocol(HttpToolsProtocol):
                     break
         if self._deaf:
             return
-        if self._in_head and not self._backlog:
-            self._begin_head()
+        if self._in_head and not self._backlog and self._head_timer is None:
+            self._start_head_timer(self.limits.head_timeout, self._head_timed_out)
         self._mark_last()
         if whole and self._messages == 1 and self._between and self.quick is not None:
             self.scope["extensions"] = {EXTENSION: {"path": self.quick, "segment": data}}
@@ -324,7 +306,7 @@ class SidecarProtocol(HttpToolsProtocol):
             RequestError: the head is too large, or names nothing; the parser turns it into its own error.
         """
         self._in_head = False
-        self._end_head()
+        self._stop_head_timer()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.head_bytes or len(self.headers) > self.limits.head_fields:
             raise self._refused(self._head_too_large())
@@ -334,12 +316,12 @@ class SidecarProtocol(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             self._take_absolute_target()
         # The rest of the method is uvicorn's, with what is ours: no upgrade, our transport, and when to end.
-        if self._surplus:
+        if self._is_excess:
             self.expect_100_continue = False
         super().on_headers_complete()
         cycle = self.cycle
-        cycle.transport = Wire(self.transport, self._finish)  # type: ignore[assignment]
-        if self._surplus:
+        cycle.transport = ClosingTransport(self.transport, self._finish)  # type: ignore[assignment]
+        if self._is_excess:
             cycle.keep_alive = False
             self.metrics.count_request("other", 503)
             self.metrics.count_problem("too-many-connections")
@@ -411,7 +393,7 @@ class SidecarProtocol(HttpToolsProtocol):
         """Answer the present request with a problem, after all before it, and close; read nothing more."""
         self._deaf = self._ending = self._unread = True
         self._at_rest = False
-        self._end_head()
+        self._stop_head_timer()
         reply = refused(error, self.metrics)
         if (b"connection", b"close") not in reply.extra:
             reply = reply._replace(extra=(*reply.extra, (b"connection", b"close")))
@@ -439,7 +421,7 @@ class SidecarProtocol(HttpToolsProtocol):
         scope.update({"method": "GET", "path": "/", "query_string": b""})
         self.cycle = RequestResponseCycle(
             scope=scope,
-            transport=Wire(self.transport, self._finish),  # type: ignore[arg-type]
+            transport=ClosingTransport(self.transport, self._finish),  # type: ignore[arg-type]
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -461,7 +443,7 @@ class SidecarProtocol(HttpToolsProtocol):
         """Close after the last answer: at once, or, where more may be coming, without destroying that answer."""
         self._deaf = self._ending = True
         self._at_rest = False
-        if self._ended or not (self._unread or self._surplus or not self._between):
+        if self._ended or not (self._unread or self._is_excess or not self._between):
             self.transport.close()
             return
         if self._lingering:

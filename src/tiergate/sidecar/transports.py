@@ -30,17 +30,6 @@ class GuardedFlow(FlowControl):
             super().resume_reading()
 
 
-class Wire:
-    """The transport as an answer sees it: closing is left to `finish`, which knows what else is under way."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = finish
-
-
 def refusal(reply: HttpResponse) -> ASGI3Application:
     """An application that always gives one reply."""
 

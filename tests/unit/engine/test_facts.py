@@ -502,7 +502,7 @@ def test_a_total_beyond_what_cedar_can_count_is_an_error() -> None:
     """Not a wrong number; at the very bound it is none."""
     huge: dict[str, Value] = {"a": Amount(10**18)}
     assert facts(SUM, huge, record(subscription(SubscriptionItem("a", 4)))).total == 4 * 10**18
-    with pytest.raises(TotalOverflowError, match="the total of `f` passes 2\\^62 units"):
+    with pytest.raises(TotalOverflowError, match="the total of `f` exceeds 2\\^62 units"):
         facts(SUM, huge, record(subscription(SubscriptionItem("a", 5))))
 
 

@@ -1,4 +1,4 @@
-"""Open files: what fits, who is closed first, and how a shortage shows."""
+"""Open files: what fits, and how a shortage shows."""
 
 from __future__ import annotations
 
@@ -11,22 +11,10 @@ from structlog.testing import capture_logs
 
 from tiergate.process.open_files import (
     DescriptorShortage,
-    ExcessConnections,
     connection_limit,
     fit_to_limit,
     raise_open_files_limit,
 )
-
-
-class Connection:
-    """A connection that can be given up."""
-
-    def __init__(self) -> None:
-        self.given_up = False
-
-    def give_up(self) -> None:
-        """Remember it."""
-        self.given_up = True
 
 
 @pytest.mark.parametrize(("limit", "room"), [(1024, 768), (256, 128), (64, 32), (20_000, 19_744)])
@@ -47,24 +35,6 @@ def test_a_setting_that_does_not_fit_is_lowered_and_said() -> None:
     with capture_logs() as logs:
         assert fit_to_limit(768, "max-connections", 4_096, times=2) == 384
     assert [(log["setting"], log["wanted"], log["allowed"]) for log in logs] == [("max-connections", 4_096, 384)]
-
-
-def test_of_the_connections_beyond_the_limit_the_oldest_go_first() -> None:
-    """Whoever came last, and so has had the least time to ask, stays."""
-    surplus, connections = ExcessConnections(2), [Connection() for _ in range(4)]
-    for connection in connections:
-        surplus.add(connection)
-    assert [it.given_up for it in connections] == [True, True, False, False]
-    assert surplus.closed == 2
-
-
-def test_a_connection_that_was_answered_is_not_closed_for_others() -> None:
-    """What is discarded counts no more."""
-    surplus, connections = ExcessConnections(1), [Connection() for _ in range(2)]
-    surplus.add(connections[0])
-    surplus.discard(connections[0])
-    surplus.add(connections[1])
-    assert not any(it.given_up for it in connections)
 
 
 def test_a_shortage_is_logged_once_and_counted() -> None:

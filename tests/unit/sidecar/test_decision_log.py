@@ -214,7 +214,7 @@ def test_a_log_that_cannot_be_written_any_more_drops_and_goes_on(path: Path, cap
 
     assert (dropped, log.dropped, log.written) == (3, 3, 2)
     assert len(path.read_text().splitlines()) == 1
-    assert sum("cannot be written" in message for message in caplog.messages) == 1
+    assert sum("cannot write the decision log" in message for message in caplog.messages) == 1
 
 
 def _full() -> int:
@@ -294,7 +294,7 @@ def test_a_fifo_without_a_reader_holds_up_nobody(tmp_path: Path, caplog: pytest.
     os.mkfifo(fifo)
     log = DecisionLog(str(fifo))
     log.start()
-    assert "cannot be written" in caplog.text
+    assert "cannot write the decision log" in caplog.text
     service = Service(customer("acme"), log=log)
     assert service.check(CHECK).status == 200
     assert log.flush(10)

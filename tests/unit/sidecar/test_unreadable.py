@@ -69,7 +69,7 @@ def test_nobody_is_denied_for_want_of_descriptors(tmp_path: Path) -> None:
                 answer = connection.ask(request)
                 problem = json.loads(answer.body)
                 assert (answer.status, problem["type"]) == (503, "urn:tiergate:problem:cannot-decide")
-                assert problem["detail"] == "the data to decide by cannot be read: too many open files"
+                assert problem["detail"].endswith(": too many open files")
             both: list[dict[str, Any]] = [CHECK, {**CHECK, "feature": "unknown"}]
             results = json.loads(connection.ask(post("/v1/checks", {"checks": both})).body)["results"]
             assert [result["status"] for result in results] == [503, 404]

@@ -25,7 +25,7 @@ from tiergate.cluster.injector.webhook import InjectorMetrics, probe_app, webhoo
 from tiergate.cluster.injector.webhook_registration import WebhookRegistration
 from tiergate.cluster.kubernetes_api import KubernetesApi
 from tiergate.errors import OperatorError, SettingsError
-from tiergate.process.http_protocol import ConnectionLimits, bounded
+from tiergate.http.bounded_protocol import ConnectionLimits, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.logs import configure_logs
 from tiergate.process.open_files import DescriptorShortage, connection_limit, raise_open_files_limit

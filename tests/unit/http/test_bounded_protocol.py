@@ -11,7 +11,7 @@ import uvloop
 
 from tests.serving import Where
 from tests.wire import Connection, request
-from tiergate.process.http_protocol import ConnectionLimits, ConnectionTally, bounded
+from tiergate.http.bounded_protocol import ConnectionLimits, ConnectionTally, bounded
 from tiergate.process.listener import Listener
 from tiergate.process.sockets import bind_tcp
 

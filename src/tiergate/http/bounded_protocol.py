@@ -19,15 +19,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from tiergate.http.connection_protocol import ClosingTransport, ConnectionProtocol, ExcessConnections
 from tiergate.naming import PROBLEM_TYPE_PREFIX
-from tiergate.process.open_files import ExcessConnections
 
 if TYPE_CHECKING:
     import asyncio
-    from asyncio.events import TimerHandle
-    from collections.abc import Callable
 
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
     from uvicorn._types import Scope as UvicornScope
@@ -66,10 +62,10 @@ class ConnectionTally:
 def bounded(limits: ConnectionLimits, tally: ConnectionTally | None = None) -> type[BoundedProtocol]:
     """Make the protocol class of one listener, for uvicorn's `http=`."""
     kept = ConnectionTally() if tally is None else tally
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "tally": kept})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "tally": kept, "excess": kept.surplus})
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(ConnectionProtocol):
     """One connection. Its class attributes are what `bounded` gives it."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
@@ -84,9 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._app = self.app
-        self._is_surplus = False
         self._until = float("inf")
-        self._head_timer: TimerHandle | None = None
         self._rest: int | None = None  # how much more is thrown away, once nothing more is answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -97,23 +91,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if limits.max_age is not None:
             spread = random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311 - so that not all come back at once
             self._until = time.monotonic() + limits.max_age * spread
-        if limits.most is not None and len(self.connections) > limits.most:
-            self._is_surplus = True
-            self.tally.surplus.add(self)
+        self._limit_connections(limits.most)
         self._expect(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self.tally.open -= 1
-        self.tally.surplus.discard(self)
-        self._expect(None)
         super().connection_lost(exc)
 
     def give_up(self) -> None:
         """Close it, whatever is under way."""
         self.tally.refused += 1
-        if not self.transport.is_closing():
-            self.transport.abort()
+        super().give_up()
 
     def data_received(self, data: bytes) -> None:
         """Have it parsed, or throw it away after the last answer."""
@@ -133,16 +122,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to answer."""
         self._expect(None)
         self.app = self._app
-        if self._is_surplus:
-            self.tally.surplus.discard(self)
+        if self._is_excess:
+            self.excess.discard(self)
             if self.url.partition(b"?")[0].decode("latin-1") not in self.limits.probes:
                 self.tally.refused += 1
                 self.expect_100_continue = False
                 self.app = _busy(self.limits.most)
         super().on_headers_complete()
-        if self._is_surplus or time.monotonic() > self._until:
+        if self._is_excess or time.monotonic() > self._until:
             self.cycle.keep_alive = False
-        self.cycle.transport = _Ending(self.transport, self._finish)  # type: ignore[assignment]
+        self.cycle.transport = ClosingTransport(self.transport, self._finish)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, unless the answer has been given."""
@@ -176,22 +165,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expect(self, seconds: float | None) -> None:
         """Close the connection unless something happens within these seconds."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        if seconds is not None:
-            self._head_timer = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-
-class _Ending:
-    """The transport as an answer sees it: closing is left to the connection, which knows what else is under way."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = finish
+        if seconds is None:
+            self._stop_head_timer()
+        else:
+            self._start_head_timer(seconds, self.timeout_keep_alive_handler)
 
 
 def _busy(most: int | None) -> ASGI3Application:
@@ -200,7 +177,7 @@ def _busy(most: int | None) -> ASGI3Application:
         "type": _TYPE,
         "title": "too many connections",
         "status": 503,
-        "detail": f"there may be {most} at once",
+        "detail": f"the limit is {most} connections",
     }
     body = json.dumps(problem).encode()
 
