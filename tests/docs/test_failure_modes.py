@@ -25,7 +25,7 @@ from tiergate.sidecar.replica.file_source.load_job import MAX_PROBLEMS
 from tiergate.sidecar.replica.sync import control_plane_client, feed_follower
 from tiergate.sidecar.settings import SETTINGS
 from tiergate.sidecar.state import State, StatusReport
-from tiergate.wire.check_reader import MAX_CHECKS
+from tiergate.wire.check import MAX_CHECKS
 
 PAGE = ROOT / "docs" / "explanation" / "consistency-and-failure-modes.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -24,14 +24,13 @@ from tiergate.errors import CheckError, RequestError
 from tiergate.model import Check, Subject, SubjectType, parse_instant
 from tiergate.naming import nearest, normalize_subject_id
 from tiergate.text_normalization import to_nfc
+from tiergate.wire.check import MAX_CHECKS, CheckBody, SubjectBody
+from tiergate.wire.decision import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tiergate.model import Instant, Number
-
-MAX_CHECKS = 1_000
-"""The most checks of one `POST /v1/checks`."""
 
 CHECK_FIELDS = ("subject", "feature", "amount", "used", "user_used", "value", "level")
 SUBJECT_FIELDS = ("type", "id", "user")
@@ -41,31 +40,14 @@ _QUERY_FIELDS = ("subject", "type", "user")
 
 _MAX_NUMBER = 64
 _MAX_SHOWN = 60
-_ABSENT = msgspec.UNSET
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class _SubjectBody(msgspec.Struct, forbid_unknown_fields=True):
-    id: str
-    type: Literal["customer", "subscription"] | msgspec.UnsetType = _ABSENT
-    user: str | msgspec.UnsetType = _ABSENT
-
-
 class _AboutBody(msgspec.Struct):
-    subject: str | _SubjectBody
+    subject: str | SubjectBody
 
 
-class _CheckBody(msgspec.Struct, forbid_unknown_fields=True):
-    subject: str | _SubjectBody
-    feature: str
-    amount: msgspec.Raw | msgspec.UnsetType = _ABSENT
-    used: msgspec.Raw | msgspec.UnsetType = _ABSENT
-    user_used: msgspec.Raw | msgspec.UnsetType = _ABSENT
-    value: msgspec.Raw | msgspec.UnsetType = _ABSENT
-    level: str | msgspec.UnsetType = _ABSENT
-
-
-_decode_check = msgspec.json.Decoder(_CheckBody).decode
+_decode_check = msgspec.json.Decoder(CheckBody).decode
 _decode_about = msgspec.json.Decoder(_AboutBody).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _CHECKS_HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"checks"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
@@ -176,20 +158,20 @@ def _read_quickly(body: bytes) -> Check | None:
         amount, used, user_used, value = map(_number_quickly, numbers)
     except (*_UNREADABLE, _UnusualError):
         return None
-    colons = 6 - numbers.count(_ABSENT)
+    colons = 6 - numbers.count(UNSET)
     level = None
-    if check.level is not _ABSENT:
+    if check.level is not UNSET:
         colons += 1
         level = to_nfc(check.level)
     subject = check.subject
     if isinstance(subject, str):
         about = Subject(normalize_subject_id(subject))
     else:
-        colons += 1 + (subject.type is not _ABSENT) + (subject.user is not _ABSENT)
+        colons += 1 + (subject.type is not UNSET) + (subject.user is not UNSET)
         about = Subject(
             normalize_subject_id(subject.id),
-            SubjectType.CUSTOMER if subject.type is _ABSENT else _TYPES[subject.type],
-            None if subject.user is _ABSENT else normalize_subject_id(subject.user),
+            SubjectType.CUSTOMER if subject.type is UNSET else _TYPES[subject.type],
+            None if subject.user is UNSET else normalize_subject_id(subject.user),
         )
     # A field that is given twice has a second colon, beside those that stand in strings as they are.
     more = body.count(b":") - colons
@@ -205,7 +187,7 @@ class _UnusualError(Exception):
 
 
 def _number_quickly(raw: msgspec.Raw | msgspec.UnsetType) -> Number | None:
-    if raw is _ABSENT:
+    if raw is UNSET:
         return None
     text = bytes(raw)
     if text.isdigit() and len(text) <= _MAX_NUMBER:

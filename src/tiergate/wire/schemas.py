@@ -21,6 +21,10 @@ Json = dict[str, Any]
 
 _PREFIX: Final = "#/components/schemas/"
 _NAMES: Final = {
+    "SubjectBody": "Subject",
+    "CheckBody": "Check",
+    "CheckAtBody": "CheckAt",
+    "ChecksBody": "Checks",
     "DecisionDocument": "Decision",
     "Reasoning": "Explanation",
     "EntitlementList": "Entitlements",

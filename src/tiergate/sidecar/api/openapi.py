@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document of the sidecar's API, which it serves at `/openapi.json`.
+"""The OpenAPI 3.1 document of the sidecar's API, served at `/openapi.json`.
 
-Written by hand, in the order in which a person reads it. What it says of enumerations and bounds comes from the model;
-tests hold it equal to the routes, and to what the API answers to whatever a fuzzer makes of it.
+Operations are written by hand, in reading order; schemas are generated from the structs of the wire. Tests compare the
+document with the routes, and with real responses.
 """
 
 from __future__ import annotations
@@ -10,21 +10,10 @@ import msgspec
 
 from tiergate import __version__
 from tiergate.model import SubjectType
-from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
-from tiergate.wire.check_reader import MAX_CHECKS
+from tiergate.wire.check import MAX_CHECKS, SUBJECT_ID_SCHEMA, CheckAtBody, CheckBody, ChecksBody
 from tiergate.wire.decision import EntitlementList
 from tiergate.wire.problem import MEDIA_TYPE
 from tiergate.wire.schemas import Json, decision_schemas, object_of, problem_schemas, struct_schemas
-
-_ID: Json = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": MAX_SUBJECT_ID,
-    "pattern": SUBJECT_ID_PATTERN,
-    "not": {"type": "string", "pattern": f"^{EXTERNAL_PREFIX}"},
-}
-_NAME: Json = {"type": "string", "minLength": 1}
-_INSTANT: Json = {"type": "string", "format": "date-time"}
 
 
 def document() -> bytes:
@@ -119,9 +108,9 @@ def _entitlements() -> Json:
         "operationId": "entitlements",
         "summary": "What a subject holds of every feature.",
         "parameters": [
-            {"name": "subject", "in": "query", "required": True, "schema": _ID, "example": "acme"},
+            {"name": "subject", "in": "query", "required": True, "schema": SUBJECT_ID_SCHEMA, "example": "acme"},
             {"name": "type", "in": "query", "schema": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER}},
-            {"name": "user", "in": "query", "schema": _ID},
+            {"name": "user", "in": "query", "schema": SUBJECT_ID_SCHEMA},
             {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
         ],
         "responses": {
@@ -222,47 +211,9 @@ def _responses() -> Json:
 
 
 def _schemas() -> Json:
-    asked = {
-        "subject": _ref("Subject"),
-        "feature": _NAME,
-        "amount": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "description": "Quantity: how many more; one whole unit, or the least amount, where absent.",
-        },
-        "used": {"type": "number", "minimum": 0, "description": "Quantity: how many were used before."},
-        "user_used": {"type": "number", "minimum": 0, "description": "Quantity: how many of them by the user."},
-        "value": {"type": "number", "minimum": 0, "description": "Range: the value; any, where absent."},
-        "level": {**_NAME, "description": "Custom: the level; any, where absent."},
-    }
     return {
-        "Subject": {
-            "description": "A customer's id, or whom the check is about in full.",
-            "oneOf": [
-                _ID,
-                object_of(
-                    {
-                        "type": {"enum": [*SubjectType], "default": SubjectType.CUSTOMER},
-                        "id": _ID,
-                        "user": {**_ID, "description": "A user inside it."},
-                    },
-                    required=("id",),
-                ),
-            ],
-        },
-        "Check": object_of(
-            asked,
-            required=("subject", "feature"),
-            description="A question. A field that the feature's type does not know is a mistake.",
-        ),
-        "Checks": object_of(
-            {"checks": {"type": "array", "maxItems": MAX_CHECKS, "items": _ref("Check")}}, required=("checks",)
-        ),
-        "CheckAt": object_of(
-            {**asked, "at": {**_INSTANT, "description": "When; now, where absent."}}, required=("subject", "feature")
-        ),
+        **struct_schemas([CheckBody, CheckAtBody, ChecksBody, EntitlementList]),
         **decision_schemas(unloaded=True),
-        **struct_schemas([EntitlementList]),
         **problem_schemas(without=("errors", "etag", "impact", "accept_loss")),
         "Results": object_of({"results": {"type": "array", "items": {"anyOf": [_ref("Decision"), _ref("Problem")]}}}),
     }

@@ -5,37 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from tiergate.control.api.schemas.parts import COUNT, FLAG, TEXT, TEXTS, Schema, closed, optional_object, ref
+from tiergate.wire.check import CheckAtBody, CheckBody
+from tiergate.wire.schemas import struct_schemas
 
 _NUMBER: Final[Schema] = {"type": "number", "minimum": 0}
 
 
 def replay_schemas() -> dict[str, Schema]:
     """Those schemas by name."""
-    check = {
-        "subject": {
-            "anyOf": [
-                ref("SubjectId"),
-                closed(
-                    {"type": {"enum": ["customer", "subscription"]}, "id": ref("SubjectId"), "user": ref("SubjectId")},
-                    optional=("type", "user"),
-                ),
-            ]
-        },
-        "feature": ref("Id"),
-        "amount": _NUMBER,
-        "used": _NUMBER,
-        "user_used": _NUMBER,
-        "value": _NUMBER,
-        "level": TEXT,
-    }
-    optional = ("amount", "used", "user_used", "value", "level")
     return {
-        "Check": closed(check, optional=optional, description="As a sidecar takes it."),
-        "CheckAt": closed(
-            check | {"at": ref("Instant") | {"description": "Absent: now."}},
-            optional=(*optional, "at"),
-            description="As a sidecar takes it to explain it.",
-        ),
+        **struct_schemas([CheckBody, CheckAtBody]),
         "DecisionBasis": optional_object(
             {
                 "store": TEXT,

@@ -1,0 +1,72 @@
+"""Bodies of checks, as callers send them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from tiergate.naming import EXTERNAL_PREFIX, MAX_SUBJECT_ID, SUBJECT_ID_PATTERN
+from tiergate.wire.decision import UNSET, Absent, InstantText
+
+MAX_CHECKS: Final = 1_000
+"""The most checks of one `POST /v1/checks`."""
+
+SUBJECT_ID_SCHEMA: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_SUBJECT_ID,
+    "pattern": SUBJECT_ID_PATTERN,
+    "not": {"type": "string", "pattern": f"^{EXTERNAL_PREFIX}"},
+}
+
+# The schemas say more than the structs check: `check_reader` checks the rest, and names the wrong field.
+SubjectId = Annotated[str, msgspec.Meta(extra_json_schema=SUBJECT_ID_SCHEMA)]
+_Name = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1})]
+
+
+def _number(description: str, bound: str) -> msgspec.Meta:
+    return msgspec.Meta(description=description, extra_json_schema={"type": "number", bound: 0})
+
+
+class SubjectBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A customer or subscription, and optionally a user of it."""
+
+    id: SubjectId
+    type: Literal["customer", "subscription"] | Absent = UNSET
+    user: SubjectId | Absent = UNSET
+
+
+class CheckBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A check. A field that the feature's type does not know is an error."""
+
+    subject: SubjectId | SubjectBody
+    feature: _Name
+    amount: (
+        Annotated[
+            msgspec.Raw,
+            _number("Quantity: how many more; by default one unit, or the smallest amount.", "exclusiveMinimum"),
+        ]
+        | Absent
+    ) = UNSET
+    used: Annotated[msgspec.Raw, _number("Quantity: how many were used before.", "minimum")] | Absent = UNSET
+    user_used: Annotated[msgspec.Raw, _number("Quantity: how many of them by the user.", "minimum")] | Absent = UNSET
+    value: Annotated[msgspec.Raw, _number("Range: the value; by default any.", "minimum")] | Absent = UNSET
+    level: (
+        Annotated[
+            str, msgspec.Meta(description="Custom: the level; by default any.", extra_json_schema={"minLength": 1})
+        ]
+        | Absent
+    ) = UNSET
+
+
+class CheckAtBody(CheckBody, forbid_unknown_fields=True):
+    """A check at an instant; by default now."""
+
+    at: InstantText | Absent = UNSET
+
+
+class ChecksBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Several checks, answered in their order."""
+
+    checks: Annotated[list[CheckBody], msgspec.Meta(max_length=MAX_CHECKS)]
